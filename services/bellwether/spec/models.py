@@ -1,0 +1,499 @@
+"""The declaration: what a person writes in a `TradingSystem`, with every default and bound.
+
+The custom resource definition, the command line, the local run and the operator all read these models; nothing
+about the resource is written a second time. Rules that relate fields to each other are CEL expressions in
+`x-kubernetes-validations`, so that the API server and `bellwether validate` refuse the same things with the same
+words.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from bellwether.spec.fields import (
+    Day,
+    Duration,
+    Label,
+    Money,
+    Offset,
+    Ratio,
+    Symbol,
+    TaskName,
+    TimeOfDay,
+)
+
+GROUP = "bellwether.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "TradingSystem"
+PLURAL = "tradingsystems"
+SHORT_NAME = "tsys"
+SYSTEM_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+SYSTEM_NAME_LENGTH = 20
+
+CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
+ServiceName: TypeAlias = Literal[
+    "market-data", "ml-model", "prediction", "paper-trading", "scheduler", "gateway", "nats"
+]
+
+
+def cel(rule: str, message: str, field_path: str | None = None) -> dict[str, str]:
+    """Return one validation rule of the resource: a CEL expression over `self` and what is right in words."""
+    found = {"rule": rule, "message": message}
+    if field_path is not None:
+        found["fieldPath"] = field_path
+    return found
+
+
+class Block(BaseModel):
+    """A part of the declaration: unknown fields are refused, names are camelCase in the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+def _rules(*rules: dict[str, str], **more: Any) -> ConfigDict:
+    extra: dict[str, Any] = {"x-kubernetes-validations": list(rules), **more}
+    return ConfigDict(json_schema_extra=extra)
+
+
+class SessionOverride(Block):
+    """One day on which the exchange's table is wrong or incomplete: a closure, an odd hour, an extra session."""
+
+    model_config = _rules(
+        cel(
+            "(has(self.closed) && self.closed) ? !has(self.open) && !has(self.close) : has(self.open) || has(self.close)",
+            "an override either says closed: true, or gives an open or a close time",
+        ),
+        cel(
+            "!has(self.open) || !has(self.close) || self.open < self.close",
+            "open must be before close",
+        ),
+    )
+    date: Day = Field(description="The day, in the exchange's time zone.")
+    closed: bool | None = Field(None, description="True: there is no session on this day.")
+    open: TimeOfDay | None = Field(
+        None,
+        description="When the session opens, in the exchange's time zone; a day without one needs both times.",
+    )
+    close: TimeOfDay | None = Field(None, description="When the session closes, in the exchange's time zone.")
+    reason: str | None = Field(None, max_length=200, description="Why, for whoever reads the status later.")
+
+
+class Market(Block):
+    """The exchange whose sessions everything follows."""
+
+    calendar: CalendarName = Field(
+        "XASX",
+        description="The exchange's market identifier code; its sessions, holidays and half days are built in.",
+    )
+    overrides: Annotated[
+        list[SessionOverride],
+        Field(max_length=100, json_schema_extra={"x-kubernetes-list-map-keys": ["date"]}),
+    ] = Field(default_factory=list, description="Days on which the built-in table is to be corrected.")
+
+
+class ReplayData(Block):
+    """Recorded bars that come with the product."""
+
+    dataset: Literal["us-2000-2013"] = Field(
+        "us-2000-2013",
+        description="Recorded daily bars: us-2000-2013 holds AAPL, GOOG, IBM and MSFT, unadjusted, from 2000-03-01 "
+        "(GOOG 2004-08-19) to 2013-03-01.",
+    )
+
+
+class CsvData(Block):
+    """Daily bars in files of Yahoo's column form: one SYMBOL.csv per symbol."""
+
+    directory: str = Field(
+        min_length=1,
+        max_length=400,
+        description="The folder of the files: on one machine a path, relative to the resource's file; in a cluster a "
+        "path inside the volume of `volumeClaim`.",
+    )
+    volume_claim: str | None = Field(
+        None,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        description="In a cluster: the PersistentVolumeClaim in the same namespace that holds the folder, mounted "
+        "read-only.",
+    )
+
+
+class Data(Block):
+    """Where bars come from."""
+
+    model_config = _rules(
+        cel("self.provider != 'csv' || has(self.csv)", "provider csv needs data.csv.directory", ".csv"),
+    )
+    provider: Literal["replay", "csv", "yahoo"] = Field(
+        "yahoo",
+        description="replay: recorded bars that come with the product; csv: your files; yahoo: Yahoo Finance.",
+    )
+    interval: Literal["1d"] = Field("1d", description="The length of a bar: one session.")
+    replay: ReplayData = Field(default_factory=ReplayData, description="Settings of provider replay.")
+    csv: CsvData | None = Field(None, description="Settings of provider csv.")
+
+
+class Clock(Block):
+    """Whether the system lives in the present or steps through history."""
+
+    model_config = _rules(
+        cel(
+            "self.mode != 'replay' || has(self.from)",
+            "clock.mode replay needs clock.from, the first day",
+            ".from",
+        ),
+        cel(
+            "self.mode != 'live' || (!has(self.from) && !has(self.to))",
+            "clock.from and clock.to are for mode replay",
+        ),
+        cel(
+            "!has(self.to) || !has(self.from) || self.from <= self.to",
+            "clock.from must not be after clock.to",
+            ".to",
+        ),
+    )
+    mode: Literal["live", "replay"] = Field("live", description="live: now; replay: history, session by session.")
+    from_: Day | None = Field(None, alias="from", description="The first day that is replayed.")
+    to: Day | None = Field(None, description="The last day that is replayed; without it, as far as there are bars.")
+    pace: Duration = Field(
+        "500ms",
+        description="Wall time that one replayed session takes at least; 0s is as fast as the machine allows.",
+    )
+
+
+class Predictions(Block):
+    """How predictions are made and kept."""
+
+    model: str = Field(
+        "direction-lr",
+        max_length=40,
+        pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        description="The model's recipe name.",
+    )
+    cache_ttl: Duration = Field(
+        "30m",
+        alias="cacheTTL",
+        description="How long a prediction answers for its symbol before it is made again.",
+    )
+    margin: Ratio = Field(
+        "0.01",
+        description="How far the calibrated probability must stand above the symbol's base rate for BUY, twice for "
+        "STRONG_BUY, mirrored for SELL; scaled up in a RISK_OFF market.",
+    )
+    buy_rate_alert: int = Field(
+        70,
+        ge=1,
+        le=100,
+        description="The share of BUY among a batch, in percent, above which an alert is published.",
+    )
+
+
+class Sizing(Block):
+    """How many shares a signal is worth."""
+
+    method: Literal["fixedValue", "equityFraction"] = Field(
+        "equityFraction",
+        description="fixedValue: `value` is money per order; equityFraction: a share of equity, 0-1.",
+    )
+    value: Money = Field("0.1", description="Money or fraction, by `method`.")
+
+
+class Exit(Block):
+    """When a position is closed."""
+
+    on_sell: bool = Field(True, description="Close the position when a SELL or STRONG_SELL is predicted.")
+    horizon_sessions: int = Field(
+        5, ge=0, le=500, description="Close a position held for this many sessions; 0 keeps it until a SELL."
+    )
+
+
+class Costs(Block):
+    """What the simulated broker charges."""
+
+    commission_per_order: Money = Field("5", description="Money per filled order.")
+    commission_bps: int = Field(8, ge=0, le=1000, description="Basis points (1/10000) of the traded value on top.")
+    slippage_bps: int = Field(5, ge=0, le=1000, description="Basis points that a fill is worse than the opening price.")
+
+
+class Risk(Block):
+    """Limits that every order passes before it is sent; a refused order is recorded with the limit and the value."""
+
+    max_position_value: Money = Field("25000", description="The most that one position may be worth after an order.")
+    max_orders_per_session: int = Field(10, ge=0, le=10000, description="The most orders of one session.")
+    max_daily_loss: Money = Field(
+        "5000",
+        description="When equity has fallen by this much since the previous close, no position is opened.",
+    )
+
+
+class Trading(Block):
+    """Whether and how signals become orders."""
+
+    mode: Literal["off", "simulated"] = Field("off", description="off: predictions only; simulated: a paper account.")
+    halted: bool = Field(False, description="True stops every order within a second, whatever else is declared.")
+    currency: str = Field("AUD", pattern=r"^[A-Z]{3}$", max_length=3, min_length=3, description="ISO 4217 code.")
+    initial_cash: Money = Field(
+        "100000",
+        description="Cash of the simulated account at its beginning.",
+        json_schema_extra={"x-bellwether-immutable": True},
+    )
+    allow_short: Literal[False] = Field(False, description="Short positions are refused.")
+    entry: Literal["nextOpen"] = Field(
+        "nextOpen", description="Orders are queued and filled at the next opening price."
+    )
+    sizing: Sizing = Field(default_factory=Sizing, description="From signal to quantity.")
+    exit: Exit = Field(default_factory=Exit, description="From position to closing order.")
+    costs: Costs = Field(default_factory=Costs, description="Commission and slippage.")
+    risk: Risk = Field(default_factory=Risk, description="Limits.")
+
+
+class Task(Block):
+    """Work that is due at a moment of each session."""
+
+    model_config = _rules(
+        cel(
+            "self.anchor == 'time' ? has(self.time) && !has(self.offset) : !has(self.time)",
+            "anchor time needs `time` and no `offset`; anchors open and close take `offset` and no `time`",
+        ),
+    )
+    name: TaskName = Field(
+        description="What is done: morning_analysis, prediction_generation, evening_analysis, or a name of your own."
+    )
+    anchor: Literal["open", "close", "time"] = Field(description="What `offset` counts from, or a time of day.")
+    offset: Offset | None = Field(None, description="Before (-15m) or after (1h) the session's open or close.")
+    time: TimeOfDay | None = Field(None, description="A time of day in the exchange's time zone, on session days.")
+    useful_until: Duration = Field(
+        "15m",
+        description="How long after it was due a missed run is still caught up; later it is reported missed.",
+    )
+
+
+def default_tasks() -> list[Task]:
+    """Return the three tasks of a trading day: before the open twice, after the close once."""
+    return [
+        Task(name="morning_analysis", anchor="open", offset="-30m", useful_until="15m"),
+        Task(name="prediction_generation", anchor="open", offset="-15m", useful_until="15m"),
+        Task(name="evening_analysis", anchor="close", offset="1h", useful_until="4h"),
+    ]
+
+
+class Storage(Block):
+    """Volumes of the system."""
+
+    class_name: str | None = Field(
+        None, max_length=253, description="The StorageClass; without it, the cluster's default."
+    )
+    size: str = Field(
+        "1Gi",
+        pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$",
+        max_length=8,
+        description="Size of each volume; it may grow.",
+    )
+
+
+class Toleration(Block):
+    """A taint that the pods tolerate."""
+
+    key: str | None = Field(None, max_length=253, description="The taint's key.")
+    operator: Literal["Exists", "Equal"] = Field("Equal", description="How key and value are compared.")
+    value: str | None = Field(None, max_length=63, description="The taint's value.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(None, description="Which effect.")
+
+
+class PodTemplate(Block):
+    """What every pod of the system gets besides."""
+
+    node_selector: dict[Label, Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict, max_length=20, description="Labels that the node must have."
+    )
+    tolerations: list[Toleration] = Field(default_factory=list, max_length=20, description="Tolerated taints.")
+    priority_class_name: str | None = Field(None, max_length=253, description="The PriorityClass.")
+    image_pull_secrets: list[Annotated[str, Field(max_length=253)]] = Field(
+        default_factory=list, max_length=10, description="Names of Secrets with registry credentials."
+    )
+    labels: dict[Label, Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict, max_length=20, description="Labels besides our own."
+    )
+    annotations: dict[Label, Annotated[str, Field(max_length=1000)]] = Field(
+        default_factory=dict, max_length=20, description="Annotations besides our own."
+    )
+
+
+class ServiceOverride(Block):
+    """What one service gets instead of its defaults."""
+
+    enabled: bool = Field(True, description="False stops the service (profile standard).")
+    cpu: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]{0,4}m$",
+        max_length=6,
+        description="CPU request in thousandths, such as 100m.",
+    )
+    memory: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]{0,5}Mi$",
+        max_length=8,
+        description="Memory request and limit, such as 256Mi.",
+    )
+
+
+class TradingSystemSpec(Block):
+    """What the system is to be."""
+
+    model_config = _rules(
+        cel(
+            "self.data.provider != 'replay' || self.clock.mode == 'replay'",
+            "provider replay has no bars of today: it needs clock.mode replay",
+            ".clock",
+        ),
+        cel(
+            "self.data.provider != 'yahoo' || self.clock.mode == 'live'",
+            "provider yahoo is live: a replay needs provider replay or csv",
+            ".clock",
+        ),
+        cel("self.clock == oldSelf.clock", "clock cannot be changed: make a new system", ".clock"),
+        cel(
+            "self.data.provider == oldSelf.data.provider",
+            "data.provider cannot be changed: make a new system",
+            ".data",
+        ),
+        cel(
+            "self.market.calendar == oldSelf.market.calendar",
+            "market.calendar cannot be changed: make a new system",
+            ".market",
+        ),
+        cel(
+            "self.trading.initialCash == oldSelf.trading.initialCash && self.trading.currency == oldSelf.trading.currency",
+            "trading.initialCash and trading.currency cannot be changed: the ledger began with them",
+            ".trading",
+        ),
+        cel(
+            "(has(self.storage.className) ? self.storage.className : '') == "
+            "(has(oldSelf.storage.className) ? oldSelf.storage.className : '')",
+            "storage.className cannot be changed: volumes stay where they are",
+            ".storage",
+        ),
+    )
+    version: str | None = Field(
+        None,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        description="The version (image tag) of the services; without it, the operator's own.",
+    )
+    profile: Literal["compact", "standard"] = Field(
+        "compact", description="compact: all services in one pod beside NATS; standard: a pod per service."
+    )
+    market: Market = Field(default_factory=Market, description="The exchange and corrections to its calendar.")
+    symbols: Annotated[
+        list[Symbol], Field(min_length=1, max_length=50, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = Field(
+        default_factory=lambda: ["CBA.AX", "ANZ.AX", "NAB.AX", "WBC.AX", "MQG.AX", "COL.AX", "BHP.AX"],
+        description="The shares, as the data provider names them.",
+    )
+    data: Data = Field(default_factory=Data, description="Where bars come from.")
+    clock: Clock = Field(default_factory=Clock, description="Live, or replayed history.")
+    predictions: Predictions = Field(default_factory=Predictions, description="How predictions are made and kept.")
+    trading: Trading = Field(default_factory=Trading, description="Whether and how signals become orders.")
+    tasks: Annotated[list[Task], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})] = (
+        Field(default_factory=default_tasks, description="Work that is due at a moment of each session.")
+    )
+    storage: Storage = Field(default_factory=Storage, description="Volumes.")
+    deletion_policy: Literal["Retain", "Delete"] = Field(
+        "Retain",
+        description="What becomes of volumes when the resource is deleted. Retained ones are adopted when the same "
+        "name is applied again.",
+    )
+    pod_template: PodTemplate = Field(default_factory=PodTemplate, description="What every pod gets besides.")
+    services: dict[ServiceName, ServiceOverride] = Field(
+        default_factory=dict, max_length=20, description="Per service, what it gets instead of its defaults."
+    )
+
+
+class Condition(Block):
+    """One observed aspect of the system, in the form of metav1.Condition."""
+
+    type: str = Field(max_length=64, description="The aspect.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: str = Field(max_length=64, description="A machine's word for why.")
+    message: str = Field("", max_length=2000, description="Why, in words for a person.")
+    last_transition_time: str = Field(
+        max_length=40,
+        description="When the status last changed, UTC.",
+        json_schema_extra={"format": "date-time"},
+    )
+    observed_generation: int = Field(0, ge=0, le=2**53, description="The generation of the resource it speaks of.")
+
+
+class ServiceStatus(Block):
+    """What was seen of one service."""
+
+    name: str = Field(max_length=64, description="The service.")
+    ready: bool = Field(description="Subscribed, and its store is open.")
+    generation: int = Field(0, ge=0, le=2**53, description="The generation of the declaration that it acknowledged.")
+
+
+class TradingSystemStatus(Block):
+    """What the operator last saw: instants and transitions only."""
+
+    observed_generation: int = Field(0, ge=0, le=2**53, description="The generation that this status speaks of.")
+    conditions: Annotated[
+        list[Condition], Field(max_length=20, json_schema_extra={"x-kubernetes-list-map-keys": ["type"]})
+    ] = Field(default_factory=list, description="Conditions; Ready sums them up.")
+    services: Annotated[
+        list[ServiceStatus], Field(max_length=20, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
+    ] = Field(default_factory=list, description="The services.")
+    halts: list[Annotated[str, Field(max_length=300)]] = Field(
+        default_factory=list, max_length=20, description="What stops orders now, one line per source."
+    )
+    gateway: str = Field("", max_length=300, description="Where the dashboard and the API answer inside the cluster.")
+    release: str = Field("", max_length=128, description="The version of the services that runs.")
+
+
+class Metadata(Block):
+    """Of the object's metadata, what the product reads; the rest is the API server's affair."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = Field(pattern=SYSTEM_NAME_PATTERN, max_length=SYSTEM_NAME_LENGTH, description="The system's name.")
+    namespace: str = Field("default", max_length=63, description="The namespace.")
+    uid: str = Field("", max_length=64, description="Set by the API server.")
+    generation: int = Field(0, ge=0, description="Set by the API server: counts edits of the spec.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations.")
+
+
+class TradingSystem(Block):
+    """A stock-trading system as one declared resource."""
+
+    model_config = _rules(
+        cel(
+            f"self.metadata.name.matches('{SYSTEM_NAME_PATTERN}') && self.metadata.name.size() <= {SYSTEM_NAME_LENGTH}",
+            f"metadata.name must begin with a lower-case letter and have at most {SYSTEM_NAME_LENGTH} characters of "
+            "a-z, 0-9 and -",
+        ),
+    )
+    api_version: Literal["bellwether.dev/v1alpha1"] = "bellwether.dev/v1alpha1"
+    kind: Literal["TradingSystem"] = "TradingSystem"
+    metadata: Metadata
+    spec: TradingSystemSpec = Field(default_factory=TradingSystemSpec, description="What the system is to be.")
+    status: TradingSystemStatus | None = Field(None, description="What the operator last saw.")
+
+
+def money(text: str) -> Decimal:
+    """Return an amount or ratio of the declaration as an exact number."""
+    return Decimal(text)
+
+
+LIVE_FIELDS = (
+    "symbols",
+    "market",
+    "predictions",
+    "trading",
+    "tasks",
+)
+"""Fields of the spec that reach running services through the gateway, never by a new pod."""
