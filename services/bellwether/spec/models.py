@@ -65,7 +65,8 @@ class SessionOverride(Block):
 
     model_config = _rules(
         cel(
-            "(has(self.closed) && self.closed) ? !has(self.open) && !has(self.close) : has(self.open) || has(self.close)",
+            "(has(self.closed) && self.closed) ? !has(self.open) && !has(self.close) "
+            ": has(self.open) || has(self.close)",
             "an override either says closed: true, or gives an open or a close time",
         ),
         cel(
@@ -369,7 +370,8 @@ class TradingSystemSpec(Block):
             ".market",
         ),
         cel(
-            "self.trading.initialCash == oldSelf.trading.initialCash && self.trading.currency == oldSelf.trading.currency",
+            "self.trading.initialCash == oldSelf.trading.initialCash && "
+            "self.trading.currency == oldSelf.trading.currency",
             "trading.initialCash and trading.currency cannot be changed: the ledger began with them",
             ".trading",
         ),

@@ -1,0 +1,289 @@
+"""The one table of the services: what each needs, serves, publishes, consumes, stores and costs.
+
+Start order, pods, NATS permissions, network policies, unit files and compose files are computed from it and are
+never written a second time. A service refuses to start when what it registered differs from its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
+from typing import Literal
+
+Priority = Literal["normal", "high", "urgent"]
+PRIORITIES: tuple[Priority, ...] = ("urgent", "high", "normal")
+External = Literal["dns", "yahoo", "otlp"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one service asks of a node in the standard profile: thousandths of a CPU, mebibytes (request = limit)."""
+
+    cpu_millis: int
+    memory_mebibytes: int
+
+
+@dataclass(frozen=True)
+class ServiceRow:
+    """One service of the system."""
+
+    name: str
+    purpose: str
+    requires: tuple[str, ...] = ()
+    """Services that must be up first; they decide the start order."""
+    calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Per peer, the methods that this service may call."""
+    serves: tuple[str, ...] = ()
+    """Methods of its own, besides those that every service has."""
+    publishes: Mapping[str, Priority] = field(default_factory=dict)
+    """Event types and the priority each is published with."""
+    consumes: tuple[str, ...] = ()
+    """Event types or patterns such as `order_*`."""
+    ordered: bool = False
+    """True: events are handled one at a time, in the order they were published."""
+    store: str | None = None
+    """File name of the database that this service alone opens."""
+    volume: bool = False
+    """Whether it keeps files of its own (a store has a volume in any case)."""
+    external: tuple[External, ...] = ()
+    """Hosts outside the cluster that it talks to."""
+    http_port: int | None = None
+    """The port that people and other systems reach it on."""
+    resources: Resources = Resources(50, 128)
+    trading_path: bool = False
+    """Whether orders stop when it is away."""
+
+    @property
+    def needs_volume(self) -> bool:
+        """Whether its pod has a volume and therefore exactly one replica."""
+        return self.volume or self.store is not None
+
+
+BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe")
+"""Methods that every service answers."""
+
+_ROWS = (
+    ServiceRow(
+        name="market-data",
+        purpose="Owns the bars: reads them from their source, answers as of a moment, tells when new ones arrive.",
+        serves=(
+            "get_market_data",
+            "get_bars",
+            "get_opening_prices",
+            "get_corporate_actions",
+            "get_coverage",
+            "publish_bars",
+        ),
+        publishes={"market_data_updated": "normal"},
+        store="bars.db",
+        external=("dns", "yahoo"),
+        resources=Resources(100, 192),
+        trading_path=True,
+    ),
+    ServiceRow(
+        name="ml-model",
+        purpose="Serves models from the registry; makes the recipe's model in a child process when there is none.",
+        serves=("load_model", "predict", "list_models"),
+        requires=("market-data",),
+        calls={"market-data": ("get_bars", "get_coverage")},
+        volume=True,
+        external=("dns",),
+        resources=Resources(100, 768),
+        trading_path=True,
+    ),
+    ServiceRow(
+        name="prediction",
+        purpose="Owns the decisions: joins bars and model into a prediction with its reasons, and publishes it.",
+        requires=("market-data", "ml-model"),
+        calls={
+            "market-data": ("get_market_data", "get_bars"),
+            "ml-model": ("load_model", "predict"),
+        },
+        serves=(
+            "generate_predictions",
+            "generate_single_prediction",
+            "get_prediction",
+            "get_buy_rate",
+            "clear_cache",
+            "list_decisions",
+            "get_decision",
+            "replay_decision",
+            "record_outcomes",
+        ),
+        publishes={"prediction_generated": "high", "buy_rate_alert": "urgent"},
+        consumes=("market_data_updated",),
+        store="decisions.db",
+        external=("dns",),
+        resources=Resources(100, 192),
+        trading_path=True,
+    ),
+    ServiceRow(
+        name="paper-trading",
+        purpose="Owns the ledger: turns predictions into orders that passed every guard, and keeps fills and cash.",
+        requires=("prediction",),
+        calls={"market-data": ("get_bars", "get_opening_prices", "get_corporate_actions")},
+        serves=(
+            "initialize_ig_markets",
+            "sync_positions",
+            "execute_trade",
+            "get_account",
+            "get_positions",
+            "list_orders",
+            "list_refusals",
+            "explain",
+            "check_ledger",
+            "session_open",
+            "session_close",
+            "halt",
+            "resume",
+        ),
+        publishes={
+            "order_filled": "high",
+            "order_queued": "normal",
+            "order_refused": "normal",
+            "halt_changed": "urgent",
+        },
+        consumes=("prediction_generated",),
+        ordered=True,
+        store="ledger.db",
+        external=("dns",),
+        resources=Resources(100, 160),
+        trading_path=True,
+    ),
+    ServiceRow(
+        name="scheduler",
+        purpose="Owns the slots: claims due work once, and conducts a replay step by step.",
+        requires=("prediction", "paper-trading"),
+        calls={
+            "market-data": ("publish_bars", "get_coverage", "settle"),
+            "ml-model": ("load_model",),
+            "prediction": ("generate_predictions", "record_outcomes", "settle"),
+            "paper-trading": ("session_open", "session_close", "settle"),
+        },
+        serves=(
+            "schedule_market_aware_job",
+            "execute_job",
+            "stop_all_jobs",
+            "list_jobs",
+            "get_replay",
+        ),
+        publishes={"replay_completed": "normal"},
+        store="slots.db",
+        external=("dns",),
+        resources=Resources(50, 128),
+        trading_path=True,
+    ),
+    ServiceRow(
+        name="gateway",
+        purpose="The one door for people: REST, dashboard, live declaration, halt, and the trace store.",
+        requires=("market-data", "ml-model", "prediction", "paper-trading", "scheduler"),
+        calls={
+            "market-data": ("health", "get_market_data", "get_coverage"),
+            "ml-model": ("health", "list_models"),
+            "prediction": (
+                "health",
+                "generate_single_prediction",
+                "get_prediction",
+                "get_buy_rate",
+                "list_decisions",
+                "get_decision",
+                "replay_decision",
+            ),
+            "paper-trading": (
+                "health",
+                "get_account",
+                "get_positions",
+                "list_orders",
+                "list_refusals",
+                "explain",
+                "check_ledger",
+                "halt",
+                "resume",
+            ),
+            "scheduler": ("health", "execute_job", "list_jobs", "get_replay"),
+        },
+        store="traces.db",
+        external=("dns", "otlp"),
+        http_port=8080,
+        resources=Resources(100, 192),
+    ),
+)
+
+SERVICES: Mapping[str, ServiceRow] = MappingProxyType({row.name: row for row in _ROWS})
+
+NATS_PORT = 4222
+NATS_MONITOR_PORT = 8222
+HEALTH_PORT = 8081
+NATS_RESOURCES = Resources(100, 256)
+
+
+class TopologyError(ValueError):
+    """The table contradicts itself; the message names the service and the fault."""
+
+
+def start_order(rows: Mapping[str, ServiceRow] = SERVICES) -> list[str]:
+    """Return the services so that each comes after all that it requires; among equals, by name.
+
+    Raises:
+        TopologyError: if a service requires one that is not in the table, or if there is a cycle.
+
+    """
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for name in sorted(rows):
+        for needed in rows[name].requires:
+            if needed not in rows:
+                raise TopologyError(f"{name} requires {needed}, which is not in the table")
+        sorter.add(name, *sorted(rows[name].requires))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise TopologyError("services require each other in a circle: " + " -> ".join(error.args[1])) from error
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order.extend(ready)
+        sorter.done(*ready)
+    return order
+
+
+def check(rows: Mapping[str, ServiceRow] = SERVICES) -> None:
+    """Refuse a table in which a call has no server, an event no publisher, or a store two owners.
+
+    Raises:
+        TopologyError: naming the first fault.
+
+    """
+    start_order(rows)
+    owners: dict[str, str] = {}
+    published = {event for row in rows.values() for event in row.publishes}
+    for row in rows.values():
+        for peer, methods in row.calls.items():
+            if peer not in rows:
+                raise TopologyError(f"{row.name} calls {peer}, which is not in the table")
+            unknown = [method for method in methods if method not in rows[peer].serves + BUILT_IN_METHODS]
+            if unknown:
+                raise TopologyError(f"{row.name} calls {peer}.{unknown[0]}, which {peer} does not serve")
+        for pattern in row.consumes:
+            if not any(matches(pattern, event) for event in published):
+                raise TopologyError(f"{row.name} consumes {pattern}, which nobody publishes")
+        if row.store is not None and owners.setdefault(row.store, row.name) != row.name:
+            raise TopologyError(f"{row.store} has two owners: {owners[row.store]} and {row.name}")
+
+
+def matches(pattern: str, event_type: str) -> bool:
+    """Whether an event type fits a pattern, in which a `*` at the end stands for any rest."""
+    if pattern.endswith("*"):
+        return event_type.startswith(pattern[:-1])
+    return event_type == pattern
+
+
+def consumed_types(row: ServiceRow, rows: Mapping[str, ServiceRow] = SERVICES) -> dict[Priority, tuple[str, ...]]:
+    """Return, per priority, the event types that a service consumes, sorted."""
+    found: dict[Priority, set[str]] = {priority: set() for priority in PRIORITIES}
+    for publisher in rows.values():
+        for event, priority in publisher.publishes.items():
+            if any(matches(pattern, event) for pattern in row.consumes):
+                found[priority].add(event)
+    return {priority: tuple(sorted(types)) for priority, types in found.items() if types}

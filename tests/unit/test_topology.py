@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import pytest
+
+from bellwether.topology import SERVICES, ServiceRow, TopologyError, check, consumed_types, matches, start_order
+
+
+def test_the_table_contradicts_nothing() -> None:
+    check()
+
+
+def test_each_service_starts_after_what_it_requires() -> None:
+    order = start_order()
+    assert sorted(order) == sorted(SERVICES)
+    for row in SERVICES.values():
+        for needed in row.requires:
+            assert order.index(needed) < order.index(row.name)
+
+
+def test_a_circle_is_an_error_that_names_its_members() -> None:
+    rows = {"a": ServiceRow("a", "", requires=("b",)), "b": ServiceRow("b", "", requires=("a",))}
+    with pytest.raises(TopologyError, match="a -> b -> a|b -> a -> b"):
+        start_order(rows)
+
+
+def test_a_call_without_a_server_is_refused() -> None:
+    rows = {
+        **SERVICES,
+        "prediction": replace(SERVICES["prediction"], calls={"ml-model": ("guess",)}),
+    }
+    with pytest.raises(TopologyError, match=r"prediction calls ml-model\.guess"):
+        check(rows)
+
+
+def test_a_store_has_one_owner() -> None:
+    rows = {"a": ServiceRow("a", "", store="x.db"), "b": ServiceRow("b", "", store="x.db")}
+    with pytest.raises(TopologyError, match=r"x\.db has two owners: a and b"):
+        check(rows)
+
+
+def test_an_event_that_nobody_publishes_cannot_be_consumed() -> None:
+    with pytest.raises(TopologyError, match="consumes ghosts"):
+        check({"a": ServiceRow("a", "", consumes=("ghosts",))})
+
+
+def test_a_pattern_matches_by_its_beginning() -> None:
+    assert matches("order_*", "order_filled")
+    assert not matches("order_*", "halt_changed")
+    assert matches("halt_changed", "halt_changed")
+
+
+def test_consumed_types_are_found_by_priority() -> None:
+    assert consumed_types(SERVICES["paper-trading"]) == {"high": ("prediction_generated",)}
