@@ -1,0 +1,156 @@
+"""What market-data answers and publishes. Prices are in the currency of the symbol, unadjusted unless said."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+import msgspec
+
+Context = Literal["RISK_ON", "NEUTRAL", "RISK_OFF"]
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """One session of one symbol. Volume is in shares."""
+
+    session: date
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class GetBars(msgspec.Struct, frozen=True):
+    """Ask for the newest `count` bars of a symbol that are complete at the moment of the request (`as_of`)."""
+
+    symbol: str
+    count: int = 250
+    adjusted: bool = True
+    """True: prices before a split are divided by its ratio, for splits known at `as_of`. Dividends never adjust."""
+
+
+class Bars(msgspec.Struct, frozen=True):
+    """Bars in the order of their sessions; `revision` is the sha256 of their canonical bytes, as hex."""
+
+    symbol: str
+    bars: list[Bar]
+    revision: str
+
+
+class Technical(msgspec.Struct, frozen=True):
+    """`rsi` 0-100 (Wilder, 14 sessions), `tech_score` 0-100 (50 is indifferent)."""
+
+    current_price: float
+    rsi: float
+    tech_score: float
+
+
+class Volume(msgspec.Struct, frozen=True):
+    """`volume_trend`: 5-session mean over 20-session mean, less 1. `volume_quality_score`: 0-1, share of traded days."""
+
+    volume_trend: float
+    volume_quality_score: float
+
+
+class MarketContext(msgspec.Struct, frozen=True):
+    """The market's mood, and what probability a BUY needs in it: `base_rate` + `margin`."""
+
+    context: Context
+    buy_threshold: float
+    base_rate: float
+    """Share of sessions, as of the request, after which the close rose over the model's horizon."""
+    margin: float
+    """The declared margin, scaled by the context."""
+
+
+class GetMarketData(msgspec.Struct, frozen=True):
+    """Ask for the state of one symbol at the moment of the request."""
+
+    symbol: str
+
+
+class MarketData(msgspec.Struct, frozen=True):
+    """The state of one symbol, computed from complete bars only."""
+
+    symbol: str
+    as_of: datetime
+    technical: Technical
+    volume: Volume
+    market_context: MarketContext
+    last_session: date
+    """The session of the newest bar it was computed from."""
+    revision: str
+    """Revision of the bars it was computed from."""
+
+
+class GetOpeningPrices(msgspec.Struct, frozen=True):
+    """Ask for opening prices of a session that has opened at the moment of the request."""
+
+    session: date
+    symbols: list[str]
+
+
+class OpeningPrices(msgspec.Struct, frozen=True):
+    """Opening prices by symbol; a symbol that did not trade on that day is left out."""
+
+    session: date
+    prices: dict[str, float]
+
+
+class GetCorporateActions(msgspec.Struct, frozen=True):
+    """Ask for splits and dividends whose ex-date is the given session."""
+
+    session: date
+    symbols: list[str]
+
+
+class CorporateAction(msgspec.Struct, frozen=True):
+    """A split (`ratio` new shares for one old) or a cash dividend (`amount` per share), effective before the open."""
+
+    symbol: str
+    session: date
+    kind: Literal["split", "dividend"]
+    ratio: float = 1.0
+    amount: float = 0.0
+
+
+class CorporateActions(msgspec.Struct, frozen=True):
+    """Actions by symbol, splits before dividends."""
+
+    actions: list[CorporateAction]
+
+
+class GetCoverage(msgspec.Struct, frozen=True):
+    """Ask how far the bars of the declared symbols reach, or of the given ones."""
+
+    symbols: list[str] = []
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """First and last session by symbol, over all that is recorded (a replay's future included)."""
+
+    first: dict[str, date]
+    last: dict[str, date]
+    errors: dict[str, str] = {}
+    """Symbols without bars, and why."""
+
+
+class PublishBars(msgspec.Struct, frozen=True):
+    """Tell the system that the bars of a session are complete (the conductor asks this at each close)."""
+
+    session: date
+
+
+class PublishedBars(msgspec.Struct, frozen=True):
+    """Ids of the events that were published, in the order of their symbols."""
+
+    event_ids: list[str]
+
+
+class MarketDataUpdated(msgspec.Struct, frozen=True):
+    """A symbol's newest complete bar changed."""
+
+    symbol: str
+    session: date
+    revision: str

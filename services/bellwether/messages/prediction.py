@@ -1,0 +1,190 @@
+"""What prediction answers and publishes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+import msgspec
+
+Action = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
+BUY_ACTIONS: tuple[Action, ...] = ("STRONG_BUY", "BUY")
+SELL_ACTIONS: tuple[Action, ...] = ("STRONG_SELL", "SELL")
+Timeframe = Literal["current", "session", "day", "week", "all"]
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """One decision about one symbol. The canonical bytes beside it hold all that it was computed from."""
+
+    prediction_id: str
+    symbol: str
+    timestamp: datetime
+    """Domain time it was made for."""
+    action: Action
+    probability: float
+    """Calibrated probability of a higher close after the horizon; the base rate where no model answered."""
+    base_rate: float
+    buy_threshold: float
+    confidence: float
+    model_name: str
+    model_version: str
+    horizon_sessions: int
+    current_price: float
+    """Last close; 0 where there is no market data."""
+    bar_session: date | None
+    target_session: date
+    """The session in which an order from it would be filled."""
+    valid_until: datetime
+    market_data_available: bool
+    sentiment_data_available: bool
+    model_available: bool
+    fallbacks: list[str]
+    """Which inputs were missing and replaced by neutral values."""
+    may_trade: bool
+    """False: made for looking at, never for an order."""
+    features: dict[str, float]
+    trace_id: str
+    cached: bool = False
+    cache_age: float = 0.0
+    """Seconds since it was made, on the domain clock."""
+
+
+class GeneratePredictions(msgspec.Struct, frozen=True):
+    """Ask for predictions of several symbols (default: all declared)."""
+
+    symbols: list[str] | None = None
+    force_refresh: bool = False
+    may_trade: bool = False
+    slot: str | None = None
+    """Name of the slot this batch is the effect of: the same slot gives the same ids."""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Counts of a batch; `buy_rate` in percent of the successful ones."""
+
+    total_symbols: int
+    successful: int
+    failed: int
+    cache_hits: int
+    fresh_predictions: int
+    buy_rate: float
+
+
+class PredictionBatch(msgspec.Struct, frozen=True):
+    """Predictions and errors by symbol."""
+
+    predictions: dict[str, Prediction]
+    errors: dict[str, str]
+    summary: Summary
+    event_ids: list[str]
+    """Ids of the `prediction_generated` events of the fresh ones, in the order of publishing."""
+
+
+class GenerateSinglePrediction(msgspec.Struct, frozen=True):
+    """Ask for the prediction of one symbol, made for looking at."""
+
+    symbol: str
+    force_refresh: bool = False
+
+
+class GetPrediction(msgspec.Struct, frozen=True):
+    """Ask for the newest prediction that is still fresh; an error NO_PREDICTION where there is none."""
+
+    symbol: str
+
+
+class GetBuyRate(msgspec.Struct, frozen=True):
+    """Ask for the share of BUY and STRONG_BUY."""
+
+    timeframe: Timeframe = "current"
+
+
+class BuyRate(msgspec.Struct, frozen=True):
+    """`buy_rate` in percent; None where nothing was predicted."""
+
+    buy_rate: float | None
+    total_predictions: int
+    buy_signals: int
+    timeframe: Timeframe
+
+
+class ClearCache(msgspec.Struct, frozen=True):
+    """Ask that nothing made so far answers for a symbol any more."""
+
+
+class ClearedCache(msgspec.Struct, frozen=True):
+    """How many entries no longer answer."""
+
+    cleared_entries: int
+
+
+class ListDecisions(msgspec.Struct, frozen=True):
+    """Ask for decisions, newest first."""
+
+    symbol: str | None = None
+    limit: int = 50
+    before: datetime | None = None
+
+
+class Decisions(msgspec.Struct, frozen=True):
+    """Decisions, newest first."""
+
+    decisions: list[Prediction]
+    total: int
+
+
+class GetDecision(msgspec.Struct, frozen=True):
+    """Ask for one decision with its canonical record."""
+
+    prediction_id: str
+
+
+class DecisionRecord(msgspec.Struct, frozen=True):
+    """A decision, the canonical record it is stored as, and the record's sha256."""
+
+    prediction: Prediction
+    canonical: dict[str, Any]
+    sha256: str
+
+
+class ReplayDecision(msgspec.Struct, frozen=True):
+    """Ask that one decision is computed again from its stored inputs."""
+
+    prediction_id: str
+
+
+class ReplayedDecision(msgspec.Struct, frozen=True):
+    """Whether the second computation gave the same bytes; if not, which keys differ."""
+
+    prediction_id: str
+    outcome: Literal["equal", "equal within 1e-6", "different"]
+    differences: list[str]
+
+
+class RecordOutcomes(msgspec.Struct, frozen=True):
+    """Ask that realised outcomes are written for all predictions whose horizon ends by this session."""
+
+    session: date
+
+
+class RecordedOutcomes(msgspec.Struct, frozen=True):
+    """How many outcomes were written, and the calibration so far beside the base rate's."""
+
+    written: int
+    brier: float | None
+    base_rate_brier: float | None
+
+
+class PredictionGenerated(msgspec.Struct, frozen=True):
+    """A fresh prediction was made."""
+
+    prediction: Prediction
+
+
+class BuyRateAlert(msgspec.Struct, frozen=True):
+    """More of a batch is BUY than declared as usual; `buy_rate` in percent."""
+
+    buy_rate: float
+    total_predictions: int
+    buy_signals: int
+    alert_type: Literal["high_buy_rate"] = "high_buy_rate"

@@ -1,0 +1,84 @@
+"""What the scheduler answers and publishes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+import msgspec
+
+
+class ExecuteJob(msgspec.Struct, frozen=True):
+    """Ask that a job runs: the name of a slot (`prediction_generation-20090105`) or the id of a scheduled job."""
+
+    job_id: str
+
+
+class ScheduleJob(msgspec.Struct, frozen=True):
+    """Ask for a job at its market-aware time; an unknown type without a time runs at 09:00 exchange time."""
+
+    job_id: str
+    job_type: str
+    params: dict[str, Any] = {}
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A slot or a scheduled job."""
+
+    id: str
+    type: str
+    schedule_time: str
+    params: dict[str, Any]
+    status: Literal["pending", "running", "completed", "failed", "missed", "stopped"]
+    next_run: datetime | None
+    last_run: datetime | None
+    last_result: dict[str, Any] | None
+    last_error: str | None
+
+
+class StopAllJobs(msgspec.Struct, frozen=True):
+    """Ask that no scheduled job runs any more; running ones end."""
+
+
+class StoppedJobs(msgspec.Struct, frozen=True):
+    """How many were stopped."""
+
+    stopped: int
+
+
+class ListJobs(msgspec.Struct, frozen=True):
+    """Ask for jobs, newest first."""
+
+    limit: int = 50
+
+
+class Jobs(msgspec.Struct, frozen=True):
+    """Jobs, newest first."""
+
+    jobs: list[Job]
+
+
+class GetReplay(msgspec.Struct, frozen=True):
+    """Ask how far the replay is."""
+
+
+class ReplayState(msgspec.Struct, frozen=True):
+    """A replay's cursor; `state` is `off` with a live clock, `waiting` until bars and model are there."""
+
+    state: Literal["off", "waiting", "running", "complete", "failed"]
+    run: str
+    step: int
+    session: date | None
+    as_of: datetime | None
+    first_session: date | None
+    last_session: date | None
+    sessions_done: int
+    sessions_total: int
+    error: str | None = None
+
+
+class ReplayCompleted(msgspec.Struct, frozen=True):
+    """A replay reached its last session."""
+
+    run: str
+    sessions: int

@@ -1,0 +1,238 @@
+"""What paper-trading answers and publishes. Money and quantities are decimals, in the declared currency."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+Side = Literal["BUY", "SELL"]
+OrderStatus = Literal["queued", "filled", "refused", "cancelled", "unknown"]
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One order. Its id is a function of the decision it came from, so that a decision has at most one."""
+
+    order_id: str
+    prediction_id: str | None
+    """The decision it came from; None for an order by hand."""
+    reason: Literal["signal", "sell_signal", "horizon", "manual"]
+    symbol: str
+    side: Side
+    quantity: Decimal
+    status: OrderStatus
+    session: date
+    """The session it is to be filled in."""
+    created_at: datetime
+    model_name: str
+    model_version: str
+    trace_id: str
+    filled_at: datetime | None = None
+    fill_price: Decimal | None = None
+    """Price per share with slippage."""
+    commission: Decimal | None = None
+    refusal: str | None = None
+    """Code of the guard that refused it, with value and limit."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """What is held of one symbol."""
+
+    symbol: str
+    quantity: Decimal
+    average_cost: Decimal
+    market_price: Decimal
+    market_value: Decimal
+    unrealised: Decimal
+    opened: date
+    sessions_held: int
+
+
+class Account(msgspec.Struct, frozen=True):
+    """The account: equity = cash + value of positions at the newest close."""
+
+    currency: str
+    cash: Decimal
+    positions_value: Decimal
+    equity: Decimal
+    initial_cash: Decimal
+    realised: Decimal
+    commission: Decimal
+    orders_filled: int
+    as_of: datetime | None
+    halted: bool
+    halts: list[str]
+    """What halts now, one line per source."""
+
+
+class Empty(msgspec.Struct, frozen=True):
+    """No parameters."""
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """Open positions by symbol."""
+
+    positions: list[Position]
+
+
+class ListOrders(msgspec.Struct, frozen=True):
+    """Ask for orders, newest first."""
+
+    symbol: str | None = None
+    status: OrderStatus | None = None
+    limit: int = 50
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """Orders, newest first; `total` counts all that fit the question."""
+
+    orders: list[Order]
+    total: int
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A decision or order that a guard refused: `code` of the guard, the value it saw and the limit."""
+
+    prediction_id: str | None
+    symbol: str
+    code: str
+    value: str
+    limit: str
+    at: datetime
+    stage: Literal["signal", "open", "manual"]
+
+
+class ListRefusals(msgspec.Struct, frozen=True):
+    """Ask for refusals, newest first."""
+
+    symbol: str | None = None
+    limit: int = 50
+
+
+class Refusals(msgspec.Struct, frozen=True):
+    """Refusals, newest first."""
+
+    refusals: list[Refusal]
+    total: int
+
+
+class ExecuteTrade(msgspec.Struct, frozen=True):
+    """Ask for an order by hand. `client_id` makes a retry harmless: the same id never makes a second order."""
+
+    symbol: str
+    action: Side
+    quantity: Decimal
+    client_id: str
+
+
+class SyncedPositions(msgspec.Struct, frozen=True):
+    """Positions after comparing the ledger with the broker; differences are named."""
+
+    synced_positions: int
+    differences: list[str]
+
+
+class MarketsInitialized(msgspec.Struct, frozen=True):
+    """Answer of `initialize_ig_markets`."""
+
+    status: Literal["ig_markets_initialized"]
+    markets: list[str]
+
+
+class SessionOpen(msgspec.Struct, frozen=True):
+    """The session opened: apply corporate actions, release queued orders, fill them at the opening price."""
+
+    session: date
+
+
+class SessionOpened(msgspec.Struct, frozen=True):
+    """What happened at the open."""
+
+    filled: list[str]
+    refused: list[str]
+    corporate_actions: int
+
+
+class SessionClose(msgspec.Struct, frozen=True):
+    """The session closed: mark to market, queue the exits whose horizon is over."""
+
+    session: date
+
+
+class SessionClosed(msgspec.Struct, frozen=True):
+    """What happened at the close."""
+
+    equity: Decimal
+    exits: list[str]
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """Stop every order until somebody resumes."""
+
+    reason: str
+    source: str
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """Open every latch; a halt that the declaration states stays."""
+
+    reason: str
+    source: str
+
+
+class HaltState(msgspec.Struct, frozen=True):
+    """Whether orders are stopped, and by whom."""
+
+    halted: bool
+    halts: list[str]
+
+
+class Explain(msgspec.Struct, frozen=True):
+    """Ask what became of the newest decision about a symbol."""
+
+    symbol: str
+    prediction_id: str | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """The order or the refusals of one decision; `unseen` when the trader has not met it."""
+
+    symbol: str
+    prediction_id: str | None
+    outcome: Literal["order", "refused", "ignored", "unseen"]
+    order: Order | None
+    refusals: list[Refusal]
+    guards: list[str]
+    """Codes of the guards it passed, in order."""
+
+
+class LedgerCheck(msgspec.Struct, frozen=True):
+    """The ledger's invariants, computed again from its events; `violations` is empty when all hold."""
+
+    orders: int
+    fills: int
+    duplicate_orders: int
+    cash: Decimal
+    cash_from_events: Decimal
+    violations: list[str]
+
+
+class OrderEvent(msgspec.Struct, frozen=True):
+    """An order was queued or filled."""
+
+    order: Order
+
+
+class OrderRefused(msgspec.Struct, frozen=True):
+    """A decision or order was refused."""
+
+    refusal: Refusal
+
+
+class HaltChanged(msgspec.Struct, frozen=True):
+    """Orders were stopped or allowed again."""
+
+    state: HaltState
+    reason: str
