@@ -1,0 +1,64 @@
+"""From the declaration's words to the calendar and the tasks that sessions and slots are computed with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+
+from bellwether.market.sessions import Calendar, CalendarError, Override, load_calendar
+from bellwether.market.slots import Slot, TaskRule, slots
+from bellwether.spec.fields import parse_duration
+from bellwether.spec.models import Market, Task, TradingSystemSpec
+
+
+def calendar_of(market: Market) -> Calendar:
+    """Return the declared exchange's calendar with the declared overrides.
+
+    Raises:
+        CalendarError: when an override does not fit the calendar; the message names its day.
+
+    """
+    overrides = []
+    for declared in market.overrides:
+        try:
+            day = date.fromisoformat(declared.date)
+        except ValueError as error:
+            raise CalendarError(f"override {declared.date}: there is no such day") from error
+        overrides.append(
+            Override(
+                day=day,
+                closed=bool(declared.closed),
+                open=None if declared.open is None else time.fromisoformat(declared.open),
+                close=None if declared.close is None else time.fromisoformat(declared.close),
+            )
+        )
+    return load_calendar(market.calendar, overrides)
+
+
+def task_rules(tasks: Sequence[Task]) -> list[TaskRule]:
+    """Return when the declared tasks are due, in their order.
+
+    Raises:
+        ValueError: when an offset is longer than a week, naming the task.
+
+    """
+    return [
+        TaskRule(
+            name=task.name,
+            anchor=task.anchor,
+            offset=timedelta(0) if task.offset is None else parse_duration(task.offset),
+            at=None if task.time is None else time.fromisoformat(task.time),
+            useful_for=parse_duration(task.useful_until),
+        )
+        for task in tasks
+    ]
+
+
+def slots_of(spec: TradingSystemSpec, start: datetime, end: datetime) -> list[Slot]:
+    """Return the declared tasks' slots that are due in start <= due < end.
+
+    Raises:
+        ValueError: when the declaration does not fit the calendar, or the interval is outside of it.
+
+    """
+    return slots(task_rules(spec.tasks), calendar_of(spec.market), start, end)
