@@ -47,7 +47,7 @@ class Technical(msgspec.Struct, frozen=True):
 
 
 class Volume(msgspec.Struct, frozen=True):
-    """`volume_trend`: 5-session mean over 20-session mean, less 1. `volume_quality_score`: 0-1, share of traded days."""
+    """`volume_trend`: mean of 5 sessions over mean of 20, less 1. `volume_quality_score`: 0-1, share of traded days."""
 
     volume_trend: float
     volume_quality_score: float
@@ -59,7 +59,7 @@ class MarketContext(msgspec.Struct, frozen=True):
     context: Context
     buy_threshold: float
     base_rate: float
-    """Share of sessions, as of the request, after which the close rose over the model's horizon."""
+    """Share of sessions (as of the request) after which the close rose over the model's horizon."""
     margin: float
     """The declared margin, scaled by the context."""
 
