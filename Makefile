@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 UV := .venv/bin/uv
-export PYTHONPATH := services:operator:tools/devcluster:tests
+export PYTHONPATH := services:operator:tools/devcluster:tools/environments:tools/generate:tools/gate:tools/bench:tests
 
 .PHONY: help
 help: ## list the targets
@@ -29,3 +29,46 @@ lock: .venv/.stamp ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) --group dev -o requirements/dev.txt
 	for group in services training operator; do $(LOCK) --group $$group -c requirements/dev.txt -o requirements/$$group.txt; done
 	echo uv | $(LOCK) - -o requirements/uv.txt
+
+.PHONY: up
+up: venv ## the whole system on a cluster (kind, embedded, or BELLWETHER_CLUSTER=current), Ready, with a sample
+	@$(PY) -m environments up
+
+.PHONY: down
+down: venv ## end what `make up` started
+	@$(PY) -m environments down
+
+.PHONY: generate
+generate: venv ## write the custom resource definitions, reference pages and session tables anew
+	@$(PY) -m generate
+
+.PHONY: check
+check: venv ## formatting, lint, types, import directions, generated files
+	@.venv/bin/ruff format --check --quiet . && .venv/bin/ruff check --quiet .
+	@.venv/bin/mypy --no-error-summary services operator tools tests
+	@.venv/bin/lint-imports --no-cache | tail -n 3
+	@$(PY) -m generate --check
+
+.PHONY: unit
+unit: venv ## pure tests: no network, no server
+	@.venv/bin/pytest -q tests/unit
+
+.PHONY: integration
+integration: venv ## tests with a real NATS server, real databases and a real API server
+	@.venv/bin/pytest -q tests/integration
+
+.PHONY: e2e
+e2e: venv ## tests of the whole system on a whole node
+	@.venv/bin/pytest -q tests/e2e
+
+.PHONY: test
+test: venv ## everything that guards a change: check, unit, integration, e2e
+	@$(PY) -m gate
+
+.PHONY: soak
+soak: venv ## the crash tests in full numbers; writes docs/reliability.md
+	@$(PY) -m soak
+
+.PHONY: bench
+bench: venv ## measure, and write docs/performance.md with target, value, met or missed
+	@$(PY) -m bench

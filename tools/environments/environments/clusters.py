@@ -1,0 +1,236 @@
+"""The three kinds of cluster behind one face: bring it up, put the images in, reach it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from devcluster.cluster import Cluster
+from devcluster.command import run
+from devcluster.errors import ClusterError
+from environments.choose import Choice
+from environments.machine import ROOT
+
+Report = Callable[[str], None]
+KIND_CLUSTER = "bellwether"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Names of the two images, as pods refer to them."""
+
+    services: str
+    operator: str
+
+
+class Environment(Protocol):
+    """A Kubernetes cluster that the system is installed into."""
+
+    name: str
+
+    def up(self, report: Report) -> None:
+        """Bring the cluster up; a second call changes nothing."""
+
+    def images(self, report: Report) -> Images:
+        """Build the images where that is ours to do, and make the cluster know them."""
+
+    def down(self, report: Report) -> None:
+        """End what `up` started."""
+
+    def kubectl(self) -> list[str]:
+        """The command that begins every kubectl call."""
+
+    def helm(self) -> list[str]:
+        """The command that begins every helm call."""
+
+    def hints(self) -> list[str]:
+        """Shell lines that make kubectl work for a person."""
+
+    def service_url(self, namespace: str, service: str, port: int) -> str | None:
+        """Where a Service answers from this machine, where that is possible without a port-forward."""
+
+
+class Embedded:
+    """The cluster of tools/devcluster."""
+
+    name = "embedded"
+
+    def __init__(self, cluster: str = "bellwether") -> None:
+        """Touch nothing yet."""
+        self._cluster = Cluster(cluster)
+
+    def up(self, report: Report) -> None:
+        """Install missing packages, build the programs when they are missing, start the node."""
+        _devcluster("needs", "--install")
+        self._cluster.up(report)
+        bin_dir = self._cluster.state_dir / "bin"
+        bin_dir.mkdir(exist_ok=True)
+        program = self._cluster.config.devcluster
+        for tool, command in {"kubectl": f'"{program}" kubectl', "helm": f'"{program.parent / "helm"}"'}.items():
+            script = bin_dir / tool
+            script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+            script.chmod(0o755)
+
+    def images(self, report: Report) -> Images:
+        """Build with buildah, load into the node."""
+        found = json.loads(_devcluster("image", "--json", "--name", self._cluster.name))
+        return Images(services=found["services"], operator=found["operator"])
+
+    def down(self, report: Report) -> None:
+        """End the node's processes and take its network away."""
+        self._cluster.down(report=report)
+
+    def kubectl(self) -> list[str]:
+        """Kubectl of the cluster's own programs."""
+        return [str(self._cluster.config.devcluster), "kubectl", f"--kubeconfig={self._cluster.kubeconfig}"]
+
+    def helm(self) -> list[str]:
+        """Helm of the cluster's own programs."""
+        helm = self._cluster.config.devcluster.parent / "helm"
+        return [str(helm), f"--kubeconfig={self._cluster.kubeconfig}"]
+
+    def hints(self) -> list[str]:
+        """Put kubectl, helm and the kubeconfig at hand."""
+        return [
+            f"export KUBECONFIG={self._cluster.kubeconfig}",
+            f"export PATH={self._cluster.state_dir / 'bin'}:$PATH",
+        ]
+
+    def service_url(self, namespace: str, service: str, port: int) -> str | None:
+        """Cluster addresses are routed on this machine."""
+        command = [*self.kubectl(), "-n", namespace, "get", "service", service, "-o", "jsonpath={.spec.clusterIP}"]
+        return f"http://{run(command).strip()}:{port}"
+
+
+class Kind:
+    """A kind cluster in Docker."""
+
+    name = "kind"
+
+    def up(self, report: Report) -> None:
+        """Create the cluster unless it is there."""
+        if KIND_CLUSTER not in run(["kind", "get", "clusters"]).split():
+            report(f"creating the kind cluster {KIND_CLUSTER}")
+            config = ROOT / "tests" / "e2e" / "kind.yaml"
+            run(["kind", "create", "cluster", "--name", KIND_CLUSTER, "--config", str(config)], seconds=600)
+
+    def images(self, report: Report) -> Images:
+        """Build with Docker, load into the node."""
+        images = Images("bellwether/services:dev", "bellwether/operator:dev")
+        for target, image in {"services": images.services, "operator": images.operator}.items():
+            report(f"building {image}")
+            run(["docker", "build", "--target", target, "--tag", image, str(ROOT)], seconds=1800)
+            run(["kind", "load", "docker-image", image, "--name", KIND_CLUSTER], seconds=600)
+        return images
+
+    def down(self, report: Report) -> None:
+        """Delete the cluster."""
+        report(f"deleting the kind cluster {KIND_CLUSTER}")
+        run(["kind", "delete", "cluster", "--name", KIND_CLUSTER], seconds=300)
+
+    def kubectl(self) -> list[str]:
+        """Kubectl from PATH with kind's context."""
+        return ["kubectl", "--context", f"kind-{KIND_CLUSTER}"]
+
+    def helm(self) -> list[str]:
+        """Helm from PATH with kind's context."""
+        return ["helm", "--kube-context", f"kind-{KIND_CLUSTER}"]
+
+    def hints(self) -> list[str]:
+        """Choose kind's context."""
+        return [f"kubectl config use-context kind-{KIND_CLUSTER}"]
+
+    def service_url(self, namespace: str, service: str, port: int) -> str | None:
+        """Not reachable without a port-forward."""
+        return None
+
+
+class Current:
+    """The cluster that kubectl talks to; images come from BELLWETHER_SERVICES_IMAGE and BELLWETHER_OPERATOR_IMAGE."""
+
+    name = "current"
+
+    def up(self, report: Report) -> None:
+        """Only look whether it answers."""
+        run(["kubectl", "version"], seconds=30)
+
+    def images(self, report: Report) -> Images:
+        """Return the names that the environment gives."""
+        names = {key: os.environ.get(f"BELLWETHER_{key}_IMAGE", "") for key in ("SERVICES", "OPERATOR")}
+        for key, value in names.items():
+            if not value:
+                raise ClusterError(f"BELLWETHER_{key}_IMAGE is not set: name an image that this cluster can pull")
+        return Images(names["SERVICES"], names["OPERATOR"])
+
+    def down(self, report: Report) -> None:
+        """The cluster is not ours to end."""
+
+    def kubectl(self) -> list[str]:
+        """Kubectl from PATH."""
+        return ["kubectl"]
+
+    def helm(self) -> list[str]:
+        """Helm from PATH."""
+        return ["helm"]
+
+    def hints(self) -> list[str]:
+        """Nothing to set."""
+        return []
+
+    def service_url(self, namespace: str, service: str, port: int) -> str | None:
+        """Not reachable without a port-forward."""
+        return None
+
+
+def environment(choice: Choice) -> Environment:
+    """Return the cluster of a choice other than `local`.
+
+    Raises:
+        ClusterError: if a program it needs is not on PATH.
+
+    """
+    if choice.kind == "embedded":
+        return Embedded()
+    for program in ("kubectl", "helm", *(("kind", "docker") if choice.kind == "kind" else ())):
+        if shutil.which(program) is None:
+            raise ClusterError(f"environment {choice.kind} ({choice.why}) needs {program} on PATH")
+    return Kind() if choice.kind == "kind" else Current()
+
+
+@contextmanager
+def reach(env: Environment, namespace: str, service: str, port: int) -> Iterator[str]:
+    """Yield a URL at which a Service answers, by a port-forward where there is no other way."""
+    direct = env.service_url(namespace, service, port)
+    if direct is not None:
+        yield direct
+        return
+    command = [*env.kubectl(), "-n", namespace, "port-forward", f"service/{service}", f":{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+        try:
+            line = forward.stdout.readline() if forward.stdout else ""
+            if "Forwarding from" not in line:
+                raise ClusterError(f"port-forward to {service} did not start: {line.strip() or 'no output'}")
+            yield "http://" + line.split("from ")[1].split(" ")[0]
+        finally:
+            forward.terminate()
+
+
+def _devcluster(*arguments: str) -> str:
+    """Run the cluster's own command line; its progress goes to our standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "devcluster", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tools" / "devcluster")},
+    )
+    if done.returncode != 0:
+        raise ClusterError(f"`devcluster {' '.join(arguments)}` ended with {done.returncode}")
+    return done.stdout
