@@ -1,0 +1,166 @@
+"""What the end-to-end tests do to a cluster: apply, look, kill, wait for a condition with a deadline."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+import yaml
+
+from environments.clusters import Environment, reach
+
+T = TypeVar("T")
+Object = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """Kubectl ended with an error; the text is what it said."""
+
+
+def eventually(what: str, seconds: float, probe: Callable[[], T | None]) -> T:
+    """Return the first true answer of `probe`; fail naming `what` when there is none in time."""
+    deadline = time.monotonic() + seconds
+    last: object = None
+    while True:
+        try:
+            answer = probe()
+            if answer:
+                return answer
+            last = answer
+        except (httpx.HTTPError, RefusedError) as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds:.0f} s; last: {last!r}")
+        time.sleep(0.25)
+
+
+def consistently(what: str, seconds: float, probe: Callable[[], bool]) -> None:
+    """Fail when `probe` turns false within some seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert probe(), f"{what}: did not stay so"
+        time.sleep(0.25)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A cluster with the operator installed."""
+
+    env: Environment
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Return kubectl's output."""
+        done = subprocess.run(
+            [*self.env.kubectl(), *arguments], input=stdin, capture_output=True, text=True, timeout=180, check=False
+        )
+        if done.returncode != 0:
+            raise RefusedError(done.stderr.strip())
+        return done.stdout
+
+    def get(self, namespace: str, kind: str, name: str) -> Object:
+        """Return one object."""
+        found: Object = json.loads(self.kubectl("-n", namespace, "get", kind, name, "-o", "json"))
+        return found
+
+    def items(self, namespace: str, kinds: str, selector: str = "") -> list[Object]:
+        """Return objects of some kinds."""
+        found: list[Object] = json.loads(
+            self.kubectl("-n", namespace, "get", kinds, "-o", "json", *(["-l", selector] if selector else []))
+        )["items"]
+        return found
+
+    def apply(self, *documents: Object) -> None:
+        """Apply objects."""
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+    @contextmanager
+    def namespace(self, name: str) -> Iterator[str]:
+        """Yield a namespace that enforces restricted pods, deleted afterwards."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        try:
+            yield name
+        finally:
+            self.kubectl("delete", "namespace", name, "--wait=true", "--timeout=120s")
+
+
+@dataclass(frozen=True)
+class System:
+    """One TradingSystem in the cluster."""
+
+    lab: Lab
+    namespace: str
+    name: str
+
+    def resource(self) -> Object:
+        """Return the resource as the API server has it."""
+        return self.lab.get(self.namespace, "tradingsystem", self.name)
+
+    def condition(self, kind: str) -> Object:
+        """Return one condition; empty where there is none yet."""
+        conditions = self.resource().get("status", {}).get("conditions", [])
+        return next((found for found in conditions if found["type"] == kind), {})
+
+    def patch(self, spec: Object) -> int:
+        """Change the spec; return the new generation."""
+        body = json.dumps({"spec": spec})
+        self.lab.kubectl("-n", self.namespace, "patch", "tradingsystem", self.name, "--type=merge", "-p", body)
+        generation: int = self.resource()["metadata"]["generation"]
+        return generation
+
+    def wait_ready(self, seconds: float) -> None:
+        """Return when Ready is True for the present generation."""
+
+        def ready() -> bool:
+            resource = self.resource()
+            found = next((c for c in resource.get("status", {}).get("conditions", []) if c["type"] == "Ready"), None)
+            return bool(
+                found
+                and found["status"] == "True"
+                and found["observedGeneration"] == resource["metadata"]["generation"]
+            )
+
+        eventually(f"{self.name} is Ready", seconds, ready)
+
+    @contextmanager
+    def gateway(self) -> Iterator[httpx.Client]:
+        """Yield a client of the system's gateway."""
+        with (
+            reach(self.lab.env, self.namespace, f"{self.name}-gateway", 8080) as url,
+            httpx.Client(base_url=url, timeout=10) as client,
+        ):
+            yield client
+
+    def pods(self) -> dict[str, str]:
+        """Return the uid of each pod by its name."""
+        pods = self.lab.items(self.namespace, "pods", f"app.kubernetes.io/instance={self.name}")
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods}
+
+    def kill(self, pod: str) -> None:
+        """Kill a pod without any grace."""
+        self.lab.kubectl("-n", self.namespace, "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+
+
+def replay_system(name: str, namespace: str, **spec: Any) -> Object:
+    """Return a system that replays recorded bars and trades on paper."""
+    return {
+        "apiVersion": "bellwether.dev/v1alpha1",
+        "kind": "TradingSystem",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "market": {"calendar": "XNYS"},
+            "symbols": ["AAPL", "IBM", "MSFT"],
+            "data": {"provider": "replay"},
+            "clock": {"mode": "replay", "from": "2009-01-02", "pace": "200ms"},
+            "trading": {"mode": "simulated", "currency": "USD"},
+            "storage": {"size": "256Mi"},
+            "deletionPolicy": "Delete",
+            **spec,
+        },
+    }

@@ -1,0 +1,10 @@
+"""How long the end-to-end tests wait for what, in seconds: at least five times what each takes, in one place."""
+
+SYSTEM_READY = 240.0
+FIRST_FILLS = 120.0
+CHILD_PUT_RIGHT = 60.0
+LIVE_FIELD_ACKNOWLEDGED = 60.0
+POD_BACK = 180.0
+REPLAY_COMPLETE = 420.0
+ALL_GONE = 120.0
+OPERATOR_STOPPED = 60.0
