@@ -1,0 +1,183 @@
+"""Containers of NATS and of the services: command, environment, mounts, probes and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bellwether.render.kubernetes import quantities
+from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE
+from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
+from bellwether.render.kubernetes.names import NATS, child_name
+from bellwether.spec.models import ServiceOverride, TradingSystem
+from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES, Resources
+
+KEYS_DIRECTORY = "/etc/bellwether/keys"
+DECLARATION_DIRECTORY = "/etc/bellwether/declaration"
+NATS_CONFIG_DIRECTORY = "/etc/nats"
+DATA_DIRECTORY = "/data"
+CSV_DIRECTORY = "/csv"
+TOKEN_FILE = "gateway.token"  # noqa: S105
+COMPACT_SHARE = 4
+"""In one process each further service costs about a quarter of what it needs alone: libraries are loaded once."""
+
+_BOOTSTRAP_COMMAND = ["python", "-m", "bellwether", "bootstrap"]
+_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
+def nats_url(system: TradingSystem, *, beside: bool) -> str:
+    """Return where NATS answers: on loopback in the pod that runs it, else at its Service."""
+    host = "127.0.0.1" if beside else child_name(system, NATS)
+    return f"nats://{host}:{NATS_PORT}"
+
+
+def _override(system: TradingSystem, name: str) -> ServiceOverride:
+    return next((override for key, override in system.spec.services.items() if key == name), ServiceOverride())
+
+
+def resources_of(system: TradingSystem, name: str) -> Resources:
+    """Return what a service (or `nats`) asks for: its row's figures, or what the declaration says instead."""
+    row = NATS_RESOURCES if name == NATS else SERVICES[name].resources
+    override = _override(system, name)
+    return Resources(
+        cpu_millis=row.cpu_millis if override.cpu is None else quantities.millis(override.cpu),
+        memory_mebibytes=(
+            row.memory_mebibytes if override.memory is None else quantities.mebibytes(override.memory)
+        ),
+    )
+
+
+def compact_resources(system: TradingSystem) -> Resources:
+    """Return what all services in one process ask for: the largest, and a share of each other."""
+    asked = [resources_of(system, name) for name in SERVICES]
+    largest_memory = max(each.memory_mebibytes for each in asked)
+    largest_cpu = max(each.cpu_millis for each in asked)
+    return Resources(
+        cpu_millis=largest_cpu + (sum(each.cpu_millis for each in asked) - largest_cpu) // COMPACT_SHARE,
+        memory_mebibytes=largest_memory
+        + (sum(each.memory_mebibytes for each in asked) - largest_memory) // COMPACT_SHARE,
+    )
+
+
+def _requirements(asked: Resources) -> dict[str, Any]:
+    amount = quantities.memory(asked.memory_mebibytes)
+    return {"limits": {"memory": amount}, "requests": {"cpu": quantities.cpu(asked.cpu_millis), "memory": amount}}
+
+
+def _environment(values: dict[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": values[name]} for name in sorted(values)]
+
+
+def _process_environment(system: TradingSystem, context: RenderContext, *, beside_nats: bool) -> dict[str, str]:
+    image = image_of(context.image, system.spec.version)
+    return {
+        "BELLWETHER_DATA_DIR": DATA_DIRECTORY,
+        "BELLWETHER_DECLARATION": f"{DECLARATION_DIRECTORY}/{DECLARATION_FILE}",
+        "BELLWETHER_GATEWAY_TOKEN_FILE": f"{KEYS_DIRECTORY}/{TOKEN_FILE}",
+        "BELLWETHER_KEYS_DIR": KEYS_DIRECTORY,
+        "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
+        "BELLWETHER_NAMESPACE": system.metadata.namespace,
+        "BELLWETHER_NATS_URL": nats_url(system, beside=beside_nats),
+        "BELLWETHER_SYSTEM": system.metadata.name,
+        "BELLWETHER_UID": system.metadata.uid,
+        "BELLWETHER_VERSION": release_of(image),
+        "HOME": "/tmp",  # noqa: S108
+        "MKL_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def _get(path: str, port: str, **timing: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": port}, **timing}
+
+
+def _mount(name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
+    return {"mountPath": path, "name": name, **({"readOnly": True} if read_only else {})}
+
+
+def nats_container(system: TradingSystem, context: RenderContext) -> dict[str, Any]:
+    """Return the NATS server; after its start the bootstrap identity makes streams, buckets and consumers."""
+    asked = resources_of(system, NATS)
+    health = "/healthz?js-enabled-only=true"
+    environment = _process_environment(system, context, beside_nats=True)
+    del environment["BELLWETHER_GATEWAY_TOKEN_FILE"]
+    environment["GOMEMLIMIT"] = f"{asked.memory_mebibytes * 4 // 5}MiB"
+    return {
+        "name": NATS,
+        "image": image_of(context.image, system.spec.version),
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", "nats", "--config", f"{NATS_CONFIG_DIRECTORY}/{NATS_FILE}"],
+        "env": _environment(environment),
+        "lifecycle": {"postStart": {"exec": {"command": _BOOTSTRAP_COMMAND}}},
+        "livenessProbe": _get(health, "monitor", failureThreshold=6, periodSeconds=10, timeoutSeconds=5),
+        "ports": [
+            {"containerPort": NATS_PORT, "name": "nats", "protocol": "TCP"},
+            {"containerPort": NATS_MONITOR_PORT, "name": "monitor", "protocol": "TCP"},
+        ],
+        "readinessProbe": _get(health, "monitor", failureThreshold=2, periodSeconds=5, timeoutSeconds=3),
+        "resources": _requirements(asked),
+        "securityContext": _SECURITY,
+        "startupProbe": _get(health, "monitor", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
+        "volumeMounts": [
+            _mount("data", DATA_DIRECTORY),
+            _mount("declaration", DECLARATION_DIRECTORY, read_only=True),
+            _mount("nats-config", NATS_CONFIG_DIRECTORY, read_only=True),
+            _mount("nats-keys", KEYS_DIRECTORY, read_only=True),
+            _mount("tmp", "/tmp"),  # noqa: S108
+        ],
+    }
+
+
+def services_container(
+    system: TradingSystem, context: RenderContext, name: str, services: Sequence[str], asked: Resources
+) -> dict[str, Any]:
+    """Return the container that runs services of the system in one process."""
+    compact = set(services) == set(SERVICES)
+    environment = _process_environment(system, context, beside_nats=compact)
+    mounts = [
+        _mount("data", DATA_DIRECTORY),
+        _mount("declaration", DECLARATION_DIRECTORY, read_only=True),
+        _mount("keys", KEYS_DIRECTORY, read_only=True),
+        _mount("tmp", "/tmp"),  # noqa: S108
+    ]
+    if "gateway" not in services:
+        del environment["BELLWETHER_GATEWAY_TOKEN_FILE"]
+    if reads_csv(system, services):
+        environment["BELLWETHER_CSV_ROOT"] = CSV_DIRECTORY
+        mounts.insert(0, _mount("csv", CSV_DIRECTORY, read_only=True))
+    ports = [{"containerPort": HEALTH_PORT, "name": "health", "protocol": "TCP"}]
+    ports += [
+        {"containerPort": port, "name": "http", "protocol": "TCP"}
+        for port in (SERVICES[service].http_port for service in services)
+        if port is not None
+    ]
+    return {
+        "name": name,
+        "image": image_of(context.image, system.spec.version),
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", "serve", "--services", "all" if compact else ",".join(services)],
+        "env": _environment(environment),
+        "livenessProbe": _get("/livez", "health", failureThreshold=3, periodSeconds=10, timeoutSeconds=5),
+        "ports": ports,
+        "readinessProbe": _get("/readyz", "health", failureThreshold=2, periodSeconds=3, timeoutSeconds=3),
+        "resources": _requirements(asked),
+        "securityContext": _SECURITY,
+        "startupProbe": _get("/livez", "health", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
+        "volumeMounts": mounts,
+    }
+
+
+def reads_csv(system: TradingSystem, services: Sequence[str]) -> bool:
+    """Whether one of the services reads bars from the volume that the declaration names."""
+    data = system.spec.data
+    return (
+        "market-data" in services
+        and data.provider == "csv"
+        and data.csv is not None
+        and data.csv.volume_claim is not None
+    )

@@ -1,0 +1,73 @@
+"""Network policies, from the topology's edges: nothing comes in or goes out that no edge asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bellwether.render.kubernetes.context import Manifest
+from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
+from bellwether.spec.models import TradingSystem
+from bellwether.topology import NATS_PORT, SERVICES, ServiceRow
+
+_DNS: dict[str, Any] = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+_WEB: dict[str, Any] = {"ports": [{"port": 443, "protocol": "TCP"}]}
+
+
+def _tcp(port: int) -> list[dict[str, Any]]:
+    return [{"port": port, "protocol": "TCP"}]
+
+
+def _own_pods(system: TradingSystem) -> list[dict[str, Any]]:
+    return [{"podSelector": {"matchLabels": {LABEL_INSTANCE: system.metadata.name}}}]
+
+
+def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, Any]]:
+    """Return the ways out of the cluster that the rows name and the declaration really uses."""
+    wanted = {host for row in rows for host in row.external}
+    edges = [_DNS] if "dns" in wanted else []
+    if "yahoo" in wanted and system.spec.data.provider == "yahoo":
+        edges.append(_WEB)
+    return edges
+
+
+def _policy(
+    system: TradingSystem, component: str, ingress: list[dict[str, Any]], egress: list[dict[str, Any]]
+) -> Manifest:
+    spec: dict[str, Any] = {
+        "podSelector": {"matchLabels": selector(system, component)},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    if ingress:
+        spec["ingress"] = ingress
+    if egress:
+        spec["egress"] = egress
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(system, component, child_name(system, component)),
+        "spec": spec,
+    }
+
+
+def _http_ingress(rows: list[ServiceRow]) -> list[dict[str, Any]]:
+    return [{"ports": _tcp(row.http_port)} for row in rows if row.http_port is not None]
+
+
+def network_policies(system: TradingSystem) -> list[Manifest]:
+    """Return one policy per component.
+
+    NATS takes connections from the system's own pods only. A port for people is open to everyone, what it answers
+    is the gateway's affair. The kubelet's probes come from the node, which no policy keeps out.
+    """
+    rows = list(SERVICES.values())
+    nats_in = {"from": _own_pods(system), "ports": _tcp(NATS_PORT)}
+    if system.spec.profile == "compact":
+        return [_policy(system, SYSTEM, [nats_in, *_http_ingress(rows)], _outside(system, rows))]
+    nats_out = {
+        "to": [{"podSelector": {"matchLabels": selector(system, NATS)}}],
+        "ports": _tcp(NATS_PORT),
+    }
+    policies = [_policy(system, NATS, [nats_in], [])]
+    for row in rows:
+        policies.append(_policy(system, row.name, _http_ingress([row]), [nats_out, *_outside(system, [row])]))
+    return policies

@@ -1,0 +1,152 @@
+"""Pod templates: restricted pods with the volumes that their containers mount."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bellwether.render.kubernetes.configmaps import start_value_annotations
+from bellwether.render.kubernetes.containers import (
+    TOKEN_FILE,
+    compact_resources,
+    nats_container,
+    reads_csv,
+    resources_of,
+    services_container,
+)
+from bellwether.render.kubernetes.context import BOOTSTRAP, RenderContext
+from bellwether.render.kubernetes.names import (
+    LABEL_MANAGED_BY,
+    MANAGER,
+    NATS,
+    SYSTEM,
+    child_name,
+    claim_name,
+    declaration_name,
+    gateway_token_name,
+    keys_name,
+    selector,
+)
+from bellwether.render.kubernetes.secrets import TOKEN_ENTRY, seed_entry
+from bellwether.spec.models import TradingSystem
+from bellwether.topology import SERVICES
+
+USER = 65532
+GRACE_SECONDS = 30
+_READ_ONLY_MODE = 0o440
+
+
+def _key_volume(system: TradingSystem, name: str, identities: Sequence[str]) -> dict[str, Any]:
+    """Return a volume with the seeds of these identities, and with the token where the gateway is one of them."""
+    sources: list[dict[str, Any]] = [
+        {
+            "secret": {
+                "name": keys_name(system),
+                "items": [{"key": seed_entry(each), "path": seed_entry(each)} for each in sorted(identities)],
+            }
+        }
+    ]
+    if "gateway" in identities:
+        items = [{"key": TOKEN_ENTRY, "path": TOKEN_FILE}]
+        sources.append({"secret": {"name": gateway_token_name(system), "items": items}})
+    return {"name": name, "projected": {"defaultMode": _READ_ONLY_MODE, "sources": sources}}
+
+
+def _volumes(
+    system: TradingSystem, component: str, services: Sequence[str], nats_config: str | None, *, claim: bool
+) -> list[dict[str, Any]]:
+    """Return the volumes of a component's pod, by name."""
+    data: dict[str, Any] = {"name": "data"}
+    if claim:
+        data["persistentVolumeClaim"] = {"claimName": claim_name(child_name(system, component))}
+    else:
+        data["emptyDir"] = {}
+    found = [
+        data,
+        {"name": "declaration", "configMap": {"name": declaration_name(system)}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    if services:
+        found.append(_key_volume(system, "keys", services))
+    if nats_config is not None:
+        found.append({"name": "nats-config", "configMap": {"name": nats_config}})
+        found.append(_key_volume(system, "nats-keys", [BOOTSTRAP]))
+    csv = system.spec.data.csv
+    if csv is not None and reads_csv(system, services):
+        found.append({"name": "csv", "persistentVolumeClaim": {"claimName": csv.volume_claim, "readOnly": True}})
+    return sorted(found, key=lambda volume: str(volume["name"]))
+
+
+def _pod_spec(system: TradingSystem, containers: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:
+    extra = system.spec.pod_template
+    spec: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        **containers,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "runAsGroup": USER,
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "serviceAccountName": child_name(system, SYSTEM),
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "volumes": volumes,
+    }
+    if extra.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in extra.image_pull_secrets]
+    if extra.node_selector:
+        spec["nodeSelector"] = dict(extra.node_selector)
+    if extra.priority_class_name is not None:
+        spec["priorityClassName"] = extra.priority_class_name
+    if extra.tolerations:
+        spec["tolerations"] = [
+            toleration.model_dump(mode="json", by_alias=True, exclude_none=True) for toleration in extra.tolerations
+        ]
+    return spec
+
+
+def _template(
+    system: TradingSystem, component: str, annotations: dict[str, str], spec: dict[str, Any]
+) -> dict[str, Any]:
+    extra = system.spec.pod_template
+    labels = {**extra.labels, **selector(system, component), LABEL_MANAGED_BY: MANAGER, "app.kubernetes.io/name": MANAGER}
+    metadata: dict[str, Any] = {"labels": labels}
+    merged = {**extra.annotations, **annotations}
+    if merged:
+        metadata["annotations"] = merged
+    return {"metadata": metadata, "spec": spec}
+
+
+def compact_pod(system: TradingSystem, context: RenderContext, nats_config: str) -> dict[str, Any]:
+    """Return the pod of the compact profile.
+
+    NATS is a sidecar (an init container that stays): it is up, with its streams made, before the services start, and
+    it goes down after them, so they can drain.
+    """
+    services = list(SERVICES)
+    nats = {**nats_container(system, context), "restartPolicy": "Always"}
+    containers = {
+        "initContainers": [nats],
+        "containers": [services_container(system, context, "services", services, compact_resources(system))],
+    }
+    volumes = _volumes(system, SYSTEM, services, nats_config, claim=True)
+    return _template(system, SYSTEM, start_value_annotations(system), _pod_spec(system, containers, volumes))
+
+
+def nats_pod(system: TradingSystem, context: RenderContext, nats_config: str) -> dict[str, Any]:
+    """Return the NATS pod of the standard profile."""
+    volumes = _volumes(system, NATS, [], nats_config, claim=True)
+    return _template(
+        system, NATS, {}, _pod_spec(system, {"containers": [nats_container(system, context)]}, volumes)
+    )
+
+
+def service_pod(system: TradingSystem, context: RenderContext, service: str) -> dict[str, Any]:
+    """Return the pod of one service of the standard profile."""
+    container = services_container(system, context, service, [service], resources_of(system, service))
+    volumes = _volumes(system, service, [service], None, claim=SERVICES[service].needs_volume)
+    annotations = start_value_annotations(system) if service == "market-data" else {}
+    return _template(system, service, annotations, _pod_spec(system, {"containers": [container]}, volumes))

@@ -1,0 +1,48 @@
+"""Secrets: the NATS keys and the gateway's token.
+
+All keys are in one Secret in every profile, and each pod mounts the entries that it needs and no other; so a change
+of profile leaves no Secret behind, which the operator, having no right to read or list Secrets, could not find.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from bellwether.render.kubernetes.context import BOOTSTRAP, Manifest, RenderContext
+from bellwether.render.kubernetes.names import SYSTEM, gateway_token_name, keys_name, metadata
+from bellwether.spec.models import TradingSystem
+from bellwether.topology import SERVICES
+
+TOKEN_ENTRY = "token"  # noqa: S105
+"""Under which name the token stands in its Secret."""
+
+
+def seed_entry(identity: str) -> str:
+    """Return the entry, and the file name, of an identity's NATS seed."""
+    return f"{identity}.nk"
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def keys(system: TradingSystem, context: RenderContext) -> Manifest:
+    """Return the Secret with the NATS seed of every service and of the bootstrap identity."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(system, SYSTEM, keys_name(system)),
+        "type": "Opaque",
+        "data": {seed_entry(name): _encoded(context.keyring.seeds[name]) for name in sorted((*SERVICES, BOOTSTRAP))},
+    }
+
+
+def gateway_token(system: TradingSystem, context: RenderContext) -> Manifest:
+    """Return the Secret with the token that everything that changes something at the gateway needs."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(system, "gateway", gateway_token_name(system)),
+        "type": "Opaque",
+        "data": {TOKEN_ENTRY: _encoded(context.keyring.gateway_token)},
+    }

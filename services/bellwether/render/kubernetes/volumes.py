@@ -1,0 +1,32 @@
+"""Volume claims: made before the pods that use them, and kept without an owner where the policy is Retain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bellwether.render.kubernetes import quantities
+from bellwether.render.kubernetes.context import Manifest
+from bellwether.render.kubernetes.names import child_name, claim_name, metadata
+from bellwether.spec.models import TradingSystem
+
+
+def volume_claim(system: TradingSystem, component: str) -> Manifest:
+    """Return the claim of one component's volume."""
+    storage = system.spec.storage
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": quantities.size(storage.size)}},
+    }
+    if storage.class_name is not None:
+        spec["storageClassName"] = storage.class_name
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata(
+            system,
+            component,
+            claim_name(child_name(system, component)),
+            owned=system.spec.deletion_policy == "Delete",
+        ),
+        "spec": spec,
+    }
