@@ -1,0 +1,1 @@
+"""market-data: owns the bars, answers as of a moment."""

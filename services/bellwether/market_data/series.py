@@ -1,0 +1,167 @@
+"""The bars of one symbol in memory, answered as of an instant (pure).
+
+A bar exists from the close of its session on. Prices are stated in the units of that instant: divided by the ratios of
+the splits that are effective by its day. Everything behind an answer is a function of bars, actions, calendar and
+instant, so an answer does not change when later bars are added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from bellwether.market.sessions import Calendar, OutsideCalendar
+from bellwether.market_data.actions import Action, adjusted
+from bellwether.messages.canonical import canonical_bytes
+from bellwether.messages.market_data import Bar
+
+
+@dataclass(slots=True)
+class _Epoch:
+    """All bars in the units after the first k splits, with what is quick to look up by position."""
+
+    bars: list[Bar]
+    fragments: list[bytes] | None = None
+    chain: list[str] | None = None
+    rises: dict[int, list[int]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known of a symbol at an instant: the first `count` bars of an epoch."""
+
+    series: Series
+    epoch: int
+    count: int
+
+    def bars(self, newest: int | None = None) -> list[Bar]:
+        """Return the newest bars, oldest first, in the units of the instant."""
+        begin = 0 if newest is None else max(self.count - newest, 0)
+        return self.series.epoch(self.epoch).bars[begin : self.count]
+
+    @property
+    def last(self) -> Bar | None:
+        """The newest bar, None where there is none yet."""
+        return self.series.epoch(self.epoch).bars[self.count - 1] if self.count else None
+
+    @property
+    def revision(self) -> str:
+        """A hash of all bars in the view: each bar's bytes hashed onto the revision before it."""
+        if not self.count:
+            return hashlib.sha256(b"").hexdigest()
+        return self.series.chain(self.epoch)[self.count - 1]
+
+    def revision_of(self, newest: int) -> str:
+        """Return the SHA-256 of the canonical bytes of the newest bars."""
+        begin = max(self.count - newest, 0)
+        return hashlib.sha256(b"[" + b",".join(self.series.fragments(self.epoch)[begin : self.count]) + b"]").hexdigest()
+
+    def base_rate(self, horizon: int) -> tuple[float, int]:
+        """Return the share of sessions after which the close was higher `horizon` sessions later, and of how many.
+
+        Only sessions whose outcome lies within the view count. Without any, the share is 0.5.
+        """
+        known = self.count - horizon
+        if known <= 0:
+            return 0.5, 0
+        return self.series.rises(self.epoch, horizon)[known] / known, known
+
+
+class Series:
+    """One symbol's bars on the sessions of a calendar, oldest first."""
+
+    def __init__(self, bars: Sequence[Bar], actions: Sequence[Action], calendar: Calendar) -> None:
+        self.off_calendar: list[date] = []
+        self._raw: list[Bar] = []
+        self._closes: list[datetime] = []
+        for bar in bars:
+            close = _close_of(calendar, bar.session)
+            if close is None:
+                self.off_calendar.append(bar.session)
+            else:
+                self._raw.append(bar)
+                self._closes.append(close)
+        self._calendar = calendar
+        self._actions = sorted(actions, key=lambda action: (action.session, action.kind != "split"))
+        self._splits = [action for action in self._actions if action.kind == "split"]
+        self._split_days = [action.session for action in self._splits]
+        self._days = [bar.session for bar in self._raw]
+        self._epochs: dict[int, _Epoch] = {}
+
+    @property
+    def first(self) -> date | None:
+        """The first session, over all that is recorded."""
+        return self._days[0] if self._days else None
+
+    @property
+    def last(self) -> date | None:
+        """The last session, over all that is recorded."""
+        return self._days[-1] if self._days else None
+
+    def as_of(self, instant: datetime) -> View:
+        """Return what is known at an instant."""
+        count = bisect_right(self._closes, instant)
+        splits = bisect_right(self._split_days, self._calendar.local_day(instant)) if self._split_days else 0
+        return View(self, splits, count)
+
+    def unadjusted(self, instant: datetime) -> View:
+        """Return what is known at an instant, in the units in which each bar was traded."""
+        return View(self, 0, bisect_right(self._closes, instant))
+
+    def traded_on(self, session: date) -> Bar | None:
+        """Return the bar of a session as traded, None where the symbol did not trade. It may not be complete yet."""
+        index = bisect_right(self._days, session) - 1
+        return self._raw[index] if index >= 0 and self._days[index] == session else None
+
+    def actions_on(self, session: date) -> list[Action]:
+        """Return the actions effective before the open of a session, splits first."""
+        return [action for action in self._actions if action.session == session]
+
+    def epoch(self, splits: int) -> _Epoch:
+        """Return all bars in the units after the first `splits` splits."""
+        found = self._epochs.get(splits)
+        if found is None:
+            found = self._epochs[splits] = _Epoch(adjusted(self._raw, self._splits[:splits]))
+        return found
+
+    def fragments(self, splits: int) -> list[bytes]:
+        """Return the canonical bytes of each bar of an epoch."""
+        epoch = self.epoch(splits)
+        if epoch.fragments is None:
+            epoch.fragments = [canonical_bytes(bar) for bar in epoch.bars]
+        return epoch.fragments
+
+    def chain(self, splits: int) -> list[str]:
+        """Return, for each bar of an epoch, the revision of all bars up to it."""
+        epoch = self.epoch(splits)
+        if epoch.chain is None:
+            epoch.chain, digest = [], b""
+            for fragment in self.fragments(splits):
+                digest = hashlib.sha256(digest + fragment).digest()
+                epoch.chain.append(digest.hex())
+        return epoch.chain
+
+    def rises(self, splits: int, horizon: int) -> list[int]:
+        """Return how many of the first n closes were followed by a higher one `horizon` sessions later, for each n."""
+        epoch = self.epoch(splits)
+        if epoch.rises is None:
+            epoch.rises = {}
+        counts = epoch.rises.get(horizon)
+        if counts is None:
+            closes = [bar.close for bar in epoch.bars]
+            counts = [0]
+            for earlier, later in zip(closes, closes[horizon:], strict=False):
+                counts.append(counts[-1] + (later > earlier))
+            epoch.rises[horizon] = counts
+        return counts
+
+
+def _close_of(calendar: Calendar, day: date) -> datetime | None:
+    try:
+        session = calendar.session_on(day)
+    except OutsideCalendar:
+        return None
+    return None if session is None else session.close.astimezone(UTC)

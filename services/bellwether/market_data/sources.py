@@ -1,0 +1,257 @@
+"""Where bars come from: recorded bars that come with the product, and files in Yahoo's column form.
+
+Only the standard library reads them: no process of the system imports pandas for it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from bellwether.market_data.actions import RawBar
+from bellwether.messages.market_data import Bar
+from bellwether.spec.models import Data
+
+PRICE_COLUMNS = ("Open", "High", "Low", "Close")
+YAHOO_COLUMNS = ("Date", *PRICE_COLUMNS, "Adj Close", "Volume")
+RECORDED = {"us-2000-2013": ("bokeh_sampledata", "_data/stocks.csv.gz", ("AAPL", "GOOG", "IBM", "MSFT"))}
+"""Per dataset: the package that carries it, the file in it, the symbols it has."""
+PRICE_SLACK = 0.011
+"""Sources round each price by itself: the close may stand this much outside of high and low."""
+
+
+class SourceError(Exception):
+    """Bars cannot be had; the message names the file, line, column and value, or what is missing."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a source has of one symbol: its rows in the order of their sessions, and the hash of its bytes."""
+
+    rows: list[RawBar]
+    source: str
+    fingerprint: str
+
+
+class Source(Protocol):
+    """One provider of bars."""
+
+    def fingerprint(self, symbol: str) -> str:
+        """Return a hash of what the source has now: the same hash means nothing new.
+
+        Raises:
+            SourceError: when the symbol cannot be had.
+
+        """
+
+    def load(self, symbol: str) -> Loaded:
+        """Return all rows of a symbol.
+
+        Raises:
+            SourceError: when they cannot be had.
+
+        """
+
+
+class RecordedBars:
+    """Daily bars recorded in a package of sample data, found without importing that package."""
+
+    def __init__(self, dataset: str) -> None:
+        if dataset not in RECORDED:
+            raise SourceError(f"dataset {dataset!r} is not known: use one of {', '.join(sorted(RECORDED))}")
+        package, file, self._symbols = RECORDED[dataset]
+        self._dataset = dataset
+        found = find_spec(package)
+        places = list(found.submodule_search_locations or []) if found is not None else []
+        if not places:
+            raise SourceError(f"dataset {dataset} needs the package {package}, which is not installed")
+        self._path = Path(places[0]) / file
+        self._digest: str | None = None
+        self._rows: dict[str, list[RawBar]] | None = None
+
+    def fingerprint(self, symbol: str) -> str:
+        """Return the hash of the recorded file."""
+        self._known(symbol)
+        if self._digest is None:
+            self._digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
+        return self._digest
+
+    def load(self, symbol: str) -> Loaded:
+        """Return all rows of a symbol."""
+        self._known(symbol)
+        if self._rows is None:
+            with gzip.open(self._path, "rt", encoding="utf-8", newline="") as stream:
+                self._rows = read_recorded(stream, str(self._path.name), self._symbols)
+        return Loaded(self._rows[symbol], f"recorded:{self._dataset}", self.fingerprint(symbol))
+
+    def _known(self, symbol: str) -> None:
+        if symbol not in self._symbols:
+            raise SourceError(
+                f"symbol {symbol} is not in the recorded bars {self._dataset}: it has {', '.join(self._symbols)}"
+            )
+
+
+class CsvFiles:
+    """One file per symbol, SYMBOL.csv, in Yahoo's column form."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def fingerprint(self, symbol: str) -> str:
+        """Return the hash of the symbol's file."""
+        return hashlib.sha256(self._bytes(symbol)).hexdigest()
+
+    def load(self, symbol: str) -> Loaded:
+        """Return all rows of a symbol's file."""
+        content = self._bytes(symbol)
+        path = self._directory / f"{symbol}.csv"
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8 text") from error
+        return Loaded(read_yahoo(text.splitlines(), str(path)), f"csv:{path}", hashlib.sha256(content).hexdigest())
+
+    def _bytes(self, symbol: str) -> bytes:
+        path = self._directory / f"{symbol}.csv"
+        if not self._directory.is_dir():
+            raise SourceError(f"data.csv.directory {self._directory} is not a folder")
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise SourceError(f"{path} does not exist: each symbol needs its SYMBOL.csv") from error
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+
+
+class Unavailable:
+    """A provider that this build cannot serve; every question is answered with the reason."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def fingerprint(self, symbol: str) -> str:
+        """Refuse with the reason."""
+        raise SourceError(f"{symbol}: {self._reason}")
+
+    def load(self, symbol: str) -> Loaded:
+        """Refuse with the reason."""
+        raise SourceError(f"{symbol}: {self._reason}")
+
+
+def open_source(data: Data, base: Path) -> Source:
+    """Return the declared provider; a relative folder is taken from `base`.
+
+    Raises:
+        SourceError: when the declaration does not say enough, or the recorded bars are not installed.
+
+    """
+    if data.provider == "replay":
+        return RecordedBars(data.replay.dataset)
+    if data.provider == "csv":
+        if data.csv is None:
+            raise SourceError("provider csv needs data.csv.directory")
+        return CsvFiles(base / data.csv.directory)
+    return Unavailable("SOURCE_UNAVAILABLE: provider yahoo cannot be asked by this version; use provider csv or replay")
+
+
+def read_recorded(lines: Iterable[str], name: str, symbols: Iterable[str]) -> dict[str, list[RawBar]]:
+    """Return the rows of these symbols from a table with a Ticker column, ordered by session."""
+    found: dict[str, list[RawBar]] = {symbol: [] for symbol in symbols}
+    for where, row in _rows(lines, name, ("Ticker", *YAHOO_COLUMNS)):
+        if row["Ticker"] in found:
+            found[row["Ticker"]].append(_parse(where, row))
+    for symbol, rows in found.items():
+        if not rows:
+            raise SourceError(f"{name}: it has no row of {symbol}")
+        rows.sort(key=lambda row: row.bar.session)
+    return found
+
+
+def read_yahoo(lines: Iterable[str], name: str) -> list[RawBar]:
+    """Return the rows of a file in Yahoo's column form, ordered by session.
+
+    Rows whose prices are all `null` or empty (Yahoo writes them for days without trading) are passed over. Yahoo
+    states prices after later splits: such files show dividends, and no splits.
+
+    Raises:
+        SourceError: naming file, line, column and value of the first fault.
+
+    """
+    found: dict[date, tuple[str, RawBar]] = {}
+    for where, row in _rows(lines, name, YAHOO_COLUMNS):
+        if all(row[column].lower() in ("null", "") for column in PRICE_COLUMNS):
+            continue
+        parsed = _parse(where, row)
+        day = parsed.bar.session
+        if day in found:
+            raise SourceError(f"{where}, column Date: {day} was given before, in {found[day][0]}")
+        found[day] = (where, parsed)
+    if not found:
+        raise SourceError(f"{name}: it has no row with prices")
+    return [found[day][1] for day in sorted(found)]
+
+
+def _rows(lines: Iterable[str], name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    reader = csv.reader(lines)
+    try:
+        header = [title.strip() for title in next(reader)]
+    except StopIteration as error:
+        raise SourceError(f"{name}: it is empty; the first line must be {','.join(columns)}") from error
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise SourceError(
+            f"{name}, line 1: column {missing[0]} is missing; it has {','.join(header)}, needed are {','.join(columns)}"
+        )
+    for cells in reader:
+        if not cells:
+            continue
+        where = f"{name}, line {reader.line_num}"
+        if len(cells) != len(header):
+            raise SourceError(f"{where}: {len(cells)} values for {len(header)} columns")
+        yield where, {title: cell.strip() for title, cell in zip(header, cells, strict=True)}
+
+
+def _parse(where: str, row: Mapping[str, str]) -> RawBar:
+    try:
+        day = date.fromisoformat(row["Date"])
+    except ValueError as error:
+        raise SourceError(f"{where}, column Date: {row['Date']!r} is not a day; write it as 2009-01-02") from error
+    prices = {column: _number(where, row, column, positive=True) for column in PRICE_COLUMNS}
+    low, high = prices["Low"] - PRICE_SLACK, prices["High"] + PRICE_SLACK
+    for column in ("Open", "Close"):
+        if not low <= prices[column] <= high:
+            raise SourceError(
+                f"{where}, column {column}: {row[column]} is not between Low {row['Low']} and High {row['High']}"
+            )
+    adjusted = row["Adj Close"].lower()
+    return RawBar(
+        bar=Bar(
+            session=day,
+            open=prices["Open"],
+            high=prices["High"],
+            low=prices["Low"],
+            close=prices["Close"],
+            volume=_number(where, row, "Volume", positive=False),
+        ),
+        adjusted_close=None if adjusted in ("null", "") else _number(where, row, "Adj Close", positive=True),
+    )
+
+
+def _number(where: str, row: Mapping[str, str], column: str, *, positive: bool) -> float:
+    text = row[column]
+    wanted = "a number above 0" if positive else "a number of shares, 0 or more"
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise SourceError(f"{where}, column {column}: {text!r} is not {wanted}") from error
+    if not math.isfinite(value) or value < 0.0 or (positive and value == 0.0):
+        raise SourceError(f"{where}, column {column}: {text!r} is not {wanted}")
+    return value

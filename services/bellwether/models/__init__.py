@@ -1,0 +1,1 @@
+"""ml-model: serves models from the registry."""

@@ -1,0 +1,1 @@
+"""What a model is made of: features, labels, recipe, fit, artifact. Runs in a child process."""
