@@ -1,0 +1,82 @@
+"""What a schema promised to those who wrote a resource, and whether another one still keeps it.
+
+The promise of a schema is kept in `crds/published.json`: of every field its type, bounds and rules. A later schema may
+add fields, values and room; it may not take any away, because a stored resource that was valid must stay valid.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bellwether.spec.schema import LIST_TYPE, MAP_KEYS, RULES, walk
+
+Summary = dict[str, dict[str, Any]]
+
+_UPPER = ("maximum", "maxLength", "maxItems", "maxProperties")
+_LOWER = ("minimum", "minLength", "minItems", "minProperties")
+_FIXED = ("type", "format", "pattern", LIST_TYPE, MAP_KEYS)
+
+
+def summary(schema: Mapping[str, Any]) -> Summary:
+    """Return of every field what a resource can run into."""
+    found: Summary = {}
+    for path, part in walk(schema):
+        entry = {key: part[key] for key in (*_FIXED, *_UPPER, *_LOWER, "enum", "required") if key in part}
+        if RULES in part:
+            entry["rules"] = sorted(rule["rule"] for rule in part[RULES])
+        found[path] = entry
+    return found
+
+
+def text(found: Summary) -> str:
+    """Return the summary as JSON with one field a line, so that a change shows as one line."""
+    lines = [f"{json.dumps(path)}: {json.dumps(entry, sort_keys=True)}" for path, entry in sorted(found.items())]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def read(content: str) -> Summary:
+    """Return a summary from its JSON."""
+    found: Summary = json.loads(content)
+    return found
+
+
+def problems(before: Summary, after: Summary) -> list[str]:
+    """Return one line for each field that was removed or tightened."""
+    lines: list[str] = []
+    for path, old in sorted(before.items()):
+        name = path or "the resource"
+        if path not in after:
+            lines.append(f"{name}: was published and would be gone")
+            continue
+        lines.extend(f"{name}: {problem}" for problem in _tightened(old, after[path]))
+    return lines
+
+
+def _tightened(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    found = [
+        f"{key} was {old.get(key, 'not set')} and would be {new.get(key, 'not set')}"
+        for key in _FIXED
+        if old.get(key) != new.get(key) and not (key == "pattern" and key not in new)
+    ]
+    for key in _UPPER:
+        if key in new and (key not in old or new[key] < old[key]):
+            found.append(f"{key} was {old.get(key, 'not set')} and would be {new[key]}")
+    for key in _LOWER:
+        if key in new and new[key] > old.get(key, _no_lower_bound(key)):
+            found.append(f"{key} was {old.get(key, 'not set')} and would be {new[key]}")
+    if "enum" in new:
+        gone = [value for value in old.get("enum", []) if value not in new["enum"]]
+        if "enum" not in old:
+            found.append(f"any value was allowed, now one of {new['enum']}")
+        elif gone:
+            found.append(f"{', '.join(map(str, gone))} would no longer be allowed")
+    added = sorted(set(new.get("required", [])) - set(old.get("required", [])))
+    found.extend(f"{name} would be required" for name in added)
+    found.extend(f"has a new rule: {rule}" for rule in new.get("rules", []) if rule not in old.get("rules", []))
+    return found
+
+
+def _no_lower_bound(key: str) -> float:
+    return float("-inf") if key == "minimum" else 0
