@@ -1,0 +1,191 @@
+"""The project's images: built from the Dockerfile with buildah, kept by the hash of what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster import baseimage, kernel, needs
+from devcluster.command import run, succeeds
+from devcluster.dockerfile import copied, only_for
+from devcluster.errors import ClusterError
+from devcluster.oci import write_archive
+from devcluster.places import cache_home, repository
+from devcluster.runtime import Runtime
+from devcluster.slots import locked
+from devcluster.store import Store
+
+TARGETS = ("services", "operator")
+_PYTHON = "3.11"
+_KEPT_TAGS = 3
+_BUILD_TOOLS = ("setuptools", "wheel")
+_SKIPPED = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One image to be: its target in the Dockerfile, the text for it, its name with the content's hash."""
+
+    target: str
+    dockerfile: str
+    name: str
+
+    @property
+    def tag(self) -> str:
+        """The part of the name after the colon."""
+        return self.name.rpartition(":")[2]
+
+    @property
+    def layout_tag(self) -> str:
+        """What the image is called in the folder from which nodes load."""
+        return f"{self.target}-{self.tag}"
+
+
+def image_name(target: str, digest: str) -> str:
+    """The name of a target's image (pure)."""
+    return f"localhost/bellwether/{target}:dev-{digest[:12]}"
+
+
+def recipe(target: str, root: Path) -> Recipe:
+    """What to build for a target from the tree as it is now."""
+    text = only_for((root / "Dockerfile").read_text(), target)
+    digest = hashlib.sha256(f"{baseimage.NAME}\0{text}".encode())
+    for path in copied(text):
+        for file in _files(root / path):
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(root)}\0{len(content)}\0".encode() + content)
+    return Recipe(target, text, image_name(target, digest.hexdigest()))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    if not path.is_dir():
+        raise ClusterError(f"the Dockerfile copies {path}, which is not there")
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(set(folders) - _SKIPPED)
+        yield from (Path(folder) / name for name in sorted(names) if not name.endswith(".pyc"))
+
+
+def ensure(runtime: Runtime | None, targets: Sequence[str], report: Report) -> dict[str, str]:
+    """Build what is missing and load it into the node, when one is given: target -> image name."""
+    missing = needs.missing_packages(needs.PACKAGES_OF_IMAGES)
+    if missing:
+        raise ClusterError(
+            f"building images needs the Debian packages {' '.join(missing)}: "
+            "`python -m devcluster needs --install` installs them"
+        )
+    if os.geteuid() != 0:
+        raise ClusterError("building images needs root")
+    root = repository()
+    recipes = [recipe(target, root) for target in targets]
+    there = set(runtime.images()) if runtime else set()
+    home = cache_home() / "images"
+    store = Store(home)
+    for each in recipes:
+        if each.name in there:
+            continue
+        with locked(home / "lock"):
+            if not store.layout_has(each.layout_tag):
+                _build(store, each, root, report)
+            if runtime:
+                _load(store, each, runtime, report)
+    return {each.target: each.name for each in recipes}
+
+
+def print_images(runtime: Runtime | None, only: str | None, *, as_json: bool, report: Report) -> None:
+    """Ensure the images and print their names."""
+    if only is not None and only not in TARGETS:
+        raise ClusterError(f"--only is {only!r}; it must be one of {', '.join(TARGETS)}")
+    names = ensure(runtime, [only] if only else TARGETS, report)
+    print(json.dumps(names) if as_json else "\n".join(names.values()))
+
+
+def _build(store: Store, wanted: Recipe, root: Path, report: Report) -> None:
+    began = time.monotonic()
+    try:
+        baseimage.ensure(store, report)
+        wheels = _wheels(store.home, wanted.dockerfile, root, report)
+        report(f"building {wanted.name}")
+        with tempfile.TemporaryDirectory(dir=store.home) as folder:
+            file = Path(folder) / "Dockerfile"
+            file.write_text(wanted.dockerfile)
+            arguments = {
+                "BASE_IMAGE": baseimage.NAME,
+                "PIP_OPTIONS": "--no-index --find-links=/wheels",
+            }
+            store.build(file, root, wanted.name, arguments, {wheels: "/wheels"})
+        store.to_layout(wanted.name, wanted.layout_tag)
+        store.prune(wanted.name, keep=_KEPT_TAGS)
+    finally:
+        kernel.unmount_below(store.home)
+    report(f"built {wanted.name} in {time.monotonic() - began:.0f} s")
+
+
+def _load(store: Store, wanted: Recipe, runtime: Runtime, report: Report) -> None:
+    archive = store.home / f"{wanted.layout_tag}.tar"
+    try:
+        write_archive(store.layout, wanted.layout_tag, wanted.name, runtime.blobs(), archive)
+        runtime.load(archive)
+    finally:
+        archive.unlink(missing_ok=True)
+    if not runtime.has_image(wanted.name):
+        raise ClusterError(f"the node did not take {wanted.name}")
+    report(f"loaded {wanted.name}")
+
+
+def _wheels(home: Path, dockerfile: str, root: Path, report: Report) -> Path:
+    """The folder of the packages that the requirement files of a Dockerfile name, fetched if missing.
+
+    A build container has neither this machine's certificates nor its pip settings, so packages are
+    fetched here.
+    """
+    files = [root / path for path in copied(dockerfile) if path.startswith("requirements/")]
+    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    folder = home / "wheels" / digest
+    if folder.exists():
+        return folder
+    report(f"fetching the packages of {', '.join(f.name for f in files)}")
+    work = folder.with_suffix(".new")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    fetch += ["--prefer-binary", f"--python-version={_PYTHON}", f"--dest={work}"]
+    for file in files:
+        run([*fetch, "--require-hashes", "-r", str(file)], seconds=1200)
+    if any(file.suffix == ".gz" for file in work.iterdir()):  # a source package is built in the image
+        run([*fetch, *_BUILD_TOOLS], seconds=300)
+    work.rename(folder)
+    return folder
+
+
+@contextmanager
+def archive_of(image: str) -> Iterator[Path]:
+    """A file with this image: the file itself if it is one, else written from buildah's images."""
+    if Path(image).is_file():
+        yield Path(image)
+        return
+    home = cache_home() / "images"
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        archive = Path(folder) / "image.tar"
+        target = f"docker-archive:{archive}:{image}"
+        ours = Store(home)
+        try:
+            if not ours.push(image, target) and not succeeds(["buildah", "push", image, target], seconds=300):
+                raise ClusterError(f"{image!r} is neither an image archive nor an image that buildah has")
+        finally:
+            kernel.unmount_below(home)
+        yield archive
