@@ -1,0 +1,30 @@
+"""Where every command begins.
+
+Commands that stay in memory for long (`serve`, `run`, `nats`, `bootstrap`) and the replay are parsed by argparse, so
+that their process never loads the libraries that only draw tables.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+PROCESS_COMMANDS = ("serve", "bootstrap", "nats", "run", "replay")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 failed, 2 wrongly typed, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given and given[0] in PROCESS_COMMANDS:
+            from bellwether.local.commands import run_command
+
+            return run_command(given)
+        from bellwether.cli.app import run_app
+
+        return run_app(given)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1

@@ -1,0 +1,1 @@
+"""The one door for people: REST, server-sent events, the dashboard and the trace store."""

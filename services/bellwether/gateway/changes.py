@@ -1,0 +1,87 @@
+"""Routes that change something: every one needs the gateway's token."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from bellwether.gateway.answers import answer, gateway_of, read_body
+from bellwether.gateway.auth import check_token
+from bellwether.gateway.problems import Problem
+from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
+from bellwether.messages.trading import Halt, HaltState, Resume
+
+_DECLARATION_BYTES = 1024 * 1024
+_PREDICT_BUDGET = 20.0
+
+
+def authorized(request: Request) -> None:
+    """Refuse a request without the token, before its body is looked at."""
+    check_token(request.headers.get("authorization"), gateway_of(request).settings.token)
+
+
+router = APIRouter(dependencies=[Depends(authorized)])
+
+
+class Reason(BaseModel):
+    """Why something is stopped or allowed again."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+    source: Annotated[str, Field(min_length=1, max_length=60)] = "gateway"
+
+
+@router.put("/v1/declaration")
+async def declare(request: Request) -> Response:
+    """Deliver a newer spec to all services; wait up to 5 s until each acknowledged it."""
+    body = _declaration_body(await read_body(request, _DECLARATION_BYTES))
+    return answer(await gateway_of(request).declare(body["generation"], body["spec"]))
+
+
+def _declaration_body(raw: bytes) -> dict[str, Any]:
+    shape = 'send {"generation": <whole number>, "spec": {...}}'
+    try:
+        body = json.loads(raw)
+    except ValueError as error:
+        raise Problem(422, "INVALID_PARAMS", f"the body is not JSON: {error}; {shape}") from error
+    generation = body.get("generation") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(generation, int) or isinstance(generation, bool):
+        raise Problem(422, "INVALID_PARAMS", f"generation: {generation!r} is not a whole number; {shape}")
+    if not isinstance(body.get("spec"), dict):
+        raise Problem(422, "INVALID_PARAMS", f"spec: missing or not an object; {shape}")
+    return body
+
+
+@router.post("/v1/halt")
+async def halt(request: Request, why: Reason) -> Response:
+    """Stop every order until somebody resumes."""
+    question = Halt(reason=why.reason, source=why.source)
+    return answer(await gateway_of(request).peers.ask("paper-trading", "halt", question, HaltState))
+
+
+@router.post("/v1/resume")
+async def resume(request: Request, why: Reason) -> Response:
+    """Open every latch; a halt that the declaration states stays."""
+    question = Resume(reason=why.reason, source=why.source)
+    return answer(await gateway_of(request).peers.ask("paper-trading", "resume", question, HaltState))
+
+
+@router.post("/v1/predict/{symbol}")
+async def predict(request: Request, symbol: str, force_refresh: bool = False) -> Response:
+    """Return a fresh prediction of one symbol, made for looking at: it never leads to an order."""
+    question = GenerateSinglePrediction(symbol, force_refresh)
+    peers = gateway_of(request).peers
+    found = await peers.ask("prediction", "generate_single_prediction", question, Prediction, budget=_PREDICT_BUDGET)
+    return answer(found)
+
+
+@router.post("/v1/decisions/{decision_id}/replay")
+async def replay(request: Request, decision_id: str) -> Response:
+    """Compute a decision again from its stored inputs and compare the bytes."""
+    question = ReplayDecision(decision_id)
+    peers = gateway_of(request).peers
+    return answer(await peers.ask("prediction", "replay_decision", question, ReplayedDecision, budget=_PREDICT_BUDGET))

@@ -1,0 +1,108 @@
+"""Why there is an order for a symbol, or why there is none: the way from bars to order, stage by stage. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from bellwether.gateway.problems import Problem
+from bellwether.messages.market_data import MarketData
+from bellwether.messages.prediction import Prediction
+from bellwether.messages.trading import Explanation
+
+StageName = Literal["bars", "prediction", "guards", "order"]
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One stage: whether it let the symbol pass (None: not reached), and what it saw in words."""
+
+    name: StageName
+    passed: bool | None
+    says: str
+
+
+class Funnel(msgspec.Struct, frozen=True):
+    """All stages of one symbol and where it stopped (None: there is an order)."""
+
+    symbol: str
+    stopped_at: StageName | None
+    because: str
+    stages: list[Stage]
+    prediction_id: str | None = None
+    trace_id: str | None = None
+
+
+def funnel(
+    symbol: str,
+    bars: MarketData | Problem,
+    prediction: Prediction | Problem | None,
+    explanation: Explanation | Problem | None,
+) -> Funnel:
+    """Return the way of a symbol's newest decision; a problem stands for a service that gave no answer."""
+    stages = [_bars(bars), _prediction(prediction)]
+    stages += _guards_and_order(prediction, explanation)
+    stopped = next((stage for stage in stages if stage.passed is not True), None)
+    made = prediction if isinstance(prediction, Prediction) else None
+    return Funnel(
+        symbol=symbol,
+        stopped_at=stopped.name if stopped else None,
+        because=stopped.says if stopped else stages[-1].says,
+        stages=stages,
+        prediction_id=made.prediction_id if made else None,
+        trace_id=made.trace_id if made else None,
+    )
+
+
+def _bars(bars: MarketData | Problem) -> Stage:
+    if isinstance(bars, Problem):
+        return Stage("bars", False, bars.message)
+    return Stage(
+        "bars",
+        True,
+        f"bars through {bars.last_session}, close {bars.technical.current_price:.2f}, RSI {bars.technical.rsi:.0f}, "
+        f"market {bars.market_context.context}",
+    )
+
+
+def _prediction(prediction: Prediction | Problem | None) -> Stage:
+    if prediction is None:
+        return Stage("prediction", False, "nothing was predicted yet")
+    if isinstance(prediction, Problem):
+        return Stage("prediction", False, prediction.message)
+    says = (
+        f"{prediction.action}: probability {prediction.probability:.3f} beside a base rate of "
+        f"{prediction.base_rate:.3f}; BUY from {prediction.buy_threshold:.3f}"
+    )
+    missing = [name for name in prediction.fallbacks if name != "sentiment"]
+    if missing:
+        return Stage("prediction", False, f"{says}; made without {', '.join(missing)}, so it may not trade")
+    if not prediction.may_trade:
+        return Stage("prediction", False, f"{says}; made for looking at, not for trading")
+    return Stage("prediction", prediction.action != "HOLD", says)
+
+
+def _guards_and_order(
+    prediction: Prediction | Problem | None, explanation: Explanation | Problem | None
+) -> list[Stage]:
+    if isinstance(explanation, Problem):
+        return [Stage("guards", False, explanation.message), Stage("order", None, "not reached")]
+    if not isinstance(prediction, Prediction) or explanation is None or explanation.outcome == "ignored":
+        return [Stage("guards", None, "not reached"), Stage("order", None, "not reached")]
+    if explanation.outcome == "unseen":
+        return [Stage("guards", None, "the trader has not seen this decision yet"), Stage("order", None, "not reached")]
+    order = explanation.order
+    if explanation.refusals:
+        said = "; ".join(
+            f"{refusal.code}: value {refusal.value}, limit {refusal.limit}" for refusal in explanation.refusals
+        )
+        return [Stage("guards", False, said), Stage("order", None, "not reached")]
+    guards = Stage("guards", True, "passed " + (", ".join(explanation.guards) or "all guards"))
+    if order is None:
+        return [guards, Stage("order", None, "no order was made")]
+    says = f"{order.side} {order.quantity} for {order.session}: {order.status}"
+    if order.fill_price is not None:
+        says += f" at {order.fill_price}"
+    if order.refusal:
+        says += f" ({order.refusal})"
+    return [guards, Stage("order", order.status in ("queued", "filled"), says)]

@@ -1,0 +1,127 @@
+"""What the routes work with: the peers, the feed, the trace store and the declaration of one gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from bellwether.gateway import equity
+from bellwether.gateway.delivery import Acks, Delivered, deliver, next_declaration
+from bellwether.gateway.feed import Feed
+from bellwether.gateway.otlp import Span
+from bellwether.gateway.peers import Peers
+from bellwether.gateway.problems import Problem
+from bellwether.gateway.settings import GatewaySettings
+from bellwether.gateway.status import SystemStatus, system_status
+from bellwether.gateway.traces import TraceTables
+from bellwether.messages.envelope import LIVE
+from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
+from bellwether.runtime.bus import BusError
+from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.clock import monotonic
+from bellwether.spec.models import TradingSystem
+from bellwether.storage.store import Store, Transaction
+from bellwether.topology import start_order
+
+T = TypeVar("T")
+
+STATUS_KEPT_SECONDS = 0.5
+
+
+class Gateway:
+    """One gateway: its routes call it, its service feeds it."""
+
+    def __init__(
+        self,
+        context: ServiceContext,
+        store: Store,
+        peers: Peers,
+        settings: GatewaySettings,
+        own_health: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.context = context
+        self.peers = peers
+        self.settings = settings
+        self.feed = Feed()
+        self.acks = Acks.none()
+        self.tables = TraceTables(limit_bytes=settings.trace_bytes, keep_ratio=settings.trace_keep_ratio)
+        self.services = tuple(name for name in start_order(context.rows) if name in context.rows)
+        self._store = store
+        self._own_health = own_health
+        self._delivering = asyncio.Lock()
+        self._status: SystemStatus | None = None
+        self._status_at = float("-inf")
+        self._status_lock = asyncio.Lock()
+
+    @property
+    def system(self) -> TradingSystem:
+        """The declaration in force.
+
+        Raises:
+            Problem: 503 before there is one.
+
+        """
+        if not self.context.declaration.known:
+            raise Problem(503, "NO_DECLARATION", "there is no declaration yet: the bus has none, and no file was given")
+        return self.context.declaration.current
+
+    async def with_db(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in one transaction of the gateway's database, in the database's own thread."""
+
+        def within(tx: Transaction) -> T:
+            driver = tx.connection.connection.driver_connection
+            if not isinstance(driver, sqlite3.Connection):
+                raise TypeError(f"the trace store needs SQLite, not {type(driver).__name__}")
+            return work(driver)
+
+        return await self._store.transact(within)
+
+    async def store_spans(self, spans: list[Span], now: float) -> int:
+        """Write spans; `now` in seconds since 1970. Returns: how many were new."""
+        return await self.with_db(lambda db: self.tables.add(db, spans, now))
+
+    async def status(self) -> SystemStatus:
+        """Return the state of the system, at most half a second old."""
+        async with self._status_lock:
+            if self._status is None or monotonic() - self._status_at > STATUS_KEPT_SECONDS:
+                self._status = await system_status(
+                    self.system,
+                    self.context.declaration.generation,
+                    self.context.config.version,
+                    self.peers,
+                    acks=self.acks,
+                    own_health=self._own_health(),
+                    names=self.services,
+                )
+                self._status_at = monotonic()
+            return self._status
+
+    async def declare(self, generation: int, spec: Mapping[str, Any]) -> Delivered:
+        """Check an edit, write it for all services, and wait until they acknowledged it.
+
+        Raises:
+            Problem: 409 or 422 as `next_declaration`; 503 when the bus is away.
+
+        """
+        async with self._delivering:
+            wanted = next_declaration(self.system, generation, spec)
+            try:
+                return await deliver(wanted, self.services, self.acks, self._put)
+            except BusError as error:
+                raise Problem(503, "UNAVAILABLE", f"NATS does not answer: {error}") from error
+
+    async def _put(self, body: bytes) -> int:
+        return await self.context.bus.kv_put(DECLARATION_BUCKET, DECLARATION_KEY, body)
+
+    async def equity_points(self, limit: int) -> list[equity.EquityPoint]:
+        """Return the account over time of the present run."""
+        run = await self.run()
+        return await self.with_db(lambda db: equity.points(db, run, limit))
+
+    async def run(self) -> str:
+        """Return the present run: a replay's, or `live`."""
+        if self.context.clock.live:
+            return LIVE
+        return (await self.peers.replay()).run

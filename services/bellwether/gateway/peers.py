@@ -1,0 +1,87 @@
+"""The other services, as the gateway asks them: at the right moment of domain time, within a short time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from bellwether.gateway.problems import Problem, problem_from
+from bellwether.messages.scheduling import GetReplay, ReplayState
+from bellwether.runtime.call import Call
+from bellwether.runtime.clock import Clock, monotonic
+from bellwether.runtime.errors import RpcError
+
+T = TypeVar("T")
+
+BUDGET = 5.0
+REPLAY_KEPT_SECONDS = 0.25
+
+
+class Peers:
+    """Asks other services. In a replay, questions are put at the conductor's instant and in its run."""
+
+    def __init__(self, begin: Callable[[float], Call], clock: Clock) -> None:
+        self._begin = begin
+        self._clock = clock
+        self._replay: ReplayState | None = None
+        self._asked = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def ask(self, peer: str, method: str, params: Any, result: type[T], *, budget: float = BUDGET) -> T:
+        """Call a method at the present moment of domain time.
+
+        Raises:
+            Problem: with the peer's error; 503 naming the peer when it is away.
+
+        """
+        call = self._begin(budget)
+        if not self._clock.live:
+            state = await self._last_known_replay()
+            call = call.at(self._moment(state), run=state.run if state and state.run else None, budget=budget)
+        return await self._request(call, peer, method, params, result)
+
+    async def try_ask(
+        self, peer: str, method: str, params: Any, result: type[T], *, budget: float = BUDGET
+    ) -> T | Problem:
+        """Call a method and return the problem, if there is one, instead of raising it."""
+        try:
+            return await self.ask(peer, method, params, result, budget=budget)
+        except Problem as problem:
+            return problem
+
+    async def _last_known_replay(self) -> ReplayState | None:
+        try:
+            return await self.replay()
+        except Problem:
+            return self._replay
+
+    async def replay(self) -> ReplayState:
+        """Return how far the replay is, at most a quarter of a second old.
+
+        Raises:
+            Problem: when the scheduler is away.
+
+        """
+        async with self._lock:
+            if self._replay is None or monotonic() - self._asked > REPLAY_KEPT_SECONDS:
+                found = await self._request(self._begin(2.0), "scheduler", "get_replay", GetReplay(), ReplayState)
+                self._replay, self._asked = found, monotonic()
+                if found.as_of is not None:
+                    self._clock.observe(found.as_of)
+            return self._replay
+
+    def now(self) -> datetime:
+        """Return the present moment of domain time, UTC."""
+        return self._moment(self._replay)
+
+    def _moment(self, state: ReplayState | None) -> datetime:
+        return state.as_of if state is not None and state.as_of is not None else self._clock.now()
+
+    @staticmethod
+    async def _request(call: Call, peer: str, method: str, params: Any, result: type[T]) -> T:
+        try:
+            return await call.request(peer, method, params, result)
+        except RpcError as error:
+            raise problem_from(error, peer) from error

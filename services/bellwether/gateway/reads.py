@@ -1,0 +1,140 @@
+"""Routes that only look: status, predictions, decisions, account, orders, why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from bellwether.gateway.answers import answer, gateway_of
+from bellwether.gateway.funnel import funnel
+from bellwether.gateway.problems import Problem
+from bellwether.messages.market_data import GetMarketData, MarketData
+from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
+from bellwether.messages.scheduling import Jobs, ListJobs
+from bellwether.messages.trading import (
+    Account,
+    Empty,
+    Explain,
+    Explanation,
+    LedgerCheck,
+    ListOrders,
+    ListRefusals,
+    Orders,
+    OrderStatus,
+    Positions,
+    Refusals,
+)
+
+router = APIRouter()
+Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
+LEDGER_BUDGET = 20.0
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """Say that the gateway itself answers."""
+    return answer({"status": "ok"})
+
+
+@router.get("/v1/status")
+async def status(request: Request) -> Response:
+    """Return the state of the whole system."""
+    return answer(await gateway_of(request).status())
+
+
+@router.get("/v1/predictions")
+async def predictions(request: Request) -> Response:
+    """Return the newest decision of each declared symbol."""
+    gateway = gateway_of(request)
+    wanted = list(gateway.system.spec.symbols)
+    found: dict[str, Prediction] = {}
+    recent = await gateway.peers.ask("prediction", "list_decisions", ListDecisions(limit=len(wanted) * 2), Decisions)
+    for one in recent.decisions:
+        found.setdefault(one.symbol, one)
+    for symbol in wanted:
+        if symbol not in found:
+            question = ListDecisions(symbol=symbol, limit=1)
+            newest = await gateway.peers.ask("prediction", "list_decisions", question, Decisions)
+            found.update({one.symbol: one for one in newest.decisions})
+    return answer({"predictions": {symbol: found[symbol] for symbol in wanted if symbol in found}})
+
+
+@router.get("/v1/decisions")
+async def decisions(request: Request, symbol: str | None = None, limit: Limit = 50) -> Response:
+    """Return decisions, newest first."""
+    question = ListDecisions(symbol=symbol, limit=limit)
+    return answer(await gateway_of(request).peers.ask("prediction", "list_decisions", question, Decisions))
+
+
+@router.get("/v1/decisions/{decision_id}")
+async def decision(request: Request, decision_id: str) -> Response:
+    """Return one decision with the record it is stored as."""
+    question = GetDecision(decision_id)
+    return answer(await gateway_of(request).peers.ask("prediction", "get_decision", question, DecisionRecord))
+
+
+@router.get("/v1/positions")
+async def positions(request: Request) -> Response:
+    """Return what is held."""
+    return answer(await gateway_of(request).peers.ask("paper-trading", "get_positions", Empty(), Positions))
+
+
+@router.get("/v1/account")
+async def account(request: Request) -> Response:
+    """Return cash, equity and what halts."""
+    return answer(await gateway_of(request).peers.ask("paper-trading", "get_account", Empty(), Account))
+
+
+@router.get("/v1/equity")
+async def equity(request: Request, limit: Annotated[int, Query(ge=2, le=2000)] = 400) -> Response:
+    """Return the account over time, as the gateway saw it."""
+    return answer({"points": await gateway_of(request).equity_points(limit)})
+
+
+@router.get("/v1/orders")
+async def orders(
+    request: Request, symbol: str | None = None, status: OrderStatus | None = None, limit: Limit = 50
+) -> Response:
+    """Return orders, newest first."""
+    question = ListOrders(symbol=symbol, status=status, limit=limit)
+    return answer(await gateway_of(request).peers.ask("paper-trading", "list_orders", question, Orders))
+
+
+@router.get("/v1/refusals")
+async def refusals(request: Request, symbol: str | None = None, limit: Limit = 50) -> Response:
+    """Return what the guards refused, newest first."""
+    question = ListRefusals(symbol=symbol, limit=limit)
+    return answer(await gateway_of(request).peers.ask("paper-trading", "list_refusals", question, Refusals))
+
+
+@router.get("/v1/jobs")
+async def jobs(request: Request, limit: Limit = 50) -> Response:
+    """Return slots and jobs, newest first."""
+    return answer(await gateway_of(request).peers.ask("scheduler", "list_jobs", ListJobs(limit=limit), Jobs))
+
+
+@router.get("/v1/ledger/check")
+async def ledger_check(request: Request) -> Response:
+    """Compute the ledger again from its events and compare."""
+    peers = gateway_of(request).peers
+    return answer(await peers.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, budget=LEDGER_BUDGET))
+
+
+@router.get("/v1/why/{symbol}")
+async def why(request: Request, symbol: str) -> Response:
+    """Return the way of a symbol's newest decision from bars to order, and where it stopped."""
+    gateway = gateway_of(request)
+    declared = gateway.system.spec.symbols
+    if symbol not in declared:
+        raise Problem(404, "UNKNOWN_SYMBOL", f"{symbol} is not declared; declared are {', '.join(declared)}")
+    peers = gateway.peers
+    bars = await peers.try_ask("market-data", "get_market_data", GetMarketData(symbol), MarketData)
+    found = await peers.try_ask("prediction", "list_decisions", ListDecisions(symbol=symbol, limit=1), Decisions)
+    newest = found if isinstance(found, Problem) else next(iter(found.decisions), None)
+    explanation: Explanation | Problem | None = None
+    if isinstance(newest, Prediction):
+        question = Explain(symbol, newest.prediction_id)
+        explanation = await peers.try_ask("paper-trading", "explain", question, Explanation)
+    return answer(funnel(symbol, bars, newest, explanation))

@@ -1,0 +1,195 @@
+"""The gateway as a service: HTTP on one side, the bus on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Any
+
+import msgspec
+from sqlalchemy import MetaData
+
+from bellwether.gateway import equity
+from bellwether.gateway.app import make_app
+from bellwether.gateway.equity import add_equity_table
+from bellwether.gateway.gateway import Gateway
+from bellwether.gateway.otlp import BadSpans, Span, decode_spans
+from bellwether.gateway.peers import Peers
+from bellwether.gateway.problems import Problem
+from bellwether.gateway.server import HttpServer
+from bellwether.gateway.settings import GatewaySettings
+from bellwether.gateway.traces import add_trace_tables
+from bellwether.messages.envelope import decode_event
+from bellwether.messages.trading import Account, Empty
+from bellwether.naming import ACKS_BUCKET, EVENT_SUBJECTS, TRACE_SUBJECTS
+from bellwether.runtime.bus import Message, Subscription
+from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.service import Service
+
+BATCHES_WAITING = 1024
+BYTES_WAITING = 16 * 1024 * 1024
+_BATCHES_AT_ONCE = 64
+_SWEEP_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class SpanInbox:
+    """Span batches that wait to be written: bounded, what does not fit is dropped and counted."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self.dropped_batches = 0
+        self.bad_batches = 0
+        self.wake = asyncio.Event()
+
+    def offer(self, message: Message) -> None:
+        """Take a batch off the bus."""
+        if len(self._waiting) >= BATCHES_WAITING or self._bytes + len(message.body) > BYTES_WAITING:
+            self.dropped_batches += 1
+            return
+        self._waiting.append(message.body)
+        self._bytes += len(message.body)
+        self.wake.set()
+
+    def take(self) -> list[bytes]:
+        """Return some batches, oldest first."""
+        count = min(_BATCHES_AT_ONCE, len(self._waiting))
+        taken = [self._waiting.popleft() for _ in range(count)]
+        self._bytes -= sum(map(len, taken))
+        return taken
+
+    def decode(self, batches: list[bytes]) -> list[Span]:
+        """Return the spans of batches; one that is no batch of spans is counted and left out."""
+        spans: list[Span] = []
+        for body in batches:
+            try:
+                spans += decode_spans(body)
+            except BadSpans as error:
+                self.bad_batches += 1
+                _log.warning("spans left out: %s", error)
+        return spans
+
+
+class GatewayService:
+    """Joins a gateway to its service: subscriptions, background work, the HTTP server."""
+
+    def __init__(self, service: Service, gateway: Gateway, settings: GatewaySettings) -> None:
+        self.service = service
+        self.gateway = gateway
+        self.http = HttpServer(make_app(gateway, service.context.config.version), settings.host, settings.port)
+        self.spans = SpanInbox()
+        self._subscriptions: list[Subscription] = []
+        self._seen: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        """Listen to spans, events and acknowledgements, and begin to answer."""
+        bus = self.service.context.bus
+        self._subscriptions = [
+            await bus.kv_watch(ACKS_BUCKET, list(self.gateway.services), self.gateway.acks.take),
+            await bus.subscribe(TRACE_SUBJECTS, self.spans.offer),
+            await bus.subscribe(EVENT_SUBJECTS, self._event),
+        ]
+        await self.http.start()
+        _log.info("the gateway answers on port %d", self.http.port)
+
+    async def stop(self) -> None:
+        """End the streams, write what is left of the spans, and close the port."""
+        self.gateway.feed.close()
+        await self.http.stop()
+        for subscription in self._subscriptions:
+            await subscription.stop()
+        while batches := self.spans.take():
+            await self._write(batches)
+
+    def _event(self, message: Message) -> None:
+        if not self.gateway.feed.watchers:
+            return
+        try:
+            event = decode_event(message.body)
+        except msgspec.DecodeError:
+            return
+        self.gateway.feed.send(
+            event.type, {"timestamp": event.timestamp.isoformat(), **msgspec.json.decode(event.data)}
+        )
+
+    async def write_spans(self) -> None:
+        """Write spans as they come, many at once."""
+        while True:
+            await self.spans.wake.wait()
+            self.spans.wake.clear()
+            while batches := self.spans.take():
+                await self._write(batches)
+
+    async def _write(self, batches: list[bytes]) -> None:
+        now = time.time()
+        tables = self.gateway.tables
+        await self.gateway.with_db(lambda db: tables.add(db, self.spans.decode(batches), now))
+
+    async def sweep(self) -> None:
+        """Keep the trace store below its bound."""
+        tables = self.gateway.tables
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            removed = 1
+            while removed:
+                removed = await self.gateway.with_db(lambda db: tables.sweep(db, time.time()))
+
+    async def look(self) -> None:
+        """Once a second: record the account, and tell watchers when account or replay changed."""
+        while True:
+            try:
+                await self._look_once()
+            except Problem as problem:
+                _log.debug("not looked: %s", problem)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _look_once(self) -> None:
+        gateway = self.gateway
+        if not gateway.context.declaration.known:
+            return
+        if not gateway.context.clock.live:
+            self._tell("replay", await gateway.peers.replay())
+        account = await gateway.peers.ask("paper-trading", "get_account", Empty(), Account)
+        if self._tell("account", account) and account.as_of is not None:
+            run, at = await gateway.run(), account.as_of
+            await gateway.with_db(lambda db: equity.record(db, run, at, account))
+
+    def _tell(self, kind: str, state: Any) -> bool:
+        if self._seen.get(kind) == state:
+            return False
+        self._seen[kind] = state
+        self.gateway.feed.send(kind, msgspec.to_builtins(state))
+        return True
+
+
+def create(context: ServiceContext, settings: GatewaySettings | None = None) -> Service:
+    """Return the gateway; without settings it reads them from the environment."""
+    chosen = settings or GatewaySettings.from_environment()
+    metadata = MetaData()
+    add_trace_tables(metadata)
+    add_equity_table(metadata)
+    store = context.open_store(metadata)
+    service = Service("gateway", context)
+    peers = Peers(lambda budget: service.call(budget=budget), context.clock)
+
+    def own_health() -> dict[str, Any]:
+        return {"status": "healthy" if service.ready else "starting", "last_error": service.figures.last_error}
+
+    gateway = Gateway(context, store, peers, chosen, own_health)
+    joined = GatewayService(service, gateway, chosen)
+    service.on_start(joined.start)
+    service.on_stop(joined.stop)
+    for work in (joined.write_spans, joined.sweep, joined.look):
+        service.background(work)
+    service.on_health(lambda: {"http_port": joined.http.port, "watchers": gateway.feed.watchers})
+    service.figures.total(
+        "bellwether_span_batches_dropped",
+        "Batches of spans that came faster than they could be written.",
+        lambda: float(joined.spans.dropped_batches + joined.spans.bad_batches),
+    )
+    return service

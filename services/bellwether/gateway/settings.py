@@ -1,0 +1,58 @@
+"""What the gateway is told at its start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bellwether.gateway.auth import read_token
+from bellwether.gateway.traces import DEFAULT_LIMIT_BYTES
+
+PORT = 8080
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """Where it listens, who may change something, and how many traces it keeps."""
+
+    host: str = "0.0.0.0"  # noqa: S104 (a Service and an ingress reach it)
+    port: int = PORT
+    """0 takes any free one."""
+    token: str | None = None
+    """None: nothing can be changed through it."""
+    trace_bytes: int = DEFAULT_LIMIT_BYTES
+    trace_keep_ratio: float = 1.0
+    """Share of traces without order, refusal or error that are kept, 0 to 1."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> GatewaySettings:
+        """Read `BELLWETHER_GATEWAY_*` variables; what is not set keeps its default.
+
+        Raises:
+            ValueError: naming the variable, its value and what would be right.
+            TokenError: if the token file cannot be used.
+
+        """
+        token_file = environ.get("BELLWETHER_GATEWAY_TOKEN_FILE", "")
+        return cls(
+            host=environ.get("BELLWETHER_GATEWAY_HOST", cls.host),
+            port=int(_number(environ, "BELLWETHER_GATEWAY_PORT", cls.port, 0, 65535)),
+            token=read_token(Path(token_file)) if token_file else None,
+            trace_bytes=int(_number(environ, "BELLWETHER_TRACE_BYTES", cls.trace_bytes, 1_000_000, 1e12)),
+            trace_keep_ratio=_number(environ, "BELLWETHER_TRACE_KEEP_RATIO", cls.trace_keep_ratio, 0, 1),
+        )
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    value = environ.get(name)
+    if value is None:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
+    return number

@@ -1,0 +1,94 @@
+"""Routes of the trace store: spans come in as OTLP over HTTP, traces go out as JSON."""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from bellwether.gateway.answers import answer, gateway_of, read_body
+from bellwether.gateway.changes import authorized
+from bellwether.gateway.otlp import BadSpans, Span, decode_spans
+from bellwether.gateway.problems import Problem
+from bellwether.gateway.traces import instant, newest_traces, spans_of
+
+_EXPORT_BYTES = 4 * 1024 * 1024
+_PROTOBUF = "application/x-protobuf"
+_TRACE_ID = re.compile(r"^[0-9a-f]{32}$")
+
+router = APIRouter()
+
+
+@router.post("/v1/traces", dependencies=[Depends(authorized)])
+async def take(request: Request) -> Response:
+    """Take spans of others, as the OTLP/HTTP exporter sends them (protobuf, gzip or plain)."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind != _PROTOBUF:
+        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"content type {kind or '(none)'}: send {_PROTOBUF}")
+    body = await read_body(request, _EXPORT_BYTES)
+    if request.headers.get("content-encoding") == "gzip":
+        body = _unzipped(body)
+    try:
+        spans = decode_spans(body)
+    except BadSpans as error:
+        raise Problem(422, "INVALID_PARAMS", str(error)) from error
+    await gateway_of(request).store_spans(spans, time.time())
+    return Response(b"", media_type=_PROTOBUF)
+
+
+def _unzipped(body: bytes) -> bytes:
+    unzip = zlib.decompressobj(wbits=31)
+    try:
+        found = unzip.decompress(body, _EXPORT_BYTES)
+    except zlib.error as error:
+        raise Problem(422, "INVALID_PARAMS", f"the body is not gzip: {error}") from error
+    if unzip.unconsumed_tail:
+        raise Problem(413, "TOO_LARGE", f"the body has more than {_EXPORT_BYTES} bytes unpacked")
+    return found
+
+
+@router.get("/v1/traces")
+async def traces(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    service: str | None = None,
+    has_order: bool | None = None,
+) -> Response:
+    """Return traces, newest first."""
+    gateway = gateway_of(request)
+    found = await gateway.with_db(lambda db: newest_traces(db, limit=limit, service=service, has_order=has_order))
+    state = await gateway.with_db(gateway.tables.state)
+    return answer({"traces": found, "store": state})
+
+
+@router.get("/v1/traces/{trace_id}")
+async def trace(request: Request, trace_id: str) -> Response:
+    """Return all spans of a trace by their start."""
+    if not _TRACE_ID.match(trace_id):
+        raise Problem(422, "INVALID_PARAMS", f"trace id {trace_id!r}: 32 hexadecimal digits, lower case")
+    spans = await gateway_of(request).with_db(lambda db: spans_of(db, trace_id))
+    if not spans:
+        raise Problem(404, "UNKNOWN_TRACE", f"no trace {trace_id}: it was not sampled, has not arrived yet, or is gone")
+    return answer({"trace_id": trace_id, "spans": [span_json(span) for span in spans]})
+
+
+def span_json(span: Span) -> dict[str, Any]:
+    """Return a span as people and programs read it: durations in milliseconds, the start as UTC."""
+    return {
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_span_id,
+        "name": span.name,
+        "service": span.service,
+        "kind": span.kind,
+        "start": instant(span.start_ns),
+        "start_ns": span.start_ns,
+        "duration_ms": (span.end_ns - span.start_ns) / 1e6,
+        "attributes": span.attributes,
+        "links": [{"trace_id": link.trace_id, "span_id": link.span_id} for link in span.links],
+        "status": span.status,
+        "status_message": span.status_message,
+    }
