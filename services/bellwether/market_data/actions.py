@@ -26,6 +26,7 @@ from bellwether.messages.market_data import Bar
 
 ROUNDING = 0.005
 """Half a cent: how far a published price can lie from the exact one."""
+FINE_ROUNDING = 1.0e-6
 LARGEST_PART = 20
 """Splits are quotients of whole numbers up to this (3 for 2, 7 for 1, 1 for 10)."""
 SMALLEST_SPLIT_STEP = 1.12
@@ -142,9 +143,12 @@ def _scaled(bar: Bar, ratio: float) -> Bar:
 def _stated(row: RawBar) -> _Factor | None:
     if row.adjusted_close is None or row.adjusted_close <= 0.0 or row.bar.close <= 0.0:
         return None
+    value = row.adjusted_close
+    # Sources that state more than cents are exact as far as they go.
+    around = ROUNDING if round(value, 2) == value else FINE_ROUNDING
     return _Factor(
-        low=max(row.adjusted_close - ROUNDING, 0.0) / (row.bar.close + ROUNDING),
-        high=(row.adjusted_close + ROUNDING) / max(row.bar.close - ROUNDING, ROUNDING),
+        low=max(value - around, 0.0) / (row.bar.close + ROUNDING),
+        high=(value + around) / max(row.bar.close - ROUNDING, ROUNDING),
     )
 
 

@@ -77,6 +77,11 @@ class RecordedBars:
         self._digest: str | None = None
         self._rows: dict[str, list[RawBar]] | None = None
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that the dataset has."""
+        return self._symbols
+
     def fingerprint(self, symbol: str) -> str:
         """Return the hash of the recorded file."""
         self._known(symbol)

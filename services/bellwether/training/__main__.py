@@ -1,0 +1,64 @@
+"""`python -m bellwether.training`: make the models of a recipe from a file of bars. It runs as a child process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+# Before numpy is imported: more threads would change nothing but the number of threads.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import msgspec
+
+from bellwether.messages.market_data import Bar
+from bellwether.training.recipe import RecipeError, find_recipe, read_recipe
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train; versions go to standard output as a JSON list, progress to standard error, one line each."""
+    parser = argparse.ArgumentParser(prog="python -m bellwether.training", description=__doc__)
+    parser.add_argument("--recipe", required=True, help="name or file of the recipe")
+    parser.add_argument("--bars", required=True, type=Path, help="JSON file: bars by symbol, split-adjusted, oldest first")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the model registry")
+    parser.add_argument("--card", type=Path, help="also write the general model's card to this file")
+    options = parser.parse_args(arguments)
+    try:
+        path = Path(options.recipe) if options.recipe.endswith(".yaml") else find_recipe(options.recipe)
+        recipe = read_recipe(path)
+        histories = msgspec.json.decode(options.bars.read_bytes(), type=dict[str, list[Bar]])
+    except (RecipeError, OSError, msgspec.MsgspecError) as error:
+        return _refuse(str(error))
+    _say("loading scikit-learn")
+    from bellwether.training.artifact import CARD
+    from bellwether.training.export import NotTheSame
+    from bellwether.training.fit import TooFewRows
+    from bellwether.training.train import train
+
+    if not any(histories.values()):
+        return _refuse(f"{options.bars} holds no bars")
+    try:
+        versions = train(recipe, histories, options.out, _say)
+    except (TooFewRows, NotTheSame, OSError) as error:
+        return _refuse(str(error))
+    if options.card is not None:
+        options.card.write_bytes((options.out / versions[0] / CARD).read_bytes())
+    sys.stdout.write(json.dumps(versions) + "\n")
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _refuse(line: str) -> int:
+    _say(f"error: {line}")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,142 @@
+"""Fit, calibrate and judge: the only place that imports scikit-learn, and only a child process imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bellwether.training.calibration import Calibrator, log_odds
+from bellwether.training.dataset import Matrix, Numbers, Rows, newest_share, part_by_day, test_blocks
+from bellwether.training.recipe import Calibration, Recipe
+
+PLATT_STEPS = 50
+
+
+class TooFewRows(ValueError):
+    """There is not enough history to learn from and to judge by."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An estimator with its calibration, and the base rates it was fitted beside."""
+
+    pipeline: Any
+    calibrator: Calibrator
+    base_rate: float
+    symbol_base_rates: Mapping[str, float]
+
+    def scores(self, x: Matrix) -> Matrix:
+        """Return the raw scores (log odds) of rows."""
+        found: Matrix = self.pipeline.decision_function(x)
+        return found
+
+    def probabilities(self, rows: Rows) -> Matrix:
+        """Return the calibrated probability of each row."""
+        return calibrated(self.scores(rows.x), rows, self.calibrator)
+
+
+def calibrated(scores: Matrix, rows: Rows, calibrator: Calibrator) -> Matrix:
+    """Return the calibrated probability of each row's raw score."""
+    return np.array(
+        [
+            calibrator.probability(float(score), rows.symbols[number])
+            for score, number in zip(scores, rows.symbol, strict=True)
+        ]
+    )
+
+
+def fit(rows: Rows, recipe: Recipe) -> Fitted:
+    """Fit on the older sessions and calibrate on the newest share, purged of labels that reach into it.
+
+    Raises:
+        TooFewRows: with fewer rows than the recipe asks for, or only one outcome.
+
+    """
+    learn, calibrate = part_by_day(rows, newest_share(rows, recipe.calibration.share))
+    if len(learn) < recipe.minimum_rows or len(set(learn.y.tolist())) < 2 or len(set(calibrate.y.tolist())) < 2:
+        raise TooFewRows(
+            f"{len(learn)} rows to learn from and {len(calibrate)} to calibrate by: {recipe.name} needs "
+            f"{recipe.minimum_rows} (minimumRows) and both outcomes in each part; give it a longer history"
+        )
+    pipeline = Pipeline(
+        [
+            ("scale", StandardScaler()),
+            ("regression", LogisticRegression(C=recipe.estimator.inverse_penalty, max_iter=1000, tol=1.0e-8)),
+        ]
+    )
+    pipeline.fit(learn.x, learn.y)
+    pooled = float(rows.y.mean())
+    rates = {symbol: float(rows.of(symbol).y.mean()) for symbol in rows.symbols if len(rows.of(symbol))}
+    shifts = {symbol: log_odds(rate) - log_odds(pooled) for symbol, rate in rates.items()}
+    slope, intercept = platt(pipeline.decision_function(calibrate.x), calibrate, shifts, recipe.calibration)
+    return Fitted(pipeline, Calibrator(slope, intercept, shifts), pooled, rates)
+
+
+def platt(scores: Matrix, rows: Rows, shifts: Mapping[str, float], rule: Calibration) -> tuple[float, float]:
+    """Return slope and intercept of the calibration, by Newton's method on the penalised log loss.
+
+    The penalty holds the slope at 1 as strongly as `prior_strength` rows would; a slope below 0, which would turn the
+    estimator round, is set to 0.
+    """
+    offset = np.array([shifts.get(rows.symbols[number], 0.0) for number in rows.symbol])
+    weight = rule.prior_strength * 0.25 * float(np.var(scores))
+    parameters = np.array([1.0, 0.0])
+    design = np.column_stack([scores, np.ones(len(scores))])
+    for _ in range(PLATT_STEPS):
+        p = 1.0 / (1.0 + np.exp(-(design @ parameters + offset)))
+        gradient = design.T @ (p - rows.y) + np.array([weight * (parameters[0] - 1.0), 0.0])
+        hessian = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag([weight, 0.0])
+        step = np.linalg.solve(hessian, gradient)
+        parameters = parameters - step
+        if float(np.abs(step).max()) < 1.0e-12:
+            break
+    if parameters[0] <= 0.0:
+        return 0.0, log_odds(float(rows.y.mean()))
+    return float(parameters[0]), float(parameters[1])
+
+
+def walk_forward(rows: Rows, recipe: Recipe) -> dict[str, float]:
+    """Return metrics of predictions that were all made before their outcome, by expanding purged folds.
+
+    Beside each stands what the symbol's base rate as known at that time scores (`base_rate_...`): a model without an
+    edge is no better.
+    """
+    truth: list[Numbers] = []
+    model: list[Matrix] = []
+    naive: list[Matrix] = []
+    folds = 0
+    for first, last in test_blocks(rows, recipe.evaluation.folds, recipe.evaluation.share):
+        known, ahead = part_by_day(rows, first)
+        block = ahead.where(ahead.day <= last)
+        try:
+            fitted = fit(known, recipe)
+        except TooFewRows:
+            continue
+        folds += 1
+        truth.append(block.y)
+        model.append(fitted.probabilities(block))
+        rates = fitted.symbol_base_rates
+        naive.append(np.array([rates.get(block.symbols[number], fitted.base_rate) for number in block.symbol]))
+    if not folds:
+        return {"folds": 0.0, "rows": 0.0}
+    y, p, b = np.concatenate(truth), np.concatenate(model), np.concatenate(naive)
+    return {"folds": float(folds), "rows": float(len(y)), **_scores(y, p, ""), **_scores(y, b, "base_rate_")}
+
+
+def _scores(y: Numbers, p: Matrix, prefix: str) -> dict[str, float]:
+    inside = np.clip(p, 1.0e-6, 1.0 - 1.0e-6)
+    auc = float(roc_auc_score(y, p)) if len(set(y.tolist())) == 2 else 0.5
+    found = {
+        "brier": float(np.mean((p - y) ** 2)),
+        "log_loss": float(-np.mean(y * np.log(inside) + (1 - y) * np.log(1.0 - inside))),
+        "auc": auc,
+        "accuracy": float(np.mean((p >= 0.5) == (y == 1))),
+    }
+    return {prefix + name: round(value, 6) for name, value in found.items()}
