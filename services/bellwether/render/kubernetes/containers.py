@@ -45,9 +45,7 @@ def resources_of(system: TradingSystem, name: str) -> Resources:
     override = _override(system, name)
     return Resources(
         cpu_millis=row.cpu_millis if override.cpu is None else quantities.millis(override.cpu),
-        memory_mebibytes=(
-            row.memory_mebibytes if override.memory is None else quantities.mebibytes(override.memory)
-        ),
+        memory_mebibytes=(row.memory_mebibytes if override.memory is None else quantities.mebibytes(override.memory)),
     )
 
 

@@ -112,7 +112,12 @@ def _template(
     system: TradingSystem, component: str, annotations: dict[str, str], spec: dict[str, Any]
 ) -> dict[str, Any]:
     extra = system.spec.pod_template
-    labels = {**extra.labels, **selector(system, component), LABEL_MANAGED_BY: MANAGER, "app.kubernetes.io/name": MANAGER}
+    labels = {
+        **extra.labels,
+        **selector(system, component),
+        LABEL_MANAGED_BY: MANAGER,
+        "app.kubernetes.io/name": MANAGER,
+    }
     metadata: dict[str, Any] = {"labels": labels}
     merged = {**extra.annotations, **annotations}
     if merged:
@@ -139,9 +144,7 @@ def compact_pod(system: TradingSystem, context: RenderContext, nats_config: str)
 def nats_pod(system: TradingSystem, context: RenderContext, nats_config: str) -> dict[str, Any]:
     """Return the NATS pod of the standard profile."""
     volumes = _volumes(system, NATS, [], nats_config, claim=True)
-    return _template(
-        system, NATS, {}, _pod_spec(system, {"containers": [nats_container(system, context)]}, volumes)
-    )
+    return _template(system, NATS, {}, _pod_spec(system, {"containers": [nats_container(system, context)]}, volumes))
 
 
 def service_pod(system: TradingSystem, context: RenderContext, service: str) -> dict[str, Any]:

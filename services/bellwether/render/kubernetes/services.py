@@ -33,6 +33,4 @@ def nats(system: TradingSystem) -> Manifest:
 
 def http(system: TradingSystem) -> list[Manifest]:
     """Return the addresses of the services that have an HTTP port."""
-    return [
-        _service(system, row.name, "http", row.http_port) for row in SERVICES.values() if row.http_port is not None
-    ]
+    return [_service(system, row.name, "http", row.http_port) for row in SERVICES.values() if row.http_port is not None]

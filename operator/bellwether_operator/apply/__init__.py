@@ -1,0 +1,1 @@
+"""Making it so: what has to be written (pure), and the writing."""

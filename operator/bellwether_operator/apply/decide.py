@@ -1,0 +1,173 @@
+"""What has to be written so that what is there contains what is desired. Pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from bellwether.render.kubernetes import quantities
+from bellwether.render.kubernetes.context import Manifest
+from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER, content_hash
+from bellwether_operator.observe.cache import ChildKey, Observed
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+
+_MERGE_KEYS = ("uid", "mountPath", "containerPort", "name", "port", "key", "type", "ip")
+"""By which field the entries of a list are told apart, the most telling first."""
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
+class Verdict(Enum):
+    """What to do about one child."""
+
+    SKIP = "skip"
+    APPLY = "apply"
+    WAIT = "wait"
+    """It is a remnant of a system of the same name that was deleted; Kubernetes will remove it."""
+    TAKEN = "taken"
+    """Somebody else's object has the name; it is never applied over."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on one child, and why."""
+
+    verdict: Verdict
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One object as it is to be, with the digest of its content."""
+
+    key: ChildKey
+    digest: str
+    manifest: Manifest
+
+
+def desired_from(manifest: Manifest) -> Desired:
+    """Return an object that is to be applied, with its digest written into it."""
+    digest = content_hash(manifest, 16)
+    metadata = manifest["metadata"]
+    marked = {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), ANNOTATION_APPLIED: digest}}}
+    return Desired(ChildKey(manifest["kind"], metadata["namespace"], metadata["name"]), digest, marked)
+
+
+def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Decision:
+    """Return what to do about one child.
+
+    Skipped is what was applied with this very content and still contains it; so others may add fields of their own,
+    and what they change of ours is put back.
+    """
+    if observed is None:
+        return Decision(Verdict.APPLY, "it is not there")
+    strange = _stranger(desired, observed, system_uid)
+    if strange is not None:
+        return strange
+    if observed.deleting:
+        return Decision(Verdict.WAIT, "it is being deleted")
+    if observed.applied != desired.digest:
+        return Decision(Verdict.APPLY, "its content is to change")
+    if observed.verified == desired.digest:
+        return Decision(Verdict.SKIP)
+    where = difference(desired.manifest, observed.body or {})
+    return Decision(Verdict.SKIP) if where is None else Decision(Verdict.APPLY, f"{where} was changed by someone else")
+
+
+def _stranger(desired: Desired, observed: Observed, system_uid: str) -> Decision | None:
+    if observed.belongs_to(system_uid):
+        return None
+    if observed.owner_uid is not None:
+        same_name = observed.owner_name == desired.manifest["metadata"]["labels"][LABEL_INSTANCE]
+        if same_name:
+            return Decision(Verdict.WAIT, "it belonged to a deleted system of the same name")
+        return Decision(Verdict.TAKEN, f"it belongs to the trading system {observed.owner_name}")
+    if observed.foreign_controller is not None:
+        return Decision(Verdict.TAKEN, f"it belongs to {observed.foreign_controller}")
+    labels = desired.manifest["metadata"]["labels"]
+    adoptable = (
+        observed.key.kind == CLAIM
+        and observed.labels.get(LABEL_MANAGED_BY) == MANAGER
+        and observed.labels.get(LABEL_INSTANCE) == labels[LABEL_INSTANCE]
+    )
+    return None if adoptable else Decision(Verdict.TAKEN, "it was not made by this operator")
+
+
+def difference(desired: Any, observed: Any, path: str = "") -> str | None:
+    """Return the path of the first desired value that is not in what was observed, or None when all of it is."""
+    if isinstance(desired, Mapping):
+        if not isinstance(observed, Mapping):
+            return path
+        for name, value in desired.items():
+            below = f"{path}.{name}" if path else str(name)
+            if name not in observed:
+                if value in _EMPTY:
+                    continue
+                return below
+            found = difference(value, observed[name], below)
+            if found is not None:
+                return found
+        return None
+    if isinstance(desired, list):
+        return _list_difference(desired, observed, path)
+    return None if desired == observed and type(desired) is type(observed) else path
+
+
+def _list_difference(desired: list[Any], observed: Any, path: str) -> str | None:
+    if not isinstance(observed, list):
+        return path
+    merge_key = next((key for key in _MERGE_KEYS if desired and all(isinstance(e, Mapping) and key in e for e in desired)), None)
+    if merge_key is not None and len({each[merge_key] for each in desired}) == len(desired):
+        others = {each.get(merge_key): each for each in observed if isinstance(each, Mapping)}
+        for each in desired:
+            below = f"{path}[{each[merge_key]}]"
+            if each[merge_key] not in others:
+                return below
+            found = difference(each, others[each[merge_key]], below)
+            if found is not None:
+                return found
+        return None
+    if len(desired) != len(observed):
+        return path
+    pairs = enumerate(zip(desired, observed, strict=True))
+    return next((found for i, (a, b) in pairs if (found := difference(a, b, f"{path}[{i}]")) is not None), None)
+
+
+def not_smaller(desired: Desired, observed: Observed | None) -> tuple[Desired, str | None]:
+    """Return a volume claim that does not shrink what is there, and, where it would have, a sentence saying so."""
+    if desired.key.kind != CLAIM or observed is None or observed.storage is None:
+        return desired, None
+    wanted = desired.manifest["spec"]["resources"]["requests"]["storage"]
+    try:
+        shrinks = quantities.mebibytes(wanted) < quantities.mebibytes(observed.storage)
+    except ValueError:
+        return desired, None  # a size in another unit is not ours to judge: the API server refuses what cannot be
+    if not shrinks:
+        return desired, None
+    manifest = copy.deepcopy(desired.manifest)
+    manifest["spec"]["resources"]["requests"]["storage"] = observed.storage
+    del manifest["metadata"]["annotations"][ANNOTATION_APPLIED]
+    note = f"storage.size: {wanted} is smaller than the {observed.storage} of {desired.key.name}; a volume cannot shrink"
+    return desired_from(manifest), note
+
+
+def to_prune(
+    observed: Iterable[Observed], desired: Collection[ChildKey], system_uid: str, *, settled: bool
+) -> list[Observed]:
+    """Return the children that are no longer desired.
+
+    Volume claims are never among them: a change of profile loses nothing, they go with the system or stay. A
+    ConfigMap waits until no pod is being replaced any more, since the old pod may still need it.
+    """
+    return [
+        each
+        for each in observed
+        if each.key not in desired
+        and each.belongs_to(system_uid)
+        and each.key.kind in BY_NAME
+        and each.key.kind != CLAIM
+        and not each.deleting
+        and (settled or each.key.kind != "ConfigMap")
+    ]

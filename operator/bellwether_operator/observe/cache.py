@@ -1,0 +1,200 @@
+"""The picture of systems and children. Watches feed it, replies to our own writes run ahead of the watches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, LABEL_MANAGED_BY, LABEL_SYSTEM_UID
+from bellwether.spec.models import GROUP, KIND
+
+_STATUS_FIELDS = ("observedGeneration", "replicas", "readyReplicas", "updatedReplicas", "phase", "capacity")
+
+
+class SystemKey(NamedTuple):
+    """Which system: its namespace and name."""
+
+    namespace: str
+    name: str
+
+
+class ChildKey(NamedTuple):
+    """Which child: its kind, namespace and name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass
+class Observed:
+    """What is known of one child.
+
+    The body is kept only until it has been compared with what is desired: then `verified` says with which digest it
+    agreed, and the body, the greater part of it, is let go.
+    """
+
+    key: ChildKey
+    uid: str
+    resource_version: int
+    generation: int
+    labels: Mapping[str, str]
+    owner_uid: str | None
+    owner_name: str | None
+    """Owner of the controlling reference, where that is a trading system."""
+    foreign_controller: str | None
+    """`Kind/name` of a controlling owner that is no trading system."""
+    applied: str | None
+    deleting: bool
+    status: Mapping[str, Any]
+    replicas: int | None
+    storage: str | None
+    """Requested size, of a volume claim."""
+    body: dict[str, Any] | None
+    verified: str | None = None
+
+    @property
+    def system(self) -> SystemKey | None:
+        """The system that it belongs to by its owner or, without one, by its labels."""
+        if self.owner_name is not None:
+            return SystemKey(self.key.namespace, self.owner_name)
+        if self.labels.get(LABEL_MANAGED_BY) == "bellwether" and LABEL_INSTANCE in self.labels:
+            return SystemKey(self.key.namespace, self.labels[LABEL_INSTANCE])
+        return None
+
+    def belongs_to(self, uid: str) -> bool:
+        """Whether it is a child of this very system: by its controller or, without one, by its label."""
+        if self.owner_uid is not None:
+            return self.owner_uid == uid
+        return self.foreign_controller is None and self.labels.get(LABEL_SYSTEM_UID) == uid
+
+
+def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
+    """Return what matters of an object as the API server gave it."""
+    metadata = raw["metadata"]
+    controller = next((each for each in metadata.get("ownerReferences", ()) if each.get("controller")), None)
+    ours = (
+        controller is not None
+        and controller["kind"] == KIND
+        and str(controller["apiVersion"]).startswith(f"{GROUP}/")
+    )
+    status = raw.get("status") or {}
+    spec = raw.get("spec") or {}
+    kept = {name: value for name, value in raw.items() if name not in {"status", "metadata"}}
+    kept["metadata"] = {
+        name: metadata[name] for name in ("labels", "annotations", "ownerReferences", "name", "namespace") if name in metadata
+    }
+    kept["kind"] = kind
+    return Observed(
+        key=ChildKey(kind, metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        resource_version=int(metadata["resourceVersion"]),
+        generation=int(metadata.get("generation", 0)),
+        labels=metadata.get("labels") or {},
+        owner_uid=controller["uid"] if controller and ours else None,
+        owner_name=controller["name"] if controller and ours else None,
+        foreign_controller=f"{controller['kind']}/{controller['name']}" if controller and not ours else None,
+        applied=(metadata.get("annotations") or {}).get(ANNOTATION_APPLIED),
+        deleting="deletionTimestamp" in metadata,
+        status={name: status[name] for name in _STATUS_FIELDS if name in status},
+        replicas=spec.get("replicas"),
+        storage=((spec.get("resources") or {}).get("requests") or {}).get("storage"),
+        body=kept,
+    )
+
+
+class Cache:
+    """All systems and children, by key."""
+
+    def __init__(self) -> None:
+        self.systems: dict[SystemKey, dict[str, Any]] = {}
+        self.children: dict[ChildKey, Observed] = {}
+        self._of_system: defaultdict[SystemKey, set[ChildKey]] = defaultdict(set)
+
+    def children_of(self, system: SystemKey) -> list[Observed]:
+        """Return the children that belong to a system, by key."""
+        return [self.children[key] for key in sorted(self._of_system.get(system, ()))]
+
+    def take_system(self, raw: Mapping[str, Any]) -> bool:
+        """Remember a system; return whether this was news."""
+        metadata = raw["metadata"]
+        key = SystemKey(metadata["namespace"], metadata["name"])
+        known = self.systems.get(key)
+        if known is not None and int(metadata["resourceVersion"]) <= int(known["metadata"]["resourceVersion"]):
+            return False
+        kept = {name: value for name, value in metadata.items() if name != "managedFields"}
+        self.systems[key] = {**raw, "metadata": kept}
+        return True
+
+    def drop_system(self, raw: Mapping[str, Any]) -> SystemKey | None:
+        """Forget a deleted system; return its key, or None when a successor of the same name is already here."""
+        metadata = raw["metadata"]
+        key = SystemKey(metadata["namespace"], metadata["name"])
+        known = self.systems.get(key)
+        if known is not None and known["metadata"]["uid"] != metadata["uid"]:
+            return None
+        self.systems.pop(key, None)
+        return key
+
+    def take_child(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
+        """Remember a child; return its system when this was news."""
+        metadata = raw["metadata"]
+        key = ChildKey(kind, metadata["namespace"], metadata["name"])
+        known = self.children.get(key)
+        if known is not None and int(metadata["resourceVersion"]) <= known.resource_version:
+            return None
+        observed = observed_from(raw, kind)
+        self._forget(key)
+        self.children[key] = observed
+        if observed.system is not None:
+            self._of_system[observed.system].add(key)
+        return observed.system
+
+    def drop_child(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
+        """Forget a deleted child; return its system, or None when it has been made anew already."""
+        metadata = raw["metadata"]
+        key = ChildKey(kind, metadata["namespace"], metadata["name"])
+        known = self.children.get(key)
+        if known is None or known.uid != metadata["uid"]:
+            return None
+        self._forget(key)
+        return known.system
+
+    def _forget(self, key: ChildKey) -> None:
+        known = self.children.pop(key, None)
+        if known is not None and known.system is not None:
+            members = self._of_system[known.system]
+            members.discard(key)
+            if not members:
+                del self._of_system[known.system]
+
+    def replace_systems(self, listed: Iterable[Mapping[str, Any]], list_version: int) -> set[SystemKey]:
+        """Take a full list of systems as of a resource version; return those of which something was not known."""
+        news = set()
+        present = set()
+        for raw in listed:
+            key = SystemKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
+            present.add(key)
+            if self.take_system(raw):
+                news.add(key)
+        for key, raw in list(self.systems.items()):
+            if key not in present and int(raw["metadata"]["resourceVersion"]) <= list_version:
+                del self.systems[key]
+                news.add(key)
+        return news
+
+    def replace_children(self, listed: Iterable[Mapping[str, Any]], kind: str, list_version: int) -> set[SystemKey]:
+        """Take a full list of one kind as of a resource version; return the systems of which something was not known."""
+        news: set[SystemKey | None] = set()
+        present = set()
+        for raw in listed:
+            present.add(ChildKey(kind, raw["metadata"]["namespace"], raw["metadata"]["name"]))
+            news.add(self.take_child(raw, kind))
+        for key, known in list(self.children.items()):
+            if key.kind == kind and key not in present and known.resource_version <= list_version:
+                self._forget(key)
+                news.add(known.system)
+        return {system for system in news if system is not None}
+

@@ -1,0 +1,53 @@
+"""The kinds of object that a system consists of, and where the API server keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from bellwether.spec.models import API_VERSION, KIND, PLURAL
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of object."""
+
+    api_version: str
+    kind: str
+    plural: str
+    observed: bool = True
+    """False: never read, listed or watched; what was written is remembered instead."""
+    workload: bool = False
+    """Whether it keeps pods running."""
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core one."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The version within the group."""
+        return self.api_version.rpartition("/")[2]
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """Return the path of one object, of a namespace's objects, or of all of them."""
+        root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
+        within = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        single = f"/{quote(name, safe='')}" if name else ""
+        return f"{root}{within}/{self.plural}{single}"
+
+
+SYSTEMS = Kind(API_VERSION, KIND, PLURAL)
+CLAIM = "PersistentVolumeClaim"
+CHILD_KINDS = (
+    Kind("v1", "ConfigMap", "configmaps"),
+    Kind("apps/v1", "Deployment", "deployments", workload=True),
+    Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
+    Kind("v1", CLAIM, "persistentvolumeclaims"),
+    Kind("v1", "Secret", "secrets", observed=False),
+    Kind("v1", "Service", "services"),
+    Kind("v1", "ServiceAccount", "serviceaccounts"),
+    Kind("apps/v1", "StatefulSet", "statefulsets", workload=True),
+)
+BY_NAME = {kind.kind: kind for kind in CHILD_KINDS}

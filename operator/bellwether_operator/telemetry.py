@@ -1,0 +1,53 @@
+"""What the operator tells about itself: Prometheus metrics and JSON logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from prometheus_client import Counter, Gauge, Histogram
+
+API_REQUESTS = Counter("bellwether_operator_api_requests", "Requests to the API server.", ["method", "code"])
+PASSES = Counter("bellwether_operator_passes", "Reconcile passes by outcome.", ["outcome"])
+PASS_SECONDS = Histogram(
+    "bellwether_operator_pass_seconds",
+    "Duration of a reconcile pass.",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+)
+DRIFT = Counter("bellwether_operator_drift", "Children put right after somebody else changed them.", ["kind"])
+EVENTS_SEEN = Counter("bellwether_operator_watch_events", "Events that the watches brought.", ["kind"])
+EVENTS_MISSED = Counter("bellwether_operator_missed_events", "Systems whose change a watch missed and a list found.")
+SYSTEMS = Gauge("bellwether_operator_systems", "Trading systems that are looked after.")
+GATEWAY_POLLS = Counter("bellwether_operator_gateway_polls", "Looks at systems' gateways.", ["outcome"])
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time (UTC), level, logger, message, and what the record carries of a system."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "msg": record.getMessage(),
+        }
+        system = getattr(record, "system", None)
+        if system is not None:
+            line["system"] = str(system)
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logs(level: str) -> None:
+    """Send everything to standard error as JSON lines; kopf's own chatter from WARNING on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("kopf", "aiohttp", "asyncio", "kubernetes"):
+        logging.getLogger(name).setLevel(logging.WARNING)
