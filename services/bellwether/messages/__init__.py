@@ -1,0 +1,1 @@
+"""What goes over the wire: envelopes, typed payloads, subject names and canonical bytes."""

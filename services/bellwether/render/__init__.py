@@ -1,0 +1,1 @@
+"""Pure renderers: from the declaration and the topology to what runs it."""

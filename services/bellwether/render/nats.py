@@ -1,0 +1,155 @@
+"""The configuration of a system's NATS server: who may say and hear what follows from the topology.
+
+Every service has its own key and can reach exactly what its row names: the peers' methods it calls, the events it
+publishes, its own methods, consumers and inbox. `bootstrap` makes streams and consumers and does nothing else;
+`cli` calls methods and listens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bellwether.naming import (
+    ACKS_BUCKET,
+    DECLARATION_BUCKET,
+    DECLARATION_KEY,
+    EVENT_STREAM,
+    EVENT_SUBJECTS,
+    TRACE_SUBJECTS,
+    bucket_stream,
+    consumer_name,
+    dead_subject,
+    event_subject,
+    inbox_prefix,
+    key_subject,
+    rpc_subject,
+    rpc_subjects,
+    trace_subject,
+)
+from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, SERVICES, ServiceRow, consumed_types
+
+BOOTSTRAP = "bootstrap"
+CLI = "cli"
+GATEWAY = "gateway"
+MAX_PAYLOAD = 1024 * 1024
+MEBIBYTE = 1024 * 1024
+
+
+class Permissions(NamedTuple):
+    """The subjects that one identity may publish to and subscribe to, sorted; replies to requests are free."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) -> Permissions:
+    """Return what one service may do."""
+    row = rows[name]
+    publish = {rpc_subject(peer, method) for peer, methods in row.calls.items() for method in methods}
+    publish |= {event_subject(priority, event_type) for event_type, priority in row.publishes.items()}
+    publish |= {
+        trace_subject(name),
+        key_subject(ACKS_BUCKET, name),
+        _direct_get(DECLARATION_BUCKET, DECLARATION_KEY),
+    }
+    for priority, types in consumed_types(row, rows).items():
+        consumer = consumer_name(name, priority)
+        publish |= {
+            f"$JS.API.CONSUMER.INFO.{EVENT_STREAM}.{consumer}",
+            f"$JS.API.CONSUMER.MSG.NEXT.{EVENT_STREAM}.{consumer}",
+            f"$JS.ACK.{EVENT_STREAM}.{consumer}.>",
+        }
+        publish |= {dead_subject(name, event_type) for event_type in (*types, "unreadable")}
+    # In a queue group only: nobody can listen in on calls meant for another replica.
+    subscribe = {
+        f"{rpc_subjects(name)} {name}",
+        f"{inbox_prefix(name)}.>",
+        key_subject(DECLARATION_BUCKET, DECLARATION_KEY),
+    }
+    if name == GATEWAY:
+        publish |= {key_subject(DECLARATION_BUCKET, DECLARATION_KEY), _direct_get(ACKS_BUCKET, "*")}
+        subscribe |= {TRACE_SUBJECTS, EVENT_SUBJECTS, key_subject(ACKS_BUCKET, "*")}
+    return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
+
+
+def role_permissions() -> dict[str, Permissions]:
+    """Return what the identities may do that are not services."""
+    return {
+        BOOTSTRAP: Permissions(("$JS.API.>",), (f"{inbox_prefix(BOOTSTRAP)}.>",)),
+        CLI: Permissions(("bw.rpc.*.*",), tuple(sorted((f"{inbox_prefix(CLI)}.>", EVENT_SUBJECTS)))),
+    }
+
+
+def _direct_get(bucket: str, key: str) -> str:
+    return f"$JS.API.DIRECT.GET.{bucket_stream(bucket)}.{key_subject(bucket, key)}"
+
+
+def nats_conf(
+    public_keys: Mapping[str, str],
+    *,
+    store_directory: str,
+    always_sync: bool,
+    port: int = NATS_PORT,
+    host: str = "0.0.0.0",  # noqa: S104 (network policies and keys decide who gets in)
+    monitor_port: int | None = NATS_MONITOR_PORT,
+    rows: Mapping[str, ServiceRow] = SERVICES,
+    max_store: int = 768 * MEBIBYTE,
+) -> str:
+    """Return the text of nats.conf.
+
+    `public_keys` maps every identity (services, `bootstrap`, `cli`) to its public nkey; an identity without one is
+    let out and cannot connect. `always_sync` flushes each write to disk before it is acknowledged. `port` -1 takes
+    any free one.
+
+    Raises:
+        ValueError: for a key of an identity that the topology does not know.
+
+    """
+    permissions = {name: service_permissions(name, rows) for name in rows} | role_permissions()
+    unknown = sorted(set(public_keys) - set(permissions))
+    if unknown:
+        raise ValueError(f"identity {unknown[0]!r}: known are {', '.join(sorted(permissions))}")
+    users = "\n".join(_user(name, public_keys[name], permissions[name]) for name in sorted(public_keys))
+    monitor = "" if monitor_port is None else f"http: {_quoted(f'{host}:{monitor_port}')}\n"
+    return (
+        f"listen: {_quoted(f'{host}:{port}')}\n"
+        f"{monitor}"
+        f"max_payload: {MAX_PAYLOAD}\n"
+        "ping_interval: 20s\n"
+        "jetstream {\n"
+        f"  store_dir: {_quoted(store_directory)}\n"
+        "  max_memory_store: 1MB\n"
+        f"  max_file_store: {max_store}\n"
+        f"  sync_interval: {'always' if always_sync else '2m'}\n"
+        "}\n"
+        "authorization {\n"
+        "  users: [\n"
+        f"{users}\n"
+        "  ]\n"
+        "}\n"
+    )
+
+
+def _user(name: str, key: str, permissions: Permissions) -> str:
+    return (
+        f"    # {name}\n"
+        "    {\n"
+        f"      nkey: {key}\n"
+        "      permissions {\n"
+        f"        publish: {{ allow: {_list(permissions.publish)} }}\n"
+        f"        subscribe: {{ allow: {_list(permissions.subscribe)} }}\n"
+        # A reply goes to the inbox that the request named, within the longest budget that anyone gives.
+        '        allow_responses: { max: 1, expires: "10m" }\n'
+        "      }\n"
+        "    }"
+    )
+
+
+def _list(subjects: tuple[str, ...]) -> str:
+    return "[" + ", ".join(_quoted(subject) for subject in subjects) + "]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)

@@ -1,0 +1,1 @@
+"""What every service is built on: bus, RPC, events, health, tracing, lifecycle, clocks."""

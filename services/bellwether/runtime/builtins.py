@@ -1,0 +1,170 @@
+"""The methods that every service answers: health, metrics, shutdown, settle, describe."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import psutil
+
+from bellwether.runtime import errors
+from bellwether.runtime.call import Call
+from bellwether.runtime.clock import monotonic
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.metrics import metrics_text
+
+if TYPE_CHECKING:
+    from bellwether.runtime.service import Service
+
+# A settle that ends just before its caller gives up can still say what is missing.
+SETTLE_MARGIN = 0.25
+
+
+class Settle(msgspec.Struct, frozen=True):
+    """Ask to wait until events are processed."""
+
+    event_ids: list[str] = []
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """All of them are processed, and durable."""
+
+    settled: int
+
+
+class Shutdown(msgspec.Struct, frozen=True):
+    """The answer to `shutdown`: the process drains and ends."""
+
+    status: str = "shutting_down"
+
+
+class MetricsText(msgspec.Struct, frozen=True):
+    """The figures of a service in Prometheus' text format."""
+
+    text: str
+
+
+class MethodDescription(msgspec.Struct, frozen=True):
+    """One method with the JSON schemas of its parameters and result."""
+
+    params: dict[str, Any]
+    result: dict[str, Any]
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What a service serves, listens to, publishes and keeps."""
+
+    service: str
+    version: str
+    methods: dict[str, MethodDescription]
+    consumes: list[str]
+    publishes: dict[str, str]
+    store: str | None
+
+
+class BuiltIns:
+    """The built-in methods of one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._process = psutil.Process()
+        self._process.cpu_percent(None)
+        self._began = monotonic()
+
+    def register(self) -> None:
+        """Add the methods to the service."""
+        for method in (self.health, self.metrics, self.shutdown, self.settle, self.describe):
+            self._service.server.add(method.__name__, method, built_in=True)
+
+    async def health(self, call: Call) -> dict[str, Any]:
+        """Say how the service is; `memory_usage` is in MiB and `cpu_usage` in percent, both of the whole process."""
+        service = self._service
+        found: dict[str, Any] = {
+            "service": service.name,
+            "status": "healthy" if service.ready else "starting",
+            "uptime": round(monotonic() - self._began, 3),
+            "memory_usage": round(self._process.memory_info().rss / 2**20, 1),
+            "cpu_usage": self._process.cpu_percent(None),
+            "last_error": service.figures.last_error,
+            "handlers": sorted(service.server.methods),
+            "generation": service.context.declaration.generation,
+            "error_count": service.figures.failures,
+        }
+        for callback in service.health_callbacks:
+            more = callback()
+            if inspect.isawaitable(more):
+                more = await more
+            if found["status"] != "healthy":
+                more = {name: value for name, value in more.items() if name != "status"}
+            found.update(more)
+        if service.stopping:
+            found["status"] = "stopping"
+        return found
+
+    async def metrics(self, call: Call) -> MetricsText:
+        """Return the service's figures."""
+        return MetricsText(metrics_text([self._service.figures]))
+
+    async def shutdown(self, call: Call) -> Shutdown:
+        """Ask the process to drain and end; whatever supervises it starts it again."""
+        asyncio.get_running_loop().call_soon(self._service.shutdown_requested.set)
+        return Shutdown()
+
+    async def settle(self, request: Settle, call: Call) -> Settled:
+        """Wait until the events of this run are processed here, and what followed from them is published and durable.
+
+        Raises:
+            RpcError: NOT_SETTLED, with the ids that were given up (`dead`) or did not come in time (`missing`).
+
+        """
+        service = self._service
+        settled = service.consumer.settled
+        wanted = request.event_ids
+        while True:
+            change = settled.change()
+            missing = settled.missing(call.run, wanted)
+            if missing and service.context.store is not None:
+                for event_id in await service.context.store.claimed(call.run, missing):
+                    settled.done(call.run, event_id)
+                missing = settled.missing(call.run, wanted)
+            dead = settled.dead(call.run, wanted)
+            if dead:
+                raise RpcError(errors.NOT_SETTLED, f"{len(dead)} events were given up: {dead[0]}", dead=dead)
+            if not missing:
+                break
+            try:
+                await asyncio.wait_for(asyncio.shield(change), max(0.001, call.remaining - SETTLE_MARGIN))
+            except TimeoutError:
+                raise RpcError(
+                    errors.NOT_SETTLED, f"{len(missing)} events did not come in time: {missing[0]}", missing=missing
+                ) from None
+        if service.relay is not None and not await service.relay.checkpoint():
+            raise RpcError(errors.NOT_SETTLED, "events that followed are not published yet", missing=[])
+        return Settled(len(wanted))
+
+    async def describe(self, call: Call) -> Description:
+        """Say what the service serves, with JSON schemas."""
+        service = self._service
+        row = service.context.row
+        return Description(
+            service=row.name,
+            version=service.context.config.version,
+            methods={
+                name: MethodDescription(_schema(method.params), _schema(method.result))
+                for name, method in sorted(service.server.methods.items())
+            },
+            consumes=sorted(one.pattern for one in service.consumer.subscribers),
+            publishes=dict(row.publishes),
+            store=row.store,
+        )
+
+
+def _schema(wanted: Any) -> dict[str, Any]:
+    if wanted is None:
+        return {}
+    try:
+        return msgspec.json.schema(wanted)
+    except TypeError:
+        return {"description": str(wanted)}

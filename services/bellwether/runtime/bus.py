@@ -1,0 +1,214 @@
+"""The bus as a port: what services need of it, whichever bus carries it.
+
+`NatsBus` joins processes, `MemoryBus` the services of one process. Both carry the very same encoded bytes and keep
+the same promises; one conformance suite runs against both.
+
+- Requests and plain messages are delivered at most once.
+- Events are delivered at least once to every durable consumer; a message id repeated within the stream's window is
+  dropped; what is not acknowledged in time, or refused, comes again.
+- Callbacks are plain functions that return at once; they run on the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Headers = Mapping[str, str]
+
+
+class BusError(Exception):
+    """The bus could not do what it was asked."""
+
+
+class NoResponder(BusError):
+    """Nobody serves the subject at this moment; the request was not delivered."""
+
+
+class RequestTimeout(BusError):
+    """No reply came in time; whether the request was executed is not known."""
+
+
+class BusAway(BusError):
+    """There is no connection at this moment."""
+
+
+class PayloadTooLarge(BusError):
+    """The message is larger than the bus carries."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"message of {size} bytes is over the bus's limit of {limit} bytes")
+        self.size = size
+        self.limit = limit
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """A stream of events: what it holds and for how long (seconds, bytes); 0 means no limit."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: float = 0.0
+    max_bytes: int = 0
+    duplicate_window: float = 120.0
+
+
+@dataclass(frozen=True)
+class BucketPlan:
+    """A key-value bucket."""
+
+    name: str
+    max_bytes: int = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ConsumerPlan:
+    """A durable place in a stream. After `ack_wait` seconds without a sign of life a message comes again."""
+
+    name: str
+    stream: str
+    subjects: tuple[str, ...]
+    ack_wait: float = 30.0
+    max_ack_pending: int = 256
+
+
+class Message(Protocol):
+    """A request or plain message as it arrives."""
+
+    subject: str
+    body: bytes
+    headers: Headers | None
+
+    async def respond(self, body: bytes) -> None:
+        """Send the reply; without a reply subject this does nothing."""
+
+
+class Delivery(Protocol):
+    """One delivery of an event to a consumer."""
+
+    subject: str
+    body: bytes
+    headers: Headers | None
+    message_id: str
+    attempts: int
+    """How often it was delivered, this time included."""
+
+    async def ack(self, *, confirmed: bool = False) -> None:
+        """Say that it is done; confirmed: wait until the bus has recorded it."""
+
+    async def nak(self, delay: float) -> None:
+        """Ask for it again after `delay` seconds."""
+
+    async def in_progress(self) -> None:
+        """Say that it is still being worked on, which starts `ack_wait` anew."""
+
+    async def term(self) -> None:
+        """Never deliver it to this consumer again."""
+
+
+class Pull(Protocol):
+    """A running pull on one durable consumer with a small local buffer."""
+
+    def take(self) -> Delivery | None:
+        """Return the next delivery, or none when the buffer is empty."""
+
+    def untaken(self) -> Sequence[Delivery]:
+        """Return what is in the buffer and not yet taken."""
+
+    async def stop(self) -> None:
+        """Ask for nothing more and give back what was not taken."""
+
+
+class Subscription(Protocol):
+    """A running subscription."""
+
+    async def stop(self) -> None:
+        """Deliver nothing more."""
+
+
+class Bus(Protocol):
+    """A connection of one identity to the bus."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the bus can be reached at this moment."""
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message that it carries, in bytes."""
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once and goes on trying until the bus is closed."""
+
+    async def wait_connected(self, timeout: float) -> bool:
+        """Wait for a connection for at most `timeout` seconds; whether there is one."""
+
+    def on_connected(self, callback: Callable[[], None]) -> None:
+        """Call back at each connection and reconnection."""
+
+    async def close(self) -> None:
+        """Flush what was sent and close; unfinished deliveries go back to their consumers."""
+
+    async def request(self, subject: str, body: bytes, *, timeout: float, headers: Headers | None = None) -> bytes:
+        """Send a request and return the reply's body.
+
+        Raises:
+            NoResponder: nobody serves the subject.
+            RequestTimeout: no reply within `timeout` seconds.
+            BusAway: there is no connection.
+            PayloadTooLarge: the request is larger than the bus carries.
+
+        """
+
+    async def publish(self, subject: str, body: bytes, headers: Headers | None = None) -> None:
+        """Send a plain message to whoever listens at this moment."""
+
+    def has_interest(self, subject: str) -> bool:
+        """Whether anyone may be listening; true when that cannot be known."""
+
+    async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
+        """Deliver what fits a subject; within a queue group each message goes to one member."""
+
+    async def publish_event(
+        self, subject: str, body: bytes, *, message_id: str, headers: Headers | None = None
+    ) -> bool:
+        """Put an event into its stream and wait until it is stored.
+
+        Returns: False if the stream had this message id already.
+
+        Raises:
+            BusAway or RequestTimeout: it is not known to be stored; publish it again with the same id.
+            PayloadTooLarge: it is larger than the bus carries.
+
+        """
+
+    async def pull(self, stream: str, consumer: str, on_arrival: Callable[[], None], *, batch: int = 64) -> Pull:
+        """Begin to pull from a durable consumer, waiting until it exists; `on_arrival` says the buffer has more."""
+
+    async def kv_get(self, bucket: str, key: str) -> tuple[bytes, int] | None:
+        """Return a key's value and revision, or none."""
+
+    async def kv_put(self, bucket: str, key: str, value: bytes) -> int:
+        """Set a key; return its revision once it is stored."""
+
+    async def kv_watch(
+        self, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes, int], None]
+    ) -> Subscription:
+        """Call back with (key, value, revision) for what the keys hold now and at each change.
+
+        After a reconnection the present value is read again, so the same revision can come twice.
+        """
+
+
+class BusAdmin(Protocol):
+    """What only the bootstrap identity does: make the streams, buckets and consumers."""
+
+    async def ensure_stream(self, plan: StreamPlan) -> None:
+        """Make a stream, or bring it to this plan."""
+
+    async def ensure_bucket(self, plan: BucketPlan) -> None:
+        """Make a bucket, or bring it to this plan."""
+
+    async def ensure_consumer(self, plan: ConsumerPlan) -> None:
+        """Make a consumer, or bring it to this plan; its place in the stream is kept."""

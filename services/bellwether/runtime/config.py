@@ -1,0 +1,82 @@
+"""What a process is told at its start: read once at the edge, never in the middle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HEALTH_PORT = 8081
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """The settings of one process."""
+
+    system: str = "local"
+    """Name of the system it belongs to."""
+    uid: str = "local"
+    """Identity of the system, part of each message id."""
+    data_dir: Path = Path("data")
+    """Where the stores of its services are."""
+    nats_url: str = "nats://127.0.0.1:4222"
+    keys_dir: Path | None = None
+    """Folder of `<service>.nk` seeds; none: the server asks for no key."""
+    declaration: Path | None = None
+    """The declaration to start from, until the bus has a newer one."""
+    health_host: str = "0.0.0.0"  # noqa: S104 (probes come from the node)
+    health_port: int = HEALTH_PORT
+    """Port of /livez, /readyz and /metrics; 0 takes any free one."""
+    log_level: str = "info"
+    sampling: float = 1.0
+    """Share of traces that are kept, 0 to 1."""
+    grace: float = 25.0
+    """Seconds from the signal to the end; below the 30 s after which a supervisor kills."""
+    group_commit: bool = False
+    """Replay in one process: stores commit at each settled step instead of at each transaction."""
+    version: str = "dev"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ProcessConfig:
+        """Read `BELLWETHER_*` variables; what is not set keeps its default.
+
+        Raises:
+            ValueError: naming the variable, its value and what would be right.
+
+        """
+
+        def text(name: str, default: str) -> str:
+            return environ.get(f"BELLWETHER_{name}", default)
+
+        def path(name: str) -> Path | None:
+            value = text(name, "")
+            return Path(value) if value else None
+
+        return cls(
+            system=text("SYSTEM", cls.system),
+            uid=text("UID", cls.uid),
+            data_dir=Path(text("DATA_DIR", str(cls.data_dir))),
+            nats_url=text("NATS_URL", cls.nats_url),
+            keys_dir=path("KEYS_DIR"),
+            declaration=path("DECLARATION"),
+            health_host=text("HEALTH_HOST", cls.health_host),
+            health_port=int(_number(environ, "HEALTH_PORT", cls.health_port, 0, 65535)),
+            log_level=text("LOG_LEVEL", cls.log_level),
+            sampling=_number(environ, "SAMPLING", cls.sampling, 0, 1),
+            grace=_number(environ, "GRACE", cls.grace, 1, 3600),
+            version=text("VERSION", cls.version),
+        )
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    value = environ.get(f"BELLWETHER_{name}")
+    if value is None:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        raise ValueError(f"BELLWETHER_{name}={value!r}: must be a number from {low:g} to {high:g}")
+    return number

@@ -1,0 +1,127 @@
+"""The declaration as a running service holds it: first from a file, then from the bus, newest generation wins."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from bellwether.spec.models import TradingSystem
+
+_log = logging.getLogger(__name__)
+
+Listener = Callable[[TradingSystem], Awaitable[None] | None]
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """What a service says of a generation: applied, or why not."""
+
+    service: str
+    generation: int
+    applied: bool
+    error: str | None = None
+
+
+def generation_of(system: TradingSystem) -> int:
+    """Return the declaration's generation; one that was never in a cluster has 0."""
+    return system.metadata.generation or 0
+
+
+def parse_declaration(body: bytes) -> TradingSystem:
+    """Return the declaration from its JSON form.
+
+    Raises:
+        ValueError: if it is not a TradingSystem.
+
+    """
+    return TradingSystem.model_validate(json.loads(body))
+
+
+def encode_declaration(system: TradingSystem) -> bytes:
+    """Return the declaration's JSON form."""
+    return system.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+class DeclarationHolder:
+    """The present declaration of one service and who wants to hear of a new one."""
+
+    def __init__(self, service: str, system: TradingSystem | None = None) -> None:
+        self._service = service
+        self._system = system
+        self._listeners: list[Listener] = []
+
+    @classmethod
+    def from_file(cls, service: str, path: Path | None) -> DeclarationHolder:
+        """Return a holder with the start value of a JSON file, or with none.
+
+        Raises:
+            ValueError: naming the file, if it does not hold a declaration.
+
+        """
+        if path is None:
+            return cls(service)
+        try:
+            return cls(service, parse_declaration(path.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"declaration {path}: {error}") from error
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a declaration yet."""
+        return self._system is not None
+
+    @property
+    def current(self) -> TradingSystem:
+        """The declaration in force.
+
+        Raises:
+            LookupError: if none has arrived yet.
+
+        """
+        if self._system is None:
+            raise LookupError(f"{self._service} has no declaration yet: neither a file nor the bus gave one")
+        return self._system
+
+    @property
+    def generation(self) -> int:
+        """The generation in force; -1 before there is one."""
+        return -1 if self._system is None else generation_of(self._system)
+
+    def listen(self, listener: Listener) -> None:
+        """Call back with each newer declaration."""
+        self._listeners.append(listener)
+
+    async def offer(self, body: bytes) -> Ack | None:
+        """Take a declaration from the bus, tell the listeners, and return what to acknowledge.
+
+        An older generation than the one in force is ignored and gives none. When a listener fails, the declaration is
+        in force all the same, and the acknowledgement says that it was not applied, and why.
+        """
+        try:
+            system = parse_declaration(body)
+        except ValueError as error:
+            _log.error("a declaration on the bus is not one: %s", error)
+            return None
+        generation = generation_of(system)
+        if generation < self.generation:
+            return None
+        changed = system != self._system
+        self._system = system
+        failures = await self._tell(system) if changed else []
+        return Ack(self._service, generation, not failures, "; ".join(failures) or None)
+
+    async def _tell(self, system: TradingSystem) -> list[str]:
+        failures: list[str] = []
+        for listener in self._listeners:
+            try:
+                done = listener(system)
+                if inspect.isawaitable(done):
+                    await done
+            except Exception as error:
+                _log.exception("generation %d could not be applied", generation_of(system))
+                failures.append(f"{type(error).__name__}: {error}")
+        return failures

@@ -1,0 +1,347 @@
+"""The consumer side of events: three lanes, bounded concurrency, retries, dead letters, and who waits for what.
+
+Urgent events are taken first, then high, then normal; every tenth goes to the lowest lane that has one, so that a
+flood of urgent events starves nobody. An event that fails comes again after a growing pause. After the last attempt
+the service itself publishes the whole event to `bw.dead.<service>.<type>` and only then gives it up, so nothing
+disappears.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+from opentelemetry.trace import Span, SpanKind
+
+from bellwether.messages import envelope
+from bellwether.naming import EVENT_STREAM, consumer_name, dead_subject
+from bellwether.runtime.bus import BusError, Delivery, Pull
+from bellwether.runtime.call import BUDGET, Call, ServiceContext, decode_as, mark_failed
+from bellwether.runtime.clock import monotonic
+from bellwether.runtime.logs import LogContext, log_context
+from bellwether.runtime.metrics import ServiceMetrics
+from bellwether.runtime.rpc import describe_handler
+from bellwether.topology import PRIORITIES, consumed_types, matches
+
+CONCURRENCY = 16
+HEARTBEAT_SECONDS = 10.0
+LOWEST_TURN = 10
+REMEMBERED = 100_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often an event is tried and the seconds between the tries; the last pause repeats."""
+
+    attempts: int = 6
+    pauses: tuple[float, ...] = (0.2, 1.0, 5.0, 15.0, 30.0)
+
+    def pause(self, attempt: int) -> float:
+        """Return the seconds to wait after an attempt, counted from 1."""
+        return self.pauses[min(attempt, len(self.pauses)) - 1]
+
+
+class Subscriber(NamedTuple):
+    """One handler of events, and the type that its annotation gives the event's data."""
+
+    pattern: str
+    handler: Callable[..., Awaitable[None]]
+    data: Any
+
+
+class Lanes:
+    """Chooses the next event among the priorities."""
+
+    def __init__(self, pulls: list[Pull]) -> None:
+        self._pulls = pulls
+        self._lowest_first = pulls[::-1]
+        self._taken = 0
+
+    def take(self) -> Delivery | None:
+        """Return the next event, or none."""
+        self._taken += 1
+        order = self._pulls if self._taken % LOWEST_TURN else self._lowest_first
+        for pull in order:
+            delivery = pull.take()
+            if delivery is not None:
+                return delivery
+        self._taken -= 1
+        return None
+
+
+class Settled:
+    """Which events are done, and who waits for them."""
+
+    def __init__(self) -> None:
+        self._done: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._change: asyncio.Future[None] | None = None
+
+    def done(self, run: str, event_id: str, *, dead: bool = False) -> None:
+        """Record that an event was processed, or given up."""
+        self._done[run, event_id] = not dead
+        if len(self._done) > REMEMBERED:
+            self._done.popitem(last=False)
+        if self._change is not None:
+            self._change.set_result(None)
+            self._change = None
+
+    def missing(self, run: str, event_ids: Iterable[str]) -> list[str]:
+        """Return those that are neither processed nor given up, in the order given."""
+        return [one for one in event_ids if (run, one) not in self._done]
+
+    def dead(self, run: str, event_ids: Iterable[str]) -> list[str]:
+        """Return those that were given up."""
+        return [one for one in event_ids if self._done.get((run, one)) is False]
+
+    def change(self) -> asyncio.Future[None]:
+        """Return what is done as soon as one more event is; ask before looking, or one may slip through between."""
+        if self._change is None:
+            self._change = asyncio.get_running_loop().create_future()
+        return self._change
+
+
+class EventConsumer:
+    """Handles the events of one service."""
+
+    def __init__(
+        self,
+        context: ServiceContext,
+        metrics: ServiceMetrics,
+        *,
+        concurrency: int = CONCURRENCY,
+        retry: RetryPolicy | None = None,
+        heartbeat: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._context = context
+        self._metrics = metrics
+        self._ordered = context.row.ordered
+        self._limit = 1 if self._ordered else concurrency
+        self._retry = retry or RetryPolicy()
+        self._heartbeat = heartbeat
+        self._pulls: list[Pull] = []
+        self._in_hand: dict[int, Delivery] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+        self._by_type: dict[str, Subscriber] = {}
+        self.subscribers: list[Subscriber] = []
+        self.settled = Settled()
+
+    def add(self, pattern: str, handler: Callable[..., Awaitable[None]]) -> None:
+        """Register the handler of a type or pattern.
+
+        Raises:
+            ValueError: if the pattern has a handler already.
+            TypeError: if the handler is not `async def (event: Event[T], call: Call) -> None`.
+
+        """
+        if any(one.pattern == pattern for one in self.subscribers):
+            raise ValueError(f"{self._context.row.name} has two handlers for {pattern}")
+        event, _ = describe_handler(handler)
+        arguments = get_args(event)
+        if getattr(event, "__origin__", event) is not envelope.Event or len(arguments) != 1:
+            raise TypeError(f"{handler.__qualname__}: an event handler takes (event: Event[T], call: Call)")
+        self.subscribers.append(Subscriber(pattern, handler, arguments[0]))
+
+    def subscriber(self, event_type: str) -> Subscriber | None:
+        """Return the handler of a type: an exact name goes before a pattern, a longer pattern before a shorter."""
+        found = self._by_type.get(event_type)
+        if found is None:
+            fitting = [one for one in self.subscribers if matches(one.pattern, event_type)]
+            if not fitting:
+                return None
+            found = max(fitting, key=lambda one: (one.pattern == event_type, len(one.pattern)))
+            self._by_type[event_type] = found
+        return found
+
+    @property
+    def in_flight(self) -> int:
+        """How many events are in hand."""
+        return len(self._in_hand)
+
+    async def start(self) -> None:
+        """Begin to pull; returns once every lane's consumer exists."""
+        row = self._context.row
+        lanes = consumed_types(row, self._context.rows)
+        for priority in PRIORITIES:
+            if priority in lanes:
+                pull = await self._context.bus.pull(
+                    EVENT_STREAM, consumer_name(row.name, priority), self._wake.set, batch=1 if self._ordered else 64
+                )
+                self._pulls.append(pull)
+        if self._pulls:
+            create = asyncio.get_running_loop().create_task
+            self._loops = [
+                create(self._dispatch(Lanes(self._pulls)), name=f"{row.name} events"),
+                create(self._beat(), name=f"{row.name} heartbeat"),
+            ]
+
+    async def stop(self) -> None:
+        """Pull no more and give back what was not begun; what was begun goes on."""
+        self._stopping.set()
+        self._wake.set()
+        for pull in self._pulls:
+            with contextlib.suppress(BusError):
+                await pull.stop()
+
+    async def drained(self) -> None:
+        """Wait until nothing is in hand."""
+        if self._loops:
+            await asyncio.wait(self._loops[:1])
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+        self._end_loops()
+
+    def abandon(self) -> None:
+        """Cancel what is in hand; it comes again."""
+        self._end_loops()
+        for task in self._tasks:
+            task.cancel()
+
+    def _end_loops(self) -> None:
+        for task in self._loops:
+            task.cancel()
+
+    async def _dispatch(self, lanes: Lanes) -> None:
+        while not self._stopping.is_set():
+            delivery = lanes.take() if len(self._tasks) < self._limit else None
+            if delivery is None:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            self._in_hand[id(delivery)] = delivery
+            if self._ordered:
+                await self._handle_and_forget(delivery)
+            else:
+                task = asyncio.get_running_loop().create_task(self._handle_and_forget(delivery))
+                self._tasks.add(task)
+                task.add_done_callback(self._one_done)
+
+    def _one_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+
+    async def _handle_and_forget(self, delivery: Delivery) -> None:
+        try:
+            await self._handle(delivery)
+        except BusError as error:
+            _log.warning("event %s could not be acknowledged and comes again: %s", delivery.message_id, error)
+        except Exception:
+            _log.exception("event %s could not be finished and comes again", delivery.message_id)
+        finally:
+            self._in_hand.pop(id(delivery), None)
+
+    async def _beat(self) -> None:
+        """Keep what is in hand or in the buffers from being delivered again while it waits its turn."""
+        while True:
+            await asyncio.sleep(self._heartbeat)
+            held = [*self._in_hand.values(), *(one for pull in self._pulls for one in pull.untaken())]
+            for delivery in held:
+                with contextlib.suppress(BusError):
+                    await delivery.in_progress()
+
+    async def _handle(self, delivery: Delivery) -> None:
+        try:
+            event = envelope.decode_event(delivery.body)
+        except msgspec.DecodeError as error:
+            await self._give_up(delivery, None, f"the event cannot be read: {error}", delivery.attempts)
+            return
+        subscriber = self.subscriber(event.type)
+        if subscriber is None:
+            # The consumer still has the filter of another release; nobody here wants it.
+            await delivery.ack()
+            return
+        attempt = delivery.attempts
+        reason = "it was delivered that often without an end: the process may have died of it"
+        while attempt <= self._retry.attempts:
+            failure = await self._try_once(delivery, event, subscriber)
+            if failure is None:
+                # With a store the effect is in: wait until the bus knows, or it comes again for nothing.
+                await delivery.ack(confirmed=self._context.store is not None)
+                self.settled.done(event.run, event.id)
+                self._metrics.event(event.type, "processed")
+                return
+            reason = failure
+            self._metrics.event(event.type, "failed")
+            self._metrics.failed(f"{event.type}: {failure}")
+            if attempt == self._retry.attempts:
+                break
+            pause = self._retry.pause(attempt)
+            if not self._ordered:
+                await delivery.nak(pause)
+                return
+            # In order means that nothing overtakes it: it is tried again in its place.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            if self._stopping.is_set():
+                await delivery.nak(0)
+                return
+            attempt += 1
+        await self._give_up(delivery, event, reason, attempt)
+
+    async def _try_once(self, delivery: Delivery, event: envelope.EventEnvelope, subscriber: Subscriber) -> str | None:
+        """Run the handler once; return what went wrong, or none."""
+        context = self._context
+        context.clock.observe(event.timestamp)
+        span = self._begin_span(delivery, event.type)
+        call = Call(context, event.timestamp, event.run, event.id, monotonic() + BUDGET, span)
+        log_context.set(LogContext(context.row.name, event.id, call.trace_id))
+        try:
+            data = decode_as(event.data, subscriber.data)
+            typed = envelope.Event(
+                event.id, event.type, event.timestamp, event.source_service, event.priority, event.run, data
+            )
+            async with asyncio.timeout(BUDGET):
+                await subscriber.handler(typed, call)
+        except Exception as error:
+            _log.exception("%s failed on event %s (attempt %d)", context.row.name, event.type, delivery.attempts)
+            if span is not None:
+                mark_failed(span, error)
+            return f"{type(error).__name__}: {error}"
+        finally:
+            if span is not None:
+                span.end()
+        return None
+
+    def _begin_span(self, delivery: Delivery, event_type: str) -> Span | None:
+        if not delivery.headers:
+            return None
+        return self._context.telemetry.start_span(
+            f"{event_type} process",
+            delivery.headers.get(envelope.TRACE_HEADER),
+            SpanKind.CONSUMER,
+            {
+                "messaging.system": "nats",
+                "messaging.operation.type": "process",
+                "messaging.consumer.group.name": self._context.row.name,
+                "messaging.message.id": delivery.message_id,
+            },
+        )
+
+    async def _give_up(
+        self, delivery: Delivery, event: envelope.EventEnvelope | None, error: str, attempts: int
+    ) -> None:
+        name = self._context.row.name
+        event_type = event.type if event is not None else "unreadable"
+        letter = envelope.DeadLetter(
+            name, delivery.subject, delivery.message_id, attempts, error, delivery.body.decode(errors="replace")
+        )
+        await self._context.bus.publish_event(
+            dead_subject(name, event_type),
+            envelope.encode(letter),
+            message_id=f"{delivery.message_id}.dead.{name}",
+        )
+        await delivery.term()
+        self._metrics.event(event_type, "dead")
+        _log.error("event %s is a dead letter after %d attempts: %s", delivery.message_id, attempts, error)
+        if event is not None:
+            self.settled.done(event.run, event.id, dead=True)

@@ -1,0 +1,67 @@
+"""JSON logs: one object a line on standard error, with the request and trace that a line belongs to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class LogContext(NamedTuple):
+    """What a line is about: the service whose code runs, its request or event, and its trace."""
+
+    service: str
+    request_id: str | None = None
+    trace_id: str | None = None
+
+
+log_context: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object: time (UTC), level, service, msg, and where known request_id, trace_id."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        context = log_context.get()
+        line: dict[str, str] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "service": context.service if context else self._service,
+            "msg": record.getMessage(),
+            "logger": record.name,
+        }
+        if context and context.request_id:
+            line["request_id"] = context.request_id
+        if context and context.trace_id:
+            line["trace_id"] = context.trace_id
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logs(service: str, level: str = "info") -> None:
+    """Send all logs of the process to standard error as JSON.
+
+    Raises:
+        ValueError: if the level is unknown.
+
+    """
+    if level not in LEVELS:
+        raise ValueError(f"log level {level!r}: use one of {', '.join(LEVELS)}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(service))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # The client says each lost connection attempt itself; ours says it once per change.
+    logging.getLogger("nats").setLevel("ERROR")

@@ -1,0 +1,64 @@
+"""What the bus must hold for a topology: streams, buckets and consumers, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bellwether.naming import (
+    ACKS_BUCKET,
+    DEAD_STREAM,
+    DEAD_SUBJECTS,
+    DECLARATION_BUCKET,
+    EVENT_STREAM,
+    EVENT_SUBJECTS,
+    consumer_name,
+    event_subject,
+)
+from bellwether.runtime.bus import BucketPlan, BusAdmin, ConsumerPlan, StreamPlan
+from bellwether.topology import SERVICES, ServiceRow, consumed_types
+
+DAY = 86_400.0
+MEBIBYTE = 1024 * 1024
+
+
+class BusPlan(NamedTuple):
+    """All that is made before the services start."""
+
+    streams: tuple[StreamPlan, ...]
+    buckets: tuple[BucketPlan, ...]
+    consumers: tuple[ConsumerPlan, ...]
+
+
+def bus_plan(rows: Mapping[str, ServiceRow] = SERVICES, *, ack_wait: float = 30.0) -> BusPlan:
+    """Return the plan of a topology: one consumer per service and priority, filtered on what it consumes."""
+    consumers = [
+        ConsumerPlan(
+            name=consumer_name(row.name, priority),
+            stream=EVENT_STREAM,
+            subjects=tuple(event_subject(priority, event_type) for event_type in types),
+            ack_wait=ack_wait,
+            # One pending at most is what keeps the order when an event comes again.
+            max_ack_pending=1 if row.ordered else 256,
+        )
+        for row in rows.values()
+        for priority, types in consumed_types(row, rows).items()
+    ]
+    return BusPlan(
+        streams=(
+            StreamPlan(EVENT_STREAM, (EVENT_SUBJECTS,), max_age=7 * DAY, max_bytes=256 * MEBIBYTE),
+            StreamPlan(DEAD_STREAM, (DEAD_SUBJECTS,), max_age=90 * DAY, max_bytes=64 * MEBIBYTE),
+        ),
+        buckets=(BucketPlan(DECLARATION_BUCKET), BucketPlan(ACKS_BUCKET)),
+        consumers=tuple(sorted(consumers, key=lambda one: one.name)),
+    )
+
+
+async def ensure(admin: BusAdmin, plan: BusPlan) -> None:
+    """Make all that a plan names and bring to it what is there; doing it again changes nothing."""
+    for stream in plan.streams:
+        await admin.ensure_stream(stream)
+    for bucket in plan.buckets:
+        await admin.ensure_bucket(bucket)
+    for consumer in plan.consumers:
+        await admin.ensure_consumer(consumer)

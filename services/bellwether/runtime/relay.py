@@ -1,0 +1,130 @@
+"""The relay: publishes what a store owes, in the order in which it was committed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+
+from bellwether.messages.envelope import TRACE_HEADER
+from bellwether.runtime.bus import Bus, BusError, PayloadTooLarge
+from bellwether.runtime.wake import Wake
+from bellwether.storage.store import OutboxRow, Store
+
+PAGE = 256
+QUEUE = 4096
+TICK_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Reads the unpublished rows at its start, follows each commit, and tries again every second."""
+
+    def __init__(self, store: Store, bus: Bus) -> None:
+        self._store = store
+        self._bus = bus
+        self._queue: deque[OutboxRow] = deque()
+        self._published: list[int] = []
+        # True: the database may hold rows that are not in the queue.
+        self._behind = True
+        self._wake = Wake(TICK_SECONDS)
+        self._busy = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many events it knows to be unpublished."""
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Begin to publish."""
+        self._store.on_outgoing(self._committed)
+        self._task = asyncio.get_running_loop().create_task(self._run_forever(), name="relay")
+
+    def _committed(self, rows: list[OutboxRow]) -> None:
+        if self._behind or len(self._queue) + len(rows) > QUEUE:
+            # The bus has been away for long: what is not queued is read from the database later, in order.
+            self._behind = True
+        else:
+            self._queue.extend(rows)
+        self._wake.set()
+
+    async def _run_forever(self) -> None:
+        while True:
+            try:
+                await self.flush()
+            except Exception:
+                _log.exception("the relay failed; it tries again")
+            await self._wake.wait()
+
+    async def flush(self) -> bool:
+        """Publish all that is owed; False if the bus did not take all of it."""
+        async with self._busy:
+            while True:
+                if not self._queue and self._behind:
+                    await self._read_page()
+                empty = not self._queue or await self._publish_queue()
+                if not self._store.group_commit:
+                    await self._mark()
+                if not empty:
+                    return False
+                if not self._queue and not self._behind:
+                    return True
+
+    async def _read_page(self) -> None:
+        await self._mark()
+        # From here on commits are queued again; one that falls into the page as well is published twice, which the
+        # stream drops by its id.
+        self._behind = False
+        rows = await self._store.waiting(0, PAGE)
+        known = {row.sequence for row in self._queue}
+        page = [row for row in rows if row.sequence not in known]
+        if len(rows) == PAGE:
+            self._behind = True
+            self._queue.clear()
+            page = rows
+        self._queue.extendleft(reversed(page))
+
+    async def _publish_queue(self) -> bool:
+        while self._queue:
+            row = self._queue[0]
+            event = row.event
+            headers = None if event.trace is None else {TRACE_HEADER: event.trace}
+            try:
+                await self._bus.publish_event(event.subject, event.body, message_id=event.message_id, headers=headers)
+            except PayloadTooLarge as error:
+                # It can never be published; holding it back would hold back all that follow.
+                _log.error("event %s is dropped: %s", event.message_id, error)
+            except BusError as error:
+                _log.warning("%d events wait for the bus: %s", len(self._queue), error)
+                return False
+            self._queue.popleft()
+            self._published.append(row.sequence)
+            if len(self._published) >= PAGE:
+                await self._mark()
+        return True
+
+    async def checkpoint(self) -> bool:
+        """Publish all that is owed and make it and the store durable; False if the bus did not take all of it."""
+        done = await self.flush()
+        async with self._busy:
+            await self._mark()
+        await self._store.flush()
+        return done
+
+    async def _mark(self) -> None:
+        if self._published:
+            done, self._published = self._published, []
+            await self._store.mark_published(done)
+
+    async def stop(self, timeout: float) -> None:
+        """Publish what is owed, for at most `timeout` seconds, and stop; the rest stays in the database."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._wake.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.checkpoint(), timeout)

@@ -1,0 +1,272 @@
+"""The server side of calls: a registry of typed methods, bounded concurrency, and a reply whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import typing
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from opentelemetry.trace import Span, SpanKind
+
+from bellwether.messages import envelope
+from bellwether.naming import rpc_subjects
+from bellwether.runtime import errors
+from bellwether.runtime.bus import Message, Subscription
+from bellwether.runtime.call import Call, ServiceContext, decode_as, mark_failed
+from bellwether.runtime.clock import monotonic
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.logs import LogContext, log_context
+from bellwether.runtime.metrics import ServiceMetrics
+
+Handler = Callable[..., Awaitable[Any]]
+
+CONCURRENCY = 64
+WAITING = 1024
+
+_log = logging.getLogger(__name__)
+_request_decoder = msgspec.json.Decoder(envelope.Request)
+
+
+class Method(NamedTuple):
+    """One method: its handler and the types that its annotations name; no params type means it takes none."""
+
+    name: str
+    handler: Handler
+    params: Any
+    result: Any
+    built_in: bool
+
+
+def describe_handler(handler: Handler) -> tuple[Any, Any]:
+    """Return the types of a handler's first argument (none if it takes only the call) and of its result.
+
+    Raises:
+        TypeError: if it is no coroutine function or an annotation is missing.
+
+    """
+    name = getattr(handler, "__qualname__", repr(handler))
+    if not inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{name}: a handler is an `async def` function")
+    hints = typing.get_type_hints(handler)
+    arguments = list(inspect.signature(handler).parameters)
+    if len(arguments) not in (1, 2) or any(one not in hints for one in arguments) or "return" not in hints:
+        raise TypeError(f"{name}: a handler takes (request, call) or (call), all annotated, and annotates its result")
+    first = hints[arguments[0]] if len(arguments) == 2 else None
+    return first, hints["return"]
+
+
+class RpcServer:
+    """Answers the calls of one service."""
+
+    def __init__(self, context: ServiceContext, metrics: ServiceMetrics, concurrency: int = CONCURRENCY) -> None:
+        self._context = context
+        self._metrics = metrics
+        self._free = concurrency
+        self._waiting: deque[tuple[Message, str, float]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._subscription: Subscription | None = None
+        self._stopping = False
+        self.methods: dict[str, Method] = {}
+
+    def add(self, name: str, handler: Handler, *, built_in: bool = False) -> None:
+        """Register a method.
+
+        Raises:
+            ValueError: if the name is taken.
+            TypeError: if the handler's annotations do not say its types.
+
+        """
+        if name in self.methods:
+            raise ValueError(f"{self._context.row.name} has two handlers for {name}")
+        params, result = describe_handler(handler)
+        self.methods[name] = Method(name, handler, params, result, built_in)
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        name = self._context.row.name
+        self._subscription = await self._context.bus.subscribe(rpc_subjects(name), self._arrived, queue=name)
+
+    async def stop(self) -> None:
+        """Take no new calls; those that were taken go on."""
+        self._stopping = True
+        if self._subscription is not None:
+            await self._subscription.stop()
+
+    async def drained(self) -> None:
+        """Wait until no call is being answered."""
+        while self._tasks or self._waiting:
+            await asyncio.wait(set(self._tasks))
+
+    def abandon(self) -> None:
+        """Cancel what is still being answered; its callers learn nothing and may try again."""
+        self._waiting.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are being answered or wait for it."""
+        return len(self._tasks) + len(self._waiting)
+
+    def _arrived(self, message: Message) -> None:
+        method = message.subject.rpartition(".")[2]
+        known = self.methods.get(method)
+        now = monotonic()
+        if known is not None and known.built_in:
+            # Health must answer when every slot is taken.
+            self._spawn(self._answer(message, method, now))
+        elif self._free > 0:
+            self._free -= 1
+            self._spawn(self._answer_and_next(message, method, now))
+        elif len(self._waiting) < WAITING:
+            self._waiting.append((message, method, now))
+        else:
+            self._spawn(self._refuse_overload(message, method, now))
+
+    def _spawn(self, work: typing.Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_and_next(self, message: Message, method: str, arrived: float) -> None:
+        try:
+            await self._answer(message, method, arrived)
+            while self._waiting:
+                await self._answer(*self._waiting.popleft())
+        finally:
+            self._free += 1
+
+    async def _refuse_overload(self, message: Message, method: str, arrived: float) -> None:
+        refusal = RpcError(errors.OVERLOADED, f"{self._context.row.name} has {WAITING} calls waiting; try again later")
+        await self._send(message, self._failure(_request_id(message.body), arrived, refusal), method)
+        self._metrics.called(method if method in self.methods else "unknown", errors.OVERLOADED, 0.0)
+
+    async def _answer(self, message: Message, method: str, arrived: float) -> None:
+        request_id = ""
+        span: Span | None = None
+        code = "OK"
+        try:
+            try:
+                request = _request_decoder.decode(message.body)
+            except msgspec.DecodeError as error:
+                raise RpcError(errors.INVALID_REQUEST, f"the request cannot be read: {error}") from None
+            request_id = request.request_id
+            span = self._begin_span(message, method)
+            result = msgspec.Raw(envelope.encode(await self._run(request, method, arrived, span)))
+            body = envelope.encode(envelope.Reply("success", request_id, monotonic() - arrived, result=result))
+            if len(body) > self._context.bus.max_payload:
+                raise self._too_large(method, len(body))
+        except RpcError as error:
+            code = error.code
+            body = self._failure(request_id, arrived, error)
+            if span is not None:
+                mark_failed(span, error)
+        except Exception as error:
+            code = errors.INTERNAL
+            body = self._crashed(request_id, arrived, method, error, span)
+        finally:
+            if span is not None:
+                span.end()
+        await self._send(message, body, method)
+        self._metrics.called(method if method in self.methods else "unknown", code, monotonic() - arrived)
+
+    def _begin_span(self, message: Message, method: str) -> Span | None:
+        if not message.headers:
+            return None
+        return self._context.telemetry.start_span(
+            f"{self._context.row.name}.{method}",
+            message.headers.get(envelope.TRACE_HEADER),
+            SpanKind.SERVER,
+            {"rpc.system": "nats", "rpc.method": method},
+        )
+
+    async def _run(self, request: envelope.Request, method: str, arrived: float, span: Span | None) -> Any:
+        context = self._context
+        known = self.methods.get(method)
+        if known is None:
+            raise RpcError(
+                errors.UNKNOWN_METHOD,
+                f"{context.row.name} has no method {method!r}; it has {', '.join(sorted(self.methods))}",
+            )
+        deadline = arrived + request.budget
+        left = deadline - monotonic()
+        if left <= 0:
+            raise RpcError(errors.DEADLINE_EXCEEDED, f"{context.row.name}.{method}: its time was over before it began")
+        if request.as_of is not None:
+            context.clock.observe(request.as_of)
+        call = Call(context, request.as_of or context.clock.now(), request.run, request.request_id, deadline, span)
+        log_context.set(LogContext(context.row.name, request.request_id, call.trace_id))
+        if known.params is None:
+            work = known.handler(call)
+        else:
+            work = known.handler(_decode_params(request.params, known), call)
+        try:
+            async with asyncio.timeout(left) as limit:
+                return await work
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise RpcError(errors.DEADLINE_EXCEEDED, f"{context.row.name}.{method} did not end in time") from None
+
+    def _failure(self, request_id: str, arrived: float, error: RpcError) -> bytes:
+        try:
+            detail = msgspec.to_builtins(error.detail, str_keys=True)
+        except (TypeError, ValueError):
+            detail = {name: str(value) for name, value in error.detail.items()}
+        body = envelope.ErrorBody(error.code, error.message, detail)
+        encoded = envelope.encode(envelope.Reply("error", request_id, monotonic() - arrived, error=body))
+        if len(encoded) > self._context.bus.max_payload:
+            short = envelope.ErrorBody(error.code, error.message[:1000])
+            encoded = envelope.encode(envelope.Reply("error", request_id, monotonic() - arrived, error=short))
+        return encoded
+
+    def _crashed(self, request_id: str, arrived: float, method: str, error: Exception, span: Span | None) -> bytes:
+        name = self._context.row.name
+        _log.exception("%s.%s failed", name, method)
+        self._metrics.failed(f"{method}: {type(error).__name__}")
+        if span is not None:
+            mark_failed(span, error)
+        # What an unexpected exception says may hold a secret: it goes to the log, not over the wire.
+        return self._failure(
+            request_id,
+            arrived,
+            RpcError(errors.INTERNAL, f"{name}.{method} failed; its log has the reason under request {request_id}"),
+        )
+
+    def _too_large(self, method: str, size: int) -> RpcError:
+        limit = self._context.bus.max_payload
+        return RpcError(
+            errors.REPLY_TOO_LARGE,
+            f"the reply of {self._context.row.name}.{method} has {size} bytes, the bus carries {limit}: ask for less",
+            size=size,
+            limit=limit,
+        )
+
+    async def _send(self, message: Message, body: bytes, method: str) -> None:
+        try:
+            await message.respond(body)
+        except Exception as error:
+            _log.warning("the reply of %s could not be sent: %s", method, error)
+
+
+def _decode_params(params: msgspec.Raw, method: Method) -> Any:
+    try:
+        return decode_as(params, method.params)
+    except msgspec.DecodeError as error:
+        raise RpcError(
+            errors.INVALID_PARAMS,
+            f"{method.name}: {error}",
+            fields=sorted(getattr(method.params, "__struct_fields__", ())),
+        ) from None
+
+
+def _request_id(body: bytes) -> str:
+    try:
+        return _request_decoder.decode(body).request_id
+    except msgspec.DecodeError:
+        return ""

@@ -1,0 +1,1 @@
+"""Databases with exactly one owner each, and the outbox and inbox that join them to the bus."""

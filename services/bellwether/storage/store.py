@@ -1,0 +1,268 @@
+"""A database with one owner: one file, one connection, one thread, one transaction at a time.
+
+`transact` runs a function in one transaction. Effects, the inbox row of the event that caused them and the outbox
+rows of the events that follow are in it together, so that after a kill at any moment either all of it happened or
+none. The relay of the runtime publishes what was committed.
+
+With `group_commit` (a replay within one process) work runs on the caller's thread and becomes durable at `flush`;
+each transaction is still all or nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, MetaData, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from bellwether.storage.tables import add_bus_tables
+
+T = TypeVar("T")
+Upgrade = Callable[[Connection], None]
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+_OUTBOX_INSERT = (
+    "INSERT INTO outbox (message_id, subject, trace, body) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (message_id) DO UPDATE SET published_at = NULL RETURNING sequence"
+)
+_INBOX_INSERT = "INSERT INTO inbox (run, event_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_OUTBOX_WAITING = (
+    "SELECT sequence, message_id, subject, trace, body FROM outbox "
+    "WHERE published_at IS NULL AND sequence > ? ORDER BY sequence LIMIT ?"
+)
+_OUTBOX_MARK = "UPDATE outbox SET published_at = ? WHERE sequence = ?"
+
+
+class OutboxEvent(NamedTuple):
+    """An event ready to be published: made by `call.event(...)`, stored by `tx.outbox(...)`."""
+
+    message_id: str
+    subject: str
+    trace: str | None
+    body: bytes
+
+
+class OutboxRow(NamedTuple):
+    """An event in the outbox."""
+
+    sequence: int
+    event: OutboxEvent
+
+
+class StoreError(Exception):
+    """The database cannot be used; the message names the file and what would be right."""
+
+
+class Transaction:
+    """One open transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.outgoing: list[OutboxRow] = []
+
+    def execute(self, statement: Executable, parameters: Parameters | None = None) -> CursorResult[Any]:
+        """Run an SQLAlchemy Core statement; a list of parameters runs it for each."""
+        return self.connection.execute(statement, parameters)
+
+    def outbox(self, event: OutboxEvent) -> None:
+        """Publish an event after this transaction is in.
+
+        The same message id again publishes the same event again: whoever repeats a step must repeat its events,
+        and consumers drop what they already have.
+        """
+        row = self.connection.exec_driver_sql(_OUTBOX_INSERT, tuple(event)).scalar_one()
+        self.outgoing.append(OutboxRow(int(row), event))
+
+    def claim(self, run: str, event_id: str) -> bool:
+        """Record that an event's effect is in this transaction; False if it was in one before."""
+        return self.connection.exec_driver_sql(_INBOX_INSERT, (run, event_id)).rowcount == 1
+
+
+class Store:
+    """The one connection to a database; make it with `Store.open`."""
+
+    def __init__(self, engine: Engine, path: Path, pool: ThreadPoolExecutor | None) -> None:
+        self.path = path
+        self._engine = engine
+        self._pool = pool
+        self._connection: Connection | None = None
+        self._listener: Callable[[list[OutboxRow]], None] | None = None
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        metadata: MetaData,
+        *,
+        version: int = 1,
+        upgrades: Mapping[int, Upgrade] | None = None,
+        synchronous: Literal["FULL", "NORMAL"] = "NORMAL",
+        group_commit: bool = False,
+    ) -> Store:
+        """Open a database, making its tables when it is new and bringing an older one to `version`.
+
+        `upgrades[n]` changes the tables of version n into those of n + 1. FULL survives a loss of power at any
+        moment, NORMAL may lose the last transactions then, but is never left inconsistent.
+
+        Raises:
+            StoreError: if the file is of a newer version, or no upgrade leads to this one.
+
+        """
+        add_bus_tables(metadata)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        event.listen(engine, "connect", _pragmas("NORMAL" if group_commit else synchronous))
+        event.listen(engine, "begin", _begin_immediate)
+        try:
+            _prepare(engine, path, metadata, version, upgrades or {})
+        except BaseException:
+            engine.dispose()
+            raise
+        pool = None if group_commit else ThreadPoolExecutor(1, thread_name_prefix=path.stem)
+        return cls(engine, path, pool)
+
+    @property
+    def group_commit(self) -> bool:
+        """Whether work becomes durable at `flush` instead of at each transaction."""
+        return self._pool is None
+
+    def on_outgoing(self, listener: Callable[[list[OutboxRow]], None]) -> None:
+        """Tell a listener, on the event loop and in order of the transactions, what they put into the outbox."""
+        self._listener = listener
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run a function in one transaction and return its result; if it raises, nothing of it happened."""
+        if self._closed:
+            raise StoreError(f"{self.path.name} is closed")
+        if self._pool is None:
+            result, outgoing = self._grouped(work)
+        else:
+            # Shielded: a caller that gave up must not part the commit from the news of its events.
+            return await asyncio.shield(asyncio.ensure_future(self._in_thread(work)))
+        self._tell(outgoing)
+        return result
+
+    async def _in_thread(self, work: Callable[[Transaction], T]) -> T:
+        loop = asyncio.get_running_loop()
+        result, outgoing = await loop.run_in_executor(self._pool, self._single, work)
+        self._tell(outgoing)
+        return result
+
+    def _tell(self, outgoing: list[OutboxRow]) -> None:
+        if outgoing and self._listener is not None:
+            self._listener(outgoing)
+
+    def _single(self, work: Callable[[Transaction], T]) -> tuple[T, list[OutboxRow]]:
+        with self._engine.begin() as connection:
+            transaction = Transaction(connection)
+            result = work(transaction)
+        return result, transaction.outgoing
+
+    def _grouped(self, work: Callable[[Transaction], T]) -> tuple[T, list[OutboxRow]]:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        connection = self._connection
+        if not connection.in_transaction():
+            connection.begin()
+        transaction = Transaction(connection)
+        connection.exec_driver_sql("SAVEPOINT step")
+        try:
+            result = work(transaction)
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK TO step")
+            connection.exec_driver_sql("RELEASE step")
+            raise
+        connection.exec_driver_sql("RELEASE step")
+        return result, transaction.outgoing
+
+    async def flush(self) -> None:
+        """Make all that was done durable; only `group_commit` leaves something to do."""
+        if self._connection is not None and self._connection.in_transaction():
+            self._connection.commit()
+
+    async def claimed(self, run: str, event_ids: Iterable[str]) -> set[str]:
+        """Return those of the events whose effect is in."""
+        wanted = list(event_ids)
+
+        def look(tx: Transaction) -> set[str]:
+            query = "SELECT 1 FROM inbox WHERE run = ? AND event_id = ?"
+            return {one for one in wanted if tx.connection.exec_driver_sql(query, (run, one)).first()}
+
+        return await self.transact(look)
+
+    async def waiting(self, after: int, limit: int) -> list[OutboxRow]:
+        """Return the oldest unpublished events whose sequence is over `after`."""
+
+        def look(tx: Transaction) -> list[OutboxRow]:
+            rows = tx.connection.exec_driver_sql(_OUTBOX_WAITING, (after, limit)).all()
+            return [OutboxRow(row[0], OutboxEvent(*row[1:])) for row in rows]
+
+        return await self.transact(look)
+
+    async def mark_published(self, sequences: Sequence[int]) -> None:
+        """Record that events are in their stream."""
+        now = time.time()
+        marks = [(now, sequence) for sequence in sequences]
+        if marks:
+            await self.transact(lambda tx: tx.connection.exec_driver_sql(_OUTBOX_MARK, marks))
+
+    async def close(self) -> None:
+        """Make all durable and close the file."""
+        if self._closed:
+            return
+        await self.flush()
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+        if self._pool is not None:
+            pool = self._pool
+            await asyncio.get_running_loop().run_in_executor(pool, self._engine.dispose)
+            pool.shutdown(wait=True)
+        else:
+            self._engine.dispose()
+
+
+def _pragmas(synchronous: str) -> Callable[[Any, Any], None]:
+    def connect(connection: Any, _: Any) -> None:
+        # SQLAlchemy opens transactions itself (see _begin_immediate), the driver must not.
+        connection.isolation_level = None
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute("PRAGMA busy_timeout = 5000")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute(f"PRAGMA synchronous = {synchronous}")
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.execute("PRAGMA temp_store = MEMORY")
+            cursor.execute("PRAGMA cache_size = -2000")
+
+    return connect
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # Taking the write lock at once leaves no upgrade of a lock that could fail halfway.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _prepare(engine: Engine, path: Path, metadata: MetaData, version: int, upgrades: Mapping[int, Upgrade]) -> None:
+    with engine.begin() as connection:
+        found = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        empty = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0
+        if empty:
+            metadata.create_all(connection)
+        elif found > version:
+            raise StoreError(
+                f"{path.name} has tables of version {found}, this release knows up to {version}: use the newer release"
+            )
+        else:
+            for step in range(found, version):
+                if step not in upgrades:
+                    raise StoreError(f"{path.name} has tables of version {found}; no upgrade from {step} to {step + 1}")
+                upgrades[step](connection)
+        if found != version:
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
