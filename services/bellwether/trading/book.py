@@ -1,0 +1,210 @@
+"""The account as the fold of its events: cash, positions, queued orders. Pure; the tables are its copy.
+
+Held at every moment, whatever the events: initial cash + realised + dividends - commission = cash + cost of positions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+
+from bellwether.trading.events import (
+    AccountOpened,
+    DividendPaid,
+    LedgerEvent,
+    OrderCancelled,
+    OrderFilled,
+    OrderQueued,
+    OrderSplit,
+    PositionSplit,
+    Refused,
+    SessionMarked,
+    SessionOpenDone,
+)
+from bellwether.trading.pricing import PRICE_STEP, ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Shares held: `cost` of all of them without commission; `closes` counts the closes since the opening fill."""
+
+    quantity: Decimal
+    cost: Decimal
+    opened: date
+    closes: int = 0
+
+
+@dataclass(slots=True)
+class Book:
+    """The state of one run's account after `seq` events."""
+
+    seq: int = 0
+    initial: Decimal = ZERO
+    cash: Decimal = ZERO
+    realised: Decimal = ZERO
+    dividends: Decimal = ZERO
+    commission: Decimal = ZERO
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    queued: dict[str, OrderQueued] = field(default_factory=dict)
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    """Newest known price by symbol, of those that are or were held."""
+    order_counts: dict[date, int] = field(default_factory=dict)
+    """Orders, queued or filled, by the session they are for; sessions that are over are dropped."""
+    actions_done: frozenset[str] = frozenset()
+    """Keys of the corporate actions of the newest session that had any."""
+    closing_equity: Decimal = ZERO
+    """Equity at the newest close; the initial cash before the first one."""
+    opened_session: date | None = None
+    closed_session: date | None = None
+    fills: int = 0
+    as_of: datetime | None = None
+
+    def copied(self) -> Book:
+        """Return a copy that can be changed without changing this one."""
+        other = copy.copy(self)
+        other.holdings = dict(self.holdings)
+        other.queued = dict(self.queued)
+        other.prices = dict(self.prices)
+        other.order_counts = dict(self.order_counts)
+        return other
+
+    @property
+    def positions_value(self) -> Decimal:
+        """Value of all positions at the newest known prices."""
+        return sum((self.value_of(symbol) for symbol in self.holdings), ZERO)
+
+    @property
+    def equity(self) -> Decimal:
+        """Cash and positions at the newest known prices."""
+        return self.cash + self.positions_value
+
+    def value_of(self, symbol: str) -> Decimal:
+        """Return what is held of a symbol, at its newest known price."""
+        holding = self.holdings.get(symbol)
+        return ZERO if holding is None else holding.quantity * self.prices.get(symbol, ZERO)
+
+    def held(self, symbol: str) -> Decimal:
+        """Return how many shares of a symbol are held."""
+        holding = self.holdings.get(symbol)
+        return ZERO if holding is None else holding.quantity
+
+    def imbalance(self) -> Decimal:
+        """Return by how much cash and cost of positions differ from what was put in, gained and paid; 0 is right."""
+        cost = sum((holding.cost for holding in self.holdings.values()), ZERO)
+        return self.cash + cost - (self.initial + self.realised + self.dividends - self.commission)
+
+
+def fold(events: Iterable[LedgerEvent], book: Book | None = None) -> Book:
+    """Return the book after these events, beginning with a copy of the given one or an empty one."""
+    state = Book() if book is None else book.copied()
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def cost_of_sold(holding: Holding, quantity: Decimal) -> Decimal:
+    """Return the part of a holding's cost that leaves with `quantity` of its shares (average cost)."""
+    if quantity >= holding.quantity:
+        return holding.cost
+    return (holding.cost * quantity / holding.quantity).quantize(PRICE_STEP)
+
+
+def apply(book: Book, event: LedgerEvent) -> None:
+    """Change the book by one event."""
+    book.seq += 1
+    book.as_of = event.at
+    match event:
+        case AccountOpened():
+            book.initial = book.cash = book.closing_equity = event.cash
+        case OrderQueued():
+            book.queued[event.order_id] = event
+            book.order_counts[event.session] = book.order_counts.get(event.session, 0) + 1
+        case Refused(order_id=order_id):
+            if order_id is not None:
+                _take_out(book, order_id)
+        case OrderCancelled():
+            _take_out(book, event.order_id)
+        case OrderFilled():
+            book.queued.pop(event.order_id, None)
+            _fill(book, event)
+        case PositionSplit():
+            _split(book, event)
+        case OrderSplit():
+            order = book.queued[event.order_id]
+            changed = {"quantity": event.quantity, "price": event.price}
+            book.queued[event.order_id] = _replaced(order, changed)
+            book.actions_done |= {event.key}
+        case DividendPaid():
+            book.cash += event.cash
+            book.dividends += event.cash
+            book.actions_done |= {event.key}
+        case SessionOpenDone():
+            book.opened_session = event.session
+            book.actions_done = frozenset()
+        case SessionMarked():
+            _mark(book, event)
+
+
+def _replaced(order: OrderQueued, changes: dict[str, Decimal]) -> OrderQueued:
+    fields = {name: getattr(order, name) for name in order.__struct_fields__}
+    return OrderQueued(**(fields | changes))
+
+
+def _take_out(book: Book, order_id: str) -> None:
+    order = book.queued.pop(order_id, None)
+    if order is not None:
+        book.order_counts[order.session] = book.order_counts.get(order.session, 1) - 1
+
+
+def _fill(book: Book, event: OrderFilled) -> None:
+    value = event.price * event.quantity
+    holding = book.holdings.get(event.symbol)
+    book.fills += 1
+    book.commission += event.commission
+    if event.side == "BUY":
+        book.cash -= value + event.commission
+        if holding is None:
+            book.holdings[event.symbol] = Holding(event.quantity, value, event.session)
+        else:
+            book.holdings[event.symbol] = replace(
+                holding, quantity=holding.quantity + event.quantity, cost=holding.cost + value
+            )
+        book.prices.setdefault(event.symbol, event.price)
+        return
+    if holding is None or event.quantity > holding.quantity:
+        held = ZERO if holding is None else holding.quantity
+        raise ValueError(f"order {event.order_id} sells {event.quantity} {event.symbol}, but {held} are held")
+    book.cash += value - event.commission
+    book.realised += event.realised
+    sold = cost_of_sold(holding, event.quantity)
+    if event.quantity == holding.quantity:
+        del book.holdings[event.symbol]
+    else:
+        book.holdings[event.symbol] = replace(
+            holding, quantity=holding.quantity - event.quantity, cost=holding.cost - sold
+        )
+
+
+def _split(book: Book, event: PositionSplit) -> None:
+    holding = book.holdings[event.symbol]
+    book.cash += event.cash_in_lieu
+    book.realised += event.realised
+    book.prices[event.symbol] = event.price
+    book.actions_done |= {event.key}
+    if event.quantity > 0:
+        book.holdings[event.symbol] = replace(holding, quantity=event.quantity, cost=event.cost)
+    else:
+        del book.holdings[event.symbol]
+
+
+def _mark(book: Book, event: SessionMarked) -> None:
+    for symbol, holding in book.holdings.items():
+        book.holdings[symbol] = replace(holding, closes=holding.closes + 1)
+    book.prices = {symbol: price for symbol, price in book.prices.items() if symbol in book.holdings}
+    book.prices.update(event.prices)
+    book.closed_session = event.session
+    book.closing_equity = event.cash + event.positions_value
+    book.order_counts = {day: count for day, count in book.order_counts.items() if day > event.session and count > 0}

@@ -1,0 +1,135 @@
+"""The ledger's invariants, computed from its events alone and held against its tables and its book. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from bellwether.messages.trading import LedgerCheck
+from bellwether.trading.book import Book, fold
+from bellwether.trading.events import (
+    AccountOpened,
+    DividendPaid,
+    LedgerEvent,
+    OrderCancelled,
+    OrderFilled,
+    OrderQueued,
+    OrderSplit,
+    PositionSplit,
+    Refused,
+)
+from bellwether.trading.guards import text
+from bellwether.trading.pricing import ZERO
+
+
+def check_ledger(events: Sequence[LedgerEvent], book: Book, orders: Sequence[Mapping[str, Any]]) -> LedgerCheck:
+    """Return whether all of it holds together; each violation names what is wrong and by how much."""
+    queued = [event for event in events if isinstance(event, OrderQueued)]
+    fills = [event for event in events if isinstance(event, OrderFilled)]
+    per_decision = Counter(event.prediction_id for event in queued if event.prediction_id is not None)
+    per_order = Counter(event.order_id for event in fills)
+    duplicates = sum(count - 1 for count in per_decision.values())
+    violations = [f"decision {one} has {count} orders" for one, count in per_decision.items() if count > 1]
+    violations += [f"order {one} was filled {count} times" for one, count in per_order.items() if count > 1]
+    known = {event.order_id for event in queued}
+    violations += [f"order {one} was filled but never queued" for one in sorted(set(per_order) - known)]
+    cash = cash_from(events)
+    violations += _state_violations(events, book, cash)
+    violations += _table_violations(events, orders)
+    return LedgerCheck(
+        orders=len(queued),
+        fills=len(fills),
+        duplicate_orders=duplicates,
+        cash=book.cash,
+        cash_from_events=cash,
+        violations=violations,
+    )
+
+
+def cash_from(events: Sequence[LedgerEvent]) -> Decimal:
+    """Return the cash after these events, added up without the book."""
+    total = ZERO
+    for event in events:
+        match event:
+            case AccountOpened():
+                total += event.cash
+            case OrderFilled():
+                value = event.price * event.quantity
+                total += (value if event.side == "SELL" else -value) - event.commission
+            case PositionSplit():
+                total += event.cash_in_lieu
+            case DividendPaid():
+                total += event.cash
+            case _:
+                pass
+    return total
+
+
+def shares_from(events: Sequence[LedgerEvent]) -> dict[str, Decimal]:
+    """Return what is held after these events by symbol, added up without the book."""
+    held: dict[str, Decimal] = {}
+    for event in events:
+        match event:
+            case OrderFilled():
+                change = event.quantity if event.side == "BUY" else -event.quantity
+                held[event.symbol] = held.get(event.symbol, ZERO) + change
+            case PositionSplit():
+                held[event.symbol] = event.quantity
+            case _:
+                pass
+    return {symbol: quantity for symbol, quantity in held.items() if quantity}
+
+
+def statuses_from(events: Sequence[LedgerEvent]) -> dict[str, tuple[str, Decimal]]:
+    """Return status and quantity of each order after these events."""
+    found: dict[str, tuple[str, Decimal]] = {}
+    for event in events:
+        match event:
+            case OrderQueued():
+                found[event.order_id] = ("queued", event.quantity)
+            case Refused(order_id=str() as order_id):
+                found[order_id] = ("refused", found[order_id][1])
+            case OrderCancelled():
+                found[event.order_id] = ("cancelled", found[event.order_id][1])
+            case OrderSplit():
+                found[event.order_id] = ("queued", event.quantity)
+            case OrderFilled() if event.order_id in found:
+                found[event.order_id] = ("filled", found[event.order_id][1])
+            case _:
+                pass
+    return found
+
+
+def _state_violations(events: Sequence[LedgerEvent], book: Book, cash: Decimal) -> list[str]:
+    again = fold(events)
+    held = shares_from(events)
+    found = []
+    if again.imbalance() != 0:
+        found.append(f"cash and cost of positions differ by {text(again.imbalance())} from what came in and went out")
+    if book.cash != cash:
+        found.append(f"cash is {text(book.cash)}, the events add up to {text(cash)}")
+    if cash < 0:
+        found.append(f"cash is {text(cash)}, below zero")
+    for symbol in sorted(set(held) | set(book.holdings)):
+        if held.get(symbol, ZERO) != book.held(symbol):
+            found.append(
+                f"{symbol}: {text(book.held(symbol))} held, the events add up to {text(held.get(symbol, ZERO))}"
+            )
+        if held.get(symbol, ZERO) < 0:
+            found.append(f"{symbol}: {text(held[symbol])} held, below zero")
+    if again != book:
+        found.append("the book differs from the fold of its events")
+    return found
+
+
+def _table_violations(events: Sequence[LedgerEvent], orders: Sequence[Mapping[str, Any]]) -> list[str]:
+    wanted = statuses_from(events)
+    rows = {str(row["order_id"]): (str(row["status"]), Decimal(row["quantity"])) for row in orders}
+    found = [f"order {one} is in the events but not in the table" for one in sorted(set(wanted) - set(rows))]
+    found += [f"order {one} is in the table but not in the events" for one in sorted(set(rows) - set(wanted))]
+    for order_id in sorted(set(rows) & set(wanted)):
+        if rows[order_id] != wanted[order_id]:
+            found.append(f"order {order_id} is {rows[order_id][0]} in the table, {wanted[order_id][0]} by its events")
+    return found

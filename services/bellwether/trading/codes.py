@@ -1,0 +1,35 @@
+"""The codes with which an order is refused or cancelled; the table in the documentation is made from this enum."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Code(Enum):
+    """Why there was no order, or why an order was not filled: the code and what it means."""
+
+    NO_REAL_PRICE = "there is no real price of the symbol, so neither a size nor a limit can be computed"
+    NOT_FOR_TRADING = "the prediction was made for looking at, never for an order"
+    TRADING_OFF = "trading.mode is off"
+    HALTED = "orders are stopped: by trading.halted in the declaration or by a halt that nobody resumed"
+    UNKNOWN_SYMBOL = "the symbol is not declared, so no position in it is opened"
+    PREDICTION_EXPIRED = "the moment lies after the prediction's valid_until"
+    EXIT_RULE_OFF = "trading.exit.onSell is false: a SELL prediction closes nothing"
+    NOTHING_TO_SELL = "the symbol is not held; short positions are not allowed"
+    MORE_THAN_HELD = "the order sells more than is held; short positions are not allowed"
+    ALREADY_HELD = "the symbol is held already: a second BUY prediction adds nothing"
+    ALREADY_QUEUED = "an order of the same side is queued for the symbol"
+    QUANTITY_TOO_SMALL = "the sizing rule, or the order, gives less than one whole share"
+    ORDERS_PER_SESSION_EXCEEDED = "trading.risk.maxOrdersPerSession is used up"
+    DAILY_LOSS_EXCEEDED = "equity fell by trading.risk.maxDailyLoss since the previous close: no position is opened"
+    POSITION_VALUE_EXCEEDED = "the position would be worth more than trading.risk.maxPositionValue"
+    INSUFFICIENT_CASH = "cash does not pay for the shares and the commission"
+    NO_OPENING_PRICE = "the symbol had no opening price in the session the order was for"
+    ORDER_EXPIRED = "the session the order was for is over; it is never filled late"
+
+
+def code_table() -> str:
+    """Return the codes as a Markdown table, in the order in which the guards ask."""
+    lines = ["| code | meaning |", "|---|---|"]
+    lines += [f"| `{code.name}` | {code.value} |" for code in Code]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,215 @@
+"""From a decision to an order or a refusal, and from a session's open and close to what the ledger records. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from bellwether.messages.prediction import BUY_ACTIONS, SELL_ACTIONS, Prediction
+from bellwether.messages.trading import Side
+from bellwether.trading.book import Book
+from bellwether.trading.codes import Code
+from bellwether.trading.events import LedgerEvent, OrderQueued, Reason, Refused, Stage
+from bellwether.trading.guards import Candidate, Conditions, Objection, Situation, Verdict, judge
+from bellwether.trading.pricing import ZERO, exact_price, quote, whole_shares
+from bellwether.trading.rules import Rules
+
+SIDE_OF_REASON: dict[Reason, Side] = {"signal": "BUY", "sell_signal": "SELL", "horizon": "SELL"}
+
+
+class Outcome(NamedTuple):
+    """What became of a decision: `guards` are the codes of the guards it passed."""
+
+    outcome: Literal["order", "refused", "ignored"]
+    events: tuple[LedgerEvent, ...]
+    guards: tuple[str, ...]
+    order_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an order comes from: the decision, its model and its trace; all empty for an order by hand."""
+
+    prediction_id: str | None = None
+    model_name: str = ""
+    model_version: str = ""
+    trace_id: str = ""
+    traceparent: str = ""
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What asks for an order: `quantity` None leaves the size to the rules."""
+
+    order_id: str
+    reason: Reason
+    symbol: str
+    side: Side
+    session: date
+    price: Decimal
+    quantity: Decimal | None
+    may_trade: bool
+    origin: Origin
+
+
+def order_id_of(kind: str, source: str) -> str:
+    """Return the order id that this source always gets: 30 characters that any broker takes as a reference."""
+    return "bw-" + hashlib.sha256(f"{kind}\n{source}".encode()).hexdigest()[:27]
+
+
+def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
+    """Return what a prediction asks for; none for HOLD."""
+    reason: Reason
+    if prediction.action in BUY_ACTIONS:
+        reason = "signal"
+    elif prediction.action in SELL_ACTIONS:
+        reason = "sell_signal"
+    else:
+        return None
+    real = prediction.market_data_available
+    return Wish(
+        order_id=order_id_of("prediction", prediction.prediction_id),
+        reason=reason,
+        symbol=prediction.symbol,
+        side=SIDE_OF_REASON[reason],
+        session=prediction.target_session,
+        price=exact_price(prediction.current_price) if real else ZERO,
+        quantity=None,
+        may_trade=prediction.may_trade,
+        origin=Origin(
+            prediction_id=prediction.prediction_id,
+            model_name=prediction.model_name,
+            model_version=prediction.model_version,
+            trace_id=prediction.trace_id,
+            traceparent=traceparent,
+            valid_until=prediction.valid_until,
+        ),
+    )
+
+
+def decide(prediction: Prediction, traceparent: str, book: Book, conditions: Conditions) -> Outcome:
+    """Return what a prediction leads to under these conditions.
+
+    HOLD and predictions made for looking at are ignored; a guard's objection is a refusal; else an order is queued
+    for the prediction's target session.
+    """
+    wish = wish_of(prediction, traceparent)
+    if wish is None:
+        return Outcome("ignored", (), (), None)
+    return queue(wish, book, conditions, "signal")
+
+
+def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Outcome:
+    """Return the queued order that a wish leads to, or the refusal."""
+    now, rules = conditions.now, conditions.rules
+    situation = situation_of(wish, book, conditions)
+    if book.opened_session is not None and wish.session <= book.opened_session:
+        # A message that came after its session's open: filling it now would be trading on the past.
+        limit = f"a session after {book.opened_session}"
+        late = Verdict(Code.ORDER_EXPIRED, Objection(str(wish.session), limit), ())
+        return _refused(wish, now, stage, late)
+    first = judge(situation, None)
+    if first.code is Code.NOT_FOR_TRADING:
+        return Outcome("ignored", (), names(first.passed), None)
+    if first.code is not None:
+        return _refused(wish, now, stage, first)
+    quantity = _quantity(wish, book, rules)
+    verdict = judge(situation, Candidate(wish.side, quantity, quote(wish.side, quantity, wish.price, rules)))
+    if verdict.code is not None:
+        return _refused(wish, now, stage, verdict)
+    return Outcome("order", (order_of(wish, quantity, now),), names(verdict.passed), wish.order_id)
+
+
+def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
+    """Return what the guards judge a wish by, before its session."""
+    held = book.held(wish.symbol)
+    return Situation(
+        conditions=conditions,
+        reason=wish.reason,
+        symbol=wish.symbol,
+        side=wish.side,
+        price=wish.price,
+        may_trade=wish.may_trade,
+        valid_until=wish.origin.valid_until,
+        held=held,
+        held_value=held * wish.price,
+        queued_sides=frozenset(order.side for order in book.queued.values() if order.symbol == wish.symbol),
+        cash=book.cash,
+        session_orders=book.order_counts.get(wish.session, 0),
+        loss=book.closing_equity - book.equity,
+    )
+
+
+def order_of(wish: Wish, quantity: Decimal, now: datetime) -> OrderQueued:
+    """Return the event that queues the order."""
+    return OrderQueued(
+        at=now,
+        order_id=wish.order_id,
+        prediction_id=wish.origin.prediction_id,
+        reason=wish.reason,
+        symbol=wish.symbol,
+        side=wish.side,
+        quantity=quantity,
+        session=wish.session,
+        price=wish.price,
+        valid_until=wish.origin.valid_until,
+        model_name=wish.origin.model_name,
+        model_version=wish.origin.model_version,
+        trace_id=wish.origin.trace_id,
+        traceparent=wish.origin.traceparent,
+    )
+
+
+def names(codes: Sequence[Code]) -> tuple[str, ...]:
+    """Return the codes as they are written."""
+    return tuple(code.name for code in codes)
+
+
+def horizon_wish(symbol: str, book: Book, closed: date, following: date) -> Wish:
+    """Return the exit of a position whose horizon is over at this close, for the following session."""
+    holding = book.holdings[symbol]
+    return Wish(
+        order_id=order_id_of("horizon", f"{symbol}\n{closed}"),
+        reason="horizon",
+        symbol=symbol,
+        side="SELL",
+        session=following,
+        price=book.prices.get(symbol, ZERO),
+        quantity=holding.quantity,
+        may_trade=True,
+        origin=Origin(),
+    )
+
+
+def _quantity(wish: Wish, book: Book, rules: Rules) -> Decimal:
+    if wish.quantity is not None:
+        return wish.quantity
+    if wish.side == "SELL":
+        return book.held(wish.symbol)
+    return whole_shares(rules, book.equity, wish.price)
+
+
+def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Outcome:
+    events: list[LedgerEvent] = []
+    order_id = None
+    if stage == "manual":
+        # Whoever asked by hand gets an order to look up; its id makes a retry meet the same answer.
+        order_id = wish.order_id
+        events.append(order_of(wish, ZERO if wish.quantity is None else wish.quantity, now))
+    refused = Refused(
+        at=now,
+        prediction_id=wish.origin.prediction_id,
+        order_id=order_id,
+        symbol=wish.symbol,
+        code="" if verdict.code is None else verdict.code.name,
+        value=verdict.objection.value,
+        limit=verdict.objection.limit,
+        stage=stage,
+        session=wish.session,
+    )
+    return Outcome("refused", (*events, refused), names(verdict.passed), order_id)

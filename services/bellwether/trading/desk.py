@@ -1,0 +1,462 @@
+"""The trading desk: each thing that changes the ledger, as one transaction with the events that tell of it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from bellwether.market.declared import calendar_of
+from bellwether.market.sessions import Calendar, Session
+from bellwether.messages.envelope import LIVE
+from bellwether.messages.market_data import (
+    Bars,
+    CorporateAction,
+    CorporateActions,
+    GetBars,
+    GetCorporateActions,
+    GetOpeningPrices,
+    OpeningPrices,
+)
+from bellwether.messages.prediction import Prediction
+from bellwether.messages.trading import (
+    ExecuteTrade,
+    Halt,
+    HaltChanged,
+    HaltState,
+    Order,
+    OrderEvent,
+    OrderRefused,
+    Resume,
+    SessionClosed,
+    SessionOpened,
+)
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.spec.models import TradingSystem
+from bellwether.storage.store import Store, Transaction
+from bellwether.trading.answers import order_from, refusal_of
+from bellwether.trading.book import Book
+from bellwether.trading.decide import Origin, Outcome, Wish, decide, order_id_of, queue
+from bellwether.trading.events import (
+    AccountOpened,
+    LedgerEvent,
+    OrderCancelled,
+    OrderFilled,
+    OrderQueued,
+    Refused,
+    SessionMarked,
+    SessionOpenDone,
+)
+from bellwether.trading.guards import Conditions
+from bellwether.trading.ledger import Latch, Ledger, Seen, find_exits, find_order
+from bellwether.trading.pricing import ZERO, exact_price
+from bellwether.trading.rules import Rules, rules_of
+from bellwether.trading.sessions import Closing, Opening, close_session, open_session
+
+DECLARED_HALT = "declaration: spec.trading.halted is true"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the declaration says, ready to use."""
+
+    system: TradingSystem
+    rules: Rules
+    calendar: Calendar
+
+
+class Market(NamedTuple):
+    """What market-data said about the open, and for which symbols it was asked."""
+
+    asked: frozenset[str]
+    prices: Mapping[str, Decimal]
+    actions: list[CorporateAction]
+
+
+class Desk:
+    """All that changes the ledger, and the words that it follows."""
+
+    def __init__(self, context: ServiceContext, store: Store) -> None:
+        self._context = context
+        self._words: Words | None = None
+        self.store = store
+        self.ledger = Ledger()
+
+    @property
+    def words(self) -> Words:
+        """The declaration in force.
+
+        Raises:
+            RpcError: NO_DECLARATION before one has arrived.
+
+        """
+        holder = self._context.declaration
+        if not holder.known:
+            raise RpcError("NO_DECLARATION", "paper-trading has no declaration yet; it comes from a file or the bus")
+        system = holder.current
+        if self._words is None or self._words.system is not system:
+            self._words = Words(system, rules_of(system.spec), calendar_of(system.spec.market))
+        return self._words
+
+    @property
+    def rules(self) -> Rules:
+        """What the declaration in force says about trading."""
+        return self.words.rules
+
+    def run_of(self, tx: Transaction, call: Call) -> str:
+        """Return the run that a call is about: its own, or in a replay the newest when it names none."""
+        if call.run != LIVE or self._context.clock.live:
+            return call.run
+        return self.ledger.newest_run(tx) or LIVE
+
+    def now_of(self, call: Call) -> datetime:
+        """Return the moment to judge by: the present when live (a message may be old), else the message's."""
+        return self._context.clock.now() if self._context.clock.live else call.as_of
+
+    def halts(self, tx: Transaction) -> tuple[str, ...]:
+        """Return what halts now, one line per source."""
+        declared = (DECLARED_HALT,) if self.rules.halted else ()
+        return declared + tuple(latch.line() for latch in self.ledger.latches(tx))
+
+    def conditions(self, tx: Transaction, now: datetime) -> Conditions:
+        """Return what holds at this moment."""
+        return Conditions(self.rules, self.halts(tx), now)
+
+    def session_on(self, day: date) -> Session:
+        """Return the session of a day.
+
+        Raises:
+            RpcError: NOT_A_SESSION when the exchange is closed all day.
+
+        """
+        session = self.words.calendar.session_on(day)
+        if session is None:
+            raise RpcError("NOT_A_SESSION", f"session {day}: {self.words.calendar.name} does not trade on that day")
+        return session
+
+    # Decisions and orders
+
+    async def take(self, prediction: Prediction, event_id: str, call: Call) -> None:
+        """Turn a prediction into an order, a refusal, or nothing, once."""
+
+        def work(tx: Transaction) -> Outcome | None:
+            if not tx.claim(call.run, event_id):
+                return None
+            if self.ledger.seen(tx, call.run, prediction.symbol, prediction.prediction_id) is not None:
+                return None
+            book = self._opened(tx, call.run, call.as_of)
+            now = self.now_of(call)
+            outcome = decide(prediction, call.trace_context or "", book, self.conditions(tx, now))
+            self.ledger.append(tx, call.run, outcome.events)
+            seen = Seen(
+                prediction.prediction_id, prediction.symbol, outcome.outcome, outcome.order_id, list(outcome.guards)
+            )
+            self.ledger.remember(tx, call.run, seen, now, may_trade=prediction.may_trade)
+            self._tell(tx, call.run, outcome.events, call)
+            return outcome
+
+        outcome = await self.store.transact(work)
+        if outcome is not None:
+            _annotate(call, prediction, outcome)
+
+    async def trade(self, request: ExecuteTrade, call: Call) -> Order:
+        """Queue an order by hand for the next session, or refuse it; the same `client_id` gives the same order.
+
+        Raises:
+            RpcError: INVALID_PARAMS for a quantity that is not a whole number of shares, CLIENT_ID_TAKEN when the id
+                was used for another order.
+
+        """
+        quantity = request.quantity
+        if not quantity.is_finite() or quantity <= 0 or quantity != quantity.to_integral_value():
+            raise RpcError("INVALID_PARAMS", f"quantity: {quantity} must be a whole number of shares, at least 1")
+        if not request.client_id:
+            raise RpcError("INVALID_PARAMS", "client_id: it must not be empty; the same id never makes a second order")
+        order_id = order_id_of("manual", request.client_id)
+        price = await self._last_price(request.symbol, call)
+
+        def work(tx: Transaction) -> Order:
+            run, now = self.run_of(tx, call), self.now_of(call)
+            known = find_order(tx, run, order_id)
+            if known is None:
+                wish = Wish(
+                    order_id=order_id,
+                    reason="manual",
+                    symbol=request.symbol,
+                    side=request.action,
+                    session=self.words.calendar.next_session(now).day,
+                    price=price,
+                    quantity=quantity,
+                    may_trade=True,
+                    origin=Origin(trace_id=call.trace_id or "", traceparent=call.trace_context or ""),
+                )
+                book = self._opened(tx, run, now)
+                outcome = queue(wish, book, self.conditions(tx, now), "manual")
+                self.ledger.append(tx, run, outcome.events)
+                self._tell(tx, run, outcome.events, call)
+                known = find_order(tx, run, order_id)
+            if known is None:
+                raise RpcError("INTERNAL", f"order {order_id} was not written")
+            found = order_from(known)
+            if (found.symbol, found.side) != (request.symbol, request.action):
+                raise RpcError(
+                    "CLIENT_ID_TAKEN",
+                    f"client_id {request.client_id!r} is the order {found.side} {found.quantity} {found.symbol}",
+                )
+            return found
+
+        return await self.store.transact(work)
+
+    # Sessions
+
+    async def open(self, day: date, call: Call) -> SessionOpened:
+        """Do what a session's open does, once; asked again it gives the same answer.
+
+        Live, an order whose opening price has not arrived stays queued and the next ask takes it up again.
+
+        Raises:
+            RpcError: NOT_A_SESSION, NOT_OPEN_YET, or SESSION_PASSED when a later one was opened already.
+
+        """
+        session, now = self.session_on(day), self.now_of(call)
+        if now < session.open:
+            raise RpcError(
+                "NOT_OPEN_YET", f"session {day} opens at {session.open.isoformat()}, it is {now.isoformat()}"
+            )
+        market = Market(frozenset(), {}, [])
+        while True:
+            answer = await self._open_with(session, market, now, call)
+            if isinstance(answer, SessionOpened):
+                return answer
+            market = await self._ask_for_open(day, answer, call)
+
+    async def _open_with(
+        self, session: Session, market: Market, now: datetime, call: Call
+    ) -> SessionOpened | frozenset[str]:
+        """Open the session if prices are known of all symbols that matter, else return those symbols."""
+
+        def work(tx: Transaction) -> SessionOpened | frozenset[str]:
+            book = self._opened(tx, call.run, now)
+            if book.opened_session is not None and session.day <= book.opened_session:
+                return self._opened_before(tx, call.run, session.day)
+            wanted = frozenset(book.holdings) | {order.symbol for order in book.queued.values()}
+            if not wanted <= market.asked:
+                return wanted
+            final = not self._context.clock.live or now >= session.close
+            opening = Opening(session.day, market.prices, market.actions, final)
+            opened = open_session(book, self.conditions(tx, now), opening)
+            self.ledger.append(tx, call.run, opened.events)
+            self._tell(tx, call.run, opened.events, call, before=book)
+            done = [event for event in opened.events if isinstance(event, SessionOpenDone)]
+            return _opened_answer(done[0]) if done else SessionOpened([], [], 0)
+
+        return await self.store.transact(work)
+
+    async def _ask_for_open(self, day: date, symbols: frozenset[str], call: Call) -> Market:
+        names = sorted(symbols)
+        actions = await call.request(
+            "market-data", "get_corporate_actions", GetCorporateActions(day, names), CorporateActions, idempotent=True
+        )
+        prices = await call.request(
+            "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
+        )
+        exact = {symbol: exact_price(price) for symbol, price in prices.prices.items()}
+        return Market(symbols, {symbol: price for symbol, price in exact.items() if price > 0}, actions.actions)
+
+    def _opened_before(self, tx: Transaction, run: str, day: date) -> SessionOpened:
+        event = self.ledger.event(tx, run, f"open:{day}")
+        if not isinstance(event, SessionOpenDone):
+            raise RpcError("SESSION_PASSED", f"session {day} is over: a later one was opened, nothing is filled late")
+        return _opened_answer(event)
+
+    async def close(self, day: date, call: Call) -> SessionClosed:
+        """Do what a session's close does, once; asked again it gives the same answer.
+
+        Raises:
+            RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was closed already.
+
+        """
+        session, now = self.session_on(day), self.now_of(call)
+        if now < session.close:
+            raise RpcError(
+                "NOT_CLOSED_YET", f"session {day} closes at {session.close.isoformat()}, it is {now.isoformat()}"
+            )
+        asked: frozenset[str] = frozenset()
+        prices: dict[str, Decimal] = {}
+        while True:
+            answer = await self._close_with(session, (asked, prices), now, call)
+            if isinstance(answer, SessionClosed):
+                return answer
+            asked = answer
+            prices = {symbol: await self._close_price(symbol, day, call) for symbol in sorted(answer)}
+
+    async def _close_with(
+        self, session: Session, known: tuple[frozenset[str], Mapping[str, Decimal]], now: datetime, call: Call
+    ) -> SessionClosed | frozenset[str]:
+        asked, prices = known
+
+        def work(tx: Transaction) -> SessionClosed | frozenset[str]:
+            book = self._opened(tx, call.run, now)
+            if book.closed_session is not None and session.day <= book.closed_session:
+                return self._closed_before(tx, call.run, session.day)
+            wanted = frozenset(book.holdings)
+            if not wanted <= asked:
+                return wanted
+            closing = Closing(session.day, self.words.calendar.after(session.day, 1).day, prices)
+            closed = close_session(book, self.conditions(tx, now), closing)
+            self.ledger.append(tx, call.run, closed.events)
+            self._tell(tx, call.run, closed.events, call, before=book)
+            return self._closed_before(tx, call.run, session.day)
+
+        return await self.store.transact(work)
+
+    def _closed_before(self, tx: Transaction, run: str, day: date) -> SessionClosed:
+        event = self.ledger.event(tx, run, f"close:{day}")
+        if not isinstance(event, SessionMarked):
+            raise RpcError("SESSION_PASSED", f"session {day} is over: a later one was closed already")
+        return SessionClosed(equity=event.cash + event.positions_value, exits=find_exits(tx, run, event.at))
+
+    async def _close_price(self, symbol: str, day: date, call: Call) -> Decimal:
+        """Return a symbol's closing price of this day, zero when it did not trade."""
+        bars = await call.request("market-data", "get_bars", GetBars(symbol, 1, adjusted=False), Bars, idempotent=True)
+        if not bars.bars or bars.bars[-1].session != day:
+            return ZERO
+        return exact_price(bars.bars[-1].close)
+
+    async def _last_price(self, symbol: str, call: Call) -> Decimal:
+        """Return a symbol's newest closing price, zero when there is none."""
+        try:
+            bars = await call.request(
+                "market-data", "get_bars", GetBars(symbol, 1, adjusted=False), Bars, idempotent=True
+            )
+        except RpcError as error:
+            if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                raise
+            _log.info("no price of %s: %s", symbol, error.message)
+            return ZERO
+        return exact_price(bars.bars[-1].close) if bars.bars else ZERO
+
+    # Halts
+
+    async def halt(self, request: Halt, call: Call) -> HaltState:
+        """Stop every order until somebody resumes; the same halt again adds nothing."""
+        reason, source = request.reason.strip(), request.source.strip() or "unknown"
+        if not reason:
+            raise RpcError("INVALID_PARAMS", "reason: say in a few words why orders are to stop")
+
+        def work(tx: Transaction) -> HaltState:
+            if not any((one.source, one.reason) == (source, reason) for one in self.ledger.latches(tx)):
+                number = self.ledger.latch(tx, "halt", Latch(source, reason, self.now_of(call)))
+                self._tell_halt(tx, f"halt-{number}", reason, call)
+            return self._halt_state(tx)
+
+        return await self.store.transact(work)
+
+    async def resume(self, request: Resume, call: Call) -> HaltState:
+        """Open every latch; a halt that the declaration states stays."""
+        reason, source = request.reason.strip(), request.source.strip() or "unknown"
+        if not reason:
+            raise RpcError("INVALID_PARAMS", "reason: say in a few words why orders may flow again")
+
+        def work(tx: Transaction) -> HaltState:
+            if self.ledger.latches(tx):
+                number = self.ledger.latch(tx, "resume", Latch(source, reason, self.now_of(call)))
+                self._tell_halt(tx, f"halt-{number}", reason, call)
+            return self._halt_state(tx)
+
+        return await self.store.transact(work)
+
+    async def declared_halt_changed(self, generation: int, call: Call) -> None:
+        """Tell that the declaration halts, or no longer does."""
+        reason = DECLARED_HALT if self.rules.halted else "declaration: spec.trading.halted is false"
+        await self.store.transact(lambda tx: self._tell_halt(tx, f"halt-generation-{generation}", reason, call))
+
+    def _halt_state(self, tx: Transaction) -> HaltState:
+        halts = self.halts(tx)
+        return HaltState(halted=bool(halts), halts=list(halts))
+
+    def _tell_halt(self, tx: Transaction, event_id: str, reason: str, call: Call) -> None:
+        tx.outbox(call.event("halt_changed", HaltChanged(self._halt_state(tx), reason), event_id=event_id))
+
+    # What all of it shares
+
+    def _opened(self, tx: Transaction, run: str, at: datetime) -> Book:
+        """Return the book of a run, whose account begins with the first thing that happens in it."""
+        book = self.ledger.book(tx, run)
+        if book.seq:
+            return book
+        rules = self.rules
+        return self.ledger.append(tx, run, [AccountOpened(at, rules.initial_cash, rules.currency)])
+
+    def _tell(
+        self, tx: Transaction, run: str, events: Iterable[LedgerEvent], call: Call, *, before: Book | None = None
+    ) -> None:
+        """Put into the outbox what others are to hear; a fill joins the trace of the decision behind it."""
+        here = call if call.run == run else call.at(call.as_of, run=run)
+        contexts = {} if before is None else {one.order_id: one.traceparent for one in before.queued.values()}
+        for event in events:
+            match event:
+                case OrderQueued():
+                    self._tell_order(tx, "order_queued", event.order_id, here)
+                case OrderFilled():
+                    attributes = {
+                        "bellwether.order_id": event.order_id,
+                        "bellwether.symbol": event.symbol,
+                        "bellwether.side": event.side,
+                        "bellwether.quantity": str(event.quantity),
+                        "bellwether.price": str(event.price),
+                        "bellwether.session": str(event.session),
+                    }
+                    parent = contexts.get(event.order_id) or None
+                    with here.start_span("fill", parent=parent, attributes=attributes) as filling:
+                        self._tell_order(tx, "order_filled", event.order_id, filling)
+                case Refused():
+                    parent = contexts.get(event.order_id or "")
+                    with _refusing(here, event, parent) as refusing:
+                        data = OrderRefused(refusal_of(event))
+                        tx.outbox(refusing.event("order_refused", data, event_id=event.key))
+                case OrderCancelled():
+                    _log.info("order %s is cancelled: %s", event.order_id, event.code)
+                case _:
+                    pass
+
+    def _tell_order(self, tx: Transaction, event_type: str, order_id: str, call: Call) -> None:
+        row = find_order(tx, call.run, order_id)
+        if row is not None:
+            tx.outbox(call.event(event_type, OrderEvent(order_from(row)), event_id=f"{event_type}:{order_id}"))
+
+
+def _refusing(call: Call, event: Refused, parent: str | None) -> contextlib.AbstractContextManager[Call]:
+    """Return a span for a refusal at the open, in the trace of the decision; elsewhere the call has one already."""
+    if event.stage != "open" or not parent:
+        return contextlib.nullcontext(call)
+    attributes = {"bellwether.order_id": event.order_id or "", "bellwether.refusal": event.code}
+    return call.start_span("refused at the open", parent=parent, attributes=attributes)
+
+
+def _opened_answer(event: SessionOpenDone) -> SessionOpened:
+    return SessionOpened(event.filled, event.refused, event.corporate_actions)
+
+
+def _annotate(call: Call, prediction: Prediction, outcome: Outcome) -> None:
+    if call.span is None:
+        return
+    facts = {
+        "bellwether.prediction_id": prediction.prediction_id,
+        "bellwether.symbol": prediction.symbol,
+        "bellwether.outcome": outcome.outcome,
+        "bellwether.guards_passed": ",".join(outcome.guards),
+    }
+    if outcome.order_id is not None:
+        facts["bellwether.order_id"] = outcome.order_id
+    for event in outcome.events:
+        if isinstance(event, Refused):
+            facts["bellwether.refusal"] = f"{event.code}: value={event.value} limit={event.limit}"
+    call.annotate(**facts)

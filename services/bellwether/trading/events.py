@@ -1,0 +1,219 @@
+"""What the ledger is made of: events that are only ever added. Everything else is computed from them.
+
+Each event has a key that says what it is the effect of; the store takes a key once per run, so that a repeated
+message, retry or step can never have a second effect.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from bellwether.messages.trading import Side
+
+Reason = Literal["signal", "sell_signal", "horizon", "manual"]
+Stage = Literal["signal", "open", "manual"]
+
+
+class _Fact(msgspec.Struct, frozen=True, tag_field="event"):
+    at: datetime
+    """Domain time at which it happened."""
+
+
+class AccountOpened(_Fact, frozen=True, tag="account_opened"):
+    """The account of a run began with this cash."""
+
+    cash: Decimal
+    currency: str
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return "account"
+
+
+class OrderQueued(_Fact, frozen=True, tag="order_queued"):
+    """An order passed every guard and waits for the open of `session`."""
+
+    order_id: str
+    prediction_id: str | None
+    reason: Reason
+    symbol: str
+    side: Side
+    quantity: Decimal
+    session: date
+    price: Decimal
+    """The market price it was sized with."""
+    valid_until: datetime | None
+    """Until when the prediction behind it holds."""
+    model_name: str
+    model_version: str
+    trace_id: str
+    traceparent: str
+    """Trace context that the fill joins, in the form of W3C; empty when the decision was not traced."""
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"queued:{self.order_id}"
+
+
+class Refused(_Fact, frozen=True, tag="refused"):
+    """A guard refused a decision (`order_id` None) or an order."""
+
+    prediction_id: str | None
+    order_id: str | None
+    symbol: str
+    code: str
+    value: str
+    limit: str
+    stage: Stage
+    session: date | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"refused:{self.order_id or self.prediction_id or self.symbol}:{self.stage}:{self.session or ''}"
+
+
+class OrderCancelled(_Fact, frozen=True, tag="order_cancelled"):
+    """A queued order will not be filled."""
+
+    order_id: str
+    symbol: str
+    code: str
+    value: str
+    limit: str
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"cancelled:{self.order_id}"
+
+
+class OrderFilled(_Fact, frozen=True, tag="order_filled"):
+    """An order was filled: `price` per share with slippage, `realised` gain of a sale without commission."""
+
+    order_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+    realised: Decimal
+    session: date
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"filled:{self.order_id}"
+
+
+class PositionSplit(_Fact, frozen=True, tag="position_split"):
+    """Shares of a held symbol were split; a fraction of a share was paid out at `price`."""
+
+    symbol: str
+    session: date
+    ratio: Decimal
+    quantity: Decimal
+    """Whole shares after it."""
+    cost: Decimal
+    """Cost of them; the fraction's cost left with it."""
+    price: Decimal
+    cash_in_lieu: Decimal
+    realised: Decimal
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"split:{self.symbol}:{self.session}"
+
+
+class OrderSplit(_Fact, frozen=True, tag="order_split"):
+    """A queued order's quantity followed a split of its symbol."""
+
+    order_id: str
+    symbol: str
+    session: date
+    ratio: Decimal
+    quantity: Decimal
+    price: Decimal
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"order_split:{self.order_id}:{self.session}"
+
+
+class DividendPaid(_Fact, frozen=True, tag="dividend_paid"):
+    """A held symbol paid `amount` per share, `cash` in all."""
+
+    symbol: str
+    session: date
+    amount: Decimal
+    quantity: Decimal
+    cash: Decimal
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"dividend:{self.symbol}:{self.session}"
+
+
+class SessionOpenDone(_Fact, frozen=True, tag="session_open_done"):
+    """Everything of a session's open was done; the answer is kept for whoever asks again."""
+
+    session: date
+    filled: list[str]
+    refused: list[str]
+    corporate_actions: int
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"open:{self.session}"
+
+
+class SessionMarked(_Fact, frozen=True, tag="session_marked"):
+    """Positions were valued at a session's close."""
+
+    session: date
+    prices: dict[str, Decimal]
+    cash: Decimal
+    positions_value: Decimal
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"close:{self.session}"
+
+
+LedgerEvent = (
+    AccountOpened
+    | OrderQueued
+    | Refused
+    | OrderCancelled
+    | OrderFilled
+    | PositionSplit
+    | OrderSplit
+    | DividendPaid
+    | SessionOpenDone
+    | SessionMarked
+)
+
+_encoder = msgspec.json.Encoder(decimal_format="string", order="deterministic")
+_decoder = msgspec.json.Decoder(LedgerEvent)
+
+
+def encode(event: LedgerEvent) -> str:
+    """Return an event as the text that is stored."""
+    return _encoder.encode(event).decode()
+
+
+def decode(text: str) -> LedgerEvent:
+    """Return the event that a stored text says."""
+    event: LedgerEvent = _decoder.decode(text)
+    return event

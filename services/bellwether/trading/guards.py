@@ -1,0 +1,252 @@
+"""The guards: one list of pure functions that every decision and order passes, first without an order, then with it.
+
+A guard sees the situation and, in the second round, the order that would follow. It returns nothing when it has no
+objection, else its value beside its limit. The same list runs when an order is made and again, with prices and cash
+of that moment, when the session opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from bellwether.messages.trading import Side
+from bellwether.trading.codes import Code
+from bellwether.trading.events import Reason
+from bellwether.trading.pricing import Quote
+from bellwether.trading.rules import Rules
+
+
+class Objection(NamedTuple):
+    """The value that a guard saw and the limit it holds to, as text."""
+
+    value: str
+    limit: str
+
+
+NO_OBJECTION = Objection("", "")
+
+
+class Verdict(NamedTuple):
+    """What the list said: code and objection of the first guard that refused (no code: none did), and those passed."""
+
+    code: Code | None
+    objection: Objection
+    passed: tuple[Code, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The order that would follow."""
+
+    side: Side
+    quantity: Decimal
+    cost: Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What holds at a moment: the declaration's words, what halts (one line per source), the domain time."""
+
+    rules: Rules
+    halts: tuple[str, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What guards judge by.
+
+    Attributes:
+        conditions: what holds at this moment.
+        reason: what asks for an order.
+        symbol: of the order.
+        side: of the order.
+        price: market price that the order is judged with; zero when there is none.
+        may_trade: False for a prediction made for looking at.
+        valid_until: until when the prediction holds; None for an order by hand or an exit.
+        held: shares held of the symbol.
+        held_value: their value at `price`.
+        queued_sides: sides of other queued orders of the symbol.
+        cash: what can be spent.
+        session_orders: other orders for the same session.
+        loss: by how much equity fell since the previous close; negative for a gain.
+
+    """
+
+    conditions: Conditions
+    reason: Reason
+    symbol: str
+    side: Side
+    price: Decimal
+    may_trade: bool
+    valid_until: datetime | None
+    held: Decimal
+    held_value: Decimal
+    queued_sides: frozenset[Side]
+    cash: Decimal
+    session_orders: int
+    loss: Decimal
+
+    @property
+    def now(self) -> datetime:
+        """Domain time."""
+        return self.conditions.now
+
+    @property
+    def halts(self) -> tuple[str, ...]:
+        """What halts now, one line per source; empty when nothing does."""
+        return self.conditions.halts
+
+    @property
+    def rules(self) -> Rules:
+        """The declaration's words."""
+        return self.conditions.rules
+
+
+Guard = Callable[[Situation, Candidate | None], Objection | None]
+
+
+def text(number: Decimal) -> str:
+    """Return an amount without exponent or trailing zeros."""
+    plain = f"{number:f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def no_real_price(situation: Situation, order: Candidate | None) -> Objection | None:
+    """A price of zero stands for no price."""
+    return Objection(text(situation.price), "more than 0") if situation.price <= 0 else None
+
+
+def not_for_trading(situation: Situation, order: Candidate | None) -> Objection | None:
+    """A prediction that only informs."""
+    return None if situation.may_trade else Objection("may_trade=false", "may_trade=true")
+
+
+def trading_off(situation: Situation, order: Candidate | None) -> Objection | None:
+    """The declaration wants predictions only."""
+    return Objection("off", "trading.mode simulated") if situation.rules.mode == "off" else None
+
+
+def halted(situation: Situation, order: Candidate | None) -> Objection | None:
+    """Somebody or something stopped every order."""
+    return Objection("; ".join(situation.halts), "no halt") if situation.halts else None
+
+
+def unknown_symbol(situation: Situation, order: Candidate | None) -> Objection | None:
+    """A position is only opened in declared symbols; one that was removed can still be sold."""
+    if situation.side == "SELL" or situation.symbol in situation.rules.symbols:
+        return None
+    return Objection(situation.symbol, "one of " + ", ".join(sorted(situation.rules.symbols)))
+
+
+def prediction_expired(situation: Situation, order: Candidate | None) -> Objection | None:
+    """A prediction holds up to and including its `valid_until`."""
+    if situation.valid_until is None or situation.now <= situation.valid_until:
+        return None
+    return Objection(situation.now.isoformat(), situation.valid_until.isoformat())
+
+
+def exit_rule_off(situation: Situation, order: Candidate | None) -> Objection | None:
+    """The exit rule may leave positions alone on a SELL prediction."""
+    if situation.reason != "sell_signal" or situation.rules.exit_on_sell:
+        return None
+    return Objection("SELL", "trading.exit.onSell true")
+
+
+def nothing_to_sell(situation: Situation, order: Candidate | None) -> Objection | None:
+    """No short positions."""
+    return Objection("0", "at least 1 share held") if situation.side == "SELL" and situation.held <= 0 else None
+
+
+def more_than_held(situation: Situation, order: Candidate | None) -> Objection | None:
+    """No short positions, not even in part."""
+    if order is None or order.side == "BUY" or order.quantity <= situation.held:
+        return None
+    return Objection(text(order.quantity), text(situation.held))
+
+
+def already_held(situation: Situation, order: Candidate | None) -> Objection | None:
+    """One position per symbol from predictions: its horizon counts from one opening. By hand it may be added to."""
+    if situation.reason != "signal" or situation.held <= 0:
+        return None
+    return Objection(text(situation.held), "0 shares held")
+
+
+def already_queued(situation: Situation, order: Candidate | None) -> Objection | None:
+    """Two reasons to sell, or two BUY predictions before one open, are one order."""
+    if situation.reason == "manual" or situation.side not in situation.queued_sides:
+        return None
+    return Objection(f"{situation.side} queued", "no queued order of this side")
+
+
+def quantity_too_small(situation: Situation, order: Candidate | None) -> Objection | None:
+    """An order has at least one whole share."""
+    return Objection(text(order.quantity), "1") if order is not None and order.quantity < 1 else None
+
+
+def orders_per_session_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
+    """All orders of a session count, exits too; the open takes sales first."""
+    limit = situation.rules.max_orders_per_session
+    if order is None or situation.session_orders + 1 <= limit:
+        return None
+    return Objection(str(situation.session_orders + 1), str(limit))
+
+
+def daily_loss_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
+    """After a loss nothing is opened; closing stays possible."""
+    limit = situation.rules.max_daily_loss
+    if situation.side == "SELL" or situation.loss <= 0 or situation.loss < limit:
+        return None
+    return Objection(text(situation.loss), text(limit))
+
+
+def position_value_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
+    """What is held already counts."""
+    if order is None or order.side == "SELL":
+        return None
+    value, limit = situation.held_value + order.cost.value, situation.rules.max_position_value
+    return Objection(text(value), text(limit)) if value > limit else None
+
+
+def insufficient_cash(situation: Situation, order: Candidate | None) -> Objection | None:
+    """Shares and commission are paid from cash; a sale's commission from its proceeds."""
+    if order is None or order.side == "SELL":
+        return None
+    needed = order.cost.value + order.cost.commission
+    return Objection(text(needed), text(situation.cash)) if needed > situation.cash else None
+
+
+GUARDS: Sequence[tuple[Code, Guard]] = (
+    (Code.NO_REAL_PRICE, no_real_price),
+    (Code.NOT_FOR_TRADING, not_for_trading),
+    (Code.TRADING_OFF, trading_off),
+    (Code.HALTED, halted),
+    (Code.UNKNOWN_SYMBOL, unknown_symbol),
+    (Code.PREDICTION_EXPIRED, prediction_expired),
+    (Code.EXIT_RULE_OFF, exit_rule_off),
+    (Code.NOTHING_TO_SELL, nothing_to_sell),
+    (Code.MORE_THAN_HELD, more_than_held),
+    (Code.ALREADY_HELD, already_held),
+    (Code.ALREADY_QUEUED, already_queued),
+    (Code.QUANTITY_TOO_SMALL, quantity_too_small),
+    (Code.ORDERS_PER_SESSION_EXCEEDED, orders_per_session_exceeded),
+    (Code.DAILY_LOSS_EXCEEDED, daily_loss_exceeded),
+    (Code.POSITION_VALUE_EXCEEDED, position_value_exceeded),
+    (Code.INSUFFICIENT_CASH, insufficient_cash),
+)
+"""Every guard with its code, in the order in which they are asked."""
+
+
+def judge(situation: Situation, order: Candidate | None) -> Verdict:
+    """Ask the guards in their order up to the first that refuses."""
+    passed: list[Code] = []
+    for code, guard in GUARDS:
+        objection = guard(situation, order)
+        if objection is not None:
+            return Verdict(code, objection, tuple(passed))
+        passed.append(code)
+    return Verdict(None, NO_OBJECTION, tuple(passed))

@@ -1,0 +1,298 @@
+"""The ledger on its store: events are added and projected in one transaction, the book is kept in memory as a copy.
+
+All methods run inside a transaction of the store, on its one thread. The copy in memory is trusted only while it has
+as many events as the table, so a transaction that was rolled back, or a restart, simply loads it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+
+from bellwether.storage.store import Transaction
+from bellwether.trading import tables
+from bellwether.trading.book import Book, fold
+from bellwether.trading.events import (
+    LedgerEvent,
+    OrderCancelled,
+    OrderFilled,
+    OrderQueued,
+    OrderSplit,
+    Refused,
+    SessionMarked,
+    decode,
+    encode,
+)
+
+BOOKS_KEPT = 4
+
+_LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM ledger_events WHERE run = ?"
+_LAST_HALT = "SELECT coalesce(max(seq), 0) FROM halts"
+_ADD_EVENT = "INSERT INTO ledger_events (run, seq, key, at, data) VALUES (?, ?, ?, ?, ?)"
+_ADD_DECISION = (
+    "INSERT INTO decisions (run, prediction_id, symbol, at, may_trade, outcome, order_id, guards) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, prediction_id) DO NOTHING"
+)
+_ADD_ORDER = insert(tables.orders)
+_ADD_REFUSAL = insert(tables.refusals)
+_ADD_EQUITY = insert(tables.equity)
+_CHANGE_ORDER = update(tables.orders).where(
+    tables.orders.c.run == bindparam("of_run"), tables.orders.c.order_id == bindparam("of_order")
+)
+
+
+class Latch(NamedTuple):
+    """A halt that nobody resumed yet."""
+
+    source: str
+    reason: str
+    at: datetime
+
+    def line(self) -> str:
+        """Return it as one line for people."""
+        return f"{self.source}: {self.reason} (since {self.at.isoformat()})"
+
+
+class Seen(NamedTuple):
+    """What became of a decision when the trader met it."""
+
+    prediction_id: str
+    symbol: str
+    outcome: Literal["order", "refused", "ignored"]
+    order_id: str | None
+    guards: list[str]
+
+
+class Ledger:
+    """Books by run, over the tables."""
+
+    def __init__(self) -> None:
+        self._books: dict[str, Book] = {}
+        self._latches: tuple[int, tuple[Latch, ...]] = (0, ())
+
+    def book(self, tx: Transaction, run: str) -> Book:
+        """Return the state of a run's account; an empty book when there is none. It must not be changed."""
+        last = int(tx.connection.exec_driver_sql(_LAST_SEQ, (run,)).scalar_one())
+        known = self._books.get(run)
+        if known is not None and known.seq == last:
+            return known
+        return self._keep(run, fold(self.events(tx, run)))
+
+    def events(self, tx: Transaction, run: str) -> list[LedgerEvent]:
+        """Return all events of a run, in order."""
+        events = tables.ledger_events
+        rows = tx.execute(select(events.c.data).where(events.c.run == run).order_by(events.c.seq))
+        return [decode(row[0]) for row in rows]
+
+    def event(self, tx: Transaction, run: str, key: str) -> LedgerEvent | None:
+        """Return the event with this key, if it happened."""
+        events = tables.ledger_events
+        found = tx.execute(select(events.c.data).where(events.c.run == run, events.c.key == key)).scalar_one_or_none()
+        return None if found is None else decode(found)
+
+    def newest_run(self, tx: Transaction) -> str | None:
+        """Return the run whose account was opened last."""
+        events = tables.ledger_events
+        return tx.execute(
+            select(events.c.run).where(events.c.key == "account").order_by(events.c.id.desc()).limit(1)
+        ).scalar_one_or_none()
+
+    def append(self, tx: Transaction, run: str, new: Sequence[LedgerEvent]) -> Book:
+        """Add events and project them; return the book after them.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: when an event's key was there before: the effect would be a second one.
+
+        """
+        book = self.book(tx, run)
+        if not new:
+            return book
+        rows = [
+            (run, book.seq + number, event.key, event.at.isoformat(), encode(event))
+            for number, event in enumerate(new, start=1)
+        ]
+        tx.connection.exec_driver_sql(_ADD_EVENT, rows)
+        _project(tx, run, new)
+        return self._keep(run, fold(new, book))
+
+    def rebuild(self, tx: Transaction, run: str) -> None:
+        """Make the projections of a run anew from its events."""
+        for table in tables.PROJECTIONS:
+            tx.execute(delete(table).where(table.c.run == run))
+        _project(tx, run, self.events(tx, run))
+        self._books.pop(run, None)
+
+    def remember(self, tx: Transaction, run: str, seen: Seen, at: datetime, *, may_trade: bool) -> None:
+        """Write down what became of a decision; a second time changes nothing."""
+        row = (run, seen.prediction_id, seen.symbol, at.isoformat(), int(may_trade), seen.outcome, seen.order_id)
+        tx.connection.exec_driver_sql(_ADD_DECISION, (*row, json.dumps(seen.guards)))
+
+    def seen(self, tx: Transaction, run: str, symbol: str, prediction_id: str | None) -> Seen | None:
+        """Return what became of one decision, or of a symbol's newest, one that might trade before any other."""
+        table = tables.decisions
+        query = select(table).where(table.c.run == run, table.c.symbol == symbol)
+        if prediction_id is not None:
+            query = query.where(table.c.prediction_id == prediction_id)
+        row = tx.execute(query.order_by(table.c.may_trade.desc(), table.c.id.desc()).limit(1)).mappings().first()
+        if row is None:
+            return None
+        return Seen(row["prediction_id"], row["symbol"], row["outcome"], row["order_id"], json.loads(row["guards"]))
+
+    def latches(self, tx: Transaction) -> tuple[Latch, ...]:
+        """Return the halts that nobody resumed."""
+        last = int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one())
+        if last != self._latches[0]:
+            found: list[Latch] = []
+            for row in tx.execute(select(tables.halts).order_by(tables.halts.c.seq)).mappings():
+                if row["kind"] == "resume":
+                    found.clear()
+                else:
+                    found.append(Latch(row["source"], row["reason"], datetime.fromisoformat(row["at"])))
+            self._latches = (last, tuple(found))
+        return self._latches[1]
+
+    def latch(self, tx: Transaction, kind: str, latch: Latch) -> int:
+        """Add a halt or a resume; return its number."""
+        values = {"kind": kind, "source": latch.source, "reason": latch.reason, "at": latch.at.isoformat()}
+        tx.execute(insert(tables.halts), values)
+        return int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one())
+
+    def _keep(self, run: str, book: Book) -> Book:
+        self._books.pop(run, None)
+        self._books[run] = book
+        while len(self._books) > BOOKS_KEPT:
+            del self._books[next(iter(self._books))]
+        return book
+
+
+def find_orders(
+    tx: Transaction, run: str, *, symbol: str | None = None, status: str | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], int]:
+    """Return rows of orders, newest first, and how many fit in all."""
+    table = tables.orders
+    wanted = [table.c.run == run]
+    if symbol is not None:
+        wanted.append(table.c.symbol == symbol)
+    if status is not None:
+        wanted.append(table.c.status == status)
+    total = tx.execute(select(func.count()).select_from(table).where(*wanted)).scalar_one()
+    rows = tx.execute(select(table).where(*wanted).order_by(table.c.id.desc()).limit(limit)).mappings()
+    return [dict(row) for row in rows], int(total)
+
+
+def find_order(tx: Transaction, run: str, order_id: str) -> dict[str, Any] | None:
+    """Return the row of one order."""
+    table = tables.orders
+    row = tx.execute(select(table).where(table.c.run == run, table.c.order_id == order_id)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def find_exits(tx: Transaction, run: str, at: datetime) -> list[str]:
+    """Return the ids of the exits that were queued at this close, sorted."""
+    table = tables.orders
+    wanted = (table.c.run == run, table.c.reason == "horizon", table.c.created_at == at.isoformat())
+    return sorted(tx.execute(select(table.c.order_id).where(*wanted)).scalars())
+
+
+def find_refusals(
+    tx: Transaction, run: str, *, symbol: str | None = None, prediction_id: str | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], int]:
+    """Return rows of refusals, newest first, and how many fit in all."""
+    table = tables.refusals
+    wanted = [table.c.run == run]
+    if symbol is not None:
+        wanted.append(table.c.symbol == symbol)
+    if prediction_id is not None:
+        wanted.append(table.c.prediction_id == prediction_id)
+    total = tx.execute(select(func.count()).select_from(table).where(*wanted)).scalar_one()
+    rows = tx.execute(select(table).where(*wanted).order_by(table.c.id.desc()).limit(limit)).mappings()
+    return [dict(row) for row in rows], int(total)
+
+
+def refusal_text(code: str, value: str, limit: str) -> str:
+    """Return a refusal as the one line that an order carries."""
+    return f"{code}: value={value} limit={limit}"
+
+
+def _project(tx: Transaction, run: str, events: Iterable[LedgerEvent]) -> None:
+    for event in events:
+        match event:
+            case OrderQueued():
+                tx.execute(_ADD_ORDER, _order_row(run, event))
+            case Refused():
+                tx.execute(_ADD_REFUSAL, _refusal_row(run, event))
+                if event.order_id is not None:
+                    _change_order(tx, run, event.order_id, status="refused", refusal=_line(event))
+            case OrderCancelled():
+                _change_order(tx, run, event.order_id, status="cancelled", refusal=_line(event))
+            case OrderSplit():
+                _change_order(tx, run, event.order_id, quantity=str(event.quantity))
+            case OrderFilled():
+                _change_order(
+                    tx,
+                    run,
+                    event.order_id,
+                    status="filled",
+                    filled_at=event.at.isoformat(),
+                    fill_price=str(event.price),
+                    commission=str(event.commission),
+                )
+            case SessionMarked():
+                tx.execute(_ADD_EQUITY, _equity_row(run, event))
+            case _:
+                pass
+
+
+def _line(event: Refused | OrderCancelled) -> str:
+    return refusal_text(event.code, event.value, event.limit)
+
+
+def _change_order(tx: Transaction, run: str, order_id: str, **values: str) -> None:
+    tx.execute(_CHANGE_ORDER.values(**values), {"of_run": run, "of_order": order_id})
+
+
+def _order_row(run: str, event: OrderQueued) -> dict[str, Any]:
+    return {
+        "run": run,
+        "order_id": event.order_id,
+        "prediction_id": event.prediction_id,
+        "reason": event.reason,
+        "symbol": event.symbol,
+        "side": event.side,
+        "quantity": str(event.quantity),
+        "status": "queued",
+        "session": event.session.isoformat(),
+        "created_at": event.at.isoformat(),
+        "model_name": event.model_name,
+        "model_version": event.model_version,
+        "trace_id": event.trace_id,
+        "traceparent": event.traceparent,
+    }
+
+
+def _refusal_row(run: str, event: Refused) -> dict[str, Any]:
+    return {
+        "run": run,
+        "prediction_id": event.prediction_id,
+        "order_id": event.order_id,
+        "symbol": event.symbol,
+        "code": event.code,
+        "value": event.value,
+        "limit": event.limit,
+        "at": event.at.isoformat(),
+        "stage": event.stage,
+    }
+
+
+def _equity_row(run: str, event: SessionMarked) -> dict[str, Any]:
+    return {
+        "run": run,
+        "session": event.session.isoformat(),
+        "cash": str(event.cash),
+        "positions_value": str(event.positions_value),
+        "equity": str(event.cash + event.positions_value),
+    }

@@ -1,0 +1,73 @@
+"""The declaration's words about trading as exact numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from bellwether.spec.models import TradingSystemSpec, money
+
+BASIS_POINT = Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What trading follows now; money in the declared currency, rates as shares of one.
+
+    Attributes:
+        mode: whether predictions become orders at all.
+        halted: the declaration's own halt.
+        symbols: in which symbols a position may be opened.
+        currency: ISO 4217 code.
+        initial_cash: what the account begins with.
+        sizing_method: whether `sizing_value` is money per order or a share of equity.
+        sizing_value: money or share, by the method.
+        exit_on_sell: whether a SELL prediction closes a position.
+        horizon_sessions: after how many closes a position is closed; 0 never.
+        commission_per_order: money per filled order.
+        commission_rate: share of the traded value on top.
+        slippage_rate: share by which a fill is worse than the opening price.
+        max_position_value: the most that a position may be worth after an order.
+        max_orders_per_session: the most orders for one session.
+        max_daily_loss: the loss since the previous close from which no position is opened.
+
+    """
+
+    mode: Literal["off", "simulated"]
+    halted: bool
+    symbols: frozenset[str]
+    currency: str
+    initial_cash: Decimal
+    sizing_method: Literal["fixedValue", "equityFraction"]
+    sizing_value: Decimal
+    exit_on_sell: bool
+    horizon_sessions: int
+    commission_per_order: Decimal
+    commission_rate: Decimal
+    slippage_rate: Decimal
+    max_position_value: Decimal
+    max_orders_per_session: int
+    max_daily_loss: Decimal
+
+
+def rules_of(spec: TradingSystemSpec) -> Rules:
+    """Return what a declaration says about trading."""
+    trading = spec.trading
+    return Rules(
+        mode=trading.mode,
+        halted=trading.halted,
+        symbols=frozenset(spec.symbols),
+        currency=trading.currency,
+        initial_cash=money(trading.initial_cash),
+        sizing_method=trading.sizing.method,
+        sizing_value=money(trading.sizing.value),
+        exit_on_sell=trading.exit.on_sell,
+        horizon_sessions=trading.exit.horizon_sessions,
+        commission_per_order=money(trading.costs.commission_per_order),
+        commission_rate=trading.costs.commission_bps * BASIS_POINT,
+        slippage_rate=trading.costs.slippage_bps * BASIS_POINT,
+        max_position_value=money(trading.risk.max_position_value),
+        max_orders_per_session=trading.risk.max_orders_per_session,
+        max_daily_loss=money(trading.risk.max_daily_loss),
+    )

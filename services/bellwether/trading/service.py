@@ -1,0 +1,234 @@
+"""paper-trading on the runtime: which message does what."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from bellwether.messages.envelope import Event
+from bellwether.messages.prediction import PredictionGenerated
+from bellwether.messages.trading import (
+    Account,
+    ExecuteTrade,
+    Explain,
+    Explanation,
+    Halt,
+    HaltState,
+    LedgerCheck,
+    ListOrders,
+    ListRefusals,
+    MarketsInitialized,
+    Order,
+    Orders,
+    Positions,
+    Refusals,
+    Resume,
+    SessionClose,
+    SessionClosed,
+    SessionOpen,
+    SessionOpened,
+    SyncedPositions,
+)
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.spec.models import TradingSystem
+from bellwether.storage.store import Transaction
+from bellwether.trading import tables
+from bellwether.trading.answers import account_of, order_from, positions_of, refusal_from
+from bellwether.trading.broker import Broker, SimulatedBroker
+from bellwether.trading.check import check_ledger
+from bellwether.trading.desk import Desk
+from bellwether.trading.guards import text
+from bellwether.trading.ledger import find_order, find_orders, find_refusals
+from bellwether.trading.pricing import ZERO
+
+MOST_ROWS = 1000
+ALL_ROWS = 10_000_000
+
+_log = logging.getLogger(__name__)
+
+
+def create(context: ServiceContext) -> Service:
+    """Return the service paper-trading with its ledger opened."""
+    service = Service("paper-trading", context)
+    desk = Desk(context, context.open_store(tables.metadata, version=tables.VERSION, durable=True))
+    broker = SimulatedBroker(desk.store, desk.ledger, lambda: desk.rules.mode)
+    _register_effects(service, desk)
+    _register_answers(service, desk)
+    _register_broker(service, desk, broker)
+    _register_life(service, desk, broker)
+    return service
+
+
+def _register_effects(service: Service, desk: Desk) -> None:
+    @service.on_event("prediction_generated")
+    async def prediction_generated(event: Event[PredictionGenerated], call: Call) -> None:
+        await desk.take(event.data.prediction, event.id, call)
+
+    @service.rpc("session_open")
+    async def session_open(request: SessionOpen, call: Call) -> SessionOpened:
+        return await desk.open(request.session, call)
+
+    @service.rpc("session_close")
+    async def session_close(request: SessionClose, call: Call) -> SessionClosed:
+        return await desk.close(request.session, call)
+
+    @service.rpc("execute_trade")
+    async def execute_trade(request: ExecuteTrade, call: Call) -> Order:
+        return await desk.trade(request, call)
+
+    @service.rpc("halt")
+    async def halt(request: Halt, call: Call) -> HaltState:
+        return await desk.halt(request, call)
+
+    @service.rpc("resume")
+    async def resume(request: Resume, call: Call) -> HaltState:
+        return await desk.resume(request, call)
+
+
+def _register_answers(service: Service, desk: Desk) -> None:
+    @service.rpc("get_account")
+    async def get_account(call: Call) -> Account:
+        def look(tx: Transaction) -> Account:
+            return account_of(desk.ledger.book(tx, desk.run_of(tx, call)), desk.rules, desk.halts(tx))
+
+        return await desk.store.transact(look)
+
+    @service.rpc("get_positions")
+    async def get_positions(call: Call) -> Positions:
+        return await desk.store.transact(
+            lambda tx: Positions(positions_of(desk.ledger.book(tx, desk.run_of(tx, call))))
+        )
+
+    @service.rpc("list_orders")
+    async def list_orders(request: ListOrders, call: Call) -> Orders:
+        limit = _limit(request.limit)
+
+        def look(tx: Transaction) -> Orders:
+            run = desk.run_of(tx, call)
+            rows, total = find_orders(tx, run, symbol=request.symbol, status=request.status, limit=limit)
+            return Orders([order_from(row) for row in rows], total)
+
+        return await desk.store.transact(look)
+
+    @service.rpc("list_refusals")
+    async def list_refusals(request: ListRefusals, call: Call) -> Refusals:
+        limit = _limit(request.limit)
+
+        def look(tx: Transaction) -> Refusals:
+            rows, total = find_refusals(tx, desk.run_of(tx, call), symbol=request.symbol, limit=limit)
+            return Refusals([refusal_from(row) for row in rows], total)
+
+        return await desk.store.transact(look)
+
+    @service.rpc("explain")
+    async def explain(request: Explain, call: Call) -> Explanation:
+        return await desk.store.transact(lambda tx: _explain(tx, desk, request, call))
+
+    @service.rpc("check_ledger")
+    async def check(call: Call) -> LedgerCheck:
+        def look(tx: Transaction) -> LedgerCheck:
+            run = desk.run_of(tx, call)
+            rows, _ = find_orders(tx, run, limit=ALL_ROWS)
+            return check_ledger(desk.ledger.events(tx, run), desk.ledger.book(tx, run), rows)
+
+        return await desk.store.transact(look)
+
+
+def _register_broker(service: Service, desk: Desk, broker: Broker) -> None:
+    @service.rpc("initialize_ig_markets")
+    async def initialize_ig_markets(call: Call) -> MarketsInitialized:
+        return MarketsInitialized("ig_markets_initialized", await broker.initialize())
+
+    @service.rpc("sync_positions")
+    async def sync_positions(call: Call) -> SyncedPositions:
+        return await synced(desk, broker, call)
+
+
+def _register_life(service: Service, desk: Desk, broker: Broker) -> None:
+    declared_halt: dict[str, bool] = {}
+
+    @service.on_declaration
+    async def declared(system: TradingSystem) -> None:
+        # Reading the words here makes a declaration that cannot be applied fail its acknowledgement.
+        words = desk.words
+        before = declared_halt.get("halted")
+        declared_halt["halted"] = words.rules.halted
+        if before is not None and before != words.rules.halted:
+            generation = service.context.declaration.generation
+            await desk.declared_halt_changed(generation, service.call())
+
+    @service.on_start
+    async def reconcile() -> None:
+        if not service.context.declaration.known:
+            return
+        declared_halt["halted"] = desk.rules.halted
+        found = await synced(desk, broker, service.call())
+        for difference in found.differences:
+            _log.error("the ledger differs from the broker: %s", difference)
+
+    @service.on_health
+    async def health() -> dict[str, Any]:
+        if not service.context.declaration.known:
+            return {"status": "degraded", "warning": "no declaration has arrived yet"}
+
+        def look(tx: Transaction) -> dict[str, Any]:
+            run = desk.run_of(tx, service.call())
+            book, halts = desk.ledger.book(tx, run), desk.halts(tx)
+            found: dict[str, Any] = {
+                "mode": desk.rules.mode,
+                "run": run,
+                "halted": bool(halts),
+                "halts": list(halts),
+                "positions": len(book.holdings),
+                "orders_queued": len(book.queued),
+                "orders_filled": book.fills,
+                "ledger_events": book.seq,
+            }
+            if book.imbalance() != 0:
+                found |= {"status": "degraded", "warning": f"the ledger is out of balance by {text(book.imbalance())}"}
+            return found
+
+        return await desk.store.transact(look)
+
+
+async def synced(desk: Desk, broker: Broker, call: Call) -> SyncedPositions:
+    """Compare what the ledger holds with what the broker holds, symbol by symbol."""
+
+    def ours(tx: Transaction) -> tuple[str, dict[str, Any]]:
+        run = desk.run_of(tx, call)
+        book = desk.ledger.book(tx, run)
+        return run, {symbol: holding.quantity for symbol, holding in book.holdings.items()}
+
+    run, held = await desk.store.transact(ours)
+    theirs = await broker.positions(run, call)
+    differences = [
+        f"{symbol}: ledger {text(held.get(symbol, ZERO))}, broker {text(theirs.get(symbol, ZERO))}"
+        for symbol in sorted(set(held) | set(theirs))
+        if held.get(symbol, ZERO) != theirs.get(symbol, ZERO)
+    ]
+    return SyncedPositions(synced_positions=len(held), differences=differences)
+
+
+def _explain(tx: Transaction, desk: Desk, request: Explain, call: Call) -> Explanation:
+    run = desk.run_of(tx, call)
+    seen = desk.ledger.seen(tx, run, request.symbol, request.prediction_id)
+    if seen is None:
+        return Explanation(request.symbol, request.prediction_id, "unseen", None, [], [])
+    row = None if seen.order_id is None else find_order(tx, run, seen.order_id)
+    refusals, _ = find_refusals(tx, run, prediction_id=seen.prediction_id)
+    return Explanation(
+        symbol=seen.symbol,
+        prediction_id=seen.prediction_id,
+        outcome=seen.outcome,
+        order=None if row is None else order_from(row),
+        refusals=[refusal_from(one) for one in refusals],
+        guards=seen.guards,
+    )
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= MOST_ROWS:
+        raise RpcError("INVALID_PARAMS", f"limit: {limit} must be from 1 to {MOST_ROWS}")
+    return limit

@@ -1,0 +1,290 @@
+"""A session's open and close: corporate actions, fills at the opening price, marks, exits. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import ROUND_DOWN, Decimal
+
+from bellwether.messages.market_data import CorporateAction
+from bellwether.trading.book import Book, apply, cost_of_sold
+from bellwether.trading.codes import Code
+from bellwether.trading.decide import horizon_wish, names, queue
+from bellwether.trading.events import (
+    DividendPaid,
+    LedgerEvent,
+    OrderCancelled,
+    OrderFilled,
+    OrderQueued,
+    OrderSplit,
+    PositionSplit,
+    Refused,
+    SessionMarked,
+    SessionOpenDone,
+)
+from bellwether.trading.guards import Candidate, Conditions, Situation, judge
+from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO, Quote, quote
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is known when a session opens.
+
+    Attributes:
+        session: its day.
+        prices: opening prices by symbol; a symbol without one is left out.
+        actions: splits and dividends effective before this open.
+        final: False while prices may still arrive: orders without one then stay queued.
+
+    """
+
+    session: date
+    prices: Mapping[str, Decimal]
+    actions: Sequence[CorporateAction]
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the open did: its events in order, and by order id the guards that were passed."""
+
+    events: tuple[LedgerEvent, ...]
+    guards: Mapping[str, tuple[str, ...]]
+
+
+def open_session(book: Book, conditions: Conditions, opening: Opening) -> Opened:
+    """Return everything that a session's open does to the ledger.
+
+    Corporate actions come first, splits before dividends. Then the queued orders, sales first and by symbol, pass
+    all guards again with the cash and position of that moment and are filled at the opening price. Orders of an
+    earlier session are cancelled, never filled late.
+    """
+    state = book.copied()
+    events: list[LedgerEvent] = []
+    passed: dict[str, tuple[str, ...]] = {}
+
+    def record(event: LedgerEvent) -> None:
+        apply(state, event)
+        events.append(event)
+
+    for event in corporate_events(state, opening, conditions.now):
+        record(event)
+    for order in _by_turn(state.queued.values()):
+        if order.session > opening.session:
+            continue
+        found, guards = _release(state, order, conditions, opening)
+        passed[order.order_id] = guards
+        if found is not None:
+            record(found)
+    waiting = any(order.session <= opening.session for order in state.queued.values())
+    if opening.final or not waiting:
+        record(_done(events, opening, conditions.now))
+    return Opened(tuple(events), passed)
+
+
+def corporate_events(book: Book, opening: Opening, now: datetime) -> list[LedgerEvent]:
+    """Return what splits and dividends do to positions and queued orders; those applied already are left out."""
+    events: list[LedgerEvent] = []
+    state = book.copied()
+    for action in sorted(opening.actions, key=lambda one: (one.kind != "split", one.symbol)):
+        found: list[LedgerEvent] = []
+        if action.kind == "split":
+            found = _split(state, action, opening, now)
+        elif action.symbol in state.holdings:
+            amount = Decimal(repr(action.amount))
+            quantity = state.held(action.symbol)
+            cash = (amount * quantity).quantize(CENT, ROUND_DOWN)
+            found = [DividendPaid(now, action.symbol, opening.session, amount, quantity, cash)]
+        for event in found:
+            if event.key not in book.actions_done:
+                apply(state, event)
+                events.append(event)
+    return events
+
+
+def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime) -> list[LedgerEvent]:
+    ratio = Decimal(repr(action.ratio))
+    if ratio <= 0:
+        raise ValueError(f"split of {action.symbol} on {action.session}: ratio is {action.ratio}, it must be above 0")
+    events: list[LedgerEvent] = []
+    holding = book.holdings.get(action.symbol)
+    if holding is not None:
+        known = book.prices.get(action.symbol, ZERO)
+        price = opening.prices.get(action.symbol) or (known / ratio).quantize(PRICE_STEP)
+        exact = holding.quantity * ratio
+        whole = exact.to_integral_value(ROUND_DOWN)
+        # A fraction of a share is sold at the session's opening price, without costs; its cost leaves with it.
+        in_lieu = ((exact - whole) * price).quantize(CENT, ROUND_DOWN)
+        cost = holding.cost if exact == whole else (holding.cost * whole / exact).quantize(PRICE_STEP)
+        events.append(
+            PositionSplit(
+                at=now,
+                symbol=action.symbol,
+                session=opening.session,
+                ratio=ratio,
+                quantity=whole,
+                cost=cost,
+                price=price,
+                cash_in_lieu=in_lieu,
+                realised=in_lieu - (holding.cost - cost),
+            )
+        )
+    for order in book.queued.values():
+        # An order sized before the split means the same shares after it.
+        if order.symbol == action.symbol and order.at < now:
+            quantity = (order.quantity * ratio).to_integral_value(ROUND_DOWN)
+            price = (order.price / ratio).quantize(PRICE_STEP)
+            key = OrderSplit(now, order.order_id, action.symbol, opening.session, ratio, quantity, price)
+            events.append(key)
+    return events
+
+
+def _by_turn(orders: Iterable[OrderQueued]) -> list[OrderQueued]:
+    return sorted(orders, key=lambda one: (one.side == "BUY", one.symbol, one.at, one.order_id))
+
+
+def _release(
+    book: Book, order: OrderQueued, conditions: Conditions, opening: Opening
+) -> tuple[LedgerEvent | None, tuple[str, ...]]:
+    """Return the fill, refusal or cancellation of one order, none while it has to wait, and the guards passed."""
+    now = conditions.now
+    if order.session < opening.session:
+        return _cancelled(order, now, Code.ORDER_EXPIRED, str(opening.session), str(order.session)), ()
+    price = opening.prices.get(order.symbol, ZERO)
+    if price <= 0:
+        if not opening.final:
+            return None, ()
+        return _cancelled(order, now, Code.NO_OPENING_PRICE, "none", f"an opening price on {order.session}"), ()
+    cost = quote(order.side, order.quantity, price, conditions.rules)
+    verdict = judge(_situation(book, order, conditions, opening), Candidate(order.side, order.quantity, cost))
+    if verdict.code is not None:
+        refused = Refused(
+            at=now,
+            prediction_id=order.prediction_id,
+            order_id=order.order_id,
+            symbol=order.symbol,
+            code=verdict.code.name,
+            value=verdict.objection.value,
+            limit=verdict.objection.limit,
+            stage="open",
+            session=order.session,
+        )
+        return refused, names(verdict.passed)
+    return _filled(book, order, cost, now), names(verdict.passed)
+
+
+def _filled(book: Book, order: OrderQueued, cost: Quote, now: datetime) -> OrderFilled:
+    realised = ZERO
+    if order.side == "SELL":
+        realised = cost.value - cost_of_sold(book.holdings[order.symbol], order.quantity)
+    return OrderFilled(
+        at=now,
+        order_id=order.order_id,
+        symbol=order.symbol,
+        side=order.side,
+        quantity=order.quantity,
+        price=cost.price,
+        commission=cost.commission,
+        realised=realised,
+        session=order.session,
+    )
+
+
+def _cancelled(order: OrderQueued, now: datetime, code: Code, value: str, limit: str) -> OrderCancelled:
+    return OrderCancelled(
+        at=now, order_id=order.order_id, symbol=order.symbol, code=code.name, value=value, limit=limit
+    )
+
+
+def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: Opening) -> Situation:
+    price = opening.prices[order.symbol]
+    held = book.held(order.symbol)
+    value = sum(
+        (
+            holding.quantity * opening.prices.get(symbol, book.prices.get(symbol, ZERO))
+            for symbol, holding in book.holdings.items()
+        ),
+        ZERO,
+    )
+    others = [one for one in book.queued.values() if one.order_id != order.order_id]
+    # Orders of this session that are still to come do not count yet: each is judged in its turn.
+    earlier = book.order_counts.get(order.session, 0) - sum(1 for one in others if one.session == order.session) - 1
+    return Situation(
+        conditions=conditions,
+        reason=order.reason,
+        symbol=order.symbol,
+        side=order.side,
+        price=price,
+        may_trade=True,
+        valid_until=order.valid_until,
+        held=held,
+        held_value=held * price,
+        # A second order of the same side is judged by what is held when its turn comes.
+        queued_sides=frozenset(),
+        cash=book.cash,
+        session_orders=earlier,
+        loss=book.closing_equity - (book.cash + value),
+    )
+
+
+def _done(events: Sequence[LedgerEvent], opening: Opening, now: datetime) -> SessionOpenDone:
+    return SessionOpenDone(
+        at=now,
+        session=opening.session,
+        filled=[event.order_id for event in events if isinstance(event, OrderFilled)],
+        refused=[event.order_id or "" for event in events if isinstance(event, (Refused, OrderCancelled))],
+        corporate_actions=sum(1 for event in events if isinstance(event, (PositionSplit, DividendPaid))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What is known when a session closes: closing prices of held symbols that traded, and the session after it."""
+
+    session: date
+    following: date
+    prices: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What the close did: its events in order, and by order id the guards that were passed."""
+
+    events: tuple[LedgerEvent, ...]
+    guards: Mapping[str, tuple[str, ...]]
+
+
+def close_session(book: Book, conditions: Conditions, closing: Closing) -> Closed:
+    """Return everything that a session's close does to the ledger.
+
+    Orders for this session or an earlier one that are still queued are cancelled, positions are valued at the
+    close, and those held for the declared number of closes are queued for sale at the following open.
+    """
+    state, now, horizon = book.copied(), conditions.now, conditions.rules.horizon_sessions
+    events: list[LedgerEvent] = []
+    guards: dict[str, tuple[str, ...]] = {}
+    for order in _by_turn(state.queued.values()):
+        if order.session <= closing.session:
+            late = _cancelled(order, now, Code.ORDER_EXPIRED, now.isoformat(), f"the open of {order.session}")
+            apply(state, late)
+            events.append(late)
+    held = sorted(state.holdings)
+    prices = {symbol: closing.prices[symbol] for symbol in held if closing.prices.get(symbol, ZERO) > 0}
+    value = sum(
+        (state.holdings[symbol].quantity * prices.get(symbol, state.prices.get(symbol, ZERO)) for symbol in held), ZERO
+    )
+    marked = SessionMarked(now, closing.session, prices, state.cash, value)
+    apply(state, marked)
+    events.append(marked)
+    for symbol in held:
+        if not horizon or state.holdings[symbol].closes < horizon:
+            continue
+        wish = horizon_wish(symbol, state, closing.session, closing.following)
+        outcome = queue(wish, state, conditions, "signal")
+        for event in outcome.events:
+            apply(state, event)
+            events.append(event)
+        if outcome.order_id is not None:
+            guards[outcome.order_id] = outcome.guards
+    return Closed(tuple(events), guards)

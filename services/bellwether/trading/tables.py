@@ -1,0 +1,117 @@
+"""The tables of the ledger. `ledger_events` and `halts` are only ever added to; the rest can be made from them anew.
+
+Money, prices and quantities are decimals as text; instants ISO 8601 in UTC; sessions ISO days.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
+
+VERSION = 1
+
+metadata = MetaData()
+
+ledger_events = Table(
+    "ledger_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("key", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("data", Text, nullable=False),
+    UniqueConstraint("run", "seq"),
+    # An effect happens once: a second event of the same key is refused by the database itself.
+    UniqueConstraint("run", "key"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, nullable=False),
+    Column("order_id", String, nullable=False),
+    Column("prediction_id", String),
+    Column("reason", String, nullable=False),
+    Column("symbol", String, nullable=False),
+    Column("side", String, nullable=False),
+    Column("quantity", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("session", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("model_name", String, nullable=False),
+    Column("model_version", String, nullable=False),
+    Column("trace_id", String, nullable=False),
+    Column("traceparent", String, nullable=False),
+    Column("filled_at", String),
+    Column("fill_price", String),
+    Column("commission", String),
+    Column("refusal", String),
+    UniqueConstraint("run", "order_id"),
+)
+Index(
+    "one_order_per_decision",
+    orders.c.run,
+    orders.c.prediction_id,
+    unique=True,
+    sqlite_where=text("prediction_id IS NOT NULL"),
+)
+Index("orders_by_symbol", orders.c.run, orders.c.symbol, orders.c.id)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, nullable=False),
+    Column("prediction_id", String),
+    Column("order_id", String),
+    Column("symbol", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("value", String, nullable=False),
+    Column("limit", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("stage", String, nullable=False),
+)
+Index("refusals_by_symbol", refusals.c.run, refusals.c.symbol, refusals.c.id)
+Index("refusals_by_decision", refusals.c.run, refusals.c.prediction_id)
+
+equity = Table(
+    "equity",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("session", String, primary_key=True),
+    Column("cash", String, nullable=False),
+    Column("positions_value", String, nullable=False),
+    Column("equity", String, nullable=False),
+)
+
+# A diary, not a projection: every decision that the trader met, HOLD included.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, nullable=False),
+    Column("prediction_id", String, nullable=False),
+    Column("symbol", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("may_trade", Integer, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("order_id", String),
+    Column("guards", Text, nullable=False),
+    UniqueConstraint("run", "prediction_id"),
+)
+Index("decisions_by_symbol", decisions.c.run, decisions.c.symbol, decisions.c.may_trade, decisions.c.id)
+
+# Halts outlive runs: a replay that begins anew does not open a latch.
+halts = Table(
+    "halts",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("at", String, nullable=False),
+)
+
+PROJECTIONS = (orders, refusals, equity)
+"""Tables that `rebuild` makes anew from the events."""
