@@ -72,7 +72,9 @@ class GatewayClient:
             GatewayError: if it does not answer within two seconds.
 
         """
-        return read_status(await self._call("GET", namespace, name, "/v1/status", LOOK_SECONDS), time.monotonic())
+        return read_status(
+            await self._call("GET", namespace, name, "/v1/status", seconds=LOOK_SECONDS), time.monotonic()
+        )
 
     async def deliver(self, namespace: str, name: str, token: str, declaration: Mapping[str, Any]) -> Mapping[str, int]:
         """Hand over a declaration; return per service the generation that it acknowledged.
@@ -81,7 +83,9 @@ class GatewayClient:
             GatewayError: if the gateway is away or refuses.
 
         """
-        answer = await self._call("PUT", namespace, name, "/v1/declaration", DELIVERY_SECONDS, token, declaration)
+        answer = await self._call(
+            "PUT", namespace, name, "/v1/declaration", seconds=DELIVERY_SECONDS, token=token, body=declaration
+        )
         return {str(service): int(generation) for service, generation in answer.get("acknowledged", {}).items()}
 
     async def _call(
@@ -90,6 +94,7 @@ class GatewayClient:
         namespace: str,
         name: str,
         path: str,
+        *,
         seconds: float,
         token: str | None = None,
         body: Mapping[str, Any] | None = None,

@@ -75,9 +75,8 @@ def _seed(environ: Mapping[str, str]) -> bytes:
     except OSError as error:
         raise SettingsError(f"INSTALLATION_SEED_FILE={path!r} cannot be read: {error.strerror}") from error
     if len(seed) < MINIMUM_SEED_BYTES:
-        raise SettingsError(
-            f"INSTALLATION_SEED_FILE={path!r} has {len(seed)} bytes: at least {MINIMUM_SEED_BYTES} random ones are needed"
-        )
+        found = f"INSTALLATION_SEED_FILE={path!r} has {len(seed)} bytes"
+        raise SettingsError(f"{found}: at least {MINIMUM_SEED_BYTES} random ones are needed")
     return seed
 
 

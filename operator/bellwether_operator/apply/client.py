@@ -50,17 +50,18 @@ class Listing:
 class Client:
     """Server-side apply, delete, read and list, with plain dicts."""
 
-    def __init__(self, api: kubernetes_client.ApiClient) -> None:
+    def __init__(self, api: Any) -> None:
         self._api = api
 
     @classmethod
     async def connect(cls) -> Client:
         """Return a client with the pod's own account or, outside a cluster, the kubeconfig's."""
         configuration = kubernetes_client.Configuration()
+        loaders: Any = kubernetes_config  # the library has no types for these
         try:
-            kubernetes_config.load_incluster_config(client_configuration=configuration)
+            loaders.load_incluster_config(client_configuration=configuration)
         except kubernetes_config.ConfigException:
-            await kubernetes_config.load_kube_config(client_configuration=configuration)
+            await loaders.load_kube_config(client_configuration=configuration)
         return cls(kubernetes_client.ApiClient(configuration=configuration))
 
     async def close(self) -> None:
@@ -76,7 +77,9 @@ class Client:
         """
         metadata = manifest["metadata"]
         query = {"fieldManager": MANAGER, "force": "true" if force else "false"}
-        return await self._call("PATCH", kind.path(metadata["namespace"], metadata["name"]), query, manifest, APPLY_PATCH)
+        return await self._call(
+            "PATCH", kind.path(metadata["namespace"], metadata["name"]), query, manifest, APPLY_PATCH
+        )
 
     async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a system's status, and return the system."""
@@ -106,7 +109,12 @@ class Client:
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete this very object; that it is gone already, or is another one by now, is no error."""
-        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        body = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
         try:
             await self._call("DELETE", kind.path(namespace, name), {}, body)
         except ApiError as error:
@@ -135,7 +143,9 @@ class Client:
             text = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             telemetry.API_REQUESTS.labels(method, "unreachable").inc()
-            raise ApiError(0, "Unreachable", f"the API server was not reached: {error or type(error).__name__}") from error
+            raise ApiError(
+                0, "Unreachable", f"the API server was not reached: {error or type(error).__name__}"
+            ) from error
         telemetry.API_REQUESTS.labels(method, str(response.status)).inc()
         try:
             answer = json.loads(text)

@@ -10,7 +10,13 @@ from typing import Any
 
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER, content_hash
+from bellwether.render.kubernetes.names import (
+    ANNOTATION_APPLIED,
+    LABEL_INSTANCE,
+    LABEL_MANAGED_BY,
+    MANAGER,
+    content_hash,
+)
 from bellwether_operator.observe.cache import ChildKey, Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
 
@@ -51,7 +57,10 @@ def desired_from(manifest: Manifest) -> Desired:
     """Return an object that is to be applied, with its digest written into it."""
     digest = content_hash(manifest, 16)
     metadata = manifest["metadata"]
-    marked = {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), ANNOTATION_APPLIED: digest}}}
+    marked = {
+        **manifest,
+        "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), ANNOTATION_APPLIED: digest}},
+    }
     return Desired(ChildKey(manifest["kind"], metadata["namespace"], metadata["name"]), digest, marked)
 
 
@@ -118,7 +127,9 @@ def difference(desired: Any, observed: Any, path: str = "") -> str | None:
 def _list_difference(desired: list[Any], observed: Any, path: str) -> str | None:
     if not isinstance(observed, list):
         return path
-    merge_key = next((key for key in _MERGE_KEYS if desired and all(isinstance(e, Mapping) and key in e for e in desired)), None)
+    merge_key = next(
+        (key for key in _MERGE_KEYS if desired and all(isinstance(e, Mapping) and key in e for e in desired)), None
+    )
     if merge_key is not None and len({each[merge_key] for each in desired}) == len(desired):
         others = {each.get(merge_key): each for each in observed if isinstance(each, Mapping)}
         for each in desired:
@@ -149,7 +160,9 @@ def not_smaller(desired: Desired, observed: Observed | None) -> tuple[Desired, s
     manifest = copy.deepcopy(desired.manifest)
     manifest["spec"]["resources"]["requests"]["storage"] = observed.storage
     del manifest["metadata"]["annotations"][ANNOTATION_APPLIED]
-    note = f"storage.size: {wanted} is smaller than the {observed.storage} of {desired.key.name}; a volume cannot shrink"
+    note = (
+        f"storage.size: {wanted} is smaller than the {observed.storage} of {desired.key.name}; a volume cannot shrink"
+    )
     return desired_from(manifest), note
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, LABEL_MANAGED_BY, LABEL_SYSTEM_UID
 from bellwether.spec.models import GROUP, KIND
+from bellwether_operator.observe.kinds import BY_NAME
 
 _STATUS_FIELDS = ("observedGeneration", "replicas", "readyReplicas", "updatedReplicas", "phase", "capacity")
 
@@ -76,17 +77,17 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
     metadata = raw["metadata"]
     controller = next((each for each in metadata.get("ownerReferences", ()) if each.get("controller")), None)
     ours = (
-        controller is not None
-        and controller["kind"] == KIND
-        and str(controller["apiVersion"]).startswith(f"{GROUP}/")
+        controller is not None and controller["kind"] == KIND and str(controller["apiVersion"]).startswith(f"{GROUP}/")
     )
     status = raw.get("status") or {}
     spec = raw.get("spec") or {}
     kept = {name: value for name, value in raw.items() if name not in {"status", "metadata"}}
     kept["metadata"] = {
-        name: metadata[name] for name in ("labels", "annotations", "ownerReferences", "name", "namespace") if name in metadata
+        name: metadata[name]
+        for name in ("labels", "annotations", "ownerReferences", "name", "namespace")
+        if name in metadata
     }
-    kept["kind"] = kind
+    kept["apiVersion"], kept["kind"] = BY_NAME[kind].api_version, kind  # lists leave them out
     return Observed(
         key=ChildKey(kind, metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
@@ -171,7 +172,7 @@ class Cache:
                 del self._of_system[known.system]
 
     def replace_systems(self, listed: Iterable[Mapping[str, Any]], list_version: int) -> set[SystemKey]:
-        """Take a full list of systems as of a resource version; return those of which something was not known."""
+        """Take a full list of systems as of a resource version; return those of which anything was not known."""
         news = set()
         present = set()
         for raw in listed:
@@ -186,7 +187,7 @@ class Cache:
         return news
 
     def replace_children(self, listed: Iterable[Mapping[str, Any]], kind: str, list_version: int) -> set[SystemKey]:
-        """Take a full list of one kind as of a resource version; return the systems of which something was not known."""
+        """Take a full list of one kind as of a resource version; return the systems of which anything was not known."""
         news: set[SystemKey | None] = set()
         present = set()
         for raw in listed:
@@ -197,4 +198,3 @@ class Cache:
                 self._forget(key)
                 news.add(known.system)
         return {system for system in news if system is not None}
-

@@ -28,7 +28,13 @@ def event(system: Mapping[str, Any], condition: Mapping[str, Any], now: datetime
     """Return the Event for a transition; the same transition gives the same name, so it is told once."""
     metadata = system["metadata"]
     good = condition["status"] == ("False" if condition["type"] == "Stalled" else "True")
-    told = [metadata["uid"], condition["type"], condition["status"], condition["reason"], condition["lastTransitionTime"]]
+    told = [
+        metadata["uid"],
+        condition["type"],
+        condition["status"],
+        condition["reason"],
+        condition["lastTransitionTime"],
+    ]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

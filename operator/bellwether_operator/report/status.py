@@ -194,7 +194,9 @@ def _reconciling(seen: Observation, delivery: _Delivery, generation: int) -> Fin
         return Finding("Reconciling", "True", "RollingOut", f"pods are being made or replaced: {', '.join(late)}")
     if delivery.missing:
         missing = ", ".join(delivery.missing)
-        return Finding("Reconciling", "True", "Delivering", f"generation {generation} is not yet in force at: {missing}")
+        return Finding(
+            "Reconciling", "True", "Delivering", f"generation {generation} is not yet in force at: {missing}"
+        )
     return Finding("Reconciling", "False", "Settled", "what is there is what is declared")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.context import Manifest, RenderContext
 from bellwether.render.kubernetes.names import (
     ANNOTATION_START_VALUE,
@@ -15,7 +16,7 @@ from bellwether.render.kubernetes.names import (
     declaration_name,
     metadata,
 )
-from bellwether.render.nats import nats_conf
+from bellwether.render.nats import MEBIBYTE, nats_conf
 from bellwether.spec.models import TradingSystem
 
 DECLARATION_FILE = "system.json"
@@ -60,12 +61,18 @@ def start_value_annotations(system: TradingSystem) -> dict[str, str]:
     return {ANNOTATION_START_VALUE: content_hash(data)}
 
 
+def _store_bytes(system: TradingSystem) -> int:
+    """Return how much JetStream may keep: three quarters of the volume, and no more than its default."""
+    return min(768, quantities.mebibytes(system.spec.storage.size) * 3 // 4) * MEBIBYTE
+
+
 def nats_config(system: TradingSystem, context: RenderContext) -> Manifest:
     """Return the immutable ConfigMap with nats.conf, named by its content: another content is another pod template."""
     text = nats_conf(
         context.keyring.public_keys,
         store_directory=NATS_DIRECTORY,
         always_sync=system.spec.clock.mode == "live",
+        max_store=_store_bytes(system),
     )
     name = f"{child_name(system, NATS)}-{content_hash(text)}"
     return {

@@ -1,0 +1,159 @@
+"""The operator as a whole: connect, list once, then let watches drive the workers until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import kopf
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from bellwether_operator import telemetry
+from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.gateway import GatewayClient
+from bellwether_operator.handlers import CHILD_SELECTOR, registry
+from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.kinds import CHILD_KINDS, SYSTEMS
+from bellwether_operator.reconcile import Reconciler
+from bellwether_operator.settings import Settings
+from bellwether_operator.workers import Workers, jittered
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+SILENCE_LIMIT_RESYNCS = 3
+"""After so many resync periods in which nothing happened at all, not even a list, the process is taken for dead."""
+
+
+class Operator:
+    """One running operator."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self.settings = settings
+        self.client = client
+        self.cache = Cache()
+        self.gateway = GatewayClient(settings.gateway_url)
+        self.workers = Workers(settings, Reconciler(settings, client, self.cache), self.cache, self.gateway)
+        self.listed = False
+        self.http_port: int | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set."""
+        async with self._http():
+            await self._first_list(stop)
+            tasks = [asyncio.create_task(self._list_again(), name="list again")]
+            try:
+                if not stop.is_set():
+                    await kopf.operator(
+                        registry=registry(self.cache, self.workers),
+                        standalone=True,
+                        clusterwide=not self.settings.watch_namespaces,
+                        namespaces=self.settings.watch_namespaces,
+                        stop_flag=stop,
+                    )
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await self.workers.stop()
+                await self.gateway.close()
+
+    async def _first_list(self, stop: asyncio.Event) -> None:
+        """See everything before anything is done: what was not listed yet would look as if it were missing."""
+        while not stop.is_set():
+            try:
+                await self._list_all()
+            except ApiError as error:
+                hint = (
+                    " (is the TradingSystem definition installed?)"
+                    if error.status == web.HTTPNotFound.status_code
+                    else ""
+                )
+                log.warning("cannot list yet: %s%s", error.message, hint)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(jittered(RETRY_SECONDS)):
+                        await stop.wait()
+                continue
+            for key in list(self.cache.systems):
+                self.workers.mark(key)
+            self.listed = True
+            log.info("%d systems, %d children", len(self.cache.systems), len(self.cache.children))
+            return
+
+    async def _list_all(self) -> set[SystemKey]:
+        """List every kind; return the systems of which something was not known."""
+        news: set[SystemKey] = set()
+        scopes = self.settings.watch_namespaces or (None,)
+        for kind in CHILD_KINDS:
+            if not kind.observed:
+                continue
+            listings = [await self.client.list(kind, scope, CHILD_SELECTOR) for scope in scopes]
+            items = [item for listing in listings for item in listing.items]
+            news |= self.cache.replace_children(items, kind.kind, min(each.resource_version for each in listings))
+        listings = [await self.client.list(SYSTEMS, scope) for scope in scopes]
+        items = [item for listing in listings for item in listing.items]
+        news |= self.cache.replace_systems(items, min(each.resource_version for each in listings))
+        self.workers.touch()
+        return news
+
+    async def _list_again(self) -> None:
+        """List everything now and then: a deletion that fell into a gap between two watches shows only there."""
+        while True:
+            await asyncio.sleep(jittered(self.settings.resync))
+            try:
+                news = await self._list_all()
+            except ApiError as error:
+                log.warning("cannot list: %s", error.message)
+                continue
+            for key in news:
+                telemetry.EVENTS_MISSED.inc()
+                self.workers.mark(key)
+
+    def alive(self) -> bool:
+        """Whether something happened lately: an event, a pass or a list."""
+        silence = time.monotonic() - self.workers.last_activity
+        return not self.listed or silence < SILENCE_LIMIT_RESYNCS * self.settings.resync
+
+    @contextlib.asynccontextmanager
+    async def _http(self) -> AsyncIterator[None]:
+        """Serve /livez, /readyz and /metrics while the operator runs."""
+
+        async def livez(_: web.Request) -> web.Response:
+            return web.Response(text="ok\n") if self.alive() else web.Response(status=500, text="nothing happens\n")
+
+        async def readyz(_: web.Request) -> web.Response:
+            ready = self.listed
+            return web.Response(text="ok\n" if ready else "not listed yet\n", status=200 if ready else 503)
+
+        async def metrics(_: web.Request) -> web.Response:
+            return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+        application = web.Application()
+        application.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, self.settings.http_host, self.settings.http_port)
+        await site.start()
+        self.http_port = runner.addresses[0][1]
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+
+async def serve(settings: Settings) -> None:
+    """Run one operator until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await Client.connect()
+    try:
+        await Operator(settings, client).run(stop)
+    finally:
+        await client.close()

@@ -1,0 +1,202 @@
+"""One worker per system: it sleeps until its system is marked dirty, a pass is due again, or time has come to look."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from bellwether_operator import telemetry
+from bellwether_operator.apply.client import ApiError
+from bellwether_operator.gateway import GatewayClient, GatewayError, GatewayView
+from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.reconcile import Memory, Reconciler
+from bellwether_operator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PASSES_AT_ONCE = 20
+LOOKS_AT_ONCE = 50
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 300.0
+
+
+def jittered(seconds: float, share: float = 0.2) -> float:
+    """Return a time within a share of the given one, so that many systems do not act in step."""
+    return seconds * random.uniform(1 - share, 1 + share)  # noqa: S311 (no secret)
+
+
+class Worker:
+    """Reconciles one system and talks to its gateway, in two tasks."""
+
+    def __init__(self, key: SystemKey, pool: Workers) -> None:
+        self.key = key
+        self.memory = Memory()
+        self._pool = pool
+        self._dirty = asyncio.Event()
+        self._look_now = asyncio.Event()
+        self._dirty.set()
+        self._tasks = [
+            asyncio.create_task(self._reconcile_forever(), name=f"reconcile {key.namespace}/{key.name}"),
+            asyncio.create_task(self._watch_gateway(), name=f"gateway {key.namespace}/{key.name}"),
+        ]
+
+    def mark(self) -> None:
+        """Look at the system again."""
+        self._dirty.set()
+
+    async def stop(self) -> None:
+        """End both tasks."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _reconcile_forever(self) -> None:
+        delay = FIRST_RETRY_SECONDS
+        pause = 0.0
+        while True:
+            await _wait(self._dirty, pause)
+            self._dirty.clear()
+            async with self._pool.pass_slots:
+                retry = await self._one_pass()
+            if retry:
+                pause, delay = jittered(delay), min(delay * 2, LAST_RETRY_SECONDS)
+            else:
+                pause, delay = jittered(self._pool.settings.resync), FIRST_RETRY_SECONDS
+
+    async def _one_pass(self) -> bool:
+        began = time.monotonic()
+        was_up = self.memory.gateway_up
+        rendered = self.memory.rendered_for
+        try:
+            outcome = await self._pool.reconciler.run(self.key, self.memory)
+        except ApiError as error:
+            telemetry.PASSES.labels("error").inc()
+            log.warning("pass failed: %s", error.message, extra={"system": self.key})
+            return True
+        except Exception:
+            # A fault of ours in one system must not end its worker, nor slow the others.
+            telemetry.PASSES.labels("fault").inc()
+            log.exception("pass failed by a fault of the operator", extra={"system": self.key})
+            return True
+        finally:
+            telemetry.PASS_SECONDS.observe(time.monotonic() - began)
+            self._pool.touch()
+        telemetry.PASSES.labels("changed" if outcome.writes else "nothing").inc()
+        if self.memory.gateway_up and (not was_up or rendered != self.memory.rendered_for):
+            self._look_now.set()
+        return outcome.retry
+
+    async def _watch_gateway(self) -> None:
+        """Look at the gateway every period, at once after an edit, and sooner while something is undelivered."""
+        retry = FIRST_RETRY_SECONDS
+        pause = self._pool.settings.gateway_period
+        while True:
+            await _wait(self._look_now, jittered(pause))
+            self._look_now.clear()
+            if not self.memory.gateway_up:
+                pause = self._pool.settings.gateway_period
+                self._forget_when_expired()
+                continue
+            async with self._pool.look_slots:
+                settled = await self._look()
+            if settled:
+                pause, retry = self._pool.settings.gateway_period, FIRST_RETRY_SECONDS
+            else:
+                pause, retry = min(retry, self._pool.settings.gateway_period), retry * 2
+
+    def _forget_when_expired(self) -> None:
+        if self.memory.view is not None:
+            self.mark()
+
+    async def _look(self) -> bool:
+        """Look once, deliver when there is something to deliver; return whether all is well there."""
+        raw = self._pool.cache.systems.get(self.key)
+        system, keyring = self.memory.system, self.memory.keyring
+        if raw is None or system is None or keyring is None:
+            return True
+        client = self._pool.gateway
+        try:
+            view = await client.look(*self.key)
+            if view.generation < system.metadata.generation:
+                body = {
+                    "generation": system.metadata.generation,
+                    "spec": system.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+                }
+                await client.deliver(*self.key, keyring.gateway_token, body)
+                view = await client.look(*self.key)
+        except GatewayError as error:
+            telemetry.GATEWAY_POLLS.labels("error").inc()
+            log.info("gateway: %s", error, extra={"system": self.key})
+            self.mark()
+            return False
+        telemetry.GATEWAY_POLLS.labels("ok").inc()
+        changed = self.memory.view is None or _said(self.memory.view) != _said(view)
+        self.memory.view = view
+        if changed:
+            self.mark()
+        acknowledged = all(generation >= system.metadata.generation for generation in view.acknowledged.values())
+        return acknowledged and all(view.ready.values())
+
+
+def _said(view: GatewayView) -> tuple[object, ...]:
+    return (view.generation, dict(view.acknowledged), dict(view.ready), view.halts)
+
+
+class Workers:
+    """The workers of all systems."""
+
+    def __init__(self, settings: Settings, reconciler: Reconciler, cache: Cache, gateway: GatewayClient) -> None:
+        self.settings = settings
+        self.reconciler = reconciler
+        self.cache = cache
+        self.gateway = gateway
+        self.pass_slots = asyncio.Semaphore(PASSES_AT_ONCE)
+        self.look_slots = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self.last_activity = time.monotonic()
+        self._workers: dict[SystemKey, Worker] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def touch(self) -> None:
+        """Note that something happened: the liveness probe asks how long ago that was."""
+        self.last_activity = time.monotonic()
+
+    def mark(self, key: SystemKey) -> None:
+        """Have a system looked at; the first time makes its worker, the last time ends it."""
+        self.touch()
+        worker = self._workers.get(key)
+        if key not in self.cache.systems:
+            if worker is not None:
+                del self._workers[key]
+                self._end(worker.stop)
+        elif worker is None:
+            self._workers[key] = Worker(key, self)
+        else:
+            worker.mark()
+        telemetry.SYSTEMS.set(len(self._workers))
+
+    def _end(self, stop: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            await stop()
+
+        task = asyncio.create_task(run())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def stop(self) -> None:
+        """End all workers."""
+        workers, self._workers = list(self._workers.values()), {}
+        await asyncio.gather(*(worker.stop() for worker in workers), *self._ending)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set or the time has passed."""
+    if seconds <= 0:
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
