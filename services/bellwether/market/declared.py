@@ -9,6 +9,7 @@ from bellwether.market.sessions import Calendar, CalendarError, Override, load_c
 from bellwether.market.slots import Slot, TaskRule, slots
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import Market, Task, TradingSystemSpec
+from bellwether.spec.validate_structure import Problem
 
 
 def calendar_of(market: Market) -> Calendar:
@@ -62,3 +63,22 @@ def slots_of(spec: TradingSystemSpec, start: datetime, end: datetime) -> list[Sl
 
     """
     return slots(task_rules(spec.tasks), calendar_of(spec.market), start, end)
+
+
+def fit(spec: TradingSystemSpec) -> list[Problem]:
+    """Return what of a well-formed declaration does not fit its exchange: overrides by the table, offsets by length.
+
+    The API server cannot know this; the command line says it beforehand, the operator as a condition.
+    """
+    problems = []
+    for index, override in enumerate(spec.market.overrides):
+        try:
+            calendar_of(spec.market.model_copy(update={"overrides": [override]}))
+        except CalendarError as error:
+            problems.append(Problem(f"spec.market.overrides[{index}]", str(error)))
+    for index, task in enumerate(spec.tasks):
+        try:
+            task_rules([task])
+        except ValueError as error:
+            problems.append(Problem(f"spec.tasks[{index}].offset", str(error)))
+    return problems

@@ -11,10 +11,13 @@ from pydantic import ValidationError
 from bellwether.spec.models import API_VERSION, KIND, TradingSystem
 from bellwether.spec.schema import Schema, defaulted, resource_schema
 from bellwether.spec.validate_rules import RulesUnavailable, rule_problems
-from bellwether.spec.validate_structure import Problem, findings, kind_of, unknown_fields
+from bellwether.spec.validate_structure import Problem, findings, kind_of, matches, unknown_fields
 from bellwether.spec.validate_yaml import parse
 
 __all__ = ["InvalidDeclaration", "Problem", "RulesUnavailable", "load", "validate", "validate_text"]
+
+_OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_LONGEST_OBJECT_NAME = 253
 
 
 class InvalidDeclaration(ValueError):
@@ -64,7 +67,7 @@ def validate(document: Any, old: Any = None) -> list[Problem]:
     completed = _completed(document)
     problems = list(unknown_fields(_without_server_fields(document), schema, ""))
     found = list(findings(completed, schema, ""))
-    problems += [finding.problem for finding in found]
+    problems += _name_problems(document["metadata"]["name"]) + [finding.problem for finding in found]
     if not any(finding.blocks_rules for finding in found):
         before = {} if old is None else {"old": _completed(old)}
         problems += rule_problems(completed, schema, **before)
@@ -92,6 +95,15 @@ def _head_problems(document: Any) -> list[Problem]:
         if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
             problems.append(Problem(f"metadata.{field}", "must be a map of text to text: put numbers in quotes"))
     return problems
+
+
+def _name_problems(name: str) -> list[Problem]:
+    """Return what every kind of object in a cluster refuses as a name, besides this kind's own rule."""
+    if len(name) <= _LONGEST_OBJECT_NAME and matches(_OBJECT_NAME, name):
+        return []
+    return [
+        Problem("metadata.name", f"{name!r} is not the name of an object: use a-z, 0-9 and -, from letter to letter")
+    ]
 
 
 def _only_system(text: str) -> tuple[Any, list[Problem]]:

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from bellwether.market.declared import calendar_of, slots_of, task_rules
+from bellwether.market.declared import calendar_of, fit, slots_of, task_rules
 from bellwether.market.sessions import CALENDARS, CalendarError
 from bellwether.spec.models import CalendarName, Market, SessionOverride, Task, TradingSystemSpec
 
@@ -52,3 +52,14 @@ def test_a_task_at_a_time_of_day() -> None:
 def test_an_offset_of_more_than_a_week_is_refused() -> None:
     with pytest.raises(ValueError, match=r"task late: offset .* longer than 7 days"):
         task_rules([Task(name="late", anchor="close", offset="169h")])
+
+
+def test_what_does_not_fit_the_exchange_is_named_by_its_path() -> None:
+    assert fit(TradingSystemSpec()) == []
+    good = SessionOverride(date="2026-11-24", closed=True)
+    bad = SessionOverride(date="2026-12-25", close="12:00")
+    spec = TradingSystemSpec(
+        market=Market(overrides=[good, bad]), tasks=[Task(name="late", anchor="close", offset="169h")]
+    )
+    assert [problem.path for problem in fit(spec)] == ["spec.market.overrides[1]", "spec.tasks[0].offset"]
+    assert "2026-12-25" in fit(spec)[0].message
