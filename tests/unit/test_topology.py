@@ -19,7 +19,7 @@ def test_each_service_starts_after_what_it_requires() -> None:
 
 def test_a_circle_is_an_error_that_names_its_members() -> None:
     rows = {"a": ServiceRow("a", "", requires=("b",)), "b": ServiceRow("b", "", requires=("a",))}
-    with pytest.raises(TopologyError, match="a -> b -> a|b -> a -> b"):
+    with pytest.raises(TopologyError, match=r"a -> b -> a|b -> a -> b"):
         start_order(rows)
 
 
