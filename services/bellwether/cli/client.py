@@ -1,0 +1,202 @@
+"""How commands talk to a gateway: over HTTP, or through kubectl to one in a cluster."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+TIMEOUT_SECONDS = 35.0
+
+
+class CommandError(Exception):
+    """A command failed; the message is for a person."""
+
+
+class Client(Protocol):
+    """A way to a gateway."""
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON answer of a path; parameters that are None are left out."""
+
+    def send(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Change something, with the token; return the JSON answer."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which gateway is meant, as a person said it."""
+
+    url: str | None = None
+    token: str | None = None
+    system: str | None = None
+    namespace: str = "default"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a local run wrote down for whoever wants to talk to it."""
+
+    url: str
+    token: str
+    name: str
+
+
+def full_path(path: str, query: Mapping[str, Any]) -> str:
+    """Return a path with its query; parameters that are None are left out, truth is spelled true and false."""
+    given = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in query.items()
+        if value is not None
+    }
+    return f"{quote(path)}?{urlencode(given)}" if given else quote(path)
+
+
+def answer_or_error(status: int, body: bytes) -> Any:
+    """Return the JSON of a good answer.
+
+    Raises:
+        CommandError: with the gateway's own words, if it refused.
+
+    """
+    try:
+        found = json.loads(body) if body else None
+    except ValueError as error:
+        raise CommandError(f"the answer (status {status}) is not JSON: is this a Bellwether gateway?") from error
+    if status < 400:
+        return found
+    error_body = found.get("error") if isinstance(found, dict) else None
+    if not isinstance(error_body, dict):
+        raise CommandError(f"the gateway answered with status {status}")
+    raise CommandError(f"{error_body.get('message')} ({error_body.get('code')})")
+
+
+class HttpClient:
+    """Talks to a gateway at an address."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON answer of a path."""
+        return self._ask("GET", path, None, query)
+
+    def send(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Change something, with the token."""
+        return self._ask(method, path, body, query)
+
+    def _ask(self, method: str, path: str, body: Any, query: Mapping[str, Any]) -> Any:
+        import httpx
+
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        content = None if body is None else json.dumps(body).encode()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            # No proxy: a gateway is beside us or inside a cluster.
+            with httpx.Client(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+                reply = client.request(method, self._url + full_path(path, query), headers=headers, content=content)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise CommandError(f"--url {self._url}: {error}; write http://HOST:PORT") from error
+        except httpx.TimeoutException as error:
+            raise CommandError(f"no answer from {self._url} within {TIMEOUT_SECONDS:g} s") from error
+        except httpx.TransportError as error:
+            raise CommandError(
+                f"no gateway answers at {self._url} ({error}). Start one with `bellwether run FILE`, "
+                "or name one with --url, BELLWETHER_URL or --system"
+            ) from error
+        return answer_or_error(reply.status_code, reply.content)
+
+
+class KubectlClient:
+    """Talks to the gateway of a system in a cluster, through the API server and the kubectl on PATH."""
+
+    def __init__(self, system: str, namespace: str) -> None:
+        self._system = system
+        self._namespace = namespace
+        found = shutil.which("kubectl")
+        if found is None:
+            raise CommandError("--system needs kubectl on PATH; without it, use --url")
+        self._kubectl = found
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON answer of a path."""
+        raw = f"/api/v1/namespaces/{self._namespace}/services/{self._system}-gateway:8080/proxy"
+        return answer_or_error(200, self._run("get", "--raw", raw + full_path(path, query)))
+
+    def send(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Change something: by a forwarded port, since the API server's proxy takes the token for its own."""
+        token = self._token()
+        with tempfile.TemporaryFile() as log:
+            forward = subprocess.Popen(
+                [self._kubectl, "-n", self._namespace, "port-forward", f"service/{self._system}-gateway", ":8080"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+            try:
+                line = forward.stdout.readline() if forward.stdout else ""
+                if "->" not in line:
+                    log.seek(0)
+                    raise CommandError(f"kubectl port-forward: {log.read().decode().strip() or 'no port'}")
+                port = line.split("->")[0].strip().rpartition(":")[2]
+                return HttpClient(f"http://127.0.0.1:{port}", token).send(method, path, body, **query)
+            finally:
+                forward.terminate()
+                forward.wait(10)
+
+    def _token(self) -> str:
+        name = f"{self._system}-gateway-token"
+        raw = self._run("-n", self._namespace, "get", "secret", name, "-o", r"jsonpath={.data.token}")
+        return base64.b64decode(raw).decode().strip()
+
+    def _run(self, *arguments: str) -> bytes:
+        done = subprocess.run([self._kubectl, *arguments], capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
+        if done.returncode == 0:
+            return done.stdout
+        said = done.stderr.decode(errors="replace").strip()
+        raise CommandError(said or f"kubectl ended with {done.returncode}")
+
+
+def make_client(target: Target, state_root: Path | None = None, environ: Mapping[str, str] = os.environ) -> Client:
+    """Return a way to the gateway that is meant: --system, else --url, else BELLWETHER_URL, else the local run.
+
+    Raises:
+        CommandError: if --system is given and there is no kubectl.
+
+    """
+    if target.system is not None:
+        return KubectlClient(target.system, target.namespace)
+    token = target.token or environ.get("BELLWETHER_TOKEN")
+    url = target.url or environ.get("BELLWETHER_URL")
+    state = find_run(state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether")))
+    if url is None and state is not None:
+        return HttpClient(state.url, token or state.token)
+    if state is not None and url is not None and url.rstrip("/") == state.url:
+        token = token or state.token
+    return HttpClient(url or DEFAULT_URL, token)
+
+
+def find_run(root: Path) -> RunState | None:
+    """Return the newest local run below a state folder; none if there is none."""
+    try:
+        found = sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:
+        return None
+    for path in found:
+        try:
+            told = json.loads(path.read_text())
+            return RunState(url=told["url"], token=told["token"], name=told["name"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None

@@ -1,0 +1,66 @@
+"""The services that can be started in this program, by name; their modules are loaded only when they are."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.service import Service
+from bellwether.topology import SERVICES, start_order
+
+Factory = Callable[[ServiceContext], Service]
+
+MODULES: Mapping[str, str] = MappingProxyType(
+    {
+        "market-data": "bellwether.market_data.service",
+        "ml-model": "bellwether.models.service",
+        "prediction": "bellwether.prediction.service",
+        "paper-trading": "bellwether.trading.service",
+        "scheduler": "bellwether.scheduling.service",
+        "gateway": "bellwether.gateway.service",
+    }
+)
+"""Per service the module whose `create(context)` makes it."""
+
+
+class UnknownService(ValueError):
+    """A service was named that does not exist; the message lists those that do."""
+
+
+def named_services(text: str) -> list[str]:
+    """Return services in their start order from `all` or a list such as `market-data,ml-model`.
+
+    Raises:
+        UnknownService: naming what is not a service.
+
+    """
+    wanted = {part.strip() for part in text.split(",") if part.strip()}
+    if wanted == {"all"}:
+        return start_order()
+    unknown = sorted(wanted - set(SERVICES))
+    if unknown or not wanted:
+        raise UnknownService(
+            f"{', '.join(unknown) or '(nothing)'} is not a service: name {', '.join(start_order())}, or all"
+        )
+    return [name for name in start_order() if name in wanted]
+
+
+def registry(names: Iterable[str], **settings: Any) -> dict[str, Factory]:
+    """Return the factories of some services; `gateway=...` hands settings to the gateway's.
+
+    Raises:
+        UnknownService: naming what is not a service.
+
+    """
+    found: dict[str, Factory] = {}
+    for name in names:
+        if name not in MODULES:
+            raise UnknownService(f"{name} is not a service: name {', '.join(MODULES)}")
+        create: Factory = importlib.import_module(MODULES[name]).create
+        given = settings.get(name)
+        found[name] = partial(create, settings=given) if given is not None else create
+    return found

@@ -1,0 +1,185 @@
+"""Made-up answers of the gateway's peers, and services that give them. For tests only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import MetaData
+
+from bellwether.messages.envelope import Event
+from bellwether.messages.market_data import MarketContext, MarketData, Technical, Volume
+from bellwether.messages.models import ModelInfo, Models
+from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
+from bellwether.messages.scheduling import Jobs, ReplayState
+from bellwether.messages.trading import (
+    Account,
+    Explanation,
+    HaltState,
+    LedgerCheck,
+    Order,
+    Orders,
+    Position,
+    Positions,
+    Refusal,
+    Refusals,
+)
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.spec.models import TradingSystem
+
+AT = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
+SESSION = date(2009, 1, 5)
+TRACE = "ab" * 16
+
+SYSTEM = TradingSystem.model_validate(
+    {
+        "metadata": {"name": "demo", "generation": 3},
+        "spec": {
+            "market": {"calendar": "XNYS"},
+            "symbols": ["AAPL", "IBM"],
+            "data": {"provider": "replay"},
+            "clock": {"mode": "replay", "from": "2009-01-02"},
+            "trading": {"mode": "simulated", "currency": "USD"},
+        },
+    }
+)
+
+
+def prediction(symbol: str = "AAPL", **changed: Any) -> Prediction:
+    values: dict[str, Any] = {
+        "prediction_id": f"p-{symbol}",
+        "symbol": symbol,
+        "timestamp": AT,
+        "action": "BUY",
+        "probability": 0.57,
+        "base_rate": 0.54,
+        "buy_threshold": 0.55,
+        "confidence": 0.14,
+        "model_name": "direction-lr",
+        "model_version": "cd" * 32,
+        "horizon_sessions": 5,
+        "current_price": 90.75,
+        "bar_session": date(2009, 1, 2),
+        "target_session": SESSION,
+        "valid_until": datetime(2009, 1, 5, 21, 0, tzinfo=UTC),
+        "market_data_available": True,
+        "sentiment_data_available": False,
+        "model_available": True,
+        "fallbacks": ["sentiment"],
+        "may_trade": True,
+        "features": {"return_1": 0.01},
+        "trace_id": TRACE,
+    }
+    return Prediction(**(values | changed))
+
+
+def order(**changed: Any) -> Order:
+    values: dict[str, Any] = {
+        "order_id": "o-1",
+        "prediction_id": "p-AAPL",
+        "reason": "signal",
+        "symbol": "AAPL",
+        "side": "BUY",
+        "quantity": Decimal(110),
+        "status": "filled",
+        "session": SESSION,
+        "created_at": AT,
+        "model_name": "direction-lr",
+        "model_version": "cd" * 32,
+        "trace_id": TRACE,
+        "filled_at": AT,
+        "fill_price": Decimal("93.22"),
+        "commission": Decimal("13.20"),
+    }
+    return Order(**(values | changed))
+
+
+MARKET_DATA = MarketData(
+    symbol="AAPL",
+    as_of=AT,
+    technical=Technical(90.75, 51.0, 48.0),
+    volume=Volume(-0.1, 1.0),
+    market_context=MarketContext("NEUTRAL", 0.55, 0.54, 0.01),
+    last_session=date(2009, 1, 2),
+    revision="ef" * 32,
+)
+ACCOUNT = Account(
+    currency="USD",
+    cash=Decimal("89732.60"),
+    positions_value=Decimal("10403.80"),
+    equity=Decimal("100136.40"),
+    initial_cash=Decimal(100000),
+    realised=Decimal(0),
+    commission=Decimal("13.20"),
+    orders_filled=1,
+    as_of=AT,
+    halted=False,
+    halts=[],
+)
+POSITION = Position("AAPL", Decimal(110), Decimal("93.34"), Decimal("94.58"), Decimal("10403.80"), Decimal(136), SESSION, 1)
+REFUSAL = Refusal("p-IBM", "IBM", "POSITION_VALUE_EXCEEDED", "26000", "25000", AT, "signal")
+REPLAY = ReplayState("running", "run-1", 7, SESSION, AT, date(2009, 1, 2), date(2013, 3, 1), 1, 1047)
+MODEL = ModelInfo(
+    "direction-lr", "cd" * 32, None, ["return_1"], 5, date(2000, 3, 1), date(2008, 12, 23), 0.54, {"brier": 0.248}, True
+)
+ANSWERS: dict[str, dict[str, Any]] = {
+    "market-data": {"get_market_data": MARKET_DATA},
+    "ml-model": {"list_models": Models([MODEL])},
+    "prediction": {
+        "generate_single_prediction": prediction(may_trade=False),
+        "list_decisions": lambda asked: Decisions(
+            [prediction(one) for one in ("AAPL", "IBM") if asked.get("symbol") in (None, one)], 2
+        ),
+        "get_decision": DecisionRecord(prediction(), {"outputs": {"action": "BUY"}}, "12" * 32),
+        "replay_decision": ReplayedDecision("p-AAPL", "equal", []),
+    },
+    "paper-trading": {
+        "get_account": ACCOUNT,
+        "get_positions": Positions([POSITION]),
+        "list_orders": Orders([order()], 1),
+        "list_refusals": Refusals([REFUSAL], 1),
+        "explain": Explanation("AAPL", "p-AAPL", "order", order(), [], ["TRADING_OFF", "HALTED"]),
+        "check_ledger": LedgerCheck(1, 1, 0, Decimal(1), Decimal(1), []),
+        "halt": lambda asked: HaltState(True, [f"{asked['source']}: {asked['reason']}"]),
+        "resume": HaltState(False, []),
+    },
+    "scheduler": {"get_replay": REPLAY, "list_jobs": Jobs([])},
+}
+
+
+def fake(answers: dict[str, Any], seen: list[tuple[str, Call]] | None = None) -> Callable[[ServiceContext], Service]:
+    """Return a maker of a service that gives made-up answers: values, functions of the request, or errors."""
+
+    def create(context: ServiceContext) -> Service:
+        if context.row.store is not None:
+            context.open_store(MetaData())
+        service = Service(context.row.name, context)
+        for method in context.row.serves:
+            service.rpc(method)(_handler(method, answers, seen))
+        for pattern in context.row.consumes:
+            service.on_event(pattern)(_ignore)
+        return service
+
+    return create
+
+
+def _handler(method: str, answers: dict[str, Any], seen: list[tuple[str, Call]] | None) -> Any:
+    async def handle(request: dict[str, Any], call: Call) -> Any:
+        if seen is not None:
+            seen.append((method, call))
+        if method not in answers:
+            raise RpcError("NOT_IN_THIS_TEST", f"the fake has no answer for {method}")
+        given = answers[method]
+        if isinstance(given, RpcError):
+            raise given
+        return given(request) if callable(given) else given
+
+    return handle
+
+
+async def _ignore(event: Event[dict[str, Any]], call: Call) -> None:
+    return None

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import pytest
+
+from bellwether.runtime.errors import RpcError
+from unit.gateway.conftest import AUTHORIZED, Opened
+from unit.gateway.samples import AT, SYSTEM
+
+
+async def test_status_joins_services_replay_account_and_halts(gateway: Opened) -> None:
+    status = (await gateway.http.get("/v1/status")).json()
+    assert status["ready"] is True
+    assert status["mode"] == "replay"
+    assert status["generation"] == 3
+    assert {one["name"] for one in status["services"]} == {
+        "market-data",
+        "ml-model",
+        "prediction",
+        "paper-trading",
+        "scheduler",
+        "gateway",
+    }
+    assert status["replay"]["sessions_total"] == 1047
+    assert status["account"]["equity"] == "100136.40"
+    assert status["halted"] is False
+    assert status["problems"] == []
+
+
+async def test_a_service_that_is_away_is_named_and_the_rest_still_told(gateway: Opened) -> None:
+    await gateway.system.stop("paper-trading")
+    status = (await gateway.http.get("/v1/status")).json()
+    states = {one["name"]: one for one in status["services"]}
+    assert status["ready"] is False
+    assert states["paper-trading"]["status"] == "unreachable"
+    assert states["prediction"]["ready"] is True
+    assert status["halted"] is None
+    assert any("paper-trading does not answer" in line for line in status["problems"])
+
+
+async def test_a_peer_away_is_503_and_named(gateway: Opened) -> None:
+    await gateway.system.stop("paper-trading")
+    reply = await gateway.http.get("/v1/positions")
+    assert reply.status_code == 503
+    assert reply.json()["error"]["code"] == "UNAVAILABLE"
+    assert reply.json()["error"]["message"].startswith("paper-trading does not answer")
+
+
+async def test_questions_are_put_at_the_conductors_moment_and_in_its_run(gateway: Opened) -> None:
+    await gateway.http.get("/v1/account")
+    asked = [call for method, call in gateway.seen if method == "get_account"]
+    assert {(call.as_of, call.run) for call in asked} == {(AT, "run-1")}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/predictions",
+        "/v1/decisions?symbol=AAPL&limit=5",
+        "/v1/decisions/p-AAPL",
+        "/v1/positions",
+        "/v1/account",
+        "/v1/orders?status=filled",
+        "/v1/refusals",
+        "/v1/jobs",
+        "/v1/ledger/check",
+        "/v1/equity",
+        "/v1/traces",
+        "/healthz",
+        "/",
+        "/openapi.json",
+    ],
+)
+async def test_looking_needs_no_token(gateway: Opened, path: str) -> None:
+    reply = await gateway.http.get(path)
+    assert reply.status_code == 200, reply.text
+
+
+async def test_predictions_are_the_newest_of_each_declared_symbol(gateway: Opened) -> None:
+    found = (await gateway.http.get("/v1/predictions")).json()["predictions"]
+    assert list(found) == list(SYSTEM.spec.symbols)
+    assert found["AAPL"]["probability"] == 0.57
+
+
+CHANGES = [
+    ("PUT", "/v1/declaration"),
+    ("POST", "/v1/halt"),
+    ("POST", "/v1/resume"),
+    ("POST", "/v1/predict/AAPL"),
+    ("POST", "/v1/decisions/p-AAPL/replay"),
+    ("POST", "/v1/traces"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGES)
+@pytest.mark.parametrize("header", [None, "Bearer wrong-token-of-some-length", "Basic a-token-for-tests-only"])
+async def test_changing_something_needs_the_token(gateway: Opened, method: str, path: str, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    reply = await gateway.http.request(method, path, headers=headers, content=b"{}")
+    assert reply.status_code == 401
+    assert reply.headers["www-authenticate"] == "Bearer"
+    assert "Authorization: Bearer <token>" in reply.json()["error"]["message"]
+
+
+async def test_a_halt_carries_reason_and_source(gateway: Opened) -> None:
+    body = {"reason": "odd prices", "source": "cli"}
+    reply = await gateway.http.post("/v1/halt", json=body, headers=AUTHORIZED)
+    assert reply.json() == {"halted": True, "halts": ["cli: odd prices"]}
+
+
+async def test_a_halt_without_a_reason_is_refused_in_words(gateway: Opened) -> None:
+    reply = await gateway.http.post("/v1/halt", json={"reason": " "}, headers=AUTHORIZED)
+    assert reply.status_code == 422
+    assert "reason" in reply.json()["error"]["message"]
+
+
+async def test_predict_and_replay_answer(gateway: Opened) -> None:
+    made = await gateway.http.post("/v1/predict/AAPL", headers=AUTHORIZED)
+    assert made.json()["may_trade"] is False
+    again = await gateway.http.post("/v1/decisions/p-AAPL/replay", headers=AUTHORIZED)
+    assert again.json()["outcome"] == "equal"
+
+
+async def test_a_peers_refusal_keeps_its_code(gateway: Opened) -> None:
+    gateway.answers["prediction"]["get_decision"] = RpcError("UNKNOWN_DECISION", "there is no decision x")
+    reply = await gateway.http.get("/v1/decisions/x")
+    assert reply.status_code == 404
+    assert reply.json() == {"error": {"code": "UNKNOWN_DECISION", "message": "there is no decision x"}}
+
+
+@pytest.mark.parametrize("path", ["/v1/orders?limit=0", "/v1/orders?limit=501", "/v1/orders?status=lost"])
+async def test_a_bad_parameter_is_named(gateway: Opened, path: str) -> None:
+    reply = await gateway.http.get(path)
+    assert reply.status_code == 422
+    assert reply.json()["error"]["code"] == "INVALID_PARAMS"
+    assert reply.json()["error"]["message"].startswith(("limit:", "status:"))
+
+
+async def test_an_unknown_path_says_what_there_is(gateway: Opened) -> None:
+    reply = await gateway.http.get("/v2/status")
+    assert reply.status_code == 404
+    assert "/openapi.json" in reply.json()["error"]["message"]
+
+
+async def test_why_shows_the_way_to_the_order(gateway: Opened) -> None:
+    found = (await gateway.http.get("/v1/why/AAPL")).json()
+    assert [stage["name"] for stage in found["stages"]] == ["bars", "prediction", "guards", "order"]
+    assert found["stopped_at"] is None
+    assert found["because"] == "BUY 110 for 2009-01-05: filled at 93.22"
+
+
+async def test_why_of_an_undeclared_symbol_lists_the_declared(gateway: Opened) -> None:
+    reply = await gateway.http.get("/v1/why/MSFT")
+    assert reply.status_code == 404
+    assert reply.json()["error"]["message"] == "MSFT is not declared; declared are AAPL, IBM"
