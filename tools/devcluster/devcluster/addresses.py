@@ -76,6 +76,4 @@ class Addresses:
 
 def collides(addresses: Addresses, routes: Iterable[IPv4Network]) -> bool:
     """Whether the machine already routes a part of these networks somewhere (the default route aside)."""
-    return any(
-        route.prefixlen > 0 and route.overlaps(network) for route in routes for network in addresses.networks()
-    )
+    return any(route.prefixlen > 0 and route.overlaps(network) for route in routes for network in addresses.networks())

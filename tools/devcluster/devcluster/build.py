@@ -24,6 +24,7 @@ OWN_PROGRAMS = ("devcluster", "csidir", "pause", "cronfire", "kindconfig")
 
 FOREIGN_PROGRAMS = (
     "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
+    "github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer",
     "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
     "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller",
     "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",

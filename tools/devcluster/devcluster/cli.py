@@ -48,6 +48,7 @@ def say(text: str) -> None:
 
 @app.command()
 def up(
+    *,
     name: Name = DEFAULT_NAME,
     level: Annotated[
         Level, typer.Option(help="control-plane: API server only, no root needed. node: pods run too.")
@@ -65,9 +66,7 @@ def up(
     state_dir: StateDir = None,
 ) -> None:
     """Start a cluster, or what of it does not run. Changes nothing when all of it is up."""
-    cluster = Cluster(
-        name, level, state_dir, controllers=controllers, audit_log=audit_log, csi_flags=csi_flag or ()
-    )
+    cluster = Cluster(name, level, state_dir, controllers=controllers, audit_log=audit_log, csi_flags=csi_flag or ())
     cluster.up(say)
     print(f"export KUBECONFIG={cluster.kubeconfig}")
 
@@ -182,5 +181,3 @@ def image(
 
     cluster = Cluster(name, state_dir=state_dir)
     print_images(cluster.runtime() if load_into_node else None, only, as_json=as_json, report=say)
-
-

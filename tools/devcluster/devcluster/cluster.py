@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,11 +227,8 @@ class Cluster:
         plan = processes(config)
         running = self._table.running()
         wanted = {p.name: p for p in plan}
-        changed = [
-            r for r in running.values() if restart or r.name not in wanted or r.argv != wanted[r.name].argv
-        ]
-        for old in changed:
-            self._table.stop(old, grace=5)
+        changed = [r for r in running.values() if restart or r.name not in wanted or r.argv != wanted[r.name].argv]
+        self._table.stop_all(changed, grace=2)
         missing = [p for p in plan if p.name not in running or running[p.name] in changed]
         if not missing and self._ready(config):
             report(f"cluster {self.name} is up at {config.api_url}")
@@ -274,15 +272,13 @@ class Cluster:
         wait_for(what, probe_or_dead, seconds, f"see the logs in {self.state_dir / 'log'}")
 
     def _apply_objects(self, config: ClusterConfig, api: ApiReader) -> None:
-        if api.json("/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses/hostdir"):
-            return
         definitions = [f"--filename={config.programs / 'crds' / f'{kind}.yaml'}" for kind in SNAPSHOT_CRDS]
         apply = ("apply", "--server-side", "--force-conflicts", "--filename=-")
         self.kubectl("apply", "--server-side", "--force-conflicts", *definitions)
         self.kubectl(*apply, stdin=_as_list(base_objects(config)))
         for kind in SNAPSHOT_CRDS:
             path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}.snapshot.storage.k8s.io"
-            self._await(f"the type {kind} is known", lambda path=path: api.condition(path, "Established"), 30)
+            self._await(f"the type {kind} is known", partial(api.condition, path, "Established"), 30)
         self.kubectl(*apply, stdin=_as_list(snapshot_objects()))
 
     def _ready(self, config: ClusterConfig) -> bool:

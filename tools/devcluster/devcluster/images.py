@@ -41,16 +41,6 @@ class Recipe:
     dockerfile: str
     name: str
 
-    @property
-    def tag(self) -> str:
-        """The part of the name after the colon."""
-        return self.name.rpartition(":")[2]
-
-    @property
-    def layout_tag(self) -> str:
-        """What the image is called in the folder from which nodes load."""
-        return f"{self.target}-{self.tag}"
-
 
 def image_name(target: str, digest: str) -> str:
     """The name of a target's image (pure)."""
@@ -98,7 +88,7 @@ def ensure(runtime: Runtime | None, targets: Sequence[str], report: Report) -> d
         if each.name in there:
             continue
         with locked(home / "lock"):
-            if not store.layout_has(each.layout_tag):
+            if not store.has(each.name):
                 _build(store, each, root, report)
             if runtime:
                 _load(store, each, runtime, report)
@@ -127,7 +117,6 @@ def _build(store: Store, wanted: Recipe, root: Path, report: Report) -> None:
                 "PIP_OPTIONS": "--no-index --find-links=/wheels",
             }
             store.build(file, root, wanted.name, arguments, {wheels: "/wheels"})
-        store.to_layout(wanted.name, wanted.layout_tag)
         store.prune(wanted.name, keep=_KEPT_TAGS)
     finally:
         kernel.unmount_below(store.home)
@@ -135,12 +124,14 @@ def _build(store: Store, wanted: Recipe, root: Path, report: Report) -> None:
 
 
 def _load(store: Store, wanted: Recipe, runtime: Runtime, report: Report) -> None:
-    archive = store.home / f"{wanted.layout_tag}.tar"
     try:
-        write_archive(store.layout, wanted.layout_tag, wanted.name, runtime.blobs(), archive)
-        runtime.load(archive)
+        with tempfile.TemporaryDirectory(dir=store.home) as folder:
+            image = Path(folder) / "image"
+            store.push(wanted.name, f"dir:{image}")
+            known = runtime.blobs()
+            runtime.load_stream(lambda out: write_archive(image, wanted.name, known, out))
     finally:
-        archive.unlink(missing_ok=True)
+        kernel.unmount_below(store.home)
     if not runtime.has_image(wanted.name):
         raise ClusterError(f"the node did not take {wanted.name}")
     report(f"loaded {wanted.name}")
@@ -184,7 +175,9 @@ def archive_of(image: str) -> Iterator[Path]:
         target = f"docker-archive:{archive}:{image}"
         ours = Store(home)
         try:
-            if not ours.push(image, target) and not succeeds(["buildah", "push", image, target], seconds=300):
+            if ours.has(image):
+                ours.push(image, target)
+            elif not succeeds(["buildah", "push", image, target], seconds=300):
                 raise ClusterError(f"{image!r} is neither an image archive nor an image that buildah has")
         finally:
             kernel.unmount_below(home)

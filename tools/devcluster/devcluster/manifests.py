@@ -46,6 +46,7 @@ def base_objects(config: ClusterConfig) -> list[dict[str, Any]]:
         },
         "provisioner": CSI_DRIVER,
         "reclaimPolicy": "Delete",
+        "allowVolumeExpansion": True,
         "volumeBindingMode": "Immediate",
     }
     return [service, endpoints, driver, storage_class]

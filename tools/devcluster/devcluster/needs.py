@@ -62,12 +62,12 @@ def check(level: Level) -> None:
     if level is Level.CONTROL_PLANE:
         return
     if os.geteuid() != 0:
-        lacks.append("root: a node makes network namespaces, mounts and cgroups (the level control-plane needs no root)")
+        lacks.append(
+            "root: a node makes network namespaces, mounts and cgroups (the level control-plane needs no root)"
+        )
     packages = missing_packages(PACKAGES_OF_NODE)
     if packages:
-        lacks.append(
-            f"the Debian packages {' '.join(packages)}: `python -m devcluster needs --install` installs them"
-        )
+        lacks.append(f"the Debian packages {' '.join(packages)}: `python -m devcluster needs --install` installs them")
     if not Path("/sys/fs/cgroup").is_dir():
         lacks.append("cgroups: /sys/fs/cgroup is not mounted")
     if lacks:

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
-
-from devcluster.errors import ClusterError
+from typing import IO, Any
 
 
-def manifest_of(index: dict[str, Any], tag: str) -> dict[str, Any]:
-    """The entry of an OCI index for a tag (pure)."""
-    for entry in index["manifests"]:
-        if entry.get("annotations", {}).get("org.opencontainers.image.ref.name") == tag:
-            found: dict[str, Any] = entry
-            return found
-    raise ClusterError(f"the image layout holds no {tag!r}")
+def digests_of(manifest: dict[str, Any]) -> list[str]:
+    """The configuration and then the layers of an image, each once (pure)."""
+    layers = (layer["digest"] for layer in manifest["layers"])
+    return list(dict.fromkeys([manifest["config"]["digest"], *layers]))
 
 
-def digests_of(entry: dict[str, Any], manifest: dict[str, Any]) -> list[str]:
-    """Everything that an image consists of, the manifest first (pure)."""
-    return [entry["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+def index_for(manifest: bytes, name: str) -> dict[str, Any]:
+    """The OCI index that says: this archive holds one image, and it is called `name` (pure)."""
+    entry = {
+        "mediaType": json.loads(manifest)["mediaType"],
+        "digest": f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+        "size": len(manifest),
+        "annotations": {"io.containerd.image.name": name},
+    }
+    return {"schemaVersion": 2, "manifests": [entry]}
 
 
-def write_archive(layout: Path, tag: str, name: str, known: Collection[str], archive: Path) -> list[str]:
-    """Write the image that `layout` holds under `tag` as an archive that will be called `name`.
+def write_archive(folder: Path, name: str, known: Collection[str], out: IO[bytes]) -> list[str]:
+    """Write the image in `folder` (buildah's `dir:` form) to `out` as an archive named `name`.
 
     Layers whose digest is in `known` are left out; manifest and configuration never are. Returns the
-    digests that went in.
+    digests of what went in, the manifest aside.
     """
-    entry = manifest_of(json.loads((layout / "index.json").read_text()), tag)
-    manifest = json.loads(_blob(layout, entry["digest"]).read_text())
-    always = {entry["digest"], manifest["config"]["digest"]}
-    sent = [d for d in dict.fromkeys(digests_of(entry, manifest)) if d in always or d not in known]
-    named = {**entry, "annotations": {"io.containerd.image.name": name}}
-    index = {"schemaVersion": 2, "manifests": [named]}
-    with tarfile.open(archive, "w") as tar:
+    text = (folder / "manifest.json").read_bytes()
+    index = index_for(text, name)
+    manifest = json.loads(text)
+    sent = [d for d in digests_of(manifest) if d == manifest["config"]["digest"] or d not in known]
+    with tarfile.open(fileobj=out, mode="w|") as tar:
         _add(tar, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
         _add(tar, "index.json", json.dumps(index).encode())
+        _add(tar, _place(index["manifests"][0]["digest"]), text)
         for digest in sent:
-            tar.add(_blob(layout, digest), f"blobs/{digest.replace(':', '/')}")
+            tar.add(folder / digest.partition(":")[2], _place(digest))
     return sent
 
 
-def _blob(layout: Path, digest: str) -> Path:
-    return layout / "blobs" / digest.replace(":", "/")
+def _place(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

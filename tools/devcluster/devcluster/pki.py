@@ -56,9 +56,7 @@ def issue(config: ClusterConfig) -> dict[str, bytes]:
                 critical=False,
             )
             .add_extension(x509.SubjectAlternativeName(_alternative_names(config, user)), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .sign(ca_key, hashes.SHA256())
         )
         files[f"{user}.crt"] = _pem(certificate)

@@ -184,11 +184,13 @@ def _storage(config: ClusterConfig) -> list[Process]:
         *config.csi_flags,
     )
     provisioner = (str(config.programs / "csi-provisioner"), address, kubeconfig, "--feature-gates=Topology=false")
+    resizer = (str(config.programs / "csi-resizer"), address, kubeconfig, "--handle-volume-inuse-error=false")
     snapshotter = (str(config.programs / "csi-snapshotter"), address, kubeconfig)
     controller = (str(config.programs / "snapshot-controller"), kubeconfig)
     return [
         Process("csidir", driver, Phase.API),
         Process("csi-provisioner", provisioner, Phase.STORAGE),
+        Process("csi-resizer", resizer, Phase.STORAGE),
         Process("csi-snapshotter", snapshotter, Phase.STORAGE),
         Process("snapshot-controller", controller, Phase.STORAGE),
     ]

@@ -8,12 +8,16 @@ import io
 import json
 import os
 import signal
+import subprocess
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from devcluster.command import run, succeeds
 from devcluster.config import PAUSE_IMAGE, ClusterConfig
+from devcluster.errors import ClusterError
 
 _CNI_RESULTS = Path("/var/lib/cni/results")
 
@@ -42,6 +46,20 @@ class Runtime:
         """The digests of the content that it holds (`sha256:...`)."""
         return set(run([*self._ctr, "content", "list", "--quiet"]).split())
 
+    def load_stream(self, write: Callable[[IO[bytes]], object]) -> None:
+        """Take the image archive in that `write` writes."""
+        command = [*self._ctr, "images", "import", "--snapshotter", "overlayfs", "-"]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdin is not None  # noqa: S101 - asked for above
+            assert process.stderr is not None  # noqa: S101 - asked for above
+            with contextlib.suppress(BrokenPipeError), process.stdin as out:
+                write(out)
+            complaint = process.stderr.read().decode(errors="replace").strip()
+        if process.returncode != 0:
+            raise ClusterError(f"the node did not take the image: {complaint[-2000:]}")
+
     def load(self, archive: Path) -> list[str]:
         """Take an image archive in (docker or OCI form); returns the names it gained."""
         before = set(self.images())
@@ -54,7 +72,9 @@ class Runtime:
         if self.has_image(PAUSE_IMAGE):
             return
         archive = self._config.state_dir / "run" / "pause.tar"
-        archive.write_bytes(single_file_image(PAUSE_IMAGE, "pause", self._config.programs.joinpath("pause").read_bytes()))
+        archive.write_bytes(
+            single_file_image(PAUSE_IMAGE, "pause", self._config.programs.joinpath("pause").read_bytes())
+        )
         self.load(archive)
         archive.unlink()
 

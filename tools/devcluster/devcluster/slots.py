@@ -21,9 +21,7 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
-def choose(
-    table: Mapping[str, int], owner: str, before: int | None, free: Callable[[int], bool]
-) -> int:
+def choose(table: Mapping[str, int], owner: str, before: int | None, free: Callable[[int], bool]) -> int:
     """The owner's slot: the one it has, else the lowest that no one has and that is `free` (pure).
 
     `before` is the slot that the owner's keys and data were made for, if any: no other will do.

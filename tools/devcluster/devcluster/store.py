@@ -1,4 +1,4 @@
-"""Our own store of images, apart from the machine's: buildah's, and the folder from which nodes load."""
+"""Our own store of images, apart from the machine's own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ class Store:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.layout = home / "layout"
         self._buildah = ["buildah", "--root", str(home / "store"), "--runroot", str(home / "run")]
         self._buildah += ["--storage-driver", "overlay"]
 
     def has(self, name: str) -> bool:
-        """Whether buildah's side has an image of this name."""
+        """Whether there is an image of this name."""
         return succeeds([*self._buildah, "inspect", "--type", "image", name])
 
     def import_tree(self, archive: Path, name: str) -> None:
@@ -46,31 +45,12 @@ class Store:
         command = [*self._buildah, *build, *flags, f"--file={dockerfile}", f"--tag={name}", str(context)]
         run(command, seconds=1800)
 
-    def push(self, name: str, target: str) -> bool:
-        """Write an image somewhere else; False when there is no such image."""
-        return self.has(name) and bool(run([*self._buildah, "push", "--quiet", name, target], seconds=300) or True)
+    def push(self, name: str, target: str) -> None:
+        """Write an image to a place in the notation of buildah, layers uncompressed.
 
-    def to_layout(self, name: str, tag: str) -> None:
-        """Put an image into the folder from which nodes load, under a tag.
-
-        Layers stay uncompressed, so their digests are known beforehand and the ones that are there
-        already are not written again.
+        An uncompressed layer has the same digest wherever it is written, so it can be recognised.
         """
-        self.layout.mkdir(parents=True, exist_ok=True)
-        target = f"oci:{self.layout}:{tag}"
         run([*self._buildah, "push", "--quiet", "--disable-compression", name, target], seconds=300)
-
-    def layout_has(self, tag: str) -> bool:
-        """Whether nodes can load an image under this tag."""
-        return tag in self._tags()
-
-    def _tags(self) -> list[str]:
-        try:
-            index = json.loads((self.layout / "index.json").read_text())
-        except FileNotFoundError:
-            return []
-        names = (m.get("annotations", {}).get("org.opencontainers.image.ref.name") for m in index["manifests"])
-        return [name for name in names if name]
 
     def prune(self, name: str, keep: int) -> None:
         """Forget all but the newest few images that differ from this one only in the tag."""
