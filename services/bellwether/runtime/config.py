@@ -35,6 +35,8 @@ class ProcessConfig:
     """Seconds from the signal to the end; below the 30 s after which a supervisor kills."""
     group_commit: bool = False
     """Replay in one process: stores commit at each settled step instead of at each transaction."""
+    own_schedule: bool = False
+    """Whether the scheduler fires due slots itself; in a cluster CronJobs do."""
     version: str = "dev"
 
     @classmethod
@@ -65,6 +67,7 @@ class ProcessConfig:
             log_level=text("LOG_LEVEL", cls.log_level),
             sampling=_number(environ, "SAMPLING", cls.sampling, 0, 1),
             grace=_number(environ, "GRACE", cls.grace, 1, 3600),
+            own_schedule=text("OWN_SCHEDULE", "false").lower() in ("1", "true", "yes"),
             version=text("VERSION", cls.version),
         )
 

@@ -1,0 +1,105 @@
+"""Claims of slots: started once, done once. All functions run inside a transaction of the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import select
+
+from bellwether.messages.scheduling import Job
+from bellwether.scheduling.tables import slots
+from bellwether.storage.store import Transaction
+
+Status = Literal["running", "completed", "failed", "missed"]
+
+FIRST_START = "first_start"
+"""A row of its own: since when a live system is there, so that it does not catch up on what was due before."""
+
+_CLAIM = (
+    "INSERT INTO slots (run, name, task, session, due, status, attempts, started_at) "
+    "VALUES (?, ?, ?, ?, ?, 'running', 1, ?) ON CONFLICT (run, name) DO UPDATE SET "
+    "status = 'running', attempts = attempts + 1, started_at = excluded.started_at, error = NULL "
+    "WHERE status IN ('running', 'failed')"
+)
+_MISSED = (
+    "INSERT INTO slots (run, name, task, session, due, status, attempts, ended_at) "
+    "VALUES (?, ?, ?, ?, ?, 'missed', 0, ?) ON CONFLICT (run, name) DO UPDATE SET "
+    "status = 'missed', ended_at = excluded.ended_at WHERE status IN ('running', 'failed')"
+)
+_END = "UPDATE slots SET status = ?, ended_at = ?, result = ?, error = ? WHERE run = ? AND name = ?"
+
+
+class Due(NamedTuple):
+    """What is claimed: the slot's name, its task, its session and the instant it was due."""
+
+    name: str
+    task: str
+    session: date
+    due: datetime
+
+
+def claim(tx: Transaction, run: str, due: Due, now: datetime) -> bool:
+    """Claim a slot; False when it was done (or missed) before. One that never came to an end is claimed again."""
+    row = (run, due.name, due.task, due.session.isoformat(), due.due.isoformat(), now.isoformat())
+    return tx.connection.exec_driver_sql(_CLAIM, row).rowcount == 1
+
+
+def miss(tx: Transaction, run: str, due: Due, now: datetime) -> bool:
+    """Record that a slot was not done while it was useful; False when it was done or recorded before."""
+    row = (run, due.name, due.task, due.session.isoformat(), due.due.isoformat(), now.isoformat())
+    return tx.connection.exec_driver_sql(_MISSED, row).rowcount == 1
+
+
+def complete(tx: Transaction, run: str, name: str, now: datetime, result: Mapping[str, Any]) -> None:
+    """Record that a slot is done."""
+    row = ("completed", now.isoformat(), json.dumps(result), None, run, name)
+    tx.connection.exec_driver_sql(_END, row)
+
+
+def fail(tx: Transaction, run: str, name: str, now: datetime, error: str) -> None:
+    """Record that a try of a slot failed; it may be claimed again."""
+    tx.connection.exec_driver_sql(_END, ("failed", now.isoformat(), None, error, run, name))
+
+
+def find(tx: Transaction, run: str, name: str) -> Job | None:
+    """Return a claimed slot as a job."""
+    row = tx.execute(select(slots).where(slots.c.run == run, slots.c.name == name)).mappings().first()
+    return None if row is None else job_from(dict(row))
+
+
+def newest(tx: Transaction, run: str, limit: int) -> list[Job]:
+    """Return claimed slots, newest first."""
+    query = (
+        select(slots)
+        .where(slots.c.run == run, slots.c.name != FIRST_START)
+        .order_by(slots.c.due.desc(), slots.c.name)
+        .limit(limit)
+    )
+    return [job_from(dict(row)) for row in tx.execute(query).mappings()]
+
+
+def done_names(tx: Transaction, run: str, since: datetime) -> set[str]:
+    """Return the names of slots due since then that are done or missed."""
+    query = select(slots.c.name).where(
+        slots.c.run == run, slots.c.due >= since.isoformat(), slots.c.status.in_(("completed", "missed"))
+    )
+    return set(tx.execute(query).scalars())
+
+
+def job_from(row: Mapping[str, Any]) -> Job:
+    """Return a slot's row as a job."""
+    started = row["started_at"]
+    return Job(
+        id=row["name"],
+        type=row["task"],
+        schedule_time=row["due"],
+        params={"session": row["session"], "attempts": row["attempts"]},
+        status=row["status"],
+        next_run=None,
+        last_run=None if started is None else datetime.fromisoformat(started),
+        last_result=None if row["result"] is None else json.loads(row["result"]),
+        last_error=row["error"],
+    )

@@ -1,0 +1,166 @@
+"""What a live system does by the clock: its sessions' opens and closes, and slots where nothing else fires them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Literal, NamedTuple
+
+from bellwether.market.sessions import Calendar
+from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slots
+from bellwether.messages.envelope import LIVE
+from bellwether.messages.trading import SessionOpen, SessionOpened
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.scheduling import claims
+from bellwether.scheduling.effects import close_session
+from bellwether.scheduling.runner import Runner
+from bellwether.scheduling.words import Reader
+from bellwether.storage.store import Store, Transaction
+
+ASK_AGAIN = timedelta(minutes=5)
+"""How often a session's open is asked for again while it is open: opening prices arrive late."""
+LONGEST_WAIT = 300.0
+"""Seconds after which the clock is looked at in any case: a machine that slept wakes to another time."""
+_SOON = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Deed(NamedTuple):
+    """Something due now: a session's open or close, a slot to run, or a slot that was missed."""
+
+    kind: Literal["open", "close", "run", "missed"]
+    name: str
+    session: date
+    due: datetime
+    task: str = ""
+
+
+def due_slots(
+    rules: Sequence[TaskRule], calendar: Calendar, done: set[str], since: datetime, now: datetime
+) -> list[Deed]:
+    """Return the slots due from `since` until now that are not done: to run while useful, else missed."""
+    found = [slot for slot in slots(rules, calendar, since, now + timedelta(microseconds=1)) if slot.name not in done]
+    return [_deed(slot, now) for slot in found]
+
+
+def _deed(slot: Slot, now: datetime) -> Deed:
+    return Deed("run" if now <= slot.useful_until else "missed", slot.name, slot.session, slot.due, slot.task)
+
+
+def session_deeds(calendar: Calendar, done: set[str], now: datetime) -> list[Deed]:
+    """Return what the sessions ask for now: the open while it is under way, else the newest close not yet done."""
+    session = calendar.session_at(now)
+    if session is not None:
+        return [Deed("open", f"session_open-{session.day:%Y%m%d}", session.day, session.open)]
+    closed = calendar.previous_session(now)
+    name = f"session_close-{closed.day:%Y%m%d}"
+    return [] if name in done else [Deed("close", name, closed.day, closed.close)]
+
+
+def next_moment(rules: Sequence[TaskRule], calendar: Calendar, now: datetime) -> datetime:
+    """Return when there is something to do again, at most a few days ahead."""
+    under_way = calendar.session_at(now)
+    moments = [calendar.next_session(now).open]
+    if under_way is not None:
+        moments += [under_way.close, now + ASK_AGAIN]
+    moments += [slot.due for slot in slots(rules, calendar, now, now + timedelta(days=3)) if slot.due > now]
+    return min(moments)
+
+
+class Clockwork:
+    """Does what is due, then waits for the next moment or until it is woken."""
+
+    def __init__(self, service: Service, store: Store, reader: Reader, runner: Runner) -> None:
+        self._service = service
+        self._store = store
+        self._reader = reader
+        self._runner = runner
+        self._complaint = ""
+        self._began: datetime | None = None
+        self.wake = asyncio.Event()
+
+    async def turn(self) -> None:
+        """Go on for the life of the service."""
+        while True:
+            self.wake.clear()
+            wait = LONGEST_WAIT
+            if self._reader.known:
+                wait = await self.tick()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), wait)
+
+    async def tick(self) -> float:
+        """Do everything that is due now; return the seconds until there is something to do again."""
+        now = self._service.context.clock.now()
+        rules = await self._own_rules()
+        calendar = self._reader.words.calendar
+        # A system does not catch up on what was due before its first start.
+        self._began = self._began or await self._first_start(now)
+        since = max(self._began, now - LONGEST_OFFSET)
+        done = await self._store.transact(lambda tx: claims.done_names(tx, LIVE, since - LONGEST_OFFSET))
+        failed = False
+        for deed in [*session_deeds(calendar, done, now), *due_slots(rules, calendar, done, since, now)]:
+            if deed.kind == "close" and deed.due < self._began:
+                continue
+            failed |= not await self._do(deed)
+        if failed:
+            return _SOON
+        now = self._service.context.clock.now()
+        return min(LONGEST_WAIT, max(_SOON, (next_moment(rules, calendar, now) - now).total_seconds()))
+
+    async def _own_rules(self) -> tuple[TaskRule, ...]:
+        """Return the rules that are fired from here: scheduled jobs always, tasks where no cluster fires them."""
+        known = await self._runner.known()
+        if self._service.context.config.own_schedule:
+            return known.rules
+        declared = {task.name for task in self._reader.words.tasks}
+        return tuple(rule for rule in known.rules if rule.name not in declared)
+
+    async def _first_start(self, now: datetime) -> datetime:
+        due = claims.Due(claims.FIRST_START, claims.FIRST_START, now.date(), now)
+
+        def work(tx: Transaction) -> datetime:
+            if claims.claim(tx, LIVE, due, now):
+                claims.complete(tx, LIVE, due.name, now, {})
+            job = claims.find(tx, LIVE, due.name)
+            return now if job is None else datetime.fromisoformat(job.schedule_time)
+
+        return await self._store.transact(work)
+
+    async def _do(self, deed: Deed) -> bool:
+        """Do one deed; False when it has to be tried again soon."""
+        try:
+            if deed.kind == "missed":
+                if await self._runner.miss(claims.Due(deed.name, deed.task, deed.session, deed.due)):
+                    _log.warning("%s was due at %s and is missed", deed.name, deed.due.isoformat())
+            elif deed.kind == "run":
+                await self._runner.execute(deed.name, self._service.call())
+            elif deed.kind == "open":
+                await self._open(deed.session)
+            else:
+                await self._close(deed)
+        except RpcError as error:
+            if self._complaint != f"{deed.name} {error.code}":
+                self._complaint = f"{deed.name} {error.code}"
+                _log.warning("%s waits: %s", deed.name, error)
+            return False
+        self._complaint = ""
+        return True
+
+    async def _open(self, session: date) -> None:
+        call = self._service.call()
+        await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)
+
+    async def _close(self, deed: Deed) -> None:
+        """Close the session, after a last open for orders whose price came late."""
+        now = self._service.context.clock.now()
+        due = claims.Due(deed.name, "session_close", deed.session, deed.due)
+        await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, now))
+        await self._open(deed.session)
+        result = await close_session(deed.session, self._service.call())
+        await self._store.transact(lambda tx: claims.complete(tx, LIVE, due.name, now, result))

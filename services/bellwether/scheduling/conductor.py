@@ -1,0 +1,291 @@
+"""The conductor of a replay: step after step of recorded history, its cursor stored, so that a kill costs one step.
+
+Each step asks the other services to do their part as of its instant and waits until it is settled; only then is the
+cursor moved. A step that is repeated after a kill has no second effect, because all ids are functions of the step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import insert, select, update
+
+from bellwether.market.sessions import OutsideCalendar
+from bellwether.messages.envelope import LIVE
+from bellwether.messages.market_data import Coverage, GetCoverage
+from bellwether.messages.models import LoadModel, ModelInfo
+from bellwether.messages.scheduling import ReplayCompleted, ReplayState
+from bellwether.runtime.clock import monotonic
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.scheduling import claims, tables
+from bellwether.scheduling.effects import AWAY, perform, settle
+from bellwether.scheduling.timeline import Key, Step, Timeline, cursor_text, parse_cursor, timeline
+from bellwether.scheduling.words import Reader, Words
+from bellwether.storage.store import Store, Transaction
+
+STEP_BUDGET = 60.0
+SHORTEST_PAUSE = 0.05
+LONGEST_PAUSE = 2.0
+TRIES = 8
+"""So often a step is tried when a service answers that it cannot: then the replay has failed until a restart."""
+
+_ONE_DAY = timedelta(days=1)
+_log = logging.getLogger(__name__)
+
+
+class ReplayFailed(Exception):
+    """A service refuses a step for good; the message says which and why."""
+
+
+@dataclass
+class Progress:
+    """How far the replay is, as asked for by people."""
+
+    state: Literal["off", "waiting", "running", "complete", "failed"] = "waiting"
+    run: str = LIVE
+    cursor: Key | None = None
+    step: int = 0
+    session: date | None = None
+    at: datetime | None = None
+    error: str | None = None
+
+
+class Conductor:
+    """Conducts the replay of one system."""
+
+    def __init__(self, service: Service, store: Store, reader: Reader) -> None:
+        self._service = service
+        self._store = store
+        self._reader = reader
+        self._line = Timeline((), ())
+        self._line_words: Words | None = None
+        self._last: date | None = None
+        self._complaint = ""
+        self.declared = asyncio.Event()
+        self.progress = Progress()
+
+    @property
+    def run(self) -> str:
+        """The replay's run, the same for the life of the system."""
+        return self.progress.run
+
+    # What is stored
+
+    async def load(self) -> None:
+        """Read the stored run and cursor, or make the run; it is made once and stored before anything happens in it."""
+        fresh = f"replay-{secrets.token_hex(4)}"
+
+        def work(tx: Transaction) -> dict[str, Any]:
+            row = tx.execute(select(tables.replay)).mappings().first()
+            if row is None:
+                tx.execute(insert(tables.replay), {"only": 1, "run": fresh, "step": 0, "state": "waiting"})
+                row = tx.execute(select(tables.replay)).mappings().one()
+            return dict(row)
+
+        row = await self._store.transact(work)
+        await self._store.flush()
+        self.progress.run = row["run"]
+        self.progress.step = row["step"]
+        self.progress.cursor = None if row["cursor"] is None else parse_cursor(row["cursor"])
+        if self.progress.cursor is not None:
+            self.progress.at = self.progress.cursor[0]
+
+    def _move(self, tx: Transaction, step: Step) -> None:
+        values = {"cursor": cursor_text(step.key), "step": self.progress.step + 1, "state": "running"}
+        tx.execute(update(tables.replay).values(**values))
+
+    # The loop
+
+    async def conduct(self) -> None:
+        """Wait for bars and model, then do every step that is left; returns at the end of the replay."""
+        while not self._reader.known:
+            await self.declared.wait()
+            self.declared.clear()
+        if not self._reader.words.replays:
+            self.progress.state = "off"
+            return
+        await self.load()
+        await self._wait_until_ready()
+        self.progress.state = "running"
+        self.progress.error = None
+        _log.info("replay %s: %d sessions, %s", self.run, len(self._line.sessions), self._where())
+        try:
+            await self._all_steps()
+        except ReplayFailed as error:
+            self.progress.state = "failed"
+            self.progress.error = str(error)
+            _log.error("the replay stops: %s; it is tried again at the next start", error)
+            return
+        await self._finish()
+
+    async def _all_steps(self) -> None:
+        began = monotonic()
+        while True:
+            self._draw()
+            index = self._line.after(self.progress.cursor)
+            if index >= len(self._line.steps):
+                return
+            step = self._line.steps[index]
+            await self._do(step)
+            if step.kind == "close":
+                await self._make_durable(step)
+                left = self._reader.words.pace.total_seconds() - (monotonic() - began)
+                await asyncio.sleep(max(0.0, left))
+                began = monotonic()
+
+    async def _do(self, step: Step) -> None:
+        """Do one step until it is done, then move the cursor in the same transaction as the slot's end."""
+        due = claims.Due(step.name, step.task, step.session, step.at)
+        run = self.run
+        self.progress.session = step.session
+        if step.kind == "slot" and not await self._store.transact(lambda tx: claims.claim(tx, run, due, step.at)):
+            await self._store.transact(lambda tx: self._move(tx, step))
+            self._moved(step)
+            return
+        result = await self._persist(step)
+
+        def done(tx: Transaction) -> None:
+            if step.kind == "slot":
+                claims.complete(tx, run, step.name, step.at, result)
+            self._move(tx, step)
+
+        await self._store.transact(done)
+        self._moved(step)
+
+    def _moved(self, step: Step) -> None:
+        self.progress.cursor = step.key
+        self.progress.step += 1
+        self.progress.at = step.at
+
+    async def _persist(self, step: Step) -> dict[str, Any]:
+        """Try a step for as long as a peer is away; give up when one refuses it again and again."""
+        pause, refusals = SHORTEST_PAUSE, 0
+        while True:
+            call = self._service.call(as_of=step.at, run=self.run, budget=STEP_BUDGET)
+            try:
+                result = await perform(step, call)
+            except RpcError as error:
+                refusals += error.code not in AWAY
+                self._complain(step.name, error)
+                if refusals >= TRIES:
+                    raise ReplayFailed(f"{step.name} as of {step.at.isoformat()}: {error}") from error
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+                continue
+            self._relieved(step.name)
+            return result
+
+    async def _make_durable(self, step: Step) -> None:
+        """With group commit the cursor becomes durable last, after all that it stands for."""
+        if not self._service.context.config.group_commit:
+            return
+        call = self._service.call(as_of=step.at, run=self.run, budget=STEP_BUDGET)
+        for peer in ("market-data", "prediction", "paper-trading"):
+            await settle(peer, [], call)
+        await self._store.flush()
+
+    async def _finish(self) -> None:
+        sessions = len(self._line.sessions)
+        call = self._service.call(as_of=self.progress.at, run=self.run)
+
+        def work(tx: Transaction) -> bool:
+            state = tx.execute(select(tables.replay.c.state)).scalar_one()
+            if state == "complete":
+                return False
+            tx.execute(update(tables.replay).values(state="complete"))
+            data = ReplayCompleted(run=self.run, sessions=sessions)
+            tx.outbox(call.event("replay_completed", data, event_id="replay_completed"))
+            return True
+
+        if await self._store.transact(work):
+            _log.info("replay %s is complete: %d sessions", self.run, sessions)
+        await self._store.flush()
+        self.progress.state = "complete"
+
+    # Before the first step
+
+    async def _wait_until_ready(self) -> None:
+        """Wait until there are bars to replay and a model that may speak about the first session."""
+        pause = SHORTEST_PAUSE
+        while True:
+            try:
+                await self._look()
+                return
+            except RpcError as error:
+                self._complain("the replay", error)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _look(self) -> None:
+        words = self._reader.words
+        if words.first is None:
+            raise RpcError("NO_FIRST_DAY", "clock.mode replay needs clock.from, the first day")
+        try:
+            opening = words.calendar.after(words.first - _ONE_DAY, 1).open
+        except OutsideCalendar as error:
+            raise RpcError("OUTSIDE_CALENDAR", f"clock.from {words.first}: {error}") from error
+        at = self.progress.at or opening
+        call = self._service.call(as_of=at, run=self.run)
+        coverage = await call.request("market-data", "get_coverage", GetCoverage(), Coverage)
+        if not coverage.last:
+            missing = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(coverage.errors.items()))
+            raise RpcError("NO_BARS", missing or "market-data has no bars yet")
+        for symbol, why in sorted(coverage.errors.items()):
+            _log.warning("the replay begins without %s: %s", symbol, why)
+        await call.request("ml-model", "load_model", LoadModel(words.model), ModelInfo)
+        last = max(coverage.last.values())
+        self._last = last if words.last is None else min(last, words.last)
+        if self._last < words.first:
+            raise RpcError("NO_BARS", f"bars end on {last}, clock.from is {words.first}")
+        self._draw()
+        self._relieved("the replay")
+
+    def _draw(self) -> None:
+        """Draw the timeline anew where the declaration is another one."""
+        words = self._reader.words
+        if words is self._line_words or words.first is None or self._last is None:
+            return
+        self._line = timeline(words.tasks, words.calendar, words.first, self._last)
+        self._line_words = words
+
+    # What people see
+
+    def state(self) -> ReplayState:
+        """Return how far the replay is."""
+        progress, line = self.progress, self._line
+        known = bool(line.sessions)
+        done = line.sessions_closed(line.after(progress.cursor)) if known and progress.cursor is not None else 0
+        return ReplayState(
+            state=progress.state,
+            run=progress.run,
+            step=progress.step,
+            session=progress.session,
+            as_of=progress.at,
+            first_session=line.sessions[0] if known else None,
+            last_session=line.sessions[-1] if known else None,
+            sessions_done=done,
+            sessions_total=len(line.sessions),
+            error=progress.error,
+        )
+
+    def _where(self) -> str:
+        return "from the beginning" if self.progress.at is None else f"resumed behind {self.progress.at.isoformat()}"
+
+    def _complain(self, what: str, error: RpcError) -> None:
+        """Log a difficulty once for as long as it stays the same."""
+        self.progress.error = f"{what} waits: {error.message}"
+        if self._complaint != error.code:
+            self._complaint = error.code
+            _log.warning("%s waits: %s", what, error)
+
+    def _relieved(self, what: str) -> None:
+        if self._complaint:
+            _log.info("%s goes on", what)
+        self._complaint = ""
+        self.progress.error = None

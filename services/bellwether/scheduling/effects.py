@@ -1,0 +1,81 @@
+"""What each step of a session's work asks of the other services, and in which order. Every one may be repeated."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from bellwether.messages.market_data import PublishBars, PublishedBars
+from bellwether.messages.prediction import GeneratePredictions, PredictionBatch, RecordedOutcomes, RecordOutcomes
+from bellwether.messages.trading import SessionClose, SessionClosed, SessionOpen, SessionOpened
+from bellwether.runtime.builtins import Settle, Settled
+from bellwether.runtime.call import Call
+from bellwether.runtime.errors import RpcError
+from bellwether.scheduling.timeline import Step
+
+TRADING_TASK = "prediction_generation"
+OUTCOMES_TASK = "evening_analysis"
+
+AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_SETTLED", "MODEL_NOT_READY"})
+"""Codes that say a peer is away or not ready yet: the step is tried again for as long as it takes."""
+
+
+async def perform(step: Step, call: Call) -> dict[str, Any]:
+    """Do one step as of its instant; return what is worth keeping of it.
+
+    Raises:
+        RpcError: of the service that could not do its part.
+
+    """
+    if step.kind == "open":
+        opened = await call.request("paper-trading", "session_open", SessionOpen(step.session), SessionOpened)
+        return _plain(opened)
+    if step.kind == "close":
+        return await close_session(step.session, call)
+    return await run_task(step.task, step.name, step.session, call)
+
+
+async def close_session(session: date, call: Call) -> dict[str, Any]:
+    """Publish the session's bars, let prediction see them, then close the book of the day."""
+    published = await call.request("market-data", "publish_bars", PublishBars(session), PublishedBars)
+    await settle("prediction", published.event_ids, call)
+    closed = await call.request("paper-trading", "session_close", SessionClose(session), SessionClosed)
+    return _plain(closed)
+
+
+async def run_task(task: str, slot: str, session: date, call: Call) -> dict[str, Any]:
+    """Do the work of a slot.
+
+    prediction_generation is the batch that may trade, evening_analysis writes realised outcomes; every other task,
+    morning_analysis and those of a name of one's own, makes predictions for looking at.
+    """
+    if task == OUTCOMES_TASK:
+        outcomes = await call.request("prediction", "record_outcomes", RecordOutcomes(session), RecordedOutcomes)
+        return _plain(outcomes)
+    trades = task == TRADING_TASK
+    request = GeneratePredictions(force_refresh=trades, may_trade=trades, slot=slot)
+    batch = await call.request("prediction", "generate_predictions", request, PredictionBatch)
+    await settle("paper-trading", batch.event_ids, call)
+    _try_again_if_away(batch.errors)
+    return {"summary": _plain(batch.summary), "errors": batch.errors}
+
+
+def _try_again_if_away(errors: dict[str, str]) -> None:
+    """Refuse a batch that failed for a symbol only because a service was away: the slot is not done yet."""
+    for symbol, error in sorted(errors.items()):
+        code = error.partition(":")[0]
+        if code in AWAY:
+            raise RpcError(code, f"{symbol}: {error}")
+
+
+async def settle(service: str, event_ids: list[str], call: Call) -> None:
+    """Wait until a service has processed these events and what followed is durable."""
+    if event_ids or call.context.config.group_commit:
+        await call.request(service, "settle", Settle(event_ids), Settled)
+
+
+def _plain(value: msgspec.Struct) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(value)
+    return found

@@ -1,0 +1,134 @@
+"""Runs one slot at most once: checks that it is one, claims it, does its work, and keeps the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from bellwether.market.sessions import OutsideCalendar
+from bellwether.market.slots import Slot, TaskRule, parse_slot_name, slot_named
+from bellwether.messages.envelope import LIVE
+from bellwether.messages.scheduling import Job
+from bellwether.runtime.call import Call
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.scheduling import claims, jobs
+from bellwether.scheduling.effects import run_task
+from bellwether.scheduling.words import Reader
+from bellwether.storage.store import Store, Transaction
+
+SLOT_BUDGET = 120.0
+
+
+class Known(NamedTuple):
+    """Every rule that slots come from, and by name the type of work (a declared task is its own type)."""
+
+    rules: tuple[TaskRule, ...]
+    types: dict[str, str]
+
+
+class Runner:
+    """Runs slots of a live system."""
+
+    def __init__(self, service: Service, store: Store, reader: Reader) -> None:
+        self._service = service
+        self._store = store
+        self._reader = reader
+        self._running: dict[str, asyncio.Task[Job]] = {}
+
+    async def known(self) -> Known:
+        """Return the declared tasks and the scheduled jobs."""
+        scheduled: Sequence[jobs.ScheduledJob] = await self._store.transact(jobs.pending)
+        declared = self._reader.words.tasks
+        rules = (*declared, *(job.rule for job in scheduled))
+        types = {rule.name: rule.name for rule in declared} | {job.rule.name: job.type for job in scheduled}
+        return Known(rules, types)
+
+    async def execute(self, name: str, call: Call) -> Job:
+        """Run a slot by its name, or a scheduled job by its id at once; done before, the stored answer is given.
+
+        Raises:
+            RpcError: NOT_A_SLOT when no task is due by that name, NOT_DUE_YET before its time; or the error of the
+                service that could not do its part, after which it may be tried again.
+
+        """
+        known, now = await self.known(), self._now(call)
+        if name in known.types and name not in {task.name for task in self._reader.words.tasks}:
+            session = self._reader.words.calendar.local_day(now)
+            at_once = claims.Due(f"{name}@{now:%Y%m%dT%H%M%S%f}", known.types[name], session, now)
+            return await self._once(at_once)
+        slot = self._slot(name, known.rules)
+        if now < slot.due:
+            raise RpcError("NOT_DUE_YET", f"{name} is due at {slot.due.isoformat()}, it is {now.isoformat()}")
+        due = claims.Due(slot.name, known.types[slot.task], slot.session, slot.due)
+        if now > slot.useful_until:
+            await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
+            return await self._stored(slot.name)
+        return await self._once(due)
+
+    def _slot(self, name: str, rules: Sequence[TaskRule]) -> Slot:
+        calendar = self._reader.words.calendar
+        try:
+            task, day = parse_slot_name(name)
+            slot = slot_named(name, rules, calendar)
+        except (ValueError, OutsideCalendar) as error:
+            raise RpcError("NOT_A_SLOT", str(error)) from None
+        if slot is not None:
+            return slot
+        if calendar.session_on(day) is None:
+            raise RpcError("NOT_A_SLOT", f"{name}: {calendar.name} does not trade on {day}")
+        names = ", ".join(rule.name for rule in rules) or "none"
+        raise RpcError("NOT_A_SLOT", f"{name}: there is no task {task!r}; declared are {names}")
+
+    def _now(self, call: Call) -> datetime:
+        return self._service.context.clock.now() if self._service.context.clock.live else call.as_of
+
+    async def _once(self, due: claims.Due) -> Job:
+        """Run a claimed slot; whoever asks for it meanwhile waits for the same end."""
+        running = self._running.get(due.name)
+        if running is None:
+            running = asyncio.get_running_loop().create_task(self._run(due), name=f"slot {due.name}")
+            self._running[due.name] = running
+            running.add_done_callback(lambda _: self._running.pop(due.name, None))
+        # A caller that gives up must not stop work that others wait for.
+        return await asyncio.shield(running)
+
+    async def _run(self, due: claims.Due) -> Job:
+        clock = self._service.context.clock
+        if await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, clock.now())):
+            call = self._service.call(budget=SLOT_BUDGET)
+            try:
+                result = await run_task(due.task, due.name, due.session, call)
+            except RpcError as error:
+                text = f"{error.code}: {error.message}"
+                await self._store.transact(lambda tx: claims.fail(tx, LIVE, due.name, clock.now(), text))
+                raise
+            await self._store.transact(lambda tx: claims.complete(tx, LIVE, due.name, clock.now(), result))
+        return await self._stored(due.name)
+
+    async def _stored(self, name: str) -> Job:
+        def look(tx: Transaction) -> Job:
+            found = claims.find(tx, LIVE, name)
+            if found is None:
+                raise RpcError("NOT_A_SLOT", f"{name} was never claimed")
+            return found
+
+        return await self._store.transact(look)
+
+    async def stored(self, run: str, name: str) -> Job | None:
+        """Return the stored answer of a slot, none when it was never claimed."""
+        return await self._store.transact(lambda tx: claims.find(tx, run, name))
+
+    async def miss(self, due: claims.Due) -> bool:
+        """Record a slot that could not run while it was useful; False when that is known already."""
+        now = self._service.context.clock.now()
+        return await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
+
+    async def abandon(self) -> None:
+        """Cancel what still runs; its slots stay claimed and run again after the next start."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,159 @@
+"""The scheduler on the runtime: which message does what, and what runs beside them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from bellwether.market.slots import slots
+from bellwether.messages.envelope import LIVE
+from bellwether.messages.scheduling import (
+    ExecuteJob,
+    GetReplay,
+    Job,
+    Jobs,
+    ListJobs,
+    ReplayState,
+    ScheduleJob,
+    StopAllJobs,
+    StoppedJobs,
+)
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.scheduling import claims, jobs, tables
+from bellwether.scheduling.clockwork import Clockwork
+from bellwether.scheduling.conductor import Conductor
+from bellwether.scheduling.runner import Runner
+from bellwether.scheduling.words import Reader
+from bellwether.spec.models import TradingSystem
+from bellwether.storage.store import Store, Transaction
+
+MOST_ROWS = 1000
+LOOK_AHEAD = timedelta(days=7)
+
+_log = logging.getLogger(__name__)
+
+
+def create(context: ServiceContext) -> Service:
+    """Return the service scheduler with its slots opened."""
+    service = Service("scheduler", context)
+    store = context.open_store(tables.metadata, version=tables.VERSION)
+    reader = Reader(context.declaration)
+    conductor = Conductor(service, store, reader)
+    runner = Runner(service, store, reader)
+    clockwork = Clockwork(service, store, reader, runner)
+    _register_jobs(service, store, reader, conductor, runner)
+    _register_schedule(service, store, reader, clockwork)
+
+    @service.rpc("get_replay")
+    async def get_replay(request: GetReplay, call: Call) -> ReplayState:
+        return conductor.state()
+
+    @service.on_declaration
+    async def declared(system: TradingSystem) -> None:
+        # Reading the words here makes a declaration that cannot be applied fail its acknowledgement.
+        reader.words  # noqa: B018
+        conductor.declared.set()
+        clockwork.wake.set()
+
+    @service.background
+    async def work() -> None:
+        await conductor.conduct()
+        if conductor.progress.state == "off":
+            await clockwork.turn()
+
+    @service.on_stop
+    async def stop() -> None:
+        await runner.abandon()
+
+    @service.on_health
+    def health() -> dict[str, Any]:
+        state = conductor.state()
+        found: dict[str, Any] = {"replay": state.state, "step": state.step, "sessions_done": state.sessions_done}
+        if state.error is not None:
+            found["warning"] = state.error
+        if state.state == "failed":
+            found["status"] = "degraded"
+        return found
+
+    return service
+
+
+def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Conductor, runner: Runner) -> None:
+    @service.rpc("execute_job")
+    async def execute_job(request: ExecuteJob, call: Call) -> Job:
+        if not reader.words.replays:
+            return await runner.execute(request.job_id, call)
+        done = await runner.stored(conductor.run, request.job_id)
+        if done is not None and done.status == "completed":
+            return done
+        raise RpcError(
+            "REPLAY_CONDUCTS",
+            f"{request.job_id}: with clock.mode replay every slot runs in its turn; this one has not come to its end",
+        )
+
+    @service.rpc("list_jobs")
+    async def list_jobs(request: ListJobs, call: Call) -> Jobs:
+        if not 1 <= request.limit <= MOST_ROWS:
+            raise RpcError("INVALID_PARAMS", f"limit: {request.limit} must be from 1 to {MOST_ROWS}")
+        if reader.words.replays:
+            return Jobs(await store.transact(lambda tx: claims.newest(tx, conductor.run, request.limit)))
+        past = await store.transact(lambda tx: claims.newest(tx, LIVE, request.limit))
+        coming = await _coming(reader, runner, service)
+        claimed = {job.id for job in past}
+        return Jobs([*(job for job in coming if job.id not in claimed), *past][: request.limit])
+
+
+def _register_schedule(service: Service, store: Store, reader: Reader, clockwork: Clockwork) -> None:
+    @service.rpc("schedule_market_aware_job")
+    async def schedule_market_aware_job(request: ScheduleJob, call: Call) -> Job:
+        if reader.words.replays:
+            raise RpcError("REPLAY_CONDUCTS", "with clock.mode replay only declared tasks run: add it to spec.tasks")
+        now = service.context.clock.now()
+        job = jobs.job_of(request, reader.words.tasks, now)
+        await store.transact(lambda tx: jobs.add(tx, job))
+        clockwork.wake.set()
+        due = [slot.due for slot in slots([job.rule], reader.words.calendar, now, now + LOOK_AHEAD)]
+        return Job(
+            id=job.rule.name,
+            type=job.type,
+            schedule_time=due[0].isoformat() if due else "",
+            params=job.params,
+            status="pending",
+            next_run=due[0] if due else None,
+            last_run=None,
+            last_result=None,
+            last_error=None,
+        )
+
+    @service.rpc("stop_all_jobs")
+    async def stop_all_jobs(request: StopAllJobs, call: Call) -> StoppedJobs:
+        def work(tx: Transaction) -> int:
+            return jobs.stop_all(tx)
+
+        stopped = await store.transact(work)
+        clockwork.wake.set()
+        _log.info("%d scheduled jobs are stopped", stopped)
+        return StoppedJobs(stopped)
+
+
+async def _coming(reader: Reader, runner: Runner, service: Service) -> list[Job]:
+    """Return the next slot of each task and scheduled job, the furthest first."""
+    known, now = await runner.known(), service.context.clock.now()
+    found: dict[str, Job] = {}
+    for slot in slots(known.rules, reader.words.calendar, now, now + LOOK_AHEAD):
+        if slot.task not in found:
+            found[slot.task] = Job(
+                id=slot.name,
+                type=known.types[slot.task],
+                schedule_time=slot.due.isoformat(),
+                params={"session": slot.session.isoformat()},
+                status="pending",
+                next_run=slot.due,
+                last_run=None,
+                last_result=None,
+                last_error=None,
+            )
+    return sorted(found.values(), key=lambda job: job.schedule_time, reverse=True)

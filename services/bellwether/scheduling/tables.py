@@ -1,0 +1,52 @@
+"""The scheduler's tables: claimed slots, scheduled jobs, and the replay's cursor. Instants are ISO 8601 in UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Integer, MetaData, String, Table, Text
+
+VERSION = 1
+
+metadata = MetaData()
+
+# A slot's row is its claim: `running` from the claim on, then `completed` or `failed`. A claimed slot that never
+# came to an end (its process was killed) runs again; its effects are keyed by the slot.
+slots = Table(
+    "slots",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("task", String, nullable=False),
+    Column("session", String, nullable=False),
+    Column("due", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("started_at", String),
+    Column("ended_at", String),
+    Column("result", Text),
+    Column("error", Text),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("type", String, nullable=False),
+    Column("anchor", String, nullable=False),
+    Column("seconds", Integer, nullable=False, default=0),
+    Column("time", String),
+    Column("params", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("created_at", String, nullable=False),
+)
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("only", Integer, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("cursor", String),
+    Column("step", Integer, nullable=False, default=0),
+    Column("state", String, nullable=False),
+    Column("first_session", String),
+    Column("last_session", String),
+)

@@ -1,0 +1,117 @@
+"""The order of a replay: every open, close and due slot of its sessions, one step each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal
+
+from bellwether.market.sessions import Calendar
+from bellwether.market.slots import TaskRule, slot_of
+
+Kind = Literal["close", "open", "slot"]
+
+_RANK: dict[Kind, int] = {"close": 0, "open": 1, "slot": 2}
+"""At the same instant a session closes before another opens, and work sees what both have done."""
+
+Key = tuple[datetime, int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a replay.
+
+    Attributes:
+        at: domain time, UTC.
+        kind: a session's open or close, or a slot.
+        session: the session's day.
+        position: of the task among the declared ones; 0 for open and close.
+        task: the slot's task, empty for open and close.
+
+    """
+
+    at: datetime
+    kind: Kind
+    session: date
+    position: int = 0
+    task: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What orders steps; tasks of the same instant come in the declared order."""
+        return (self.at, _RANK[self.kind], self.position, f"{self.session:%Y%m%d}")
+
+    @property
+    def name(self) -> str:
+        """`<what>-<YYYYMMDD>`: a slot's own name, or session_open and session_close."""
+        what = self.task if self.kind == "slot" else f"session_{self.kind}"
+        return f"{what}-{self.session:%Y%m%d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All steps in order, and which step is the last of each session."""
+
+    steps: tuple[Step, ...]
+    sessions: tuple[date, ...]
+
+    def after(self, cursor: Key | None) -> int:
+        """Return the index of the first step behind a cursor; the cursor's own step need not exist any more."""
+        if cursor is None:
+            return 0
+        low, high = 0, len(self.steps)
+        while low < high:
+            middle = (low + high) // 2
+            if self.steps[middle].key <= cursor:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def sessions_closed(self, index: int) -> int:
+        """Return how many sessions have closed when the first `index` steps are done."""
+        return sum(1 for step in self.steps[:index] if step.kind == "close")
+
+
+def timeline(tasks: Sequence[TaskRule], calendar: Calendar, first: date, last: date) -> Timeline:
+    """Return the steps of all sessions from one day to another, both included.
+
+    A slot belongs to its session, also where it is due on another day.
+
+    Raises:
+        ValueError: when two tasks have the same name.
+        OutsideCalendar: when the days are not inside the calendar's table.
+
+    """
+    names = [task.name for task in tasks]
+    if len(set(names)) != len(names):
+        raise ValueError("two tasks have the same name: a slot's name must say which one it is")
+    steps: list[Step] = []
+    sessions = calendar.sessions(first, last)
+    for session in sessions:
+        steps.append(Step(session.open, "open", session.day))
+        steps.append(Step(session.close, "close", session.day))
+        for position, task in enumerate(tasks):
+            slot = slot_of(task, session, calendar.timezone)
+            steps.append(Step(slot.due, "slot", session.day, position, task.name))
+    return Timeline(tuple(sorted(steps, key=lambda step: step.key)), tuple(session.day for session in sessions))
+
+
+def cursor_text(key: Key) -> str:
+    """Return a cursor as the text that is stored."""
+    at, rank, position, day = key
+    return f"{at.astimezone(UTC).isoformat()} {rank} {position} {day}"
+
+
+def parse_cursor(text: str) -> Key:
+    """Return the cursor that a stored text says.
+
+    Raises:
+        ValueError: when it is not one.
+
+    """
+    parts = text.split(" ")
+    if len(parts) != 4:
+        raise ValueError(f"{text!r} is not a cursor of a replay")
+    return datetime.fromisoformat(parts[0]), int(parts[1]), int(parts[2]), parts[3]

@@ -1,0 +1,80 @@
+"""The declaration's words about time, ready to use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from bellwether.market.declared import calendar_of, task_rules
+from bellwether.market.sessions import Calendar
+from bellwether.market.slots import TaskRule
+from bellwether.runtime.declaration import DeclarationHolder
+from bellwether.runtime.errors import RpcError
+from bellwether.spec.fields import parse_duration
+from bellwether.spec.models import TradingSystem
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the declaration says about sessions, tasks and the clock."""
+
+    system: TradingSystem
+    calendar: Calendar
+    tasks: Sequence[TaskRule]
+    pace: timedelta
+    first: date | None
+    last: date | None
+    model: str
+
+    @property
+    def replays(self) -> bool:
+        """Whether history is stepped through."""
+        return self.system.spec.clock.mode == "replay"
+
+
+class Reader:
+    """Reads the declaration in force, and again only when it is another one."""
+
+    def __init__(self, holder: DeclarationHolder) -> None:
+        self._holder = holder
+        self._words: Words | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a declaration yet."""
+        return self._holder.known
+
+    @property
+    def words(self) -> Words:
+        """The words in force.
+
+        Raises:
+            RpcError: NO_DECLARATION before one has arrived.
+
+        """
+        if not self._holder.known:
+            raise RpcError("NO_DECLARATION", "the scheduler has no declaration yet; it comes from a file or the bus")
+        system = self._holder.current
+        if self._words is None or self._words.system is not system:
+            self._words = read(system)
+        return self._words
+
+
+def read(system: TradingSystem) -> Words:
+    """Return what a declaration says about time.
+
+    Raises:
+        ValueError: when overrides or tasks do not fit the calendar, naming them.
+
+    """
+    clock = system.spec.clock
+    return Words(
+        system=system,
+        calendar=calendar_of(system.spec.market),
+        tasks=tuple(task_rules(system.spec.tasks)),
+        pace=parse_duration(clock.pace),
+        first=None if clock.from_ is None else date.fromisoformat(clock.from_),
+        last=None if clock.to is None else date.fromisoformat(clock.to),
+        model=system.spec.predictions.model,
+    )
