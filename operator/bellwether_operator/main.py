@@ -152,7 +152,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = await Client.connect()
+    client = await Client.connect(settings.kubeconfig)
     try:
         await Operator(settings, client).run(stop)
     finally:

@@ -24,6 +24,8 @@ class Settings:
     """Secret of the installation, from which every system's keys are derived."""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to look after; none means all."""
+    kubeconfig: str | None = None
+    """Outside a cluster: the file that says where the API server is; none means the usual place."""
     image_pull_policy: str = "IfNotPresent"
     services_log_level: str = "info"
     log_level: str = "INFO"
@@ -51,6 +53,7 @@ class Settings:
             watch_namespaces=tuple(
                 name.strip() for name in environ.get("WATCH_NAMESPACES", "").split(",") if name.strip()
             ),
+            kubeconfig=environ.get("KUBECONFIG") or None,
             image_pull_policy=_one_of(environ, "IMAGE_PULL_POLICY", ("IfNotPresent", "Always", "Never")),
             services_log_level=environ.get("SERVICES_LOG_LEVEL", cls.services_log_level),
             log_level=_one_of(environ, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),

@@ -54,14 +54,14 @@ class Client:
         self._api = api
 
     @classmethod
-    async def connect(cls) -> Client:
+    async def connect(cls, kubeconfig: str | None = None) -> Client:
         """Return a client with the pod's own account or, outside a cluster, the kubeconfig's."""
         configuration = kubernetes_client.Configuration()
         loaders: Any = kubernetes_config  # the library has no types for these
         try:
             loaders.load_incluster_config(client_configuration=configuration)
         except kubernetes_config.ConfigException:
-            await loaders.load_kube_config(client_configuration=configuration)
+            await loaders.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
         return cls(kubernetes_client.ApiClient(configuration=configuration))
 
     async def close(self) -> None:

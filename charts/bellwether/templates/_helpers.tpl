@@ -1,0 +1,56 @@
+{{- define "bellwether.name" -}}
+{{- if contains "bellwether" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-bellwether" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}-operator
+{{- end }}
+
+{{- define "bellwether.selector" -}}
+app.kubernetes.io/component: operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: bellwether-operator
+{{- end }}
+
+{{- define "bellwether.labels" -}}
+{{ include "bellwether.selector" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: bellwether
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "bellwether.seedSecret" -}}
+{{- .Values.installationSeed.existingSecret | default (printf "%s-seed" (include "bellwether.name" .)) }}
+{{- end }}
+
+{{- define "bellwether.operatorImage" -}}
+{{- with .Values.image.operator }}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- /* What the operator may do to a system and its children: alphabetical, no wildcard, no reading of Secrets. */}}
+{{- define "bellwether.rules" -}}
+- apiGroups: [""]
+  resources: [configmaps, persistentvolumeclaims, serviceaccounts, services]
+  verbs: [create, delete, get, list, patch, watch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create, patch]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [create, delete, get, list, patch, watch]
+- apiGroups: [bellwether.dev]
+  resources: [tradingsystems]
+  verbs: [get, list, watch]
+- apiGroups: [bellwether.dev]
+  # Asked for by admission where owner references block a deletion (OwnerReferencesPermissionEnforcement).
+  resources: [tradingsystems/finalizers]
+  verbs: [update]
+- apiGroups: [bellwether.dev]
+  resources: [tradingsystems/status]
+  verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, delete, get, list, patch, watch]
+{{- end }}
