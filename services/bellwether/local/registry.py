@@ -60,7 +60,7 @@ def registry(names: Iterable[str], **settings: Any) -> dict[str, Factory]:
     for name in names:
         if name not in MODULES:
             raise UnknownService(f"{name} is not a service: name {', '.join(MODULES)}")
-        create: Factory = importlib.import_module(MODULES[name]).create
+        create: Callable[..., Service] = importlib.import_module(MODULES[name]).create
         given = settings.get(name)
         found[name] = partial(create, settings=given) if given is not None else create
     return found

@@ -1,0 +1,198 @@
+"""Commands for people: what they say and what they answer."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bellwether.cli import process_help
+from bellwether.cli.client import CommandError
+from bellwether.cli.options import Format, Output, Session, talks
+
+_LOOK = "Look"
+_CHANGE = "Change"
+_TRACE_ID = re.compile(r"^[0-9a-f]{32}$")
+
+app = typer.Typer(
+    name="bellwether",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="""A stock-trading system as one declared resource.
+
+Begin on this machine, without Kubernetes:
+
+    bellwether validate manifests/samples/replay.yaml
+    bellwether run manifests/samples/replay.yaml
+
+While it runs, ask from a second terminal:
+
+    bellwether status
+    bellwether decisions AAPL
+    bellwether why AAPL
+    bellwether trace --last
+
+A system in a cluster answers the same commands with --system NAME.
+""",
+)
+process_help.add_beginnings(app)
+
+Count = Annotated[int, typer.Option("-n", "--lines", min=1, max=500, help="How many at most.")]
+Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")]
+MaybeSymbol = Annotated[str | None, typer.Argument(help="Only this share.")]
+Why = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
+
+
+def _shown(name: str) -> Any:
+    # Drawing is loaded only when something is drawn.
+    def draw(found: Any) -> Any:
+        from bellwether.cli import show
+
+        return getattr(show, name)(found)
+
+    return draw
+
+
+def _part(name: str, key: str) -> Any:
+    return lambda found: _shown(name)(found[key])
+
+
+@app.command(rich_help_panel="Begin")
+def validate(
+    file: Annotated[Path, typer.Argument(help="A TradingSystem as YAML or JSON.")], output: Format = Output.text
+) -> None:
+    """Say whether a file would be accepted, and if not, which field is wrong and what would be right."""
+    from bellwether.cli.validating import check_file
+
+    raise SystemExit(check_file(file, as_json=output is Output.json))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def status(session: Session) -> None:
+    """Show services, replay, account and what halts."""
+    session.show(session.client.get("/v1/status"), _shown("status"))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def decisions(session: Session, symbol: MaybeSymbol = None, lines: Count = 20) -> None:
+    """List decisions, newest first."""
+    answer = session.client.get("/v1/decisions", symbol=symbol, limit=lines)
+    session.show(answer, _part("decisions", "decisions"))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def decision(
+    session: Session,
+    decision_id: Annotated[str, typer.Argument(metavar="ID", help="The decision, from `bellwether decisions`.")],
+    replay: Annotated[bool, typer.Option("--replay", help="Compute it again and compare the bytes.")] = False,
+) -> None:
+    """Show one decision: what it was made from and what came out."""
+    if not replay:
+        session.show(session.client.get(f"/v1/decisions/{decision_id}"), _shown("decision"))
+        return
+    found = session.client.send("POST", f"/v1/decisions/{decision_id}/replay")
+    session.show(found, lambda answer: "\n".join([answer["outcome"], *answer["differences"]]))
+    if found["outcome"] == "different":
+        raise SystemExit(1)
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def positions(session: Session) -> None:
+    """Show what is held."""
+    session.show(session.client.get("/v1/positions"), _part("positions", "positions"))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def orders(session: Session, symbol: MaybeSymbol = None, lines: Count = 20) -> None:
+    """List orders, newest first."""
+    answer = session.client.get("/v1/orders", symbol=symbol, limit=lines)
+    session.show(answer, _part("orders", "orders"))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def predict(session: Session, symbol: Symbol) -> None:
+    """Predict one share now, for looking at: it never leads to an order."""
+    session.show(session.client.send("POST", f"/v1/predict/{symbol}", force_refresh=True), _shown("prediction"))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def why(session: Session, symbol: Symbol) -> None:
+    """Show why there is an order for a share, or where its way there stopped."""
+    session.show(session.client.get(f"/v1/why/{symbol}"), _shown("funnel"))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def trace(
+    session: Session,
+    trace_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A trace, or a decision's id.")] = None,
+    last: Annotated[bool, typer.Option("--last", help="The newest trace with an order, else the newest.")] = False,
+    all_: Annotated[bool, typer.Option("--list", help="List traces instead.")] = False,
+    lines: Count = 20,
+) -> None:
+    """Show the trace of a decision as a tree, from bars to fill."""
+    if all_:
+        session.show(session.client.get("/v1/traces", limit=lines), _part("traces", "traces"))
+        return
+    if trace_id is not None and last:
+        raise typer.BadParameter("give an ID or --last, not both")
+    wanted = _last_trace(session) if trace_id is None else _trace_of(session, trace_id)
+    session.show(session.client.get(f"/v1/traces/{wanted}"), _shown("trace"))
+
+
+def _last_trace(session: Session) -> str:
+    for has_order in (True, None):
+        found = session.client.get("/v1/traces", limit=1, has_order=has_order)["traces"]
+        if found:
+            return str(found[0]["trace_id"])
+    raise CommandError("no trace has arrived yet")
+
+
+def _trace_of(session: Session, given: str) -> str:
+    if _TRACE_ID.match(given):
+        return given
+    return str(session.client.get(f"/v1/decisions/{given}")["prediction"]["trace_id"])
+
+
+@app.command(rich_help_panel=_CHANGE)
+@talks
+def halt(session: Session, reason: Why) -> None:
+    """Stop every order until somebody resumes."""
+    body = {"reason": reason, "source": "cli"}
+    session.show(session.client.send("POST", "/v1/halt", body), _shown("halt_state"))
+
+
+@app.command(rich_help_panel=_CHANGE)
+@talks
+def resume(session: Session, reason: Why) -> None:
+    """Allow orders again; a halt that the resource declares stays."""
+    body = {"reason": reason, "source": "cli"}
+    session.show(session.client.send("POST", "/v1/resume", body), _shown("halt_state"))
+
+
+process_help.add_parts(app)
+
+
+def run_app(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit code. Errors are told in words on stderr."""
+    try:
+        app(list(arguments), standalone_mode=True, prog_name="bellwether")
+    except CommandError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0

@@ -1,0 +1,107 @@
+"""The options that every command which talks to a gateway has, and how its answer is written."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from bellwether.cli.client import Client, CommandError, Target, make_client
+
+_PANEL = "Which system"
+
+
+class Output(StrEnum):
+    """How an answer is written."""
+
+    text = "text"
+    json = "json"
+
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", help="The gateway's address; else BELLWETHER_URL, else the local run.", rich_help_panel=_PANEL
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", help="The gateway's token; else BELLWETHER_TOKEN or the run's.", rich_help_panel=_PANEL),
+]
+System = Annotated[
+    str | None,
+    typer.Option(
+        "--system", help="A system in a cluster, through kubectl: NAME or NAMESPACE/NAME.", rich_help_panel=_PANEL
+    ),
+]
+Namespace = Annotated[str, typer.Option("--namespace", help="Namespace of --system.", rich_help_panel=_PANEL)]
+Format = Annotated[Output, typer.Option("-o", "--output", help="text for people, json for programs.")]
+_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command's way to its gateway and its output."""
+
+    client: Client
+    output: Output
+
+    def show(self, answer: Any, draw: Callable[[Any], Any]) -> None:
+        """Write an answer: as it came for programs, drawn for people."""
+        if self.output is Output.json:
+            sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+            return
+        from rich.console import Console
+
+        console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+        console.print(draw(answer))
+
+
+def target_of(url: str | None, token: str | None, system: str | None, namespace: str) -> Target:
+    """Return which gateway is meant.
+
+    Raises:
+        CommandError: if --system or --namespace is not a name.
+
+    """
+    if system is not None and "/" in system:
+        namespace, system = system.split("/", 1)
+    for option, name in (("--system", system), ("--namespace", namespace)):
+        if name is not None and not _NAME.match(name):
+            raise CommandError(f"{option} {name!r}: a name has a-z, 0-9 and -")
+    return Target(url=url, token=token, system=system, namespace=namespace)
+
+
+def talks(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a gateway; it gets a `Session` as its first argument."""
+
+    def run(
+        *arguments: Any,
+        url: str | None = None,
+        token: str | None = None,
+        system: str | None = None,
+        namespace: str = "default",
+        output: Output = Output.text,
+        **named: Any,
+    ) -> None:
+        command(Session(make_client(target_of(url, token, system, namespace)), output), *arguments, **named)
+
+    shared = {"url": Url, "token": Token, "system": System, "namespace": Namespace, "output": Format}
+    defaults = {"url": None, "token": None, "system": None, "namespace": "default", "output": Output.text}
+    own = inspect.signature(command, eval_str=True)
+    parameters = list(own.parameters.values())[1:] + [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
+        for name, kind in shared.items()
+    ]
+    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    return run

@@ -1,0 +1,36 @@
+"""Help of the commands that argparse runs, so that the one list of commands is complete."""
+
+from __future__ import annotations
+
+import typer
+
+_BEGIN = "Begin"
+_PARTS = "Parts of a system (containers call these)"
+
+
+def add_beginnings(app: typer.Typer) -> None:
+    """Add `run` and `replay` to the list; `bellwether run --help` is answered by the command's own parser."""
+
+    @app.command(rich_help_panel=_BEGIN)
+    def run() -> None:
+        """Run a whole system on this machine: NATS, all services, dashboard."""
+
+    @app.command(rich_help_panel=_BEGIN)
+    def replay() -> None:
+        """Replay history as fast as it goes, in one process, and sum it up."""
+
+
+def add_parts(app: typer.Typer) -> None:
+    """Add what containers call to the list."""
+
+    @app.command(rich_help_panel=_PARTS)
+    def serve() -> None:
+        """Run one or several services, as BELLWETHER_* variables say."""
+
+    @app.command(rich_help_panel=_PARTS)
+    def bootstrap() -> None:
+        """Make the streams, buckets and consumers that the services need."""
+
+    @app.command(rich_help_panel=_PARTS)
+    def nats() -> None:
+        """Become the nats-server that comes with this package."""

@@ -1,0 +1,251 @@
+"""Answers of the gateway as tables and trees for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from bellwether.cli.tree import Node, build_tree, duration, span_facts
+
+_ACTION_STYLE = {
+    "STRONG_BUY": "bold green",
+    "BUY": "green",
+    "SELL": "red",
+    "STRONG_SELL": "bold red",
+    "HOLD": "dim",
+}
+_STATUS_STYLE = {"filled": "green", "queued": "yellow", "refused": "red", "cancelled": "dim"}
+
+
+def moment(text: str | None) -> str:
+    """Return a time as a person reads it, UTC."""
+    return text[:16].replace("T", " ") if text else "-"
+
+
+def money(text: str | None) -> str:
+    """Return an amount with its thousands parted and two places."""
+    return "-" if text is None else f"{float(text):,.2f}"
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    return table
+
+
+def _action(action: str) -> Text:
+    return Text(action, style=_ACTION_STYLE.get(action, ""))
+
+
+def status(found: dict[str, Any]) -> RenderableType:
+    """Return the state of the system."""
+    good = found["ready"]
+    head = Text.assemble(
+        (found["system"], "bold"),
+        "  ",
+        ("ready", "green") if good else ("not ready", "red"),
+        f"  {found['mode']} · trading {found['trading']} · generation {found['generation']}",
+    )
+    lines: list[RenderableType] = [head]
+    replay = found["replay"]
+    if replay:
+        lines.append(
+            Text(
+                f"replay {replay['state']}: session {replay['session'] or '-'}, "
+                f"{replay['sessions_done']} of {replay['sessions_total']} sessions"
+            )
+        )
+    account = found["account"]
+    if account:
+        lines.append(
+            Text(
+                f"equity {money(account['equity'])} {account['currency']} "
+                f"(began with {money(account['initial_cash'])}), cash {money(account['cash'])}, "
+                f"{account['orders_filled']} orders filled"
+            )
+        )
+    halts = [Text(f"HALTED: {line}", style="bold red") for line in found["halts"]]
+    problems = [Text(f"unknown: {line}", style="yellow") for line in found["problems"]]
+    return Group(*lines, *halts, *problems, Text(), services(found["services"]))
+
+
+def services(found: list[dict[str, Any]]) -> Table:
+    """Return the services, one per row."""
+    table = _table("service", "status", "generation", "up", "last error", right=("generation", "up"))
+    for one in found:
+        style = "green" if one["status"] == "healthy" else "yellow" if one["ready"] else "red"
+        up = "-" if one["uptime"] is None else f"{one['uptime']:,.0f} s"
+        generation = "-" if one["generation"] < 0 else str(one["generation"])
+        said = one["last_error"] or ""
+        table.add_row(one["name"], Text(one["status"], style=style), generation, up, Text(said, overflow="ellipsis"))
+    return table
+
+
+def decisions(found: list[dict[str, Any]]) -> RenderableType:
+    """Return decisions, newest first."""
+    if not found:
+        return Text("nothing was decided yet", style="dim")
+    right = ("p", "base", "price")
+    table = _table("when (UTC)", "symbol", "action", "p", "base", "price", "for", "trades", "id", right=right)
+    for one in found:
+        table.add_row(
+            moment(one["timestamp"]),
+            one["symbol"],
+            _action(one["action"]),
+            f"{one['probability']:.3f}",
+            f"{one['base_rate']:.3f}",
+            f"{one['current_price']:.2f}",
+            one["target_session"],
+            "yes" if one["may_trade"] else "no",
+            one["prediction_id"],
+        )
+    return table
+
+
+def prediction(one: dict[str, Any]) -> RenderableType:
+    """Return one prediction with what it was made from."""
+    missing = ", ".join(one["fallbacks"]) or "nothing"
+    table = Table.grid(padding=(0, 2))
+    rows: list[tuple[str, RenderableType]] = [
+        ("symbol", one["symbol"]),
+        ("action", _action(one["action"])),
+        ("probability", f"{one['probability']:.4f} beside a base rate of {one['base_rate']:.4f}"),
+        ("BUY from", f"{one['buy_threshold']:.4f}"),
+        ("price", f"{one['current_price']:.2f} at the close of {one['bar_session'] or '-'}"),
+        ("for session", one["target_session"]),
+        ("model", f"{one['model_name']} {one['model_version'][:12]}"),
+        ("missing", missing),
+        ("may trade", "yes" if one["may_trade"] else "no"),
+        ("made", moment(one["timestamp"]) + (" (cached)" if one["cached"] else "")),
+        ("id", one["prediction_id"]),
+        ("trace", one["trace_id"]),
+    ]
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), value)
+    return table
+
+
+def decision(found: dict[str, Any]) -> RenderableType:
+    """Return one decision with its features and the hash of its record."""
+    made = found["prediction"]
+    features = _table("feature", "value", right=("value",))
+    for name, value in made["features"].items():
+        features.add_row(name, f"{value:.6g}")
+    return Group(prediction(made), Text(f"record sha256 {found['sha256']}", style="dim"), Text(), features)
+
+
+def positions(found: list[dict[str, Any]]) -> RenderableType:
+    """Return what is held."""
+    if not found:
+        return Text("nothing is held", style="dim")
+    right = ("quantity", "cost", "price", "value", "unrealised", "sessions")
+    table = _table("symbol", "quantity", "cost", "price", "value", "unrealised", "since", "sessions", right=right)
+    for one in found:
+        gain = float(one["unrealised"])
+        table.add_row(
+            one["symbol"],
+            one["quantity"],
+            money(one["average_cost"]),
+            money(one["market_price"]),
+            money(one["market_value"]),
+            Text(f"{gain:+,.2f}", style="green" if gain >= 0 else "red"),
+            one["opened"],
+            str(one["sessions_held"]),
+        )
+    return table
+
+
+def orders(found: list[dict[str, Any]]) -> RenderableType:
+    """Return orders, newest first."""
+    if not found:
+        return Text("there are no orders", style="dim")
+    right = ("quantity", "price", "commission")
+    table = _table(
+        "session", "symbol", "side", "quantity", "status", "price", "commission", "why", "trace", right=right
+    )
+    for one in found:
+        table.add_row(
+            one["session"],
+            one["symbol"],
+            one["side"],
+            one["quantity"],
+            Text(one["status"], style=_STATUS_STYLE.get(one["status"], "")),
+            money(one["fill_price"]),
+            money(one["commission"]),
+            one["refusal"] or one["reason"],
+            one["trace_id"],
+        )
+    return table
+
+
+def funnel(found: dict[str, Any]) -> RenderableType:
+    """Return the way of a symbol's newest decision, stage by stage."""
+    marks = {True: ("✔", "green"), False: ("✘", "red"), None: ("·", "dim")}
+    table = Table.grid(padding=(0, 2))
+    for stage in found["stages"]:
+        mark, style = marks[stage["passed"]]
+        table.add_row(
+            Text(mark, style=style), stage["name"], Text(stage["says"], style="" if stage["passed"] else style)
+        )
+    where = f"stopped at {found['stopped_at']}" if found["stopped_at"] else "there is an order"
+    return Group(Text.assemble((found["symbol"], "bold"), f": {where}"), table)
+
+
+def trace(found: dict[str, Any]) -> RenderableType:
+    """Return a trace as a tree."""
+    roots = build_tree(found["spans"])
+    services = sorted({span["service"] for span in found["spans"]})
+    tree = Tree(
+        Text.assemble(
+            ("trace ", "dim"), found["trace_id"], (f"  {len(found['spans'])} spans, {', '.join(services)}", "dim")
+        ),
+        guide_style="dim",
+    )
+    for root in roots:
+        _grow(tree, root)
+    return tree
+
+
+def _grow(tree: Tree, node: Node) -> None:
+    span = node.span
+    label = Text.assemble(
+        (f"{span['service']} ", "cyan"),
+        (span["name"], "bold red" if span["status"] == "error" else "bold"),
+        (f"  {duration(span['duration_ms'])}", "yellow"),
+    )
+    if span["status_message"]:
+        label.append(f"  {span['status_message']}", "red")
+    facts = span_facts(span)
+    if facts:
+        label.append(f"\n{facts}", "dim")
+    for link in span["links"]:
+        label.append(f"\n↗ linked to trace {link['trace_id']}", "dim")
+    branch = tree.add(label)
+    for child in node.children:
+        _grow(branch, child)
+
+
+def traces(found: list[dict[str, Any]]) -> RenderableType:
+    """Return traces, newest first."""
+    if not found:
+        return Text("no trace has arrived yet", style="dim")
+    table = _table("when (UTC)", "name", "spans", "took", "order", "services", "trace", right=("spans", "took"))
+    for one in found:
+        told = "order" if one["has_order"] else "refused" if one["has_refusal"] else "error" if one["has_error"] else ""
+        took = duration(one["duration_ms"])
+        who = escape(", ".join(one["services"]))
+        table.add_row(moment(one["start"]), one["name"], str(one["spans"]), took, told, who, one["trace_id"])
+    return table
+
+
+def halt_state(found: dict[str, Any]) -> RenderableType:
+    """Return whether orders are stopped, and by whom."""
+    if not found["halted"]:
+        return Text("orders are allowed", style="green")
+    return Group(Text("orders are stopped:", style="bold red"), *(Text(f"  {line}") for line in found["halts"]))
