@@ -20,7 +20,7 @@ from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Decision, Desired, Verdict, decide, desired_from, not_smaller, to_prune
 from bellwether_operator.gateway import GatewayView
-from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey
+from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, observed_from
 from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.report.events import event, transitions
 from bellwether_operator.report.status import Observation, Workload, status
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 8
 """Requests of one pass that are under way together."""
 SECRET_LIFE_SECONDS = 3600.0
-SECRET_LIFE_UNSETTLED_SECONDS = 60.0
+SECRET_LIFE_UNSETTLED_SECONDS = 20.0
 """After this long a Secret, which is never read, is written again; sooner while pods are not ready for want of it."""
 VIEW_LIFE_PERIODS = 3
 """A gateway's word counts for so many polling periods."""
@@ -75,6 +75,9 @@ class Outcome:
 
     writes: int
     retry: bool
+    """Something did not work: again after a back-off."""
+    settled: bool = True
+    """False: pods are still being made; they may be waiting for a Secret that somebody deleted."""
 
 
 class Reconciler:
@@ -157,11 +160,10 @@ class Reconciler:
             return
         observed = self._cache.children.get(desired.key)
         if observed is None:
-            # Rare: only what is to be made. An object without our labels is in no watch, and must not be overwritten.
+            # Rare: only what is to be made. An object without our labels is in no watch, and must not be overwritten
+            # nor remembered: nobody would say when it goes.
             raw = await self._client.get(kind, desired.key.namespace, desired.key.name)
-            if raw is not None:
-                self._cache.take_child(raw, kind.kind)
-                observed = self._cache.children.get(desired.key)
+            observed = None if raw is None else observed_from(raw, kind.kind)
         desired, note = not_smaller(desired, observed)
         if note is not None:
             found.notes.append(note)
@@ -260,7 +262,7 @@ class Reconciler:
         )
         writes = await self._report(raw, system, system.metadata.generation, seen)
         retry = bool(found.refused or found.failed or found.waiting or found.taken)
-        return Outcome(found.writes + writes, retry=retry)
+        return Outcome(found.writes + writes, retry, settled=all(each.ready for each in workloads))
 
     def _expired(self, view: GatewayView | None) -> bool:
         return view is not None and time.monotonic() - view.at > VIEW_LIFE_PERIODS * self._settings.gateway_period

@@ -12,7 +12,7 @@ from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.gateway import GatewayClient, GatewayError, GatewayView
 from bellwether_operator.observe.cache import Cache, SystemKey
-from bellwether_operator.reconcile import Memory, Reconciler
+from bellwether_operator.reconcile import Memory, Outcome, Reconciler
 from bellwether_operator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ PASSES_AT_ONCE = 20
 LOOKS_AT_ONCE = 50
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 300.0
+UNSETTLED_SECONDS = 25.0
+"""While pods are not ready a system is looked at this often, though no watch says anything."""
 
 
 def jittered(seconds: float, share: float = 0.2) -> float:
@@ -60,13 +62,15 @@ class Worker:
             await _wait(self._dirty, pause)
             self._dirty.clear()
             async with self._pool.pass_slots:
-                retry = await self._one_pass()
-            if retry:
+                outcome = await self._one_pass()
+            if outcome is None or outcome.retry:
                 pause, delay = jittered(delay), min(delay * 2, LAST_RETRY_SECONDS)
             else:
-                pause, delay = jittered(self._pool.settings.resync), FIRST_RETRY_SECONDS
+                until = self._pool.settings.resync if outcome.settled else UNSETTLED_SECONDS
+                pause, delay = jittered(until), FIRST_RETRY_SECONDS
 
-    async def _one_pass(self) -> bool:
+    async def _one_pass(self) -> Outcome | None:
+        """Make one pass; return None when it failed."""
         began = time.monotonic()
         was_up = self.memory.gateway_up
         rendered = self.memory.rendered_for
@@ -75,19 +79,19 @@ class Worker:
         except ApiError as error:
             telemetry.PASSES.labels("error").inc()
             log.warning("pass failed: %s", error.message, extra={"system": self.key})
-            return True
+            return None
         except Exception:
             # A fault of ours in one system must not end its worker, nor slow the others.
             telemetry.PASSES.labels("fault").inc()
             log.exception("pass failed by a fault of the operator", extra={"system": self.key})
-            return True
+            return None
         finally:
             telemetry.PASS_SECONDS.observe(time.monotonic() - began)
             self._pool.touch()
         telemetry.PASSES.labels("changed" if outcome.writes else "nothing").inc()
         if self.memory.gateway_up and (not was_up or rendered != self.memory.rendered_for):
             self._look_now.set()
-        return outcome.retry
+        return outcome
 
     async def _watch_gateway(self) -> None:
         """Look at the gateway every period, at once after an edit, and sooner while something is undelivered."""

@@ -1,0 +1,220 @@
+"""A real API server, an operator in this process, and a stand-in for the gateways that no kubelet runs here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from bellwether_operator.apply.client import Client
+from bellwether_operator.main import Operator
+from bellwether_operator.settings import Settings
+from devcluster.cluster import Cluster
+from devcluster.errors import ClusterError
+
+DEFINITION = Path(__file__).parents[3] / "crds" / "tradingsystems.bellwether.dev.yaml"
+DEADLINE_SECONDS = 30.0
+IMAGE = "localhost/bellwether/services:dev-1"
+WRITES = {"create", "update", "patch", "delete"}
+
+
+async def eventually(what: str, look: Callable[[], Awaitable[Any]], seconds: float = DEADLINE_SECONDS) -> Any:
+    """Return the first true answer; fail with what was waited for when there is none in time."""
+    last: Any = None
+    try:
+        async with asyncio.timeout(seconds):
+            while not (last := await look()):  # noqa: ASYNC110 (the state is in another process)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pytest.fail(f"waited {seconds:g} s for: {what}; last seen: {last!r}")
+    return last
+
+
+@dataclass
+class Kube:
+    """What a person does with kubectl, in a namespace of the test's own."""
+
+    cluster: Cluster
+    namespace: str
+    audit_log: Path
+
+    async def __call__(self, *arguments: str, stdin: str | None = None) -> str:
+        def run() -> str:
+            return self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin)
+
+        return await asyncio.to_thread(run)
+
+    async def apply(self, manifest: dict[str, Any]) -> None:
+        await self("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    async def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        text = await self("get", kind, name, "--ignore-not-found", "-o", "json", "--show-managed-fields")
+        return json.loads(text) if text.strip() else None
+
+    async def names(self, kind: str) -> set[str]:
+        text = await self("get", kind, "-o", "name")
+        return {line.partition("/")[2] for line in text.split()}
+
+    async def patch(self, kind: str, name: str, change: Any, *flags: str) -> None:
+        await self("patch", kind, name, "--type=merge", "-p", json.dumps(change), *flags)
+
+    async def make_ready(self, name: str) -> None:
+        """Say what a kubelet and the controllers would say of a StatefulSet whose pod runs."""
+        found = await self.get("statefulset", name)
+        assert found is not None
+        status = {
+            "observedGeneration": found["metadata"]["generation"],
+            **dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "currentReplicas"), 1),
+        }
+        await self.patch("statefulset", name, {"status": status}, "--subresource=status")
+
+    async def condition(self, name: str, kind: str) -> dict[str, Any] | None:
+        found = await self.get("tsys", name)
+        conditions = (found or {}).get("status", {}).get("conditions", [])
+        return next((each for each in conditions if each["type"] == kind), None)
+
+    async def until_condition(self, name: str, kind: str, status: str, reason: str | None = None) -> dict[str, Any]:
+        async def look() -> dict[str, Any] | None:
+            found = await self.condition(name, kind)
+            good = found is not None and found["status"] == status and reason in {None, found["reason"]}
+            return found if good else None
+
+        found: dict[str, Any] = await eventually(f"{name}: {kind}={status} {reason or ''}", look)
+        return found
+
+    def operator_writes(self) -> list[str]:
+        """Return what the operator wrote in this namespace so far, from the API server's audit log."""
+        found = []
+        for line in self.audit_log.read_text().splitlines():
+            entry = json.loads(line)
+            reference = entry.get("objectRef", {})
+            ours = entry.get("userAgent") == "bellwether-operator" and reference.get("namespace") == self.namespace
+            if ours and entry["verb"] in WRITES and entry["stage"] == "ResponseComplete":
+                found.append(f"{entry['verb']} {reference['resource']}/{reference.get('name', '')}")
+        return found
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Path]]:
+    """An API server with an audit log and the definition of TradingSystem, for the whole session."""
+    folder = tmp_path_factory.mktemp("control-plane")
+    audit_log = folder / "audit.log"
+    cluster = Cluster(f"test-operator-{os.getpid()}", "control-plane", folder / "state", audit_log=audit_log)
+    try:
+        cluster.up()
+        cluster.kubectl("apply", "-f", str(DEFINITION))
+        cluster.kubectl("wait", "--for=condition=Established", "crd/tradingsystems.bellwether.dev", "--timeout=30s")
+        yield cluster, audit_log
+    finally:
+        cluster.down(purge=True)
+
+
+@pytest.fixture
+def kube(control_plane: tuple[Cluster, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
+    cluster, audit_log = control_plane
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", namespace)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    yield Kube(cluster, namespace, audit_log)
+    with contextlib.suppress(ClusterError):
+        cluster.kubectl("delete", "tsys", "--all", "-n", namespace)
+
+
+@dataclass
+class FakeGateway:
+    """Answers for the gateways of all systems: takes declarations, and says that every service has them."""
+
+    url: str = ""
+    generation: int = 1
+    acknowledge: bool = True
+    tokens: list[str] = field(default_factory=list)
+    declarations: list[dict[str, Any]] = field(default_factory=list)
+    halts: list[str] = field(default_factory=list)
+
+    def status(self) -> dict[str, Any]:
+        generation = self.generation if self.acknowledge else self.generation - 1
+        services = [{"name": name, "ready": True, "generation": generation} for name in ("prediction", "paper-trading")]
+        return {"generation": self.generation, "services": services, "halts": self.halts}
+
+    async def answer_status(self, _: web.Request) -> web.Response:
+        return web.json_response(self.status())
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.tokens.append(request.headers.get("Authorization", ""))
+        body = await request.json()
+        self.declarations.append(body)
+        self.generation = body["generation"]
+        return web.json_response({"generation": self.generation, "acknowledged": {"prediction": self.generation}})
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakeGateway]:
+    fake = FakeGateway()
+    application = web.Application()
+    application.add_routes(
+        [
+            web.get("/{namespace}/{name}/v1/status", fake.answer_status),
+            web.put("/{namespace}/{name}/v1/declaration", fake.take),
+        ]
+    )
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}"
+    yield fake
+    await runner.cleanup()
+
+
+@pytest.fixture
+def settings(kube: Kube, gateway: FakeGateway) -> Settings:
+    return Settings(
+        services_image=IMAGE,
+        installation_seed=b"not secret: a seed for tests only",
+        watch_namespaces=(kube.namespace,),
+        kubeconfig=str(kube.cluster.kubeconfig),
+        http_host="127.0.0.1",
+        http_port=0,
+        gateway_url=gateway.url,
+        gateway_period=0.3,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Operator]:
+    """Run an operator in this process while the block lasts."""
+    client = await Client.connect(settings.kubeconfig)
+    stop = asyncio.Event()
+    operator = Operator(settings, client)
+    task = asyncio.create_task(operator.run(stop))
+    try:
+        yield operator
+    finally:
+        stop.set()
+        await task
+        await client.close()
+
+
+def system(kube: Kube, name: str = "demo", **spec: Any) -> dict[str, Any]:
+    """Return a small replay system."""
+    return {
+        "apiVersion": "bellwether.dev/v1alpha1",
+        "kind": "TradingSystem",
+        "metadata": {"name": name, "namespace": kube.namespace},
+        "spec": {
+            "market": {"calendar": "XNYS"},
+            "symbols": ["AAPL", "MSFT"],
+            "data": {"provider": "replay"},
+            "clock": {"mode": "replay", "from": "2009-01-02"},
+            "trading": {"mode": "simulated", "currency": "USD"},
+            **spec,
+        },
+    }
