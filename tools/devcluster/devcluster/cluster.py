@@ -70,7 +70,7 @@ class Cluster:
         """
         self.name = check_name(name)
         self.level = Level(level)
-        self.state_dir = check_state_dir(state_dir or state_home() / name)
+        self.state_dir = (state_dir or state_home() / name).expanduser().absolute()
         self._controllers = controllers
         self._audit_log = audit_log.expanduser().absolute() if audit_log else None
         self._csi_flags = tuple(csi_flags)
@@ -87,6 +87,8 @@ class Cluster:
     def up(self, report: Report = _silent) -> None:
         """Start what does not run and return when all of it is ready; a second call changes nothing."""
         needs.check(self.level)
+        if self.level is Level.NODE:
+            check_state_dir(self.state_dir)
         programs = build.ensure(report)
         with self._exclusively():
             config = self._configure(programs)

@@ -156,12 +156,10 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_state_dir(path: Path) -> Path:
-    """Return the absolute folder; ClusterError when sockets below it would be too long for Linux."""
-    absolute = path.expanduser().absolute()
-    if len(str(absolute)) > LONGEST_STATE_DIR:
+def check_state_dir(folder: Path) -> None:
+    """ClusterError when the sockets of a node in this folder would be too long for Linux."""
+    if len(str(folder)) > LONGEST_STATE_DIR:
         raise ClusterError(
-            f"the state folder {absolute} has {len(str(absolute))} characters; sockets below it "
+            f"the state folder {folder} has {len(str(folder))} characters; sockets below it "
             f"allow at most {LONGEST_STATE_DIR}: choose a shorter one with --state-dir"
         )
-    return absolute
