@@ -1,0 +1,144 @@
+"""Commands whose process stays for long: parsed by argparse, so that nothing is loaded that only draws."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_FAILED = 1
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run `serve`, `bootstrap`, `nats`, `run` or `replay`; return its exit code. Errors are told in words."""
+    if arguments[0] == "nats":
+        return _nats(arguments[1:])
+    given = _parser().parse_args(list(arguments))
+    command: Callable[[argparse.Namespace], int] = given.command
+    try:
+        return command(given)
+    except Exception as error:
+        if not _expected(error):
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        return _FAILED
+
+
+def _expected(error: Exception) -> bool:
+    """Whether an error is one that its message explains: those are told without a traceback."""
+    from bellwether.gateway.auth import TokenError
+    from bellwether.local.nats import NatsMissing
+    from bellwether.local.state import RunError
+    from bellwether.runtime.errors import StartRefused
+    from bellwether.storage.store import StoreError
+
+    known = (TokenError, NatsMissing, RunError, StartRefused, StoreError, ValueError, TimeoutError, OSError)
+    return isinstance(error, known)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bellwether", description="A stock-trading system as one declared resource.")
+    commands = parser.add_subparsers(required=True)
+    serve = commands.add_parser(
+        "serve",
+        help="run one or several services",
+        description="Run one or several services until SIGTERM. BELLWETHER_* variables say where NATS, keys, data and "
+        "the declaration are.",
+    )
+    serve.add_argument("--services", default="all", metavar="A,B", help="names, or all (the default)")
+    serve.set_defaults(command=_serve)
+    bootstrap = commands.add_parser(
+        "bootstrap",
+        help="make streams, buckets and consumers",
+        description="Make the streams, buckets and consumers that the services need, with the key bootstrap.nk of "
+        "BELLWETHER_KEYS_DIR at BELLWETHER_NATS_URL. Doing it again changes nothing.",
+    )
+    bootstrap.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to try (60)")
+    bootstrap.set_defaults(command=_bootstrap)
+    _add_run(commands)
+    _add_replay(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a whole system on this machine",
+        description="Run the system that FILE declares on this machine: a NATS server, all services and the "
+        "dashboard, without Kubernetes. Ctrl-C ends it; run again goes on where it was.",
+    )
+    run.add_argument("file", type=Path, metavar="FILE", help="a TradingSystem as YAML or JSON")
+    run.add_argument(
+        "--port", type=int, default=8080, help="of dashboard and API on 127.0.0.1 (8080, or the next free)"
+    )
+    run.add_argument("--data", type=Path, metavar="DIR", help="where its state is kept (./.bellwether/NAME)")
+    run.add_argument("--fresh", action="store_true", help="forget the state of earlier runs first")
+    run.add_argument("--verbose", action="store_true", help="write the services' logs to this terminal, not to a file")
+    run.set_defaults(command=_run)
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    replay = commands.add_parser(
+        "replay",
+        help="replay history as fast as it goes",
+        description="Replay the history that FILE declares in one process, without NATS, as fast as this machine "
+        "goes, and sum it up: decisions, orders, fills, equity beside buy-and-hold.",
+    )
+    replay.add_argument("file", type=Path, metavar="FILE", help="a TradingSystem with clock.mode replay")
+    replay.add_argument("--from", dest="first", metavar="DAY", help="the first day, instead of clock.from")
+    replay.add_argument("--to", dest="last", metavar="DAY", help="the last day, instead of clock.to")
+    replay.add_argument("--data", type=Path, metavar="DIR", help="keep the databases here (else they are thrown away)")
+    replay.add_argument("--sampling", type=float, default=0.0, help="share of decisions that are traced, 0-1 (0)")
+    replay.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how the sum is written")
+    replay.set_defaults(command=_replay)
+
+
+def _nats(arguments: Sequence[str]) -> int:
+    from bellwether.local.nats import NatsMissing, exec_nats
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(
+            "usage: bellwether nats --config FILE [OPTION...]\n\n"
+            "Become the nats-server that comes with this package; all options are its own (nats --help-server).\n"
+        )
+        return 0 if arguments else 2
+    try:
+        exec_nats(["--help" if one == "--help-server" else one for one in arguments])
+    except NatsMissing as error:
+        sys.stderr.write(f"error: {error}\n")
+        return _FAILED
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from bellwether.local.serving import serve_named
+
+    return serve_named(given.services, os.environ)
+
+
+def _bootstrap(given: argparse.Namespace) -> int:
+    from bellwether.render.nats import BOOTSTRAP
+    from bellwether.runtime.bootstrap import bootstrap
+    from bellwether.runtime.config import ProcessConfig
+    from bellwether.runtime.logs import configure_logs
+
+    config = ProcessConfig.from_environment()
+    configure_logs(BOOTSTRAP, config.log_level)
+    seed = config.keys_dir / f"{BOOTSTRAP}.nk" if config.keys_dir else None
+    asyncio.run(bootstrap(config.nats_url, seed, timeout=given.timeout))
+    return 0
+
+
+def _run(given: argparse.Namespace) -> int:
+    from bellwether.local.run import run_file
+
+    return run_file(given.file, port=given.port, data=given.data, fresh=given.fresh, verbose=given.verbose)
+
+
+def _replay(given: argparse.Namespace) -> int:
+    from bellwether.local.replay import ReplayOptions, replay_file
+
+    options = ReplayOptions(given.first, given.last, given.data, given.sampling, as_json=given.output == "json")
+    return replay_file(given.file, options)

@@ -1,0 +1,64 @@
+"""A declaration from a person's file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bellwether.local.state import RunError
+from bellwether.spec.models import TradingSystem
+from bellwether.spec.validate_yaml import parse
+
+_SECONDS = 60
+
+
+def load_system(file: Path) -> TradingSystem:
+    """Return the system that a file declares, checked by all rules; a folder of CSV files becomes absolute.
+
+    The rules are checked in a process of its own, so that what evaluates them does not stay in this one's memory.
+
+    Raises:
+        RunError: with the problems, one a line, or why the file cannot be read.
+
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RunError(f"{file}: not UTF-8 text ({error.reason})") from error
+    checked = subprocess.run(
+        [sys.executable, "-m", "bellwether", "validate", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    if checked.returncode != 0:
+        raise RunError(checked.stderr.strip().removeprefix("error: ") or f"{file} is not valid")
+    return _with_absolute_folder(_only_system(text, file), file)
+
+
+def _only_system(text: str, file: Path) -> TradingSystem:
+    documents, problems = parse(text)
+    found = [one for one in documents if isinstance(one, dict) and one.get("kind") == "TradingSystem"]
+    if problems or len(found) != 1:
+        raise RunError(f"{file}: holds {len(found)} systems, one is needed")
+    try:
+        return TradingSystem.model_validate(found[0])
+    except ValidationError as error:
+        raise RunError(f"{file}: {error}") from error
+
+
+def _with_absolute_folder(system: TradingSystem, file: Path) -> TradingSystem:
+    csv = system.spec.data.csv
+    if csv is None:
+        return system
+    folder = (file.parent / csv.directory).resolve()
+    if not folder.is_dir():
+        raise RunError(f"spec.data.csv.directory: {folder} is not a folder (relative to {file})")
+    data = system.spec.data.model_copy(update={"csv": csv.model_copy(update={"directory": str(folder)})})
+    return system.model_copy(update={"spec": system.spec.model_copy(update={"data": data})})

@@ -1,0 +1,107 @@
+"""A nats-server as a child of this process, on a free port of this machine's own loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+from bellwether.local.nats import PROGRAM, nats_server_path
+from bellwether.local.state import RunDirectory, RunError
+from bellwether.render.nats import nats_conf
+
+START_SECONDS = 20.0
+END_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
+_PR_SET_PDEATHSIG = 1
+
+
+class NatsChild:
+    """A running nats-server that ends with this process, whatever ends it."""
+
+    def __init__(self, directory: RunDirectory, public_keys: dict[str, str], *, always_sync: bool) -> None:
+        self._directory = directory
+        self._conf = nats_conf(
+            public_keys,
+            store_directory=str(directory.nats.resolve()),
+            always_sync=always_sync,
+            port=-1,
+            host="127.0.0.1",
+            monitor_port=None,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Start it and learn its port.
+
+        Raises:
+            NatsMissing: if there is no nats-server program.
+            RunError: if it ends or does not listen in time; the message holds its last words.
+
+        """
+        program = nats_server_path()
+        directory = self._directory
+        directory.nats_conf.write_text(self._conf)
+        ports = directory.root / "ports"
+        ports.mkdir(exist_ok=True)
+        for old in ports.glob("*.ports"):
+            old.unlink()
+        arguments = [PROGRAM, "--config", str(directory.nats_conf), "--ports_file_dir", str(ports)]
+        with directory.nats_log.open("ab") as log:
+            # Of its own session: Ctrl-C in the terminal reaches the services first, which still need it.
+            self._process = subprocess.Popen(
+                arguments,
+                executable=program,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 (the process has one thread yet)
+            )
+        self.url = await self._listening(self._process, ports / f"{PROGRAM}_{self._process.pid}.ports")
+
+    async def _listening(self, process: subprocess.Popen[bytes], told: Path) -> str:
+        async with asyncio.timeout(START_SECONDS) as waiting:
+            while True:
+                if process.poll() is not None:
+                    raise RunError(f"nats-server ended with {process.returncode}: {self._last_words()}")
+                with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
+                    return str(json.loads(told.read_text())["nats"][0])
+                await asyncio.sleep(_LOOK_SECONDS)
+        if waiting.expired():
+            await self.stop()
+        raise RunError(f"nats-server does not listen after {START_SECONDS:g} s: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = self._directory.nats_log.read_text(errors="replace").splitlines()
+            return " / ".join(lines[-3:])
+        return "(no log)"
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    async def stop(self) -> None:
+        """End it and wait until it is gone."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, lambda: process.wait(END_SECONDS))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _end_with_parent() -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,165 @@
+"""The folder of a local run: its identity, keys, databases and the lock that keeps a second run out."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bellwether.render.keys import derive_seed, gateway_token, public_key
+from bellwether.render.nats import BOOTSTRAP, CLI
+from bellwether.topology import SERVICES
+
+IDENTITIES = (*SERVICES, BOOTSTRAP, CLI)
+_LOCK = "lock"
+_IDENTITY = "identity.json"
+
+
+class RunError(Exception):
+    """A local run cannot be done; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes this system this one: made once, kept in a file that only its owner can read."""
+
+    uid: str
+    seed: bytes
+
+    @property
+    def token(self) -> str:
+        """The gateway's bearer token."""
+        return gateway_token(self.seed, self.uid)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The places inside the folder."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Databases and models."""
+        return self.root / "data"
+
+    @property
+    def keys(self) -> Path:
+        """NATS keys, one file per identity."""
+        return self.root / "keys"
+
+    @property
+    def nats(self) -> Path:
+        """What NATS keeps."""
+        return self.root / "nats"
+
+    @property
+    def nats_conf(self) -> Path:
+        """The configuration of NATS."""
+        return self.root / "nats.conf"
+
+    @property
+    def declaration(self) -> Path:
+        """The declaration of the last run, as JSON."""
+        return self.root / "system.json"
+
+    @property
+    def log(self) -> Path:
+        """The services' log."""
+        return self.root / "bellwether.log"
+
+    @property
+    def nats_log(self) -> Path:
+        """The log of NATS."""
+        return self.root / "nats.log"
+
+    @property
+    def run_file(self) -> Path:
+        """Where the gateway of the present run is; for the commands that look for it."""
+        return self.root / "run.json"
+
+
+@contextlib.contextmanager
+def opened(root: Path, *, fresh: bool) -> Iterator[RunDirectory]:
+    """Make or take up a folder and keep others out of it meanwhile.
+
+    Raises:
+        RunError: if another run has it, it cannot be written, or `fresh` would delete what no run made.
+
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise RunError(f"{root} cannot hold a run's state: {error.strerror}; choose another with --data") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(lock, 32, 0).decode().strip() or "unknown"
+            raise RunError(
+                f"another run (process {holder}) has {root}: end it first, or choose another folder with --data"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        if fresh:
+            _empty(root)
+        yield RunDirectory(root)
+    finally:
+        os.close(lock)
+
+
+def _empty(root: Path) -> None:
+    others = [path for path in root.iterdir() if path.name != _LOCK]
+    if others and not (root / _IDENTITY).exists():
+        raise RunError(f"--fresh: {root} is not the state of a run, so nothing in it is deleted")
+    for path in others:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def identity(directory: RunDirectory) -> Identity:
+    """Return the folder's identity; make it when it is new.
+
+    Raises:
+        RunError: if the file is there and cannot be read.
+
+    """
+    path = directory.root / _IDENTITY
+    if not path.exists():
+        made = {"uid": str(uuid.uuid4()), "seed": secrets.token_hex(32)}
+        write_private(path, json.dumps(made))
+    try:
+        told = json.loads(path.read_text())
+        return Identity(str(told["uid"]), bytes.fromhex(told["seed"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}): begin anew with --fresh, or choose another --data") from error
+
+
+def write_keys(directory: RunDirectory, who: Identity) -> dict[str, str]:
+    """Write every identity's NATS seed to a file that only its owner can read; return the public keys."""
+    directory.keys.mkdir(mode=0o700, exist_ok=True)
+    public: dict[str, str] = {}
+    for name in IDENTITIES:
+        seed = derive_seed(who.seed, who.uid, name)
+        write_private(directory.keys / f"{name}.nk", seed)
+        public[name] = public_key(seed)
+    return public
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, in one step: whoever reads sees the old or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.replace(path)
