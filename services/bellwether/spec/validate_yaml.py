@@ -12,6 +12,7 @@ from bellwether.spec.validate_structure import Problem
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _INT = "tag:yaml.org,2002:int"
 _FLOAT = "tag:yaml.org,2002:float"
+_OTHERS = {_TIMESTAMP, _INT, _FLOAT, "tag:yaml.org,2002:value"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -27,7 +28,7 @@ class _Loader(yaml.SafeLoader):
 def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     plain: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
     for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items():
-        plain[first] = [(tag, pattern) for tag, pattern in entries if tag not in {_TIMESTAMP, _INT, _FLOAT}]
+        plain[first] = [(tag, pattern) for tag, pattern in entries if tag not in _OTHERS]
     return plain
 
 
@@ -39,7 +40,7 @@ _Loader.add_implicit_resolver(
 _Loader.add_implicit_resolver(
     _FLOAT,
     re.compile(
-        r"^(?:[-+]?(?:[0-9][0-9_]*)?\.?[0-9_]+(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*\.|[-+]?\.inf|\.nan)$", re.I
+        r"^(?:[-+]?(?:[0-9][0-9_]*)?\.?[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*\.|[-+]?\.inf|\.nan)$", re.I
     ),
     list("-+.0123456789"),
 )

@@ -11,8 +11,8 @@ import pytest
 from bellwether.market.sessions import CALENDARS, load_calendar
 from bellwether.market.slots import TaskRule, slots
 
-# exchange_calendars calls a name of pandas that its next major version renames.
-pytestmark = pytest.mark.filterwarnings("ignore:DatetimeIndex")
+# exchange_calendars calls what the next major version of pandas renames.
+pytestmark = pytest.mark.filterwarnings("ignore:DatetimeIndex", "ignore:Series.values")
 
 FIRST, LAST = date(2000, 1, 1), date(2040, 12, 31)
 TASKS = [

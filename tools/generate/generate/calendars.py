@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import date, time
+from functools import cache
 from importlib import metadata
 from itertools import groupby
 from typing import Any
@@ -35,6 +36,7 @@ def tables(names: Iterable[str]) -> dict[str, str]:
     return {name: table(name) for name in names}
 
 
+@cache
 def table(name: str) -> str:
     """Return the JSON text of one exchange's table."""
     oracle = _oracle(name)

@@ -1,0 +1,3 @@
+from harness.cluster import control_plane
+
+__all__ = ["control_plane"]
