@@ -192,12 +192,11 @@ class Bus(Protocol):
     async def kv_put(self, bucket: str, key: str, value: bytes) -> int:
         """Set a key; return its revision once it is stored."""
 
-    async def kv_watch(
-        self, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes, int], None]
-    ) -> Subscription:
-        """Call back with (key, value, revision) for what the keys hold now and at each change.
+    async def kv_watch(self, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes], None]) -> Subscription:
+        """Call back with (key, value) for what the keys hold now and at each change.
 
-        After a reconnection the present value is read again, so the same revision can come twice.
+        After a reconnection the present value is read again: the same value can come twice, and around a connection
+        an older one after a newer, so values must say themselves which is newer.
         """
 
 

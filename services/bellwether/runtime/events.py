@@ -262,18 +262,19 @@ class EventConsumer:
             return
         attempt = delivery.attempts
         reason = "it was delivered that often without an end: the process may have died of it"
-        while attempt <= self._retry.attempts:
+        # Restarts count as deliveries too, so only failures seen here count up to the limit.
+        while attempt <= self._retry.attempts * 3:
             failure = await self._try_once(delivery, event, subscriber)
             if failure is None:
+                self.settled.done(event.run, event.id)
                 # With a store the effect is in: wait until the bus knows, or it comes again for nothing.
                 await delivery.ack(confirmed=self._context.store is not None)
-                self.settled.done(event.run, event.id)
                 self._metrics.event(event.type, "processed")
                 return
             reason = failure
             self._metrics.event(event.type, "failed")
             self._metrics.failed(f"{event.type}: {failure}")
-            if attempt == self._retry.attempts:
+            if attempt >= self._retry.attempts:
                 break
             pause = self._retry.pause(attempt)
             if not self._ordered:

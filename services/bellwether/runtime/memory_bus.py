@@ -315,11 +315,11 @@ class MemoryBus:
         keys = self._broker.bucket(bucket)
         revision = max((known for _, known in keys.values()), default=0) + 1
         keys[key] = (value, revision)
-        self._broker.deliver(MemoryMessage(f"$KV.{bucket}.{key}", value, {"revision": str(revision)}, None))
+        self._broker.deliver(MemoryMessage(f"$KV.{bucket}.{key}", value, None, None))
         return revision
 
     async def kv_watch(
-        self, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes, int], None]
+        self, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes], None]
     ) -> MemorySubscription:
         """Call back with what the keys hold now and at each change."""
         prefix = f"$KV.{bucket}."
@@ -327,13 +327,13 @@ class MemoryBus:
         def changed(message: MemoryMessage) -> None:
             key = message.subject[len(prefix) :]
             if key in keys:
-                callback(key, message.body, int((message.headers or {})["revision"]))
+                callback(key, message.body)
 
         subscription = await self.subscribe(f"{prefix}>", changed)
         present = self._broker.bucket(bucket)
         for key in keys:
             if key in present:
-                callback(key, *present[key])
+                callback(key, present[key][0])
         return subscription
 
     async def ensure_stream(self, plan: StreamPlan) -> None:

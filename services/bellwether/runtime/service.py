@@ -215,7 +215,7 @@ class Service:
 
     # The declaration
 
-    def _declaration_arrived(self, key: str, value: bytes, revision: int) -> None:
+    def _declaration_arrived(self, key: str, value: bytes) -> None:
         self._latest = value
         self._declared.set()
 
