@@ -7,9 +7,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from bellwether.messages.trading import Account, Order, Position, Refusal
 from bellwether.trading.book import Book
-from bellwether.trading.events import Refused
+from bellwether.trading.events import OrderFilled, OrderQueued, Refused
 from bellwether.trading.pricing import PRICE_STEP, ZERO
 from bellwether.trading.rules import Rules
 
@@ -34,6 +36,36 @@ def order_from(row: Mapping[str, Any]) -> Order:
         commission=_decimal(row["commission"]),
         refusal=row["refusal"],
     )
+
+
+def queued_order(event: OrderQueued) -> Order:
+    """Return an order as it was queued."""
+    return Order(
+        order_id=event.order_id,
+        prediction_id=event.prediction_id,
+        reason=event.reason,
+        symbol=event.symbol,
+        side=event.side,
+        quantity=event.quantity,
+        status="queued",
+        session=event.session,
+        created_at=event.at,
+        model_name=event.model_name,
+        model_version=event.model_version,
+        trace_id=event.trace_id,
+    )
+
+
+def filled_order(queued: OrderQueued, fill: OrderFilled) -> Order:
+    """Return an order as it was filled."""
+    changes = {
+        "quantity": fill.quantity,
+        "status": "filled",
+        "filled_at": fill.at,
+        "fill_price": fill.price,
+        "commission": fill.commission,
+    }
+    return msgspec.structs.replace(queued_order(queued), **changes)
 
 
 def refusal_from(row: Mapping[str, Any]) -> Refusal:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 
+import msgspec
+
 from bellwether.trading.events import (
     AccountOpened,
     DividendPaid,
@@ -134,8 +136,7 @@ def apply(book: Book, event: LedgerEvent) -> None:
             _split(book, event)
         case OrderSplit():
             order = book.queued[event.order_id]
-            changed = {"quantity": event.quantity, "price": event.price}
-            book.queued[event.order_id] = _replaced(order, changed)
+            book.queued[event.order_id] = msgspec.structs.replace(order, quantity=event.quantity, price=event.price)
             book.actions_done |= {event.key}
         case DividendPaid():
             book.cash += event.cash
@@ -146,11 +147,6 @@ def apply(book: Book, event: LedgerEvent) -> None:
             book.actions_done = frozenset()
         case SessionMarked():
             _mark(book, event)
-
-
-def _replaced(order: OrderQueued, changes: dict[str, Decimal]) -> OrderQueued:
-    fields = {name: getattr(order, name) for name in order.__struct_fields__}
-    return OrderQueued(**(fields | changes))
 
 
 def _take_out(book: Book, order_id: str) -> None:

@@ -39,7 +39,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
-from bellwether.trading.answers import order_from, refusal_of
+from bellwether.trading.answers import filled_order, order_from, queued_order, refusal_of
 from bellwether.trading.book import Book
 from bellwether.trading.decide import Origin, Outcome, Wish, decide, order_id_of, queue
 from bellwether.trading.events import (
@@ -122,8 +122,11 @@ class Desk:
 
     def halts(self, tx: Transaction) -> tuple[str, ...]:
         """Return what halts now, one line per source."""
+        return self._lines(self.ledger.latches(tx))
+
+    def _lines(self, latches: Iterable[Latch]) -> tuple[str, ...]:
         declared = (DECLARED_HALT,) if self.rules.halted else ()
-        return declared + tuple(latch.line() for latch in self.ledger.latches(tx))
+        return declared + tuple(latch.line() for latch in latches)
 
     def conditions(self, tx: Transaction, now: datetime) -> Conditions:
         """Return what holds at this moment."""
@@ -149,12 +152,15 @@ class Desk:
         def work(tx: Transaction) -> Outcome | None:
             if not tx.claim(call.run, event_id):
                 return None
-            if self.ledger.seen(tx, call.run, prediction.symbol, prediction.prediction_id) is not None:
+            book, latches, met = self.ledger.glance(tx, call.run, prediction.prediction_id)
+            if met:
                 return None
-            book = self._opened(tx, call.run, call.as_of)
             now = self.now_of(call)
-            outcome = decide(prediction, call.trace_context or "", book, self.conditions(tx, now))
-            self.ledger.append(tx, call.run, outcome.events)
+            book = book if book.seq else self._opened(tx, call.run, now)
+            conditions = Conditions(self.rules, self._lines(latches), now)
+            outcome = decide(prediction, call.trace_context or "", book, conditions)
+            if outcome.events:
+                self.ledger.append(tx, call.run, outcome.events)
             seen = Seen(
                 prediction.prediction_id, prediction.symbol, outcome.outcome, outcome.order_id, list(outcome.guards)
             )
@@ -400,45 +406,45 @@ class Desk:
     ) -> None:
         """Put into the outbox what others are to hear; a fill joins the trace of the decision behind it."""
         here = call if call.run == run else call.at(call.as_of, run=run)
-        contexts = {} if before is None else {one.order_id: one.traceparent for one in before.queued.values()}
+        waiting = {} if before is None else before.queued
         for event in events:
             match event:
-                case OrderQueued():
-                    self._tell_order(tx, "order_queued", event.order_id, here)
-                case OrderFilled():
-                    attributes = {
-                        "bellwether.order_id": event.order_id,
-                        "bellwether.symbol": event.symbol,
-                        "bellwether.side": event.side,
-                        "bellwether.quantity": str(event.quantity),
-                        "bellwether.price": str(event.price),
-                        "bellwether.session": str(event.session),
-                    }
-                    parent = contexts.get(event.order_id) or None
-                    with here.start_span("fill", parent=parent, attributes=attributes) as filling:
-                        self._tell_order(tx, "order_filled", event.order_id, filling)
-                case Refused():
-                    parent = contexts.get(event.order_id or "")
-                    with _refusing(here, event, parent) as refusing:
-                        data = OrderRefused(refusal_of(event))
-                        tx.outbox(refusing.event("order_refused", data, event_id=event.key))
+                case OrderQueued(order_id=order_id):
+                    data = OrderEvent(queued_order(event))
+                    tx.outbox(here.event("order_queued", data, event_id=f"order_queued:{order_id}"))
+                case OrderFilled(order_id=order_id):
+                    queued = waiting[order_id]
+                    with here.start_span("fill", parent=queued.traceparent, attributes=_facts(event)) as filling:
+                        data = OrderEvent(filled_order(queued, event))
+                        tx.outbox(filling.event("order_filled", data, event_id=f"order_filled:{order_id}"))
+                case Refused(order_id=refused_id):
+                    order = waiting.get(refused_id or "")
+                    with _refusing(here, event, order) as refusing:
+                        refusal = OrderRefused(refusal_of(event))
+                        tx.outbox(refusing.event("order_refused", refusal, event_id=event.key))
                 case OrderCancelled():
                     _log.info("order %s is cancelled: %s", event.order_id, event.code)
                 case _:
                     pass
 
-    def _tell_order(self, tx: Transaction, event_type: str, order_id: str, call: Call) -> None:
-        row = find_order(tx, call.run, order_id)
-        if row is not None:
-            tx.outbox(call.event(event_type, OrderEvent(order_from(row)), event_id=f"{event_type}:{order_id}"))
+
+def _facts(event: OrderFilled) -> dict[str, str]:
+    return {
+        "bellwether.order_id": event.order_id,
+        "bellwether.symbol": event.symbol,
+        "bellwether.side": event.side,
+        "bellwether.quantity": str(event.quantity),
+        "bellwether.price": str(event.price),
+        "bellwether.session": str(event.session),
+    }
 
 
-def _refusing(call: Call, event: Refused, parent: str | None) -> contextlib.AbstractContextManager[Call]:
+def _refusing(call: Call, event: Refused, order: OrderQueued | None) -> contextlib.AbstractContextManager[Call]:
     """Return a span for a refusal at the open, in the trace of the decision; elsewhere the call has one already."""
-    if event.stage != "open" or not parent:
+    if order is None:
         return contextlib.nullcontext(call)
     attributes = {"bellwether.order_id": event.order_id or "", "bellwether.refusal": event.code}
-    return call.start_span("refused at the open", parent=parent, attributes=attributes)
+    return call.start_span("refused at the open", parent=order.traceparent, attributes=attributes)
 
 
 def _opened_answer(event: SessionOpenDone) -> SessionOpened:

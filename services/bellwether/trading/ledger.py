@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Update, bindparam, delete, func, insert, select, update
 
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
@@ -31,6 +31,11 @@ from bellwether.trading.events import (
 BOOKS_KEPT = 4
 
 _LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM ledger_events WHERE run = ?"
+_AT_A_GLANCE = (
+    "SELECT (SELECT coalesce(max(seq), 0) FROM ledger_events WHERE run = :run), "
+    "(SELECT coalesce(max(seq), 0) FROM halts), "
+    "EXISTS (SELECT 1 FROM decisions WHERE run = :run AND prediction_id = :decision)"
+)
 _LAST_HALT = "SELECT coalesce(max(seq), 0) FROM halts"
 _ADD_EVENT = "INSERT INTO ledger_events (run, seq, key, at, data) VALUES (?, ?, ?, ?, ?)"
 _ADD_DECISION = (
@@ -40,9 +45,16 @@ _ADD_DECISION = (
 _ADD_ORDER = insert(tables.orders)
 _ADD_REFUSAL = insert(tables.refusals)
 _ADD_EQUITY = insert(tables.equity)
-_CHANGE_ORDER = update(tables.orders).where(
-    tables.orders.c.run == bindparam("of_run"), tables.orders.c.order_id == bindparam("of_order")
-)
+_OF_ORDER = (tables.orders.c.run == bindparam("of_run"), tables.orders.c.order_id == bindparam("of_order"))
+
+
+def _change(*columns: str) -> Update:
+    return update(tables.orders).where(*_OF_ORDER).values({name: bindparam(f"new_{name}") for name in columns})
+
+
+_END_ORDER = _change("status", "refusal")
+_RESIZE_ORDER = _change("quantity")
+_FILL_ORDER = _change("status", "filled_at", "fill_price", "commission")
 
 
 class Latch(NamedTuple):
@@ -76,7 +88,15 @@ class Ledger:
 
     def book(self, tx: Transaction, run: str) -> Book:
         """Return the state of a run's account; an empty book when there is none. It must not be changed."""
-        last = int(tx.connection.exec_driver_sql(_LAST_SEQ, (run,)).scalar_one())
+        return self._book_at(tx, run, int(tx.connection.exec_driver_sql(_LAST_SEQ, (run,)).scalar_one()))
+
+    def glance(self, tx: Transaction, run: str, prediction_id: str) -> tuple[Book, tuple[Latch, ...], bool]:
+        """Return book, latches, and whether a decision was met before: all that a decision needs, in one query."""
+        values = {"run": run, "decision": prediction_id}
+        last, halt, met = tx.connection.exec_driver_sql(_AT_A_GLANCE, values).one()
+        return self._book_at(tx, run, last), self._latches_at(tx, halt), bool(met)
+
+    def _book_at(self, tx: Transaction, run: str, last: int) -> Book:
         known = self._books.get(run)
         if known is not None and known.seq == last:
             return known
@@ -108,9 +128,9 @@ class Ledger:
             sqlalchemy.exc.IntegrityError: when an event's key was there before: the effect would be a second one.
 
         """
-        book = self.book(tx, run)
         if not new:
-            return book
+            return self.book(tx, run)
+        book = self.book(tx, run)
         rows = [
             (run, book.seq + number, event.key, event.at.isoformat(), encode(event))
             for number, event in enumerate(new, start=1)
@@ -144,7 +164,9 @@ class Ledger:
 
     def latches(self, tx: Transaction) -> tuple[Latch, ...]:
         """Return the halts that nobody resumed."""
-        last = int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one())
+        return self._latches_at(tx, int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one()))
+
+    def _latches_at(self, tx: Transaction, last: int) -> tuple[Latch, ...]:
         if last != self._latches[0]:
             found: list[Latch] = []
             for row in tx.execute(select(tables.halts).order_by(tables.halts.c.seq)).mappings():
@@ -226,33 +248,34 @@ def _project(tx: Transaction, run: str, events: Iterable[LedgerEvent]) -> None:
             case Refused():
                 tx.execute(_ADD_REFUSAL, _refusal_row(run, event))
                 if event.order_id is not None:
-                    _change_order(tx, run, event.order_id, status="refused", refusal=_line(event))
+                    _end_order(tx, run, event.order_id, "refused", event)
             case OrderCancelled():
-                _change_order(tx, run, event.order_id, status="cancelled", refusal=_line(event))
+                _end_order(tx, run, event.order_id, "cancelled", event)
             case OrderSplit():
-                _change_order(tx, run, event.order_id, quantity=str(event.quantity))
+                values = {"of_run": run, "of_order": event.order_id, "new_quantity": str(event.quantity)}
+                tx.execute(_RESIZE_ORDER, values)
             case OrderFilled():
-                _change_order(
-                    tx,
-                    run,
-                    event.order_id,
-                    status="filled",
-                    filled_at=event.at.isoformat(),
-                    fill_price=str(event.price),
-                    commission=str(event.commission),
-                )
+                tx.execute(_FILL_ORDER, _fill_row(run, event))
             case SessionMarked():
                 tx.execute(_ADD_EQUITY, _equity_row(run, event))
             case _:
                 pass
 
 
-def _line(event: Refused | OrderCancelled) -> str:
-    return refusal_text(event.code, event.value, event.limit)
+def _end_order(tx: Transaction, run: str, order_id: str, status: str, event: Refused | OrderCancelled) -> None:
+    line = refusal_text(event.code, event.value, event.limit)
+    tx.execute(_END_ORDER, {"of_run": run, "of_order": order_id, "new_status": status, "new_refusal": line})
 
 
-def _change_order(tx: Transaction, run: str, order_id: str, **values: str) -> None:
-    tx.execute(_CHANGE_ORDER.values(**values), {"of_run": run, "of_order": order_id})
+def _fill_row(run: str, event: OrderFilled) -> dict[str, str]:
+    return {
+        "of_run": run,
+        "of_order": event.order_id,
+        "new_status": "filled",
+        "new_filled_at": event.at.isoformat(),
+        "new_fill_price": str(event.price),
+        "new_commission": str(event.commission),
+    }
 
 
 def _order_row(run: str, event: OrderQueued) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from bellwether.messages.scheduling import Job, ReplayState
 from bellwether.messages.trading import LedgerCheck, Orders
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import service as scheduling
 from bellwether.spec.models import TradingSystem
+from bellwether.storage.store import Store
 from bellwether.trading import service as trading
 from harness.system import System, running
 from integration.trading.peers import ROWS, Peers, declaration
@@ -34,12 +36,9 @@ async def replayed(system: System, until: Callable[[ReplayState], bool] | None =
 
 def ledger_of(folder: Path) -> list[tuple[Any, ...]]:
     """Return the ledger's events as they are stored, without the run."""
-    engine = create_engine(f"sqlite:///{folder / 'ledger.db'}")
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT seq, key, at, data FROM ledger_events ORDER BY id")).all()
-    engine.dispose()
-    # Spans have random ids, so trace contexts differ from run to run; everything else must not.
-    return [tuple(str(part).split('"traceparent"', maxsplit=1)[0] for part in row) for row in rows]
+    with closing(sqlite3.connect(folder / "ledger.db")) as connection:
+        rows = connection.execute("SELECT seq, key, at, data FROM ledger_events ORDER BY id").fetchall()
+    return [tuple(row) for row in rows]
 
 
 async def whole(folder: Path, system: TradingSystem, **options: Any) -> list[tuple[Any, ...]]:
@@ -68,3 +67,134 @@ async def test_a_replay_fills_orders_and_its_ledger_holds(tmp_path: Path) -> Non
         assert all(order.fill_price and order.commission for order in filled.orders)
         job = await system.call("scheduler", "execute_job", {"job_id": "prediction_generation-20090105"}, Job)
         assert job.status == "completed"
+
+
+async def test_group_commit_gives_the_same_ledger(tmp_path: Path) -> None:
+    one = await whole(tmp_path / "each", declaration())
+    assert one == await whole(tmp_path / "grouped", declaration(), group_commit=True)
+    assert len(one) > 50
+
+
+class Snapshots:
+    """Copies both databases after every transaction that changed something: the states a kill can leave behind."""
+
+    def __init__(self, source: Path, target: Path) -> None:
+        self.source = source
+        self.target = target
+        self.seen: dict[tuple[Any, ...], Path] = {}
+
+    def take(self) -> None:
+        state = (*self._look("ledger.db", _LEDGER_STATE), *self._look("slots.db", _SLOTS_STATE))
+        if None in state or state in self.seen:
+            return
+        folder = self.target / f"{len(self.seen):04d}"
+        folder.mkdir(parents=True)
+        for name in ("ledger.db", "slots.db"):
+            with closing(sqlite3.connect(self.source / name)) as old, closing(sqlite3.connect(folder / name)) as new:
+                old.backup(new)
+        self.seen[state] = folder
+
+    def _look(self, name: str, query: str) -> tuple[Any, ...]:
+        with closing(sqlite3.connect(self.source / name)) as connection:
+            found: tuple[Any, ...] = connection.execute(query).fetchone()
+            return found
+
+
+_LEDGER_STATE = (
+    "SELECT (SELECT count(*) FROM ledger_events), (SELECT count(*) FROM decisions), (SELECT count(*) FROM inbox)"
+)
+_SLOTS_STATE = (
+    "SELECT (SELECT run FROM replay), (SELECT coalesce(cursor, '-') FROM replay), "
+    "(SELECT coalesce(group_concat(name || status), '-') FROM slots)"
+)
+
+
+async def test_a_replay_killed_at_any_moment_and_resumed_has_the_same_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = declaration(
+        clock={"mode": "replay", "from": "2009-01-02", "to": "2009-01-06", "pace": "0s"},
+        trading={"exit": {"onSell": True, "horizonSessions": 1}},
+    )
+    snapshots = Snapshots(tmp_path / "whole", tmp_path / "killed")
+    original = Store.transact
+
+    async def transact(self: Store, work: Any) -> Any:
+        result = await original(self, work)
+        if (tmp_path / "whole" / "slots.db").exists() and (tmp_path / "whole" / "ledger.db").exists():
+            snapshots.take()
+        return result
+
+    monkeypatch.setattr(Store, "transact", transact)
+    expected = await whole(tmp_path / "whole", system)
+    monkeypatch.undo()
+    assert any(key.startswith("filled:") for _, key, _, _ in expected)
+    assert len(snapshots.seen) > 40
+    for folder in snapshots.seen.values():
+        assert await whole(folder, system) == expected, folder
+
+
+async def test_a_peer_that_is_away_holds_the_replay_but_does_not_fail_it(tmp_path: Path) -> None:
+    peers = Peers(
+        away={
+            "get_coverage": 2,
+            "load_model": 2,
+            "get_opening_prices": 2,
+            "publish_bars": 1,
+            "get_bars": 2,
+            "generate_predictions": 2,
+            "record_outcomes": 1,
+        }
+    )
+    system = declaration(clock={"mode": "replay", "from": "2009-01-02", "to": "2009-01-08", "pace": "0s"})
+    builds = {**peers.builds(), **BUILDS}
+    async with running(builds, data_dir=tmp_path / "away", declaration=system, rows=ROWS, sampling=0.0) as running_one:
+        state = await replayed(running_one)
+        assert state.state == "complete"
+        assert state.error is None
+    assert set(peers.away.values()) == {0}
+    assert ledger_of(tmp_path / "away") == await whole(tmp_path / "here", system)
+
+
+async def test_without_bars_the_replay_waits_and_says_so(tmp_path: Path) -> None:
+    peers = Peers(away={"get_coverage": 1_000_000})
+    builds = {**peers.builds(), **BUILDS}
+    async with running(builds, data_dir=tmp_path, declaration=declaration(), rows=ROWS) as system:
+        state = await replayed(system, lambda state: state.error is not None)
+        assert state.state == "waiting"
+        assert "get_coverage is away on purpose" in str(state.error)
+        with pytest.raises(RpcError, match="REPLAY_CONDUCTS"):
+            await system.call("scheduler", "execute_job", {"job_id": "prediction_generation-20090105"}, Job)
+
+
+async def test_a_step_that_is_refused_for_good_fails_the_replay_with_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellwether.scheduling.conductor.LONGEST_PAUSE", 0.01)
+    system = declaration(tasks=[{"name": "morning_analysis", "anchor": "open", "offset": "-30m"}])
+    peers = Peers(refused={"generate_predictions": "MODEL_LOOKAHEAD"})
+    async with running({**peers.builds(), **BUILDS}, data_dir=tmp_path, declaration=system, rows=ROWS) as running_one:
+        state = await replayed(running_one)
+        assert state.state == "failed"
+        assert "morning_analysis-20090102" in str(state.error)
+        assert "MODEL_LOOKAHEAD" in str(state.error)
+
+
+async def test_an_order_stores_the_trace_that_its_fill_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans: list[Any] = []
+    builds = {**Peers().builds(), **BUILDS}
+    async with running(builds, data_dir=tmp_path, declaration=declaration(), rows=ROWS) as system:
+        telemetry = system.services["paper-trading"].context.telemetry
+        monkeypatch.setattr(telemetry, "collect", spans.append)
+        await replayed(system)
+    fills = [span for span in spans if span.name == "fill"]
+    consumed = {span.context.span_id: span for span in spans if span.name == "prediction_generated process"}
+    assert fills
+    signals = [span for span in fills if span.parent is not None and span.parent.span_id in consumed]
+    assert signals
+    for fill in signals:
+        parent = consumed[fill.parent.span_id]
+        assert parent.context.trace_id == fill.context.trace_id
+        assert parent.attributes["bellwether.order_id"] == fill.attributes["bellwether.order_id"]
+        told = [span for span in spans if span.parent is not None and span.parent.span_id == fill.context.span_id]
+        assert [span.name for span in told] == ["order_filled publish"]

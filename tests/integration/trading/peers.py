@@ -117,9 +117,13 @@ class Peers:
     calls: list[tuple[str, datetime]] = field(default_factory=list)
     silent: frozenset[str] = frozenset()
     """Symbols without an opening price."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Methods that always answer with this error code."""
 
     def _met(self, method: str, call: Call) -> None:
         self.calls.append((method, call.as_of))
+        if method in self.refused:
+            raise RpcError(self.refused[method], f"{method} is refused on purpose")
         if self.away.get(method, 0) > 0:
             self.away[method] -= 1
             raise RpcError("UNAVAILABLE", f"{method} is away on purpose")
