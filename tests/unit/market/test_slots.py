@@ -156,7 +156,7 @@ RULES = st.one_of(
 STARTS = st.datetimes(datetime(2000, 1, 8), datetime(2040, 12, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(["XASX", "XNYS", "XHKG"]).map(load_calendar), RULES, STARTS, st.integers(0, 20 * 24 * 60))
 def test_cutting_an_interval_in_two_neither_loses_nor_repeats_a_slot(
     calendar: Calendar, rule: TaskRule, start: datetime, minutes: int
@@ -168,7 +168,7 @@ def test_cutting_an_interval_in_two_neither_loses_nor_repeats_a_slot(
     assert all(count == 1 for count in Counter(slot.name for slot in whole).values())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.sampled_from(["XASX", "XNYS", "XHKG"]).map(load_calendar), RULES, STARTS)
 def test_every_session_has_exactly_one_slot_of_a_task_and_it_can_be_named(
     calendar: Calendar, rule: TaskRule, start: datetime

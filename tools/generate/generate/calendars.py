@@ -44,11 +44,11 @@ def table(name: str) -> str:
     schedule = oracle.schedule
     hours = _regular_hours(oracle, first_day)
     weekdays = [index for index, traded in enumerate(oracle.weekmask) if traded == "1"]
-    sessions: dict[date, Hours] = {
-        day.date(): (_local(opens, oracle), _local(closes, oracle))
-        for day, opens, closes in zip(schedule.index, schedule["open"], schedule["close"], strict=True)
-    }
-    by_rule = {stamp.date() for stamp in pd.date_range(first_day, LAST_DAY, freq="D") if stamp.weekday() in weekdays}
+    opens_at, closes_at = (schedule[column].dt.tz_convert(oracle.tz).dt.time for column in ("open", "close"))
+    days = [stamp.date() for stamp in schedule.index]
+    sessions: dict[date, Hours] = dict(zip(days, zip(opens_at, closes_at, strict=True), strict=True))
+    every_day = map(date.fromordinal, range(first_day.toordinal(), LAST_DAY.toordinal() + 1))
+    by_rule = {day for day in every_day if day.weekday() in weekdays}
     irregular: dict[Hours, list[date]] = {}
     for day, found in sessions.items():
         if found != _hours_on(hours, day):
@@ -87,7 +87,7 @@ def known_through() -> date:
 
 def _oracle(name: str) -> exchange_calendars.ExchangeCalendar:
     # Asked for from 1990; an exchange whose early history the library does not know names its first day.
-    bound = exchange_calendars.calendar_utils.global_calendar_dispatcher._calendar_factories[name].bound_min()
+    bound = exchange_calendars.get_calendar(name).bound_min()
     start = max(pd.Timestamp(FIRST_DAY), bound) if bound is not None else pd.Timestamp(FIRST_DAY)
     return exchange_calendars.get_calendar(name, start=start, end=pd.Timestamp(LAST_DAY))
 
@@ -106,10 +106,6 @@ def _time_on(entries: Iterable[tuple[pd.Timestamp | None, time]], day: date) -> 
 
 def _hours_on(hours: list[tuple[date, Hours]], day: date) -> Hours:
     return [found for since, found in hours if since <= day][-1]
-
-
-def _local(stamp: pd.Timestamp, oracle: exchange_calendars.ExchangeCalendar) -> time:
-    return stamp.tz_convert(oracle.tz).time()
 
 
 def _by_year(days: Iterable[date]) -> dict[str, str]:
