@@ -50,6 +50,8 @@ class Memory:
     """Applied, but the reply did not contain it: digest and resource version, until something changes."""
     view: GatewayView | None = None
     gateway_up: bool = False
+    gateway_up_since: float | None = None
+    """When this operator first saw the gateway's pod ready."""
     keyring: Keyring | None = None
 
 
@@ -247,6 +249,8 @@ class Reconciler:
         workloads = workloads_of(self._cache.children_of(key), memory.desired, system.metadata.uid)
         gateway = next((each for each in workloads if each.component in {"system", "gateway"}), None)
         memory.gateway_up = gateway is not None and gateway.ready and gateway.wanted > 0
+        if memory.gateway_up and memory.gateway_up_since is None:
+            memory.gateway_up_since = time.monotonic()
         expired = self._expired(memory.view)
         seen = Observation(
             taken=sorted(found.taken),
@@ -256,13 +260,18 @@ class Reconciler:
             notes=sorted(found.notes),
             workloads=workloads,
             view=None if expired else memory.view,
-            view_expired=expired,
+            view_pending=self._pending(memory),
             release=release_of(image_of(self._settings.services_image, system.spec.version)),
             gateway=self._settings.gateway_url.format(namespace=key.namespace, name=key.name),
         )
         writes = await self._report(raw, system, system.metadata.generation, seen)
         retry = bool(found.refused or found.failed or found.waiting or found.taken)
         return Outcome(found.writes + writes, retry, settled=all(each.ready for each in workloads))
+
+    def _pending(self, memory: Memory) -> bool:
+        since = memory.gateway_up_since
+        life = VIEW_LIFE_PERIODS * self._settings.gateway_period
+        return memory.view is None and (since is None or time.monotonic() - since < life)
 
     def _expired(self, view: GatewayView | None) -> bool:
         return view is not None and time.monotonic() - view.at > VIEW_LIFE_PERIODS * self._settings.gateway_period

@@ -167,6 +167,10 @@ class Workers:
         """Note that something happened: the liveness probe asks how long ago that was."""
         self.last_activity = time.monotonic()
 
+    def worker(self, key: SystemKey) -> Worker | None:
+        """Return the worker of a system, if it has one."""
+        return self._workers.get(key)
+
     def mark(self, key: SystemKey) -> None:
         """Have a system looked at; the first time makes its worker, the last time ends it."""
         self.touch()

@@ -43,8 +43,8 @@ class Observation:
     workloads: Sequence[Workload] = ()
     view: GatewayView | None = None
     """What the gateway last said; None when it was never reached, or too long ago."""
-    view_expired: bool = False
-    """Whether it did answer once, but not lately."""
+    view_pending: bool = False
+    """Whether this operator has only just begun to ask the gateway: what was said before still counts."""
     release: str = ""
     gateway: str = ""
 
@@ -73,14 +73,15 @@ def status(
     if system is None:
         findings = _refused_findings("Invalid", seen.invalid or "")
     else:
-        findings = _findings(system, generation, seen)
+        findings = _findings(system, generation, seen, previous)
     found: dict[str, Any] = {
         "observedGeneration": generation,
         "conditions": conditions(findings, generation, previous.get("conditions", ()), now),
     }
     if system is not None:
-        found["services"] = _services(system, seen)
-        halts = _halts(system, seen)
+        kept = previous if seen.view_pending else {}
+        found["services"] = _services(system, seen, kept.get("services", ()))
+        halts = _halts(system, seen, kept.get("halts", ()))
         if halts:
             found["halts"] = halts
         found["gateway"] = seen.gateway
@@ -122,7 +123,7 @@ def _refused_findings(reason: str, message: str) -> list[Finding]:
     ]
 
 
-def _findings(system: TradingSystem, generation: int, seen: Observation) -> list[Finding]:
+def _findings(system: TradingSystem, generation: int, seen: Observation, previous: Mapping[str, Any]) -> list[Finding]:
     delivery = _delivery(generation, seen)
     accepted = _accepted(seen)
     available = _available(seen)
@@ -130,7 +131,13 @@ def _findings(system: TradingSystem, generation: int, seen: Observation) -> list
     stalled = _stalled(accepted, seen)
     reconciling = _reconciling(seen, delivery, generation)
     return [
-        _ready([accepted, messaging, available], stalled, reconciling, delivery, seen),
+        _ready(
+            [accepted, messaging, available, _settled(stalled)],
+            reconciling,
+            delivery,
+            seen,
+            _before(previous, generation),
+        ),
         accepted,
         available,
         messaging,
@@ -200,18 +207,25 @@ def _reconciling(seen: Observation, delivery: _Delivery, generation: int) -> Fin
     return Finding("Reconciling", "False", "Settled", "what is there is what is declared")
 
 
+def _settled(stalled: Finding) -> Finding:
+    """Return Stalled the other way round, as one of the things that Ready needs."""
+    return Finding("NotStalled", "False" if stalled.status == "True" else "True", stalled.reason, stalled.message)
+
+
+def _before(previous: Mapping[str, Any], generation: int) -> Mapping[str, Any]:
+    """Return what Ready was; nothing when it was said of another generation."""
+    known = next((each for each in previous.get("conditions", ()) if each["type"] == "Ready"), None)
+    return known if known is not None and known.get("observedGeneration") == generation else {}
+
+
 def _ready(
-    parts: Sequence[Finding], stalled: Finding, reconciling: Finding, delivery: _Delivery, seen: Observation
+    parts: Sequence[Finding], reconciling: Finding, delivery: _Delivery, seen: Observation, before: Mapping[str, Any]
 ) -> Finding:
     bad = next((part for part in parts if part.status != "True"), None)
     if bad is not None:
         return Finding("Ready", "False", bad.reason, bad.message)
-    if stalled.status == "True":
-        return Finding("Ready", "False", stalled.reason, stalled.message)
     if not delivery.known:
-        if seen.view_expired:
-            return Finding("Ready", "Unknown", "GatewayUnreachable", "the gateway has not answered for some time")
-        return Finding("Ready", "False", "WaitingForGateway", "the gateway has not answered yet")
+        return _ready_unheard(seen, before)
     if delivery.missing:
         return Finding("Ready", "False", reconciling.reason, reconciling.message)
     away = [name for name, ready in (seen.view.ready if seen.view else {}).items() if not ready]
@@ -220,7 +234,19 @@ def _ready(
     return Finding("Ready", "True", "Ready", "all services run and have the declaration")
 
 
-def _services(system: TradingSystem, seen: Observation) -> list[dict[str, Any]]:
+def _ready_unheard(seen: Observation, before: Mapping[str, Any]) -> Finding:
+    """Return Ready without a word from the gateway: what was ready becomes unknown, and that not at once."""
+    if before.get("status") == "True" and seen.view_pending:
+        return Finding("Ready", "True", before["reason"], before["message"])
+    if before.get("status") in {"True", "Unknown"}:
+        return Finding("Ready", "Unknown", "GatewayUnreachable", "the gateway has not answered for some time")
+    return Finding("Ready", "False", "WaitingForGateway", "the gateway has not answered yet")
+
+
+def _services(system: TradingSystem, seen: Observation, before: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    said = {str(row["name"]): int(row.get("generation", 0)) for row in before}
+    if seen.view is not None:
+        said = dict(seen.view.acknowledged)
     compact = system.spec.profile == "compact"
     by_component = {each.component: each for each in seen.workloads}
     rows = []
@@ -229,13 +255,12 @@ def _services(system: TradingSystem, seen: Observation) -> list[dict[str, Any]]:
         ready = workload is not None and workload.ready and workload.wanted > 0
         if seen.view is not None:
             ready = ready and seen.view.ready.get(name, True)
-        acknowledged = seen.view.acknowledged.get(name, 0) if seen.view is not None else 0
-        rows.append({"name": name, "ready": ready, "generation": acknowledged})
+        rows.append({"name": name, "ready": ready, "generation": said.get(name, 0)})
     return rows
 
 
-def _halts(system: TradingSystem, seen: Observation) -> list[str]:
-    reported = list(seen.view.halts) if seen.view is not None else []
+def _halts(system: TradingSystem, seen: Observation, before: Iterable[str]) -> list[str]:
+    reported = list(before) if seen.view is None else list(seen.view.halts)
     if system.spec.trading.halted and not any("spec.trading.halted" in line for line in reported):
         reported.insert(0, "spec.trading.halted is true")
     return reported[:20]

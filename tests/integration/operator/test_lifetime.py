@@ -70,8 +70,9 @@ async def test_a_system_has_no_finalizer_and_its_retained_volume_is_adopted(kube
 
         async def adopted() -> bool:
             found = await kube.get("pvc", "data-demo-0") or {}
-            label: str = found["metadata"]["labels"]["bellwether.dev/system-uid"]
-            return label == second["metadata"]["uid"] and found["metadata"]["uid"] == claim["metadata"]["uid"]
+            label = found["metadata"]["labels"]["bellwether.dev/system-uid"]
+            wanted = (second["metadata"]["uid"], claim["metadata"]["uid"])
+            return (label, found["metadata"]["uid"]) == wanted
 
         await eventually("the volume adopted", adopted)
 

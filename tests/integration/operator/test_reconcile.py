@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from bellwether_operator.main import Operator
+from bellwether_operator.observe.cache import SystemKey
 from bellwether_operator.settings import Settings
+from bellwether_operator.workers import Worker
 
 from .conftest import FakeGateway, Kube, eventually, running, system
 
@@ -64,44 +68,53 @@ async def test_a_ready_system_says_so(kube: Kube, settings: Settings, gateway: F
     assert [each["note"] for each in told] == ["Ready is True: all services run and have the declaration"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "change", "path", "right"),
-    [
-        ("statefulset", "demo", {"spec": {"replicas": 0}}, ("spec", "replicas"), 1),
-        ("service", "demo-gateway", {"spec": {"selector": {"app.kubernetes.io/component": "x"}}}, None, "system"),
-        (
-            "networkpolicy",
-            "demo",
-            {"spec": {"policyTypes": ["Ingress"]}},
-            ("spec", "policyTypes"),
-            ["Ingress", "Egress"],
-        ),
-        ("configmap", "demo-declaration", {"metadata": {"ownerReferences": None}}, None, None),
-    ],
-    ids=["replicas", "selector", "policy types", "owner"],
-)
-async def test_what_is_changed_by_hand_is_put_right(
-    kube: Kube, settings: Settings, kind: str, name: str, change: Any, path: tuple[str, ...] | None, right: Any
-) -> None:
+@dataclass(frozen=True)
+class Edit:
+    """What somebody changes by hand in a child, and where to look whether it was put right."""
+
+    kind: str
+    name: str
+    change: Any
+    place: tuple[str, ...]
+
+
+EDITS = {
+    "replicas": Edit("statefulset", "demo", {"spec": {"replicas": 0}}, ("spec", "replicas")),
+    "selector": Edit("service", "demo-nats", {"spec": {"selector": {"app.kubernetes.io/component": "x"}}}, ("spec",)),
+    "policy types": Edit("networkpolicy", "demo", {"spec": {"policyTypes": ["Ingress"]}}, ("spec",)),
+    "owner": Edit(
+        "configmap", "demo-declaration", {"metadata": {"ownerReferences": None}}, ("metadata", "ownerReferences")
+    ),
+    "our label": Edit(
+        "service",
+        "demo-nats",
+        {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}},
+        ("metadata", "labels"),
+    ),
+}
+
+
+def part(found: Any, place: tuple[str, ...]) -> Any:
+    for name in place:
+        found = (found or {}).get(name)
+    return found
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+async def test_what_is_changed_by_hand_is_put_right(kube: Kube, settings: Settings, edit: Edit) -> None:
     await kube.apply(system(kube))
-
-    async def is_right() -> bool:
-        found: Any = await kube.get(kind, name)
-        if kind == "configmap":
-            return bool(found["metadata"].get("ownerReferences"))
-        if path is None:
-            return bool(found["spec"]["selector"]["app.kubernetes.io/component"] == right)
-        return bool(found[path[0]][path[1]] == right)
-
     async with running(settings):
         await settled(kube)
-        before = await kube.get(kind, name)
-        await kube.patch(kind, name, change)
-        await eventually(f"{kind} {name} as declared", is_right)
-        after = await kube.get(kind, name)
-    assert before is not None
-    assert after is not None
-    assert after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
+        before = await kube.get(edit.kind, edit.name)
+        assert before is not None
+        await kube.patch(edit.kind, edit.name, edit.change)
+
+        async def put_right() -> bool:
+            found = await kube.get(edit.kind, edit.name)
+            newer = part(found, ("metadata", "resourceVersion")) != before["metadata"]["resourceVersion"]
+            return bool(newer and part(found, edit.place) == part(before, edit.place))
+
+        await eventually(f"{edit.kind} {edit.name} as before", put_right)
 
 
 async def test_fields_of_others_are_left_alone(kube: Kube, settings: Settings) -> None:
@@ -138,31 +151,48 @@ async def test_a_deleted_child_is_made_anew(kube: Kube, settings: Settings, kind
         await eventually(f"a new {kind}", anew)
 
 
+async def worker_of(operator: Operator, kube: Kube) -> Worker:
+    async def look() -> Worker | None:
+        found = operator.workers.worker(SystemKey(kube.namespace, "demo"))
+        return found if found is not None and found.memory.view is not None else None
+
+    found: Worker = await eventually("a worker that heard from the gateway", look)
+    return found
+
+
 async def test_a_pass_with_nothing_to_do_writes_nothing(kube: Kube, settings: Settings) -> None:
     await kube.apply(system(kube))
+
+    async def told() -> bool:
+        return bool(await kube.names("events.events.k8s.io"))
+
     async with running(settings) as operator:
         await settled(kube)
+        await eventually("the event of becoming ready", told)
         before = kube.operator_writes()
         assert "patch statefulsets/demo" in before
-        worker = next(iter(operator.workers._workers.values()))
+        worker = await worker_of(operator, kube)
         for _ in range(5):
             outcome = await operator.workers.reconciler.run(worker.key, worker.memory)
             assert outcome.writes == 0
         assert kube.operator_writes() == before
+
+
+async def test_a_restarted_operator_writes_secrets_and_nothing_else(kube: Kube, settings: Settings) -> None:
+    await kube.apply(system(kube))
+
+    async def told() -> bool:
+        return bool(await kube.names("events.events.k8s.io"))
+
+    async with running(settings):
+        await settled(kube)
+        await eventually("the event of becoming ready", told)
+    before = kube.operator_writes()
     async with running(settings) as operator:
-
-        async def looked() -> bool:
-            return operator.listed and operator.workers.last_activity > 0 and bool(operator.workers._workers)
-
-        await eventually("a second operator has looked", looked)
-        worker = next(iter(operator.workers._workers.values()))
-        await eventually("a pass", lambda: _gateway_up(worker.memory))
+        worker = await worker_of(operator, kube)
+        await operator.workers.reconciler.run(worker.key, worker.memory)
         written = kube.operator_writes()[len(before) :]
-    assert {each for each in written if "secrets" not in each and "tradingsystems" not in each} == set()
-
-
-async def _gateway_up(memory: Any) -> bool:
-    return bool(memory.gateway_up)
+    assert sorted(written) == ["patch secrets/demo-gateway-token", "patch secrets/demo-keys"]
 
 
 async def test_another_profile_prunes_what_it_does_not_have_and_keeps_volumes(kube: Kube, settings: Settings) -> None:
@@ -216,7 +246,7 @@ async def test_a_live_field_reaches_the_gateway_and_leaves_the_pods_alone(
         assert waiting["message"] == "generation 2 is not yet in force at: prediction, paper-trading"
         gateway.acknowledge = True
         ready = await kube.until_condition("demo", "Ready", "True")
-        worker = next(iter(operator.workers._workers.values()))
+        worker = await worker_of(operator, kube)
         token = worker.memory.keyring.gateway_token if worker.memory.keyring else ""
         after = await kube.get("statefulset", "demo")
     assert ready["observedGeneration"] == 2
