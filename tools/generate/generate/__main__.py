@@ -20,6 +20,8 @@ def generated() -> dict[Path, str]:
     schema = resource_schema()
     files = {
         Path("crds/tradingsystems.bellwether.dev.yaml"): definition.text(),
+        # helm reads only what is inside of the chart.
+        Path("charts/bellwether/files/tradingsystems.bellwether.dev.yaml"): definition.text(),
         Path("docs/reference/tradingsystem.md"): reference.page(schema),
     }
     for name, text in calendars.tables(CALENDARS).items():
