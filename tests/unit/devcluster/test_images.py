@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from devcluster.errors import ClusterError
-from devcluster.images import recipe
+from devcluster.images import copy_inputs, recipe
 
 DOCKERFILE = "FROM x AS services\nCOPY services /app\nFROM x AS operator\nCOPY operator /app\n"
 
@@ -49,3 +49,12 @@ def test_a_path_that_is_not_there_is_named(tree: Path) -> None:
     (tree / "Dockerfile").write_text(DOCKERFILE.replace("COPY operator", "COPY nothing"))
     with pytest.raises(ClusterError, match=r"the Dockerfile copies .*/nothing, which is not there"):
         recipe("operator", tree)
+
+
+def test_a_copy_of_the_inputs_makes_the_same_image_and_holds_nothing_else(tree: Path) -> None:
+    wanted = recipe("services", tree)
+    context = tree / "context"
+    copy_inputs(wanted, tree, context)
+    (tree / "services/bellwether/main.py").write_text("edited during the build\n")
+    assert recipe("services", context).name == wanted.name
+    assert sorted(p.name for p in context.rglob("*") if p.is_file()) == ["Dockerfile", "main.py"]

@@ -325,8 +325,8 @@ class Cluster:
     def _purge(self, config: ClusterConfig | None) -> None:
         if config is None and any(p.name != "lock" for p in self.state_dir.iterdir()):
             raise ClusterError(f"{self.state_dir} holds something else than a cluster; it is left alone")
-        shutil.rmtree(self.state_dir)
         self._slots.release(self.state_dir)
+        shutil.rmtree(self.state_dir)
 
 
 def _node_ready(api: ApiReader, heard_after: datetime | None) -> bool:

@@ -79,20 +79,36 @@ def ensure(runtime: Runtime | None, targets: Sequence[str], report: Report) -> d
         )
     if os.geteuid() != 0:
         raise ClusterError("building images needs root")
-    root = repository()
-    recipes = [recipe(target, root) for target in targets]
     there = set(runtime.images()) if runtime else set()
-    home = cache_home() / "images"
-    store = Store(home)
-    for each in recipes:
-        if each.name in there:
-            continue
-        with locked(home / "lock"):
-            if not store.has(each.name):
-                _build(store, each, root, report)
-            if runtime:
-                _load(store, each, runtime, report)
-    return {each.target: each.name for each in recipes}
+    store = Store(cache_home() / "images")
+    return {target: _ensure_one(target, runtime, there, store, report) for target in targets}
+
+
+def _ensure_one(target: str, runtime: Runtime | None, there: set[str], store: Store, report: Report) -> str:
+    wanted = recipe(target, repository())
+    if wanted.name in there:
+        return wanted.name
+    with locked(store.home / "lock"), tempfile.TemporaryDirectory(dir=store.home) as folder:
+        if not store.has(wanted.name):
+            context = Path(folder) / "context"
+            copy_inputs(wanted, repository(), context)
+            wanted = recipe(target, context)  # someone may have edited the tree since
+            if not store.has(wanted.name):
+                _build(store, wanted, context, report)
+        if runtime:
+            _load(store, wanted, runtime, report)
+    return wanted.name
+
+
+def copy_inputs(wanted: Recipe, root: Path, into: Path) -> None:
+    """Copy what an image is made of: an edit during the build must not slip in under the old name."""
+    into.mkdir()
+    shutil.copy2(root / "Dockerfile", into / "Dockerfile")
+    for path in copied(wanted.dockerfile):
+        for file in _files(root / path):
+            place = into / file.relative_to(root)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place)
 
 
 def print_images(runtime: Runtime | None, only: str | None, *, as_json: bool, report: Report) -> None:
@@ -103,20 +119,19 @@ def print_images(runtime: Runtime | None, only: str | None, *, as_json: bool, re
     print(json.dumps(names) if as_json else "\n".join(names.values()))
 
 
-def _build(store: Store, wanted: Recipe, root: Path, report: Report) -> None:
+def _build(store: Store, wanted: Recipe, context: Path, report: Report) -> None:
     began = time.monotonic()
     try:
         baseimage.ensure(store, report)
-        wheels = _wheels(store.home, wanted.dockerfile, root, report)
+        wheels = _wheels(store.home, wanted, context, report)
         report(f"building {wanted.name}")
-        with tempfile.TemporaryDirectory(dir=store.home) as folder:
-            file = Path(folder) / "Dockerfile"
-            file.write_text(wanted.dockerfile)
-            arguments = {
-                "BASE_IMAGE": baseimage.NAME,
-                "PIP_OPTIONS": "--no-index --find-links=/wheels",
-            }
-            store.build(file, root, wanted.name, arguments, {wheels: "/wheels"})
+        file = context.with_name("Dockerfile")
+        file.write_text(wanted.dockerfile)
+        arguments = {
+            "BASE_IMAGE": baseimage.NAME,
+            "PIP_OPTIONS": "--no-index --find-links=/wheels",
+        }
+        store.build(file, context, wanted.name, arguments, {wheels: "/wheels"})
         store.prune(wanted.name, keep=_KEPT_TAGS)
     finally:
         kernel.unmount_below(store.home)
@@ -137,15 +152,15 @@ def _load(store: Store, wanted: Recipe, runtime: Runtime, report: Report) -> Non
     report(f"loaded {wanted.name}")
 
 
-def _wheels(home: Path, dockerfile: str, root: Path, report: Report) -> Path:
-    """The folder of the packages that the requirement files of a Dockerfile name, fetched if missing.
+def _wheels(home: Path, wanted: Recipe, context: Path, report: Report) -> Path:
+    """The folder of the packages that a target's requirement files name, fetched if missing.
 
     A build container has neither this machine's certificates nor its pip settings, so packages are
-    fetched here.
+    fetched here. The folder of the requirements before goes.
     """
-    files = [root / path for path in copied(dockerfile) if path.startswith("requirements/")]
+    files = [context / path for path in copied(wanted.dockerfile) if path.startswith("requirements/")]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:12]
-    folder = home / "wheels" / digest
+    folder = home / "wheels" / wanted.target / digest
     if folder.exists():
         return folder
     report(f"fetching the packages of {', '.join(f.name for f in files)}")
@@ -158,6 +173,9 @@ def _wheels(home: Path, dockerfile: str, root: Path, report: Report) -> Path:
         run([*fetch, "--require-hashes", "-r", str(file)], seconds=1200)
     if any(file.suffix == ".gz" for file in work.iterdir()):  # a source package is built in the image
         run([*fetch, *_BUILD_TOOLS], seconds=300)
+    for old in folder.parent.iterdir():
+        if old != work:
+            shutil.rmtree(old)
     work.rename(folder)
     return folder
 
