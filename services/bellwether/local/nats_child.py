@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import json
 import signal
-import subprocess
 from pathlib import Path
 
 from bellwether.local.nats import PROGRAM, nats_server_path
@@ -33,7 +32,7 @@ class NatsChild:
             host="127.0.0.1",
             monitor_port=None,
         )
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: asyncio.subprocess.Process | None = None
         self.url = ""
 
     async def start(self) -> None:
@@ -45,37 +44,43 @@ class NatsChild:
 
         """
         program = nats_server_path()
-        directory = self._directory
-        directory.nats_conf.write_text(self._conf)
-        ports = directory.root / "ports"
+        ports = self._prepare()
+        with self._directory.nats_log.open("ab") as log:
+            # Of its own session: Ctrl-C in the terminal reaches the services first, which still need it.
+            self._process = await asyncio.create_subprocess_exec(
+                program,
+                "--config",
+                self._directory.nats_conf,
+                "--ports_file_dir",
+                ports,
+                stdout=log,
+                stderr=log,
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                self.url = await self._listening(self._process, ports / f"{PROGRAM}_{self._process.pid}.ports")
+        except TimeoutError:
+            await self.stop()
+            raise RunError(f"nats-server does not listen after {START_SECONDS:g} s: {self._last_words()}") from None
+
+    def _prepare(self) -> Path:
+        self._directory.nats_conf.write_text(self._conf)
+        ports = self._directory.root / "ports"
         ports.mkdir(exist_ok=True)
         for old in ports.glob("*.ports"):
             old.unlink()
-        arguments = [PROGRAM, "--config", str(directory.nats_conf), "--ports_file_dir", str(ports)]
-        with directory.nats_log.open("ab") as log:
-            # Of its own session: Ctrl-C in the terminal reaches the services first, which still need it.
-            self._process = subprocess.Popen(
-                arguments,
-                executable=program,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (the process has one thread yet)
-            )
-        self.url = await self._listening(self._process, ports / f"{PROGRAM}_{self._process.pid}.ports")
+        return ports
 
-    async def _listening(self, process: subprocess.Popen[bytes], told: Path) -> str:
-        async with asyncio.timeout(START_SECONDS) as waiting:
-            while True:
-                if process.poll() is not None:
-                    raise RunError(f"nats-server ended with {process.returncode}: {self._last_words()}")
-                with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
-                    return str(json.loads(told.read_text())["nats"][0])
-                await asyncio.sleep(_LOOK_SECONDS)
-        if waiting.expired():
-            await self.stop()
-        raise RunError(f"nats-server does not listen after {START_SECONDS:g} s: {self._last_words()}")
+    async def _listening(self, process: asyncio.subprocess.Process, told: Path) -> str:
+        # The server writes its ports to a file once it listens; there is nothing to wait on but the file.
+        while (url := _url_in(told)) is None:
+            if process.returncode is not None:
+                raise RunError(f"nats-server ended with {process.returncode}: {self._last_words()}")
+            await asyncio.sleep(_LOOK_SECONDS)
+        return url
 
     def _last_words(self) -> str:
         with contextlib.suppress(OSError):
@@ -86,20 +91,29 @@ class NatsChild:
     @property
     def running(self) -> bool:
         """Whether it has been started and has not ended."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.returncode is None
 
     async def stop(self) -> None:
         """End it and wait until it is gone."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
+        if process is None or process.returncode is not None:
             return
         process.terminate()
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(None, lambda: process.wait(END_SECONDS))
-        except subprocess.TimeoutExpired:
+            await asyncio.wait_for(process.wait(), END_SECONDS)
+        except TimeoutError:
             process.kill()
-            process.wait()
+            await process.wait()
+
+    async def ended(self) -> int:
+        """Wait until it ends; return its exit code."""
+        return 0 if self._process is None else await self._process.wait()
+
+
+def _url_in(told: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
+        return str(json.loads(told.read_text())["nats"][0])
+    return None
 
 
 def _end_with_parent() -> None:

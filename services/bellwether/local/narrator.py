@@ -1,0 +1,181 @@
+"""What a local run says in the terminal while it comes up and works."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import date
+
+import msgspec
+
+from bellwether.gateway.peers import Peers
+from bellwether.gateway.problems import Problem
+from bellwether.messages.envelope import decode_event
+from bellwether.messages.market_data import Coverage, GetCoverage
+from bellwether.messages.models import ListModels, ModelInfo, Models
+from bellwether.messages.prediction import Prediction, PredictionGenerated
+from bellwether.messages.scheduling import ReplayState
+from bellwether.messages.trading import Account, Empty
+from bellwether.naming import event_subject
+from bellwether.runtime.bus import Message
+from bellwether.runtime.service import Service
+
+FULL_LINES = 8
+"""So many sessions are told each; then one line every few seconds."""
+LINE_SECONDS = 5.0
+WORRY_SECONDS = 15.0
+_LOOK_SECONDS = 0.2
+_WIDEST = 5
+
+Say = Callable[[str], None]
+
+
+def coverage_lines(coverage: Coverage) -> list[str]:
+    """Return how far the bars reach, one line per distinct reach, then what is missing."""
+    reach: dict[tuple[date, date], list[str]] = {}
+    for symbol, first in sorted(coverage.first.items()):
+        reach.setdefault((first, coverage.last[symbol]), []).append(symbol)
+    lines = [f"{' '.join(symbols)}: {first} to {last}" for (first, last), symbols in reach.items()]
+    return lines + [f"{symbol}: none, {why}" for symbol, why in sorted(coverage.errors.items())]
+
+
+def model_line(model: ModelInfo) -> str:
+    """Return a model in one line: what it saw and how it did beside the base rate."""
+    of = model.symbol or "all symbols"
+    brier, climatology = model.metrics.get("brier"), model.metrics.get("base_rate_brier")
+    measured = (
+        "" if brier is None or climatology is None else f", Brier {brier:.4f} beside {climatology:.4f} of the base rate"
+    )
+    return f"{model.model_name} {model.version[:12]} ({of}): trained through {model.trained_through}{measured}"
+
+
+def session_line(symbols: list[str], made: dict[str, Prediction], account: Account | None) -> str:
+    """Return one session's predictions in one line: action, probability, base rate; and the equity."""
+    some = next(iter(made.values()))
+    if len(symbols) > _WIDEST:
+        counts = {
+            action: sum(one.action == action for one in made.values()) for action in ("STRONG_BUY", "BUY", "SELL")
+        }
+        told = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "all HOLD"
+        cells = f"{len(made)} predictions: {told}"
+    else:
+        cells = " ".join(_cell(symbol, made.get(symbol)) for symbol in symbols)
+    money = (
+        "" if account is None else f"  equity {account.equity:,.0f} {account.currency}, {account.orders_filled} fills"
+    )
+    return f"{some.target_session}  {cells}{money}"
+
+
+def _cell(symbol: str, one: Prediction | None) -> str:
+    text = f"{symbol} -" if one is None else f"{symbol} {one.action} {one.probability:.2f}/{one.base_rate:.2f}"
+    return f"{text:<24}"
+
+
+class Narrator:
+    """Follows one run through its gateway's connection."""
+
+    def __init__(self, gateway: Service, say: Say) -> None:
+        self._gateway = gateway
+        self._say = say
+        self._peers = Peers(lambda budget: gateway.call(budget=budget), gateway.context.clock)
+        self._sessions: dict[date, dict[str, Prediction]] = {}
+        self._arrived = asyncio.Event()
+        self._told = 0
+        self._told_at = 0.0
+
+    async def listen(self) -> None:
+        """Begin to hear of predictions."""
+        await self._gateway.context.bus.subscribe(event_subject("high", "prediction_generated"), self._event)
+
+    def _event(self, message: Message) -> None:
+        made = msgspec.json.decode(decode_event(message.body).data, type=PredictionGenerated).prediction
+        self._sessions.setdefault(made.target_session, {})[made.symbol] = made
+        self._arrived.set()
+
+    async def tell(self) -> None:
+        """Tell of bars and model as they come to be there, then of predictions, until the replay is complete."""
+        await self._bars()
+        await self._models()
+        self._say("")
+        while True:
+            await self._sessions_once()
+            if not self._gateway.context.clock.live and await self._complete():
+                return
+
+    async def _bars(self) -> None:
+        worried = time.monotonic() + WORRY_SECONDS
+        while True:
+            found = await self._peers.try_ask("market-data", "get_coverage", GetCoverage(), Coverage)
+            if isinstance(found, Coverage) and (found.first or found.errors):
+                for line in coverage_lines(found):
+                    self._say(f"  bars        {line}")
+                return
+            worried = self._worry(worried, "bars", found)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _models(self) -> None:
+        worried = time.monotonic() + WORRY_SECONDS
+        while True:
+            found = await self._peers.try_ask("ml-model", "list_models", ListModels(), Models)
+            if isinstance(found, Models) and found.models:
+                for model in found.models:
+                    self._say(f"  model       {model_line(model)}")
+                return
+            worried = self._worry(worried, "a model, which is trained now", found)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _worry(self, at: float, what: str, found: object) -> float:
+        if time.monotonic() < at:
+            return at
+        why = f": {found.message}" if isinstance(found, Problem) else ""
+        self._say(f"  waiting for {what}{why}")
+        return time.monotonic() + WORRY_SECONDS
+
+    async def _sessions_once(self) -> None:
+        """Wait for predictions for a while; tell of the newest session whose predictions are all there."""
+        try:
+            await asyncio.wait_for(self._arrived.wait(), 1.0)
+        except TimeoutError:
+            return
+        self._arrived.clear()
+        symbols = list(self._gateway.context.declaration.current.spec.symbols)
+        whole = [day for day, made in self._sessions.items() if len(made) >= len(symbols)]
+        if not whole:
+            return
+        due = self._told < FULL_LINES or time.monotonic() - self._told_at >= LINE_SECONDS
+        newest = max(whole)
+        made = self._sessions[newest]
+        self._sessions = {day: kept for day, kept in self._sessions.items() if day > newest}
+        if due:
+            account = await self._peers.try_ask("paper-trading", "get_account", Empty(), Account)
+            self._say("  " + session_line(symbols, made, None if isinstance(account, Problem) else account))
+            self._told += 1
+            self._told_at = time.monotonic()
+
+    async def _complete(self) -> bool:
+        try:
+            replay = await self._peers.replay()
+        except Problem:
+            return False
+        if replay.state == "failed":
+            self._say(f"  the replay stopped: {replay.error}")
+            return True
+        if replay.state != "complete":
+            return False
+        self._say("")
+        for line in await final_lines(self._peers, replay):
+            self._say(f"  {line}")
+        return True
+
+
+async def final_lines(peers: Peers, replay: ReplayState) -> list[str]:
+    """Return what a finished replay came to."""
+    account = await peers.try_ask("paper-trading", "get_account", Empty(), Account)
+    lines = [f"the replay is complete: {replay.sessions_done} sessions through {replay.last_session}"]
+    if not isinstance(account, Problem):
+        lines.append(
+            f"equity {account.equity:,.2f} {account.currency} (began with {account.initial_cash:,.2f}), "
+            f"{account.orders_filled} orders filled, commission {account.commission:,.2f}"
+        )
+    return lines

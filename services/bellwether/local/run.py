@@ -1,0 +1,200 @@
+"""`bellwether run FILE`: a whole system on this machine, in one process beside a NATS server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from bellwether.gateway.settings import GatewaySettings
+from bellwether.local.declared import choose
+from bellwether.local.files import load_system
+from bellwether.local.narrator import Narrator
+from bellwether.local.nats_child import NatsChild
+from bellwether.local.registry import named_services, registry
+from bellwether.local.serving import run_loop
+from bellwether.local.state import Identity, RunDirectory, RunError, identity, opened, write_keys, write_private
+from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
+from bellwether.runtime.bootstrap import bootstrap
+from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.declaration import encode_declaration, parse_declaration
+from bellwether.runtime.logs import JsonFormatter, configure_logs
+from bellwether.runtime.nats_bus import NatsBus
+from bellwether.runtime.process import Process
+from bellwether.spec.models import TradingSystem
+
+HOST = "127.0.0.1"
+PORTS_TRIED = 50
+GRACE_SECONDS = 12.0
+_LOG_BYTES = 5 * 1024 * 1024
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_file(file: Path, *, port: int, data: Path | None, fresh: bool, verbose: bool) -> int:
+    """Run the system that a file declares until Ctrl-C or SIGTERM; return 0 after a clean end.
+
+    Raises:
+        RunError, NatsMissing, StartRefused, StoreError, ValueError: why it cannot run, in words.
+
+    """
+    system = load_system(file)
+    root = data or Path(".bellwether") / system.metadata.name
+    with opened(root, fresh=fresh) as directory:
+        _configure_logs(directory, verbose=verbose)
+        return run_loop(LocalRun(directory, system, free_port(port)).run())
+
+
+def free_port(wanted: int) -> int:
+    """Return the wanted port of the loopback, or the next free one.
+
+    Raises:
+        RunError: if none of the next 50 is free.
+
+    """
+    for port in range(wanted, min(wanted + PORTS_TRIED, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port))
+                return port
+    raise RunError(f"--port {wanted}: neither it nor one of the next {PORTS_TRIED - 1} is free on {HOST}")
+
+
+def _configure_logs(directory: RunDirectory, *, verbose: bool) -> None:
+    configure_logs("run")
+    if verbose:
+        return
+    handler = RotatingFileHandler(directory.log, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler.setFormatter(JsonFormatter("run"))
+    logging.getLogger().handlers[:] = [handler]
+
+
+def say(line: str) -> None:
+    """Write a line for the person at the terminal."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+class LocalRun:
+    """One run of one system in one folder."""
+
+    def __init__(self, directory: RunDirectory, file: TradingSystem, port: int) -> None:
+        self._directory = directory
+        self._file = file
+        self._port = port
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        """Come up, tell of it, and go down when asked to."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._stopping.set)
+        who = identity(self._directory)
+        live = self._file.spec.clock.mode == "live"
+        nats = NatsChild(self._directory, write_keys(self._directory, who), always_sync=live)
+        try:
+            say(f"{self._file.metadata.name}: {_in_words(self._file)}")
+            say(f"  state       {self._directory.root}")
+            await nats.start()
+            say(f"  NATS        {nats.url}")
+            return await self._with_nats(nats, who)
+        finally:
+            await nats.stop()
+            self._directory.run_file.unlink(missing_ok=True)
+            say(f"stopped; the state is kept in {self._directory.root}, run again to go on")
+
+    async def _with_nats(self, nats: NatsChild, who: Identity) -> int:
+        await bootstrap(nats.url, self._directory.keys / "bootstrap.nk")
+        system = await self._declare(nats.url)
+        async with self._services(nats.url, system, who) as process:
+            if process is None:
+                return 0
+            say(f"  services    {', '.join(process.services)}")
+            narrator = Narrator(process.services["gateway"], say)
+            await narrator.listen()
+            url = f"http://{HOST}:{self._port}"
+            told = {"name": system.metadata.name, "url": url, "token": who.token, "pid": os.getpid()}
+            write_private(self._directory.run_file, json.dumps(told))
+            say(f"  dashboard   {url}/")
+            say("  ask         bellwether status | decisions | why SYMBOL | trace --last   (in a second terminal)")
+            say("  end         Ctrl-C")
+            return await self._until_told(narrator, nats)
+
+    async def _until_told(self, narrator: Narrator, nats: NatsChild) -> int:
+        """Return 0 when asked to stop, 1 when NATS ended by itself."""
+        narration = asyncio.ensure_future(narrator.tell())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        nats_ended = asyncio.ensure_future(nats.ended())
+        try:
+            await asyncio.wait({stopping, nats_ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (narration, stopping):
+                task.cancel()
+            await asyncio.gather(narration, stopping, return_exceptions=True)
+        if nats_ended.done():
+            say(f"  nats-server ended with {nats_ended.result()}; {self._directory.nats_log} says more")
+            return 1
+        nats_ended.cancel()
+        say("  stopping")
+        return 0
+
+    async def _declare(self, url: str) -> TradingSystem:
+        """Choose the declaration, and write it where the services look."""
+        directory = self._directory
+        last = parse_declaration(directory.declaration.read_bytes()) if directory.declaration.exists() else None
+        bus = NatsBus(url, "gateway", directory.keys / "gateway.nk")
+        await bus.start()
+        try:
+            await bus.wait_connected(10.0)
+            found = await bus.kv_get(DECLARATION_BUCKET, DECLARATION_KEY)
+            chosen = choose(self._file, last, parse_declaration(found[0]) if found else None)
+            await bus.kv_put(DECLARATION_BUCKET, DECLARATION_KEY, encode_declaration(chosen.system))
+        finally:
+            await bus.close()
+        directory.declaration.write_bytes(encode_declaration(self._file))
+        if chosen.note:
+            say(f"  declaration {chosen.note}")
+        return chosen.system
+
+    @contextlib.asynccontextmanager
+    async def _services(self, url: str, system: TradingSystem, who: Identity) -> AsyncIterator[Process | None]:
+        """Run all services; gives None when asked to stop before they were up."""
+        config = replace(
+            ProcessConfig(),
+            system=system.metadata.name,
+            uid=who.uid,
+            data_dir=self._directory.data,
+            nats_url=url,
+            keys_dir=self._directory.keys,
+            grace=GRACE_SECONDS,
+        )
+        settings = GatewaySettings(host=HOST, port=self._port, token=who.token)
+        process = Process(config, registry(named_services("all"), gateway=settings), declaration=system, health=False)
+        starting = asyncio.ensure_future(process.start())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+            yield process if starting.done() else None
+        finally:
+            for task in (starting, stopping):
+                task.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
+            await process.stop()
+
+
+def _in_words(system: TradingSystem) -> str:
+    spec = system.spec
+    when = f"replayed from {spec.clock.from_}" if spec.clock.mode == "replay" else "live"
+    return f"{' '.join(spec.symbols)} on {spec.market.calendar}, {when}, trading {spec.trading.mode}"
