@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bellwether.trading.codes import Code, code_table
+from bellwether.trading.guards import GUARDS, Candidate, Conditions, Situation, judge
+from bellwether.trading.pricing import quote
+from bellwether.trading.rules import Rules
+from unit.trading.making import CLOSE, RULES, conditions
+
+AT_OPEN_ONLY = {Code.NO_OPENING_PRICE, Code.ORDER_EXPIRED}
+"""Cancellations: what happened, not what a guard judges."""
+
+
+def situation(**changes: Any) -> Situation:
+    made = Situation(
+        conditions=conditions(),
+        reason="signal",
+        symbol="AAA",
+        side="BUY",
+        price=Decimal(50),
+        may_trade=True,
+        valid_until=CLOSE,
+        held=Decimal(0),
+        held_value=Decimal(0),
+        queued_sides=frozenset(),
+        cash=Decimal(100000),
+        session_orders=0,
+        loss=Decimal(0),
+    )
+    return replace(made, **changes)
+
+
+def under(**changes: Any) -> Conditions:
+    rules: Rules = replace(RULES, **changes)
+    return conditions(rules)
+
+
+def order(quantity: int, found: Situation) -> Candidate:
+    shares = Decimal(quantity)
+    return Candidate(found.side, shares, quote(found.side, shares, found.price, found.rules))
+
+
+CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
+    (Code.NO_REAL_PRICE, {"price": Decimal(0)}, 1, "0", "more than 0"),
+    (Code.NOT_FOR_TRADING, {"may_trade": False}, 1, "may_trade=false", "may_trade=true"),
+    (Code.TRADING_OFF, {"conditions": under(mode="off")}, 1, "off", "trading.mode simulated"),
+    (Code.HALTED, {"conditions": conditions(halts=("cli: lunch",))}, 1, "cli: lunch", "no halt"),
+    (Code.UNKNOWN_SYMBOL, {"symbol": "ZZZ"}, 1, "ZZZ", "one of AAA, BBB, CCC"),
+    (
+        Code.PREDICTION_EXPIRED,
+        {"conditions": conditions(now=CLOSE + timedelta(seconds=1))},
+        1,
+        "2009-01-05T21:00:01+00:00",
+        "2009-01-05T21:00:00+00:00",
+    ),
+    (
+        Code.EXIT_RULE_OFF,
+        {"reason": "sell_signal", "side": "SELL", "held": Decimal(3), "conditions": under(exit_on_sell=False)},
+        3,
+        "SELL",
+        "trading.exit.onSell true",
+    ),
+    (Code.NOTHING_TO_SELL, {"reason": "sell_signal", "side": "SELL"}, 1, "0", "at least 1 share held"),
+    (Code.MORE_THAN_HELD, {"reason": "manual", "side": "SELL", "held": Decimal(3)}, 4, "4", "3"),
+    (Code.ALREADY_HELD, {"held": Decimal(7)}, 1, "7", "0 shares held"),
+    (Code.ALREADY_QUEUED, {"queued_sides": frozenset({"BUY"})}, 1, "BUY queued", "no queued order of this side"),
+    (Code.QUANTITY_TOO_SMALL, {}, 0, "0", "1"),
+    (Code.ORDERS_PER_SESSION_EXCEEDED, {"session_orders": 10}, 1, "11", "10"),
+    (Code.DAILY_LOSS_EXCEEDED, {"loss": Decimal("5000.5")}, 1, "5000.5", "5000"),
+    (Code.POSITION_VALUE_EXCEEDED, {"reason": "manual", "held_value": Decimal(24990)}, 1, "25040.025", "25000"),
+    (Code.INSUFFICIENT_CASH, {"cash": Decimal(55)}, 1, "55.075", "55"),
+]
+
+
+@pytest.mark.parametrize(("code", "changes", "quantity", "value", "limit"), CASES, ids=[one[0].name for one in CASES])
+def test_each_guard_refuses_with_code_value_and_limit(
+    code: Code, changes: dict[str, Any], quantity: int, value: str, limit: str
+) -> None:
+    found = situation(**changes)
+    verdict = judge(found, order(quantity, found))
+    assert (verdict.code, verdict.objection.value, verdict.objection.limit) == (code, value, limit)
+    codes = [one for one, _ in GUARDS]
+    assert list(verdict.passed) == codes[: codes.index(code)]
+
+
+def test_every_code_of_a_guard_has_a_case_and_every_code_a_guard_or_a_cancellation() -> None:
+    assert {one[0] for one in CASES} == {code for code, _ in GUARDS} == set(Code) - AT_OPEN_ONLY
+
+
+def test_an_order_within_all_limits_passes_every_guard() -> None:
+    found = situation()
+    assert judge(found, order(10, found)).code is None
+    assert judge(found, None).passed == tuple(code for code, _ in GUARDS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "quantity"),
+    [
+        ({"loss": Decimal("4999.99")}, 1),
+        ({"session_orders": 9}, 1),
+        ({"cash": Decimal("55.075")}, 1),
+        ({"conditions": conditions(now=CLOSE)}, 1),
+        ({"reason": "manual", "held": Decimal(7), "queued_sides": frozenset({"BUY"})}, 1),
+        ({"symbol": "ZZZ", "side": "SELL", "reason": "horizon", "held": Decimal(7), "valid_until": None}, 7),
+        ({"side": "SELL", "reason": "sell_signal", "held": Decimal(7), "loss": Decimal(9999), "cash": Decimal(0)}, 7),
+    ],
+    ids=["just below the loss", "last order", "exact cash", "last moment", "by hand", "removed symbol", "sell at loss"],
+)
+def test_what_lies_just_inside_a_limit_passes(changes: dict[str, Any], quantity: int) -> None:
+    found = situation(**changes)
+    assert judge(found, order(quantity, found)).code is None
+
+
+def test_a_loss_limit_of_zero_stops_openings_at_any_loss_and_not_without_one() -> None:
+    nothing_lost = situation(conditions=under(max_daily_loss=Decimal(0)))
+    assert judge(nothing_lost, None).code is None
+    assert judge(replace(nothing_lost, loss=Decimal("0.01")), None).code is Code.DAILY_LOSS_EXCEEDED
+
+
+def test_the_table_of_codes_is_the_enum() -> None:
+    lines = code_table().splitlines()
+    assert [line.split("`")[1] for line in lines[2:]] == [code.name for code in Code]

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from bellwether.messages.market_data import CorporateAction
+from bellwether.trading.book import Book, fold
+from bellwether.trading.decide import decide, order_id_of
+from bellwether.trading.events import (
+    DividendPaid,
+    OrderCancelled,
+    OrderFilled,
+    OrderQueued,
+    OrderSplit,
+    PositionSplit,
+    Refused,
+    SessionMarked,
+    SessionOpenDone,
+)
+from bellwether.trading.rules import Rules
+from bellwether.trading.sessions import Closing, Opening, close_session, open_session
+from unit.trading.making import (
+    BEFORE_OPEN,
+    CLOSE,
+    FOLLOWING,
+    FREE,
+    OPEN,
+    RULES,
+    SESSION,
+    account,
+    conditions,
+    prediction,
+)
+
+EARLIER = date(2009, 1, 2)
+
+
+def bought(symbol: str, quantity: int, price: int = 50) -> OrderFilled:
+    return OrderFilled(
+        BEFORE_OPEN,
+        f"bought-{symbol}",
+        symbol,
+        "BUY",
+        Decimal(quantity),
+        Decimal(price),
+        Decimal(0),
+        Decimal(0),
+        EARLIER,
+    )
+
+
+def queued(book: Book, *signals: tuple[str, str], rules: Rules = FREE, session: date = SESSION) -> Book:
+    for symbol, action in signals:
+        signal = prediction(symbol=symbol, action=action, prediction_id=f"p-{symbol}", target_session=session)
+        outcome = decide(signal, "", book, conditions(rules))
+        assert outcome.outcome == "order", outcome.events
+        book = fold(outcome.events, book)
+    return book
+
+
+def opening(actions: Sequence[CorporateAction] = (), *, final: bool = True, **prices: str) -> Opening:
+    return Opening(SESSION, {symbol: Decimal(price) for symbol, price in prices.items()}, actions, final)
+
+
+def test_queued_orders_fill_at_the_opening_price_with_slippage_and_commission() -> None:
+    book = queued(account(), ("AAA", "BUY"), rules=RULES)
+    opened = open_session(book, conditions(RULES, OPEN), opening(AAA="40"))
+    fill, done = opened.events
+    assert isinstance(fill, OrderFilled)
+    assert (fill.price, fill.quantity, fill.commission) == (Decimal("40.0200"), Decimal(19), Decimal("5.61"))
+    after = fold(opened.events, book)
+    assert after.cash == Decimal(100000) - Decimal("40.02") * 19 - Decimal("5.61")
+    assert after.holdings["AAA"].cost == Decimal("760.38")
+    assert after.queued == {}
+    assert isinstance(done, SessionOpenDone)
+    assert done.filled == [fill.order_id]
+
+
+def test_sales_come_first_and_pay_for_purchases() -> None:
+    book = account("1000", bought("CCC", 20))
+    assert book.cash == 0
+    book = queued(book, ("CCC", "SELL"))
+    order = OrderQueued(
+        BEFORE_OPEN, "buy", None, "signal", "AAA", "BUY", Decimal(18), SESSION, Decimal(50), None, "", "", "", ""
+    )
+    opened = open_session(fold([order], book), conditions(FREE, OPEN), opening(AAA="50", CCC="50"))
+    fills = [(event.symbol, event.side) for event in opened.events if isinstance(event, OrderFilled)]
+    assert fills == [("CCC", "SELL"), ("AAA", "BUY")]
+    assert fold(opened.events, fold([order], book)).cash == 100
+
+
+def test_an_order_that_cash_no_longer_pays_for_is_refused_at_the_open() -> None:
+    book = queued(account("1100"), ("AAA", "BUY"))
+    opened = open_session(book, conditions(FREE, OPEN), opening(AAA="56"))
+    refused = opened.events[0]
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.stage, refused.value, refused.limit) == ("INSUFFICIENT_CASH", "open", "1120", "1100")
+    assert fold(opened.events, book).queued == {}
+
+
+def test_a_halt_stops_orders_that_were_queued_before_it() -> None:
+    book = queued(account(), ("AAA", "BUY"))
+    opened = open_session(book, conditions(FREE, OPEN, ("cli: stop",)), opening(AAA="50"))
+    refused = opened.events[0]
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.value) == ("HALTED", "cli: stop")
+
+
+def test_a_loss_at_the_open_stops_openings_but_not_exits() -> None:
+    rules = replace(FREE, max_daily_loss=Decimal(100))
+    book = account("3000", bought("AAA", 20), bought("BBB", 20))
+    marked = SessionMarked(CLOSE, EARLIER, {"AAA": Decimal(50), "BBB": Decimal(50)}, book.cash, Decimal(2000))
+    book = queued(fold([marked], book), ("BBB", "SELL"), ("CCC", "BUY"), rules=rules)
+    opened = open_session(book, conditions(rules, OPEN), opening(AAA="40", BBB="50", CCC="50"))
+    sold, refused, _ = opened.events
+    assert isinstance(sold, OrderFilled)
+    assert isinstance(refused, Refused)
+    assert (refused.symbol, refused.code, refused.value) == ("CCC", "DAILY_LOSS_EXCEEDED", "200")
+
+
+def test_without_an_opening_price_an_order_is_cancelled() -> None:
+    book = queued(account(), ("AAA", "BUY"))
+    opened = open_session(book, conditions(FREE, OPEN), opening())
+    cancelled = opened.events[0]
+    assert isinstance(cancelled, OrderCancelled)
+    assert cancelled.code == "NO_OPENING_PRICE"
+
+
+def test_while_prices_may_still_come_an_order_waits_and_the_rest_is_done_once() -> None:
+    book = queued(account(), ("AAA", "BUY"), ("BBB", "BUY"))
+    first = open_session(book, conditions(FREE, OPEN), opening(final=False, AAA="50"))
+    assert [type(event) for event in first.events] == [OrderFilled]
+    second = open_session(fold(first.events, book), conditions(FREE, OPEN), opening(AAA="50", BBB="50"))
+    fill, done = second.events
+    assert isinstance(fill, OrderFilled)
+    assert fill.symbol == "BBB"
+    assert isinstance(done, SessionOpenDone)
+
+
+def test_corporate_actions_seen_twice_before_the_open_is_done_happen_once() -> None:
+    book = queued(account("2000", bought("AAA", 10)), ("BBB", "BUY"))
+    actions = [
+        CorporateAction("AAA", SESSION, "split", ratio=2.0),
+        CorporateAction("AAA", SESSION, "dividend", amount=0.5),
+    ]
+    first = open_session(book, conditions(FREE, OPEN), opening(actions, final=False, AAA="25"))
+    assert [type(event) for event in first.events] == [PositionSplit, DividendPaid]
+    second = open_session(fold(first.events, book), conditions(FREE, OPEN), opening(actions, AAA="25", BBB="50"))
+    assert [type(event) for event in second.events] == [OrderFilled, SessionOpenDone]
+
+
+def test_an_order_of_a_past_session_is_cancelled_never_filled_late() -> None:
+    book = queued(account(), ("AAA", "BUY"), session=EARLIER)
+    opened = open_session(book, conditions(FREE, OPEN), opening(AAA="50"))
+    cancelled = opened.events[0]
+    assert isinstance(cancelled, OrderCancelled)
+    assert (cancelled.code, cancelled.value, cancelled.limit) == ("ORDER_EXPIRED", "2009-01-05", "2009-01-02")
+
+
+def test_an_order_for_a_later_session_stays_queued() -> None:
+    book = queued(account(), ("AAA", "BUY"), session=FOLLOWING)
+    opened = open_session(book, conditions(FREE, OPEN), opening(AAA="50"))
+    assert [type(event) for event in opened.events] == [SessionOpenDone]
+    assert len(fold(opened.events, book).queued) == 1
+
+
+def test_a_split_keeps_value_and_cost_and_adjusts_the_queued_sale() -> None:
+    book = queued(account("1000", bought("AAA", 20)), ("AAA", "SELL"))
+    split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
+    opened = open_session(book, conditions(FREE, OPEN), opening([split], AAA="25"))
+    position, order, fill, _ = opened.events
+    assert isinstance(position, PositionSplit)
+    assert (position.quantity, position.cost, position.cash_in_lieu) == (Decimal(40), Decimal(1000), Decimal(0))
+    assert isinstance(order, OrderSplit)
+    assert order.quantity == 40
+    assert isinstance(fill, OrderFilled)
+    assert (fill.quantity, fill.realised) == (Decimal(40), Decimal(0))
+    assert fold(opened.events, book).cash == 1000
+
+
+def test_a_fraction_of_a_share_is_paid_out_and_its_cost_leaves() -> None:
+    book = account("750", bought("AAA", 15))
+    split = CorporateAction("AAA", SESSION, "split", ratio=1.5)
+    opened = open_session(book, conditions(FREE, OPEN), opening([split], AAA="40"))
+    after = fold(opened.events, book)
+    assert after.holdings["AAA"].quantity == 22
+    assert after.cash == 20
+    assert after.holdings["AAA"].cost == Decimal("733.3333")
+    assert after.realised == Decimal(20) - (Decimal(750) - Decimal("733.3333"))
+    assert after.imbalance() == 0
+
+
+def test_a_reverse_split_that_leaves_less_than_a_share_pays_it_all_out() -> None:
+    book = account("250", bought("AAA", 5))
+    split = CorporateAction("AAA", SESSION, "split", ratio=0.1)
+    opened = open_session(book, conditions(FREE, OPEN), opening([split], AAA="480"))
+    after = fold(opened.events, book)
+    assert after.holdings == {}
+    assert after.cash == 240
+    assert after.imbalance() == 0
+
+
+def test_a_dividend_pays_for_shares_held_before_the_open_only() -> None:
+    book = queued(account("2000", bought("AAA", 20)), ("BBB", "BUY"))
+    actions = [CorporateAction(symbol, SESSION, "dividend", amount=0.25) for symbol in ("AAA", "BBB")]
+    opened = open_session(book, conditions(FREE, OPEN), opening(actions, AAA="50", BBB="50"))
+    paid = [event for event in opened.events if isinstance(event, DividendPaid)]
+    assert [(event.symbol, event.cash) for event in paid] == [("AAA", Decimal(5))]
+
+
+def closing(**prices: str) -> Closing:
+    return Closing(SESSION, FOLLOWING, {symbol: Decimal(price) for symbol, price in prices.items()})
+
+
+def test_the_close_marks_positions_and_keeps_the_last_price_of_what_did_not_trade() -> None:
+    book = account("2000", bought("AAA", 20), bought("BBB", 10))
+    after = fold(close_session(book, conditions(FREE, CLOSE), closing(AAA="60")).events, book)
+    assert after.equity == Decimal(500) + 20 * 60 + 10 * 50
+    assert after.closing_equity == after.equity
+    assert after.holdings["AAA"].closes == 1
+
+
+def test_a_position_is_queued_for_sale_when_its_horizon_is_over_and_only_once() -> None:
+    rules = replace(FREE, horizon_sessions=2)
+    book = account("2000", bought("AAA", 20))
+    book = fold(close_session(book, conditions(rules, CLOSE), closing(AAA="60")).events, book)
+    assert book.queued == {}
+    second = Closing(FOLLOWING, date(2009, 1, 7), {"AAA": Decimal(61)})
+    closed = close_session(book, conditions(rules, datetime(2009, 1, 6, 21, tzinfo=UTC)), second)
+    (order,) = [event for event in closed.events if isinstance(event, OrderQueued)]
+    assert (order.reason, order.side, order.quantity, order.session) == (
+        "horizon",
+        "SELL",
+        Decimal(20),
+        date(2009, 1, 7),
+    )
+    assert order.order_id == order_id_of("horizon", "AAA\n2009-01-06")
+
+
+def test_no_horizon_keeps_a_position() -> None:
+    rules = replace(FREE, horizon_sessions=0)
+    book = account("2000", bought("AAA", 20))
+    closed = close_session(book, conditions(rules, CLOSE), closing(AAA="60"))
+    assert [type(event) for event in closed.events] == [SessionMarked]
+
+
+def test_halted_exits_of_two_positions_are_two_refusals() -> None:
+    rules = replace(FREE, horizon_sessions=1)
+    book = account("2000", bought("AAA", 10), bought("BBB", 10))
+    closed = close_session(book, conditions(rules, CLOSE, ("cli: stop",)), closing(AAA="60", BBB="60"))
+    refused = [event for event in closed.events if isinstance(event, Refused)]
+    assert [event.symbol for event in refused] == ["AAA", "BBB"]
+    assert len({event.key for event in refused}) == 2
+
+
+def test_what_is_still_queued_for_the_session_is_cancelled_at_its_close() -> None:
+    book = queued(account(), ("AAA", "BUY"))
+    closed = close_session(book, conditions(FREE, CLOSE), closing())
+    cancelled, _ = closed.events
+    assert isinstance(cancelled, OrderCancelled)
+    assert cancelled.code == "ORDER_EXPIRED"
