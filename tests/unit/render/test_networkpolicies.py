@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+from bellwether.render.kubernetes.networkpolicies import network_policies
+from bellwether.topology import SERVICES
+
+from .conftest import build
+
+LIVE = {"data": {"provider": "yahoo"}, "clock": {"mode": "live"}}
+
+
+def by_component(**spec: Any) -> dict[str, Any]:
+    found = network_policies(build(**spec))
+    return {each["metadata"]["labels"]["app.kubernetes.io/component"]: each["spec"] for each in found}
+
+
+def ports(rules: list[dict[str, Any]]) -> set[int]:
+    return {port["port"] for rule in rules for port in rule["ports"]}
+
+
+def test_every_component_has_a_policy_for_both_directions() -> None:
+    assert set(by_component()) == {"system"}
+    standard = by_component(profile="standard")
+    assert set(standard) == {"nats", *SERVICES}
+    assert all(spec["policyTypes"] == ["Ingress", "Egress"] for spec in standard.values())
+
+
+def test_nats_takes_the_systems_own_pods_only_and_calls_nobody() -> None:
+    nats = by_component(profile="standard")["nats"]
+    assert nats["ingress"] == [
+        {
+            "from": [{"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "demo"}}}],
+            "ports": [{"port": 4222, "protocol": "TCP"}],
+        }
+    ]
+    assert "egress" not in nats
+
+
+def test_services_take_nothing_in_but_the_gateways_port() -> None:
+    standard = by_component(profile="standard")
+    assert {name for name, spec in standard.items() if "ingress" in spec} == {"nats", "gateway"}
+    assert ports(standard["gateway"]["ingress"]) == {8080}
+
+
+def test_the_way_out_is_nats_and_dns_and_the_provider_where_it_is_used() -> None:
+    assert ports(by_component(profile="standard")["market-data"]["egress"]) == {53, 4222}
+    live = by_component(profile="standard", **LIVE)
+    assert ports(live["market-data"]["egress"]) == {53, 443, 4222}
+    assert ports(live["paper-trading"]["egress"]) == {53, 4222}
+    assert ports(by_component(**LIVE)["system"]["egress"]) == {53, 443}

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bellwether.render.kubernetes import RenderContext, image_of, release_of, render
+from bellwether.spec.models import LIVE_FIELDS, TradingSystem
+from bellwether.topology import SERVICES
+
+from .conftest import IMAGE, build, objects
+
+
+def pods(system: TradingSystem, context: RenderContext) -> dict[str, Any]:
+    workloads = (each for each in render(system, context) if each["kind"] in {"StatefulSet", "Deployment"})
+    return {each["metadata"]["name"]: each["spec"]["template"] for each in workloads}
+
+
+def containers(system: TradingSystem, context: RenderContext) -> Iterator[dict[str, Any]]:
+    for template in pods(system, context).values():
+        yield from template["spec"]["containers"]
+        yield from template["spec"].get("initContainers", [])
+
+
+def environment(container: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in container["env"]}
+
+
+def mounted_secret_entries(template: dict[str, Any]) -> set[str]:
+    return {
+        item["key"]
+        for volume in template["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        for item in source["secret"]["items"]
+    }
+
+
+def test_compact_is_one_pod_with_nats_up_before_and_down_after_the_services(context: RenderContext) -> None:
+    (template,) = pods(build(), context).values()
+    (nats,) = template["spec"]["initContainers"]
+    (services,) = template["spec"]["containers"]
+    assert (nats["name"], nats["restartPolicy"]) == ("nats", "Always")
+    assert nats["lifecycle"]["postStart"]["exec"]["command"] == ["python", "-m", "bellwether", "bootstrap"]
+    assert services["command"][-2:] == ["--services", "all"]
+    assert environment(services)["BELLWETHER_NATS_URL"] == "nats://127.0.0.1:4222"
+
+
+def test_standard_is_a_pod_per_service_and_one_for_nats(context: RenderContext) -> None:
+    found = pods(build(profile="standard"), context)
+    assert set(found) == {"demo-nats", *(f"demo-{name}" for name in SERVICES)}
+    trader = found["demo-paper-trading"]["spec"]["containers"][0]
+    assert trader["command"][-2:] == ["--services", "paper-trading"]
+    assert environment(trader)["BELLWETHER_NATS_URL"] == "nats://demo-nats:4222"
+
+
+def test_each_pod_sees_its_own_keys_only(context: RenderContext) -> None:
+    found = pods(build(profile="standard"), context)
+    assert mounted_secret_entries(found["demo-nats"]) == {"bootstrap.nk"}
+    assert mounted_secret_entries(found["demo-prediction"]) == {"prediction.nk"}
+    assert mounted_secret_entries(found["demo-gateway"]) == {"gateway.nk", "token"}
+
+
+@pytest.mark.parametrize("profile", ["compact", "standard"])
+def test_pods_are_restricted(context: RenderContext, profile: str) -> None:
+    system = build(profile=profile)
+    for template in pods(system, context).values():
+        spec = template["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["terminationGracePeriodSeconds"] == 30
+    for container in containers(system, context):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+        assert container["resources"]["limits"] == {"memory": container["resources"]["requests"]["memory"]}
+        assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
+        assert environment(container)["OMP_NUM_THREADS"] == "1"
+
+
+def test_the_standard_profile_asks_for_less_than_1200_millicpu(context: RenderContext) -> None:
+    asked = [each["resources"]["requests"]["cpu"] for each in containers(build(profile="standard"), context)]
+    assert sum(int(each.removesuffix("m")) for each in asked) < 1200
+
+
+def test_an_override_replaces_what_a_service_gets(context: RenderContext) -> None:
+    override = {"prediction": {"cpu": "1000m", "memory": "2048Mi"}, "scheduler": {"enabled": False}}
+    found = objects(build(profile="standard", services=override), context)
+    container = found["StatefulSet", "demo-prediction"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"]["requests"] == {"cpu": "1", "memory": "2Gi"}
+    assert found["StatefulSet", "demo-scheduler"]["spec"]["replicas"] == 0
+    assert found["StatefulSet", "demo-prediction"]["spec"]["replicas"] == 1
+
+
+EDITS: dict[str, Any] = {
+    "symbols": ["IBM"],
+    "market": {"calendar": "XNYS", "overrides": [{"date": "2009-02-02", "closed": True}]},
+    "predictions": {"margin": "0.02"},
+    "trading": {"mode": "simulated", "halted": True, "risk": {"maxPositionValue": "1"}},
+    "tasks": [],
+}
+
+
+@pytest.mark.parametrize("profile", ["compact", "standard"])
+@pytest.mark.parametrize("field", LIVE_FIELDS)
+def test_a_live_field_changes_no_pod(context: RenderContext, profile: str, field: str) -> None:
+    before = build(profile=profile, market={"calendar": "XNYS"})
+    after = build(profile=profile, **{"market": {"calendar": "XNYS"}, field: EDITS[field]})
+    edited = after.model_copy(update={"metadata": after.metadata.model_copy(update={"generation": 4})})
+    assert before.spec != edited.spec
+    assert pods(edited, context) == pods(before, context)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"version": "v2"},
+        {"services": {"ml-model": {"memory": "1024Mi"}}},
+        {"podTemplate": {"priorityClassName": "high"}},
+        {"podTemplate": {"nodeSelector": {"disk": "fast"}}},
+        {"podTemplate": {"tolerations": [{"key": "spot", "operator": "Exists"}]}},
+        {"podTemplate": {"imagePullSecrets": ["registry"]}},
+        {"podTemplate": {"annotations": {"team": "quants"}}},
+    ],
+    ids=str,
+)
+def test_a_deployment_field_changes_pods(context: RenderContext, edit: dict[str, Any]) -> None:
+    assert pods(build(**edit), context) != pods(build(), context)
+
+
+def test_labels_of_the_declaration_never_replace_ours(context: RenderContext) -> None:
+    system = build(podTemplate={"labels": {"team": "quants", "app.kubernetes.io/instance": "evil"}})
+    (template,) = pods(system, context).values()
+    assert template["metadata"]["labels"]["team"] == "quants"
+    assert template["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
+
+
+def test_csv_files_are_mounted_read_only_where_they_are_read(context: RenderContext) -> None:
+    data = {"provider": "csv", "csv": {"directory": "asx", "volumeClaim": "bars"}}
+    found = pods(build(profile="standard", data=data), context)
+    reader = found["demo-market-data"]["spec"]
+    assert {"name": "csv", "persistentVolumeClaim": {"claimName": "bars", "readOnly": True}} in reader["volumes"]
+    assert {"mountPath": "/csv", "name": "csv", "readOnly": True} in reader["containers"][0]["volumeMounts"]
+    assert environment(reader["containers"][0])["BELLWETHER_CSV_ROOT"] == "/csv"
+    assert all(volume["name"] != "csv" for volume in found["demo-prediction"]["spec"]["volumes"])
+
+
+@pytest.mark.parametrize("profile", ["compact", "standard"])
+def test_every_mount_has_its_volume_and_every_claim_is_rendered(context: RenderContext, profile: str) -> None:
+    found = objects(build(profile=profile), context)
+    for template in pods(build(profile=profile), context).values():
+        spec = template["spec"]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        mounts = [m["name"] for c in spec["containers"] + spec.get("initContainers", []) for m in c["volumeMounts"]]
+        assert set(mounts) == set(volumes)
+        assert ("PersistentVolumeClaim", volumes["data"]["persistentVolumeClaim"]["claimName"]) in found
+        assert ("ConfigMap", volumes["declaration"]["configMap"]["name"]) in found
+
+
+@pytest.mark.parametrize("profile", ["compact", "standard"])
+def test_rendering_is_repeatable_and_everything_belongs_to_the_system(context: RenderContext, profile: str) -> None:
+    system = build(profile=profile, deletionPolicy="Delete")
+    found = render(system, context)
+    assert found == render(system, context)
+    for each in found:
+        assert each["metadata"]["ownerReferences"][0]["uid"] == system.metadata.uid
+        assert each["metadata"]["labels"]["bellwether.dev/system-uid"] == system.metadata.uid
+        assert each["metadata"]["namespace"] == "trading"
+    names = [(each["kind"], each["metadata"]["name"]) for each in found]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("default", "version", "image", "release"),
+    [
+        (IMAGE, None, IMAGE, "1.2.3"),
+        (IMAGE, "v2", "registry.example/bellwether/services:v2", "v2"),
+        ("host:5000/services", "v2", "host:5000/services:v2", "v2"),
+        ("host:5000/services@sha256:aa", None, "host:5000/services@sha256:aa", "sha256:aa"),
+        ("services:1@sha256:aa", "v2", "services:v2", "v2"),
+    ],
+)
+def test_a_declared_version_replaces_the_tag(default: str, version: str | None, image: str, release: str) -> None:
+    assert image_of(default, version) == image
+    assert release_of(image) == release
