@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey
+from bellwether_operator.observe.kinds import BY_NAME, SYSTEMS
+
+DEMO = SystemKey("trading", "demo")
+KEY = ChildKey("Service", "trading", "demo-nats")
+
+
+def child(version: int, uid: str = "c1", name: str = "demo-nats", **metadata: Any) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/managed-by": "bellwether", "app.kubernetes.io/instance": "demo"}
+    found = {"name": name, "namespace": "trading", "uid": uid, "resourceVersion": str(version), "labels": labels}
+    return {"metadata": found | metadata, "spec": {}}
+
+
+def system(version: int, uid: str = "s1") -> dict[str, Any]:
+    return {
+        "metadata": {"name": "demo", "namespace": "trading", "uid": uid, "resourceVersion": str(version)},
+        "spec": {},
+    }
+
+
+def test_an_older_event_does_not_undo_what_a_reply_said() -> None:
+    cache = Cache()
+    assert cache.take_child(child(9), "Service") == DEMO
+    assert cache.take_child(child(7), "Service") is None
+    assert cache.take_child(child(9), "Service") is None
+    assert cache.children[KEY].resource_version == 9
+
+
+def test_the_deletion_of_a_predecessor_does_not_remove_its_successor() -> None:
+    cache = Cache()
+    cache.take_child(child(5, "old"), "Service")
+    cache.take_child(child(9, "new"), "Service")
+    assert cache.drop_child(child(8, "old"), "Service") is None
+    assert cache.drop_child(child(10, "new"), "Service") == DEMO
+    assert cache.children_of(DEMO) == []
+
+
+def test_a_list_finds_what_the_watches_missed() -> None:
+    cache = Cache()
+    cache.take_child(child(3), "Service")
+    cache.take_child(child(4, "c2", "demo-gateway"), "Service")
+    cache.take_child(child(20, "c3", "demo-new"), "Service")
+    assert cache.replace_children([child(4, "c2", "demo-gateway")], "Service", 10) == {DEMO}
+    assert [each.key.name for each in cache.children_of(DEMO)] == ["demo-gateway", "demo-new"]
+    assert cache.replace_children([child(4, "c2", "demo-gateway")], "Service", 10) == set()
+
+
+def test_systems_are_taken_by_version_and_dropped_by_identity() -> None:
+    cache = Cache()
+    assert cache.take_system(system(5))
+    assert not cache.take_system(system(5))
+    assert cache.take_system(system(9, "s2"))
+    assert cache.drop_system(system(8, "s1")) is None
+    assert cache.drop_system(system(10, "s2")) == DEMO
+    cache.take_system(system(5))
+    assert cache.replace_systems([], 6) == {DEMO}
+    assert cache.systems == {}
+
+
+def test_an_owner_counts_before_labels() -> None:
+    cache = Cache()
+    owners = [
+        {
+            "apiVersion": "bellwether.dev/v1alpha1",
+            "kind": "TradingSystem",
+            "name": "other",
+            "uid": "s9",
+            "controller": True,
+        }
+    ]
+    assert cache.take_child(child(1, ownerReferences=owners), "Service") == SystemKey("trading", "other")
+    assert cache.children[KEY].belongs_to("s9")
+    assert not cache.children[KEY].belongs_to("s1")
+
+
+def test_paths_of_the_api() -> None:
+    assert SYSTEMS.path("trading", "demo") == "/apis/bellwether.dev/v1alpha1/namespaces/trading/tradingsystems/demo"
+    assert BY_NAME["Service"].path(None) == "/api/v1/services"
+    assert BY_NAME["StatefulSet"].path("trading") == "/apis/apps/v1/namespaces/trading/statefulsets"
