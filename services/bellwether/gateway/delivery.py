@@ -48,7 +48,7 @@ class Acks:
         """Return the state before anybody acknowledged."""
         return cls({}, asyncio.Event())
 
-    def take(self, key: str, value: bytes, _revision: int) -> None:
+    def take(self, key: str, value: bytes) -> None:
         """Take a service's acknowledgement off the bus; what is not one is left aside."""
         try:
             self.newest[key] = msgspec.json.decode(value, type=Ack)

@@ -120,7 +120,9 @@ ACCOUNT = Account(
     halted=False,
     halts=[],
 )
-POSITION = Position("AAPL", Decimal(110), Decimal("93.34"), Decimal("94.58"), Decimal("10403.80"), Decimal(136), SESSION, 1)
+POSITION = Position(
+    "AAPL", Decimal(110), Decimal("93.34"), Decimal("94.58"), Decimal("10403.80"), Decimal(136), SESSION, 1
+)
 REFUSAL = Refusal("p-IBM", "IBM", "POSITION_VALUE_EXCEEDED", "26000", "25000", AT, "signal")
 REPLAY = ReplayState("running", "run-1", 7, SESSION, AT, date(2009, 1, 2), date(2013, 3, 1), 1, 1047)
 MODEL = ModelInfo(

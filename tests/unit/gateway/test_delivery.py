@@ -77,9 +77,9 @@ async def test_who_does_not_acknowledge_is_missing_and_who_failed_is_told() -> N
 
     async def put(body: bytes) -> None:
         written.append(body)
-        acks.take("prediction", msgspec.json.encode(Ack("prediction", 3, True)), 1)
-        acks.take("paper-trading", msgspec.json.encode(Ack("paper-trading", 3, False, "no such limit")), 1)
-        acks.take("scheduler", b"not an acknowledgement", 1)
+        acks.take("prediction", msgspec.json.encode(Ack("prediction", 3, True)))
+        acks.take("paper-trading", msgspec.json.encode(Ack("paper-trading", 3, False, "no such limit")))
+        acks.take("scheduler", b"not an acknowledgement")
 
     async with asyncio.timeout(10):
         found = await deliver(SYSTEM, ("prediction", "paper-trading", "scheduler"), acks, put, wait=0.05)
