@@ -103,7 +103,10 @@ def statuses_from(events: Sequence[LedgerEvent]) -> dict[str, tuple[str, Decimal
 
 
 def _state_violations(events: Sequence[LedgerEvent], book: Book, cash: Decimal) -> list[str]:
-    again = fold(events)
+    try:
+        again = fold(events)
+    except (ValueError, LookupError) as error:
+        return [f"the events do not follow from each other: {error}"]
     held = shares_from(events)
     found = []
     if again.imbalance() != 0:

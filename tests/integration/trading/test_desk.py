@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import update
+
+from bellwether.messages.prediction import GeneratePredictions, Prediction, PredictionGenerated
+from bellwether.messages.trading import (
+    Account,
+    Explanation,
+    HaltState,
+    LedgerCheck,
+    Order,
+    Orders,
+    Positions,
+    Refusals,
+    SessionClosed,
+    SessionOpened,
+    SyncedPositions,
+)
+from bellwether.runtime.declaration import encode_declaration
+from bellwether.runtime.errors import RpcError
+from bellwether.storage.store import Transaction
+from bellwether.trading import service as trading
+from bellwether.trading import tables
+from bellwether.trading.ledger import Ledger
+from harness.system import System, running
+from integration.trading.peers import ROWS, Peers, declaration, predicted, price
+
+pytestmark = pytest.mark.integration
+
+DAY = date(2009, 1, 5)
+BEFORE = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
+OPEN = datetime(2009, 1, 5, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2009, 1, 5, 21, 0, tzinfo=UTC)
+RUN = "replay-test"
+
+
+class Present:
+    """A live clock that the test moves."""
+
+    live = True
+
+    def __init__(self, now: datetime) -> None:
+        self.moment = now
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def observe(self, as_of: datetime) -> None:
+        pass
+
+
+def signal(symbol: str = "AAA", action: str = "BUY", as_of: datetime = BEFORE, **changes: Any) -> Prediction:
+    made = predicted(symbol, as_of, GeneratePredictions(may_trade=True, slot=f"slot-{as_of:%Y%m%d}"))
+    return msgspec.structs.replace(made, action=action, **changes)
+
+
+@dataclass
+class Trader:
+    system: System
+    peers: Peers
+    run: str = RUN
+
+    async def ask(self, method: str, params: Any, result: Any, at: datetime = BEFORE) -> Any:
+        return await self.system.call("paper-trading", method, params, result, as_of=at, run=self.run)
+
+    async def signalled(self, *signals: Prediction, at: datetime = BEFORE) -> None:
+        """Publish predictions and wait until the trader has met them."""
+        work = self.system.work(as_of=at, run=self.run)
+        ids = [f"prediction_generated:{one.prediction_id}" for one in signals]
+        for event_id, one in zip(ids, signals, strict=True):
+            await work.publish_event("prediction_generated", PredictionGenerated(one), event_id=event_id)
+        await self.system.settle("paper-trading", *ids, run=self.run)
+
+    async def orders(self, **wanted: Any) -> list[Order]:
+        found: Orders = await self.ask("list_orders", wanted, Orders)
+        return found.orders
+
+    async def check(self) -> LedgerCheck:
+        found: LedgerCheck = await self.ask("check_ledger", None, LedgerCheck)
+        return found
+
+
+def started(folder: Path, peers: Peers, **options: Any) -> Any:
+    builds = {**peers.builds(), "paper-trading": trading.create}
+    options.setdefault("declaration", declaration())
+    return running(builds, data_dir=folder, rows=ROWS, **options)
+
+
+@pytest.fixture
+async def trader(tmp_path: Path) -> AsyncIterator[Trader]:
+    peers = Peers()
+    async with started(tmp_path, peers) as system:
+        yield Trader(system, peers)
+
+
+async def test_a_signal_is_queued_filled_at_the_open_and_sold_on_a_sell(trader: Trader) -> None:
+    await trader.signalled(signal())
+    (queued,) = await trader.orders()
+    assert (queued.status, queued.session, queued.prediction_id) == ("queued", DAY, "slot-20090105-AAA")
+    opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    assert opened.filled == [queued.order_id]
+    (filled,) = await trader.orders(status="filled")
+    assert filled.fill_price is not None
+    assert filled.fill_price > Decimal(str(price("AAA", DAY, "open")))
+    closed = await trader.ask("session_close", {"session": DAY}, SessionClosed, CLOSE)
+    positions = await trader.ask("get_positions", None, Positions)
+    (position,) = positions.positions
+    assert position.market_price == Decimal(str(price("AAA", DAY, "close")))
+    account = await trader.ask("get_account", None, Account)
+    assert account.equity == closed.equity == account.cash + position.market_value
+    next_morning = BEFORE + timedelta(days=1)
+    await trader.signalled(signal(action="STRONG_SELL", as_of=next_morning), at=next_morning)
+    await trader.ask("session_open", {"session": date(2009, 1, 6)}, SessionOpened, OPEN + timedelta(days=1))
+    assert (await trader.ask("get_positions", None, Positions)).positions == []
+    assert (await trader.check()).violations == []
+
+
+async def test_the_same_message_twice_is_one_order(trader: Trader) -> None:
+    work = trader.system.work(as_of=BEFORE, run=RUN)
+    for event_id in ("first", "second"):
+        # The same decision under two event ids: neither the stream nor the inbox can tell, the ledger can.
+        await work.publish_event("prediction_generated", PredictionGenerated(signal()), event_id=event_id)
+    await trader.system.settle("paper-trading", "first", "second", run=RUN)
+    assert len(await trader.orders()) == 1
+    assert (await trader.check()).duplicate_orders == 0
+
+
+async def test_open_and_close_asked_again_answer_the_same_and_do_nothing(trader: Trader) -> None:
+    await trader.signalled(signal(), signal("BBB"))
+    first = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    assert await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN) == first
+    closed = await trader.ask("session_close", {"session": DAY}, SessionClosed, CLOSE)
+    assert await trader.ask("session_close", {"session": DAY}, SessionClosed, CLOSE) == closed
+    assert (await trader.check()).fills == 2
+    later = date(2009, 1, 6)
+    await trader.ask("session_open", {"session": later}, SessionOpened, OPEN + timedelta(days=1))
+    assert await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN) == first
+    with pytest.raises(RpcError, match="SESSION_PASSED"):
+        await trader.ask("session_open", {"session": date(2009, 1, 2)}, SessionOpened, OPEN)
+
+
+@pytest.mark.parametrize(
+    ("method", "day", "at", "code"),
+    [
+        ("session_open", date(2009, 1, 4), OPEN, "NOT_A_SESSION"),
+        ("session_open", DAY, BEFORE, "NOT_OPEN_YET"),
+        ("session_close", DAY, OPEN, "NOT_CLOSED_YET"),
+    ],
+)
+async def test_a_session_is_not_opened_or_closed_out_of_its_time(
+    trader: Trader, method: str, day: date, at: datetime, code: str
+) -> None:
+    with pytest.raises(RpcError, match=code):
+        await trader.ask(method, {"session": day}, dict, at)
+
+
+async def test_hold_and_looking_at_leave_no_refusal_and_a_guard_s_objection_does(trader: Trader) -> None:
+    await trader.signalled(
+        signal(action="HOLD"),
+        signal("BBB", may_trade=False),
+        signal("CCC", current_price=0.0, market_data_available=False),
+    )
+    refusals: Refusals = await trader.ask("list_refusals", {}, Refusals)
+    assert [(one.symbol, one.code) for one in refusals.refusals] == [("CCC", "NO_REAL_PRICE")]
+    assert await trader.orders() == []
+    explained: Explanation = await trader.ask("explain", {"symbol": "AAA"}, Explanation)
+    assert explained.outcome == "ignored"
+    explained = await trader.ask("explain", {"symbol": "CCC"}, Explanation)
+    assert (explained.outcome, explained.refusals[0].code) == ("refused", "NO_REAL_PRICE")
+    explained = await trader.ask("explain", {"symbol": "ZZZ"}, Explanation)
+    assert explained.outcome == "unseen"
+
+
+async def test_explain_prefers_the_decision_that_might_trade(trader: Trader) -> None:
+    looked_at = signal(may_trade=False, prediction_id="looked-at")
+    await trader.signalled(signal(), looked_at)
+    explained: Explanation = await trader.ask("explain", {"symbol": "AAA"}, Explanation)
+    assert (explained.prediction_id, explained.outcome) == ("slot-20090105-AAA", "order")
+    assert explained.guards[-1] == "INSUFFICIENT_CASH"
+    explained = await trader.ask("explain", {"symbol": "AAA", "prediction_id": "looked-at"}, Explanation)
+    assert explained.outcome == "ignored"
+
+
+async def test_a_halt_stops_new_and_queued_orders_until_resumed_and_survives_a_restart(tmp_path: Path) -> None:
+    peers = Peers()
+    async with started(tmp_path, peers) as system:
+        trader = Trader(system, peers)
+        await trader.signalled(signal())
+        state = await trader.ask("halt", {"reason": "lunch", "source": "cli"}, HaltState)
+        assert state.halted
+        assert state == await trader.ask("halt", {"reason": "lunch", "source": "cli"}, HaltState)
+        await trader.signalled(signal("BBB"))
+    async with started(tmp_path, peers) as system:
+        trader = Trader(system, peers)
+        opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+        assert opened.filled == []
+        refusals: Refusals = await trader.ask("list_refusals", {}, Refusals)
+        assert [(one.symbol, one.code, one.stage) for one in refusals.refusals] == [
+            ("AAA", "HALTED", "open"),
+            ("BBB", "HALTED", "signal"),
+        ]
+        (order,) = await trader.orders()
+        assert str(order.refusal).startswith("HALTED: value=cli: lunch")
+        assert not (await trader.ask("resume", {"reason": "back", "source": "cli"}, HaltState)).halted
+        await trader.signalled(signal("CCC", as_of=BEFORE + timedelta(days=1)), at=BEFORE + timedelta(days=1))
+        assert [one.symbol for one in await trader.orders(status="queued")] == ["CCC"]
+        assert (await trader.check()).violations == []
+
+
+async def test_a_halt_and_limits_in_the_declaration_take_effect_without_a_restart(trader: Trader) -> None:
+    bus = trader.system.context.bus
+    told, acks = Heard(), Heard()
+    await bus.subscribe("bw.event.urgent.halt_changed", lambda message: told.add(message.body))
+    await trader.signalled(signal())
+    halted = declaration(trading={"halted": True})
+    halted = halted.model_copy(update={"metadata": halted.metadata.model_copy(update={"generation": 2})})
+    await bus.kv_watch("acks", ["paper-trading"], lambda key, value: acks.add(value))
+    await bus.kv_put("declaration", "current", encode_declaration(halted))
+    assert b'"generation":2' in await acks.first()
+    opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    assert opened.filled == []
+    state = await trader.ask("resume", {"reason": "try", "source": "cli"}, HaltState)
+    assert state.halts == ["declaration: spec.trading.halted is true"]
+    assert b"spec.trading.halted is true" in await told.first()
+
+
+class Heard:
+    """Collects messages; `first` waits for one, for at most ten seconds."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def add(self, body: bytes) -> None:
+        self._queue.put_nowait(body)
+
+    async def first(self) -> bytes:
+        return await asyncio.wait_for(self._queue.get(), 10)
+
+
+async def test_a_manual_order_passes_the_guards_and_its_retry_is_the_same_order(trader: Trader) -> None:
+    wish = {"symbol": "AAA", "action": "BUY", "quantity": "7", "client_id": "mine"}
+    first: Order = await trader.ask("execute_trade", wish, Order)
+    assert (first.status, first.reason, first.quantity, first.session) == ("queued", "manual", Decimal(7), DAY)
+    assert await trader.ask("execute_trade", wish, Order) == first
+    with pytest.raises(RpcError, match="CLIENT_ID_TAKEN"):
+        await trader.ask("execute_trade", {**wish, "symbol": "BBB"}, Order)
+    large = {**wish, "quantity": "100000", "client_id": "large"}
+    refused: Order = await trader.ask("execute_trade", large, Order)
+    assert refused.status == "refused"
+    assert str(refused.refusal).startswith("POSITION_VALUE_EXCEEDED: value=")
+    assert await trader.ask("execute_trade", large, Order) == refused
+    short: Order = await trader.ask("execute_trade", {**wish, "action": "SELL", "client_id": "short"}, Order)
+    assert str(short.refusal).startswith("NOTHING_TO_SELL")
+    opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    assert opened.filled == [first.order_id]
+    assert (await trader.check()).violations == []
+
+
+@pytest.mark.parametrize("quantity", ["0", "-1", "1.5"])
+async def test_a_manual_order_needs_whole_shares(trader: Trader, quantity: str) -> None:
+    wish = {"symbol": "AAA", "action": "BUY", "quantity": quantity, "client_id": "x"}
+    with pytest.raises(RpcError, match=r"quantity: .* must be a whole number of shares"):
+        await trader.ask("execute_trade", wish, Order)
+
+
+async def test_there_is_no_ig_account_and_the_words_name_the_mode(trader: Trader) -> None:
+    with pytest.raises(RpcError, match=r"NO_IG_ACCOUNT: trading\.mode is simulated"):
+        await trader.ask("initialize_ig_markets", None, dict)
+
+
+async def test_positions_agree_with_the_broker_and_a_difference_is_named(trader: Trader) -> None:
+    await trader.signalled(signal())
+    await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    found: SyncedPositions = await trader.ask("sync_positions", None, SyncedPositions)
+    assert (found.synced_positions, found.differences) == (1, [])
+    store = trader.system.services["paper-trading"].context.store
+    assert store is not None
+
+    def lose(tx: Transaction) -> None:
+        table = tables.ledger_events
+        data = tx.execute(table.select().where(table.c.key.like("filled:%"))).mappings().one()
+        tx.execute(update(table).where(table.c.id == data["id"]).values(data=data["data"].replace('"BUY"', '"SELL"')))
+
+    await store.transact(lose)
+    found = await trader.ask("sync_positions", None, SyncedPositions)
+    assert len(found.differences) == 1
+    assert found.differences[0].startswith("AAA: ledger ")
+    assert (await trader.check()).violations != []
+
+
+async def test_no_opening_price_cancels_with_its_code(trader: Trader) -> None:
+    trader.peers.silent = frozenset({"AAA"})
+    await trader.signalled(signal(), signal("BBB"))
+    opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    assert len(opened.filled) == 1
+    (order,) = await trader.orders(status="cancelled")
+    assert str(order.refusal) == "NO_OPENING_PRICE: value=none limit=an opening price on 2009-01-05"
+
+
+async def test_projections_made_anew_from_the_events_are_the_same(trader: Trader) -> None:
+    trader.peers.silent = frozenset({"CCC"})
+    await trader.signalled(signal(), signal("BBB", "SELL"), signal("CCC"))
+    await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    await trader.ask("session_close", {"session": DAY}, SessionClosed, CLOSE)
+    store = trader.system.services["paper-trading"].context.store
+    assert store is not None
+
+    def contents(tx: Transaction) -> list[list[tuple[Any, ...]]]:
+        found = []
+        for table in tables.PROJECTIONS:
+            columns = [column for column in table.c if column.name != "id"]
+            found.append(
+                sorted((tuple(row) for row in tx.execute(table.select().with_only_columns(*columns))), key=str)
+            )
+        return found
+
+    before = await store.transact(contents)
+    await store.transact(lambda tx: Ledger().rebuild(tx, RUN))
+    assert await store.transact(contents) == before
+    assert (await trader.check()).violations == []
+
+
+async def test_live_an_order_waits_for_its_opening_price_and_expires_with_the_session(tmp_path: Path) -> None:
+    peers = Peers(silent=frozenset({"AAA"}))
+    clock = Present(BEFORE)
+    async with started(tmp_path, peers, clock=clock) as system:
+        trader = Trader(system, peers, run="live")
+        await trader.signalled(signal(), signal("BBB"))
+        clock.moment = OPEN
+        await trader.ask("session_open", {"session": DAY}, SessionOpened)
+        assert [one.symbol for one in await trader.orders(status="filled")] == ["BBB"]
+        assert [one.symbol for one in await trader.orders(status="queued")] == ["AAA"]
+        peers.silent = frozenset()
+        clock.moment = OPEN + timedelta(minutes=5)
+        await trader.ask("session_open", {"session": DAY}, SessionOpened)
+        assert len(await trader.orders(status="filled")) == 2
+        # A message that waited for longer than the prediction holds is judged by the present.
+        clock.moment = CLOSE + timedelta(minutes=1)
+        await trader.signalled(signal("CCC"))
+        explained: Explanation = await trader.ask("explain", {"symbol": "CCC"}, Explanation)
+        assert explained.refusals[0].code in ("ORDER_EXPIRED", "PREDICTION_EXPIRED")
+
+
+async def test_health_says_what_is_held_and_what_halts(trader: Trader) -> None:
+    await trader.ask("halt", {"reason": "lunch", "source": "cli"}, HaltState)
+    health = await trader.ask("health", None, dict)
+    assert health["status"] == "healthy"
+    assert health["halted"] is True
+    assert health["mode"] == "simulated"
