@@ -1,0 +1,134 @@
+"""The chart, rendered and installed by a real helm, and the operator with the rights that it grants."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.settings import Settings
+from devcluster import build
+
+from .conftest import Kube, eventually, running, system
+from .test_reconcile import all_there, settled
+
+pytestmark = [pytest.mark.integration, pytest.mark.cluster]
+
+CHART = Path(__file__).parents[3] / "charts" / "bellwether"
+
+
+def helm(kube: Kube, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [str(build.programs_folder() / "helm"), "--kubeconfig", str(kube.cluster.kubeconfig), *arguments]
+    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=120)
+
+
+def rendered(kube: Kube, *flags: str) -> list[dict[str, Any]]:
+    text = helm(kube, "template", "bw", str(CHART), "-n", kube.namespace, *flags).stdout
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+@pytest.fixture
+def installed(kube: Kube) -> Iterator[str]:
+    """Install the chart for the test's namespace alone, without the definition that is there already."""
+    flags = ["--set", f"watchNamespaces={{{kube.namespace}}}", "--set", "crds.create=false"]
+    helm(kube, "install", kube.namespace, str(CHART), "-n", kube.namespace, *flags)
+    yield f"{kube.namespace}-bellwether-operator"
+    helm(kube, "uninstall", kube.namespace, "-n", kube.namespace, check=False)
+
+
+def test_no_rule_has_a_wildcard_and_secrets_cannot_be_read(kube: Kube) -> None:
+    roles = [each for each in rendered(kube) if each["kind"] in {"ClusterRole", "Role"}]
+    rules = [rule for role in roles for rule in role["rules"]]
+    assert all("*" not in rule[part] for rule in rules for part in ("apiGroups", "resources", "verbs"))
+    assert [rule["verbs"] for rule in rules if "secrets" in rule["resources"]] == [["create", "patch"]]
+    for rule in rules:
+        assert rule["resources"] == sorted(rule["resources"])
+        assert rule["verbs"] == sorted(rule["verbs"])
+
+
+def test_watched_namespaces_get_roles_and_nothing_else_does(kube: Kube) -> None:
+    found = rendered(kube, "--set", "watchNamespaces={a,b}")
+    operators = [each for each in found if each["kind"] == "Role"]
+    assert [each["metadata"]["namespace"] for each in operators] == ["a", "b"]
+    assert not [each for each in found if each["kind"] == "ClusterRoleBinding"]
+
+
+def test_the_definition_stays_when_the_chart_goes_and_can_be_left_out(kube: Kube) -> None:
+    (definition,) = (each for each in rendered(kube) if each["kind"] == "CustomResourceDefinition")
+    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    source = yaml.safe_load((CHART.parents[1] / "crds" / "tradingsystems.bellwether.dev.yaml").read_text())
+    assert definition["spec"] == source["spec"]
+    without = rendered(kube, "--set", "crds.create=false")
+    assert not [each for each in without if each["kind"] == "CustomResourceDefinition"]
+
+
+def test_the_operators_pod_is_restricted(kube: Kube) -> None:
+    (deployment,) = (each for each in rendered(kube) if each["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+    environment = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+    assert environment["SERVICES_IMAGE"] == "bellwether/services:0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("logLevel=loud", "logLevel"), ("watchNamespaces={A}", "watchNamespaces"), ("unknown=1", "unknown")],
+)
+def test_a_wrong_value_is_refused_by_name(kube: Kube, value: str, words: str) -> None:
+    answer = helm(kube, "template", "bw", str(CHART), "--set", value, check=False)
+    assert answer.returncode != 0
+    assert words in answer.stderr
+
+
+async def test_the_granted_rights_are_enough_and_do_not_read_secrets(
+    kube: Kube, settings: Settings, installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = (await kube("create", "token", installed)).strip()
+    config = yaml.safe_load(kube.cluster.kubeconfig.read_text())
+    config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
+    restricted = tmp_path / "kubeconfig"
+    restricted.write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(restricted))
+    await kube.apply(system(kube))
+    async with running(dataclasses.replace(settings, kubeconfig=str(restricted))):
+        await eventually("all children", lambda: all_there(kube))
+        await settled(kube)
+        await kube.patch("tsys", "demo", {"spec": {"profile": "standard"}})
+
+        async def pruned() -> bool:
+            return await kube.names("statefulset") >= {"demo-nats"} and "demo" not in await kube.names("statefulset")
+
+        await eventually("the compact pod gone", pruned)
+    client = await Client.connect(str(restricted))
+    with pytest.raises(ApiError, match="forbidden"):
+        await client.get(BY_NAME["Secret"], kube.namespace, "demo-keys")
+    await client.close()
+
+
+async def test_the_seed_is_made_once_and_stays(kube: Kube, installed: str) -> None:
+    async def seed() -> str:
+        found = json.loads(await kube("get", "secret", f"{installed}-seed", "-o", "json"))
+        return base64.b64decode(found["data"]["seed"]).decode()
+
+    before = await seed()
+    assert len(before) >= 32
+    flags = ["--set", f"watchNamespaces={{{kube.namespace}}}", "--set", "crds.create=false"]
+    helm(kube, "upgrade", kube.namespace, str(CHART), "-n", kube.namespace, *flags)
+    assert await seed() == before
+    helm(kube, "uninstall", kube.namespace, "-n", kube.namespace)
+    assert await seed() == before
+    helm(kube, "install", kube.namespace, str(CHART), "-n", kube.namespace, *flags)
+    assert await seed() == before
