@@ -1,0 +1,230 @@
+"""A live scheduler whose clock the test moves; its peers are stand-ins with made-up answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bellwether.messages.scheduling import Job, Jobs, ReplayState, StoppedJobs
+from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.scheduling import claims
+from bellwether.scheduling.clockwork import Clockwork
+from bellwether.scheduling.runner import Runner
+from bellwether.scheduling.service import create
+from bellwether.scheduling.words import Reader
+from bellwether.trading import service as trading
+from harness.system import System, running
+from integration.trading.peers import ROWS, Peers, declaration
+
+pytestmark = pytest.mark.integration
+
+OPEN = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2026, 1, 5, 21, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+class Present:
+    live = True
+
+    def __init__(self, now: datetime) -> None:
+        self.moment = now
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def observe(self, as_of: datetime) -> None:
+        pass
+
+
+@dataclass
+class Live:
+    """A scheduler whose own clockwork stands still: the test turns it."""
+
+    system: System
+    clock: Present
+    peers: Peers
+    clockwork: Clockwork
+
+    async def at(self, moment: datetime) -> None:
+        self.clock.moment = moment
+        await self.clockwork.tick()
+
+    async def job(self, name: str) -> Job:
+        found: Job = await self.system.call("scheduler", "execute_job", {"job_id": name}, Job)
+        return found
+
+    async def jobs(self) -> dict[str, str]:
+        found: Jobs = await self.system.call("scheduler", "list_jobs", {}, Jobs)
+        return {job.id: job.status for job in found.jobs}
+
+    def count(self, method: str) -> int:
+        return sum(1 for name, _ in self.peers.calls if name == method)
+
+
+@dataclass
+class Maker:
+    """Builds the scheduler and keeps what the test turns by hand."""
+
+    own_schedule: bool
+    made: list[Service] = field(default_factory=list)
+
+    def __call__(self, context: ServiceContext) -> Service:
+        context.config = replace(context.config, own_schedule=self.own_schedule)
+        service = create(context)
+        service._background.clear()
+        self.made.append(service)
+        return service
+
+    def clockwork(self) -> Clockwork:
+        service = self.made[-1]
+        store = service.context.store
+        assert store is not None
+        reader = Reader(service.context.declaration)
+        return Clockwork(service, store, reader, Runner(service, store, reader))
+
+
+def live(folder: Path, peers: Peers, clock: Present, maker: Maker) -> Any:
+    system = declaration(
+        symbols=["AAA", "BBB", "CCC"],
+        data={"provider": "csv", "csv": {"directory": "bars"}},
+        clock={"mode": "live"},
+    )
+    builds = {**peers.builds(), "paper-trading": trading.create, "scheduler": maker}
+    return running(builds, data_dir=folder, declaration=system, rows=ROWS, clock=clock)
+
+
+@pytest.fixture
+async def scheduler(tmp_path: Path) -> AsyncIterator[Live]:
+    clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=True)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.clockwork.tick()
+        yield one
+
+
+async def test_due_slots_run_once_each_and_a_session_opens_and_closes(scheduler: Live) -> None:
+    await scheduler.at(OPEN - 30 * MINUTE)
+    await scheduler.at(OPEN - 29 * MINUTE)
+    assert scheduler.count("generate_predictions") == 1
+    await scheduler.at(OPEN - 15 * MINUTE)
+    await scheduler.at(OPEN)
+    await scheduler.at(CLOSE)
+    await scheduler.at(CLOSE + timedelta(hours=1))
+    await scheduler.at(CLOSE + timedelta(hours=2))
+    assert scheduler.count("generate_predictions") == 2
+    assert scheduler.count("publish_bars") == 1
+    assert scheduler.count("record_outcomes") == 1
+    done = {name for name, status in (await scheduler.jobs()).items() if status == "completed"}
+    assert done == {
+        "morning_analysis-20260105",
+        "prediction_generation-20260105",
+        "session_close-20260105",
+        "evening_analysis-20260105",
+    }
+
+
+async def test_a_slot_missed_while_nothing_ran_is_reported_and_a_useful_one_is_caught_up(scheduler: Live) -> None:
+    await scheduler.at(CLOSE + timedelta(hours=2))
+    found = await scheduler.jobs()
+    assert found["morning_analysis-20260105"] == "missed"
+    assert found["prediction_generation-20260105"] == "missed"
+    assert found["evening_analysis-20260105"] == "completed"
+    missed = await scheduler.job("prediction_generation-20260105")
+    assert missed.status == "missed"
+    assert scheduler.count("generate_predictions") == 0
+
+
+async def test_a_slot_asked_for_by_several_at_once_has_one_effect(scheduler: Live) -> None:
+    scheduler.clock.moment = OPEN - 15 * MINUTE
+    answers = await asyncio.gather(*(scheduler.job("prediction_generation-20260105") for _ in range(5)))
+    assert {answer.status for answer in answers} == {"completed"}
+    assert await scheduler.job("prediction_generation-20260105") == answers[0]
+    assert scheduler.count("generate_predictions") == 1
+
+
+async def test_a_slot_whose_run_was_killed_runs_again(scheduler: Live) -> None:
+    scheduler.clock.moment = OPEN - 15 * MINUTE
+    name = "prediction_generation-20260105"
+    store = scheduler.system.services["scheduler"].context.store
+    assert store is not None
+    due = claims.Due(name, "prediction_generation", OPEN.date(), OPEN - 15 * MINUTE)
+    # What a process leaves behind that dies in the middle of its work.
+    assert await store.transact(lambda tx: claims.claim(tx, "live", due, scheduler.clock.now()))
+    answer = await scheduler.job(name)
+    assert answer.status == "completed"
+    assert answer.params["attempts"] == 2
+    assert scheduler.count("generate_predictions") == 1
+
+
+async def test_a_slot_whose_peer_is_away_fails_with_words_and_may_be_tried_again(scheduler: Live) -> None:
+    scheduler.clock.moment = OPEN - 15 * MINUTE
+    scheduler.peers.away["generate_predictions"] = 1
+    with pytest.raises(RpcError, match="UNAVAILABLE"):
+        await scheduler.job("prediction_generation-20260105")
+    assert (await scheduler.jobs())["prediction_generation-20260105"] == "failed"
+    assert (await scheduler.job("prediction_generation-20260105")).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("breakfast-20260105", "NOT_A_SLOT", "there is no task 'breakfast'"),
+        ("morning_analysis-20260101", "NOT_A_SLOT", "XNYS does not trade on 2026-01-01"),
+        ("morning_analysis-20261345", "NOT_A_SLOT", "is not a day"),
+        ("now please", "NOT_A_SLOT", "is not the name of a slot"),
+        ("morning_analysis-18000102", "NOT_A_SLOT", "is outside of it"),
+        ("morning_analysis-20260106", "NOT_DUE_YET", "is due at 2026-01-06T14:00:00"),
+    ],
+)
+async def test_what_is_no_slot_is_refused_with_words(scheduler: Live, name: str, code: str, words: str) -> None:
+    with pytest.raises(RpcError) as refused:
+        await scheduler.job(name)
+    assert refused.value.code == code
+    assert words in refused.value.message
+
+
+async def test_a_scheduled_job_runs_at_its_time_until_all_are_stopped(scheduler: Live) -> None:
+    request = {"job_id": "mine", "job_type": "custom", "params": {"anchor": "open", "offset": "5m"}}
+    made: Job = await scheduler.system.call("scheduler", "schedule_market_aware_job", request, Job)
+    assert made.next_run == OPEN + 5 * MINUTE
+    await scheduler.at(OPEN + 5 * MINUTE)
+    assert (await scheduler.jobs())["mine-20260105"] == "completed"
+    at_once = await scheduler.job("mine")
+    assert at_once.status == "completed"
+    stopped: StoppedJobs = await scheduler.system.call("scheduler", "stop_all_jobs", {}, StoppedJobs)
+    assert stopped.stopped == 1
+    await scheduler.at(OPEN + timedelta(days=1, minutes=5))
+    assert "mine-20260106" not in await scheduler.jobs()
+
+
+async def test_where_a_cluster_fires_the_tasks_only_sessions_are_driven_from_here(tmp_path: Path) -> None:
+    clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=False)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.clockwork.tick()
+        await one.at(OPEN - 15 * MINUTE)
+        await one.at(CLOSE)
+        assert one.count("generate_predictions") == 0
+        assert one.count("publish_bars") == 1
+
+
+async def test_a_live_scheduler_has_no_replay_and_its_clockwork_turns(tmp_path: Path) -> None:
+    clock, peers = Present(CLOSE), Peers()
+    builds = {**peers.builds(), "paper-trading": trading.create, "scheduler": create}
+    system = declaration(data={"provider": "csv", "csv": {"directory": "bars"}}, clock={"mode": "live"})
+    async with running(builds, data_dir=tmp_path, declaration=system, rows=ROWS, clock=clock) as live_one:
+        async with asyncio.timeout(10):
+            state = None
+            while state != "off":
+                found: ReplayState = await live_one.call("scheduler", "get_replay", {}, ReplayState)
+                state = found.state
+        health = await live_one.call("scheduler", "health", None, dict)
+        assert health["replay"] == "off"

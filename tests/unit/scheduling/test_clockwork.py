@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from bellwether.market.declared import task_rules
+from bellwether.market.sessions import load_calendar
+from bellwether.scheduling.clockwork import ASK_AGAIN, due_slots, next_moment, session_deeds
+from bellwether.spec.models import default_tasks
+
+CALENDAR = load_calendar("XNYS")
+TASKS = task_rules(default_tasks())
+MONDAY = date(2026, 1, 5)
+OPEN = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2026, 1, 5, 21, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def test_a_due_slot_is_run_while_useful_and_missed_afterwards() -> None:
+    since = OPEN - timedelta(hours=2)
+    found = due_slots(TASKS, CALENDAR, set(), since, OPEN - 10 * MINUTE)
+    assert [(deed.kind, deed.name) for deed in found] == [
+        ("missed", "morning_analysis-20260105"),
+        ("run", "prediction_generation-20260105"),
+    ]
+
+
+def test_what_is_done_is_not_due_again_and_nothing_is_due_before_its_time() -> None:
+    since = OPEN - timedelta(hours=2)
+    assert due_slots(TASKS, CALENDAR, set(), since, OPEN - 31 * MINUTE) == []
+    done = {"morning_analysis-20260105"}
+    assert due_slots(TASKS, CALENDAR, done, since, OPEN - 30 * MINUTE) == []
+
+
+def test_nothing_is_due_on_a_closed_day() -> None:
+    holiday = datetime(2026, 1, 1, tzinfo=UTC)
+    assert due_slots(TASKS, CALENDAR, set(), holiday, holiday + timedelta(days=1)) == []
+
+
+def test_the_open_is_asked_for_while_the_session_is_under_way_and_the_close_once() -> None:
+    (deed,) = session_deeds(CALENDAR, set(), OPEN)
+    assert (deed.kind, deed.session) == ("open", MONDAY)
+    (deed,) = session_deeds(CALENDAR, set(), CLOSE)
+    assert (deed.kind, deed.name) == ("close", "session_close-20260105")
+    assert session_deeds(CALENDAR, {"session_close-20260105"}, CLOSE) == []
+    (deed,) = session_deeds(CALENDAR, set(), OPEN - MINUTE)
+    assert deed.name == "session_close-20260102"
+
+
+def test_the_next_moment_is_the_nearest_of_slots_open_close_and_the_next_look() -> None:
+    assert next_moment(TASKS, CALENDAR, OPEN - 31 * MINUTE) == OPEN - 30 * MINUTE
+    assert next_moment(TASKS, CALENDAR, OPEN - MINUTE) == OPEN
+    assert next_moment(TASKS, CALENDAR, OPEN) == OPEN + ASK_AGAIN
+    assert next_moment(TASKS, CALENDAR, CLOSE - MINUTE) == CLOSE
+    assert next_moment((), CALENDAR, CLOSE) == OPEN + timedelta(days=1)

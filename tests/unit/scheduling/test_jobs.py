@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import pytest
+
+from bellwether.market.declared import task_rules
+from bellwether.messages.scheduling import ScheduleJob
+from bellwether.runtime.errors import RpcError
+from bellwether.scheduling.jobs import job_of
+from bellwether.spec.models import default_tasks
+
+TASKS = task_rules(default_tasks())
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def scheduled(job_id: str = "mine", job_type: str = "something", **params: Any) -> Any:
+    return job_of(ScheduleJob(job_id, job_type, params), TASKS, NOW)
+
+
+def test_an_unknown_type_without_a_time_runs_at_nine() -> None:
+    rule = scheduled().rule
+    assert (rule.anchor, rule.at, rule.name) == ("time", time(9, 0), "mine")
+
+
+def test_a_declared_type_has_its_declared_moment() -> None:
+    rule = scheduled(job_type="evening_analysis").rule
+    assert (rule.anchor, rule.offset, rule.useful_for) == ("close", timedelta(hours=1), timedelta(hours=4))
+
+
+def test_params_may_give_the_moment() -> None:
+    assert scheduled(anchor="open", offset="-45m").rule.offset == timedelta(minutes=-45)
+    assert scheduled(job_type="evening_analysis", time="10:30").rule.at == time(10, 30)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "params", "words"),
+    [
+        ("Mine", {}, "job_id: 'Mine' must be"),
+        ("mine-20090102", {}, "not end in eight digits"),
+        ("evening_analysis", {}, "is a declared task"),
+        ("mine", {"anchor": "noon"}, "params: anchor 'noon' must be open, close or time"),
+        ("mine", {"anchor": "open", "offset": "soon"}, "params: 'soon' is not a duration"),
+        ("mine", {"time": "25:00"}, "params: "),
+        ("mine", {"anchor": "open", "offset": "200h"}, "params: task mine: offset"),
+    ],
+)
+def test_a_bad_job_is_refused_with_the_field(job_id: str, params: dict[str, Any], words: str) -> None:
+    with pytest.raises(RpcError) as refused:
+        scheduled(job_id, **params)
+    assert refused.value.code == "INVALID_PARAMS"
+    assert words in refused.value.message
