@@ -57,7 +57,9 @@ class View:
     def revision_of(self, newest: int) -> str:
         """Return the SHA-256 of the canonical bytes of the newest bars."""
         begin = max(self.count - newest, 0)
-        return hashlib.sha256(b"[" + b",".join(self.series.fragments(self.epoch)[begin : self.count]) + b"]").hexdigest()
+        return hashlib.sha256(
+            b"[" + b",".join(self.series.fragments(self.epoch)[begin : self.count]) + b"]"
+        ).hexdigest()
 
     def base_rate(self, horizon: int) -> tuple[float, int]:
         """Return the share of sessions after which the close was higher `horizon` sessions later, and of how many.

@@ -48,6 +48,8 @@ class Predict(msgspec.Struct, frozen=True):
     model_name: str
     features: dict[str, float]
     symbol: str | None = None
+    version: str | None = None
+    """Ask this very version, whether it serves or not (a decision is being computed again)."""
 
 
 class Probability(msgspec.Struct, frozen=True):

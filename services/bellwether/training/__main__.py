@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Train; versions go to standard output as a JSON list, progress to standard error, one line each."""
     parser = argparse.ArgumentParser(prog="python -m bellwether.training", description=__doc__)
     parser.add_argument("--recipe", required=True, help="name or file of the recipe")
-    parser.add_argument("--bars", required=True, type=Path, help="JSON file: bars by symbol, split-adjusted, oldest first")
+    parser.add_argument(
+        "--bars", required=True, type=Path, help="JSON file: bars by symbol, split-adjusted, oldest first"
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder of the model registry")
     parser.add_argument("--card", type=Path, help="also write the general model's card to this file")
     options = parser.parse_args(arguments)

@@ -1,0 +1,196 @@
+"""All bars in memory, and the answers of R2 as of an instant (pure: nothing is read or written here)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from bellwether.market.sessions import Calendar
+from bellwether.market_data import indicators
+from bellwether.market_data.actions import Action
+from bellwether.market_data.series import Series, View
+from bellwether.messages.market_data import (
+    Bar,
+    Context,
+    CorporateAction,
+    MarketContext,
+    MarketData,
+    Technical,
+    Volume,
+)
+from bellwether.training.indicators import relative_strength
+
+
+class NoData(LookupError):
+    """A question that the bars cannot answer; `code` is stable, the message is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is stored of one symbol: bars as traded, oldest first, and its actions."""
+
+    bars: Sequence[Bar]
+    actions: Sequence[Action]
+
+
+class Book:
+    """The series of all loaded symbols on one calendar, and which of them are declared."""
+
+    def __init__(self, calendar: Calendar, declared: Sequence[str], margin: str, horizon: int) -> None:
+        self.calendar = calendar
+        self.declared = tuple(declared)
+        self.margin = margin
+        self.horizon = horizon
+        self.errors: dict[str, str] = {}
+        self._series: dict[str, Series] = {}
+        self._states: dict[str, tuple[tuple[int, int, date], MarketData]] = {}
+        self._context: tuple[tuple[tuple[int, int], ...], Context] | None = None
+
+    def put(self, symbol: str, recorded: Recorded) -> Series:
+        """Take in a symbol's bars, in place of what was there."""
+        self._states.pop(symbol, None)
+        self._context = None
+        series = self._series[symbol] = Series(recorded.bars, recorded.actions, self.calendar)
+        return series
+
+    def series(self, symbol: str) -> Series:
+        """Return a symbol's series.
+
+        Raises:
+            NoData: SOURCE_UNAVAILABLE or NO_BARS for a declared symbol, UNKNOWN_SYMBOL for another.
+
+        """
+        found = self._series.get(symbol)
+        if found is not None:
+            return found
+        if symbol in self.errors:
+            raise NoData("SOURCE_UNAVAILABLE", self.errors[symbol])
+        if symbol in self.declared:
+            raise NoData("NO_BARS", f"{symbol} has no bars yet: they are being loaded")
+        raise NoData("UNKNOWN_SYMBOL", f"{symbol} is not declared; declared are {', '.join(self.declared)}")
+
+    def view(self, symbol: str, as_of: datetime) -> View:
+        """Return what is known of a symbol.
+
+        Raises:
+            NoData: as `series`, and NO_BARS where no session of it is complete yet.
+
+        """
+        view = self.series(symbol).as_of(as_of)
+        if not view.count:
+            first = self.series(symbol).first
+            raise NoData("NO_BARS", f"{symbol} has no complete bar at {as_of.isoformat()}; its first is of {first}")
+        return view
+
+    def market_data(self, symbol: str, as_of: datetime) -> MarketData:
+        """Return the state of a symbol, from complete bars only.
+
+        Raises:
+            NoData: as `view`, and NOT_ENOUGH_BARS where a state would say too little.
+
+        """
+        view = self.view(symbol, as_of)
+        newest = self.calendar.previous_session(as_of).day
+        key = (view.epoch, view.count, newest)
+        kept = self._states.get(symbol)
+        if kept is not None and kept[0] == key:
+            found = kept[1]
+        else:
+            found = self._state(symbol, view, as_of, newest)
+            self._states[symbol] = (key, found)
+        context = self.context(as_of)
+        margin = indicators.scaled_margin(self.margin, context)
+        base_rate, _ = view.base_rate(self.horizon)
+        return MarketData(
+            symbol=symbol,
+            as_of=as_of,
+            technical=found.technical,
+            volume=found.volume,
+            market_context=MarketContext(
+                context=context, buy_threshold=base_rate + margin, base_rate=base_rate, margin=margin
+            ),
+            last_session=found.last_session,
+            revision=found.revision,
+        )
+
+    def context(self, as_of: datetime) -> Context:
+        """Return the market's mood, from the complete bars of all declared symbols."""
+        views = [self._series[symbol].as_of(as_of) for symbol in self.declared if symbol in self._series]
+        key = tuple((view.epoch, view.count) for view in views)
+        if self._context is None or self._context[0] != key:
+            histories = [view.bars(indicators.CONTEXT_BARS) for view in views]
+            self._context = (key, indicators.market_context(histories))
+        return self._context[1]
+
+    def opening_prices(self, session: date, symbols: Iterable[str], as_of: datetime) -> dict[str, float]:
+        """Return opening prices as traded; symbols that did not trade are left out.
+
+        Raises:
+            NoData: NOT_OPEN_YET before that session's open, NO_SESSION on another day.
+
+        """
+        found = self.calendar.session_on(session)
+        if found is None:
+            raise NoData("NO_SESSION", f"{self.calendar.name} has no session on {session}")
+        if as_of < found.open:
+            raise NoData("NOT_OPEN_YET", f"the session of {session} opens at {found.open.isoformat()}")
+        prices: dict[str, float] = {}
+        for symbol in symbols:
+            series = self._series.get(symbol)
+            bar = None if series is None else series.traded_on(session)
+            if bar is not None:
+                prices[symbol] = bar.open
+        return prices
+
+    def corporate_actions(self, session: date, symbols: Iterable[str], as_of: datetime) -> list[CorporateAction]:
+        """Return the actions effective before the open of a session, by symbol, splits first.
+
+        Raises:
+            NoData: NOT_KNOWN_YET for a day that has not begun at the exchange.
+
+        """
+        if session > self.calendar.local_day(as_of):
+            raise NoData("NOT_KNOWN_YET", f"corporate actions of {session} are told on that day, it is {as_of.date()}")
+        return [
+            CorporateAction(symbol, session, action.kind, action.ratio, action.amount)
+            for symbol in sorted(set(symbols))
+            if symbol in self._series
+            for action in self._series[symbol].actions_on(session)
+        ]
+
+    def coverage(self, symbols: Sequence[str]) -> Mapping[str, tuple[date, date]]:
+        """Return first and last session by symbol, over all that is recorded."""
+        found = {}
+        for symbol in symbols or self.declared:
+            series = self._series.get(symbol)
+            if series is not None and series.first is not None and series.last is not None:
+                found[symbol] = (series.first, series.last)
+        return found
+
+    def _state(self, symbol: str, view: View, as_of: datetime, newest: date) -> MarketData:
+        bars = view.bars(indicators.STATE_BARS)
+        if len(bars) < indicators.MINIMUM_BARS:
+            raise NoData(
+                "NOT_ENOUGH_BARS", f"{symbol} has {len(bars)} complete bars; its state needs {indicators.MINIMUM_BARS}"
+            )
+        return MarketData(
+            symbol=symbol,
+            as_of=as_of,
+            technical=Technical(
+                current_price=bars[-1].close,
+                rsi=relative_strength([bar.close for bar in bars]),
+                tech_score=indicators.tech_score(bars),
+            ),
+            volume=Volume(
+                volume_trend=indicators.volume_trend(bars),
+                volume_quality_score=indicators.volume_quality_score(bars, self.calendar, newest),
+            ),
+            market_context=MarketContext(context="NEUTRAL", buy_threshold=0.0, base_rate=0.0, margin=0.0),
+            last_session=bars[-1].session,
+            revision=view.revision,
+        )

@@ -1,0 +1,255 @@
+"""market-data: owns the bars, answers as of a moment, tells when new ones arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from bellwether.market.declared import calendar_of
+from bellwether.market_data import store as bars_store
+from bellwether.market_data.book import Book, NoData
+from bellwether.market_data.sources import Source, SourceError, Unavailable, open_source
+from bellwether.messages.market_data import (
+    Bars,
+    CorporateActions,
+    Coverage,
+    GetBars,
+    GetCorporateActions,
+    GetCoverage,
+    GetMarketData,
+    GetOpeningPrices,
+    MarketData,
+    MarketDataUpdated,
+    OpeningPrices,
+    PublishBars,
+    PublishedBars,
+)
+from bellwether.naming import symbol_token
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.spec.models import Data, TradingSystem
+from bellwether.training.recipe import RecipeError, load_recipe
+
+MOST_BARS = 5000
+DEFAULT_HORIZON = 5
+
+_log = logging.getLogger(__name__)
+
+
+class MarketDataService:
+    """The book in memory, and how it is filled and asked."""
+
+    def __init__(self, context: ServiceContext, base: Path) -> None:
+        self.context = context
+        self.store = context.open_store(bars_store.metadata, version=bars_store.VERSION)
+        self._base = base
+        self._book: Book | None = None
+        self._source: tuple[Data, Source] | None = None
+        self._loading = asyncio.Lock()
+
+    @property
+    def book(self) -> Book:
+        """The book.
+
+        Raises:
+            RpcError: NOT_READY before there is a declaration.
+
+        """
+        if self._book is None:
+            raise RpcError("NOT_READY", "there is no declaration yet, so no symbol is known")
+        return self._book
+
+    # Filling
+
+    async def start(self) -> None:
+        """Load the declared symbols."""
+        if self.context.declaration.known:
+            await self.declared(self.context.declaration.current)
+
+    async def declared(self, system: TradingSystem) -> None:
+        """Make the book that a declaration asks for; bars that are there already are not read from disk again."""
+        async with self._loading:
+            spec = system.spec
+            book = Book(
+                calendar_of(spec.market), spec.symbols, spec.predictions.margin, horizon_of(spec.predictions.model)
+            )
+            source = self._open_source(spec.data)
+            for symbol in spec.symbols:
+                await self._load(book, source, symbol)
+            self._book = book
+
+    async def refresh(self) -> None:
+        """Read again what has changed at the source."""
+        async with self._loading:
+            source = self._open_source(self.context.declaration.current.spec.data)
+            for symbol in self.book.declared:
+                await self._load(self.book, source, symbol, only_changed=True)
+
+    async def _load(self, book: Book, source: Source, symbol: str, *, only_changed: bool = False) -> None:
+        stored = await bars_store.fingerprint_of(self.store, symbol)
+        book.errors.pop(symbol, None)
+        try:
+            fingerprint = await asyncio.to_thread(source.fingerprint, symbol)
+            if fingerprint != stored:
+                recorded = await bars_store.save(self.store, symbol, await asyncio.to_thread(source.load, symbol))
+                _log.info("%s: %d bars loaded", symbol, len(recorded.bars))
+            elif only_changed:
+                return
+            else:
+                recorded = await bars_store.read(self.store, symbol)
+        except SourceError as error:
+            book.errors[symbol] = str(error)
+            _log.warning("%s", error)
+            if stored is None or only_changed:
+                return
+            recorded = await bars_store.read(self.store, symbol)
+        series = book.put(symbol, recorded)
+        if series.off_calendar:
+            _log.warning(
+                "%s: %d bars are on days without a session of %s and are passed over, the first of %s; "
+                "market.overrides can add a session",
+                symbol,
+                len(series.off_calendar),
+                book.calendar.name,
+                series.off_calendar[0],
+            )
+
+    def _open_source(self, data: Data) -> Source:
+        if self._source is None or self._source[0] != data:
+            try:
+                source = open_source(data, self._base)
+            except SourceError as error:
+                source = Unavailable(str(error))
+            self._source = (data, source)
+        return self._source[1]
+
+    # Answering
+
+    async def get_market_data(self, request: GetMarketData, call: Call) -> MarketData:
+        """Return the state of a symbol."""
+        try:
+            found = self.book.market_data(request.symbol, call.as_of)
+        except NoData as error:
+            raise RpcError(error.code, str(error), symbol=request.symbol) from error
+        call.annotate(**{"bellwether.symbol": request.symbol, "bellwether.bar_session": found.last_session.isoformat()})
+        return found
+
+    async def get_bars(self, request: GetBars, call: Call) -> Bars:
+        """Return the newest complete bars."""
+        if not 1 <= request.count <= MOST_BARS:
+            raise RpcError("INVALID_PARAMS", f"count is {request.count}: it must be from 1 to {MOST_BARS}")
+        try:
+            view = self.book.view(request.symbol, call.as_of)
+        except NoData as error:
+            raise RpcError(error.code, str(error), symbol=request.symbol) from error
+        if not request.adjusted:
+            view = view.series.unadjusted(call.as_of)
+        return Bars(request.symbol, view.bars(request.count), view.revision_of(request.count))
+
+    async def get_opening_prices(self, request: GetOpeningPrices, call: Call) -> OpeningPrices:
+        """Return opening prices of a session that has opened."""
+        try:
+            return OpeningPrices(
+                request.session, self.book.opening_prices(request.session, request.symbols, call.as_of)
+            )
+        except NoData as error:
+            raise RpcError(error.code, str(error)) from error
+
+    async def get_corporate_actions(self, request: GetCorporateActions, call: Call) -> CorporateActions:
+        """Return splits and dividends effective before the open of a session."""
+        try:
+            return CorporateActions(self.book.corporate_actions(request.session, request.symbols, call.as_of))
+        except NoData as error:
+            raise RpcError(error.code, str(error)) from error
+
+    async def get_coverage(self, request: GetCoverage, call: Call) -> Coverage:
+        """Return how far the recorded bars reach."""
+        book = self.book
+        found = book.coverage(request.symbols)
+        asked = request.symbols or list(book.declared)
+        return Coverage(
+            first={symbol: days[0] for symbol, days in found.items()},
+            last={symbol: days[1] for symbol, days in found.items()},
+            errors={
+                symbol: book.errors.get(symbol, f"{symbol} has no bars")
+                for symbol in asked
+                if symbol in book.errors or symbol not in found
+            },
+        )
+
+    async def publish_bars(self, request: PublishBars, call: Call) -> PublishedBars:
+        """Publish the bars of a session that is over: one event per declared symbol that has one, by symbol.
+
+        The event's id is a function of session, symbol and the revision of all bars up to it, so a repeated step
+        publishes nothing new, and a corrected bar is news.
+        """
+        session = self.book.calendar.session_on(request.session)
+        if session is None:
+            raise RpcError("NO_SESSION", f"{self.book.calendar.name} has no session on {request.session}")
+        if call.as_of < session.close:
+            raise RpcError("SESSION_NOT_OVER", f"the session of {session.day} closes at {session.close.isoformat()}")
+        if self.context.clock.live:
+            await self.refresh()
+        with call.start_root("bars", attributes={"bellwether.session": request.session.isoformat()}) as inner:
+            return PublishedBars([event_id for event_id in await self._publish(request.session, inner)])
+
+    async def _publish(self, session: date, call: Call) -> list[str]:
+        found: list[str] = []
+        book = self.book
+        for symbol in sorted(book.declared):
+            try:
+                series = book.series(symbol)
+            except NoData:
+                continue
+            if series.traded_on(session) is None:
+                continue
+            revision = series.unadjusted(call.as_of).revision
+            event_id = f"bars-{symbol_token(symbol)}-{session:%Y%m%d}-{revision[:16]}"
+            update = MarketDataUpdated(symbol, session, revision)
+            await call.publish_event("market_data_updated", update, event_id=event_id)
+            found.append(event_id)
+        return found
+
+    def health(self) -> dict[str, Any]:
+        """Return what health says besides; degraded while a declared symbol has no bars."""
+        if self._book is None:
+            return {"status": "degraded", "warning": "there is no declaration yet"}
+        book = self._book
+        found: dict[str, Any] = {"symbols": len(book.declared), "source_errors": dict(book.errors)}
+        if book.errors:
+            found["status"] = "degraded"
+            found["warning"] = next(iter(book.errors.values()))
+        return found
+
+
+def horizon_of(model: str) -> int:
+    """Return the horizon that base rates are counted over: that of the declared model's recipe."""
+    try:
+        return load_recipe(model).horizon_sessions
+    except RecipeError as error:
+        _log.warning("%s; base rates are counted over %d sessions", error, DEFAULT_HORIZON)
+        return DEFAULT_HORIZON
+
+
+def create(context: ServiceContext) -> Service:
+    """Return the service, wired to its runtime. A relative CSV folder is taken from the declaration's file."""
+    service = Service("market-data", context)
+    declaration = context.config.declaration
+    market = MarketDataService(context, Path.cwd() if declaration is None else declaration.parent)
+    for handler in (
+        market.get_market_data,
+        market.get_bars,
+        market.get_opening_prices,
+        market.get_corporate_actions,
+        market.get_coverage,
+        market.publish_bars,
+    ):
+        service.rpc(handler.__name__)(handler)
+    service.on_declaration(market.declared)
+    service.on_health(market.health)
+    service.on_start(market.start)
+    return service

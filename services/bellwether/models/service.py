@@ -1,0 +1,272 @@
+"""ml-model: serves models from the registry, and has the recipe's model made when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bellwether.market.declared import calendar_of
+from bellwether.market.sessions import Calendar
+from bellwether.messages.market_data import Bar, Bars, GetBars
+from bellwether.messages.models import ListModels, LoadModel, ModelInfo, Models, Predict, Probability
+from bellwether.models.registry import Choice, Registry
+from bellwether.models.serving import FeaturesMismatch, ServedModel
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.spec.models import TradingSystem
+from bellwether.training.artifact import ArtifactError
+from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
+
+TRAINING_BARS = 5000
+"""The most bars of a symbol that a model is made from: what fits into one reply."""
+RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class ModelService:
+    """The models in service, and the work of getting one."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self.context = context
+        self.registry = Registry(context.files / "registry")
+        self._wanted = asyncio.Event()
+        self._state = "no model yet"
+        self._calendar: Calendar | None = None
+        self._calendar_of: Any = None
+
+    # Answering
+
+    async def load_model(self, request: LoadModel, call: Call) -> ModelInfo:
+        """Return the model that answers for a symbol."""
+        return self._find(request.model_name, request.symbol).info()
+
+    async def predict(self, request: Predict, call: Call) -> Probability:
+        """Return the calibrated probability for one row of features."""
+        model = self._named(request)
+        self._refuse_lookahead(model, call.as_of)
+        try:
+            found = model.predict(request.features, request.symbol)
+        except FeaturesMismatch as error:
+            raise RpcError("FEATURES_MISMATCH", str(error)) from error
+        call.annotate(**{"bellwether.model": found.model_name, "bellwether.model_version": found.version})
+        return found
+
+    async def list_models(self, request: ListModels, call: Call) -> Models:
+        """Return all models in service."""
+        return Models([model.info() for model in self.registry.serving()])
+
+    def health(self) -> dict[str, Any]:
+        """Return what health says besides."""
+        serving = self.registry.serving()
+        return {
+            "models": len(serving),
+            "model_state": self._state,
+            "ungated_models": [model.manifest.name for model in serving if not model.manifest.gated],
+        }
+
+    def _named(self, request: Predict) -> ServedModel:
+        if request.version is None:
+            return self._find(request.model_name, request.symbol)
+        try:
+            return self.registry.version(request.version)
+        except ArtifactError as error:
+            raise RpcError("MODEL_NOT_FOUND", str(error)) from error
+
+    def _find(self, name: str, symbol: str | None) -> ServedModel:
+        found = self.registry.find(name, symbol)
+        if found is None:
+            if not self.context.declaration.known or name == self.context.declaration.current.spec.predictions.model:
+                raise RpcError("MODEL_NOT_READY", f"model {name} does not serve yet: {self._state}")
+            known = ", ".join(sorted({model.manifest.name for model in self.registry.serving()})) or "none"
+            raise RpcError("MODEL_NOT_FOUND", f"there is no model {name}; in service: {known}")
+        return found
+
+    def _refuse_lookahead(self, model: ServedModel, as_of: datetime) -> None:
+        day = self._calendar_now().local_day(as_of)
+        through = model.manifest.trained_through
+        if through >= day:
+            raise RpcError(
+                "MODEL_LOOKAHEAD",
+                f"model {model.manifest.name} was trained through {through}: it has seen what {day} was to bring",
+                trained_through=through.isoformat(),
+                day=day.isoformat(),
+            )
+
+    def _calendar_now(self) -> Calendar:
+        market = self.context.declaration.current.spec.market
+        if self._calendar is None or market is not self._calendar_of:
+            self._calendar, self._calendar_of = calendar_of(market), market
+        return self._calendar
+
+    # Getting a model
+
+    def declared(self, system: TradingSystem) -> None:
+        """Look whether the declaration asks for another model."""
+        self._wanted.set()
+
+    async def start(self) -> None:
+        """Bring into service what was chosen before, so that a restart needs nobody else."""
+        if self.context.declaration.known:
+            try:
+                self._serve_chosen(*self._goal())
+            except (RecipeError, ArtifactError) as error:
+                self._state = str(error)
+                _log.warning("%s", error)
+        self._wanted.set()
+
+    async def keep_model(self, service: Service) -> None:
+        """See to it that the declared recipe's model serves; ends never."""
+        pause = RETRY_SECONDS
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self._ensure(service)
+                pause = RETRY_SECONDS
+            except (RpcError, RecipeError, ArtifactError, TrainingFailed, LookupError) as error:
+                if str(error) != self._state:
+                    _log.warning("no model yet: %s", error)
+                self._state = str(error)
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._wanted.wait()
+                except TimeoutError:
+                    pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+                self._wanted.set()
+
+    def _goal(self) -> tuple[Recipe, Path, date | None]:
+        """Return the declared recipe, its file, and the day before which bars may be learnt from (None: today)."""
+        spec = self.context.declaration.current.spec
+        path = find_recipe(spec.predictions.model)
+        cut = date.fromisoformat(spec.clock.from_) if spec.clock.mode == "replay" and spec.clock.from_ else None
+        return read_recipe(path), path, cut
+
+    def _serve_chosen(self, recipe: Recipe, path: Path, cut: date | None) -> bool:
+        choice = self.registry.choice(recipe.name)
+        if choice is None or choice.recipe_hash != recipe.hash or choice.cut != cut:
+            return False
+        for model in self.registry.serve(choice):
+            self._state = (
+                f"model {recipe.name} serves, trained through {model.manifest.trained_through}, Brier "
+                f"{model.manifest.metrics.get('brier', float('nan')):.4f} beside "
+                f"{model.manifest.metrics.get('base_rate_brier', float('nan')):.4f} of the base rate"
+            )
+            _log.info("%s", self._state)
+        return True
+
+    async def _ensure(self, service: Service) -> None:
+        recipe, path, cut = self._goal()
+        if self.registry.find(recipe.name, None) is not None:
+            choice = self.registry.choice(recipe.name)
+            if choice is not None and choice.recipe_hash == recipe.hash and choice.cut == cut:
+                return
+        if self._serve_chosen(recipe, path, cut):
+            return
+        self._state = f"model {recipe.name} waits for bars"
+        histories = await self._histories(service, recipe, cut)
+        self._state = f"model {recipe.name} is being trained"
+        _log.info("%s on %d bars", self._state, sum(map(len, histories.values())))
+        versions = await train_in_child(path, histories, self.registry.root)
+        self.registry.choose(Choice(recipe.name, recipe.hash, cut, versions))
+        self._serve_chosen(recipe, path, cut)
+
+    async def _histories(self, service: Service, recipe: Recipe, cut: date | None) -> dict[str, list[Bar]]:
+        spec = self.context.declaration.current.spec
+        calendar = self._calendar_now()
+        last_day = cut or calendar.local_day(datetime.now(UTC))
+        # Midnight at the exchange: sessions before that day are complete, its own is not.
+        as_of = datetime.combine(last_day, time(0), calendar.timezone).astimezone(UTC)
+        found: dict[str, list[Bar]] = {}
+        errors: list[str] = []
+        for symbol in sorted(spec.symbols):
+            call = service.call(as_of=as_of)
+            try:
+                answer = await call.request(
+                    "market-data", "get_bars", GetBars(symbol, count=TRAINING_BARS), Bars, idempotent=True
+                )
+                found[symbol] = answer.bars
+            except RpcError as error:
+                if error.code not in ("UNKNOWN_SYMBOL", "NO_BARS", "SOURCE_UNAVAILABLE"):
+                    raise
+                errors.append(error.message)
+        if not any(found.values()):
+            raise TrainingFailed(
+                "no declared symbol has bars before " + last_day.isoformat() + "".join(f"; {e}" for e in errors)
+            )
+        return found
+
+
+class TrainingFailed(Exception):
+    """The training process gave no model; the message is its last word."""
+
+
+async def train_in_child(recipe: Path, histories: dict[str, list[Bar]], root: Path) -> list[str]:
+    """Make a recipe's models in a process of its own, which ends and gives its memory back; return their versions.
+
+    Raises:
+        TrainingFailed: with the process's last line.
+
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    bars = root / ".bars.json"
+    bars.write_bytes(msgspec.json.encode(histories))
+    arguments = ["-m", "bellwether.training", "--recipe", str(recipe), "--bars", str(bars), "--out", str(root)]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        said, output = await asyncio.gather(_log_lines(child), _read_output(child))
+        if await child.wait() != 0:
+            last = said.removeprefix("error: ") or f"exit code {child.returncode}"
+            raise TrainingFailed(f"training failed: {last}")
+        return msgspec.json.decode(output, type=list[str])
+    except msgspec.MsgspecError as error:
+        raise TrainingFailed(f"training gave no versions: {error}") from error
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+        bars.unlink(missing_ok=True)
+
+
+async def _read_output(child: asyncio.subprocess.Process) -> bytes:
+    assert child.stdout is not None  # noqa: S101 (a pipe was asked for)
+    return await child.stdout.read()
+
+
+async def _log_lines(child: asyncio.subprocess.Process) -> str:
+    assert child.stderr is not None  # noqa: S101 (a pipe was asked for)
+    last = ""
+    async for line in child.stderr:
+        text = line.decode("utf-8", "replace").rstrip()
+        if text:
+            last = text
+            _log.info("training: %s", text)
+    return last
+
+
+def create(context: ServiceContext) -> Service:
+    """Return the service, wired to its runtime."""
+    service = Service("ml-model", context)
+    models = ModelService(context)
+    service.rpc("load_model")(models.load_model)
+    service.rpc("predict")(models.predict)
+    service.rpc("list_models")(models.list_models)
+    service.on_declaration(models.declared)
+    service.on_health(models.health)
+    service.on_start(models.start)
+
+    async def keep_model() -> None:
+        await models.keep_model(service)
+
+    service.background(keep_model)
+    return service

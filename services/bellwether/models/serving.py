@@ -1,0 +1,100 @@
+"""One model in service: ONNX Runtime on one thread, one row per call, features by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from bellwether.messages.models import ModelInfo, Probability
+from bellwether.training.artifact import ONNX, Manifest, read_artifact, read_file
+
+SCORES = "probabilities"
+
+
+class FeaturesMismatch(ValueError):
+    """The features are not the ones the model was made with; the message names them."""
+
+
+class ServedModel:
+    """A verified model, ready to answer."""
+
+    def __init__(self, version: str, manifest: Manifest, graph: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        # The arena would keep memory for large batches; there is one row per call.
+        options.enable_cpu_mem_arena = False
+        options.log_severity_level = 3
+        self.version = version
+        self.manifest = manifest
+        self._names = tuple(manifest.features)
+        self._wanted = frozenset(self._names)
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+
+    @classmethod
+    def open(cls, folder: Path) -> ServedModel:
+        """Return the model of a registry folder.
+
+        Raises:
+            ArtifactError: when a hash is not what it should be.
+
+        """
+        manifest = read_artifact(folder)
+        return cls(folder.name, manifest, read_file(folder, ONNX, manifest.files[ONNX]))
+
+    def predict(self, features: Mapping[str, float], symbol: str | None) -> Probability:
+        """Return the calibrated probability for one row.
+
+        Raises:
+            FeaturesMismatch: naming what is missing, what is not known, or what is no finite number.
+
+        """
+        self._check(features)
+        row = np.array([[features[name] for name in self._names]], dtype=np.float32)
+        score = float(self._session.run([SCORES], {self._input: row})[0][0, 1])
+        manifest = self.manifest
+        probability = manifest.calibrator.probability(score, symbol)
+        return Probability(
+            probability=probability,
+            confidence=abs(probability - 0.5) * 2.0,
+            model_name=manifest.name,
+            version=self.version,
+            horizon_sessions=manifest.horizon_sessions,
+        )
+
+    def info(self) -> ModelInfo:
+        """Return what callers need to know of it."""
+        manifest = self.manifest
+        return ModelInfo(
+            model_name=manifest.name,
+            version=self.version,
+            symbol=manifest.symbol,
+            features=list(manifest.features),
+            horizon_sessions=manifest.horizon_sessions,
+            trained_from=manifest.trained_from,
+            trained_through=manifest.trained_through,
+            base_rate=manifest.base_rate,
+            metrics=dict(manifest.metrics),
+            gated=manifest.gated,
+        )
+
+    def _check(self, features: Mapping[str, float]) -> None:
+        given = features.keys()
+        if given != self._wanted:
+            missing = [name for name in self._names if name not in features]
+            extra = sorted(given - self._wanted)
+            parts = []
+            if missing:
+                parts.append(f"missing: {', '.join(missing)}")
+            if extra:
+                parts.append(f"not known to it: {', '.join(extra)}")
+            raise FeaturesMismatch(f"model {self.manifest.name} wants {len(self._names)} features; {'; '.join(parts)}")
+        for name in self._names:
+            if not math.isfinite(features[name]):
+                raise FeaturesMismatch(f"feature {name} is {features[name]}: a model takes finite numbers only")

@@ -1,0 +1,99 @@
+"""What a decision is computed from, asked of the services that own it (I/O, nothing is decided here)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bellwether.market.sessions import Calendar
+from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
+from bellwether.messages.models import Predict, Probability
+from bellwether.prediction.logic import MARKET_DATA, MODEL, Inputs, Market, market_of
+from bellwether.runtime.call import Call
+from bellwether.runtime.errors import RpcError
+from bellwether.training.features import WINDOW, NotEnoughBars, features
+
+NO_MARKET_DATA = frozenset({"NO_BARS", "NOT_ENOUGH_BARS", "SOURCE_UNAVAILABLE"})
+"""Answers that say there is no market data, now or if asked again: the decision goes on without."""
+NO_MODEL = frozenset({"MODEL_NOT_FOUND", "MODEL_LOOKAHEAD", "FEATURES_MISMATCH"})
+"""Answers that say no model will speak to this: the decision goes on without."""
+MODEL_AWAY = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
+"""The model may come: what is made for looking at goes on without it, what belongs to a slot waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One decision to be made."""
+
+    symbol: str
+    as_of: datetime
+    slot: str | None
+    trade_asked: bool
+    model_name: str
+    wait_for_model: bool
+
+
+async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Inputs:
+    """Return the inputs of a decision, with what is missing and why.
+
+    Raises:
+        RpcError: when a service is away, or does not know the symbol.
+
+    """
+    missing = {"sentiment": "NOT_SERVED"}
+    market: Market | None = None
+    row: dict[str, float] = {}
+    revision: str | None = None
+    model: Probability | None = None
+    try:
+        data = await call.request(
+            "market-data", "get_market_data", GetMarketData(question.symbol), MarketData, idempotent=True
+        )
+        market = market_of(data)
+        bars = await call.request(
+            "market-data", "get_bars", GetBars(question.symbol, count=WINDOW), Bars, idempotent=True
+        )
+        revision = bars.revision
+        row = features(bars.bars)
+    except NotEnoughBars:
+        missing[MODEL] = "NOT_ENOUGH_BARS"
+    except RpcError as error:
+        if error.code not in NO_MARKET_DATA:
+            raise
+        missing[MARKET_DATA] = missing[MODEL] = error.code
+    if row:
+        try:
+            model = await ask_model(question.model_name, question.symbol, row, call)
+        except RpcError as error:
+            if error.code not in NO_MODEL and (question.wait_for_model or error.code not in MODEL_AWAY):
+                raise
+            missing[MODEL] = error.code
+    target = calendar.next_session(question.as_of)
+    return Inputs(
+        symbol=question.symbol,
+        as_of=question.as_of,
+        slot=question.slot,
+        target_session=target.day,
+        valid_until=target.close,
+        trade_asked=question.trade_asked,
+        model_name=question.model_name,
+        market=market,
+        stale_sessions=0 if market is None else stale_sessions(market, calendar, question.as_of),
+        bars_revision=revision,
+        features=row,
+        model=model,
+        missing=missing,
+    )
+
+
+async def ask_model(
+    name: str, symbol: str, row: dict[str, float], call: Call, version: str | None = None
+) -> Probability:
+    """Return the model's probability for a row of features."""
+    request = Predict(name, row, symbol, version)
+    return await call.request("ml-model", "predict", request, Probability, idempotent=True)
+
+
+def stale_sessions(market: Market, calendar: Calendar, as_of: datetime) -> int:
+    """Return how many sessions have closed since the newest bar's."""
+    return calendar.sessions_between(market.last_session, calendar.previous_session(as_of).day)

@@ -1,0 +1,231 @@
+"""From inputs to a decision: a pure function, and the one spelling of both as bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from bellwether.messages.canonical import canonical_bytes
+from bellwether.messages.market_data import MarketData
+from bellwether.messages.models import Probability
+from bellwether.messages.prediction import BUY_ACTIONS, Action, Prediction
+from bellwether.naming import symbol_token
+
+FALLBACK_BASE_RATE = 0.5
+FALLBACK_MARGIN = 0.2
+"""Without market data the market counts as neutral and a BUY would need 0.70; there is none without a real price."""
+SENTIMENT = "sentiment"
+MARKET_DATA = "market_data"
+STALE = "market_data_stale"
+MODEL = "model"
+
+
+class Market(msgspec.Struct, frozen=True):
+    """What market-data said, without the moment it was asked at."""
+
+    current_price: float
+    rsi: float
+    tech_score: float
+    volume_trend: float
+    volume_quality_score: float
+    context: str
+    base_rate: float
+    margin: float
+    last_session: date
+    revision: str
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """All that a decision is computed from. None says that an input was not there."""
+
+    symbol: str
+    as_of: datetime
+    slot: str | None
+    target_session: date
+    valid_until: datetime
+    trade_asked: bool
+    model_name: str
+    market: Market | None
+    stale_sessions: int
+    """Sessions that have closed since the newest bar's."""
+    bars_revision: str | None
+    features: dict[str, float]
+    model: Probability | None
+    missing: dict[str, str]
+    """Why an input is missing, by its name: the code of the error."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What was decided."""
+
+    action: Action
+    probability: float
+    base_rate: float
+    margin: float
+    buy_threshold: float
+    confidence: float
+    current_price: float
+    fallbacks: list[str]
+    may_trade: bool
+    reasons: list[str]
+
+
+def market_of(data: MarketData) -> Market:
+    """Return what a decision keeps of market-data's answer."""
+    return Market(
+        current_price=data.technical.current_price,
+        rsi=data.technical.rsi,
+        tech_score=data.technical.tech_score,
+        volume_trend=data.volume.volume_trend,
+        volume_quality_score=data.volume.volume_quality_score,
+        context=data.market_context.context,
+        base_rate=data.market_context.base_rate,
+        margin=data.market_context.margin,
+        last_session=data.last_session,
+        revision=data.revision,
+    )
+
+
+def action_of(probability: float, base_rate: float, margin: float) -> Action:
+    """Return the action for a calibrated probability p beside the symbol's base rate b and the margin m.
+
+    BUY at p >= b + m, STRONG_BUY at p >= b + 2 m, SELL at p <= b - m, STRONG_SELL at p <= b - 2 m, else HOLD. A
+    probability that says no more than the base rate is HOLD whatever the margin.
+    """
+    if probability == base_rate:
+        return "HOLD"
+    if probability > base_rate:
+        if probability >= base_rate + 2.0 * margin:
+            return "STRONG_BUY"
+        return "BUY" if probability >= base_rate + margin else "HOLD"
+    if probability <= base_rate - 2.0 * margin:
+        return "STRONG_SELL"
+    return "SELL" if probability <= base_rate - margin else "HOLD"
+
+
+def decide(inputs: Inputs) -> Outcome:
+    """Return the decision: a function of the inputs alone.
+
+    Missing inputs are replaced by neutral values and named in `fallbacks`. Without a real and current price, or without
+    a model, the decision is HOLD or at least may not trade.
+    """
+    market, model = inputs.market, inputs.model
+    fallbacks = [SENTIMENT]
+    base_rate = FALLBACK_BASE_RATE if market is None else market.base_rate
+    margin = FALLBACK_MARGIN if market is None else market.margin
+    price = 0.0 if market is None else market.current_price
+    if market is None:
+        fallbacks.append(MARKET_DATA)
+    elif inputs.stale_sessions > 0:
+        fallbacks.append(STALE)
+    if model is None:
+        fallbacks.append(MODEL)
+    probability = base_rate if model is None else model.probability
+    action: Action = "HOLD" if market is None or model is None else action_of(probability, base_rate, margin)
+    usable = market is not None and model is not None and inputs.stale_sessions <= 0 and price > 0.0
+    return Outcome(
+        action=action,
+        probability=probability,
+        base_rate=base_rate,
+        margin=margin,
+        buy_threshold=base_rate + margin,
+        confidence=0.0 if model is None else model.confidence,
+        current_price=price,
+        fallbacks=fallbacks,
+        may_trade=inputs.trade_asked and usable,
+        reasons=_reasons(inputs, action, probability, base_rate, margin),
+    )
+
+
+def _reasons(inputs: Inputs, action: Action, probability: float, base_rate: float, margin: float) -> list[str]:
+    found = [f"probability {probability:.4f}, base rate {base_rate:.4f}, margin {margin:.4f}: {action}"]
+    if inputs.market is not None:
+        found.append(f"market {inputs.market.context}, last close of {inputs.market.last_session}")
+    if inputs.stale_sessions > 0:
+        found.append(f"{inputs.stale_sessions} sessions have closed since the newest bar: it may not trade")
+    found += [f"{name} is missing: {code}" for name, code in sorted(inputs.missing.items())]
+    if not inputs.trade_asked:
+        found.append("made for looking at: it may not trade")
+    return found
+
+
+def canonical_record(inputs: Inputs, outcome: Outcome, code_version: str) -> bytes:
+    """Return the canonical bytes of a decision; run, trace id and wall times are never part of them."""
+    return canonical_bytes(
+        {
+            "code_version": code_version,
+            "inputs": inputs,
+            "model_version": None if inputs.model is None else inputs.model.version,
+            "outcome": outcome,
+        }
+    )
+
+
+def decision_id(slot: str | None, as_of: datetime, symbol: str) -> str:
+    """Return the id of a decision: a function of the slot, or else the instant, and the symbol; never of the run."""
+    moment = slot if slot is not None else f"at-{as_of:%Y%m%dT%H%M%S}{as_of.microsecond:06d}"
+    token = symbol_token(symbol)
+    if "-" in symbol or token != symbol.lower().replace(".", "-"):
+        # Two symbols can have the same token; then the id tells them apart.
+        token += "-" + hashlib.sha256(symbol.encode()).hexdigest()[:6]
+    return f"{moment}-{token}"
+
+
+def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str) -> Prediction:
+    """Return the prediction as callers see it."""
+    model, market = inputs.model, inputs.market
+    return Prediction(
+        prediction_id=decision,
+        symbol=inputs.symbol,
+        timestamp=inputs.as_of,
+        action=outcome.action,
+        probability=outcome.probability,
+        base_rate=outcome.base_rate,
+        buy_threshold=outcome.buy_threshold,
+        confidence=outcome.confidence,
+        model_name=inputs.model_name,
+        model_version="" if model is None else model.version,
+        horizon_sessions=0 if model is None else model.horizon_sessions,
+        current_price=outcome.current_price,
+        bar_session=None if market is None else market.last_session,
+        target_session=inputs.target_session,
+        valid_until=inputs.valid_until,
+        market_data_available=market is not None,
+        sentiment_data_available=False,
+        model_available=model is not None,
+        fallbacks=outcome.fallbacks,
+        may_trade=outcome.may_trade,
+        features=inputs.features,
+        trace_id=trace_id,
+    )
+
+
+def buy_rate(actions: Mapping[str, Action] | list[Action]) -> tuple[float, int]:
+    """Return the share of BUY and STRONG_BUY in percent, and their number; 0 % where there is none."""
+    given = list(actions.values()) if isinstance(actions, Mapping) else actions
+    buys = sum(action in BUY_ACTIONS for action in given)
+    return (round(100.0 * buys / len(given), 4) if given else 0.0), buys
+
+
+def differences(stored: Any, again: Any, path: str = "") -> tuple[list[str], float]:
+    """Return where two plain values differ, as dotted keys, and the largest difference among numbers.
+
+    The difference is infinite where values that are not both numbers differ.
+    """
+    if isinstance(stored, dict) and isinstance(again, dict):
+        found: list[str] = []
+        largest = 0.0
+        for key in sorted(stored.keys() | again.keys()):
+            deeper, size = differences(stored.get(key), again.get(key), f"{path}.{key}" if path else str(key))
+            found += deeper
+            largest = max(largest, size)
+        return found, largest
+    if stored == again:
+        return [], 0.0
+    if isinstance(stored, float) and isinstance(again, float):
+        return [path], abs(stored - again)
+    return [path], float("inf")

@@ -1,0 +1,441 @@
+"""prediction: owns the decisions; joins bars and model into a prediction with its reasons, and publishes it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from bellwether.market.declared import calendar_of
+from bellwether.market.sessions import Calendar
+from bellwether.messages.envelope import LIVE, Event
+from bellwether.messages.market_data import Bars, GetBars, MarketDataUpdated
+from bellwether.messages.prediction import (
+    BuyRate,
+    BuyRateAlert,
+    ClearCache,
+    ClearedCache,
+    DecisionRecord,
+    Decisions,
+    GenerateSinglePrediction,
+    GeneratePredictions,
+    GetBuyRate,
+    GetDecision,
+    GetPrediction,
+    ListDecisions,
+    Prediction,
+    PredictionBatch,
+    PredictionGenerated,
+    RecordedOutcomes,
+    RecordOutcomes,
+    ReplayDecision,
+    ReplayedDecision,
+    Summary,
+)
+from bellwether.naming import symbol_token
+from bellwether.prediction import logic, replay
+from bellwether.prediction import store as rows
+from bellwether.prediction.gather import Question, gather_inputs
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import INTERNAL, RpcError
+from bellwether.runtime.service import Service
+from bellwether.spec.fields import parse_duration
+from bellwether.spec.models import TradingSystem
+from bellwether.storage.store import Transaction
+
+_log = logging.getLogger(__name__)
+
+MOST_LISTED = 500
+RECENT_ATTEMPTS = 100
+FEWEST_ATTEMPTS = 5
+DEGRADED_ABOVE = 0.2
+"""Share of failed predictions among the recent ones above which health is degraded."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What one look at the store found before a batch."""
+
+    stored: dict[str, rows.Row]
+    cached: dict[str, rows.Row]
+    bar_traces: dict[str, str]
+
+
+class PredictionService:
+    """The decisions and how they come about."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self.context = context
+        self.store = context.open_store(rows.metadata, version=rows.VERSION)
+        self._calendar: Calendar | None = None
+        self._market: Any = None
+        self._attempts: deque[bool] = deque(maxlen=RECENT_ATTEMPTS)
+        self._errors = 0
+        self._model_answered = False
+
+    # Making
+
+    async def generate_predictions(self, request: GeneratePredictions, call: Call) -> PredictionBatch:
+        """Predict several symbols; one that fails does not fail the others."""
+        symbols = list(dict.fromkeys(request.symbols or self._spec.symbols))
+        return await self._batch(symbols, request, call)
+
+    async def generate_single_prediction(self, request: GenerateSinglePrediction, call: Call) -> Prediction:
+        """Predict one symbol for looking at."""
+        batch = await self._batch(
+            [request.symbol], GeneratePredictions([request.symbol], force_refresh=request.force_refresh), call
+        )
+        if request.symbol in batch.errors:
+            code, _, message = batch.errors[request.symbol].partition(": ")
+            raise RpcError(code, message, symbol=request.symbol)
+        return batch.predictions[request.symbol]
+
+    async def _batch(self, symbols: Sequence[str], request: GeneratePredictions, call: Call) -> PredictionBatch:
+        spec, calendar = self._spec, self.calendar
+        ids = {symbol: logic.decision_id(request.slot, call.as_of, symbol) for symbol in symbols}
+        use_cache = not request.force_refresh and request.slot is None
+        kept = await self.store.transact(lambda tx: self._look(tx, ids, use_cache, call))
+        missing = [symbol for symbol in symbols if ids[symbol] not in kept.stored and symbol not in kept.cached]
+
+        async def make(symbol: str) -> rows.New | str:
+            question = Question(
+                symbol=symbol,
+                as_of=call.as_of,
+                slot=request.slot,
+                trade_asked=request.may_trade,
+                model_name=spec.predictions.model,
+                wait_for_model=request.slot is not None,
+            )
+            return await self._attempt(question, ids[symbol], calendar, kept.bar_traces.get(symbol), call)
+
+        made = dict(zip(missing, await asyncio.gather(*map(make, missing)), strict=True))
+        errors = {symbol: found for symbol, found in made.items() if isinstance(found, str)}
+        predictions: dict[str, Prediction] = {}
+        fresh_ids: list[str] = []
+        for symbol in sorted(symbols):
+            new = made.get(symbol)
+            if isinstance(new, rows.New):
+                predictions[symbol] = new.prediction
+                fresh_ids.append(_event_id(new.prediction))
+            elif ids[symbol] in kept.stored:
+                predictions[symbol] = kept.stored[ids[symbol]].prediction
+                fresh_ids.append(_event_id(predictions[symbol]))
+            elif symbol in kept.cached:
+                predictions[symbol] = _as_cached(kept.cached[symbol].prediction, call.as_of)
+        rate, buys = logic.buy_rate([one.action for one in predictions.values()])
+        alert = rate > spec.predictions.buy_rate_alert and bool(fresh_ids)
+
+        def write(tx: Transaction) -> None:
+            for symbol in sorted(symbols):
+                new = made.get(symbol)
+                if isinstance(new, rows.New):
+                    rows.add(tx, call.run, [new])
+                elif ids[symbol] in kept.stored:
+                    # The step is being repeated: its events are published again, consumers drop what they have.
+                    row = kept.stored[ids[symbol]]
+                    data = PredictionGenerated(row.prediction)
+                    tx.outbox(rows.event_again(row, call, data, _event_id(row.prediction)))
+            if alert:
+                moment = request.slot or f"at-{call.as_of:%Y%m%dT%H%M%S}{call.as_of.microsecond:06d}"
+                found = BuyRateAlert(rate, len(predictions), buys)
+                tx.outbox(call.event("buy_rate_alert", found, event_id=f"buy_rate_alert-{moment}"))
+
+        if fresh_ids:
+            await self.store.transact(write)
+        return PredictionBatch(
+            predictions=predictions,
+            errors=errors,
+            summary=Summary(
+                total_symbols=len(symbols),
+                successful=len(predictions),
+                failed=len(errors),
+                cache_hits=len(kept.cached),
+                fresh_predictions=len(fresh_ids),
+                buy_rate=rate,
+            ),
+            event_ids=fresh_ids,
+        )
+
+    def _look(self, tx: Transaction, ids: dict[str, str], use_cache: bool, call: Call) -> _Kept:
+        stored = rows.stored(tx, call.run, ids.values())
+        cached: dict[str, rows.Row] = {}
+        if use_cache:
+            ttl = parse_duration(self._spec.predictions.cache_ttl)
+            for symbol, identifier in ids.items():
+                found = None if identifier in stored else rows.fresh(tx, symbol, call.as_of, ttl, _only(call))
+                if found is not None:
+                    cached[symbol] = found
+        return _Kept(stored, cached, rows.bar_traces(tx, call.run, list(ids)))
+
+    async def _attempt(
+        self, question: Question, identifier: str, calendar: Calendar, bars: str | None, call: Call
+    ) -> rows.New | str:
+        """Return the decision, or why there is none as `CODE: message`."""
+        try:
+            new = await self._decide(question, identifier, calendar, bars, call)
+        except RpcError as error:
+            self._failed()
+            return f"{error.code}: {error.message}"
+        except Exception as error:
+            self._failed()
+            _log_failure(question.symbol, error)
+            return f"{INTERNAL}: the prediction of {question.symbol} failed; the log of prediction has the reason"
+        self._attempts.append(True)
+        self._model_answered = self._model_answered or new.prediction.model_available
+        return new
+
+    def _failed(self) -> None:
+        self._attempts.append(False)
+        self._errors += 1
+
+    async def _decide(
+        self, question: Question, identifier: str, calendar: Calendar, bars: str | None, call: Call
+    ) -> rows.New:
+        trace = call.decision_trace(identifier)
+        attributes = {"bellwether.symbol": question.symbol, "bellwether.prediction_id": identifier}
+        links = [bars] if bars else []
+        with call.start_root("decision", trace, links=links, attributes=attributes) as work:
+            inputs = await gather_inputs(question, calendar, work)
+            outcome = logic.decide(inputs)
+            prediction = logic.prediction_of(identifier, inputs, outcome, f"{trace:032x}")
+            canonical = logic.canonical_record(inputs, outcome, call.context.config.version)
+            work.annotate(
+                **{
+                    "bellwether.action": outcome.action,
+                    "bellwether.probability": outcome.probability,
+                    "bellwether.base_rate": outcome.base_rate,
+                    "bellwether.may_trade": outcome.may_trade,
+                    "bellwether.model_version": prediction.model_version,
+                }
+            )
+            event = work.event("prediction_generated", PredictionGenerated(prediction), event_id=_event_id(prediction))
+        due = None
+        if prediction.bar_session is not None and prediction.model_available:
+            due = calendar.after(prediction.bar_session, prediction.horizon_sessions).day
+        return rows.New(prediction, canonical, hashlib.sha256(canonical).hexdigest(), due, event)
+
+    # Looking
+
+    async def get_prediction(self, request: GetPrediction, call: Call) -> Prediction:
+        """Return the newest prediction that still answers for a symbol."""
+        ttl = parse_duration(self._spec.predictions.cache_ttl)
+        found = await self.store.transact(lambda tx: rows.fresh(tx, request.symbol, call.as_of, ttl, _only(call)))
+        if found is None:
+            raise RpcError("NO_PREDICTION", f"there is no fresh prediction of {request.symbol}: ask for a new one")
+        return _as_cached(found.prediction, call.as_of)
+
+    async def get_buy_rate(self, request: GetBuyRate, call: Call) -> BuyRate:
+        """Return the share of BUY and STRONG_BUY in a timeframe."""
+        conditions = self._timeframe(request, call)
+        total, buys = await self.store.transact(lambda tx: rows.count_actions(tx, *conditions))
+        return BuyRate(round(100.0 * buys / total, 4) if total else None, total, buys, request.timeframe)
+
+    def _timeframe(self, request: GetBuyRate, call: Call) -> list[Any]:
+        table, run = rows.decisions.c, _only(call)
+        found: list[Any] = [] if run is None else [table.run == run]
+        match request.timeframe:
+            case "current":
+                found.append(rows.newest_per_symbol(run))
+            case "session":
+                session = self.calendar.session_at(call.as_of) or self.calendar.next_session(call.as_of)
+                found.append(table.target_session == session.day.isoformat())
+            case "day":
+                found.append(table.as_of > rows.stamp(call.as_of - timedelta(days=1)))
+            case "week":
+                found.append(table.as_of > rows.stamp(call.as_of - timedelta(days=7)))
+            case "all":
+                pass
+        return found
+
+    async def clear_cache(self, request: ClearCache, call: Call) -> ClearedCache:
+        """See to it that nothing made so far answers any more."""
+        ttl = parse_duration(self._spec.predictions.cache_ttl)
+        symbols = self._spec.symbols
+
+        def work(tx: Transaction) -> int:
+            count = sum(rows.fresh(tx, symbol, call.as_of, ttl, _only(call)) is not None for symbol in symbols)
+            rows.mark(tx, call.run, rows.EVERY_SYMBOL, None)
+            return count
+
+        return ClearedCache(await self.store.transact(work))
+
+    async def list_decisions(self, request: ListDecisions, call: Call) -> Decisions:
+        """Return decisions, newest first."""
+        if not 1 <= request.limit <= MOST_LISTED:
+            raise RpcError("INVALID_PARAMS", f"limit is {request.limit}: it must be from 1 to {MOST_LISTED}")
+        found, total = await self.store.transact(
+            lambda tx: rows.newest(tx, _only(call), request.symbol, request.limit, request.before)
+        )
+        return Decisions([row.prediction for row in found], total)
+
+    async def get_decision(self, request: GetDecision, call: Call) -> DecisionRecord:
+        """Return a decision with its canonical record."""
+        row = await self._row(request.prediction_id, call)
+        return DecisionRecord(row.prediction, msgspec.json.decode(row.canonical), row.sha256)
+
+    async def replay_decision(self, request: ReplayDecision, call: Call) -> ReplayedDecision:
+        """Compute a decision again from its stored inputs and compare the bytes."""
+        row = await self._row(request.prediction_id, call)
+        return await replay.again(row.prediction.prediction_id, row.canonical, call)
+
+    async def _row(self, identifier: str, call: Call) -> rows.Row:
+        row = await self.store.transact(lambda tx: rows.find(tx, identifier, _only(call)))
+        if row is None:
+            raise RpcError("UNKNOWN_DECISION", f"there is no decision {identifier!r}")
+        return row
+
+    # What came of it
+
+    async def record_outcomes(self, request: RecordOutcomes, call: Call) -> RecordedOutcomes:
+        """Write what came of the predictions whose horizon ends by a session."""
+        run = _only(call)
+        waiting = await self.store.transact(lambda tx: rows.due(tx, run, request.session))
+        settled: list[tuple[rows.Row, date, bool]] = []
+        for symbol in sorted({row.prediction.symbol for row in waiting}):
+            settled += await self._settled([row for row in waiting if row.prediction.symbol == symbol], call)
+
+        def write(tx: Transaction) -> tuple[float, float] | None:
+            rows.write_outcomes(tx, settled)
+            return rows.brier(tx, run)
+
+        scores = await self.store.transact(write)
+        return RecordedOutcomes(len(settled), *(scores or (None, None)))
+
+    async def _settled(self, waiting: list[rows.Row], call: Call) -> list[tuple[rows.Row, date, bool]]:
+        """Return those of one symbol whose outcome the bars show; the horizon is counted in the symbol's own bars."""
+        first = min(row.prediction.bar_session for row in waiting if row.prediction.bar_session is not None)
+        newest_session = self.calendar.previous_session(call.as_of).day
+        count = self.calendar.sessions_between(first, newest_session) + 1
+        try:
+            answer = await call.request(
+                "market-data",
+                "get_bars",
+                GetBars(waiting[0].prediction.symbol, count=max(count, 1)),
+                Bars,
+                idempotent=True,
+            )
+        except RpcError as error:
+            if error.code in ("NO_BARS", "UNKNOWN_SYMBOL", "SOURCE_UNAVAILABLE"):
+                return []
+            raise
+        place = {bar.session: index for index, bar in enumerate(answer.bars)}
+        found = []
+        for row in waiting:
+            begin = place.get(row.prediction.bar_session) if row.prediction.bar_session is not None else None
+            end = None if begin is None else begin + row.prediction.horizon_sessions
+            if begin is not None and end is not None and end < len(answer.bars):
+                last = answer.bars[end]
+                found.append((row, last.session, last.close > answer.bars[begin].close))
+        return found
+
+    async def bars_arrived(self, event: Event[MarketDataUpdated], call: Call) -> None:
+        """A symbol has a new bar: what was predicted before does not answer for it any more."""
+
+        def work(tx: Transaction) -> None:
+            if tx.claim(event.run, event.id):
+                rows.mark(tx, event.run, event.data.symbol, call.trace_context)
+
+        await self.store.transact(work)
+
+    # Around it
+
+    async def health(self) -> dict[str, Any]:
+        """Return what health says besides; degraded above 20 % errors among the recent predictions."""
+        now = self.context.clock.now()
+        known = self.context.declaration.known
+        ttl = parse_duration(self._spec.predictions.cache_ttl) if known else timedelta(0)
+        symbols = self._spec.symbols if known else []
+
+        def look(tx: Transaction) -> tuple[int, int, int, int, int]:
+            current, current_buys = rows.count_actions(tx, rows.newest_per_symbol(None))
+            fresh = sum(rows.fresh(tx, symbol, now, ttl, None) is not None for symbol in symbols)
+            return (*rows.count_actions(tx), current, current_buys, fresh)
+
+        total, buys, current, current_buys, fresh = await self.store.transact(look)
+        rate = round(100.0 * current_buys / current, 4) if current else None
+        found: dict[str, Any] = {
+            "predictor_loaded": self._model_answered,
+            "cache_size": fresh,
+            "prediction_count": total,
+            "buy_signal_count": buys,
+            "error_count": self._errors,
+            "current_buy_rate": rate,
+            "warning": None,
+        }
+        if known and rate is not None and rate > self._spec.predictions.buy_rate_alert:
+            found["warning"] = f"buy rate {rate:g} % is above {self._spec.predictions.buy_rate_alert} %"
+        failed = self._attempts.count(False)
+        if len(self._attempts) >= FEWEST_ATTEMPTS and failed > DEGRADED_ABOVE * len(self._attempts):
+            found["status"] = "degraded"
+            found["warning"] = f"{failed} of the last {len(self._attempts)} predictions failed"
+        return found
+
+    def declared(self, system: TradingSystem) -> None:
+        """Take over the calendar of a new declaration.
+
+        Raises:
+            CalendarError: when an override does not fit.
+
+        """
+        self._calendar, self._market = calendar_of(system.spec.market), system.spec.market
+
+    @property
+    def calendar(self) -> Calendar:
+        """The declared calendar."""
+        market = self._spec.market
+        if self._calendar is None or self._market is not market:
+            self._calendar, self._market = calendar_of(market), market
+        return self._calendar
+
+    @property
+    def _spec(self) -> Any:
+        if not self.context.declaration.known:
+            raise RpcError("NOT_READY", "there is no declaration yet")
+        return self.context.declaration.current.spec
+
+
+def _only(call: Call) -> str | None:
+    """Return the run to look at: that of the caller; people's calls carry none and see every run of the system."""
+    return None if call.run == LIVE else call.run
+
+
+def _event_id(prediction: Prediction) -> str:
+    return f"prediction_generated-{prediction.prediction_id}"
+
+
+def _as_cached(prediction: Prediction, as_of: datetime) -> Prediction:
+    age = (as_of - prediction.timestamp).total_seconds()
+    return msgspec.structs.replace(prediction, cached=True, cache_age=age)
+
+
+def _log_failure(symbol: str, error: Exception) -> None:
+    _log.error("the prediction of %s failed", symbol, exc_info=error)
+
+
+def create(context: ServiceContext) -> Service:
+    """Return the service, wired to its runtime."""
+    service = Service("prediction", context)
+    prediction = PredictionService(context)
+    for handler in (
+        prediction.generate_predictions,
+        prediction.generate_single_prediction,
+        prediction.get_prediction,
+        prediction.get_buy_rate,
+        prediction.clear_cache,
+        prediction.list_decisions,
+        prediction.get_decision,
+        prediction.replay_decision,
+        prediction.record_outcomes,
+    ):
+        service.rpc(handler.__name__)(handler)
+    service.on_event("market_data_updated")(prediction.bars_arrived)
+    service.on_declaration(prediction.declared)
+    service.on_health(prediction.health)
+    return service

@@ -1,0 +1,276 @@
+"""The decisions on disk: decisions.db, which prediction alone opens. All functions run inside one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    UniqueConstraint,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from bellwether.messages.prediction import BUY_ACTIONS, Prediction
+from bellwether.runtime.call import Call
+from bellwether.storage.store import OutboxEvent, Transaction
+
+VERSION = 1
+EVERY_SYMBOL = "*"
+metadata = MetaData()
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("symbol", String, nullable=False),
+    Column("as_of", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("target_session", String, nullable=False),
+    Column("outcome_session", String),
+    Column("prediction", LargeBinary, nullable=False),
+    Column("canonical", LargeBinary, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("trace", String),
+    UniqueConstraint("run", "id"),
+)
+"""`as_of` in UTC as ISO 8601 of one length, so that text order is time order; `outcome_session` null: never due, or settled."""
+Index("decisions_of_symbol", decisions.c.symbol, decisions.c.sequence)
+Index("decisions_due", decisions.c.outcome_session)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("symbol", String, primary_key=True),
+    Column("sequence", Integer, nullable=False),
+    Column("trace", String),
+    sqlite_with_rowid=False,
+)
+"""Up to which decision nothing answers for a symbol any more: a bar arrived, or (symbol *) the cache was cleared."""
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("session", String, nullable=False),
+    Column("rose", Integer, nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("base_rate", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What came of the predictions that a model made."""
+
+_decoder = msgspec.json.Decoder(Prediction)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One decision as stored."""
+
+    sequence: int
+    run: str
+    prediction: Prediction
+    canonical: bytes
+    sha256: str
+    trace: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A decision to be stored, and its event."""
+
+    prediction: Prediction
+    canonical: bytes
+    sha256: str
+    outcome_session: date | None
+    event: OutboxEvent
+
+
+def stamp(instant: datetime) -> str:
+    """Return an instant (UTC) as text of one length."""
+    return instant.isoformat(timespec="microseconds")
+
+
+def add(tx: Transaction, run: str, news: Sequence[New]) -> None:
+    """Store decisions and put their events into the outbox, in this order."""
+    if news:
+        tx.execute(
+            insert(decisions),
+            [
+                {
+                    "run": run,
+                    "id": new.prediction.prediction_id,
+                    "symbol": new.prediction.symbol,
+                    "as_of": stamp(new.prediction.timestamp),
+                    "action": new.prediction.action,
+                    "target_session": new.prediction.target_session.isoformat(),
+                    "outcome_session": None if new.outcome_session is None else new.outcome_session.isoformat(),
+                    "prediction": msgspec.json.encode(new.prediction),
+                    "canonical": new.canonical,
+                    "sha256": new.sha256,
+                    "trace": new.event.trace,
+                }
+                for new in news
+            ],
+        )
+    for new in news:
+        tx.outbox(new.event)
+
+
+def stored(tx: Transaction, run: str, ids: Iterable[str]) -> dict[str, Row]:
+    """Return those of the decisions that this run has made already, by id."""
+    rows = tx.execute(_rows().where(decisions.c.run == run, decisions.c.id.in_(list(ids)))).all()
+    return {row.prediction.prediction_id: row for row in map(_row, rows)}
+
+
+def find(tx: Transaction, identifier: str, run: str | None) -> Row | None:
+    """Return a decision by its id; without a run, the newest of that id."""
+    query = _rows().where(decisions.c.id == identifier).order_by(decisions.c.sequence.desc()).limit(1)
+    if run is not None:
+        query = query.where(decisions.c.run == run)
+    row = tx.execute(query).first()
+    return None if row is None else _row(row)
+
+
+def fresh(tx: Transaction, symbol: str, as_of: datetime, ttl: timedelta, run: str | None) -> Row | None:
+    """Return the decision that answers for a symbol: newer than its last bar, the last clear, and the time to live.
+
+    Decisions of a later instant (a replay that was begun anew) never answer for an earlier one.
+    """
+    mark = select(func.coalesce(func.max(marks.c.sequence), 0)).where(marks.c.symbol.in_([symbol, EVERY_SYMBOL]))
+    query = _rows().where(
+        decisions.c.symbol == symbol,
+        decisions.c.as_of <= stamp(as_of),
+        decisions.c.as_of > stamp(as_of - ttl),
+    )
+    if run is not None:
+        mark = mark.where(marks.c.run == run)
+        query = query.where(decisions.c.run == run)
+    query = query.where(decisions.c.sequence > mark.scalar_subquery())
+    row = tx.execute(query.order_by(decisions.c.sequence.desc()).limit(1)).first()
+    return None if row is None else _row(row)
+
+
+def mark(tx: Transaction, run: str, symbol: str, trace: str | None) -> None:
+    """Record that what was decided so far does not answer for a symbol any more."""
+    newest = tx.execute(select(func.coalesce(func.max(decisions.c.sequence), 0))).scalar_one()
+    values = {"run": run, "symbol": symbol, "sequence": newest, "trace": trace}
+    statement = upsert(marks).values(values)
+    tx.execute(
+        statement.on_conflict_do_update(index_elements=["run", "symbol"], set_={"sequence": newest, "trace": trace})
+    )
+
+
+def bar_traces(tx: Transaction, run: str, symbols: Sequence[str]) -> dict[str, str]:
+    """Return the trace context of each symbol's newest bar event."""
+    query = select(marks.c.symbol, marks.c.trace).where(marks.c.run == run, marks.c.symbol.in_(list(symbols)))
+    found: Sequence[Any] = tx.execute(query).all()
+    return {str(row[0]): str(row[1]) for row in found if row[1]}
+
+
+def newest(
+    tx: Transaction, run: str | None, symbol: str | None, limit: int, before: datetime | None
+) -> tuple[list[Row], int]:
+    """Return decisions, newest first, and how many fit the question."""
+    conditions = []
+    if run is not None:
+        conditions.append(decisions.c.run == run)
+    if symbol is not None:
+        conditions.append(decisions.c.symbol == symbol)
+    if before is not None:
+        conditions.append(decisions.c.as_of < stamp(before))
+    rows = tx.execute(_rows().where(*conditions).order_by(decisions.c.sequence.desc()).limit(limit)).all()
+    total = tx.execute(select(func.count()).select_from(decisions).where(*conditions)).scalar_one()
+    return [_row(row) for row in rows], int(total)
+
+
+def count_actions(tx: Transaction, *conditions: Any) -> tuple[int, int]:
+    """Return how many decisions fit, and how many of them are BUY or STRONG_BUY."""
+    buys = func.count().filter(decisions.c.action.in_(BUY_ACTIONS))
+    found: Any = tx.execute(select(func.count(), buys).select_from(decisions).where(*conditions)).one()
+    return int(found[0]), int(found[1])
+
+
+def newest_per_symbol(run: str | None) -> Any:
+    """Return the condition that a decision is the newest of its symbol."""
+    query = select(func.max(decisions.c.sequence)).group_by(decisions.c.symbol)
+    if run is not None:
+        query = query.where(decisions.c.run == run)
+    return decisions.c.sequence.in_(query)
+
+
+def due(tx: Transaction, run: str | None, session: date) -> list[Row]:
+    """Return the decisions whose horizon ends by a session and whose outcome is not written yet."""
+    query = _rows().where(decisions.c.outcome_session <= session.isoformat()).order_by(decisions.c.sequence)
+    if run is not None:
+        query = query.where(decisions.c.run == run)
+    return [_row(row) for row in tx.execute(query).all()]
+
+
+def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> None:
+    """Store what came of decisions: the session that settled each, and whether the close had risen."""
+    for row, session, rose in rows:
+        values = {
+            "run": row.run,
+            "id": row.prediction.prediction_id,
+            "session": session.isoformat(),
+            "rose": int(rose),
+            "probability": row.prediction.probability,
+            "base_rate": row.prediction.base_rate,
+        }
+        tx.execute(upsert(outcomes).values(values).on_conflict_do_nothing())
+        tx.execute(update(decisions).where(decisions.c.sequence == row.sequence).values(outcome_session=None))
+
+
+def brier(tx: Transaction, run: str | None) -> tuple[float, float] | None:
+    """Return the Brier scores of the predictions and of their base rates, None without any outcome."""
+
+    def score(column: Any) -> Any:
+        difference = column - outcomes.c.rose
+        return func.avg(difference * difference)
+
+    query = select(func.count(), score(outcomes.c.probability), score(outcomes.c.base_rate)).select_from(outcomes)
+    if run is not None:
+        query = query.where(outcomes.c.run == run)
+    found: Any = tx.execute(query).one()
+    return (float(found[1]), float(found[2])) if found[0] else None
+
+
+def event_again(row: Row, call: Call, data: Any, event_id: str) -> OutboxEvent:
+    """Return the event of a stored decision, as it was published the first time."""
+    event = call.at(row.prediction.timestamp, run=row.run).event("prediction_generated", data, event_id=event_id)
+    return event._replace(trace=row.trace)
+
+
+def _rows() -> Select[Any]:
+    return select(
+        decisions.c.sequence,
+        decisions.c.run,
+        decisions.c.prediction,
+        decisions.c.canonical,
+        decisions.c.sha256,
+        decisions.c.trace,
+    )
+
+
+def _row(row: Any) -> Row:
+    return Row(row[0], row[1], _decoder.decode(row[2]), row[3], row[4], row[5])
