@@ -160,14 +160,20 @@ class Process:
                 wait.cancel()
 
 
-async def serve(config: ProcessConfig, factories: Mapping[str, Factory], *, connect: Connect | None = None) -> None:
+async def serve(
+    config: ProcessConfig,
+    factories: Mapping[str, Factory],
+    *,
+    connect: Connect | None = None,
+    rows: Mapping[str, ServiceRow] = SERVICES,
+) -> None:
     """Run services until SIGTERM, SIGINT or a `shutdown` call; then stop them within the grace period.
 
     Raises:
         StartRefused, StoreError, ValueError, OSError: if they cannot start; the message says why.
 
     """
-    process = Process(config, factories, connect=connect)
+    process = Process(config, factories, connect=connect, rows=rows)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, process.stopping.set)

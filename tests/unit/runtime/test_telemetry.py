@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from bellwether.runtime.bus import Headers
+from bellwether.runtime.clock import LiveClock, ReplayClock
+from bellwether.runtime.memory_bus import MemoryBroker, MemoryBus
+from bellwether.runtime.telemetry import Telemetry, decision_trace_id, parse_traceparent, traceparent
+from harness.parts import ROWS, Order, Price, Switches, ledger, shop
+from harness.system import running
+from harness.until import until
+
+
+def spans_of(body: bytes) -> list[Any]:
+    request = ExportTraceServiceRequest.FromString(body)
+    return [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
+
+
+async def traced_order(tmp_path: Path, sampling: float) -> tuple[dict[str, Any], list[Headers | None]]:
+    switches = Switches()
+    builds = {"shop": partial(shop, switches=switches), "ledger": partial(ledger, switches=switches)}
+    spans: dict[str, Any] = {}
+    headers: list[Headers | None] = []
+    async with running(builds, data_dir=tmp_path, rows=ROWS, sampling=sampling) as system:
+        listener = system.context.bus
+        await listener.subscribe(
+            "bw.trace.>", lambda message: spans.update({span.name: span for span in spans_of(message.body)})
+        )
+        await listener.subscribe("bw.rpc.ledger.price", lambda message: headers.append(message.headers))
+        await listener.subscribe("bw.event.>", lambda message: headers.append(message.headers))
+        await system.call("shop", "order", Order("a"), Price, run="run-1")
+        await system.settle("ledger", "order_taken-a", run="run-1")
+    return spans, headers
+
+
+async def test_the_spans_of_a_decision_are_one_tree_with_a_computable_id(tmp_path: Path) -> None:
+    spans, headers = await traced_order(tmp_path, 1.0)
+    root = spans["order"]
+    assert root.trace_id == decision_trace_id("run-1", "a").to_bytes(16, "big")
+    assert root.parent_span_id == b""
+    assert spans["ledger.price"].parent_span_id == root.span_id
+    assert spans["order_taken publish"].parent_span_id == root.span_id
+    assert spans["order_taken process"].parent_span_id == spans["order_taken publish"].span_id
+    assert all(one is not None and "traceparent" in one for one in headers)
+
+
+async def test_what_is_not_sampled_leaves_no_span_and_no_header(tmp_path: Path) -> None:
+    spans, headers = await traced_order(tmp_path, 0.0)
+    assert spans == {}
+    assert headers == [None, None]
+
+
+def test_sampling_follows_the_trace_id() -> None:
+    telemetry = Telemetry("x", sampling=0.5)
+    assert telemetry.start_root("low", 1) is not None
+    assert telemetry.start_root("high", 2**64 - 1) is None
+    kept = sum(telemetry.start_root("any") is not None for _ in range(400))
+    assert 120 < kept < 280
+
+
+def test_a_root_links_to_what_led_to_it() -> None:
+    telemetry = Telemetry("x")
+    cause = telemetry.start_root("ingest")
+    assert cause is not None
+    root: Any = telemetry.start_root("decision", 7, links=[traceparent(cause), "nonsense"])
+    assert [link.context.trace_id for link in root.links] == [cause.get_span_context().trace_id]
+
+
+@pytest.mark.parametrize("value", ["", "00-1-2-01", f"00-{'0' * 32}-{'1' * 16}-01", f"00-{'1' * 32}-{'1' * 16}-00"])
+def test_a_bad_or_unsampled_trace_context_is_no_parent(value: str) -> None:
+    assert parse_traceparent(value) is None
+
+
+def finish(telemetry: Telemetry, count: int) -> None:
+    for _ in range(count):
+        span = telemetry.start_root("one")
+        assert span is not None
+        span.end()
+
+
+async def test_spans_over_the_limit_are_dropped_and_counted(tmp_path: Path) -> None:
+    telemetry = Telemetry("x", queue=10)
+    finish(telemetry, 15)
+    assert (telemetry.waiting, telemetry.dropped) == (10, 5)
+
+
+async def test_a_full_batch_is_sent_without_waiting_for_the_clock() -> None:
+    broker = MemoryBroker()
+    bus = broker.connect("x")
+    await bus.start()
+    got: list[Any] = []
+    await bus.subscribe("bw.trace.x", lambda message: got.extend(spans_of(message.body)))
+    telemetry = Telemetry("x")
+    telemetry.start(bus)
+    finish(telemetry, 300)
+    await until(lambda: len(got) >= 256)
+    await telemetry.close()
+    assert len(got) == 300
+    assert telemetry.dropped == 0
+
+
+class _StuckBus(MemoryBus):
+    def has_interest(self, subject: str) -> bool:
+        return True
+
+    async def publish(self, subject: str, body: bytes, headers: Headers | None = None) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_closing_does_not_wait_for_a_bus_that_hangs() -> None:
+    bus = _StuckBus(MemoryBroker(), "x")
+    await bus.start()
+    telemetry = Telemetry("x")
+    telemetry.start(bus)
+    finish(telemetry, 3)
+    began = time.monotonic()
+    await telemetry.close(0.05)
+    # Far below the 30 s that the SDK's own exporters hang.
+    assert time.monotonic() - began < 10
+
+
+def test_replayed_time_follows_messages_and_never_runs_back() -> None:
+    clock = ReplayClock(datetime(2009, 1, 2, tzinfo=UTC))
+    clock.observe(datetime(2009, 1, 5, tzinfo=UTC))
+    clock.observe(datetime(2009, 1, 3, tzinfo=UTC))
+    assert clock.now() == datetime(2009, 1, 5, tzinfo=UTC)
+    with pytest.raises(ValueError, match="time zone"):
+        ReplayClock(datetime(2009, 1, 2))  # noqa: DTZ001
+    assert LiveClock().now().tzinfo is UTC

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Connection, MetaData, String, Table, insert, select, text
+
+from bellwether.storage.store import OutboxEvent, OutboxRow, Store, StoreError, Transaction
+
+
+def tables() -> tuple[MetaData, Table]:
+    metadata = MetaData()
+    return metadata, Table("notes", metadata, Column("id", String, primary_key=True))
+
+
+def event(name: str) -> OutboxEvent:
+    return OutboxEvent(f"uid.live.{name}", "bw.event.high.note", None, name.encode())
+
+
+def sending(name: str) -> Callable[[Transaction], None]:
+    return lambda tx: tx.outbox(event(name))
+
+
+def claiming(run: str) -> Callable[[Transaction], bool]:
+    return lambda tx: tx.claim(run, "e")
+
+
+@pytest.fixture(params=[False, True], ids=["commits at once", "commits in groups"])
+def group_commit(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+async def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path, group_commit: bool) -> None:
+    metadata, notes = tables()
+    store = Store.open(tmp_path / "notes.db", metadata, group_commit=group_commit)
+    told: list[OutboxRow] = []
+    store.on_outgoing(told.extend)
+
+    def work(tx: Transaction) -> None:
+        tx.execute(insert(notes), {"id": "a"})
+        tx.outbox(event("a"))
+        assert tx.claim("live", "cause")
+        raise RuntimeError("halfway")
+
+    await store.transact(lambda tx: tx.execute(insert(notes), {"id": "before"}) and None)
+    with pytest.raises(RuntimeError, match="halfway"):
+        await store.transact(work)
+    assert await store.transact(lambda tx: tx.execute(select(notes.c.id)).scalars().all()) == ["before"]
+    assert await store.waiting(0, 10) == []
+    assert await store.claimed("live", ["cause"]) == set()
+    assert told == []
+    await store.close()
+
+
+async def test_an_event_is_claimed_once_per_run(tmp_path: Path, group_commit: bool) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData(), group_commit=group_commit)
+    claims = [await store.transact(claiming(run)) for run in ("a", "a", "b")]
+    assert claims == [True, False, True]
+    assert await store.claimed("a", ["e", "f"]) == {"e"}
+    await store.close()
+
+
+async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_path: Path, group_commit: bool) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData(), group_commit=group_commit)
+    for name in ("a", "b"):
+        await store.transact(sending(name))
+    rows = await store.waiting(0, 10)
+    assert [row.event for row in rows] == [event("a"), event("b")]
+    await store.mark_published([rows[0].sequence])
+    assert [row.event for row in await store.waiting(0, 10)] == [event("b")]
+    await store.transact(lambda tx: tx.outbox(event("a")))
+    assert [row.event for row in await store.waiting(0, 10)] == [event("a"), event("b")]
+    await store.close()
+
+
+async def test_listeners_hear_of_transactions_in_order_though_callers_gave_up(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData())
+    told: list[OutboxRow] = []
+    store.on_outgoing(told.extend)
+    work = [asyncio.ensure_future(store.transact(sending(str(n)))) for n in range(20)]
+    await asyncio.sleep(0)
+    for task in work[::2]:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
+    await store.transact(lambda tx: None)
+    assert [row.event.body for row in told] == [str(n).encode() for n in range(20)]
+    await store.close()
+
+
+async def test_group_commits_are_durable_at_the_flush_only(tmp_path: Path) -> None:
+    metadata, notes = tables()
+    path = tmp_path / "notes.db"
+    store = Store.open(path, metadata, group_commit=True)
+
+    def seen() -> list[str]:
+        with sqlite3.connect(path) as other:
+            return [row[0] for row in other.execute("SELECT id FROM notes")]
+
+    await store.transact(lambda tx: tx.execute(insert(notes), {"id": "a"}) and None)
+    assert seen() == []
+    await store.flush()
+    assert seen() == ["a"]
+    await store.close()
+
+
+def test_a_ledger_is_flushed_to_disk_at_each_commit(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "ledger.db", MetaData(), synchronous="FULL")
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+
+
+async def test_an_older_file_is_upgraded_step_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    await Store.open(path, tables()[0], version=1).close()
+
+    def add_words(connection: Connection) -> None:
+        connection.execute(text("ALTER TABLE notes ADD COLUMN words TEXT"))
+
+    def add_author(connection: Connection) -> None:
+        connection.execute(text("ALTER TABLE notes ADD COLUMN author TEXT"))
+
+    store = Store.open(path, tables()[0], version=3, upgrades={1: add_words, 2: add_author})
+    names = await store.transact(
+        lambda tx: [row[1] for row in tx.connection.exec_driver_sql("PRAGMA table_info(notes)")]
+    )
+    assert names == ["id", "words", "author"]
+    await store.close()
+    with pytest.raises(StoreError, match=r"notes\.db has tables of version 3, this release knows up to 2"):
+        Store.open(path, tables()[0], version=2)
+    with pytest.raises(StoreError, match="no upgrade from 3 to 4"):
+        Store.open(path, tables()[0], version=4)
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData())
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreError, match=r"notes\.db is closed"):
+        await store.transact(lambda tx: None)
