@@ -9,7 +9,8 @@ from typing import Any
 
 import aiohttp
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 6.0
+"""The gateway gives its peers up to 2 s, twice, before it says that one is away; then its answer still counts."""
 DELIVERY_SECONDS = 8.0
 """The gateway itself waits up to 5 s for the services to acknowledge."""
 _OK = 200
@@ -24,7 +25,7 @@ class GatewayView:
     generation: int = 0
     """Of the declaration in force there."""
     acknowledged: Mapping[str, int] = field(default_factory=dict)
-    """Per service, the generation that it acknowledged."""
+    """Per service, the generation that it acknowledged; 0 for none."""
     ready: Mapping[str, bool] = field(default_factory=dict)
     halts: tuple[str, ...] = ()
 
@@ -44,10 +45,10 @@ def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
         rows = document.get("services", [])
         return GatewayView(
             at=at,
-            generation=int(document.get("generation", 0)),
-            acknowledged={str(row["name"]): int(row.get("generation", 0)) for row in rows},
+            generation=max(0, int(document.get("generation") or 0)),
+            acknowledged={str(row["name"]): max(0, int(row.get("generation") or 0)) for row in rows},
             ready={str(row["name"]): bool(row.get("ready", False)) for row in rows},
-            halts=tuple(str(line)[:300] for line in document.get("halts", [])),
+            halts=tuple(str(line)[:300] for line in document.get("halts") or ()),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise GatewayError(f"the gateway's status cannot be read: {error!r}") from error
@@ -69,7 +70,7 @@ class GatewayClient:
         """Return what the gateway says now.
 
         Raises:
-            GatewayError: if it does not answer within two seconds.
+            GatewayError: if it does not answer in time.
 
         """
         return read_status(

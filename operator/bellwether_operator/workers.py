@@ -124,7 +124,7 @@ class Worker:
         client = self._pool.gateway
         try:
             view = await client.look(*self.key)
-            if view.generation < system.metadata.generation:
+            if _undelivered(view, system.metadata.generation):
                 body = {
                     "generation": system.metadata.generation,
                     "spec": system.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -141,8 +141,12 @@ class Worker:
         self.memory.view = view
         if changed:
             self.mark()
-        acknowledged = all(generation >= system.metadata.generation for generation in view.acknowledged.values())
-        return acknowledged and all(view.ready.values())
+        return not _undelivered(view, system.metadata.generation) and all(view.ready.values())
+
+
+def _undelivered(view: GatewayView, generation: int) -> bool:
+    """Whether the gateway or a service lags behind; delivering the same generation again does no harm."""
+    return view.generation < generation or any(each < generation for each in view.acknowledged.values())
 
 
 def _said(view: GatewayView) -> tuple[object, ...]:

@@ -183,5 +183,7 @@ def test_a_gateways_status_is_read_and_nonsense_refused() -> None:
         "halts": ["x"],
     }
     assert read_status(document, 1.0) == GatewayView(1.0, 3, {"prediction": 3}, {"prediction": True}, ("x",))
+    silent = {"services": [{"name": "prediction", "ready": False, "generation": -1}], "halts": None}
+    assert read_status(silent, 1.0) == GatewayView(1.0, 0, {"prediction": 0}, {"prediction": False}, ())
     with pytest.raises(GatewayError, match="cannot be read"):
         read_status({"services": [{"ready": True}]}, 1.0)
