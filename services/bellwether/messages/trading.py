@@ -17,7 +17,7 @@ class Order(msgspec.Struct, frozen=True):
 
     order_id: str
     prediction_id: str | None
-    """The decision it came from; None for an order by hand."""
+    """The decision it came from, for a `horizon` exit the one that opened the position; None for an order by hand."""
     reason: Literal["signal", "sell_signal", "horizon", "manual"]
     symbol: str
     side: Side

@@ -31,12 +31,16 @@ from bellwether.trading.pricing import PRICE_STEP, ZERO
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Shares held: `cost` of all of them without commission; `closes` counts the closes since the opening fill."""
+    """Shares held: `cost` of all of them without commission; `closes` counts the closes since the opening fill.
+
+    `opened_by` is the order that opened the position: its exit belongs to the same decision.
+    """
 
     quantity: Decimal
     cost: Decimal
     opened: date
     closes: int = 0
+    opened_by: OrderQueued | None = None
 
 
 @dataclass(slots=True)
@@ -130,8 +134,7 @@ def apply(book: Book, event: LedgerEvent) -> None:
         case OrderCancelled():
             _take_out(book, event.order_id)
         case OrderFilled():
-            book.queued.pop(event.order_id, None)
-            _fill(book, event)
+            _fill(book, event, book.queued.pop(event.order_id, None))
         case PositionSplit():
             _split(book, event)
         case OrderSplit():
@@ -155,7 +158,7 @@ def _take_out(book: Book, order_id: str) -> None:
         book.order_counts[order.session] = book.order_counts.get(order.session, 1) - 1
 
 
-def _fill(book: Book, event: OrderFilled) -> None:
+def _fill(book: Book, event: OrderFilled, order: OrderQueued | None) -> None:
     value = event.price * event.quantity
     holding = book.holdings.get(event.symbol)
     book.fills += 1
@@ -163,7 +166,7 @@ def _fill(book: Book, event: OrderFilled) -> None:
     if event.side == "BUY":
         book.cash -= value + event.commission
         if holding is None:
-            book.holdings[event.symbol] = Holding(event.quantity, value, event.session)
+            book.holdings[event.symbol] = Holding(event.quantity, value, event.session, opened_by=order)
         else:
             book.holdings[event.symbol] = replace(
                 holding, quantity=holding.quantity + event.quantity, cost=holding.cost + value

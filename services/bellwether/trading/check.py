@@ -28,7 +28,8 @@ def check_ledger(events: Sequence[LedgerEvent], book: Book, orders: Sequence[Map
     """Return whether all of it holds together; each violation names what is wrong and by how much."""
     queued = [event for event in events if isinstance(event, OrderQueued)]
     fills = [event for event in events if isinstance(event, OrderFilled)]
-    per_decision = Counter(event.prediction_id for event in queued if event.prediction_id is not None)
+    # The exit of a position names the decision that opened it; it is not a second order of that decision.
+    per_decision = Counter(event.prediction_id for event in queued if event.reason in ("signal", "sell_signal"))
     per_order = Counter(event.order_id for event in fills)
     duplicates = sum(count - 1 for count in per_decision.values())
     violations = [f"decision {one} has {count} orders" for one, count in per_decision.items() if count > 1]

@@ -182,7 +182,20 @@ def horizon_wish(symbol: str, book: Book, closed: date, following: date) -> Wish
         price=book.prices.get(symbol, ZERO),
         quantity=holding.quantity,
         may_trade=True,
-        origin=Origin(),
+        origin=_origin_of(holding.opened_by),
+    )
+
+
+def _origin_of(order: OrderQueued | None) -> Origin:
+    """Return where an exit comes from: the decision that opened the position, whose validity no longer matters."""
+    if order is None:
+        return Origin()
+    return Origin(
+        prediction_id=order.prediction_id,
+        model_name=order.model_name,
+        model_version=order.model_version,
+        trace_id=order.trace_id,
+        traceparent=order.traceparent,
     )
 
 

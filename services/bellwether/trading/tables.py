@@ -49,12 +49,13 @@ orders = Table(
     Column("refusal", String),
     UniqueConstraint("run", "order_id"),
 )
+# An exit at the end of the horizon names the decision that opened the position; it is not a second order of it.
 Index(
     "one_order_per_decision",
     orders.c.run,
     orders.c.prediction_id,
     unique=True,
-    sqlite_where=text("prediction_id IS NOT NULL"),
+    sqlite_where=text("prediction_id IS NOT NULL AND reason IN ('signal', 'sell_signal')"),
 )
 Index("orders_by_symbol", orders.c.run, orders.c.symbol, orders.c.id)
 

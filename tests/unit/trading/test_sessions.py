@@ -239,6 +239,16 @@ def test_a_position_is_queued_for_sale_when_its_horizon_is_over_and_only_once() 
     assert order.order_id == order_id_of("horizon", "AAA\n2009-01-06")
 
 
+def test_an_exit_belongs_to_the_decision_that_opened_the_position() -> None:
+    rules = replace(FREE, horizon_sessions=1)
+    book = queued(account(), ("AAA", "BUY"))
+    book = fold(open_session(book, conditions(rules, OPEN), opening(AAA="50")).events, book)
+    closed = close_session(book, conditions(rules, CLOSE), closing(AAA="60"))
+    (order,) = [event for event in closed.events if isinstance(event, OrderQueued)]
+    assert (order.prediction_id, order.model_version, order.trace_id) == ("p-AAA", "1", prediction().trace_id)
+    assert order.valid_until is None
+
+
 def test_no_horizon_keeps_a_position() -> None:
     rules = replace(FREE, horizon_sessions=0)
     book = account("2000", bought("AAA", 20))
