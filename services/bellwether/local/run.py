@@ -177,6 +177,7 @@ class LocalRun:
             nats_url=url,
             keys_dir=self._directory.keys,
             grace=GRACE_SECONDS,
+            own_schedule=True,
         )
         settings = GatewaySettings(host=HOST, port=self._port, token=who.token)
         process = Process(config, registry(named_services("all"), gateway=settings), declaration=system, health=False)
