@@ -16,7 +16,7 @@ from bellwether.cli.options import Format, Output, Session, talks
 
 _LOOK = "Look"
 _CHANGE = "Change"
-_TRACE_ID = re.compile(r"^[0-9a-f]{32}$")
+_TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 
 app = typer.Typer(
     name="bellwether",
@@ -138,7 +138,9 @@ def why(session: Session, symbol: Symbol) -> None:
 @talks
 def trace(
     session: Session,
-    trace_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A trace, or a decision's id.")] = None,
+    trace_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A trace (8 or more digits of it), or a decision's id.")
+    ] = None,
     last: Annotated[bool, typer.Option("--last", help="The newest trace with an order, else the newest.")] = False,
     all_: Annotated[bool, typer.Option("--list", help="List traces instead.")] = False,
     lines: Count = 20,

@@ -43,6 +43,7 @@ System = Annotated[
 ]
 Namespace = Annotated[str, typer.Option("--namespace", help="Namespace of --system.", rich_help_panel=_PANEL)]
 Format = Annotated[Output, typer.Option("-o", "--output", help="text for people, json for programs.")]
+_PIPE_WIDTH = 200
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 
 
@@ -60,7 +61,8 @@ class Session:
             return
         from rich.console import Console
 
-        console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+        # A file or a pipe has no width: nothing is cut off for it.
+        console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
         console.print(draw(answer))
 
 

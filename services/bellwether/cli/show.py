@@ -32,6 +32,11 @@ def money(text: str | None) -> str:
     return "-" if text is None else f"{float(text):,.2f}"
 
 
+def short(trace_id: str | None) -> str:
+    """Return as much of a trace's id as tells it from others; commands take it in place of the whole."""
+    return (trace_id or "-")[:12]
+
+
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
@@ -179,7 +184,7 @@ def orders(found: list[dict[str, Any]]) -> RenderableType:
             money(one["fill_price"]),
             money(one["commission"]),
             one["refusal"] or one["reason"],
-            one["trace_id"],
+            short(one["trace_id"]),
         )
     return table
 
@@ -240,7 +245,7 @@ def traces(found: list[dict[str, Any]]) -> RenderableType:
         told = "order" if one["has_order"] else "refused" if one["has_refusal"] else "error" if one["has_error"] else ""
         took = duration(one["duration_ms"])
         who = escape(", ".join(one["services"]))
-        table.add_row(moment(one["start"]), one["name"], str(one["spans"]), took, told, who, one["trace_id"])
+        table.add_row(moment(one["start"]), one["name"], str(one["spans"]), took, told, who, short(one["trace_id"]))
     return table
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PREFIX = "bellwether."
-_BORING = {"messaging.system", "messaging.operation.type", "messaging.operation.name", "rpc.system"}
+_BORING = ("messaging.", "rpc.")
 
 
 @dataclass
@@ -38,7 +38,7 @@ def walk(nodes: list[Node], depth: int = 0) -> Iterator[tuple[int, Node]]:
 def span_facts(span: dict[str, Any]) -> str:
     """Return the attributes that a person wants to see, as `name=value` in the order of their names."""
     attributes = span["attributes"]
-    shown = [(key, value) for key, value in sorted(attributes.items()) if key not in _BORING]
+    shown = [(key, value) for key, value in sorted(attributes.items()) if not key.startswith(_BORING)]
     return "  ".join(f"{key.removeprefix(PREFIX)}={_short(value)}" for key, value in shown)
 
 

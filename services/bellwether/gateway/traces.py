@@ -185,6 +185,15 @@ def newest_traces(
     return [_summary(row) for row in rows]
 
 
+def trace_ids(db: sqlite3.Connection, beginning: str) -> list[str]:
+    """Return up to two traces whose id begins with these digits: two mean that it is not clear which is meant."""
+    # "g" follows the last hexadecimal digit.
+    rows = db.execute(
+        "SELECT trace_id FROM traces WHERE trace_id >= ? AND trace_id < ? LIMIT 2", (beginning, beginning + "g")
+    )
+    return [str(row[0]) for row in rows]
+
+
 def spans_of(db: sqlite3.Connection, trace_id: str) -> list[Span]:
     """Return a trace's spans by their start; an empty list for an unknown one."""
     rows = db.execute("SELECT body FROM spans WHERE trace_id = ?", (trace_id,))

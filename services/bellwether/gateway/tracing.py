@@ -14,11 +14,11 @@ from bellwether.gateway.answers import answer, gateway_of, read_body
 from bellwether.gateway.changes import authorized
 from bellwether.gateway.otlp import BadSpans, Span, decode_spans
 from bellwether.gateway.problems import Problem
-from bellwether.gateway.traces import instant, newest_traces, spans_of
+from bellwether.gateway.traces import instant, newest_traces, spans_of, trace_ids
 
 _EXPORT_BYTES = 4 * 1024 * 1024
 _PROTOBUF = "application/x-protobuf"
-_TRACE_ID = re.compile(r"^[0-9a-f]{32}$")
+_TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 
 router = APIRouter()
 
@@ -67,13 +67,19 @@ async def traces(
 
 @router.get("/v1/traces/{trace_id}")
 async def trace(request: Request, trace_id: str) -> Response:
-    """Return all spans of a trace by their start."""
+    """Return all spans of a trace by their start; the first digits of its id are enough while they are its alone."""
     if not _TRACE_ID.match(trace_id):
-        raise Problem(422, "INVALID_PARAMS", f"trace id {trace_id!r}: 32 hexadecimal digits, lower case")
-    spans = await gateway_of(request).with_db(lambda db: spans_of(db, trace_id))
-    if not spans:
+        raise Problem(
+            422, "INVALID_PARAMS", f"trace id {trace_id!r}: 32 hexadecimal digits in lower case, or the first 8"
+        )
+    gateway = gateway_of(request)
+    meant = await gateway.with_db(lambda db: trace_ids(db, trace_id))
+    if not meant:
         raise Problem(404, "UNKNOWN_TRACE", f"no trace {trace_id}: it was not sampled, has not arrived yet, or is gone")
-    return answer({"trace_id": trace_id, "spans": [span_json(span) for span in spans]})
+    if len(meant) > 1:
+        raise Problem(409, "AMBIGUOUS_TRACE", f"several traces begin with {trace_id}: give more digits")
+    spans = await gateway.with_db(lambda db: spans_of(db, meant[0]))
+    return answer({"trace_id": meant[0], "spans": [span_json(span) for span in spans]})
 
 
 def span_json(span: Span) -> dict[str, Any]:

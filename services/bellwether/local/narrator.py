@@ -69,7 +69,7 @@ def session_line(symbols: list[str], made: dict[str, Prediction], account: Accou
 
 def _cell(symbol: str, one: Prediction | None) -> str:
     text = f"{symbol} -" if one is None else f"{symbol} {one.action} {one.probability:.2f}/{one.base_rate:.2f}"
-    return f"{text:<24}"
+    return f"{text:<26}"
 
 
 class Narrator:
@@ -81,6 +81,7 @@ class Narrator:
         self._peers = Peers(lambda budget: gateway.call(budget=budget), gateway.context.clock)
         self._sessions: dict[date, dict[str, Prediction]] = {}
         self._arrived = asyncio.Event()
+        self._newest = date.min
         self._told = 0
         self._told_at = 0.0
 
@@ -90,6 +91,8 @@ class Narrator:
 
     def _event(self, message: Message) -> None:
         made = msgspec.json.decode(decode_event(message.body).data, type=PredictionGenerated).prediction
+        if not made.may_trade or made.target_session <= self._newest:
+            return
         self._sessions.setdefault(made.target_session, {})[made.symbol] = made
         self._arrived.set()
 
@@ -144,7 +147,7 @@ class Narrator:
         if not whole:
             return
         due = self._told < FULL_LINES or time.monotonic() - self._told_at >= LINE_SECONDS
-        newest = max(whole)
+        newest = self._newest = max(whole)
         made = self._sessions[newest]
         self._sessions = {day: kept for day, kept in self._sessions.items() if day > newest}
         if due:

@@ -1,0 +1,261 @@
+"""`bellwether replay FILE`: history as fast as this machine goes, in one process without NATS, and its sum."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bellwether.local.files import load_system
+from bellwether.local.registry import named_services, registry
+from bellwether.local.serving import run_loop
+from bellwether.local.state import RunError
+from bellwether.messages.market_data import Bars, GetBars
+from bellwether.messages.prediction import Decisions, ListDecisions
+from bellwether.messages.scheduling import GetReplay, ReplayState
+from bellwether.messages.trading import Account, Empty, LedgerCheck, ListOrders, Orders
+from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.logs import configure_logs
+from bellwether.runtime.memory_bus import MemoryBroker
+from bellwether.runtime.plan import bus_plan, ensure
+from bellwether.runtime.process import Process
+from bellwether.spec.models import TradingSystem
+
+T = TypeVar("T")
+
+_LOOK_SECONDS = 0.2
+_BUDGET = 120.0
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What a person asked for beside the file."""
+
+    first: str | None = None
+    last: str | None = None
+    data: Path | None = None
+    sampling: float = 0.0
+    as_json: bool = False
+
+
+@dataclass(frozen=True)
+class ReplaySum:
+    """What a replay came to. Money in the account's currency; returns as fractions of the initial cash."""
+
+    sessions: int
+    first_session: str
+    last_session: str
+    decisions: int
+    orders: int
+    filled: int
+    commission: str
+    equity: str
+    initial_cash: str
+    currency: str
+    total_return: float
+    buy_and_hold_return: float | None
+    """Equal parts of the declared symbols, bought at the first opening price, without costs."""
+    ledger_violations: list[str]
+    seconds: float
+    decisions_per_second: float
+
+
+def replay_file(file: Path, options: ReplayOptions) -> int:
+    """Replay what a file declares and write its sum; return 0, 1 if the ledger does not add up, 130 if interrupted.
+
+    Raises:
+        RunError: if the file is not a replay, or the replay failed; in words.
+
+    """
+    if not 0 <= options.sampling <= 1:
+        raise RunError(f"--sampling {options.sampling:g}: a share from 0 to 1")
+    system = replayed(load_system(file), options)
+    configure_logs("replay", "warning")
+    with contextlib.ExitStack() as stack:
+        data = options.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellwether-replay-")))
+        found = run_loop(_replay(system, data, options))
+    if found is None:
+        sys.stderr.write("interrupted\n")
+        return _INTERRUPTED
+    sys.stdout.write((json.dumps(asdict(found), indent=2) if options.as_json else "\n".join(sum_lines(found))) + "\n")
+    return 1 if found.ledger_violations else 0
+
+
+def replayed(system: TradingSystem, options: ReplayOptions) -> TradingSystem:
+    """Return the system with the days that were asked for, as fast as it goes.
+
+    Raises:
+        RunError: if it is no replay, or a day is none.
+
+    """
+    clock = system.spec.clock
+    if clock.mode != "replay":
+        raise RunError("spec.clock.mode is live: a replay needs mode replay and clock.from")
+    days = {"from_": options.first or clock.from_, "to": options.last or clock.to}
+    for option, day in (("--from", options.first), ("--to", options.last)):
+        try:
+            date.fromisoformat(day or "2000-01-01")
+        except ValueError as error:
+            raise RunError(f"{option} {day!r}: a day is written 2009-01-31") from error
+    if days["from_"] and days["to"] and days["from_"] > days["to"]:
+        raise RunError(f"--from {days['from_']} is after --to {days['to']}")
+    clock = clock.model_copy(update=days | {"pace": "0s"})
+    return system.model_copy(update={"spec": system.spec.model_copy(update={"clock": clock})})
+
+
+async def _replay(system: TradingSystem, data: Path, options: ReplayOptions) -> ReplaySum | None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with running(system, data, options.sampling) as desk:
+        state, seconds = await _to_the_end(desk, stopping)
+        return None if state is None else await _sum(desk, system, state, seconds)
+
+
+class Desk:
+    """Asks the services of this process."""
+
+    def __init__(self, process: Process) -> None:
+        self._service = process.services["scheduler"]
+
+    async def ask(self, peer: str, method: str, params: Any, result: type[T], at: ReplayState | None = None) -> T:
+        """Call a method, at a replay's instant if there is one.
+
+        Raises:
+            RunError: with the peer's words.
+
+        """
+        call = self._service.call(budget=_BUDGET)
+        if at is not None and at.as_of is not None:
+            call = call.at(at.as_of, run=at.run)
+        try:
+            return await call.request(peer, method, params, result)
+        except RpcError as error:
+            raise RunError(f"{peer}: {error.message}") from error
+
+
+@contextlib.asynccontextmanager
+async def running(system: TradingSystem, data: Path, sampling: float) -> AsyncIterator[Desk]:
+    """Run all services but the gateway over a bus in memory."""
+    broker = MemoryBroker()
+    await ensure(broker.connect("bootstrap"), bus_plan())
+    config = replace(ProcessConfig(), system=system.metadata.name, data_dir=data, sampling=sampling, group_commit=True)
+    names = [name for name in named_services("all") if name != "gateway"]
+    process = Process(config, registry(names), connect=broker.connect, declaration=system, health=False)
+    try:
+        await process.start()
+        yield Desk(process)
+    finally:
+        await process.stop()
+
+
+async def _to_the_end(desk: Desk, stopping: asyncio.Event) -> tuple[ReplayState | None, float]:
+    """Return the final state and how long the replay itself took, or none when asked to stop."""
+    began: float | None = None
+    progress = Progress()
+    while not stopping.is_set():
+        state = await desk.ask("scheduler", "get_replay", GetReplay(), ReplayState)
+        if state.state == "failed":
+            raise RunError(f"the replay failed: {state.error}")
+        if began is None and state.state != "waiting":
+            began = time.monotonic()
+        if state.state == "complete":
+            progress.end()
+            return state, time.monotonic() - (began or time.monotonic())
+        progress.show(state)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _LOOK_SECONDS)
+    progress.end()
+    return None, 0.0
+
+
+class Progress:
+    """One line on a terminal, written over and over; nothing where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._width = 0
+
+    def show(self, state: ReplayState) -> None:
+        """Say how far the replay is."""
+        if not self._shown:
+            return
+        done = state.sessions_done / state.sessions_total if state.sessions_total else 0.0
+        bar = "#" * round(done * 30)
+        text = "training the model" if state.state == "waiting" else f"[{bar:<30}] {done:4.0%}  {state.session or ''}"
+        self._width = max(self._width, len(text))
+        sys.stderr.write("\r" + text.ljust(self._width))
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")
+
+
+async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: float) -> ReplaySum:
+    account = await desk.ask("paper-trading", "get_account", Empty(), Account, state)
+    decisions = await desk.ask("prediction", "list_decisions", ListDecisions(limit=1), Decisions, state)
+    orders = await desk.ask("paper-trading", "list_orders", ListOrders(limit=1), Orders, state)
+    ledger = await desk.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, state)
+    histories = [
+        await desk.ask("market-data", "get_bars", GetBars(symbol, count=state.sessions_total), Bars, state)
+        for symbol in system.spec.symbols
+    ]
+    return ReplaySum(
+        sessions=state.sessions_done,
+        first_session=str(state.first_session),
+        last_session=str(state.last_session),
+        decisions=decisions.total,
+        orders=orders.total,
+        filled=account.orders_filled,
+        commission=str(account.commission),
+        equity=str(account.equity),
+        initial_cash=str(account.initial_cash),
+        currency=account.currency,
+        total_return=float(account.equity / account.initial_cash - 1),
+        buy_and_hold_return=buy_and_hold(histories, state.first_session),
+        ledger_violations=ledger.violations,
+        seconds=round(seconds, 3),
+        decisions_per_second=round(decisions.total / seconds, 1) if seconds else 0.0,
+    )
+
+
+def buy_and_hold(histories: list[Bars], first: date | None) -> float | None:
+    """Return what equal parts bought at the first opening price came to at the last close, as a fraction.
+
+    Bars are adjusted for splits; dividends are left out. None where there is no bar since the first session.
+    """
+    gains: list[float] = []
+    for history in histories:
+        bars = [bar for bar in history.bars if first is None or bar.session >= first]
+        if bars:
+            gains.append(bars[-1].close / bars[0].open - 1)
+    return sum(gains) / len(gains) if gains else None
+
+
+def sum_lines(found: ReplaySum) -> list[str]:
+    """Return a replay's sum as a person reads it."""
+    hold = "unknown" if found.buy_and_hold_return is None else f"{found.buy_and_hold_return:+.1%}"
+    ledger = "adds up" if not found.ledger_violations else "; ".join(found.ledger_violations)
+    return [
+        f"{found.sessions} sessions, {found.first_session} to {found.last_session}",
+        f"decisions   {found.decisions}",
+        f"orders      {found.orders}, {found.filled} filled, commission {Decimal(found.commission):,.2f}",
+        f"equity      {Decimal(found.equity):,.2f} {found.currency}, {found.total_return:+.1%}",
+        f"beside      {hold} of buy-and-hold (equal parts of the symbols, no costs, no dividends)",
+        f"ledger      {ledger}",
+        f"took        {found.seconds:.1f} s, {found.decisions_per_second:,.0f} decisions a second",
+    ]
