@@ -9,7 +9,7 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS python
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
-    PYTHONPATH=/app \
+    PYTHONPATH=/app/services:/app/operator \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp
 # The bytecode is compiled here: at run time the root file system is read-only.
@@ -36,14 +36,14 @@ RUN pip install --quiet --no-cache-dir --disable-pip-version-check --require-has
 
 FROM services-deps AS services
 COPY models /app/models
-COPY services/bellwether /app/bellwether
+COPY services/bellwether /app/services/bellwether
 RUN chmod -R a+rX /app && python -m compileall -q /app
 USER 65532:65532
 ENTRYPOINT ["python", "-m", "bellwether"]
 
 FROM operator-deps AS operator
-COPY services/bellwether /app/bellwether
-COPY operator/bellwether_operator /app/bellwether_operator
+COPY services/bellwether /app/services/bellwether
+COPY operator/bellwether_operator /app/operator/bellwether_operator
 RUN chmod -R a+rX /app && python -m compileall -q /app
 USER 65532:65532
 ENTRYPOINT ["python", "-m", "bellwether_operator"]
