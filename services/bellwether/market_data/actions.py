@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal
 
 from bellwether.messages.market_data import Bar
@@ -96,7 +97,7 @@ def infer_actions(rows: Sequence[RawBar]) -> list[Action]:
                 segments[-1] = (segments[-1][0], segments[-1][1], current)
         previous = row
     found = []
-    for before, (last, first, factor) in zip(segments, segments[1:], strict=False):
+    for before, (last, first, factor) in pairwise(segments):
         action = _action(before[2], last, first, factor)
         if action is not None:
             found.append(action)

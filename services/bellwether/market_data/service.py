@@ -121,7 +121,7 @@ class MarketDataService:
     def _open_source(self, data: Data) -> Source:
         if self._source is None or self._source[0] != data:
             try:
-                source = open_source(data, self._base)
+                source = open_source(data, self._base, self.context.config.csv_root)
             except SourceError as error:
                 source = Unavailable(str(error))
             self._source = (data, source)
@@ -195,7 +195,7 @@ class MarketDataService:
         if self.context.clock.live:
             await self.refresh()
         with call.start_root("bars", attributes={"bellwether.session": request.session.isoformat()}) as inner:
-            return PublishedBars([event_id for event_id in await self._publish(request.session, inner)])
+            return PublishedBars(await self._publish(request.session, inner))
 
     async def _publish(self, session: date, call: Call) -> list[str]:
         found: list[str] = []

@@ -151,8 +151,8 @@ class Unavailable:
         raise SourceError(f"{symbol}: {self._reason}")
 
 
-def open_source(data: Data, base: Path) -> Source:
-    """Return the declared provider; a relative folder is taken from `base`.
+def open_source(data: Data, base: Path, volume: Path | None = None) -> Source:
+    """Return the declared provider; a relative folder is taken from `base`, with a volume from its root.
 
     Raises:
         SourceError: when the declaration does not say enough, or the recorded bars are not installed.
@@ -163,6 +163,8 @@ def open_source(data: Data, base: Path) -> Source:
     if data.provider == "csv":
         if data.csv is None:
             raise SourceError("provider csv needs data.csv.directory")
+        if volume is not None:
+            return CsvFiles(volume / data.csv.directory.lstrip("/"))
         return CsvFiles(base / data.csv.directory)
     return Unavailable("SOURCE_UNAVAILABLE: provider yahoo cannot be asked by this version; use provider csv or replay")
 

@@ -216,9 +216,7 @@ async def train_in_child(recipe: Path, histories: dict[str, list[Bar]], root: Pa
         TrainingFailed: with the process's last line.
 
     """
-    root.mkdir(parents=True, exist_ok=True)
-    bars = root / ".bars.json"
-    bars.write_bytes(msgspec.json.encode(histories))
+    bars = await asyncio.to_thread(_write_bars, root, histories)
     arguments = ["-m", "bellwether.training", "--recipe", str(recipe), "--bars", str(bars), "--out", str(root)]
     child = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -236,6 +234,13 @@ async def train_in_child(recipe: Path, histories: dict[str, list[Bar]], root: Pa
             child.kill()
             await child.wait()
         bars.unlink(missing_ok=True)
+
+
+def _write_bars(root: Path, histories: dict[str, list[Bar]]) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / ".bars.json"
+    path.write_bytes(msgspec.json.encode(histories))
+    return path
 
 
 async def _read_output(child: asyncio.subprocess.Process) -> bytes:

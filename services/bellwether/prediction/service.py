@@ -24,8 +24,8 @@ from bellwether.messages.prediction import (
     ClearedCache,
     DecisionRecord,
     Decisions,
-    GenerateSinglePrediction,
     GeneratePredictions,
+    GenerateSinglePrediction,
     GetBuyRate,
     GetDecision,
     GetPrediction,
@@ -39,7 +39,6 @@ from bellwether.messages.prediction import (
     ReplayedDecision,
     Summary,
 )
-from bellwether.naming import symbol_token
 from bellwether.prediction import logic, replay
 from bellwether.prediction import store as rows
 from bellwether.prediction.gather import Question, gather_inputs
@@ -181,7 +180,9 @@ class PredictionService:
         try:
             new = await self._decide(question, identifier, calendar, bars, call)
         except RpcError as error:
-            self._failed()
+            # A model that is still being trained is waited for; it is no failure.
+            if error.code != "MODEL_NOT_READY":
+                self._failed()
             return f"{error.code}: {error.message}"
         except Exception as error:
             self._failed()

@@ -51,7 +51,10 @@ decisions = Table(
     Column("trace", String),
     UniqueConstraint("run", "id"),
 )
-"""`as_of` in UTC as ISO 8601 of one length, so that text order is time order; `outcome_session` null: never due, or settled."""
+"""`as_of` in UTC as ISO 8601 of one length, so that text order is time order.
+
+`outcome_session` null: no outcome is due, or it is settled.
+"""
 Index("decisions_of_symbol", decisions.c.symbol, decisions.c.sequence)
 Index("decisions_due", decisions.c.outcome_session)
 

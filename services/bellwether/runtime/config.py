@@ -38,6 +38,8 @@ class ProcessConfig:
     own_schedule: bool = False
     """Whether the scheduler fires due slots itself; in a cluster CronJobs do."""
     version: str = "dev"
+    csv_root: Path | None = None
+    """The folder that data.csv.directory lies in, where that is a volume's; none: it is a path of this machine."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ProcessConfig:
@@ -69,6 +71,7 @@ class ProcessConfig:
             grace=_number(environ, "GRACE", cls.grace, 1, 3600),
             own_schedule=text("OWN_SCHEDULE", "false").lower() in ("1", "true", "yes"),
             version=text("VERSION", cls.version),
+            csv_root=path("CSV_ROOT"),
         )
 
 

@@ -8,10 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-# Before numpy is imported: more threads would change nothing but the number of threads.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import msgspec
 
 from bellwether.messages.market_data import Bar
@@ -34,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         histories = msgspec.json.decode(options.bars.read_bytes(), type=dict[str, list[Bar]])
     except (RecipeError, OSError, msgspec.MsgspecError) as error:
         return _refuse(str(error))
+    # Before numpy is imported: more threads would change nothing but the number of threads.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     _say("loading scikit-learn")
     from bellwether.training.artifact import CARD
     from bellwether.training.export import NotTheSame

@@ -12,6 +12,13 @@ _ROWS = (
     ("Accuracy", "accuracy", "share of right directions at 0.5"),
 )
 
+_CAVEATS = (
+    "Every prediction was made by a model that saw only bars whose outcome was settled before the test block began. "
+    "The rows overlap (a new label of several sessions begins each session) and the symbols move together, so there "
+    "are far fewer independent outcomes than rows. The symbols are large shares that are known to have done well "
+    "later; nothing here says how other shares would have done. Costs are not part of these figures."
+)
+
 
 def card(recipe: Recipe, manifest: Manifest, version: str) -> str:
     """Return the card as Markdown."""
@@ -41,10 +48,7 @@ def card(recipe: Recipe, manifest: Manifest, version: str) -> str:
         "",
         "## What to keep in mind",
         "",
-        "Every prediction was made by a model that saw only bars whose outcome was settled before the test block began. "
-        "The rows overlap (a new label of several sessions begins each session) and the symbols move together, so there "
-        "are far fewer independent outcomes than rows. The symbols are large shares that are known to have done well "
-        "later; nothing here says how other shares would have done. Costs are not part of these figures.",
+        _CAVEATS,
         "",
     ]
     return "\n".join(lines)
@@ -55,8 +59,8 @@ def _judgement(manifest: Manifest) -> list[str]:
     if not found.get("rows"):
         return ["There was too little history to judge by: nothing is known about it."]
     table = [
-        f"Expanding walk-forward, {found['folds']:.0f} purged folds, {found['rows']:.0f} predictions. The base rate of each "
-        "symbol, as known at that time, stands beside.",
+        f"Expanding walk-forward, {found['folds']:.0f} purged folds, {found['rows']:.0f} predictions. The base rate of "
+        "each symbol, as known at that time, stands beside.",
         "",
         "| measure | model | base rate | |",
         "|---|---|---|---|",
@@ -69,8 +73,8 @@ def _judgement(manifest: Manifest) -> list[str]:
         verdict = f"By Brier score it is {skill:.1%} better than the base rate."
     elif gain > 0.0:
         verdict = (
-            f"By Brier score it is {skill:.2%} better than the base rate: no edge that anyone should rely on. It is here "
-            "to have honest probabilities to run the system with."
+            f"By Brier score it is {skill:.2%} better than the base rate: no edge that anyone should rely on. It is "
+            "here to have honest probabilities to run the system with."
         )
     else:
         verdict = f"By Brier score it is {-skill:.2%} worse than the base rate: it has no edge."

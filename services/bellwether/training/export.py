@@ -104,7 +104,7 @@ def prove_parity(content: bytes, fitted: Fitted, rows: Rows) -> Parity:
     other = int(np.sum((ours >= base) != (theirs >= base)))
     if largest >= LARGEST_DIFFERENCE or other:
         raise NotTheSame(
-            f"ONNX Runtime and scikit-learn differ by up to {largest:.2e} (limit {LARGEST_DIFFERENCE:g}) and on {other} "
-            f"of {len(rows)} rows stand on different sides of the base rate: the model is not served"
+            f"ONNX Runtime and scikit-learn differ by up to {largest:.2e} (limit {LARGEST_DIFFERENCE:g}) and on "
+            f"{other} of {len(rows)} rows stand on different sides of the base rate: the model is not served"
         )
     return Parity(rows=len(rows), largest_difference=float(f"{largest:.1e}"), other_side=other)

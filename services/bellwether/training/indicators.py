@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 RSI_SESSIONS = 14
 
@@ -25,7 +26,7 @@ def deviation(values: Sequence[float]) -> float:
 
 def log_returns(closes: Sequence[float]) -> list[float]:
     """Return ln(close / previous close), one fewer than the closes."""
-    return [math.log(later / earlier) for earlier, later in zip(closes, closes[1:], strict=False)]
+    return [math.log(later / earlier) for earlier, later in pairwise(closes)]
 
 
 def relative_strength(closes: Sequence[float], sessions: int = RSI_SESSIONS) -> float:
@@ -44,14 +45,21 @@ def relative_strength(closes: Sequence[float], sessions: int = RSI_SESSIONS) -> 
     gain = loss = 0.0
     for index in range(1, sessions + 1):
         change = closes[index] - closes[index - 1]
-        gain += max(change, 0.0)
-        loss += max(-change, 0.0)
+        if change > 0.0:
+            gain += change
+        else:
+            loss -= change
     gain /= sessions
     loss /= sessions
+    kept = sessions - 1
     for index in range(sessions + 1, len(closes)):
         change = closes[index] - closes[index - 1]
-        gain = (gain * (sessions - 1) + max(change, 0.0)) / sessions
-        loss = (loss * (sessions - 1) + max(-change, 0.0)) / sessions
+        if change > 0.0:
+            gain = (gain * kept + change) / sessions
+            loss = loss * kept / sessions
+        else:
+            gain = gain * kept / sessions
+            loss = (loss * kept - change) / sessions
     if gain + loss == 0.0:
         return 50.0
     return 100.0 * gain / (gain + loss)

@@ -84,7 +84,6 @@ def train_one(
     text = card(recipe, manifest, version)
     write_artifact(root, manifest, {ONNX: onnx, SKOPS: study, CARD: text.encode()})
     if metrics.get("folds"):
-        say(
-            f"{recipe.name}, {title}: Brier {metrics['brier']:.4f} beside {metrics['base_rate_brier']:.4f} of the base rate"
-        )
+        brier, base = metrics["brier"], metrics["base_rate_brier"]
+        say(f"{recipe.name}, {title}: Brier {brier:.4f} beside {base:.4f} of the base rate")
     return version
