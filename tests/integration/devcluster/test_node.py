@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,6 +123,28 @@ def test_up_starts_again_only_what_died(node: Cluster) -> None:
     node.up()
     after = node.status().processes
     assert [name for name in before if before[name] != after[name]] == ["kube-scheduler"]
+
+
+def test_a_switch_of_the_volume_driver_restarts_only_what_hangs_on_it(node: Cluster) -> None:
+    before = node.status().processes
+    slow = Cluster(node.name, "node", node.state_dir, csi_flags=["--ready-delay=1s"])
+    slow.up()
+    after = slow.status().processes
+    changed = [name for name in before if before[name] != after[name]]
+    assert changed == ["csidir", "csi-provisioner", "csi-resizer", "csi-snapshotter"]
+
+    _apply(slow, _renamed(VOLUME + "---" + SNAPSHOT))
+    _wait(slow, "volumesnapshot/then-slow", "jsonpath={.status.readyToUse}=true")
+    _wait(slow, "pvc/restored-slow", "jsonpath={.status.phase}=Bound")
+    _wait(slow, "pod/holder-slow", "condition=Ready")
+    node.up()
+    assert node.status().ready
+
+
+def _renamed(text: str) -> str:
+    for name in ("data", "holder", "then", "restored"):
+        text = re.sub(rf"(name|Name): {name}\b", rf"\1: {name}-slow", text)
+    return text
 
 
 def test_a_second_node_runs_beside_and_both_leave_nothing(node: Cluster, folder: Path) -> None:

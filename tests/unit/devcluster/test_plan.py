@@ -2,7 +2,7 @@ from pathlib import Path
 
 from devcluster.config import Level
 from devcluster.files import PROCESS_USERS, config_files
-from devcluster.plan import Phase, processes
+from devcluster.plan import Phase, processes, to_start
 from unit.devcluster.configs import config
 
 
@@ -56,3 +56,20 @@ def test_a_switch_of_the_volume_driver_changes_that_process_only() -> None:
 def test_each_process_user_has_a_kubeconfig() -> None:
     files = config_files(config())
     assert {f"conf/{user}.kubeconfig" for user in PROCESS_USERS} <= set(files)
+
+
+def test_only_what_does_not_run_as_planned_is_started() -> None:
+    plan = processes(config())
+    running = {p.name: p.argv for p in plan}
+    assert to_start(plan, running) == []
+    del running["kube-proxy"]
+    running["coredns"] = ("another", "command")
+    assert [p.name for p in to_start(plan, running)] == ["kube-proxy", "coredns"]
+    assert to_start(plan, {}) == plan
+
+
+def test_what_ends_without_the_volume_driver_is_started_anew_with_it() -> None:
+    plan = processes(config())
+    running = {p.name: p.argv for p in plan if p.name != "csidir"}
+    names = [p.name for p in to_start(plan, running)]
+    assert names == ["csidir", "csi-provisioner", "csi-resizer", "csi-snapshotter"]

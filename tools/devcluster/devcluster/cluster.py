@@ -23,7 +23,7 @@ from devcluster.errors import ClusterError
 from devcluster.files import admin_kubeconfig, config_files
 from devcluster.manifests import SNAPSHOT_CRDS, base_objects, snapshot_objects
 from devcluster.places import state_home
-from devcluster.plan import Phase, Process, processes
+from devcluster.plan import Phase, Process, processes, to_start
 from devcluster.processes import ProcessTable
 from devcluster.runtime import Runtime
 from devcluster.slots import SlotTable, locked
@@ -228,10 +228,9 @@ class Cluster:
     def _start(self, config: ClusterConfig, *, restart: bool, report: Report) -> None:
         plan = processes(config)
         running = self._table.running()
-        wanted = {p.name: p for p in plan}
-        changed = [r for r in running.values() if restart or r.name not in wanted or r.argv != wanted[r.name].argv]
-        self._table.stop_all(changed, grace=2)
-        missing = [p for p in plan if p.name not in running or running[p.name] in changed]
+        missing = to_start(plan, {} if restart else {name: found.argv for name, found in running.items()})
+        staying = {p.name for p in plan if p not in missing}
+        self._table.stop_all([found for name, found in running.items() if name not in staying], grace=2)
         if not missing and self._ready(config):
             report(f"cluster {self.name} is up at {config.api_url}")
             return

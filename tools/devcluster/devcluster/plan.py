@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from devcluster.config import NODE_NAME, ClusterConfig
@@ -26,8 +27,8 @@ class Process:
     name: str
     argv: tuple[str, ...]
     phase: Phase
-    grace: float = 5.0
-    """Seconds it has to end by itself before it is killed."""
+    follows: str | None = None
+    """A process without which it ends: it is started anew whenever that one is."""
 
 
 def processes(config: ClusterConfig) -> list[Process]:
@@ -43,7 +44,16 @@ def processes(config: ClusterConfig) -> list[Process]:
     if not config.is_node:
         return plan
     enter = ("nsenter", f"--net=/run/netns/{config.netns}")
-    return [Process(p.name, (*enter, *p.argv), p.phase, p.grace) for p in plan]
+    return [replace(p, argv=(*enter, *p.argv)) for p in plan]
+
+
+def to_start(plan: Sequence[Process], running: Mapping[str, tuple[str, ...]]) -> list[Process]:
+    """What of the plan does not run as planned: it is missing, has other arguments, or follows such a one.
+
+    `running` holds the command line of each process that runs, by name.
+    """
+    names = {p.name for p in plan if running.get(p.name) != p.argv}
+    return [p for p in plan if p.name in names or p.follows in names]
 
 
 def _kubernetes(config: ClusterConfig, program: str, *arguments: str) -> tuple[str, ...]:
@@ -189,8 +199,8 @@ def _storage(config: ClusterConfig) -> list[Process]:
     controller = (str(config.programs / "snapshot-controller"), kubeconfig)
     return [
         Process("csidir", driver, Phase.API),
-        Process("csi-provisioner", provisioner, Phase.STORAGE),
-        Process("csi-resizer", resizer, Phase.STORAGE),
-        Process("csi-snapshotter", snapshotter, Phase.STORAGE),
+        Process("csi-provisioner", provisioner, Phase.STORAGE, follows="csidir"),
+        Process("csi-resizer", resizer, Phase.STORAGE, follows="csidir"),
+        Process("csi-snapshotter", snapshotter, Phase.STORAGE, follows="csidir"),
         Process("snapshot-controller", controller, Phase.STORAGE),
     ]
