@@ -1,0 +1,199 @@
+// The page: asks the gateway for state, again whenever the event stream says that something happened.
+
+import { curve, element, gauge, moment, money, table, waterfall, whole } from "./drawing.js";
+
+const by = (id) => document.getElementById(id);
+const LEAST_PAUSE = 1000, POLL = 5000, REST = 30000;
+let halted = false, began = 0;
+
+async function ask(path, options) {
+  const reply = await fetch(path, { cache: "no-store", ...options });
+  const body = await reply.json().catch(() => null);
+  if (!reply.ok) throw new Error(body?.error?.message ?? `status ${reply.status}`);
+  return body;
+}
+
+const parts = {
+  "v1/status": status,
+  "v1/equity?limit=400": (found) => by("curve").replaceChildren(curve(found.points, began)),
+  "v1/predictions": predictions,
+  "v1/positions": positions,
+  "v1/orders?limit=40": orders,
+  "v1/refusals?limit=40": refusals,
+  "v1/decisions?limit=40": decisions,
+};
+
+async function refresh() {
+  let answered = 0;
+  await Promise.all(Object.entries(parts).map(async ([path, draw]) => {
+    try {
+      draw(await ask(path));
+      answered += 1;
+    } catch (error) {
+      if (!(error instanceof TypeError)) answered += 1;
+      console.debug(path, error);
+    }
+  }));
+  by("lost").hidden = answered > 0;
+}
+
+function pill(id, text, kind) {
+  by(id).textContent = text;
+  by(id).className = `pill ${kind}`;
+}
+
+function status(found) {
+  document.title = `${found.system} – Bellwether`;
+  by("system").textContent = found.system;
+  pill("ready", found.ready ? "ready" : "not ready", found.ready ? "good" : "bad");
+  pill("mode", `${found.mode}, trading ${found.trading}`, "");
+  by("now").textContent = `${moment(found.now)} UTC`;
+  halted = found.halted === true;
+  by("halts").hidden = !found.halts.length;
+  by("halts").textContent = `Orders are stopped: ${found.halts.join("; ")}`;
+  by("halt").textContent = halted ? "Resume" : "Halt";
+  replay(found.replay);
+  account(found.account);
+  by("services").replaceChildren(table(
+    [["service"], ["state"], ["generation", "num"], ["memory", "num"], ["last error", "wrap"]],
+    found.services.map((one) => [
+      one.name,
+      element("span", { class: one.status === "healthy" ? "good" : one.ready ? "warn" : "bad" }, one.status),
+      one.generation < 0 ? "–" : String(one.generation),
+      one.memory_mib === null || one.memory_mib === undefined ? "–" : `${whole(one.memory_mib)} MiB`,
+      one.last_error ?? "",
+    ]), "no services"));
+  by("model").textContent = found.models.map((one) =>
+    `${one.model_name} ${one.version.slice(0, 12)} (${one.symbol ?? "all symbols"}): trained through ${one.trained_through}` +
+    (one.metrics.brier === undefined ? "" : `, Brier ${one.metrics.brier.toFixed(4)} beside ${(one.metrics.base_rate_brier ?? NaN).toFixed(4)} of the base rate`)
+  ).join(" · ");
+}
+
+function replay(state) {
+  by("replay-box").hidden = !state || state.state === "off";
+  if (!state) return;
+  by("replay-label").textContent = `Replay ${state.state}, ${whole(state.sessions_done)} of ${whole(state.sessions_total)} sessions`;
+  by("replay-session").textContent = state.session ?? "–";
+  by("replay").max = state.sessions_total || 1;
+  by("replay").value = state.sessions_done;
+}
+
+function account(found) {
+  if (!found) return;
+  began = Number(found.initial_cash);
+  const gain = Number(found.equity) / began - 1;
+  by("equity").textContent = `${money(found.equity)} ${found.currency}`;
+  by("return").textContent = `${gain >= 0 ? "+" : ""}${(gain * 100).toFixed(2)} %`;
+  by("return").className = gain >= 0 ? "good" : "bad";
+  by("cash").textContent = money(found.cash);
+  by("fills").textContent = whole(found.orders_filled);
+  by("commission").textContent = money(found.commission);
+}
+
+const action = (one) => element("span", { class: `action ${one.action}` }, one.action.replace("_", " "));
+const traced = (id, text) => (id ? element("button", { class: "link", type: "button", onclick: () => show(id) }, text) : text);
+
+function predictions(found) {
+  const cards = Object.values(found.predictions).map((one) => element("div", { class: "card" },
+    element("div", { class: "top" }, element("b", {}, one.symbol), action(one)),
+    gauge(one),
+    element("div", { class: "foot" },
+      element("span", {}, `p ${one.probability.toFixed(3)}, base ${one.base_rate.toFixed(3)}`),
+      element("span", {}, `${one.current_price.toFixed(2)}`),
+      traced(one.trace_id, "trace"))));
+  by("predictions").replaceChildren(...(cards.length ? cards : [element("p", { class: "empty" }, "Nothing was predicted yet.")]));
+}
+
+function positions(found) {
+  by("positions").replaceChildren(table(
+    [["symbol"], ["quantity", "num"], ["cost", "num"], ["price", "num"], ["value", "num"], ["unrealised", "num"], ["since"]],
+    found.positions.map((one) => [one.symbol, one.quantity, money(one.average_cost), money(one.market_price), money(one.market_value),
+      element("span", { class: Number(one.unrealised) >= 0 ? "good" : "bad" }, money(one.unrealised)), one.opened]),
+    "Nothing is held."));
+}
+
+function orders(found) {
+  const kinds = { filled: "good", queued: "warn", refused: "bad" };
+  by("orders").replaceChildren(table(
+    [["session"], ["symbol"], ["side"], ["quantity", "num"], ["status"], ["price", "num"], ["why"], [""]],
+    found.orders.map((one) => [one.session, one.symbol, one.side, one.quantity,
+      element("span", { class: kinds[one.status] ?? "dim" }, one.status), money(one.fill_price), one.refusal ?? one.reason.replace("_", " "),
+      traced(one.trace_id, one.trace_id ? "trace" : "")]),
+    "There are no orders yet."));
+}
+
+function refusals(found) {
+  by("refusals").replaceChildren(table(
+    [["when"], ["symbol"], ["guard"], ["value", "wrap"], ["limit", "wrap"]],
+    found.refusals.map((one) => [moment(one.at), one.symbol, one.code, one.value, one.limit]),
+    "No guard refused anything."));
+}
+
+function decisions(found) {
+  by("decisions").replaceChildren(table(
+    [["when (UTC)"], ["symbol"], ["action"], ["probability", "num"], ["base rate", "num"], ["price", "num"], ["for session"], ["trades"], [""]],
+    found.decisions.map((one) => [moment(one.timestamp), one.symbol, action(one), one.probability.toFixed(3), one.base_rate.toFixed(3),
+      one.current_price.toFixed(2), one.target_session, one.may_trade ? "may" : "no", traced(one.trace_id, "trace")]),
+    "Nothing was decided yet."));
+}
+
+async function show(id) {
+  by("trace-title").textContent = `Trace ${id}`;
+  by("trace-body").replaceChildren(element("p", { class: "empty" }, "Loading"));
+  by("trace").showModal();
+  try {
+    by("trace-body").replaceChildren(...waterfall((await ask(`v1/traces/${id}`)).spans));
+  } catch (error) {
+    by("trace-body").replaceChildren(element("p", { class: "bad" }, error.message));
+  }
+}
+
+by("halt").addEventListener("click", () => {
+  by("change-title").textContent = halted ? "Allow orders again" : "Stop every order";
+  by("change-error").hidden = true;
+  by("change-token").value = sessionStorage.getItem("token") ?? "";
+  by("change").showModal();
+});
+by("change-cancel").addEventListener("click", () => by("change").close());
+by("change-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const token = by("change-token").value.trim();
+  try {
+    await ask(halted ? "v1/resume" : "v1/halt", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
+      body: JSON.stringify({ reason: by("change-reason").value, source: "dashboard" }),
+    });
+    sessionStorage.setItem("token", token);
+    by("change").close();
+    soon();
+  } catch (error) {
+    by("change-error").textContent = error.message;
+    by("change-error").hidden = false;
+  }
+});
+
+let waiting = false, last = 0, busy = false;
+function soon() {
+  if (waiting || document.hidden) return;
+  waiting = true;
+  setTimeout(async () => {
+    waiting = false;
+    if (busy) return soon();
+    busy = true;
+    last = Date.now();
+    try { await refresh(); } finally { busy = false; }
+  }, Math.max(0, LEAST_PAUSE - (Date.now() - last)));
+}
+
+const stream = new EventSource("v1/events");
+const kinds = ["prediction_generated", "order_queued", "order_filled", "order_refused", "halt_changed", "replay", "account", "replay_completed", "missed"];
+for (const kind of kinds) stream.addEventListener(kind, soon);
+stream.onopen = soon;
+// The stream is news, not truth: without it, and now and then beside it, the page looks by itself.
+setInterval(() => {
+  const quiet = Date.now() - last;
+  if (quiet > REST || (stream.readyState !== EventSource.OPEN && quiet > POLL)) soon();
+}, 1000);
+document.addEventListener("visibilitychange", soon);
+soon();
