@@ -40,6 +40,7 @@ class Worker:
         self._dirty = asyncio.Event()
         self._look_now = asyncio.Event()
         self._dirty.set()
+        self._told = ""
         self._tasks = [
             asyncio.create_task(self._reconcile_forever(), name=f"reconcile {key.namespace}/{key.name}"),
             asyncio.create_task(self._watch_gateway(), name=f"gateway {key.namespace}/{key.name}"),
@@ -78,7 +79,7 @@ class Worker:
             outcome = await self._pool.reconciler.run(self.key, self.memory)
         except ApiError as error:
             telemetry.PASSES.labels("error").inc()
-            log.warning("pass failed: %s", error.message, extra={"system": self.key})
+            self._tell_once(f"pass failed: {error.message}", logging.WARNING)
             return None
         except Exception:
             # A fault of ours in one system must not end its worker, nor slow the others.
@@ -92,6 +93,12 @@ class Worker:
         if self.memory.gateway_up and (not was_up or rendered != self.memory.rendered_for):
             self._look_now.set()
         return outcome
+
+    def _tell_once(self, words: str, level: int) -> None:
+        """Log a problem, and not again while it stays the same."""
+        if words != self._told:
+            log.log(level, "%s", words, extra={"system": self.key})
+        self._told = words
 
     async def _watch_gateway(self) -> None:
         """Look at the gateway every period, at once after an edit, and sooner while something is undelivered."""
@@ -133,10 +140,11 @@ class Worker:
                 view = await client.look(*self.key)
         except GatewayError as error:
             telemetry.GATEWAY_POLLS.labels("error").inc()
-            log.info("gateway: %s", error, extra={"system": self.key})
+            self._tell_once(str(error), logging.INFO)
             self.mark()
             return False
         telemetry.GATEWAY_POLLS.labels("ok").inc()
+        self._told = ""
         changed = self.memory.view is None or _said(self.memory.view) != _said(view)
         self.memory.view = view
         if changed:

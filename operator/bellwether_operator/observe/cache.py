@@ -20,6 +20,9 @@ class SystemKey(NamedTuple):
     namespace: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
 
 class ChildKey(NamedTuple):
     """Which child: its kind, namespace and name."""
