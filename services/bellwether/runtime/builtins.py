@@ -122,24 +122,20 @@ class BuiltIns:
         service = self._service
         settled = service.consumer.settled
         wanted = request.event_ids
-        while True:
-            change = settled.change()
-            missing = settled.missing(call.run, wanted)
-            if missing and service.context.store is not None:
-                for event_id in await service.context.store.claimed(call.run, missing):
-                    settled.done(call.run, event_id)
-                missing = settled.missing(call.run, wanted)
-            dead = settled.dead(call.run, wanted)
-            if dead:
-                raise RpcError(errors.NOT_SETTLED, f"{len(dead)} events were given up: {dead[0]}", dead=dead)
-            if not missing:
-                break
-            try:
-                await asyncio.wait_for(asyncio.shield(change), max(0.001, call.remaining - SETTLE_MARGIN))
-            except TimeoutError:
-                raise RpcError(
-                    errors.NOT_SETTLED, f"{len(missing)} events did not come in time: {missing[0]}", missing=missing
-                ) from None
+        missing = settled.missing(call.run, wanted)
+        if missing and service.context.store is not None:
+            # This process may be younger than the events.
+            for event_id in await service.context.store.claimed(call.run, missing):
+                settled.done(call.run, event_id)
+        await settled.wait(call.run, wanted, max(0.001, call.remaining - SETTLE_MARGIN))
+        dead = settled.dead(call.run, wanted)
+        if dead:
+            raise RpcError(errors.NOT_SETTLED, f"{len(dead)} events were given up: {dead[0]}", dead=dead)
+        missing = settled.missing(call.run, wanted)
+        if missing:
+            raise RpcError(
+                errors.NOT_SETTLED, f"{len(missing)} events did not come in time: {missing[0]}", missing=missing
+            )
         if service.relay is not None and not await service.relay.checkpoint():
             raise RpcError(errors.NOT_SETTLED, "events that followed are not published yet", missing=[])
         return Settled(len(wanted))

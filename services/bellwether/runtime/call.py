@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind
 from sqlalchemy import MetaData
 
 from bellwether.messages import envelope
@@ -29,7 +29,8 @@ from bellwether.runtime.clock import Clock, monotonic
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.errors import RpcError
-from bellwether.runtime.telemetry import Attributes, Telemetry, decision_trace_id, traceparent
+from bellwether.runtime.spans import Attributes, Span, traceparent
+from bellwether.runtime.telemetry import Telemetry, decision_trace_id
 from bellwether.storage.store import OutboxEvent, Store, Upgrade
 from bellwether.topology import SERVICES, ServiceRow
 
@@ -129,7 +130,7 @@ class Call:
     @property
     def trace_id(self) -> str | None:
         """The trace id as 32 hexadecimal digits; none if not sampled."""
-        return None if self.span is None else f"{self.span.get_span_context().trace_id:032x}"
+        return None if self.span is None else f"{self.span.trace_id:032x}"
 
     def at(self, as_of: datetime, *, run: str | None = None, budget: float | None = None) -> Call:
         """Return the same work at another instant, in another run, or with other time to do it in."""
@@ -336,6 +337,7 @@ def _ended(span: Span | None) -> Iterator[None]:
 
 def mark_failed(span: Span, error: BaseException) -> None:
     """Put an error's kind on a span; its text may hold a secret unless it was raised on purpose."""
-    kind = error.code if isinstance(error, RpcError) else type(error).__name__
-    span.set_attribute("error.type", kind)
-    span.set_status(Status(StatusCode.ERROR, error.message if isinstance(error, RpcError) else kind))
+    if isinstance(error, RpcError):
+        span.fail(error.code, error.message)
+    else:
+        span.fail(type(error).__name__, type(error).__name__)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
 import msgspec
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import SpanKind
 
 from bellwether.messages import envelope
 from bellwether.naming import EVENT_STREAM, consumer_name, dead_subject
@@ -27,6 +27,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.rpc import describe_handler
+from bellwether.runtime.spans import Span
 from bellwether.topology import PRIORITIES, consumed_types, matches
 
 CONCURRENCY = 16
@@ -77,21 +78,33 @@ class Lanes:
         return None
 
 
+class _Waiter:
+    """Somebody who waits for events."""
+
+    __slots__ = ("future", "left")
+
+    def __init__(self, left: set[str]) -> None:
+        self.left = left
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
 class Settled:
     """Which events are done, and who waits for them."""
 
     def __init__(self) -> None:
         self._done: OrderedDict[tuple[str, str], bool] = OrderedDict()
-        self._change: asyncio.Future[None] | None = None
+        self._waiters: dict[tuple[str, str], list[_Waiter]] = {}
 
     def done(self, run: str, event_id: str, *, dead: bool = False) -> None:
         """Record that an event was processed, or given up."""
         self._done[run, event_id] = not dead
         if len(self._done) > REMEMBERED:
             self._done.popitem(last=False)
-        if self._change is not None:
-            self._change.set_result(None)
-            self._change = None
+        for waiter in self._waiters.pop((run, event_id), ()):
+            waiter.left.discard(event_id)
+            # One that was given up ends the wait: the rest would not make it a success.
+            if (dead or not waiter.left) and not waiter.future.done():
+                waiter.future.set_result(None)
 
     def missing(self, run: str, event_ids: Iterable[str]) -> list[str]:
         """Return those that are neither processed nor given up, in the order given."""
@@ -101,11 +114,26 @@ class Settled:
         """Return those that were given up."""
         return [one for one in event_ids if self._done.get((run, one)) is False]
 
-    def change(self) -> asyncio.Future[None]:
-        """Return what is done as soon as one more event is; ask before looking, or one may slip through between."""
-        if self._change is None:
-            self._change = asyncio.get_running_loop().create_future()
-        return self._change
+    async def wait(self, run: str, event_ids: Iterable[str], timeout: float) -> None:
+        """Wait until all of them are done or one of them is given up, for at most `timeout` seconds."""
+        missing = self.missing(run, event_ids)
+        if not missing or self.dead(run, event_ids):
+            return
+        waiter = _Waiter(set(missing))
+        for event_id in missing:
+            self._waiters.setdefault((run, event_id), []).append(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter.future
+        except TimeoutError:
+            pass
+        finally:
+            for event_id in waiter.left:
+                waiting = self._waiters.get((run, event_id), [])
+                if waiter in waiting:
+                    waiting.remove(waiter)
+                if not waiting:
+                    self._waiters.pop((run, event_id), None)
 
 
 class EventConsumer:

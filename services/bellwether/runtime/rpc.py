@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import SpanKind
 
 from bellwether.messages import envelope
 from bellwether.naming import rpc_subjects
@@ -22,6 +22,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
+from bellwether.runtime.spans import Span
 
 Handler = Callable[..., Awaitable[Any]]
 

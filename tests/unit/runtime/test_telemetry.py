@@ -13,7 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bellwether.runtime.bus import Headers
 from bellwether.runtime.clock import LiveClock, ReplayClock
 from bellwether.runtime.memory_bus import MemoryBroker, MemoryBus
-from bellwether.runtime.telemetry import Telemetry, decision_trace_id, parse_traceparent, traceparent
+from bellwether.runtime.spans import parse_traceparent, traceparent
+from bellwether.runtime.telemetry import Telemetry, decision_trace_id
 from harness.parts import ROWS, Order, Price, Switches, ledger, shop
 from harness.system import running
 from harness.until import until
@@ -71,7 +72,7 @@ def test_a_root_links_to_what_led_to_it() -> None:
     cause = telemetry.start_root("ingest")
     assert cause is not None
     root: Any = telemetry.start_root("decision", 7, links=[traceparent(cause), "nonsense"])
-    assert [link.context.trace_id for link in root.links] == [cause.get_span_context().trace_id]
+    assert [link.trace_id for link in root.links] == [cause.trace_id]
 
 
 @pytest.mark.parametrize("value", ["", "00-1-2-01", f"00-{'0' * 32}-{'1' * 16}-01", f"00-{'1' * 32}-{'1' * 16}-00"])
