@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from bellwether.market.sessions import Calendar, load_calendar
+from bellwether.market_data.actions import infer_actions
+from bellwether.market_data.book import Book, NoData, Recorded
+from bellwether.market_data.series import Series
+from bellwether.market_data.sources import RecordedBars
+from bellwether.messages.canonical import canonical_bytes
+from bellwether.messages.market_data import Bar, CorporateAction
+from bellwether.training.features import WINDOW, features
+
+SYMBOLS = ["AAPL", "GOOG", "IBM", "MSFT"]
+
+
+@pytest.fixture(scope="module")
+def calendar() -> Calendar:
+    return load_calendar("XNYS")
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, Recorded]:
+    source = RecordedBars("us-2000-2013")
+    rows = {symbol: source.load(symbol).rows for symbol in SYMBOLS}
+    return {symbol: Recorded([row.bar for row in found], infer_actions(found)) for symbol, found in rows.items()}
+
+
+def book_of(recorded: dict[str, Recorded], calendar: Calendar, through: date | None = None) -> Book:
+    book = Book(calendar, SYMBOLS, "0.01", 5)
+    for symbol, all_of in recorded.items():
+        bars = [bar for bar in all_of.bars if through is None or bar.session <= through]
+        actions = [action for action in all_of.actions if through is None or action.session <= through]
+        book.put(symbol, Recorded(bars, actions))
+    return book
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_a_bar_exists_from_its_close_on(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+    book = book_of(recorded, calendar)
+    close = at("2009-01-05T21:00")
+    before = book.view("IBM", close - timedelta(microseconds=1)).last
+    after = book.view("IBM", close).last
+    assert before is not None
+    assert after is not None
+    assert (before.session, after.session) == (date(2009, 1, 2), date(2009, 1, 5))
+
+
+@pytest.mark.parametrize(
+    "moment", ["2005-02-25T14:15", "2005-02-28T14:15", "2005-03-01T14:15", "2009-01-05T14:15", "2012-11-07T21:30"]
+)
+def test_nothing_that_is_answered_changes_when_the_future_is_cut_off(
+    recorded: dict[str, Recorded], calendar: Calendar, moment: str
+) -> None:
+    instant = at(moment)
+    whole, cut = book_of(recorded, calendar), book_of(recorded, calendar, calendar.local_day(instant))
+    for symbol in SYMBOLS:
+        assert canonical_bytes(whole.market_data(symbol, instant)) == canonical_bytes(cut.market_data(symbol, instant))
+        bars = whole.view(symbol, instant).bars(WINDOW)
+        bars_cut = cut.view(symbol, instant).bars(WINDOW)
+        assert canonical_bytes(bars) == canonical_bytes(bars_cut)
+        assert canonical_bytes(features(bars)) == canonical_bytes(features(bars_cut))
+
+
+def test_before_the_open_of_a_split_prices_are_in_new_units(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+    book = book_of(recorded, calendar)
+    evening = book.market_data("AAPL", at("2005-02-25T22:00")).technical.current_price
+    morning = book.market_data("AAPL", at("2005-02-28T14:15")).technical.current_price
+    assert evening == 88.99
+    assert morning == evening / 2.0
+
+
+def test_unadjusted_bars_are_as_traded(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+    series = book_of(recorded, calendar).series("AAPL")
+    assert series.unadjusted(at("2012-01-03T12:00")).bars()[0].close == 130.31
+
+
+def test_the_revision_of_bars_is_the_hash_of_their_canonical_bytes(
+    recorded: dict[str, Recorded], calendar: Calendar
+) -> None:
+    view = book_of(recorded, calendar).view("IBM", at("2009-01-05T14:15"))
+    assert view.revision_of(10) == hashlib.sha256(canonical_bytes(view.bars(10))).hexdigest()
+
+
+def test_the_base_rate_counts_settled_sessions_only(calendar: Calendar) -> None:
+    days = [session.day for session in calendar.sessions(date(2009, 1, 2), date(2009, 1, 31))]
+    bars = [
+        Bar(day, price, price, price, price, 1.0)
+        for day, price in zip(days, [1.0, 2.0, 1.0, 2.0, 3.0, 2.0], strict=False)
+    ]
+    series = Series(bars, [], calendar)
+    view = series.as_of(at("2009-01-31T00:00"))
+    assert view.base_rate(1) == (3 / 5, 5)
+    assert series.as_of(at("2009-01-05T22:00")).base_rate(1) == (1.0, 1)
+    assert series.as_of(at("2009-01-02T22:00")).base_rate(1) == (0.5, 0)
+
+
+def test_bars_on_days_without_a_session_are_passed_over(calendar: Calendar) -> None:
+    bars = [Bar(date(2009, 1, 3), 1.0, 1.0, 1.0, 1.0, 1.0), Bar(date(2009, 1, 5), 1.0, 1.0, 1.0, 1.0, 1.0)]
+    series = Series(bars, [], calendar)
+    assert series.off_calendar == [date(2009, 1, 3)]
+    assert series.first == date(2009, 1, 5)
+
+
+def test_opening_prices_are_told_from_the_open_on(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+    book = book_of(recorded, calendar)
+    session = date(2009, 1, 5)
+    with pytest.raises(NoData, match="opens at 2009-01-05T14:30"):
+        book.opening_prices(session, SYMBOLS, at("2009-01-05T14:29"))
+    assert book.opening_prices(session, ["IBM", "NONE"], at("2009-01-05T14:30")) == {"IBM": 86.42}
+    with pytest.raises(NoData, match="XNYS has no session on 2009-01-04"):
+        book.opening_prices(date(2009, 1, 4), SYMBOLS, at("2009-01-05T14:30"))
+
+
+def test_corporate_actions_are_told_on_their_day(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+    book = book_of(recorded, calendar)
+    with pytest.raises(NoData, match="corporate actions of 2005-02-28 are told on that day"):
+        book.corporate_actions(date(2005, 2, 28), SYMBOLS, at("2005-02-25T22:00"))
+    found = book.corporate_actions(date(2005, 2, 28), SYMBOLS, at("2005-02-28T14:30"))
+    assert found == [CorporateAction("AAPL", date(2005, 2, 28), "split", ratio=2.0)]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "moment", "code"),
+    [
+        ("TSLA", "2009-01-05T14:15", "UNKNOWN_SYMBOL"),
+        ("GOOG", "2004-08-01T14:15", "NO_BARS"),
+        ("GOOG", "2004-09-01T14:15", "NOT_ENOUGH_BARS"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_has_its_code(
+    recorded: dict[str, Recorded], calendar: Calendar, symbol: str, moment: str, code: str
+) -> None:
+    with pytest.raises(NoData) as caught:
+        book_of(recorded, calendar).market_data(symbol, at(moment))
+    assert caught.value.code == code
+
+
+def test_the_threshold_is_base_rate_plus_margin(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+    book = book_of(recorded, calendar)
+    context = book.market_data("IBM", at("2009-01-05T14:15")).market_context
+    assert context.buy_threshold == context.base_rate + context.margin
+    crisis = book.market_data("IBM", at("2008-10-10T12:00")).market_context
+    assert (crisis.context, crisis.margin) == ("RISK_OFF", 0.015)
