@@ -250,8 +250,8 @@ async def test_a_live_field_reaches_the_gateway_and_leaves_the_pods_alone(
         token = worker.memory.keyring.gateway_token if worker.memory.keyring else ""
         after = await kube.get("statefulset", "demo")
     assert ready["observedGeneration"] == 2
-    assert gateway.declarations[0]["generation"] == 2
-    assert gateway.declarations[0]["spec"]["symbols"] == ["AAPL", "IBM", "MSFT"]
+    assert gateway.declarations[-1]["generation"] == 2
+    assert gateway.declarations[-1]["spec"]["symbols"] == ["AAPL", "IBM", "MSFT"]
     assert set(gateway.tokens) == {f"Bearer {token}"}
     assert before is not None
     assert after is not None
