@@ -178,7 +178,8 @@ def create(context: ServiceContext, settings: GatewaySettings | None = None) -> 
     peers = Peers(lambda budget: service.call(budget=budget), context.clock)
 
     def own_health() -> dict[str, Any]:
-        return {"status": "healthy" if service.ready else "starting", "last_error": service.figures.last_error}
+        state = "stopping" if service.stopping else "healthy" if service.ready else "starting"
+        return {"status": state, "last_error": service.figures.last_error}
 
     gateway = Gateway(context, store, peers, chosen, own_health)
     joined = GatewayService(service, gateway, chosen)

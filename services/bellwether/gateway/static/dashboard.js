@@ -95,11 +95,10 @@ const traced = (id, text) => (id ? element("button", { class: "link", type: "but
 
 function predictions(found) {
   const cards = Object.values(found.predictions).map((one) => element("div", { class: "card" },
-    element("div", { class: "top" }, element("b", {}, one.symbol), action(one)),
+    element("div", { class: "top" }, element("span", {}, element("b", {}, one.symbol), " ", element("span", { class: "dim" }, one.current_price.toFixed(2))), action(one)),
     gauge(one),
     element("div", { class: "foot" },
-      element("span", {}, `p ${one.probability.toFixed(3)}, base ${one.base_rate.toFixed(3)}`),
-      element("span", {}, `${one.current_price.toFixed(2)}`),
+      element("span", {}, `p ${one.probability.toFixed(3)}, base rate ${one.base_rate.toFixed(3)}`),
       traced(one.trace_id, "trace"))));
   by("predictions").replaceChildren(...(cards.length ? cards : [element("p", { class: "empty" }, "Nothing was predicted yet.")]));
 }
@@ -124,7 +123,7 @@ function orders(found) {
 
 function refusals(found) {
   by("refusals").replaceChildren(table(
-    [["when"], ["symbol"], ["guard"], ["value", "wrap"], ["limit", "wrap"]],
+    [["when"], ["symbol"], ["guard"], ["value"], ["limit", "wrap"]],
     found.refusals.map((one) => [moment(one.at), one.symbol, one.code, one.value, one.limit]),
     "No guard refused anything."));
 }

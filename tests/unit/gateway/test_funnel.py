@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bellwether.gateway.funnel import funnel
+from bellwether.gateway.problems import Problem
+from bellwether.messages.trading import Explanation
+from unit.gateway.samples import MARKET_DATA, REFUSAL, order, prediction
+
+AWAY = Problem(503, "UNAVAILABLE", "market-data does not answer: nobody serves it")
+
+
+def explained(outcome: Any = "order", **changed: Any) -> Explanation:
+    values: dict[str, Any] = {"order": order(), "refusals": [], "guards": ["HALTED"]}
+    return Explanation("AAPL", "p-AAPL", outcome, **(values | changed))
+
+
+@pytest.mark.parametrize(
+    ("parts", "stopped", "because"),
+    [
+        ((MARKET_DATA, prediction(), explained()), None, "BUY 110 for 2009-01-05: filled at 93.22"),
+        ((AWAY, prediction(), explained()), "bars", "market-data does not answer: nobody serves it"),
+        ((MARKET_DATA, None, None), "prediction", "nothing was predicted yet"),
+        (
+            (MARKET_DATA, prediction(action="HOLD"), explained("ignored", order=None)),
+            "prediction",
+            "HOLD: probability 0.570",
+        ),
+        ((MARKET_DATA, prediction(may_trade=False), explained("ignored", order=None)), "prediction", "for looking at"),
+        (
+            (MARKET_DATA, prediction(fallbacks=["market_data", "sentiment"]), explained("ignored", order=None)),
+            "prediction",
+            "made without market_data, so it may not trade",
+        ),
+        (
+            (MARKET_DATA, prediction(), explained("refused", order=None, refusals=[REFUSAL])),
+            "guards",
+            "POSITION_VALUE_EXCEEDED: value 26000, limit 25000",
+        ),
+        ((MARKET_DATA, prediction(), explained("unseen", order=None)), "guards", "has not seen this decision"),
+        (
+            (MARKET_DATA, prediction(), Problem(503, "UNAVAILABLE", "paper-trading does not answer")),
+            "guards",
+            "paper-trading",
+        ),
+        (
+            (
+                MARKET_DATA,
+                prediction(),
+                explained(order=order(status="cancelled", fill_price=None, refusal="ORDER_EXPIRED")),
+            ),
+            "order",
+            "cancelled (ORDER_EXPIRED)",
+        ),
+    ],
+)
+def test_the_funnel_names_where_it_stopped_and_why(
+    parts: tuple[Any, Any, Any], stopped: str | None, because: str
+) -> None:
+    found = funnel("AAPL", *parts)
+    assert found.stopped_at == stopped
+    assert because in found.because
+    assert [stage.name for stage in found.stages] == ["bars", "prediction", "guards", "order"]
+
+
+def test_a_queued_order_is_not_a_stop() -> None:
+    found = funnel(
+        "AAPL", MARKET_DATA, prediction(), explained(order=order(status="queued", fill_price=None, quantity=Decimal(3)))
+    )
+    assert found.stopped_at is None
+    assert found.because == "BUY 3 for 2009-01-05: queued"
