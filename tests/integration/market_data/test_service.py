@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from bellwether.market_data.service import create
+from bellwether.messages.market_data import (
+    Bars,
+    CorporateActions,
+    Coverage,
+    GetBars,
+    GetCorporateActions,
+    GetCoverage,
+    GetMarketData,
+    GetOpeningPrices,
+    MarketData,
+    OpeningPrices,
+)
+from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
+from bellwether.runtime.declaration import encode_declaration
+from bellwether.runtime.errors import RpcError
+from bellwether.spec.models import TradingSystem
+from harness.replayed import declared, until
+from harness.system import running
+
+pytestmark = pytest.mark.integration
+
+AS_OF = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
+BUILDS = {"market-data": create}
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "bars"
+
+
+def from_csv(folder: Path, *symbols: str) -> TradingSystem:
+    data = {"provider": "csv", "csv": {"directory": str(folder)}}
+    return declared(symbols=list(symbols), data=data, market={"calendar": "XASX"}, clock={"mode": "live"})
+
+
+async def test_bars_are_read_again_from_the_store_and_are_the_same(tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        async with running(BUILDS, data_dir=tmp_path, declaration=declared()) as system:
+            found.append(await system.call("market-data", "get_bars", GetBars("AAPL", 300), Bars, as_of=AS_OF))
+    assert found[0] == found[1]
+    assert found[0].bars[-1].session == date(2009, 1, 2)
+    assert len(found[0].bars) == 300
+
+
+async def test_coverage_opening_prices_and_actions(tmp_path: Path) -> None:
+    async with running(BUILDS, data_dir=tmp_path, declaration=declared()) as system:
+        coverage = await system.call("market-data", "get_coverage", GetCoverage(["GOOG", "TSLA"]), Coverage)
+        assert coverage.first == {"GOOG": date(2004, 8, 19)}
+        assert coverage.last == {"GOOG": date(2013, 3, 1)}
+        assert coverage.errors == {"TSLA": "TSLA has no bars"}
+        opening = datetime(2005, 2, 28, 14, 30, tzinfo=UTC)
+        ask = GetOpeningPrices(date(2005, 2, 28), ["AAPL"])
+        prices = await system.call("market-data", "get_opening_prices", ask, OpeningPrices, as_of=opening)
+        assert prices.prices == {"AAPL": 44.68}
+        actions = await system.call(
+            "market-data",
+            "get_corporate_actions",
+            GetCorporateActions(date(2005, 2, 28), ["AAPL"]),
+            CorporateActions,
+            as_of=opening,
+        )
+        assert [(one.kind, one.ratio) for one in actions.actions] == [("split", 2.0)]
+
+
+async def test_a_symbol_added_to_the_declaration_is_served_without_a_restart(tmp_path: Path) -> None:
+    before = declared(symbols=["IBM"])
+    async with running(BUILDS, data_dir=tmp_path, declaration=before) as system:
+        with pytest.raises(RpcError, match="UNKNOWN_SYMBOL: MSFT is not declared; declared are IBM"):
+            await system.call("market-data", "get_market_data", GetMarketData("MSFT"), MarketData, as_of=AS_OF)
+        after = declared(symbols=["IBM", "MSFT"])
+        after = after.model_copy(update={"metadata": after.metadata.model_copy(update={"generation": 2})})
+        await system.context.bus.kv_put(DECLARATION_BUCKET, DECLARATION_KEY, encode_declaration(after))
+
+        async def acknowledged() -> bool:
+            health = await system.call("market-data", "health")
+            return bool(health["generation"] == 2 and health["symbols"] == 2)
+
+        await until(acknowledged, 30.0)
+        found = await system.call("market-data", "get_market_data", GetMarketData("MSFT"), MarketData, as_of=AS_OF)
+        assert found.technical.current_price == 20.33
+
+
+async def test_a_file_of_bars_is_served_and_one_that_is_missing_is_told(tmp_path: Path) -> None:
+    declaration = from_csv(FIXTURES, "CBA.AX", "BHP.AX")
+    async with running(BUILDS, data_dir=tmp_path, declaration=declaration) as system:
+        at = datetime(2020, 1, 8, 0, 0, tzinfo=UTC)
+        found = await system.call("market-data", "get_bars", GetBars("CBA.AX"), Bars, as_of=at)
+        assert [bar.close for bar in found.bars] == [80.5, 81.2, 81.9]
+        with pytest.raises(RpcError, match=r"SOURCE_UNAVAILABLE: .*BHP\.AX\.csv does not exist"):
+            await system.call("market-data", "get_bars", GetBars("BHP.AX"), Bars, as_of=at)
+        coverage = await system.call("market-data", "get_coverage", GetCoverage(), Coverage)
+        assert "BHP.AX.csv does not exist" in coverage.errors["BHP.AX"]
+        health = await system.call("market-data", "health")
+        assert health["status"] == "degraded"
+
+
+async def test_stored_bars_serve_on_when_their_file_has_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    (folder / "CBA.AX.csv").write_bytes((FIXTURES / "CBA.AX.csv").read_bytes())
+    at = datetime(2020, 1, 8, 0, 0, tzinfo=UTC)
+    for _ in range(2):
+        async with running(BUILDS, data_dir=tmp_path, declaration=from_csv(folder, "CBA.AX")) as system:
+            found = await system.call("market-data", "get_bars", GetBars("CBA.AX"), Bars, as_of=at)
+            assert len(found.bars) == 3
+        (folder / "CBA.AX.csv").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("count", [0, 5001])
+async def test_a_count_out_of_bounds_is_refused(tmp_path: Path, count: int) -> None:
+    async with running(BUILDS, data_dir=tmp_path, declaration=declared(symbols=["IBM"])) as system:
+        with pytest.raises(RpcError, match=f"count is {count}: it must be from 1 to 5000"):
+            await system.call("market-data", "get_bars", GetBars("IBM", count), Bars, as_of=AS_OF)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from bellwether.messages.models import LoadModel, ModelInfo
+from bellwether.models.service import TrainingFailed, train_in_child
+from bellwether.training.recipe import find_recipe
+from harness.replayed import BUILDS, declared, model_serves, train_once
+from harness.system import running
+
+pytestmark = pytest.mark.integration
+
+
+async def test_a_restart_serves_the_model_that_was_chosen_without_training(tmp_path: Path) -> None:
+    await train_once(tmp_path)
+    only = {"ml-model": BUILDS["ml-model"]}
+    async with running(only, data_dir=tmp_path, declaration=declared()) as system:
+        # market-data is away: nothing could be trained.
+        found = await system.call("ml-model", "load_model", LoadModel("direction-lr", "IBM"), ModelInfo)
+        assert found.trained_through.isoformat() == "2008-12-31"
+        health = await system.call("ml-model", "health")
+        assert health["model_state"].startswith("model direction-lr serves, trained through 2008-12-31, Brier 0.25")
+
+
+async def test_a_replay_from_another_day_has_a_model_of_its_own(tmp_path: Path) -> None:
+    first = await train_once(tmp_path)
+    before = {path.name for path in (first / "registry").iterdir() if path.is_dir()}
+    declaration = declared(clock={"mode": "replay", "from": "2008-01-02"})
+    async with running(BUILDS, data_dir=tmp_path, declaration=declaration) as system:
+        found = await model_serves(system)
+        assert found.trained_through.isoformat() == "2007-12-31"
+        assert found.version not in before
+
+
+async def test_training_on_nothing_fails_in_words(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match=r"training failed: .*\.bars\.json holds no bars"):
+        await train_in_child(find_recipe("direction-lr"), {}, tmp_path)
+
+
+async def test_the_services_do_not_import_what_only_training_needs() -> None:
+    program = (
+        "import sys; import bellwether.market_data.service, bellwether.models.service, bellwether.prediction.service; "
+        "bad = {'pandas', 'sklearn', 'skops', 'skl2onnx', 'yfinance', 'exchange_calendars', 'requests', 'rich'};"
+        "print(sorted(bad & set(sys.modules)))"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    output, _ = await child.communicate()
+    assert output.decode().strip() == "[]"
