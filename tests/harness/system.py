@@ -67,9 +67,10 @@ class System:
         """Wait until a service has processed events."""
         await self.call(peer, "settle", {"event_ids": list(event_ids)}, run=run, budget=budget)
 
-    async def caller_connected(self, timeout: float = 30.0) -> None:
-        """Wait until the caller has its connection (again)."""
-        assert await self.context.bus.wait_connected(timeout)
+    async def connected(self, timeout: float = 30.0) -> None:
+        """Wait until the caller and every service have their connections (again)."""
+        for bus in (self.context.bus, *(service.context.bus for service in self.services.values())):
+            assert await bus.wait_connected(timeout)
 
     async def stop(self, name: str) -> None:
         """Stop one service."""

@@ -24,6 +24,7 @@ from bellwether.naming import EVENT_STREAM, consumer_name, dead_subject
 from bellwether.runtime.bus import BusError, Delivery, Pull
 from bellwether.runtime.call import BUDGET, Call, ServiceContext, decode_as, mark_failed
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.deadlines import Deadlines
 from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.rpc import describe_handler
@@ -163,6 +164,7 @@ class EventConsumer:
         self._by_type: dict[str, Subscriber] = {}
         self.subscribers: list[Subscriber] = []
         self.settled = Settled()
+        self._deadlines = Deadlines()
 
     def add(self, pattern: str, handler: Callable[..., Awaitable[None]]) -> None:
         """Register the handler of a type or pattern.
@@ -323,14 +325,13 @@ class EventConsumer:
         context.clock.observe(event.timestamp)
         span = self._begin_span(delivery, event.type)
         call = Call(context, event.timestamp, event.run, event.id, monotonic() + BUDGET, span)
-        log_context.set(LogContext(context.row.name, event.id, call.trace_id))
+        log_context.set(LogContext(context.row.name, event.id, span.trace_id if span else None))
         try:
             data = decode_as(event.data, subscriber.data)
             typed = envelope.Event(
                 event.id, event.type, event.timestamp, event.source_service, event.priority, event.run, data
             )
-            async with asyncio.timeout(BUDGET):
-                await subscriber.handler(typed, call)
+            await self._in_time(subscriber.handler(typed, call), call.deadline)
         except Exception as error:
             _log.exception("%s failed on event %s (attempt %d)", context.row.name, event.type, delivery.attempts)
             if span is not None:
@@ -340,6 +341,17 @@ class EventConsumer:
             if span is not None:
                 span.end()
         return None
+
+    async def _in_time(self, work: Awaitable[None], deadline: float) -> None:
+        task = self._deadlines.begin(deadline)
+        try:
+            await work
+        except asyncio.CancelledError:
+            if self._deadlines.cancelled(task):
+                raise TimeoutError(f"the handler did not end within {BUDGET:g} s") from None
+            raise
+        finally:
+            self._deadlines.end(task)
 
     def _begin_span(self, delivery: Delivery, event_type: str) -> Span | None:
         if not delivery.headers:
@@ -361,8 +373,15 @@ class EventConsumer:
     ) -> None:
         name = self._context.row.name
         event_type = event.type if event is not None else "unreadable"
+        # Escaping can make a body larger than the event was; what does not fit is cut, and the log says which event.
+        room = self._context.bus.max_payload // 3
         letter = envelope.DeadLetter(
-            name, delivery.subject, delivery.message_id, attempts, error, delivery.body.decode(errors="replace")
+            name,
+            delivery.subject,
+            delivery.message_id,
+            attempts,
+            error[:2000],
+            delivery.body[:room].decode(errors="replace"),
         )
         await self._context.bus.publish_event(
             dead_subject(name, event_type),

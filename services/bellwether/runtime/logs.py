@@ -17,7 +17,7 @@ class LogContext(NamedTuple):
 
     service: str
     request_id: str | None = None
-    trace_id: str | None = None
+    trace_id: int | None = None
 
 
 log_context: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
@@ -43,7 +43,7 @@ class JsonFormatter(logging.Formatter):
         if context and context.request_id:
             line["request_id"] = context.request_id
         if context and context.trace_id:
-            line["trace_id"] = context.trace_id
+            line["trace_id"] = f"{context.trace_id:032x}"
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

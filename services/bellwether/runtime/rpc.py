@@ -19,6 +19,7 @@ from bellwether.runtime import errors
 from bellwether.runtime.bus import Message, Subscription
 from bellwether.runtime.call import Call, ServiceContext, decode_as, mark_failed
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.deadlines import Deadlines
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
@@ -71,7 +72,7 @@ class RpcServer:
         self._waiting: deque[tuple[Message, str, float]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscription: Subscription | None = None
-        self._stopping = False
+        self._deadlines = Deadlines()
         self.methods: dict[str, Method] = {}
 
     def add(self, name: str, handler: Handler, *, built_in: bool = False) -> None:
@@ -94,7 +95,6 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Take no new calls; those that were taken go on."""
-        self._stopping = True
         if self._subscription is not None:
             await self._subscription.stop()
 
@@ -195,24 +195,25 @@ class RpcServer:
                 f"{context.row.name} has no method {method!r}; it has {', '.join(sorted(self.methods))}",
             )
         deadline = arrived + request.budget
-        left = deadline - monotonic()
-        if left <= 0:
+        if deadline <= monotonic():
             raise RpcError(errors.DEADLINE_EXCEEDED, f"{context.row.name}.{method}: its time was over before it began")
         if request.as_of is not None:
             context.clock.observe(request.as_of)
         call = Call(context, request.as_of or context.clock.now(), request.run, request.request_id, deadline, span)
-        log_context.set(LogContext(context.row.name, request.request_id, call.trace_id))
+        log_context.set(LogContext(context.row.name, request.request_id, span.trace_id if span else None))
         if known.params is None:
             work = known.handler(call)
         else:
             work = known.handler(_decode_params(request.params, known), call)
+        task = self._deadlines.begin(deadline)
         try:
-            async with asyncio.timeout(left) as limit:
-                return await work
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise RpcError(errors.DEADLINE_EXCEEDED, f"{context.row.name}.{method} did not end in time") from None
+            return await work
+        except asyncio.CancelledError:
+            if self._deadlines.cancelled(task):
+                raise RpcError(errors.DEADLINE_EXCEEDED, f"{context.row.name}.{method} did not end in time") from None
+            raise
+        finally:
+            self._deadlines.end(task)
 
     def _failure(self, request_id: str, arrived: float, error: RpcError) -> bytes:
         try:

@@ -90,7 +90,7 @@ async def test_what_was_committed_while_the_server_was_away_is_published_after(t
         event = call.event("order_taken", Order("owed"), event_id="order_taken-owed")
         await store.transact(lambda tx: tx.outbox(event))
         await server.start()
-        await system.caller_connected()
+        await system.connected()
         await system.settle("ledger", "order_taken-owed")
         assert (await system.call("ledger", "count", None, Count)).orders == ["owed"]
 

@@ -247,9 +247,9 @@ async def test_a_stopping_service_finishes_what_it_has_in_hand(tmp_path: Path) -
 
 def test_a_log_line_names_service_request_and_trace() -> None:
     record = logging.makeLogRecord({"msg": "hello %s", "args": ("you",), "levelname": "INFO", "name": "x"})
-    token = log_context.set(LogContext("ledger", "r-1", "abc"))
+    token = log_context.set(LogContext("ledger", "r-1", 0xABC))
     line = json.loads(JsonFormatter("process").format(record))
     log_context.reset(token)
     assert (line["level"], line["service"], line["msg"]) == ("info", "ledger", "hello you")
-    assert (line["request_id"], line["trace_id"]) == ("r-1", "abc")
+    assert (line["request_id"], line["trace_id"]) == ("r-1", "0" * 29 + "abc")
     assert datetime.fromisoformat(line["time"]).tzinfo is not None
