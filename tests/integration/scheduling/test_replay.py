@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bellwether.messages.scheduling import Job, ReplayState
 from bellwether.messages.trading import LedgerCheck, Orders
@@ -180,21 +181,27 @@ async def test_a_step_that_is_refused_for_good_fails_the_replay_with_words(
         assert "MODEL_LOOKAHEAD" in str(state.error)
 
 
-async def test_an_order_stores_the_trace_that_its_fill_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spans: list[Any] = []
+async def test_an_order_stores_the_trace_that_its_fill_joins(tmp_path: Path) -> None:
+    sent: list[bytes] = []
     builds = {**Peers().builds(), **BUILDS}
     async with running(builds, data_dir=tmp_path, declaration=declaration(), rows=ROWS) as system:
-        telemetry = system.services["paper-trading"].context.telemetry
-        monkeypatch.setattr(telemetry, "collect", spans.append)
+        await system.context.bus.subscribe("bw.trace.paper-trading", lambda message: sent.append(message.body))
         await replayed(system)
-    fills = [span for span in spans if span.name == "fill"]
-    consumed = {span.context.span_id: span for span in spans if span.name == "prediction_generated process"}
-    assert fills
-    signals = [span for span in fills if span.parent is not None and span.parent.span_id in consumed]
+        await system.services["paper-trading"].context.telemetry.flush()
+    spans = [
+        span
+        for body in sent
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    consumed = {span.span_id: span for span in spans if span.name == "prediction_generated process"}
+    signals = [span for span in spans if span.name == "fill" and span.parent_span_id in consumed]
     assert signals
     for fill in signals:
-        parent = consumed[fill.parent.span_id]
-        assert parent.context.trace_id == fill.context.trace_id
-        assert parent.attributes["bellwether.order_id"] == fill.attributes["bellwether.order_id"]
-        told = [span for span in spans if span.parent is not None and span.parent.span_id == fill.context.span_id]
-        assert [span.name for span in told] == ["order_filled publish"]
+        parent = consumed[fill.parent_span_id]
+        assert parent.trace_id == fill.trace_id
+        assert {"bellwether.order_id", "bellwether.outcome"} <= {one.key for one in parent.attributes}
+        assert "bellwether.order_id" in {one.key for one in fill.attributes}
+        told = [span.name for span in spans if span.parent_span_id == fill.span_id]
+        assert told == ["order_filled publish"]
