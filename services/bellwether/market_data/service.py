@@ -35,6 +35,8 @@ from bellwether.spec.models import Data, TradingSystem
 from bellwether.training.recipe import RecipeError, load_recipe
 
 MOST_BARS = 5000
+WATCH_SECONDS = 30.0
+"""How often a live system looks for new bars at its source."""
 DEFAULT_HORIZON = 5
 
 _log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class MarketDataService:
         self._book: Book | None = None
         self._source: tuple[Data, Source] | None = None
         self._loading = asyncio.Lock()
+        self._told: set[str] = set()
 
     @property
     def book(self) -> Book:
@@ -91,7 +94,7 @@ class MarketDataService:
 
     async def _load(self, book: Book, source: Source, symbol: str, *, only_changed: bool = False) -> None:
         stored = await bars_store.fingerprint_of(self.store, symbol)
-        book.errors.pop(symbol, None)
+        previous = book.errors.pop(symbol, None)
         try:
             fingerprint = await asyncio.to_thread(source.fingerprint, symbol)
             if fingerprint != stored:
@@ -103,7 +106,8 @@ class MarketDataService:
                 recorded = await bars_store.read(self.store, symbol)
         except SourceError as error:
             book.errors[symbol] = str(error)
-            _log.warning("%s", error)
+            if str(error) != previous:
+                _log.warning("%s", error)
             if stored is None or only_changed:
                 return
             recorded = await bars_store.read(self.store, symbol)
@@ -126,6 +130,19 @@ class MarketDataService:
                 source = Unavailable(str(error))
             self._source = (data, source)
         return self._source[1]
+
+    async def watch(self, service: Service) -> None:
+        """In a live system: read new bars as they come, and tell about each once. Ends never."""
+        while self.context.clock.live:
+            if self._book is not None:
+                await self.refresh()
+                call = service.call()
+                session = self.book.calendar.previous_session(call.as_of).day
+                fresh = [event_id for event_id, _ in self._events(session, call) if event_id not in self._told]
+                if fresh:
+                    with call.start_root("bars", attributes={"bellwether.session": session.isoformat()}) as inner:
+                        await self._publish(session, inner)
+            await asyncio.sleep(WATCH_SECONDS)
 
     # Answering
 
@@ -198,7 +215,15 @@ class MarketDataService:
             return PublishedBars(await self._publish(request.session, inner))
 
     async def _publish(self, session: date, call: Call) -> list[str]:
-        found: list[str] = []
+        events = self._events(session, call)
+        for event_id, update in events:
+            await call.publish_event("market_data_updated", update, event_id=event_id)
+            if self.context.clock.live:
+                self._told.add(event_id)
+        return [event_id for event_id, _ in events]
+
+    def _events(self, session: date, call: Call) -> list[tuple[str, MarketDataUpdated]]:
+        found: list[tuple[str, MarketDataUpdated]] = []
         book = self.book
         for symbol in sorted(book.declared):
             try:
@@ -209,9 +234,7 @@ class MarketDataService:
                 continue
             revision = series.unadjusted(call.as_of).revision
             event_id = f"bars-{symbol_token(symbol)}-{session:%Y%m%d}-{revision[:16]}"
-            update = MarketDataUpdated(symbol, session, revision)
-            await call.publish_event("market_data_updated", update, event_id=event_id)
-            found.append(event_id)
+            found.append((event_id, MarketDataUpdated(symbol, session, revision)))
         return found
 
     def health(self) -> dict[str, Any]:
@@ -252,4 +275,9 @@ def create(context: ServiceContext) -> Service:
     service.on_declaration(market.declared)
     service.on_health(market.health)
     service.on_start(market.start)
+
+    async def watch() -> None:
+        await market.watch(service)
+
+    service.background(watch)
     return service

@@ -182,7 +182,7 @@ class ModelService:
     async def _histories(self, service: Service, recipe: Recipe, cut: date | None) -> dict[str, list[Bar]]:
         spec = self.context.declaration.current.spec
         calendar = self._calendar_now()
-        last_day = cut or calendar.local_day(datetime.now(UTC))
+        last_day = cut or calendar.local_day(self.context.clock.now())
         # Midnight at the exchange: sessions before that day are complete, its own is not.
         as_of = datetime.combine(last_day, time(0), calendar.timezone).astimezone(UTC)
         found: dict[str, list[Bar]] = {}

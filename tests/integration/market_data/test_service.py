@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from bellwether.market.sessions import load_calendar
 from bellwether.market_data.service import create
 from bellwether.messages.market_data import (
     Bars,
@@ -19,6 +22,7 @@ from bellwether.messages.market_data import (
     OpeningPrices,
 )
 from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
+from bellwether.runtime.clock import LiveClock
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.models import TradingSystem
@@ -109,6 +113,36 @@ async def test_stored_bars_serve_on_when_their_file_has_gone(tmp_path: Path) -> 
             found = await system.call("market-data", "get_bars", GetBars("CBA.AX"), Bars, as_of=at)
             assert len(found.bars) == 3
         (folder / "CBA.AX.csv").unlink(missing_ok=True)
+
+
+async def test_a_live_system_tells_of_new_bars_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellwether.market_data.service.WATCH_SECONDS", 0.02)
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    file = folder / "CBA.AX.csv"
+    old = (FIXTURES / "CBA.AX.csv").read_text()
+    file.write_text(old)
+    heard: list[dict[str, Any]] = []
+    clock = LiveClock()
+    async with running(BUILDS, data_dir=tmp_path, declaration=from_csv(folder, "CBA.AX"), clock=clock) as system:
+        await system.context.bus.subscribe(
+            "bw.event.normal.market_data_updated", lambda message: heard.append(msgspec.json.decode(message.body))
+        )
+        session = load_calendar("XASX").previous_session(clock.now()).day
+        file.write_text(f"{old}{session},82,83,81,82.5,82.5,1000\n")
+
+        async def told() -> bool:
+            return bool(heard)
+
+        await until(told, 30.0)
+        assert heard[0]["data"]["session"] == session.isoformat()
+        file.write_text(f"{old}{session},82,83,81,82.6,82.6,1000\n")
+
+        async def corrected() -> bool:
+            return len(heard) == 2
+
+        await until(corrected, 30.0)
+        assert heard[0]["id"] != heard[1]["id"]
 
 
 @pytest.mark.parametrize("count", [0, 5001])
