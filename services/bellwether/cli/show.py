@@ -63,7 +63,7 @@ def status(found: dict[str, Any]) -> RenderableType:
         lines.append(
             Text(
                 f"replay {replay['state']}: session {replay['session'] or '-'}, "
-                f"{replay['sessions_done']} of {replay['sessions_total']} sessions"
+                f"{replay['sessions_done']:,} of {replay['sessions_total']:,} sessions"
             )
         )
     account = found["account"]

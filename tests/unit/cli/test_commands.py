@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bellwether.cli.main import main
+from unit.gateway.conftest import TOKEN, Opened
+from unit.gateway.samples import TRACE
+from unit.gateway.test_traces import span
+
+GOOD = """
+apiVersion: bellwether.dev/v1alpha1
+kind: TradingSystem
+metadata: {name: demo}
+spec:
+  market: {calendar: XNYS}
+  symbols: [AAPL]
+  data: {provider: replay}
+  clock: {mode: replay, from: "2009-01-02"}
+"""
+
+
+class Typed:
+    """Types commands at a gateway, as a person would."""
+
+    def __init__(self, opened: Opened, capture: pytest.CaptureFixture[str]) -> None:
+        self._url = str(opened.http.base_url)
+        self._capture = capture
+
+    async def __call__(self, *words: str, token: str | None = TOKEN) -> tuple[int, str, str]:
+        given = [*words, "--url", self._url, *(["--token", token] if token else [])]
+        code = await asyncio.to_thread(main, given)
+        told = self._capture.readouterr()
+        return code, told.out, told.err
+
+
+@pytest.fixture
+def typed(
+    gateway: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Typed:
+    monkeypatch.chdir(tmp_path)
+    return Typed(gateway, capsys)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["status"], ["demo", "ready", "session 2009-01-05, 1 of 1,047 sessions", "100,136.40 USD", "paper-trading"]),
+        (["decisions", "AAPL", "-n", "5"], ["AAPL", "BUY", "0.570", "0.540", "p-AAPL"]),
+        (["decision", "p-AAPL"], ["probability", "0.5700 beside a base rate of 0.5400", "return_1", "sentiment"]),
+        (["decision", "p-AAPL", "--replay"], ["equal"]),
+        (["positions"], ["AAPL", "110", "10,403.80", "+136.00"]),
+        (["orders"], ["AAPL", "filled", "93.22", "signal"]),
+        (["predict", "AAPL"], ["BUY from", "may trade", "no"]),
+        (["why", "AAPL"], ["there is an order", "bars", "passed TRADING_OFF, HALTED", "filled at 93.22"]),
+        (["halt", "--reason", "odd prices"], ["orders are stopped", "cli: odd prices"]),
+        (["resume", "--reason", "prices are right"], ["orders are allowed"]),
+    ],
+)
+async def test_an_answer_is_drawn_for_people(typed: Typed, command: list[str], words: list[str]) -> None:
+    code, out, err = await typed(*command)
+    assert (code, err) == (0, "")
+    for word in words:
+        assert word in out, out
+
+
+async def test_an_answer_for_programs_is_the_gateways_json(typed: Typed) -> None:
+    code, out, _ = await typed("orders", "-o", "json")
+    assert code == 0
+    assert json.loads(out)["orders"][0]["fill_price"] == "93.22"
+
+
+async def test_a_trace_is_drawn_as_a_tree(typed: Typed, gateway: Opened) -> None:
+    await _store(gateway)
+    for given in (["trace"], ["trace", "--last"], ["trace", TRACE[:10]], ["trace", "p-AAPL"]):
+        code, out, err = await typed(*given)
+        assert code == 0, err
+        lines = out.splitlines()
+        assert "prediction decision  5.0 ms" in lines[1]
+        assert "paper-trading fill  5.0 ms" in lines[2]
+        assert "order_id=bw-1" in lines[3]
+        assert lines[2].index("paper-trading") > lines[1].index("prediction")
+    code, out, _ = await typed("trace", "--list")
+    assert "order" in out
+    assert TRACE[:12] in out
+
+
+async def _store(gateway: Opened) -> None:
+    root = span(1, trace_id=TRACE)
+    fill = span(
+        1, "fill", parent=root.span_id, trace_id=TRACE, service="paper-trading", attributes={"order_id": "bw-1"}
+    )
+    store = gateway.system.services["gateway"].context.store
+    assert store is not None
+    from bellwether.gateway.traces import TraceTables
+
+    def work(tx: object) -> None:
+        TraceTables().add(tx.connection.connection.driver_connection, [root, fill], 0.0)  # type: ignore[attr-defined]
+
+    await store.transact(work)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["halt", "--reason", "x"], "Authorization: Bearer <token>"),
+        (["why", "MSFT"], "MSFT is not declared; declared are AAPL, IBM (UNKNOWN_SYMBOL)"),
+        (["trace", "0" * 32], "no trace"),
+    ],
+)
+async def test_a_refusal_is_told_in_the_gateways_words(typed: Typed, command: list[str], words: str) -> None:
+    code, out, err = await typed(*command, token=None)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["status", "--url", "http://127.0.0.1:1"], "no gateway answers at http://127.0.0.1:1"),
+        (["status", "--url", "nonsense"], "write http://HOST:PORT"),
+        (["status", "--system", "Not A Name"], "--system 'Not A Name': a name has a-z, 0-9 and -"),
+    ],
+)
+def test_a_gateway_that_cannot_be_reached_is_told(
+    command: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["nonsense"], ["halt"], ["decisions", "-n", "0"], ["trace", "abc", "--last"]])
+def test_what_is_wrongly_typed_ends_with_2(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 2
+    assert "Error" in capsys.readouterr().err
+
+
+def test_help_lists_every_command_and_where_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    for word in ("bellwether run manifests/samples/replay.yaml", "serve", "bootstrap", "validate", "why", "trace"):
+        assert word in told
+
+
+def test_validate_tells_path_and_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(GOOD)
+    bad.write_text(GOOD.replace('clock: {mode: replay, from: "2009-01-02"}', "clock: {mode: replay}\n  colour: red"))
+    assert main(["validate", str(good)]) == 0
+    assert "is valid" in capsys.readouterr().out
+    assert main(["validate", str(bad)]) == 1
+    told = capsys.readouterr().err
+    assert "spec.clock" in told
+    assert "colour" in told
+    assert main(["validate", str(bad), "-o", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["valid"] is False
+    assert main(["validate", str(tmp_path / "none.yaml")]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["bellwether.cli.main", "bellwether.local.serving", "bellwether.local.run"])
+def test_a_process_that_stays_loads_nothing_that_only_draws(module: str) -> None:
+    code = (
+        f"import sys, {module}, bellwether.gateway.service\n"
+        "unwanted = {'rich', 'typer', 'pandas', 'sklearn', 'aiohttp', 'requests', 'yfinance', 'exchange_calendars',"
+        " 'alembic', 'cel', 'httpx', 'jinja2'}\n"
+        "print(sorted(unwanted & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
