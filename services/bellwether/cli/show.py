@@ -221,7 +221,7 @@ def _grow(tree: Tree, node: Node) -> None:
     span = node.span
     label = Text.assemble(
         (f"{span['service']} ", "cyan"),
-        (span["name"], "bold red" if span["status"] == "error" else "bold"),
+        (span["name"].removeprefix(span["service"] + "."), "bold red" if span["status"] == "error" else "bold"),
         (f"  {duration(span['duration_ms'])}", "yellow"),
     )
     if span["status_message"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from bellwether.gateway import equity
@@ -39,7 +39,7 @@ class Gateway:
         store: Store,
         peers: Peers,
         settings: GatewaySettings,
-        own_health: Callable[[], dict[str, Any]],
+        own_health: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self.context = context
         self.peers = peers
@@ -92,7 +92,7 @@ class Gateway:
                     self.context.config.version,
                     self.peers,
                     acks=self.acks,
-                    own_health=self._own_health(),
+                    own_health=await self._own_health(),
                     names=self.services,
                 )
                 self._status_at = monotonic()

@@ -177,9 +177,9 @@ def create(context: ServiceContext, settings: GatewaySettings | None = None) -> 
     service = Service("gateway", context)
     peers = Peers(lambda budget: service.call(budget=budget), context.clock)
 
-    def own_health() -> dict[str, Any]:
-        state = "stopping" if service.stopping else "healthy" if service.ready else "starting"
-        return {"status": state, "last_error": service.figures.last_error}
+    async def own_health() -> dict[str, Any]:
+        found: dict[str, Any] = await service.server.methods["health"].handler(service.call())
+        return found
 
     gateway = Gateway(context, store, peers, chosen, own_health)
     joined = GatewayService(service, gateway, chosen)

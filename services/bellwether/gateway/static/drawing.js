@@ -42,7 +42,7 @@ export function curve(points, began) {
   const values = points.map((point) => Number(point.equity));
   const low = Math.min(began, ...values), high = Math.max(began, ...values);
   const room = (high - low || 1) * 0.08;
-  const width = 1000, height = 200, left = 62, right = 4, top = 6, bottom = 20;
+  const width = 1000, height = 200, left = 0, right = 2, top = 6, bottom = 20;
   const x = (index) => left + (index / (values.length - 1)) * (width - left - right);
   const y = (value) => top + (1 - (value - low + room) / (high - low + 2 * room)) * (height - top - bottom);
   const line = values.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`).join(" L");
@@ -63,13 +63,14 @@ function labelled(made, points, marks) {
   const frame = element("div", { class: "frame" }, made);
   frame.style.position = "relative";
   frame.style.height = "100%";
+  frame.style.paddingLeft = "56px";
   const put = (text, style) => {
     const label = element("span", { class: "label" }, text);
     Object.assign(label.style, { position: "absolute", fontSize: "11px", ...style });
     frame.append(label);
   };
   for (const [share, text] of marks) put(text, { left: "0", top: `calc(${share * 100}% - 8px)` });
-  put(points[0].at.slice(0, 10), { left: "6.2%", bottom: "0" });
+  put(points[0].at.slice(0, 10), { left: "56px", bottom: "0" });
   put(points.at(-1).at.slice(0, 10), { right: "0", bottom: "0" });
   return frame;
 }
@@ -127,7 +128,7 @@ function row(span, depth, first, total) {
     .filter(([name]) => !name.startsWith("rpc.") && !name.startsWith("messaging."))
     .map(([name, value]) => `${name.replace("bellwether.", "")}=${brief(value)}`).join("  ");
   const what = element("div", { class: "what" },
-    element("span", { class: "who" }, span.service), " ", element("b", {}, span.name),
+    element("span", { class: "who" }, span.service), " ", element("b", {}, span.name.startsWith(`${span.service}.`) ? span.name.slice(span.service.length + 1) : span.name),
     facts || span.status_message ? element("div", { class: "facts" }, span.status_message ? `${span.status_message}  ` : "", facts) : null,
     ...span.links.map((link) => element("div", { class: "facts" }, `linked to trace ${link.trace_id}`)));
   what.style.paddingLeft = `${depth * 18}px`;
