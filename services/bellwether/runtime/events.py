@@ -312,7 +312,8 @@ class EventConsumer:
                 return
             # In order means that nothing overtakes it: it is tried again in its place.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
             if self._stopping.is_set():
                 await delivery.nak(0)
                 return

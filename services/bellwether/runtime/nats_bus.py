@@ -28,6 +28,7 @@ from bellwether.runtime.nats_client import (
     SlowConsumerError,
 )
 from bellwether.runtime.nats_pull import NatsPull
+from bellwether.runtime.tasks import end_tasks
 
 CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.25
@@ -136,7 +137,8 @@ class NatsBus:
     async def wait_connected(self, timeout: float) -> bool:
         """Wait for a connection."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._up.wait()
         return self.connected
 
     def on_connected(self, callback: Callable[[], None]) -> None:
@@ -221,7 +223,8 @@ class NatsBus:
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(client.close(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await client.close()
 
     async def _client_error(self, error: Exception) -> None:
         if isinstance(error, SlowConsumerError):
@@ -238,18 +241,17 @@ class NatsBus:
         """Flush and close."""
         self._closing = True
         if self._keeper is not None and not self.connected:
-            self._keeper.cancel()
+            await end_tasks([self._keeper])
         if self.connected and self._client is not None:
             with contextlib.suppress(ClientError, OSError, TimeoutError):
                 await self._client.flush(2)
         self._down.set()
         if self._keeper is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await asyncio.wait([self._keeper], timeout=2.0)
+            await end_tasks([self._keeper])
         for pull in self._pulls:
             pull.abandon()
-        for task in self._tasks:
-            task.cancel()
+        await end_tasks(self._tasks)
         await self._drop_client()
         self._lost()
 

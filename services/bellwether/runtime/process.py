@@ -143,7 +143,8 @@ class Process:
             # Each gets its share of what is left, so that one that hangs does not take the others' time.
             share = max(0.5, (end - monotonic()) / (len(left) + 1))
             try:
-                await asyncio.wait_for(service.stop(share), share + 1.0)
+                async with asyncio.timeout(share + 1.0):
+                    await service.stop(share)
             except Exception:
                 _log.exception("%s did not stop in good order", service.name)
         if self.health is not None:

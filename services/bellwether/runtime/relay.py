@@ -9,6 +9,7 @@ from collections import deque
 
 from bellwether.messages.envelope import TRACE_HEADER
 from bellwether.runtime.bus import Bus, BusError, PayloadTooLarge
+from bellwether.runtime.tasks import end_tasks
 from bellwether.runtime.wake import Wake
 from bellwether.storage.store import OutboxRow, Store
 
@@ -122,9 +123,8 @@ class Relay:
     async def stop(self, timeout: float) -> None:
         """Publish what is owed, for at most `timeout` seconds, and stop; the rest stays in the database."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks([self._task])
         self._wake.stop()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.checkpoint(), timeout)
+            async with asyncio.timeout(timeout):
+                await self.checkpoint()

@@ -30,6 +30,7 @@ from bellwether.runtime.events import EventConsumer, RetryPolicy
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.relay import Relay
 from bellwether.runtime.rpc import CONCURRENCY, RpcServer
+from bellwether.runtime.tasks import end_tasks
 from bellwether.runtime.wake import Wake
 from bellwether.topology import BUILT_IN_METHODS
 
@@ -257,13 +258,12 @@ class Service:
             _log.warning("%s: %d calls and events did not end in time", self.name, self.server.in_flight)
         self.server.abandon()
         self.consumer.abandon()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks, max(0.5, grace * 0.2))
         self._declared.stop()
         for hook in self._stop_hooks:
             try:
-                await asyncio.wait_for(hook(), max(0.1, end - monotonic()))
+                async with asyncio.timeout(max(0.1, end - monotonic())):
+                    await hook()
             except Exception:
                 _log.exception("%s: a stop hook failed", self.name)
         if self.relay is not None:
@@ -272,5 +272,6 @@ class Service:
         if self.context.store is not None:
             await self.context.store.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.context.bus.close(), max(0.1, end - monotonic()))
+            async with asyncio.timeout(max(0.5, end - monotonic())):
+                await self.context.bus.close()
         _log.info("%s has stopped", self.name)

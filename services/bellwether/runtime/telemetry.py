@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanKind
 from bellwether.naming import trace_subject
 from bellwether.runtime.bus import Bus
 from bellwether.runtime.spans import Attributes, Remote, Span, parse_traceparent
+from bellwether.runtime.tasks import end_tasks
 from bellwether.runtime.wake import Wake
 
 QUEUE = 512
@@ -150,13 +151,12 @@ class Telemetry:
     async def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Send what is queued, for at most `timeout` seconds, and stop; what is left counts as dropped."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks([self._task], timeout)
             self._task = None
         self._wake.stop()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.flush(), timeout)
+            async with asyncio.timeout(timeout):
+                await self.flush()
         self.dropped += len(self._finished)
         self._finished.clear()
         self._loop = None

@@ -139,9 +139,9 @@ async def test_a_key_of_another_system_is_refused(tmp_path: Path) -> None:
 
         stranger = NatsBus(server.url, "shop", derive_seed(b"another installation's seed", "test", "shop"))
         await stranger.start()
-        assert not await stranger.wait_connected(1.0)
-        assert stranger.last_error is not None
-        assert "uthorization" in stranger.last_error
+        # The server may reset the connection before its word is read; it is tried again and again.
+        await until(lambda: "uthorization" in (stranger.last_error or ""))
+        assert not stranger.connected
         await stranger.close()
 
 
