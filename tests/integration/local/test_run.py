@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -143,11 +144,31 @@ def test_the_next_run_goes_on_where_the_last_one_was(run: Run) -> None:
     status = json.loads(run.ask("status", "-o", "json").stdout)
     assert status["ready"]
     assert {one["generation"] for one in status["services"]} == {1}
+    told = json.loads((run.folder / "run.json").read_text())
+    spec = json.loads((run.folder / "system.json").read_text())["spec"]
+    spec["symbols"] = ["AAPL", "IBM"]
+    edited = httpx.put(
+        f"{told['url']}/v1/declaration",
+        json={"generation": 2, "spec": spec},
+        headers={"Authorization": f"Bearer {told['token']}"},
+        trust_env=False,
+        timeout=30,
+    )
+    assert edited.status_code == 200, edited.text
+    assert edited.json()["missing"] == []
+    assert set(edited.json()["acknowledged"].values()) == {2}
     halted = run.ask("halt", "--reason", "a test", "-o", "json")
     assert json.loads(halted.stdout)["halted"] is True
     assert json.loads(run.ask("resume", "--reason", "the test is over", "-o", "json").stdout)["halted"] is False
     assert run.end(signal.SIGTERM) == 0
     assert not left_over(run.folder)
+
+
+def test_what_was_edited_while_it_ran_stays_in_force(run: Run) -> None:
+    run.until("declaration the declaration was edited while it ran: generation 2 stays in force")
+    run.until("  20..-..-..  AAPL .*  IBM .* fills$")
+    assert json.loads(run.ask("status", "-o", "json").stdout)["symbols"] == ["AAPL", "IBM"]
+    assert run.end(signal.SIGINT) == 0
 
 
 def test_a_run_whose_nats_ends_says_so_and_ends_too(run: Run) -> None:
