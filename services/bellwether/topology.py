@@ -217,6 +217,8 @@ NATS_PORT = 4222
 NATS_MONITOR_PORT = 8222
 HEALTH_PORT = 8081
 NATS_RESOURCES = Resources(100, 256)
+NATS_STORE_BYTES = 768 * 1024 * 1024
+"""What JetStream may keep on disk where the volume is large enough."""
 
 
 class TopologyError(ValueError):

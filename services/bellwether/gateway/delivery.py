@@ -42,19 +42,23 @@ class Acks:
 
     newest: dict[str, Ack]
     changed: asyncio.Event
+    uid: str = ""
+    """Of the system; what an earlier one of the same name left on a retained volume does not count."""
 
     @classmethod
-    def none(cls) -> Acks:
+    def none(cls, uid: str = "") -> Acks:
         """Return the state before anybody acknowledged."""
-        return cls({}, asyncio.Event())
+        return cls({}, asyncio.Event(), uid)
 
     def take(self, key: str, value: bytes) -> None:
         """Take a service's acknowledgement off the bus; what is not one is left aside."""
         try:
-            self.newest[key] = msgspec.json.decode(value, type=Ack)
+            ack = msgspec.json.decode(value, type=Ack)
         except msgspec.DecodeError:
             return
-        self.changed.set()
+        if ack.uid == self.uid:
+            self.newest[key] = ack
+            self.changed.set()
 
     def generation(self, service: str) -> int:
         """Return the generation a service is at; -1 before it acknowledged any."""

@@ -45,7 +45,8 @@ class Gateway:
         self.peers = peers
         self.settings = settings
         self.feed = Feed()
-        self.acks = Acks.none()
+        known = context.declaration.known
+        self.acks = Acks.none(context.declaration.current.metadata.uid if known else "")
         self.tables = TraceTables(limit_bytes=settings.trace_bytes, keep_ratio=settings.trace_keep_ratio)
         self.services = tuple(name for name in start_order(context.rows) if name in context.rows)
         self._store = store

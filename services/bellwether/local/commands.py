@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bellwether.topology import NATS_STORE_BYTES
+
 _FAILED = 1
 
 
@@ -57,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "BELLWETHER_KEYS_DIR at BELLWETHER_NATS_URL. Doing it again changes nothing.",
     )
     bootstrap.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to try (60)")
+    bootstrap.add_argument(
+        "--max-store", type=int, default=NATS_STORE_BYTES, metavar="BYTES", help="what JetStream may keep (768 MiB)"
+    )
     bootstrap.set_defaults(command=_bootstrap)
     _add_run(commands)
     _add_replay(commands)
@@ -127,7 +132,7 @@ def _bootstrap(given: argparse.Namespace) -> int:
     config = ProcessConfig.from_environment()
     configure_logs(BOOTSTRAP, config.log_level)
     seed = config.keys_dir / f"{BOOTSTRAP}.nk" if config.keys_dir else None
-    asyncio.run(bootstrap(config.nats_url, seed, timeout=given.timeout))
+    asyncio.run(bootstrap(config.nats_url, seed, timeout=given.timeout, max_store=given.max_store))
     return 0
 
 

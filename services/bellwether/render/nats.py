@@ -28,7 +28,7 @@ from bellwether.naming import (
     rpc_subjects,
     trace_subject,
 )
-from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, SERVICES, ServiceRow, consumed_types
+from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, SERVICES, ServiceRow, consumed_types
 
 BOOTSTRAP = "bootstrap"
 CLI = "cli"
@@ -95,7 +95,7 @@ def nats_conf(
     host: str = "0.0.0.0",  # noqa: S104 (network policies and keys decide who gets in)
     monitor_port: int | None = NATS_MONITOR_PORT,
     rows: Mapping[str, ServiceRow] = SERVICES,
-    max_store: int = 768 * MEBIBYTE,
+    max_store: int = NATS_STORE_BYTES,
 ) -> str:
     """Return the text of nats.conf.
 

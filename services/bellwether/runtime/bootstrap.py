@@ -12,7 +12,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.nats_admin import NatsAdmin
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.runtime.plan import bus_plan, ensure
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.topology import NATS_STORE_BYTES, SERVICES, ServiceRow
 
 IDENTITY = "bootstrap"
 
@@ -26,6 +26,7 @@ async def bootstrap(
     rows: Mapping[str, ServiceRow] = SERVICES,
     timeout: float = 60.0,
     ack_wait: float = 30.0,
+    max_store: int = NATS_STORE_BYTES,
 ) -> None:
     """Make all streams, buckets and consumers; doing it again changes nothing.
 
@@ -41,7 +42,7 @@ async def bootstrap(
         while monotonic() < end:
             if await bus.wait_connected(min(1.0, end - monotonic())):
                 try:
-                    await ensure(NatsAdmin(bus), bus_plan(rows, ack_wait=ack_wait))
+                    await ensure(NatsAdmin(bus), bus_plan(rows, ack_wait=ack_wait, max_store=max_store))
                     _log.info("the bus holds what the topology needs")
                     return
                 except BusError as error:

@@ -24,6 +24,8 @@ class Ack(msgspec.Struct, frozen=True):
     generation: int
     applied: bool
     error: str | None = None
+    uid: str = ""
+    """Uid of the system whose declaration it was: a retained volume may still hold those of an earlier one."""
 
 
 def generation_of(system: TradingSystem) -> int:
@@ -98,8 +100,9 @@ class DeclarationHolder:
     async def offer(self, body: bytes) -> Ack | None:
         """Take a declaration from the bus, tell the listeners, and return what to acknowledge.
 
-        An older generation than the one in force is ignored and gives none. When a listener fails, the declaration is
-        in force all the same, and the acknowledgement says that it was not applied, and why.
+        An older generation than the one in force is ignored and gives none, and so is the declaration of an earlier
+        system, found on a volume that outlived it: generations count anew with each uid. When a listener fails, the
+        declaration is in force all the same, and the acknowledgement says that it was not applied, and why.
         """
         try:
             system = parse_declaration(body)
@@ -107,12 +110,15 @@ class DeclarationHolder:
             _log.error("a declaration on the bus is not one: %s", error)
             return None
         generation = generation_of(system)
-        if generation < self.generation:
+        if generation < self.generation or self._is_of_another(system):
             return None
         changed = system != self._system
         self._system = system
         failures = await self._tell(system) if changed else []
-        return Ack(self._service, generation, not failures, "; ".join(failures) or None)
+        return Ack(self._service, generation, not failures, "; ".join(failures) or None, system.metadata.uid)
+
+    def _is_of_another(self, system: TradingSystem) -> bool:
+        return self._system is not None and system.metadata.uid != self._system.metadata.uid
 
     async def _tell(self, system: TradingSystem) -> list[str]:
         failures: list[str] = []

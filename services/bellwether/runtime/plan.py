@@ -16,10 +16,9 @@ from bellwether.naming import (
     event_subject,
 )
 from bellwether.runtime.bus import BucketPlan, BusAdmin, ConsumerPlan, StreamPlan
-from bellwether.topology import SERVICES, ServiceRow, consumed_types
+from bellwether.topology import NATS_STORE_BYTES, SERVICES, ServiceRow, consumed_types
 
 DAY = 86_400.0
-MEBIBYTE = 1024 * 1024
 
 
 class BusPlan(NamedTuple):
@@ -30,8 +29,14 @@ class BusPlan(NamedTuple):
     consumers: tuple[ConsumerPlan, ...]
 
 
-def bus_plan(rows: Mapping[str, ServiceRow] = SERVICES, *, ack_wait: float = 30.0) -> BusPlan:
-    """Return the plan of a topology: one consumer per service and priority, filtered on what it consumes."""
+def bus_plan(
+    rows: Mapping[str, ServiceRow] = SERVICES, *, ack_wait: float = 30.0, max_store: int = NATS_STORE_BYTES
+) -> BusPlan:
+    """Return the plan of a topology: one consumer per service and priority, filtered on what it consumes.
+
+    JetStream refuses a stream whose limit is beyond its store, so the limits are shares of `max_store` (bytes): a third
+    for events, a twelfth for dead letters; the rest is left for the buckets and for files that are being compacted.
+    """
     consumers = [
         ConsumerPlan(
             name=consumer_name(row.name, priority),
@@ -46,8 +51,8 @@ def bus_plan(rows: Mapping[str, ServiceRow] = SERVICES, *, ack_wait: float = 30.
     ]
     return BusPlan(
         streams=(
-            StreamPlan(EVENT_STREAM, (EVENT_SUBJECTS,), max_age=7 * DAY, max_bytes=256 * MEBIBYTE),
-            StreamPlan(DEAD_STREAM, (DEAD_SUBJECTS,), max_age=90 * DAY, max_bytes=64 * MEBIBYTE),
+            StreamPlan(EVENT_STREAM, (EVENT_SUBJECTS,), max_age=7 * DAY, max_bytes=max_store // 3),
+            StreamPlan(DEAD_STREAM, (DEAD_SUBJECTS,), max_age=90 * DAY, max_bytes=max_store // 12),
         ),
         buckets=(BucketPlan(DECLARATION_BUCKET), BucketPlan(ACKS_BUCKET)),
         consumers=tuple(sorted(consumers, key=lambda one: one.name)),

@@ -292,9 +292,9 @@ class Storage(Block):
     )
     size: str = Field(
         "1Gi",
-        pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$",
+        pattern=r"^([1-9][0-9]{2,5}Mi|[1-9][0-9]{0,5}(Gi|Ti))$",
         max_length=8,
-        description="Size of each volume; it may grow.",
+        description="Size of each volume, at least 100Mi; it may grow.",
     )
 
 

@@ -87,3 +87,11 @@ async def test_who_does_not_acknowledge_is_missing_and_who_failed_is_told() -> N
     assert found.acknowledged == {"prediction": 3, "paper-trading": 3}
     assert found.missing == ["scheduler"]
     assert found.errors == {"paper-trading": "no such limit"}
+
+
+def test_acknowledgements_of_an_earlier_system_do_not_count() -> None:
+    acks = Acks.none("new")
+    acks.take("prediction", msgspec.json.encode(Ack("prediction", 9, True, uid="old")))
+    assert acks.generation("prediction") == -1
+    acks.take("prediction", msgspec.json.encode(Ack("prediction", 1, True, uid="new")))
+    assert acks.generation("prediction") == 1

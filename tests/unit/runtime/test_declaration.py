@@ -39,6 +39,15 @@ async def test_a_listener_that_fails_is_said_in_the_acknowledgement() -> None:
     assert await holder.offer(encode_declaration(system_of(2))) == Ack("x", 2, False, "ValueError: no such symbol")
 
 
+async def test_the_declaration_of_an_earlier_system_on_a_retained_volume_is_ignored() -> None:
+    def of(uid: str, generation: int) -> TradingSystem:
+        return TradingSystem(metadata=Metadata(name="demo", uid=uid, generation=generation))
+
+    holder = DeclarationHolder("x", of("new", 1))
+    assert await holder.offer(encode_declaration(of("old", 7))) is None
+    assert await holder.offer(encode_declaration(of("new", 2))) == Ack("x", 2, True, uid="new")
+
+
 async def test_what_is_no_declaration_is_ignored() -> None:
     holder = DeclarationHolder("x", system_of(1))
     assert await holder.offer(b"{}") is None

@@ -18,6 +18,7 @@ from bellwether.render.kubernetes.names import (
 )
 from bellwether.render.nats import MEBIBYTE, nats_conf
 from bellwether.spec.models import TradingSystem
+from bellwether.topology import NATS_STORE_BYTES
 
 DECLARATION_FILE = "system.json"
 NATS_FILE = "nats.conf"
@@ -61,9 +62,9 @@ def start_value_annotations(system: TradingSystem) -> dict[str, str]:
     return {ANNOTATION_START_VALUE: content_hash(data)}
 
 
-def _store_bytes(system: TradingSystem) -> int:
+def store_bytes(system: TradingSystem) -> int:
     """Return how much JetStream may keep: three quarters of the volume, and no more than its default."""
-    return min(768, quantities.mebibytes(system.spec.storage.size) * 3 // 4) * MEBIBYTE
+    return min(NATS_STORE_BYTES, quantities.mebibytes(system.spec.storage.size) * MEBIBYTE * 3 // 4)
 
 
 def nats_config(system: TradingSystem, context: RenderContext) -> Manifest:
@@ -72,7 +73,7 @@ def nats_config(system: TradingSystem, context: RenderContext) -> Manifest:
         context.keyring.public_keys,
         store_directory=NATS_DIRECTORY,
         always_sync=system.spec.clock.mode == "live",
-        max_store=_store_bytes(system),
+        max_store=store_bytes(system),
     )
     name = f"{child_name(system, NATS)}-{content_hash(text)}"
     return {

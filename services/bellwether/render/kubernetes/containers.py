@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bellwether.render.kubernetes import quantities
-from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE
+from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
 from bellwether.render.kubernetes.names import NATS, child_name
 from bellwether.spec.models import ServiceOverride, TradingSystem
@@ -111,7 +111,9 @@ def nats_container(system: TradingSystem, context: RenderContext) -> dict[str, A
         "imagePullPolicy": context.image_pull_policy,
         "command": ["python", "-m", "bellwether", "nats", "--config", f"{NATS_CONFIG_DIRECTORY}/{NATS_FILE}"],
         "env": _environment(environment),
-        "lifecycle": {"postStart": {"exec": {"command": _BOOTSTRAP_COMMAND}}},
+        "lifecycle": {
+            "postStart": {"exec": {"command": [*_BOOTSTRAP_COMMAND, "--max-store", str(store_bytes(system))]}}
+        },
         "livenessProbe": _get(health, "monitor", failureThreshold=6, periodSeconds=10, timeoutSeconds=5),
         "ports": [
             {"containerPort": NATS_PORT, "name": "nats", "protocol": "TCP"},
