@@ -70,6 +70,17 @@ class NatsServer:
         """Return an unstarted connection of an identity, with its key."""
         return NatsBus(self.url, identity, self.seeds[identity])
 
+    @contextlib.asynccontextmanager
+    async def connected(self, identity: str) -> AsyncIterator[NatsBus]:
+        """Give an open connection of an identity and close it, whatever happens."""
+        bus = self.connect(identity)
+        await bus.start()
+        try:
+            assert await bus.wait_connected(READY_SECONDS)
+            yield bus
+        finally:
+            await bus.close()
+
     def write_keys(self, folder: Path) -> Path:
         """Write `<identity>.nk` files as a service's pod has them and return the folder."""
         folder.mkdir(parents=True, exist_ok=True)

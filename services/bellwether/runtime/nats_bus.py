@@ -149,7 +149,9 @@ class NatsBus:
 
     async def _keep_connected(self) -> None:
         said = float("-inf")
-        while not self._closing:
+        task = asyncio.current_task()
+        # A cancellation that meets the end of an attempt can get lost in `wait_for`; the task still knows of it.
+        while not self._closing and not (task is not None and task.cancelling()):
             try:
                 await self._connect()
             except (ClientError, OSError, TimeoutError, ValueError, AssertionError) as error:

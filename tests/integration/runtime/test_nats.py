@@ -104,11 +104,11 @@ async def stored(bus: Any, subject: str) -> bool:
 
 
 async def test_a_service_reaches_what_its_row_names_and_nothing_else(tmp_path: Path) -> None:
-    async with nats_server(tmp_path / "nats", ROWS) as server:
-        shop_bus, ledger_bus = server.connect("shop"), server.connect("ledger")
-        for bus in (shop_bus, ledger_bus):
-            await bus.start()
-            assert await bus.wait_connected(DEADLINE)
+    async with (
+        nats_server(tmp_path / "nats", ROWS) as server,
+        server.connected("shop") as shop_bus,
+        server.connected("ledger") as ledger_bus,
+    ):
         assert await stored(shop_bus, "bw.event.high.order_taken")
         for subject in (
             "bw.event.urgent.order_taken",
