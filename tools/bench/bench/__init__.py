@@ -1,0 +1,1 @@
+"""`make bench`: measures the product and writes docs/performance.md."""

@@ -1,0 +1,71 @@
+"""Runs the sections and writes docs/performance.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+
+from bench import inference, memory, ready, replay, rpc
+from bench.report import Machine, Section, page
+from environments.machine import ROOT
+
+SECTIONS: dict[str, Callable[[], Section]] = {
+    "rpc": rpc.measure,
+    "inference": inference.measure,
+    "replay": replay.measure,
+    "memory": memory.measure,
+    "ready": ready.measure,
+}
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def main(
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Only these: {', '.join(SECTIONS)}; prints, writes no page.")
+    ] = None,
+) -> None:
+    """Measure, print target, value, met or missed, and write the page."""
+    unknown = [name for name in only or [] if name not in SECTIONS]
+    if unknown:
+        print(f"error: no section {unknown[0]!r}; there are {', '.join(SECTIONS)}", file=sys.stderr)
+        raise typer.Exit(2)
+    sections = []
+    for name in only or list(SECTIONS):
+        print(f"measuring {name}", file=sys.stderr, flush=True)
+        section = SECTIONS[name]()
+        sections.append(section)
+        for figure in section.figures:
+            target = "-" if figure.target is None else f"{figure.target:g}"
+            print(
+                f"  {figure.what}: target {target}, value {figure.value:.4g} {figure.unit}, {figure.verdict}",
+                flush=True,
+            )
+    if not only:
+        PAGE.write_text(page(_machine(), sections))
+        print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+def _machine() -> Machine:
+    models = [
+        line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return Machine(
+        cpu=models[0] if models else platform.machine(),
+        cores=os.cpu_count() or 1,
+        memory_gib=psutil.virtual_memory().total / 2**30,
+        kernel=platform.release(),
+        python=platform.python_version(),
+        day=datetime.now(UTC).date().isoformat(),
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
