@@ -187,8 +187,15 @@ class Reconciler:
         self, desired: Desired, observed: Observed | None, decision: Decision, memory: Memory, found: Findings
     ) -> None:
         kind = BY_NAME[desired.key.kind]
-        reply = await self._client.apply(kind, desired.manifest)
         found.writes += 1
+        try:
+            reply = await self._client.apply(kind, desired.manifest)
+        except ApiError as error:
+            if observed is None or not error.invalid:
+                raise
+            await self._client.overwrite(kind, desired.manifest)
+            reply = await self._client.apply(kind, desired.manifest)
+            found.writes += 1
         self._cache.take_child(reply, kind.kind)
         now_there = self._cache.children.get(desired.key)
         if observed is not None and observed.applied == desired.digest:

@@ -17,10 +17,12 @@ from bellwether_operator import telemetry
 from bellwether_operator.observe.kinds import SYSTEMS, Kind
 
 APPLY_PATCH = "application/apply-patch+yaml"
+MERGE_PATCH = "application/merge-patch+json"
 REQUEST_SECONDS = 20
 _CONFLICT = 409
 _NOT_FOUND = 404
 _TOO_MANY = 429
+_INVALID = 422
 _SERVER_ERROR = 500
 
 
@@ -32,6 +34,11 @@ class ApiError(Exception):
         self.status = status
         self.reason = reason
         self.message = message
+
+    @property
+    def invalid(self) -> bool:
+        """Whether the object that the request would have made breaks a rule of its kind."""
+        return self.status == _INVALID
 
     @property
     def transient(self) -> bool:
@@ -80,6 +87,16 @@ class Client:
         return await self._call(
             "PATCH", kind.path(metadata["namespace"], metadata["name"]), query, manifest, APPLY_PATCH
         )
+
+    async def overwrite(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        """Put our values over an object, whole lists included; what others have in maps stays.
+
+        For what server-side apply cannot undo: an entry of a keyed list whose key somebody edited, such as a port's
+        number, counts as theirs, and beside ours it would be a duplicate.
+        """
+        metadata = manifest["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"])
+        await self._call("PATCH", path, {"fieldManager": MANAGER}, manifest, MERGE_PATCH)
 
     async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a system's status, and return the system."""

@@ -81,6 +81,12 @@ class Edit:
 EDITS = {
     "replicas": Edit("statefulset", "demo", {"spec": {"replicas": 0}}, ("spec", "replicas")),
     "selector": Edit("service", "demo-nats", {"spec": {"selector": {"app.kubernetes.io/component": "x"}}}, ("spec",)),
+    "the key of a list's entry": Edit(
+        "service",
+        "demo-gateway",
+        {"spec": {"ports": [{"name": "http", "port": 9999, "protocol": "TCP", "targetPort": "http"}]}},
+        ("spec", "ports"),
+    ),
     "policy types": Edit("networkpolicy", "demo", {"spec": {"policyTypes": ["Ingress"]}}, ("spec",)),
     "owner": Edit(
         "configmap", "demo-declaration", {"metadata": {"ownerReferences": None}}, ("metadata", "ownerReferences")
