@@ -1,0 +1,229 @@
+"""The same days replayed in different ways: undisturbed over either bus, and with its process or NATS killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bellwether.local.files import load_system
+from bellwether.local.registry import registry
+from bellwether.local.replay import ReplayOptions, replayed
+from bellwether.messages.scheduling import GetReplay, ReplayState
+from bellwether.runtime.declaration import encode_declaration
+from bellwether.spec.models import TradingSystem
+
+from harness.nats import UID, NatsServer, nats_server
+from harness.replayed import until
+from harness.system import Connect, running
+from soak import evidence
+from soak.evidence import Evidence
+from soak.victim import Kind
+
+ROOT = Path(__file__).resolve().parents[3]
+SAMPLE = ROOT / "manifests" / "samples" / "replay.yaml"
+SERVED = ("market-data", "ml-model", "prediction", "paper-trading", "scheduler")
+ACK_WAIT = 2.0
+"""Seconds after which an event that a killed process had in hand comes again; 30 in a system of one's own."""
+DEADLINE = 240.0
+"""Seconds that one life of the process may take."""
+END_SECONDS = 30.0
+LONGEST_OUTAGE = 1.0
+GAPS: dict[Kind, int] = {"process": 300, "nats": 400}
+"""A strike comes after at most so many points (about 170 to a session)."""
+
+
+def days(last: str) -> TradingSystem:
+    """Return the sample replay from its first day to `last`, as fast as it goes."""
+    return replayed(load_system(SAMPLE), ReplayOptions(last=last))
+
+
+async def undisturbed(
+    folder: Path, trained: Path, system: TradingSystem, connect: Connect | None = None, *, group_commit: bool = False
+) -> Evidence:
+    """Replay to the end in this process, over a MemoryBus of its own or where `connect` leads."""
+    data = await asyncio.to_thread(_with_model, folder / "data", trained)
+    options = {"connect": connect, "sampling": 0.0, "group_commit": group_commit}
+    async with running(registry(SERVED), data_dir=data, declaration=system, **options) as desk:  # type: ignore[arg-type]
+
+        async def ended() -> bool:
+            state = await desk.call("scheduler", "get_replay", GetReplay(), ReplayState)
+            if state.state == "failed":
+                raise RuntimeError(f"the replay failed: {state.error}")
+            return bool(state.state == "complete")
+
+        await until(ended)
+        for peer in ("market-data", "prediction", "paper-trading", "scheduler"):
+            await desk.settle(peer)
+    return evidence.gather(data)
+
+
+async def undisturbed_over_nats(folder: Path, trained: Path, system: TradingSystem) -> Evidence:
+    """Replay to the end in this process, over a NATS server of its own."""
+    async with nats_server(folder / "nats", ack_wait=ACK_WAIT) as server:
+        return await undisturbed(folder, trained, system, server.connect)
+
+
+@dataclass
+class Trial:
+    """One replay that was struck, and what came of it.
+
+    Attributes:
+        seed: what chose the points.
+        kind: what was killed.
+        strikes: the point of each kill, in order.
+        violations: what does not hold, or differs from the undisturbed replay.
+        seconds: how long it took, wall time.
+
+    """
+
+    seed: int
+    kind: Kind
+    strikes: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class StruckReplay:
+    """A replay in a process of its own, beside a NATS server of its own, of which one is killed again and again."""
+
+    def __init__(self, folder: Path, system: TradingSystem, trial: Trial) -> None:
+        self._folder = folder
+        self._data = folder / "data"
+        self._log = folder / "process.log"
+        self._system = system
+        self._trial = trial
+        self._chance = random.Random(trial.seed)  # noqa: S311 (nothing secret: the same seed must choose the same)
+
+    async def run(self, trained: Path, expected: Evidence, strikes: int) -> None:
+        """Replay to the end with at most `strikes` kills, and write down what does not hold."""
+        trial, began = self._trial, time.monotonic()
+        await asyncio.to_thread(_with_model, self._data, trained)
+        (self._folder / "system.json").write_bytes(encode_declaration(self._system))
+        async with nats_server(self._folder / "nats", ack_wait=ACK_WAIT) as server:
+            server.write_keys(self._folder / "keys")
+            complete = False
+            while not complete and not trial.violations:
+                complete = await self._live(server, self._gaps(strikes - len(trial.strikes)))
+        if complete:
+            trial.violations += evidence.violations(self._data)
+            trial.violations += evidence.differences(expected, evidence.gather(self._data))
+        trial.violations += self._complaints()
+        trial.seconds = time.monotonic() - began
+
+    def _gaps(self, left: int) -> list[int]:
+        # A process has one end; the server can be killed more than once in its life.
+        return [self._chance.randint(1, GAPS[self._trial.kind]) for _ in range(min(left, self._most_in_a_life))]
+
+    @property
+    def _most_in_a_life(self) -> int:
+        return 1 if self._trial.kind == "process" else 1_000
+
+    async def _live(self, server: NatsServer, gaps: list[int]) -> bool:
+        """Run the process once; return whether the replay came to its end."""
+        async with self._process(server.url, gaps) as process:
+            hearing = asyncio.ensure_future(self._hear(process, server))
+            complete = asyncio.ensure_future(_until(self._complete, DEADLINE))
+            try:
+                await asyncio.wait({hearing, complete}, return_when=asyncio.FIRST_COMPLETED)
+                if complete.done():
+                    complete.result()
+                    process.send_signal(signal.SIGTERM)
+                code = await asyncio.wait_for(process.wait(), END_SECONDS)
+                await hearing
+            except TimeoutError:
+                self._violated(f"it did not come to an end: the replay is {evidence.replay_state(self._data)}")
+                return False
+            finally:
+                for task in (hearing, complete):
+                    task.cancel()
+                await asyncio.gather(hearing, complete, return_exceptions=True)
+        return self._ended(code, complete.done() and not complete.cancelled())
+
+    def _ended(self, code: int, complete: bool) -> bool:
+        if complete and code != 0:
+            self._violated(f"asked to end, it ended with {code}")
+        if not complete and code != -signal.SIGKILL:
+            self._violated(f"it ended by itself with {code}")
+        return complete
+
+    @contextlib.asynccontextmanager
+    async def _process(self, url: str, gaps: list[int]) -> AsyncIterator[asyncio.subprocess.Process]:
+        environ = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'services'}:{ROOT / 'tools' / 'soak'}",
+            "BELLWETHER_SYSTEM": self._system.metadata.name,
+            "BELLWETHER_UID": UID,
+            "BELLWETHER_DATA_DIR": str(self._data),
+            "BELLWETHER_NATS_URL": url,
+            "BELLWETHER_KEYS_DIR": str(self._folder / "keys"),
+            "BELLWETHER_DECLARATION": str(self._folder / "system.json"),
+            "BELLWETHER_HEALTH_HOST": "127.0.0.1",
+            "BELLWETHER_HEALTH_PORT": "0",
+            "BELLWETHER_SAMPLING": "0",
+        }
+        command = [sys.executable, "-m", "soak.victim", ",".join(SERVED), self._trial.kind, *map(str, gaps)]
+        with self._log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, env=environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log
+            )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _hear(self, process: asyncio.subprocess.Process, server: NatsServer) -> None:
+        """Write down each strike; kill the server at those that are its own."""
+        assert process.stdout is not None
+        assert process.stdin is not None
+        async for line in process.stdout:
+            self._trial.strikes.append(line.decode().strip())
+            if self._trial.kind == "nats":
+                await server.kill()
+                process.stdin.write(b"\n")
+                await asyncio.sleep(self._chance.uniform(0.0, LONGEST_OUTAGE))
+                await server.start()
+
+    def _complete(self) -> bool:
+        return evidence.replay_state(self._data) == "complete" and not evidence.unpublished(self._data)
+
+    def _violated(self, words: str) -> None:
+        lines = self._log.read_text(errors="replace").splitlines()
+        self._trial.violations.append(f"{words}; its last words: {' / '.join(lines[-3:])}")
+
+    def _complaints(self) -> list[str]:
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [f"given up: {line}" for line in lines if "is a dead letter" in line]
+
+
+async def struck(
+    folder: Path, trained: Path, system: TradingSystem, expected: Evidence, *, kind: Kind, seed: int, strikes: int
+) -> Trial:
+    """Replay with at most `strikes` kills at points that the seed chooses; return what came of it."""
+    trial = Trial(seed, kind)
+    folder.mkdir(parents=True)
+    await StruckReplay(folder, system, trial).run(trained, expected, strikes)
+    return trial
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> None:
+    async def asked() -> bool:
+        return await asyncio.to_thread(condition)
+
+    waiting: Callable[[], Awaitable[bool]] = asked
+    await until(waiting, seconds)
+
+
+def _with_model(data: Path, trained: Path) -> Path:
+    shutil.copytree(trained, data / "ml-model")
+    return data
