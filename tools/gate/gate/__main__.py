@@ -47,12 +47,14 @@ def main() -> int:
         _run_all(steps)
         if preparation is not None and not _finish(preparation, log):
             return 1
-    left_out = []
-    later = [Step("integration", _pytest("tests/integration", *([] if has_cluster else ["-m", "not cluster"])))]
+    options, left_out = [], []
+    if choice.kind != "embedded":
+        options, left_out = ["-m", "not cluster"], ["integration tests marked cluster (they need the embedded cluster)"]
+    later = [Step("integration", _pytest("tests/integration", *options))]
     if has_cluster:
         later.append(Step("e2e", _pytest("tests/e2e")))
     else:
-        left_out = ["integration tests marked cluster", "tests/e2e"]
+        left_out.append("tests/e2e")
     _run_all(later)
     return _report(steps + later, left_out, choice.why)
 

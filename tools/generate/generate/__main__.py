@@ -23,6 +23,7 @@ def generated() -> dict[Path, str]:
         # helm reads only what is inside of the chart.
         Path("charts/bellwether/files/tradingsystems.bellwether.dev.yaml"): definition.text(),
         Path("docs/reference/tradingsystem.md"): reference.page(schema),
+        Path("docs/reference/refusals.md"): reference.refusals(),
     }
     for name, text in calendars.tables(CALENDARS).items():
         files[Path(f"services/bellwether/market/tables/{name}.json")] = text

@@ -1,4 +1,4 @@
-"""The reference page of TradingSystem: every field with type, default, bounds and meaning."""
+"""The reference pages: every field of TradingSystem, and every code with which an order is refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from bellwether.spec.models import API_VERSION, KIND, PLURAL, SHORT_NAME
 from bellwether.spec.schema import LIST_TYPE, MAP_KEYS, RULES
+from bellwether.trading.codes import code_table
 
 Schema = Mapping[str, Any]
 
@@ -134,3 +135,13 @@ def _plain(value: Any) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def refusals() -> str:
+    """Return the page of the codes, in the order in which the guards ask."""
+    intro = (
+        "# Why there was no order\n\n"
+        "Made from the code by `make generate`. A guard answers with code, value and limit; the first "
+        "that objects decides.\n`bellwether why SYMBOL` and `GET /v1/refusals` show them.\n\n"
+    )
+    return intro + code_table()
