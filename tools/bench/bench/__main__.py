@@ -37,19 +37,18 @@ def main(
     if unknown:
         print(f"error: no section {unknown[0]!r}; there are {', '.join(SECTIONS)}", file=sys.stderr)
         raise typer.Exit(2)
+    machine = _machine()
     sections = []
     for name in only or list(SECTIONS):
         print(f"measuring {name}", file=sys.stderr, flush=True)
         section = SECTIONS[name]()
         sections.append(section)
         for figure in section.figures:
-            target = "-" if figure.target is None else f"{figure.target:g}"
-            print(
-                f"  {figure.what}: target {target}, value {figure.value:.4g} {figure.unit}, {figure.verdict}",
-                flush=True,
-            )
+            print(f"  {figure.what}: target {figure.aim}, value {figure.shown}, {figure.verdict}", flush=True)
+        if section.failure:
+            print(f"  not measured: {section.failure}", flush=True)
     if not only:
-        PAGE.write_text(page(_machine(), sections))
+        PAGE.write_text(page(machine, sections))
         print(f"wrote {PAGE.relative_to(ROOT)}")
 
 
@@ -64,8 +63,11 @@ def _machine() -> Machine:
         kernel=platform.release(),
         python=platform.python_version(),
         day=datetime.now(UTC).date().isoformat(),
+        load=os.getloadavg()[0],
     )
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

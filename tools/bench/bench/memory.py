@@ -2,101 +2,115 @@
 
 from __future__ import annotations
 
-import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
 import psutil
 
+from bench.local_run import LocalRun, local_run
 from bench.report import Figure, Section
-from environments.machine import ROOT
+from bench.trained import SAMPLE, copy_model
 
-SAMPLE = ROOT / "manifests" / "samples" / "replay.yaml"
-PORT = 18080
-DEADLINE = 120.0
 ORDERS = 10
+SESSIONS = 60
+SAMPLES = 20
+PAUSE = 0.5
+LONGEST = 180.0
+
+_HOW = (
+    "Pss from /proc/PID/smaps_rollup, in megabytes of 10^6 bytes, added up over the whole process tree: each "
+    "page counted once, divided among those who share it, other processes of this machine included. "
+    f"`bellwether run manifests/samples/replay.yaml` with its model trained before, from the {SESSIONS}th "
+    f"session and the {ORDERS}th filled order on: {SAMPLES} looks over {SAMPLES * PAUSE:g} s, median and "
+    "highest; the replay trades on meanwhile. Beside it, in the same run of the bench, not at the same time: "
+    "`bellwether replay` of the same file, that is the same services in one process with a bus in memory, no "
+    "NATS, no gateway, no traces; median and highest of its looks from the second on to its end."
+)
 
 
 def measure() -> Section:
-    """Run the sample until it has traded, then add up the process tree."""
+    """Run the sample until it has traded, then add up the process tree several times."""
     with tempfile.TemporaryDirectory() as folder:
-        whole, parts = _local_run(Path(folder))
+        looks = _local_run(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
         alone = _one_process(Path(folder))
+    whole = [sum(look.values()) for look in looks]
     figures = [
-        Figure("whole local system, NATS included", whole, "MB", target=180, note="aim 120"),
-        *(Figure(f"of it: {name}", value, "MB") for name, value in parts.items()),
-        Figure("same logic in one process, in-process bus, no gateway", alone, "MB"),
-        Figure("overhead of bus, gateway and traces", whole - alone, "MB"),
+        Figure("whole local system, NATS included, highest", max(whole), "MB", target=180),
+        Figure("whole local system, NATS included, median", statistics.median(whole), "MB", target=120, note="the aim"),
+        *(
+            Figure(f"of it: {name}, median", statistics.median(look.get(name, 0.0) for look in looks), "MB")
+            for name in sorted({name for look in looks for name in look})
+        ),
+        Figure(
+            "same logic in one process, in-process bus, no gateway, no traces, median", statistics.median(alone), "MB"
+        ),
+        Figure("the same, highest", max(alone), "MB"),
+        Figure("overhead of NATS, gateway, API and traces", statistics.median(whole) - statistics.median(alone), "MB"),
     ]
-    how = (
-        "`bellwether run manifests/samples/replay.yaml`, read after its first ten orders: the sum of Pss over the whole "
-        "process tree (/proc/PID/smaps_rollup), training ended. Beside it `bellwether replay` of the same file."
-    )
-    return Section("Memory of the compact local run", how, figures)
+    return Section("Memory of the compact local run", _HOW, figures)
 
 
-def pss_megabytes(pid: int) -> float:
-    """Return the proportional set size of one process in megabytes (10^6 bytes)."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+def pss_bytes(rollup: str) -> int:
+    """Return the proportional set size in bytes that the text of a smaps_rollup states.
+
+    Raises:
+        ValueError: if it states none.
+
+    """
+    for line in rollup.splitlines():
         if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise ValueError(f"process {pid} states no Pss")
+            return int(line.split()[1]) * 1024
+    raise ValueError("the text states no Pss")
 
 
-def _local_run(folder: Path) -> tuple[float, dict[str, float]]:
-    command = [
-        sys.executable,
-        "-m",
-        "bellwether",
-        "run",
-        str(SAMPLE),
-        "--port",
-        str(PORT),
-        "--data",
-        str(folder / "run"),
-    ]
-    with (folder / "run.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            _await_orders(process)
-            parts: dict[str, float] = {}
-            for each in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-                name = "nats-server" if "nats" in each.name() else "services"
-                parts[name] = parts.get(name, 0.0) + pss_megabytes(each.pid)
-            return sum(parts.values()), parts
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+def tree_megabytes(pid: int) -> Mapping[str, float]:
+    """Return the Pss of a process and all below it, added up under `nats-server` and `services`."""
+    found: dict[str, float] = {}
+    process = psutil.Process(pid)
+    for each in [process, *process.children(recursive=True)]:
+        name = "nats-server" if "nats" in each.name() else "services"
+        found[name] = found.get(name, 0.0) + pss_bytes(_rollup(each.pid)) / 1e6
+    return found
 
 
-def _await_orders(process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"bellwether run ended with {process.returncode}")
-        try:
-            answer = httpx.get(f"http://127.0.0.1:{PORT}/v1/orders", params={"status": "filled"}, timeout=5)
-            if answer.status_code == httpx.codes.OK and answer.json()["total"] >= ORDERS:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.25)
-    raise RuntimeError(f"no {ORDERS} orders within {DEADLINE:.0f} s")
+def _rollup(pid: int) -> str:
+    return Path(f"/proc/{pid}/smaps_rollup").read_text()
 
 
-def _one_process(folder: Path) -> float:
-    """Return the highest Pss that the in-process replay of the same file reached while it ran."""
-    command = [sys.executable, "-m", "bellwether", "replay", str(SAMPLE), "--data", str(folder / "alone")]
-    highest = 0.0
+def _local_run(folder: Path) -> list[Mapping[str, float]]:
+    copy_model(folder / "run" / "data")
+    with local_run(SAMPLE, folder) as run:
+        run.wait(f"{ORDERS} filled orders and {SESSIONS} sessions", lambda: _has_traded(run), LONGEST)
+        looks = []
+        for _ in range(SAMPLES):
+            time.sleep(PAUSE)
+            looks.append(tree_megabytes(run.process.pid))
+        return looks
+
+
+def _has_traded(run: LocalRun) -> bool:
+    orders = run.ask("/v1/orders", status="filled") or {}
+    return int(orders.get("total", 0)) >= ORDERS and int(run.replay().get("sessions_done", 0)) >= SESSIONS
+
+
+def _one_process(folder: Path) -> list[float]:
+    """Return the Pss of the in-process replay, looked at while it runs."""
+    copy_model(folder)
+    command = [sys.executable, "-m", "bellwether", "replay", str(SAMPLE), "--data", str(folder)]
+    looks: list[float] = []
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
+            time.sleep(PAUSE)
             try:
-                highest = max(highest, pss_megabytes(process.pid))
-            except (FileNotFoundError, ProcessLookupError, ValueError):
+                looks.append(sum(tree_megabytes(process.pid).values()))
+            except (FileNotFoundError, ProcessLookupError, ValueError, psutil.NoSuchProcess):
                 break
-            time.sleep(0.25)
-    return highest
+    if process.returncode or len(looks) < 2:
+        raise RuntimeError(f"bellwether replay ended with {process.returncode} after {len(looks)} looks")
+    return looks[1:]

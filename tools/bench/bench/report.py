@@ -32,16 +32,44 @@ class Figure:
             return "-"
         if self.met:
             return "met"
-        return f"missed by {abs(self.value - self.target):.4g} {self.unit}".rstrip()
+        gap = abs(self.value - self.target)
+        share = f" ({100 * gap / self.target:.2g} %)" if self.target else ""
+        return f"missed by {_amount(gap, self.unit)}{share}"
+
+    @property
+    def shown(self) -> str:
+        """Return the value with its unit."""
+        return _amount(self.value, self.unit)
+
+    @property
+    def aim(self) -> str:
+        """Return the target with its direction and unit, `-` without one."""
+        if self.target is None:
+            return "-"
+        return f"{'≤' if self.better == 'lower' else '≥'} {_amount(self.target, self.unit)}"
+
+
+def _amount(value: float, unit: str) -> str:
+    """Return a value in four figures, never fewer than its whole part has and never as a power of ten."""
+    size = abs(value)
+    if size >= 1000:
+        text = f"{value:,.0f}"
+    elif size >= 0.001 or size == 0:
+        text = f"{float(f'{value:.4g}'):.12g}"
+        text = f"{float(text):.4f}".rstrip("0").rstrip(".") if "e" in text else text
+    else:
+        text = f"{value:.9f}".rstrip("0").rstrip(".")
+    return f"{text} {unit}".rstrip()
 
 
 @dataclass(frozen=True)
 class Section:
-    """Figures of one run, taken together so that their ratios hold."""
+    """Figures of one run, taken together so that their ratios hold; `failure` says why there are none."""
 
     title: str
     how: str
     figures: Sequence[Figure]
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +82,8 @@ class Machine:
     kernel: str
     python: str
     day: str
+    load: float = 0.0
+    """Processes that wanted to run, averaged over a minute, before the first measurement."""
 
 
 def page(machine: Machine, sections: Sequence[Section]) -> str:
@@ -61,18 +91,38 @@ def page(machine: Machine, sections: Sequence[Section]) -> str:
     lines = [
         "# Performance",
         "",
-        "Written by `make bench`; do not edit. Ratios come from one run on one machine; seconds depend on the machine.",
+        "Written by `make bench`; do not edit. Ratios come from one run on one machine and hold elsewhere roughly; "
+        "seconds and rates are this machine's. Each section says what was measured in the same run.",
         "",
         f"Machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, Linux {machine.kernel}, "
-        f"Python {machine.python}, {machine.day}.",
+        f"Python {machine.python}, {machine.day}. Load before the first section: {machine.load:.1f}.",
+        "",
+        *_sum(sections),
     ]
     for section in sections:
-        lines += ["", f"## {section.title}", "", section.how, ""]
-        lines += ["| what | target | value | |", "|---|---|---|---|"]
-        for figure in section.figures:
-            sign = "≤" if figure.better == "lower" else "≥"
-            target = "-" if figure.target is None else f"{sign} {figure.target:g} {figure.unit}".rstrip()
-            note = f" ({figure.note})" if figure.note else ""
-            value = f"{figure.value:.4g} {figure.unit}".rstrip()
-            lines.append(f"| {figure.what}{note} | {target} | {value} | {figure.verdict} |")
+        lines += ["", f"## {section.title}", ""]
+        if section.failure:
+            lines += [f"Not measured: {section.failure}"]
+            continue
+        lines += [section.how, "", "| what | target | value | |", "|---|---|---|---|"]
+        lines += [_row(figure) for figure in section.figures]
     return "\n".join(lines) + "\n"
+
+
+def _sum(sections: Sequence[Section]) -> list[str]:
+    judged = [figure for section in sections for figure in section.figures if figure.target is not None]
+    missed = [figure for figure in judged if not figure.met]
+    lines = [f"**{len(judged) - len(missed)} of {len(judged)} targets met.**"]
+    if missed:
+        lines.append("")
+    lines += [f"- {figure.what}: {figure.shown}, {figure.verdict}" for figure in missed]
+    absent = [section.title for section in sections if section.failure]
+    if absent:
+        lines += ["", f"There were parts not measured: {', '.join(absent)}."]
+    return lines
+
+
+def _row(figure: Figure) -> str:
+    note = f" ({figure.note})" if figure.note else ""
+    verdict = figure.verdict if figure.met is not False else f"**{figure.verdict}**"
+    return f"| {figure.what}{note} | {figure.aim} | {figure.shown} | {verdict} |"

@@ -1,4 +1,4 @@
-"""RPC rate of our runtime beside raw nats-py: one server, both sides in processes of their own, rounds taken in turn."""
+"""RPC rate of our runtime beside raw nats-py: one server, each side in its own process, the rounds in turn."""
 
 from __future__ import annotations
 
@@ -56,12 +56,13 @@ def measure() -> Section:
 
 
 _HOW = (
-    f"All kinds in this run, on one nats-server with the keys and permissions of a system: a serving and a calling "
-    f"process for each kind, {CONCURRENCY} calls in flight, uvloop, {ROUNDS} rounds of {SECONDS:g} s in which the kinds "
-    "take turns; the ratio is taken within each round. Raw nats-py sends and echoes the bytes that our runtime sends, "
-    "without looking into them, on a callback of its own. Ours adds the envelope, typed JSON both ways, the time "
-    "budget, the bound on concurrent handlers and the figures. `raw nats-py with typed JSON` decodes and encodes the "
-    "same payload and does nothing else. `traced` makes and sends a client trace with a server span for every call."
+    "All kinds in this run, on one nats-server with the keys and permissions of a system: a serving and a "
+    f"calling process for each kind, {CONCURRENCY} calls in flight, uvloop, {ROUNDS} rounds of {SECONDS:g} s "
+    "in which the kinds take turns; the ratio is taken within each round. Raw nats-py sends and echoes the "
+    "bytes that our runtime sends, without looking into them, on a callback of its own. Ours adds the "
+    "envelope, typed JSON both ways, the time budget, the bound on concurrent handlers and the figures. `raw "
+    "nats-py with typed JSON` decodes and encodes the same payload and does nothing else. `traced` makes and "
+    "sends a client trace with a server span for every call."
 )
 
 
@@ -77,7 +78,7 @@ async def _all_rounds() -> Mapping[Kind, list[Round]]:
             keys = server.write_keys(Path(folder) / "keys")
             for number in range(ROUNDS):
                 # Every other round in reverse, so that none always follows the same neighbour.
-                for kind in list(KINDS) if number % 2 == 0 else reversed(KINDS):
+                for kind in list(KINDS)[:: 1 if number % 2 == 0 else -1]:
                     rounds[kind].append(await _round(kind, server, keys))
     return rounds
 
@@ -104,9 +105,7 @@ async def _round(kind: Kind, server: NatsServer, keys: Path) -> Round:
 
 async def _peer(side: str, kind: Kind, url: str, seed: Path) -> asyncio.subprocess.Process:
     command = [sys.executable, "-m", "bench.rpc_peer", side, kind, url, str(seed), str(SECONDS)]
-    return await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
+    return await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
 
 
 async def _line(process: asyncio.subprocess.Process) -> bytes:

@@ -1,0 +1,79 @@
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bellwether.messages.envelope import decode_reply, decode_request
+from bellwether.runtime.call import decode_as
+from bench.inference import medians_of
+from bench.memory import pss_bytes
+from bench.replay import published, unpaced
+from bench.rpc import paired_ratios
+from bench.rpc_peer import REPLY_BODY, REQUEST_BODY, Features, Score
+
+ROLLUP = "00400000-7ffd rollup\nRss:              2048 kB\nPss:              1000 kB\nPss_Dirty:         10 kB\n"
+
+
+def test_pss_is_read_in_bytes_and_not_taken_from_its_parts() -> None:
+    assert pss_bytes(ROLLUP) == 1_024_000
+
+
+def test_a_text_without_pss_is_refused() -> None:
+    with pytest.raises(ValueError, match="states no Pss"):
+        pss_bytes("Rss: 12 kB\n")
+
+
+def test_a_rate_is_taken_between_the_first_and_the_last_published_decision(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "decisions.db") as connection:
+        connection.execute("CREATE TABLE outbox (subject TEXT, published_at REAL)")
+        rows = [("bw.event.high.prediction_generated", 100.0 + number / 10) for number in range(21)]
+        rows += [("bw.event.urgent.buy_rate_alert", 500.0)]
+        connection.executemany("INSERT INTO outbox VALUES (?, ?)", rows)
+    found = published(tmp_path / "decisions.db")
+    assert found.decisions == 21
+    assert found.rate == pytest.approx(10.0)
+
+
+def test_a_database_with_too_few_decisions_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "decisions.db") as connection:
+        connection.execute("CREATE TABLE outbox (subject TEXT, published_at REAL)")
+    with pytest.raises(RuntimeError, match="0 published decisions"):
+        published(tmp_path / "decisions.db")
+
+
+def test_a_system_without_pace_keeps_all_else() -> None:
+    system: dict[str, Any] = {
+        "metadata": {"name": "replay"},
+        "spec": {"clock": {"mode": "replay", "pace": "500ms"}, "profile": "ha"},
+    }
+    found = unpaced(system, "2009-12-31")
+    assert found["spec"] == {"clock": {"mode": "replay", "pace": "0s", "to": "2009-12-31"}, "profile": "ha"}
+    assert found["metadata"] == {"name": "replay"}
+    assert system["spec"]["clock"] == {"mode": "replay", "pace": "500ms"}
+
+
+def test_ratios_are_taken_within_each_round() -> None:
+    assert paired_ratios([70.0, 40.0], [100.0, 50.0]) == [0.7, 0.8]
+
+
+def test_rounds_of_different_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        paired_ratios([70.0], [100.0, 50.0])
+
+
+def test_raw_nats_carries_bytes_that_our_runtime_would_understand() -> None:
+    request, reply = decode_request(REQUEST_BODY), decode_reply(REPLY_BODY)
+    assert decode_as(request.params, Features).symbol == "AAPL"
+    assert reply.status == "success"
+    assert isinstance(reply.result, msgspec.Raw)
+    assert decode_as(reply.result, Score).symbol == "AAPL"
+
+
+def test_kinds_take_turns_and_the_first_round_is_left_out() -> None:
+    seen: list[str] = []
+    kinds = {"a": lambda row: seen.append(f"a{row}"), "b": lambda row: seen.append(f"b{row}")}
+    found = medians_of(kinds, rounds=2, calls=2)
+    assert seen == ["a0", "a1", "b0", "b1"] * 3
+    assert {name: len(values) for name, values in found.items()} == {"a": 2, "b": 2}
