@@ -47,7 +47,7 @@ def compact(lab: Lab) -> Iterator[System]:
 @pytest.fixture(scope="module")
 def standard(lab: Lab) -> Iterator[System]:
     with lab.namespace("e2e-standard") as namespace:
-        clock = {"mode": "replay", "from": "2009-01-02", "to": "2009-04-30", "pace": "300ms"}
+        clock = {"mode": "replay", "from": "2009-01-02", "to": "2009-12-31", "pace": "400ms"}
         lab.apply(replay_system("standard", namespace, profile="standard", clock=clock))
         system = System(lab, namespace, "standard")
         system.wait_ready(waits.SYSTEM_READY)

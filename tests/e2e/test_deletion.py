@@ -10,7 +10,7 @@ CHILDREN = "statefulsets,deployments,services,configmaps,secrets,networkpolicies
 
 
 def scale_operator(lab: Lab, replicas: int) -> None:
-    selector = "app.kubernetes.io/name=bellwether"
+    selector = "app.kubernetes.io/component=operator"
     lab.kubectl("-n", OPERATOR_NAMESPACE, "scale", "deployment", "-l", selector, f"--replicas={replicas}")
 
     def settled() -> bool:
