@@ -168,9 +168,10 @@ class RecordOutcomes(msgspec.Struct, frozen=True):
 
 
 class RecordedOutcomes(msgspec.Struct, frozen=True):
-    """How many outcomes were written, and the calibration so far beside the base rate's."""
+    """How many outcomes a session brought, and the calibration so far beside the base rate's."""
 
     written: int
+    """Those that are in, whether this call wrote them or an earlier one: asked again, the answer is the same."""
     brier: float | None
     base_rate_brier: float | None
 

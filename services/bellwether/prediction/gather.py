@@ -20,6 +20,9 @@ NO_MODEL = frozenset({"MODEL_NOT_FOUND", "MODEL_LOOKAHEAD", "FEATURES_MISMATCH"}
 MODEL_AWAY = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """The model may come: what is made for looking at goes on without it, what belongs to a slot waits."""
 
+AWAY = MODEL_AWAY | {"OVERLOADED", "STOPPING"}
+"""Answers that say a service is away: asked again, it may answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:

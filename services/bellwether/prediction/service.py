@@ -41,7 +41,7 @@ from bellwether.messages.prediction import (
 )
 from bellwether.prediction import logic, replay
 from bellwether.prediction import store as rows
-from bellwether.prediction.gather import Question, gather_inputs
+from bellwether.prediction.gather import AWAY, Question, gather_inputs
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.service import Service
@@ -82,7 +82,10 @@ class PredictionService:
     # Making
 
     async def generate_predictions(self, request: GeneratePredictions, call: Call) -> PredictionBatch:
-        """Predict several symbols; one that fails does not fail the others."""
+        """Predict several symbols; one that fails does not fail the others.
+
+        Only in a replay a slot for which a service is away decides nothing yet: it is asked for again until all answer.
+        """
         symbols = list(dict.fromkeys(request.symbols or self._spec.symbols))
         return await self._batch(symbols, request, call)
 
@@ -114,7 +117,8 @@ class PredictionService:
             )
             return await self._attempt(question, ids[symbol], calendar, kept.bar_traces.get(symbol), call)
 
-        made = dict(zip(missing, await asyncio.gather(*map(make, missing)), strict=True))
+        answers = await asyncio.gather(*map(make, missing))
+        made = _all_or_none(request, dict(zip(missing, answers, strict=True)), call)
         errors = {symbol: found for symbol, found in made.items() if isinstance(found, str)}
         predictions: dict[str, Prediction] = {}
         fresh_ids: list[str] = []
@@ -302,12 +306,13 @@ class PredictionService:
         for symbol in sorted({row.prediction.symbol for row in waiting}):
             settled += await self._settled([row for row in waiting if row.prediction.symbol == symbol], call)
 
-        def write(tx: Transaction) -> tuple[float, float] | None:
+        def write(tx: Transaction) -> RecordedOutcomes:
+            earlier = rows.outcomes_of(tx, run, request.session)
             rows.write_outcomes(tx, settled)
-            return rows.brier(tx, run)
+            new = {(row.run, row.prediction.prediction_id) for row, _, _ in settled}
+            return RecordedOutcomes(len(earlier | new), *(rows.brier(tx, run) or (None, None)))
 
-        scores = await self.store.transact(write)
-        return RecordedOutcomes(len(settled), *(scores or (None, None)))
+        return await self.store.transact(write)
 
     async def _settled(self, waiting: list[rows.Row], call: Call) -> list[tuple[rows.Row, date, bool]]:
         """Return those of one symbol whose outcome the bars show; the horizon is counted in the symbol's own bars."""
@@ -405,6 +410,19 @@ class PredictionService:
 def _only(call: Call) -> str | None:
     """Return the run to look at: that of the caller; people's calls carry none and see every run of the system."""
     return None if call.run == LIVE else call.run
+
+
+def _all_or_none(
+    request: GeneratePredictions, made: dict[str, rows.New | str], call: Call
+) -> dict[str, rows.New | str]:
+    """Return what was made; of a replay's slot for which a service is away only the errors, so it comes again whole.
+
+    Decisions of the first try would reach the trader before those of the next, and what its guards allow depends on
+    the order. Live there is no time for that: what can be decided is.
+    """
+    errors = {symbol: error for symbol, error in made.items() if isinstance(error, str)}
+    away = any(error.partition(":")[0] in AWAY for error in errors.values())
+    return dict(errors) if away and request.slot is not None and call.run != LIVE else made
 
 
 def _event_id(prediction: Prediction) -> str:

@@ -244,6 +244,15 @@ def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> N
         tx.execute(update(decisions).where(decisions.c.sequence == row.sequence).values(outcome_session=None))
 
 
+def outcomes_of(tx: Transaction, run: str | None, session: date) -> set[tuple[str, str]]:
+    """Return run and id of the decisions that a session settled."""
+    query = select(outcomes.c.run, outcomes.c.id).where(outcomes.c.session == session.isoformat())
+    if run is not None:
+        query = query.where(outcomes.c.run == run)
+    found: Any = tx.execute(query).all()
+    return {(row[0], row[1]) for row in found}
+
+
 def brier(tx: Transaction, run: str | None) -> tuple[float, float] | None:
     """Return the Brier scores of the predictions and of their base rates, None without any outcome."""
 
