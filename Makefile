@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 UV := .venv/bin/uv
-export PYTHONPATH := services:operator:tools/devcluster:tools/environments:tools/generate:tools/gate:tools/bench:tests
+export PYTHONPATH := services:operator:tools/devcluster:tools/environments:tools/generate:tools/gate:tools/bench:tools/soak:tests
 
 .PHONY: help
 help: ## list the targets

@@ -20,7 +20,6 @@ from bellwether.local.replay import ReplayOptions, replayed
 from bellwether.messages.scheduling import GetReplay, ReplayState
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.spec.models import TradingSystem
-
 from harness.nats import UID, NatsServer, nats_server
 from harness.replayed import until
 from harness.system import Connect, running
@@ -37,13 +36,21 @@ DEADLINE = 240.0
 """Seconds that one life of the process may take."""
 END_SECONDS = 30.0
 LONGEST_OUTAGE = 1.0
-GAPS: dict[Kind, int] = {"process": 300, "nats": 400}
+GAPS: dict[Kind, int] = {"process": 400, "nats": 600}
 """A strike comes after at most so many points (about 170 to a session)."""
 
 
-def days(last: str) -> TradingSystem:
-    """Return the sample replay from its first day to `last`, as fast as it goes."""
-    return replayed(load_system(SAMPLE), ReplayOptions(last=last))
+def days(first: str, last: str) -> TradingSystem:
+    """Return the sample replay from one day to another, as fast as it goes.
+
+    It acts on weaker signals than the sample and closes positions the next day, so that there are many orders; one
+    of them a session, so that which one it is depends on the order in which decisions arrive.
+    """
+    plain = replayed(load_system(SAMPLE), ReplayOptions(first, last)).model_dump(by_alias=True, exclude_none=True)
+    plain["spec"]["predictions"]["margin"] = "0.001"
+    plain["spec"]["trading"]["exit"]["horizonSessions"] = 1
+    plain["spec"]["trading"]["risk"]["maxOrdersPerSession"] = 1
+    return TradingSystem.model_validate(plain)
 
 
 async def undisturbed(
@@ -51,8 +58,9 @@ async def undisturbed(
 ) -> Evidence:
     """Replay to the end in this process, over a MemoryBus of its own or where `connect` leads."""
     data = await asyncio.to_thread(_with_model, folder / "data", trained)
-    options = {"connect": connect, "sampling": 0.0, "group_commit": group_commit}
-    async with running(registry(SERVED), data_dir=data, declaration=system, **options) as desk:  # type: ignore[arg-type]
+    async with running(
+        registry(SERVED), data_dir=data, declaration=system, connect=connect, sampling=0.0, group_commit=group_commit
+    ) as desk:
 
         async def ended() -> bool:
             state = await desk.call("scheduler", "get_replay", GetReplay(), ReplayState)
@@ -184,13 +192,14 @@ class StruckReplay:
 
     async def _hear(self, process: asyncio.subprocess.Process, server: NatsServer) -> None:
         """Write down each strike; kill the server at those that are its own."""
-        assert process.stdout is not None
-        assert process.stdin is not None
-        async for line in process.stdout:
+        told, answer = process.stdout, process.stdin
+        if told is None or answer is None:
+            raise RuntimeError("the process has no pipes")
+        async for line in told:
             self._trial.strikes.append(line.decode().strip())
             if self._trial.kind == "nats":
                 await server.kill()
-                process.stdin.write(b"\n")
+                answer.write(b"\n")
                 await asyncio.sleep(self._chance.uniform(0.0, LONGEST_OUTAGE))
                 await server.start()
 
@@ -211,7 +220,6 @@ async def struck(
 ) -> Trial:
     """Replay with at most `strikes` kills at points that the seed chooses; return what came of it."""
     trial = Trial(seed, kind)
-    folder.mkdir(parents=True)
     await StruckReplay(folder, system, trial).run(trained, expected, strikes)
     return trial
 

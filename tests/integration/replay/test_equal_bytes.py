@@ -1,0 +1,76 @@
+"""The same recorded days give the same bytes: over either bus, and after kills of the process or of NATS."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bellwether.prediction import service as prediction
+from bellwether.prediction.gather import Question, gather_inputs
+from bellwether.runtime.errors import RpcError
+from bellwether.spec.models import TradingSystem
+from soak.evidence import Evidence, differences, violations
+from soak.replays import struck, undisturbed, undisturbed_over_nats
+
+pytestmark = pytest.mark.integration
+
+
+async def test_the_days_hold_enough_to_compare(expected: Evidence) -> None:
+    assert len(expected.decisions) == 39 * 2 * 4
+    assert len(expected.equity) == 39
+    assert sum(event.startswith("filled:") for event in expected.ledger.values()) > 15
+    assert sum("ORDERS_PER_SESSION" in event for event in expected.ledger.values()) > 10
+    assert len(expected.outcomes) > 200
+
+
+async def test_a_memory_bus_with_each_commit_gives_the_same(
+    tmp_path: Path, trained: Path, winter: TradingSystem, expected: Evidence
+) -> None:
+    assert differences(expected, await undisturbed(tmp_path, trained, winter)) == []
+    assert violations(tmp_path / "data") == []
+
+
+async def test_nats_gives_the_same(tmp_path: Path, trained: Path, winter: TradingSystem, expected: Evidence) -> None:
+    assert differences(expected, await undisturbed_over_nats(tmp_path, trained, winter)) == []
+    assert violations(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_process_killed_again_and_again_gives_the_same(
+    tmp_path: Path, trained: Path, winter: TradingSystem, expected: Evidence, seed: int
+) -> None:
+    trial = await struck(tmp_path / "struck", trained, winter, expected, kind="process", seed=seed, strikes=6)
+    assert trial.violations == []
+    assert len(trial.strikes) == 6
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_nats_server_killed_again_and_again_gives_the_same(
+    tmp_path: Path, trained: Path, winter: TradingSystem, expected: Evidence, seed: int
+) -> None:
+    trial = await struck(tmp_path / "struck", trained, winter, expected, kind="nats", seed=seed, strikes=5)
+    assert trial.violations == []
+    assert len(trial.strikes) == 5
+
+
+async def test_a_service_that_is_away_for_one_symbol_changes_nothing(
+    tmp_path: Path, trained: Path, winter: TradingSystem, expected: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = {"AAPL": 3, "IBM": 1}
+    batch_that_trades = datetime(2009, 1, 6, tzinfo=UTC).date()
+
+    async def gather(question: Question, *rest: Any) -> Any:
+        hit = question.as_of.date() >= batch_that_trades and question.trade_asked and away.get(question.symbol, 0)
+        if hit:
+            away[question.symbol] -= 1
+            raise RpcError("UNAVAILABLE", "market-data is away on purpose")
+        return await gather_inputs(question, *rest)
+
+    monkeypatch.setattr(prediction, "gather_inputs", gather)
+    found = await undisturbed(tmp_path, trained, winter)
+    assert set(away.values()) == {0}
+    assert differences(expected, found) == []
+    assert violations(tmp_path / "data") == []
