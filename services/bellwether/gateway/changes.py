@@ -6,7 +6,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from bellwether.gateway.answers import answer, gateway_of, read_body
@@ -16,6 +16,7 @@ from bellwether.messages.prediction import GenerateSinglePrediction, Prediction,
 from bellwether.messages.trading import Halt, HaltState, Resume
 
 _DECLARATION_BYTES = 1024 * 1024
+_REASON_BYTES = 16 * 1024
 _PREDICT_BUDGET = 20.0
 
 
@@ -33,6 +34,20 @@ class Reason(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     reason: Annotated[str, Field(min_length=1, max_length=200)]
     source: Annotated[str, Field(min_length=1, max_length=60)] = "gateway"
+
+
+# Not a parameter of the routes: the framework would read a body of any size before it asks for the token.
+_REASON_SHAPE = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": Reason.model_json_schema()}}}
+}
+
+
+async def _reason(request: Request) -> Reason:
+    try:
+        return Reason.model_validate_json(await read_body(request, _REASON_BYTES))
+    except ValidationError as error:
+        said = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
+        raise Problem(422, "INVALID_PARAMS", "; ".join(said)) from error
 
 
 @router.put("/v1/declaration")
@@ -56,16 +71,18 @@ def _declaration_body(raw: bytes) -> dict[str, Any]:
     return body
 
 
-@router.post("/v1/halt")
-async def halt(request: Request, why: Reason) -> Response:
+@router.post("/v1/halt", openapi_extra=_REASON_SHAPE)
+async def halt(request: Request) -> Response:
     """Stop every order until somebody resumes."""
+    why = await _reason(request)
     question = Halt(reason=why.reason, source=why.source)
     return answer(await gateway_of(request).peers.ask("paper-trading", "halt", question, HaltState))
 
 
-@router.post("/v1/resume")
-async def resume(request: Request, why: Reason) -> Response:
+@router.post("/v1/resume", openapi_extra=_REASON_SHAPE)
+async def resume(request: Request) -> Response:
     """Open every latch; a halt that the declaration states stays."""
+    why = await _reason(request)
     question = Resume(reason=why.reason, source=why.source)
     return answer(await gateway_of(request).peers.ask("paper-trading", "resume", question, HaltState))
 

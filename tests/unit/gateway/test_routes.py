@@ -101,6 +101,17 @@ async def test_changing_something_needs_the_token(gateway: Opened, method: str, 
     assert "Authorization: Bearer <token>" in reply.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("path", ["/v1/halt", "/v1/resume"])
+async def test_a_body_is_not_read_before_the_token_and_never_without_a_bound(gateway: Opened, path: str) -> None:
+    refused = await gateway.http.post(path, content=b"{bad", headers={"Content-Type": "application/json"})
+    assert refused.status_code == 401
+    large = await gateway.http.post(path, content=b" " * 20_000 + b"{}", headers=AUTHORIZED)
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "TOO_LARGE")
+    broken = await gateway.http.post(path, content=b"{bad", headers=AUTHORIZED)
+    assert broken.status_code == 422
+    assert "Invalid JSON" in broken.json()["error"]["message"]
+
+
 async def test_a_halt_carries_reason_and_source(gateway: Opened) -> None:
     body = {"reason": "odd prices", "source": "cli"}
     reply = await gateway.http.post("/v1/halt", json=body, headers=AUTHORIZED)
