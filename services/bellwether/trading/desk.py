@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -78,6 +78,13 @@ class Market(NamedTuple):
     asked: frozenset[str]
     prices: Mapping[str, Decimal]
     actions: list[CorporateAction]
+
+
+class Wanted(NamedTuple):
+    """What has to be asked before an open: about which symbols, and after which day corporate actions count."""
+
+    symbols: frozenset[str]
+    opened: date | None
 
 
 class Desk:
@@ -243,18 +250,16 @@ class Desk:
                 return answer
             market = await self._ask_for_open(day, answer, call)
 
-    async def _open_with(
-        self, session: Session, market: Market, now: datetime, call: Call
-    ) -> SessionOpened | frozenset[str]:
-        """Open the session if prices are known of all symbols that matter, else return those symbols."""
+    async def _open_with(self, session: Session, market: Market, now: datetime, call: Call) -> SessionOpened | Wanted:
+        """Open the session if prices are known of all symbols that matter, else return what is to be asked."""
 
-        def work(tx: Transaction) -> SessionOpened | frozenset[str]:
+        def work(tx: Transaction) -> SessionOpened | Wanted:
             book = self._opened(tx, call.run, now)
             if book.opened_session is not None and session.day <= book.opened_session:
                 return self._opened_before(tx, call.run, session.day)
             wanted = frozenset(book.holdings) | {order.symbol for order in book.queued.values()}
             if not wanted <= market.asked:
-                return wanted
+                return Wanted(wanted, book.opened_session)
             final = not self._context.clock.live or now >= session.close
             opening = Opening(session.day, market.prices, market.actions, final)
             opened = open_session(book, self.conditions(tx, now), opening)
@@ -265,16 +270,22 @@ class Desk:
 
         return await self.store.transact(work)
 
-    async def _ask_for_open(self, day: date, symbols: frozenset[str], call: Call) -> Market:
-        names = sorted(symbols)
-        actions = await call.request(
-            "market-data", "get_corporate_actions", GetCorporateActions(day, names), CorporateActions, idempotent=True
-        )
+    async def _ask_for_open(self, day: date, wanted: Wanted, call: Call) -> Market:
+        names = sorted(wanted.symbols)
+        # A system that was away for sessions still holds what was split meanwhile.
+        first = day if wanted.opened is None else wanted.opened + timedelta(days=1)
+        found: list[CorporateAction] = []
+        for session in self.words.calendar.sessions(first, day):
+            question = GetCorporateActions(session.day, names)
+            told = await call.request(
+                "market-data", "get_corporate_actions", question, CorporateActions, idempotent=True
+            )
+            found += told.actions
         prices = await call.request(
             "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
         )
         exact = {symbol: exact_price(price) for symbol, price in prices.prices.items()}
-        return Market(symbols, {symbol: price for symbol, price in exact.items() if price > 0}, actions.actions)
+        return Market(wanted.symbols, {symbol: price for symbol, price in exact.items() if price > 0}, found)
 
     def _opened_before(self, tx: Transaction, run: str, day: date) -> SessionOpened:
         event = self.ledger.event(tx, run, f"open:{day}")

@@ -34,7 +34,7 @@ class Opening:
     Attributes:
         session: its day.
         prices: opening prices by symbol; a symbol without one is left out.
-        actions: splits and dividends effective before this open.
+        actions: splits and dividends effective before this open, those of missed sessions included.
         final: False while prices may still arrive: orders without one then stay queued.
 
     """
@@ -87,20 +87,26 @@ def corporate_events(book: Book, opening: Opening, now: datetime) -> list[Ledger
     """Return what splits and dividends do to positions and queued orders; those applied already are left out."""
     events: list[LedgerEvent] = []
     state = book.copied()
-    for action in sorted(opening.actions, key=lambda one: (one.kind != "split", one.symbol)):
+    for action in sorted(opening.actions, key=lambda one: (one.session, one.kind != "split", one.symbol)):
         found: list[LedgerEvent] = []
         if action.kind == "split":
             found = _split(state, action, opening, now)
-        elif action.symbol in state.holdings:
+        elif _held_before(state, action):
             amount = Decimal(repr(action.amount))
             quantity = state.held(action.symbol)
             cash = (amount * quantity).quantize(CENT, ROUND_DOWN)
-            found = [DividendPaid(now, action.symbol, opening.session, amount, quantity, cash)]
+            found = [DividendPaid(now, action.symbol, action.session, amount, quantity, cash)]
         for event in found:
             if event.key not in book.actions_done:
                 apply(state, event)
                 events.append(event)
     return events
+
+
+def _held_before(book: Book, action: CorporateAction) -> bool:
+    """Return whether an action reaches a position: what was bought at its open, or later, was bought without it."""
+    holding = book.holdings.get(action.symbol)
+    return holding is not None and holding.opened < action.session
 
 
 def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime) -> list[LedgerEvent]:
@@ -109,7 +115,7 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
         raise ValueError(f"split of {action.symbol} on {action.session}: ratio is {action.ratio}, it must be above 0")
     events: list[LedgerEvent] = []
     holding = book.holdings.get(action.symbol)
-    if holding is not None:
+    if holding is not None and _held_before(book, action):
         known = book.prices.get(action.symbol, ZERO)
         price = opening.prices.get(action.symbol) or (known / ratio).quantize(PRICE_STEP)
         exact = holding.quantity * ratio
@@ -121,7 +127,7 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
             PositionSplit(
                 at=now,
                 symbol=action.symbol,
-                session=opening.session,
+                session=action.session,
                 ratio=ratio,
                 quantity=whole,
                 cost=cost,
@@ -131,8 +137,9 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
             )
         )
     for order in book.queued.values():
-        # An order sized before the split means the same shares after it.
-        if order.symbol == action.symbol and order.at < now:
+        # An order sized before the split means the same shares after it. One for this session was sized after the
+        # splits of earlier sessions.
+        if order.symbol == action.symbol and order.at < now and action.session == opening.session:
             quantity = (order.quantity * ratio).to_integral_value(ROUND_DOWN)
             price = (order.price / ratio).quantize(PRICE_STEP)
             key = OrderSplit(now, order.order_id, action.symbol, opening.session, ratio, quantity, price)

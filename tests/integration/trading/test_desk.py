@@ -33,7 +33,7 @@ from bellwether.trading import service as trading
 from bellwether.trading import tables
 from bellwether.trading.ledger import Ledger
 from harness.system import System, running
-from integration.trading.peers import ROWS, Peers, declaration, predicted, price
+from integration.trading.peers import ROWS, SPLIT, Peers, declaration, predicted, price
 
 pytestmark = pytest.mark.integration
 
@@ -349,6 +349,25 @@ async def test_live_an_order_waits_for_its_opening_price_and_expires_with_the_se
         await trader.signalled(signal("CCC"))
         explained: Explanation = await trader.ask("explain", {"symbol": "CCC"}, Explanation)
         assert explained.refusals[0].code in ("ORDER_EXPIRED", "PREDICTION_EXPIRED")
+
+
+async def test_splits_of_sessions_that_the_system_was_away_for_reach_its_positions(tmp_path: Path) -> None:
+    clock = Present(BEFORE)
+    async with started(tmp_path, Peers(), clock=clock) as system:
+        trader = Trader(system, Peers(), run="live")
+        await trader.signalled(signal())
+        clock.moment = OPEN
+        await trader.ask("session_open", {"session": DAY}, SessionOpened)
+        before: Positions = await trader.ask("get_positions", None, Positions)
+        after_the_split = SPLIT.session + timedelta(days=1)
+        clock.moment = OPEN + (after_the_split - DAY)
+        opened = await trader.ask("session_open", {"session": after_the_split}, SessionOpened)
+        assert opened.corporate_actions == 1
+        held: Positions = await trader.ask("get_positions", None, Positions)
+        assert held.positions[0].quantity == 2 * before.positions[0].quantity
+        again = await trader.ask("session_open", {"session": after_the_split}, SessionOpened)
+        assert again == opened
+        assert (await trader.check()).violations == []
 
 
 async def test_health_says_what_is_held_and_what_halts(trader: Trader) -> None:

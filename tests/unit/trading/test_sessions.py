@@ -180,6 +180,37 @@ def test_a_split_keeps_value_and_cost_and_adjusts_the_queued_sale() -> None:
     assert fold(opened.events, book).cash == 1000
 
 
+def test_actions_of_missed_sessions_come_in_their_order_and_leave_the_orders_of_this_one() -> None:
+    book = queued(account("1000", bought("AAA", 20)), ("AAA", "SELL"))
+    actions = [
+        CorporateAction("AAA", EARLIER, "dividend", amount=0.25),
+        CorporateAction("AAA", SESSION, "dividend", amount=0.1),
+        CorporateAction("AAA", EARLIER, "split", ratio=2.0),
+    ]
+    opened = open_session(book, conditions(FREE, OPEN), opening(actions, AAA="25"))
+    split, missed, present, fill, _ = opened.events
+    assert isinstance(split, PositionSplit)
+    assert (split.session, split.quantity) == (EARLIER, Decimal(40))
+    assert isinstance(missed, DividendPaid)
+    assert isinstance(present, DividendPaid)
+    assert [(one.session, one.cash) for one in (missed, present)] == [(EARLIER, Decimal(10)), (SESSION, Decimal(4))]
+    assert isinstance(fill, OrderFilled)
+    assert fill.quantity == 20
+
+
+def test_an_open_that_waits_for_a_price_does_not_split_what_it_bought_meanwhile() -> None:
+    book = queued(account("5000"), ("AAA", "BUY"), ("BBB", "BUY"))
+    actions = [
+        CorporateAction("AAA", SESSION, "split", ratio=2.0),
+        CorporateAction("AAA", SESSION, "dividend", amount=0.25),
+    ]
+    first = open_session(book, conditions(FREE, OPEN), opening(actions, final=False, AAA="25"))
+    bought_at_the_open = fold(first.events, book)
+    second = open_session(bought_at_the_open, conditions(FREE, OPEN), opening(actions, AAA="25", BBB="50"))
+    assert [type(event) for event in second.events] == [OrderFilled, SessionOpenDone]
+    assert fold(second.events, bought_at_the_open).held("AAA") == bought_at_the_open.held("AAA") > 0
+
+
 def test_a_fraction_of_a_share_is_paid_out_and_its_cost_leaves() -> None:
     book = account("750", bought("AAA", 15))
     split = CorporateAction("AAA", SESSION, "split", ratio=1.5)
