@@ -57,5 +57,7 @@ def test_a_running_system_that_has_traded_has_not_imported_what_is_large(tmp_pat
         process.kill()
     imported = set(IMPORTED.findall(imports.read_text()))
     assert {"numpy", "onnxruntime", "fastapi", "sqlalchemy", "nats"} <= imported, "the list of imports is not whole"
+    # nats-py asks for aiohttp and is told that there is none: the question is listed, nothing below it is.
+    imported.discard("aiohttp")
     large = {name for name in imported for root in FORBIDDEN if name == root or name.startswith(root + ".")}
     assert not large, f"imported in a process that runs all services: {sorted(large)}"
