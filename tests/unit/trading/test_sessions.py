@@ -37,7 +37,7 @@ from unit.trading.making import (
 EARLIER = date(2009, 1, 2)
 
 
-def bought(symbol: str, quantity: int, price: int = 50) -> OrderFilled:
+def bought(symbol: str, quantity: int, price: int = 50, session: date = EARLIER) -> OrderFilled:
     return OrderFilled(
         BEFORE_OPEN,
         f"bought-{symbol}",
@@ -47,7 +47,7 @@ def bought(symbol: str, quantity: int, price: int = 50) -> OrderFilled:
         Decimal(price),
         Decimal(0),
         Decimal(0),
-        EARLIER,
+        session,
     )
 
 
@@ -181,7 +181,7 @@ def test_a_split_keeps_value_and_cost_and_adjusts_the_queued_sale() -> None:
 
 
 def test_actions_of_missed_sessions_come_in_their_order_and_leave_the_orders_of_this_one() -> None:
-    book = queued(account("1000", bought("AAA", 20)), ("AAA", "SELL"))
+    book = queued(account("1000", bought("AAA", 20, session=date(2008, 12, 31))), ("AAA", "SELL"))
     actions = [
         CorporateAction("AAA", EARLIER, "dividend", amount=0.25),
         CorporateAction("AAA", SESSION, "dividend", amount=0.1),
