@@ -8,7 +8,7 @@ import pytest
 from bellwether.messages.envelope import decode_reply, decode_request
 from bellwether.runtime.call import decode_as
 from bench.inference import medians_of
-from bench.memory import pss_bytes
+from bench.memory import pss_of, stated_bytes
 from bench.replay import published, unpaced
 from bench.rpc import paired_ratios
 from bench.rpc_peer import REPLY_BODY, REQUEST_BODY, Features, Score
@@ -17,12 +17,17 @@ ROLLUP = "00400000-7ffd rollup\nRss:              2048 kB\nPss:              100
 
 
 def test_pss_is_read_in_bytes_and_not_taken_from_its_parts() -> None:
-    assert pss_bytes(ROLLUP) == 1_024_000
+    assert stated_bytes(ROLLUP, "Pss") == 1_024_000
+    assert stated_bytes(ROLLUP, "Rss") == 2_097_152
 
 
 def test_a_text_without_pss_is_refused() -> None:
     with pytest.raises(ValueError, match="states no Pss"):
-        pss_bytes("Rss: 12 kB\n")
+        stated_bytes("Rss: 12 kB\n", "Pss")
+
+
+def test_a_tree_s_pss_leaves_its_rss_out() -> None:
+    assert pss_of({"services": 100.0, "nats-server": 20.0, "Rss": 150.0}) == 120.0
 
 
 def test_a_rate_is_taken_between_the_first_and_the_last_published_decision(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from bench.local_run import local_run
 from bench.report import Figure, Section
 from bench.trained import SAMPLE, copy_model
 
-ROUNDS = 3
+ROUNDS = 2
 LAST = "2009-12-31"
 SESSIONS = 252
 LONGEST = 1800.0
