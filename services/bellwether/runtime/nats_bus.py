@@ -14,11 +14,12 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bellwether.naming import bucket_stream, inbox_prefix, key_subject
 from bellwether.runtime.bus import BusAway, BusError, Headers, NoResponder, PayloadTooLarge, RequestTimeout
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.deadlines import LOOK_SECONDS
 from bellwether.runtime.nats_client import (
     Client,
     ClientError,
@@ -40,6 +41,15 @@ PENDING_BYTES = 32 * 1024 * 1024
 OUT_BYTES = 4 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
+
+
+class _Awaited(NamedTuple):
+    """A reply that is waited for until a moment of the monotonic clock."""
+
+    reply: asyncio.Future[Msg]
+    deadline: float
+    subject: str
+    timeout: float
 
 
 class NatsMessage:
@@ -115,7 +125,8 @@ class NatsBus:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._inbox = f"{self._prefix}.{secrets.token_hex(8)}."
         self._numbers = itertools.count(1)
-        self._replies: dict[str, asyncio.Future[Msg]] = {}
+        self._replies: dict[str, _Awaited] = {}
+        self._looking = False
         self.max_payload = 1024 * 1024
         self.dropped = 0
         self.last_error: str | None = None
@@ -217,9 +228,9 @@ class NatsBus:
         """Nobody waits for a reply that can no longer come."""
         self._up.clear()
         waiting, self._replies = self._replies, {}
-        for reply in waiting.values():
-            if not reply.done():
-                reply.set_exception(BusAway("the connection was lost; whether it was executed is not known"))
+        for awaited in waiting.values():
+            if not awaited.reply.done():
+                awaited.reply.set_exception(BusAway("the connection was lost; whether it was executed is not known"))
 
     async def _drop_client(self) -> None:
         client, self._client = self._client, None
@@ -293,9 +304,22 @@ class NatsBus:
         return True
 
     def _reply_arrived(self, message: Msg) -> None:
-        reply = self._replies.pop(message.subject[len(self._inbox) :], None)
-        if reply is not None and not reply.done():
-            reply.set_result(message)
+        awaited = self._replies.pop(message.subject[len(self._inbox) :], None)
+        if awaited is not None and not awaited.reply.done():
+            awaited.reply.set_result(message)
+
+    def _expire(self) -> None:
+        """End the waits that are over: one timer looks after all of them, twenty times a second."""
+        now = monotonic()
+        for number in [number for number, awaited in self._replies.items() if awaited.deadline <= now]:
+            awaited = self._replies.pop(number)
+            if not awaited.reply.done():
+                awaited.reply.set_exception(
+                    RequestTimeout(f"no reply from {awaited.subject} within {awaited.timeout:.3g} s")
+                )
+        self._looking = bool(self._replies)
+        if self._looking:
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._expire)
 
     async def ask(self, subject: str, body: bytes, timeout: float, headers: Headers | None = None) -> Msg:
         """Send a request and return the whole reply."""
@@ -304,13 +328,14 @@ class NatsBus:
         loop = asyncio.get_running_loop()
         number = str(next(self._numbers))
         reply: asyncio.Future[Msg] = loop.create_future()
-        self._replies[number] = reply
-        timer = loop.call_later(timeout, _expire, reply, subject, timeout)
+        self._replies[number] = _Awaited(reply, monotonic() + timeout, subject, timeout)
+        if not self._looking:
+            self._looking = True
+            loop.call_later(min(timeout, LOOK_SECONDS), self._expire)
         try:
             await self._send(subject, body, self._inbox + number, headers)
             message = await reply
         finally:
-            timer.cancel()
             self._replies.pop(number, None)
         if message.headers and message.headers.get("Status") == "503" and not message.data:
             raise NoResponder(f"nobody serves {subject}")
@@ -457,8 +482,3 @@ class Watch:
         self._stopped = True
         for subscription in self._subscriptions:
             await subscription.stop()
-
-
-def _expire(reply: asyncio.Future[Msg], subject: str, timeout: float) -> None:
-    if not reply.done():
-        reply.set_exception(RequestTimeout(f"no reply from {subject} within {timeout:.3g} s"))
