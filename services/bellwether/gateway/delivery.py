@@ -65,6 +65,13 @@ class Acks:
         ack = self.newest.get(service)
         return -1 if ack is None else ack.generation
 
+    def refusal(self, service: str) -> str | None:
+        """Return why a service could not apply the generation it acknowledged; None when it could."""
+        ack = self.newest.get(service)
+        if ack is None or ack.applied:
+            return None
+        return f"generation {ack.generation} was not applied: {ack.error or 'no reason given'}"
+
 
 def next_declaration(current: TradingSystem, generation: int, spec: Mapping[str, Any]) -> TradingSystem:
     """Return the declaration that an edit makes of the present one.

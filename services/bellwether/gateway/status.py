@@ -22,7 +22,8 @@ HEALTH_BUDGET = 2.0
 class ServiceState(msgspec.Struct, frozen=True):
     """One service: whether it answers and works, and the generation it acknowledged (-1: none).
 
-    Uptime is in seconds, memory that of its whole process.
+    A service that could not apply the generation it acknowledged is not ready. Uptime is in seconds, memory that of
+    its whole process; `last_error` falls back to what makes it degraded.
     """
 
     name: str
@@ -63,15 +64,15 @@ def service_state(name: str, health: dict[str, Any] | Problem, acks: Acks) -> Se
     """Return a service's state from its answer to `health`, or from the lack of one."""
     if isinstance(health, Problem):
         return ServiceState(name, False, "unreachable", acks.generation(name), last_error=health.message)
-    status = str(health.get("status", "unknown"))
+    status, refusal = str(health.get("status", "unknown")), acks.refusal(name)
     return ServiceState(
         name=name,
-        ready=bool(health.get("ready", status in ("healthy", "degraded"))),
+        ready=refusal is None and bool(health.get("ready", status in ("healthy", "degraded"))),
         status=status,
         generation=acks.generation(name),
         uptime=_number(health.get("uptime")),
         memory_mib=_number(health.get("memory_usage")),
-        last_error=health.get("last_error"),
+        last_error=refusal or health.get("last_error") or health.get("warning"),
         health=health,
     )
 

@@ -8,6 +8,7 @@ import pytest
 
 from bellwether.gateway.delivery import Acks, deliver, next_declaration
 from bellwether.gateway.problems import Problem
+from bellwether.gateway.status import service_state
 from bellwether.runtime.declaration import Ack, parse_declaration
 from unit.gateway.conftest import AUTHORIZED, Opened
 from unit.gateway.samples import SYSTEM
@@ -95,3 +96,19 @@ def test_acknowledgements_of_an_earlier_system_do_not_count() -> None:
     assert acks.generation("prediction") == -1
     acks.take("prediction", msgspec.json.encode(Ack("prediction", 1, True, uid="new")))
     assert acks.generation("prediction") == 1
+
+
+def test_a_service_that_could_not_apply_a_generation_is_not_ready_and_says_why() -> None:
+    acks = Acks.none()
+    acks.take("prediction", msgspec.json.encode(Ack("prediction", 2, False, "CalendarError: no such day")))
+    acks.take("ml-model", msgspec.json.encode(Ack("ml-model", 2, True)))
+    healthy = {"status": "healthy"}
+    refused = service_state("prediction", healthy, acks)
+    assert (refused.ready, refused.generation) == (False, 2)
+    assert refused.last_error == "generation 2 was not applied: CalendarError: no such day"
+    assert service_state("ml-model", healthy, acks).ready
+
+
+def test_a_degraded_service_says_what_degrades_it() -> None:
+    found = service_state("market-data", {"status": "degraded", "warning": "no bars of AAA"}, Acks.none())
+    assert (found.ready, found.last_error) == (True, "no bars of AAA")
