@@ -66,6 +66,8 @@ def status(found: dict[str, Any]) -> RenderableType:
                 f"{replay['sessions_done']:,} of {replay['sessions_total']:,} sessions"
             )
         )
+        if replay["error"]:
+            lines.append(Text(replay["error"], style="yellow"))
     account = found["account"]
     if account:
         lines.append(

@@ -32,12 +32,15 @@ Say = Callable[[str], None]
 
 
 def coverage_lines(coverage: Coverage) -> list[str]:
-    """Return how far the bars reach, one line per distinct reach, then what is missing."""
+    """Return how far the bars reach, one line per distinct reach, then what is missing, one line per reason."""
     reach: dict[tuple[date, date], list[str]] = {}
     for symbol, first in sorted(coverage.first.items()):
         reach.setdefault((first, coverage.last[symbol]), []).append(symbol)
     lines = [f"{' '.join(symbols)}: {first} to {last}" for (first, last), symbols in reach.items()]
-    return lines + [f"{symbol}: none, {why}" for symbol, why in sorted(coverage.errors.items())]
+    missing: dict[str, list[str]] = {}
+    for symbol, why in sorted(coverage.errors.items()):
+        missing.setdefault(why.removeprefix(f"{symbol}: "), []).append(symbol)
+    return lines + [f"{' '.join(symbols)}: none, {why}" for why, symbols in missing.items()]
 
 
 def model_line(model: ModelInfo) -> str:
@@ -84,6 +87,7 @@ class Narrator:
         self._newest = date.min
         self._told = 0
         self._told_at = 0.0
+        self._waits = ""
 
     async def listen(self) -> None:
         """Begin to hear of predictions."""
@@ -98,22 +102,27 @@ class Narrator:
 
     async def tell(self) -> None:
         """Tell of bars and model as they come to be there, then of predictions, until the replay is complete."""
-        await self._bars()
-        await self._models()
+        if await self._bars():
+            await self._models()
+        else:
+            self._say(
+                "  model       none: there are no bars to train it on; nothing is predicted or traded without bars"
+            )
         self._say("")
         while True:
             await self._sessions_once()
             if not self._gateway.context.clock.live and await self._complete():
                 return
 
-    async def _bars(self) -> None:
+    async def _bars(self) -> bool:
+        """Tell of the bars; return whether there are any."""
         worried = time.monotonic() + WORRY_SECONDS
         while True:
             found = await self._peers.try_ask("market-data", "get_coverage", GetCoverage(), Coverage)
             if isinstance(found, Coverage) and (found.first or found.errors):
                 for line in coverage_lines(found):
                     self._say(f"  bars        {line}")
-                return
+                return bool(found.first)
             worried = self._worry(worried, "bars", found)
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -164,11 +173,15 @@ class Narrator:
         if replay.state == "failed":
             self._say(f"  the replay stopped: {replay.error}")
             return True
+        if replay.state == "waiting" and replay.error and replay.error != self._waits:
+            self._waits = replay.error
+            self._say(f"  {replay.error}")
         if replay.state != "complete":
             return False
         self._say("")
         for line in await final_lines(self._peers, replay):
             self._say(f"  {line}")
+        self._say("  the system goes on answering until Ctrl-C")
         return True
 
 
