@@ -77,17 +77,16 @@ class GatewayClient:
             await self._call("GET", namespace, name, "/v1/status", seconds=LOOK_SECONDS), time.monotonic()
         )
 
-    async def deliver(self, namespace: str, name: str, token: str, declaration: Mapping[str, Any]) -> Mapping[str, int]:
-        """Hand over a declaration; return per service the generation that it acknowledged.
+    async def deliver(self, namespace: str, name: str, token: str, declaration: Mapping[str, Any]) -> None:
+        """Hand over a declaration; the next look says which service has it.
 
         Raises:
             GatewayError: if the gateway is away or refuses.
 
         """
-        answer = await self._call(
+        await self._call(
             "PUT", namespace, name, "/v1/declaration", seconds=DELIVERY_SECONDS, token=token, body=declaration
         )
-        return {str(service): int(generation) for service, generation in answer.get("acknowledged", {}).items()}
 
     async def _call(
         self,

@@ -112,7 +112,7 @@ class Worker:
                 self._forget_when_expired()
                 continue
             async with self._pool.look_slots:
-                settled = await self._look()
+                settled = await self._look_safely()
             if settled:
                 pause, retry = self._pool.settings.gateway_period, FIRST_RETRY_SECONDS
             else:
@@ -121,6 +121,15 @@ class Worker:
     def _forget_when_expired(self) -> None:
         if self.memory.view is not None:
             self.mark()
+
+    async def _look_safely(self) -> bool:
+        try:
+            return await self._look()
+        except Exception:
+            # As with a pass: whatever a gateway answers must not end the watch over it.
+            telemetry.GATEWAY_POLLS.labels("error").inc()
+            log.exception("looking at the gateway failed by a fault of the operator", extra={"system": self.key})
+            return False
 
     async def _look(self) -> bool:
         """Look once, deliver when there is something to deliver; return whether all is well there."""
