@@ -97,7 +97,7 @@ def services(found: list[dict[str, Any]]) -> Table:
 def decisions(found: list[dict[str, Any]]) -> RenderableType:
     """Return decisions, newest first."""
     if not found:
-        return Text("nothing was decided yet", style="dim")
+        return Text("nothing was decided", style="dim")
     right = ("p", "base", "price")
     table = _table("when (UTC)", "symbol", "action", "p", "base", "price", "for", "trades", "id", right=right)
     for one in found:
