@@ -55,18 +55,21 @@ class _Awaited(NamedTuple):
 class NatsMessage:
     """A request or plain message."""
 
-    __slots__ = ("_bus", "_reply", "body", "headers", "subject")
+    __slots__ = ("_bus", "_connection", "_reply", "body", "headers", "subject")
 
     def __init__(self, bus: NatsBus, message: Msg) -> None:
         self._bus = bus
+        self._connection = message._client
         self._reply = message.reply
         self.subject: str = message.subject
         self.body: bytes = message.data
         self.headers: Headers | None = message.headers
 
     async def respond(self, body: bytes) -> None:
-        """Send the reply."""
+        """Send the reply, on the connection that the request came by: on another the server does not let it pass."""
         if self._reply:
+            if self._bus.client() is not self._connection:
+                raise BusAway(f"{self._bus.identity}: the connection that asked is gone")
             await self._bus.publish(self._reply, body)
 
 
