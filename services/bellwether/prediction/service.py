@@ -136,15 +136,18 @@ class PredictionService:
         alert = rate > spec.predictions.buy_rate_alert and bool(fresh_ids)
 
         def write(tx: Transaction) -> None:
+            # A try that its caller gave up on may have stored them since we looked.
+            stored = rows.stored(tx, call.run, ids.values())
             for symbol in sorted(symbols):
                 new = made.get(symbol)
-                if isinstance(new, rows.New):
-                    rows.add(tx, call.run, [new])
-                elif ids[symbol] in kept.stored:
+                row = stored.get(ids[symbol])
+                if row is not None:
                     # The step is being repeated: its events are published again, consumers drop what they have.
-                    row = kept.stored[ids[symbol]]
+                    predictions[symbol] = row.prediction
                     data = PredictionGenerated(row.prediction)
                     tx.outbox(rows.event_again(row, call, data, _event_id(row.prediction)))
+                elif isinstance(new, rows.New):
+                    rows.add(tx, call.run, [new])
             if alert:
                 moment = request.slot or f"at-{call.as_of:%Y%m%dT%H%M%S}{call.as_of.microsecond:06d}"
                 found = BuyRateAlert(rate, len(predictions), buys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -110,6 +111,13 @@ async def test_the_same_slot_twice_is_one_decision_with_the_same_events(tmp_path
         assert len(await records(system)) == 4
     async with replayed(tmp_path, trained) as system:
         assert await batch(system) == first
+
+
+async def test_the_same_slot_asked_for_at_once_is_one_decision(tmp_path: Path, trained: Path) -> None:
+    async with replayed(tmp_path, trained) as system:
+        first, second = await asyncio.gather(batch(system), batch(system))
+        assert first == second
+        assert len(await records(system)) == 4
 
 
 async def test_a_decision_computed_again_has_the_same_bytes(tmp_path: Path, trained: Path) -> None:
