@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from bellwether.local.files import load_system
 from bellwether.local.registry import registry
@@ -25,7 +26,9 @@ from harness.replayed import until
 from harness.system import Connect, running
 from soak import evidence
 from soak.evidence import Evidence
-from soak.victim import Kind
+from soak.victim import STRIKE
+
+Kind = Literal["process", "nats", "both", "command"]
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = ROOT / "manifests" / "samples" / "replay.yaml"
@@ -35,9 +38,12 @@ ACK_WAIT = 2.0
 DEADLINE = 240.0
 """Seconds that one life of the process may take."""
 END_SECONDS = 30.0
-LONGEST_OUTAGE = 1.0
-GAPS: dict[Kind, int] = {"process": 400, "nats": 600}
-"""A strike comes after at most so many points (about 170 to a session)."""
+SHORT_OUTAGE = (0.0, 1.0)
+LONG_OUTAGE = (5.0, 8.0)
+"""Seconds that NATS is away; the long one outlasts the patience of a call without a connection."""
+LONG_OUTAGES = 0.1
+GAPS: dict[Kind, int] = {"process": 400, "nats": 600, "both": 400, "command": 1200}
+"""A strike comes after at most so many points; a session is about 100."""
 
 
 def days(first: str, last: str) -> TradingSystem:
@@ -86,7 +92,7 @@ class Trial:
 
     Attributes:
         seed: what chose the points.
-        kind: what was killed.
+        kind: what was killed: the services' process, nats-server, both at once, or `bellwether replay --data`.
         strikes: the point of each kill, in order.
         violations: what does not hold, or differs from the undisturbed replay.
         seconds: how long it took, wall time.
@@ -101,7 +107,7 @@ class Trial:
 
 
 class StruckReplay:
-    """A replay in a process of its own, beside a NATS server of its own, of which one is killed again and again."""
+    """A replay in a process of its own, beside a NATS server of its own; what the trial says is killed repeatedly."""
 
     def __init__(self, folder: Path, system: TradingSystem, trial: Trial) -> None:
         self._folder = folder
@@ -128,12 +134,9 @@ class StruckReplay:
         trial.seconds = time.monotonic() - began
 
     def _gaps(self, left: int) -> list[int]:
-        # A process has one end; the server can be killed more than once in its life.
-        return [self._chance.randint(1, GAPS[self._trial.kind]) for _ in range(min(left, self._most_in_a_life))]
-
-    @property
-    def _most_in_a_life(self) -> int:
-        return 1 if self._trial.kind == "process" else 1_000
+        # A process ends once; the server can be killed more than once in its life.
+        count = left if self._trial.kind == "nats" else min(left, 1)
+        return [self._chance.randint(1, GAPS[self._trial.kind]) for _ in range(count)]
 
     async def _live(self, server: NatsServer, gaps: list[int]) -> bool:
         """Run the process once; return whether the replay came to its end."""
@@ -144,7 +147,7 @@ class StruckReplay:
                 await asyncio.wait({hearing, complete}, return_when=asyncio.FIRST_COMPLETED)
                 if complete.done():
                     complete.result()
-                    process.send_signal(signal.SIGTERM)
+                    self._ask_to_end(process)
                 code = await asyncio.wait_for(process.wait(), END_SECONDS)
                 await hearing
             except TimeoutError:
@@ -154,14 +157,14 @@ class StruckReplay:
                 for task in (hearing, complete):
                     task.cancel()
                 await asyncio.gather(hearing, complete, return_exceptions=True)
-        return self._ended(code, complete.done() and not complete.cancelled())
+        if code not in (0, -signal.SIGKILL):
+            self._violated(f"it ended with {code}")
+        return code == 0
 
-    def _ended(self, code: int, complete: bool) -> bool:
-        if complete and code != 0:
-            self._violated(f"asked to end, it ended with {code}")
-        if not complete and code != -signal.SIGKILL:
-            self._violated(f"it ended by itself with {code}")
-        return complete
+    def _ask_to_end(self, process: asyncio.subprocess.Process) -> None:
+        # The command ends by itself.
+        if self._trial.kind != "command":
+            process.send_signal(signal.SIGTERM)
 
     @contextlib.asynccontextmanager
     async def _process(self, url: str, gaps: list[int]) -> AsyncIterator[asyncio.subprocess.Process]:
@@ -178,7 +181,8 @@ class StruckReplay:
             "BELLWETHER_HEALTH_PORT": "0",
             "BELLWETHER_SAMPLING": "0",
         }
-        command = [sys.executable, "-m", "soak.victim", ",".join(SERVED), self._trial.kind, *map(str, gaps)]
+        how = "stand" if self._trial.kind == "nats" else "end"
+        command = [sys.executable, "-m", "soak.victim", how, ",".join(map(str, gaps)), *self._command()]
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *command, env=environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log
@@ -190,18 +194,30 @@ class StruckReplay:
                 process.kill()
                 await process.wait()
 
+    def _command(self) -> list[str]:
+        if self._trial.kind == "command":
+            return ["replay", str(self._folder / "system.json"), "--data", str(self._data), "-o", "json"]
+        return ["serve", "--services", ",".join(SERVED)]
+
     async def _hear(self, process: asyncio.subprocess.Process, server: NatsServer) -> None:
         """Write down each strike; kill the server at those that are its own."""
         told, answer = process.stdout, process.stdin
         if told is None or answer is None:
             raise RuntimeError("the process has no pipes")
         async for line in told:
-            self._trial.strikes.append(line.decode().strip())
-            if self._trial.kind == "nats":
+            words = line.decode().strip()
+            if not words.startswith(STRIKE):
+                continue
+            self._trial.strikes.append(words.removeprefix(STRIKE))
+            if self._trial.kind in ("nats", "both"):
                 await server.kill()
-                answer.write(b"\n")
-                await asyncio.sleep(self._chance.uniform(0.0, LONGEST_OUTAGE))
+                if self._trial.kind == "nats":
+                    answer.write(b"\n")
+                await asyncio.sleep(self._outage())
                 await server.start()
+
+    def _outage(self) -> float:
+        return self._chance.uniform(*(LONG_OUTAGE if self._chance.random() < LONG_OUTAGES else SHORT_OUTAGE))
 
     def _complete(self) -> bool:
         return evidence.replay_state(self._data) == "complete" and not evidence.unpublished(self._data)

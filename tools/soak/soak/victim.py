@@ -1,11 +1,13 @@
-"""The process that is killed: `bellwether serve` whose steps are counted, so that a seed can choose where it ends.
+"""The process that is killed: `bellwether` whose steps are counted, so that a seed can choose where it ends.
 
-    python -m soak.victim SERVICES process|nats GAP...
+    python -m soak.victim end|stand GAPS serve --services A,B
+    python -m soak.victim end|stand GAPS replay FILE --data DIR
 
 A point is a moment around which a kill could lose or repeat something: before a commit, between a commit and the
 events that follow from it, before and after an event is published, a call is made, an event is acknowledged. At the
-point that a GAP counts to, the process says which one it is on standard output; then it kills itself (process), or
-stands still until it is told to go on (nats: whoever reads has killed the server meanwhile).
+points that the GAPS (numbers with commas, or nothing) count to, the process says which one it is on standard output;
+then it kills itself (end), or stands still until it is told to go on (stand: whoever reads kills something else
+meanwhile).
 """
 
 from __future__ import annotations
@@ -15,16 +17,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from bellwether.local.serving import serve_named
+from bellwether.local.commands import run_command
+from bellwether.runtime.memory_bus import MemoryBus
+from bellwether.runtime.memory_stream import MemoryDelivery
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.runtime.nats_pull import NatsDelivery
 from bellwether.storage.store import OutboxRow, Store, Transaction
 
 T = TypeVar("T")
-Kind = Literal["process", "nats"]
 
+STRIKE = "strike: "
 READ, WRITE = 0, 1
 
 
@@ -50,19 +54,19 @@ class Strikes:
 
 def end_process(where: str) -> None:
     """Say where, and end as if the power went."""
-    os.write(WRITE, f"{where}\n".encode())
+    os.write(WRITE, f"{STRIKE}{where}\n".encode())
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stand_still(where: str) -> None:
     """Say where, and wait for a byte (or for the end of whoever should send it)."""
-    os.write(WRITE, f"{where}\n".encode())
+    os.write(WRITE, f"{STRIKE}{where}\n".encode())
     os.read(READ, 1)
 
 
 def count_stores(strikes: Strikes) -> None:
     """Count the commits of every store that change something."""
-    transact, on_outgoing = Store.transact, Store.on_outgoing
+    transact, on_outgoing, flush = Store.transact, Store.on_outgoing, Store.flush
 
     async def counted(self: Store, work: Callable[[Transaction], T]) -> T:
         changed = False
@@ -88,43 +92,50 @@ def count_stores(strikes: Strikes) -> None:
 
         on_outgoing(self, later)
 
+    async def flushing(self: Store) -> None:
+        strikes.reach("before a flush")
+        await flush(self)
+        strikes.reach("after a flush")
+
+    Store.flush = flushing  # type: ignore[method-assign]
     Store.transact = counted  # type: ignore[method-assign]
     Store.on_outgoing = told  # type: ignore[method-assign]
 
 
-def count_bus(strikes: Strikes) -> None:
-    """Count what goes over the bus."""
-    publish_event, request, ack = NatsBus.publish_event, NatsBus.request, NatsDelivery.ack
+def count_bus(strikes: Strikes, bus: Any, delivery: Any) -> None:
+    """Count what goes over a kind of bus."""
+    publish_event, request, ack = bus.publish_event, bus.request, delivery.ack
 
-    async def publishing(self: NatsBus, *arguments: Any, **options: Any) -> bool:
+    async def publishing(self: Any, *arguments: Any, **options: Any) -> bool:
         strikes.reach("before an event is published")
-        stored = await publish_event(self, *arguments, **options)
+        stored: bool = await publish_event(self, *arguments, **options)
         strikes.reach("after an event was published")
         return stored
 
-    async def requesting(self: NatsBus, *arguments: Any, **options: Any) -> bytes:
+    async def requesting(self: Any, *arguments: Any, **options: Any) -> bytes:
         strikes.reach("before a call")
-        reply = await request(self, *arguments, **options)
+        reply: bytes = await request(self, *arguments, **options)
         strikes.reach("after a call")
         return reply
 
-    async def acknowledging(self: NatsDelivery, *, confirmed: bool = False) -> None:
+    async def acknowledging(self: Any, *, confirmed: bool = False) -> None:
         strikes.reach("before an acknowledgement")
         await ack(self, confirmed=confirmed)
         strikes.reach("after an acknowledgement")
 
-    NatsBus.publish_event = publishing  # type: ignore[method-assign]
-    NatsBus.request = requesting  # type: ignore[method-assign]
-    NatsDelivery.ack = acknowledging  # type: ignore[method-assign]
+    bus.publish_event = publishing
+    bus.request = requesting
+    delivery.ack = acknowledging
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the strike, or until asked to end."""
-    services, kind, *gaps = arguments
-    strikes = Strikes([int(gap) for gap in gaps], end_process if kind == "process" else stand_still)
+    """Run the command until the strike, or until it ends."""
+    how, gaps, *command = arguments
+    strikes = Strikes([int(gap) for gap in gaps.split(",") if gap], end_process if how == "end" else stand_still)
     count_stores(strikes)
-    count_bus(strikes)
-    return serve_named(services, os.environ)
+    count_bus(strikes, NatsBus, NatsDelivery)
+    count_bus(strikes, MemoryBus, MemoryDelivery)
+    return run_command(command)
 
 
 if __name__ == "__main__":
