@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import typer
 
 from bench import inference, memory, ready, replay, rpc
 from bench.report import Machine, Section, page
+from devcluster.errors import ClusterError
 from environments.machine import ROOT
 
 SECTIONS: dict[str, Callable[[], Section]] = {
@@ -41,7 +43,7 @@ def main(
     sections = []
     for name in only or list(SECTIONS):
         print(f"measuring {name}", file=sys.stderr, flush=True)
-        section = SECTIONS[name]()
+        section = _measured(name)
         sections.append(section)
         for figure in section.figures:
             print(f"  {figure.what}: target {figure.aim}, value {figure.shown}, {figure.verdict}", flush=True)
@@ -50,6 +52,16 @@ def main(
     if not only:
         PAGE.write_text(page(machine, sections))
         print(f"wrote {PAGE.relative_to(ROOT)}")
+    if any(section.failure for section in sections):
+        raise typer.Exit(1)
+
+
+def _measured(name: str) -> Section:
+    """Return a section's figures; what cannot be measured does not take the others' figures along."""
+    try:
+        return SECTIONS[name]()
+    except (RuntimeError, ClusterError, OSError, TimeoutError, subprocess.SubprocessError) as error:
+        return Section(name, "", [], failure=f"{type(error).__name__}: {error}")
 
 
 def _machine() -> Machine:
