@@ -11,9 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from bellwether.local.files import load_system
 from bellwether.local.registry import registry
@@ -26,9 +24,8 @@ from harness.replayed import until
 from harness.system import Connect, running
 from soak import evidence
 from soak.evidence import Evidence
+from soak.report import Kind, Trial
 from soak.victim import STRIKE
-
-Kind = Literal["process", "nats", "both", "command"]
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = ROOT / "manifests" / "samples" / "replay.yaml"
@@ -84,26 +81,6 @@ async def undisturbed_over_nats(folder: Path, trained: Path, system: TradingSyst
     """Replay to the end in this process, over a NATS server of its own."""
     async with nats_server(folder / "nats", ack_wait=ACK_WAIT) as server:
         return await undisturbed(folder, trained, system, server.connect)
-
-
-@dataclass
-class Trial:
-    """One replay that was struck, and what came of it.
-
-    Attributes:
-        seed: what chose the points.
-        kind: what was killed: the services' process, nats-server, both at once, or `bellwether replay --data`.
-        strikes: the point of each kill, in order.
-        violations: what does not hold, or differs from the undisturbed replay.
-        seconds: how long it took, wall time.
-
-    """
-
-    seed: int
-    kind: Kind
-    strikes: list[str] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 class StruckReplay:
@@ -235,7 +212,7 @@ async def struck(
     folder: Path, trained: Path, system: TradingSystem, expected: Evidence, *, kind: Kind, seed: int, strikes: int
 ) -> Trial:
     """Replay with at most `strikes` kills at points that the seed chooses; return what came of it."""
-    trial = Trial(seed, kind)
+    trial = Trial(seed, kind, [], [])
     await StruckReplay(folder, system, trial).run(trained, expected, strikes)
     return trial
 
