@@ -100,7 +100,7 @@ class RpcServer:
 
     async def drained(self) -> None:
         """Wait until no call is being answered."""
-        while self._tasks or self._waiting:
+        while self._tasks:
             await asyncio.wait(set(self._tasks))
 
     def abandon(self) -> None:

@@ -108,9 +108,11 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Outco
     """Return the queued order that a wish leads to, or the refusal."""
     now, rules = conditions.now, conditions.rules
     situation = situation_of(wish, book, conditions)
-    if book.opened_session is not None and wish.session <= book.opened_session:
-        # A message that came after its session's open: filling it now would be trading on the past.
-        limit = f"a session after {book.opened_session}"
+    begun = max((day for day in (book.opened_session, conditions.begun) if day is not None), default=None)
+    if begun is not None and wish.session <= begun:
+        # A message that came after its session's open, when the opening price may be known: filling it then would be
+        # trading on the past.
+        limit = f"a session after {begun}"
         late = Verdict(Code.ORDER_EXPIRED, Objection(str(wish.session), limit), ())
         return _refused(wish, now, stage, late)
     first = judge(situation, None)

@@ -137,7 +137,12 @@ class Desk:
 
     def conditions(self, tx: Transaction, now: datetime) -> Conditions:
         """Return what holds at this moment."""
-        return Conditions(self.rules, self.halts(tx), now)
+        return Conditions(self.rules, self.halts(tx), now, self._begun(now))
+
+    def _begun(self, now: datetime) -> date:
+        """Return the newest session whose open is not after a moment."""
+        calendar = self.words.calendar
+        return (calendar.session_at(now) or calendar.previous_session(now)).day
 
     def session_on(self, day: date) -> Session:
         """Return the session of a day.
@@ -164,7 +169,7 @@ class Desk:
                 return None
             now = self.now_of(call)
             book = book if book.seq else self._opened(tx, call.run, now)
-            conditions = Conditions(self.rules, self._lines(latches), now)
+            conditions = Conditions(self.rules, self._lines(latches), now, self._begun(now))
             outcome = decide(prediction, call.trace_context or "", book, conditions)
             if outcome.events:
                 self.ledger.append(tx, call.run, outcome.events)
@@ -218,7 +223,8 @@ class Desk:
             if known is None:
                 raise RpcError("INTERNAL", f"order {order_id} was not written")
             found = order_from(known)
-            if (found.symbol, found.side) != (request.symbol, request.action):
+            asked = (request.symbol, request.action, request.quantity)
+            if (found.symbol, found.side, found.quantity) != asked:
                 raise RpcError(
                     "CLIENT_ID_TAKEN",
                     f"client_id {request.client_id!r} is the order {found.side} {found.quantity} {found.symbol}",

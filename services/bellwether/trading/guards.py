@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -54,6 +54,8 @@ class Conditions:
     rules: Rules
     halts: tuple[str, ...]
     now: datetime
+    begun: date | None = None
+    """The newest session whose open is not after `now`; None where no calendar was asked."""
 
 
 @dataclass(frozen=True, slots=True)

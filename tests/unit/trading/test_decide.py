@@ -98,6 +98,13 @@ def test_a_prediction_that_comes_after_its_session_opened_is_never_filled_late()
     assert (refused.code, refused.value, refused.limit) == ("ORDER_EXPIRED", "2009-01-05", "a session after 2009-01-05")
 
 
+def test_a_prediction_that_comes_while_its_open_still_waits_for_a_price_is_never_filled_late() -> None:
+    after_the_open = replace(conditions(FREE), now=OPEN, begun=SESSION)
+    (refused,) = decide(prediction(valid_until=OPEN.replace(hour=23)), "", account(), after_the_open).events
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.limit) == ("ORDER_EXPIRED", "a session after 2009-01-05")
+
+
 def test_queued_orders_of_the_session_count_towards_its_limit() -> None:
     rules = replace(FREE, max_orders_per_session=1)
     one = fold(decide(prediction(), "", account(), conditions(rules)).events, account())
