@@ -184,11 +184,11 @@ async def test_a_long_handler_keeps_its_event_to_itself(tmp_path: Path) -> None:
         return service
 
     builds = {"source": lambda context: Service("source", context), "follower": follower}
-    async with running(builds, data_dir=tmp_path, rows=ORDERED, ack_wait=0.1) as system:
+    async with running(builds, data_dir=tmp_path, rows=ORDERED, ack_wait=0.5) as system:
         await system.services["source"].call().publish_event("step", Order("a"), event_id="a")
         await until(lambda: began)
-        # Three times as long as the bus would wait for a sign of life.
-        end = asyncio.get_running_loop().time() + 0.3
+        # Twice as long as the bus would wait for a sign of life, which comes 25 times in that time.
+        end = asyncio.get_running_loop().time() + 1.0
         await until(lambda: asyncio.get_running_loop().time() > end)
         may_end.set()
         await system.settle("follower", "a")
