@@ -84,10 +84,9 @@ def _what_next(env: Environment, system: str) -> None:
     say("Next, type:")
     for line in env.hints():
         say(f"  {line}")
-    options = f"--url {url}" if url else ""
     say("  kubectl get tsys")
-    say(f"  .venv/bin/bellwether positions {options}".rstrip())
-    say(f"  .venv/bin/bellwether trace --last {options}".rstrip())
+    for command in ("status", "positions", "trace --last", 'halt --reason "looking at it"'):
+        say(f"  .venv/bin/bellwether {command} --system {system}")
     say("  make down")
 
 
