@@ -17,7 +17,6 @@ from bellwether.training.artifact import Parity
 from bellwether.training.dataset import Matrix, Rows
 from bellwether.training.fit import Fitted, calibrated
 
-INPUT = "features"
 SCORES = "probabilities"
 LARGEST_DIFFERENCE = 1.0e-5
 ALLOWED_TYPES: tuple[str, ...] = ()

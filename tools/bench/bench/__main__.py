@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -17,7 +16,7 @@ import typer
 from bench import inference, memory, ready, replay, rpc
 from bench.report import Machine, Section, page
 from devcluster.errors import ClusterError
-from environments.machine import ROOT
+from environments.machine import ROOT, processor
 
 SECTIONS: dict[str, Callable[[], Section]] = {
     "rpc": rpc.measure,
@@ -65,11 +64,8 @@ def _measured(name: str) -> Section:
 
 
 def _machine() -> Machine:
-    models = [
-        line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
     return Machine(
-        cpu=models[0] if models else platform.machine(),
+        cpu=processor(),
         cores=os.cpu_count() or 1,
         memory_gib=psutil.virtual_memory().total / 2**30,
         kernel=platform.release(),

@@ -116,11 +116,6 @@ def programs_folder() -> Path:
     return cache_home() / "devcluster" / source_hash(go_sources(module), recipe)
 
 
-def is_built() -> bool:
-    """Whether the programs of the present sources are there."""
-    return (programs_folder() / "complete").exists()
-
-
 def ensure(report: Report) -> Path:
     """The folder with the programs, built now when they are missing."""
     folder = programs_folder()

@@ -20,6 +20,7 @@ import psutil
 import typer
 
 from bellwether.spec.models import TradingSystem
+from environments.machine import processor
 from harness.replayed import train_once
 from soak import evidence, replays
 from soak.evidence import Evidence
@@ -123,11 +124,8 @@ async def _all(wanted: Mapping[Kind, int], system: TradingSystem, seed: int, end
 
 
 def _machine() -> str:
-    models = [
-        text.split(":", 1)[1].strip() for text in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in text
-    ]
     return (
-        f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, "
+        f"{processor()}, {os.cpu_count()} cores, "
         f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Linux {platform.release()}, "
         f"Python {platform.python_version()}, {datetime.now(UTC).date().isoformat()}"
     )

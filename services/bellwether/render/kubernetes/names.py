@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import Any
 
-from bellwether.render.kubernetes.context import Manifest
 from bellwether.spec.models import API_VERSION, GROUP, KIND, TradingSystem
 
 MANAGER = "bellwether"
@@ -94,8 +93,3 @@ def content_hash(content: Any, length: int = 10) -> str:
     """Return a short hash of plain data that does not depend on the order of keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def kind_and_name(manifest: Manifest) -> str:
-    """Return `kind/name` in lower case, for messages."""
-    return f"{str(manifest['kind']).lower()}/{manifest['metadata']['name']}"
