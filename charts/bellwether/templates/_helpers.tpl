@@ -37,6 +37,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
   verbs: [create, delete, get, list, patch, watch]
+- apiGroups: [batch]
+  resources: [cronjobs, jobs]
+  verbs: [create, delete, get, list, patch, watch]
 - apiGroups: [bellwether.dev]
   resources: [tradingsystems]
   verbs: [get, list, watch]
@@ -52,5 +55,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
   verbs: [create]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
+  verbs: [create, delete, get, list, patch, watch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
   verbs: [create, delete, get, list, patch, watch]
 {{- end }}

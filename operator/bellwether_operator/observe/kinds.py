@@ -19,6 +19,11 @@ class Kind:
     """False: never read, listed or watched; what was written is remembered instead."""
     workload: bool = False
     """Whether it keeps pods running."""
+    remade: bool = False
+    """Whether a change deletes it and makes it anew: the schedule of a CronJob is never edited, since the controller
+    would reckon what it missed by the new one."""
+    once: bool = False
+    """Whether it is made once and then left alone: a Job is a deed, not a state."""
 
     @property
     def group(self) -> str:
@@ -40,11 +45,15 @@ class Kind:
 
 SYSTEMS = Kind(API_VERSION, KIND, PLURAL)
 CLAIM = "PersistentVolumeClaim"
+JOB = "Job"
 CHILD_KINDS = (
     Kind("v1", "ConfigMap", "configmaps"),
+    Kind("batch/v1", "CronJob", "cronjobs", remade=True),
     Kind("apps/v1", "Deployment", "deployments", workload=True),
+    Kind("batch/v1", JOB, "jobs", once=True),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Kind("v1", CLAIM, "persistentvolumeclaims"),
+    Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     Kind("v1", "Secret", "secrets", observed=False),
     Kind("v1", "Service", "services"),
     Kind("v1", "ServiceAccount", "serviceaccounts"),

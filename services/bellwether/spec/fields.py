@@ -19,6 +19,7 @@ MONEY_PATTERN = r"^[0-9]{1,15}(\.[0-9]{1,6})?$"
 RATIO_PATTERN = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"
 DAY_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 TIME_OF_DAY_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+INSTANT_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?Z$"
 
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32, examples=["30m", "1h30m", "500ms"])]
 Offset = Annotated[str, Field(pattern=OFFSET_PATTERN, max_length=33, examples=["-15m", "1h"])]
@@ -26,6 +27,9 @@ Money = Annotated[str, Field(pattern=MONEY_PATTERN, max_length=22, examples=["10
 Ratio = Annotated[str, Field(pattern=RATIO_PATTERN, max_length=8, examples=["0.02", "1"])]
 Day = Annotated[str, Field(pattern=DAY_PATTERN, max_length=10, min_length=10, examples=["2009-01-02"])]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN, max_length=5, min_length=5, examples=["14:10"])]
+Instant = Annotated[
+    str, Field(pattern=INSTANT_PATTERN, max_length=20, min_length=17, examples=["2026-11-23T04:30:00Z"])
+]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9^][A-Z0-9.^=-]{0,14}$", max_length=15, examples=["CBA.AX"])]
 TaskName = Annotated[str, Field(pattern=r"^[a-z]([_a-z0-9]*[a-z0-9])?$", max_length=24)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", max_length=253)]

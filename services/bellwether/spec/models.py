@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 from bellwether.spec.fields import (
     Day,
     Duration,
+    Instant,
     Label,
     Money,
     Offset,
@@ -344,6 +345,29 @@ class ServiceOverride(Block):
     )
 
 
+class Rollout(Block):
+    """When changes that need new pods are made."""
+
+    policy: Literal["WhenClosed", "Immediate"] = Field(
+        "WhenClosed",
+        description="WhenClosed: a change that needs new pods waits for the session's close; Immediate: it is made at "
+        "once. Live fields never wait, and a replay has no session to wait for.",
+    )
+    protect_session: bool = Field(
+        True, description="Whether nodes may not be drained of the system's pods while a session is open."
+    )
+
+
+class Pause(Block):
+    """A time in which the operator keeps its hands off."""
+
+    until: Instant = Field(
+        description="Until when, UTC, such as 2026-11-23T04:30:00Z. No object is made, changed or deleted before; "
+        "halts and other live fields are still delivered."
+    )
+    reason: str | None = Field(None, max_length=200, description="Why, for whoever reads the status later.")
+
+
 class TradingSystemSpec(Block):
     """What the system is to be."""
 
@@ -381,6 +405,11 @@ class TradingSystemSpec(Block):
             "storage.className cannot be changed: volumes stay where they are",
             ".storage",
         ),
+        cel(
+            "quantity(self.storage.size).compareTo(quantity(oldSelf.storage.size)) >= 0",
+            "storage.size can only grow: a volume cannot shrink",
+            ".storage",
+        ),
     )
     version: str | None = Field(
         None,
@@ -406,6 +435,8 @@ class TradingSystemSpec(Block):
         Field(default_factory=default_tasks, description="Work that is due at a moment of each session.")
     )
     storage: Storage = Field(default_factory=Storage, description="Volumes.")
+    rollout: Rollout = Field(default_factory=Rollout, description="When pods are replaced.")
+    paused: Pause | None = Field(None, description="The operator changes nothing for a while.")
     deletion_policy: Literal["Retain", "Delete"] = Field(
         "Retain",
         description="What becomes of volumes when the resource is deleted. Retained ones are adopted when the same "
@@ -440,6 +471,27 @@ class ServiceStatus(Block):
     generation: int = Field(0, ge=0, le=2**53, description="The generation of the declaration that it acknowledged.")
 
 
+class SessionStatus(Block):
+    """The session under way or, when closed, the next one; none of it in a replay."""
+
+    state: Literal["Open", "Closed"] = Field(description="Whether the exchange trades now.")
+    date: Day = Field(description="The day of the session, at the exchange.")
+    opens: Instant = Field(description="When it opens or opened, UTC.")
+    closes: Instant = Field(description="When it closes, UTC.")
+    irregular: bool = Field(False, description="Whether its hours are not the usual ones, or an override made it.")
+
+
+class TaskStatus(Block):
+    """When a task runs, ran, and did not run though it was due; all UTC."""
+
+    name: str = Field(max_length=64, description="The task.")
+    next: Instant | None = Field(None, description="When it is due next.")
+    last: Instant | None = Field(None, description="When the newest slot was due that was done.")
+    missed: Instant | None = Field(
+        None, description="When the newest slot was due that was not done while it was useful."
+    )
+
+
 class TradingSystemStatus(Block):
     """What the operator last saw: instants and transitions only."""
 
@@ -450,6 +502,10 @@ class TradingSystemStatus(Block):
     services: Annotated[
         list[ServiceStatus], Field(max_length=20, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ] = Field(default_factory=list, description="The services.")
+    session: SessionStatus | None = Field(None, description="The session under way, or the next one.")
+    tasks: Annotated[
+        list[TaskStatus], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
+    ] = Field(default_factory=list, description="The tasks.")
     halts: list[Annotated[str, Field(max_length=300)]] = Field(
         default_factory=list, max_length=20, description="What stops orders now, one line per source."
     )

@@ -47,6 +47,12 @@ PRINTER_COLUMNS: tuple[Schema, ...] = (
         "description": "Why it is ready or not, in one word.",
         "jsonPath": '.status.conditions[?(@.type=="Ready")].reason',
     },
+    {
+        "name": "Session",
+        "type": "string",
+        "description": "Whether the exchange trades now.",
+        "jsonPath": ".status.session.state",
+    },
     {"name": "Calendar", "type": "string", "jsonPath": ".spec.market.calendar"},
     {"name": "Clock", "type": "string", "jsonPath": ".spec.clock.mode"},
     {"name": "Trading", "type": "string", "jsonPath": ".spec.trading.mode"},

@@ -67,13 +67,28 @@ def _counterpart(entry: Any, old: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _holds(rule: str, variables: Mapping[str, Any]) -> bool:
-    program = _compiled(rule)
-    return program(dict(variables)) is True
+    context = _evaluator().Context(variables=dict(variables), functions=_SIZES)
+    return _compiled(rule)(context) is True
+
+
+_MEBIBYTES = {"Mi": 1, "Gi": 1 << 10, "Ti": 1 << 20}
+
+
+def _quantity(text: str) -> int:
+    return int(text[:-2]) * _MEBIBYTES[text[-2:]]
+
+
+def _compare(left: int, right: int) -> int:
+    return (left > right) - (left < right)
+
+
+_SIZES = {"quantity": _quantity, "compareTo": _compare}
+"""Of the API server's own additions to CEL, what our rules use: sizes in Mi, Gi and Ti, compared."""
 
 
 @cache
-def _compiled(rule: str) -> Callable[[dict[str, Any]], Any]:
-    execute: Callable[[dict[str, Any]], Any] = _evaluator().compile(rule).execute
+def _compiled(rule: str) -> Callable[[Any], Any]:
+    execute: Callable[[Any], Any] = _evaluator().compile(rule).execute
     return execute
 
 

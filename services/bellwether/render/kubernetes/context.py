@@ -1,4 +1,4 @@
-"""What rendering needs besides the declaration: the installation's image and the system's keys."""
+"""What rendering needs besides the declaration: the installation's image, the system's keys, and the time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from bellwether.render.keys import derive_seed, gateway_token, public_key
+from bellwether.render.kubernetes.moment import CLOSED, Moment
 from bellwether.topology import SERVICES
 
 Manifest: TypeAlias = dict[str, Any]
@@ -47,6 +48,7 @@ class RenderContext:
     keyring: Keyring
     image_pull_policy: str = "IfNotPresent"
     log_level: str = "INFO"
+    moment: Moment = CLOSED
 
 
 def image_of(default: str, version: str | None) -> str:
