@@ -30,6 +30,8 @@ class Verdict(Enum):
 
     SKIP = "skip"
     APPLY = "apply"
+    REMAKE = "remake"
+    """It is to be deleted and made anew, since its kind must not be edited."""
     WAIT = "wait"
     """It is a remnant of a system of the same name that was deleted; Kubernetes will remove it."""
     TAKEN = "taken"
@@ -42,6 +44,8 @@ class Decision:
 
     verdict: Verdict
     why: str = ""
+    drift: str | None = None
+    """The path of a field that somebody else changed."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,13 @@ def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Deci
         return strange
     if observed.deleting:
         return Decision(Verdict.WAIT, "it is being deleted")
+    write = Verdict.REMAKE if BY_NAME[desired.key.kind].remade else Verdict.APPLY
     if observed.applied != desired.digest:
-        return Decision(Verdict.APPLY, "its content is to change")
+        return Decision(write, "its content is to change")
     if observed.verified == desired.digest:
         return Decision(Verdict.SKIP)
     where = difference(desired.manifest, observed.body or {})
-    return Decision(Verdict.SKIP) if where is None else Decision(Verdict.APPLY, f"{where} was changed by someone else")
+    return Decision(Verdict.SKIP) if where is None else Decision(write, f"{where} was changed by someone else", where)
 
 
 def _stranger(desired: Desired, observed: Observed, system_uid: str) -> Decision | None:
@@ -167,20 +172,28 @@ def not_smaller(desired: Desired, observed: Observed | None) -> tuple[Desired, s
 
 
 def to_prune(
-    observed: Iterable[Observed], desired: Collection[ChildKey], system_uid: str, *, settled: bool
+    observed: Iterable[Observed],
+    desired: Collection[ChildKey],
+    system_uid: str,
+    *,
+    settled: bool,
+    spared: Collection[ChildKey] = (),
 ) -> list[Observed]:
     """Return the children that are no longer desired.
 
-    Volume claims are never among them: a change of profile loses nothing, they go with the system or stay. A
-    ConfigMap waits until no pod is being replaced any more, since the old pod may still need it.
+    Volume claims are never among them: a change of profile loses nothing, they go with the system or stay. Nor are
+    Jobs, which end by themselves. A ConfigMap waits until no pod is being replaced any more, since the old pod may
+    still need it; `spared` are those that a held pod template names.
     """
     return [
         each
         for each in observed
         if each.key not in desired
+        and each.key not in spared
         and each.belongs_to(system_uid)
         and each.key.kind in BY_NAME
         and each.key.kind != CLAIM
+        and not BY_NAME[each.key.kind].once
         and not each.deleting
         and (settled or each.key.kind != "ConfigMap")
     ]

@@ -7,11 +7,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, LABEL_MANAGED_BY, LABEL_SYSTEM_UID
+from bellwether.render.kubernetes.names import (
+    ANNOTATION_APPLIED,
+    ANNOTATION_TEMPLATE,
+    LABEL_INSTANCE,
+    LABEL_MANAGED_BY,
+    LABEL_SYSTEM_UID,
+)
 from bellwether.spec.models import GROUP, KIND
 from bellwether_operator.observe.kinds import BY_NAME
 
 _STATUS_FIELDS = ("observedGeneration", "replicas", "readyReplicas", "updatedReplicas", "phase", "capacity")
+_JOB_STATUS_FIELDS = ("active", "conditions", "failed", "succeeded")
+_OWN_ANNOTATIONS = f"{GROUP}/"
 
 
 class SystemKey(NamedTuple):
@@ -45,6 +53,8 @@ class Observed:
     resource_version: int
     generation: int
     labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    """Our own ones, without the domain; of a workload not its pod template."""
     owner_uid: str | None
     owner_name: str | None
     """Owner of the controlling reference, where that is a trading system."""
@@ -84,28 +94,35 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
     )
     status = raw.get("status") or {}
     spec = raw.get("spec") or {}
+    kind_of = BY_NAME[kind]
     kept = {name: value for name, value in raw.items() if name not in {"status", "metadata"}}
     kept["metadata"] = {
         name: metadata[name]
         for name in ("labels", "annotations", "ownerReferences", "name", "namespace")
         if name in metadata
     }
-    kept["apiVersion"], kept["kind"] = BY_NAME[kind].api_version, kind  # lists leave them out
+    kept["apiVersion"], kept["kind"] = kind_of.api_version, kind  # lists leave them out
+    status_fields = _JOB_STATUS_FIELDS if kind_of.once else _STATUS_FIELDS
     return Observed(
         key=ChildKey(kind, metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         resource_version=int(metadata["resourceVersion"]),
         generation=int(metadata.get("generation", 0)),
         labels=metadata.get("labels") or {},
+        annotations={
+            name.removeprefix(_OWN_ANNOTATIONS): value
+            for name, value in (metadata.get("annotations") or {}).items()
+            if name.startswith(_OWN_ANNOTATIONS) and name not in {ANNOTATION_APPLIED, ANNOTATION_TEMPLATE}
+        },
         owner_uid=controller["uid"] if controller and ours else None,
         owner_name=controller["name"] if controller and ours else None,
         foreign_controller=f"{controller['kind']}/{controller['name']}" if controller and not ours else None,
         applied=(metadata.get("annotations") or {}).get(ANNOTATION_APPLIED),
         deleting="deletionTimestamp" in metadata,
-        status={name: status[name] for name in _STATUS_FIELDS if name in status},
+        status={name: status[name] for name in status_fields if name in status},
         replicas=spec.get("replicas"),
         storage=((spec.get("resources") or {}).get("requests") or {}).get("storage"),
-        body=kept,
+        body=None if kind_of.once else kept,  # what is made once is never compared
     )
 
 

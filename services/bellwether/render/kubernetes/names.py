@@ -15,6 +15,8 @@ LABEL_INSTANCE = "app.kubernetes.io/instance"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_SYSTEM_UID = f"{GROUP}/system-uid"
 ANNOTATION_APPLIED = f"{GROUP}/applied"
+ANNOTATION_TEMPLATE = f"{GROUP}/template"
+"""On a workload: the pod template as it was released, packed."""
 ANNOTATION_START_VALUE = f"{GROUP}/start-value"
 
 SYSTEM = "system"

@@ -1,0 +1,177 @@
+"""Which due slots nobody has started, and what is known of each task. Pure.
+
+CronJobs start slots by themselves, with or without an operator. What they could not start, because the node, the
+cluster or the CronJob was away at that minute, is started here by a Job that bears the slot's name, for as long as the
+slot is useful. The scheduler claims a slot once, so a Job too many does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bellwether.market.declared import slots_of
+from bellwether.market.sessions import OutsideCalendar
+from bellwether.market.slots import LONGEST_OFFSET, Slot
+from bellwether.spec.models import TradingSystemSpec
+
+GRACE = timedelta(seconds=45)
+"""How long a CronJob is given to start its Job: its controller looks every 10 s."""
+LOOK_BACK = timedelta(days=9)
+"""How far back slots are judged; what is older was reported before."""
+LOOK_AHEAD = timedelta(days=40)
+_AFTER_THE_END = timedelta(seconds=5)
+"""So long after a slot's use is over its owner, the scheduler, has surely recorded it as missed."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What the scheduler said of slots: when, since when it counts them, and the state of each that was claimed."""
+
+    at: datetime
+    since: datetime | None
+    states: Mapping[str, str]
+    """By a slot's name: running, completed, failed or missed."""
+
+
+@dataclass(frozen=True)
+class SlotJob:
+    """A Job that stands for a slot, whoever made it."""
+
+    task: str
+    slot: str | None
+    """The slot's name, of a Job that bears it."""
+    minute: datetime | None
+    """The minute (UTC) for which a CronJob made it."""
+    failed: bool = False
+
+    def is_for(self, slot: Slot) -> bool:
+        """Whether it was made for this slot."""
+        if self.slot is not None:
+            return self.slot == slot.name
+        return self.task == slot.task and self.minute == slot.due.replace(second=0, microsecond=0)
+
+
+@dataclass(frozen=True)
+class TaskTimes:
+    """When a task is due next, when its newest done slot was due, and its newest missed one; UTC."""
+
+    name: str
+    next: datetime | None = None
+    last: datetime | None = None
+    missed: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What is to be done about slots now, and when to look again."""
+
+    start: Sequence[Slot] = ()
+    tasks: Sequence[TaskTimes] = ()
+    next_due: datetime | None = None
+
+
+def duty(
+    spec: TradingSystemSpec,
+    *,
+    began: datetime,
+    claims: Claims | None,
+    jobs: Iterable[SlotJob],
+    before: Mapping[str, TaskTimes],
+    now: datetime,
+) -> Duty:
+    """Return which slots to start, what to report of each task, and when something about slots changes next.
+
+    Args:
+        spec: the declaration.
+        began: since when the system is there; what was due earlier is not its affair.
+        claims: what the scheduler said last; None while it says nothing.
+        jobs: the Jobs that are there.
+        before: what was reported last; kept where nothing newer is known.
+        now: an aware instant.
+
+    Raises:
+        ValueError: when the declaration does not fit the calendar, or the calendar ends before `now`.
+
+    """
+    if spec.clock.mode == "replay" or not spec.tasks:
+        return Duty()
+    since = max([began, now - LOOK_BACK, *([claims.since] if claims and claims.since else [])])
+    past = slots_of(spec, since, now + timedelta(microseconds=1)) if since <= now else []
+    known = list(jobs)
+    start = [slot for slot in past if _wants_a_job(slot, claims, known, now)]
+    coming = _coming(spec, now)
+    tasks = [_times(task.name, past, coming, claims, before.get(task.name)) for task in spec.tasks]
+    return Duty(start, tasks, _next_due(past, coming, claims, now))
+
+
+def _coming(spec: TradingSystemSpec, now: datetime) -> list[Slot]:
+    """Return the slots ahead, fewer where the calendar ends; a week is enough in most cases."""
+    for ahead in (LONGEST_OFFSET + timedelta(days=5), LOOK_AHEAD):
+        try:
+            found = [slot for slot in slots_of(spec, now, now + ahead) if slot.due > now]
+        except OutsideCalendar:
+            return []
+        if {slot.task for slot in found} == {task.name for task in spec.tasks}:
+            break
+    return found
+
+
+def _wants_a_job(slot: Slot, claims: Claims | None, jobs: Sequence[SlotJob], now: datetime) -> bool:
+    if not slot.due + GRACE <= now <= slot.useful_until:
+        return False
+    state = None if claims is None else claims.states.get(slot.name)
+    if state in {"running", "completed", "missed"}:
+        return False
+    mine = [job for job in jobs if job.is_for(slot)]
+    if any(job.slot is not None for job in mine):
+        return False  # it tries again by itself, up to its own limit
+    return all(job.failed for job in mine)
+
+
+def _times(
+    name: str,
+    past: Sequence[Slot],
+    coming: Sequence[Slot],
+    claims: Claims | None,
+    before: TaskTimes | None,
+) -> TaskTimes:
+    known = before or TaskTimes(name)
+    last, missed = known.last, known.missed
+    for slot in past:
+        if slot.task != name or claims is None:
+            continue
+        state = claims.states.get(slot.name)
+        if state == "completed":
+            last = _later(last, slot.due)
+        elif state == "missed" or (state != "running" and claims.at > slot.useful_until + _AFTER_THE_END):
+            missed = _later(missed, slot.due)
+    return TaskTimes(name, next((slot.due for slot in coming if slot.task == name), None), last, missed)
+
+
+def _later(known: datetime | None, found: datetime) -> datetime:
+    return found if known is None else max(known, found)
+
+
+def _next_due(past: Sequence[Slot], coming: Sequence[Slot], claims: Claims | None, now: datetime) -> datetime | None:
+    moments = [slot.due for slot in coming[:1]]
+    for slot in past:
+        if claims is not None and claims.states.get(slot.name) in {"completed", "missed"}:
+            continue
+        moments += [slot.due + GRACE, slot.useful_until + 2 * _AFTER_THE_END]
+    return min((moment for moment in moments if moment > now), default=None)
+
+
+def reported(rows: Iterable[Mapping[str, Any]]) -> dict[str, TaskTimes]:
+    """Return what a status said of tasks."""
+    found = {}
+    for row in rows:
+        times = {name: _instant(row.get(name)) for name in ("next", "last", "missed")}
+        found[str(row["name"])] = TaskTimes(str(row["name"]), **times)
+    return found
+
+
+def _instant(text: Any) -> datetime | None:
+    return None if not text else datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)
