@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from bellwether.render.kubernetes import RenderContext, image_of, release_of, render
+from bellwether.render.kubernetes.workloads import packed, unpacked
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem
 from bellwether.topology import SERVICES
 
@@ -186,3 +189,36 @@ def test_rendering_is_repeatable_and_everything_belongs_to_the_system(context: R
 def test_a_declared_version_replaces_the_tag(default: str, version: str | None, image: str, release: str) -> None:
     assert image_of(default, version) == image
     assert release_of(image) == release
+
+
+@pytest.mark.parametrize("profile", ["compact", "standard"])
+def test_each_workload_carries_its_own_template(context: RenderContext, profile: str) -> None:
+    for each in render(build(profile=profile), context):
+        if each["kind"] in {"StatefulSet", "Deployment"}:
+            annotation = each["metadata"]["annotations"]["bellwether.dev/template"]
+            assert unpacked(annotation) == each["spec"]["template"]
+
+
+def test_a_packed_template_does_not_depend_on_the_order_of_keys_nor_on_the_time() -> None:
+    before = packed({"metadata": {}, "spec": {"a": 1, "b": "\u00e9"}})
+    assert packed({"spec": {"b": "\u00e9", "a": 1}, "metadata": {}}) == before
+    assert base64.b64decode(before)[4:8] == bytes(4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not base64",
+        base64.b64encode(b"not gzip").decode(),
+        base64.b64encode(gzip.compress(b"not JSON")).decode(),
+        base64.b64encode(gzip.compress(b'{"spec": {}}')[:-12]).decode(),
+        base64.b64encode(gzip.compress(b'{"spec": "' + b" " * 2**23 + b'"}')).decode(),
+        base64.b64encode(gzip.compress(b"[" * 100_000)).decode(),
+        packed({"spec": []}),
+    ],
+    ids=["empty", "base64", "gzip", "JSON", "cut off", "a bomb", "deep", "no spec"],
+)
+def test_what_was_not_packed_here_is_not_unpacked(text: str) -> None:
+    with pytest.raises(ValueError, match=r"bellwether\.dev/template is not a packed pod template"):
+        unpacked(text)

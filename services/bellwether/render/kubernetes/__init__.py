@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from bellwether.render.kubernetes import configmaps, networkpolicies, secrets, serviceaccounts, services, volumes
+from bellwether.render.kubernetes import (
+    budgets,
+    configmaps,
+    networkpolicies,
+    secrets,
+    serviceaccounts,
+    services,
+    volumes,
+)
 from bellwether.render.kubernetes.context import (
     Keyring,
     Manifest,
@@ -11,7 +19,7 @@ from bellwether.render.kubernetes.context import (
     image_of,
     release_of,
 )
-from bellwether.render.kubernetes.workloads import stateful_components, workloads
+from bellwether.render.kubernetes.workloads import components, stateful_components, workloads
 from bellwether.spec.models import TradingSystem
 
 __all__ = ["Keyring", "Manifest", "RenderContext", "derive_keyring", "image_of", "release_of", "render"]
@@ -34,5 +42,6 @@ def render(system: TradingSystem, context: RenderContext) -> list[Manifest]:
         services.nats(system),
         *services.http(system),
         *networkpolicies.network_policies(system),
+        *(budgets.disruption_budget(system, context, component) for component in components(system)),
         *workloads(system, context, nats_config["metadata"]["name"]),
     ]

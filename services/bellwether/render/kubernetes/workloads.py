@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import zlib
 from typing import Any
 
 from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import NATS, SYSTEM, child_name, metadata, selector
+from bellwether.render.kubernetes.names import ANNOTATION_TEMPLATE, NATS, SYSTEM, child_name, metadata, selector
 from bellwether.render.kubernetes.pods import compact_pod, nats_pod, service_pod
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 
 _HISTORY = 3
+_TEMPLATE_BYTES = 4 * 2**20
+"""A pod template is never as long: a longer one was not packed here."""
+_GZIP = 31
+"""What zlib calls the gzip format."""
+
+
+def packed(template: dict[str, Any]) -> str:
+    """Return a pod template as the text of an annotation: JSON with sorted keys, gzipped without a time, in base64."""
+    text = json.dumps(template, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    """Return the pod template that was packed into an annotation.
+
+    Raises:
+        ValueError: if it is none, since somebody else wrote the annotation.
+
+    """
+    try:
+        found = json.loads(zlib.decompressobj(_GZIP).decompress(base64.b64decode(text, validate=True), _TEMPLATE_BYTES))
+    except (ValueError, RecursionError, zlib.error) as error:
+        raise ValueError(f"{ANNOTATION_TEMPLATE} is not a packed pod template: {error}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
+        raise ValueError(f"{ANNOTATION_TEMPLATE} is not a packed pod template: it has no spec")
+    return found
+
+
+def _metadata(system: TradingSystem, component: str, template: dict[str, Any]) -> dict[str, Any]:
+    """Return a workload's metadata, with its pod template: so it can be applied again after a newer one was rendered.
+
+    What the API server returns of a template is filled with defaults, which would become ours by applying them.
+    """
+    found = metadata(system, component, child_name(system, component))
+    return {**found, "annotations": {ANNOTATION_TEMPLATE: packed(template)}}
 
 
 def _stateful_set(system: TradingSystem, component: str, replicas: int, template: dict[str, Any]) -> Manifest:
@@ -22,7 +61,7 @@ def _stateful_set(system: TradingSystem, component: str, replicas: int, template
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": metadata(system, component, child_name(system, component)),
+        "metadata": _metadata(system, component, template),
         "spec": {
             "podManagementPolicy": "Parallel",
             "replicas": replicas,
@@ -39,7 +78,7 @@ def _deployment(system: TradingSystem, component: str, replicas: int, template: 
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(system, component, child_name(system, component)),
+        "metadata": _metadata(system, component, template),
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": _HISTORY,
@@ -48,6 +87,11 @@ def _deployment(system: TradingSystem, component: str, replicas: int, template: 
             "template": template,
         },
     }
+
+
+def components(system: TradingSystem) -> list[str]:
+    """Return the components that have pods of their own, NATS first."""
+    return [SYSTEM] if system.spec.profile == "compact" else [NATS, *SERVICES]
 
 
 def stateful_components(system: TradingSystem) -> list[str]:
