@@ -1,0 +1,1 @@
+"""What a changed declaration changes, and when: pure functions that the operator and the command line share."""
