@@ -19,7 +19,7 @@ from devcluster.manifests import SNAPSHOT_CRDS
 from devcluster.places import cache_home, go_module
 from devcluster.slots import locked
 
-OWN_PROGRAMS = ("devcluster", "csidir", "pause", "cronfire", "kindconfig")
+OWN_PROGRAMS = ("devcluster", "csidir", "pause", "cronfire", "kindconfig", "kstatus")
 """Built from cmd/ of our own module."""
 
 FOREIGN_PROGRAMS = (
