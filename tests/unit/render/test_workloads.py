@@ -216,8 +216,10 @@ def test_a_packed_template_does_not_depend_on_the_order_of_keys_nor_on_the_time(
         base64.b64encode(gzip.compress(b'{"spec": "' + b" " * 2**23 + b'"}')).decode(),
         base64.b64encode(gzip.compress(b"[" * 100_000)).decode(),
         packed({"spec": []}),
+        packed({"spec": {"containers": {"name": "a"}}}),
+        packed({"spec": {"volumes": [{"name": 1}]}}),
     ],
-    ids=["empty", "base64", "gzip", "JSON", "cut off", "a bomb", "deep", "no spec"],
+    ids=["empty", "base64", "gzip", "JSON", "cut off", "a bomb", "deep", "no spec", "no list", "no name"],
 )
 def test_what_was_not_packed_here_is_not_unpacked(text: str) -> None:
     with pytest.raises(ValueError, match=r"bellwether\.dev/template is not a packed pod template"):

@@ -17,6 +17,7 @@ from bellwether.topology import SERVICES
 _HISTORY = 3
 _TEMPLATE_BYTES = 4 * 2**20
 """A pod template is never as long: a longer one was not packed here."""
+_NAMED_LISTS = ("containers", "initContainers", "volumes")
 _GZIP = 31
 """What zlib calls the gzip format."""
 
@@ -35,12 +36,18 @@ def unpacked(text: str) -> dict[str, Any]:
 
     """
     try:
-        found = json.loads(zlib.decompressobj(_GZIP).decompress(base64.b64decode(text, validate=True), _TEMPLATE_BYTES))
+        plain = zlib.decompressobj(_GZIP).decompress(base64.b64decode(text, validate=True), _TEMPLATE_BYTES)
+        found = json.loads(plain)
     except (ValueError, RecursionError, zlib.error) as error:
         raise ValueError(f"{ANNOTATION_TEMPLATE} is not a packed pod template: {error}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
-        raise ValueError(f"{ANNOTATION_TEMPLATE} is not a packed pod template: it has no spec")
-    return found
+    spec = found.get("spec") if isinstance(found, dict) else None
+    if not isinstance(spec, dict) or not all(_named(spec.get(name, [])) for name in _NAMED_LISTS):
+        raise ValueError(f"{ANNOTATION_TEMPLATE} is not a packed pod template: it has no containers that can be told")
+    return dict(found)
+
+
+def _named(entries: Any) -> bool:
+    return isinstance(entries, list) and all(isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries)
 
 
 def _metadata(system: TradingSystem, component: str, template: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""What waits for the close: while a session is open, workloads keep the pod template that was last released. Pure.
+
+Only pod templates wait, and a change of profile, since they end pods. Everything else is as declared at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bellwether.change.compare import FieldChange, changes
+from bellwether.render.kubernetes import Manifest
+from bellwether.render.kubernetes.moment import Moment
+from bellwether.render.kubernetes.names import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE
+from bellwether.render.kubernetes.workloads import unpacked
+from bellwether.spec.models import TradingSystemSpec
+
+_ROOT = "spec.template"
+_IN_CONTAINER = re.compile(r"spec\.(?:initContainers|containers)\[([^]]+)\]\.(.+)")
+_START_VALUE = f"metadata.annotations.{ANNOTATION_START_VALUE}"
+_VALUE_LENGTH = 80
+
+P = TypeVar("P", bound=str)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A workload as it is to be applied now."""
+
+    manifest: Manifest
+    waiting: tuple[FieldChange, ...] = ()
+    """The fields of the pod template that wait, from the released value to the declared one; none when nothing does."""
+
+    @property
+    def words(self) -> list[str]:
+        """What waits, a line per change: `image: a -> b`; a line names its container unless it holds for all."""
+        return list(_lines(self.waiting, _names_of_containers(self.manifest["spec"]["template"])))
+
+
+def holding_now(spec: TradingSystemSpec, moment: Moment) -> bool:
+    """Whether new pod templates wait now: a session is under way, and the declaration wants them to wait for it."""
+    return spec.rollout.policy == "WhenClosed" and spec.clock.mode == "live" and moment.session is not None
+
+
+def hold(desired: Manifest, observed: Mapping[str, Any] | None, *, holding: bool) -> Held:
+    """Return the workload with the template that was last released, where the desired one has to wait.
+
+    `observed` is the object as the API server gave it, at least its annotations and `status.readyReplicas`. Without a
+    ready pod nothing waits, as there is nothing to protect; nor where it carries no template that can be read, since
+    then nobody knows what was released. Replicas and all else outside of the template are as desired.
+    """
+    if not holding or observed is None or not (observed.get("status") or {}).get("readyReplicas"):
+        return Held(desired)
+    annotation, released = _released(observed)
+    wanted = desired["spec"]["template"]
+    if released is None or released == wanted:
+        return Held(desired)
+    metadata = desired["metadata"]
+    manifest = {
+        **desired,
+        "metadata": {**metadata, "annotations": {**metadata["annotations"], ANNOTATION_TEMPLATE: annotation}},
+        "spec": {**desired["spec"], "template": released},
+    }
+    return Held(manifest, tuple(changes(released, wanted, _ROOT)))
+
+
+def released_image(observed: Mapping[str, Any]) -> str | None:
+    """Return the image of the template that a workload carries; None where it carries none that can be read."""
+    _, released = _released(observed)
+    containers = [] if released is None else released["spec"].get("containers") or []
+    return next((str(each["image"]) for each in containers), None)
+
+
+def referenced_config_maps(template: Mapping[str, Any]) -> set[str]:
+    """Return the names of the ConfigMaps that a pod template mounts: they stay while it is in force."""
+    volumes = template["spec"].get("volumes") or []
+    projected = (source for volume in volumes for source in (volume.get("projected") or {}).get("sources") or [])
+    return {str(each["configMap"]["name"]) for each in (*volumes, *projected) if "configMap" in each}
+
+
+def effective_profile(declared: P, in_force: P | None, *, holding: bool) -> P:
+    """Return the profile to render: the one that runs while changes wait, else the declared one.
+
+    `in_force` is None where nothing runs yet.
+    """
+    return in_force if holding and in_force is not None else declared
+
+
+def _released(observed: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """Return the annotation of a workload and the template in it."""
+    annotation = (observed["metadata"].get("annotations") or {}).get(ANNOTATION_TEMPLATE, "")
+    try:
+        return annotation, unpacked(annotation)
+    except ValueError:
+        return annotation, None
+
+
+def _names_of_containers(template: Mapping[str, Any]) -> set[str]:
+    spec = template["spec"]
+    return {str(each["name"]) for kind in ("initContainers", "containers") for each in spec.get(kind) or []}
+
+
+def _lines(waiting: Sequence[FieldChange], containers: set[str]) -> Iterator[str]:
+    """Yield a line per change; the same change of all containers is one line without their names."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for change in waiting:
+        path = change.path.removeprefix(f"{_ROOT}.")
+        container, field = (
+            found.groups() if (found := _IN_CONTAINER.fullmatch(path)) else ("", path.removeprefix("spec."))
+        )
+        places.setdefault((field, _difference(change)), []).append(container)
+    for (field, difference), names in places.items():
+        if field == _START_VALUE:
+            yield "spec.data: changed, and it is read at the start only"
+        elif names == [""] or set(names) == containers:
+            yield f"{field}: {difference}"
+        else:
+            yield from (f"{name} {field}: {difference}" for name in names)
+
+
+def _difference(change: FieldChange) -> str:
+    if change.old is None:
+        return f"added {_value(change.new)}"
+    if change.new is None:
+        return f"removed {_value(change.old)}"
+    return f"{_value(change.old)} -> {_value(change.new)}"
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return text if len(text) <= _VALUE_LENGTH else f"{text[: _VALUE_LENGTH - 3]}..."
