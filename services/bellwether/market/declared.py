@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 
 from bellwether.market.sessions import Calendar, CalendarError, Override, load_calendar
-from bellwether.market.slots import Slot, TaskRule, slots
+from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slots
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import Market, Task, TradingSystemSpec
 from bellwether.spec.validate_structure import Problem
@@ -40,19 +40,26 @@ def task_rules(tasks: Sequence[Task]) -> list[TaskRule]:
     """Return when the declared tasks are due, in their order.
 
     Raises:
-        ValueError: when an offset is longer than a week, naming the task.
+        ValueError: when an offset or a use is longer than a week, naming the task.
 
     """
     return [
         TaskRule(
             name=task.name,
             anchor=task.anchor,
-            offset=timedelta(0) if task.offset is None else parse_duration(task.offset),
+            offset=timedelta(0) if task.offset is None else _length(task.name, "offset", task.offset),
             at=None if task.time is None else time.fromisoformat(task.time),
-            useful_for=parse_duration(task.useful_until),
+            useful_for=_length(task.name, "usefulUntil", task.useful_until),
         )
         for task in tasks
     ]
+
+
+def _length(task: str, field: str, declared: str) -> timedelta:
+    try:
+        return parse_duration(declared)
+    except OverflowError as error:
+        raise ValueError(f"task {task}: {field} {declared} is longer than {LONGEST_OFFSET.days} days") from error
 
 
 def slots_of(spec: TradingSystemSpec, start: datetime, end: datetime) -> list[Slot]:
@@ -77,8 +84,9 @@ def fit(spec: TradingSystemSpec) -> list[Problem]:
         except CalendarError as error:
             problems.append(Problem(f"spec.market.overrides[{index}]", str(error)))
     for index, task in enumerate(spec.tasks):
-        try:
-            task_rules([task])
-        except ValueError as error:
-            problems.append(Problem(f"spec.tasks[{index}].offset", str(error)))
+        for field, other in (("offset", {"useful_until": "0s"}), ("usefulUntil", {"offset": None})):
+            try:
+                task_rules([task.model_copy(update=other)])
+            except ValueError as error:
+                problems.append(Problem(f"spec.tasks[{index}].{field}", str(error)))
     return problems

@@ -4,6 +4,9 @@ A session is one trading day: one open, one close, one calendar day in the excha
 (Hong Kong, Tokyo) are not modelled: such a day is one session from the first open to the last close, because
 nothing here trades inside a session. Auctions before the open and after the close are outside of it.
 
+A time of day is read on the exchange's clock. Where the clock is put forward over it (a gap), it stands for the first
+instant after the gap; where the clock is put back and shows the time twice (a fold), for the first of the two.
+
 The tables are generated (`make generate`) and read without pandas. They reach further than exchanges have
 announced their holidays: `Calendar.known_through` says up to which day they are to be trusted.
 """
@@ -15,7 +18,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -67,6 +70,27 @@ class Override:
 
 
 Hours = tuple[time, time]
+
+_MINUTE = timedelta(minutes=1)
+
+
+def wall_clock(day: date, at: time, timezone: ZoneInfo) -> datetime:
+    """Return the instant (UTC) at which clocks in this zone first show this time of day, or have passed over it."""
+    local = datetime.combine(day, at, timezone)
+    instant = local.astimezone(UTC)
+    if instant.astimezone(timezone).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return instant
+    # In a gap the earlier reading counts with the offset of after the change (fold=1), the later one with that of
+    # before (fold=0); the change lies between them, on a whole minute.
+    low, high = local.replace(fold=1).astimezone(UTC), instant
+    before = low.astimezone(timezone).utcoffset()
+    while high - low > _MINUTE:
+        middle = low + (high - low) // _MINUTE // 2 * _MINUTE
+        if middle.astimezone(timezone).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +240,8 @@ class Calendar:
         opens, closes = hours or self._table.regular_hours_on(day)
         return Session(
             day=day,
-            open=datetime.combine(day, opens, self._table.timezone).astimezone(UTC),
-            close=datetime.combine(day, closes, self._table.timezone).astimezone(UTC),
+            open=wall_clock(day, opens, self._table.timezone),
+            close=wall_clock(day, closes, self._table.timezone),
             irregular=hours is not None,
         )
 
@@ -251,6 +275,11 @@ class Calendar:
         opens, closes = override.open or usual[0], override.close or usual[1]
         if opens >= closes:
             raise CalendarError(f"override {day}: the open {opens:%H:%M} is not before the close {closes:%H:%M}")
+        if wall_clock(day, opens, table.timezone) >= wall_clock(day, closes, table.timezone):
+            raise CalendarError(
+                f"override {day}: the clocks of {table.name} leave out all from the open {opens:%H:%M} to the close "
+                f"{closes:%H:%M} on that day, when they are put forward"
+            )
         self._irregular[day] = (opens, closes)
         if not trades:
             added.add(day.toordinal())

@@ -4,9 +4,8 @@ A slot is one task at one session. Its name is a function of the two, so that ev
 schedule, the operator catching up, a replay) means the same slot by the same name, and the second one to come finds
 it claimed.
 
-A time of day is read on the exchange's clock on every session day. Where the clock is put forward over it (a gap), the
-slot is due at the first instant after the gap; where the clock is put back and shows the time twice (a fold), at the
-first of the two. An anchor of open or close with an offset is counted in elapsed time, so clock changes do not move it.
+A time of day is read on the exchange's clock on every session day (`sessions.wall_clock`). An anchor of open or close
+with an offset is counted in elapsed time, so clock changes do not move it.
 """
 
 from __future__ import annotations
@@ -18,12 +17,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from bellwether.market.sessions import Calendar, Session
+from bellwether.market.sessions import Calendar, Session, wall_clock
 
 Anchor = Literal["open", "close", "time"]
 
 LONGEST_OFFSET = timedelta(days=7)
 """An offset further than this from its session is refused: it would belong to another one."""
+LONGEST_USE = LONGEST_OFFSET
+"""So far back is looked for work that was missed; a longer use would be a promise that nobody keeps."""
+TASK_BUDGET = timedelta(minutes=2)
+"""How long the work of one slot may take once it has begun; then that try has failed."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -59,6 +62,8 @@ class TaskRule:
             raise ValueError(f"task {self.name}: offset {self.offset} is longer than {LONGEST_OFFSET.days} days")
         if self.useful_for < timedelta(0):
             raise ValueError(f"task {self.name}: useful_for is {self.useful_for}, it cannot be negative")
+        if self.useful_for > LONGEST_USE:
+            raise ValueError(f"task {self.name}: useful_for is {self.useful_for}, at most are {LONGEST_USE.days} days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,25 +131,6 @@ def due_at(task: TaskRule, session: Session, timezone: ZoneInfo) -> datetime:
         return session.close + task.offset
     assert task.at is not None  # noqa: S101 - held by TaskRule
     return wall_clock(session.day, task.at, timezone)
-
-
-def wall_clock(day: date, at: time, timezone: ZoneInfo) -> datetime:
-    """Return the instant (UTC) at which clocks in this zone first show this time of day, or have passed over it."""
-    local = datetime.combine(day, at, timezone)
-    instant = local.astimezone(UTC)
-    if instant.astimezone(timezone).replace(tzinfo=None) == local.replace(tzinfo=None):
-        return instant
-    # In a gap the earlier reading counts with the offset of after the change (fold=1), the later one with that of
-    # before (fold=0); the change lies between them, on a whole minute.
-    low, high = local.replace(fold=1).astimezone(UTC), instant
-    before = low.astimezone(timezone).utcoffset()
-    while high - low > _MINUTE:
-        middle = low + (high - low) // _MINUTE // 2 * _MINUTE
-        if middle.astimezone(timezone).utcoffset() == before:
-            low = middle
-        else:
-            high = middle
-    return high
 
 
 def slot_name(task: str, day: date) -> str:

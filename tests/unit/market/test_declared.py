@@ -54,6 +54,15 @@ def test_an_offset_of_more_than_a_week_is_refused() -> None:
         task_rules([Task(name="late", anchor="close", offset="169h")])
 
 
+@pytest.mark.parametrize("useful", ["169h", "99999999999999999h"])
+def test_a_use_of_more_than_a_week_is_refused(useful: str) -> None:
+    spec = TradingSystemSpec(tasks=[Task(name="late", anchor="close", useful_until=useful)])
+    (problem,) = fit(spec)
+    assert problem.path == "spec.tasks[0].usefulUntil"
+    assert problem.message.startswith("task late: use")
+    assert "7 days" in problem.message
+
+
 def test_what_does_not_fit_the_exchange_is_named_by_its_path() -> None:
     assert fit(TradingSystemSpec()) == []
     good = SessionOverride(date="2026-11-24", closed=True)

@@ -18,6 +18,8 @@ SYDNEY = ZoneInfo("Australia/Sydney")
 CHRISTMAS = date(2026, 12, 25)
 CHRISTMAS_EVE = date(2026, 12, 24)
 PLAIN_DAY = date(2026, 11, 24)
+FORWARD, BACK = date(2026, 10, 4), date(2026, 4, 5)
+"""Sundays on which Sydney's clocks change: from 02:00 to 03:00, and from 03:00 to 02:00."""
 
 
 def sydney(day: date, hour: int, minute: int = 0) -> datetime:
@@ -114,6 +116,17 @@ def test_a_closed_day_has_no_session_and_is_stepped_over() -> None:
     assert calendar.previous_session(sydney(PLAIN_DAY, 23)).day == date(2026, 11, 23)
 
 
+def test_a_session_on_a_change_of_the_clock_begins_and_ends_where_the_clock_first_shows_it() -> None:
+    forward = load_calendar("XASX", [Override(FORWARD, open=time(2, 30), close=time(3, 10))]).session_on(FORWARD)
+    assert forward is not None
+    assert forward.open == datetime(2026, 10, 3, 16, tzinfo=UTC)
+    assert forward.close - forward.open == timedelta(minutes=10)
+    back = load_calendar("XASX", [Override(BACK, open=time(2, 30), close=time(3))]).session_on(BACK)
+    assert back is not None
+    assert back.open == datetime(2026, 4, 4, 15, 30, tzinfo=UTC)
+    assert back.close - back.open == timedelta(minutes=90)
+
+
 def test_closing_a_closed_day_changes_nothing() -> None:
     calendar = load_calendar("XASX", [Override(CHRISTMAS, closed=True)])
     assert calendar.session_on(CHRISTMAS) is None
@@ -127,6 +140,7 @@ def test_closing_a_closed_day_changes_nothing() -> None:
         ([Override(CHRISTMAS, close=time(12))], "an extra session needs open and close"),
         ([Override(PLAIN_DAY, open=time(16))], "the open 16:00 is not before the close 16:00"),
         ([Override(PLAIN_DAY, closed=True), Override(PLAIN_DAY, open=time(11))], "given twice"),
+        ([Override(FORWARD, open=time(2), close=time(2, 45))], "leave out all from the open 02:00 to the close 02:45"),
         ([Override(date(2041, 1, 2), closed=True)], "covers 1990-01-01 to 2040-12-31"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bellwether.market.sessions import Calendar, OutsideCalendar, Override, load_calendar
+from bellwether.market.sessions import Calendar, OutsideCalendar, Override, load_calendar, wall_clock
 from bellwether.market.slots import (
     Slot,
     TaskRule,
@@ -17,7 +17,6 @@ from bellwether.market.slots import (
     slot_due_at,
     slot_named,
     slots,
-    wall_clock,
 )
 
 SYDNEY = ZoneInfo("Australia/Sydney")
