@@ -68,11 +68,6 @@ class MarketDataService:
 
     # Filling
 
-    async def start(self) -> None:
-        """Load the declared symbols."""
-        if self.context.declaration.known:
-            await self.declared(self.context.declaration.current)
-
     async def declared(self, system: TradingSystem) -> None:
         """Make the book that a declaration asks for; bars that are there already are not read from disk again."""
         async with self._loading:
@@ -274,7 +269,6 @@ def create(context: ServiceContext) -> Service:
         service.rpc(handler.__name__)(handler)
     service.on_declaration(market.declared)
     service.on_health(market.health)
-    service.on_start(market.start)
 
     async def watch() -> None:
         await market.watch(service)

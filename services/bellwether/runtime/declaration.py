@@ -55,6 +55,8 @@ class DeclarationHolder:
         self._service = service
         self._system = system
         self._listeners: list[Listener] = []
+        # What the listeners said of the declaration in force; None: they were not told of it yet.
+        self._failures: list[str] | None = None
 
     @classmethod
     def from_file(cls, service: str, path: Path | None) -> DeclarationHolder:
@@ -94,15 +96,24 @@ class DeclarationHolder:
         return -1 if self._system is None else generation_of(self._system)
 
     def listen(self, listener: Listener) -> None:
-        """Call back with each newer declaration."""
+        """Call back with the start value and each newer declaration; one that could not be applied comes again."""
         self._listeners.append(listener)
+
+    async def begin(self) -> None:
+        """Tell the listeners of the start value, unless there is none or they know of a newer one.
+
+        What they say of it is part of the next acknowledgement, so a restart makes nothing applied that was refused.
+        """
+        if self._system is not None and self._failures is None:
+            self._failures = await self._tell(self._system)
 
     async def offer(self, body: bytes) -> Ack | None:
         """Take a declaration from the bus, tell the listeners, and return what to acknowledge.
 
         An older generation than the one in force is ignored and gives none, and so is the declaration of an earlier
         system, found on a volume that outlived it: generations count anew with each uid. When a listener fails, the
-        declaration is in force all the same, and the acknowledgement says that it was not applied, and why.
+        declaration is in force all the same, and the acknowledgement says that it was not applied, and why; offered
+        again, it is tried again.
         """
         try:
             system = parse_declaration(body)
@@ -112,9 +123,11 @@ class DeclarationHolder:
         generation = generation_of(system)
         if generation < self.generation or self._is_of_another(system):
             return None
-        changed = system != self._system
-        self._system = system
-        failures = await self._tell(system) if changed else []
+        if system != self._system:
+            self._system, self._failures = system, None
+        failures = self._failures
+        if failures is None or failures:
+            failures = self._failures = await self._tell(system)
         return Ack(self._service, generation, not failures, "; ".join(failures) or None, system.metadata.uid)
 
     def _is_of_another(self, system: TradingSystem) -> bool:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from bellwether.messages.envelope import LIVE, encode
 from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.builtins import BuiltIns
-from bellwether.runtime.bus import BusError, Subscription
+from bellwether.runtime.bus import BusError, NoResponder, Subscription
 from bellwether.runtime.call import BUDGET, Call, ServiceContext, new_request_id
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.declaration import Listener
@@ -94,7 +94,7 @@ class Service:
         return register
 
     def on_declaration(self, listener: Listener) -> Listener:
-        """Call back with each newer declaration; when it returns, the generation is acknowledged."""
+        """Call back with the declaration at the start and each newer one; an acknowledgement waits for its return."""
         self.context.declaration.listen(listener)
         return listener
 
@@ -166,6 +166,7 @@ class Service:
         while not await bus.wait_connected(10.0):
             _log.warning("%s waits for the bus", self.name)
         self.context.telemetry.start(bus)
+        await self._take_declaration()
         self._spawn(self._follow_declaration, "declaration")
         self._watch = await bus.kv_watch(DECLARATION_BUCKET, [DECLARATION_KEY], self._declaration_arrived)
         for hook in self._start_hooks:
@@ -215,6 +216,23 @@ class Service:
             pause = min(30.0, pause * 2)
 
     # The declaration
+
+    async def _take_declaration(self) -> None:
+        """Begin with the newest declaration: the file may be older, and a halt holds from the first moment."""
+        while True:
+            try:
+                found = await self.context.bus.kv_get(DECLARATION_BUCKET, DECLARATION_KEY)
+                break
+            except NoResponder:
+                # The bucket is not made yet, so nobody has written one.
+                found = None
+                break
+            except BusError as error:
+                _log.warning("%s waits for its declaration: %s", self.name, error)
+                await asyncio.sleep(0.5)
+        if found is not None:
+            await self.context.declaration.offer(found[0])
+        await self.context.declaration.begin()
 
     def _declaration_arrived(self, key: str, value: bytes) -> None:
         self._latest = value

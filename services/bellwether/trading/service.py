@@ -161,9 +161,6 @@ def _register_life(service: Service, desk: Desk, broker: Broker) -> None:
 
     @service.on_start
     async def reconcile() -> None:
-        if not service.context.declaration.known:
-            return
-        declared_halt["halted"] = desk.rules.halted
         found = await synced(desk, broker, service.call())
         for difference in found.differences:
             _log.error("the ledger differs from the broker: %s", difference)
