@@ -8,10 +8,16 @@ from typing import Any, Literal
 import msgspec
 
 
-class ExecuteJob(msgspec.Struct, frozen=True):
-    """Ask that a job runs: the name of a slot (`prediction_generation-20090105`) or the id of a scheduled job."""
+class ExecuteJob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask that a job runs: the name of a slot (`prediction_generation-20090105`) or the id of a scheduled job.
 
-    job_id: str
+    With an empty `job_id`, `task` and `minute` (aware) name the slot of this task that is due within this minute:
+    whoever a schedule starts knows when, and not at which session.
+    """
+
+    job_id: str = ""
+    task: str | None = None
+    minute: datetime | None = None
 
 
 class ScheduleJob(msgspec.Struct, frozen=True):

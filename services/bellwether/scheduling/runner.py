@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from bellwether.market.sessions import OutsideCalendar
-from bellwether.market.slots import Slot, TaskRule, parse_slot_name, slot_named
+from bellwether.market.slots import TASK_BUDGET, Slot, TaskRule, parse_slot_name, slot_due_at, slot_named
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.scheduling import Job
 from bellwether.runtime.call import Call
@@ -18,8 +18,6 @@ from bellwether.scheduling import claims, jobs
 from bellwether.scheduling.effects import run_task
 from bellwether.scheduling.words import Reader
 from bellwether.storage.store import Store, Transaction
-
-SLOT_BUDGET = 120.0
 
 
 class Known(NamedTuple):
@@ -60,10 +58,27 @@ class Runner:
             at_once = claims.Due(f"{name}@{now:%Y%m%dT%H%M%S%f}", known.types[name], session, now)
             return await self._once(at_once)
         slot = self._slot(name, known.rules)
+        return await self._execute_slot(slot, known.types[slot.task], now)
+
+    async def execute_due(self, task: str, minute: datetime, call: Call) -> Job:
+        """Run the slot of a declared task that is due within this minute; done before, the stored answer is given.
+
+        Raises:
+            RpcError: as `execute`.
+
+        """
+        return await self._execute_slot(self._slot_due(task, minute), task, self._now(call))
+
+    async def _execute_slot(self, slot: Slot, kind: str, now: datetime) -> Job:
         if now < slot.due:
-            raise RpcError("NOT_DUE_YET", f"{name} is due at {slot.due.isoformat()}, it is {now.isoformat()}")
-        due = claims.Due(slot.name, known.types[slot.task], slot.session, slot.due)
-        if now > slot.useful_until:
+            raise RpcError(
+                "NOT_DUE_YET",
+                f"{slot.name} is due at {slot.due.isoformat()}, it is {now.isoformat()}",
+                seconds=(slot.due - now).total_seconds(),
+            )
+        due = claims.Due(slot.name, kind, slot.session, slot.due)
+        # What began in time may end later: whoever asks then waits for the same end.
+        if now > slot.useful_until and slot.name not in self._running:
             await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
             return await self._stored(slot.name)
         return await self._once(due)
@@ -82,6 +97,19 @@ class Runner:
         names = ", ".join(rule.name for rule in rules) or "none"
         raise RpcError("NOT_A_SLOT", f"{name}: there is no task {task!r}; declared are {names}")
 
+    def _slot_due(self, task: str, minute: datetime) -> Slot:
+        rules, calendar = self._reader.words.tasks, self._reader.words.calendar
+        try:
+            slot = slot_due_at(task, minute, rules, calendar)
+        except OutsideCalendar as error:
+            raise RpcError("NOT_A_SLOT", str(error)) from None
+        if slot is not None:
+            return slot
+        names = [rule.name for rule in rules]
+        if task not in names:
+            raise RpcError("NOT_A_SLOT", f"there is no task {task!r}; declared are {', '.join(names) or 'none'}")
+        raise RpcError("NOT_A_SLOT", f"{task}: nothing is due at {calendar.name} within {minute.isoformat()}")
+
     def _now(self, call: Call) -> datetime:
         return self._service.context.clock.now() if self._service.context.clock.live else call.as_of
 
@@ -98,7 +126,7 @@ class Runner:
     async def _run(self, due: claims.Due) -> Job:
         clock = self._service.context.clock
         if await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, clock.now())):
-            call = self._service.call(budget=SLOT_BUDGET)
+            call = self._service.call(budget=TASK_BUDGET.total_seconds())
             try:
                 result = await run_task(due.task, due.name, due.session, call)
             except RpcError as error:
@@ -122,7 +150,9 @@ class Runner:
         return await self._store.transact(lambda tx: claims.find(tx, run, name))
 
     async def miss(self, due: claims.Due) -> bool:
-        """Record a slot that could not run while it was useful; False when that is known already."""
+        """Record a slot that could not run while it was useful; False when that is known already, or it runs."""
+        if due.name in self._running:
+            return False
         now = self._service.context.clock.now()
         return await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bellwether.market.slots import slots
@@ -84,15 +84,17 @@ def create(context: ServiceContext) -> Service:
 def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Conductor, runner: Runner) -> None:
     @service.rpc("execute_job")
     async def execute_job(request: ExecuteJob, call: Call) -> Job:
-        if not reader.words.replays:
-            return await runner.execute(request.job_id, call)
-        done = await runner.stored(conductor.run, request.job_id)
-        if done is not None and done.status == "completed":
-            return done
-        raise RpcError(
-            "REPLAY_CONDUCTS",
-            f"{request.job_id}: with clock.mode replay every slot runs in its turn; this one has not come to its end",
-        )
+        due = _due(request)
+        if reader.words.replays:
+            done = None if due else await runner.stored(conductor.run, request.job_id)
+            if done is not None and done.status == "completed":
+                return done
+            raise RpcError(
+                "REPLAY_CONDUCTS",
+                f"{request.job_id or request.task}: with clock.mode replay every slot runs in its turn; this one has "
+                "not come to its end",
+            )
+        return await (runner.execute(request.job_id, call) if due is None else runner.execute_due(*due, call))
 
     @service.rpc("list_jobs")
     async def list_jobs(request: ListJobs, call: Call) -> Jobs:
@@ -104,6 +106,15 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
         coming = await _coming(reader, runner, service)
         claimed = {job.id for job in past}
         return Jobs([*(job for job in coming if job.id not in claimed), *past][: request.limit])
+
+
+def _due(request: ExecuteJob) -> tuple[str, datetime] | None:
+    """Return the task and the minute that are asked for, none when a job is asked for by its name."""
+    if request.job_id and request.task is None and request.minute is None:
+        return None
+    if request.job_id or request.task is None or request.minute is None or request.minute.tzinfo is None:
+        raise RpcError("INVALID_PARAMS", "execute_job: give a job_id, or a task and a minute with its time zone")
+    return request.task, request.minute
 
 
 def _register_schedule(service: Service, store: Store, reader: Reader, clockwork: Clockwork) -> None:

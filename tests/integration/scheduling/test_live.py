@@ -61,6 +61,11 @@ class Live:
         found: Job = await self.system.call("scheduler", "execute_job", {"job_id": name}, Job)
         return found
 
+    async def due(self, task: str, minute: datetime) -> Job:
+        params = {"job_id": "", "task": task, "minute": minute}
+        found: Job = await self.system.call("scheduler", "execute_job", params, Job)
+        return found
+
     async def jobs(self) -> dict[str, str]:
         found: Jobs = await self.system.call("scheduler", "list_jobs", {}, Jobs)
         return {job.id: job.status for job in found.jobs}
@@ -150,6 +155,32 @@ async def test_a_slot_asked_for_by_several_at_once_has_one_effect(scheduler: Liv
     assert scheduler.count("generate_predictions") == 1
 
 
+async def test_a_slot_is_one_whether_asked_for_by_its_name_or_by_task_and_minute(scheduler: Live) -> None:
+    scheduler.clock.moment = OPEN - 15 * MINUTE
+    named, timed = await asyncio.gather(
+        scheduler.job("prediction_generation-20260105"),
+        scheduler.due("prediction_generation", OPEN - 15 * MINUTE + timedelta(seconds=59)),
+    )
+    assert named == timed
+    assert (named.id, named.status) == ("prediction_generation-20260105", "completed")
+    assert scheduler.count("generate_predictions") == 1
+
+
+async def test_whoever_asks_late_for_a_slot_that_still_runs_gets_its_end(scheduler: Live) -> None:
+    scheduler.clock.moment = OPEN
+    began, gate = scheduler.peers.hold("generate_predictions")
+    first = asyncio.create_task(scheduler.job("prediction_generation-20260105"))
+    async with asyncio.timeout(10):
+        await began.wait()
+    scheduler.clock.moment = OPEN + MINUTE
+    second = asyncio.create_task(scheduler.job("prediction_generation-20260105"))
+    other: Job = await scheduler.job("morning_analysis-20260105")
+    assert other.status == "missed"
+    gate.set()
+    assert await second == await first
+    assert (await first).status == "completed"
+
+
 async def test_a_slot_whose_run_was_killed_runs_again(scheduler: Live) -> None:
     scheduler.clock.moment = OPEN - 15 * MINUTE
     name = "prediction_generation-20260105"
@@ -187,6 +218,32 @@ async def test_a_slot_whose_peer_is_away_fails_with_words_and_may_be_tried_again
 async def test_what_is_no_slot_is_refused_with_words(scheduler: Live, name: str, code: str, words: str) -> None:
     with pytest.raises(RpcError) as refused:
         await scheduler.job(name)
+    assert refused.value.code == code
+    assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "words"),
+    [
+        ({"task": "breakfast", "minute": OPEN}, "NOT_A_SLOT", "there is no task 'breakfast'; declared are morning_ana"),
+        ({"task": "morning_analysis", "minute": OPEN}, "NOT_A_SLOT", "nothing is due at XNYS within 2026-01-05T14:30"),
+        ({"task": "morning_analysis", "minute": datetime(2050, 1, 1, tzinfo=UTC)}, "NOT_A_SLOT", "is outside of it"),
+        ({"task": "morning_analysis", "minute": OPEN + 23.5 * 60 * MINUTE}, "NOT_DUE_YET", "morning_analysis-20260106"),
+        (
+            {"task": "morning_analysis", "minute": "2026-01-05T14:00:00"},
+            "INVALID_PARAMS",
+            "a minute with its time zone",
+        ),
+        ({"task": "morning_analysis"}, "INVALID_PARAMS", "a minute with its time zone"),
+        ({"job_id": "x-20260105", "task": "x", "minute": OPEN}, "INVALID_PARAMS", "give a job_id, or a task"),
+        ({}, "INVALID_PARAMS", "give a job_id, or a task"),
+    ],
+)
+async def test_a_minute_in_which_nothing_is_due_is_refused_with_words(
+    scheduler: Live, params: dict[str, Any], code: str, words: str
+) -> None:
+    with pytest.raises(RpcError) as refused:
+        await scheduler.system.call("scheduler", "execute_job", params, Job)
     assert refused.value.code == code
     assert words in refused.value.message
 

@@ -6,6 +6,7 @@ scheduler under test are the real ones.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -119,6 +120,13 @@ class Peers:
     """Symbols without an opening price."""
     refused: dict[str, str] = field(default_factory=dict)
     """Methods that always answer with this error code."""
+    held: dict[str, tuple[asyncio.Event, asyncio.Event]] = field(default_factory=dict)
+    """Methods that say when they began and wait until they may end."""
+
+    def hold(self, method: str) -> tuple[asyncio.Event, asyncio.Event]:
+        """Return what a method sets when it has begun, and what it then waits for."""
+        self.held[method] = asyncio.Event(), asyncio.Event()
+        return self.held[method]
 
     def _met(self, method: str, call: Call) -> None:
         self.calls.append((method, call.as_of))
@@ -191,6 +199,10 @@ class Peers:
         @service.rpc("generate_predictions")
         async def generate_predictions(request: GeneratePredictions, call: Call) -> PredictionBatch:
             self._met("generate_predictions", call)
+            if "generate_predictions" in self.held:
+                began, gate = self.held["generate_predictions"]
+                began.set()
+                await gate.wait()
             made = {symbol: predicted(symbol, call.as_of, request) for symbol in SYMBOLS}
             ids = []
             for one in made.values():
