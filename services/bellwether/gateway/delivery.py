@@ -56,18 +56,25 @@ class Acks:
             ack = msgspec.json.decode(value, type=Ack)
         except msgspec.DecodeError:
             return
-        if ack.uid == self.uid:
+        known = self.newest.get(key)
+        # Around a connection the bus may give an older value after a newer one.
+        if known is None or known.uid != ack.uid or known.generation <= ack.generation:
             self.newest[key] = ack
             self.changed.set()
 
+    def of(self, service: str) -> Ack | None:
+        """Return what a service acknowledged last of this system's declaration, none before it did."""
+        ack = self.newest.get(service)
+        return None if ack is None or ack.uid != self.uid else ack
+
     def generation(self, service: str) -> int:
         """Return the generation a service is at; -1 before it acknowledged any."""
-        ack = self.newest.get(service)
+        ack = self.of(service)
         return -1 if ack is None else ack.generation
 
     def refusal(self, service: str) -> str | None:
         """Return why a service could not apply the generation it acknowledged; None when it could."""
-        ack = self.newest.get(service)
+        ack = self.of(service)
         if ack is None or ack.applied:
             return None
         return f"generation {ack.generation} was not applied: {ack.error or 'no reason given'}"
@@ -133,7 +140,7 @@ async def deliver(
             await asyncio.wait_for(acks.changed.wait(), left)
         except TimeoutError:
             continue
-    found = {name: acks.newest[name] for name in services if acks.generation(name) >= generation}
+    found = {name: ack for name in services if (ack := acks.of(name)) is not None and ack.generation >= generation}
     return Delivered(
         generation=generation,
         acknowledged={name: ack.generation for name, ack in found.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from bellwether.gateway.settings import GatewaySettings
 from bellwether.gateway.status import SystemStatus, system_status
 from bellwether.gateway.traces import TraceTables
 from bellwether.messages.envelope import LIVE
-from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
+from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.bus import BusError
 from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.clock import monotonic
@@ -28,6 +29,8 @@ from bellwether.topology import start_order
 T = TypeVar("T")
 
 STATUS_KEPT_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -45,8 +48,7 @@ class Gateway:
         self.peers = peers
         self.settings = settings
         self.feed = Feed()
-        known = context.declaration.known
-        self.acks = Acks.none(context.declaration.current.metadata.uid if known else "")
+        self.acks = Acks.none()
         self.tables = TraceTables(limit_bytes=settings.trace_bytes, keep_ratio=settings.trace_keep_ratio)
         self.services = tuple(name for name in start_order(context.rows) if name in context.rows)
         self._store = store
@@ -67,6 +69,24 @@ class Gateway:
         if not self.context.declaration.known:
             raise Problem(503, "NO_DECLARATION", "there is no declaration yet: the bus has none, and no file was given")
         return self.context.declaration.current
+
+    def declared(self, system: TradingSystem) -> None:
+        """Count the acknowledgements of this system's declaration from now on."""
+        self.acks.uid = system.metadata.uid
+
+    async def load_acks(self) -> None:
+        """Read what the services acknowledged before this gateway began."""
+
+        async def load(name: str) -> None:
+            try:
+                found = await self.context.bus.kv_get(ACKS_BUCKET, name)
+            except BusError as error:
+                _log.warning("what %s acknowledged is not known yet: %s", name, error)
+                return
+            if found is not None:
+                self.acks.take(name, found[0])
+
+        await asyncio.gather(*map(load, self.services))
 
     async def with_db(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function in one transaction of the gateway's database, in the database's own thread."""

@@ -94,6 +94,8 @@ class GatewayService:
             await bus.subscribe(TRACE_SUBJECTS, self.spans.offer),
             await bus.subscribe(EVENT_SUBJECTS, self._event),
         ]
+        # The watch reads later; until then a restarted gateway would deny what everybody acknowledged long ago.
+        await self.gateway.load_acks()
         await self.http.start()
         _log.info("the gateway answers on port %d", self.http.port)
 
@@ -183,6 +185,7 @@ def create(context: ServiceContext, settings: GatewaySettings | None = None) -> 
 
     gateway = Gateway(context, store, peers, chosen, own_health)
     joined = GatewayService(service, gateway, chosen)
+    service.on_declaration(gateway.declared)
     service.on_start(joined.start)
     service.on_stop(joined.stop)
     for work in (joined.write_spans, joined.sweep, joined.look):

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
 from bellwether.gateway.delivery import Acks, deliver, next_declaration
 from bellwether.gateway.problems import Problem
+from bellwether.gateway.service import create
+from bellwether.gateway.settings import GatewaySettings
 from bellwether.gateway.status import service_state
-from bellwether.runtime.declaration import Ack, parse_declaration
+from bellwether.runtime.declaration import Ack, encode_declaration, parse_declaration
+from bellwether.runtime.memory_bus import MemoryBroker, MemoryBus
+from bellwether.runtime.plan import bus_plan, ensure
+from bellwether.topology import SERVICES
+from harness.system import running
 from unit.gateway.conftest import AUTHORIZED, Opened
 from unit.gateway.samples import SYSTEM
 
@@ -96,6 +106,42 @@ def test_acknowledgements_of_an_earlier_system_do_not_count() -> None:
     assert acks.generation("prediction") == -1
     acks.take("prediction", msgspec.json.encode(Ack("prediction", 1, True, uid="new")))
     assert acks.generation("prediction") == 1
+
+
+def test_an_older_acknowledgement_that_comes_after_a_newer_one_does_not_count() -> None:
+    acks = Acks.none()
+    for generation in (4, 3):
+        acks.take("prediction", msgspec.json.encode(Ack("prediction", generation, True)))
+    assert acks.generation("prediction") == 4
+
+
+class LateWatch(MemoryBus):
+    """Reads what a bucket holds some time after the watch has begun, as it goes over a network."""
+
+    async def kv_watch(self, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes], None]) -> Any:
+        return await super().kv_watch(bucket, [], callback)
+
+
+@pytest.mark.parametrize("from_file", [True, False], ids=["with a file", "all from the bus"])
+async def test_a_restarted_gateway_knows_what_was_acknowledged_before(tmp_path: Path, from_file: bool) -> None:
+    broker = MemoryBroker()
+    bus = broker.connect("bootstrap")
+    await ensure(bus, bus_plan())
+    await bus.start()
+    declared = SYSTEM.model_copy(update={"metadata": SYSTEM.metadata.model_copy(update={"uid": "u", "generation": 7})})
+    await bus.kv_put("declaration", "current", encode_declaration(declared))
+    for name in SERVICES:
+        await bus.kv_put("acks", name, msgspec.json.encode(Ack(name, 7, True, uid="u")))
+    older = declared.model_copy(update={"metadata": declared.metadata.model_copy(update={"generation": 3})})
+    options: dict[str, Any] = {"declaration": older} if from_file else {}
+    build = partial(create, settings=GatewaySettings(host="127.0.0.1", port=0))
+    connect = partial(LateWatch, broker)
+    async with running({"gateway": build}, data_dir=tmp_path, connect=connect, **options) as system:
+        health = await system.call("gateway", "health")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{health['http_port']}", trust_env=False) as http:
+            status = (await http.get("/v1/status")).json()
+        assert status["generation"] == 7
+        assert {one["name"]: one["generation"] for one in status["services"]} == dict.fromkeys(SERVICES, 7)
 
 
 def test_a_service_that_could_not_apply_a_generation_is_not_ready_and_says_why() -> None:
