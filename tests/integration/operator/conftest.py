@@ -118,6 +118,24 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cl
         cluster.down(purge=True)
 
 
+def control_plane_with_controllers(folder: Path, name: str) -> Iterator[tuple[Cluster, Path]]:
+    """Yield an API server with the controller manager, so with the real garbage collector, and its audit log.
+
+    The definition comes before the controllers: the garbage collector looks for new kinds only every 30 s.
+    """
+    audit_log = folder / "audit.log"
+    cluster = Cluster(name, "control-plane", folder / "state", audit_log=audit_log)
+    try:
+        cluster.up()
+        cluster.kubectl("apply", "-f", str(DEFINITION))
+        cluster.kubectl("wait", "--for=condition=Established", "crd/tradingsystems.bellwether.dev", "--timeout=30s")
+        cluster = Cluster(name, "control-plane", folder / "state", controllers=True, audit_log=audit_log)
+        cluster.up()
+        yield cluster, audit_log
+    finally:
+        cluster.down(purge=True)
+
+
 @pytest.fixture
 def kube(control_plane: tuple[Cluster, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
     cluster, audit_log = control_plane

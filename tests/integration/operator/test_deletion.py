@@ -12,7 +12,7 @@ import pytest
 from bellwether_operator.settings import Settings
 from devcluster.cluster import Cluster
 
-from .conftest import DEFINITION, FakeGateway, Kube, eventually, running, system
+from .conftest import FakeGateway, Kube, control_plane_with_controllers, eventually, running, system
 from .test_reconcile import CHILDREN, all_there
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
@@ -20,22 +20,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
 @pytest.fixture(scope="module")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Path]]:
-    """An API server with the controller manager.
-
-    The definition comes before the controllers: the garbage collector looks for new kinds only every 30 s.
-    """
-    folder = tmp_path_factory.mktemp("controllers")
-    name = f"test-deletion-{os.getpid()}"
-    cluster = Cluster(name, "control-plane", folder / "state")
-    try:
-        cluster.up()
-        cluster.kubectl("apply", "-f", str(DEFINITION))
-        cluster.kubectl("wait", "--for=condition=Established", "crd/tradingsystems.bellwether.dev", "--timeout=30s")
-        cluster = Cluster(name, "control-plane", folder / "state", controllers=True)
-        cluster.up()
-        yield cluster, folder / "audit.log"
-    finally:
-        cluster.down(purge=True)
+    """An API server with the controller manager."""
+    yield from control_plane_with_controllers(tmp_path_factory.mktemp("controllers"), f"test-deletion-{os.getpid()}")
 
 
 async def left(kube: Kube) -> set[str]:

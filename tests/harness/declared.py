@@ -1,0 +1,108 @@
+"""What systems are to consist of, by the operator's own builders, and where that which is there differs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, render
+from bellwether.render.kubernetes.moment import moment_of
+from bellwether.render.kubernetes.names import (
+    LABEL_MANAGED_BY,
+    LABEL_SYSTEM_UID,
+    MANAGER,
+)
+from bellwether.spec.models import TradingSystem
+from bellwether_operator.apply.decide import desired_from, difference
+from bellwether_operator.observe.kinds import BY_NAME, CHILD_KINDS, CLAIM
+
+CHILDREN = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in CHILD_KINDS)
+"""Every kind of child, as kubectl wants to hear it."""
+OURS = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_SYSTEM_UID}"
+"""The selector of what an operator made."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What an operator was installed with, as far as it shows in children."""
+
+    image: str
+    seed: bytes
+    pull_policy: str = "IfNotPresent"
+    log_level: str = "info"
+
+    def wanted(self, raw: Mapping[str, Any]) -> list[Manifest]:
+        """Return the objects of a system, given as the API server has it, in the order in which they are applied."""
+        system = TradingSystem.model_validate({name: raw[name] for name in raw if name != "status"})
+        context = RenderContext(
+            image=self.image,
+            keyring=derive_keyring(self.seed, system.metadata.uid),
+            image_pull_policy=self.pull_policy,
+            log_level=self.log_level,
+            moment=moment_of(system.spec, datetime.now(UTC)),
+        )
+        return render(system, context)
+
+
+def faults(systems: Iterable[Mapping[str, Any]], children: Iterable[Mapping[str, Any]], by: Installation) -> list[str]:
+    """Return in which way the children of a namespace are not exactly those that its systems declare.
+
+    Named are what is missing, what differs, what nobody declares, what is on its way out and what a deleted system
+    left behind, except for the volumes that it was to leave.
+    """
+    there = {(child["kind"], child["metadata"]["name"]): child for child in children}
+    found: list[str] = []
+    declared: set[tuple[str, str]] = set()
+    for system in systems:
+        for manifest in by.wanted(system):
+            key = (manifest["kind"], manifest["metadata"]["name"])
+            declared.add(key)
+            found += _compare(manifest, there.get(key))
+        found += _unreported(system)
+    for key in sorted(there.keys() - declared):
+        if not _may_stay(there[key], systems):
+            found.append(f"{key[0]} {key[1]} is nobody's")
+    return found
+
+
+def _compare(manifest: Manifest, there: Mapping[str, Any] | None) -> Iterator[str]:
+    name = f"{manifest['kind']} {manifest['metadata']['name']}"
+    if there is None:
+        yield f"{name} is missing"
+        return
+    where = difference(desired_from(manifest).manifest, there)
+    if where is not None:
+        yield f"{name} differs at {where}"
+    if "deletionTimestamp" in there["metadata"]:
+        yield f"{name} is being deleted"
+    owners = [each["uid"] for each in there["metadata"].get("ownerReferences", [])]
+    if owners != [each["uid"] for each in manifest["metadata"].get("ownerReferences", [])]:
+        yield f"{name} has the owners {owners}"
+    managers = [
+        each["manager"]
+        for each in there["metadata"].get("managedFields", [])
+        if each["operation"] == "Apply" and "subresource" not in each
+    ]
+    if managers != [MANAGER]:
+        yield f"{name} was applied by {managers}"
+
+
+def _unreported(system: Mapping[str, Any]) -> Iterator[str]:
+    status = system.get("status") or {}
+    name = system["metadata"]["name"]
+    if status.get("observedGeneration") != system["metadata"]["generation"]:
+        yield f"{name}: the status speaks of generation {status.get('observedGeneration')}"
+    accepted = next((each["status"] for each in status.get("conditions", ()) if each["type"] == "Accepted"), None)
+    if accepted != "True":
+        yield f"{name}: Accepted is {accepted}"
+
+
+def _may_stay(child: Mapping[str, Any], systems: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an object that no declaration asks for may be there: a volume kept, or a deed of a system that is."""
+    metadata = child["metadata"]
+    if child["kind"] == CLAIM:
+        return not metadata.get("ownerReferences") and "deletionTimestamp" not in metadata
+    uids = {system["metadata"]["uid"] for system in systems}
+    return BY_NAME[child["kind"]].once and metadata["labels"][LABEL_SYSTEM_UID] in uids
