@@ -86,7 +86,7 @@ def _of_lists(old: list[Any], new: list[Any], path: str, *, both: bool) -> Itera
 
 
 def _of_entries(old: list[Any], new: list[Any], key: str, path: str, *, both: bool) -> Iterator[FieldChange]:
-    there = {each[key]: each for each in old if isinstance(each, Mapping) and key in each}
+    there = {each[key]: each for each in old if isinstance(each, Mapping) and isinstance(each.get(key), str | int)}
     for each in new:
         below = f"{path}[{each[key]}]"
         if each[key] in there:
@@ -112,7 +112,7 @@ def merge_key(*lists: Sequence[Any]) -> str | None:
     """Return the field that names the entries of each list, or None when some entries have no name of their own."""
     entries = [each for one in lists for each in one]
     for key in _MERGE_KEYS:
-        if entries and all(isinstance(each, Mapping) and key in each for each in entries):
+        if entries and all(isinstance(each, Mapping) and isinstance(each.get(key), str | int) for each in entries):
             distinct = all(len({each[key] for each in one}) == len(one) for one in lists)
             return key if distinct else None
     return None

@@ -75,6 +75,14 @@ def test_a_change_back_names_the_same_fields(old: Any, new: Any) -> None:
     assert unordered(changes(old, new), swapped=False) == unordered(changes(new, old), swapped=True)
 
 
+@pytest.mark.parametrize("name", [[], {}, None, 0.5])
+def test_what_is_no_name_tells_no_entries_apart(name: Any) -> None:
+    there = [{"name": name, "v": 1}]
+    assert listed(changes(there, [{"name": name, "v": 2}])) == [("[0].v", 1, 2)]
+    assert listed(list(lacking([{"name": "x"}], there))) == [("[x]", None, {"name": "x"})]
+    assert list(lacking(there, there)) == []
+
+
 @given(OBJECTS)
 def test_what_is_there_is_not_lacking(value: Any) -> None:
     assert list(lacking(value, value)) == []
