@@ -1,0 +1,380 @@
+"""What applying a declaration would do, and when: the prediction that `bellwether plan` shows. Pure.
+
+It is the difference of two sets of objects that the operator's own builders render, so it says what the operator will
+do and not what somebody once wrote down about it. First comes what happens at once, then what waits for the close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from enum import Enum
+
+from bellwether.change.compare import FieldChange, changes
+from bellwether.change.hold import effective_profile, holding_now
+from bellwether.change.steps import Drift, Phase, Step, Wait, step_through
+from bellwether.change.world import CONFIG_MAP, SECRET, WORKLOADS, Installation, Key, Owner, key_of, owner_of
+from bellwether.market.declared import calendar_of, fit, slots_of
+from bellwether.market.sessions import CalendarError, Session
+from bellwether.render.kubernetes import Manifest, RenderContext, render
+from bellwether.render.kubernetes.configmaps import spec_document
+from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
+from bellwether.render.kubernetes.names import declaration_name
+from bellwether.spec.models import LIVE_FIELDS, TradingSystem, TradingSystemSpec
+from bellwether.spec.validate import Problem, validate
+
+
+class Effect(Enum):
+    """How a changed field of the declaration comes into force."""
+
+    LIVE = "live"
+    """It is delivered to the running services at once; no pod is replaced for it."""
+    PODS = "pods"
+    """Pods are replaced, started or stopped."""
+    OBJECTS = "objects"
+    """Objects change, but no pod does."""
+    OPERATOR = "operator"
+    """It says what the operator does from now on; nothing changes for it now."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A field of the declaration that changes, and how the change comes into force."""
+
+    change: FieldChange
+    effect: Effect
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Pods that start, stop, or are replaced."""
+
+    verb: str
+    """start, stop or restart."""
+    kind: str
+    name: str
+    """Of the object that keeps the pods."""
+    pods: tuple[str, ...]
+    """Their names; `*` stands for what Kubernetes makes up."""
+    why: tuple[str, ...]
+    wait: Wait | None
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change of profile: what the old volumes hold is copied to the new ones while no pod runs."""
+
+    old: str
+    new: str
+    wait: Wait | None
+
+
+@dataclass(frozen=True)
+class SlotChange:
+    """A run of a task that is due at another time than before; None: not at all (UTC)."""
+
+    task: str
+    session: date
+    old: datetime | None
+    new: datetime | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What applying a declaration would do."""
+
+    system: str
+    namespace: str
+    at: datetime
+    """The instant of which it speaks."""
+    time_zone: str
+    """The exchange's."""
+    session: Session | None = None
+    """The session that is under way then; none in a replay."""
+    created: bool = False
+    """Whether the system is not there yet."""
+    refusals: tuple[Problem, ...] = ()
+    """Why nothing of it would be done; then nothing else is said."""
+    declared: tuple[Declared, ...] = ()
+    steps: tuple[Step, ...] = ()
+    restarts: tuple[Restart, ...] = ()
+    move: Move | None = None
+    slots: tuple[SlotChange, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    """What is not as declared now, and is put right whether or not the file is applied."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.refusals or self.declared or self.drift or any(step.acts for step in self.steps))
+
+
+def plan(
+    before: TradingSystem | None,
+    after: TradingSystem,
+    now: datetime,
+    installation: Installation,
+    observed: Iterable[Manifest] | None = None,
+) -> Plan:
+    """Return what applying `after` over `before` would do at this instant.
+
+    Args:
+        before: the stored system; None when there is none.
+        after: the system as it will be stored, of the same namespace and name.
+        now: an aware instant.
+        installation: of the operator, what rendering needs.
+        observed: the objects that are there, as the API server gives them, without Secrets; None supposes that
+            everything is there as `before` declares it, with its pods ready.
+
+    Raises:
+        RulesUnavailable: when the rules between fields cannot be checked here.
+
+    """
+    after = _successor(before, after)
+    empty = Plan(
+        system=after.metadata.name,
+        namespace=after.metadata.namespace,
+        at=now,
+        time_zone="UTC",
+        created=before is None,
+    )
+    refusals = [*validate(_document(after), None if before is None else _document(before)), *fit(after.spec)]
+    if refusals:
+        return replace(empty, refusals=tuple(refusals))
+    try:
+        planner = _Planner(before, after, now, installation)
+    except CalendarError as error:
+        return replace(empty, refusals=(Problem("spec.market.calendar", str(error)),))
+    return planner.plan(empty, None if observed is None else list(observed))
+
+
+def object_keys(system: TradingSystem, now: datetime, installation: Installation) -> list[Key]:
+    """Return which objects a system has at this instant (aware), without Secrets; none where it has no calendar."""
+    try:
+        moment = moment_of(system.spec, now)
+    except CalendarError:
+        return []
+    context = RenderContext(installation.image, installation.keyring, moment=moment)
+    return [key for each in render(system, context) if (key := key_of(each)).kind != SECRET]
+
+
+class _Planner:
+    """What one plan is made from."""
+
+    def __init__(
+        self, before: TradingSystem | None, after: TradingSystem, now: datetime, installation: Installation
+    ) -> None:
+        self._before = before
+        self._after = after
+        self._now = now
+        self._installation = installation
+        pause = after.spec.paused
+        self._begins = now if pause is None else max(now, datetime.fromisoformat(pause.until))
+        """When the operator begins: at once, or when a pause is over."""
+        self._moment = moment_of(after.spec, self._begins)
+        self._changed: list[FieldChange] = []
+        self._touched: dict[str, dict[Key, bool]] = {}
+        """By the part of the spec that changes: which objects change for it, and of each whether pods do."""
+        if before is not None:
+            self._changed = changes(spec_document(before), spec_document(after), "spec")
+            self._touched = {unit: self._touched_by(unit, before) for unit in self._units()}
+
+    def plan(self, empty: Plan, observed: list[Manifest] | None) -> Plan:
+        before, after = self._before, self._after
+        taken = _taken(observed or [], after, self._render(after))
+        if taken:
+            return replace(empty, refusals=tuple(taken))
+        holding = holding_now(after.spec, self._moment)
+        pause = Wait(self._begins, "paused") if self._begins > self._now else None
+        phase = Phase(after, pause, holding=holding, causes=self._causes())
+        drift: list[Drift] = []
+        if observed is None:
+            phase.suppose([] if before is None else self._render(before))
+        elif before is None:
+            phase.observe(observed, [], holding=False)
+        else:
+            held = holding_now(before.spec, self._moment_of(before))
+            drift = phase.observe(observed, self._render(before), holding=held)
+        profile = effective_profile(after.spec.profile, before.spec.profile if before else None, holding=holding)
+        steps = step_through(phase, self._render(_with_profile(after, profile)))
+        if holding and self._moment.session is not None:
+            phase.wait, phase.holding = Wait(self._moment.session.close, "session"), False
+            steps += step_through(phase, self._render(after))
+        return replace(
+            empty,
+            time_zone=calendar_of(after.spec.market).timezone.key,
+            session=moment_of(after.spec, self._now).session,
+            declared=tuple(Declared(change, self._effect(_unit_of(change.path))) for change in self._changed),
+            steps=tuple(steps),
+            restarts=tuple(_restarts(steps)),
+            move=self._move(steps),
+            slots=tuple(self._slots()),
+            drift=tuple(drift),
+            notes=tuple(phase.notes),
+        )
+
+    def _render(self, system: TradingSystem) -> list[Manifest]:
+        context = RenderContext(
+            image=self._installation.image,
+            keyring=self._installation.keyring,
+            image_pull_policy=self._installation.image_pull_policy,
+            log_level=self._installation.log_level,
+            moment=self._moment_of(system),
+        )
+        return render(system, context)
+
+    def _moment_of(self, system: TradingSystem) -> Moment:
+        try:
+            return moment_of(system.spec, self._begins)
+        except CalendarError:
+            return CLOSED  # what is stored does not fit its calendar: nothing was made of it
+
+    def _move(self, steps: Sequence[Step]) -> Move | None:
+        before, after = self._before, self._after
+        if before is None or before.spec.profile == after.spec.profile:
+            return None
+        wait = next((step.wait for step in steps if step.kind in WORKLOADS and step.action == "create"), None)
+        return Move(before.spec.profile, after.spec.profile, wait)
+
+    def _units(self) -> list[str]:
+        """Return the parts of the spec that change, each of which is judged by itself."""
+        return list(dict.fromkeys(_unit_of(change.path) for change in self._changed))
+
+    def _touched_by(self, unit: str, before: TradingSystem) -> dict[Key, bool]:
+        """Return the objects that a part of the spec changes by itself, and of each whether pods change with it."""
+        alone = before.model_copy(update={"spec": _with_unit(before.spec, self._after.spec, unit)})
+        old, new = ({key_of(each): each for each in self._render(system)} for system in (before, alone))
+        start_value = Key(CONFIG_MAP, declaration_name(before))  # it is rewritten with every edit
+        return {
+            key: _pods_of(old.get(key)) != _pods_of(new.get(key))
+            for key in {**old, **new}
+            if old.get(key) != new.get(key) and key != start_value
+        }
+
+    def _effect(self, unit: str) -> Effect:
+        if unit in LIVE_FIELDS:
+            return Effect.LIVE
+        touched = self._touched[unit]
+        if any(touched.values()):
+            return Effect.PODS
+        return Effect.OBJECTS if touched else Effect.OPERATOR
+
+    def _causes(self) -> dict[Key, list[str]]:
+        """Return for each object the changed fields of the declaration that it changes for."""
+        causes: dict[Key, list[str]] = {}
+        for unit, touched in self._touched.items():
+            paths = [change.path for change in self._changed if _unit_of(change.path) == unit]
+            words = paths[0].removeprefix("spec.") if len(paths) == 1 else unit
+            for key in touched:
+                causes.setdefault(key, []).append(words)
+        return causes
+
+    def _slots(self) -> list[SlotChange]:
+        before, after = self._before, self._after
+        if before is None or after.spec.clock.mode == "replay":
+            return []
+        old, new = (self._due(system.spec) for system in (before, after))
+        found = [
+            SlotChange(task, session, old.get((task, session)), new.get((task, session)))
+            for task, session in old.keys() | new.keys()
+            if old.get((task, session)) != new.get((task, session))
+        ]
+        return sorted(found, key=lambda change: (change.session, change.new or change.old, change.task))
+
+    def _due(self, spec: TradingSystemSpec) -> dict[tuple[str, date], datetime]:
+        """Return when each slot is due, as far ahead as schedules are made; a shorter time where the calendar ends."""
+        for ahead in (AHEAD, timedelta(days=1)):
+            try:
+                found = slots_of(spec, self._now, self._now + ahead)
+            except ValueError:
+                continue
+            return {(slot.task, slot.session): slot.due for slot in found}
+        return {}
+
+
+def _successor(before: TradingSystem | None, after: TradingSystem) -> TradingSystem:
+    """Return the new system with what the API server will give it: the identity, and the next generation.
+
+    Raises:
+        ValueError: if it is another system.
+
+    """
+    if before is None:
+        uid = after.metadata.uid or "(set by the API server)"
+        return after.model_copy(update={"metadata": after.metadata.model_copy(update={"uid": uid, "generation": 1})})
+    old, new = before.metadata, after.metadata
+    if (old.namespace, old.name) != (new.namespace, new.name):
+        raise ValueError(f"the two are not the same system: {old.namespace}/{old.name} and {new.namespace}/{new.name}")
+    generation = old.generation + (before.spec != after.spec)
+    return after.model_copy(update={"metadata": new.model_copy(update={"uid": old.uid, "generation": generation})})
+
+
+def _document(system: TradingSystem) -> dict[str, object]:
+    """Return a system as the API server would store it, as far as it is judged."""
+    metadata = {"name": system.metadata.name, "namespace": system.metadata.namespace}
+    return {
+        "apiVersion": system.api_version,
+        "kind": system.kind,
+        "metadata": metadata,
+        "spec": spec_document(system),
+    }
+
+
+def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable[Manifest]) -> list[Problem]:
+    """Return why the operator would touch nothing: somebody else's objects have the names of ours."""
+    names = {key_of(each) for each in wanted}
+    found = []
+    for raw in observed:
+        owner, words = owner_of(raw, system)
+        if owner is Owner.STRANGER and key_of(raw) in names:
+            name = raw["metadata"]["name"]
+            found.append(Problem(f"{raw['kind']} {name}", f"exists and {words}: rename it, or this system"))
+    return found
+
+
+def _restarts(steps: Iterable[Step]) -> list[Restart]:
+    found = []
+    for step in steps:
+        if step.kind not in WORKLOADS:
+            continue
+        verb, pods = step.pods
+        if verb is not None:
+            found.append(Restart(verb, step.kind, step.name, pods, _why(step), step.wait))
+    return found
+
+
+def _why(step: Step) -> tuple[str, ...]:
+    if step.because or step.action == "create":
+        return step.because
+    return tuple(change.path.removeprefix("spec.template.spec.") for change in step.fields)
+
+
+def _pods_of(manifest: Manifest | None) -> object:
+    """Return what of a workload its pods depend on."""
+    if manifest is None or manifest["kind"] not in WORKLOADS:
+        return None
+    return manifest["spec"]["replicas"], manifest["spec"]["template"]
+
+
+def _with_profile(system: TradingSystem, profile: str) -> TradingSystem:
+    return system.model_copy(update={"spec": system.spec.model_copy(update={"profile": profile})})
+
+
+def _unit_of(path: str) -> str:
+    """Return the part of the spec that a path is in: its first field, and for `services` the service too."""
+    parts = path.split(".")
+    return ".".join(parts[1:3]) if parts[1] == "services" and len(parts) > 2 else parts[1].partition("[")[0]
+
+
+def _with_unit(old: TradingSystemSpec, new: TradingSystemSpec, unit: str) -> TradingSystemSpec:
+    """Return the old spec with one part of the new one."""
+    head, _, service = unit.partition(".")
+    field = next(name for name, info in TradingSystemSpec.model_fields.items() if (info.alias or name) == head)
+    value = getattr(new, field)
+    if service:
+        services = dict(old.services)
+        services.pop(service, None)  # type: ignore[call-overload]
+        value = {**services, **{name: one for name, one in new.services.items() if name == service}}
+    return old.model_copy(update={field: value})

@@ -1,0 +1,264 @@
+"""From what is there to what is wanted, object by object, as the operator would go. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from bellwether.change.compare import FieldChange, changes, lacking
+from bellwether.change.hold import hold, referenced_config_maps
+from bellwether.change.world import (
+    CLAIM,
+    CONFIG_MAP,
+    CRON_JOB,
+    JOB,
+    SECRET,
+    WORKLOADS,
+    Key,
+    Owner,
+    Thing,
+    applied_digest,
+    component_of,
+    digest_of,
+    key_of,
+    not_smaller,
+    owner_of,
+    supposed,
+)
+from bellwether.render.kubernetes import Manifest
+from bellwether.render.kubernetes.names import ANNOTATION_TEMPLATE
+from bellwether.spec.models import TradingSystem
+
+Action: TypeAlias = Literal["create", "change", "remake", "replace", "adopt", "delete", "keep"]
+"""remake: a schedule is deleted and made anew, since it is never edited; replace: another one by another name, since it
+is named by its content; adopt: a volume that outlived an earlier system is taken over; keep: a volume that is no longer
+declared stays."""
+
+_TEMPLATE = "spec.template"
+_PACKED = f"metadata.annotations.{ANNOTATION_TEMPLATE}"
+"""The pod template once more, packed: it says nothing that the template does not."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Until when (UTC) something waits, and for what: the session's close, or the end of a pause."""
+
+    until: datetime
+    for_: Literal["session", "paused"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done with one object."""
+
+    action: Action
+    kind: str
+    name: str
+    component: str
+    fields: tuple[FieldChange, ...] = ()
+    because: tuple[str, ...] = ()
+    """The fields of the declaration, without `spec.`, for which it is done; none when it follows from none of them."""
+    wait: Wait | None = None
+    """None: at once."""
+    replaces: str | None = None
+    """The name of the object in whose place it comes; that one goes when no pod uses it any more."""
+    replicas: tuple[int, int] = (0, 0)
+    """Of a workload: how many pods it has, and how many it is to have."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is written for it."""
+        return self.action != "keep"
+
+    @property
+    def pods(self) -> tuple[Literal["start", "stop", "restart"] | None, tuple[str, ...]]:
+        """What it does to pods, and to which; `*` stands for the part of a name that Kubernetes makes up."""
+        has, wants = self.replicas
+        names = tuple(f"{self.name}-{i}" for i in range(max(has, wants)))
+        names = names if self.kind == "StatefulSet" else (f"{self.name}-*",)
+        if has and not wants:
+            return "stop", names
+        if wants and not has:
+            return "start", names
+        if has and any(change.path.startswith(_TEMPLATE) for change in self.fields):
+            return "restart", names
+        return None, ()
+
+
+@dataclass(frozen=True)
+class Drift:
+    """An object that is not as the stored declaration wants it; the operator puts it right."""
+
+    problem: Literal["missing", "changed"]
+    kind: str
+    name: str
+    fields: tuple[FieldChange, ...] = ()
+    """From what is there to what is put back."""
+
+
+@dataclass
+class Phase:
+    """What is there, and under which circumstances the next objects come; it goes on with each step."""
+
+    system: TradingSystem
+    wait: Wait | None
+    holding: bool
+    """Whether new pod templates wait."""
+    causes: Mapping[Key, Sequence[str]]
+    there: dict[Key, Thing] = field(default_factory=dict)
+    declared: set[Key] = field(default_factory=set)
+    """What was declared before."""
+    notes: list[str] = field(default_factory=list)
+
+    def suppose(self, was: Iterable[Manifest]) -> None:
+        """Take it that everything is there as it was declared."""
+        for manifest in was:
+            self.there[key_of(manifest)] = supposed(manifest)
+            self.declared.add(key_of(manifest))
+
+    def observe(self, observed: Iterable[Manifest], was: Iterable[Manifest], *, holding: bool) -> list[Drift]:
+        """Take what is there; return in what it differs from the stored declaration, which was `held` or not.
+
+        Secrets are never read: those that the stored declaration has are taken to be there.
+        """
+        seen = self._ours(observed)
+        drift: list[Drift] = []
+        other_hand = False
+        for manifest in was:
+            key = key_of(manifest)
+            self.declared.add(key)
+            raw = seen.pop(key, None)
+            if key.kind == SECRET:
+                self.there[key] = supposed(manifest)
+            elif raw is None:
+                drift.append(Drift("missing", key.kind, key.name))
+                self.there[key] = supposed(manifest)
+            else:
+                wanted, _ = fitted(manifest, raw, holding=holding)
+                if applied_digest(raw) != digest_of(wanted):
+                    other_hand = True
+                    self.there[key] = Thing(raw)
+                    continue
+                fields = tuple(lacking(wanted, raw))
+                drift += [Drift("changed", key.kind, key.name, fields)] if fields else []
+                self.there[key] = supposed(wanted, raw.get("status") or {})
+        self.there |= {key: Thing(raw) for key, raw in seen.items()}
+        if other_hand:
+            self.notes.append(
+                "some objects are not as this version makes them of the stored declaration: the operator is away, "
+                "has not come to it yet, or is of another version"
+            )
+        return drift
+
+    def _ours(self, observed: Iterable[Manifest]) -> dict[Key, Manifest]:
+        found = {}
+        for raw in observed:
+            if raw["kind"] == JOB:  # it ends by itself
+                continue
+            owner, words = owner_of(raw, self.system)
+            if owner in {Owner.OURS, Owner.RETAINED}:
+                found[key_of(raw)] = raw
+            elif owner is Owner.REMNANT:
+                self.notes.append(f"{raw['kind']} {raw['metadata']['name']} has to go first: {words}")
+        return found
+
+
+def fitted(manifest: Manifest, there: Manifest, *, holding: bool) -> tuple[Manifest, str | None]:
+    """Return an object as it is applied over what is there, and words where that is less than was wanted."""
+    if manifest["kind"] == CLAIM:
+        return not_smaller(manifest, there)
+    if manifest["kind"] in WORKLOADS:
+        return hold(manifest, there, holding=holding).manifest, None
+    return manifest, None
+
+
+def step_through(phase: Phase, wanted: Sequence[Manifest]) -> list[Step]:
+    """Return what is done so that everything wanted is there and nothing else, and take it as done."""
+    keys = {key_of(each) for each in wanted}
+    steps = [step for each in wanted if (step := _toward(phase, each, keys)) is not None]
+    steps += _prune(phase, keys)
+    phase.declared = keys
+    return steps
+
+
+def _toward(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step | None:
+    """Return the step that makes one object as wanted, and take it as done; None when it is."""
+    key = key_of(manifest)
+    thing = phase.there.get(key)
+    if thing is None:
+        return _made(phase, manifest, keys)
+    wanted, note = fitted(manifest, thing.raw, holding=phase.holding)
+    if note is not None:
+        phase.notes.append(note)
+    status = thing.raw.get("status") or {}
+    phase.there[key] = supposed(wanted, status)
+    if owner_of(thing.raw, phase.system)[0] is Owner.RETAINED:
+        grown = tuple(change for change in lacking(wanted, thing.raw) if change.path.startswith("spec."))
+        return _step(phase, "adopt", manifest, fields=grown)
+    if applied_digest(thing.raw) == digest_of(wanted):
+        return None
+    found = lacking(wanted, thing.raw) if thing.base is None else changes(thing.base, wanted)
+    fields = tuple(change for change in found if change.path != _PACKED)
+    if not fields:
+        return None
+    replicas = (_replicas(thing.raw), _replicas(wanted))
+    return _step(phase, "remake" if key.kind == CRON_JOB else "change", manifest, fields=fields, replicas=replicas)
+
+
+def _made(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step:
+    """Return the step that makes a new object, be it in the place of one that is named by another content."""
+    phase.there[key_of(manifest)] = supposed(manifest)
+    old = _predecessor(phase, manifest, keys)
+    if old is None:
+        return _step(phase, "create", manifest, replicas=(0, _replicas(manifest)))
+    thing = phase.there.pop(old)
+    named = {**manifest, "metadata": {**manifest["metadata"], "name": old.name}}
+    fields = lacking(named, thing.raw) if thing.base is None else changes(thing.base, named)
+    return _step(phase, "replace", manifest, fields=tuple(fields), replaces=old.name)
+
+
+def _predecessor(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Key | None:
+    """Return the object that has the same part as a new one which is named by its content."""
+    if not manifest.get("immutable"):
+        return None
+    for key, thing in phase.there.items():
+        same = key.kind == manifest["kind"] and component_of(thing.raw) == component_of(manifest)
+        if same and key not in keys and thing.raw.get("immutable"):
+            return key
+    return None
+
+
+def _prune(phase: Phase, keys: Collection[Key]) -> list[Step]:
+    """Return what becomes of objects that are no longer wanted; what a held pod template mounts stays for now."""
+    templates = [thing.raw["spec"]["template"] for key, thing in phase.there.items() if key.kind in WORKLOADS]
+    mounted = {name for template in templates for name in referenced_config_maps(template)} if phase.holding else set()
+    steps = []
+    for key, thing in list(phase.there.items()):
+        if key in keys or owner_of(thing.raw, phase.system)[0] is not Owner.OURS:
+            continue
+        if key.kind == CLAIM:
+            steps += [_step(phase, "keep", thing.raw)] if key in phase.declared else []
+        elif key.kind != CONFIG_MAP or key.name not in mounted:
+            steps.append(_step(phase, "delete", thing.raw, replicas=(_replicas(thing.raw), 0)))
+            del phase.there[key]
+    return steps
+
+
+def _step(
+    phase: Phase,
+    action: Action,
+    manifest: Manifest,
+    *,
+    fields: tuple[FieldChange, ...] = (),
+    replaces: str | None = None,
+    replicas: tuple[int, int] = (0, 0),
+) -> Step:
+    key = key_of(manifest)
+    because = tuple(phase.causes.get(key, ()))
+    return Step(action, key.kind, key.name, component_of(manifest), fields, because, phase.wait, replaces, replicas)
+
+
+def _replicas(manifest: Manifest) -> int:
+    return int(manifest["spec"].get("replicas", 1)) if manifest["kind"] in WORKLOADS else 0
