@@ -43,6 +43,27 @@ class PayloadTooLarge(BusError):
         self.limit = limit
 
 
+MESSAGE_ID_HEADER = "Nats-Msg-Id"
+_HEADER_ROOM = 8 * 1024
+
+
+def check_size(body: bytes, headers: Headers | None, limit: int) -> None:
+    """Refuse a message that is larger than the bus carries; headers count as NATS writes them.
+
+    A server ends the connection over such a message, so it must not be sent.
+
+    Raises:
+        PayloadTooLarge: naming the size and the limit, both in bytes.
+
+    """
+    size = len(body)
+    # What is far below the limit needs no count of its headers.
+    if headers and size > limit - _HEADER_ROOM:
+        size += len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
+    if size > limit:
+        raise PayloadTooLarge(size, limit)
+
+
 @dataclass(frozen=True)
 class StreamPlan:
     """A stream of events: what it holds and for how long (seconds, bytes); 0 means no limit."""

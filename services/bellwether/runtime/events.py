@@ -20,10 +20,11 @@ import msgspec
 from opentelemetry.trace import SpanKind
 
 from bellwether.messages import envelope
-from bellwether.naming import EVENT_STREAM, consumer_name, dead_subject
+from bellwether.naming import EVENT_STREAM, consumer_name
 from bellwether.runtime.bus import BusError, Delivery, Pull
 from bellwether.runtime.call import BUDGET, Call, ServiceContext, decode_as, mark_failed
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.dead_letters import bury
 from bellwether.runtime.deadlines import Deadlines
 from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
@@ -374,20 +375,15 @@ class EventConsumer:
     ) -> None:
         name = self._context.row.name
         event_type = event.type if event is not None else "unreadable"
-        # Escaping can make a body larger than the event was; what does not fit is cut, and the log says which event.
-        room = self._context.bus.max_payload // 3
-        letter = envelope.DeadLetter(
+        await bury(
+            self._context.bus,
             name,
-            delivery.subject,
-            delivery.message_id,
-            attempts,
-            error[:2000],
-            delivery.body[:room].decode(errors="replace"),
-        )
-        await self._context.bus.publish_event(
-            dead_subject(name, event_type),
-            envelope.encode(letter),
-            message_id=f"{delivery.message_id}.dead.{name}",
+            event_type,
+            subject=delivery.subject,
+            message_id=delivery.message_id,
+            body=delivery.body,
+            attempts=attempts,
+            error=error,
         )
         await delivery.term()
         self._metrics.event(event_type, "dead")

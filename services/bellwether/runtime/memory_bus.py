@@ -15,14 +15,15 @@ from collections.abc import Callable, Sequence
 
 from bellwether.naming import subject_matches
 from bellwether.runtime.bus import (
+    MESSAGE_ID_HEADER,
     BucketPlan,
     BusAway,
     ConsumerPlan,
     Headers,
     NoResponder,
-    PayloadTooLarge,
     RequestTimeout,
     StreamPlan,
+    check_size,
 )
 from bellwether.runtime.memory_stream import MemoryConsumer, MemoryPull, Stored
 
@@ -249,15 +250,14 @@ class MemoryBus:
             pull.abandon()
         self._pulls.clear()
 
-    def _check(self, body: bytes) -> None:
+    def _check(self, body: bytes, headers: Headers | None = None) -> None:
         if not self._open:
             raise BusAway(f"{self.identity} is not connected")
-        if len(body) > self.max_payload:
-            raise PayloadTooLarge(len(body), self.max_payload)
+        check_size(body, headers, self.max_payload)
 
     async def request(self, subject: str, body: bytes, *, timeout: float, headers: Headers | None = None) -> bytes:
         """Send a request to one responder and return its reply."""
-        self._check(body)
+        self._check(body, headers)
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[bytes] = loop.create_future()
         if not self._broker.deliver(MemoryMessage(subject, body, headers, reply)):
@@ -270,7 +270,7 @@ class MemoryBus:
 
     async def publish(self, subject: str, body: bytes, headers: Headers | None = None) -> None:
         """Send a plain message."""
-        self._check(body)
+        self._check(body, headers)
         self._broker.deliver(MemoryMessage(subject, body, headers, None))
 
     def has_interest(self, subject: str) -> bool:
@@ -290,7 +290,7 @@ class MemoryBus:
         self, subject: str, body: bytes, *, message_id: str, headers: Headers | None = None
     ) -> bool:
         """Put an event into its stream; plain subscribers see it too, as on NATS."""
-        self._check(body)
+        self._check(body, {**(headers or {}), MESSAGE_ID_HEADER: message_id})
         fresh = self._broker.store(subject, body, message_id, headers)
         if self._broker.receivers(subject):
             self._broker.deliver(MemoryMessage(subject, body, headers, None))

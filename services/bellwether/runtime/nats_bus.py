@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bellwether.naming import bucket_stream, inbox_prefix, key_subject
-from bellwether.runtime.bus import BusAway, BusError, Headers, NoResponder, PayloadTooLarge, RequestTimeout
+from bellwether.runtime.bus import (
+    MESSAGE_ID_HEADER,
+    BusAway,
+    BusError,
+    Headers,
+    NoResponder,
+    PayloadTooLarge,
+    RequestTimeout,
+    check_size,
+)
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.deadlines import LOOK_SECONDS
 from bellwether.runtime.nats_client import (
@@ -295,6 +304,7 @@ class NatsBus:
         await self._send(subject, body, "", headers)
 
     async def _send(self, subject: str, body: bytes, reply: str, headers: Headers | None) -> None:
+        check_size(body, headers, self.max_payload)
         try:
             await self.client().publish(subject, body, reply, headers)  # type: ignore[arg-type]
         except MaxPayloadError:
@@ -326,8 +336,6 @@ class NatsBus:
 
     async def ask(self, subject: str, body: bytes, timeout: float, headers: Headers | None = None) -> Msg:
         """Send a request and return the whole reply."""
-        if len(body) > self.max_payload:
-            raise PayloadTooLarge(len(body), self.max_payload)
         loop = asyncio.get_running_loop()
         number = str(next(self._numbers))
         reply: asyncio.Future[Msg] = loop.create_future()
@@ -389,7 +397,7 @@ class NatsBus:
         self, subject: str, body: bytes, *, message_id: str, headers: Headers | None = None
     ) -> bool:
         """Put an event into its stream and wait until it is stored."""
-        answer = await self._store(subject, body, {**(headers or {}), "Nats-Msg-Id": message_id})
+        answer = await self._store(subject, body, {**(headers or {}), MESSAGE_ID_HEADER: message_id})
         return not answer.get("duplicate", False)
 
     async def pull(self, stream: str, consumer: str, on_arrival: Callable[[], None], *, batch: int = 64) -> NatsPull:

@@ -1,4 +1,8 @@
-"""The relay: publishes what a store owes, in the order in which it was committed."""
+"""The relay: publishes what a store owes, in the order in which it was committed.
+
+An event that the bus can never carry becomes a dead letter of its publisher, so that it holds back nothing and is not
+lost without a word.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from collections import deque
 
 from bellwether.messages.envelope import TRACE_HEADER
 from bellwether.runtime.bus import Bus, BusError, PayloadTooLarge
+from bellwether.runtime.dead_letters import bury
+from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.tasks import end_tasks
 from bellwether.runtime.wake import Wake
-from bellwether.storage.store import OutboxRow, Store
+from bellwether.storage.store import OutboxEvent, OutboxRow, Store
 
 PAGE = 256
 QUEUE = 4096
@@ -23,9 +29,10 @@ _log = logging.getLogger(__name__)
 class Relay:
     """Reads the unpublished rows at its start, follows each commit, and tries again every second."""
 
-    def __init__(self, store: Store, bus: Bus) -> None:
+    def __init__(self, store: Store, bus: Bus, figures: ServiceMetrics) -> None:
         self._store = store
         self._bus = bus
+        self._figures = figures
         self._queue: deque[OutboxRow] = deque()
         self._published: list[int] = []
         # True: the database may hold rows that are not in the queue.
@@ -91,13 +98,8 @@ class Relay:
     async def _publish_queue(self) -> bool:
         while self._queue:
             row = self._queue[0]
-            event = row.event
-            headers = None if event.trace is None else {TRACE_HEADER: event.trace}
             try:
-                await self._bus.publish_event(event.subject, event.body, message_id=event.message_id, headers=headers)
-            except PayloadTooLarge as error:
-                # It can never be published; holding it back would hold back all that follow.
-                _log.error("event %s is dropped: %s", event.message_id, error)
+                await self._publish(row.event)
             except BusError as error:
                 _log.warning("%d events wait for the bus: %s", len(self._queue), error)
                 return False
@@ -106,6 +108,27 @@ class Relay:
             if len(self._published) >= PAGE:
                 await self._mark()
         return True
+
+    async def _publish(self, event: OutboxEvent) -> None:
+        headers = None if event.trace is None else {TRACE_HEADER: event.trace}
+        try:
+            await self._bus.publish_event(event.subject, event.body, message_id=event.message_id, headers=headers)
+        except PayloadTooLarge as error:
+            # It can never be published; holding it back would hold back all that follow.
+            service, event_type = self._figures.service, event.subject.rpartition(".")[2]
+            await bury(
+                self._bus,
+                service,
+                event_type,
+                subject=event.subject,
+                message_id=event.message_id,
+                body=event.body,
+                attempts=1,
+                error=f"it cannot be published: {error}",
+            )
+            self._figures.event(event_type, "dead")
+            self._figures.failed(f"{event_type}: it cannot be published: {error}")
+            _log.error("event %s is a dead letter: %s", event.message_id, error)
 
     async def checkpoint(self) -> bool:
         """Publish all that is owed and make it and the store durable; False if the bus did not take all of it."""

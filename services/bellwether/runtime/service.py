@@ -172,7 +172,7 @@ class Service:
         for hook in self._start_hooks:
             await hook()
         if self.context.store is not None:
-            self.relay = Relay(self.context.store, bus)
+            self.relay = Relay(self.context.store, bus, self.figures)
             self.relay.start()
         await self.server.start()
         await self.consumer.start()

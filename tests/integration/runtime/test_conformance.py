@@ -191,6 +191,21 @@ async def test_what_is_too_large_is_refused_before_it_is_sent(lab: Lab) -> None:
         await sender.publish_event(event_subject("normal", "bars"), body, message_id="large")
 
 
+async def test_what_is_too_large_only_with_its_headers_is_refused_and_the_connection_lives_on(lab: Lab) -> None:
+    sender, worker = await lab.connect("sender"), await lab.connect("worker")
+    await worker.subscribe("bw.rpc.worker.*", answering(echo), queue="worker")
+    subject, headers = event_subject("normal", "bars"), {"traceparent": "00-1"}
+    size = len(b"NATS/1.0\r\ntraceparent: 00-1\r\nNats-Msg-Id: large\r\n\r\n")
+    fits = b"x" * (sender.max_payload - size)
+    for _ in range(3):
+        with pytest.raises(PayloadTooLarge):
+            await sender.publish_event(subject, fits + b"x", message_id="large", headers=headers)
+    with pytest.raises(PayloadTooLarge):
+        await sender.request("bw.rpc.worker.echo", b"x" * sender.max_payload, timeout=DEADLINE, headers=headers)
+    assert await sender.publish_event(subject, fits, message_id="large", headers=headers)
+    assert await sender.request("bw.rpc.worker.echo", b"one", timeout=DEADLINE) == b"one"
+
+
 async def publish(bus: Bus, priority: str, event_type: str, name: str) -> bool:
     return await bus.publish_event(
         event_subject(priority, event_type), name.encode(), message_id=name, headers={"traceparent": f"of {name}"}

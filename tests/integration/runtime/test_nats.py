@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from bellwether.messages.envelope import DeadLetter
 from bellwether.naming import consumer_name
 from bellwether.runtime.bus import BusError, RequestTimeout
 from bellwether.runtime.nats_admin import NatsAdmin
 from bellwether.runtime.plan import bus_plan
+from bellwether.storage.store import OutboxEvent
 from harness.nats import NatsServer, nats_server
 from harness.parts import ROWS, Count, Order, Price, Switches, ledger, shop
 from harness.system import running
@@ -93,6 +97,29 @@ async def test_what_was_committed_while_the_server_was_away_is_published_after(t
         await system.connected()
         await system.settle("ledger", "order_taken-owed")
         assert (await system.call("ledger", "count", None, Count)).orders == ["owed"]
+
+
+async def test_an_event_that_the_server_cannot_carry_is_kept_as_a_dead_letter(tmp_path: Path) -> None:
+    switches = Switches()
+    async with (
+        nats_server(tmp_path / "nats", ROWS) as server,
+        running(builds(switches), data_dir=tmp_path, rows=ROWS, connect=server.connect) as system,
+        server.connected("bootstrap") as admin,
+    ):
+        context = system.services["shop"].context
+        store = context.store
+        assert store is not None
+        # It fits only without its headers: the server would end the connection over it, again and again.
+        large = b"x" * context.bus.max_payload
+        await store.transact(lambda tx: tx.outbox(OutboxEvent("id-1", "bw.event.normal.notice", "00-1", large)))
+        await system.call("shop", "order", Order("after"), Price)
+        await system.settle("ledger", "order_taken-after")
+        await system.settle("shop")
+        found = await admin.api("$JS.API.STREAM.MSG.GET.DEAD", {"last_by_subj": "bw.dead.shop.notice"})
+        letter = msgspec.json.decode(base64.b64decode(found["message"]["data"]), type=DeadLetter)
+        assert (letter.service, letter.message_id) == ("shop", "id-1")
+        assert letter.error.startswith("it cannot be published")
+        assert await store.waiting(0, 10) == []
 
 
 async def stored(bus: Any, subject: str) -> bool:

@@ -15,6 +15,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.events import Lanes, RetryPolicy
 from bellwether.runtime.service import Service
+from bellwether.storage.store import OutboxEvent
 from bellwether.topology import ServiceRow
 from harness.parts import ROWS, Count, Order, Price, Switches, ledger, shop
 from harness.system import System, running
@@ -82,6 +83,33 @@ async def test_an_event_that_always_fails_becomes_a_dead_letter(system: System, 
     assert (letters[0].service, letters[0].attempts) == ("ledger", 3)
     assert letters[0].error == "RuntimeError: it does not work now"
     assert '"name":"poison"' in letters[0].body
+
+
+async def test_an_event_that_the_bus_cannot_carry_becomes_a_dead_letter_and_holds_back_nothing(
+    system: System,
+) -> None:
+    letters: list[DeadLetter] = []
+    bus, store = system.context.bus, system.services["shop"].context.store
+    assert store is not None
+    await bus.subscribe(
+        "bw.dead.shop.notice", lambda message: letters.append(msgspec.json.decode(message.body, type=DeadLetter))
+    )
+    large = b"x" * (bus.max_payload + 1)
+    # Committed when the bus carried more.
+    await store.transact(lambda tx: tx.outbox(OutboxEvent("id-1", "bw.event.normal.notice", None, large)))
+    await system.call("shop", "order", Order("a"), Price)
+    await system.settle("ledger", "order_taken-a")
+    await system.settle("shop")
+    (letter,) = letters
+    assert (letter.service, letter.subject, letter.message_id) == ("shop", "bw.event.normal.notice", "id-1")
+    assert letter.error.startswith("it cannot be published: message of ")
+    assert f"over the bus's limit of {bus.max_payload} bytes" in letter.error
+    assert letter.body.startswith("xxx")
+    health = await system.call("shop", "health")
+    assert health["last_error"].startswith("notice: it cannot be published")
+    metrics = await system.call("shop", "metrics")
+    assert 'bellwether_events_total{outcome="dead",service="shop",type="notice"} 1.0' in metrics["text"]
+    assert await store.waiting(0, 10) == []
 
 
 async def test_settle_names_what_is_missing_when_its_time_is_over(system: System) -> None:
