@@ -2,7 +2,7 @@
 
 Every service has its own key and can reach exactly what its row names: the peers' methods it calls, the events it
 publishes, its own methods, consumers and inbox. `bootstrap` makes streams and consumers and does nothing else;
-`cli` calls methods and listens.
+`cli` calls methods and listens; `job` has the scheduler run a slot.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, 
 
 BOOTSTRAP = "bootstrap"
 CLI = "cli"
+JOB = "job"
+"""Whoever is started for one slot, knows nothing and is soon gone: it may ask for that and for nothing else."""
 GATEWAY = "gateway"
 MAX_PAYLOAD = 1024 * 1024
 MEBIBYTE = 1024 * 1024
@@ -49,6 +51,8 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
     row = rows[name]
     publish = {rpc_subject(peer, method) for peer, methods in row.calls.items() for method in methods}
     publish |= {event_subject(priority, event_type) for event_type, priority in row.publishes.items()}
+    # What it owes and the bus cannot carry becomes a dead letter of its own.
+    publish |= {dead_subject(name, event_type) for event_type in row.publishes}
     publish |= {
         trace_subject(name),
         key_subject(ACKS_BUCKET, name),
@@ -79,6 +83,7 @@ def role_permissions() -> dict[str, Permissions]:
     return {
         BOOTSTRAP: Permissions(("$JS.API.>",), (f"{inbox_prefix(BOOTSTRAP)}.>",)),
         CLI: Permissions(("bw.rpc.*.*",), tuple(sorted((f"{inbox_prefix(CLI)}.>", EVENT_SUBJECTS)))),
+        JOB: Permissions((rpc_subject("scheduler", "execute_job"),), (f"{inbox_prefix(JOB)}.>",)),
     }
 
 
@@ -99,8 +104,8 @@ def nats_conf(
 ) -> str:
     """Return the text of nats.conf.
 
-    `public_keys` maps every identity (services, `bootstrap`, `cli`) to its public nkey; an identity without one is
-    let out and cannot connect. `always_sync` flushes each write to disk before it is acknowledged. `port` -1 takes
+    `public_keys` maps every identity (services, `bootstrap`, `cli`, `job`) to its public nkey; an identity without one
+    is let out and cannot connect. `always_sync` flushes each write to disk before it is acknowledged. `port` -1 takes
     any free one.
 
     Raises:

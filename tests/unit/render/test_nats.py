@@ -37,6 +37,7 @@ def test_a_service_may_call_publish_and_hear_what_its_row_says() -> None:
     found = service_permissions("paper-trading")
     assert "bw.rpc.market-data.get_opening_prices" in found.publish
     assert "bw.event.high.order_filled" in found.publish
+    assert "bw.dead.paper-trading.order_filled" in found.publish
     assert "$JS.API.CONSUMER.MSG.NEXT.EVENTS.paper-trading-high" in found.publish
     assert not [one for one in found.publish if one.startswith(("bw.rpc.ml-model", "bw.event.high.prediction"))]
     assert found.subscribe == (
@@ -66,8 +67,12 @@ def test_bootstrap_does_nothing_but_the_streams_and_the_cli_nothing_but_calls() 
     assert roles["cli"].publish == ("bw.rpc.*.*",)
 
 
+def test_a_job_asks_for_its_slot_and_can_do_nothing_else() -> None:
+    assert role_permissions()["job"] == (("bw.rpc.scheduler.execute_job",), ("_INBOX_job.>",))
+
+
 def test_the_configuration_names_every_identity_and_the_way_to_disk() -> None:
-    keys = {name: public_key(derive_seed(SEED, "uid", name)) for name in (*SERVICES, "bootstrap", "cli")}
+    keys = {name: public_key(derive_seed(SEED, "uid", name)) for name in (*SERVICES, "bootstrap", "cli", "job")}
     text = nats_conf(keys, store_directory="/data/nats", always_sync=True)
     assert text == nats_conf(dict(reversed(keys.items())), store_directory="/data/nats", always_sync=True)
     assert all(f"nkey: {key}" in text for key in keys.values())

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bellwether.render.kubernetes.networkpolicies import network_policies
 from bellwether.topology import SERVICES
 
@@ -35,6 +37,18 @@ def test_nats_takes_the_systems_own_pods_only_and_calls_nobody() -> None:
         }
     ]
     assert "egress" not in nats
+
+
+@pytest.mark.parametrize(("profile", "home"), [("compact", "system"), ("standard", "nats")])
+def test_a_jobs_way_out_is_nats_where_it_runs_and_names(profile: str, home: str) -> None:
+    assert "job" not in by_component(profile=profile)
+    job = by_component(profile=profile, **LIVE)["job"]
+    assert "ingress" not in job
+    nats, names = job["egress"]
+    assert nats["to"] == [
+        {"podSelector": {"matchLabels": {"app.kubernetes.io/component": home, "app.kubernetes.io/instance": "demo"}}}
+    ]
+    assert (ports([nats]), ports([names])) == ({4222}, {53})
 
 
 def test_services_take_nothing_in_but_the_gateways_port() -> None:

@@ -9,9 +9,9 @@ from bellwether.topology import SERVICES
 from .conftest import SEED, UID, build
 
 
-def test_every_service_and_the_bootstrap_identity_have_a_seed(context: RenderContext) -> None:
+def test_every_identity_that_has_a_pod_has_a_seed(context: RenderContext) -> None:
     found = keys(build(), context)["data"]
-    assert set(found) == {f"{name}.nk" for name in (*SERVICES, "bootstrap")}
+    assert set(found) == {f"{name}.nk" for name in (*SERVICES, "bootstrap", "job")}
     assert all(base64.b64decode(seed).startswith(b"SU") for seed in found.values())
 
 

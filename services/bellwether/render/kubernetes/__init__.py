@@ -5,6 +5,7 @@ from __future__ import annotations
 from bellwether.render.kubernetes import (
     budgets,
     configmaps,
+    cronjobs,
     networkpolicies,
     secrets,
     serviceaccounts,
@@ -44,4 +45,5 @@ def render(system: TradingSystem, context: RenderContext) -> list[Manifest]:
         *networkpolicies.network_policies(system),
         *(budgets.disruption_budget(system, context, component) for component in components(system)),
         *workloads(system, context, nats_config["metadata"]["name"]),
+        *cronjobs.cron_jobs(system, context),
     ]

@@ -9,6 +9,7 @@ from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
 from bellwether.render.kubernetes.names import NATS, child_name
+from bellwether.render.nats import JOB
 from bellwether.spec.models import ServiceOverride, TradingSystem
 from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES, Resources
 
@@ -21,6 +22,7 @@ TOKEN_FILE = "gateway.token"  # noqa: S105
 COMPACT_SHARE = 4
 """In one process each further service costs about a quarter of what it needs alone: libraries are loaded once."""
 
+_JOB_RESOURCES = Resources(10, 64)
 _BOOTSTRAP_COMMAND = ["python", "-m", "bellwether", "bootstrap"]
 _SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -169,6 +171,29 @@ def services_container(
         "securityContext": _SECURITY,
         "startupProbe": _get("/livez", "health", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
         "volumeMounts": mounts,
+    }
+
+
+def job_container(
+    system: TradingSystem, context: RenderContext, environment: Sequence[dict[str, Any]], patience: int
+) -> dict[str, Any]:
+    """Return the container that has one slot run; it tries for so many seconds."""
+    common = {
+        "BELLWETHER_KEYS_DIR": KEYS_DIRECTORY,
+        "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
+        "BELLWETHER_NATS_URL": nats_url(system, beside=False),
+    }
+    return {
+        "name": JOB,
+        "image": image_of(context.image, system.spec.version),
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", "execute-slot", "--timeout", str(patience)],
+        "env": sorted([*_environment(common), *environment], key=lambda entry: str(entry["name"])),
+        "resources": _requirements(_JOB_RESOURCES),
+        "securityContext": _SECURITY,
+        # What it said last stands in the pod's status, where it is seen also when the log is gone.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True)],
     }
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
+from bellwether.render.kubernetes.services import component_of
+from bellwether.render.nats import JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import NATS_PORT, SERVICES, ServiceRow
 
@@ -54,20 +56,21 @@ def _http_ingress(rows: list[ServiceRow]) -> list[dict[str, Any]]:
 
 
 def network_policies(system: TradingSystem) -> list[Manifest]:
-    """Return one policy per component.
+    """Return one policy per component; also for the pods of Jobs, which a replay does not have.
 
     NATS takes connections from the system's own pods only. A port for people is open to everyone, what it answers
     is the gateway's affair. The kubelet's probes come from the node, which no policy keeps out.
     """
     rows = list(SERVICES.values())
     nats_in = {"from": _own_pods(system), "ports": _tcp(NATS_PORT)}
-    if system.spec.profile == "compact":
-        return [_policy(system, SYSTEM, [nats_in, *_http_ingress(rows)], _outside(system, rows))]
     nats_out = {
-        "to": [{"podSelector": {"matchLabels": selector(system, NATS)}}],
+        "to": [{"podSelector": {"matchLabels": selector(system, component_of(system, NATS))}}],
         "ports": _tcp(NATS_PORT),
     }
-    policies = [_policy(system, NATS, [nats_in], [])]
+    jobs = [] if system.spec.clock.mode == "replay" else [_policy(system, JOB, [], [nats_out, _DNS])]
+    if system.spec.profile == "compact":
+        return [_policy(system, SYSTEM, [nats_in, *_http_ingress(rows)], _outside(system, rows)), *jobs]
+    policies = [_policy(system, NATS, [nats_in], []), *jobs]
     for row in rows:
         policies.append(_policy(system, row.name, _http_ingress([row]), [nats_out, *_outside(system, [row])]))
     return policies

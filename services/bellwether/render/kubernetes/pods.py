@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellwether.render.kubernetes.configmaps import start_value_annotations
 from bellwether.render.kubernetes.containers import (
     TOKEN_FILE,
     compact_resources,
+    job_container,
     nats_container,
     reads_csv,
     resources_of,
     services_container,
 )
-from bellwether.render.kubernetes.context import BOOTSTRAP, RenderContext
+from bellwether.render.kubernetes.context import RenderContext
 from bellwether.render.kubernetes.names import (
     LABEL_MANAGED_BY,
+    LABEL_SYSTEM_UID,
     MANAGER,
     NATS,
     SYSTEM,
@@ -28,6 +30,7 @@ from bellwether.render.kubernetes.names import (
     selector,
 )
 from bellwether.render.kubernetes.secrets import TOKEN_ENTRY, seed_entry
+from bellwether.render.nats import BOOTSTRAP, JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 
@@ -153,3 +156,18 @@ def service_pod(system: TradingSystem, context: RenderContext, service: str) -> 
     volumes = _volumes(system, service, [service], None, claim=SERVICES[service].needs_volume)
     annotations = start_value_annotations(system) if service == "market-data" else {}
     return _template(system, service, annotations, _pod_spec(system, {"containers": [container]}, volumes))
+
+
+def job_pod(
+    system: TradingSystem,
+    context: RenderContext,
+    environment: Sequence[dict[str, Any]],
+    labels: Mapping[str, str],
+    patience: int,
+) -> dict[str, Any]:
+    """Return the pod that has one slot run; `environment` says which, and it tries for `patience` seconds."""
+    container = job_container(system, context, environment, patience)
+    spec = _pod_spec(system, {"containers": [container]}, [_key_volume(system, "keys", [JOB])])
+    template = _template(system, JOB, {}, {**spec, "restartPolicy": "OnFailure"})
+    template["metadata"]["labels"] |= {LABEL_SYSTEM_UID: system.metadata.uid, **labels}
+    return template

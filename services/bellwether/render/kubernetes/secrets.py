@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 
-from bellwether.render.kubernetes.context import BOOTSTRAP, Manifest, RenderContext
+from bellwether.render.kubernetes.context import Manifest, RenderContext
 from bellwether.render.kubernetes.names import SYSTEM, gateway_token_name, keys_name, metadata
+from bellwether.render.nats import BOOTSTRAP, JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 
@@ -27,13 +28,14 @@ def _encoded(text: str) -> str:
 
 
 def keys(system: TradingSystem, context: RenderContext) -> Manifest:
-    """Return the Secret with the NATS seed of every service and of the bootstrap identity."""
+    """Return the Secret with the NATS seed of every identity that has a pod."""
+    identities = sorted((*SERVICES, BOOTSTRAP, JOB))
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata(system, SYSTEM, keys_name(system)),
         "type": "Opaque",
-        "data": {seed_entry(name): _encoded(context.keyring.seeds[name]) for name in sorted((*SERVICES, BOOTSTRAP))},
+        "data": {seed_entry(name): _encoded(context.keyring.seeds[name]) for name in identities},
     }
 
 
