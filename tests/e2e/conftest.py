@@ -28,9 +28,10 @@ def lab() -> Iterator[Lab]:
         pytest.fail(f"the end-to-end tests need a cluster: {choice.why}")
     env: Environment = Embedded("bellwether-e2e") if choice.kind == "embedded" else environment(choice)
     env.up(print)
-    install.install_chart(env, env.images(print), print)
+    images = env.images(print)
+    install.install_chart(env, images, print)
     try:
-        yield Lab(env)
+        yield Lab(env, images)
     finally:
         env.down(print)
 

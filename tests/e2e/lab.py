@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import time
@@ -13,10 +14,15 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
-from environments.clusters import Environment, reach
+from e2e import waits
+from environments import install
+from environments.clusters import Environment, Images, reach
+from harness.declared import CHILDREN, OURS, Installation, faults
 
 T = TypeVar("T")
 Object = dict[str, Any]
+OPERATOR = "app.kubernetes.io/component=operator"
+"""The selector of the operator's own objects."""
 
 
 class RefusedError(Exception):
@@ -53,6 +59,7 @@ class Lab:
     """A cluster with the operator installed."""
 
     env: Environment
+    images: Images
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Return kubectl's output."""
@@ -79,6 +86,69 @@ class Lab:
         """Apply objects."""
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
+    def children(self, namespace: str) -> list[Object]:
+        """Return everything that the operator made in a namespace, with who applied it."""
+        text = self.kubectl("-n", namespace, "get", CHILDREN, "-l", OURS, "-o", "json", "--show-managed-fields")
+        found: list[Object] = json.loads(text)["items"]
+        return found
+
+    def installation(self) -> Installation:
+        """Return what the operator was installed with."""
+        (deployment,) = self.items(install.OPERATOR_NAMESPACE, "deployments", OPERATOR)
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        told = {each["name"]: each.get("value", "") for each in container["env"]}
+        secret = self.get(install.OPERATOR_NAMESPACE, "secret", f"{deployment['metadata']['name']}-seed")
+        return Installation(
+            image=told["SERVICES_IMAGE"],
+            seed=base64.b64decode(secret["data"]["seed"]),
+            pull_policy=told["IMAGE_PULL_POLICY"],
+            log_level=told["SERVICES_LOG_LEVEL"],
+        )
+
+    def wrong(self, namespace: str) -> list[str]:
+        """Return in which way a namespace does not hold exactly what its systems declare."""
+        return faults(self.items(namespace, "tradingsystems"), self.children(namespace), self.installation())
+
+    def await_declared(self, namespace: str, seconds: float = waits.AS_DECLARED) -> None:
+        """Return when a namespace holds exactly what its systems declare."""
+        found: list[str] = []
+
+        def right() -> bool:
+            found[:] = self.wrong(namespace)
+            return not found
+
+        try:
+            eventually("as declared", seconds, right)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; wrong: {found}") from error
+
+    def operator_pods(self) -> dict[str, str]:
+        """Return the uid of each of the operator's pods by its name."""
+        pods = self.items(install.OPERATOR_NAMESPACE, "pods", OPERATOR)
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods}
+
+    def scale_operator(self, replicas: int) -> None:
+        """Return when the operator has so many pods, and all of them work."""
+        self.kubectl(
+            *("-n", install.OPERATOR_NAMESPACE, "scale", "deployment", "-l", OPERATOR, f"--replicas={replicas}")
+        )
+
+        def settled() -> bool:
+            deployments = self.items(install.OPERATOR_NAMESPACE, "deployments", OPERATOR)
+            ready = [each["status"].get("readyReplicas", 0) for each in deployments]
+            return ready == [replicas] and len(self.operator_pods()) == replicas
+
+        eventually(f"the operator has {replicas} pods", waits.OPERATOR_STOPPED, settled)
+
+    @contextmanager
+    def operator_away(self) -> Iterator[None]:
+        """Have no operator while the block lasts."""
+        self.scale_operator(0)
+        try:
+            yield
+        finally:
+            self.scale_operator(1)
+
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
         """Yield a namespace that enforces restricted pods, deleted afterwards."""
@@ -87,7 +157,7 @@ class Lab:
         try:
             yield name
         finally:
-            self.kubectl("delete", "namespace", name, "--wait=true", "--timeout=120s")
+            self.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=true", "--timeout=120s")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""The operator's process killed in its pod, in the middle of its work, while systems come, change and go."""
+
+import json
+import secrets
+from random import Random
+
+from e2e import waits
+from e2e.killer import Killer, killer
+from e2e.lab import Lab, eventually
+from environments.install import OPERATOR_NAMESPACE
+from harness.churn import Churn, Step
+
+ROUNDS = 5
+
+
+def take(lab: Lab, namespace: str, step: Step) -> None:
+    """Do what a step says."""
+    if step.delete:
+        lab.kubectl("-n", namespace, "delete", "tradingsystem", "--wait=false", *step.delete)
+    lab.apply(*step.apply)
+
+
+def versions(lab: Lab, namespace: str) -> dict[str, str]:
+    """Return the resource version of every child by its uid."""
+    return {child["metadata"]["uid"]: child["metadata"]["resourceVersion"] for child in lab.children(namespace)}
+
+
+def kill_operator(lab: Lab, by: Killer) -> None:
+    """Kill the operator's process, and have its dead pod replaced: the kubelet would wait longer after each time."""
+    ((name, uid),) = lab.operator_pods().items()
+    assert by.kill(uid, "bellwether_operator") == 1
+    lab.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", name, "--grace-period=0", "--force")
+
+
+def operator_works(lab: Lab) -> bool:
+    pods = lab.items(OPERATOR_NAMESPACE, "pods", "app.kubernetes.io/component=operator")
+    conditions = [each for pod in pods for each in pod["status"].get("conditions", ())]
+    return [each["status"] for each in conditions if each["type"] == "Ready"] == ["True"]
+
+
+def test_an_operator_killed_while_applying_is_followed_by_one_that_makes_exactly_what_is_declared(lab: Lab) -> None:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    rng = Random(seed)
+    in_the_middle = 0
+    with lab.namespace("e2e-killed") as namespace, killer(lab) as by:
+        churn = Churn(namespace, rng)
+        for number in range(ROUNDS):
+            eventually("the operator works", waits.OPERATOR_BACK, lambda: operator_works(lab))
+            before = versions(lab, namespace)
+            for _ in range(rng.randint(1, 3)):
+                take(lab, namespace, churn.step())
+            changes = rng.randint(1, 30)
+
+            def begun(before: dict[str, str] = before, changes: int = changes) -> bool:
+                return len(versions(lab, namespace).items() - before.items()) >= changes or not lab.wrong(namespace)
+
+            eventually(f"{changes} children were written in round {number}", waits.AS_DECLARED, begun)
+            kill_operator(lab, by)
+            in_the_middle += bool(lab.wrong(namespace))
+        lab.await_declared(namespace)
+        print(f"{in_the_middle} of {ROUNDS} kills left something to do")
+        systems = json.loads(lab.kubectl("-n", namespace, "get", "tradingsystems", "-o", "json"))["items"]
+        assert {each["metadata"]["name"] for each in systems} == set(churn.present)
