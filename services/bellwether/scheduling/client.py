@@ -1,0 +1,174 @@
+"""Has one slot run: asks the scheduler over the bus until it is done, and is gone.
+
+This is all that a Job's pod does. It runs beside a whole system and often, so it takes in the bus and the messages and
+nothing of the services. The scheduler decides: what is a slot, whether it is due, and that it runs once, whoever asks
+for it and how often. So asking again is always safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bellwether.market.slots import due_from_job_name
+from bellwether.messages.envelope import ErrorBody, Request, decode_reply, encode
+from bellwether.messages.scheduling import ExecuteJob, Job
+from bellwether.naming import rpc_subject
+from bellwether.runtime.bus import Bus, BusError, RequestTimeout
+from bellwether.runtime.clock import monotonic
+from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.logs import configure_logs
+from bellwether.runtime.nats_bus import NatsBus
+
+IDENTITY = "job"
+METHOD = "execute_job"
+DONE, GAVE_UP, WRONG, ENDED = 0, 1, 2, 128 + signal.SIGTERM
+
+ASK_SECONDS = 20.0
+"""How long one question waits. The slot goes on meanwhile; a scheduler that was killed under it never answers, so it is
+asked again long before the work can have taken its full time."""
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds before the next question while the scheduler or one of its peers is away; the last one is kept."""
+
+_STILL_RUNNING = "DEADLINE_EXCEEDED"
+_NO_SLOT = "NOT_A_SLOT"
+_NOT_YET = "NOT_DUE_YET"
+_FINAL = frozenset({"INVALID_PARAMS", "INVALID_REQUEST", "UNKNOWN_METHOD", "REPLAY_CONDUCTS"})
+"""What stays as it is however often one asks."""
+
+_log = logging.getLogger(__name__)
+_job_decoder = msgspec.json.Decoder(Job)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one question: the job, or why there is none yet."""
+
+    job: Job | None = None
+    code: str = ""
+    words: str = ""
+    seconds: float | None = None
+    """How long until the slot is due, where that is what is waited for."""
+
+
+def wanted(environ: Mapping[str, str]) -> ExecuteJob:
+    """Return what is to be asked for: BELLWETHER_SLOT, or BELLWETHER_TASK at the minute in BELLWETHER_JOB's name.
+
+    Raises:
+        ValueError: naming the variable, its value and what would be right.
+
+    """
+    slot, task, job = (environ.get(f"BELLWETHER_{name}", "") for name in ("SLOT", "TASK", "JOB"))
+    if slot and not task and not job:
+        return ExecuteJob(slot)
+    if slot or not task or not job:
+        raise ValueError(
+            f"BELLWETHER_SLOT={slot!r}, BELLWETHER_TASK={task!r}, BELLWETHER_JOB={job!r}: give either the name of a "
+            "slot, or a task and the name of the Job that a schedule started for it"
+        )
+    try:
+        return ExecuteJob(task=task, minute=due_from_job_name(job))
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"BELLWETHER_JOB={job!r}: {error}") from None
+
+
+async def execute(bus: Bus, asked: ExecuteJob, *, timeout: float) -> int:
+    """Have a slot run; return DONE when it is completed, known to be missed, or no slot, GAVE_UP after `timeout` s."""
+    name = asked.job_id or f"{asked.task} of {asked.minute:%Y-%m-%dT%H:%MZ}"
+    end = monotonic() + timeout
+    said, tries = "", 0
+    while (left := end - monotonic()) > 0:
+        answer = await _ask(bus, asked, min(left, ASK_SECONDS))
+        if answer.job is not None and answer.job.status in ("completed", "missed"):
+            _log.info("%s is %s (%s)", name, answer.job.status, answer.job.id)
+            return DONE
+        if answer.code == _NO_SLOT:
+            _log.info("%s is not a slot, so there is nothing to do: %s", name, answer.words)
+            return DONE
+        if answer.code in _FINAL:
+            _log.error("%s is refused: %s: %s", name, answer.code, answer.words)
+            return GAVE_UP
+        tries = 0 if answer.code == _NOT_YET else tries + 1
+        if answer.code != said:
+            said = answer.code
+            _log.info("%s waits: %s: %s", name, answer.code, answer.words)
+        await asyncio.sleep(min(_pause(answer, tries), max(0.0, end - monotonic())))
+    _log.error("%s is given up after %g s; last was %s", name, timeout, said or "that there was no time")
+    return GAVE_UP
+
+
+def _pause(answer: Answer, tries: int) -> float:
+    """Return the seconds until the next question."""
+    if answer.seconds is not None:
+        # A moment more, so that the scheduler's clock has surely passed the instant.
+        return answer.seconds + 0.05
+    return PAUSES[0] if answer.code == _STILL_RUNNING else PAUSES[min(tries, len(PAUSES)) - 1]
+
+
+async def _ask(bus: Bus, asked: ExecuteJob, seconds: float) -> Answer:
+    """Ask once; whatever keeps an answer away is an answer too."""
+    began = monotonic()
+    if not await bus.wait_connected(seconds):
+        return Answer(code="UNAVAILABLE", words="there is no connection to NATS")
+    left = max(0.1, seconds - (monotonic() - began))
+    params = msgspec.Raw(encode(asked))
+    request = Request(f"{IDENTITY}-{secrets.token_hex(8)}", IDENTITY, left, params=params)
+    try:
+        # The scheduler has a moment to say that it could not end in time.
+        body = await bus.request(rpc_subject("scheduler", METHOD), encode(request), timeout=left + 1.0)
+        reply = decode_reply(body)
+        if isinstance(reply.error, ErrorBody):
+            return _refused(reply.error)
+        return Answer(_job_decoder.decode(reply.result or b"null"), "NO_END", "it has come to no end")
+    except RequestTimeout as error:
+        return Answer(code=_STILL_RUNNING, words=str(error))
+    except BusError as error:
+        return Answer(code="UNAVAILABLE", words=str(error))
+    except msgspec.DecodeError as error:
+        return Answer(code="INVALID_REPLY", words=str(error))
+
+
+def _refused(error: ErrorBody) -> Answer:
+    seconds = error.detail.get("seconds")
+    due_in = max(0.0, float(seconds)) if error.code == _NOT_YET and isinstance(seconds, int | float) else None
+    return Answer(code=error.code, words=error.message, seconds=due_in)
+
+
+def run(environ: Mapping[str, str] = os.environ, *, timeout: float) -> int:
+    """Run the client; return its exit code: 0 done, 1 given up, 2 wrongly told, 143 ended by SIGTERM."""
+    try:
+        asked = wanted(environ)
+        config = ProcessConfig.from_environment(environ)
+        configure_logs(IDENTITY, config.log_level)
+        seed = None if config.keys_dir is None else config.keys_dir / f"{IDENTITY}.nk"
+        if seed is not None:
+            seed.read_bytes()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return WRONG
+    return asyncio.run(_run(config.nats_url, seed, asked, timeout))
+
+
+async def _run(url: str, seed: Path | None, asked: ExecuteJob, timeout: float) -> int:
+    ended = asyncio.Event()
+    # The first process of a container is not ended by the signal itself.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    bus = NatsBus(url, IDENTITY, seed)
+    await bus.start()
+    work = asyncio.create_task(execute(bus, asked, timeout=timeout))
+    told = asyncio.create_task(ended.wait())
+    await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        _log.warning("told to end; the scheduler goes on with what it has begun")
+        return ENDED
+    await bus.close()
+    return work.result()
