@@ -1,0 +1,139 @@
+"""Files and folders handled so that a kill or a loss of power at any moment leaves nothing half done unnoticed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+_CHUNK = 1024 * 1024
+_FLOCK = "hhqqi0q"
+"""`struct flock`: type, whence, start, length, process."""
+
+
+class Stamp(NamedTuple):
+    """By what a file is known to be unchanged, without reading it."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+
+class Listing(NamedTuple):
+    """All that lies under some names of a folder, by path relative to it, sorted."""
+
+    files: dict[str, Stamp]
+    folders: list[str]
+
+
+class NotAFile(OSError):
+    """There is something else than files and folders; the message names it."""
+
+
+def listing(root: Path, names: Iterable[str]) -> Listing:
+    """Return what lies under these names; a name that is not there is left out.
+
+    Raises:
+        NotAFile: for a link, a socket or a device, which cannot be copied by content.
+        OSError: if something cannot be read.
+
+    """
+    found = Listing({}, [])
+    for name in sorted(names):
+        if (root / name).is_symlink() or (root / name).exists():
+            _list(root, name, found)
+    return found
+
+
+def _list(root: Path, name: str, found: Listing) -> None:
+    state = os.lstat(root / name)
+    if stat.S_ISREG(state.st_mode):
+        found.files[name] = Stamp(state.st_size, state.st_mtime_ns, state.st_ino)
+    elif stat.S_ISDIR(state.st_mode):
+        found.folders.append(name)
+        for inside in sorted(os.listdir(root / name)):
+            _list(root, f"{name}/{inside}", found)
+    else:
+        raise NotAFile(f"{root / name} is neither a file nor a folder")
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_file(source: Path, target: Path, told: Callable[[int], None]) -> str:
+    """Copy a file to where none is, have it on the disk, and return the SHA-256 of what was read.
+
+    `told` hears of each part how many bytes it has.
+    """
+    seen = hashlib.sha256()
+    with source.open("rb") as given, target.open("xb") as made:
+        os.fchmod(made.fileno(), stat.S_IMODE(os.fstat(given.fileno()).st_mode))
+        while chunk := given.read(_CHUNK):
+            seen.update(chunk)
+            made.write(chunk)
+            told(len(chunk))
+        made.flush()
+        os.fsync(made.fileno())
+        # So that whoever reads it back reads the disk, not what is still in memory.
+        os.posix_fadvise(made.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return seen.hexdigest()
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a small file in one step: after a loss of power there is the old one or the new one."""
+    scratch = path.with_name(f"{path.name}.new")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; what is not there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def free_bytes(path: Path) -> int:
+    """Return how much can still be written where this folder is."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize
+
+
+def in_use(path: Path) -> bool:
+    """Whether a process of this machine has a lock on a file, as whoever has an SQLite database open does.
+
+    Nothing is written and no lock is taken. A file that is not there is in nobody's use.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    finally:
+        os.close(descriptor)
+    return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
