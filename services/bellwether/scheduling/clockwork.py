@@ -1,4 +1,8 @@
-"""What a live system does by the clock: its sessions' opens and closes, and slots where nothing else fires them."""
+"""What a live system does by the clock: its sessions' opens and closes, and slots where nothing else fires them.
+
+Where a cluster fires the declared tasks, their slots are only watched: one that nobody came for while it was useful
+is recorded as missed, by the owner of the slots, so that it is never silent.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,13 @@ from bellwether.storage.store import Store, Transaction
 
 ASK_AGAIN = timedelta(minutes=5)
 """How often a session's open is asked for again while it is open: opening prices arrive late."""
+LOOK_BACK = timedelta(days=9)
+"""How far back slots are run, recorded as missed, and told of: longer than any slot lies from its session."""
 LONGEST_WAIT = 300.0
 """Seconds after which the clock is looked at in any case: a machine that slept wakes to another time."""
 _SOON = 1.0
+_BEHIND = timedelta(milliseconds=1)
+"""A slot is of use up to and including its last moment."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,14 +70,33 @@ def session_deeds(calendar: Calendar, done: set[str], now: datetime) -> list[Dee
     return [] if name in done else [Deed("close", name, closed.day, closed.close)]
 
 
-def next_moment(rules: Sequence[TaskRule], calendar: Calendar, now: datetime) -> datetime:
-    """Return when there is something to do again, at most a few days ahead."""
+def missed_slots(
+    rules: Sequence[TaskRule], calendar: Calendar, done: set[str], since: datetime, now: datetime
+) -> list[Deed]:
+    """Return the slots due from `since` on that are not done and can no longer be of use."""
+    return [deed for deed in due_slots(rules, calendar, done, since, now) if deed.kind == "missed"]
+
+
+def next_moment(
+    rules: Sequence[TaskRule], calendar: Calendar, now: datetime, watched: Sequence[TaskRule] = ()
+) -> datetime:
+    """Return when there is something to do again, at most a few days ahead; what is `watched` counts at its end."""
     under_way = calendar.session_at(now)
     moments = [calendar.next_session(now).open]
     if under_way is not None:
         moments += [under_way.close, now + ASK_AGAIN]
     moments += [slot.due for slot in slots(rules, calendar, now, now + timedelta(days=3)) if slot.due > now]
+    moments += [
+        slot.useful_until + _BEHIND
+        for slot in slots(watched, calendar, now - longest_use(watched), now + timedelta(days=3))
+        if slot.useful_until >= now
+    ]
     return min(moments)
+
+
+def longest_use(rules: Sequence[TaskRule]) -> timedelta:
+    """Return for how long a slot of these may be of use, at most."""
+    return max((rule.useful_for for rule in rules), default=timedelta(0))
 
 
 class Clockwork:
@@ -97,29 +124,39 @@ class Clockwork:
     async def tick(self) -> float:
         """Do everything that is due now; return the seconds until there is something to do again."""
         now = self._service.context.clock.now()
-        rules = await self._own_rules()
+        fired, watched = await self._rules()
         calendar = self._reader.words.calendar
         # A system does not catch up on what was due before its first start.
         self._began = self._began or await self._first_start(now)
-        since = max(self._began, now - LONGEST_OFFSET)
+        since = max(self._began, now - LOOK_BACK)
         done = await self._store.transact(lambda tx: claims.done_names(tx, LIVE, since - LONGEST_OFFSET))
+        deeds = [
+            *session_deeds(calendar, done, now),
+            *due_slots(fired, calendar, done, since, now),
+            *missed_slots(watched, calendar, done, since, now),
+        ]
         failed = False
-        for deed in [*session_deeds(calendar, done, now), *due_slots(rules, calendar, done, since, now)]:
+        for deed in deeds:
             if deed.kind == "close" and deed.due < self._began:
                 continue
             failed |= not await self._do(deed)
         if failed:
             return _SOON
         now = self._service.context.clock.now()
-        return min(LONGEST_WAIT, max(_SOON, (next_moment(rules, calendar, now) - now).total_seconds()))
+        next_one = next_moment(fired, calendar, now, watched)
+        return min(LONGEST_WAIT, max(_SOON, (next_one - now).total_seconds()))
 
-    async def _own_rules(self) -> tuple[TaskRule, ...]:
-        """Return the rules that are fired from here: scheduled jobs always, tasks where no cluster fires them."""
+    async def _rules(self) -> tuple[tuple[TaskRule, ...], tuple[TaskRule, ...]]:
+        """Return the rules that are fired from here, and those that a cluster fires and that are watched.
+
+        Scheduled jobs are fired from here always, declared tasks where no cluster does.
+        """
         known = await self._runner.known()
         if self._service.context.config.own_schedule:
-            return known.rules
-        declared = {task.name for task in self._reader.words.tasks}
-        return tuple(rule for rule in known.rules if rule.name not in declared)
+            return known.rules, ()
+        watched = tuple(self._reader.words.tasks)
+        declared = {task.name for task in watched}
+        return tuple(rule for rule in known.rules if rule.name not in declared), watched
 
     async def _first_start(self, now: datetime) -> datetime:
         due = claims.Due(claims.FIRST_START, claims.FIRST_START, now.date(), now)
@@ -136,7 +173,10 @@ class Clockwork:
         """Do one deed; False when it has to be tried again soon."""
         try:
             if deed.kind == "missed":
-                if await self._runner.miss(claims.Due(deed.name, deed.task, deed.session, deed.due)):
+                # What began in time may end later.
+                if not self._runner.runs(deed.name) and await self._runner.miss(
+                    claims.Due(deed.name, deed.task, deed.session, deed.due)
+                ):
                     _log.warning("%s was due at %s and is missed", deed.name, deed.due.isoformat())
             elif deed.kind == "run":
                 await self._runner.execute(deed.name, self._service.call())

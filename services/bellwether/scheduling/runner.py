@@ -149,6 +149,10 @@ class Runner:
         """Return the stored answer of a slot, none when it was never claimed."""
         return await self._store.transact(lambda tx: claims.find(tx, run, name))
 
+    def runs(self, name: str) -> bool:
+        """Whether a slot runs at this moment."""
+        return name in self._running
+
     async def miss(self, due: claims.Due) -> bool:
         """Record a slot that could not run while it was useful; False when that is known already, or it runs."""
         if due.name in self._running:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -16,10 +17,8 @@ from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
+from bellwether.scheduling import service as scheduling
 from bellwether.scheduling.clockwork import Clockwork
-from bellwether.scheduling.runner import Runner
-from bellwether.scheduling.service import create
-from bellwether.scheduling.words import Reader
 from bellwether.trading import service as trading
 from harness.system import System, running
 from integration.trading.peers import ROWS, Peers, declaration
@@ -79,30 +78,30 @@ class Maker:
     """Builds the scheduler and keeps what the test turns by hand."""
 
     own_schedule: bool
-    made: list[Service] = field(default_factory=list)
+    made: list[Clockwork] = field(default_factory=list)
 
     def __call__(self, context: ServiceContext) -> Service:
         context.config = replace(context.config, own_schedule=self.own_schedule)
-        service = create(context)
+        with mock.patch.object(scheduling, "Clockwork", self._keep):
+            service = scheduling.create(context)
         service._background.clear()
-        self.made.append(service)
         return service
 
+    def _keep(self, *parts: Any) -> Clockwork:
+        self.made.append(Clockwork(*parts))
+        return self.made[-1]
+
     def clockwork(self) -> Clockwork:
-        service = self.made[-1]
-        store = service.context.store
-        assert store is not None
-        reader = Reader(service.context.declaration)
-        return Clockwork(service, store, reader, Runner(service, store, reader))
+        return self.made[-1]
 
 
-def live(folder: Path, peers: Peers, clock: Present, maker: Maker) -> Any:
+def live(folder: Path, peers: Peers, clock: Present, maker: Maker, **others: Any) -> Any:
     system = declaration(
         symbols=["AAA", "BBB", "CCC"],
         data={"provider": "csv", "csv": {"directory": "bars"}},
         clock={"mode": "live"},
     )
-    builds = {**peers.builds(), "paper-trading": trading.create, "scheduler": maker}
+    builds = {**peers.builds(), "paper-trading": trading.create, "scheduler": maker, **others}
     return running(builds, data_dir=folder, declaration=system, rows=ROWS, clock=clock)
 
 
@@ -273,9 +272,71 @@ async def test_where_a_cluster_fires_the_tasks_only_sessions_are_driven_from_her
         assert one.count("publish_bars") == 1
 
 
+async def test_where_a_cluster_fires_the_tasks_a_slot_that_nobody_came_for_is_recorded_as_missed(
+    tmp_path: Path,
+) -> None:
+    clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=False)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.clockwork.tick()
+        await one.at(OPEN - 30 * MINUTE)
+        assert (await one.job("morning_analysis-20260105")).status == "completed"
+        # Useful until the open: up to then somebody may still come.
+        await one.at(OPEN)
+        assert "prediction_generation-20260105" not in await one.jobs()
+        await one.at(OPEN + timedelta(seconds=1))
+        found = await one.jobs()
+        assert found["prediction_generation-20260105"] == "missed"
+        assert found["morning_analysis-20260105"] == "completed"
+        assert (await one.job("prediction_generation-20260105")).status == "missed"
+        assert one.count("generate_predictions") == 1
+
+
+async def test_what_began_in_time_is_not_missed_while_it_runs(tmp_path: Path) -> None:
+    clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=False)
+    began, may_end = asyncio.Event(), asyncio.Event()
+
+    def slow(context: ServiceContext) -> Service:
+        service = peers.prediction(context)
+        made = service.server.methods["generate_predictions"].handler
+
+        async def waits(request: Any, call: Any) -> Any:
+            began.set()
+            await may_end.wait()
+            return await made(request, call)
+
+        waits.__annotations__ = made.__annotations__
+        service.server.methods["generate_predictions"] = service.server.methods["generate_predictions"]._replace(
+            handler=waits
+        )
+        return service
+
+    async with live(tmp_path, peers, clock, maker, prediction=slow) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.clockwork.tick()
+        clock.moment = OPEN - 15 * MINUTE
+        asked = asyncio.ensure_future(one.job("prediction_generation-20260105"))
+        await began.wait()
+        await one.at(OPEN + timedelta(seconds=1))
+        assert (await one.jobs())["prediction_generation-20260105"] == "running"
+        may_end.set()
+        assert (await asked).status == "completed"
+        await one.at(OPEN + timedelta(seconds=2))
+        assert (await one.jobs())["prediction_generation-20260105"] == "completed"
+
+
+async def test_nothing_is_missed_of_before_the_first_start(tmp_path: Path) -> None:
+    clock, peers, maker = Present(OPEN + timedelta(minutes=1)), Peers(), Maker(own_schedule=False)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.clockwork.tick()
+        await one.at(CLOSE)
+        assert "missed" not in (await one.jobs()).values()
+
+
 async def test_a_live_scheduler_has_no_replay_and_its_clockwork_turns(tmp_path: Path) -> None:
     clock, peers = Present(CLOSE), Peers()
-    builds = {**peers.builds(), "paper-trading": trading.create, "scheduler": create}
+    builds = {**peers.builds(), "paper-trading": trading.create, "scheduler": scheduling.create}
     system = declaration(data={"provider": "csv", "csv": {"directory": "bars"}}, clock={"mode": "live"})
     async with running(builds, data_dir=tmp_path, declaration=system, rows=ROWS, clock=clock) as live_one:
         async with asyncio.timeout(10):

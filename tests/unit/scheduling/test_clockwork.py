@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from bellwether.market.declared import task_rules
 from bellwether.market.sessions import load_calendar
-from bellwether.scheduling.clockwork import ASK_AGAIN, due_slots, next_moment, session_deeds
+from bellwether.scheduling.clockwork import ASK_AGAIN, due_slots, missed_slots, next_moment, session_deeds
 from bellwether.spec.models import default_tasks
 
 CALENDAR = load_calendar("XNYS")
@@ -52,3 +52,17 @@ def test_the_next_moment_is_the_nearest_of_slots_open_close_and_the_next_look() 
     assert next_moment(TASKS, CALENDAR, OPEN) == OPEN + ASK_AGAIN
     assert next_moment(TASKS, CALENDAR, CLOSE - MINUTE) == CLOSE
     assert next_moment((), CALENDAR, CLOSE) == OPEN + timedelta(days=1)
+
+
+def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() -> None:
+    since = OPEN - timedelta(hours=2)
+    assert missed_slots(TASKS, CALENDAR, {"morning_analysis-20260105"}, since, OPEN) == []
+    found = missed_slots(TASKS, CALENDAR, {"morning_analysis-20260105"}, since, OPEN + timedelta(milliseconds=1))
+    assert [(deed.kind, deed.name) for deed in found] == [("missed", "prediction_generation-20260105")]
+    # Due and not yet over: the end of what is useful counts, not the moment at which it was due.
+    behind = OPEN + timedelta(milliseconds=1)
+    assert next_moment((), CALENDAR, OPEN - MINUTE, TASKS) == OPEN
+    assert next_moment((), CALENDAR, OPEN, TASKS) == behind
+    assert next_moment((), CALENDAR, behind, TASKS) == behind + ASK_AGAIN
+    evening = CLOSE + timedelta(hours=5)
+    assert next_moment((), CALENDAR, evening, TASKS) == evening + timedelta(milliseconds=1)
