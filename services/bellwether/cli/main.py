@@ -1,7 +1,7 @@
 """Where every command begins.
 
-Commands that stay in memory for long (`serve`, `run`, `nats`, `bootstrap`) and the replay are parsed by argparse, so
-that their process never loads the libraries that only draw tables.
+Commands that stay in memory for long (`serve`, `run`, `nats`, `bootstrap`), the replay and what Jobs run are parsed by
+argparse, so that their process never loads the libraries that only draw tables.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-PROCESS_COMMANDS = ("serve", "bootstrap", "nats", "run", "replay")
+PROCESS_COMMANDS = ("serve", "bootstrap", "nats", "run", "replay", "execute-slot")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,6 +31,10 @@ def add_parts(app: typer.Typer) -> None:
     def bootstrap() -> None:
         """Make the streams, buckets and consumers that the services need."""
 
+    @app.command("execute-slot", rich_help_panel=_PARTS)
+    def execute_slot() -> None:
+        """Have the scheduler run one slot, and wait until it is done."""
+
     @app.command(rich_help_panel=_PARTS)
     def nats() -> None:
         """Become the nats-server that comes with this package."""

@@ -15,7 +15,7 @@ _FAILED = 1
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run `serve`, `bootstrap`, `nats`, `run` or `replay`; return its exit code. Errors are told in words."""
+    """Run one of the commands that argparse reads; return its exit code. Errors are told in words."""
     if arguments[0] == "nats":
         return _nats(arguments[1:])
     given = _parser().parse_args(list(arguments))
@@ -63,9 +63,23 @@ def _parser() -> argparse.ArgumentParser:
         "--max-store", type=int, default=NATS_STORE_BYTES, metavar="BYTES", help="what JetStream may keep (768 MiB)"
     )
     bootstrap.set_defaults(command=_bootstrap)
+    _add_execute_slot(commands)
     _add_run(commands)
     _add_replay(commands)
     return parser
+
+
+def _add_execute_slot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    slot = commands.add_parser(
+        "execute-slot",
+        help="have the scheduler run one slot",
+        description="Ask the scheduler to run one slot, and wait until it is done. BELLWETHER_SLOT names it, or "
+        "BELLWETHER_TASK and BELLWETHER_JOB, the name of a CronJob's Job, which ends in the minute. The key is job.nk "
+        "of BELLWETHER_KEYS_DIR. Ends with 0 when the slot is completed, was missed, or is none; with 1 when it gave "
+        "up.",
+    )
+    slot.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="how long to try (900)")
+    slot.set_defaults(command=_execute_slot)
 
 
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -134,6 +148,12 @@ def _bootstrap(given: argparse.Namespace) -> int:
     seed = config.keys_dir / f"{BOOTSTRAP}.nk" if config.keys_dir else None
     asyncio.run(bootstrap(config.nats_url, seed, timeout=given.timeout, max_store=given.max_store))
     return 0
+
+
+def _execute_slot(given: argparse.Namespace) -> int:
+    from bellwether.scheduling.client import run
+
+    return run(timeout=given.timeout)
 
 
 def _run(given: argparse.Namespace) -> int:
