@@ -12,7 +12,7 @@ import typer
 
 from bellwether.cli import process_help
 from bellwether.cli.client import CommandError
-from bellwether.cli.options import Format, Output, Session, talks
+from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
 
 _LOOK = "Look"
 _CHANGE = "Change"
@@ -71,6 +71,61 @@ def validate(
     from bellwether.cli.validating import check_file
 
     raise SystemExit(check_file(file, as_json=output is Output.json))
+
+
+@app.command(rich_help_panel="Begin")
+def plan(
+    file: Annotated[Path, typer.Argument(help="A TradingSystem as YAML or JSON.")],
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Look at no cluster: everything is new.")] = False,
+    from_file: Annotated[
+        Path | None, typer.Option("--from", metavar="OLDFILE", help="Look at no cluster: from this file to FILE.")
+    ] = None,
+    context: Annotated[str | None, typer.Option("--context", help="The cluster, of those in KUBECONFIG.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("-n", "--namespace", help="The namespace; else the file's, else the context's.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="INSTANT", help="As if it were 2026-11-23T01:30:00Z.")
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="REPOSITORY:TAG", help="The services' image; else the installed one."),
+    ] = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 2 when something would change.")] = False,
+    output: Format = Output.text,
+) -> None:
+    """Say what applying a file would do, and when, without doing it.
+
+    It reads what is stored and what is there (kubectl, never Secrets), and
+    renders both with the operator's own builders: which fields change, which
+    objects and pods for it, and when: at once or at the session's close.
+    Live fields (symbols, limits, halts, tasks) restart no pod.
+
+    [green]+[/] made  [yellow]~[/] changed  [yellow]±[/] deleted and made anew  [red]-[/] deleted  [dim]=[/] kept
+
+        bellwether plan system.yaml
+        bellwether plan system.yaml --at 2026-11-23T01:30:00Z
+        bellwether plan new.yaml --from old.yaml
+
+    Ends with 0; with 1 when the file would be refused, or nothing can be known;
+    with --exit-code, 2 when something would change.
+    """
+    from bellwether.cli.planning import Asked, as_json, instant, make_plan, tell_refusals
+
+    moment = None if at is None else instant(at)
+    found = make_plan(Asked(file, offline, from_file, context, namespace, moment, image))
+    if output is Output.json:
+        write_json(as_json(found))
+    elif found.refusals:
+        tell_refusals(file, found)
+    else:
+        from bellwether.cli.plan_text import draw
+
+        print_drawn(draw(found))
+    if found.refusals:
+        raise SystemExit(1)
+    raise SystemExit(2 if exit_code and not found.empty else 0)
 
 
 @app.command(rich_help_panel=_LOOK)

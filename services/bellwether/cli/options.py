@@ -57,13 +57,22 @@ class Session:
     def show(self, answer: Any, draw: Callable[[Any], Any]) -> None:
         """Write an answer: as it came for programs, drawn for people."""
         if self.output is Output.json:
-            sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
-            return
-        from rich.console import Console
+            write_json(answer)
+        else:
+            print_drawn(draw(answer))
 
-        # A file or a pipe has no width: nothing is cut off for it.
-        console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
-        console.print(draw(answer))
+
+def write_json(answer: Any) -> None:
+    """Write an answer for programs."""
+    sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_drawn(drawn: Any) -> None:
+    """Write something drawn for people."""
+    from rich.console import Console
+
+    # A file or a pipe has no width: nothing is cut off for it.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False).print(drawn)
 
 
 def target_of(url: str | None, token: str | None, system: str | None, namespace: str) -> Target:

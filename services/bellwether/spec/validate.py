@@ -43,6 +43,19 @@ def load(text: str) -> TradingSystem:
     return TradingSystem.model_validate(_completed(document))
 
 
+def read_document(text: str) -> Any:
+    """Return the one TradingSystem of a file's text as plain data, as it is written.
+
+    Raises:
+        InvalidDeclaration: when the text cannot be read, or holds none or several.
+
+    """
+    document, problems = _only_system(text)
+    if problems:
+        raise InvalidDeclaration(problems)
+    return document
+
+
 def validate_text(text: str) -> list[Problem]:
     """Return what is wrong with a file's text; an empty list when it would be accepted."""
     document, problems = _only_system(text)
