@@ -38,3 +38,7 @@ def add_parts(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_PARTS)
     def nats() -> None:
         """Become the nats-server that comes with this package."""
+
+    @app.command(rich_help_panel=_PARTS)
+    def move() -> None:
+        """Copy the volumes of one profile to those of another."""

@@ -63,10 +63,28 @@ def _parser() -> argparse.ArgumentParser:
         "--max-store", type=int, default=NATS_STORE_BYTES, metavar="BYTES", help="what JetStream may keep (768 MiB)"
     )
     bootstrap.set_defaults(command=_bootstrap)
+    _add_move(commands)
     _add_execute_slot(commands)
     _add_run(commands)
     _add_replay(commands)
     return parser
+
+
+def _add_move(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    move = commands.add_parser(
+        "move",
+        help="copy the volumes of one profile to those of another",
+        description="Copy what each component needs from the volumes of one profile to those of the other, verify it "
+        "and put it in place. Nothing may run on them. The source is not changed; doing it again changes nothing. "
+        "Ends with 3 where trying again cannot help.",
+    )
+    move.add_argument("--number", type=int, required=True, metavar="N", help="of the move; each has a higher one")
+    move.add_argument("--from", required=True, dest="leave", metavar="PROFILE", help="the profile to leave")
+    move.add_argument("--to", required=True, metavar="PROFILE", help="the profile to go to")
+    for option, whose in (("source", "profile to leave"), ("target", "profile to go to")):
+        told = f"where the volumes of the {whose} are, each in the folder of its component's name"
+        move.add_argument(f"--{option}", type=Path, required=True, metavar="DIR", help=told)
+    move.set_defaults(command=_move)
 
 
 def _add_execute_slot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -148,6 +166,12 @@ def _bootstrap(given: argparse.Namespace) -> int:
     seed = config.keys_dir / f"{BOOTSTRAP}.nk" if config.keys_dir else None
     asyncio.run(bootstrap(config.nats_url, seed, timeout=given.timeout, max_store=given.max_store))
     return 0
+
+
+def _move(given: argparse.Namespace) -> int:
+    from bellwether.local.move import ordered, run_move
+
+    return run_move(ordered(given.number, given.leave, given.to, given.source, given.target), os.environ)
 
 
 def _execute_slot(given: argparse.Namespace) -> int:
