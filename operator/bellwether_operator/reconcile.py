@@ -293,7 +293,7 @@ class Reconciler:
             return 0
         metadata = raw["metadata"]
         reply = await self._client.apply_status(metadata["namespace"], metadata["name"], wanted)
-        self._cache.take_system(reply)
+        self._cache.take_reply(reply)
         writes = 1
         for condition in transitions(previous.get("conditions", ()), wanted["conditions"]):
             writes += await self._tell(raw, condition)

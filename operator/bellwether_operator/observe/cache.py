@@ -126,6 +126,13 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
     )
 
 
+def _without_status(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a system without what our own writes of its status change."""
+    kept = {name: value for name, value in raw.items() if name not in {"status", "metadata", "apiVersion", "kind"}}
+    changing = {"managedFields", "resourceVersion"}
+    return kept | {name: value for name, value in raw["metadata"].items() if name not in changing}
+
+
 class Cache:
     """All systems and children, by key."""
 
@@ -148,6 +155,17 @@ class Cache:
         kept = {name: value for name, value in metadata.items() if name != "managedFields"}
         self.systems[key] = {**raw, "metadata": kept}
         return True
+
+    def take_reply(self, raw: Mapping[str, Any]) -> None:
+        """Remember what a system has become by our own write of its status, ahead of the watch.
+
+        A reply that also shows what somebody else wrote meanwhile is left to the watch: taken here, its events would be
+        old news when they come, and nobody would look at the system again.
+        """
+        metadata = raw["metadata"]
+        known = self.systems.get(SystemKey(metadata["namespace"], metadata["name"]))
+        if known is not None and _without_status(known) == _without_status(raw):
+            self.take_system(raw)
 
     def drop_system(self, raw: Mapping[str, Any]) -> SystemKey | None:
         """Forget a deleted system; return its key, or None when a successor of the same name is already here."""

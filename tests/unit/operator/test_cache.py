@@ -61,6 +61,26 @@ def test_systems_are_taken_by_version_and_dropped_by_identity() -> None:
     assert cache.systems == {}
 
 
+def test_an_edit_that_shows_in_the_reply_to_a_status_is_news_still_when_its_event_comes() -> None:
+    cache = Cache()
+    cache.take_system(system(5))
+    edited = system(6) | {"spec": {"trading": {"halted": True}}}
+    cache.take_reply(edited | {"metadata": edited["metadata"] | {"resourceVersion": "7"}, "status": {"halts": []}})
+    assert cache.systems[DEMO]["spec"] == {}
+    assert cache.take_system(edited)
+    assert cache.systems[DEMO]["spec"] == {"trading": {"halted": True}}
+
+
+def test_the_event_of_our_own_status_is_no_news() -> None:
+    cache = Cache()
+    cache.take_system(system(5))
+    written = system(6) | {"status": {"observedGeneration": 1}}
+    written["metadata"]["managedFields"] = [{"manager": "bellwether"}]
+    cache.take_reply(written)
+    assert cache.systems[DEMO]["status"] == {"observedGeneration": 1}
+    assert not cache.take_system(written)
+
+
 def test_an_owner_counts_before_labels() -> None:
     cache = Cache()
     owners = [
