@@ -36,6 +36,8 @@ DONE, GAVE_UP, WRONG, ENDED = 0, 1, 2, 128 + signal.SIGTERM
 ASK_SECONDS = 20.0
 """How long one question waits. The slot goes on meanwhile; a scheduler that was killed under it never answers, so it is
 asked again long before the work can have taken its full time."""
+REPLY_SECONDS = 1.0
+"""More than that, so that the scheduler can still say that it has not come to an end."""
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the next question while the scheduler or one of its peers is away; the last one is kept."""
 
@@ -123,8 +125,7 @@ async def _ask(bus: Bus, asked: ExecuteJob, seconds: float) -> Answer:
     params = msgspec.Raw(encode(asked))
     request = Request(f"{IDENTITY}-{secrets.token_hex(8)}", IDENTITY, left, params=params)
     try:
-        # The scheduler has a moment to say that it could not end in time.
-        body = await bus.request(rpc_subject("scheduler", METHOD), encode(request), timeout=left + 1.0)
+        body = await bus.request(rpc_subject("scheduler", METHOD), encode(request), timeout=left + REPLY_SECONDS)
         reply = decode_reply(body)
         if isinstance(reply.error, ErrorBody):
             return _refused(reply.error)
