@@ -79,7 +79,7 @@ class Installation:
         known = self.public_keys or {}
         return Keyring(
             seeds=dict.fromkeys(IDENTITIES, "(derived in the cluster)"),
-            public_keys={name: known.get(name, f"(key of {name})") for name in IDENTITIES},
+            public_keys={name: known.get(name, f"key-of-{name}") for name in IDENTITIES},
             gateway_token="(derived in the cluster)",  # noqa: S106 (a stand-in)
         )
 

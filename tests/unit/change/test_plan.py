@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import copy
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bellwether.change.plan import Effect, Plan, plan
+from bellwether.change.steps import Phase, Wait, step_through
+from bellwether.change.world import Installation, Key, key_of, supposed
+from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
+from bellwether.spec.models import TradingSystem
+
+from .conftest import CLOSE, CLOSED, INSTALLED, OPEN, live, planned, rendered, replayed, stored, told
+
+DECLARATION = "change ConfigMap demo-declaration"
+CLOSED_TOMORROW = {"calendar": "XASX", "overrides": [{"date": "2026-11-24", "closed": True}]}
+
+
+def effects(found: Plan) -> dict[str, Effect]:
+    return {each.change.path: each.effect for each in found.declared}
+
+
+def test_the_same_declaration_changes_nothing() -> None:
+    for system in (live(), replayed(), live(profile="standard")):
+        found = planned(system, system)
+        assert found.empty
+        assert (found.steps, found.restarts, found.slots, found.notes) == ((), (), (), ())
+
+
+def test_a_live_field_is_delivered_at_once_and_restarts_nothing() -> None:
+    after = live(symbols=["CBA.AX", "BHP.AX"], trading={"halted": True})
+    found = planned(live(), after, OPEN)
+    assert effects(found) == {"spec.symbols": Effect.LIVE, "spec.trading.halted": Effect.LIVE}
+    assert told(found) == {DECLARATION}
+    assert found.restarts == ()
+
+
+def test_a_new_version_waits_for_the_close_and_names_the_pods() -> None:
+    found = planned(live(), live(version="2"), OPEN)
+    assert effects(found) == {"spec.version": Effect.PODS}
+    assert {DECLARATION, "change StatefulSet demo later"} <= told(found)
+    (restart,) = found.restarts
+    assert (restart.verb, restart.pods, restart.why) == ("restart", ("demo-0",), ("version",))
+    assert restart.wait == Wait(CLOSE, "session")
+    workload = next(step for step in found.steps if step.kind == "StatefulSet")
+    images = {change.path: (change.old, change.new) for change in workload.fields if change.path.endswith("image")}
+    assert images == {
+        "spec.template.spec.containers[services].image": (INSTALLED.image, "registry.example/bellwether/services:2"),
+        "spec.template.spec.initContainers[nats].image": (INSTALLED.image, "registry.example/bellwether/services:2"),
+    }
+    assert not any("bellwether.dev/template" in change.path for change in workload.fields)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "now"),
+    [
+        (live(), live(version="2"), CLOSED),
+        (live(), live(version="2", rollout={"policy": "Immediate"}), OPEN),
+        (replayed(), replayed(version="2"), OPEN),
+        (
+            live(),
+            live(version="2", market={"calendar": "XASX", "overrides": [{"date": "2026-11-23", "closed": True}]}),
+            OPEN,
+        ),
+    ],
+    ids=["closed", "immediate", "replay", "closed by the same edit"],
+)
+def test_a_new_version_comes_at_once_where_no_session_holds_it(
+    before: TradingSystem, after: TradingSystem, now: datetime
+) -> None:
+    assert "change StatefulSet demo" in told(planned(before, after, now))
+
+
+def test_in_a_pause_everything_but_live_fields_waits_for_its_end() -> None:
+    until = datetime(2026, 11, 23, 11, 0, tzinfo=UTC)
+    pause = {"until": "2026-11-23T11:00:00Z", "reason": "stocktaking"}
+    found = planned(live(), live(version="2", paused=pause), OPEN)
+    assert {step.wait for step in found.steps} == {Wait(until, "paused")}
+    assert effects(found)["spec.paused"] is Effect.OPERATOR
+    assert {restart.wait for restart in found.restarts} == {Wait(until, "paused")}
+
+
+def test_a_pause_that_ends_in_a_session_is_followed_by_the_wait_for_its_close() -> None:
+    pause = {"until": "2026-11-23T03:00:00Z"}
+    found = planned(live(), live(version="2", paused=pause), OPEN)
+    waits = {step.kind: step.wait for step in found.steps}
+    assert waits["ConfigMap"] == Wait(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), "paused")
+    assert waits["StatefulSet"] == Wait(CLOSE, "session")
+
+
+def test_a_pause_that_is_over_holds_nothing() -> None:
+    found = planned(live(), live(version="2", paused={"until": "2026-11-22T03:00:00Z"}), CLOSED)
+    assert {step.wait for step in found.steps} == {None}
+
+
+def test_an_override_that_closes_tomorrow_remakes_schedules_and_names_the_runs() -> None:
+    found = planned(live(), live(market=CLOSED_TOMORROW), OPEN)
+    remade = {step.name for step in found.steps if step.action == "remake"}
+    assert remade == {
+        "demo-morning-analysis-202611-0930",
+        "demo-prediction-generation-202611-0945",
+        "demo-evening-analysis-202611-1700",
+    }
+    assert {step.kind for step in found.steps} == {"ConfigMap", "CronJob"}
+    assert {step.because for step in found.steps if step.kind == "CronJob"} == {("market.overrides[2026-11-24]",)}
+    assert {(each.task, each.session, each.new) for each in found.slots} == {
+        (task, date(2026, 11, 24), None) for task in ("morning_analysis", "prediction_generation", "evening_analysis")
+    }
+
+
+def test_an_early_close_moves_the_evening_run() -> None:
+    early = {"calendar": "XASX", "overrides": [{"date": "2026-11-24", "close": "12:00"}]}
+    found = planned(live(), live(market=early), OPEN)
+    assert "create CronJob demo-evening-analysis-202611-1300" in told(found)
+    (slot,) = found.slots
+    assert (slot.task, slot.old, slot.new) == (
+        "evening_analysis",
+        datetime(2026, 11, 24, 6, 0, tzinfo=UTC),
+        datetime(2026, 11, 24, 2, 0, tzinfo=UTC),
+    )
+
+
+def test_a_task_that_is_removed_takes_its_schedules_along() -> None:
+    tasks = [{"name": "morning_analysis", "anchor": "open", "offset": "-30m"}]
+    found = planned(live(), live(tasks=tasks), OPEN)
+    gone = {step.name.rsplit("-", 2)[0] for step in found.steps if step.action == "delete"}
+    assert gone == {"demo-prediction-generation", "demo-evening-analysis"}
+    assert {each.task for each in found.slots} == {"prediction_generation", "evening_analysis"}
+    assert all(each.new is None for each in found.slots)
+
+
+def test_a_change_of_profile_keeps_the_old_volumes_and_waits_for_the_close() -> None:
+    found = planned(live(), live(profile="standard"), OPEN)
+    assert found.move is not None
+    assert (found.move.old, found.move.new, found.move.wait) == ("compact", "standard", Wait(CLOSE, "session"))
+    words = told(found)
+    assert "keep PersistentVolumeClaim data-demo-0 later" in words
+    assert "create PersistentVolumeClaim data-demo-nats-0 later" in words
+    assert "delete StatefulSet demo later" in words
+    assert {each.pods for each in found.restarts if each.verb == "stop"} == {("demo-0",)}
+    assert ("demo-prediction-0",) in {each.pods for each in found.restarts if each.verb == "start"}
+
+
+def test_what_only_says_how_it_is_looked_after_changes_no_pod() -> None:
+    found = planned(live(), live(rollout={"protectSession": False}), CLOSED)
+    assert effects(found) == {"spec.rollout.protectSession": Effect.OPERATOR}
+    found = planned(live(), live(rollout={"protectSession": False}), OPEN)
+    assert effects(found) == {"spec.rollout.protectSession": Effect.OBJECTS}
+    (step,) = (step for step in found.steps if step.kind == "PodDisruptionBudget")
+    assert [(change.path, change.old, change.new) for change in step.fields] == [("spec.maxUnavailable", 0, 1)]
+
+
+def test_a_volume_grows_at_once() -> None:
+    found = planned(live(), live(storage={"size": "2Gi"}), OPEN)
+    (step,) = (step for step in found.steps if step.kind == "PersistentVolumeClaim")
+    assert [str(change) for change in step.fields] == ["spec.resources.requests.storage: 1Gi -> 2Gi"]
+    assert step.wait is None
+
+
+def test_what_is_named_by_its_content_is_replaced_and_restarts_its_pod() -> None:
+    small, larger = live(storage={"size": "100Mi"}), live(storage={"size": "200Mi"})
+    found = planned(small, larger)
+    (step,) = (step for step in found.steps if step.action == "replace")
+    assert step.replaces != step.name
+    assert [change.path for change in step.fields] == ["data.nats.conf"]
+    assert [each.why for each in found.restarts] == [("storage.size",)]
+
+
+def test_a_service_that_is_switched_off_stops() -> None:
+    found = planned(live(profile="standard"), live(profile="standard", services={"gateway": {"enabled": False}}), OPEN)
+    (stop,) = found.restarts
+    assert (stop.verb, stop.pods, stop.why, stop.wait) == ("stop", ("demo-gateway-0",), ("services.gateway",), None)
+
+
+def test_each_restart_has_its_own_reasons() -> None:
+    before = live(profile="standard")
+    found = planned(before, live(profile="standard", version="2", services={"gateway": {"memory": "300Mi"}}))
+    why = {each.name: each.why for each in found.restarts}
+    assert why.pop("demo-gateway") == ("version", "services.gateway")
+    assert set(why.values()) == {("version",)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "words"),
+    [
+        (live(), replayed(market={"calendar": "XASX"}), "spec.clock", "clock cannot be changed"),
+        (live(storage={"size": "2Gi"}), live(), "spec.storage", "a volume cannot shrink"),
+        (live(), live(trading={"initialCash": "5"}), "spec.trading", "the ledger began with them"),
+        (
+            live(),
+            live(market={"calendar": "XASX", "overrides": [{"date": "2026-11-21", "open": "11:00"}]}),
+            "spec.market.overrides[0]",
+            "XASX has no session on that day",
+        ),
+    ],
+    ids=["clock", "smaller", "cash", "no session there"],
+)
+def test_what_would_be_refused_says_why_and_nothing_else(
+    before: TradingSystem, after: TradingSystem, path: str, words: str
+) -> None:
+    found = planned(before, after)
+    assert [problem.path for problem in found.refusals][:1] == [path]
+    assert words in str(found.refusals[0])
+    assert (found.steps, found.declared) == ((), ())
+    assert not found.empty
+
+
+def test_an_instant_after_the_end_of_the_calendar_is_refused_in_words() -> None:
+    found = planned(None, live(), datetime(2090, 1, 1, tzinfo=UTC))
+    assert [problem.path for problem in found.refusals] == ["spec.market.calendar"]
+
+
+def test_another_system_is_no_edit_of_this_one() -> None:
+    other = live().model_copy(update={"metadata": live().metadata.model_copy(update={"name": "other"})})
+    with pytest.raises(ValueError, match="not the same system: trading/demo and trading/other"):
+        planned(live(), other)
+
+
+def test_a_new_system_is_made_whole() -> None:
+    after = live()
+    found = planned(None, after, OPEN)
+    assert found.created
+    assert {step.action for step in found.steps} == {"create"}
+    assert [(step.kind, step.name) for step in found.steps] == [tuple(key_of(each)) for each in rendered(after, OPEN)]
+    assert [(each.verb, each.pods) for each in found.restarts] == [("start", ("demo-0",))]
+
+
+class TestAgainstWhatIsThere:
+    """The plan where a cluster was looked at."""
+
+    def test_what_is_as_declared_gives_the_plan_of_two_declarations(self) -> None:
+        before, after = live(), live(version="2", tasks=[], storage={"size": "3Gi"})
+        for now in (OPEN, CLOSED):
+            there = stored(rendered(before, now))
+            assert planned(before, after, now, there) == planned(before, after, now)
+            assert planned(before, before, now, there).empty
+
+    def test_what_is_missing_or_changed_by_hand_is_drift(self) -> None:
+        there = [each for each in stored(rendered(live())) if key_of(each) != ("Service", "demo-nats")]
+        workload = next(each for each in there if each["kind"] == "StatefulSet")
+        workload["spec"] = {**workload["spec"], "replicas": 0}
+        found = planned(live(), live(), observed=there)
+        assert [(each.problem, each.kind, each.name) for each in found.drift] == [
+            ("missing", "Service", "demo-nats"),
+            ("changed", "StatefulSet", "demo"),
+        ]
+        assert [str(change) for change in found.drift[1].fields] == ["spec.replicas: 0 -> 1"]
+        assert found.steps == ()
+        assert not found.empty
+
+    def test_drift_beside_an_edit_is_told_apart_from_it(self) -> None:
+        there = stored(rendered(live()))
+        claim = next(each for each in there if each["kind"] == "Service")
+        claim["metadata"] = {**claim["metadata"], "labels": {}}
+        found = planned(live(), live(symbols=["CBA.AX"]), observed=there)
+        assert [each.problem for each in found.drift] == ["changed"]
+        assert told(found) == {DECLARATION}
+
+    def test_a_template_that_waits_already_is_no_drift(self) -> None:
+        before = live(version="2")
+        there = {key_of(each): each for each in stored(rendered(before, OPEN))}
+        held = {key_of(each): each for each in stored(rendered(live(), OPEN))}
+        there[Key("StatefulSet", "demo")] = held[Key("StatefulSet", "demo")]
+        found = planned(before, before, OPEN, list(there.values()))
+        assert found.drift == ()
+        assert told(found) == {"change StatefulSet demo later"}
+        back = planned(before, live(), OPEN, list(there.values()))
+        assert "change StatefulSet demo later" not in told(back)
+
+    def test_a_pod_that_is_down_is_not_protected(self) -> None:
+        there = stored(rendered(live(), OPEN))
+        next(each for each in there if each["kind"] == "StatefulSet")["status"] = {"replicas": 1}
+        assert "change StatefulSet demo" in told(planned(live(), live(version="2"), OPEN, there))
+
+    def test_an_operator_that_has_not_come_to_it_is_noted(self) -> None:
+        there = stored(rendered(live()))
+        found = planned(live(symbols=["CBA.AX"]), live(symbols=["CBA.AX"]), observed=there)
+        assert [note for note in found.notes if "has not come to it yet" in note]
+        assert told(found) == {DECLARATION}
+
+    def test_objects_of_somebody_else_stop_it(self) -> None:
+        there = [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "demo-nats", "namespace": "trading"}}]
+        found = planned(None, live(), observed=there)
+        assert [str(problem) for problem in found.refusals] == [
+            "Service demo-nats: exists and it was not made by the operator: rename it, or this system"
+        ]
+
+    @pytest.mark.parametrize(
+        ("has", "wants", "fields", "notes"),
+        [
+            ("1Gi", "2Gi", ["spec.resources.requests.storage: 1Gi -> 2Gi"], []),
+            ("4Gi", "2Gi", [], ["data-demo-0 stays at 4Gi: a volume cannot shrink to 2Gi"]),
+        ],
+    )
+    def test_a_retained_volume_is_taken_over(self, has: str, wants: str, fields: list[str], notes: list[str]) -> None:
+        old = live(storage={"size": has})
+        old = old.model_copy(update={"metadata": old.metadata.model_copy(update={"uid": "an earlier one"})})
+        there = [each for each in stored(rendered(old)) if each["kind"] == "PersistentVolumeClaim"]
+        found = planned(None, live(storage={"size": wants}), observed=there)
+        (step,) = (step for step in found.steps if step.action == "adopt")
+        assert [str(change) for change in step.fields] == fields
+        assert list(found.notes) == notes
+
+    def test_volumes_of_an_earlier_profile_are_not_told_of_again(self) -> None:
+        earlier = [
+            each for each in stored(rendered(live(profile="standard"))) if each["kind"] == "PersistentVolumeClaim"
+        ]
+        assert planned(live(), live(), observed=[*stored(rendered(live())), *earlier]).empty
+
+    def test_what_is_left_over_is_deleted(self) -> None:
+        there = stored(rendered(live()))
+        extra = copy.deepcopy(next(each for each in there if each["kind"] == "Service"))
+        extra["metadata"]["name"] = "demo-old"
+        assert told(planned(live(), live(), observed=[*there, extra])) == {"delete Service demo-old"}
+
+    def test_an_object_of_another_digest_is_compared_with_what_is_there(self) -> None:
+        there = stored(rendered(live()))
+        service = next(each for each in there if key_of(each) == ("Service", "demo-nats"))
+        service["metadata"]["annotations"] = {ANNOTATION_APPLIED: "older"}
+        service["spec"] = {**service["spec"], "type": "NodePort"}
+        found = planned(live(), live(), observed=there)
+        (step,) = found.steps
+        assert [str(change) for change in step.fields] == ["spec.type: NodePort -> ClusterIP"]
+
+
+SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "version": st.sampled_from(["2", "3"]),
+        "profile": st.sampled_from(["compact", "standard"]),
+        "symbols": st.sampled_from([["CBA.AX"], ["CBA.AX", "BHP.AX"]]),
+        "market": st.sampled_from([{"calendar": "XASX"}, CLOSED_TOMORROW]),
+        "tasks": st.sampled_from([[], [{"name": "evening", "anchor": "close", "offset": "1h"}]]),
+        "services": st.sampled_from([{"prediction": {"cpu": "200m"}}, {"gateway": {"enabled": False}}]),
+        "rollout": st.sampled_from([{"policy": "Immediate"}, {"protectSession": False}]),
+        "deletionPolicy": st.sampled_from(["Retain", "Delete"]),
+        "podTemplate": st.just({"labels": {"team": "desk"}}),
+    },
+)
+SLOWLY = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@SLOWLY
+@given(SPECS, SPECS, st.sampled_from([OPEN, CLOSED, CLOSE - timedelta(seconds=1), CLOSE]))
+def test_after_all_steps_everything_is_as_declared(old: dict[str, Any], new: dict[str, Any], now: datetime) -> None:
+    before, after = live(**old), live(**new)
+    found = plan(before, after, now, INSTALLED)
+    there = {key_of(each) for each in rendered(before, now)}
+    for step in found.steps:
+        key = Key(step.kind, step.name)
+        assert (key in there) == (step.action in {"change", "remake", "delete", "keep"}), step
+        there = there - {key} if step.action == "delete" else there | {key}
+        there -= {Key(step.kind, step.replaces or "")}
+    kept = {Key(step.kind, step.name) for step in found.steps if step.action == "keep"}
+    assert there - kept == {key_of(each) for each in rendered(after, now)}
+    assert found.empty == (before.spec == after.spec)
+
+
+@SLOWLY
+@given(SPECS, SPECS)
+def test_only_what_differs_is_touched(old: dict[str, Any], new: dict[str, Any]) -> None:
+    before = {key_of(each): each for each in rendered(live(**old))}
+    after = rendered(live(**new))
+    phase = Phase(live(**new), None, holding=False, causes={})
+    phase.suppose(before.values())
+    touched = {(step.kind, step.name) for step in step_through(phase, after) if step.action != "keep"}
+    differing = {key_of(each) for each in after if before.get(key_of(each)) != each}
+    gone = {
+        key for key in before if key not in {key_of(each) for each in after} and key.kind != "PersistentVolumeClaim"
+    }
+    assert touched == differing | gone
+    assert all(phase.there[key_of(each)].raw == supposed(each).raw for each in after if each["kind"] != "StatefulSet")
+
+
+def test_live_keys_give_the_names_that_the_operator_gives() -> None:
+    known = Installation(INSTALLED.image, public_keys={"gateway": "UA" + "B" * 54})
+    names = [{each["metadata"]["name"] for each in rendered(live(), installation=one)} for one in (INSTALLED, known)]
+    assert len(names[0] ^ names[1]) == 2
