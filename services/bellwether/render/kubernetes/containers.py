@@ -8,7 +8,7 @@ from typing import Any
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
-from bellwether.render.kubernetes.names import NATS, child_name
+from bellwether.render.kubernetes.names import MOVE, NATS, child_name
 from bellwether.render.nats import JOB
 from bellwether.spec.models import ServiceOverride, TradingSystem
 from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES, Resources
@@ -18,11 +18,14 @@ DECLARATION_DIRECTORY = "/etc/bellwether/declaration"
 NATS_CONFIG_DIRECTORY = "/etc/nats"
 DATA_DIRECTORY = "/data"
 CSV_DIRECTORY = "/csv"
+MOVE_SOURCE_DIRECTORY = "/from"
+MOVE_TARGET_DIRECTORY = "/to"
 TOKEN_FILE = "gateway.token"  # noqa: S105
 COMPACT_SHARE = 4
 """In one process each further service costs about a quarter of what it needs alone: libraries are loaded once."""
 
 _JOB_RESOURCES = Resources(10, 64)
+_MOVE_RESOURCES = Resources(100, 192)
 _BOOTSTRAP_COMMAND = ["python", "-m", "bellwether", "bootstrap"]
 _SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -194,6 +197,31 @@ def job_container(
         # What it said last stands in the pod's status, where it is seen also when the log is gone.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True)],
+    }
+
+
+def move_container(
+    system: TradingSystem,
+    context: RenderContext,
+    arguments: Sequence[str],
+    source: Sequence[str],
+    target: Sequence[str],
+) -> dict[str, Any]:
+    """Return the container that copies volumes: it sees those of the source's components, and writes the target's."""
+    folders = ["--source", MOVE_SOURCE_DIRECTORY, "--target", MOVE_TARGET_DIRECTORY]
+    return {
+        "name": MOVE,
+        "image": image_of(context.image, system.spec.version),
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", "move", *arguments, *folders],
+        "env": _environment({"BELLWETHER_LOG_LEVEL": context.log_level.lower()}),
+        "resources": _requirements(_MOVE_RESOURCES),
+        "securityContext": _SECURITY,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            *(_mount(component, f"{MOVE_SOURCE_DIRECTORY}/{component}", read_only=True) for component in source),
+            *(_mount(component, f"{MOVE_TARGET_DIRECTORY}/{component}") for component in target),
+        ],
     }
 
 

@@ -13,15 +13,16 @@ from typing import Literal, get_args
 
 from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
 from bellwether.render.kubernetes.containers import DATA_DIRECTORY
-from bellwether.render.kubernetes.names import NATS, SYSTEM
+from bellwether.render.kubernetes.context import Manifest, RenderContext
+from bellwether.render.kubernetes.names import MOVE, NATS, SYSTEM, child_name, metadata
+from bellwether.render.kubernetes.networkpolicies import closed_policy
+from bellwether.render.kubernetes.pods import move_pod
 from bellwether.spec.models import GROUP, TradingSystem
 from bellwether.topology import SERVICES, ServiceRow
 
 Profile = Literal["compact", "standard"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 
-MOVE = "move"
-"""The component of the Job and of its pod."""
 MOVED_IN = "moved-in"
 STOPPED = "stopped"
 ATTEMPT = "attempt"
@@ -33,6 +34,8 @@ ANNOTATION_ATTEMPT = f"{GROUP}/{ATTEMPT}"
 """On the Job: under what circumstances it tries; it is tried anew when they are others."""
 NOTHING_MOVED_IN = "none"
 """Stands in place of the number on a claim that was made for a move and that no move has filled yet."""
+_TRIES = 4
+"""Further tries, over about three minutes: for a volume that is still growing, or a pod that is still ending."""
 FUTILE = 3
 """The exit code by which the pod says that trying again cannot help."""
 
@@ -45,16 +48,24 @@ class Holding:
     folders: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class MoveJob:
+    """One Job that copies the volumes of one profile to those of another."""
+
+    number: int
+    source: Profile
+    target: Profile
+    stopped: str
+    """Which stopped workloads it copies from, as a hash: those that ran again in between have another."""
+    attempt: str
+    """Under what circumstances it tries, as a hash."""
+
+
 def profile_of(component: str) -> Profile | None:
     """Return the profile that a workload or a volume of this component is part of; None where it is of neither."""
     if component == SYSTEM:
         return "compact"
     return "standard" if component == NATS or component in SERVICES else None
-
-
-def workload_components(profile: Profile) -> tuple[str, ...]:
-    """Return the components that run as workloads of their own."""
-    return (SYSTEM,) if profile == "compact" else (NATS, *SERVICES)
 
 
 def holdings(profile: Profile, rows: Mapping[str, ServiceRow] = SERVICES) -> dict[str, Holding]:
@@ -82,3 +93,40 @@ def at_profile(system: TradingSystem, profile: Profile) -> TradingSystem:
     if system.spec.profile == profile:
         return system
     return system.model_copy(update={"spec": system.spec.model_copy(update={"profile": profile})})
+
+
+def move_name(system: TradingSystem, number: int) -> str:
+    """Return the name of the Job of a move."""
+    return f"{child_name(system, MOVE)}-{number}"
+
+
+def move_objects(system: TradingSystem, context: RenderContext, job: MoveJob) -> list[Manifest]:
+    """Return the Job of a move, and the policy that keeps its pod from talking to anybody.
+
+    The Job has no deadline: how long copying takes depends on how much there is. An eviction is not counted as a
+    try. The next pod starts only when the one before it is gone.
+    """
+    found = metadata(system, MOVE, move_name(system, job.number))
+    found["annotations"] = {ANNOTATION_ATTEMPT: job.attempt, ANNOTATION_STOPPED: job.stopped}
+    arguments = ["--number", str(job.number), "--from", job.source, "--to", job.target]
+    futile = {"containerName": MOVE, "operator": "In", "values": [FUTILE]}
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": futile},
+    ]
+    spec = {
+        "backoffLimit": _TRIES,
+        "podFailurePolicy": {"rules": rules},
+        "podReplacementPolicy": "Failed",
+        "template": move_pod(system, context, arguments, list(holdings(job.source)), list(holdings(job.target))),
+    }
+    return [
+        closed_policy(system, MOVE),
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": found, "spec": spec},
+    ]
+
+
+def with_moved_in(claim: Manifest, value: str) -> Manifest:
+    """Return a volume claim that says by which move it was filled."""
+    found = claim["metadata"]
+    return {**claim, "metadata": {**found, "annotations": {**found.get("annotations", {}), ANNOTATION_MOVED_IN: value}}}

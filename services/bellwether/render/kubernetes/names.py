@@ -25,6 +25,8 @@ ANNOTATION_START_VALUE = f"{GROUP}/start-value"
 SYSTEM = "system"
 """The component that stands for the whole system: all services of the compact profile."""
 NATS = "nats"
+MOVE = "move"
+"""The component of what copies volumes from one profile to the other."""
 DATA_VOLUME = "data"
 
 

@@ -74,3 +74,8 @@ def network_policies(system: TradingSystem) -> list[Manifest]:
     for row in rows:
         policies.append(_policy(system, row.name, _http_ingress([row]), [nats_out, *_outside(system, [row])]))
     return policies
+
+
+def closed_policy(system: TradingSystem, component: str) -> Manifest:
+    """Return the policy of a component that talks to nobody."""
+    return _policy(system, component, [], [])

@@ -10,6 +10,7 @@ from bellwether.render.kubernetes.containers import (
     TOKEN_FILE,
     compact_resources,
     job_container,
+    move_container,
     nats_container,
     reads_csv,
     resources_of,
@@ -20,6 +21,7 @@ from bellwether.render.kubernetes.names import (
     LABEL_MANAGED_BY,
     LABEL_SYSTEM_UID,
     MANAGER,
+    MOVE,
     NATS,
     SYSTEM,
     child_name,
@@ -170,4 +172,24 @@ def job_pod(
     spec = _pod_spec(system, {"containers": [container]}, [_key_volume(system, "keys", [JOB])])
     template = _template(system, JOB, {}, {**spec, "restartPolicy": "OnFailure"})
     template["metadata"]["labels"] |= {LABEL_SYSTEM_UID: system.metadata.uid, **labels}
+    return template
+
+
+def move_pod(
+    system: TradingSystem,
+    context: RenderContext,
+    arguments: Sequence[str],
+    source: Sequence[str],
+    target: Sequence[str],
+) -> dict[str, Any]:
+    """Return the pod that copies the volumes of these components; it has no keys and talks to nobody."""
+    container = move_container(system, context, arguments, source, target)
+    volumes = [
+        {"name": component, "persistentVolumeClaim": {"claimName": claim_name(child_name(system, component))}}
+        for component in sorted([*source, *target])
+    ]
+    template = _template(
+        system, MOVE, {}, {**_pod_spec(system, {"containers": [container]}, volumes), "restartPolicy": "Never"}
+    )
+    template["metadata"]["labels"] |= {LABEL_SYSTEM_UID: system.metadata.uid}
     return template
