@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from bellwether.market.freshness import expected_bar
 from bellwether.market.sessions import Calendar
 from bellwether.market_data import indicators
 from bellwether.market_data.actions import Action
@@ -14,8 +15,10 @@ from bellwether.messages.market_data import (
     Bar,
     Context,
     CorporateAction,
+    Freshness,
     MarketContext,
     MarketData,
+    SymbolFreshness,
     Technical,
     Volume,
 )
@@ -171,6 +174,31 @@ class Book:
             if series is not None and series.first is not None and series.last is not None:
                 found[symbol] = (series.first, series.last)
         return found
+
+    def freshness(self, as_of: datetime) -> Freshness:
+        """Return whether the newest bars of the declared symbols are those that can be expected; age is in sessions.
+
+        Raises:
+            OutsideCalendar: when the calendar's table does not reach so far.
+
+        """
+        expected = expected_bar(self.calendar, as_of)
+        return Freshness(expected, [self._freshness_of(symbol, expected, as_of) for symbol in self.declared])
+
+    def _freshness_of(self, symbol: str, expected: date, as_of: datetime) -> SymbolFreshness:
+        try:
+            last = self.series(symbol).unadjusted(as_of).last
+        except NoData as error:
+            return SymbolFreshness(symbol, False, None, 0.0, f"{error.code}: {error}")
+        said = f"SOURCE_UNAVAILABLE: {self.errors[symbol]}" if symbol in self.errors else ""
+        if last is None:
+            return SymbolFreshness(symbol, False, None, 0.0, said or f"NO_BARS: {symbol} has no complete bar yet")
+        behind = self.calendar.sessions_between(last.session, expected)
+        if behind <= 0:
+            return SymbolFreshness(symbol, True, last.session, last.close, said)
+        sessions = "1 session" if behind == 1 else f"{behind} sessions"
+        late = f"the newest bar is of {last.session}, {sessions} before that of {expected}"
+        return SymbolFreshness(symbol, False, last.session, last.close, f"{late}; {said}" if said else late)
 
     def _state(self, symbol: str, view: View, as_of: datetime, newest: date) -> MarketData:
         bars = view.bars(indicators.STATE_BARS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bellwether.market.declared import calendar_of
+from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
 from bellwether.market_data.book import Book, NoData
 from bellwether.market_data.sources import Source, SourceError, Unavailable, open_source
@@ -16,9 +17,11 @@ from bellwether.messages.market_data import (
     Bars,
     CorporateActions,
     Coverage,
+    Freshness,
     GetBars,
     GetCorporateActions,
     GetCoverage,
+    GetFreshness,
     GetMarketData,
     GetOpeningPrices,
     MarketData,
@@ -193,6 +196,13 @@ class MarketDataService:
             },
         )
 
+    async def get_freshness(self, request: GetFreshness, call: Call) -> Freshness:
+        """Return whether the newest bars are those that can be expected."""
+        try:
+            return self.book.freshness(call.as_of)
+        except OutsideCalendar as error:
+            raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
+
     async def publish_bars(self, request: PublishBars, call: Call) -> PublishedBars:
         """Publish the bars of a session that is over: one event per declared symbol that has one, by symbol.
 
@@ -264,6 +274,7 @@ def create(context: ServiceContext) -> Service:
         market.get_opening_prices,
         market.get_corporate_actions,
         market.get_coverage,
+        market.get_freshness,
         market.publish_bars,
     ):
         service.rpc(handler.__name__)(handler)

@@ -136,6 +136,31 @@ class Coverage(msgspec.Struct, frozen=True):
     """Symbols without bars, and why."""
 
 
+class GetFreshness(msgspec.Struct, frozen=True):
+    """Ask whether the newest bars of the declared symbols are those that can be expected at the request's moment."""
+
+
+class SymbolFreshness(msgspec.Struct, frozen=True):
+    """The newest complete bar of one symbol."""
+
+    symbol: str
+    fresh: bool
+    """Whether it is of the expected session."""
+    last_session: date | None
+    """Its session; None where there is no bar."""
+    close: float
+    """Its closing price as traded; 0 where there is no bar."""
+    problem: str = ""
+    """What is wrong, for people: how far it is behind, what the source said; empty when nothing is."""
+
+
+class Freshness(msgspec.Struct, frozen=True):
+    """The newest bars by symbol, and the session whose bar can be expected."""
+
+    expected: date
+    symbols: list[SymbolFreshness]
+
+
 class PublishBars(msgspec.Struct, frozen=True):
     """Tell the system that the bars of a session are complete (the conductor asks this at each close)."""
 

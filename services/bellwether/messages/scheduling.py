@@ -64,6 +64,28 @@ class Jobs(msgspec.Struct, frozen=True):
     jobs: list[Job]
 
 
+class ListSlots(msgspec.Struct, frozen=True):
+    """Ask what became of the slots of the last nine days."""
+
+
+class SlotJob(msgspec.Struct, frozen=True):
+    """What became of one slot; `due` is UTC. One that is not listed was not begun, and can still be of use."""
+
+    name: str
+    task: str
+    session: date
+    due: datetime
+    status: Literal["running", "completed", "failed", "missed"]
+
+
+class SlotJobs(msgspec.Struct, frozen=True):
+    """Slots, newest first, and since when there are any."""
+
+    since: datetime | None
+    """First start of the live system, UTC: no slot due before it was ever to run. None before it, and in a replay."""
+    jobs: list[SlotJob]
+
+
 class GetReplay(msgspec.Struct, frozen=True):
     """Ask how far the replay is."""
 

@@ -208,6 +208,24 @@ class Explanation(msgspec.Struct, frozen=True):
     """Codes of the guards it passed, in order."""
 
 
+class SafetyRefusal(msgspec.Struct, frozen=True):
+    """Why no order would be allowed now: code of the guard, what it saw and needs, and a sentence for people."""
+
+    code: str
+    value: str
+    limit: str
+    message: str
+    symbol: str = ""
+    """The only symbol that it is about; empty: it is about every order."""
+
+
+class Safety(msgspec.Struct, frozen=True):
+    """Whether an order would be allowed if the session were open; None: it cannot be told at this moment."""
+
+    safe: bool | None
+    refusals: list[SafetyRefusal]
+
+
 class LedgerCheck(msgspec.Struct, frozen=True):
     """The ledger's invariants, computed again from its events; `violations` is empty when all hold."""
 

@@ -9,12 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import select
 
-from bellwether.messages.scheduling import Job
+from bellwether.messages.envelope import LIVE
+from bellwether.messages.scheduling import Job, SlotJob
 from bellwether.scheduling.tables import slots
 from bellwether.storage.store import Transaction
 
 Status = Literal["running", "completed", "failed", "missed"]
 
+SESSION_CLOSE = "session_close"
 FIRST_START = "first_start"
 """A row of its own: since when a live system is there, so that it does not catch up on what was due before."""
 
@@ -79,6 +81,37 @@ def newest(tx: Transaction, run: str, limit: int) -> list[Job]:
         .limit(limit)
     )
     return [job_from(dict(row)) for row in tx.execute(query).mappings()]
+
+
+def recent(tx: Transaction, run: str, since: datetime, limit: int) -> list[SlotJob]:
+    """Return what became of the slots due since then, newest first; neither session closes nor jobs run at once."""
+    query = (
+        select(slots)
+        .where(
+            slots.c.run == run,
+            slots.c.due >= since.isoformat(),
+            slots.c.task.not_in((FIRST_START, SESSION_CLOSE)),
+            slots.c.name.not_like("%@%"),
+        )
+        .order_by(slots.c.due.desc(), slots.c.name)
+        .limit(limit)
+    )
+    return [
+        SlotJob(
+            name=row["name"],
+            task=row["task"],
+            session=date.fromisoformat(row["session"]),
+            due=datetime.fromisoformat(row["due"]),
+            status=row["status"],
+        )
+        for row in tx.execute(query).mappings()
+    ]
+
+
+def first_start(tx: Transaction) -> datetime | None:
+    """Return when the live system first started, none before it did."""
+    job = find(tx, LIVE, FIRST_START)
+    return None if job is None else datetime.fromisoformat(job.schedule_time)
 
 
 def done_names(tx: Transaction, run: str, since: datetime) -> set[str]:

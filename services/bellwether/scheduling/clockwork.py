@@ -164,8 +164,7 @@ class Clockwork:
         def work(tx: Transaction) -> datetime:
             if claims.claim(tx, LIVE, due, now):
                 claims.complete(tx, LIVE, due.name, now, {})
-            job = claims.find(tx, LIVE, due.name)
-            return now if job is None else datetime.fromisoformat(job.schedule_time)
+            return claims.first_start(tx) or now
 
         return await self._store.transact(work)
 
@@ -199,7 +198,7 @@ class Clockwork:
     async def _close(self, deed: Deed) -> None:
         """Close the session, after a last open for orders whose price came late."""
         now = self._service.context.clock.now()
-        due = claims.Due(deed.name, "session_close", deed.session, deed.due)
+        due = claims.Due(deed.name, claims.SESSION_CLOSE, deed.session, deed.due)
         await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, now))
         await self._open(deed.session)
         result = await close_session(deed.session, self._service.call())

@@ -14,8 +14,10 @@ from bellwether.messages.scheduling import (
     Job,
     Jobs,
     ListJobs,
+    ListSlots,
     ReplayState,
     ScheduleJob,
+    SlotJobs,
     StopAllJobs,
     StoppedJobs,
 )
@@ -23,7 +25,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, jobs, tables
-from bellwether.scheduling.clockwork import Clockwork
+from bellwether.scheduling.clockwork import LOOK_BACK, Clockwork
 from bellwether.scheduling.conductor import Conductor
 from bellwether.scheduling.runner import Runner
 from bellwether.scheduling.words import Reader
@@ -31,6 +33,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 
 MOST_ROWS = 1000
+MOST_SLOTS = 200
 LOOK_AHEAD = timedelta(days=7)
 
 _log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ def create(context: ServiceContext) -> Service:
     runner = Runner(service, store, reader)
     clockwork = Clockwork(service, store, reader, runner)
     _register_jobs(service, store, reader, conductor, runner)
+    _register_slots(service, store, reader, conductor)
     _register_schedule(service, store, reader, clockwork)
 
     @service.rpc("get_replay")
@@ -106,6 +110,22 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
         coming = await _coming(reader, runner, service)
         claimed = {job.id for job in past}
         return Jobs([*(job for job in coming if job.id not in claimed), *past][: request.limit])
+
+
+def _register_slots(service: Service, store: Store, reader: Reader, conductor: Conductor) -> None:
+    @service.rpc("list_slots")
+    async def list_slots(request: ListSlots, call: Call) -> SlotJobs:
+        if not reader.words.replays:
+            since = service.context.clock.now() - LOOK_BACK
+            return await store.transact(
+                lambda tx: SlotJobs(claims.first_start(tx), claims.recent(tx, LIVE, since, MOST_SLOTS))
+            )
+        at = conductor.progress.at
+        if at is None:
+            return SlotJobs(None, [])
+        return await store.transact(
+            lambda tx: SlotJobs(None, claims.recent(tx, conductor.run, at - LOOK_BACK, MOST_SLOTS))
+        )
 
 
 def _due(request: ExecuteJob) -> tuple[str, datetime] | None:

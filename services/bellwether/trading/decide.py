@@ -55,6 +55,8 @@ class Wish:
     quantity: Decimal | None
     may_trade: bool
     origin: Origin
+    bar_session: date | None = None
+    """Session of the bar that `price` is the close of."""
 
 
 def order_id_of(kind: str, source: str) -> str:
@@ -89,6 +91,7 @@ def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
             traceparent=traceparent,
             valid_until=prediction.valid_until,
         ),
+        bar_session=prediction.bar_session if real else None,
     )
 
 
@@ -144,6 +147,7 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
         cash=book.cash,
         session_orders=book.order_counts.get(wish.session, 0),
         loss=book.closing_equity - book.equity,
+        bar_session=wish.bar_session,
     )
 
 

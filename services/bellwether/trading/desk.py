@@ -11,14 +11,17 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bellwether.market.declared import calendar_of
+from bellwether.market.freshness import expected_bar
 from bellwether.market.sessions import Calendar, Session
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import (
     Bars,
     CorporateAction,
     CorporateActions,
+    Freshness,
     GetBars,
     GetCorporateActions,
+    GetFreshness,
     GetOpeningPrices,
     OpeningPrices,
 )
@@ -32,6 +35,7 @@ from bellwether.messages.trading import (
     OrderEvent,
     OrderRefused,
     Resume,
+    Safety,
     SessionClosed,
     SessionOpened,
 )
@@ -56,8 +60,11 @@ from bellwether.trading.guards import Conditions
 from bellwether.trading.ledger import Latch, Ledger, Seen, find_exits, find_order
 from bellwether.trading.pricing import ZERO, exact_price
 from bellwether.trading.rules import Rules, rules_of
+from bellwether.trading.safety import Newest, safety_of
 from bellwether.trading.sessions import Closing, Opening, close_session, open_session
 
+NEWEST_SHARE = 0.6
+"""Of the time that a question about safety has, so much is given to market-data."""
 DECLARED_HALT = "declaration: spec.trading.halted is true"
 
 _log = logging.getLogger(__name__)
@@ -137,7 +144,10 @@ class Desk:
 
     def conditions(self, tx: Transaction, now: datetime) -> Conditions:
         """Return what holds at this moment."""
-        return Conditions(self.rules, self.halts(tx), now, self._begun(now))
+        return self._conditions(self.halts(tx), now)
+
+    def _conditions(self, halts: tuple[str, ...], now: datetime) -> Conditions:
+        return Conditions(self.rules, halts, now, self._begun(now), expected_bar(self.words.calendar, now))
 
     def _begun(self, now: datetime) -> date:
         """Return the newest session whose open is not after a moment."""
@@ -169,7 +179,7 @@ class Desk:
                 return None
             now = self.now_of(call)
             book = book if book.seq else self._opened(tx, call.run, now)
-            conditions = Conditions(self.rules, self._lines(latches), now, self._begun(now))
+            conditions = self._conditions(self._lines(latches), now)
             outcome = decide(prediction, call.trace_context or "", book, conditions)
             if outcome.events:
                 self.ledger.append(tx, call.run, outcome.events)
@@ -198,7 +208,7 @@ class Desk:
         if not request.client_id:
             raise RpcError("INVALID_PARAMS", "client_id: it must not be empty; the same id never makes a second order")
         order_id = order_id_of("manual", request.client_id)
-        price = await self._last_price(request.symbol, call)
+        newest = await self._last_price(request.symbol, call)
 
         def work(tx: Transaction) -> Order:
             run, now = self.run_of(tx, call), self.now_of(call)
@@ -210,10 +220,11 @@ class Desk:
                     symbol=request.symbol,
                     side=request.action,
                     session=self.words.calendar.next_session(now).day,
-                    price=price,
+                    price=newest.price,
                     quantity=quantity,
                     may_trade=True,
                     origin=Origin(trace_id=call.trace_id or "", traceparent=call.trace_context or ""),
+                    bar_session=newest.session,
                 )
                 book = self._opened(tx, run, now)
                 outcome = queue(wish, book, self.conditions(tx, now), "manual")
@@ -232,6 +243,29 @@ class Desk:
             return found
 
         return await self.store.transact(work)
+
+    # Safety
+
+    async def safety(self, call: Call) -> Safety:
+        """Return whether an order would be allowed if the session were open, as far as it can be told in time."""
+        newest = await self._newest(call)
+
+        def look(tx: Transaction) -> Safety:
+            book = self.ledger.book(tx, self.run_of(tx, call))
+            return safety_of(book, self.conditions(tx, self.now_of(call)), newest)
+
+        return await self.store.transact(look)
+
+    async def _newest(self, call: Call) -> dict[str, Newest] | None:
+        """Return the newest prices by symbol, None when market-data does not tell them in time."""
+        # What is left afterwards is for the answer: that nobody told the prices is one, too.
+        budget = call.remaining * NEWEST_SHARE
+        try:
+            told = await call.request("market-data", "get_freshness", GetFreshness(), Freshness, budget=budget)
+        except RpcError as error:
+            _log.debug("no newest prices: %s", error)
+            return None
+        return {one.symbol: Newest(exact_price(one.close), one.last_session) for one in told.symbols}
 
     # Sessions
 
@@ -353,7 +387,7 @@ class Desk:
             return ZERO
         return exact_price(bars.bars[-1].close)
 
-    async def _last_price(self, symbol: str, call: Call) -> Decimal:
+    async def _last_price(self, symbol: str, call: Call) -> Newest:
         """Return a symbol's newest closing price, zero when there is none."""
         try:
             bars = await call.request(
@@ -363,8 +397,8 @@ class Desk:
             if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
                 raise
             _log.info("no price of %s: %s", symbol, error.message)
-            return ZERO
-        return exact_price(bars.bars[-1].close) if bars.bars else ZERO
+            return Newest()
+        return Newest(exact_price(bars.bars[-1].close), bars.bars[-1].session) if bars.bars else Newest()
 
     # Halts
 

@@ -3,6 +3,9 @@
 A guard sees the situation and, in the second round, the order that would follow. It returns nothing when it has no
 objection, else its value beside its limit. The same list runs when an order is made and again, with prices and cash
 of that moment, when the session opens.
+
+Some guards judge no order but the state of the whole system, some that of one symbol: asked alone, those tell whether
+an order would be allowed if the session were open.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bellwether.messages.trading import Side
 from bellwether.trading.codes import Code
@@ -56,6 +59,8 @@ class Conditions:
     now: datetime
     begun: date | None = None
     """The newest session whose open is not after `now`; None where no calendar was asked."""
+    expected: date | None = None
+    """The newest session whose bar can be expected at `now`; None where no calendar was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Situation:
         cash: what can be spent.
         session_orders: other orders for the same session.
         loss: by how much equity fell since the previous close; negative for a gain.
+        bar_session: session of the bar that `price` is the close of; None for an opening price.
 
     """
 
@@ -92,6 +98,7 @@ class Situation:
     cash: Decimal
     session_orders: int
     loss: Decimal
+    bar_session: date | None = None
 
     @property
     def now(self) -> datetime:
@@ -143,6 +150,14 @@ def unknown_symbol(situation: Situation, order: Candidate | None) -> Objection |
     if situation.side == "SELL" or situation.symbol in situation.rules.symbols:
         return None
     return Objection(situation.symbol, "one of " + ", ".join(sorted(situation.rules.symbols)))
+
+
+def data_stale(situation: Situation, order: Candidate | None) -> Objection | None:
+    """A position is only opened on bars as new as can be expected; closing stays possible."""
+    newest, expected = situation.bar_session, situation.conditions.expected
+    if situation.side == "SELL" or newest is None or expected is None or newest >= expected:
+        return None
+    return Objection(f"bar of {newest}", f"bar of {expected}")
 
 
 def prediction_expired(situation: Situation, order: Candidate | None) -> Objection | None:
@@ -222,33 +237,51 @@ def insufficient_cash(situation: Situation, order: Candidate | None) -> Objectio
     return Objection(text(needed), text(situation.cash)) if needed > situation.cash else None
 
 
-GUARDS: Sequence[tuple[Code, Guard]] = (
-    (Code.NO_REAL_PRICE, no_real_price),
-    (Code.NOT_FOR_TRADING, not_for_trading),
-    (Code.TRADING_OFF, trading_off),
-    (Code.HALTED, halted),
-    (Code.UNKNOWN_SYMBOL, unknown_symbol),
-    (Code.PREDICTION_EXPIRED, prediction_expired),
-    (Code.EXIT_RULE_OFF, exit_rule_off),
-    (Code.NOTHING_TO_SELL, nothing_to_sell),
-    (Code.MORE_THAN_HELD, more_than_held),
-    (Code.ALREADY_HELD, already_held),
-    (Code.ALREADY_QUEUED, already_queued),
-    (Code.QUANTITY_TOO_SMALL, quantity_too_small),
-    (Code.ORDERS_PER_SESSION_EXCEEDED, orders_per_session_exceeded),
-    (Code.DAILY_LOSS_EXCEEDED, daily_loss_exceeded),
-    (Code.POSITION_VALUE_EXCEEDED, position_value_exceeded),
-    (Code.INSUFFICIENT_CASH, insufficient_cash),
+About = Literal["system", "symbol", "order"]
+
+
+class Listed(NamedTuple):
+    """A guard in the list: its code, and whether it judges the whole system, a symbol, or one order."""
+
+    code: Code
+    guard: Guard
+    about: About = "order"
+
+
+GUARDS: Sequence[Listed] = (
+    Listed(Code.NO_REAL_PRICE, no_real_price, "symbol"),
+    Listed(Code.NOT_FOR_TRADING, not_for_trading),
+    Listed(Code.TRADING_OFF, trading_off, "system"),
+    Listed(Code.HALTED, halted, "system"),
+    Listed(Code.UNKNOWN_SYMBOL, unknown_symbol),
+    Listed(Code.DATA_STALE, data_stale, "symbol"),
+    Listed(Code.PREDICTION_EXPIRED, prediction_expired),
+    Listed(Code.EXIT_RULE_OFF, exit_rule_off),
+    Listed(Code.NOTHING_TO_SELL, nothing_to_sell),
+    Listed(Code.MORE_THAN_HELD, more_than_held),
+    Listed(Code.ALREADY_HELD, already_held),
+    Listed(Code.ALREADY_QUEUED, already_queued),
+    Listed(Code.QUANTITY_TOO_SMALL, quantity_too_small),
+    Listed(Code.ORDERS_PER_SESSION_EXCEEDED, orders_per_session_exceeded),
+    Listed(Code.DAILY_LOSS_EXCEEDED, daily_loss_exceeded, "system"),
+    Listed(Code.POSITION_VALUE_EXCEEDED, position_value_exceeded),
+    Listed(Code.INSUFFICIENT_CASH, insufficient_cash),
 )
-"""Every guard with its code, in the order in which they are asked."""
+"""Every guard, in the order in which they are asked."""
 
 
 def judge(situation: Situation, order: Candidate | None) -> Verdict:
     """Ask the guards in their order up to the first that refuses."""
     passed: list[Code] = []
-    for code, guard in GUARDS:
+    for code, guard, _ in GUARDS:
         objection = guard(situation, order)
         if objection is not None:
             return Verdict(code, objection, tuple(passed))
         passed.append(code)
     return Verdict(None, NO_OBJECTION, tuple(passed))
+
+
+def objections(about: About, situation: Situation) -> list[tuple[Code, Objection]]:
+    """Return everything that the guards of one kind object to without an order, in the order of the list."""
+    asked = [(listed.code, listed.guard(situation, None)) for listed in GUARDS if listed.about == about]
+    return [(code, objection) for code, objection in asked if objection is not None]

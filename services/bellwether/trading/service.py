@@ -23,6 +23,7 @@ from bellwether.messages.trading import (
     Positions,
     Refusals,
     Resume,
+    Safety,
     SessionClose,
     SessionClosed,
     SessionOpen,
@@ -94,6 +95,10 @@ def _register_answers(service: Service, desk: Desk) -> None:
             return account_of(desk.ledger.book(tx, desk.run_of(tx, call)), desk.rules, desk.halts(tx))
 
         return await desk.store.transact(look)
+
+    @service.rpc("get_safety")
+    async def get_safety(call: Call) -> Safety:
+        return await desk.safety(call)
 
     @service.rpc("get_positions")
     async def get_positions(call: Call) -> Positions:

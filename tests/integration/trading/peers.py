@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+from bellwether.market.freshness import expected_bar
 from bellwether.market.sessions import load_calendar
 from bellwether.messages.envelope import Event
 from bellwether.messages.market_data import (
@@ -20,14 +21,17 @@ from bellwether.messages.market_data import (
     CorporateAction,
     CorporateActions,
     Coverage,
+    Freshness,
     GetBars,
     GetCorporateActions,
     GetCoverage,
+    GetFreshness,
     GetOpeningPrices,
     MarketDataUpdated,
     OpeningPrices,
     PublishBars,
     PublishedBars,
+    SymbolFreshness,
 )
 from bellwether.messages.models import LoadModel, ModelInfo
 from bellwether.messages.prediction import (
@@ -56,7 +60,14 @@ ROWS = {
     "market-data": ServiceRow(
         "market-data",
         "stands in, with made-up bars",
-        serves=("get_bars", "get_opening_prices", "get_corporate_actions", "get_coverage", "publish_bars"),
+        serves=(
+            "get_bars",
+            "get_opening_prices",
+            "get_corporate_actions",
+            "get_coverage",
+            "get_freshness",
+            "publish_bars",
+        ),
         publishes={"market_data_updated": "normal"},
     ),
     "ml-model": ServiceRow("ml-model", "stands in", serves=("load_model",)),
@@ -118,6 +129,8 @@ class Peers:
     calls: list[tuple[str, datetime]] = field(default_factory=list)
     silent: frozenset[str] = frozenset()
     """Symbols without an opening price."""
+    newest: date | None = None
+    """Session of the newest bars, where they are not those that can be expected."""
     refused: dict[str, str] = field(default_factory=dict)
     """Methods that always answer with this error code."""
     held: dict[str, tuple[asyncio.Event, asyncio.Event]] = field(default_factory=dict)
@@ -163,6 +176,17 @@ class Peers:
         async def get_coverage(request: GetCoverage, call: Call) -> Coverage:
             self._met("get_coverage", call)
             return Coverage(dict.fromkeys(SYMBOLS, FIRST), dict.fromkeys(SYMBOLS, LAST))
+
+        @service.rpc("get_freshness")
+        async def get_freshness(request: GetFreshness, call: Call) -> Freshness:
+            self._met("get_freshness", call)
+            expected = expected_bar(CALENDAR, call.as_of)
+            newest = self.newest or expected
+            known = [one for one in SYMBOLS if one not in self.silent]
+            return Freshness(
+                expected,
+                [SymbolFreshness(one, newest >= expected, newest, price(one, newest, "close")) for one in known],
+            )
 
         @service.rpc("publish_bars")
         async def publish_bars(request: PublishBars, call: Call) -> PublishedBars:

@@ -22,6 +22,7 @@ from bellwether.messages.trading import (
     Orders,
     Positions,
     Refusals,
+    Safety,
     SessionClosed,
     SessionOpened,
     SyncedPositions,
@@ -376,3 +377,47 @@ async def test_health_says_what_is_held_and_what_halts(trader: Trader) -> None:
     assert health["status"] == "healthy"
     assert health["halted"] is True
     assert health["mode"] == "simulated"
+
+
+async def test_safety_names_what_stands_against_an_order_whether_or_not_the_session_is_open(trader: Trader) -> None:
+    for moment in (BEFORE, OPEN, CLOSE):
+        found: Safety = await trader.ask("get_safety", None, Safety, moment)
+        assert (found.safe, found.refusals) == (True, [])
+    trader.peers.newest = date(2008, 12, 31)
+    trader.peers.silent = frozenset({"CCC"})
+    await trader.ask("halt", {"reason": "lunch", "source": "cli"}, HaltState)
+    found = await trader.ask("get_safety", None, Safety)
+    assert found.safe is False
+    assert [(one.code, one.symbol) for one in found.refusals] == [
+        ("HALTED", ""),
+        ("DATA_STALE", "AAA"),
+        ("DATA_STALE", "BBB"),
+        ("NO_REAL_PRICE", "CCC"),
+    ]
+
+
+async def test_safety_is_unknown_while_market_data_is_away_and_a_halt_is_told_all_the_same(trader: Trader) -> None:
+    trader.peers.refused["get_freshness"] = "UNAVAILABLE"
+    found: Safety = await trader.ask("get_safety", None, Safety)
+    assert (found.safe, found.refusals) == (None, [])
+    await trader.ask("halt", {"reason": "lunch", "source": "cli"}, HaltState)
+    found = await trader.ask("get_safety", None, Safety)
+    assert (found.safe, [one.code for one in found.refusals]) == (False, ["HALTED"])
+
+
+async def test_no_position_is_opened_by_hand_on_old_bars_and_closing_one_stays_possible(tmp_path: Path) -> None:
+    peers, clock = Peers(), Present(BEFORE)
+    async with started(tmp_path, peers, clock=clock) as system:
+        trader = Trader(system, peers, run="live")
+        await trader.signalled(signal())
+        clock.moment = OPEN
+        await trader.ask("session_open", {"session": DAY}, SessionOpened)
+        # The bars stay where they are, and sessions go by.
+        clock.moment = OPEN + timedelta(days=3)
+        wish = {"symbol": "BBB", "action": "BUY", "quantity": "1", "client_id": "buy"}
+        bought: Order = await system.call("paper-trading", "execute_trade", wish, Order, as_of=OPEN)
+        assert bought.refusal == "DATA_STALE: value=bar of 2009-01-02 limit=bar of 2009-01-07"
+        (position,) = (await trader.ask("get_positions", None, Positions)).positions
+        sale = {"symbol": "AAA", "action": "SELL", "quantity": str(position.quantity), "client_id": "sell"}
+        sold: Order = await system.call("paper-trading", "execute_trade", sale, Order, as_of=OPEN)
+        assert sold.status == "queued"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from bellwether.trading.codes import Code, code_table
 from bellwether.trading.guards import GUARDS, Candidate, Conditions, Situation, judge
 from bellwether.trading.pricing import quote
 from bellwether.trading.rules import Rules
-from unit.trading.making import CLOSE, RULES, conditions
+from unit.trading.making import CLOSE, RULES, SESSION, conditions
 
 AT_OPEN_ONLY = {Code.NO_OPENING_PRICE, Code.ORDER_EXPIRED}
 """Cancellations: what happened, not what a guard judges."""
@@ -53,6 +53,13 @@ CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
     (Code.HALTED, {"conditions": conditions(halts=("cli: lunch",))}, 1, "cli: lunch", "no halt"),
     (Code.UNKNOWN_SYMBOL, {"symbol": "ZZZ"}, 1, "ZZZ", "one of AAA, BBB, CCC"),
     (
+        Code.DATA_STALE,
+        {"conditions": replace(conditions(), expected=SESSION), "bar_session": date(2009, 1, 2)},
+        1,
+        "bar of 2009-01-02",
+        "bar of 2009-01-05",
+    ),
+    (
         Code.PREDICTION_EXPIRED,
         {"conditions": conditions(now=CLOSE + timedelta(seconds=1))},
         1,
@@ -85,18 +92,18 @@ def test_each_guard_refuses_with_code_value_and_limit(
     found = situation(**changes)
     verdict = judge(found, order(quantity, found))
     assert (verdict.code, verdict.objection.value, verdict.objection.limit) == (code, value, limit)
-    codes = [one for one, _ in GUARDS]
+    codes = [listed.code for listed in GUARDS]
     assert list(verdict.passed) == codes[: codes.index(code)]
 
 
 def test_every_code_of_a_guard_has_a_case_and_every_code_a_guard_or_a_cancellation() -> None:
-    assert {one[0] for one in CASES} == {code for code, _ in GUARDS} == set(Code) - AT_OPEN_ONLY
+    assert {one[0] for one in CASES} == {listed.code for listed in GUARDS} == set(Code) - AT_OPEN_ONLY
 
 
 def test_an_order_within_all_limits_passes_every_guard() -> None:
     found = situation()
     assert judge(found, order(10, found)).code is None
-    assert judge(found, None).passed == tuple(code for code, _ in GUARDS)
+    assert judge(found, None).passed == tuple(listed.code for listed in GUARDS)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +116,31 @@ def test_an_order_within_all_limits_passes_every_guard() -> None:
         ({"reason": "manual", "held": Decimal(7), "queued_sides": frozenset({"BUY"})}, 1),
         ({"symbol": "ZZZ", "side": "SELL", "reason": "horizon", "held": Decimal(7), "valid_until": None}, 7),
         ({"side": "SELL", "reason": "sell_signal", "held": Decimal(7), "loss": Decimal(9999), "cash": Decimal(0)}, 7),
+        ({"conditions": replace(conditions(), expected=SESSION), "bar_session": SESSION}, 1),
+        ({"conditions": replace(conditions(), expected=SESSION)}, 1),
+        (
+            {
+                "conditions": replace(conditions(), expected=SESSION),
+                "bar_session": date(2009, 1, 2),
+                "side": "SELL",
+                "reason": "manual",
+                "held": Decimal(7),
+            },
+            7,
+        ),
     ],
-    ids=["just below the loss", "last order", "exact cash", "last moment", "by hand", "removed symbol", "sell at loss"],
+    ids=[
+        "just below the loss",
+        "last order",
+        "exact cash",
+        "last moment",
+        "by hand",
+        "removed symbol",
+        "sell at loss",
+        "newest bar",
+        "opening price",
+        "sell on old bars",
+    ],
 )
 def test_what_lies_just_inside_a_limit_passes(changes: dict[str, Any], quantity: int) -> None:
     found = situation(**changes)

@@ -1,0 +1,69 @@
+"""Whether it is safe to trade: would an order be allowed if the session were open. Pure.
+
+A closed session is state, not unsafety, so nothing here asks for the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from bellwether.messages.trading import Safety, SafetyRefusal
+from bellwether.trading.book import Book
+from bellwether.trading.codes import Code
+from bellwether.trading.decide import Origin, Wish, situation_of
+from bellwether.trading.guards import Conditions, Objection, Situation, objections
+from bellwether.trading.pricing import ZERO
+
+
+class Newest(NamedTuple):
+    """A symbol's newest closing price, and the session it is of; zero and None where there is no bar."""
+
+    price: Decimal = ZERO
+    session: date | None = None
+
+
+def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] | None) -> Safety:
+    """Return what stands against every order, then what stands against opening a position in single symbols.
+
+    Without the newest prices (None: nobody told them) it is unknown whether it is safe, unless something else already
+    stands against it.
+    """
+    anything = _opening("", Newest(), book, conditions)
+    found = [_refusal(code, objection) for code, objection in objections("system", anything)]
+    if newest is None:
+        return Safety(safe=False if found else None, refusals=found)
+    for symbol in sorted(conditions.rules.symbols):
+        opening = _opening(symbol, newest.get(symbol, Newest()), book, conditions)
+        found += [_refusal(code, objection, symbol) for code, objection in objections("symbol", opening)]
+    return Safety(safe=not found, refusals=found)
+
+
+def _opening(symbol: str, newest: Newest, book: Book, conditions: Conditions) -> Situation:
+    """Return the situation of somebody who would open a position in a symbol."""
+    wish = Wish(
+        order_id="",
+        reason="signal",
+        symbol=symbol,
+        side="BUY",
+        session=conditions.now.date(),
+        price=newest.price,
+        quantity=None,
+        may_trade=True,
+        origin=Origin(),
+        bar_session=newest.session,
+    )
+    return situation_of(wish, book, conditions)
+
+
+def _refusal(code: Code, objection: Objection, symbol: str = "") -> SafetyRefusal:
+    of = f"{symbol}: " if symbol else ""
+    return SafetyRefusal(
+        code=code.name,
+        value=objection.value,
+        limit=objection.limit,
+        message=f"{of}{code.value} (found {objection.value}; limit: {objection.limit})",
+        symbol=symbol,
+    )
