@@ -3,31 +3,95 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
-LOOK_SECONDS = 6.0
-"""The gateway gives its peers up to 2 s, twice, before it says that one is away; then its answer still counts."""
+T = TypeVar("T")
+
+LOOK_SECONDS = 2.0
+"""The gateway gives its peers about a second before it says that one is away; then its answer still counts."""
 DELIVERY_SECONDS = 8.0
 """The gateway itself waits up to 5 s for the services to acknowledge."""
+TEXT_LIMIT = 300
+"""Of one line that a gateway says, so many characters are kept."""
 _OK = 200
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+
+
+class Refusal(NamedTuple):
+    """Why the trader would refuse every order now: a guard's code, what it saw, what it holds to, and a sentence."""
+
+    code: str
+    value: str = ""
+    limit: str = ""
+    message: str = ""
+
+
+class Safety(NamedTuple):
+    """Whether an order would be allowed if the session were open; None: the trader did not say."""
+
+    safe: bool | None
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Bars(NamedTuple):
+    """Whether a symbol's newest bar is the one that is due; None: market-data did not say."""
+
+    symbol: str
+    fresh: bool | None
+    last_session: date | None = None
+    problem: str = ""
+
+
+class ServedModel(NamedTuple):
+    """A model in service: its recipe, its symbol (None: any), and whether it passed the training gate."""
+
+    name: str
+    symbol: str | None
+    gated: bool | None
+
+
+class SlotJob(NamedTuple):
+    """What became of a slot; `due` is UTC, `status` running, completed, failed or missed."""
+
+    name: str
+    task: str
+    session: date
+    due: datetime
+    status: str
+
+
+class Slots(NamedTuple):
+    """The slots of the last days, newest first, and when the live system first started (UTC)."""
+
+    since: datetime | None
+    jobs: tuple[SlotJob, ...] = ()
 
 
 @dataclass(frozen=True)
 class GatewayView:
-    """What a gateway last said."""
+    """What a gateway last said. Two views are equal when it said the same, whenever that was."""
 
-    at: float
+    at: float = field(compare=False)
     """When, on the monotonic clock."""
     generation: int = 0
     """Of the declaration in force there."""
     acknowledged: Mapping[str, int] = field(default_factory=dict)
     """Per service, the generation that it acknowledged; 0 for none."""
     ready: Mapping[str, bool] = field(default_factory=dict)
-    halts: tuple[str, ...] = ()
+    halts: tuple[str, ...] | None = ()
+    """What stops orders; None: the trader did not say."""
+    safety: Safety | None = None
+    """None, here and below: the gateway did not say, or not in words that can be read."""
+    data: tuple[Bars, ...] | None = None
+    models: tuple[ServedModel, ...] | None = None
+    slots: Slots | None = None
+    replay: str | None = None
+    """The state of a replay: off, waiting, running, complete or failed. Its cursor is left out: it never rests."""
 
 
 class GatewayError(Exception):
@@ -35,7 +99,7 @@ class GatewayError(Exception):
 
 
 def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
-    """Return what a gateway's status says.
+    """Return what a gateway's status says; what it leaves out, or says in other words, stays unknown.
 
     Raises:
         GatewayError: if it is not a status.
@@ -43,15 +107,101 @@ def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
     """
     try:
         rows = document.get("services", [])
-        return GatewayView(
+        view = GatewayView(
             at=at,
             generation=max(0, int(document.get("generation") or 0)),
             acknowledged={str(row["name"]): max(0, int(row.get("generation") or 0)) for row in rows},
             ready={str(row["name"]): bool(row.get("ready", False)) for row in rows},
-            halts=tuple(str(line)[:300] for line in document.get("halts") or ()),
+            halts=_halts(document),
+            safety=_read(_safety, document.get("safety")),
+            data=_read(_data, document.get("data")),
+            models=_read(_models, document.get("models")),
+            slots=_read(_slots, document.get("slots")),
+            replay=_read(_replay, document.get("replay")),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise GatewayError(f"the gateway's status cannot be read: {error!r}") from error
+    return view
+
+
+def _read(read: Callable[[Any], T], value: Any) -> T | None:
+    """Return a part of the status, None where there is none that can be read: the rest still counts."""
+    if value is None:
+        return None
+    try:
+        return read(value)
+    except _UNREADABLE:
+        return None
+
+
+def _halts(document: Mapping[str, Any]) -> tuple[str, ...] | None:
+    silent = "halted" in document and document["halted"] is None
+    lines = document.get("halts")
+    return None if silent or lines is None else tuple(_text(line) for line in lines)
+
+
+def _safety(found: Any) -> Safety:
+    refusals = tuple(
+        Refusal(str(row["code"]), *(_text(row.get(name)) for name in ("value", "limit", "message")))
+        for row in found.get("refusals") or ()
+    )
+    return Safety(_truth(found.get("safe")), refusals)
+
+
+def _data(rows: Any) -> tuple[Bars, ...]:
+    return tuple(
+        Bars(
+            symbol=str(row["symbol"]),
+            fresh=_truth(row.get("fresh")),
+            last_session=None if row.get("last_session") is None else date.fromisoformat(row["last_session"]),
+            problem=_text(row.get("problem")),
+        )
+        for row in rows
+    )
+
+
+def _models(rows: Any) -> tuple[ServedModel, ...]:
+    return tuple(
+        ServedModel(
+            name=str(row["model_name"]),
+            symbol=None if row.get("symbol") is None else str(row["symbol"]),
+            gated=_truth(row.get("gated")),
+        )
+        for row in rows
+    )
+
+
+def _slots(found: Any) -> Slots:
+    jobs = tuple(
+        SlotJob(
+            name=str(row["name"]),
+            task=str(row["task"]),
+            session=date.fromisoformat(row["session"]),
+            due=_instant(row["due"]),
+            status=str(row["status"]),
+        )
+        for row in found.get("jobs") or ()
+    )
+    return Slots(None if found.get("since") is None else _instant(found["since"]), jobs)
+
+
+def _replay(found: Any) -> str:
+    return str(found["state"])
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)[:TEXT_LIMIT]
+
+
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return found.astimezone(UTC)
 
 
 class GatewayClient:

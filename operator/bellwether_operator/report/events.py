@@ -1,49 +1,94 @@
-"""Which changes of a condition are worth an Event. Pure."""
+"""Which changes of a status are worth an Event. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from bellwether.render.kubernetes.names import content_hash
 from bellwether_operator.observe.kinds import SYSTEMS
+from bellwether_operator.report.finding import Reason
 
-_WORTH_TELLING = ("Ready", "Stalled")
 NOTE_LIMIT = 1000
+MISSED = "SlotMissed"
+_TOLD: Mapping[str, Mapping[str, str]] = {
+    "Ready": {"True": "Normal", "False": "Warning", "Unknown": "Warning"},
+    "Stalled": {"True": "Warning", "False": "Normal"},
+    "CalendarCurrent": {"False": "Warning"},
+    "SafeToTrade": {"False": "Warning"},
+    "RolloutPending": {"True": "Normal"},
+    "Contested": {"True": "Warning"},
+}
+"""Which status of which condition is told when it comes to be, and as what type of Event."""
+_AT_FIRST = {"Ready": "False", "Stalled": "False"}
+"""What a system that was never looked at is taken for, so that its beginning is not told."""
 
 
-def transitions(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the conditions that a person wants to hear of: Ready and Stalled, when their status became another."""
-    known = {each["type"]: each["status"] for each in before}
-    started = {"Ready": "False", "Stalled": "False"}
+class Telling(NamedTuple):
+    """What an Event says; tellings with the same identity are the same and told once."""
+
+    type: str
+    reason: str
+    action: str
+    note: str
+    identity: tuple[str, ...]
+
+
+def tellings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Telling]:
+    """Return what a person wants to hear of between two statuses of a system."""
+    changed = transitions(before.get("conditions", ()), after.get("conditions", ()))
+    return [*changed, *missed_slots(before.get("tasks", ()), after.get("tasks", ()))]
+
+
+def transitions(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[Telling]:
+    """Return the conditions whose status became one that is told."""
+    known = {**_AT_FIRST, **{each["type"]: each["status"] for each in before}}
     return [
-        each
+        _of_condition(each, _TOLD[each["type"]][each["status"]])
         for each in after
-        if each["type"] in _WORTH_TELLING and known.get(each["type"], started[each["type"]]) != each["status"]
+        if known.get(each["type"]) != each["status"] and each["status"] in _TOLD.get(each["type"], {})
     ]
 
 
-def event(system: Mapping[str, Any], condition: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the Event for a transition; the same transition gives the same name, so it is told once."""
+def missed_slots(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[Telling]:
+    """Return the tasks that have a newer missed slot than before."""
+    known = {row["name"]: row.get("missed", "") for row in before}
+    found = []
+    for row in after:
+        name, due = row["name"], row.get("missed", "")
+        # Instants of one form are in order as text.
+        if due > known.get(name, ""):
+            note = f"Task {name} was due at {due} and was not done while it was useful"
+            found.append(Telling("Warning", MISSED, "TaskMissed", note, (MISSED, name, due)))
+    return found
+
+
+def _of_condition(condition: Mapping[str, Any], kind: str) -> Telling:
+    # That nothing is traded where nothing is to be traded is no cause for a warning.
+    wanted = condition["reason"] == Reason.TRADING_OFF
+    return Telling(
+        type="Normal" if wanted else kind,
+        reason=condition["reason"],
+        action=f"{condition['type']}Changed",
+        note=f"{condition['type']} is {condition['status']}: {condition['message']}",
+        identity=tuple(condition[name] for name in ("type", "status", "reason", "lastTransitionTime")),
+    )
+
+
+def event(system: Mapping[str, Any], telling: Telling, now: datetime) -> dict[str, Any]:
+    """Return the Event for a telling; the same telling gives the same name, so it is told once."""
     metadata = system["metadata"]
-    good = condition["status"] == ("False" if condition["type"] == "Stalled" else "True")
-    told = [
-        metadata["uid"],
-        condition["type"],
-        condition["status"],
-        condition["reason"],
-        condition["lastTransitionTime"],
-    ]
+    identity = [metadata["uid"], *telling.identity]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": f"{metadata['name']}.{content_hash(told, 16)}", "namespace": metadata["namespace"]},
+        "metadata": {"name": f"{metadata['name']}.{content_hash(identity, 16)}", "namespace": metadata["namespace"]},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "type": "Normal" if good else "Warning",
-        "reason": condition["reason"],
-        "action": f"{condition['type']}Changed",
-        "note": f"{condition['type']} is {condition['status']}: {condition['message']}"[:NOTE_LIMIT],
+        "type": telling.type,
+        "reason": telling.reason,
+        "action": telling.action,
+        "note": telling.note[:NOTE_LIMIT],
         "reportingController": "bellwether.dev/operator",
         "reportingInstance": "bellwether-operator",
         "regarding": {

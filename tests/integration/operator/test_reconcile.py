@@ -65,7 +65,10 @@ async def test_a_ready_system_says_so(kube: Kube, settings: Settings, gateway: F
     assert status["halts"] == ["latch: somebody pressed the button"]
     assert {each["name"]: each["generation"] for each in status["services"]}["prediction"] == 1
     told = json.loads(await kube("get", "events.events.k8s.io", "-o", "json"))["items"]
-    assert [each["note"] for each in told] == ["Ready is True: all services run and have the declaration"]
+    notes = {each["reason"]: each["note"] for each in told}
+    assert set(notes) == {"Ready", "Halted"}
+    assert notes["Ready"] == "Ready is True: all services run and have the declaration"
+    assert notes["Halted"].startswith("SafeToTrade is False: Orders are stopped: latch: somebody pressed the button.")
 
 
 @dataclass(frozen=True)

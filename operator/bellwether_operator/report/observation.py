@@ -1,0 +1,100 @@
+"""What a pass found out about a system: the one input of its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from bellwether.render.kubernetes.moment import Moment
+from bellwether.spec.models import TradingSystem
+from bellwether_operator.gateway import GatewayView
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One StatefulSet or Deployment as far as it matters here."""
+
+    component: str
+    wanted: int
+    ready: bool
+
+
+class TaskRow(NamedTuple):
+    """When a task is due next, when the newest done slot and the newest missed slot were due; None: there is none."""
+
+    name: str
+    next: datetime | None = None
+    last: datetime | None = None
+    missed: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that a pass found out. Datetimes are aware."""
+
+    invalid: str | None = None
+    """Why the declaration cannot be read, though the schema let it through."""
+    taken: Sequence[str] = ()
+    """Children whose name somebody else's object has."""
+    waiting: Sequence[str] = ()
+    """Children that wait for a deleted predecessor's to go."""
+    refused: Sequence[str] = ()
+    """What the API server refused, in its words; asking again will not help by itself."""
+    failed: Sequence[str] = ()
+    """What did not work this time and is tried again."""
+    notes: Sequence[str] = ()
+    """What cannot be done as declared and is left as it is."""
+    workloads: Sequence[Workload] = ()
+    view: GatewayView | None = None
+    """What the gateway last said; None when it was never reached, or too long ago."""
+    view_pending: bool = False
+    """Whether this operator has only just begun to ask the gateway: what was said before still counts."""
+    release: str = ""
+    gateway: str = ""
+    moment: Moment | None = None
+    """The session under way or the next one; None where it is not known."""
+    tasks: Sequence[TaskRow] = ()
+    held: Sequence[str] = ()
+    """What waits for the session's close, one line each."""
+    held_until: datetime | None = None
+    contested: Sequence[str] = ()
+    """Fields that somebody else keeps changing, and that are left alone for a while."""
+    paused_until: datetime | None = None
+    """Until when nothing is changed; None: not paused."""
+    paused_reason: str | None = None
+    pending: Sequence[str] = ()
+    """What a pass would change if the system were not paused."""
+    moving: str | None = None
+    """How far a change of profile is, while one is under way."""
+    move_failed: str | None = None
+    """Why a change of profile cannot go on."""
+    forced: str | None = None
+    """Why the trader's pods are stopped: a halt that it did not acknowledge."""
+
+    @property
+    def applied(self) -> bool:
+        """Whether everything that is declared was applied, so that the newest generation is in force."""
+        return not (self.waiting or self.failed or self.held or self.pending or self.contested or self.moving)
+
+    @property
+    def late(self) -> list[str]:
+        """The components whose pods are not all ready."""
+        return [each.component for each in self.workloads if not each.ready]
+
+    @property
+    def up(self) -> bool:
+        """Whether all pods are ready."""
+        return bool(self.workloads) and not self.late
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a condition is judged by: the declaration, what was found, what was said before, and the time (aware)."""
+
+    system: TradingSystem
+    generation: int
+    seen: Observation
+    previous: Mapping[str, Any]
+    now: datetime

@@ -1,0 +1,106 @@
+"""SafeToTrade: whether an order would be allowed if the session were open and, if not, why and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from bellwether.spec.models import TradingSystem
+from bellwether_operator.gateway import GatewayView, Refusal
+from bellwether_operator.report.finding import Finding, Reason
+from bellwether_operator.report.observation import Case
+from bellwether_operator.report.words import spoken_of, unheard
+
+_KIND = "SafeToTrade"
+_SAID_AT_MOST = 5
+"""Refusals with the same code, one for each symbol, are told up to so many."""
+
+
+class _Known(NamedTuple):
+    reason: Reason
+    remedy: str
+
+
+_KNOWN: Mapping[str, _Known] = {
+    "TRADING_OFF": _Known(Reason.TRADING_OFF, "To trade, set spec.trading.mode to simulated."),
+    "HALTED": _Known(
+        Reason.HALTED,
+        "To trade again, take back spec.trading.halted if it is true, and open halts that were made by hand or by a "
+        'risk limit with `bellwether resume --reason "..."`.',
+    ),
+    "DAILY_LOSS_EXCEEDED": _Known(
+        Reason.DAILY_LOSS_EXCEEDED,
+        "It is counted anew from the session's close; the limit is spec.trading.risk.maxDailyLoss.",
+    ),
+    "DATA_STALE": _Known(Reason.DATA_STALE, "Condition DataFresh says which bars are missing, and why."),
+    "NO_REAL_PRICE": _Known(
+        Reason.NO_REAL_PRICE, "An order needs a bar with a real price: condition DataFresh says what is missing."
+    ),
+}
+"""Codes of the trader that speak for the whole system, with what a person can do."""
+
+
+def safe_to_trade(case: Case) -> Finding:
+    """Return whether it is safe to trade. What the declaration itself forbids needs no word of the gateway."""
+    declared = _declared(case.system)
+    view = case.seen.view
+    said = () if view is None else _said(view)
+    refusals = [*said, *(each for each in declared if each.code not in {known.code for known in said})]
+    if refusals:
+        speaks_of = case.generation if declared or view is None else spoken_of(case, view, "paper-trading")
+        return Finding(_KIND, "False", _reason(refusals[0]), _words(refusals), speaks_of)
+    if view is None:
+        return unheard(case, _KIND)
+    speaks_of = spoken_of(case, view, "paper-trading")
+    safety = view.safety
+    if safety is None or safety.safe is None:
+        return Finding(_KIND, "Unknown", Reason.NOT_SAID, "the trader did not say whether it is safe", speaks_of)
+    if not safety.safe:
+        return Finding(_KIND, "False", Reason.REFUSED, "The trader refuses orders and does not say why.", speaks_of)
+    words = "an order would be allowed if the session were open"
+    return Finding(_KIND, "True", Reason.SAFE, words, speaks_of)
+
+
+def _declared(system: TradingSystem) -> list[Refusal]:
+    trading = system.spec.trading
+    found = []
+    if trading.mode == "off":
+        found.append(Refusal("TRADING_OFF", "off", "simulated", "spec.trading.mode is off: nothing is traded"))
+    if trading.halted:
+        found.append(Refusal("HALTED", "true", "false", "spec.trading.halted is true: every order is stopped"))
+    return found
+
+
+def _said(view: GatewayView) -> Sequence[Refusal]:
+    if view.safety is not None:
+        return view.safety.refusals
+    if view.halts:
+        return (Refusal("HALTED", "; ".join(view.halts), "no halt", f"Orders are stopped: {'; '.join(view.halts)}"),)
+    return ()
+
+
+def _reason(refusal: Refusal) -> Reason:
+    known = _KNOWN.get(refusal.code)
+    return Reason.REFUSED if known is None else known.reason
+
+
+def _words(refusals: Sequence[Refusal]) -> str:
+    """Return a sentence for each refusal, and after those of one kind what to do about them."""
+    by_code: dict[str, list[Refusal]] = {}
+    for refusal in refusals:
+        by_code.setdefault(refusal.code, []).append(refusal)
+    parts: list[str] = []
+    for code, alike in by_code.items():
+        parts += [_sentence(each) for each in alike[:_SAID_AT_MOST]]
+        if len(alike) > _SAID_AT_MOST:
+            parts.append(f"The same holds {len(alike) - _SAID_AT_MOST} times more.")
+        if code in _KNOWN:
+            parts.append(_KNOWN[code].remedy)
+    return " ".join(parts)
+
+
+def _sentence(refusal: Refusal) -> str:
+    words = refusal.message.strip() or f"{refusal.code}: {refusal.value or 'refused'}"
+    if not refusal.message.strip() and refusal.limit:
+        words += f" (needed: {refusal.limit})"
+    return words if words.endswith((".", "!", "?")) else f"{words}."

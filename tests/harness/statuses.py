@@ -1,0 +1,357 @@
+"""Systems in every state that a status tells apart, each as the operator would see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+from bellwether.market.sessions import Session
+from bellwether.render.kubernetes.moment import Moment
+from bellwether.spec.models import TradingSystem
+from bellwether.topology import SERVICES
+from bellwether_operator.gateway import Bars, GatewayView, Refusal, Safety, ServedModel, Slots
+from bellwether_operator.report.observation import Observation, TaskRow, Workload
+from bellwether_operator.report.status import status
+
+NOW = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
+"""A Monday noon in Sydney: a session is open."""
+CLOSE = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+OPEN = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
+UNDER_WAY = Session(date(2026, 11, 23), OPEN, CLOSE, irregular=False)
+NEXT = Session(
+    date(2026, 11, 24), datetime(2026, 11, 23, 23, tzinfo=UTC), datetime(2026, 11, 24, 5, tzinfo=UTC), irregular=False
+)
+NEWEST = date(2026, 11, 20)
+"""The session whose bars are the newest ones that can be there."""
+HELD = "StatefulSet demo: image: v1 -> v2"
+SYMBOLS = ("CBA.AX", "BHP.AX")
+REPLAYED: Mapping[str, Any] = {"clock": {"mode": "replay", "from": "2009-01-02"}, "data": {"provider": "replay"}}
+
+Kstatus = Literal["Current", "InProgress", "Failed"]
+Health = Literal["Healthy", "Progressing", "Degraded", "Suspended"]
+
+
+def declared(generation: int = 2, **spec: Any) -> TradingSystem:
+    """Return a system on the Australian exchange that trades on paper."""
+    document = {
+        "metadata": {"name": "demo", "namespace": "trading", "uid": "uid-1", "generation": generation},
+        "spec": {"symbols": list(SYMBOLS), "trading": {"mode": "simulated"}, **spec},
+    }
+    return TradingSystem.model_validate(document)
+
+
+def view(generation: int = 2, **changes: Any) -> GatewayView:
+    """Return the word of a gateway by which all is well."""
+    well = GatewayView(
+        at=0.0,
+        generation=generation,
+        acknowledged=dict.fromkeys(SERVICES, generation),
+        ready=dict.fromkeys(SERVICES, True),
+        safety=Safety(safe=True),
+        data=tuple(Bars(symbol, fresh=True, last_session=NEWEST) for symbol in SYMBOLS),
+        models=(ServedModel("direction-lr", None, gated=True),),
+        slots=Slots(OPEN),
+    )
+    return replace(well, **changes)
+
+
+WELL = Observation(
+    workloads=(Workload("system", 1, ready=True),),
+    view=view(),
+    release="v1",
+    gateway="http://gw",
+    moment=Moment(UNDER_WAY, (), NEXT, CLOSE),
+    tasks=(TaskRow("morning_analysis", OPEN),),
+)
+
+
+def seen(**changes: Any) -> Observation:
+    """Return what a pass finds out about a system that is well, apart from these changes."""
+    return replace(WELL, **changes)
+
+
+def refused(*refusals: Refusal) -> Observation:
+    """Return what a pass finds out when the trader would refuse orders for these reasons."""
+    return seen(view=view(safety=Safety(safe=False, refusals=refusals)))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A system in one state, what its conditions are to say, and what programs are to read from them."""
+
+    expected: Mapping[str, tuple[str, str]]
+    seen: Observation = WELL
+    kstatus: Kstatus = "Current"
+    health: Health = "Healthy"
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    generation: int = 2
+    before: Scene | None = None
+    now: datetime = NOW
+
+    def status(self) -> dict[str, Any]:
+        """Return the status, folded after that of the scene before."""
+        previous = {} if self.before is None else self.before.status()
+        system = None if self.seen.invalid is not None else declared(self.generation, **self.spec)
+        # As the API server keeps it: plain JSON.
+        found = status(system, self.generation, self.seen, previous, self.now)
+        plain: dict[str, Any] = json.loads(json.dumps(found))
+        return plain
+
+    def resource(self) -> dict[str, Any]:
+        """Return the resource with its status, as the API server gives it."""
+        return {
+            "apiVersion": "bellwether.dev/v1alpha1",
+            "kind": "TradingSystem",
+            "metadata": {"name": "demo", "namespace": "trading", "generation": self.generation},
+            "status": self.status(),
+        }
+
+    def conditions(self) -> dict[str, tuple[str, str]]:
+        """Return status and reason by the condition's type."""
+        return {each["type"]: (each["status"], each["reason"]) for each in self.status()["conditions"]}
+
+
+ALL_WELL = {
+    "Ready": ("True", "Ready"),
+    "Reconciling": ("False", "Settled"),
+    "Stalled": ("False", "Progressing"),
+    "Accepted": ("True", "Accepted"),
+    "Available": ("True", "PodsReady"),
+    "MessagingReady": ("True", "NatsReady"),
+    "CalendarCurrent": ("True", "Current"),
+    "DataFresh": ("True", "Fresh"),
+    "ModelsCurrent": ("True", "Served"),
+    "SafeToTrade": ("True", "Safe"),
+    "BackupHealthy": ("Unknown", "NoBackups"),
+    "RestoreVerified": ("Unknown", "NoBackups"),
+    "RolloutPending": ("False", "NothingHeld"),
+    "Contested": ("False", "NotContested"),
+}
+READY = Scene(ALL_WELL)
+_HELD = seen(held=(HELD,), held_until=CLOSE)
+_STANDARD = (Workload("nats", 0, ready=True), *(Workload(name, 1, ready=True) for name in SERVICES))
+_UNFIT = {"market": {"overrides": [{"date": "2026-12-25", "close": "12:00"}]}}
+_UNSAID = dict.fromkeys(("DataFresh", "ModelsCurrent", "SafeToTrade"), ("Unknown", "GatewayUnreachable"))
+_INVALID = dict.fromkeys(ALL_WELL, ("Unknown", "Invalid"))
+
+
+def _of(reason: str, **others: tuple[str, str]) -> dict[str, tuple[str, str]]:
+    return {"Ready": ("False", reason), **others}
+
+
+SCENES: dict[str, Scene] = {
+    "ready": READY,
+    "invalid": Scene(
+        {
+            **_INVALID,
+            "Ready": ("False", "Invalid"),
+            "Reconciling": ("False", "Invalid"),
+            "Stalled": ("True", "Invalid"),
+            "Accepted": ("False", "Invalid"),
+        },
+        Observation(invalid="spec.symbols: too short"),
+        "Failed",
+        "Degraded",
+        before=READY,
+    ),
+    "an override does not fit": Scene(
+        {
+            "Ready": ("False", "DoesNotFit"),
+            "Reconciling": ("False", "Stalled"),
+            "Stalled": ("True", "DoesNotFit"),
+            "Accepted": ("False", "DoesNotFit"),
+            "CalendarCurrent": ("False", "DoesNotFit"),
+        },
+        kstatus="Failed",
+        health="Degraded",
+        spec=_UNFIT,
+    ),
+    "a name is taken": Scene(
+        _of("NameTaken", Stalled=("True", "NameTaken"), Accepted=("False", "NameTaken")),
+        seen(taken=("ConfigMap demo-x exists and it was not made by this operator",)),
+        "Failed",
+        "Degraded",
+    ),
+    "refused": Scene(
+        _of("ApplyRefused", Reconciling=("False", "Stalled"), Stalled=("True", "ApplyRefused")),
+        seen(refused=("Service demo-nats: forbidden",)),
+        "Failed",
+        "Degraded",
+    ),
+    "nothing there yet": Scene(
+        _of(
+            "WaitingForNats",
+            Available=("False", "WaitingForPods"),
+            MessagingReady=("False", "WaitingForNats"),
+            Reconciling=("True", "WaitingForGateway"),
+            **_UNSAID,
+        ),
+        seen(workloads=(), view=None, view_pending=True),
+        "InProgress",
+        "Progressing",
+    ),
+    "pods start": Scene(
+        _of("WaitingForNats", Reconciling=("True", "RollingOut"), Available=("False", "WaitingForPods")),
+        seen(workloads=(Workload("system", 1, ready=False),), view=None, view_pending=True),
+        "InProgress",
+        "Progressing",
+    ),
+    "one pod of many starts": Scene(
+        _of("WaitingForPods", MessagingReady=("True", "NatsReady")),
+        seen(workloads=(Workload("nats", 1, ready=True), Workload("gateway", 1, ready=False))),
+        "InProgress",
+        "Progressing",
+        spec={"profile": "standard"},
+    ),
+    "nats switched off": Scene(
+        _of("SwitchedOff", MessagingReady=("False", "SwitchedOff"), Available=("True", "PodsReady")),
+        seen(workloads=_STANDARD),
+        "InProgress",
+        "Degraded",
+        spec={"profile": "standard"},
+    ),
+    "waits for a predecessor": Scene(
+        _of("WaitingForPredecessor", Reconciling=("True", "WaitingForPredecessor")),
+        seen(waiting=("Service demo-nats: its predecessor is being deleted",)),
+        "InProgress",
+        "Progressing",
+    ),
+    "tries again": Scene(
+        _of("Retrying", Reconciling=("True", "Retrying")),
+        seen(failed=("Service demo-nats: timed out",)),
+        "InProgress",
+        "Progressing",
+    ),
+    "no word of the gateway yet": Scene(
+        _of("WaitingForGateway", Reconciling=("True", "WaitingForGateway"), **_UNSAID),
+        seen(view=None),
+        "InProgress",
+        "Progressing",
+    ),
+    "delivering": Scene(
+        _of("Delivering", Reconciling=("True", "Delivering")),
+        seen(view=view(1)),
+        "InProgress",
+        "Progressing",
+    ),
+    "a service is not well": Scene(
+        _of("ServicesNotReady", Reconciling=("False", "Settled"), Available=("True", "PodsReady")),
+        seen(view=view(ready={"prediction": False})),
+        "InProgress",
+        "Degraded",
+    ),
+    "the gateway went silent": Scene(
+        {"Ready": ("Unknown", "GatewayUnreachable"), "Reconciling": ("False", "Settled"), **_UNSAID},
+        seen(view=None),
+        "InProgress",
+        "Degraded",
+        before=READY,
+    ),
+    "the operator is new": Scene(ALL_WELL, seen(view=None, view_pending=True), before=READY),
+    "held until the close": Scene(
+        {
+            "Ready": ("True", "Ready"),
+            "Reconciling": ("True", "SessionOpen"),
+            "RolloutPending": ("True", "SessionOpen"),
+        },
+        replace(_HELD, view=view(3)),
+        "InProgress",
+        "Suspended",
+        generation=3,
+        before=READY,
+    ),
+    "held, and never ready before": Scene(
+        _of("SessionOpen", RolloutPending=("True", "SessionOpen")), _HELD, "InProgress", "Suspended"
+    ),
+    "contested": Scene(
+        _of("Contested", Contested=("True", "Contested"), Reconciling=("True", "Contested")),
+        seen(contested=("StatefulSet demo: spec.replicas was changed 4 times",)),
+        "InProgress",
+        "Progressing",
+    ),
+    "paused": Scene(
+        {**ALL_WELL, "Reconciling": ("False", "Paused")},
+        seen(paused_until=CLOSE, paused_reason="storage is being moved"),
+        "Current",
+        "Suspended",
+    ),
+    "paused before it was as declared": Scene(
+        _of("Paused", Reconciling=("False", "Paused")),
+        seen(paused_until=CLOSE, pending=(HELD,)),
+        "InProgress",
+        "Suspended",
+    ),
+    "moving": Scene(
+        _of("Moving", Reconciling=("True", "Moving")),
+        seen(moving="the stores are being copied from compact to standard"),
+        "InProgress",
+        "Progressing",
+    ),
+    "a move failed": Scene(
+        _of("MoveFailed", Stalled=("True", "MoveFailed"), Reconciling=("False", "Stalled")),
+        seen(move_failed="Job demo-move-1 failed: no space left"),
+        "Failed",
+        "Degraded",
+    ),
+    "stopped by force": Scene(
+        _of("HaltForced", Reconciling=("True", "HaltForced"), SafeToTrade=("False", "Halted")),
+        seen(forced="the trader did not acknowledge the halt of generation 2: its pods are stopped", view=None),
+        "InProgress",
+        "Progressing",
+        spec={"trading": {"mode": "simulated", "halted": True}},
+    ),
+    "the calendar ends soon": Scene(
+        {"CalendarCurrent": ("False", "HorizonNear"), "Ready": ("True", "Ready")},
+        now=datetime(2027, 12, 10, tzinfo=UTC),
+    ),
+    "the calendar has ended": Scene(
+        {"CalendarCurrent": ("False", "HorizonPassed")}, now=datetime(2028, 1, 3, tzinfo=UTC)
+    ),
+    "stale bars": Scene(
+        {"DataFresh": ("False", "Stale"), "Ready": ("True", "Ready")},
+        seen(view=view(data=(Bars("CBA.AX", fresh=False, last_session=date(2026, 11, 19), problem="no answer"),))),
+    ),
+    "bars unsaid": Scene(
+        {"DataFresh": ("Unknown", "NotSaid")}, seen(view=view(data=(Bars("CBA.AX", fresh=True, last_session=NEWEST),)))
+    ),
+    "models unsaid": Scene({"ModelsCurrent": ("Unknown", "NotSaid")}, seen(view=view(models=None))),
+    "no model yet": Scene({"ModelsCurrent": ("False", "NoModel")}, seen(view=view(models=()))),
+    "an ungated model": Scene(
+        {"ModelsCurrent": ("True", "Ungated")},
+        seen(view=view(models=(ServedModel("direction-lr", "CBA.AX", False), ServedModel("direction-lr", None, True)))),
+    ),
+    "safety unsaid": Scene({"SafeToTrade": ("Unknown", "NotSaid")}, seen(view=view(safety=Safety(None)))),
+    "halted": Scene(
+        {"SafeToTrade": ("False", "Halted"), "Ready": ("True", "Ready")},
+        refused(Refusal("HALTED", "latch: by hand", "no halt", "Orders are stopped by a halt: by hand")),
+    ),
+    "trading off": Scene({"SafeToTrade": ("False", "TradingOff")}, spec={"trading": {"mode": "off"}}),
+    "no real price": Scene(
+        {"SafeToTrade": ("False", "NoRealPrice")},
+        refused(Refusal("NO_REAL_PRICE", "0", "more than 0", "There is no real price of CBA.AX")),
+    ),
+    "after a loss": Scene(
+        {"SafeToTrade": ("False", "DailyLossExceeded")}, refused(Refusal("DAILY_LOSS_EXCEEDED", "5200", "5000"))
+    ),
+    "data too old to trade": Scene(
+        {"SafeToTrade": ("False", "DataStale")}, refused(Refusal("DATA_STALE", "2026-11-18", "2026-11-20"))
+    ),
+    "refused for a reason of tomorrow": Scene(
+        {"SafeToTrade": ("False", "Refused")}, refused(Refusal("MOON_IS_FULL", "full", "new", "The moon is full"))
+    ),
+    "refused without a reason": Scene({"SafeToTrade": ("False", "Refused")}, refused()),
+    "replayed": Scene(
+        {"CalendarCurrent": ("True", "ReplayClock"), "DataFresh": ("True", "ReplayClock")},
+        seen(view=view(replay="running"), moment=Moment(), tasks=()),
+        spec=REPLAYED,
+    ),
+    "replay complete": Scene(
+        {"CalendarCurrent": ("True", "ReplayComplete"), "DataFresh": ("True", "ReplayComplete")},
+        seen(view=view(replay="complete"), moment=Moment(), tasks=()),
+        spec=REPLAYED,
+    ),
+}
+"""By what is the matter."""

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bellwether_operator.gateway import Refusal
+from bellwether_operator.report.events import NOTE_LIMIT, event, tellings, transitions
+from bellwether_operator.report.observation import TaskRow
+from bellwether_operator.report.status import status
+from harness.statuses import CLOSE, HELD, NOW, OPEN, READY, SCENES, Scene, declared, refused, seen
+
+LATER = NOW + timedelta(minutes=5)
+SYSTEM = {"metadata": {"name": "demo", "namespace": "trading", "uid": "uid-1"}}
+
+
+def after_ready(scene: str) -> list[tuple[str, str, str]]:
+    """Return what is told when a system that was well comes into a state."""
+    found = SCENES[scene]
+    now = max(LATER, found.now)
+    fresh = status(declared(found.generation, **found.spec), found.generation, found.seen, READY.status(), now)
+    return [(each.type, each.action, each.reason) for each in tellings(READY.status(), fresh)]
+
+
+@pytest.mark.parametrize(
+    ("scene", "told"),
+    [
+        ("ready", []),
+        ("pods start", [("Warning", "ReadyChanged", "WaitingForNats")]),
+        ("halted", [("Warning", "SafeToTradeChanged", "Halted")]),
+        ("trading off", [("Normal", "SafeToTradeChanged", "TradingOff")]),
+        ("safety unsaid", []),
+        ("stale bars", []),
+        ("held until the close", [("Normal", "RolloutPendingChanged", "SessionOpen")]),
+        ("the calendar ends soon", [("Warning", "CalendarCurrentChanged", "HorizonNear")]),
+        ("contested", [("Warning", "ReadyChanged", "Contested"), ("Warning", "ContestedChanged", "Contested")]),
+        ("a move failed", [("Warning", "ReadyChanged", "MoveFailed"), ("Warning", "StalledChanged", "MoveFailed")]),
+        ("the gateway went silent", [("Warning", "ReadyChanged", "GatewayUnreachable")]),
+    ],
+)
+def test_what_becomes_of_a_system_that_was_well_is_told(scene: str, told: list[tuple[str, str, str]]) -> None:
+    assert after_ready(scene) == told
+
+
+@pytest.mark.parametrize("scene", ["halted", "held until the close", "contested", "the calendar ends soon"])
+def test_the_way_back_is_told_of_ready_and_stalled_only(scene: str) -> None:
+    told = tellings(SCENES[scene].status(), READY.status())
+    assert {each.action for each in told} <= {"ReadyChanged", "StalledChanged"}
+
+
+def test_the_beginning_of_a_system_is_not_told() -> None:
+    assert tellings({}, SCENES["nothing there yet"].status()) == []
+    assert [each.reason for each in tellings({}, READY.status())] == ["Ready"]
+
+
+def test_other_words_for_the_same_status_are_not_told_again() -> None:
+    before = SCENES["halted"].status()
+    other = refused(Refusal("DAILY_LOSS_EXCEEDED", "5200", "5000"))
+    assert transitions(before["conditions"], Scene({}, other).status()["conditions"]) == []
+
+
+def test_a_missed_slot_is_told_once() -> None:
+    def tasks(*rows: TaskRow) -> dict[str, Any]:
+        return Scene({}, seen(tasks=rows)).status()
+
+    missed = TaskRow("evening_analysis", CLOSE, None, OPEN)
+    other = TaskRow("morning_analysis", CLOSE, None, OPEN)
+    told = tellings(tasks(TaskRow("evening_analysis", CLOSE)), tasks(missed, other))
+    assert [each.note for each in told] == [
+        f"Task {name} was due at 2026-11-22T23:00:00Z and was not done while it was useful"
+        for name in ("evening_analysis", "morning_analysis")
+    ]
+    assert {(each.type, each.reason, each.action) for each in told} == {("Warning", "SlotMissed", "TaskMissed")}
+    assert len({event(SYSTEM, each, NOW)["metadata"]["name"] for each in told}) == 2
+    assert tellings(tasks(missed), tasks(missed)) == []
+    newer = TaskRow("evening_analysis", CLOSE, None, CLOSE)
+    assert [each.identity[-1] for each in tellings(tasks(missed), tasks(newer))] == ["2026-11-23T05:00:00Z"]
+
+
+def test_the_same_transition_has_the_same_event() -> None:
+    (telling,) = tellings({}, READY.status())
+    first, again = event(SYSTEM, telling, NOW), event(SYSTEM, telling, LATER)
+    assert first["metadata"]["name"] == again["metadata"]["name"]
+    assert (first["type"], first["reason"]) == ("Normal", "Ready")
+    assert first["note"] == "Ready is True: all services run and have the declaration"
+
+
+def test_an_event_fits_the_api_servers_bounds() -> None:
+    long = Scene({}, seen(held=tuple(f"{number}: {HELD}" for number in range(100)), held_until=CLOSE))
+    (*_, telling) = tellings(READY.status(), long.status())
+    found = event(SYSTEM, telling, NOW)
+    assert len(found["note"]) == NOTE_LIMIT
+    assert len(found["action"]) <= 128
+    assert len(found["metadata"]["name"]) <= 253
