@@ -13,6 +13,7 @@ from bellwether.messages.market_data import (
     Bars,
     CorporateActions,
     Coverage,
+    Freshness,
     GetBars,
     GetCorporateActions,
     GetCoverage,
@@ -101,6 +102,9 @@ async def test_a_file_of_bars_is_served_and_one_that_is_missing_is_told(tmp_path
         assert "BHP.AX.csv does not exist" in coverage.errors["BHP.AX"]
         health = await system.call("market-data", "health")
         assert health["status"] == "degraded"
+        freshness = await system.call("market-data", "get_freshness", None, Freshness, as_of=at)
+        assert [(one.symbol, one.fresh) for one in freshness.symbols] == [("CBA.AX", True), ("BHP.AX", False)]
+        assert "BHP.AX.csv does not exist" in freshness.symbols[1].problem
 
 
 async def test_stored_bars_serve_on_when_their_file_has_gone(tmp_path: Path) -> None:

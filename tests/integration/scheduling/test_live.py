@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from bellwether.messages.scheduling import Job, Jobs, ReplayState, StoppedJobs
+from bellwether.messages.scheduling import Job, Jobs, ReplayState, SlotJobs, StoppedJobs
 from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -323,6 +323,26 @@ async def test_what_began_in_time_is_not_missed_while_it_runs(tmp_path: Path) ->
         assert (await asked).status == "completed"
         await one.at(OPEN + timedelta(seconds=2))
         assert (await one.jobs())["prediction_generation-20260105"] == "completed"
+
+
+async def test_the_slots_of_the_last_days_are_told_with_the_first_start(scheduler: Live) -> None:
+    began = OPEN - timedelta(hours=2)
+    told: SlotJobs = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
+    assert told == SlotJobs(began, [])
+    await scheduler.at(OPEN - 30 * MINUTE)
+    await scheduler.at(CLOSE)
+    wish = {"job_id": "mine", "job_type": "custom", "params": {"anchor": "open"}}
+    await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
+    await scheduler.job("mine")
+    told = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
+    assert told.since == began
+    assert [(one.name, one.task, one.session, one.due, one.status) for one in told.jobs] == [
+        ("prediction_generation-20260105", "prediction_generation", OPEN.date(), OPEN - 15 * MINUTE, "missed"),
+        ("morning_analysis-20260105", "morning_analysis", OPEN.date(), OPEN - 30 * MINUTE, "completed"),
+    ]
+    scheduler.clock.moment = OPEN + timedelta(days=9)
+    told = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
+    assert told == SlotJobs(began, [])
 
 
 async def test_nothing_is_missed_of_before_the_first_start(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bellwether.messages.scheduling import Job, ReplayState
+from bellwether.messages.scheduling import Job, ReplayState, SlotJobs
 from bellwether.messages.trading import LedgerCheck, Orders
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import service as scheduling
@@ -153,6 +153,10 @@ async def test_a_peer_that_is_away_holds_the_replay_but_does_not_fail_it(tmp_pat
         state = await replayed(running_one)
         assert state.state == "complete"
         assert state.error is None
+        told: SlotJobs = await running_one.call("scheduler", "list_slots", {}, SlotJobs)
+        assert told.since is None
+        assert told.jobs[0].name == "evening_analysis-20090108"
+        assert {one.status for one in told.jobs} == {"completed"}
     assert set(peers.away.values()) == {0}
     assert ledger_of(tmp_path / "away") == await whole(tmp_path / "here", system)
 
@@ -163,6 +167,7 @@ async def test_without_bars_the_replay_waits_and_says_so(tmp_path: Path) -> None
     async with running(builds, data_dir=tmp_path, declaration=declaration(), rows=ROWS) as system:
         state = await replayed(system, lambda state: state.error is not None)
         assert state.state == "waiting"
+        assert await system.call("scheduler", "list_slots", {}, SlotJobs) == SlotJobs(None, [])
         assert "get_coverage is away on purpose" in str(state.error)
         with pytest.raises(RpcError, match="REPLAY_CONDUCTS"):
             await system.call("scheduler", "execute_job", {"job_id": "prediction_generation-20090105"}, Job)

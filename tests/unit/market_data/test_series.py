@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from bellwether.market.freshness import ARRIVES_WITHIN, expected_bar
 from bellwether.market.sessions import Calendar, load_calendar
 from bellwether.market_data.actions import infer_actions
 from bellwether.market_data.book import Book, NoData, Recorded
@@ -148,3 +149,43 @@ def test_the_threshold_is_base_rate_plus_margin(recorded: dict[str, Recorded], c
     assert context.buy_threshold == context.base_rate + context.margin
     crisis = book.market_data("IBM", at("2008-10-10T12:00")).market_context
     assert (crisis.context, crisis.margin) == ("RISK_OFF", 0.015)
+
+
+def test_a_bar_may_take_an_hour_to_come_in_and_is_then_expected(calendar: Calendar) -> None:
+    close = at("2009-01-05T21:00")
+    assert expected_bar(calendar, close) == date(2009, 1, 2)
+    assert expected_bar(calendar, close + ARRIVES_WITHIN - timedelta(seconds=1)) == date(2009, 1, 2)
+    assert expected_bar(calendar, close + ARRIVES_WITHIN) == date(2009, 1, 5)
+    assert expected_bar(calendar, at("2009-01-11T12:00")) == date(2009, 1, 9)
+
+
+def test_how_far_a_symbol_is_behind_is_counted_in_sessions(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+    book = book_of(recorded, calendar, through=date(2009, 1, 2))
+    # A weekend ages nothing.
+    assert all(one.fresh and not one.problem for one in book.freshness(at("2009-01-05T20:00")).symbols)
+    found = book.freshness(at("2009-01-07T23:00"))
+    assert found.expected == date(2009, 1, 7)
+    late = {one.symbol: one for one in found.symbols}["IBM"]
+    assert (late.fresh, late.last_session, late.close) == (False, date(2009, 1, 2), 87.37)
+    assert late.problem == "the newest bar is of 2009-01-02, 3 sessions before that of 2009-01-07"
+
+
+def test_a_replay_counts_from_its_own_moment_whatever_is_recorded_behind_it(
+    recorded: dict[str, Recorded], calendar: Calendar
+) -> None:
+    found = book_of(recorded, calendar).freshness(at("2009-01-05T21:00"))
+    assert {(one.fresh, one.last_session) for one in found.symbols} == {(True, date(2009, 1, 5))}
+
+
+def test_a_source_that_is_away_is_told_beside_bars_that_are_new_enough_and_instead_of_none(
+    recorded: dict[str, Recorded], calendar: Calendar
+) -> None:
+    book = book_of({"IBM": recorded["IBM"]}, calendar, through=date(2009, 1, 2))
+    book.errors.update(IBM="IBM.csv does not exist", GOOG="GOOG.csv does not exist")
+    found = {one.symbol: one for one in book.freshness(at("2009-01-05T14:15")).symbols}
+    assert (found["IBM"].fresh, found["IBM"].problem) == (True, "SOURCE_UNAVAILABLE: IBM.csv does not exist")
+    assert (found["GOOG"].fresh, found["GOOG"].last_session) == (False, None)
+    assert found["GOOG"].problem == "SOURCE_UNAVAILABLE: GOOG.csv does not exist"
+    assert found["MSFT"].problem == "NO_BARS: MSFT has no bars yet: they are being loaded"
+    early = {one.symbol: one for one in book.freshness(at("1999-01-05T14:15")).symbols}
+    assert (early["IBM"].fresh, early["IBM"].close) == (False, 0.0)
