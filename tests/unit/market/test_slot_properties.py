@@ -171,7 +171,7 @@ def situations(draw: st.DrawFn) -> tuple[str, date, list[Override]]:
     return exchange, centre, overrides
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(situations(), rules())
 def test_whatever_is_overridden_every_session_has_each_slot_once_and_no_other_day_has_any(
     situation: tuple[str, date, list[Override]], tasks: list[TaskRule]
@@ -197,7 +197,7 @@ def test_whatever_is_overridden_every_session_has_each_slot_once_and_no_other_da
     assert not closed & {slot.session for slot in found}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(situations())
 def test_a_session_opens_before_it_closes_and_overlaps_no_other(situation: tuple[str, date, list[Override]]) -> None:
     exchange, centre, overrides = situation
