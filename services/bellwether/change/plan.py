@@ -6,21 +6,24 @@ do and not what somebody once wrote down about it. First comes what happens at o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import Enum
 
 from bellwether.change.compare import FieldChange, changes
 from bellwether.change.hold import effective_profile, holding_now
+from bellwether.change.layouts import Volumes, laid_out, volumes_of, volumes_supposed
 from bellwether.change.steps import Drift, Phase, Step, Wait, step_through
-from bellwether.change.world import CONFIG_MAP, SECRET, WORKLOADS, Installation, Key, Owner, key_of, owner_of
+from bellwether.change.world import CLAIM, CONFIG_MAP, SECRET, WORKLOADS, Installation, Key, Owner, key_of, owner_of
 from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError, Session
 from bellwether.render.kubernetes import Manifest, RenderContext, render
 from bellwether.render.kubernetes.configmaps import spec_document
 from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
-from bellwether.render.kubernetes.names import declaration_name
+from bellwether.render.kubernetes.moves import Profile, at_profile, move_name
+from bellwether.render.kubernetes.names import child_name, claim_name, declaration_name
+from bellwether.render.kubernetes.workloads import stateful_components
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem, TradingSystemSpec
 from bellwether.spec.validate import Problem, validate
 
@@ -65,8 +68,10 @@ class Restart:
 class Move:
     """A change of profile: what the old volumes hold is copied to the new ones while no pod runs."""
 
-    old: str
-    new: str
+    old: Profile
+    new: Profile
+    job: str
+    """The Job that copies; it is there as long as it takes."""
     wait: Wait | None
 
 
@@ -144,10 +149,11 @@ def plan(
     if refusals:
         return replace(empty, refusals=tuple(refusals))
     try:
-        planner = _Planner(before, after, now, installation)
+        there = None if observed is None else list(observed)
+        planner = _Planner(before, after, now, installation, there)
     except CalendarError as error:
         return replace(empty, refusals=(Problem("spec.market.calendar", str(error)),))
-    return planner.plan(empty, None if observed is None else list(observed))
+    return planner.plan(empty)
 
 
 def object_keys(system: TradingSystem, now: datetime, installation: Installation) -> list[Key]:
@@ -164,12 +170,22 @@ class _Planner:
     """What one plan is made from."""
 
     def __init__(
-        self, before: TradingSystem | None, after: TradingSystem, now: datetime, installation: Installation
+        self,
+        before: TradingSystem | None,
+        after: TradingSystem,
+        now: datetime,
+        installation: Installation,
+        observed: list[Manifest] | None,
     ) -> None:
         self._before = before
         self._after = after
         self._now = now
         self._installation = installation
+        self._observed = observed
+        if observed is not None:
+            self._volumes = volumes_of(before or after, observed)
+        else:
+            self._volumes = Volumes() if before is None else volumes_supposed(before)
         pause = after.spec.paused
         self._begins = now if pause is None else max(now, datetime.fromisoformat(pause.until))
         """When the operator begins: at once, or when a pause is over."""
@@ -181,27 +197,25 @@ class _Planner:
             self._changed = changes(spec_document(before), spec_document(after), "spec")
             self._touched = {unit: self._touched_by(unit, before) for unit in self._units()}
 
-    def plan(self, empty: Plan, observed: list[Manifest] | None) -> Plan:
-        before, after = self._before, self._after
-        taken = _taken(observed or [], after, self._render(after))
+    def plan(self, empty: Plan) -> Plan:
+        after, volumes = self._after, self._volumes
+        taken = _taken(self._observed or [], after, self._laid_out(after, after.spec.profile))
         if taken:
             return replace(empty, refusals=tuple(taken))
         holding = holding_now(after.spec, self._moment)
         pause = Wait(self._begins, "paused") if self._begins > self._now else None
         phase = Phase(after, pause, holding=holding, causes=self._causes())
-        drift: list[Drift] = []
-        if observed is None:
-            phase.suppose([] if before is None else self._render(before))
-        elif before is None:
-            phase.observe(observed, [], holding=False)
-        else:
-            held = holding_now(before.spec, self._moment_of(before))
-            drift = phase.observe(observed, self._render(before), holding=held)
-        profile = effective_profile(after.spec.profile, before.spec.profile if before else None, holding=holding)
-        steps = step_through(phase, self._render(_with_profile(after, profile)))
+        drift = self._begin(phase)
+        profile = effective_profile(after.spec.profile, volumes.in_force, holding=holding)
+        steps = step_through(phase, self._laid_out(after, profile))
         if holding and self._moment.session is not None:
             phase.wait, phase.holding = Wait(self._moment.session.close, "session"), False
-            steps += step_through(phase, self._render(after))
+            steps += step_through(phase, self._laid_out(after, after.spec.profile))
+        move = None
+        if volumes.in_force not in {None, after.spec.profile}:
+            wait = pause if profile == after.spec.profile else phase.wait
+            move = Move(volumes.in_force, after.spec.profile, move_name(after, volumes.number + 1), wait)
+            steps += self._kept(move)
         return replace(
             empty,
             time_zone=calendar_of(after.spec.market).timezone.key,
@@ -209,13 +223,29 @@ class _Planner:
             declared=tuple(Declared(change, self._effect(_unit_of(change.path))) for change in self._changed),
             steps=tuple(steps),
             restarts=tuple(_restarts(steps)),
-            move=self._move(steps),
+            move=move,
             slots=tuple(self._slots()),
             drift=tuple(drift),
             notes=tuple(phase.notes),
         )
 
-    def _render(self, system: TradingSystem) -> list[Manifest]:
+    def _begin(self, phase: Phase) -> list[Drift]:
+        """Tell the phase what is there; return what of it is not as declared."""
+        before = self._before
+        was = [] if before is None else self._laid_out(before, self._volumes.in_force or before.spec.profile)
+        if self._observed is None:
+            phase.suppose(was)
+            return []
+        held = before is not None and holding_now(before.spec, self._moment_of(before))
+        return phase.observe(self._observed, was, holding=held)
+
+    def _kept(self, move: Move) -> list[Step]:
+        """Return the volumes that a move leaves behind, as they were."""
+        old = at_profile(self._after, move.old)
+        names = {component: claim_name(child_name(old, component)) for component in stateful_components(old)}
+        return [Step("keep", CLAIM, name, component, wait=move.wait) for component, name in names.items()]
+
+    def _laid_out(self, system: TradingSystem, profile: Profile) -> list[Manifest]:
         context = RenderContext(
             image=self._installation.image,
             keyring=self._installation.keyring,
@@ -223,20 +253,13 @@ class _Planner:
             log_level=self._installation.log_level,
             moment=self._moment_of(system),
         )
-        return render(system, context)
+        return laid_out(system, context, self._volumes, profile)
 
     def _moment_of(self, system: TradingSystem) -> Moment:
         try:
             return moment_of(system.spec, self._begins)
         except CalendarError:
             return CLOSED  # what is stored does not fit its calendar: nothing was made of it
-
-    def _move(self, steps: Sequence[Step]) -> Move | None:
-        before, after = self._before, self._after
-        if before is None or before.spec.profile == after.spec.profile:
-            return None
-        wait = next((step.wait for step in steps if step.kind in WORKLOADS and step.action == "create"), None)
-        return Move(before.spec.profile, after.spec.profile, wait)
 
     def _units(self) -> list[str]:
         """Return the parts of the spec that change, each of which is judged by itself."""
@@ -245,7 +268,10 @@ class _Planner:
     def _touched_by(self, unit: str, before: TradingSystem) -> dict[Key, bool]:
         """Return the objects that a part of the spec changes by itself, and of each whether pods change with it."""
         alone = before.model_copy(update={"spec": _with_unit(before.spec, self._after.spec, unit)})
-        old, new = ({key_of(each): each for each in self._render(system)} for system in (before, alone))
+        profile = self._volumes.in_force or before.spec.profile
+        goal = alone.spec.profile if unit == "profile" else profile
+        old = {key_of(each): each for each in self._laid_out(before, profile)}
+        new = {key_of(each): each for each in self._laid_out(alone, goal)}
         start_value = Key(CONFIG_MAP, declaration_name(before))  # it is rewritten with every edit
         return {
             key: _pods_of(old.get(key)) != _pods_of(new.get(key))
@@ -356,10 +382,6 @@ def _pods_of(manifest: Manifest | None) -> object:
     if manifest is None or manifest["kind"] not in WORKLOADS:
         return None
     return manifest["spec"]["replicas"], manifest["spec"]["template"]
-
-
-def _with_profile(system: TradingSystem, profile: str) -> TradingSystem:
-    return system.model_copy(update={"spec": system.spec.model_copy(update={"profile": profile})})
 
 
 def _unit_of(path: str) -> str:

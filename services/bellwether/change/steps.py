@@ -108,15 +108,12 @@ class Phase:
     """Whether new pod templates wait."""
     causes: Mapping[Key, Sequence[str]]
     there: dict[Key, Thing] = field(default_factory=dict)
-    declared: set[Key] = field(default_factory=set)
-    """What was declared before."""
     notes: list[str] = field(default_factory=list)
 
     def suppose(self, was: Iterable[Manifest]) -> None:
         """Take it that everything is there as it was declared."""
         for manifest in was:
             self.there[key_of(manifest)] = supposed(manifest)
-            self.declared.add(key_of(manifest))
 
     def observe(self, observed: Iterable[Manifest], was: Iterable[Manifest], *, holding: bool) -> list[Drift]:
         """Take what is there; return in what it differs from the stored declaration, which was `held` or not.
@@ -128,7 +125,6 @@ class Phase:
         other_hand = False
         for manifest in was:
             key = key_of(manifest)
-            self.declared.add(key)
             raw = seen.pop(key, None)
             if key.kind == SECRET:
                 self.there[key] = supposed(manifest)
@@ -178,9 +174,7 @@ def step_through(phase: Phase, wanted: Sequence[Manifest]) -> list[Step]:
     """Return what is done so that everything wanted is there and nothing else, and take it as done."""
     keys = {key_of(each) for each in wanted}
     steps = [step for each in wanted if (step := _toward(phase, each, keys)) is not None]
-    steps += _prune(phase, keys)
-    phase.declared = keys
-    return steps
+    return steps + _prune(phase, keys)
 
 
 def _toward(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step | None:
@@ -238,9 +232,7 @@ def _prune(phase: Phase, keys: Collection[Key]) -> list[Step]:
     for key, thing in list(phase.there.items()):
         if key in keys or owner_of(thing.raw, phase.system)[0] is not Owner.OURS:
             continue
-        if key.kind == CLAIM:
-            steps += [_step(phase, "keep", thing.raw)] if key in phase.declared else []
-        elif key.kind != CONFIG_MAP or key.name not in mounted:
+        if key.kind != CLAIM and (key.kind != CONFIG_MAP or key.name not in mounted):
             steps.append(_step(phase, "delete", thing.raw, replicas=(_replicas(thing.raw), 0)))
             del phase.there[key]
     return steps

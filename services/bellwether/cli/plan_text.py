@@ -238,8 +238,8 @@ def _move(found: Plan) -> Padding:
     if move is None:
         return _grid()
     words = Text(
-        f"{move.old} → {move.new}: pods stop, what the old volumes hold is copied to the new ones, then pods start; "
-        "the old volumes stay"
+        f"{move.old} → {move.new}: pods stop, Job {move.job} copies what the old volumes hold to the new ones, "
+        "then pods start; the old volumes stay"
     )
     return _grid((Text("→", style="yellow"), words))
 

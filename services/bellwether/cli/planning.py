@@ -270,7 +270,7 @@ def as_json(found: Plan) -> dict[str, Any]:
         ],
         "move": None
         if found.move is None
-        else {"from": found.move.old, "to": found.move.new, **_when(found.move.wait)},
+        else {"from": found.move.old, "to": found.move.new, "job": found.move.job, **_when(found.move.wait)},
         "slots": [
             {
                 "task": one.task,

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from bellwether.change.layouts import laid_out, volumes_supposed
 from bellwether.change.plan import Plan, plan
 from bellwether.change.world import Installation, supposed
-from bellwether.render.kubernetes import Manifest, RenderContext, render
+from bellwether.render.kubernetes import Manifest, RenderContext
 from bellwether.render.kubernetes.moment import moment_of
 from bellwether.spec.models import TradingSystem
 
@@ -44,19 +45,19 @@ def _system(spec: dict[str, Any]) -> TradingSystem:
     return TradingSystem.model_validate({"metadata": metadata, "spec": spec})
 
 
-def rendered(system: TradingSystem, now: datetime = CLOSED, installation: Installation = INSTALLED) -> list[Manifest]:
-    """Return what the operator makes of a system at an instant."""
-    moment = moment_of(system.spec, now)
-    return render(
-        system,
-        RenderContext(
-            image=installation.image,
-            keyring=installation.keyring,
-            image_pull_policy=installation.image_pull_policy,
-            log_level=installation.log_level,
-            moment=moment,
-        ),
+def context(system: TradingSystem, now: datetime = CLOSED, installation: Installation = INSTALLED) -> RenderContext:
+    return RenderContext(
+        image=installation.image,
+        keyring=installation.keyring,
+        image_pull_policy=installation.image_pull_policy,
+        log_level=installation.log_level,
+        moment=moment_of(system.spec, now),
     )
+
+
+def rendered(system: TradingSystem, now: datetime = CLOSED, installation: Installation = INSTALLED) -> list[Manifest]:
+    """Return what the operator makes of a system that began with its profile, at an instant."""
+    return laid_out(system, context(system, now, installation), volumes_supposed(system), system.spec.profile)
 
 
 def stored(manifests: Iterable[Manifest]) -> list[Manifest]:

@@ -8,13 +8,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bellwether.change.layouts import laid_out, volumes_of, volumes_supposed
 from bellwether.change.plan import Effect, Plan, plan
 from bellwether.change.steps import Phase, Wait, step_through
-from bellwether.change.world import Installation, Key, key_of, supposed
+from bellwether.change.world import CLAIM, Installation, Key, key_of, supposed
+from bellwether.render.kubernetes import Manifest
+from bellwether.render.kubernetes.moves import Profile
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
 from bellwether.spec.models import TradingSystem
+from bellwether_operator.layout import layout, render_layout
+from bellwether_operator.observe.cache import observed_from
 
-from .conftest import CLOSE, CLOSED, INSTALLED, OPEN, live, planned, rendered, replayed, stored, told
+from .conftest import CLOSE, CLOSED, INSTALLED, OPEN, context, live, planned, rendered, replayed, stored, told
 
 DECLARATION = "change ConfigMap demo-declaration"
 CLOSED_TOMORROW = {"calendar": "XASX", "overrides": [{"date": "2026-11-24", "closed": True}]}
@@ -306,10 +311,10 @@ class TestAgainstWhatIsThere:
         assert list(found.notes) == notes
 
     def test_volumes_of_an_earlier_profile_are_not_told_of_again(self) -> None:
-        earlier = [
-            each for each in stored(rendered(live(profile="standard"))) if each["kind"] == "PersistentVolumeClaim"
-        ]
-        assert planned(live(), live(), observed=[*stored(rendered(live())), *earlier]).empty
+        there = after_a_move()
+        assert planned(live(), live(), observed=there).empty
+        grown = planned(live(), live(storage={"size": "2Gi"}), observed=there)
+        assert sum(step.kind == "PersistentVolumeClaim" for step in grown.steps) == 8
 
     def test_what_is_left_over_is_deleted(self) -> None:
         there = stored(rendered(live()))
@@ -325,6 +330,55 @@ class TestAgainstWhatIsThere:
         found = planned(live(), live(), observed=there)
         (step,) = found.steps
         assert [str(change) for change in step.fields] == ["spec.type: NodePort -> ClusterIP"]
+
+
+def after_a_move() -> list[Manifest]:
+    """Return what is there when a system has moved from standard to compact."""
+    system = live()
+    volumes = volumes_supposed(live(profile="standard"))
+    return stored(laid_out(system, context(system), volumes, "compact"))
+
+
+class TestMoves:
+    """Which profile is in force says what a change of it does."""
+
+    def test_the_profile_of_the_volumes_counts_and_not_the_declared_one(self) -> None:
+        standard = live(profile="standard")
+        found = planned(standard, standard, observed=after_a_move())
+        assert found.move is not None
+        assert (found.move.old, found.move.new, found.move.job) == ("compact", "standard", "demo-move-2")
+        assert "delete StatefulSet demo" in told(found)
+
+    def test_the_volumes_that_a_move_fills_say_so(self) -> None:
+        found = planned(live(), live(profile="standard"), observed=after_a_move())
+        marks = {step.name: step.fields for step in found.steps if step.action == "change" and step.kind == CLAIM}
+        assert len(marks) == 7
+        assert [(change.path, change.old, change.new) for change in marks["data-demo-nats-0"]] == [
+            ("metadata.annotations.bellwether.dev/moved-in", "0", "2")
+        ]
+
+    def test_retained_volumes_of_the_other_profile_are_moved_for_a_new_system(self) -> None:
+        retained = [each for each in after_a_move() if each["kind"] == CLAIM]
+        for each in retained:
+            each["metadata"] = {**each["metadata"], "ownerReferences": []}
+            each["metadata"]["labels"] = {**each["metadata"]["labels"], "bellwether.dev/system-uid": "an earlier one"}
+        found = planned(None, live(profile="standard"), observed=retained)
+        assert found.move is not None
+        assert found.move.old == "compact"
+
+    @pytest.mark.parametrize("profile", ["compact", "standard"])
+    @pytest.mark.parametrize("moved", [False, True], ids=["from the beginning", "after a move"])
+    def test_at_rest_the_operator_makes_the_same_objects(self, profile: Profile, moved: bool) -> None:
+        system = live(profile=profile, deletionPolicy="Delete")
+        began = volumes_supposed(live(profile="standard" if profile == "compact" else "compact"))
+        volumes = began if moved else volumes_supposed(system)
+        ours = laid_out(system, context(system), volumes, profile)
+        there = stored(ours)
+        assert volumes_of(system, there).in_force == profile
+        children = [observed_from(each, each["kind"]) for each in there]
+        found = layout(system, children, image=INSTALLED.image)
+        assert found.move is None
+        assert render_layout(system, context(system), found) == ours
 
 
 SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -349,14 +403,14 @@ SLOWLY = settings(max_examples=15, deadline=None, suppress_health_check=[HealthC
 def test_after_all_steps_everything_is_as_declared(old: dict[str, Any], new: dict[str, Any], now: datetime) -> None:
     before, after = live(**old), live(**new)
     found = plan(before, after, now, INSTALLED)
-    there = {key_of(each) for each in rendered(before, now)}
+    there = began = {key_of(each) for each in rendered(before, now)}
     for step in found.steps:
         key = Key(step.kind, step.name)
         assert (key in there) == (step.action in {"change", "remake", "delete", "keep"}), step
         there = there - {key} if step.action == "delete" else there | {key}
         there -= {Key(step.kind, step.replaces or "")}
-    kept = {Key(step.kind, step.name) for step in found.steps if step.action == "keep"}
-    assert there - kept == {key_of(each) for each in rendered(after, now)}
+    # Volumes of the profile that a system began with stay.
+    assert there == {key_of(each) for each in rendered(after, now)} | {key for key in began if key.kind == CLAIM}
     assert found.empty == (before.spec == after.spec)
 
 
