@@ -113,7 +113,7 @@ class Gateway:
                     self.context.config.version,
                     self.peers,
                     acks=self.acks,
-                    own_health=await self._own_health(),
+                    own_health=self._own_health,
                     names=self.services,
                 )
                 self._status_at = monotonic()

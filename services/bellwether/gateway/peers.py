@@ -36,9 +36,14 @@ class Peers:
             Problem: with the peer's error; 503 naming the peer when it is away.
 
         """
+        state = None if self._clock.live else await self._last_known_replay()
+        return await self._ask_at(state, peer, method, params, result, budget=budget)
+
+    async def _ask_at(
+        self, state: ReplayState | None, peer: str, method: str, params: Any, result: type[T], *, budget: float
+    ) -> T:
         call = self._begin(budget)
         if not self._clock.live:
-            state = await self._last_known_replay()
             call = call.at(self._moment(state), run=state.run if state and state.run else None, budget=budget)
         return await self._request(call, peer, method, params, result)
 
@@ -50,6 +55,30 @@ class Peers:
             return await self.ask(peer, method, params, result, budget=budget)
         except Problem as problem:
             return problem
+
+    async def try_ask_at(
+        self, replay: ReplayState | None, peer: str, method: str, params: Any, result: type[T], *, budget: float
+    ) -> T | Problem:
+        """Call a method at once: in a replay at the moment of this state of it; return the problem, if there is one."""
+        try:
+            return await self._ask_at(replay, peer, method, params, result, budget=budget)
+        except Problem as problem:
+            return problem
+
+    async def try_replay(self, budget: float) -> ReplayState | Problem:
+        """Return how far the replay is, or the problem after `budget` seconds, whoever else asks for it longer."""
+        try:
+            async with asyncio.timeout(budget):
+                return await self.replay()
+        except Problem as problem:
+            return problem
+        except TimeoutError:
+            return Problem(503, "UNAVAILABLE", "scheduler does not answer: scheduler.get_replay gave no reply in time")
+
+    @property
+    def known_replay(self) -> ReplayState | None:
+        """How far the replay was when that was last known."""
+        return self._replay
 
     async def _last_known_replay(self) -> ReplayState | None:
         try:

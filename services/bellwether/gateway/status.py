@@ -1,22 +1,34 @@
-"""The state of the whole system in one answer."""
+"""The state of the whole system in one answer.
+
+Everybody is asked at once and within a second, so the answer comes in time also when somebody is away. What was not
+said is null or unknown and never guessed; `problems` names who did not say it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import date, datetime
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from bellwether.gateway.delivery import Acks
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
+from bellwether.messages.market_data import Freshness, GetFreshness
 from bellwether.messages.models import ListModels, ModelInfo, Models
-from bellwether.messages.scheduling import ReplayState
-from bellwether.messages.trading import Account, Empty
-from bellwether.spec.models import TradingSystem
+from bellwether.messages.scheduling import ListSlots, ReplayState, SlotJobs
+from bellwether.messages.trading import Account, Empty, Safety
+from bellwether.runtime.clock import monotonic
+from bellwether.spec.models import TradingSystem, TradingSystemSpec
 
-HEALTH_BUDGET = 2.0
+STATUS_BUDGET = 1.0
+"""Seconds that all questions have together; the operator waits for two."""
+REPLAY_BUDGET = 0.4
+"""Of them, so many for the replay's moment, which the questions about a moment wait for."""
+
+T = TypeVar("T")
 
 
 class ServiceState(msgspec.Struct, frozen=True):
@@ -34,6 +46,21 @@ class ServiceState(msgspec.Struct, frozen=True):
     memory_mib: float | None = None
     last_error: str | None = None
     health: dict[str, Any] = {}
+
+
+class DataState(msgspec.Struct, frozen=True):
+    """Whether a declared symbol's newest bar is the one that can be expected; None: market-data did not say."""
+
+    symbol: str
+    fresh: bool | None
+    last_session: date | None
+    problem: str
+
+
+class ModelState(ModelInfo, frozen=True):
+    """A model in service, and the declared symbols that it answers for."""
+
+    serves: list[str]
 
 
 class SystemStatus(msgspec.Struct, frozen=True):
@@ -55,7 +82,13 @@ class SystemStatus(msgspec.Struct, frozen=True):
     """None: the trader did not say."""
     halts: list[str]
     account: Account | None
-    models: list[ModelInfo]
+    safety: Safety
+    """Its `safe` is None when the trader did not say."""
+    data: list[DataState]
+    models: list[ModelState] | None
+    """None: ml-model did not say."""
+    slots: SlotJobs | None
+    """None: the scheduler did not say."""
     problems: list[str]
     """What could not be found out, one line each."""
 
@@ -63,7 +96,8 @@ class SystemStatus(msgspec.Struct, frozen=True):
 def service_state(name: str, health: dict[str, Any] | Problem, acks: Acks) -> ServiceState:
     """Return a service's state from its answer to `health`, or from the lack of one."""
     if isinstance(health, Problem):
-        return ServiceState(name, False, "unreachable", acks.generation(name), last_error=health.message)
+        said = acks.refusal(name) or health.message
+        return ServiceState(name, False, "unreachable", acks.generation(name), last_error=said)
     status, refusal = str(health.get("status", "unknown")), acks.refusal(name)
     return ServiceState(
         name=name,
@@ -81,6 +115,15 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+class _Dated(NamedTuple):
+    """The answers that are about a moment."""
+
+    replay: ReplayState | Problem | None
+    account: Account | Problem
+    safety: Safety | Problem
+    freshness: Freshness | Problem
+
+
 async def system_status(
     system: TradingSystem,
     generation: int,
@@ -88,22 +131,27 @@ async def system_status(
     peers: Peers,
     *,
     acks: Acks,
-    own_health: dict[str, Any],
+    own_health: Callable[[], Awaitable[dict[str, Any]]],
     names: tuple[str, ...],
 ) -> SystemStatus:
     """Ask everybody at once and put the answers together; who does not answer is named, never left out."""
     others = [name for name in names if name != "gateway"]
-    replaying = system.spec.clock.mode == "replay"
-    replay = await _replay(peers) if replaying else None
-    healths, account, models = await asyncio.gather(
-        asyncio.gather(*(peers.try_ask(name, "health", None, dict[str, Any], budget=HEALTH_BUDGET) for name in others)),
-        peers.try_ask("paper-trading", "get_account", Empty(), Account, budget=HEALTH_BUDGET),
-        peers.try_ask("ml-model", "list_models", ListModels(), Models, budget=HEALTH_BUDGET),
+    deadline = monotonic() + STATUS_BUDGET
+
+    def ask(peer: str, method: str, params: Any, result: type[T]) -> Coroutine[Any, Any, T | Problem]:
+        return peers.try_ask_at(None, peer, method, params, result, budget=STATUS_BUDGET)
+
+    healths, mine, dated, models, slots = await asyncio.gather(
+        asyncio.gather(*(ask(name, "health", None, dict[str, Any]) for name in others)),
+        own_health(),
+        _dated(peers, deadline, replaying=system.spec.clock.mode == "replay"),
+        ask("ml-model", "list_models", ListModels(), Models),
+        ask("scheduler", "list_slots", ListSlots(), SlotJobs),
     )
     states = {name: service_state(name, health, acks) for name, health in zip(others, healths, strict=True)}
-    states["gateway"] = service_state("gateway", own_health, acks)
-    problems = [answer.message for answer in (replay, account, models) if isinstance(answer, Problem)]
-    trader = account if isinstance(account, Account) else None
+    states["gateway"] = service_state("gateway", mine, acks)
+    said = [answer.message for answer in (*dated, models, slots) if isinstance(answer, Problem)]
+    trader = _known(dated.account)
     return SystemStatus(
         system=system.metadata.name,
         namespace=system.metadata.namespace,
@@ -116,17 +164,63 @@ async def system_status(
         symbols=list(system.spec.symbols),
         trading=system.spec.trading.mode,
         services=[states[name] for name in names],
-        replay=replay if isinstance(replay, ReplayState) else None,
+        replay=_known(dated.replay),
         halted=trader.halted if trader else None,
         halts=trader.halts if trader else [],
         account=trader,
-        models=models.models if isinstance(models, Models) else [],
-        problems=problems,
+        safety=_known(dated.safety) or Safety(None, []),
+        data=data_states(system.spec.symbols, dated.freshness),
+        models=None if isinstance(models, Problem) else model_states(system.spec, models.models),
+        slots=_known(slots),
+        problems=list(dict.fromkeys(said)),
     )
 
 
-async def _replay(peers: Peers) -> ReplayState | Problem:
-    try:
-        return await peers.replay()
-    except Problem as problem:
-        return problem
+async def _dated(peers: Peers, deadline: float, *, replaying: bool) -> _Dated:
+    """Ask what is about a moment; in a replay about its moment, and without one only what needs none."""
+    replay = await peers.try_replay(REPLAY_BUDGET) if replaying else None
+    at = peers.known_replay if isinstance(replay, Problem) else replay
+
+    def ask(peer: str, method: str, params: Any, result: type[T]) -> Coroutine[Any, Any, T | Problem]:
+        return peers.try_ask_at(at, peer, method, params, result, budget=deadline - monotonic())
+
+    if isinstance(replay, Problem) and at is None:
+        return _Dated(replay, await ask("paper-trading", "get_account", Empty(), Account), replay, replay)
+    account, safety, freshness = await asyncio.gather(
+        ask("paper-trading", "get_account", Empty(), Account),
+        ask("paper-trading", "get_safety", Empty(), Safety),
+        ask("market-data", "get_freshness", GetFreshness(), Freshness),
+    )
+    return _Dated(replay, account, safety, freshness)
+
+
+def _known(answer: T | Problem | None) -> T | None:
+    return None if isinstance(answer, Problem) else answer
+
+
+def data_states(symbols: Sequence[str], told: Freshness | Problem) -> list[DataState]:
+    """Return the newest bar of each declared symbol, in the declared order; unknown where it was not told."""
+    if isinstance(told, Problem):
+        return [DataState(symbol, None, None, told.message) for symbol in symbols]
+    rows = {row.symbol: row for row in told.symbols}
+    return [
+        DataState(symbol, row.fresh, row.last_session, row.problem)
+        if (row := rows.get(symbol)) is not None
+        else DataState(symbol, None, None, "market-data does not know yet that the symbol is declared")
+        for symbol in symbols
+    ]
+
+
+def model_states(spec: TradingSystemSpec, models: Sequence[ModelInfo]) -> list[ModelState]:
+    """Return the models in service, each with the declared symbols that it answers for.
+
+    A symbol's own model of the declared recipe goes before that recipe's general one.
+    """
+    declared = {model.symbol: model for model in models if model.model_name == spec.predictions.model}
+    serving = {symbol: declared.get(symbol) or declared.get(None) for symbol in spec.symbols}
+    return [
+        ModelState(
+            **msgspec.structs.asdict(model), serves=[symbol for symbol, chosen in serving.items() if chosen is model]
+        )
+        for model in models
+    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,10 +12,17 @@ from typing import Any
 from sqlalchemy import MetaData
 
 from bellwether.messages.envelope import Event
-from bellwether.messages.market_data import MarketContext, MarketData, Technical, Volume
+from bellwether.messages.market_data import (
+    Freshness,
+    MarketContext,
+    MarketData,
+    SymbolFreshness,
+    Technical,
+    Volume,
+)
 from bellwether.messages.models import ModelInfo, Models
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
-from bellwether.messages.scheduling import Jobs, ReplayState
+from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
 from bellwether.messages.trading import (
     Account,
     Explanation,
@@ -25,6 +34,7 @@ from bellwether.messages.trading import (
     Positions,
     Refusal,
     Refusals,
+    Safety,
 )
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -128,8 +138,16 @@ REPLAY = ReplayState("running", "run-1", 7, SESSION, AT, date(2009, 1, 2), date(
 MODEL = ModelInfo(
     "direction-lr", "cd" * 32, None, ["return_1"], 5, date(2000, 3, 1), date(2008, 12, 23), 0.54, {"brier": 0.248}, True
 )
+FRESHNESS = Freshness(
+    date(2009, 1, 2),
+    [
+        SymbolFreshness("AAPL", True, date(2009, 1, 2), 90.75),
+        SymbolFreshness("IBM", False, date(2008, 12, 31), 84.16, "the newest bar is of 2008-12-31"),
+    ],
+)
+SLOTS = SlotJobs(None, [SlotJob("morning_analysis-20090105", "morning_analysis", SESSION, AT, "completed")])
 ANSWERS: dict[str, dict[str, Any]] = {
-    "market-data": {"get_market_data": MARKET_DATA},
+    "market-data": {"get_market_data": MARKET_DATA, "get_freshness": FRESHNESS},
     "ml-model": {"list_models": Models([MODEL])},
     "prediction": {
         "generate_single_prediction": prediction(may_trade=False),
@@ -141,6 +159,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
     "paper-trading": {
         "get_account": ACCOUNT,
+        "get_safety": Safety(True, []),
         "get_positions": Positions([POSITION]),
         "list_orders": Orders([order()], 1),
         "list_refusals": Refusals([REFUSAL], 1),
@@ -149,11 +168,19 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "halt": lambda asked: HaltState(True, [f"{asked['source']}: {asked['reason']}"]),
         "resume": HaltState(False, []),
     },
-    "scheduler": {"get_replay": REPLAY, "list_jobs": Jobs([])},
+    "scheduler": {"get_replay": REPLAY, "list_jobs": Jobs([]), "list_slots": SLOTS},
 }
 
 
-def fake(answers: dict[str, Any], seen: list[tuple[str, Call]] | None = None) -> Callable[[ServiceContext], Service]:
+@dataclass
+class Seen:
+    """What the fakes were asked: the calls, and the seconds that each had left when it came."""
+
+    calls: list[tuple[str, Call]] = field(default_factory=list)
+    left: list[tuple[str, float]] = field(default_factory=list)
+
+
+def fake(answers: dict[str, Any], seen: Seen | None = None) -> Callable[[ServiceContext], Service]:
     """Return a maker of a service that gives made-up answers: values, functions of the request, or errors."""
 
     def create(context: ServiceContext) -> Service:
@@ -169,16 +196,18 @@ def fake(answers: dict[str, Any], seen: list[tuple[str, Call]] | None = None) ->
     return create
 
 
-def _handler(method: str, answers: dict[str, Any], seen: list[tuple[str, Call]] | None) -> Any:
+def _handler(method: str, answers: dict[str, Any], seen: Seen | None) -> Any:
     async def handle(request: dict[str, Any], call: Call) -> Any:
         if seen is not None:
-            seen.append((method, call))
+            seen.calls.append((method, call))
+            seen.left.append((method, call.remaining))
         if method not in answers:
             raise RpcError("NOT_IN_THIS_TEST", f"the fake has no answer for {method}")
         given = answers[method]
         if isinstance(given, RpcError):
             raise given
-        return given(request) if callable(given) else given
+        found = given(request) if callable(given) else given
+        return await found if inspect.isawaitable(found) else found
 
     return handle
 

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from bellwether.gateway.status import STATUS_BUDGET
+from bellwether.messages.trading import Safety, SafetyRefusal
 from bellwether.runtime.errors import RpcError
-from unit.gateway.conftest import AUTHORIZED, Opened
-from unit.gateway.samples import AT, SYSTEM
+from unit.gateway.conftest import AUTHORIZED, Opened, opened
+from unit.gateway.samples import ANSWERS, AT, SYSTEM, Seen
 
 
 async def test_status_joins_services_replay_account_and_halts(gateway: Opened) -> None:
@@ -24,6 +30,114 @@ async def test_status_joins_services_replay_account_and_halts(gateway: Opened) -
     assert status["account"]["equity"] == "100136.40"
     assert status["halted"] is False
     assert status["problems"] == []
+
+
+async def test_status_says_what_is_safe_fresh_served_and_done(gateway: Opened) -> None:
+    status = (await gateway.http.get("/v1/status")).json()
+    assert status["safety"] == {"safe": True, "refusals": []}
+    assert status["data"] == [
+        {"symbol": "AAPL", "fresh": True, "last_session": "2009-01-02", "problem": ""},
+        {
+            "symbol": "IBM",
+            "fresh": False,
+            "last_session": "2008-12-31",
+            "problem": "the newest bar is of 2008-12-31",
+        },
+    ]
+    (model,) = status["models"]
+    assert (model["model_name"], model["symbol"], model["gated"]) == ("direction-lr", None, True)
+    assert model["serves"] == ["AAPL", "IBM"]
+    assert status["slots"] == {
+        "since": None,
+        "jobs": [
+            {
+                "name": "morning_analysis-20090105",
+                "task": "morning_analysis",
+                "session": "2009-01-05",
+                "due": "2009-01-05T14:15:00Z",
+                "status": "completed",
+            }
+        ],
+    }
+
+
+async def test_a_refusal_of_the_trader_is_told_with_code_value_limit_and_words(gateway: Opened) -> None:
+    refusal = SafetyRefusal("HALTED", "cli: lunch", "no halt", "orders are stopped")
+    gateway.answers["paper-trading"]["get_safety"] = Safety(False, [refusal])
+    status = (await gateway.http.get("/v1/status")).json()
+    assert status["safety"]["safe"] is False
+    (told,) = status["safety"]["refusals"]
+    assert told == {
+        "code": "HALTED",
+        "value": "cli: lunch",
+        "limit": "no halt",
+        "message": "orders are stopped",
+        "symbol": "",
+    }
+
+
+async def test_what_nobody_said_is_unknown(gateway: Opened) -> None:
+    for name in ("market-data", "ml-model", "scheduler", "paper-trading"):
+        await gateway.system.stop(name)
+    status = (await gateway.http.get("/v1/status")).json()
+    assert status["safety"] == {"safe": None, "refusals": []}
+    assert {(one["symbol"], one["fresh"], one["last_session"]) for one in status["data"]} == {
+        ("AAPL", None, None),
+        ("IBM", None, None),
+    }
+    assert status["models"] is None
+    assert status["slots"] is None
+    assert status["halted"] is None
+    for name in ("ml-model", "scheduler", "paper-trading"):
+        assert [line for line in status["problems"] if line.startswith(f"{name} does not answer")], name
+
+
+async def test_questions_of_the_status_are_put_at_the_replays_moment(gateway: Opened) -> None:
+    await gateway.http.get("/v1/status")
+    dated = {"get_account", "get_safety", "get_freshness"}
+    asked = {(method, call.as_of, call.run) for method, call in gateway.seen.calls if method in dated}
+    assert asked >= {(method, AT, "run-1") for method in dated}
+
+
+async def test_status_asks_everybody_at_once_and_waits_for_none_longer_than_its_budget(gateway: Opened) -> None:
+    never = asyncio.Event()
+
+    async def silent(_: dict[str, Any]) -> None:
+        await never.wait()
+
+    for answers in gateway.answers.values():
+        for method in ("get_account", "get_safety", "get_freshness", "list_models", "list_slots"):
+            if method in answers:
+                answers[method] = silent
+    async with asyncio.timeout(7.5):
+        status = (await gateway.http.get("/v1/status")).json()
+    never.set()
+    for method in ("get_account", "get_safety", "get_freshness", "list_models", "list_slots"):
+        # Others may ask as well, with more time.
+        assert min(left for name, left in gateway.seen.left if name == method) <= STATUS_BUDGET, method
+    assert status["replay"]["state"] == "running"
+    assert status["safety"]["safe"] is None
+    assert {one["fresh"] for one in status["data"]} == {None}
+    assert {one["ready"] for one in status["services"]} == {True}
+
+
+async def test_without_the_replays_moment_nobody_is_asked_what_is_safe_or_fresh(tmp_path: Path) -> None:
+    never, seen = asyncio.Event(), Seen()
+
+    async def silent(_: dict[str, Any]) -> None:
+        await never.wait()
+
+    answers = {**ANSWERS, "scheduler": {**ANSWERS["scheduler"], "get_replay": silent}}
+    async with opened(tmp_path, answers, seen) as gateway:
+        async with asyncio.timeout(7.5):
+            status = (await gateway.http.get("/v1/status")).json()
+        never.set()
+    assert not {"get_safety", "get_freshness"} & {method for method, _ in seen.left}
+    assert status["replay"] is None
+    assert status["safety"] == {"safe": None, "refusals": []}
+    assert {one["fresh"] for one in status["data"]} == {None}
+    assert status["account"]["equity"] == "100136.40"
+    assert "scheduler does not answer: scheduler.get_replay gave no reply in time" in status["problems"]
 
 
 async def test_a_service_that_is_away_is_named_and_the_rest_still_told(gateway: Opened) -> None:
@@ -47,7 +161,7 @@ async def test_a_peer_away_is_503_and_named(gateway: Opened) -> None:
 
 async def test_questions_are_put_at_the_conductors_moment_and_in_its_run(gateway: Opened) -> None:
     await gateway.http.get("/v1/account")
-    asked = [call for method, call in gateway.seen if method == "get_account"]
+    asked = [call for method, call in gateway.seen.calls if method == "get_account"]
     assert {(call.as_of, call.run) for call in asked} == {(AT, "run-1")}
 
 

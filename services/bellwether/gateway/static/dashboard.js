@@ -63,7 +63,7 @@ function status(found) {
       one.memory_mib === null || one.memory_mib === undefined ? "–" : `${whole(one.memory_mib)} MiB`,
       one.last_error ?? "",
     ]), "no services"));
-  by("model").textContent = found.models.map((one) =>
+  by("model").textContent = (found.models ?? []).map((one) =>
     `${one.model_name} ${one.version.slice(0, 12)} (${one.symbol ?? "all symbols"}): trained through ${one.trained_through}` +
     (one.metrics.brier === undefined ? "" : `, Brier ${one.metrics.brier.toFixed(4)} beside ${(one.metrics.base_rate_brier ?? NaN).toFixed(4)} of the base rate`)
   ).join(" · ");
