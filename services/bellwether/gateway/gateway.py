@@ -132,6 +132,9 @@ class Gateway:
                 return await deliver(wanted, self.services, self.acks, self._put)
             except BusError as error:
                 raise Problem(503, "UNAVAILABLE", f"NATS does not answer: {error}") from error
+            finally:
+                # Whoever delivers looks next, and wants to see what came of it.
+                self._status = None
 
     async def _put(self, body: bytes) -> int:
         return await self.context.bus.kv_put(DECLARATION_BUCKET, DECLARATION_KEY, body)
