@@ -79,7 +79,19 @@ def status(found: dict[str, Any]) -> RenderableType:
         )
     halts = [Text(f"HALTED: {line}", style="bold red") for line in found["halts"]]
     problems = [Text(f"unknown: {line}", style="yellow") for line in found["problems"]]
-    return Group(*lines, *halts, *problems, Text(), services(found["services"]))
+    told = (*lines, *halts, *safety(found["safety"]), *problems)
+    return Group(*told, Text(), services(found["services"]))
+
+
+def safety(found: dict[str, Any]) -> list[Text]:
+    """Return whether an order would be allowed if the session were open; halts have lines of their own."""
+    if found["safe"]:
+        return [Text("safe to trade", style="green")]
+    # A guard's code is for programs; its sentence says the same to people.
+    refusals = [one["message"] for one in found["refusals"] if one["code"] != "HALTED"]
+    if found["safe"] is None and not refusals:
+        return [Text("it is not known whether it is safe to trade", style="yellow")]
+    return [Text(f"not safe to trade: {message}", style="red") for message in refusals]
 
 
 def services(found: list[dict[str, Any]]) -> Table:

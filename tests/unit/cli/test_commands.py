@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.cli.main import main
+from bellwether.messages.trading import Safety, SafetyRefusal
 from unit.gateway.conftest import TOKEN, Opened
 from unit.gateway.samples import TRACE
 from unit.gateway.test_traces import span
@@ -51,6 +52,7 @@ def typed(
     ("command", "words"),
     [
         (["status"], ["demo", "ready", "session 2009-01-05, 1 of 1,047 sessions", "100,136.40 USD", "paper-trading"]),
+        (["status"], ["safe to trade"]),
         (["decisions", "AAPL", "-n", "5"], ["AAPL", "BUY", "0.570", "0.540", "p-AAPL"]),
         (["decision", "p-AAPL"], ["probability", "0.5700 beside a base rate of 0.5400", "return_1", "sentiment"]),
         (["decision", "p-AAPL", "--replay"], ["equal"]),
@@ -88,6 +90,29 @@ async def test_a_trace_is_drawn_as_a_tree(typed: Typed, gateway: Opened) -> None
     code, out, _ = await typed("trace", "--list")
     assert "order" in out
     assert TRACE[:12] in out
+
+
+@pytest.mark.parametrize(
+    ("told", "words", "unsaid"),
+    [
+        (Safety(None, []), "it is not known whether it is safe to trade", "not safe"),
+        (
+            Safety(False, [SafetyRefusal("DATA_STALE", "bar of x", "bar of y", "AAPL: the newest bar is older")]),
+            "not safe to trade: AAPL: the newest bar is older",
+            "known",
+        ),
+        (Safety(False, [SafetyRefusal("HALTED", "cli: lunch", "no halt", "stopped")]), "demo", "safe to trade"),
+    ],
+    ids=["unknown", "stale", "halted"],
+)
+async def test_status_says_why_it_is_not_safe_to_trade(
+    typed: Typed, gateway: Opened, told: Safety, words: str, unsaid: str
+) -> None:
+    gateway.answers["paper-trading"]["get_safety"] = told
+    code, out, err = await typed("status")
+    assert (code, err) == (0, "")
+    assert words in out
+    assert unsaid not in out
 
 
 async def _store(gateway: Opened) -> None:
