@@ -16,6 +16,7 @@ from bellwether.market.declared import slots_of
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.market.slots import LONGEST_OFFSET, Slot
 from bellwether.spec.models import TradingSystemSpec
+from bellwether_operator.report.observation import TaskRow
 
 GRACE = timedelta(seconds=45)
 """How long a CronJob is given to start its Job: its controller looks every 10 s."""
@@ -37,7 +38,7 @@ class Claims:
 
 
 @dataclass(frozen=True)
-class SlotJob:
+class StartedJob:
     """A Job that stands for a slot, whoever made it."""
 
     task: str
@@ -55,21 +56,11 @@ class SlotJob:
 
 
 @dataclass(frozen=True)
-class TaskTimes:
-    """When a task is due next, when its newest done slot was due, and its newest missed one; UTC."""
-
-    name: str
-    next: datetime | None = None
-    last: datetime | None = None
-    missed: datetime | None = None
-
-
-@dataclass(frozen=True)
 class Duty:
     """What is to be done about slots now, and when to look again."""
 
     start: Sequence[Slot] = ()
-    tasks: Sequence[TaskTimes] = ()
+    tasks: Sequence[TaskRow] = ()
     next_due: datetime | None = None
 
 
@@ -78,8 +69,8 @@ def duty(
     *,
     began: datetime,
     claims: Claims | None,
-    jobs: Iterable[SlotJob],
-    before: Mapping[str, TaskTimes],
+    jobs: Iterable[StartedJob],
+    before: Mapping[str, TaskRow],
     now: datetime,
 ) -> Duty:
     """Return which slots to start, what to report of each task, and when something about slots changes next.
@@ -119,7 +110,7 @@ def _coming(spec: TradingSystemSpec, now: datetime) -> list[Slot]:
     return found
 
 
-def _wants_a_job(slot: Slot, claims: Claims | None, jobs: Sequence[SlotJob], now: datetime) -> bool:
+def _wants_a_job(slot: Slot, claims: Claims | None, jobs: Sequence[StartedJob], now: datetime) -> bool:
     if not slot.due + GRACE <= now <= slot.useful_until:
         return False
     state = None if claims is None else claims.states.get(slot.name)
@@ -136,9 +127,9 @@ def _times(
     past: Sequence[Slot],
     coming: Sequence[Slot],
     claims: Claims | None,
-    before: TaskTimes | None,
-) -> TaskTimes:
-    known = before or TaskTimes(name)
+    before: TaskRow | None,
+) -> TaskRow:
+    known = before or TaskRow(name)
     last, missed = known.last, known.missed
     for slot in past:
         if slot.task != name or claims is None:
@@ -148,7 +139,7 @@ def _times(
             last = _later(last, slot.due)
         elif state == "missed" or (state != "running" and claims.at > slot.useful_until + _AFTER_THE_END):
             missed = _later(missed, slot.due)
-    return TaskTimes(name, next((slot.due for slot in coming if slot.task == name), None), last, missed)
+    return TaskRow(name, next((slot.due for slot in coming if slot.task == name), None), last, missed)
 
 
 def _later(known: datetime | None, found: datetime) -> datetime:
@@ -164,12 +155,12 @@ def _next_due(past: Sequence[Slot], coming: Sequence[Slot], claims: Claims | Non
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def reported(rows: Iterable[Mapping[str, Any]]) -> dict[str, TaskTimes]:
+def reported(rows: Iterable[Mapping[str, Any]]) -> dict[str, TaskRow]:
     """Return what a status said of tasks."""
     found = {}
     for row in rows:
         times = {name: _instant(row.get(name)) for name in ("next", "last", "missed")}
-        found[str(row["name"])] = TaskTimes(str(row["name"]), **times)
+        found[str(row["name"])] = TaskRow(str(row["name"]), **times)
     return found
 
 

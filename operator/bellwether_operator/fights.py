@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from bellwether_operator.observe.cache import ChildKey
 
 REPAIRS = 3
-"""So often is a field put back within the window; once more, and it is a fight."""
+"""So often is a field put back within the window; when it is changed once more, it is left."""
 WINDOW = timedelta(minutes=10)
 FIELDS = 256
 """So many fields are remembered; those put back longest ago are forgotten first."""
@@ -61,7 +61,7 @@ class Fights:
         fights = [
             Fight(key, path, len(times), times[-1] + WINDOW)
             for (child, path), times in self._repairs.items()
-            if child == key and len(times) > REPAIRS and _counts(times[-1], now)
+            if child == key and len(times) >= REPAIRS and _counts(times[-1], now)
         ]
         return max(fights, key=lambda each: each.until, default=None)
 

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
 import kopf
 from aiohttp import web
@@ -19,7 +20,7 @@ from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.handlers import CHILD_SELECTOR, registry
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import CHILD_KINDS, SYSTEMS
-from bellwether_operator.reconcile import Reconciler
+from bellwether_operator.reconcile import Reconciler, utc_now
 from bellwether_operator.settings import Settings
 from bellwether_operator.workers import Workers, jittered
 
@@ -33,12 +34,12 @@ SILENCE_LIMIT_RESYNCS = 3
 class Operator:
     """One running operator."""
 
-    def __init__(self, settings: Settings, client: Client) -> None:
+    def __init__(self, settings: Settings, client: Client, now: Callable[[], datetime] = utc_now) -> None:
         self.settings = settings
         self.client = client
         self.cache = Cache()
         self.gateway = GatewayClient(settings.gateway_url)
-        self.workers = Workers(settings, Reconciler(settings, client, self.cache), self.cache, self.gateway)
+        self.workers = Workers(settings, Reconciler(settings, client, self.cache, now), self.cache, self.gateway)
         self.listed = False
         self.http_port: int | None = None
 

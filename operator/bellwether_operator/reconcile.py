@@ -1,97 +1,135 @@
-"""One pass over one system: observe, render, apply, prune, report."""
+"""One pass over one system: observe, render, hold back, apply, prune, report."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
+from bellwether.change.hold import hold, holding_now, referenced_config_maps, released_image
+from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of, release_of, render
-from bellwether.render.kubernetes.context import Keyring
-from bellwether.render.kubernetes.names import LABEL_COMPONENT
+from bellwether.render.kubernetes.context import Keyring, Manifest
+from bellwether.render.kubernetes.jobs import slot_job
+from bellwether.render.kubernetes.moment import Moment, moment_of
+from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_COMPONENT, declaration_name
+from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
-from bellwether_operator import telemetry
+from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.apply.decide import Decision, Desired, Verdict, decide, desired_from, not_smaller, to_prune
+from bellwether_operator.apply.decide import Desired, desired_from
+from bellwether_operator.catching_up import Claims, Duty, duty, reported
 from bellwether_operator.gateway import GatewayView
-from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, observed_from
+from bellwether_operator.halting import TRADER, Halting, trader_component, with_replicas
+from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey
+from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.workloads import workloads_of
 from bellwether_operator.report.events import event, transitions
-from bellwether_operator.report.status import Observation, Workload, status
+from bellwether_operator.report.market import misfits
+from bellwether_operator.report.observation import Observation
+from bellwether_operator.report.status import status
 from bellwether_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 8
-"""Requests of one pass that are under way together."""
-SECRET_LIFE_SECONDS = 3600.0
-SECRET_LIFE_UNSETTLED_SECONDS = 20.0
-"""After this long a Secret, which is never read, is written again; sooner while pods are not ready for want of it."""
+LATEST = datetime.max.replace(tzinfo=UTC)
 VIEW_LIFE_PERIODS = 3
 """A gateway's word counts for so many polling periods."""
+
+
+def utc_now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
 
 
 @dataclass
 class Memory:
     """What one worker remembers of its system between passes; all of it can be lost without harm."""
 
-    rendered_for: tuple[Any, ...] | None = None
-    system: TradingSystem | None = None
-    desired: list[Desired] = field(default_factory=list)
-    secrets: dict[ChildKey, tuple[str, float]] = field(default_factory=dict)
-    """Digest and time of the last write of each Secret."""
-    futile: dict[ChildKey, tuple[str, int]] = field(default_factory=dict)
-    """Applied, but the reply did not contain it: digest and resource version, until something changes."""
+    uid: str = ""
+    """Of the very system that all of this is about."""
+    written: Written = field(default_factory=Written)
+    halting: Halting = field(default_factory=Halting)
+    accepted_generation: int | None = None
+    """The generation that was rendered last."""
     view: GatewayView | None = None
     gateway_up: bool = False
     gateway_up_since: float | None = None
     """When this operator first saw the gateway's pod ready."""
-    keyring: Keyring | None = None
 
-
-@dataclass
-class Findings:
-    """What a pass found out while applying."""
-
-    taken: list[str] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    writes: int = 0
-
-    def error(self, what: str, problem: ApiError) -> None:
-        """Sort a failure by whether trying again helps."""
-        (self.failed if problem.transient else self.refused).append(f"{what}: {problem.message}")
+    def about(self, uid: str) -> None:
+        """Forget everything that was of another system of the same name."""
+        if self.uid != uid:
+            vars(self).update(vars(Memory(uid)))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a pass did: how many writes, and whether it should be repeated soon."""
+    """What a pass did, and when another one is due though nothing happens."""
 
     writes: int
     retry: bool
     """Something did not work: again after a back-off."""
     settled: bool = True
     """False: pods are still being made; they may be waiting for a Secret that somebody deleted."""
+    next_in: float | None = None
+    """Seconds until the time itself changes something: an open or close, a slot, the end of a pause."""
+
+
+@dataclass
+class Pass:
+    """One pass: what it is about, and what it has found out so far."""
+
+    raw: dict[str, Any]
+    key: SystemKey
+    system: TradingSystem
+    moment: Moment
+    now: datetime
+    memory: Memory
+    applier: Applier | None = None
+    desired: list[Desired] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    spared: set[ChildKey] = field(default_factory=set)
+    release: str = ""
+    forced: str | None = None
+    paused_until: datetime | None = None
+    due: list[datetime] = field(default_factory=list)
+    """When something is due again, UTC."""
+    due_in: list[float] = field(default_factory=list)
+    """The same, as seconds from now."""
+
+    urgent: set[ChildKey] = field(default_factory=set)
+    """What is applied although the system is paused, and although somebody fights over it: what a halt needs."""
+
+    @property
+    def uid(self) -> str:
+        """The system's identity."""
+        return self.system.metadata.uid
+
+    @property
+    def start_value(self) -> Desired:
+        """The declaration as a starting process reads it."""
+        return next(each for each in self.desired if each.key.name == declaration_name(self.system))
 
 
 class Reconciler:
     """Passes over systems; holds no state of its own besides the connections and the shared cache."""
 
-    def __init__(
-        self, settings: Settings, client: Client, cache: Cache, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, settings: Settings, client: Client, cache: Cache, now: Callable[[], datetime]) -> None:
         self._settings = settings
         self._client = client
         self._cache = cache
         self._now = now
+
+    def keyring(self, uid: str) -> Keyring:
+        """Return the keys of a system."""
+        return derive_keyring(self._settings.installation_seed, uid)
 
     async def run(self, key: SystemKey, memory: Memory) -> Outcome:
         """Make one pass.
@@ -103,177 +141,193 @@ class Reconciler:
         raw = self._cache.systems.get(key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             return Outcome(0, retry=False)
-        uid, generation = raw["metadata"]["uid"], int(raw["metadata"].get("generation", 0))
+        memory.about(raw["metadata"]["uid"])
+        generation, now = int(raw["metadata"].get("generation", 0)), self._now()
         try:
-            self._render(raw, memory)
+            system = declared(raw)
         except ValidationError as error:
-            memory.system = None
+            memory.accepted_generation = None
             seen = Observation(invalid=invalid_words(error))
             return Outcome(await self._report(raw, None, generation, seen), retry=False)
-        system = memory.system
-        if system is None:
-            raise AssertionError("rendered without a system")
-        found = Findings()
-        settled = all(each.ready for each in workloads_of(self._cache.children_of(key), memory.desired, uid))
-        await self._apply(memory, uid, found, settled=settled)
-        await self._prune(key, memory, uid, found, settled=settled)
-        return await self._finish(raw, system, memory, found)
+        try:
+            moment = None if misfits(system.spec) else moment_of(system.spec, now)
+        except CalendarError:
+            moment = None  # the table ends before today: the condition says so
+        if moment is None:
+            memory.accepted_generation = None
+            seen = Observation(view=memory.view, release=str((raw.get("status") or {}).get("release", "")))
+            return Outcome(await self._report(raw, system, generation, seen), retry=False)
+        this = Pass(raw, key, system, moment, now, memory)
+        await self._reconcile(this)
+        return await self._finish(this)
 
-    def _render(self, raw: dict[str, Any], memory: Memory) -> None:
-        """Render into the memory, unless it was rendered from the very same."""
-        metadata = raw["metadata"]
-        inputs = (metadata["uid"], metadata.get("generation"), self._settings)
-        if memory.rendered_for == inputs:
-            return
-        memory.rendered_for = None
-        system = TradingSystem.model_validate({name: raw[name] for name in raw if name != "status"})
-        memory.keyring = derive_keyring(self._settings.installation_seed, metadata["uid"])
-        context = RenderContext(
+    async def _reconcile(self, this: Pass) -> None:
+        """Bring the children to what is declared, as far as it may be now."""
+        spec, memory = this.system.spec, this.memory
+        if spec.paused is not None and this.now < parse_instant(spec.paused.until):
+            this.paused_until = parse_instant(spec.paused.until)
+            this.due.append(this.paused_until)
+        this.due.append(this.moment.until)
+        children = self._cache.children_of(this.key)
+        await self._desire(this)
+        self._force_halt(this)
+        settled = all(each.ready for each in workloads_of(children, this.desired, this.uid))
+        paused = this.paused_until is not None
+        applier = Applier(self._client, self._cache, this.uid, memory.written, this.now, settled=settled, paused=paused)
+        this.applier = applier
+        this.urgent.add(this.start_value.key)
+        await applier.apply(this.desired, this.urgent)
+        await applier.prune(self._cache.children_of(this.key), {each.key for each in this.desired}, this.spared)
+        memory.accepted_generation = this.system.metadata.generation
+
+    def _context(self, this: Pass) -> RenderContext:
+        return RenderContext(
             image=self._settings.services_image,
-            keyring=memory.keyring,
+            keyring=self.keyring(this.uid),
             image_pull_policy=self._settings.image_pull_policy,
             log_level=self._settings.services_log_level,
+            moment=this.moment,
         )
-        memory.desired = [desired_from(manifest) for manifest in render(system, context)]
-        memory.system = system
-        memory.rendered_for = inputs
 
-    async def _apply(self, memory: Memory, uid: str, found: Findings, *, settled: bool) -> None:
-        """Apply what pods use, then what makes pods: a pod never starts before its volume and keys are there."""
-        slots = asyncio.Semaphore(AT_ONCE)
+    async def _desire(self, this: Pass) -> None:
+        """Render what is to be, with pod templates held back while they may not be changed."""
+        context = self._context(this)
+        manifests = render(this.system, context)
+        image = image_of(self._settings.services_image, this.system.spec.version)
+        desired = [desired_from(manifest) for manifest in manifests]
+        if holding_now(this.system.spec, this.moment):
+            desired = [await self._hold(this, each) for each in desired]
+            images = {found for each in desired if (found := released_image(each.manifest)) is not None}
+            if this.held and len(images) == 1 and images != {image}:
+                image = images.pop()
+                desired = _with_jobs_of(desired, render(_unversioned(this.system), replace(context, image=image)))
+        this.desired, this.release = desired, release_of(image)
 
-        async def one(desired: Desired) -> None:
-            async with slots:
-                try:
-                    await self._apply_one(desired, memory, uid, found, settled=settled)
-                except ApiError as error:
-                    found.error(f"{desired.key.kind} {desired.key.name}", error)
-
-        first = [each for each in memory.desired if not BY_NAME[each.key.kind].workload]
-        await asyncio.gather(*(one(each) for each in first))
-        if found.taken or found.refused or found.failed or found.waiting:
-            return
-        await asyncio.gather(*(one(each) for each in memory.desired if BY_NAME[each.key.kind].workload))
-
-    async def _apply_one(self, desired: Desired, memory: Memory, uid: str, found: Findings, *, settled: bool) -> None:
+    async def _hold(self, this: Pass, desired: Desired) -> Desired:
+        """Return a workload as it is to be now: with the pod template that was released last, if a new one waits."""
         kind = BY_NAME[desired.key.kind]
-        if not kind.observed:
-            await self._apply_secret(desired, memory, found, settled=settled)
-            return
-        observed = self._cache.children.get(desired.key)
+        known = self._cache.children.get(desired.key)
+        if not kind.workload or known is None or known.applied == desired.digest or not known.belongs_to(this.uid):
+            return desired
+        observed = await self._client.get(kind, desired.key.namespace, desired.key.name)
+        held = hold(_unmarked(desired.manifest), observed, holding=True)
+        if not held.waiting:
+            return desired
+        this.held.append(f"{desired.key.kind} {desired.key.name}: {'; '.join(held.words)}")
+        template = held.manifest["spec"]["template"]
+        names = referenced_config_maps(template)
+        this.spared |= {ChildKey("ConfigMap", desired.key.namespace, name) for name in names}
+        return desired_from(held.manifest)
+
+    def _force_halt(self, this: Pass) -> None:
+        """Have the trader at no replicas while a halt that it did not acknowledge is being forced."""
+        component = trader_component(this.system.spec.profile)
+        at, trader = next(
+            (index, each)
+            for index, each in enumerate(this.desired)
+            if BY_NAME[each.key.kind].workload and each.manifest["metadata"]["labels"][LABEL_COMPONENT] == component
+        )
+        now = time.monotonic()
+        verdict = this.memory.halting.step(
+            halted=this.system.spec.trading.halted,
+            generation=this.system.metadata.generation,
+            acknowledged=self._acknowledged(this),
+            pods_gone=self._pods_gone(this, trader.key),
+            now=now,
+        )
+        if verdict.due_at is not None:
+            this.due_in.append(verdict.due_at - now)
+        this.forced = verdict.words
+        if verdict.words is not None:
+            this.urgent.add(trader.key)
+        if verdict.stop:
+            this.desired[at] = desired_from(with_replicas(_unmarked(trader.manifest), 0))
+
+    def _pods_gone(self, this: Pass, trader: ChildKey) -> bool:
+        """Whether the trader has no pod, and the next one will start from the newest declaration."""
+        written = self._cache.children.get(this.start_value.key)
+        if written is None or written.applied != this.start_value.digest:
+            return False
+        observed = self._cache.children.get(trader)
         if observed is None:
-            # Rare: only what is to be made. An object without our labels is in no watch, and must not be overwritten
-            # nor remembered: nobody would say when it goes.
-            raw = await self._client.get(kind, desired.key.namespace, desired.key.name)
-            observed = None if raw is None else observed_from(raw, kind.kind)
-        desired, note = not_smaller(desired, observed)
-        if note is not None:
-            found.notes.append(note)
-        verdict = decide(desired, observed, uid)
-        if verdict.verdict is Verdict.APPLY and not self._futile(desired, observed, memory):
-            await self._write(desired, observed, verdict, memory, found)
-        elif verdict.verdict is Verdict.SKIP and observed is not None:
-            observed.verified, observed.body = desired.digest, None
-        elif verdict.verdict is Verdict.WAIT:
-            found.waiting.append(f"{desired.key.kind} {desired.key.name}: {verdict.why}")
-        elif verdict.verdict is Verdict.TAKEN:
-            found.taken.append(f"{desired.key.kind} {desired.key.name} exists and {verdict.why}")
+            return True
+        counts = observed.status
+        current = int(counts.get("observedGeneration", 0)) >= observed.generation
+        return current and not int(counts.get("replicas", 0))
 
-    @staticmethod
-    def _futile(desired: Desired, observed: Observed | None, memory: Memory) -> bool:
-        return observed is not None and memory.futile.get(desired.key) == (desired.digest, observed.resource_version)
+    def _acknowledged(self, this: Pass) -> int | None:
+        """Return the generation that the trader acknowledged: by its gateway's word or, before one, by the status."""
+        if this.memory.view is not None:
+            return this.memory.view.acknowledged.get(TRADER)
+        rows = (this.raw.get("status") or {}).get("services", ())
+        return next((int(row.get("generation", 0)) for row in rows if row["name"] == TRADER), None)
 
-    async def _write(
-        self, desired: Desired, observed: Observed | None, decision: Decision, memory: Memory, found: Findings
-    ) -> None:
-        kind = BY_NAME[desired.key.kind]
-        found.writes += 1
-        try:
-            reply = await self._client.apply(kind, desired.manifest)
-        except ApiError as error:
-            if observed is None or not error.invalid:
-                raise
-            await self._client.overwrite(kind, desired.manifest)
-            reply = await self._client.apply(kind, desired.manifest)
-            found.writes += 1
-        self._cache.take_child(reply, kind.kind)
-        now_there = self._cache.children.get(desired.key)
-        if observed is not None and observed.applied == desired.digest:
-            telemetry.DRIFT.labels(kind.kind).inc()
-        log.info("applied %s %s: %s", kind.kind, desired.key.name, decision.why)
-        memory.futile.pop(desired.key, None)
-        if now_there is None or now_there.verified == desired.digest:
-            return
-        uid = now_there.owner_uid or ""
-        again = decide(desired, now_there, uid)
-        if again.verdict is Verdict.APPLY:
-            memory.futile[desired.key] = (desired.digest, now_there.resource_version)
-            log.warning("%s %s did not become what was applied: %s", kind.kind, desired.key.name, again.why)
-        elif again.verdict is Verdict.SKIP:
-            now_there.verified, now_there.body = desired.digest, None
+    def _duty(self, this: Pass, view: GatewayView | None) -> Duty:
+        """Return what is to be done about slots, and remember when to look again."""
+        created = datetime.fromisoformat(this.raw["metadata"]["creationTimestamp"])
+        found = duty(
+            this.system.spec,
+            began=created,
+            claims=self._claims(view),
+            jobs=started_jobs(self._cache.children_of(this.key), this.uid),
+            before=reported((this.raw.get("status") or {}).get("tasks", ())),
+            now=this.now,
+        )
+        if found.next_due is not None:
+            this.due.append(found.next_due)
+        return found
 
-    async def _apply_secret(self, desired: Desired, memory: Memory, found: Findings, *, settled: bool) -> None:
-        """Write a Secret without ever reading one: what was written is remembered, and written again now and then."""
-        digest, at = memory.secrets.get(desired.key, ("", 0.0))
-        life = SECRET_LIFE_SECONDS if settled else SECRET_LIFE_UNSETTLED_SECONDS
-        if digest == desired.digest and time.monotonic() - at < life:
-            return
-        try:
-            await self._client.apply(BY_NAME[desired.key.kind], desired.manifest, force=False)
-        except ApiError as error:
-            # Another manager holds the entries, or another controller the object: somebody else's Secret.
-            if error.reason in {"Conflict", "Invalid"}:
-                found.taken.append(f"Secret {desired.key.name} exists and is somebody else's: {error.message}")
-                return
-            raise
-        found.writes += 1
-        memory.secrets[desired.key] = (desired.digest, time.monotonic())
+    def _claims(self, view: GatewayView | None) -> Claims | None:
+        if view is None or view.slots is None:
+            return None
+        at = self._now() - timedelta(seconds=time.monotonic() - view.at)
+        return Claims(at, view.slots.since, {job.name: job.status for job in view.slots.jobs})
 
-    async def _prune(self, key: SystemKey, memory: Memory, uid: str, found: Findings, *, settled: bool) -> None:
-        wanted = {each.key for each in memory.desired}
-        if found.taken or found.refused or found.failed or found.waiting:
-            return
-        for child in to_prune(self._cache.children_of(key), wanted, uid, settled=settled):
-            try:
-                await self._client.delete(BY_NAME[child.key.kind], child.key.namespace, child.key.name, child.uid)
-            except ApiError as error:
-                found.error(f"deleting {child.key.kind} {child.key.name}", error)
-            else:
-                found.writes += 1
-                child.deleting = True
-                log.info(
-                    "deleted %s %s: no longer declared", child.key.kind, child.key.name, extra={"system": key.name}
-                )
-
-    async def _finish(
-        self,
-        raw: dict[str, Any],
-        system: TradingSystem,
-        memory: Memory,
-        found: Findings,
-    ) -> Outcome:
-        key = SystemKey(system.metadata.namespace, system.metadata.name)
-        workloads = workloads_of(self._cache.children_of(key), memory.desired, system.metadata.uid)
+    async def _finish(self, this: Pass) -> Outcome:
+        memory, applier, system = this.memory, this.applier, this.system
+        if applier is None:
+            raise AssertionError("finished before it was reconciled")
+        found = applier.found
+        workloads = workloads_of(self._cache.children_of(this.key), this.desired, this.uid)
         gateway = next((each for each in workloads if each.component in {"system", "gateway"}), None)
         memory.gateway_up = gateway is not None and gateway.ready and gateway.wanted > 0
         if memory.gateway_up and memory.gateway_up_since is None:
             memory.gateway_up_since = time.monotonic()
-        expired = self._expired(memory.view)
+        view = None if self._expired(memory.view) else memory.view
+        duties = self._duty(this, view)
+        pending = self._pending(memory)
+        if this.paused_until is None and memory.gateway_up and not pending:
+            await applier.make(slot_job(system, self._context(this), slot) for slot in duties.start)
         seen = Observation(
             taken=sorted(found.taken),
             waiting=sorted(found.waiting),
             refused=sorted(found.refused),
             failed=sorted(found.failed),
             notes=sorted(found.notes),
+            contested=sorted(found.contested),
+            pending=sorted(found.pending),
+            held=sorted(this.held),
+            held_until=this.moment.until if this.held else None,
+            paused_until=this.paused_until,
+            paused_reason=None if system.spec.paused is None else system.spec.paused.reason,
+            forced=this.forced,
+            moment=this.moment,
+            tasks=duties.tasks,
             workloads=workloads,
-            view=None if expired else memory.view,
-            view_pending=self._pending(memory),
-            release=release_of(image_of(self._settings.services_image, system.spec.version)),
-            gateway=self._settings.gateway_url.format(namespace=key.namespace, name=key.name),
+            view=view,
+            view_pending=pending,
+            release=this.release,
+            gateway=self._settings.gateway_url.format(namespace=this.key.namespace, name=this.key.name),
         )
-        writes = await self._report(raw, system, system.metadata.generation, seen)
-        retry = bool(found.refused or found.failed or found.waiting or found.taken)
-        return Outcome(found.writes + writes, retry, settled=all(each.ready for each in workloads))
+        writes = await self._report(this.raw, system, system.metadata.generation, seen)
+        settled = all(each.ready for each in workloads)
+        return Outcome(found.writes + writes, found.troubled, settled, self._next_in(this, found.due))
+
+    @staticmethod
+    def _next_in(this: Pass, more: Sequence[datetime]) -> float | None:
+        """Return after how many seconds the time itself asks for another pass."""
+        waits = [(due - this.now).total_seconds() for due in (*this.due, *more) if due < LATEST]
+        return min((max(0.0, wait) for wait in (*waits, *this.due_in)), default=None)
 
     def _pending(self, memory: Memory) -> bool:
         since = memory.gateway_up_since
@@ -310,29 +364,33 @@ class Reconciler:
         return 1
 
 
-def workloads_of(children: Sequence[Observed], desired: Sequence[Desired], uid: str) -> list[Workload]:
-    """Return how far each desired workload is; one that is not there yet is not ready."""
-    by_key = {child.key: child for child in children if child.belongs_to(uid)}
-    found = []
-    for each in desired:
-        if not BY_NAME[each.key.kind].workload:
-            continue
-        wanted = int(each.manifest["spec"]["replicas"])
-        component = each.manifest["metadata"]["labels"][LABEL_COMPONENT]
-        found.append(Workload(component, wanted, _ready(by_key.get(each.key), each.digest, wanted)))
-    return found
+def declared(raw: Mapping[str, Any]) -> TradingSystem:
+    """Return the declaration of a system as the API server gave it.
+
+    Raises:
+        ValidationError: when it cannot be read, though the schema let it through.
+
+    """
+    return TradingSystem.model_validate({name: raw[name] for name in raw if name != "status"})
 
 
-def _ready(observed: Observed | None, digest: str, wanted: int) -> bool:
-    if observed is None or observed.applied != digest:
-        return False
-    counts = observed.status
-    return (
-        int(counts.get("observedGeneration", 0)) >= observed.generation
-        and int(counts.get("replicas", 0)) == wanted
-        and int(counts.get("readyReplicas", 0)) == wanted
-        and int(counts.get("updatedReplicas", 0)) == wanted
-    )
+def _unversioned(system: TradingSystem) -> TradingSystem:
+    return system.model_copy(update={"spec": system.spec.model_copy(update={"version": None})})
+
+
+def _unmarked(manifest: Manifest) -> Manifest:
+    """Return an object without the digest that was written into it, so that another one can be."""
+    metadata = manifest["metadata"]
+    annotations = {name: value for name, value in metadata["annotations"].items() if name != ANNOTATION_APPLIED}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _with_jobs_of(desired: Sequence[Desired], released: Sequence[Manifest]) -> list[Desired]:
+    """Return what is desired with the schedules of the release that runs: their Jobs talk to its services."""
+    schedules = {
+        each.key: each for manifest in released if manifest["kind"] == "CronJob" for each in [desired_from(manifest)]
+    }
+    return [schedules.get(each.key, each) for each in desired]
 
 
 def invalid_words(error: ValidationError) -> str:

@@ -7,17 +7,21 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+from bellwether.render.kubernetes.configmaps import spec_document
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.gateway import GatewayClient, GatewayError, GatewayView
 from bellwether_operator.observe.cache import Cache, SystemKey
-from bellwether_operator.reconcile import Memory, Outcome, Reconciler
+from bellwether_operator.reconcile import Memory, Outcome, Reconciler, declared
 from bellwether_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
 PASSES_AT_ONCE = 20
+TROUBLED_PASSES_AT_ONCE = 4
+"""Passes of systems whose last one did not work have a lane of their own, so that they never hold up the others."""
 LOOKS_AT_ONCE = 50
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 300.0
@@ -59,22 +63,27 @@ class Worker:
     async def _reconcile_forever(self) -> None:
         delay = FIRST_RETRY_SECONDS
         pause = 0.0
+        lane = self._pool.pass_slots
         while True:
             await _wait(self._dirty, pause)
             self._dirty.clear()
-            async with self._pool.pass_slots:
+            async with lane:
                 outcome = await self._one_pass()
             if outcome is None or outcome.retry:
+                lane = self._pool.troubled_pass_slots
                 pause, delay = jittered(delay), min(delay * 2, LAST_RETRY_SECONDS)
             else:
+                lane = self._pool.pass_slots
                 until = self._pool.settings.resync if outcome.settled else UNSETTLED_SECONDS
                 pause, delay = jittered(until), FIRST_RETRY_SECONDS
+            if outcome is not None and outcome.next_in is not None:
+                pause = min(pause, outcome.next_in)
 
     async def _one_pass(self) -> Outcome | None:
         """Make one pass; return None when it failed."""
         began = time.monotonic()
         was_up = self.memory.gateway_up
-        rendered = self.memory.rendered_for
+        accepted = self.memory.accepted_generation
         try:
             outcome = await self._pool.reconciler.run(self.key, self.memory)
         except ApiError as error:
@@ -88,9 +97,10 @@ class Worker:
             return None
         finally:
             telemetry.PASS_SECONDS.observe(time.monotonic() - began)
+            self._pool.passes += 1
             self._pool.touch()
         telemetry.PASSES.labels("changed" if outcome.writes else "nothing").inc()
-        if self.memory.gateway_up and (not was_up or rendered != self.memory.rendered_for):
+        if self.memory.gateway_up and (not was_up or accepted != self.memory.accepted_generation):
             self._look_now.set()
         return outcome
 
@@ -134,18 +144,14 @@ class Worker:
     async def _look(self) -> bool:
         """Look once, deliver when there is something to deliver; return whether all is well there."""
         raw = self._pool.cache.systems.get(self.key)
-        system, keyring = self.memory.system, self.memory.keyring
-        if raw is None or system is None or keyring is None:
+        generation = self.memory.accepted_generation
+        if raw is None or generation is None:
             return True
         client = self._pool.gateway
         try:
             view = await client.look(*self.key)
-            if _undelivered(view, system.metadata.generation):
-                body = {
-                    "generation": system.metadata.generation,
-                    "spec": system.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-                }
-                await client.deliver(*self.key, keyring.gateway_token, body)
+            if _undelivered(view, generation):
+                await self._deliver(raw)
                 view = await client.look(*self.key)
         except GatewayError as error:
             telemetry.GATEWAY_POLLS.labels("error").inc()
@@ -154,20 +160,22 @@ class Worker:
             return False
         telemetry.GATEWAY_POLLS.labels("ok").inc()
         self._told = ""
-        changed = self.memory.view is None or _said(self.memory.view) != _said(view)
+        changed = self.memory.view != view
         self.memory.view = view
         if changed:
             self.mark()
-        return not _undelivered(view, system.metadata.generation) and all(view.ready.values())
+        return not _undelivered(view, generation) and all(view.ready.values())
+
+    async def _deliver(self, raw: dict[str, Any]) -> None:
+        system = declared(raw)
+        body = {"generation": system.metadata.generation, "spec": spec_document(system)}
+        token = self._pool.reconciler.keyring(system.metadata.uid).gateway_token
+        await self._pool.gateway.deliver(*self.key, token, body)
 
 
 def _undelivered(view: GatewayView, generation: int) -> bool:
     """Whether the gateway or a service lags behind; delivering the same generation again does no harm."""
     return view.generation < generation or any(each < generation for each in view.acknowledged.values())
-
-
-def _said(view: GatewayView) -> tuple[object, ...]:
-    return (view.generation, dict(view.acknowledged), dict(view.ready), view.halts)
 
 
 class Workers:
@@ -179,8 +187,11 @@ class Workers:
         self.cache = cache
         self.gateway = gateway
         self.pass_slots = asyncio.Semaphore(PASSES_AT_ONCE)
+        self.troubled_pass_slots = asyncio.Semaphore(TROUBLED_PASSES_AT_ONCE)
         self.look_slots = asyncio.Semaphore(LOOKS_AT_ONCE)
         self.last_activity = time.monotonic()
+        self.passes = 0
+        """How many passes were made."""
         self._workers: dict[SystemKey, Worker] = {}
         self._ending: set[asyncio.Task[None]] = set()
 

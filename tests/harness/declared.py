@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bellwether.change.compare import lacking
 from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, render
 from bellwether.render.kubernetes.moment import moment_of
 from bellwether.render.kubernetes.names import (
@@ -15,7 +16,7 @@ from bellwether.render.kubernetes.names import (
     MANAGER,
 )
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.apply.decide import desired_from, difference
+from bellwether_operator.apply.decide import desired_from
 from bellwether_operator.observe.kinds import BY_NAME, CHILD_KINDS, CLAIM
 
 CHILDREN = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in CHILD_KINDS)
@@ -72,7 +73,7 @@ def _compare(manifest: Manifest, there: Mapping[str, Any] | None) -> Iterator[st
     if there is None:
         yield f"{name} is missing"
         return
-    where = difference(desired_from(manifest).manifest, there)
+    where = next((each.path for each in lacking(desired_from(manifest).manifest, there)), None)
     if where is not None:
         yield f"{name} differs at {where}"
     if "deletionTimestamp" in there["metadata"]:

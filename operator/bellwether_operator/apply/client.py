@@ -138,9 +138,9 @@ class Client:
             if error.status not in {_NOT_FOUND, _CONFLICT}:
                 raise
 
-    async def create(self, path: str, manifest: Mapping[str, Any]) -> None:
-        """Create an object that nobody reads back, such as an Event."""
-        await self._call("POST", path, {}, manifest)
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object, and return it."""
+        return await self._call("POST", path, {}, manifest)
 
     async def _call(
         self,

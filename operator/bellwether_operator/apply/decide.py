@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
+from bellwether.change.compare import lacking
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import (
@@ -19,10 +19,6 @@ from bellwether.render.kubernetes.names import (
 )
 from bellwether_operator.observe.cache import ChildKey, Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
-
-_MERGE_KEYS = ("uid", "mountPath", "containerPort", "name", "port", "key", "type", "ip")
-"""By which field the entries of a list are told apart, the most telling first."""
-_EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 class Verdict(Enum):
@@ -86,7 +82,7 @@ def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Deci
         return Decision(write, "its content is to change")
     if observed.verified == desired.digest:
         return Decision(Verdict.SKIP)
-    where = difference(desired.manifest, observed.body or {})
+    where = next((each.path for each in lacking(desired.manifest, observed.body or {})), None)
     return Decision(Verdict.SKIP) if where is None else Decision(write, f"{where} was changed by someone else", where)
 
 
@@ -107,48 +103,6 @@ def _stranger(desired: Desired, observed: Observed, system_uid: str) -> Decision
         and observed.labels.get(LABEL_INSTANCE) == labels[LABEL_INSTANCE]
     )
     return None if adoptable else Decision(Verdict.TAKEN, "it was not made by this operator")
-
-
-def difference(desired: Any, observed: Any, path: str = "") -> str | None:
-    """Return the path of the first desired value that is not in what was observed, or None when all of it is."""
-    if isinstance(desired, Mapping):
-        if not isinstance(observed, Mapping):
-            return path
-        for name, value in desired.items():
-            below = f"{path}.{name}" if path else str(name)
-            if name not in observed:
-                if value in _EMPTY:
-                    continue
-                return below
-            found = difference(value, observed[name], below)
-            if found is not None:
-                return found
-        return None
-    if isinstance(desired, list):
-        return _list_difference(desired, observed, path)
-    return None if desired == observed and type(desired) is type(observed) else path
-
-
-def _list_difference(desired: list[Any], observed: Any, path: str) -> str | None:
-    if not isinstance(observed, list):
-        return path
-    merge_key = next(
-        (key for key in _MERGE_KEYS if desired and all(isinstance(e, Mapping) and key in e for e in desired)), None
-    )
-    if merge_key is not None and len({each[merge_key] for each in desired}) == len(desired):
-        others = {each.get(merge_key): each for each in observed if isinstance(each, Mapping)}
-        for each in desired:
-            below = f"{path}[{each[merge_key]}]"
-            if each[merge_key] not in others:
-                return below
-            found = difference(each, others[each[merge_key]], below)
-            if found is not None:
-                return found
-        return None
-    if len(desired) != len(observed):
-        return path
-    pairs = enumerate(zip(desired, observed, strict=True))
-    return next((found for i, (a, b) in pairs if (found := difference(a, b, f"{path}[{i}]")) is not None), None)
 
 
 def not_smaller(desired: Desired, observed: Observed | None) -> tuple[Desired, str | None]:

@@ -7,11 +7,11 @@ ever stands for money, and `30m` stays `30m`.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 OFFSET_PATTERN = r"^-?([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
@@ -27,8 +27,17 @@ Money = Annotated[str, Field(pattern=MONEY_PATTERN, max_length=22, examples=["10
 Ratio = Annotated[str, Field(pattern=RATIO_PATTERN, max_length=8, examples=["0.02", "1"])]
 Day = Annotated[str, Field(pattern=DAY_PATTERN, max_length=10, min_length=10, examples=["2009-01-02"])]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN, max_length=5, min_length=5, examples=["14:10"])]
+
+
+def _instant(text: str) -> str:
+    datetime.fromisoformat(text)  # the pattern lets the 30th of February through
+    return text
+
+
 Instant = Annotated[
-    str, Field(pattern=INSTANT_PATTERN, max_length=20, min_length=17, examples=["2026-11-23T04:30:00Z"])
+    str,
+    Field(pattern=INSTANT_PATTERN, max_length=20, min_length=17, examples=["2026-11-23T04:30:00Z"]),
+    AfterValidator(_instant),
 ]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9^][A-Z0-9.^=-]{0,14}$", max_length=15, examples=["CBA.AX"])]
 TaskName = Annotated[str, Field(pattern=r"^[a-z]([_a-z0-9]*[a-z0-9])?$", max_length=24)]
@@ -49,3 +58,13 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is not a duration: write hours, minutes, seconds as in 1h30m or 500ms")
     total = sum(Decimal(number) * _UNIT_MICROSECONDS[unit] for number, unit in _PART.findall(text))
     return timedelta(microseconds=int(-total if text.startswith("-") else total))
+
+
+def parse_instant(text: str) -> datetime:
+    """Return the instant (UTC) that a text such as `2026-11-23T04:30:00Z` states.
+
+    Raises:
+        ValueError: if there is no such instant.
+
+    """
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)

@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from bellwether_operator.apply.client import Client
 from bellwether_operator.main import Operator
+from bellwether_operator.reconcile import utc_now
 from bellwether_operator.settings import Settings
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
@@ -157,11 +159,13 @@ class FakeGateway:
     tokens: list[str] = field(default_factory=list)
     declarations: list[dict[str, Any]] = field(default_factory=list)
     halts: list[str] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+    """What else the status says: safety, data, models and so on."""
 
     def status(self) -> dict[str, Any]:
         generation = self.generation if self.acknowledge else self.generation - 1
         services = [{"name": name, "ready": True, "generation": generation} for name in ("prediction", "paper-trading")]
-        return {"generation": self.generation, "services": services, "halts": self.halts}
+        return {"generation": self.generation, "services": services, "halts": self.halts, **self.more}
 
     async def answer_status(self, _: web.Request) -> web.Response:
         return web.json_response(self.status())
@@ -207,11 +211,11 @@ def settings(kube: Kube, gateway: FakeGateway) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Operator]:
-    """Run an operator in this process while the block lasts."""
+async def running(settings: Settings, now: Callable[[], datetime] = utc_now) -> AsyncIterator[Operator]:
+    """Run an operator in this process while the block lasts; its time may be the test's own."""
     client = await Client.connect(settings.kubeconfig)
     stop = asyncio.Event()
-    operator = Operator(settings, client)
+    operator = Operator(settings, client, now)
     task = asyncio.create_task(operator.run(stop))
     try:
         yield operator

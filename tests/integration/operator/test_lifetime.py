@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bellwether_operator.observe.kinds import CHILD_KINDS
 from bellwether_operator.settings import Settings
+from devcluster.errors import ClusterError
 
 from .conftest import IMAGE, Kube, eventually, running, system
 from .test_reconcile import all_there, settled
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 async def collect_garbage(kube: Kube, gone: str) -> None:
     """Delete what the garbage collector would: everything whose owner is gone (no controllers run here)."""
-    for kind in ("configmap", "networkpolicy", "pvc", "secret", "service", "serviceaccount", "statefulset"):
+    for kind in (each.plural for each in CHILD_KINDS):
         for name in await kube.names(kind):
             found = await kube.get(kind, name)
             owners = (found or {}).get("metadata", {}).get("ownerReferences", [])
@@ -98,15 +100,31 @@ async def test_a_volume_grows_and_never_shrinks(kube: Kube, settings: Settings) 
             return bool(found["spec"]["resources"]["requests"]["storage"] == "2Gi")
 
         await eventually("the grown volume", size)
-        await kube.patch("tsys", "demo", {"spec": {"storage": {"size": "1Gi"}}})
+        with pytest.raises(ClusterError, match=r"storage\.size can only grow: a volume cannot shrink"):
+            await kube.patch("tsys", "demo", {"spec": {"storage": {"size": "1Gi"}}})
+        assert await size()
+    await kube("delete", "storageclass", kube.namespace)
+
+
+async def test_a_retained_volume_that_is_larger_than_declared_stays_as_large(kube: Kube, settings: Settings) -> None:
+    await kube.apply(system(kube, storage={"size": "2Gi"}))
+    async with running(settings):
+        await settled(kube)
+    first = await kube.get("tsys", "demo")
+    assert first is not None
+    await kube("delete", "tsys", "demo", "--timeout=10s")
+    await collect_garbage(kube, first["metadata"]["uid"])
+    await kube.apply(system(kube, storage={"size": "1Gi"}))
+    async with running(settings):
 
         async def told() -> bool:
             found = await kube.condition("demo", "Accepted")
             return found is not None and "1Gi is smaller than the 2Gi of data-demo-0" in found["message"]
 
         await eventually("words about the smaller size", told)
-        assert await size()
-    await kube("delete", "storageclass", kube.namespace)
+    claim = await kube.get("pvc", "data-demo-0")
+    assert claim is not None
+    assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
 
 
 async def test_an_operator_killed_while_applying_is_followed_by_one_that_finishes(

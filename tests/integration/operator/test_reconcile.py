@@ -255,8 +255,9 @@ async def test_a_live_field_reaches_the_gateway_and_leaves_the_pods_alone(
         assert waiting["message"] == "generation 2 is not yet in force at: prediction, paper-trading"
         gateway.acknowledge = True
         ready = await kube.until_condition("demo", "Ready", "True")
-        worker = await worker_of(operator, kube)
-        token = worker.memory.keyring.gateway_token if worker.memory.keyring else ""
+        token = operator.workers.reconciler.keyring(
+            (before or {})["metadata"]["ownerReferences"][0]["uid"]
+        ).gateway_token
         after = await kube.get("statefulset", "demo")
     assert ready["observedGeneration"] == 2
     assert gateway.declarations[-1]["generation"] == 2

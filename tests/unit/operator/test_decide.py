@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bellwether_operator.apply.decide import Desired, Verdict, decide, desired_from, difference, not_smaller, to_prune
+from bellwether.change.compare import lacking
+from bellwether_operator.apply.decide import Desired, Verdict, decide, desired_from, not_smaller, to_prune
 from bellwether_operator.observe.cache import Observed, observed_from
 
 UID = "uid-1"
@@ -152,7 +153,7 @@ def test_a_volume_grows_and_never_shrinks(there: str, wanted: str, asked: str, t
     ],
 )
 def test_difference_names_the_first_place_that_is_not_as_desired(desired: Any, there: Any, where: str | None) -> None:
-    assert difference(desired, there) == where
+    assert next((each.path for each in lacking(desired, there)), None) == where
 
 
 def test_pruned_is_what_is_ours_and_no_longer_desired() -> None:

@@ -1,0 +1,249 @@
+"""Writes what has to be written of one system, a child at a time, and notes what it found on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bellwether.render.kubernetes.context import Manifest
+from bellwether.render.kubernetes.names import MANAGER
+from bellwether_operator import telemetry
+from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.apply.decide import Decision, Desired, Verdict, decide, not_smaller, to_prune
+from bellwether_operator.fights import Fights
+from bellwether_operator.observe.cache import Cache, ChildKey, Observed, observed_from
+from bellwether_operator.observe.kinds import BY_NAME
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 8
+"""Requests of one pass that are under way together."""
+SECRET_LIFE_SECONDS = 3600.0
+SECRET_LIFE_UNSETTLED_SECONDS = 20.0
+"""After this long a Secret, which is never read, is written again; sooner while pods are not ready for want of it."""
+
+
+@dataclass
+class Findings:
+    """What a pass found out while applying."""
+
+    taken: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    contested: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    """What a paused pass would have changed."""
+    due: list[datetime] = field(default_factory=list)
+    """When something is to be tried again, UTC."""
+    writes: int = 0
+
+    @property
+    def troubled(self) -> bool:
+        """Whether something stands in the way, so that what builds on it is left for later."""
+        return bool(self.taken or self.refused or self.failed or self.waiting)
+
+    def error(self, what: str, problem: ApiError) -> None:
+        """Sort a failure by whether trying again helps."""
+        (self.failed if problem.transient else self.refused).append(f"{what}: {problem.message}")
+
+
+@dataclass
+class Written:
+    """What is remembered of writes between passes; all of it can be lost without harm."""
+
+    secrets: dict[ChildKey, tuple[str, float]] = field(default_factory=dict)
+    """Digest and time of the last write of each Secret."""
+    futile: dict[ChildKey, tuple[str, int]] = field(default_factory=dict)
+    """Applied, but the reply did not contain it: digest and resource version, until something changes."""
+    fights: Fights = field(default_factory=Fights)
+
+
+class Applier:
+    """Brings the children of one system to what is desired, in one pass."""
+
+    def __init__(
+        self, client: Client, cache: Cache, uid: str, written: Written, now: datetime, *, settled: bool, paused: bool
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._uid = uid
+        self._written = written
+        self._now = now
+        self._settled = settled
+        self._paused = paused
+        self._urgent: Collection[ChildKey] = ()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self.found = Findings()
+
+    async def apply(self, desired: Sequence[Desired], urgent: Collection[ChildKey] = ()) -> None:
+        """Apply what pods use, then what makes pods: a pod never starts before its volume and keys are there.
+
+        What is urgent is applied also while paused, and whoever fights over it.
+        """
+        self._urgent = urgent
+        await self._each((each.key, self._one(each)) for each in desired if not BY_NAME[each.key.kind].workload)
+        if self.found.troubled:
+            return
+        await self._each((each.key, self._one(each)) for each in desired if BY_NAME[each.key.kind].workload)
+
+    async def prune(
+        self, observed: Iterable[Observed], desired: Collection[ChildKey], spared: Collection[ChildKey] = ()
+    ) -> None:
+        """Delete what is no longer desired, unless something stood in the way before."""
+        if self.found.troubled:
+            return
+        gone = to_prune(observed, desired, self._uid, settled=self._settled, spared=spared)
+        if self._paused:
+            self.found.pending += [f"delete {each.key.kind} {each.key.name}" for each in gone]
+            return
+        await self._each((each.key, self._delete(each, "no longer declared")) for each in gone)
+
+    async def make(self, jobs: Iterable[Manifest]) -> None:
+        """Make Jobs that are not there yet; one of the same name is the same deed."""
+        for manifest in jobs:
+            kind, metadata = BY_NAME[manifest["kind"]], manifest["metadata"]
+            try:
+                reply = await self._client.create(kind.path(metadata["namespace"]), manifest)
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    self.found.error(f"{kind.kind} {metadata['name']}", error)
+                continue
+            self.found.writes += 1
+            self._cache.take_child(reply, kind.kind)
+            log.info("made %s %s", kind.kind, metadata["name"])
+
+    async def _each(self, work: Iterable[tuple[ChildKey, Awaitable[None]]]) -> None:
+        async def one(key: ChildKey, todo: Awaitable[None]) -> None:
+            async with self._slots:
+                try:
+                    await todo
+                except ApiError as error:
+                    self.found.error(f"{key.kind} {key.name}", error)
+
+        await asyncio.gather(*(one(key, todo) for key, todo in work))
+
+    async def _one(self, desired: Desired) -> None:
+        kind = BY_NAME[desired.key.kind]
+        if not kind.observed:
+            await self._secret(desired)
+            return
+        observed = await self._observed(desired.key)
+        desired, note = not_smaller(desired, observed)
+        if note is not None:
+            self.found.notes.append(note)
+        decision = decide(desired, observed, self._uid)
+        acts: dict[Verdict, Callable[[Desired, Observed | None, Decision], Awaitable[None]]] = {
+            Verdict.APPLY: self._write,
+            Verdict.REMAKE: self._remake,
+        }
+        if decision.verdict is Verdict.SKIP and observed is not None:
+            observed.verified, observed.body = desired.digest, None
+        elif decision.verdict is Verdict.WAIT:
+            self.found.waiting.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
+        elif decision.verdict is Verdict.TAKEN:
+            self.found.taken.append(f"{desired.key.kind} {desired.key.name} exists and {decision.why}")
+        elif desired.key in self._urgent:
+            await acts[decision.verdict](desired, observed, decision)
+        elif self._paused:
+            self.found.pending.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
+        elif decision.drift is not None and await self._contested(desired.key, decision.drift):
+            return
+        else:
+            await acts[decision.verdict](desired, observed, decision)
+
+    async def _observed(self, key: ChildKey) -> Observed | None:
+        observed = self._cache.children.get(key)
+        if observed is not None:
+            return observed
+        # Rare: only what is to be made. An object without our labels is in no watch, and must not be overwritten
+        # nor remembered: nobody would say when it goes.
+        raw = await self._client.get(BY_NAME[key.kind], key.namespace, key.name)
+        return None if raw is None else observed_from(raw, key.kind)
+
+    async def _contested(self, key: ChildKey, path: str) -> bool:
+        """Whether a field is fought over so often that it is left as it is for a while; else this fight is noted."""
+        fight = self._written.fights.backed_off(key, self._now)
+        if fight is None:
+            self._written.fights.note(key, path, self._now)
+            return False
+        self.found.contested.append(f"{fight.words}; the last to write it was {await self._last_writer(key)}")
+        self.found.due.append(fight.until)
+        return True
+
+    async def _last_writer(self, key: ChildKey) -> str:
+        raw = await self._client.get(BY_NAME[key.kind], key.namespace, key.name)
+        entries = (raw or {}).get("metadata", {}).get("managedFields", ())
+        others = [each for each in entries if each.get("manager") != MANAGER and not each.get("subresource")]
+        newest = max(others, key=lambda each: str(each.get("time", "")), default=None)
+        return "someone unknown" if newest is None else str(newest["manager"])
+
+    async def _write(self, desired: Desired, observed: Observed | None, decision: Decision) -> None:
+        futile = self._written.futile
+        if observed is not None and futile.get(desired.key) == (desired.digest, observed.resource_version):
+            return
+        kind = BY_NAME[desired.key.kind]
+        self.found.writes += 1
+        try:
+            reply = await self._client.apply(kind, desired.manifest)
+        except ApiError as error:
+            if observed is None or not error.invalid:
+                raise
+            await self._client.overwrite(kind, desired.manifest)
+            reply = await self._client.apply(kind, desired.manifest)
+            self.found.writes += 1
+        self._take(desired, reply, decision, drift=observed is not None and observed.applied == desired.digest)
+
+    async def _remake(self, desired: Desired, observed: Observed | None, decision: Decision) -> None:
+        if observed is not None:
+            await self._delete(observed, decision.why)
+        kind = BY_NAME[desired.key.kind]
+        self.found.writes += 1
+        reply = await self._client.apply(kind, desired.manifest)
+        self._take(desired, reply, decision, drift=decision.drift is not None)
+
+    def _take(self, desired: Desired, reply: dict[str, Any], decision: Decision, *, drift: bool) -> None:
+        """Remember what an object has become, and whether it is what was applied."""
+        self._cache.take_child(reply, desired.key.kind)
+        if drift:
+            telemetry.DRIFT.labels(desired.key.kind).inc()
+        log.info("applied %s %s: %s", desired.key.kind, desired.key.name, decision.why)
+        self._written.futile.pop(desired.key, None)
+        now_there = self._cache.children.get(desired.key)
+        if now_there is None or now_there.verified == desired.digest:
+            return
+        again = decide(desired, now_there, now_there.owner_uid or self._uid)
+        if again.verdict is Verdict.SKIP:
+            now_there.verified, now_there.body = desired.digest, None
+        elif again.verdict in {Verdict.APPLY, Verdict.REMAKE}:
+            self._written.futile[desired.key] = (desired.digest, now_there.resource_version)
+            log.warning("%s %s did not become what was applied: %s", desired.key.kind, desired.key.name, again.why)
+
+    async def _secret(self, desired: Desired) -> None:
+        """Write a Secret without ever reading one: what was written is remembered, and written again now and then."""
+        digest, at = self._written.secrets.get(desired.key, ("", 0.0))
+        life = SECRET_LIFE_SECONDS if self._settled else SECRET_LIFE_UNSETTLED_SECONDS
+        if self._paused or (digest == desired.digest and time.monotonic() - at < life):
+            return
+        try:
+            await self._client.apply(BY_NAME[desired.key.kind], desired.manifest, force=False)
+        except ApiError as error:
+            # Another manager holds the entries, or another controller the object: somebody else's Secret.
+            if error.reason in {"Conflict", "Invalid"}:
+                self.found.taken.append(f"Secret {desired.key.name} exists and is somebody else's: {error.message}")
+                return
+            raise
+        self.found.writes += 1
+        self._written.secrets[desired.key] = (desired.digest, time.monotonic())
+
+    async def _delete(self, child: Observed, why: str) -> None:
+        await self._client.delete(BY_NAME[child.key.kind], child.key.namespace, child.key.name, child.uid)
+        self.found.writes += 1
+        child.deleting = True
+        log.info("deleted %s %s: %s", child.key.kind, child.key.name, why)
