@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bellwether.render.kubernetes.names import (
@@ -17,6 +21,8 @@ from bellwether.render.kubernetes.names import (
 from bellwether.spec.models import GROUP, KIND
 from bellwether_operator.observe.kinds import BY_NAME
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_FASTEST = 1
 _STATUS_FIELDS = ("observedGeneration", "replicas", "readyReplicas", "updatedReplicas", "phase", "capacity")
 _JOB_STATUS_FIELDS = ("active", "conditions", "failed", "succeeded")
 _OWN_ANNOTATIONS = f"{GROUP}/"
@@ -40,7 +46,17 @@ class ChildKey(NamedTuple):
     name: str
 
 
-@dataclass
+def pack(value: Any) -> bytes:
+    """Return plain JSON data in a small part of the memory that its dicts and strings take."""
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), _FASTEST)
+
+
+def unpack(packed: bytes) -> Any:
+    """Return the data again, a copy each time."""
+    return json.loads(zlib.decompress(packed))
+
+
+@dataclass(slots=True)
 class Observed:
     """What is known of one child.
 
@@ -66,8 +82,23 @@ class Observed:
     replicas: int | None
     storage: str | None
     """Requested size, of a volume claim."""
-    body: dict[str, Any] | None
+    held: dict[str, Any] | bytes | None
+    """The body, packed or not."""
     verified: str | None = None
+
+    @property
+    def body(self) -> dict[str, Any] | None:
+        """The object without its status, or None once it was compared."""
+        return unpack(self.held) if isinstance(self.held, bytes) else self.held
+
+    @body.setter
+    def body(self, body: dict[str, Any] | None) -> None:
+        self.held = body
+
+    def shrink(self) -> None:
+        """Pack the body: it will wait for its comparison together with those of a whole list."""
+        if isinstance(self.held, dict):
+            self.held = pack(self.held)
 
     @property
     def system(self) -> SystemKey | None:
@@ -86,7 +117,10 @@ class Observed:
 
 
 def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
-    """Return what matters of an object as the API server gave it."""
+    """Return what matters of an object as the API server gave it.
+
+    Thousands of children have the same few labels, owners and namespaces: each such text is kept once.
+    """
     metadata = raw["metadata"]
     controller = next((each for each in metadata.get("ownerReferences", ()) if each.get("controller")), None)
     ours = (
@@ -104,26 +138,66 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
     kept["apiVersion"], kept["kind"] = kind_of.api_version, kind  # lists leave them out
     status_fields = _JOB_STATUS_FIELDS if kind_of.once else _STATUS_FIELDS
     return Observed(
-        key=ChildKey(kind, metadata["namespace"], metadata["name"]),
+        key=ChildKey(intern(kind), intern(metadata["namespace"]), metadata["name"]),
         uid=metadata["uid"],
         resource_version=int(metadata["resourceVersion"]),
         generation=int(metadata.get("generation", 0)),
-        labels=metadata.get("labels") or {},
+        labels={intern(name): intern(value) for name, value in (metadata.get("labels") or {}).items()},
         annotations={
             name.removeprefix(_OWN_ANNOTATIONS): value
             for name, value in (metadata.get("annotations") or {}).items()
             if name.startswith(_OWN_ANNOTATIONS) and name not in {ANNOTATION_APPLIED, ANNOTATION_TEMPLATE}
-        },
-        owner_uid=controller["uid"] if controller and ours else None,
-        owner_name=controller["name"] if controller and ours else None,
+        }
+        or _NOTHING,
+        owner_uid=intern(controller["uid"]) if controller and ours else None,
+        owner_name=intern(controller["name"]) if controller and ours else None,
         foreign_controller=f"{controller['kind']}/{controller['name']}" if controller and not ours else None,
         applied=(metadata.get("annotations") or {}).get(ANNOTATION_APPLIED),
         deleting="deletionTimestamp" in metadata,
-        status={name: status[name] for name in status_fields if name in status},
+        status={name: status[name] for name in status_fields if name in status} or _NOTHING,
         replicas=spec.get("replicas"),
         storage=((spec.get("resources") or {}).get("requests") or {}).get("storage"),
-        body=None if kind_of.once else kept,  # what is made once is never compared
+        held=None if kind_of.once else kept,  # what is made once is never compared
     )
+
+
+class Systems(Mapping[SystemKey, dict[str, Any]]):
+    """All systems by key, as the API server gave them but for the managed fields; each look gives a copy."""
+
+    def __init__(self) -> None:
+        self._packed: dict[SystemKey, tuple[int, str, bytes]] = {}
+        """Resource version and uid, for which nothing need be unpacked, and the system."""
+
+    def __getitem__(self, key: SystemKey) -> dict[str, Any]:
+        raw: dict[str, Any] = unpack(self._packed[key][2])
+        return raw
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._packed
+
+    def __iter__(self) -> Iterator[SystemKey]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def version(self, key: SystemKey) -> int:
+        """Return the resource version of a system, -1 without one."""
+        return self._packed[key][0] if key in self._packed else -1
+
+    def uid(self, key: SystemKey) -> str | None:
+        """Return the uid of a system, None without one."""
+        return self._packed[key][1] if key in self._packed else None
+
+    def put(self, key: SystemKey, raw: Mapping[str, Any]) -> None:
+        """Keep a system."""
+        metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
+        packed = pack({**raw, "metadata": metadata})
+        self._packed[key] = int(metadata["resourceVersion"]), intern(metadata["uid"]), packed
+
+    def drop(self, key: SystemKey) -> None:
+        """Forget a system, if there is one."""
+        self._packed.pop(key, None)
 
 
 def _without_status(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +211,7 @@ class Cache:
     """All systems and children, by key."""
 
     def __init__(self) -> None:
-        self.systems: dict[SystemKey, dict[str, Any]] = {}
+        self.systems = Systems()
         self.children: dict[ChildKey, Observed] = {}
         self._of_system: defaultdict[SystemKey, set[ChildKey]] = defaultdict(set)
 
@@ -149,11 +223,9 @@ class Cache:
         """Remember a system; return whether this was news."""
         metadata = raw["metadata"]
         key = SystemKey(metadata["namespace"], metadata["name"])
-        known = self.systems.get(key)
-        if known is not None and int(metadata["resourceVersion"]) <= int(known["metadata"]["resourceVersion"]):
+        if int(metadata["resourceVersion"]) <= self.systems.version(key):
             return False
-        kept = {name: value for name, value in metadata.items() if name != "managedFields"}
-        self.systems[key] = {**raw, "metadata": kept}
+        self.systems.put(key, raw)
         return True
 
     def take_reply(self, raw: Mapping[str, Any]) -> None:
@@ -171,10 +243,9 @@ class Cache:
         """Forget a deleted system; return its key, or None when a successor of the same name is already here."""
         metadata = raw["metadata"]
         key = SystemKey(metadata["namespace"], metadata["name"])
-        known = self.systems.get(key)
-        if known is not None and known["metadata"]["uid"] != metadata["uid"]:
+        if self.systems.uid(key) not in {None, metadata["uid"]}:
             return None
-        self.systems.pop(key, None)
+        self.systems.drop(key)
         return key
 
     def take_child(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
@@ -218,9 +289,9 @@ class Cache:
             present.add(key)
             if self.take_system(raw):
                 news.add(key)
-        for key, raw in list(self.systems.items()):
-            if key not in present and int(raw["metadata"]["resourceVersion"]) <= list_version:
-                del self.systems[key]
+        for key in list(self.systems):
+            if key not in present and self.systems.version(key) <= list_version:
+                self.systems.drop(key)
                 news.add(key)
         return news
 
@@ -229,8 +300,10 @@ class Cache:
         news: set[SystemKey | None] = set()
         present = set()
         for raw in listed:
-            present.add(ChildKey(kind, raw["metadata"]["namespace"], raw["metadata"]["name"]))
+            key = ChildKey(kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
+            present.add(key)
             news.add(self.take_child(raw, kind))
+            self.children[key].shrink()
         for key, known in list(self.children.items()):
             if key.kind == kind and key not in present and known.resource_version <= list_version:
                 self._forget(key)

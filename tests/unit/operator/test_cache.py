@@ -49,6 +49,27 @@ def test_a_list_finds_what_the_watches_missed() -> None:
     assert cache.replace_children([child(4, "c2", "demo-gateway")], "Service", 10) == set()
 
 
+def test_what_a_list_brought_is_compared_as_it_came() -> None:
+    cache = Cache()
+    listed = child(3) | {"spec": {"ports": [{"name": "nats", "port": 4222}], "selector": {"app": "größer"}}}
+    cache.replace_children([listed], "Service", 10)
+    known = cache.children[KEY]
+    assert known.body is not None
+    assert known.body["spec"] == listed["spec"]
+    assert known.body["kind"] == "Service"
+    known.body = None
+    cache.replace_children([listed], "Service", 10)
+    assert known.body is None
+
+
+def test_a_system_read_from_the_picture_is_the_reader_s_own() -> None:
+    cache = Cache()
+    cache.take_system(system(5))
+    cache.systems[DEMO]["spec"]["symbols"] = ["AAPL"]
+    assert cache.systems[DEMO] == system(5)
+    assert list(cache.systems) == [DEMO]
+
+
 def test_systems_are_taken_by_version_and_dropped_by_identity() -> None:
     cache = Cache()
     assert cache.take_system(system(5))
