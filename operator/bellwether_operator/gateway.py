@@ -14,8 +14,10 @@ T = TypeVar("T")
 
 LOOK_SECONDS = 2.0
 """The gateway gives its peers about a second before it says that one is away; then its answer still counts."""
-DELIVERY_SECONDS = 8.0
-"""The gateway itself waits up to 5 s for the services to acknowledge."""
+DELIVERY_SECONDS = 4.0
+WAIT_SECONDS = 1
+"""So long the gateway waits for all services to acknowledge; who is later is heard of by the next looks. A service that
+takes its time must not keep from us that the trader has acknowledged a halt."""
 TEXT_LIMIT = 300
 """Of one line that a gateway says, so many characters are kept."""
 _OK = 200
@@ -235,7 +237,13 @@ class GatewayClient:
 
         """
         await self._call(
-            "PUT", namespace, name, "/v1/declaration", seconds=DELIVERY_SECONDS, token=token, body=declaration
+            "PUT",
+            namespace,
+            name,
+            f"/v1/declaration?wait={WAIT_SECONDS}",
+            seconds=DELIVERY_SECONDS,
+            token=token,
+            body=declaration,
         )
 
     async def _call(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from bellwether.gateway.answers import answer, gateway_of, read_body
 from bellwether.gateway.auth import check_token
+from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
 from bellwether.messages.trading import Halt, HaltState, Resume
@@ -50,11 +51,14 @@ async def _reason(request: Request) -> Reason:
         raise Problem(422, "INVALID_PARAMS", "; ".join(said)) from error
 
 
+Wait = Annotated[float, Query(ge=0, le=30, description="Seconds to wait at most.")]
+
+
 @router.put("/v1/declaration")
-async def declare(request: Request) -> Response:
-    """Deliver a newer spec to all services; wait up to 5 s until each acknowledged it."""
+async def declare(request: Request, wait: Wait = WAIT_SECONDS) -> Response:
+    """Deliver a newer spec to all services; wait until each acknowledged it, 5 s unless told otherwise."""
     body = _declaration_body(await read_body(request, _DECLARATION_BYTES))
-    return answer(await gateway_of(request).declare(body["generation"], body["spec"]))
+    return answer(await gateway_of(request).declare(body["generation"], body["spec"], wait=wait))
 
 
 def _declaration_body(raw: bytes) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from bellwether.gateway import equity
-from bellwether.gateway.delivery import Acks, Delivered, deliver, next_declaration
+from bellwether.gateway.delivery import WAIT_SECONDS, Acks, Delivered, deliver, next_declaration
 from bellwether.gateway.feed import Feed
 from bellwether.gateway.otlp import Span
 from bellwether.gateway.peers import Peers
@@ -119,7 +119,7 @@ class Gateway:
                 self._status_at = monotonic()
             return self._status
 
-    async def declare(self, generation: int, spec: Mapping[str, Any]) -> Delivered:
+    async def declare(self, generation: int, spec: Mapping[str, Any], *, wait: float = WAIT_SECONDS) -> Delivered:
         """Check an edit, write it for all services, and wait until they acknowledged it.
 
         Raises:
@@ -129,7 +129,7 @@ class Gateway:
         async with self._delivering:
             wanted = next_declaration(self.system, generation, spec)
             try:
-                return await deliver(wanted, self.services, self.acks, self._put)
+                return await deliver(wanted, self.services, self.acks, self._put, wait=wait)
             except BusError as error:
                 raise Problem(503, "UNAVAILABLE", f"NATS does not answer: {error}") from error
             finally:
