@@ -6,7 +6,7 @@ import base64
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,6 +23,8 @@ T = TypeVar("T")
 Object = dict[str, Any]
 OPERATOR = "app.kubernetes.io/component=operator"
 """The selector of the operator's own objects."""
+OF_EACH_NAMESPACE = frozenset({"default", "kube-root-ca.crt"})
+"""Names of what Kubernetes itself puts into every namespace."""
 
 
 class RefusedError(Exception):
@@ -44,6 +46,15 @@ def eventually(what: str, seconds: float, probe: Callable[[], T | None]) -> T:
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds:.0f} s; last: {last!r}")
         time.sleep(0.25)
+
+
+def names(objects: Iterable[Object]) -> list[str]:
+    """Return `Kind/name` of objects, and whether each is on its way out."""
+    return sorted(
+        f"{each['kind']}/{each['metadata']['name']}"
+        + (" (Terminating)" if "deletionTimestamp" in each["metadata"] else "")
+        for each in objects
+    )
 
 
 def consistently(what: str, seconds: float, probe: Callable[[], bool]) -> None:
@@ -122,6 +133,55 @@ class Lab:
         except AssertionError as error:
             raise AssertionError(f"{error}; wrong: {found}") from error
 
+    def everything(self, namespace: str) -> list[Object]:
+        """Return all objects of a namespace, of every kind that there is, but for what each namespace has."""
+        kinds = self.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
+        asked = ",".join(kind for kind in kinds if not kind.startswith("events"))
+        return [each for each in self.items(namespace, asked) if each["metadata"]["name"] not in OF_EACH_NAMESPACE]
+
+    def await_left(self, namespace: str, wanted: list[str]) -> None:
+        """Return when nothing but these objects, as `Kind/name`, is in a namespace."""
+        found: list[str] = []
+
+        def so() -> bool:
+            found[:] = names(self.everything(namespace))
+            return found == sorted(wanted)
+
+        try:
+            eventually(f"{wanted or 'nothing'} is left of {namespace}", waits.ALL_GONE, so)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; still there: {found}") from error
+
+    def volumes(self, namespace: str) -> list[str]:
+        """Return the names of the claims of a namespace for which there is a volume."""
+        volumes: list[Object] = json.loads(self.kubectl("get", "persistentvolumes", "-o", "json"))["items"]
+        claims = [each["spec"].get("claimRef", {}) for each in volumes]
+        return sorted(claim["name"] for claim in claims if claim.get("namespace") == namespace)
+
+    def delete_namespace(self, namespace: str) -> None:
+        """Return when a namespace is gone with all that was in it; say what keeps it when it does not go."""
+        try:
+            self.kubectl("delete", "namespace", namespace, "--ignore-not-found", f"--timeout={waits.ALL_GONE:.0f}s")
+        except RefusedError as error:
+            raise AssertionError(f"{error}; still there: {names(self.everything(namespace))}") from error
+
+    def install(self) -> None:
+        """Install the chart, or leave it as it is."""
+        install.install_chart(self.env, self.images, print)
+
+    def uninstall(self) -> None:
+        """Take the chart away; return when the operator has ended.
+
+        Raises:
+            RefusedError: when helm knows of no such release, or could not.
+
+        """
+        command = [*self.env.helm(), "uninstall", install.RELEASE, "-n", install.OPERATOR_NAMESPACE, "--wait"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        if done.returncode != 0:
+            raise RefusedError(done.stderr.strip())
+        eventually("the operator has ended", waits.OPERATOR_STOPPED, lambda: not self.operator_pods())
+
     def operator_pods(self) -> dict[str, str]:
         """Return the uid of each of the operator's pods by its name."""
         pods = self.items(install.OPERATOR_NAMESPACE, "pods", OPERATOR)
@@ -157,7 +217,7 @@ class Lab:
         try:
             yield name
         finally:
-            self.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=true", "--timeout=120s")
+            self.delete_namespace(name)
 
 
 @dataclass(frozen=True)

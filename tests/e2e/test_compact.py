@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from e2e import waits
-from e2e.lab import Lab, RefusedError, System, consistently, eventually, replay_system
+from e2e.lab import Lab, RefusedError, System, eventually, replay_system
 
 
 def filled_orders(system: System) -> list[dict[str, Any]]:
@@ -31,37 +31,6 @@ def test_the_ledger_fills_orders_from_recorded_bars_each_with_its_origin(compact
         signals = [order for order in orders if order["reason"] == "signal"]
         assert signals, "no order came from a signal"
         assert client.get("/v1/ledger/check").raise_for_status().json()["violations"] == []
-
-
-def test_a_deleted_child_is_made_anew_and_an_edited_one_is_put_right(lab: Lab, compact: System) -> None:
-    name = f"{compact.name}-gateway"
-    before = lab.get(compact.namespace, "service", name)["metadata"]["uid"]
-    lab.kubectl("-n", compact.namespace, "delete", "service", name)
-
-    def made_anew() -> bool:
-        return bool(lab.get(compact.namespace, "service", name)["metadata"]["uid"] != before)
-
-    eventually("the deleted Service is there again", waits.CHILD_PUT_RIGHT, made_anew)
-    right = lab.get(compact.namespace, "service", name)["spec"]["ports"][0]["port"]
-    patch = json.dumps([{"op": "replace", "path": "/spec/ports/0/port", "value": 9999}])
-    lab.kubectl("-n", compact.namespace, "patch", "service", name, "--type=json", "-p", patch)
-
-    def put_right() -> bool:
-        ports = lab.get(compact.namespace, "service", name)["spec"]["ports"]
-        return [port["port"] for port in ports] == [right]
-
-    eventually("the edited port is put right", waits.CHILD_PUT_RIGHT, put_right)
-
-
-def test_what_others_add_to_a_child_is_left_alone(lab: Lab, compact: System) -> None:
-    name = f"{compact.name}-gateway"
-    lab.kubectl("-n", compact.namespace, "annotate", "service", name, "example.com/team=desk")
-
-    def still_there() -> bool:
-        annotations = lab.get(compact.namespace, "service", name)["metadata"]["annotations"]
-        return bool(annotations.get("example.com/team") == "desk")
-
-    consistently("the foreign annotation stays", 3, still_there)
 
 
 def test_a_symbol_added_to_the_resource_is_served_without_a_restart_of_the_trader(compact: System) -> None:
@@ -135,3 +104,48 @@ def test_a_killed_pod_of_the_compact_system_goes_on_where_it_was(compact: System
     assert orders <= set(after)
     with compact.gateway() as client:
         assert client.get("/v1/ledger/check").raise_for_status().json()["violations"] == []
+
+
+def test_a_restart_that_a_person_asks_for_happens_once_and_is_not_undone(lab: Lab, compact: System) -> None:
+    before = compact.pods()
+    orders = {order["order_id"] for order in filled_orders(compact)}
+    lab.kubectl("-n", compact.namespace, "rollout", "restart", "statefulset", compact.name)
+    lab.kubectl("-n", compact.namespace, "rollout", "status", "statefulset", compact.name, "--timeout=170s")
+    after = compact.pods()
+    assert after.keys() == before.keys()
+    assert after != before
+    compact.wait_ready(waits.POD_BACK)
+    assert compact.pods() == after, "the operator took the restart back"
+    assert orders <= {order["order_id"] for order in filled_orders(compact)}
+
+
+def test_a_volume_deleted_under_a_running_pod_is_reported_and_replaced_when_the_pod_is_gone(
+    lab: Lab, compact: System
+) -> None:
+    """Kubernetes keeps the claim while the pod runs, and nobody can take the deletion back: the system goes on, the
+    operator touches neither, and says what is about to be lost."""
+    claim = f"data-{compact.name}-0"
+    (pod,) = compact.pods()
+    before = compact.pods()
+    uid = lab.get(compact.namespace, "pvc", claim)["metadata"]["uid"]
+    lab.kubectl("-n", compact.namespace, "delete", "pvc", claim, "--wait=false")
+
+    def told() -> bool:
+        found = compact.condition("Reconciling")
+        return bool(found["status"] == "True" and claim in found["message"])
+
+    eventually("the condition names the volume", waits.CHILD_PUT_RIGHT, told)
+    orders = len(filled_orders(compact))
+    eventually("trading goes on", waits.FIRST_FILLS, lambda: len(filled_orders(compact)) > orders)
+    metadata = lab.get(compact.namespace, "pvc", claim)["metadata"]
+    assert (metadata["uid"], metadata["finalizers"]) == (uid, ["kubernetes.io/pvc-protection"])
+    assert compact.pods() == before
+    lab.kubectl("-n", compact.namespace, "delete", "pod", pod, "--wait=false")
+
+    def replaced() -> bool:
+        found = lab.get(compact.namespace, "pvc", claim)["metadata"]
+        return found["uid"] != uid and "deletionTimestamp" not in found
+
+    eventually("there is a new volume", waits.POD_BACK, replaced)
+    compact.wait_ready(waits.SYSTEM_READY)
+    eventually("orders are filled again", waits.FIRST_FILLS, lambda: bool(filled_orders(compact)))
