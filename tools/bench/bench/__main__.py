@@ -13,7 +13,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from bench import inference, memory, ready, replay, rpc
+from bench import inference, memory, operators, ready, replay, rpc
 from bench.report import Machine, Section, page
 from devcluster.errors import ClusterError
 from environments.machine import ROOT, processor
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "replay": replay.measure,
     "memory": memory.measure,
     "ready": ready.measure,
+    "operators": operators.measure,
 }
 PAGE = ROOT / "docs" / "performance.md"
 
