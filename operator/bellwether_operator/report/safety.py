@@ -103,4 +103,6 @@ def _sentence(refusal: Refusal) -> str:
     words = refusal.message.strip() or f"{refusal.code}: {refusal.value or 'refused'}"
     if not refusal.message.strip() and refusal.limit:
         words += f" (needed: {refusal.limit})"
+    if words.partition(" ")[0].isalpha():  # a field's or symbol's name is left as it is written
+        words = words[0].upper() + words[1:]
     return words if words.endswith((".", "!", "?")) else f"{words}."

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
+from bellwether.gateway.status import DataState, ModelState, ServiceState, SystemStatus
+from bellwether.messages.envelope import encode
+from bellwether.messages.scheduling import ReplayState, SlotJobs
+from bellwether.messages.scheduling import SlotJob as SaidJob
+from bellwether.messages.trading import Safety as SaidSafety
+from bellwether.messages.trading import SafetyRefusal
 from bellwether_operator.gateway import (
     Bars,
     GatewayError,
@@ -75,6 +82,46 @@ def test_everything_that_a_gateway_says_is_read() -> None:
     job = SlotJob("morning_analysis-20261123", "morning_analysis", date(2026, 11, 23), due, "missed")
     assert found.slots == Slots(datetime(2026, 11, 1, tzinfo=UTC), (job,))
     assert found.replay == "running"
+
+
+def test_the_gateways_own_words_are_read_in_full() -> None:
+    now, session = datetime(2026, 11, 23, 1, tzinfo=UTC), date(2026, 11, 20)
+    said = SystemStatus(
+        system="demo",
+        namespace="trading",
+        profile="compact",
+        mode="live",
+        version="v1",
+        generation=3,
+        ready=True,
+        now=now,
+        symbols=["CBA.AX"],
+        trading="simulated",
+        services=[ServiceState("prediction", ready=True, status="healthy", generation=3)],
+        replay=ReplayState("complete", "r", 9, session, now, session, session, 1, 1),
+        halted=True,
+        halts=["latch"],
+        account=None,
+        safety=SaidSafety(safe=False, refusals=[SafetyRefusal("HALTED", "latch", "no halt", "stopped")]),
+        data=[DataState("CBA.AX", fresh=True, last_session=session, problem="")],
+        models=[
+            ModelState("direction-lr", "sha", None, [], 5, session, session, 0.5, {}, gated=True, serves=["CBA.AX"])
+        ],
+        slots=SlotJobs(now, [SaidJob("evening_analysis-20261120", "evening_analysis", session, now, "missed")]),
+        problems=[],
+    )
+    assert read_status(json.loads(encode(said)), 1.0) == GatewayView(
+        at=1.0,
+        generation=3,
+        acknowledged={"prediction": 3},
+        ready={"prediction": True},
+        halts=("latch",),
+        safety=Safety(safe=False, refusals=(Refusal("HALTED", "latch", "no halt", "stopped"),)),
+        data=(Bars("CBA.AX", fresh=True, last_session=session),),
+        models=(ServedModel("direction-lr", None, gated=True),),
+        slots=Slots(now, (SlotJob("evening_analysis-20261120", "evening_analysis", session, now, "missed"),)),
+        replay="complete",
+    )
 
 
 def test_a_live_system_that_never_started_has_no_slots_yet() -> None:

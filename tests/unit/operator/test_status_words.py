@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bellwether.trading.codes import Code
+from bellwether.trading.guards import GUARDS
 from bellwether_operator.gateway import Bars, Refusal, Safety, ServedModel
 from bellwether_operator.report.finding import MESSAGE_LIMIT
 from harness.statuses import READY, SCENES, Scene, refused, seen, view
@@ -93,6 +95,15 @@ def test_every_refusal_has_its_sentence_and_its_remedy_once() -> None:
     assert "There is no price of S0. There is no price of S1." in words
     assert "The same holds 2 times more." in words
     assert words.count("condition DataFresh says") == 1
+
+
+@pytest.mark.parametrize("code", [guard.code for guard in GUARDS if guard.about != "order"], ids=lambda code: code.name)
+def test_every_guard_that_needs_no_order_has_a_reason_and_a_remedy(code: Code) -> None:
+    found = said(Scene({}, refused(Refusal(code.name, "1", "2", f"{code.value} (found 1)"))), "SafeToTrade")
+    assert found["reason"] == code.name.title().replace("_", "")
+    sentence, _, remedy = found["message"].partition(" (found 1). ")
+    assert sentence[1:] == code.value[1:]
+    assert remedy.endswith(".")
 
 
 def test_what_the_declaration_forbids_needs_no_word_of_the_gateway() -> None:
