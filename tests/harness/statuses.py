@@ -169,6 +169,17 @@ SCENES: dict[str, Scene] = {
         health="Degraded",
         spec=_UNFIT,
     ),
+    "an override does not fit, so nobody looks": Scene(
+        {
+            **dict.fromkeys(("Available", "MessagingReady"), ("Unknown", "DoesNotFit")),
+            "SafeToTrade": ("True", "Safe"),
+        },
+        seen(workloads=(), gateway="", moment=None, tasks=()),
+        "Failed",
+        "Degraded",
+        spec=_UNFIT,
+        before=READY,
+    ),
     "a name is taken": Scene(
         _of("NameTaken", Stalled=("True", "NameTaken"), Accepted=("False", "NameTaken")),
         seen(taken=("ConfigMap demo-x exists and it was not made by this operator",)),

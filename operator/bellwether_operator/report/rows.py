@@ -18,8 +18,10 @@ _DECLARED = "spec.trading.halted"
 
 def services(case: Case) -> list[dict[str, Any]]:
     """Return, of each service, whether it is ready and the generation that it acknowledged."""
-    seen = case.seen
-    before = case.previous.get("services", ()) if seen.view_pending else ()
+    seen, known = case.seen, case.previous.get("services", ())
+    if known and not seen.workloads:  # nobody looked
+        return [dict(row) for row in known]
+    before = known if seen.view_pending else ()
     said = {str(row["name"]): int(row.get("generation", 0)) for row in before}
     if seen.view is not None:
         said = dict(seen.view.acknowledged)

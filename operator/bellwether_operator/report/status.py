@@ -13,6 +13,8 @@ from bellwether_operator.report.observation import Case, Observation, TaskRow, W
 
 __all__ = ["Observation", "TaskRow", "Workload", "status"]
 
+_UNSEEN = "not looked at while the declaration is not accepted"
+
 
 def status(
     system: TradingSystem | None, generation: int, seen: Observation, previous: Mapping[str, Any], now: datetime
@@ -26,7 +28,7 @@ def status(
     by_type = {finding.type: finding for finding in findings}
     told = conditions((by_type[kind] for kind in CONDITIONS), generation, previous.get("conditions", ()), now)
     found: dict[str, Any] = {"observedGeneration": generation, "conditions": told}
-    return found if case is None else {**found, **_rest(case)}
+    return {**found, **(_rest(case) if case is not None else _kept(previous))}
 
 
 def _unreadable(why: str) -> list[Finding]:
@@ -36,8 +38,7 @@ def _unreadable(why: str) -> list[Finding]:
         "Reconciling": Finding("Reconciling", "False", Reason.INVALID, "nothing is applied"),
         "Stalled": Finding("Stalled", "True", Reason.INVALID, why),
     }
-    words = "not looked at while the declaration is not accepted"
-    return [told.get(kind, Finding(kind, "Unknown", Reason.INVALID, words)) for kind in CONDITIONS]
+    return [told.get(kind, Finding(kind, "Unknown", Reason.INVALID, _UNSEEN)) for kind in CONDITIONS]
 
 
 def _findings(case: Case) -> list[Finding]:
@@ -47,8 +48,10 @@ def _findings(case: Case) -> list[Finding]:
     speaks_of = ready.in_force(seen, case.generation, before)
     delivered = progress.delivery(case)
     accepted = progress.accepted(seen, [str(problem) for problem in unfit])
-    available = progress.available(seen)
-    messaging = progress.messaging(case)
+    available, messaging = progress.available(seen), progress.messaging(case)
+    if unfit and not seen.workloads:
+        available = Finding("Available", "Unknown", Reason.DOES_NOT_FIT, _UNSEEN)
+        messaging = Finding("MessagingReady", "Unknown", Reason.DOES_NOT_FIT, _UNSEEN)
     stalled = progress.stalled(accepted, seen)
     heard = ready.heard(speaks_of, before)
     reconciling = progress.reconciling(case, stalled, delivered, heard=heard)
@@ -78,9 +81,15 @@ def _findings(case: Case) -> list[Finding]:
     ]
 
 
+def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what goes on as it was last seen, though nobody looks."""
+    return {name: previous[name] for name in ("services", "halts", "gateway", "release") if name in previous}
+
+
 def _rest(case: Case) -> dict[str, Any]:
     """Return services, halts, session and tasks, leaving out what there is none of."""
     found: dict[str, Any] = {"services": rows.services(case)}
     told = {"halts": rows.halts(case), "session": rows.session(case.seen.moment), "tasks": rows.tasks(case)}
     found |= {name: value for name, value in told.items() if value}
-    return {**found, "gateway": case.seen.gateway, "release": case.seen.release}
+    gateway = case.seen.gateway or case.previous.get("gateway", "")
+    return {**found, "gateway": gateway, "release": case.seen.release}

@@ -114,6 +114,15 @@ def test_an_override_that_does_not_fit_is_named() -> None:
     assert condition(found, "Accepted")["message"].startswith(words)
 
 
+def test_what_nobody_looked_at_is_left_as_it_was() -> None:
+    before, found = READY.status(), SCENES["an override does not fit, so nobody looks"].status()
+    assert (found["services"], found["gateway"]) == (before["services"], before["gateway"])
+    halted = {**before, "halts": ["latch: by hand"]}
+    unreadable = status(None, 3, Observation(invalid="spec.symbols: too short"), halted, LATER)
+    kept = ("services", "halts", "gateway", "release")
+    assert [unreadable[name] for name in kept] == [halted[name] for name in kept]
+
+
 def test_an_offset_of_weeks_is_no_fault_of_the_calendar() -> None:
     tasks = [{"name": "morning_analysis", "anchor": "open", "offset": "-200h"}]
     found = Scene({}, spec={"tasks": tasks})
