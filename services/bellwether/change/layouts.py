@@ -8,7 +8,7 @@ affair; here is what there is before and after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bellwether.change.world import CLAIM, CONFIG_MAP, WORKLOADS, Key, Owner, component_of, key_of, owner_of
 from bellwether.render.kubernetes import Manifest, RenderContext, configmaps, render
@@ -38,8 +38,8 @@ class Volumes:
     """The profile whose volumes hold what the system did last; None where there are none."""
     number: int = 0
     """Which move filled those; 0 where the system began with them."""
-    said: Mapping[str, str] | None = None
-    """By component, what each claim of this very system says of the move that filled it."""
+    said: Mapping[str, str | None] = field(default_factory=dict)
+    """By component, what each claim of this very system says of the move that filled it; None: nothing."""
 
 
 def volumes_supposed(system: TradingSystem) -> Volumes:
@@ -67,16 +67,17 @@ def volumes_of(system: TradingSystem, observed: Iterable[Manifest]) -> Volumes:
     return Volumes(both[0] if len(both) == 1 else system.spec.profile, highest, said)
 
 
-def _said(claim: Manifest) -> str:
-    # A claim that was made before moves were known was there from the beginning.
-    return str((claim["metadata"].get("annotations") or {}).get(ANNOTATION_MOVED_IN, "0"))
+def _said(claim: Manifest) -> str | None:
+    found = (claim["metadata"].get("annotations") or {}).get(ANNOTATION_MOVED_IN)
+    return None if found is None else str(found)
 
 
 def _number(claim: Manifest) -> int:
     text = _said(claim)
     if text == NOTHING_MOVED_IN:
         return _NOTHING
-    return int(text) if text.isdecimal() else 0
+    # A claim that says nothing was made before moves were known: the system began with it.
+    return int(text) if text is not None and text.isdecimal() else 0
 
 
 def laid_out(system: TradingSystem, context: RenderContext, volumes: Volumes, profile: Profile) -> list[Manifest]:
@@ -87,12 +88,21 @@ def laid_out(system: TradingSystem, context: RenderContext, volumes: Volumes, pr
     """
     moved = volumes.in_force not in {None, profile}
     shown = at_profile(system, profile)
-    claims = dict.fromkeys(stateful_components(shown), str(volumes.number + moved))
-    claims = {**claims, **{name: value for name, value in (volumes.said or {}).items() if name not in claims}}
+    number = str(volumes.number + moved)
+    claims: dict[str, str | None] = {}
+    for component in stateful_components(shown):
+        silent = not moved and component in volumes.said and volumes.said[component] is None
+        claims[component] = None if silent else number
+    claims |= {component: value for component, value in volumes.said.items() if component not in claims}
     declared = configmaps.declaration(system)
     start_value = Key(CONFIG_MAP, declaration_name(system))
     rest = [each for each in render(shown, context) if each["kind"] != CLAIM]
     return [
-        *(with_moved_in(volume_claim(system, component), value) for component, value in claims.items()),
+        *(_claim(system, component, value) for component, value in claims.items()),
         *(declared if key_of(each) == start_value else each for each in rest),
     ]
+
+
+def _claim(system: TradingSystem, component: str, said: str | None) -> Manifest:
+    found = volume_claim(system, component)
+    return found if said is None else with_moved_in(found, said)

@@ -6,24 +6,36 @@ do and not what somebody once wrote down about it. First comes what happens at o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from bellwether.change.compare import FieldChange, changes
-from bellwether.change.hold import effective_profile, holding_now
+from bellwether.change.hold import effective_profile, hold, holding_now, released_image
 from bellwether.change.layouts import Volumes, laid_out, volumes_of, volumes_supposed
 from bellwether.change.steps import Drift, Phase, Step, Wait, step_through
-from bellwether.change.world import CLAIM, CONFIG_MAP, SECRET, WORKLOADS, Installation, Key, Owner, key_of, owner_of
+from bellwether.change.world import (
+    CLAIM,
+    CONFIG_MAP,
+    CRON_JOB,
+    SECRET,
+    WORKLOADS,
+    Installation,
+    Key,
+    Owner,
+    key_of,
+    owner_of,
+)
 from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError, Session
-from bellwether.render.kubernetes import Manifest, RenderContext, render
+from bellwether.render.kubernetes import Manifest, RenderContext, image_of, render
 from bellwether.render.kubernetes.configmaps import spec_document
 from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
 from bellwether.render.kubernetes.moves import Profile, at_profile, move_name
 from bellwether.render.kubernetes.names import child_name, claim_name, declaration_name
 from bellwether.render.kubernetes.workloads import stateful_components
+from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem, TradingSystemSpec
 from bellwether.spec.validate import Problem, validate
 
@@ -187,7 +199,7 @@ class _Planner:
         else:
             self._volumes = Volumes() if before is None else volumes_supposed(before)
         pause = after.spec.paused
-        self._begins = now if pause is None else max(now, datetime.fromisoformat(pause.until))
+        self._begins = now if pause is None else max(now, parse_instant(pause.until))
         """When the operator begins: at once, or when a pause is over."""
         self._moment = moment_of(after.spec, self._begins)
         self._changed: list[FieldChange] = []
@@ -207,7 +219,11 @@ class _Planner:
         phase = Phase(after, pause, holding=holding, causes=self._causes())
         drift = self._begin(phase)
         profile = effective_profile(after.spec.profile, volumes.in_force, holding=holding)
-        steps = step_through(phase, self._laid_out(after, profile))
+        wanted = self._laid_out(after, profile)
+        if holding:
+            there = {key: thing.raw for key, thing in phase.there.items()}
+            wanted = self._with_released_schedules(after, profile, wanted, there)
+        steps = step_through(phase, wanted)
         if holding and self._moment.session is not None:
             phase.wait, phase.holding = Wait(self._moment.session.close, "session"), False
             steps += step_through(phase, self._laid_out(after, after.spec.profile))
@@ -221,7 +237,7 @@ class _Planner:
             time_zone=calendar_of(after.spec.market).timezone.key,
             session=moment_of(after.spec, self._now).session,
             declared=tuple(Declared(change, self._effect(_unit_of(change.path))) for change in self._changed),
-            steps=tuple(steps),
+            steps=tuple(sorted(map(self._unpaused, steps), key=_begins)),
             restarts=tuple(_restarts(steps)),
             move=move,
             slots=tuple(self._slots()),
@@ -232,12 +248,38 @@ class _Planner:
     def _begin(self, phase: Phase) -> list[Drift]:
         """Tell the phase what is there; return what of it is not as declared."""
         before = self._before
-        was = [] if before is None else self._laid_out(before, self._volumes.in_force or before.spec.profile)
+        profile = self._volumes.in_force or (before or self._after).spec.profile
+        was = [] if before is None else self._laid_out(before, profile)
         if self._observed is None:
             phase.suppose(was)
             return []
         held = before is not None and holding_now(before.spec, self._moment_of(before))
+        if before is not None and held:
+            there = {key_of(each): each for each in self._observed}
+            was = self._with_released_schedules(before, profile, was, there)
         return phase.observe(self._observed, was, holding=held)
+
+    def _with_released_schedules(
+        self, system: TradingSystem, profile: Profile, wanted: list[Manifest], there: Mapping[Key, Manifest]
+    ) -> list[Manifest]:
+        """Return the objects with schedules of the release that goes on running while another one waits.
+
+        The Jobs of a schedule talk to the services that run.
+        """
+        held = [hold(each, there.get(key_of(each)), holding=True) for each in wanted if each["kind"] in WORKLOADS]
+        images = {found for each in held if (found := released_image(each.manifest)) is not None}
+        declared = image_of(self._installation.image, system.spec.version)
+        if not any(each.waiting for each in held) or len(images) != 1 or images == {declared}:
+            return wanted
+        unversioned = system.model_copy(update={"spec": system.spec.model_copy(update={"version": None})})
+        released = {key_of(each): each for each in self._laid_out(unversioned, profile, image=images.pop())}
+        return [released[key_of(each)] if each["kind"] == CRON_JOB else each for each in wanted]
+
+    def _unpaused(self, step: Step) -> Step:
+        """Return a step as it is in a pause: what a starting process reads is written all the same."""
+        paused = step.wait is not None and step.wait.for_ == "paused"
+        start_value = (step.kind, step.name) == (CONFIG_MAP, declaration_name(self._after))
+        return replace(step, wait=None) if paused and start_value else step
 
     def _kept(self, move: Move) -> list[Step]:
         """Return the volumes that a move leaves behind, as they were."""
@@ -245,9 +287,9 @@ class _Planner:
         names = {component: claim_name(child_name(old, component)) for component in stateful_components(old)}
         return [Step("keep", CLAIM, name, component, wait=move.wait) for component, name in names.items()]
 
-    def _laid_out(self, system: TradingSystem, profile: Profile) -> list[Manifest]:
+    def _laid_out(self, system: TradingSystem, profile: Profile, image: str | None = None) -> list[Manifest]:
         context = RenderContext(
-            image=self._installation.image,
+            image=image or self._installation.image,
             keyring=self._installation.keyring,
             image_pull_policy=self._installation.image_pull_policy,
             log_level=self._installation.log_level,
@@ -358,6 +400,10 @@ def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable
             name = raw["metadata"]["name"]
             found.append(Problem(f"{raw['kind']} {name}", f"exists and {words}: rename it, or this system"))
     return found
+
+
+def _begins(step: Step) -> datetime:
+    return datetime.min.replace(tzinfo=UTC) if step.wait is None else step.wait.until
 
 
 def _restarts(steps: Iterable[Step]) -> list[Restart]:

@@ -315,6 +315,8 @@ def _sum(found: Plan) -> Text:
     for verb in ("start", "restart", "stop"):
         count = sum(len(one.pods) for one in found.restarts if one.verb == verb)
         counts += [f"{count} pods {verb}" if count > 1 else f"1 pod {verb}s"] if count else []
+    if found.drift:
+        counts.append(f"{len(found.drift)} to put right")
     if not found.restarts:
         counts.append("no pod restarts")
     return Text(", ".join(counts) + ".", style="bold")

@@ -48,6 +48,9 @@ def test_a_new_version_waits_for_the_close_and_names_the_pods() -> None:
     found = planned(live(), live(version="2"), OPEN)
     assert effects(found) == {"spec.version": Effect.PODS}
     assert {DECLARATION, "change StatefulSet demo later"} <= told(found)
+    schedules = [step for step in found.steps if step.kind == "CronJob"]
+    assert schedules
+    assert {step.wait for step in schedules} == {Wait(CLOSE, "session")}, "their Jobs talk to the services that run"
     (restart,) = found.restarts
     assert (restart.verb, restart.pods, restart.why) == ("restart", ("demo-0",), ("version",))
     assert restart.wait == Wait(CLOSE, "session")
@@ -83,17 +86,20 @@ def test_a_new_version_comes_at_once_where_no_session_holds_it(
 def test_in_a_pause_everything_but_live_fields_waits_for_its_end() -> None:
     until = datetime(2026, 11, 23, 11, 0, tzinfo=UTC)
     pause = {"until": "2026-11-23T11:00:00Z", "reason": "stocktaking"}
-    found = planned(live(), live(version="2", paused=pause), OPEN)
-    assert {step.wait for step in found.steps} == {Wait(until, "paused")}
+    found = planned(live(), live(version="2", storage={"size": "2Gi"}, paused=pause), OPEN)
+    waits = {step.wait for step in found.steps if (step.kind, step.name) != ("ConfigMap", "demo-declaration")}
+    assert waits == {Wait(until, "paused")}
+    assert found.steps[0].wait is None, "a process that starts reads the newest declaration"
     assert effects(found)["spec.paused"] is Effect.OPERATOR
     assert {restart.wait for restart in found.restarts} == {Wait(until, "paused")}
 
 
 def test_a_pause_that_ends_in_a_session_is_followed_by_the_wait_for_its_close() -> None:
     pause = {"until": "2026-11-23T03:00:00Z"}
-    found = planned(live(), live(version="2", paused=pause), OPEN)
+    found = planned(live(), live(version="2", storage={"size": "2Gi"}, paused=pause), OPEN)
     waits = {step.kind: step.wait for step in found.steps}
-    assert waits["ConfigMap"] == Wait(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), "paused")
+    assert waits["CronJob"] == Wait(CLOSE, "session")
+    assert waits["PersistentVolumeClaim"] == Wait(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), "paused")
     assert waits["StatefulSet"] == Wait(CLOSE, "session")
 
 
@@ -270,9 +276,11 @@ class TestAgainstWhatIsThere:
         there = {key_of(each): each for each in stored(rendered(before, OPEN))}
         held = {key_of(each): each for each in stored(rendered(live(), OPEN))}
         there[Key("StatefulSet", "demo")] = held[Key("StatefulSet", "demo")]
+        there |= {key: each for key, each in held.items() if key.kind == "CronJob"}
         found = planned(before, before, OPEN, list(there.values()))
-        assert found.drift == ()
-        assert told(found) == {"change StatefulSet demo later"}
+        assert (found.drift, found.notes) == ((), ())
+        assert {step.kind for step in found.steps} == {"StatefulSet", "CronJob"}
+        assert {step.wait for step in found.steps} == {Wait(CLOSE, "session")}
         back = planned(before, live(), OPEN, list(there.values()))
         assert "change StatefulSet demo later" not in told(back)
 
