@@ -93,10 +93,13 @@ class Kube:
         found: dict[str, Any] = await eventually(f"{name}: {kind}={status} {reason or ''}", look)
         return found
 
-    def operator_writes(self) -> list[str]:
-        """Return what the operator wrote in this namespace so far, from the API server's audit log."""
+    def operator_writes(self, after: int = 0) -> list[str]:
+        """Return what the operator wrote in this namespace, from the API server's audit log behind so many bytes."""
         found = []
-        for line in self.audit_log.read_text().splitlines():
+        with self.audit_log.open("rb") as log:
+            log.seek(after)
+            lines = log.read().rpartition(b"\n")[0].splitlines()
+        for line in lines:
             entry = json.loads(line)
             reference = entry.get("objectRef", {})
             ours = entry.get("userAgent") == "bellwether-operator" and reference.get("namespace") == self.namespace
