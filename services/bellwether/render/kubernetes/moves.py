@@ -100,11 +100,16 @@ def move_name(system: TradingSystem, number: int) -> str:
     return f"{child_name(system, MOVE)}-{number}"
 
 
-def move_objects(system: TradingSystem, context: RenderContext, job: MoveJob) -> list[Manifest]:
-    """Return the Job of a move, and the policy that keeps its pod from talking to anybody.
+def move_policy(system: TradingSystem) -> Manifest:
+    """Return the policy that keeps the pod of a move from talking to anybody."""
+    return closed_policy(system, MOVE)
 
-    The Job has no deadline: how long copying takes depends on how much there is. An eviction is not counted as a
-    try. The next pod starts only when the one before it is gone.
+
+def move_job(system: TradingSystem, context: RenderContext, job: MoveJob) -> Manifest:
+    """Return the Job of a move.
+
+    It has no deadline: how long copying takes depends on how much there is. An eviction is not counted as a try. The
+    next pod starts only when the one before it is gone.
     """
     found = metadata(system, MOVE, move_name(system, job.number))
     found["annotations"] = {ANNOTATION_ATTEMPT: job.attempt, ANNOTATION_STOPPED: job.stopped}
@@ -120,10 +125,7 @@ def move_objects(system: TradingSystem, context: RenderContext, job: MoveJob) ->
         "podReplacementPolicy": "Failed",
         "template": move_pod(system, context, arguments, list(holdings(job.source)), list(holdings(job.target))),
     }
-    return [
-        closed_policy(system, MOVE),
-        {"apiVersion": "batch/v1", "kind": "Job", "metadata": found, "spec": spec},
-    ]
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": found, "spec": spec}
 
 
 def with_moved_in(claim: Manifest, value: str) -> Manifest:
