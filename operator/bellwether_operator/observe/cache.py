@@ -256,7 +256,7 @@ class Cache:
         if known is not None and int(metadata["resourceVersion"]) <= known.resource_version:
             return None
         observed = observed_from(raw, kind)
-        self._forget(key)
+        self.forget_child(key)
         self.children[key] = observed
         if observed.system is not None:
             self._of_system[observed.system].add(key)
@@ -269,43 +269,90 @@ class Cache:
         known = self.children.get(key)
         if known is None or known.uid != metadata["uid"]:
             return None
-        self._forget(key)
+        return self.forget_child(key)
+
+    def forget_child(self, key: ChildKey) -> SystemKey | None:
+        """Forget a child; return the system that it belonged to, if any."""
+        known = self.children.pop(key, None)
+        if known is None or known.system is None:
+            return None
+        members = self._of_system[known.system]
+        members.discard(key)
+        if not members:
+            del self._of_system[known.system]
         return known.system
 
-    def _forget(self, key: ChildKey) -> None:
-        known = self.children.pop(key, None)
-        if known is not None and known.system is not None:
-            members = self._of_system[known.system]
-            members.discard(key)
-            if not members:
-                del self._of_system[known.system]
+    def list_systems(self, namespace: str | None = None) -> SystemList:
+        """Begin to take a full list of a namespace's systems, or of all."""
+        return SystemList(self, namespace)
+
+    def list_children(self, kind: str, namespace: str | None = None) -> ChildList:
+        """Begin to take a full list of a namespace's children of one kind, or of all."""
+        return ChildList(self, kind, namespace)
 
     def replace_systems(self, listed: Iterable[Mapping[str, Any]], list_version: int) -> set[SystemKey]:
         """Take a full list of systems as of a resource version; return those of which anything was not known."""
-        news = set()
-        present = set()
+        listing = self.list_systems()
         for raw in listed:
-            key = SystemKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
-            present.add(key)
-            if self.take_system(raw):
-                news.add(key)
-        for key in list(self.systems):
-            if key not in present and self.systems.version(key) <= list_version:
-                self.systems.drop(key)
-                news.add(key)
-        return news
+            listing.take(raw)
+        return listing.end(list_version)
 
     def replace_children(self, listed: Iterable[Mapping[str, Any]], kind: str, list_version: int) -> set[SystemKey]:
         """Take a full list of one kind as of a resource version; return the systems of which anything was not known."""
-        news: set[SystemKey | None] = set()
-        present = set()
+        listing = self.list_children(kind)
         for raw in listed:
-            key = ChildKey(kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
-            present.add(key)
-            news.add(self.take_child(raw, kind))
-            self.children[key].shrink()
-        for key, known in list(self.children.items()):
-            if key.kind == kind and key not in present and known.resource_version <= list_version:
-                self._forget(key)
-                news.add(known.system)
-        return {system for system in news if system is not None}
+            listing.take(raw)
+        return listing.end(list_version)
+
+
+class SystemList:
+    """A list of systems that is being taken, an object at a time."""
+
+    def __init__(self, cache: Cache, namespace: str | None) -> None:
+        self._cache = cache
+        self._namespace = namespace
+        self._present: set[SystemKey] = set()
+        self._news: set[SystemKey] = set()
+
+    def take(self, raw: Mapping[str, Any]) -> None:
+        """Take one of the systems."""
+        key = SystemKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        self._present.add(key)
+        if self._cache.take_system(raw):
+            self._news.add(key)
+
+    def end(self, list_version: int) -> set[SystemKey]:
+        """Forget what was not in the list, of this resource version; return the systems that were not known as such."""
+        systems = self._cache.systems
+        for key in list(systems):
+            within = self._namespace in {None, key.namespace}
+            if within and key not in self._present and systems.version(key) <= list_version:
+                systems.drop(key)
+                self._news.add(key)
+        return self._news
+
+
+class ChildList:
+    """A list of children of one kind that is being taken, an object at a time."""
+
+    def __init__(self, cache: Cache, kind: str, namespace: str | None) -> None:
+        self._cache = cache
+        self._kind = kind
+        self._namespace = namespace
+        self._present: set[ChildKey] = set()
+        self._news: set[SystemKey | None] = set()
+
+    def take(self, raw: Mapping[str, Any]) -> None:
+        """Take one of the children."""
+        key = ChildKey(self._kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
+        self._present.add(key)
+        self._news.add(self._cache.take_child(raw, self._kind))
+        self._cache.children[key].shrink()
+
+    def end(self, list_version: int) -> set[SystemKey]:
+        """Forget what was not in the list, of this resource version; return the systems of which anything was news."""
+        for key, known in list(self._cache.children.items()):
+            within = key.kind == self._kind and self._namespace in {None, key.namespace}
+            if within and key not in self._present and known.resource_version <= list_version:
+                self._news.add(self._cache.forget_child(key))
+        return {system for system in self._news if system is not None}

@@ -201,21 +201,23 @@ class Ours(Running):
         """Return its counts now."""
         return counters(await self._ask("/metrics"))
 
-    async def calm(self, seconds: float, quiet: float = 1.0) -> None:
-        """Return when it has made no pass and no request for a while.
+    async def calm(self, seconds: float, quiet: float = 1.0, passes: float = 0.0) -> None:
+        """Return when it has counted that many passes and made no request for a while; passes alone never end.
 
         Raises:
             RuntimeError: when it does not come to rest in time.
 
         """
-        before, since = await self.counters(), asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
+        before, since = await self.counters(), now()
         try:
             async with asyncio.timeout(seconds):
-                while asyncio.get_running_loop().time() - since < quiet:
+                while now() - since < quiet or before.passes < passes:
                     await asyncio.sleep(quiet / 4)
-                    now = await self.counters()
-                    if now != before:
-                        before, since = now, asyncio.get_running_loop().time()
+                    found = await self.counters()
+                    if found.calls != before.calls:
+                        since = now()
+                    before = found
         except TimeoutError:
             raise RuntimeError(f"the operator does not come to rest in {seconds:.0f} s: {before}") from None
 

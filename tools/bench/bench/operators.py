@@ -360,10 +360,8 @@ class _Bench:
             change = {"metadata": {"annotations": {"bench.bellwether.dev/touched": str(number)}}}
             await self._api.patch(f"{self._ours.path}/{name}", change)
             await asyncio.sleep(GAP_SECONDS)
-        await operator.calm(LONGEST)
+        await operator.calm(LONGEST, passes=before.passes + len(set(chosen)))
         found.idle = (await operator.counters()).since(before)
-        if not found.idle.passes:
-            raise RuntimeError(f"the operator made no pass though {len(chosen)} systems were touched")
 
     async def _storms(self, names: Sequence[str], seen: dict[str, Watched[int]], operator: Ours, found: Round) -> None:
         """Edit all at once, the sides in turn."""

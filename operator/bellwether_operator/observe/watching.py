@@ -1,0 +1,148 @@
+"""Following the children: one list and one watch per kind and namespace, straight into the picture.
+
+kopf carries the systems. For each object that it watches it keeps a task and the object's whole last event for some
+seconds; with a dozen children per system, all listed at the start, that was most of the operator's memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from bellwether.render.kubernetes.names import LABEL_MANAGED_BY, LABEL_SYSTEM_UID, MANAGER
+from bellwether_operator import telemetry
+from bellwether_operator.apply.client import ApiError
+from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.kinds import CHILD_KINDS, SYSTEMS, Kind
+
+log = logging.getLogger(__name__)
+
+CHILD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_SYSTEM_UID}"
+"""Which objects are listed and watched: those that this operator made."""
+PAGE = 200
+"""Objects that are read at once, and are in memory as a whole together."""
+FIRST_RETRY_SECONDS = 0.5
+LAST_RETRY_SECONDS = 30.0
+_GONE = 410
+
+
+class Page(Protocol):
+    """A part of a collection as of a resource version; `following` asks for the next one and is empty at the end."""
+
+    @property
+    def items(self) -> Sequence[Mapping[str, Any]]:
+        """The objects."""
+
+    @property
+    def resource_version(self) -> int:
+        """Of the whole collection, the same in all its pages."""
+
+    @property
+    def following(self) -> str:
+        """What asks for the next page."""
+
+
+class Source(Protocol):
+    """The API server as it is needed here. Each call raises ApiError when the server refuses or is not reached."""
+
+    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Page:
+        """Return a page of a collection, the first one when `following` is empty."""
+
+    def watch(
+        self, kind: Kind, namespace: str | None, selector: str, since: int
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Yield the events of a collection after a resource version, until the watch ends or falls silent."""
+
+
+class Watching:
+    """Keeps the picture of the children up to date."""
+
+    def __init__(
+        self, source: Source, cache: Cache, mark: Callable[[SystemKey], None], namespaces: Sequence[str] = ()
+    ) -> None:
+        """Do nothing yet; `mark` hears of each system of which something new was seen, no namespaces means all."""
+        self._source = source
+        self._cache = cache
+        self._mark = mark
+        self._scopes: Sequence[str | None] = namespaces or (None,)
+        self._since: dict[tuple[Kind, str | None], int] = {}
+
+    async def list_all(self) -> set[SystemKey]:
+        """List the children, then the systems; return the systems of which something was not known.
+
+        The watches of `run` begin where the first list ended. A later list finds what fell into a gap between two
+        watches, such as a deletion.
+
+        Raises:
+            ApiError: when the server refuses or is not reached.
+
+        """
+        news: set[SystemKey] = set()
+        for kind in (*CHILD_KINDS, SYSTEMS):
+            for scope in self._scopes:
+                if kind.observed:
+                    news |= await self._list(kind, scope)
+        return news
+
+    async def run(self) -> None:
+        """Watch the children of every kind, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for kind in CHILD_KINDS:
+                for scope in self._scopes:
+                    if kind.observed:
+                        group.create_task(self._follow(kind, scope), name=f"watch {kind.plural} {scope or ''}".strip())
+
+    async def _list(self, kind: Kind, scope: str | None) -> set[SystemKey]:
+        """Read a collection page by page; the whole of it is never in memory at once."""
+        selector = "" if kind is SYSTEMS else CHILD_SELECTOR
+        listing = self._cache.list_systems(scope) if kind is SYSTEMS else self._cache.list_children(kind.kind, scope)
+        following = ""
+        while True:
+            page = await self._source.page(kind, scope, selector, PAGE, following)
+            for raw in page.items:
+                listing.take(raw)
+            following = page.following
+            if not following:
+                self._since.setdefault((kind, scope), page.resource_version)
+                return listing.end(page.resource_version)
+
+    async def _follow(self, kind: Kind, scope: str | None) -> None:
+        """Watch one collection; go on where a watch ended or, where the server forgot that, list anew."""
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                if (kind, scope) not in self._since:
+                    for system in await self._list(kind, scope):
+                        self._mark(system)
+                async for event in self._source.watch(kind, scope, CHILD_SELECTOR, self._since[kind, scope]):
+                    self._take(kind, scope, event)
+                    delay = 0.0
+            except ApiError as error:
+                if error.status == _GONE:
+                    self._since.pop((kind, scope), None)
+                else:
+                    log.warning("cannot watch %s: %s", kind.plural, error.message)
+                delay = max(delay, FIRST_RETRY_SECONDS)
+            except Exception:
+                # A fault of ours must not leave the operator blind for a kind.
+                log.exception("watching %s failed by a fault of the operator", kind.plural)
+                self._since.pop((kind, scope), None)
+                delay = max(delay, FIRST_RETRY_SECONDS)
+            # At once after a watch that brought something, ever later while none does.
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (no secret)
+            delay = min(max(2 * delay, FIRST_RETRY_SECONDS), LAST_RETRY_SECONDS)
+
+    def _take(self, kind: Kind, scope: str | None, event: Mapping[str, Any]) -> None:
+        raw = event["object"]
+        if event["type"] == "ERROR":
+            raise ApiError(int(raw.get("code", 0)), str(raw.get("reason", "")), str(raw.get("message", "")))
+        if event["type"] != "BOOKMARK":
+            telemetry.EVENTS_SEEN.labels(kind.kind).inc()
+            deleted = event["type"] == "DELETED"
+            system = self._cache.drop_child(raw, kind.kind) if deleted else self._cache.take_child(raw, kind.kind)
+            if system is not None:
+                self._mark(system)
+        self._since[kind, scope] = int(raw["metadata"]["resourceVersion"])

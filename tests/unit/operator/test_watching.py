@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bellwether_operator.apply.client import ApiError
+from bellwether_operator.observe import watching
+from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey
+from bellwether_operator.observe.kinds import SYSTEMS, Kind
+from bellwether_operator.observe.watching import Watching
+from harness.until import until
+
+DEMO = SystemKey("trading", "demo")
+
+
+def service(name: str, version: int, namespace: str = "trading") -> dict[str, Any]:
+    labels = {"app.kubernetes.io/managed-by": "bellwether", "app.kubernetes.io/instance": "demo"}
+    metadata = {"name": name, "namespace": namespace, "uid": f"u-{name}", "resourceVersion": str(version)}
+    return {"metadata": metadata | {"labels": labels}, "spec": {}}
+
+
+def event(kind: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "object": raw}
+
+
+@dataclass(frozen=True)
+class Part:
+    items: Sequence[Mapping[str, Any]]
+    resource_version: int
+    following: str
+
+
+@dataclass
+class Server:
+    """Serves Services as they are listed here, and what each watch of them is to bring; other kinds are empty."""
+
+    services: list[dict[str, Any]]
+    version: int
+    watches: list[list[Mapping[str, Any] | Exception]] = field(default_factory=list)
+    since: list[int] = field(default_factory=list)
+    """Where each watch of Services began."""
+    lists: int = 0
+
+    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Part:
+        assert (selector == "") == (kind is SYSTEMS)
+        if kind.kind != "Service":
+            return Part([], self.version, "")
+        self.lists += not following
+        first = int(following or 0)
+        there = [each for each in self.services if namespace in {None, each["metadata"]["namespace"]}]
+        more = str(first + limit) if first + limit < len(there) else ""
+        return Part(there[first : first + limit], self.version, more)
+
+    async def watch(
+        self, kind: Kind, namespace: str | None, selector: str, since: int
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        if kind.kind == "Service":
+            self.since.append(since)
+            for each in self.watches.pop(0) if self.watches else ():
+                if isinstance(each, Exception):
+                    raise each
+                yield each
+        if kind.kind != "Service" or not self.watches:
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def watched(server: Server, cache: Cache, mark: Callable[[SystemKey], None]) -> AsyncIterator[Watching]:
+    found = Watching(server, cache, mark)
+    await found.list_all()
+    task = asyncio.create_task(found.run())
+    try:
+        yield found
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "FIRST_RETRY_SECONDS", 0.0)
+
+
+def names(cache: Cache) -> list[str]:
+    return [child.key.name for child in cache.children_of(DEMO)]
+
+
+async def test_a_long_list_is_read_in_pages_and_forgets_what_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PAGE", 2)
+    cache = Cache()
+    cache.take_child(service("gone", 3), "Service")
+    cache.take_child(service("newer", 90), "Service")
+    server = Server([service(f"s{number}", number) for number in range(1, 6)], version=50)
+    assert await Watching(server, cache, lambda _: None).list_all() == {DEMO}
+    assert names(cache) == ["newer", "s1", "s2", "s3", "s4", "s5"]
+    assert await Watching(server, cache, lambda _: None).list_all() == set()
+
+
+async def test_a_list_of_one_namespace_leaves_the_others_alone() -> None:
+    cache = Cache()
+    cache.take_child(service("here", 3), "Service")
+    cache.take_child(service("there", 3, "elsewhere"), "Service")
+    await Watching(Server([], version=50), cache, lambda _: None, ("trading",)).list_all()
+    assert list(cache.children) == [ChildKey("Service", "elsewhere", "there")]
+
+
+async def test_a_watch_begins_where_the_list_ended_and_says_what_it_saw() -> None:
+    cache, marked = Cache(), list[SystemKey]()
+    server = Server([service("a", 1), service("b", 2)], version=50)
+    server.watches = [[event("DELETED", service("a", 60)), event("ADDED", service("c", 61))]]
+    async with watched(server, cache, marked.append):
+        await until(lambda: len(marked) == 2)
+    assert names(cache) == ["b", "c"]
+    assert server.since == [50]
+
+
+async def test_a_watch_that_breaks_goes_on_after_the_last_event_or_bookmark() -> None:
+    server = Server([], version=50)
+    bookmark = event("BOOKMARK", {"metadata": {"resourceVersion": "70"}})
+    server.watches = [
+        [event("ADDED", service("a", 60)), ApiError(0, "Unreachable", "the API server was not reached")],
+        [bookmark],
+        [event("ADDED", service("b", 80))],
+    ]
+    cache = Cache()
+    async with watched(server, cache, lambda _: None):
+        await until(lambda: names(cache) == ["a", "b"])
+    assert server.since[:3] == [50, 60, 70]
+    assert server.lists == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ApiError(410, "Expired", "too old resource version"),
+        event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}),
+        event("ADDED", {"metadata": {}}),
+    ],
+    ids=["refused", "told", "fault"],
+)
+async def test_what_a_watch_cannot_tell_any_more_a_new_list_does(failure: Any) -> None:
+    cache, marked = Cache(), list[SystemKey]()
+    server = Server([service("a", 1), service("b", 2)], version=50)
+    server.watches = [[failure], [event("ADDED", service("c", 101))]]
+    watch = Watching(server, cache, marked.append)
+    await watch.list_all()
+    server.services, server.version = [service("b", 2)], 100
+    task = asyncio.create_task(watch.run())
+    await until(lambda: names(cache) == ["b", "c"])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert server.since[:2] == [50, 100]
+    assert marked == [DEMO, DEMO]
