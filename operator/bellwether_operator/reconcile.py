@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bellwether.change.hold import hold, holding_now, referenced_config_maps, released_image
+from bellwether.change.hold import effective_profile, hold, holding_now, referenced_config_maps, released_image
 from bellwether.market.sessions import CalendarError
-from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of, release_of, render
+from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of, release_of
 from bellwether.render.kubernetes.context import Keyring, Manifest
 from bellwether.render.kubernetes.jobs import slot_job
 from bellwether.render.kubernetes.moment import Moment, moment_of
+from bellwether.render.kubernetes.moves import at_profile
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_COMPONENT, declaration_name
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
@@ -26,11 +27,12 @@ from bellwether_operator.apply.decide import Desired, desired_from
 from bellwether_operator.catching_up import Claims, Duty, duty, reported
 from bellwether_operator.gateway import GatewayView
 from bellwether_operator.halting import TRADER, Halting, trader_component, with_replicas
+from bellwether_operator.layout import Layout, layout, profile_in_force, render_layout
 from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.observe.workloads import workloads_of
-from bellwether_operator.report.events import event, transitions
+from bellwether_operator.report.events import Telling, event, tellings
 from bellwether_operator.report.market import misfits
 from bellwether_operator.report.observation import Observation
 from bellwether_operator.report.status import status
@@ -94,6 +96,9 @@ class Pass:
     memory: Memory
     applier: Applier | None = None
     desired: list[Desired] = field(default_factory=list)
+    jobs: list[Manifest] = field(default_factory=list)
+    """Jobs that are to be made, if they are not there."""
+    layout: Layout | None = None
     held: list[str] = field(default_factory=list)
     spared: set[ChildKey] = field(default_factory=set)
     release: str = ""
@@ -111,6 +116,11 @@ class Pass:
     def uid(self) -> str:
         """The system's identity."""
         return self.system.metadata.uid
+
+    @property
+    def in_force(self) -> TradingSystem:
+        """The system with the profile that runs, which is not the declared one before a change of it is through."""
+        return self.system if self.layout is None else at_profile(self.system, self.layout.profile)
 
     @property
     def start_value(self) -> Desired:
@@ -177,6 +187,9 @@ class Reconciler:
         this.applier = applier
         this.urgent.add(this.start_value.key)
         await applier.apply(this.desired, this.urgent)
+        if this.layout is not None and not applier.found.troubled:
+            await applier.drop(each.key for each in this.layout.drop)
+            await applier.make(this.jobs)
         await applier.prune(self._cache.children_of(this.key), {each.key for each in this.desired}, this.spared)
         memory.accepted_generation = this.system.metadata.generation
 
@@ -190,17 +203,25 @@ class Reconciler:
         )
 
     async def _desire(self, this: Pass) -> None:
-        """Render what is to be, with pod templates held back while they may not be changed."""
-        context = self._context(this)
-        manifests = render(this.system, context)
-        image = image_of(self._settings.services_image, this.system.spec.version)
-        desired = [desired_from(manifest) for manifest in manifests]
-        if holding_now(this.system.spec, this.moment):
+        """Render what is to be, with the profile and pod templates held back while they may not be changed."""
+        spec, children = this.system.spec, self._cache.children_of(this.key)
+        image = image_of(self._settings.services_image, spec.version)
+        holding = holding_now(spec, this.moment)
+        in_force = profile_in_force(this.system, children)
+        wanted = effective_profile(spec.profile, in_force, holding=holding)
+        if wanted != spec.profile:
+            this.held.append(f"profile: {wanted} -> {spec.profile}")
+        this.layout = layout(this.system, children, image=image, wanted=wanted)
+        manifests = render_layout(this.system, self._context(this), this.layout)
+        this.jobs = [manifest for manifest in manifests if BY_NAME[manifest["kind"]].once]
+        desired = [desired_from(manifest) for manifest in manifests if not BY_NAME[manifest["kind"]].once]
+        if holding:
             desired = [await self._hold(this, each) for each in desired]
             images = {found for each in desired if (found := released_image(each.manifest)) is not None}
             if this.held and len(images) == 1 and images != {image}:
                 image = images.pop()
-                desired = _with_jobs_of(desired, render(_unversioned(this.system), replace(context, image=image)))
+                context = replace(self._context(this), image=image)
+                desired = _with_schedules_of(desired, render_layout(_unversioned(this.system), context, this.layout))
         this.desired, this.release = desired, release_of(image)
 
     async def _hold(self, this: Pass, desired: Desired) -> Desired:
@@ -221,7 +242,7 @@ class Reconciler:
 
     def _force_halt(self, this: Pass) -> None:
         """Have the trader at no replicas while a halt that it did not acknowledge is being forced."""
-        component = trader_component(this.system.spec.profile)
+        component = trader_component(this.in_force.spec.profile)
         at, trader = next(
             (index, each)
             for index, each in enumerate(this.desired)
@@ -293,10 +314,12 @@ class Reconciler:
         memory.gateway_up = gateway is not None and gateway.ready and gateway.wanted > 0
         if memory.gateway_up and memory.gateway_up_since is None:
             memory.gateway_up_since = time.monotonic()
-        view = None if self._expired(memory.view) else memory.view
+        if self._expired(memory.view):
+            memory.view = None  # forgotten, so that the next word is news even where it says the same
+        view = memory.view
         duties = self._duty(this, view)
         pending = self._pending(memory)
-        if this.paused_until is None and memory.gateway_up and not pending:
+        if memory.gateway_up and not pending:
             await applier.make(slot_job(system, self._context(this), slot) for slot in duties.start)
         seen = Observation(
             taken=sorted(found.taken),
@@ -311,6 +334,8 @@ class Reconciler:
             paused_until=this.paused_until,
             paused_reason=None if system.spec.paused is None else system.spec.paused.reason,
             forced=this.forced,
+            moving=None if this.layout is None else this.layout.moving,
+            move_failed=None if this.layout is None else this.layout.failed,
             moment=this.moment,
             tasks=duties.tasks,
             workloads=workloads,
@@ -319,8 +344,10 @@ class Reconciler:
             release=this.release,
             gateway=self._settings.gateway_url.format(namespace=this.key.namespace, name=this.key.name),
         )
-        writes = await self._report(this.raw, system, system.metadata.generation, seen)
+        writes = await self._report(this.raw, this.in_force, system.metadata.generation, seen)
         settled = all(each.ready for each in workloads)
+        if found.writes and seen.moving is not None:
+            this.due_in.append(0.0)  # the next step of a move follows from our own writes, which no watch tells us of
         return Outcome(found.writes + writes, found.troubled, settled, self._next_in(this, found.due))
 
     @staticmethod
@@ -349,14 +376,14 @@ class Reconciler:
         reply = await self._client.apply_status(metadata["namespace"], metadata["name"], wanted)
         self._cache.take_reply(reply)
         writes = 1
-        for condition in transitions(previous.get("conditions", ()), wanted["conditions"]):
-            writes += await self._tell(raw, condition)
+        for telling in tellings(previous, wanted):
+            writes += await self._tell(raw, telling)
         return writes
 
-    async def _tell(self, raw: dict[str, Any], condition: Any) -> int:
+    async def _tell(self, raw: dict[str, Any], telling: Telling) -> int:
         try:
             path = f"/apis/events.k8s.io/v1/namespaces/{raw['metadata']['namespace']}/events"
-            await self._client.create(path, event(raw, condition, self._now()))
+            await self._client.create(path, event(raw, telling, self._now()))
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 log.info("an event could not be told: %s", error.message)
@@ -385,7 +412,7 @@ def _unmarked(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
-def _with_jobs_of(desired: Sequence[Desired], released: Sequence[Manifest]) -> list[Desired]:
+def _with_schedules_of(desired: Sequence[Desired], released: Sequence[Manifest]) -> list[Desired]:
     """Return what is desired with the schedules of the release that runs: their Jobs talk to its services."""
     schedules = {
         each.key: each for manifest in released if manifest["kind"] == "CronJob" for each in [desired_from(manifest)]

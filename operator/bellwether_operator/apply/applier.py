@@ -105,9 +105,15 @@ class Applier:
             return
         await self._each((each.key, self._delete(each, "no longer declared")) for each in gone)
 
+    async def drop(self, jobs: Iterable[ChildKey]) -> None:
+        """Delete Jobs whose deed is over or no longer wanted."""
+        there = [self._cache.children[key] for key in jobs if key in self._cache.children]
+        if not self._paused:
+            await self._each((each.key, self._delete(each, "no longer wanted")) for each in there)
+
     async def make(self, jobs: Iterable[Manifest]) -> None:
         """Make Jobs that are not there yet; one of the same name is the same deed."""
-        for manifest in jobs:
+        for manifest in () if self._paused else jobs:
             kind, metadata = BY_NAME[manifest["kind"]], manifest["metadata"]
             try:
                 reply = await self._client.create(kind.path(metadata["namespace"]), manifest)

@@ -22,6 +22,7 @@ from bellwether_operator.reconcile import utc_now
 from bellwether_operator.settings import Settings
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
+from devcluster.waiting import wait_for
 
 DEFINITION = Path(__file__).parents[3] / "crds" / "tradingsystems.bellwether.dev.yaml"
 DEADLINE_SECONDS = 30.0
@@ -108,6 +109,19 @@ class Kube:
         return found
 
 
+def define(cluster: Cluster) -> None:
+    """Make the API server know the definition of TradingSystem."""
+    cluster.kubectl("apply", "-f", str(DEFINITION))
+
+    def served() -> bool | None:
+        # `kubectl wait` gives up on a definition that has no conditions at all yet.
+        found = json.loads(cluster.kubectl("get", "-f", str(DEFINITION), "-o", "json")).get("status", {})
+        told = {each["type"]: each["status"] for each in found.get("conditions") or ()}
+        return told.get("Established") == "True" or None
+
+    wait_for("the definition to be established", served, 30)
+
+
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Path]]:
     """An API server with an audit log and the definition of TradingSystem, for the whole session."""
@@ -116,8 +130,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cl
     cluster = Cluster(f"test-operator-{os.getpid()}", "control-plane", folder / "state", audit_log=audit_log)
     try:
         cluster.up()
-        cluster.kubectl("apply", "-f", str(DEFINITION))
-        cluster.kubectl("wait", "--for=condition=Established", "crd/tradingsystems.bellwether.dev", "--timeout=30s")
+        define(cluster)
         yield cluster, audit_log
     finally:
         cluster.down(purge=True)
@@ -132,8 +145,7 @@ def control_plane_with_controllers(folder: Path, name: str) -> Iterator[tuple[Cl
     cluster = Cluster(name, "control-plane", folder / "state", audit_log=audit_log)
     try:
         cluster.up()
-        cluster.kubectl("apply", "-f", str(DEFINITION))
-        cluster.kubectl("wait", "--for=condition=Established", "crd/tradingsystems.bellwether.dev", "--timeout=30s")
+        define(cluster)
         cluster = Cluster(name, "control-plane", folder / "state", controllers=True, audit_log=audit_log)
         cluster.up()
         yield cluster, audit_log

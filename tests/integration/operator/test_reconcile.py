@@ -204,11 +204,46 @@ async def test_a_restarted_operator_writes_secrets_and_nothing_else(kube: Kube, 
     assert sorted(written) == ["patch secrets/demo-gateway-token", "patch secrets/demo-keys"]
 
 
-async def test_another_profile_prunes_what_it_does_not_have_and_keeps_volumes(kube: Kube, settings: Settings) -> None:
+async def without_pods(kube: Kube, name: str) -> None:
+    """Say what the controller says of a StatefulSet whose pods have ended."""
+    found = await kube.get("statefulset", name)
+    assert found is not None
+    none = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "currentReplicas"), 0)
+    status = {"observedGeneration": found["metadata"]["generation"], **none}
+    await kube.patch("statefulset", name, {"status": status}, "--subresource=status")
+
+
+async def completed(kube: Kube, job: str) -> None:
+    """Say what the controller says of a Job whose pod did its work."""
+    at = "2026-11-22T00:00:00Z"
+    done = [
+        {"type": kind, "status": "True", "lastProbeTime": at, "lastTransitionTime": at}
+        for kind in ("SuccessCriteriaMet", "Complete")
+    ]
+    status = {"startTime": at, "completionTime": at, "succeeded": 1, "conditions": done}
+    await kube.patch("job", job, {"status": status}, "--subresource=status")
+
+
+async def test_another_profile_comes_into_force_once_its_volumes_have_the_data(kube: Kube, settings: Settings) -> None:
     await kube.apply(system(kube))
     async with running(settings):
         await settled(kube)
         await kube.patch("tsys", "demo", {"spec": {"profile": "standard"}})
+        await kube.until_condition("demo", "Ready", "False", "Moving")
+
+        async def stopped() -> bool:
+            return bool((await kube.get("statefulset", "demo") or {})["spec"]["replicas"] == 0)
+
+        await eventually("the compact pod told to end", stopped)
+        assert await kube.names("job") == set()
+        await without_pods(kube, "demo")
+
+        async def copying() -> bool:
+            return "demo-move-1" in await kube.names("job")
+
+        await eventually("a Job that copies", copying)
+        assert await kube.names("statefulset") == {"demo"}
+        await completed(kube, "demo-move-1")
 
         async def standard() -> bool:
             return {"demo-nats", "demo-prediction"} <= await kube.names("statefulset")
@@ -219,7 +254,29 @@ async def test_another_profile_prunes_what_it_does_not_have_and_keeps_volumes(ku
         await eventually("pods of the standard profile", standard)
         await eventually("the compact pod gone", pruned)
         claims = await kube.names("pvc")
-    assert {"data-demo-0", "data-demo-nats-0", "data-demo-paper-trading-0"} <= claims
+        assert {"data-demo-0", "data-demo-nats-0", "data-demo-paper-trading-0"} <= claims
+        filled = await kube.get("pvc", "data-demo-paper-trading-0")
+        assert filled is not None
+        assert filled["metadata"]["annotations"]["bellwether.dev/moved-in"] == "1"
+
+
+async def test_who_goes_back_before_the_volumes_are_filled_gets_the_former_pods_again(
+    kube: Kube, settings: Settings
+) -> None:
+    await kube.apply(system(kube))
+    async with running(settings):
+        await settled(kube)
+        await kube.patch("tsys", "demo", {"spec": {"profile": "standard"}})
+
+        async def replicas(wanted: int) -> bool:
+            return bool((await kube.get("statefulset", "demo") or {})["spec"]["replicas"] == wanted)
+
+        await eventually("the compact pod told to end", lambda: replicas(0))
+        await kube.patch("tsys", "demo", {"spec": {"profile": "compact"}})
+        await eventually("the compact pod wanted again", lambda: replicas(1))
+        await kube.make_ready("demo")
+        await kube.until_condition("demo", "Ready", "True")
+        assert await kube.names("statefulset") == {"demo"}
 
 
 async def test_an_object_of_somebody_else_is_never_applied_over(kube: Kube, settings: Settings) -> None:
