@@ -51,7 +51,7 @@ def test_what_a_cron_job_says_besides_its_days(context: RenderContext) -> None:
     assert spec["concurrencyPolicy"] == "Forbid"
     assert spec["startingDeadlineSeconds"] == 4 * 3600
     assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (1, 1)
-    assert "suspend" not in spec
+    assert spec["suspend"] is False, "said, so that one suspended by hand is drift"
 
 
 def test_a_short_use_still_leaves_the_controller_time_to_look(context: RenderContext) -> None:

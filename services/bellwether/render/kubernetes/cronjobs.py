@@ -113,6 +113,8 @@ def _cron_job(system: TradingSystem, context: RenderContext, schedule: _Schedule
             "schedule": f"{schedule.minute} {schedule.hour} {days} {schedule.month} *",
             "startingDeadlineSeconds": max(SHORTEST_DEADLINE, math.ceil(useful_for.total_seconds())),
             "successfulJobsHistoryLimit": 1,
+            # Said, so that a schedule that somebody suspends is drift: what is to rest says so in the declaration.
+            "suspend": False,
             "timeZone": schedule.zone,
         },
     }
