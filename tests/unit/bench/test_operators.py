@@ -2,10 +2,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from bellwether.render.kubernetes import RenderContext, derive_keyring, render
 from bellwether.spec.models import TradingSystem
-from bench import operator_floor
+from bellwether_operator.gateway import GatewayClient
+from bench import operator_floor, operator_gateway
 from bench.operator_api import Watched
 from bench.operator_sides import Counters, Size, counters, floor, ours, ready_status
 from bench.operators import Measured, Plan, Round, each, figures, how, percentile
@@ -148,3 +150,25 @@ async def test_every_item_is_done_once_though_many_are_under_way() -> None:
     await each(range(100), one)
     assert sorted(done) == list(range(100))
     assert 1 < highest <= 32
+
+
+async def test_what_the_stub_of_the_gateways_says_is_read_in_full() -> None:
+    runner = web.AppRunner(operator_gateway.application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}")
+    try:
+        await client.deliver("trading", "demo", "token", {"generation": 4, "spec": {}})
+        view = await client.look("trading", "demo")
+    finally:
+        await client.close()
+        await runner.cleanup()
+    assert view.generation == 4
+    assert set(view.acknowledged.values()) == {4}
+    assert view.safety is not None
+    assert view.safety.safe
+    assert view.data is not None
+    assert view.models is not None
+    assert len(view.data) == len(view.models) == 7
+    assert view.slots is not None
+    assert len(view.slots.jobs) == 21
