@@ -53,6 +53,9 @@ class Churn:
         self.namespace = namespace
         self.present: dict[str, dict[str, Any]] = {}
         self._rng = rng
+        self._profiles: dict[str, str] = {}
+        """By name, for good: volumes that were retained under the other profile would first have to be moved, and here
+        no pod ever runs that could do it."""
 
     def step(self) -> Step:
         """Return the next step: each of the systems is made, edited, deleted or left alone; one at least is applied."""
@@ -62,7 +65,7 @@ class Churn:
             for name in NAMES:
                 if name not in self.present:
                     if self._rng.random() < 0.6:
-                        self.present[name] = self._new()
+                        self.present[name] = self._new(name)
                         apply.append(document(name, self.namespace, self.present[name]))
                 elif self._rng.random() < 0.3:
                     del self.present[name]
@@ -72,8 +75,8 @@ class Churn:
                     apply.append(document(name, self.namespace, self.present[name]))
         return Step(apply, delete)
 
-    def _new(self) -> dict[str, Any]:
-        profile = self._rng.choice(("compact", "standard"))
+    def _new(self, name: str) -> dict[str, Any]:
+        profile = self._profiles.setdefault(name, self._rng.choice(("compact", "standard")))
         policy = self._rng.choice(("Delete", "Retain"))
         if self._rng.random() < 0.5:
             return unscheduled(profile=profile, deletionPolicy=policy)
