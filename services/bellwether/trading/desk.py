@@ -381,8 +381,16 @@ class Desk:
         return SessionClosed(equity=event.cash + event.positions_value, exits=find_exits(tx, run, event.at))
 
     async def _close_price(self, symbol: str, day: date, call: Call) -> Decimal:
-        """Return a symbol's closing price of this day, zero when it did not trade."""
-        bars = await call.request("market-data", "get_bars", GetBars(symbol, 1, adjusted=False), Bars, idempotent=True)
+        """Return a symbol's closing price of this day, zero when it did not trade or nobody follows it any more."""
+        question = GetBars(symbol, 1, adjusted=False)
+        try:
+            bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)
+        except RpcError as error:
+            if error.code != "UNKNOWN_SYMBOL":
+                raise
+            # It was taken out of the declaration while it is held: the day ends all the same, at its last known price.
+            _log.warning("%s is held, and nobody tells its price: %s", symbol, error.message)
+            return ZERO
         if not bars.bars or bars.bars[-1].session != day:
             return ZERO
         return exact_price(bars.bars[-1].close)

@@ -379,6 +379,19 @@ async def test_health_says_what_is_held_and_what_halts(trader: Trader) -> None:
     assert health["mode"] == "simulated"
 
 
+async def test_a_session_closes_although_a_held_symbol_was_taken_out_of_the_declaration(trader: Trader) -> None:
+    await trader.signalled(signal())
+    await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    trader.peers.refused["get_bars"] = "UNKNOWN_SYMBOL"
+    closed: SessionClosed = await trader.ask("session_close", {"session": DAY}, SessionClosed, CLOSE)
+    (position,) = (await trader.ask("get_positions", None, Positions)).positions
+    (filled,) = await trader.orders(status="filled")
+    assert position.market_price == filled.fill_price
+    account: Account = await trader.ask("get_account", None, Account)
+    assert closed.equity == account.equity
+    assert (await trader.check()).violations == []
+
+
 async def test_safety_names_what_stands_against_an_order_whether_or_not_the_session_is_open(trader: Trader) -> None:
     for moment in (BEFORE, OPEN, CLOSE):
         found: Safety = await trader.ask("get_safety", None, Safety, moment)
