@@ -149,8 +149,7 @@ def _moving(seen: Layouts, profile: Profile, goal: Profile, attempt: str) -> Lay
         return step("stop", f"waiting for the former Job {name} to go", stop=True)
     if job is not None and _condition(job, "Complete") is not None:
         return step("adopt", "everything is copied, the new volumes come into force", stop=True)
-    tries = int(job.status.get("failed", 0)) if job is not None else 0
-    told = f"Job {name} copies the volumes" + (f", {tries} tries have failed" if tries else "")
+    told = f"Job {name} copies the volumes" if job is None else _progress(job)
     return step("copy", told, stop=True, make=wanted if job is None else None)
 
 
@@ -213,6 +212,16 @@ def _condition(job: Observed, kind: str) -> str | None:
         if each.get("type") == kind and each.get("status") == "True":
             return str(each.get("message") or each.get("reason") or "it does not say why")
     return None
+
+
+def _progress(job: Observed) -> str:
+    """Return how far a Job is, in words; a pod that cannot run is nowhere else to be seen."""
+    name = job.key.name
+    tries = int(job.status.get("failed", 0))
+    before = f", {tries} tries have failed" if tries else ""
+    if job.status.get("ready"):
+        return f"Job {name} copies the volumes{before}"
+    return f"Job {name} has no pod that runs{before} (kubectl describe pod -l batch.kubernetes.io/job-name={name})"
 
 
 def _drops(jobs: Iterable[Observed]) -> tuple[Drop, ...]:

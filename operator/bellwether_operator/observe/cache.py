@@ -24,7 +24,7 @@ from bellwether_operator.observe.kinds import BY_NAME
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _FASTEST = 1
 _STATUS_FIELDS = ("observedGeneration", "replicas", "readyReplicas", "updatedReplicas", "phase", "capacity")
-_JOB_STATUS_FIELDS = ("active", "conditions", "failed", "succeeded")
+_JOB_STATUS_FIELDS = ("active", "conditions", "failed", "ready", "succeeded")
 _OWN_ANNOTATIONS = f"{GROUP}/"
 
 

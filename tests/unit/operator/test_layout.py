@@ -84,6 +84,7 @@ def test_a_move_makes_volumes_stops_pods_copies_and_only_then_comes_into_force()
     assert MOVE_JOB not in world.objects
     assert pass_by(world) == "copy"
     assert job(world)["metadata"]["annotations"].keys() >= {"bellwether.dev/stopped", "bellwether.dev/attempt"}
+    job(world)["status"] = {"ready": 1}
     assert world.look().moving == "from compact to standard: Job demo-move-1 copies the volumes"
     world.run_job(job(world), "copy")
     world.run_job(job(world), "complete")
@@ -180,13 +181,16 @@ def test_deleting_a_failed_job_tries_again() -> None:
     world.assert_settled()
 
 
-def test_failed_tries_are_told() -> None:
+def test_failed_tries_and_a_pod_that_cannot_run_are_told() -> None:
     world = running()
     world.edit("standard")
     until(world, "copy")
     pass_by(world)
     job(world)["status"] = {"failed": 2}
-    assert world.look().moving == "from compact to standard: Job demo-move-1 copies the volumes, 2 tries have failed"
+    assert world.look().moving == (
+        "from compact to standard: Job demo-move-1 has no pod that runs, 2 tries have failed "
+        "(kubectl describe pod -l batch.kubernetes.io/job-name=demo-move-1)"
+    )
 
 
 def test_nothing_is_stopped_while_a_volume_claim_is_being_deleted() -> None:
