@@ -17,9 +17,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.gateway import GatewayClient
-from bellwether_operator.handlers import CHILD_SELECTOR, registry
+from bellwether_operator.handlers import registry
 from bellwether_operator.observe.cache import Cache, SystemKey
-from bellwether_operator.observe.kinds import CHILD_KINDS, SYSTEMS
+from bellwether_operator.observe.watching import Watching
 from bellwether_operator.reconcile import Reconciler, utc_now
 from bellwether_operator.settings import Settings
 from bellwether_operator.workers import Workers, jittered
@@ -40,6 +40,7 @@ class Operator:
         self.cache = Cache()
         self.gateway = GatewayClient(settings.gateway_url)
         self.workers = Workers(settings, Reconciler(settings, client, self.cache, now), self.cache, self.gateway)
+        self.watching = Watching(client, self.cache, self.workers.mark, settings.watch_namespaces)
         self.listed = False
         self.http_port: int | None = None
 
@@ -47,7 +48,10 @@ class Operator:
         """Work until `stop` is set."""
         async with self._http():
             await self._first_list(stop)
-            tasks = [asyncio.create_task(self._list_again(), name="list again")]
+            tasks = [
+                asyncio.create_task(self._list_again(), name="list again"),
+                asyncio.create_task(self.watching.run(), name="watch the children"),
+            ]
             try:
                 if not stop.is_set():
                     await kopf.operator(
@@ -88,17 +92,7 @@ class Operator:
 
     async def _list_all(self) -> set[SystemKey]:
         """List every kind; return the systems of which something was not known."""
-        news: set[SystemKey] = set()
-        scopes = self.settings.watch_namespaces or (None,)
-        for kind in CHILD_KINDS:
-            if not kind.observed:
-                continue
-            listings = [await self.client.list(kind, scope, CHILD_SELECTOR) for scope in scopes]
-            items = [item for listing in listings for item in listing.items]
-            news |= self.cache.replace_children(items, kind.kind, min(each.resource_version for each in listings))
-        listings = [await self.client.list(SYSTEMS, scope) for scope in scopes]
-        items = [item for listing in listings for item in listing.items]
-        news |= self.cache.replace_systems(items, min(each.resource_version for each in listings))
+        news = await self.watching.list_all()
         self.workers.touch()
         return news
 

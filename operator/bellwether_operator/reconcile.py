@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -50,6 +50,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class Rendered(NamedTuple):
+    """What was rendered last, and from what."""
+
+    key: tuple[Any, ...]
+    jobs: list[Manifest]
+    desired: list[Desired]
+
+
 @dataclass
 class Memory:
     """What one worker remembers of its system between passes; all of it can be lost without harm."""
@@ -58,6 +66,8 @@ class Memory:
     """Of the very system that all of this is about."""
     written: Written = field(default_factory=Written)
     halting: Halting = field(default_factory=Halting)
+    rendered: Rendered | None = None
+    """Let go once a pass finds nothing to do: it is the greater part of what a system takes."""
     accepted_generation: int | None = None
     """The generation that was rendered last."""
     view: GatewayView | None = None
@@ -212,9 +222,7 @@ class Reconciler:
         if wanted != spec.profile:
             this.held.append(f"profile: {wanted} -> {spec.profile}")
         this.layout = layout(this.system, children, image=image, wanted=wanted)
-        manifests = render_layout(this.system, self._context(this), this.layout)
-        this.jobs = [manifest for manifest in manifests if BY_NAME[manifest["kind"]].once]
-        desired = [desired_from(manifest) for manifest in manifests if not BY_NAME[manifest["kind"]].once]
+        this.jobs, desired = self._rendered(this, this.layout)
         if holding:
             desired = [await self._hold(this, each) for each in desired]
             images = {found for each in desired if (found := released_image(each.manifest)) is not None}
@@ -223,6 +231,17 @@ class Reconciler:
                 context = replace(self._context(this), image=image)
                 desired = _with_schedules_of(desired, render_layout(_unversioned(this.system), context, this.layout))
         this.desired, this.release = desired, release_of(image)
+
+    def _rendered(self, this: Pass, found: Layout) -> tuple[list[Manifest], list[Desired]]:
+        """Return the Jobs and the other objects of a layout; kept for the next pass while passes still write."""
+        key = (this.raw["metadata"].get("generation"), this.moment, found)
+        known = this.memory.rendered
+        if known is None or known.key != key:
+            manifests = render_layout(this.system, self._context(this), found)
+            jobs = [manifest for manifest in manifests if BY_NAME[manifest["kind"]].once]
+            others = [desired_from(manifest) for manifest in manifests if not BY_NAME[manifest["kind"]].once]
+            known = this.memory.rendered = Rendered(key, jobs, others)
+        return known.jobs, list(known.desired)
 
     async def _hold(self, this: Pass, desired: Desired) -> Desired:
         """Return a workload as it is to be now: with the pod template that was released last, if a new one waits."""
@@ -346,6 +365,8 @@ class Reconciler:
         )
         writes = await self._report(this.raw, this.in_force, system.metadata.generation, seen)
         settled = all(each.ready for each in workloads)
+        if not found.writes + writes:
+            memory.rendered = None
         if found.writes and seen.moving is not None:
             this.due_in.append(0.0)  # the next step of a move follows from our own writes, which no watch tells us of
         return Outcome(found.writes + writes, found.troubled, settled, self._next_in(this, found.due))

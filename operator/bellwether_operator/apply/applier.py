@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from bellwether.render.kubernetes.context import Manifest
@@ -88,10 +89,12 @@ class Applier:
         What is urgent is applied also while paused, and whoever fights over it.
         """
         self._urgent = urgent
-        await self._each((each.key, self._one(each)) for each in desired if not BY_NAME[each.key.kind].workload)
+        await self._each(
+            (each.key, partial(self._one, each)) for each in desired if not BY_NAME[each.key.kind].workload
+        )
         if self.found.troubled:
             return
-        await self._each((each.key, self._one(each)) for each in desired if BY_NAME[each.key.kind].workload)
+        await self._each((each.key, partial(self._one, each)) for each in desired if BY_NAME[each.key.kind].workload)
 
     async def prune(
         self, observed: Iterable[Observed], desired: Collection[ChildKey], spared: Collection[ChildKey] = ()
@@ -103,13 +106,13 @@ class Applier:
         if self._paused:
             self.found.pending += [f"delete {each.key.kind} {each.key.name}" for each in gone]
             return
-        await self._each((each.key, self._delete(each, "no longer declared")) for each in gone)
+        await self._each((each.key, partial(self._delete, each, "no longer declared")) for each in gone)
 
     async def drop(self, jobs: Iterable[ChildKey]) -> None:
         """Delete Jobs whose deed is over or no longer wanted."""
         there = [self._cache.children[key] for key in jobs if key in self._cache.children]
         if not self._paused:
-            await self._each((each.key, self._delete(each, "no longer wanted")) for each in there)
+            await self._each((each.key, partial(self._delete, each, "no longer wanted")) for each in there)
 
     async def make(self, jobs: Iterable[Manifest]) -> None:
         """Make Jobs that are not there yet; one of the same name is the same deed."""
@@ -125,11 +128,11 @@ class Applier:
             self._cache.take_child(reply, kind.kind)
             log.info("made %s %s", kind.kind, metadata["name"])
 
-    async def _each(self, work: Iterable[tuple[ChildKey, Awaitable[None]]]) -> None:
-        async def one(key: ChildKey, todo: Awaitable[None]) -> None:
+    async def _each(self, work: Iterable[tuple[ChildKey, Callable[[], Awaitable[None]]]]) -> None:
+        async def one(key: ChildKey, todo: Callable[[], Awaitable[None]]) -> None:
             async with self._slots:
                 try:
-                    await todo
+                    await todo()
                 except ApiError as error:
                     self.found.error(f"{key.kind} {key.name}", error)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +21,12 @@ from bellwether_operator.observe.kinds import SYSTEMS, Kind
 APPLY_PATCH = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
 REQUEST_SECONDS = 20
+CALLS_AT_ONCE = 24
+"""Requests that are under way together, of all systems: each connection takes 0.3 MiB of TLS buffers."""
+WATCH_SECONDS = 600
+"""After this long the server ends a watch, and it goes on with the next one."""
+SILENCE_SECONDS = 90.0
+"""A live watch is heard of at least once a minute, by a bookmark; after this long without one it is given up."""
 _CONFLICT = 409
 _NOT_FOUND = 404
 _TOO_MANY = 429
@@ -48,10 +56,11 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Listing:
-    """Objects of one kind as of a resource version."""
+    """Objects of one kind as of a resource version; `following` asks for those that come after, if any."""
 
     items: list[dict[str, Any]]
     resource_version: int
+    following: str = ""
 
 
 class Client:
@@ -59,11 +68,13 @@ class Client:
 
     def __init__(self, api: Any) -> None:
         self._api = api
+        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None) -> Client:
         """Return a client with the pod's own account or, outside a cluster, the kubeconfig's."""
         configuration = kubernetes_client.Configuration()
+        configuration.connection_pool_maxsize = 0  # calls are counted here, and watches must not wait for them
         loaders: Any = kubernetes_config  # the library has no types for these
         try:
             loaders.load_incluster_config(client_configuration=configuration)
@@ -118,11 +129,34 @@ class Client:
                 return None
             raise
 
-    async def list(self, kind: Kind, namespace: str | None, label_selector: str = "") -> Listing:
-        """Return all objects of a kind in a namespace, or everywhere."""
-        query = {"labelSelector": label_selector} if label_selector else {}
-        found = await self._call("GET", kind.path(namespace), query)
-        return Listing(found["items"], int(found["metadata"]["resourceVersion"]))
+    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str = "") -> Listing:
+        """Return a part of the objects of a kind in a namespace, or everywhere."""
+        query = {"labelSelector": selector, "limit": str(limit), "continue": following}
+        found = await self._call("GET", kind.path(namespace), {name: text for name, text in query.items() if text})
+        metadata = found["metadata"]
+        return Listing(found["items"], int(metadata["resourceVersion"]), metadata.get("continue", ""))
+
+    async def watch(
+        self, kind: Kind, namespace: str | None, selector: str, since: int
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield what happens to the objects of a kind after a resource version, until the server ends the watch."""
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": selector,
+            "resourceVersion": str(since),
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=SILENCE_SECONDS)
+        try:
+            response = await self._send("GET", kind.path(namespace), query, limits)
+            with contextlib.closing(response):
+                if response.status >= 400:
+                    raise _refusal(response, _answer(await response.read()))
+                async for line in response.content:
+                    yield json.loads(line)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(error) from error
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete this very object; that it is gone already, or is another one by now, is no error."""
@@ -150,25 +184,49 @@ class Client:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
+        try:
+            async with self._calls:
+                limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+                response = await self._send(method, path, query or {}, limits, body=body, content_type=content_type)
+                text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            telemetry.API_REQUESTS.labels(method, "unreachable").inc()
+            raise _unreachable(error) from error
+        telemetry.API_REQUESTS.labels(method, str(response.status)).inc()
+        answer = _answer(text)
+        if response.status >= 400:
+            raise _refusal(response, answer)
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        limits: aiohttp.ClientTimeout,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> aiohttp.ClientResponse:
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "bellwether-operator"}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
-        try:
-            response = await self._api.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=REQUEST_SECONDS
-            )
-            text = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            telemetry.API_REQUESTS.labels(method, "unreachable").inc()
-            raise ApiError(
-                0, "Unreachable", f"the API server was not reached: {error or type(error).__name__}"
-            ) from error
-        telemetry.API_REQUESTS.labels(method, str(response.status)).inc()
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = {"message": text[:200].decode(errors="replace")}
-        if response.status >= 400:
-            raise ApiError(response.status, str(answer.get("reason", "")), str(answer.get("message", response.reason)))
-        found: dict[str, Any] = answer
-        return found
+        found = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=limits)
+        response: aiohttp.ClientResponse = found.response
+        return response
+
+
+def _answer(text: bytes) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = json.loads(text)
+    except ValueError:
+        return {"message": text[:200].decode(errors="replace")}
+    return answer
+
+
+def _refusal(response: aiohttp.ClientResponse, answer: Mapping[str, Any]) -> ApiError:
+    return ApiError(response.status, str(answer.get("reason", "")), str(answer.get("message", response.reason)))
+
+
+def _unreachable(error: Exception) -> ApiError:
+    return ApiError(0, "Unreachable", f"the API server was not reached: {str(error) or type(error).__name__}")
