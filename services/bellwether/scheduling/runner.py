@@ -37,9 +37,11 @@ class Runner:
         self._running: dict[str, asyncio.Task[Job]] = {}
 
     async def known(self) -> Known:
-        """Return the declared tasks and the scheduled jobs."""
-        scheduled: Sequence[jobs.ScheduledJob] = await self._store.transact(jobs.pending)
+        """Return the declared tasks and the scheduled jobs; a task that was declared later takes a job's name over."""
         declared = self._reader.words.tasks
+        taken = {rule.name for rule in declared}
+        pending: Sequence[jobs.ScheduledJob] = await self._store.transact(jobs.pending)
+        scheduled = [job for job in pending if job.rule.name not in taken]
         rules = (*declared, *(job.rule for job in scheduled))
         types = {rule.name: rule.name for rule in declared} | {job.rule.name: job.type for job in scheduled}
         return Known(rules, types)

@@ -263,6 +263,11 @@ class Task(Block):
             "self.anchor == 'time' ? has(self.time) && !has(self.offset) : !has(self.time)",
             "anchor time needs `time` and no `offset`; anchors open and close take `offset` and no `time`",
         ),
+        cel(
+            "!(self.name in ['session_open', 'session_close', 'first_start'])",
+            "session_open, session_close and first_start are the scheduler's own: take another name",
+            ".name",
+        ),
     )
     name: TaskName = Field(
         description="What is done: morning_analysis, prediction_generation, evening_analysis, or a name of your own."

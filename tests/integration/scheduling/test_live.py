@@ -14,11 +14,13 @@ import pytest
 
 from bellwether.messages.scheduling import Job, Jobs, ReplayState, SlotJobs, StoppedJobs
 from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
 from bellwether.scheduling import service as scheduling
 from bellwether.scheduling.clockwork import Clockwork
+from bellwether.spec.models import Task
 from bellwether.trading import service as trading
 from harness.system import System, running
 from integration.trading.peers import ROWS, Peers, declaration
@@ -366,3 +368,16 @@ async def test_a_live_scheduler_has_no_replay_and_its_clockwork_turns(tmp_path: 
                 state = found.state
         health = await live_one.call("scheduler", "health", None, dict)
         assert health["replay"] == "off"
+
+
+async def test_a_task_that_is_declared_later_takes_the_name_of_a_job_over(scheduler: Live) -> None:
+    wish = {"job_id": "noon", "job_type": "custom", "params": {"time": "12:00"}}
+    await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
+    holder = scheduler.system.services["scheduler"].context.declaration
+    system = holder.current
+    task = Task(name="noon", anchor="open", offset="5m")
+    spec = system.spec.model_copy(update={"tasks": [*system.spec.tasks, task]})
+    metadata = system.metadata.model_copy(update={"generation": system.metadata.generation + 1})
+    await holder.offer(encode_declaration(system.model_copy(update={"spec": spec, "metadata": metadata})))
+    await scheduler.at(OPEN + 5 * MINUTE)
+    assert (await scheduler.jobs())["noon-20260105"] == "completed"
