@@ -1,35 +1,12 @@
 """The standard profile: one trace across pods, and a replay during which every pod is killed once."""
 
-import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bellwether.topology import start_order
 from e2e import waits
-from e2e.lab import System, eventually, replay_system
-
-
-def status(system: System) -> dict[str, Any]:
-    with system.gateway() as client:
-        found: dict[str, Any] = client.get("/v1/status").raise_for_status().json()
-    return found
-
-
-def replay_step(system: System) -> int:
-    """Return the step the conductor is at; 0 while the scheduler does not say."""
-    return int((status(system)["replay"] or {}).get("step", 0))
-
-
-def all_orders(system: System) -> list[dict[str, Any]]:
-    with system.gateway() as client:
-        orders: list[dict[str, Any]] = (
-            client.get("/v1/orders", params={"limit": 500}).raise_for_status().json()["orders"]
-        )
-    return orders
+from e2e.lab import System, eventually
+from e2e.replayed import all_orders, essence, is_complete, replay_step, undisturbed
 
 
 def descends(span: dict[str, Any], root: dict[str, Any], spans: dict[str, dict[str, Any]]) -> bool:
@@ -95,33 +72,9 @@ def test_every_pod_killed_during_a_replay_loses_no_event_and_doubles_no_order(st
 
         eventually(f"the replay goes on after the kill of {pod}", waits.POD_BACK, advanced)
 
-    def complete() -> bool:
-        return bool((status(standard)["replay"] or {}).get("state") == "complete")
-
-    eventually("the replay is complete", waits.REPLAY_COMPLETE, complete)
+    eventually("the replay is complete", waits.REPLAY_COMPLETE, lambda: is_complete(standard))
     with standard.gateway() as client:
         check = client.get("/v1/ledger/check").raise_for_status().json()
     assert check["violations"] == []
     assert check["duplicate_orders"] == 0
     assert essence(all_orders(standard)) == essence(undisturbed(standard, tmp_path))
-
-
-def essence(orders: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """What must be equal whatever was killed."""
-    keys = ("order_id", "prediction_id", "symbol", "side", "quantity", "status", "session", "fill_price", "commission")
-    return sorted(tuple(order[key] for key in keys) for order in orders)
-
-
-def undisturbed(system: System, folder: Path) -> list[dict[str, Any]]:
-    """Return the orders of the same replay in one process, over the in-process bus, with nothing killed."""
-    document = replay_system(system.name, system.namespace)
-    document["spec"] = system.resource()["spec"]
-    document["spec"]["clock"]["pace"] = "0s"
-    file = folder / "system.yaml"
-    file.write_text(yaml.safe_dump(document))
-    command = [sys.executable, "-m", "bellwether", "replay", str(file), "--data", str(folder / "data")]
-    subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    (ledger,) = (folder / "data").rglob("ledger.db")
-    with sqlite3.connect(ledger) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute("select * from orders")]
