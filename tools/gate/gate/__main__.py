@@ -42,7 +42,7 @@ def main() -> int:
         preparation = _prepare(log) if choice.kind == "embedded" else None
         steps = [
             Step("check", ["make", "--no-print-directory", "check"]),
-            Step("unit", _pytest("tests/unit")),
+            Step("unit", _pytest("-n", "2", "tests/unit")),
         ]
         _run_all(steps)
         if preparation is not None and not _finish(preparation, log):
