@@ -19,7 +19,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -292,6 +292,12 @@ def load_calendar(name: str, overrides: Iterable[Override] = ()) -> Calendar:
         CalendarError: for an exchange without a table, or an override that does not fit.
 
     """
+    return _calendar(name, tuple(overrides))
+
+
+@lru_cache(maxsize=64)
+def _calendar(name: str, overrides: tuple[Override, ...]) -> Calendar:
+    """Return the same calendar for the same corrections: it remembers the sessions that it has worked out."""
     return Calendar(read_table(name), overrides)
 
 

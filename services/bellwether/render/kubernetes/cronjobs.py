@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -62,13 +63,21 @@ def cron_jobs(system: TradingSystem, context: RenderContext) -> list[Manifest]:
     """
     if not context.moment.months:
         return []
-    calendar = calendar_of(system.spec.market)
-    rules = task_rules(system.spec.tasks)
+    rules = tuple(task_rules(system.spec.tasks))
+    found = _schedules(context.moment.months, rules, calendar_of(system.spec.market))
+    return [_cron_job(system, context, schedule, fires) for schedule, fires in found]
+
+
+@lru_cache(maxsize=64)
+def _schedules(
+    months: tuple[Month, ...], rules: tuple[TaskRule, ...], calendar: Calendar
+) -> tuple[tuple[_Schedule, tuple[_Fire, ...]], ...]:
+    """Return when each schedule fires, in order. Systems that share exchange and tasks share the answer."""
     found: dict[_Schedule, list[_Fire]] = {}
-    for slot in _slots_of(context.moment.months, rules, calendar):
+    for slot in _slots_of(months, rules, calendar):
         fire = _Fire(_minute_of(slot.due, calendar.timezone), slot.useful_until)
         found.setdefault(_schedule_of(slot.task, fire.at, calendar.timezone), []).append(fire)
-    return [_cron_job(system, context, schedule, found[schedule]) for schedule in sorted(found)]
+    return tuple((schedule, tuple(found[schedule])) for schedule in sorted(found))
 
 
 def _slots_of(months: Iterable[Month], rules: Sequence[TaskRule], calendar: Calendar) -> Iterator[Slot]:
