@@ -16,6 +16,40 @@ IDLE_SECONDS = 1.0
 """So long kopf keeps a task and the last event of a system after it; 1,000 systems are listed at once."""
 
 
+class NoProgress(kopf.ProgressStorage):
+    """Keeps nothing: kopf tracks handlers of changes in an object's annotations, and there are none."""
+
+    def fetch(self, **_: Any) -> None:
+        """Return that nothing is known."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Return what was given: there is nothing of ours in it, so it need not be copied."""
+        return essence
+
+
+class NoDiff(kopf.DiffBaseStorage):
+    """Keeps nothing: kopf would copy each object twice, for a difference that nobody asks for."""
+
+    def build(self, **_: Any) -> Any:
+        """Return that there is nothing to be compared."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Return that nothing is known."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
 def kopf_settings(settings: kopf.OperatorSettings) -> None:
     """Set kopf up as a carrier of watch events: no finalizers, no annotations, no events of its own, no peering."""
     settings.posting.enabled = False
@@ -23,6 +57,8 @@ def kopf_settings(settings: kopf.OperatorSettings) -> None:
     settings.scanning.disabled = True  # namespaces and definitions need not be watched, nor the rights for it
     settings.watching.server_timeout = WATCH_SERVER_SECONDS
     settings.queueing.idle_timeout = IDLE_SECONDS
+    settings.persistence.progress_storage = NoProgress()
+    settings.persistence.diffbase_storage = NoDiff()
     settings.process.ultimate_exiting_timeout = 10
 
 
