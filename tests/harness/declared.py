@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bellwether.change.compare import lacking
-from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, render
+from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, image_of
 from bellwether.render.kubernetes.moment import moment_of
 from bellwether.render.kubernetes.names import (
     LABEL_MANAGED_BY,
@@ -17,6 +17,8 @@ from bellwether.render.kubernetes.names import (
 )
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.decide import desired_from
+from bellwether_operator.layout import layout, render_layout
+from bellwether_operator.observe.cache import SystemKey, observed_from
 from bellwether_operator.observe.kinds import BY_NAME, CHILD_KINDS, CLAIM
 
 CHILDREN = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in CHILD_KINDS)
@@ -34,8 +36,12 @@ class Installation:
     pull_policy: str = "IfNotPresent"
     log_level: str = "info"
 
-    def wanted(self, raw: Mapping[str, Any]) -> list[Manifest]:
-        """Return the objects of a system, given as the API server has it, in the order in which they are applied."""
+    def wanted(self, raw: Mapping[str, Any], children: Iterable[Mapping[str, Any]] = ()) -> list[Manifest]:
+        """Return the objects of a system that is in its declared profile or on its way there.
+
+        Both are given as the API server has them. Of the children only the volumes matter, which say by themselves
+        what was moved into them, and the pods that keep a move waiting.
+        """
         system = TradingSystem.model_validate({name: raw[name] for name in raw if name != "status"})
         context = RenderContext(
             image=self.image,
@@ -44,7 +50,11 @@ class Installation:
             log_level=self.log_level,
             moment=moment_of(system.spec, datetime.now(UTC)),
         )
-        return render(system, context)
+        seen = [observed_from(child, child["kind"]) for child in children if BY_NAME[child["kind"]].observed]
+        key = SystemKey(system.metadata.namespace, system.metadata.name)
+        own = [each for each in seen if each.system == key]
+        found = layout(system, own, image=image_of(self.image, system.spec.version))
+        return render_layout(system, context, found)
 
 
 def faults(systems: Iterable[Mapping[str, Any]], children: Iterable[Mapping[str, Any]], by: Installation) -> list[str]:
@@ -53,11 +63,12 @@ def faults(systems: Iterable[Mapping[str, Any]], children: Iterable[Mapping[str,
     Named are what is missing, what differs, what nobody declares, what is on its way out and what a deleted system
     left behind, except for the volumes that it was to leave.
     """
+    children = list(children)
     there = {(child["kind"], child["metadata"]["name"]): child for child in children}
     found: list[str] = []
     declared: set[tuple[str, str]] = set()
     for system in systems:
-        for manifest in by.wanted(system):
+        for manifest in by.wanted(system, children):
             key = (manifest["kind"], manifest["metadata"]["name"])
             declared.add(key)
             found += _compare(manifest, there.get(key))
