@@ -57,14 +57,6 @@ def names(objects: Iterable[Object]) -> list[str]:
     )
 
 
-def consistently(what: str, seconds: float, probe: Callable[[], bool]) -> None:
-    """Fail when `probe` turns false within some seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert probe(), f"{what}: did not stay so"
-        time.sleep(0.25)
-
-
 @dataclass(frozen=True)
 class Lab:
     """A cluster with the operator installed."""
