@@ -225,8 +225,8 @@ class Reconciler:
         this.jobs, desired = self._rendered(this, this.layout)
         if holding:
             desired = [await self._hold(this, each) for each in desired]
-            images = {found for each in desired if (found := released_image(each.manifest)) is not None}
-            if this.held and len(images) == 1 and images != {image}:
+            images = {found for each in desired if this.held and (found := released_image(each.manifest)) is not None}
+            if len(images) == 1 and images != {image}:
                 image = images.pop()
                 context = replace(self._context(this), image=image)
                 desired = _with_schedules_of(desired, render_layout(_unversioned(this.system), context, this.layout))

@@ -74,6 +74,8 @@ class Client:
     async def connect(cls, kubeconfig: str | None = None) -> Client:
         """Return a client with the pod's own account or, outside a cluster, the kubeconfig's."""
         configuration = kubernetes_client.Configuration()
+        # Otherwise aiohttp looks into ~/.netrc, in a thread, before each request. kopf asks no environment either.
+        configuration.client_session_kwargs = {"trust_env": False}
         configuration.connection_pool_maxsize = 0  # calls are counted here, and watches must not wait for them
         loaders: Any = kubernetes_config  # the library has no types for these
         try:
