@@ -47,6 +47,8 @@ class StartedJob:
     minute: datetime | None
     """The minute (UTC) for which a CronJob made it."""
     failed: bool = False
+    ended: datetime | None = None
+    """When it was over, failed or not."""
 
     def is_for(self, slot: Slot) -> bool:
         """Whether it was made for this slot."""
@@ -119,7 +121,12 @@ def _wants_a_job(slot: Slot, claims: Claims | None, jobs: Sequence[StartedJob], 
     mine = [job for job in jobs if job.is_for(slot)]
     if any(job.slot is not None for job in mine):
         return False  # it tries again by itself, up to its own limit
-    return all(job.failed for job in mine)
+    return all(job.failed or _did_nothing(job, claims) for job in mine)
+
+
+def _did_nothing(job: StartedJob, claims: Claims | None) -> bool:
+    """Whether a Job is over and the scheduler, asked later, knows of no claim: it was told that this is no slot."""
+    return job.ended is not None and claims is not None and claims.at > job.ended + _AFTER_THE_END
 
 
 def _times(

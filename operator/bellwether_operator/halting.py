@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 from bellwether.render.kubernetes import Manifest
 from bellwether.render.kubernetes.names import SYSTEM
+from bellwether.spec.models import GROUP
 
 PATIENCE_SECONDS = 5.0
 """How long the trader has to acknowledge a halt."""
 TRADER = "paper-trading"
+HALTED = "halted"
+"""The annotation, without its domain, on a workload that has no pods because of a halt."""
 
 
 class Verdict(NamedTuple):
@@ -98,3 +101,10 @@ def trader_component(profile: str) -> str:
 def with_replicas(manifest: Manifest, replicas: int) -> Manifest:
     """Return a workload that is to have so many pods."""
     return {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}
+
+
+def stopped_for_halt(manifest: Manifest) -> Manifest:
+    """Return the trader's workload without pods, marked so that it is known later why it has none."""
+    metadata = manifest["metadata"]
+    marked = {**metadata.get("annotations", {}), f"{GROUP}/{HALTED}": "true"}
+    return with_replicas({**manifest, "metadata": {**metadata, "annotations": marked}}, 0)

@@ -103,6 +103,9 @@ def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, w
     if goal != profile:
         return _moving(seen, profile, goal, content_hash([image, system.spec.storage.size]))
     kept = seen.own(other(profile))
+    # Held back by a session only: what has failed is not tried again at every close.
+    held_back = system.spec.profile != profile
+    over = [each for each in seen.jobs if not (held_back and _condition(each, "Failed") is not None)]
     return Layout(
         profile,
         # The claims that are not in use follow the declaration too: deleted with the system, or retained.
@@ -111,7 +114,7 @@ def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, w
             *((name, said) for name, said in seen.said(other(profile)).items() if name in kept),
         ),
         stopped=_stopped(seen, profile, all_of_it=False),
-        drop=_drops(seen.jobs),
+        drop=_drops(over),
     )
 
 

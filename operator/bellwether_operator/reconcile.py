@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from bellwether.change.hold import effective_profile, hold, holding_now, referenced_config_maps, released_image
+from bellwether.change.hold import Held, effective_profile, hold, holding_now, referenced_config_maps, released_image
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of, release_of
 from bellwether.render.kubernetes.context import Keyring, Manifest
 from bellwether.render.kubernetes.jobs import slot_job
 from bellwether.render.kubernetes.moment import Moment, moment_of
 from bellwether.render.kubernetes.moves import at_profile
-from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_COMPONENT, declaration_name
+from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_COMPONENT, SYSTEM, declaration_name
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
@@ -26,7 +26,7 @@ from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Desired, desired_from
 from bellwether_operator.catching_up import Claims, Duty, duty, reported
 from bellwether_operator.gateway import GatewayView
-from bellwether_operator.halting import TRADER, Halting, trader_component, with_replicas
+from bellwether_operator.halting import HALTED, TRADER, Halting, stopped_for_halt, trader_component
 from bellwether_operator.layout import Layout, layout, profile_in_force, render_layout
 from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey
 from bellwether_operator.observe.jobs import started_jobs
@@ -40,6 +40,8 @@ from bellwether_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
+GATEWAY = "gateway"
+SCHEDULER = "scheduler"
 LATEST = datetime.max.replace(tzinfo=UTC)
 VIEW_LIFE_PERIODS = 3
 """A gateway's word counts for so many polling periods."""
@@ -72,8 +74,14 @@ class Memory:
     """The generation that was rendered last."""
     view: GatewayView | None = None
     gateway_up: bool = False
+    """Whether a pod of the gateway is ready, whichever release it is of."""
     gateway_up_since: float | None = None
     """When this operator first saw the gateway's pod ready."""
+
+    forcing: bool = False
+    """Whether the last pass had the trader stopped: its pods are down by our hand."""
+    next_at: float | None = None
+    """When the time itself asks for another pass (monotonic seconds), also when this one could not be reported."""
 
     def about(self, uid: str) -> None:
         """Forget everything that was of another system of the same name."""
@@ -111,7 +119,8 @@ class Pass:
     layout: Layout | None = None
     held: list[str] = field(default_factory=list)
     spared: set[ChildKey] = field(default_factory=set)
-    release: str = ""
+    image: str = ""
+    """Of the release in force, which is an older one while a newer one waits."""
     forced: str | None = None
     paused_until: datetime | None = None
     due: list[datetime] = field(default_factory=list)
@@ -162,24 +171,73 @@ class Reconciler:
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             return Outcome(0, retry=False)
         memory.about(raw["metadata"]["uid"])
-        generation, now = int(raw["metadata"].get("generation", 0)), self._now()
+        memory.next_at = None
+        if self._expired(memory.view):
+            memory.view = None  # forgotten, so that the next word is news even where it says the same
+        memory.gateway_up = self._reachable(key, memory.uid)
+        if memory.gateway_up and memory.gateway_up_since is None:
+            memory.gateway_up_since = time.monotonic()
+        now = self._now()
         try:
             system = declared(raw)
         except ValidationError as error:
-            memory.accepted_generation = None
-            seen = Observation(invalid=invalid_words(error))
-            return Outcome(await self._report(raw, None, generation, seen), retry=False)
+            return await self._unusable(raw, key, memory, None, Observation(invalid=invalid_words(error)))
         try:
             moment = None if misfits(system.spec) else moment_of(system.spec, now)
         except CalendarError:
             moment = None  # the table ends before today: the condition says so
         if moment is None:
-            memory.accepted_generation = None
-            seen = Observation(view=memory.view, release=str((raw.get("status") or {}).get("release", "")))
-            return Outcome(await self._report(raw, system, generation, seen), retry=False)
+            release = str((raw.get("status") or {}).get("release", ""))
+            seen = Observation(view=memory.view, view_pending=self._pending(memory), release=release)
+            return await self._unusable(raw, key, memory, system, seen)
         this = Pass(raw, key, system, moment, now, memory)
         await self._reconcile(this)
         return await self._finish(this)
+
+    async def _unusable(
+        self, raw: dict[str, Any], key: SystemKey, memory: Memory, system: TradingSystem | None, seen: Observation
+    ) -> Outcome:
+        """Leave a system as it is whose declaration cannot be used; but one that wants to be halted does not trade on.
+
+        Such a declaration is not delivered, so the trader is stopped, until it can be used, unless the halt is in force
+        with it already.
+        """
+        memory.accepted_generation = None
+        generation = int(raw["metadata"].get("generation", 0))
+        halted = (raw.get("spec") or {}).get("trading", {}).get("halted") is True
+        known = memory.view is not None and any("spec.trading.halted" in line for line in memory.view.halts or ())
+        verdict = memory.halting.step(
+            halted=halted,
+            generation=generation,
+            acknowledged=generation if known else None,
+            pods_gone=False,
+            now=time.monotonic(),
+        )
+        writes = 0
+        traders = [
+            child
+            for child in self._cache.children_of(key)
+            if child.belongs_to(memory.uid)
+            and BY_NAME[child.key.kind].workload
+            and child.labels.get(LABEL_COMPONENT) in {SYSTEM, TRADER}
+            and child.replicas != 0
+        ]
+        for child in traders if verdict.stop else ():
+            await self._client.scale(BY_NAME[child.key.kind], child.key.namespace, child.key.name, 0)
+            writes += 1
+        memory.next_at = verdict.due_at
+        next_in = None if verdict.due_at is None else max(0.0, verdict.due_at - time.monotonic())
+        seen = replace(seen, forced=verdict.words)
+        return Outcome(writes + await self._report(raw, system, generation, seen), retry=False, next_in=next_in)
+
+    def _reachable(self, key: SystemKey, uid: str) -> bool:
+        return any(
+            int(child.status.get("readyReplicas", 0)) > 0
+            for child in self._cache.children_of(key)
+            if child.belongs_to(uid)
+            and BY_NAME[child.key.kind].workload
+            and child.labels.get(LABEL_COMPONENT) in {SYSTEM, GATEWAY}
+        )
 
     async def _reconcile(self, this: Pass) -> None:
         """Bring the children to what is declared, as far as it may be now."""
@@ -190,7 +248,7 @@ class Reconciler:
         this.due.append(this.moment.until)
         children = self._cache.children_of(this.key)
         await self._desire(this)
-        self._force_halt(this)
+        await self._force_halt(this)
         settled = all(each.ready for each in workloads_of(children, this.desired, this.uid))
         paused = this.paused_until is not None
         applier = Applier(self._client, self._cache, this.uid, memory.written, this.now, settled=settled, paused=paused)
@@ -203,9 +261,9 @@ class Reconciler:
         await applier.prune(self._cache.children_of(this.key), {each.key for each in this.desired}, this.spared)
         memory.accepted_generation = this.system.metadata.generation
 
-    def _context(self, this: Pass) -> RenderContext:
+    def _context(self, this: Pass, image: str | None = None) -> RenderContext:
         return RenderContext(
-            image=self._settings.services_image,
+            image=image or self._settings.services_image,
             keyring=self.keyring(this.uid),
             image_pull_policy=self._settings.image_pull_policy,
             log_level=self._settings.services_log_level,
@@ -228,9 +286,9 @@ class Reconciler:
             images = {found for each in desired if this.held and (found := released_image(each.manifest)) is not None}
             if len(images) == 1 and images != {image}:
                 image = images.pop()
-                context = replace(self._context(this), image=image)
-                desired = _with_schedules_of(desired, render_layout(_unversioned(this.system), context, this.layout))
-        this.desired, this.release = desired, release_of(image)
+                of_release = render_layout(_unversioned(this.system), self._context(this, image), this.layout)
+                desired = _with_schedules_of(desired, of_release)
+        this.desired, this.image = desired, image
 
     def _rendered(self, this: Pass, found: Layout) -> tuple[list[Manifest], list[Desired]]:
         """Return the Jobs and the other objects of a layout; kept for the next pass while passes still write."""
@@ -243,14 +301,20 @@ class Reconciler:
             known = this.memory.rendered = Rendered(key, jobs, others)
         return known.jobs, list(known.desired)
 
+    async def _on_the_released_template(self, desired: Desired, *, ours: bool) -> Held:
+        """Return a workload with the template that was released last; `ours`: it has no pods by our own hand."""
+        observed = await self._client.get(BY_NAME[desired.key.kind], desired.key.namespace, desired.key.name)
+        if observed is not None and ours:
+            observed = {**observed, "status": {**observed.get("status", {}), "readyReplicas": 1}}
+        return hold(_unmarked(desired.manifest), observed, holding=True)
+
     async def _hold(self, this: Pass, desired: Desired) -> Desired:
         """Return a workload as it is to be now: with the pod template that was released last, if a new one waits."""
         kind = BY_NAME[desired.key.kind]
         known = self._cache.children.get(desired.key)
         if not kind.workload or known is None or known.applied == desired.digest or not known.belongs_to(this.uid):
             return desired
-        observed = await self._client.get(kind, desired.key.namespace, desired.key.name)
-        held = hold(_unmarked(desired.manifest), observed, holding=True)
+        held = await self._on_the_released_template(desired, ours=this.memory.forcing)
         if not held.waiting:
             return desired
         this.held.append(f"{desired.key.kind} {desired.key.name}: {'; '.join(held.words)}")
@@ -259,7 +323,7 @@ class Reconciler:
         this.spared |= {ChildKey("ConfigMap", desired.key.namespace, name) for name in names}
         return desired_from(held.manifest)
 
-    def _force_halt(self, this: Pass) -> None:
+    async def _force_halt(self, this: Pass) -> None:
         """Have the trader at no replicas while a halt that it did not acknowledge is being forced."""
         component = trader_component(this.in_force.spec.profile)
         at, trader = next(
@@ -278,10 +342,16 @@ class Reconciler:
         if verdict.due_at is not None:
             this.due_in.append(verdict.due_at - now)
         this.forced = verdict.words
-        if verdict.words is not None:
-            this.urgent.add(trader.key)
-        if verdict.stop:
-            this.desired[at] = desired_from(with_replicas(_unmarked(trader.manifest), 0))
+        this.memory.forcing = verdict.words is not None
+        observed = self._cache.children.get(trader.key)
+        if not verdict.stop and (observed is None or HALTED not in observed.annotations):
+            return
+        # Stopped now, or stopped before and to start again: neither waits for the end of a pause.
+        this.urgent.add(trader.key)
+        manifest = _unmarked(trader.manifest)
+        if this.paused_until is not None:
+            manifest = (await self._on_the_released_template(trader, ours=True)).manifest
+        this.desired[at] = desired_from(stopped_for_halt(manifest) if verdict.stop else manifest)
 
     def _pods_gone(self, this: Pass, trader: ChildKey) -> bool:
         """Whether the trader has no pod, and the next one will start from the newest declaration."""
@@ -329,17 +399,15 @@ class Reconciler:
             raise AssertionError("finished before it was reconciled")
         found = applier.found
         workloads = workloads_of(self._cache.children_of(this.key), this.desired, this.uid)
-        gateway = next((each for each in workloads if each.component in {"system", "gateway"}), None)
-        memory.gateway_up = gateway is not None and gateway.ready and gateway.wanted > 0
-        if memory.gateway_up and memory.gateway_up_since is None:
-            memory.gateway_up_since = time.monotonic()
-        if self._expired(memory.view):
-            memory.view = None  # forgotten, so that the next word is news even where it says the same
         view = memory.view
         duties = self._duty(this, view)
         pending = self._pending(memory)
-        if memory.gateway_up and not pending:
-            await applier.make(slot_job(system, self._context(this), slot) for slot in duties.start)
+        # Before the scheduler has this declaration, it would say that a slot of it is none.
+        generation = system.metadata.generation
+        informed = view is None or view.acknowledged.get(SCHEDULER, generation) >= generation
+        if memory.gateway_up and not pending and informed:
+            context = self._context(this, this.image)
+            await applier.make(slot_job(_unversioned(system), context, slot) for slot in duties.start)
         seen = Observation(
             taken=sorted(found.taken),
             waiting=sorted(found.waiting),
@@ -360,16 +428,18 @@ class Reconciler:
             workloads=workloads,
             view=view,
             view_pending=pending,
-            release=this.release,
+            release=release_of(this.image),
             gateway=self._settings.gateway_url.format(namespace=this.key.namespace, name=this.key.name),
         )
+        if found.writes and seen.moving is not None:
+            this.due_in.append(0.0)  # the next step of a move follows from our own writes, which no watch tells us of
+        next_in = self._next_in(this, found.due)
+        memory.next_at = None if next_in is None else time.monotonic() + next_in
         writes = await self._report(this.raw, this.in_force, system.metadata.generation, seen)
         settled = all(each.ready for each in workloads)
         if not found.writes + writes:
             memory.rendered = None
-        if found.writes and seen.moving is not None:
-            this.due_in.append(0.0)  # the next step of a move follows from our own writes, which no watch tells us of
-        return Outcome(found.writes + writes, found.troubled, settled, self._next_in(this, found.due))
+        return Outcome(found.writes + writes, found.troubled, settled, next_in)
 
     @staticmethod
     def _next_in(this: Pass, more: Sequence[datetime]) -> float | None:

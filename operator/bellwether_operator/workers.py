@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bellwether.render.kubernetes.configmaps import spec_document
+from bellwether.render.kubernetes.configmaps import wire_spec
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.gateway import GatewayClient, GatewayError, GatewayView
@@ -25,6 +26,8 @@ TROUBLED_PASSES_AT_ONCE = 4
 LOOKS_AT_ONCE = 50
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 300.0
+LAST_OUTAGE_RETRY_SECONDS = 30.0
+"""When not even the status could be written: most likely the API server was away, and comes back for everybody."""
 UNSETTLED_SECONDS = 25.0
 """While pods are not ready a system is looked at this often, though no watch says anything."""
 
@@ -65,19 +68,21 @@ class Worker:
         pause = 0.0
         lane = self._pool.pass_slots
         while True:
-            await _wait(self._dirty, pause)
+            if await _wait(self._dirty, pause):
+                delay = FIRST_RETRY_SECONDS  # something happened: what did not work may work now
             self._dirty.clear()
             async with lane:
                 outcome = await self._one_pass()
             if outcome is None or outcome.retry:
                 lane = self._pool.troubled_pass_slots
-                pause, delay = jittered(delay), min(delay * 2, LAST_RETRY_SECONDS)
+                last = LAST_RETRY_SECONDS if outcome is not None else LAST_OUTAGE_RETRY_SECONDS
+                pause, delay = jittered(delay), min(delay * 2, last)
             else:
                 lane = self._pool.pass_slots
                 until = self._pool.settings.resync if outcome.settled else UNSETTLED_SECONDS
                 pause, delay = jittered(until), FIRST_RETRY_SECONDS
-            if outcome is not None and outcome.next_in is not None:
-                pause = min(pause, outcome.next_in)
+            if self.memory.next_at is not None:
+                pause = min(pause, max(0.0, self.memory.next_at - time.monotonic()))
 
     async def _one_pass(self) -> Outcome | None:
         """Make one pass; return None when it failed."""
@@ -144,13 +149,13 @@ class Worker:
     async def _look(self) -> bool:
         """Look once, deliver when there is something to deliver; return whether all is well there."""
         raw = self._pool.cache.systems.get(self.key)
-        generation = self.memory.accepted_generation
-        if raw is None or generation is None:
+        uid, generation = self.memory.uid, self.memory.accepted_generation
+        if raw is None:
             return True
         client = self._pool.gateway
         try:
             view = await client.look(*self.key)
-            if _undelivered(view, generation):
+            if generation is not None and _undelivered(view, generation):
                 await self._deliver(raw)
                 view = await client.look(*self.key)
         except GatewayError as error:
@@ -160,15 +165,17 @@ class Worker:
             return False
         telemetry.GATEWAY_POLLS.labels("ok").inc()
         self._told = ""
+        if self.memory.uid != uid:
+            return False  # the word of a system that is gone, about a name that is another's by now
         changed = self.memory.view != view
         self.memory.view = view
         if changed:
             self.mark()
-        return not _undelivered(view, generation) and all(view.ready.values())
+        return generation is None or (not _undelivered(view, generation) and all(view.ready.values()))
 
     async def _deliver(self, raw: dict[str, Any]) -> None:
         system = declared(raw)
-        body = {"generation": system.metadata.generation, "spec": spec_document(system)}
+        body = {"generation": system.metadata.generation, "spec": wire_spec(system)}
         token = self._pool.reconciler.keyring(system.metadata.uid).gateway_token
         await self._pool.gateway.deliver(*self.key, token, body)
 
@@ -231,12 +238,10 @@ class Workers:
         await asyncio.gather(*(worker.stop() for worker in workers), *self._ending)
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Return when the event is set or the time has passed."""
-    if seconds <= 0:
-        return
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Return whether the event is set, once it is or the time has passed."""
+    if seconds > 0:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+    return event.is_set()

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import MANAGER
+from bellwether.render.kubernetes.names import LABEL_SYSTEM_UID, MANAGER
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Decision, Desired, Verdict, decide, not_smaller, to_prune
@@ -86,9 +86,14 @@ class Applier:
     async def apply(self, desired: Sequence[Desired], urgent: Collection[ChildKey] = ()) -> None:
         """Apply what pods use, then what makes pods: a pod never starts before its volume and keys are there.
 
-        What is urgent is applied also while paused, and whoever fights over it.
+        What is urgent comes first, whatever else is in trouble, also while paused, and whoever fights over it.
         """
         self._urgent = urgent
+        first = [each for each in desired if each.key in urgent]
+        desired = [each for each in desired if each.key not in urgent]
+        for workloads in (False, True):
+            now = [each for each in first if BY_NAME[each.key.kind].workload is workloads]
+            await self._each((each.key, partial(self._one, each)) for each in now)
         await self._each(
             (each.key, partial(self._one, each)) for each in desired if not BY_NAME[each.key.kind].workload
         )
@@ -123,10 +128,18 @@ class Applier:
             except ApiError as error:
                 if error.reason != "AlreadyExists":
                     self.found.error(f"{kind.kind} {metadata['name']}", error)
+                elif not self._is_known(ChildKey(kind.kind, metadata["namespace"], metadata["name"])):
+                    self.found.taken.append(
+                        f"{kind.kind} {metadata['name']} exists and it was not made by this operator"
+                    )
                 continue
             self.found.writes += 1
             self._cache.take_child(reply, kind.kind)
             log.info("made %s %s", kind.kind, metadata["name"])
+
+    def _is_known(self, key: ChildKey) -> bool:
+        there = self._cache.children.get(key)
+        return there is not None and there.labels.get(LABEL_SYSTEM_UID) == self._uid
 
     async def _each(self, work: Iterable[tuple[ChildKey, Callable[[], Awaitable[None]]]]) -> None:
         async def one(key: ChildKey, todo: Callable[[], Awaitable[None]]) -> None:

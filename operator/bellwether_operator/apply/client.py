@@ -111,6 +111,11 @@ class Client:
         path = kind.path(metadata["namespace"], metadata["name"])
         await self._call("PATCH", path, {"fieldManager": MANAGER}, manifest, MERGE_PATCH)
 
+    async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> None:
+        """Change nothing of a workload but how many pods it is to have."""
+        body = {"spec": {"replicas": replicas}}
+        await self._call("PATCH", kind.path(namespace, name), {"fieldManager": MANAGER}, body, MERGE_PATCH)
+
     async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a system's status, and return the system."""
         body = {

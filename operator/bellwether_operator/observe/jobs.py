@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from bellwether.market.slots import due_from_job_name
 from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_SYSTEM_UID, LABEL_TASK
@@ -19,13 +20,14 @@ def started_jobs(children: Iterable[Observed], uid: str) -> list[StartedJob]:
         if child.key.kind != JOB or task is None or child.labels.get(LABEL_SYSTEM_UID) != uid:
             continue
         slot = child.labels.get(LABEL_SLOT)
-        failed = any(
-            each.get("type") == "Failed" and each.get("status") == "True"
+        over = {
+            each["type"]: datetime.fromisoformat(each["lastTransitionTime"])
             for each in child.status.get("conditions") or ()
-        )
+            if each.get("type") in {"Complete", "Failed"} and each.get("status") == "True"
+        }
         try:
             minute = None if slot is not None else due_from_job_name(child.key.name)
         except ValueError:
             continue  # somebody made it by hand from a CronJob: it stands for no minute
-        found.append(StartedJob(task, slot, minute, failed))
+        found.append(StartedJob(task, slot, minute, "Failed" in over, max(over.values(), default=None)))
     return found

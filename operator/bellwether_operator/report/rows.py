@@ -21,8 +21,8 @@ def services(case: Case) -> list[dict[str, Any]]:
     seen, known = case.seen, case.previous.get("services", ())
     if known and not seen.workloads:  # nobody looked
         return [dict(row) for row in known]
-    before = known if seen.view_pending else ()
-    said = {str(row["name"]): int(row.get("generation", 0)) for row in before}
+    # What was acknowledged stays so, also while nobody says anything newer.
+    said = {str(row["name"]): int(row.get("generation", 0)) for row in known}
     if seen.view is not None:
         said = dict(seen.view.acknowledged)
     compact = case.system.spec.profile == "compact"

@@ -255,7 +255,7 @@ async def test_a_halt_reaches_a_paused_system(kube: Kube, settings: Settings, ga
         await kube.patch("tsys", "demo", {"spec": {"paused": {"until": until}, "trading": {"halted": True}}})
 
         async def delivered() -> bool:
-            return any(each["spec"]["trading"]["halted"] for each in gateway.declarations)
+            return any(each["spec"]["trading"].get("halted") for each in gateway.declarations)
 
         await eventually("the halt at the gateway", delivered)
 
@@ -287,6 +287,88 @@ async def test_a_halt_that_nobody_acknowledges_stops_the_trader(
         await eventually("the trader started again, with the halt as its start value", started)
         text = (await kube.get("configmap", "demo-declaration") or {})["data"]["system.json"]
         assert '"halted": true' in text
+
+
+async def replicas(kube: Kube) -> int:
+    return int((await kube.get("statefulset", "demo") or {})["spec"]["replicas"])
+
+
+async def test_a_halt_is_forced_though_something_else_is_in_trouble(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await kube.apply(live(kube))
+    async with running(settings, Clock(kube, NOON)):
+        await settled(kube)
+        gateway.acknowledge = False
+        await kube.patch("pvc", "data-demo-0", {"metadata": {"finalizers": ["test/in-use"]}})
+        await kube("delete", "pvc", "data-demo-0", "--wait=false")
+        await kube.until_condition("demo", "Reconciling", "True", "WaitingForPredecessor")
+        await kube.patch("tsys", "demo", {"spec": {"trading": {"halted": True}}})
+
+        async def stopped() -> bool:
+            return await replicas(kube) == 0
+
+        await eventually("the trader stopped", stopped)
+        await kube.patch("pvc", "data-demo-0", {"metadata": {"finalizers": None}})
+
+
+async def test_a_halt_in_a_declaration_that_does_not_fit_the_calendar_stops_the_trader(
+    kube: Kube, settings: Settings
+) -> None:
+    await kube.apply(live(kube))
+    async with running(settings, Clock(kube, NOON)):
+        await settled(kube)
+        # A Saturday has no session, so an override of its close alone fits nothing.
+        misfit = {"calendar": "XASX", "overrides": [{"date": "2027-06-12", "close": "12:00"}]}
+        await kube.patch("tsys", "demo", {"spec": {"market": misfit, "trading": {"halted": True}}})
+        await kube.until_condition("demo", "Accepted", "False", "DoesNotFit")
+
+        async def stopped() -> bool:
+            return await replicas(kube) == 0
+
+        await eventually("the trader stopped", stopped)
+
+
+async def test_live_fields_reach_a_paused_system_whose_new_release_waits(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await kube.apply(live(kube))
+    async with running(settings, Clock(kube, EVENING)):
+        await settled(kube)
+        until = (EVENING + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await kube.patch("tsys", "demo", {"spec": {"paused": {"until": until}, "version": "dev-2"}})
+        await kube.until_condition("demo", "Reconciling", "False", "Paused")
+        await kube.patch("tsys", "demo", {"spec": {"symbols": ["BHP.AX"]}})
+
+        async def delivered() -> bool:
+            return any(each["spec"].get("symbols") == ["BHP.AX"] for each in gateway.declarations)
+
+        await eventually("the symbols at the gateway", delivered)
+
+
+async def test_a_halt_forced_in_a_pause_keeps_the_release_and_starts_again(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await kube.apply(live(kube))
+    async with running(settings, Clock(kube, EVENING)):
+        await settled(kube)
+        gateway.acknowledge = False
+        until = (EVENING + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        paused = {"paused": {"until": until}, "version": "dev-2", "trading": {"halted": True}}
+        await kube.patch("tsys", "demo", {"spec": paused})
+
+        async def stopped() -> bool:
+            return await replicas(kube) == 0
+
+        await eventually("the trader stopped", stopped)
+        # The halt is taken back while it has no pods: nothing but the mark on it says why it has none.
+        await kube.patch("tsys", "demo", {"spec": {"trading": {"halted": False}}})
+
+        async def started() -> bool:
+            return await replicas(kube) == 1
+
+        await eventually("the trader started again", started)
+        assert await version_of(kube) == "dev-1"
 
 
 async def test_an_acknowledged_halt_stops_no_pod(kube: Kube, settings: Settings) -> None:

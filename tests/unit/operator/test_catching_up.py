@@ -86,6 +86,16 @@ def test_the_job_of_a_cron_job_stands_for_its_slot_unless_it_failed() -> None:
     assert started(look(DUE + GRACE, {}, (failed,))) == [SLOT]
 
 
+def test_a_job_that_ended_without_a_claim_stands_for_nothing() -> None:
+    """It asked a scheduler that did not have the declaration yet, and was told that there is no such slot."""
+    now = DUE + timedelta(minutes=3)
+    job = StartedJob("prediction_generation", None, DUE, ended=DUE + timedelta(seconds=20))
+    assert started(look(now, {}, (job,))) == [SLOT]
+    claims = Claims(DUE + timedelta(seconds=10), LONG_AGO, {})
+    found = duty(SPEC, began=DUE - timedelta(hours=1), claims=claims, jobs=(job,), before={}, now=now)
+    assert started(found) == []
+
+
 def test_a_job_of_another_minute_or_task_stands_for_nothing() -> None:
     others = (
         StartedJob("prediction_generation", None, DUE - timedelta(days=3)),

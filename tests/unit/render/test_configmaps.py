@@ -9,10 +9,10 @@ from bellwether.spec.models import TradingSystem
 from .conftest import UID, build
 
 
-def test_the_start_value_is_the_whole_declaration_with_its_defaults() -> None:
+def test_the_start_value_is_the_declaration_without_what_an_older_release_may_not_know() -> None:
     found = json.loads(declaration(build())["data"]["system.json"])
     assert found["metadata"] == {"name": "demo", "namespace": "trading", "uid": UID, "generation": 3}
-    assert found["spec"]["predictions"]["cacheTTL"] == "30m"
+    assert "rollout" not in found["spec"]
     assert TradingSystem.model_validate(found) == build()
 
 

@@ -26,8 +26,16 @@ NATS_DIRECTORY = "/data/nats"
 
 
 def spec_document(system: TradingSystem) -> dict[str, Any]:
-    """Return the spec as it is written on the wire, with every default filled in."""
+    """Return the spec as plain data, with every default filled in."""
     return system.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def wire_spec(system: TradingSystem) -> dict[str, Any]:
+    """Return the spec as services get it: what is at its default is left out.
+
+    A newer operator knows fields that the services of a pinned release do not, and they refuse what they do not know.
+    """
+    return system.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
 def declaration_document(system: TradingSystem) -> dict[str, Any]:
@@ -37,7 +45,7 @@ def declaration_document(system: TradingSystem) -> dict[str, Any]:
         "apiVersion": system.api_version,
         "kind": system.kind,
         "metadata": {"name": of.name, "namespace": of.namespace, "uid": of.uid, "generation": of.generation},
-        "spec": spec_document(system),
+        "spec": wire_spec(system),
     }
 
 
