@@ -85,7 +85,7 @@ class Part:
     component: str
     root: Path
     sources: Mapping[str, Path]
-    """By name in the top folder, the source volume that holds it."""
+    """By name in the top folder, the source volume that holds it; its own folder's name is its component's."""
     databases: Sequence[str]
     own: Sequence[str]
     """All names that are the system's, also those that are never copied."""
@@ -143,6 +143,7 @@ def move(order: Order, free: Callable[[Path], int] = free_bytes) -> None:
             _list(parts)
             left = [part for part in parts if not _is_in(order, part)]
             if left:
+                _refuse_lost(order, left)
                 _move(order, left, free)
             _tidy(order, parts)
     except OSError as error:
@@ -259,6 +260,25 @@ def _refuse_changed(order: Order, parts: Sequence[Part]) -> None:
                 raise MoveError(f"{root / name} changed while it was copied: what writes it has to end first")
 
 
+def _refuse_lost(order: Order, parts: Sequence[Part]) -> None:
+    """Refuse to replace a database by nothing: its source was lost, and what the target has may be the only copy."""
+    lost = []
+    for part in parts:
+        # An interrupted try of this move may have set it aside.
+        kept = [part.root, _unfinished(part.before(order.number)), part.before(order.number)]
+        for name in part.databases:
+            source = part.sources[name]
+            found = next((folder / name for folder in kept if (folder / name).exists()), None)
+            if found is not None and not (source / name).exists():
+                lost.append(
+                    f"{name} is missing in the volume of {source.name} ({source}), "
+                    f"and the volume of {part.component} has one ({found})"
+                )
+    if lost:
+        help_ = "put each back where it is missing, or take it out of the other volume if nobody wants it any more"
+        raise FutileMove(f"{'; '.join(lost)}: {help_}")
+
+
 def _make_room(order: Order, parts: Sequence[Part], free: Callable[[Path], int]) -> None:
     """See that the copies fit; what the source holds a later state of makes room for it where it has to.
 
@@ -267,10 +287,11 @@ def _make_room(order: Order, parts: Sequence[Part], free: Callable[[Path], int])
 
     """
     missing = _missing(parts, free)
-    if missing and _holds_later_state(order):
+    if missing:
         for part in parts:
-            _set_aside(order, part)
-            _empty(part.before(order.number))
+            if any(_has_later_state(order, part, name) for name in part.own):
+                _set_aside(order, part)
+                _remove_older(order, part)
         missing = _missing(parts, free)
     if missing:
         raise MoveError(f"{'; '.join(missing)}: let spec.storage.size be larger")
@@ -296,10 +317,16 @@ def _room_for(part: Part) -> int:
     return (blocks + len(part.stamps) + len(part.folders)) * _BLOCK
 
 
-def _holds_later_state(order: Order) -> bool:
-    """Whether the source was itself filled from the target's profile: then what the target has is an older state."""
-    markers = [_read_marker(order.source / component) for component in holdings(order.source_profile)]
-    return any(marker is not None and marker.source == order.target_profile for marker in markers)
+def _has_later_state(order: Order, part: Part, name: str) -> bool:
+    """Whether the very volume that feeds a name was filled from the target's profile and has the name still.
+
+    Then what the target has of it is an older state. Another volume says nothing: one claim can be lost and made anew
+    while the others stay. What lies beside a database goes with it: a database that was closed has nothing there.
+    """
+    whole = next((database for database in part.databases if name.startswith(f"{database}-")), name)
+    source = part.sources[whole]
+    marker = _read_marker(source)
+    return marker is not None and marker.source == order.target_profile and (source / whole).exists()
 
 
 # Copying
@@ -410,20 +437,19 @@ def _is_in(order: Order, part: Part) -> bool:
 
 def _tidy(order: Order, parts: Sequence[Part]) -> None:
     """Remove what is not needed any more; what nobody has a later state of stays set aside until the next move."""
-    later = _holds_later_state(order)
     for part in parts:
         remove(part.staged)
+        _remove_older(order, part)
         before = part.before(order.number)
-        if later:
-            _empty(before)
-        elif before.exists() and any(before.iterdir()):
+        if before.exists() and any(before.iterdir()):
             _log.info("what the volume of %s held before is kept in %s until the next move", part.component, before)
 
 
-def _empty(folder: Path) -> None:
-    if folder.exists():
-        for inside in folder.iterdir():
-            remove(inside)
+def _remove_older(order: Order, part: Part) -> None:
+    """Remove from what was set aside what the source has a later state of."""
+    for name in part.own:
+        if _has_later_state(order, part, name):
+            remove(part.before(order.number) / name)
 
 
 def _mebibytes(count: int) -> str:

@@ -355,6 +355,70 @@ def test_a_move_from_stale_volumes_to_later_ones_is_refused(volumes: Path, numbe
         move(order(volumes, number))
 
 
+def test_a_database_whose_volume_was_lost_is_not_replaced_by_nothing(volumes: Path) -> None:
+    move(order(volumes))
+    move(order(volumes, 2, "standard", "compact"))
+    move(order(volumes, 3))
+    # The claim of one component is lost and made anew; the other volumes still say that they came from compact.
+    shutil.rmtree(volumes / "standard/paper-trading")
+    (volumes / "standard/paper-trading").mkdir()
+    before = without_work(tree(volumes))
+    words = (
+        r"ledger\.db is missing in the volume of paper-trading \(.*standard/paper-trading\), and the volume of system"
+    )
+    with pytest.raises(FutileMove, match=words):
+        move(order(volumes, 4, "standard", "compact"))
+    assert without_work(tree(volumes)) == before
+    # Put back from what compact has of it, it is copied as any other.
+    for left in (volumes / "compact/system").glob("ledger.db*"):
+        shutil.copy2(left, volumes / "standard/paper-trading")
+    move(order(volumes, 4, "standard", "compact"))
+    shutil.copytree(volumes / "compact/system", volumes / "read")
+    assert notes(volumes / "read/ledger.db") == {"a": 200}
+
+
+def test_a_source_lost_while_a_move_was_interrupted_is_missed_in_what_was_set_aside(
+    volumes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move(order(volumes))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bellwether.storage.moving._put_in_place", full)
+        with pytest.raises(MoveError, match="No space left on device"):
+            move(order(volumes, 2, "standard", "compact"))
+    kept = volumes / "compact/system" / WORK / "before-2/ledger.db"
+    whole = kept.read_bytes()
+    (volumes / "standard/paper-trading/ledger.db").unlink()
+    with pytest.raises(FutileMove, match=r"ledger\.db is missing in the volume of paper-trading"):
+        move(order(volumes, 2, "standard", "compact"))
+    assert kept.read_bytes() == whole
+
+
+@pytest.mark.parametrize("tight", [False, True], ids=["room enough", "little room"])
+def test_only_what_its_own_volume_has_a_later_state_of_is_erased(volumes: Path, tight: bool) -> None:
+    move(order(volumes))
+    # Two volumes are lost; the services of the first have begun a new database, in the other there is nothing.
+    lost = volumes / "standard/paper-trading", volumes / "standard/ml-model"
+    for root in lost:
+        shutil.rmtree(root)
+        root.mkdir()
+    leave_open(lost[0] / "ledger.db", "anew", 1)
+    before = without_work(tree(volumes / "compact/system"))
+    size = sum(path.stat().st_size for path in (volumes / "compact").rglob("*") if path.is_file())
+    capacity = size + moving.RESERVE_BYTES + (600_000 if tight else 50_000_000)
+    move(order(volumes, 2, "standard", "compact"), free=of_a_size(capacity))
+    kept = tree(volumes / "compact/system" / WORK / "before-2")
+    assert {path: found for path, found in kept.items() if not path.endswith("-shm")} == {
+        path: found
+        for path, found in before.items()
+        if path.startswith(("ledger.db", "ml-model/")) and "-shm" not in path
+    }
+    assert notes(volumes / "compact/system/ledger.db") == {"anew": 1}
+
+
 def test_a_link_is_refused_by_name(volumes: Path) -> None:
     (volumes / "compact/system/ml-model/link").symlink_to("/etc/passwd")
     with pytest.raises(MoveError, match=r"system/ml-model/link is neither a file nor a folder"):
