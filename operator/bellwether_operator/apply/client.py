@@ -27,6 +27,8 @@ WATCH_SECONDS = 600
 """After this long the server ends a watch, and it goes on with the next one."""
 SILENCE_SECONDS = 90.0
 """A live watch is heard of at least once a minute, by a bookmark; after this long without one it is given up."""
+EVENT_LIMIT = 16 * 1024 * 1024
+"""No event of a watch has more bytes: etcd takes objects of 1.5 MiB, each byte of which may take six in JSON."""
 _CONFLICT = 409
 _NOT_FOUND = 404
 _TOO_MANY = 429
@@ -160,7 +162,7 @@ class Client:
             with contextlib.closing(response):
                 if response.status >= 400:
                     raise _refusal(response, _answer(await response.read()))
-                async for line in response.content:
+                while line := await response.content.readline(max_line_length=EVENT_LIMIT):
                     yield json.loads(line)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(error) from error
