@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ DELIVERY_SECONDS = 4.0
 WAIT_SECONDS = 1
 """So long the gateway waits for all services to acknowledge; who is later is heard of by the next looks. A service that
 takes its time must not keep from us that the trader has acknowledged a halt."""
+ANSWER_LIMIT = 256 * 1024
+"""A gateway's answer has at most so many bytes; a status of 200 slots and many symbols has less than half."""
 TEXT_LIMIT = 300
 """Of one line that a gateway says, so many characters are kept."""
 _OK = 200
@@ -259,19 +262,45 @@ class GatewayClient:
     ) -> Mapping[str, Any]:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=50, force_close=True)
-            self._session = aiohttp.ClientSession(connector=connector)
+            # A gateway is its system's own: nothing of what it says is kept for others, nor unpacked to any size.
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+            )
         url = self._template.format(namespace=namespace, name=name) + path
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
             timeout = aiohttp.ClientTimeout(total=seconds)
-            async with self._session.request(method, url, headers=headers, json=body, timeout=timeout) as response:
-                answer = await response.json(content_type=None)
-                if response.status != _OK:
-                    error = answer.get("error", {}) if isinstance(answer, dict) else {}
-                    words = error.get("message", "") if isinstance(error, dict) else ""
-                    raise GatewayError(f"the gateway answered {response.status} {words}".rstrip())
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise GatewayError(f"the gateway does not answer: {error or type(error).__name__}") from error
-        if not isinstance(answer, dict):
-            raise GatewayError("the gateway answered something that is no object")
+            async with self._session.request(
+                method, url, headers=headers, json=body, timeout=timeout, allow_redirects=False
+            ) as response:
+                status, answer = response.status, _object(await _read_answer(response))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise GatewayError(f"the gateway does not answer: {str(error) or type(error).__name__}") from error
+        if status != _OK:
+            said = (answer or {}).get("error")
+            words = _text(said.get("message")) if isinstance(said, dict) else ""
+            raise GatewayError(f"the gateway answered {status} {words}".rstrip())
+        if answer is None:
+            raise GatewayError("the gateway answered something that is no JSON object")
         return answer
+
+
+async def _read_answer(response: aiohttp.ClientResponse) -> bytes:
+    answer = bytearray()
+    async for part in response.content.iter_any():
+        answer += part
+        if len(answer) > ANSWER_LIMIT:
+            raise GatewayError(f"the gateway answered {response.status} with more than {ANSWER_LIMIT} bytes")
+    return bytes(answer)
+
+
+def _object(answer: bytes) -> dict[str, Any] | None:
+    """Return an answer that is a JSON object, else None."""
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
