@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import kopf
@@ -77,12 +78,19 @@ def registry(cache: Cache, workers: Workers) -> kopf.OperatorRegistry:
     @kopf.on.event(SYSTEMS.group, SYSTEMS.version, SYSTEMS.plural, registry=found)
     async def system_event(type: str | None, body: kopf.Body, **_: Any) -> None:
         telemetry.EVENTS_SEEN.labels(SYSTEMS.kind).inc()
-        raw = dict(body)
-        if type == "DELETED":
-            key = cache.drop_system(raw)
-            if key is not None:
-                workers.mark(key)
-        elif cache.take_system(raw):
-            workers.mark(SystemKey(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+        take_event(dict(body), cache, workers, deleted=type == "DELETED")
 
     return found
+
+
+def take_event(raw: Mapping[str, Any], cache: Cache, workers: Workers, *, deleted: bool) -> None:
+    """Take what an event says of a system into the picture, and have the system looked at if this is news."""
+    if deleted:
+        gone = cache.drop_system(raw)
+        if gone is not None:
+            workers.mark(gone)
+        return
+    key = SystemKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
+    # Without a worker it is looked at though a list took it before: that list may not have come to an end.
+    if cache.take_system(raw) or workers.worker(key) is None:
+        workers.mark(key)

@@ -49,7 +49,7 @@ class Operator:
         async with self._http():
             await self._first_list(stop)
             tasks = [
-                asyncio.create_task(self._list_again(), name="list again"),
+                asyncio.create_task(self.list_again(), name="list again"),
                 asyncio.create_task(self.watching.run(), name="watch the children"),
             ]
             try:
@@ -72,7 +72,7 @@ class Operator:
         """See everything before anything is done: what was not listed yet would look as if it were missing."""
         while not stop.is_set():
             try:
-                await self._list_all()
+                await self._list_all(set())  # all are marked below
             except ApiError as error:
                 hint = (
                     " (is the TradingSystem definition installed?)"
@@ -90,21 +90,28 @@ class Operator:
             log.info("%d systems, %d children", len(self.cache.systems), len(self.cache.children))
             return
 
-    async def _list_all(self) -> set[SystemKey]:
-        """List every kind; return the systems of which something was not known."""
-        news = await self.watching.list_all()
+    async def _list_all(self, news: set[SystemKey]) -> None:
+        """List every kind; add the systems of which something was not known to `news`, also where a list fails."""
+        await self.watching.list_all(news)
         self.workers.touch()
-        return news
 
-    async def _list_again(self) -> None:
-        """List everything now and then: a deletion that fell into a gap between two watches shows only there."""
+    async def list_again(self) -> None:
+        """List everything now and then, until cancelled: a deletion between two watches shows only there."""
         while True:
             await asyncio.sleep(jittered(self.settings.resync))
             try:
-                news = await self._list_all()
+                await self._list_for_news()
             except ApiError as error:
                 log.warning("cannot list: %s", error.message)
-                continue
+            except Exception:
+                # A fault of ours must not end the lists: without them a missed deletion is never seen.
+                log.exception("listing failed by a fault of the operator")
+
+    async def _list_for_news(self) -> None:
+        news: set[SystemKey] = set()
+        try:
+            await self._list_all(news)
+        finally:
             for key in news:
                 telemetry.EVENTS_MISSED.inc()
                 self.workers.mark(key)

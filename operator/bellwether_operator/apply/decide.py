@@ -82,7 +82,12 @@ def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Deci
         return Decision(write, "its content is to change")
     if observed.verified == desired.digest:
         return Decision(Verdict.SKIP)
-    where = next((each.path for each in lacking(desired.manifest, observed.body or {})), None)
+    body = observed.body
+    if body is None:
+        # Not kept: it is very large, or was seen before its system. To apply it where it is changes nothing if nothing
+        # differs, and the reply is compared as any other; to make it anew would be too much for a guess.
+        return Decision(Verdict.APPLY, "what it contains is not known")
+    where = next((each.path for each in lacking(desired.manifest, body)), None)
     return Decision(Verdict.SKIP) if where is None else Decision(write, f"{where} was changed by someone else", where)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from sys import intern
 from types import MappingProxyType
@@ -21,6 +22,11 @@ from bellwether.render.kubernetes.names import (
 from bellwether.spec.models import GROUP, KIND
 from bellwether_operator.observe.kinds import BY_NAME
 
+BODY_LIMIT = 64 * 1024
+"""Of a child that is listed or watched, no body with more characters of JSON than this is kept."""
+GONE_SECONDS = 900.0
+"""So long it is remembered what was deleted. The pages of a list are a snapshot that the server lets go after five to
+ten minutes, and a reply comes within seconds: nothing that is older can come in."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _FASTEST = 1
 _STATUS_FIELDS = ("observedGeneration", "replicas", "readyReplicas", "updatedReplicas", "phase", "capacity")
@@ -48,7 +54,15 @@ class ChildKey(NamedTuple):
 
 def pack(value: Any) -> bytes:
     """Return plain JSON data in a small part of the memory that its dicts and strings take."""
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), _FASTEST)
+    return _packed(_text(value))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _packed(text: str) -> bytes:
+    return zlib.compress(text.encode(), _FASTEST)
 
 
 def unpack(packed: bytes) -> Any:
@@ -61,7 +75,8 @@ class Observed:
     """What is known of one child.
 
     The body is kept only until it has been compared with what is desired: then `verified` says with which digest it
-    agreed, and the body, the greater part of it, is let go.
+    agreed, and the body, the greater part of it, is let go. Of what belongs to no system in the picture, or is very
+    large, there is no body from the start: anybody can label an object as ours.
     """
 
     key: ChildKey
@@ -88,17 +103,17 @@ class Observed:
 
     @property
     def body(self) -> dict[str, Any] | None:
-        """The object without its status, or None once it was compared."""
+        """The object without its status; None once it was compared, and where it was not kept."""
         return unpack(self.held) if isinstance(self.held, bytes) else self.held
 
     @body.setter
     def body(self, body: dict[str, Any] | None) -> None:
         self.held = body
 
-    def shrink(self) -> None:
-        """Pack the body: it will wait for its comparison together with those of a whole list."""
-        if isinstance(self.held, dict):
-            self.held = pack(self.held)
+    @property
+    def unread(self) -> bool:
+        """Whether it is not known what it contains: it was not compared, and its body was not kept."""
+        return self.held is None and self.verified is None
 
     @property
     def system(self) -> SystemKey | None:
@@ -207,13 +222,44 @@ def _without_status(raw: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {name: value for name, value in raw["metadata"].items() if name not in changing}
 
 
+class Gone:
+    """What was deleted lately, by uid, with the resource version as of which it was gone.
+
+    A page of a list and a reply of our own can show an object whose deletion was seen already. With a later version it
+    is taken again: an object that lost its labels is gone for us, and is back when it has them again.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._versions: dict[str, tuple[int, float]] = {}
+        """Resource version and time, the oldest first."""
+
+    def note(self, uid: str, version: int) -> None:
+        """Remember that an object is gone as of a resource version."""
+        before, _ = self._versions.pop(uid, (version, 0.0))
+        self._versions[uid] = max(before, version), self._clock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what has been gone for long."""
+        too_old = self._clock() - GONE_SECONDS
+        while self._versions and next(iter(self._versions.values()))[1] < too_old:
+            del self._versions[next(iter(self._versions))]
+
+    def covers(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether this is what an object was before it went."""
+        known = self._versions.get(metadata["uid"])
+        return known is not None and int(metadata["resourceVersion"]) <= known[0]
+
+
 class Cache:
     """All systems and children, by key."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.systems = Systems()
         self.children: dict[ChildKey, Observed] = {}
         self._of_system: defaultdict[SystemKey, set[ChildKey]] = defaultdict(set)
+        self.gone = Gone(clock)
 
     def children_of(self, system: SystemKey) -> list[Observed]:
         """Return the children that belong to a system, by key."""
@@ -223,7 +269,7 @@ class Cache:
         """Remember a system; return whether this was news."""
         metadata = raw["metadata"]
         key = SystemKey(metadata["namespace"], metadata["name"])
-        if int(metadata["resourceVersion"]) <= self.systems.version(key):
+        if int(metadata["resourceVersion"]) <= self.systems.version(key) or self.gone.covers(metadata):
             return False
         self.systems.put(key, raw)
         return True
@@ -243,17 +289,49 @@ class Cache:
         """Forget a deleted system; return its key, or None when a successor of the same name is already here."""
         metadata = raw["metadata"]
         key = SystemKey(metadata["namespace"], metadata["name"])
+        self.gone.note(metadata["uid"], int(metadata["resourceVersion"]))
         if self.systems.uid(key) not in {None, metadata["uid"]}:
             return None
-        self.systems.drop(key)
+        self.forget_system(key)
         return key
 
+    def forget_system(self, key: SystemKey) -> None:
+        """Forget a system, and what was kept of its children for the sake of comparing them."""
+        self.systems.drop(key)
+        for child in self.children_of(key):
+            child.body = None
+
+    def see_child(self, raw: Mapping[str, Any], kind: str, *, packed: bool = False) -> SystemKey | None:
+        """Remember a child as a watch or a list shows it; return its system when this was news.
+
+        The body is kept if it is of a system in the picture and not very large; packed, where many wait together.
+        """
+        system = self._take(raw, kind)
+        known = self.children.get(_child_key(raw, kind))
+        if known is not None and isinstance(known.held, dict):
+            text = _text(known.held)
+            if not self._is_of_a_system(known) or len(text) > BODY_LIMIT:
+                known.held = None
+            elif packed:
+                known.held = _packed(text)
+        return system
+
     def take_child(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
-        """Remember a child; return its system when this was news."""
-        metadata = raw["metadata"]
-        key = ChildKey(kind, metadata["namespace"], metadata["name"])
+        """Remember a child as the reply to a write shows it; return its system when this was news.
+
+        The body is kept in any case, also of what a watch has shown before: it is compared with what was written.
+        """
+        known = self.children.get(_child_key(raw, kind))
+        if known is not None and known.unread and int(raw["metadata"]["resourceVersion"]) == known.resource_version:
+            known.body = observed_from(raw, kind).body
+            return None
+        return self._take(raw, kind)
+
+    def _take(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
+        key, metadata = _child_key(raw, kind), raw["metadata"]
         known = self.children.get(key)
-        if known is not None and int(metadata["resourceVersion"]) <= known.resource_version:
+        known_version = -1 if known is None else known.resource_version
+        if int(metadata["resourceVersion"]) <= known_version or self.gone.covers(metadata):
             return None
         observed = observed_from(raw, kind)
         self.forget_child(key)
@@ -262,10 +340,14 @@ class Cache:
             self._of_system[observed.system].add(key)
         return observed.system
 
+    def _is_of_a_system(self, child: Observed) -> bool:
+        uid = None if child.system is None else self.systems.uid(child.system)
+        return uid is not None and child.belongs_to(uid)
+
     def drop_child(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
         """Forget a deleted child; return its system, or None when it has been made anew already."""
-        metadata = raw["metadata"]
-        key = ChildKey(kind, metadata["namespace"], metadata["name"])
+        key, metadata = _child_key(raw, kind), raw["metadata"]
+        self.gone.note(metadata["uid"], int(metadata["resourceVersion"]))
         known = self.children.get(key)
         if known is None or known.uid != metadata["uid"]:
             return None
@@ -284,6 +366,7 @@ class Cache:
 
     def list_systems(self, namespace: str | None = None) -> SystemList:
         """Begin to take a full list of a namespace's systems, or of all."""
+        self.gone.forget()
         return SystemList(self, namespace)
 
     def list_children(self, kind: str, namespace: str | None = None) -> ChildList:
@@ -292,17 +375,22 @@ class Cache:
 
     def replace_systems(self, listed: Iterable[Mapping[str, Any]], list_version: int) -> set[SystemKey]:
         """Take a full list of systems as of a resource version; return those of which anything was not known."""
-        listing = self.list_systems()
-        for raw in listed:
-            listing.take(raw)
-        return listing.end(list_version)
+        return _taken(self.list_systems(), listed, list_version)
 
     def replace_children(self, listed: Iterable[Mapping[str, Any]], kind: str, list_version: int) -> set[SystemKey]:
         """Take a full list of one kind as of a resource version; return the systems of which anything was not known."""
-        listing = self.list_children(kind)
-        for raw in listed:
-            listing.take(raw)
-        return listing.end(list_version)
+        return _taken(self.list_children(kind), listed, list_version)
+
+
+def _child_key(raw: Mapping[str, Any], kind: str) -> ChildKey:
+    return ChildKey(kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def _taken(listing: SystemList | ChildList, listed: Iterable[Mapping[str, Any]], list_version: int) -> set[SystemKey]:
+    for raw in listed:
+        listing.take(raw)
+    listing.end(list_version)
+    return listing.news
 
 
 class SystemList:
@@ -312,24 +400,26 @@ class SystemList:
         self._cache = cache
         self._namespace = namespace
         self._present: set[SystemKey] = set()
-        self._news: set[SystemKey] = set()
+        self.news: set[SystemKey] = set()
+        """The systems that were not known as they are, as far as the list was taken."""
 
     def take(self, raw: Mapping[str, Any]) -> None:
         """Take one of the systems."""
         key = SystemKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
         self._present.add(key)
         if self._cache.take_system(raw):
-            self._news.add(key)
+            self.news.add(key)
 
-    def end(self, list_version: int) -> set[SystemKey]:
-        """Forget what was not in the list, of this resource version; return the systems that were not known as such."""
+    def end(self, list_version: int) -> None:
+        """Forget what was not in the list, of this resource version."""
         systems = self._cache.systems
         for key in list(systems):
             within = self._namespace in {None, key.namespace}
-            if within and key not in self._present and systems.version(key) <= list_version:
-                systems.drop(key)
-                self._news.add(key)
-        return self._news
+            uid = systems.uid(key)
+            if within and uid is not None and key not in self._present and systems.version(key) <= list_version:
+                self._cache.gone.note(uid, list_version)
+                self._cache.forget_system(key)
+                self.news.add(key)
 
 
 class ChildList:
@@ -340,19 +430,22 @@ class ChildList:
         self._kind = kind
         self._namespace = namespace
         self._present: set[ChildKey] = set()
-        self._news: set[SystemKey | None] = set()
+        self.news: set[SystemKey] = set()
+        """The systems of which anything was not known, as far as the list was taken."""
 
     def take(self, raw: Mapping[str, Any]) -> None:
         """Take one of the children."""
-        key = ChildKey(self._kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
-        self._present.add(key)
-        self._news.add(self._cache.take_child(raw, self._kind))
-        self._cache.children[key].shrink()
+        self._present.add(_child_key(raw, self._kind))
+        self._tell(self._cache.see_child(raw, self._kind, packed=True))
 
-    def end(self, list_version: int) -> set[SystemKey]:
-        """Forget what was not in the list, of this resource version; return the systems of which anything was news."""
+    def end(self, list_version: int) -> None:
+        """Forget what was not in the list, of this resource version."""
         for key, known in list(self._cache.children.items()):
             within = key.kind == self._kind and self._namespace in {None, key.namespace}
             if within and key not in self._present and known.resource_version <= list_version:
-                self._news.add(self._cache.forget_child(key))
-        return {system for system in self._news if system is not None}
+                self._cache.gone.note(known.uid, list_version)
+                self._tell(self._cache.forget_child(key))
+
+    def _tell(self, system: SystemKey | None) -> None:
+        if system is not None:
+            self.news.add(system)

@@ -69,9 +69,12 @@ class Watching:
         self._mark = mark
         self._scopes: Sequence[str | None] = namespaces or (None,)
         self._since: dict[tuple[Kind, str | None], int] = {}
+        self._listed = False
 
-    async def list_all(self) -> set[SystemKey]:
-        """List the children, then the systems; return the systems of which something was not known.
+    async def list_all(self, news: set[SystemKey]) -> None:
+        """List the children, then the systems; add the systems of which something was not known to `news`.
+
+        They are added also where a list fails half-way: what was taken by then is no news to anybody who sees it again.
 
         The watches of `run` begin where the first list ended. A later list finds what fell into a gap between two
         watches, such as a deletion.
@@ -80,12 +83,13 @@ class Watching:
             ApiError: when the server refuses or is not reached.
 
         """
-        news: set[SystemKey] = set()
-        for kind in (*CHILD_KINDS, SYSTEMS):
+        # The first time the systems come first as well: the bodies of their children are kept, those of others are not.
+        before = () if self._listed else (SYSTEMS,)
+        for kind in (*before, *CHILD_KINDS, SYSTEMS):
             for scope in self._scopes:
                 if kind.observed:
-                    news |= await self._list(kind, scope)
-        return news
+                    await self._list(kind, scope, news)
+        self._listed = True
 
     async def run(self) -> None:
         """Watch the children of every kind, until cancelled."""
@@ -95,19 +99,31 @@ class Watching:
                     if kind.observed:
                         group.create_task(self._follow(kind, scope), name=f"watch {kind.plural} {scope or ''}".strip())
 
-    async def _list(self, kind: Kind, scope: str | None) -> set[SystemKey]:
+    async def _list(self, kind: Kind, scope: str | None, news: set[SystemKey]) -> None:
         """Read a collection page by page; the whole of it is never in memory at once."""
         selector = "" if kind is SYSTEMS else CHILD_SELECTOR
         listing = self._cache.list_systems(scope) if kind is SYSTEMS else self._cache.list_children(kind.kind, scope)
         following = ""
-        while True:
-            page = await self._source.page(kind, scope, selector, PAGE, following)
-            for raw in page.items:
-                listing.take(raw)
-            following = page.following
-            if not following:
-                self._since.setdefault((kind, scope), page.resource_version)
-                return listing.end(page.resource_version)
+        try:
+            while True:
+                page = await self._source.page(kind, scope, selector, PAGE, following)
+                for raw in page.items:
+                    listing.take(raw)
+                following = page.following
+                if not following:
+                    break
+            listing.end(page.resource_version)
+            self._since.setdefault((kind, scope), page.resource_version)
+        finally:
+            news |= listing.news
+
+    async def _list_anew(self, kind: Kind, scope: str | None) -> None:
+        news: set[SystemKey] = set()
+        try:
+            await self._list(kind, scope, news)
+        finally:
+            for system in news:
+                self._mark(system)
 
     async def _follow(self, kind: Kind, scope: str | None) -> None:
         """Watch one collection; go on where a watch ended or, where the server forgot that, list anew."""
@@ -115,8 +131,7 @@ class Watching:
         while True:
             try:
                 if (kind, scope) not in self._since:
-                    for system in await self._list(kind, scope):
-                        self._mark(system)
+                    await self._list_anew(kind, scope)
                 async for event in self._source.watch(kind, scope, CHILD_SELECTOR, self._since[kind, scope]):
                     self._take(kind, scope, event)
                     delay = 0.0
@@ -142,7 +157,7 @@ class Watching:
         if event["type"] != "BOOKMARK":
             telemetry.EVENTS_SEEN.labels(kind.kind).inc()
             deleted = event["type"] == "DELETED"
-            system = self._cache.drop_child(raw, kind.kind) if deleted else self._cache.take_child(raw, kind.kind)
+            system = self._cache.drop_child(raw, kind.kind) if deleted else self._cache.see_child(raw, kind.kind)
             if system is not None:
                 self._mark(system)
         self._since[kind, scope] = int(raw["metadata"]["resourceVersion"])

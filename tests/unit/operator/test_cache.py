@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey
+from bellwether_operator.observe.cache import BODY_LIMIT, GONE_SECONDS, Cache, ChildKey, SystemKey
 from bellwether_operator.observe.kinds import BY_NAME, SYSTEMS
 
 DEMO = SystemKey("trading", "demo")
@@ -10,7 +10,11 @@ KEY = ChildKey("Service", "trading", "demo-nats")
 
 
 def child(version: int, uid: str = "c1", name: str = "demo-nats", **metadata: Any) -> dict[str, Any]:
-    labels = {"app.kubernetes.io/managed-by": "bellwether", "app.kubernetes.io/instance": "demo"}
+    labels = {
+        "app.kubernetes.io/managed-by": "bellwether",
+        "app.kubernetes.io/instance": "demo",
+        "bellwether.dev/system-uid": "s1",
+    }
     found = {"name": name, "namespace": "trading", "uid": uid, "resourceVersion": str(version), "labels": labels}
     return {"metadata": found | metadata, "spec": {}}
 
@@ -51,6 +55,7 @@ def test_a_list_finds_what_the_watches_missed() -> None:
 
 def test_what_a_list_brought_is_compared_as_it_came() -> None:
     cache = Cache()
+    cache.take_system(system(1))
     listed = child(3) | {"spec": {"ports": [{"name": "nats", "port": 4222}], "selector": {"app": "größer"}}}
     cache.replace_children([listed], "Service", 10)
     known = cache.children[KEY]
@@ -77,7 +82,7 @@ def test_systems_are_taken_by_version_and_dropped_by_identity() -> None:
     assert cache.take_system(system(9, "s2"))
     assert cache.drop_system(system(8, "s1")) is None
     assert cache.drop_system(system(10, "s2")) == DEMO
-    cache.take_system(system(5))
+    cache.take_system(system(5, "s3"))
     assert cache.replace_systems([], 6) == {DEMO}
     assert cache.systems == {}
 
@@ -122,3 +127,93 @@ def test_paths_of_the_api() -> None:
     assert SYSTEMS.path("trading", "demo") == "/apis/bellwether.dev/v1alpha1/namespaces/trading/tradingsystems/demo"
     assert BY_NAME["Service"].path(None) == "/api/v1/services"
     assert BY_NAME["StatefulSet"].path("trading") == "/apis/apps/v1/namespaces/trading/statefulsets"
+
+
+def test_a_system_whose_deletion_was_seen_is_not_brought_back_by_what_is_older() -> None:
+    cache = Cache()
+    cache.take_system(system(5))
+    listing = cache.list_systems()
+    assert cache.drop_system(system(8)) == DEMO
+    listing.take(system(5))
+    listing.end(7)
+    cache.take_reply(system(7))
+    assert not cache.take_system(system(6))
+    assert listing.news == set()
+    assert list(cache.systems) == []
+    assert cache.take_system(system(9, "successor"))
+
+
+def test_what_a_list_found_to_be_gone_stays_gone_for_an_older_list() -> None:
+    cache = Cache()
+    cache.take_system(system(5))
+    cache.take_child(child(5), "Service")
+    older_systems, older_children = cache.list_systems(), cache.list_children("Service")
+    cache.replace_systems([], 9)
+    cache.replace_children([], "Service", 9)
+    older_systems.take(system(5))
+    older_children.take(child(5))
+    assert (list(cache.systems), list(cache.children)) == ([], [])
+
+
+def test_a_reply_that_comes_after_the_deletion_brings_no_child_back() -> None:
+    cache = Cache()
+    cache.take_child(child(5), "Service")
+    cache.drop_child(child(8), "Service")
+    assert cache.take_child(child(7), "Service") is None
+    assert cache.children == {}
+
+
+def test_a_child_that_was_deleted_before_it_was_ever_seen_is_not_taken() -> None:
+    cache = Cache()
+    assert cache.drop_child(child(8), "Service") is None
+    assert cache.take_child(child(7), "Service") is None
+    assert cache.children == {}
+
+
+def test_a_child_that_lost_its_labels_is_back_when_it_has_them_again() -> None:
+    cache = Cache()
+    cache.take_child(child(5), "Service")
+    cache.drop_child(child(8), "Service")
+    assert cache.take_child(child(9), "Service") == DEMO
+    assert cache.children[KEY].resource_version == 9
+
+
+def test_what_has_been_gone_for_long_takes_no_room() -> None:
+    now = [0.0]
+    cache = Cache(lambda: now[0])
+    cache.drop_child(child(8), "Service")
+    now[0] = GONE_SECONDS - 1
+    cache.drop_child(child(9, "c2"), "Service")
+    assert cache.gone.covers(child(8)["metadata"])
+    now[0] = GONE_SECONDS + 1
+    cache.list_systems()
+    assert not cache.gone.covers(child(8)["metadata"])
+    assert cache.gone.covers(child(9, "c2")["metadata"])
+
+
+def test_only_the_body_of_a_system_s_own_child_is_kept_and_only_while_there_is_the_system() -> None:
+    cache = Cache()
+    cache.see_child(child(3), "Service")
+    assert cache.children[KEY].unread
+    cache.take_system(system(5, "another"))
+    cache.see_child(child(6), "Service")
+    assert cache.children[KEY].unread
+    cache.take_system(system(7))
+    cache.see_child(child(8), "Service")
+    assert cache.children[KEY].body is not None
+    cache.drop_system(system(9))
+    assert cache.children[KEY].unread
+
+
+def test_a_body_beyond_the_limit_is_not_kept_until_a_reply_brings_it_to_be_compared() -> None:
+    cache = Cache()
+    cache.take_system(system(1))
+    large = child(3) | {"data": {"more": "x" * BODY_LIMIT}}
+    assert cache.see_child(large, "Service") == DEMO
+    assert cache.children[KEY].unread
+    cache.replace_children([large], "Service", 4)
+    assert cache.children[KEY].unread
+    cache.take_child(large, "Service")
+    known = cache.children[KEY].body
+    assert known is not None
+    assert known["data"] == large["data"]

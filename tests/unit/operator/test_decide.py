@@ -80,6 +80,16 @@ def test_a_verified_child_is_skipped_without_its_body() -> None:
     assert decide(desired, known, UID).verdict is Verdict.SKIP
 
 
+@pytest.mark.parametrize("kind", ["ConfigMap", "CronJob"])
+def test_a_child_whose_body_was_not_kept_is_applied_where_it_is_and_counts_as_nobody_s_change(kind: str) -> None:
+    desired = desired_from(manifest(kind))
+    known = observed(desired, kind)
+    known.body = None
+    found = decide(desired, known, UID)
+    assert (found.verdict, found.drift) == (Verdict.APPLY, None)
+    assert found.why == "what it contains is not known"
+
+
 def owner(kind: str, name: str, uid: str) -> list[dict[str, Any]]:
     api_version = "bellwether.dev/v1alpha1" if kind == "TradingSystem" else "apps/v1"
     return [{"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": True}]

@@ -24,6 +24,11 @@ def service(name: str, version: int, namespace: str = "trading") -> dict[str, An
     return {"metadata": metadata | {"labels": labels}, "spec": {}}
 
 
+def system(name: str, version: int) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "trading", "uid": f"u-{name}", "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": {}}
+
+
 def event(kind: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": kind, "object": raw}
 
@@ -37,10 +42,13 @@ class Part:
 
 @dataclass
 class Server:
-    """Serves Services as they are listed here, and what each watch of them is to bring; other kinds are empty."""
+    """Serves systems and Services as they are here, and what each watch of the latter brings; other kinds are empty."""
 
     services: list[dict[str, Any]]
     version: int
+    systems: list[dict[str, Any]] = field(default_factory=list)
+    before_page: Callable[[Kind, int], None] = lambda kind, first: None
+    """Called with the place of each page's first object; what it raises is what the server answers."""
     watches: list[list[Mapping[str, Any] | Exception]] = field(default_factory=list)
     since: list[int] = field(default_factory=list)
     """Where each watch of Services began."""
@@ -48,10 +56,11 @@ class Server:
 
     async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Part:
         assert (selector == "") == (kind is SYSTEMS)
-        if kind.kind != "Service":
-            return Part([], self.version, "")
-        self.lists += not following
         first = int(following or 0)
+        self.before_page(kind, first)
+        if kind.kind != "Service":
+            return Part(self.systems if kind is SYSTEMS else [], self.version, "")
+        self.lists += not following
         there = [each for each in self.services if namespace in {None, each["metadata"]["namespace"]}]
         more = str(first + limit) if first + limit < len(there) else ""
         return Part(there[first : first + limit], self.version, more)
@@ -72,7 +81,7 @@ class Server:
 @asynccontextmanager
 async def watched(server: Server, cache: Cache, mark: Callable[[SystemKey], None]) -> AsyncIterator[Watching]:
     found = Watching(server, cache, mark)
-    await found.list_all()
+    await found.list_all(set())
     task = asyncio.create_task(found.run())
     try:
         yield found
@@ -86,6 +95,12 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "FIRST_RETRY_SECONDS", 0.0)
 
 
+async def news_of(watching: Watching) -> set[SystemKey]:
+    news: set[SystemKey] = set()
+    await watching.list_all(news)
+    return news
+
+
 def names(cache: Cache) -> list[str]:
     return [child.key.name for child in cache.children_of(DEMO)]
 
@@ -96,16 +111,16 @@ async def test_a_long_list_is_read_in_pages_and_forgets_what_is_not_in_it(monkey
     cache.take_child(service("gone", 3), "Service")
     cache.take_child(service("newer", 90), "Service")
     server = Server([service(f"s{number}", number) for number in range(1, 6)], version=50)
-    assert await Watching(server, cache, lambda _: None).list_all() == {DEMO}
+    assert await news_of(Watching(server, cache, lambda _: None)) == {DEMO}
     assert names(cache) == ["newer", "s1", "s2", "s3", "s4", "s5"]
-    assert await Watching(server, cache, lambda _: None).list_all() == set()
+    assert await news_of(Watching(server, cache, lambda _: None)) == set()
 
 
 async def test_a_list_of_one_namespace_leaves_the_others_alone() -> None:
     cache = Cache()
     cache.take_child(service("here", 3), "Service")
     cache.take_child(service("there", 3, "elsewhere"), "Service")
-    await Watching(Server([], version=50), cache, lambda _: None, ("trading",)).list_all()
+    await Watching(Server([], version=50), cache, lambda _: None, ("trading",)).list_all(set())
     assert list(cache.children) == [ChildKey("Service", "elsewhere", "there")]
 
 
@@ -148,7 +163,7 @@ async def test_what_a_watch_cannot_tell_any_more_a_new_list_does(failure: Any) -
     server = Server([service("a", 1), service("b", 2)], version=50)
     server.watches = [[failure], [event("ADDED", service("c", 101))]]
     watch = Watching(server, cache, marked.append)
-    await watch.list_all()
+    await watch.list_all(set())
     server.services, server.version = [service("b", 2)], 100
     task = asyncio.create_task(watch.run())
     await until(lambda: names(cache) == ["b", "c"])
@@ -156,3 +171,84 @@ async def test_what_a_watch_cannot_tell_any_more_a_new_list_does(failure: Any) -
     await asyncio.gather(task, return_exceptions=True)
     assert server.since[:2] == [50, 100]
     assert marked == [DEMO, DEMO]
+
+
+def away_at(kind: str, first: int) -> Callable[[Kind, int], None]:
+    """Answer that the server is away, once, when this page of this kind is asked for."""
+    answers = [ApiError(0, "Unreachable", "the API server was not reached")]
+
+    def before_page(asked: Kind, at: int) -> None:
+        if (asked.kind, at) == (kind, first) and answers:
+            raise answers.pop()
+
+    return before_page
+
+
+async def test_a_page_that_is_older_than_a_deletion_brings_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PAGE", 1)
+    cache = Cache()
+    server = Server([service("a", 1), service("b", 2), service("c", 3)], version=50)
+    await Watching(server, cache, lambda _: None).list_all(set())
+
+    def deleted_meanwhile(kind: Kind, first: int) -> None:
+        if (kind.kind, first) == ("Service", 1):
+            cache.drop_child(service("b", 61), "Service")
+            cache.drop_child(service("c", 62), "Service")
+
+    server.before_page, server.version = deleted_meanwhile, 60
+    assert await news_of(Watching(server, cache, lambda _: None)) == set()
+    assert names(cache) == ["a"]
+
+
+async def test_what_a_list_took_before_it_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PAGE", 1)
+    server = Server([service("a", 1), service("b", 2)], version=50, before_page=away_at("Service", 1))
+    watch, news = Watching(server, Cache(), lambda _: None), set[SystemKey]()
+    with pytest.raises(ApiError):
+        await watch.list_all(news)
+    assert news == {DEMO}
+
+
+async def test_a_list_of_systems_that_fails_in_the_second_namespace_tells_of_the_first() -> None:
+    found, asked = system("demo", 5), list[str]()
+
+    def before_page(kind: Kind, _: int) -> None:
+        asked.append(kind.kind)
+        if kind is SYSTEMS and asked.count(SYSTEMS.kind) == 2:
+            raise ApiError(403, "Forbidden", "tradingsystems is forbidden")
+
+    server = Server([], version=50, systems=[found], before_page=before_page)
+    news: set[SystemKey] = set()
+    with pytest.raises(ApiError):
+        await Watching(server, Cache(), lambda _: None, ("trading", "elsewhere")).list_all(news)
+    assert news == {DEMO}
+
+
+async def test_a_watch_whose_new_list_fails_half_way_marks_what_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PAGE", 1)
+    server, marked = Server([service("a", 1)], version=50), list[SystemKey]()
+    server.watches = [[ApiError(410, "Expired", "too old resource version")]]
+    cache = Cache()
+    watch = Watching(server, cache, marked.append)
+    await watch.list_all(set())
+    server.services, server.version = [service("a", 55), service("b", 2)], 60
+    server.before_page = away_at("Service", 1)
+    task = asyncio.create_task(watch.run())
+    await until(lambda: names(cache) == ["a", "b"] and len(server.since) == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert marked == [DEMO, DEMO]  # once for the page before the failure, once for the one after it
+
+
+async def test_the_first_list_keeps_the_bodies_of_children_and_not_those_of_strangers() -> None:
+    labels = {"bellwether.dev/system-uid": "u-demo"}
+    ours, stranger = service("ours", 1), service("stranger", 2, "elsewhere")
+    ours["metadata"]["labels"] |= labels
+    stranger["metadata"]["labels"] |= labels
+    cache = Cache()
+    server = Server([ours, stranger], version=50, systems=[system("demo", 5)])
+    await Watching(server, cache, lambda _: None).list_all(set())
+    assert {key.name: child.body is not None for key, child in cache.children.items()} == {
+        "ours": True,
+        "stranger": False,
+    }

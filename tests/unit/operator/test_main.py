@@ -1,0 +1,106 @@
+"""The operator's own loops, without an API server."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bellwether_operator.apply.client import ApiError, Listing
+from bellwether_operator.handlers import take_event
+from bellwether_operator.main import Operator
+from bellwether_operator.observe.cache import SystemKey
+from bellwether_operator.observe.kinds import SYSTEMS, Kind
+from bellwether_operator.settings import Settings
+from harness.until import until
+
+DEMO = SystemKey("trading", "demo")
+RAW = {
+    "metadata": {
+        "name": "demo",
+        "namespace": "trading",
+        "uid": "s1",
+        "resourceVersion": "5",
+        "deletionTimestamp": "2026-11-23T00:00:00Z",  # so that its passes have nothing to do
+    }
+}
+SETTINGS = Settings(services_image="bellwether/services:0.1.0", installation_seed=b"not secret: a seed for tests")
+
+
+@dataclass
+class Pages:
+    """One page of systems, and a failure for each list before it; other kinds are empty, or always fail."""
+
+    failures: list[Exception] = field(default_factory=list)
+    always: Exception | None = None
+    lists: int = 0
+
+    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Listing:
+        if kind is SYSTEMS:
+            self.lists += 1
+            if self.failures:
+                raise self.failures.pop(0)
+            return Listing([RAW], 9)
+        if self.always is not None:
+            raise self.always
+        return Listing([], 9)
+
+
+async def listing_again(pages: Pages, monkeypatch: pytest.MonkeyPatch, lists: int) -> Operator:
+    """Return an operator whose loop has come to its `lists`th list of systems, and has ended then."""
+    monkeypatch.setattr("bellwether_operator.main.jittered", lambda _: 0.0)
+    client: Any = pages
+    operator = Operator(SETTINGS, client)
+    task = asyncio.create_task(operator.list_again())
+    try:
+        await until(lambda: task.done() or pages.lists >= lists)
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await operator.workers.stop()
+    return operator
+
+
+@pytest.mark.parametrize(
+    "failure", [ApiError(0, "Unreachable", "the API server was not reached"), KeyError("resourceVersion")]
+)
+async def test_lists_go_on_after_any_failure(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = await listing_again(Pages(failures=[failure]), monkeypatch, lists=2)
+    assert list(operator.cache.systems) == [DEMO]
+
+
+async def test_a_system_that_a_failing_list_has_found_gets_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked: list[SystemKey] = []
+    monkeypatch.setattr("bellwether_operator.workers.Workers.mark", lambda _, key: marked.append(key))
+    failing = Pages(always=ApiError(500, "InternalError", "etcd is away"))
+    await listing_again(failing, monkeypatch, lists=3)
+    assert marked == [DEMO]
+
+
+async def test_an_event_that_is_no_news_still_makes_a_missing_worker() -> None:
+    client: Any = Pages()
+    operator = Operator(SETTINGS, client)
+    operator.cache.take_system(RAW)  # by a list that then failed
+    try:
+        take_event(RAW, operator.cache, operator.workers, deleted=False)
+        worker = operator.workers.worker(DEMO)
+        assert worker is not None
+        take_event(RAW, operator.cache, operator.workers, deleted=False)
+        assert operator.workers.worker(DEMO) is worker
+    finally:
+        await operator.workers.stop()
+
+
+async def test_an_event_from_before_a_deletion_makes_no_worker() -> None:
+    client: Any = Pages()
+    operator = Operator(SETTINGS, client)
+    deleted = {"metadata": RAW["metadata"] | {"resourceVersion": "8"}}
+    try:
+        take_event(deleted, operator.cache, operator.workers, deleted=True)
+        take_event(RAW, operator.cache, operator.workers, deleted=False)
+        assert operator.workers.worker(DEMO) is None
+    finally:
+        await operator.workers.stop()
