@@ -38,8 +38,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
   resources: [deployments, statefulsets]
   verbs: [create, delete, get, list, patch, watch]
 - apiGroups: [batch]
-  resources: [cronjobs, jobs]
+  resources: [cronjobs]
   verbs: [create, delete, get, list, patch, watch]
+- apiGroups: [batch]
+  # Made once and never changed; what they have become is watched.
+  resources: [jobs]
+  verbs: [create, delete, list, watch]
 - apiGroups: [bellwether.dev]
   resources: [tradingsystems]
   verbs: [get, list, watch]
