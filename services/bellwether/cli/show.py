@@ -79,12 +79,17 @@ def status(found: dict[str, Any]) -> RenderableType:
         )
     halts = [Text(f"HALTED: {line}", style="bold red") for line in found["halts"]]
     problems = [Text(f"unknown: {line}", style="yellow") for line in found["problems"]]
-    told = (*lines, *halts, *safety(found["safety"]), *problems)
+    told = (*lines, *halts, *safety(found.get("safety")), *problems)
     return Group(*told, Text(), services(found["services"]))
 
 
-def safety(found: dict[str, Any]) -> list[Text]:
-    """Return whether an order would be allowed if the session were open; halts have lines of their own."""
+def safety(found: dict[str, Any] | None) -> list[Text]:
+    """Return whether an order would be allowed if the session were open; halts have lines of their own.
+
+    None: the gateway is of a release that does not know the question.
+    """
+    if found is None:
+        return [Text("this gateway does not say whether it is safe to trade", style="yellow")]
     if found["safe"]:
         return [Text("safe to trade", style="green")]
     # A guard's code is for programs; its sentence says the same to people.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bellwether.cli import show
 from bellwether.cli.main import main
+from bellwether.cli.options import print_drawn
 from bellwether.messages.trading import Safety, SafetyRefusal
 from unit.gateway.conftest import TOKEN, Opened
 from unit.gateway.samples import TRACE
@@ -113,6 +115,18 @@ async def test_status_says_why_it_is_not_safe_to_trade(
     assert (code, err) == (0, "")
     assert words in out
     assert unsaid not in out
+
+
+async def test_the_status_of_an_older_gateway_is_drawn_without_what_it_does_not_say(
+    gateway: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = (await gateway.http.get("/v1/status")).json()
+    for key in ("safety", "data", "slots"):
+        del found[key]
+    print_drawn(show.status(found))
+    out = capsys.readouterr().out
+    for words in ("demo", "100,136.40 USD", "this gateway does not say whether it is safe to trade", "paper-trading"):
+        assert words in out
 
 
 async def _store(gateway: Opened) -> None:
