@@ -16,6 +16,8 @@ from bellwether.cli.options import Format, Output, Session, print_drawn, talks, 
 
 _LOOK = "Look"
 _CHANGE = "Change"
+WOULD_CHANGE = 3
+"""The exit code of `plan --exit-code` for a plan that is not empty; 2 is what a wrongly typed command ends with."""
 _TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 
 app = typer.Typer(
@@ -92,7 +94,7 @@ def plan(
         str | None,
         typer.Option("--image", metavar="REPOSITORY:TAG", help="The services' image; else the installed one."),
     ] = None,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 2 when something would change.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 3 when something would change.")] = False,
     output: Format = Output.text,
 ) -> None:
     """Say what applying a file would do, and when, without doing it.
@@ -109,7 +111,8 @@ def plan(
         bellwether plan new.yaml --from old.yaml
 
     Ends with 0; with 1 when the file would be refused, or nothing can be known;
-    with --exit-code, 2 when something would change.
+    with 2 when it is wrongly typed;
+    with --exit-code, 3 when something would change.
     """
     from bellwether.cli.planning import Asked, as_json, instant, make_plan, tell_refusals
 
@@ -125,7 +128,7 @@ def plan(
         print_drawn(draw(found))
     if found.refusals:
         raise SystemExit(1)
-    raise SystemExit(2 if exit_code and not found.empty else 0)
+    raise SystemExit(WOULD_CHANGE if exit_code and not found.empty else 0)
 
 
 @app.command(rich_help_panel=_LOOK)

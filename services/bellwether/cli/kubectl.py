@@ -10,9 +10,12 @@ from typing import Any
 
 from bellwether.cli.client import CommandError
 
-ANSWER_SECONDS = 20
+ANSWER_SECONDS = 40
 _NOT_REACHED = ("was refused", "unable to connect", "i/o timeout", "no such host", "did you specify the right host")
 
+_NO_CONTEXT = (
+    "In a pod with a service account there is none: say --namespace, or write metadata.namespace into the file."
+)
 _ELSE = "Look at KUBECONFIG and --context; --offline and --from OLDFILE plan without a cluster."
 
 
@@ -39,7 +42,9 @@ class Kubectl:
         try:
             return self._run("config", "view", "--minify", "-o", "jsonpath={..namespace}").strip() or "default"
         except Refused as error:
-            raise CommandError(f"kubectl knows no cluster: {error}\n{_ELSE}") from error
+            raise CommandError(
+                f"kubectl has no context to take the namespace from: {error}\n{_NO_CONTEXT}\n{_ELSE}"
+            ) from error
 
     def get(self, kind: str, name: str) -> Any:
         """Return an object, or None when there is none of that name."""
@@ -65,13 +70,14 @@ class Kubectl:
         return json.loads(self._run(*arguments, stdin=json.dumps(document)))
 
     def _run(self, *arguments: str, stdin: str | None = None) -> str:
-        command = [*self._command, f"--request-timeout={ANSWER_SECONDS}s", *arguments]
+        # Not with --request-timeout: with it kubectl no longer takes up the service account of its pod.
+        command = [*self._command, *arguments]
         try:
             done = subprocess.run(
-                command, input=stdin, capture_output=True, text=True, timeout=2 * ANSWER_SECONDS, check=False
+                command, input=stdin, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise _away(f"no answer within {2 * ANSWER_SECONDS} s") from error
+            raise _away(f"no answer within {ANSWER_SECONDS} s") from error
         if done.returncode == 0:
             return done.stdout
         said = done.stderr.strip().removeprefix("error: ") or f"kubectl ended with {done.returncode}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def instant(text: str) -> datetime:
     """Return the instant that a person wrote.
 
     Raises:
-        CommandError: if it is none, or has no time zone.
+        CommandError: if it is none, has no time zone, or lies where clocks of some zones cannot show it.
 
     """
     try:
@@ -91,6 +91,9 @@ def instant(text: str) -> datetime:
         raise CommandError(f"--at {text!r}: write an instant such as 2026-11-23T01:30:00Z") from error
     if found.tzinfo is None:
         raise CommandError(f"--at {text!r}: say the time zone, as in {text}Z or {text}+11:00")
+    # In the first and the last year the same instant may have no date in another time zone.
+    if not MINYEAR < found.year < MAXYEAR:
+        raise CommandError(f"--at {text!r}: write an instant of the years 0002 to 9998")
     return found.astimezone(UTC)
 
 

@@ -159,10 +159,18 @@ class Calendar:
         return self._table.known_through
 
     def local_day(self, instant: datetime) -> date:
-        """Return the calendar day at the exchange at this instant."""
+        """Return the calendar day at the exchange at this instant.
+
+        Raises:
+            OutsideCalendar: where the exchange's clock would show a year before 1 or after 9999.
+
+        """
         if instant.tzinfo is None:
             raise ValueError(f"{instant.isoformat()} has no time zone: give an aware datetime")
-        return instant.astimezone(self._table.timezone).date()
+        try:
+            return instant.astimezone(self._table.timezone).date()
+        except OverflowError as error:
+            raise OutsideCalendar(self._coverage(f"{instant.isoformat()} is outside of it")) from error
 
     def sessions(self, first_day: date, last_day: date) -> list[Session]:
         """Return the sessions of these days, both included, in order."""

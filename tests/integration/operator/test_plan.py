@@ -245,7 +245,7 @@ async def check(desk: Desk, first: dict[str, Any], edit: Edit) -> dict[str, Any]
     before = await desk.rest()
     edited = json.loads(json.dumps(first))
     edit(edited)
-    found = await desk.plan(edited, "--exit-code", code=2)
+    found = await desk.plan(edited, "--exit-code", code=3)
     assert (found["drift"], found["notes"]) == ([], [])
     assert await desk.children() == before, "a plan changes nothing"
     await desk.kube.apply(edited)
@@ -324,17 +324,17 @@ async def test_in_a_session_the_plan_says_what_waits(desk: Desk, settings: Setti
     async with running(settings):
         before = await desk.rest()
         edited = {**first, "spec": {**first["spec"], "version": "v9"}}
-        held = await desk.plan(edited, "--exit-code", code=2)
+        held = await desk.plan(edited, "--exit-code", code=3)
         assert {one["when"] for one in held["pods"]} == {held["session"]["closes"]}
         await desk.kube.apply(edited)
         await desk.becomes(before, predicted(held))
-        waiting = await desk.plan(edited, "--exit-code", code=2)
+        waiting = await desk.plan(edited, "--exit-code", code=3)
         assert waiting["drift"] == []
         assert {one["when"] for one in waiting["steps"]} == {held["session"]["closes"]}
         # Schedules wait with the pods: their Jobs talk to the services that run.
         assert {one["kind"] for one in waiting["steps"]} == {"StatefulSet", "CronJob"}
         at_once = {**edited, "spec": {**edited["spec"], "rollout": {"policy": "Immediate"}}}
-        now = await desk.plan(at_once, "--exit-code", code=2)
+        now = await desk.plan(at_once, "--exit-code", code=3)
         assert [one["when"] for one in now["pods"]] == [None]
         between_edits = await desk.children()
         await desk.kube.apply(at_once)
@@ -377,7 +377,7 @@ async def test_drift_is_shown_with_both_values(desk: Desk, settings: Settings) -
     await desk.kube.patch("statefulset", "demo", {"spec": {"replicas": 0}})
     await desk.kube("delete", "service", "demo-nats")
     await desk.kube("label", "service", "demo-gateway", "app.kubernetes.io/managed-by-", "app.kubernetes.io/instance-")
-    found = await desk.plan(first, "--exit-code", code=2)
+    found = await desk.plan(first, "--exit-code", code=3)
     drift = {(each["problem"], each["kind"], each["name"]): each["fields"] for each in found["drift"]}
     assert drift.keys() == {
         ("changed", "StatefulSet", "demo"),

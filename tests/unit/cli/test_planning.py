@@ -98,7 +98,7 @@ def test_nothing_to_do_says_so(typed: Typed) -> None:
 
 def test_programs_get_the_whole_plan(typed: Typed) -> None:
     code, out, _ = typed.between(OLD + "  version: '2'\n", "-o", "json", "--exit-code")
-    assert code == 2
+    assert code == 3
     told: dict[str, Any] = json.loads(out)
     assert told["changes"] is True
     assert told["session"] == {"date": "2026-11-23", "opens": "2026-11-22T23:00:00Z", "closes": "2026-11-23T05:00:00Z"}
@@ -148,6 +148,8 @@ def test_a_refusal_says_why_and_ends_with_one(typed: Typed, new: str, words: str
     ("words", "told"),
     [
         (["--at", "noon"], "--at 'noon': write an instant such as 2026-11-23T01:30:00Z"),
+        (["--at", "9999-12-31T23:59:59Z"], "--at '9999-12-31T23:59:59Z': write an instant of the years 0002 to 9998"),
+        (["--at", "0001-01-01T00:00:00+11:00"], "write an instant of the years 0002 to 9998"),
         (["--at", "2026-11-23T01:30"], "say the time zone, as in 2026-11-23T01:30Z"),
         (["--from", "missing.yaml"], "missing.yaml: No such file or directory"),
         (["--from", "other.yaml"], "the two are not the same system: trading/other and trading/demo"),
@@ -180,7 +182,8 @@ def test_without_kubectl_it_says_what_helps(typed: Typed) -> None:
         (
             "echo 'error: current-context must exist in order to minify' >&2; exit 1",
             ["--context=x"],
-            "kubectl knows no cluster: current-context must exist",
+            "no context to take the namespace from: current-context must exist in order to minify\n"
+            "In a pod with a service account there is none: say --namespace",
         ),
         (
             'case "$*" in *config*) exit 0;; esac; '
@@ -198,6 +201,35 @@ def test_a_cluster_that_cannot_be_asked_is_explained(typed: Typed, script: str, 
     code, _, err = typed(typed.write("new.yaml", text), *words)
     assert code == 1
     assert told in err, err
+
+
+def test_the_namespace_is_all_that_has_to_be_said_in_a_pod_with_a_service_account(typed: Typed) -> None:
+    # As kubectl does it: a flag about the client takes it off the pod's service account.
+    typed.kubectl(
+        'case "$*" in *--request-timeout*) '
+        "echo 'The connection to the server localhost:8080 was refused' >&2; exit 1;; "
+        "*config*) echo 'error: current-context must exist in order to minify' >&2; exit 1;; esac; "
+        "echo 'error: the server says hello' >&2; exit 1"
+    )
+    code, _, err = typed(typed.write("new.yaml", OLD.replace(", namespace: trading", "")), "--namespace", "trading")
+    assert code == 1
+    assert "the server says hello" in err
+
+
+def test_an_instant_that_no_calendar_reaches_is_refused_in_words(typed: Typed) -> None:
+    pause = "  paused: {until: '9999-12-31T23:59:59Z', reason: a long lunch}\n"
+    for at, new in (("9998-12-31T23:59:59Z", OLD), ("0002-01-01T00:00:00Z", OLD), (OPEN, OLD + pause)):
+        code, _, err = typed.between(new, at=at)
+        assert code == 1
+        assert "spec.market.calendar: calendar XASX covers 1990-01-01 to 2040-12-31" in err, err
+
+
+def test_a_mistyped_option_does_not_end_like_a_plan_with_changes(typed: Typed) -> None:
+    changed = OLD + "  version: '2'\n"
+    assert typed.between(changed, "--exit-code")[0] == 3
+    code, _, err = typed.between(changed, "--exit-cod")
+    assert code == 2
+    assert "--exit-cod" in err
 
 
 def test_help_teaches(typed: Typed) -> None:

@@ -173,6 +173,18 @@ def test_nothing_is_answered_outside_of_the_table(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CALENDARS)
+def test_an_instant_that_has_no_date_at_the_exchange_is_outside_of_the_table(name: str) -> None:
+    calendar = load_calendar(name)
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    for instant in (first, last):
+        with pytest.raises(OutsideCalendar, match=f"calendar {name} covers"):
+            calendar.session_at(instant)
+    if name != "XLON":
+        with pytest.raises(OutsideCalendar, match=r"T.* is outside of it"):
+            calendar.local_day(first if name == "XNYS" else last)
+
+
+@pytest.mark.parametrize("name", CALENDARS)
 def test_a_table_is_trusted_to_a_day_that_it_covers(name: str) -> None:
     table = read_table(name)
     assert table.first_day < table.known_through < table.last_day

@@ -53,8 +53,9 @@ def moment_of(spec: TradingSystemSpec, now: datetime) -> Moment:
     if spec.clock.mode == "replay":
         return CLOSED
     calendar = calendar_of(spec.market)
-    first, last = calendar.local_day(now), calendar.local_day(now + AHEAD)
+    # First, because it refuses what lies outside of the calendar: so far ahead there may be no date any more.
     under_way = calendar.session_at(now)
+    first, last = calendar.local_day(now), calendar.local_day(now + AHEAD)
     upcoming = _next_session(calendar, now)
     ends = [_next_month_begins(calendar, first), _next_month_begins(calendar, last) - AHEAD]
     if under_way is not None:
