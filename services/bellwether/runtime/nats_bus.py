@@ -49,6 +49,9 @@ PENDING_MESSAGES = 65_536
 PENDING_BYTES = 32 * 1024 * 1024
 OUT_BYTES = 4 * 1024 * 1024
 
+_EXPECTED = (ClientError, OSError, TimeoutError, ValueError, AssertionError)
+"""How an attempt to connect fails while the server is away, starts, or does not let this identity in."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -171,17 +174,23 @@ class NatsBus:
             callback()
 
     async def _keep_connected(self) -> None:
+        """Connect again and again; no failure ends it, or the bus would be away for good and nobody would know why."""
         said = float("-inf")
         task = asyncio.current_task()
         # A cancellation that meets the end of an attempt can get lost in `wait_for`; the task still knows of it.
         while not self._closing and not (task is not None and task.cancelling()):
             try:
                 await self._connect()
-            except (ClientError, OSError, TimeoutError, ValueError, AssertionError) as error:
+            except Exception as error:
                 self.last_error = f"{type(error).__name__}: {error}"
                 if monotonic() - said > SAY_AGAIN_SECONDS:
                     said = monotonic()
-                    _log.warning("%s cannot reach NATS (%s); it goes on trying", self.identity, self.last_error)
+                    # Of what belongs to a server that is away, the words are enough; of the rest, where it was.
+                    trace = None if isinstance(error, _EXPECTED) else error
+                    level = logging.WARNING if trace is None else logging.ERROR
+                    words = "%s cannot reach NATS (%s); it goes on trying"
+                    _log.log(level, words, self.identity, self.last_error, exc_info=trace)
+                self._lost()
                 await self._drop_client()
                 await asyncio.sleep(RECONNECT_SECONDS)
                 continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import signal
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import nkeys
 
 from bellwether.market.slots import due_from_job_name
 from bellwether.messages.envelope import ErrorBody, Request, decode_reply, encode
@@ -147,16 +149,37 @@ def _refused(error: ErrorBody) -> Answer:
 def run(environ: Mapping[str, str] = os.environ, *, timeout: float) -> int:
     """Run the client; return its exit code: 0 done, 1 given up, 2 wrongly told, 143 ended by SIGTERM."""
     try:
+        if not 0 <= timeout < math.inf:
+            raise ValueError(f"--timeout: {timeout:g} must be a number of seconds, 0 or more")
         asked = wanted(environ)
         config = ProcessConfig.from_environment(environ)
         configure_logs(IDENTITY, config.log_level)
         seed = None if config.keys_dir is None else config.keys_dir / f"{IDENTITY}.nk"
         if seed is not None:
-            seed.read_bytes()
+            _check_seed(seed)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return WRONG
     return asyncio.run(_run(config.nats_url, seed, asked, timeout))
+
+
+def _check_seed(file: Path) -> None:
+    """Decode the seed, so that a damaged one ends the client at once: no time makes it whole.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it holds no user's seed; its content is not said.
+
+    """
+    seed = file.read_bytes().strip()
+    try:
+        kind, raw = nkeys.decode_seed(bytearray(seed))
+        # Decoding does not look at the checksum at its end; encoding makes it anew.
+        whole = kind == nkeys.PREFIX_BYTE_USER and bytes(nkeys.encode_seed(raw, kind)) == seed
+    except (ValueError, nkeys.NkeysError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{file}: what it holds is damaged or no key: it must be the seed of a NATS user (SU...)")
 
 
 async def _run(url: str, seed: Path | None, asked: ExecuteJob, timeout: float) -> int:

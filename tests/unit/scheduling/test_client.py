@@ -15,10 +15,12 @@ import pytest
 
 from bellwether.messages import envelope
 from bellwether.messages.scheduling import ExecuteJob, Job
+from bellwether.render.keys import derive_seed
 from bellwether.runtime.bus import Bus
 from bellwether.runtime.memory_bus import MemoryBroker, MemoryMessage
 from bellwether.scheduling import client
 from bellwether.scheduling.client import DONE, GAVE_UP, WRONG, execute, run, wanted
+from harness.nats import free_port
 
 SLOT = "morning_analysis-20261123"
 
@@ -187,3 +189,34 @@ def test_what_it_is_told_wrongly_is_named(told: dict[str, str], words: str, caps
 def test_a_key_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run({"BELLWETHER_SLOT": SLOT, "BELLWETHER_KEYS_DIR": str(tmp_path)}, timeout=1.0) == WRONG
     assert str(tmp_path / "job.nk") in capsys.readouterr().err
+
+
+SEED = derive_seed(b"of tests only, never of a system", "test", "job")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "SU", "garbage!", SEED[:-9], SEED[:20] + ("A" if SEED[20] != "A" else "B") + SEED[21:], SEED + SEED, "\xff"],
+    ids=["empty", "begun", "no key", "cut off", "one letter", "twice", "no text"],
+)
+def test_a_damaged_key_is_named_without_its_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    file = tmp_path / "job.nk"
+    file.write_text(content, encoding="latin-1")
+    assert run({"BELLWETHER_SLOT": SLOT, "BELLWETHER_KEYS_DIR": str(tmp_path)}, timeout=1.0) == WRONG
+    err = capsys.readouterr().err
+    assert f"{file}: what it holds is damaged or no key" in err
+    assert len(content) < 3 or content not in err
+
+
+def test_a_whole_key_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "job.nk").write_text(f"{SEED}\n")
+    told = {"SLOT": SLOT, "KEYS_DIR": str(tmp_path), "NATS_URL": f"nats://127.0.0.1:{free_port()}"}
+    assert run({f"BELLWETHER_{name}": value for name, value in told.items()}, timeout=0.05) == GAVE_UP
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), -1.0, float("inf")])
+def test_a_time_that_is_none_is_refused_with_words(timeout: float, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run({"BELLWETHER_SLOT": SLOT}, timeout=timeout) == WRONG
+    assert f"--timeout: {timeout:g} must be a number of seconds, 0 or more" in capsys.readouterr().err
