@@ -54,6 +54,7 @@ class Gateway:
         self._store = store
         self._own_health = own_health
         self._delivering = asyncio.Lock()
+        self._deliveries = 0
         self._status: SystemStatus | None = None
         self._status_at = float("-inf")
         self._status_lock = asyncio.Lock()
@@ -107,7 +108,8 @@ class Gateway:
         """Return the state of the system, at most half a second old."""
         async with self._status_lock:
             if self._status is None or monotonic() - self._status_at > STATUS_KEPT_SECONDS:
-                self._status = await system_status(
+                deliveries = self._deliveries
+                found = await system_status(
                     self.system,
                     self.context.declaration.generation,
                     self.context.config.version,
@@ -116,7 +118,10 @@ class Gateway:
                     own_health=self._own_health,
                     names=self.services,
                 )
-                self._status_at = monotonic()
+                if deliveries != self._deliveries:
+                    # What was asked before a delivery's end is no answer for whoever looks after it.
+                    return found
+                self._status, self._status_at = found, monotonic()
             return self._status
 
     async def declare(self, generation: int, spec: Mapping[str, Any], *, wait: float = WAIT_SECONDS) -> Delivered:
@@ -134,6 +139,7 @@ class Gateway:
                 raise Problem(503, "UNAVAILABLE", f"NATS does not answer: {error}") from error
             finally:
                 # Whoever delivers looks next, and wants to see what came of it.
+                self._deliveries += 1
                 self._status = None
 
     async def _put(self, body: bytes) -> int:

@@ -41,6 +41,29 @@ async def test_an_edit_reaches_every_service_and_is_acknowledged(gateway: Opened
     assert again.json()["missing"] == []
 
 
+async def test_a_status_from_before_a_delivery_is_not_shown_after_it(gateway: Opened) -> None:
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+    slots = gateway.answers["scheduler"]["list_slots"]
+
+    async def late(request: dict[str, Any]) -> Any:
+        asked.set()
+        await may_answer.wait()
+        return slots
+
+    gateway.answers["scheduler"]["list_slots"] = late
+    before = asyncio.ensure_future(gateway.http.get("/v1/status"))
+    async with asyncio.timeout(10):
+        await asked.wait()
+        body = {"generation": 4, "spec": spec(symbols=["AAPL"])}
+        reply = await gateway.http.put("/v1/declaration", json=body, headers=AUTHORIZED)
+        assert reply.json()["missing"] == []
+        may_answer.set()
+        assert (await before).json()["generation"] == 3
+        after = (await gateway.http.get("/v1/status")).json()
+    assert after["generation"] == 4
+    assert {one["generation"] for one in after["services"]} == {4}
+
+
 async def test_an_older_generation_is_refused(gateway: Opened) -> None:
     reply = await gateway.http.put("/v1/declaration", json={"generation": 2, "spec": spec()}, headers=AUTHORIZED)
     assert reply.status_code == 409
