@@ -17,7 +17,11 @@ local safe = conditions.SafeToTrade or none
 if stalled.status == "True" then
   return { status = "Degraded", message = stalled.message }
 elseif reconciling.reason == "Paused" or reconciling.reason == "SessionOpen" then
-  return { status = "Suspended", message = reconciling.message }
+  -- Waiting on purpose is no illness; but a system that is not well is ill also while its rollout waits.
+  if ready.status == "True" or (ready.status == "False" and (ready.reason == "Paused" or ready.reason == "SessionOpen")) then
+    return { status = "Suspended", message = reconciling.message }
+  end
+  return { status = "Degraded", message = ready.message }
 elseif reconciling.status == "True" then
   return { status = "Progressing", message = reconciling.message }
 elseif ready.status ~= "True" then

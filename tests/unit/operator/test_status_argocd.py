@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from lupa.lua51 import LuaRuntime
 
-from harness.statuses import READY, SCENES, Scene
+from bellwether_operator.report.observation import Observation, Workload
+from harness.statuses import CLOSE, READY, SCENES, Scene, seen, view
 
 SCRIPT = (Path(__file__).parents[3] / "manifests" / "argocd" / "health.lua").read_text()
 
@@ -39,3 +40,30 @@ def test_a_healthy_system_that_may_not_trade_says_why() -> None:
     found, message = health(SCENES["halted"].resource())
     assert found == "Healthy"
     assert message.startswith("not safe to trade: Orders are stopped by a halt: by hand.")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (seen(paused_until=CLOSE), "Suspended"),
+        (seen(paused_until=CLOSE, pending=("StatefulSet demo",)), "Suspended"),
+        (seen(paused_until=CLOSE, workloads=(Workload("system", 1, ready=False),)), "Degraded"),
+        (seen(paused_until=CLOSE, view=view(ready={"prediction": False})), "Degraded"),
+        (seen(paused_until=CLOSE, view=None), "Degraded"),
+    ],
+    ids=["well", "with changes that wait", "a pod crash-loops", "a service is not well", "the gateway is silent"],
+)
+def test_a_pause_does_not_hide_that_a_system_is_ill(found: Observation, expected: str) -> None:
+    resource = Scene({}, found, before=READY).resource()
+    conditions = {each["type"]: each for each in resource["status"]["conditions"]}
+    assert conditions["Reconciling"]["reason"] == "Paused"
+    told = conditions["Ready" if expected == "Degraded" else "Reconciling"]["message"]
+    assert health(resource) == (expected, told)
+
+
+def test_a_rollout_that_waits_for_the_close_does_not_hide_that_a_system_is_ill() -> None:
+    resource = SCENES["held until the close"].resource()
+    for each in resource["status"]["conditions"]:
+        if each["type"] == "Ready":
+            each |= {"status": "False", "reason": "WaitingForPods", "message": "demo-0 is not ready"}
+    assert health(resource) == ("Degraded", "demo-0 is not ready")
