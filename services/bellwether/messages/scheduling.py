@@ -65,7 +65,7 @@ class Jobs(msgspec.Struct, frozen=True):
 
 
 class ListSlots(msgspec.Struct, frozen=True):
-    """Ask what became of the slots of the last nine days."""
+    """Ask what became of the declared tasks' slots of the last nine days."""
 
 
 class SlotJob(msgspec.Struct, frozen=True):
@@ -84,6 +84,9 @@ class SlotJobs(msgspec.Struct, frozen=True):
     since: datetime | None
     """First start of the live system, UTC: no slot due before it was ever to run. None before it, and in a replay."""
     jobs: list[SlotJob]
+    since_by_task: dict[str, datetime] = {}
+    """Since when (UTC) each declared task has had its present moment: no slot of it due before was to run. A task that
+    the live scheduler has not looked at yet is left out; empty in a replay."""
 
 
 class GetReplay(msgspec.Struct, frozen=True):

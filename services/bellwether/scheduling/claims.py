@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.scheduling import Job, SlotJob
@@ -20,6 +20,10 @@ SESSION_CLOSE = "session_close"
 FIRST_START = "first_start"
 """A row of its own: since when a live system is there, so that it does not catch up on what was due before."""
 
+_RULES = "rules"
+_FIRST_SEEN = "first_seen"
+"""One row, in a run of its own that no list of slots sees: the moments of the declared tasks, and since when each."""
+
 _CLAIM = (
     "INSERT INTO slots (run, name, task, session, due, status, attempts, started_at) "
     "VALUES (?, ?, ?, ?, ?, 'running', 1, ?) ON CONFLICT (run, name) DO UPDATE SET "
@@ -30,6 +34,11 @@ _MISSED = (
     "INSERT INTO slots (run, name, task, session, due, status, attempts, ended_at) "
     "VALUES (?, ?, ?, ?, ?, 'missed', 0, ?) ON CONFLICT (run, name) DO UPDATE SET "
     "status = 'missed', ended_at = excluded.ended_at WHERE status IN ('running', 'failed')"
+)
+_SEEN = (
+    "INSERT INTO slots (run, name, task, session, due, status, attempts, result) "
+    "VALUES (?, ?, ?, ?, ?, 'completed', 0, ?) ON CONFLICT (run, name) "
+    "DO UPDATE SET session = excluded.session, due = excluded.due, result = excluded.result"
 )
 _END = "UPDATE slots SET status = ?, ended_at = ?, result = ?, error = ? WHERE run = ? AND name = ?"
 
@@ -83,15 +92,16 @@ def newest(tx: Transaction, run: str, limit: int) -> list[Job]:
     return [job_from(dict(row)) for row in tx.execute(query).mappings()]
 
 
-def recent(tx: Transaction, run: str, since: datetime, limit: int) -> list[SlotJob]:
-    """Return what became of the slots due since then, newest first; neither session closes nor jobs run at once."""
+def recent(tx: Transaction, run: str, tasks: Collection[str], since: datetime, limit: int) -> list[SlotJob]:
+    """Return what became of these tasks' slots due since then, newest first; not of jobs that do the same work."""
     query = (
         select(slots)
         .where(
             slots.c.run == run,
             slots.c.due >= since.isoformat(),
-            slots.c.task.not_in((FIRST_START, SESSION_CLOSE)),
-            slots.c.name.not_like("%@%"),
+            slots.c.task.in_(tasks),
+            # A job has its type for a task, and a name of its own.
+            slots.c.name == slots.c.task + "-" + func.replace(slots.c.session, "-", ""),
         )
         .order_by(slots.c.due.desc(), slots.c.name)
         .limit(limit)
@@ -112,6 +122,39 @@ def first_start(tx: Transaction) -> datetime | None:
     """Return when the live system first started, none before it did."""
     job = find(tx, LIVE, FIRST_START)
     return None if job is None else datetime.fromisoformat(job.schedule_time)
+
+
+def see(tx: Transaction, moments: Mapping[str, str], began: datetime, now: datetime) -> dict[str, datetime]:
+    """Keep the moments of the declared tasks, in words; return since when (UTC) each task has had its moment.
+
+    A task that was not there a look ago, or at another moment, counts from now. Where nothing was kept yet, tasks
+    count from `began`: a system of an older release has had them all along.
+    """
+    known = _kept(tx)
+    fresh = (began if known is None else now).isoformat()
+    kept = {} if known is None else known
+    found = {
+        task: kept[task] if task in kept and kept[task]["moment"] == moment else {"moment": moment, "since": fresh}
+        for task, moment in moments.items()
+    }
+    if found != known:
+        values = (_RULES, _FIRST_SEEN, _FIRST_SEEN, now.date().isoformat(), now.isoformat(), json.dumps(found))
+        tx.connection.exec_driver_sql(_SEEN, values)
+    return _since(found)
+
+
+def seen(tx: Transaction) -> dict[str, datetime]:
+    """Return since when (UTC) each declared task has had its moment, as of the last look; empty before the first."""
+    return _since(_kept(tx) or {})
+
+
+def _kept(tx: Transaction) -> dict[str, dict[str, str]] | None:
+    row = tx.execute(select(slots.c.result).where(slots.c.run == _RULES, slots.c.name == _FIRST_SEEN)).first()
+    return None if row is None else json.loads(row.result)
+
+
+def _since(kept: Mapping[str, Mapping[str, str]]) -> dict[str, datetime]:
+    return {task: datetime.fromisoformat(row["since"]) for task, row in kept.items()}
 
 
 def done_names(tx: Transaction, run: str, since: datetime) -> set[str]:

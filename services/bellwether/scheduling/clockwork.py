@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from bellwether.market.sessions import Calendar
@@ -21,8 +22,8 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
 from bellwether.scheduling.effects import close_session
-from bellwether.scheduling.runner import Runner
-from bellwether.scheduling.words import Reader
+from bellwether.scheduling.runner import Known, Runner
+from bellwether.scheduling.words import Reader, Words
 from bellwether.storage.store import Store, Transaction
 
 ASK_AGAIN = timedelta(minutes=5)
@@ -34,6 +35,8 @@ LONGEST_WAIT = 300.0
 _SOON = 1.0
 _BEHIND = timedelta(milliseconds=1)
 """A slot is of use up to and including its last moment."""
+
+_NOTHING: Mapping[str, datetime] = MappingProxyType({})
 
 _log = logging.getLogger(__name__)
 
@@ -49,11 +52,23 @@ class Deed(NamedTuple):
 
 
 def due_slots(
-    rules: Sequence[TaskRule], calendar: Calendar, done: set[str], since: datetime, now: datetime
+    rules: Sequence[TaskRule],
+    calendar: Calendar,
+    done: set[str],
+    since: datetime,
+    now: datetime,
+    *,
+    seen: Mapping[str, datetime] = _NOTHING,
 ) -> list[Deed]:
-    """Return the slots due from `since` until now that are not done: to run while useful, else missed."""
-    found = [slot for slot in slots(rules, calendar, since, now + timedelta(microseconds=1)) if slot.name not in done]
-    return [_deed(slot, now) for slot in found]
+    """Return the slots due from `since` until now that are not done: to run while useful, else missed.
+
+    `seen` says from when on (UTC) the slots of a rule count, by its name; of a rule not named there all do.
+    """
+    return [
+        _deed(slot, now)
+        for slot in slots(rules, calendar, since, now + timedelta(microseconds=1))
+        if slot.name not in done and slot.due >= seen.get(slot.task, since)
+    ]
 
 
 def _deed(slot: Slot, now: datetime) -> Deed:
@@ -71,10 +86,22 @@ def session_deeds(calendar: Calendar, done: set[str], now: datetime) -> list[Dee
 
 
 def missed_slots(
-    rules: Sequence[TaskRule], calendar: Calendar, done: set[str], since: datetime, now: datetime
+    rules: Sequence[TaskRule],
+    calendar: Calendar,
+    done: set[str],
+    since: datetime,
+    now: datetime,
+    *,
+    seen: Mapping[str, datetime] = _NOTHING,
 ) -> list[Deed]:
-    """Return the slots due from `since` on that are not done and can no longer be of use."""
-    return [deed for deed in due_slots(rules, calendar, done, since, now) if deed.kind == "missed"]
+    """Return the slots that `due_slots` finds and that can no longer be of use."""
+    return [deed for deed in due_slots(rules, calendar, done, since, now, seen=seen) if deed.kind == "missed"]
+
+
+def moment_words(rule: TaskRule, calendar: Calendar) -> str:
+    """Return what decides when a rule is due; how long its work is of use does not."""
+    at = "" if rule.at is None else f" {rule.at.isoformat()}"
+    return f"{calendar.name} {rule.anchor} {rule.offset.total_seconds():g}{at}"
 
 
 def next_moment(
@@ -124,16 +151,19 @@ class Clockwork:
     async def tick(self) -> float:
         """Do everything that is due now; return the seconds until there is something to do again."""
         now = self._service.context.clock.now()
-        fired, watched = await self._rules()
-        calendar = self._reader.words.calendar
+        words, known = self._reader.words, await self._runner.known()
+        fired, watched = self._rules(words, known)
+        calendar = words.calendar
         # A system does not catch up on what was due before its first start.
         self._began = self._began or await self._first_start(now)
         since = max(self._began, now - LOOK_BACK)
+        # Nor does a task or a job on what would have been due before it was there.
+        seen = {**await self._see(words, self._began, now), **known.created}
         done = await self._store.transact(lambda tx: claims.done_names(tx, LIVE, since - LONGEST_OFFSET))
         deeds = [
             *session_deeds(calendar, done, now),
-            *due_slots(fired, calendar, done, since, now),
-            *missed_slots(watched, calendar, done, since, now),
+            *due_slots(fired, calendar, done, since, now, seen=seen),
+            *missed_slots(watched, calendar, done, since, now, seen=seen),
         ]
         failed = False
         for deed in deeds:
@@ -146,17 +176,20 @@ class Clockwork:
         next_one = next_moment(fired, calendar, now, watched)
         return min(LONGEST_WAIT, max(_SOON, (next_one - now).total_seconds()))
 
-    async def _rules(self) -> tuple[tuple[TaskRule, ...], tuple[TaskRule, ...]]:
+    def _rules(self, words: Words, known: Known) -> tuple[tuple[TaskRule, ...], tuple[TaskRule, ...]]:
         """Return the rules that are fired from here, and those that a cluster fires and that are watched.
 
         Scheduled jobs are fired from here always, declared tasks where no cluster does.
         """
-        known = await self._runner.known()
         if self._service.context.config.own_schedule:
             return known.rules, ()
-        watched = tuple(self._reader.words.tasks)
+        watched = tuple(words.tasks)
         declared = {task.name for task in watched}
         return tuple(rule for rule in known.rules if rule.name not in declared), watched
+
+    async def _see(self, words: Words, began: datetime, now: datetime) -> dict[str, datetime]:
+        moments = {rule.name: moment_words(rule, words.calendar) for rule in words.tasks}
+        return await self._store.transact(lambda tx: claims.see(tx, moments, began, now))
 
     async def _first_start(self, now: datetime) -> datetime:
         due = claims.Due(claims.FIRST_START, claims.FIRST_START, now.date(), now)

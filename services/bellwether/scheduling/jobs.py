@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
-from bellwether.market.slots import TaskRule
+from bellwether.market.slots import LONGEST_OFFSET, TaskRule
 from bellwether.messages.scheduling import ScheduleJob
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling.tables import jobs
 from bellwether.spec.fields import parse_duration
+from bellwether.spec.models import SCHEDULER_NAMES
 from bellwether.storage.store import Transaction
 
 UNKNOWN_TYPE_AT = time(9, 0)
@@ -50,6 +51,8 @@ def job_of(request: ScheduleJob, declared: Sequence[TaskRule], now: datetime) ->
             f"job_id: {request.job_id!r} must be up to 40 of a-z, 0-9, - and _, begin with a letter, and not end in "
             "eight digits as a slot does",
         )
+    if request.job_id in SCHEDULER_NAMES:
+        raise RpcError("INVALID_PARAMS", f"job_id: {request.job_id!r} is the scheduler's own: take another name")
     if any(task.name == request.job_id for task in declared):
         raise RpcError("INVALID_PARAMS", f"job_id: {request.job_id!r} is a declared task; its slots run by themselves")
     params = dict(request.params)
@@ -67,12 +70,25 @@ def _rule(request: ScheduleJob, declared: Sequence[TaskRule], params: Mapping[st
         return TaskRule(request.job_id, of_type.anchor, of_type.offset, of_type.at, of_type.useful_for)
     anchor = params.get("anchor", "time")
     if anchor == "time":
-        at = UNKNOWN_TYPE_AT if "time" not in params else time.fromisoformat(str(params["time"]))
+        at = UNKNOWN_TYPE_AT if "time" not in params else _time_of_day(str(params["time"]))
         return TaskRule(request.job_id, "time", at=at, useful_for=USEFUL_FOR)
     if anchor not in ("open", "close"):
         raise ValueError(f"anchor {anchor!r} must be open, close or time")
-    offset = parse_duration(str(params.get("offset", "0s")))
-    return TaskRule(request.job_id, anchor, offset, useful_for=USEFUL_FOR)
+    return TaskRule(request.job_id, anchor, _offset(str(params.get("offset", "0s"))), useful_for=USEFUL_FOR)
+
+
+def _time_of_day(text: str) -> time:
+    found = time.fromisoformat(text)
+    if found.tzinfo is not None:
+        raise ValueError(f"time {text!r} is read on the exchange's clock: write it without a zone, as in 10:30")
+    return found
+
+
+def _offset(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except OverflowError:
+        raise ValueError(f"offset {text!r} is longer than {LONGEST_OFFSET.days} days") from None
 
 
 def add(tx: Transaction, job: ScheduledJob) -> None:

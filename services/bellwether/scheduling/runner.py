@@ -17,6 +17,7 @@ from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, jobs
 from bellwether.scheduling.effects import run_task
 from bellwether.scheduling.words import Reader
+from bellwether.spec.models import SCHEDULER_NAMES
 from bellwether.storage.store import Store, Transaction
 
 
@@ -25,6 +26,8 @@ class Known(NamedTuple):
 
     rules: tuple[TaskRule, ...]
     types: dict[str, str]
+    created: dict[str, datetime]
+    """When each scheduled job was asked for, UTC: nothing of it was due before."""
 
 
 class Runner:
@@ -39,12 +42,12 @@ class Runner:
     async def known(self) -> Known:
         """Return the declared tasks and the scheduled jobs; a task that was declared later takes a job's name over."""
         declared = self._reader.words.tasks
-        taken = {rule.name for rule in declared}
+        taken = {rule.name for rule in declared} | set(SCHEDULER_NAMES)
         pending: Sequence[jobs.ScheduledJob] = await self._store.transact(jobs.pending)
         scheduled = [job for job in pending if job.rule.name not in taken]
         rules = (*declared, *(job.rule for job in scheduled))
         types = {rule.name: rule.name for rule in declared} | {job.rule.name: job.type for job in scheduled}
-        return Known(rules, types)
+        return Known(rules, types, {job.rule.name: job.created_at for job in scheduled})
 
     async def execute(self, name: str, call: Call) -> Job:
         """Run a slot by its name, or a scheduled job by its id at once; done before, the stored answer is given.

@@ -33,7 +33,6 @@ from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 
 MOST_ROWS = 1000
-MOST_SLOTS = 200
 LOOK_AHEAD = timedelta(days=7)
 
 _log = logging.getLogger(__name__)
@@ -115,16 +114,20 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
 def _register_slots(service: Service, store: Store, reader: Reader, conductor: Conductor) -> None:
     @service.rpc("list_slots")
     async def list_slots(request: ListSlots, call: Call) -> SlotJobs:
+        tasks = [task.name for task in reader.words.tasks]
         if not reader.words.replays:
             since = service.context.clock.now() - LOOK_BACK
-            return await store.transact(
-                lambda tx: SlotJobs(claims.first_start(tx), claims.recent(tx, LIVE, since, MOST_SLOTS))
-            )
+
+            def look(tx: Transaction) -> SlotJobs:
+                by_task = {task: at for task, at in claims.seen(tx).items() if task in tasks}
+                return SlotJobs(claims.first_start(tx), claims.recent(tx, LIVE, tasks, since, MOST_ROWS), by_task)
+
+            return await store.transact(look)
         at = conductor.progress.at
         if at is None:
             return SlotJobs(None, [])
         return await store.transact(
-            lambda tx: SlotJobs(None, claims.recent(tx, conductor.run, at - LOOK_BACK, MOST_SLOTS))
+            lambda tx: SlotJobs(None, claims.recent(tx, conductor.run, tasks, at - LOOK_BACK, MOST_ROWS))
         )
 
 

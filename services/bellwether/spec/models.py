@@ -36,6 +36,9 @@ SHORT_NAME = "tsys"
 SYSTEM_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 SYSTEM_NAME_LENGTH = 20
 
+SCHEDULER_NAMES = ("session_open", "session_close", "first_start")
+"""What the scheduler calls its own work. A task or a job of such a name would be taken for it."""
+
 CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
 ServiceName: TypeAlias = Literal[
     "market-data", "ml-model", "prediction", "paper-trading", "scheduler", "gateway", "nats"
@@ -264,8 +267,8 @@ class Task(Block):
             "anchor time needs `time` and no `offset`; anchors open and close take `offset` and no `time`",
         ),
         cel(
-            "!(self.name in ['session_open', 'session_close', 'first_start'])",
-            "session_open, session_close and first_start are the scheduler's own: take another name",
+            f"!(self.name in {list(SCHEDULER_NAMES)})",
+            f"{', '.join(SCHEDULER_NAMES[:-1])} and {SCHEDULER_NAMES[-1]} are the scheduler's own: take another name",
             ".name",
         ),
     )

@@ -20,7 +20,7 @@ from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
 from bellwether.scheduling import service as scheduling
 from bellwether.scheduling.clockwork import Clockwork
-from bellwether.spec.models import Task
+from bellwether.spec.models import Task, default_tasks
 from bellwether.trading import service as trading
 from harness.system import System, running
 from integration.trading.peers import ROWS, Peers, declaration
@@ -70,6 +70,17 @@ class Live:
     async def jobs(self) -> dict[str, str]:
         found: Jobs = await self.system.call("scheduler", "list_jobs", {}, Jobs)
         return {job.id: job.status for job in found.jobs}
+
+    async def declare(self, *tasks: Task) -> None:
+        holder = self.system.services["scheduler"].context.declaration
+        system = holder.current
+        spec = system.spec.model_copy(update={"tasks": list(tasks)})
+        metadata = system.metadata.model_copy(update={"generation": system.metadata.generation + 1})
+        await holder.offer(encode_declaration(system.model_copy(update={"spec": spec, "metadata": metadata})))
+
+    async def slots(self) -> SlotJobs:
+        found: SlotJobs = await self.system.call("scheduler", "list_slots", {}, SlotJobs)
+        return found
 
     def count(self, method: str) -> int:
         return sum(1 for name, _ in self.peers.calls if name == method)
@@ -330,7 +341,8 @@ async def test_what_began_in_time_is_not_missed_while_it_runs(tmp_path: Path) ->
 async def test_the_slots_of_the_last_days_are_told_with_the_first_start(scheduler: Live) -> None:
     began = OPEN - timedelta(hours=2)
     told: SlotJobs = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
-    assert told == SlotJobs(began, [])
+    since = {task.name: began for task in default_tasks()}
+    assert told == SlotJobs(began, [], since)
     await scheduler.at(OPEN - 30 * MINUTE)
     await scheduler.at(CLOSE)
     wish = {"job_id": "mine", "job_type": "custom", "params": {"anchor": "open"}}
@@ -344,7 +356,7 @@ async def test_the_slots_of_the_last_days_are_told_with_the_first_start(schedule
     ]
     scheduler.clock.moment = OPEN + timedelta(days=9)
     told = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
-    assert told == SlotJobs(began, [])
+    assert told == SlotJobs(began, [], since)
 
 
 async def test_nothing_is_missed_of_before_the_first_start(tmp_path: Path) -> None:
@@ -373,11 +385,81 @@ async def test_a_live_scheduler_has_no_replay_and_its_clockwork_turns(tmp_path: 
 async def test_a_task_that_is_declared_later_takes_the_name_of_a_job_over(scheduler: Live) -> None:
     wish = {"job_id": "noon", "job_type": "custom", "params": {"time": "12:00"}}
     await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
-    holder = scheduler.system.services["scheduler"].context.declaration
-    system = holder.current
-    task = Task(name="noon", anchor="open", offset="5m")
-    spec = system.spec.model_copy(update={"tasks": [*system.spec.tasks, task]})
-    metadata = system.metadata.model_copy(update={"generation": system.metadata.generation + 1})
-    await holder.offer(encode_declaration(system.model_copy(update={"spec": spec, "metadata": metadata})))
+    await scheduler.declare(*default_tasks(), Task(name="noon", anchor="open", offset="5m"))
     await scheduler.at(OPEN + 5 * MINUTE)
     assert (await scheduler.jobs())["noon-20260105"] == "completed"
+
+
+@pytest.mark.parametrize("own_schedule", [True, False], ids=["fired here", "fired by a cluster"])
+async def test_a_task_is_not_missed_of_before_it_was_there_or_at_its_present_moment(
+    tmp_path: Path, own_schedule: bool
+) -> None:
+    began, later = OPEN - timedelta(hours=2), CLOSE + timedelta(days=3, hours=-1)
+    clock, peers, maker = Present(began), Peers(), Maker(own_schedule=own_schedule)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.clockwork.tick()
+        morning, predictions, evening = default_tasks()
+        await one.at(later - timedelta(hours=6))
+        before = await one.jobs()
+        assert before["prediction_generation-20260107"] == "missed"
+        brunch = Task(name="brunch", anchor="open", offset="1h")
+        await one.declare(morning, predictions.model_copy(update={"offset": "-10m"}), evening, brunch)
+        await one.clockwork.tick()
+        await one.at(later)
+        found = await one.slots()
+        assert [slot.name for slot in found.jobs if slot.task == "brunch"] == ["brunch-20260108"]
+        assert found.since_by_task == {
+            "morning_analysis": began,
+            "evening_analysis": began,
+            "prediction_generation": later - timedelta(hours=6),
+            "brunch": later - timedelta(hours=6),
+        }
+        # Gone and back: what was due meanwhile was not to be done.
+        await one.declare(morning, predictions, evening)
+        await one.at(later + timedelta(minutes=1))
+        await one.declare(morning, predictions, evening, brunch)
+        await one.at(later + timedelta(minutes=2))
+        assert (await one.slots()).since_by_task["brunch"] == later + timedelta(minutes=2)
+
+
+async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(scheduler: Live) -> None:
+    store = scheduler.system.services["scheduler"].context.store
+    assert store is not None
+    await store.transact(lambda tx: tx.connection.exec_driver_sql("DELETE FROM slots WHERE run = 'rules'"))
+    await scheduler.at(CLOSE)
+    found = {slot.name: slot.status for slot in (await scheduler.slots()).jobs}
+    assert found == {"morning_analysis-20260105": "missed", "prediction_generation-20260105": "missed"}
+
+
+async def test_a_scheduled_job_is_not_missed_of_before_it_was_asked_for(scheduler: Live) -> None:
+    await scheduler.at(CLOSE + timedelta(days=2))
+    wish = {"job_id": "late", "job_type": "evening_analysis", "params": {"anchor": "open", "offset": "5m"}}
+    await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
+    await scheduler.at(CLOSE + timedelta(days=2, minutes=1))
+    assert {name for name in await scheduler.jobs() if name.startswith("late-")} == {"late-20260108"}
+    await scheduler.at(OPEN + timedelta(days=3, minutes=5))
+    assert (await scheduler.jobs())["late-20260108"] == "completed"
+    # It does a declared task's work under a name of its own, and is no slot of that task.
+    assert "late-20260108" not in {slot.name for slot in (await scheduler.slots()).jobs}
+
+
+async def test_all_slots_of_the_declared_tasks_are_told_whatever_jobs_there_are(scheduler: Live) -> None:
+    for number in range(40):
+        wish = {"job_id": f"job_{number}", "job_type": "custom", "params": {"anchor": "open", "offset": f"{number}m"}}
+        await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
+    await scheduler.at(CLOSE + timedelta(days=7))
+    told = (await scheduler.slots()).jobs
+    # Of six sessions, and of the last one the evening is still ahead.
+    assert len(told) == 3 * 6 - 1
+    assert {slot.task for slot in told} == {task.name for task in default_tasks()}
+
+
+async def test_a_job_of_the_schedulers_own_name_is_refused_and_sessions_go_on_to_close(scheduler: Live) -> None:
+    wish = {"job_id": "session_close", "job_type": "custom", "params": {"anchor": "close", "offset": "-1h"}}
+    with pytest.raises(RpcError, match="is the scheduler's own"):
+        await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
+    await scheduler.at(CLOSE - timedelta(hours=1))
+    await scheduler.at(CLOSE)
+    assert (await scheduler.jobs())["session_close-20260105"] == "completed"
+    assert scheduler.count("publish_bars") == 1

@@ -58,6 +58,7 @@ async def test_status_says_what_is_safe_fresh_served_and_done(gateway: Opened) -
                 "status": "completed",
             }
         ],
+        "since_by_task": {},
     }
 
 

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 
 from bellwether.market.declared import task_rules
 from bellwether.market.sessions import load_calendar
-from bellwether.scheduling.clockwork import ASK_AGAIN, due_slots, missed_slots, next_moment, session_deeds
+from bellwether.market.slots import TaskRule
+from bellwether.scheduling.clockwork import (
+    ASK_AGAIN,
+    due_slots,
+    missed_slots,
+    moment_words,
+    next_moment,
+    session_deeds,
+)
 from bellwether.spec.models import default_tasks
 
 CALENDAR = load_calendar("XNYS")
@@ -66,3 +75,24 @@ def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() 
     assert next_moment((), CALENDAR, behind, TASKS) == behind + ASK_AGAIN
     evening = CLOSE + timedelta(hours=5)
     assert next_moment((), CALENDAR, evening, TASKS) == evening + timedelta(milliseconds=1)
+
+
+def test_slots_count_from_when_their_rule_was_there() -> None:
+    since, now = OPEN - timedelta(days=9), OPEN - 10 * MINUTE
+    seen = {
+        "morning_analysis": OPEN - 30 * MINUTE,
+        "prediction_generation": OPEN - 14 * MINUTE,
+        "evening_analysis": OPEN,
+    }
+    found = due_slots(TASKS, CALENDAR, set(), since, now, seen=seen)
+    assert [(deed.kind, deed.name) for deed in found] == [("missed", "morning_analysis-20260105")]
+    assert missed_slots(TASKS, CALENDAR, set(), since, now, seen=seen) == found
+    assert len(due_slots(TASKS, CALENDAR, set(), since, now)) > len(found)
+
+
+def test_a_rule_is_at_another_moment_by_anchor_offset_time_and_calendar_and_not_by_its_use() -> None:
+    rule, noon = TaskRule("mine", "open"), TaskRule("mine", "time", at=time(12))
+    others = [replace(rule, anchor="close"), replace(rule, offset=MINUTE), noon, replace(noon, at=time(12, 1))]
+    words = {moment_words(one, CALENDAR) for one in (rule, *others)} | {moment_words(rule, load_calendar("XASX"))}
+    assert len(words) == 6
+    assert moment_words(replace(rule, useful_for=MINUTE), CALENDAR) == moment_words(rule, CALENDAR)

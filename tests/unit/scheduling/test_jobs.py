@@ -8,8 +8,9 @@ import pytest
 from bellwether.market.declared import task_rules
 from bellwether.messages.scheduling import ScheduleJob
 from bellwether.runtime.errors import RpcError
+from bellwether.scheduling import claims
 from bellwether.scheduling.jobs import job_of
-from bellwether.spec.models import default_tasks
+from bellwether.spec.models import SCHEDULER_NAMES, default_tasks
 
 TASKS = task_rules(default_tasks())
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -34,6 +35,10 @@ def test_params_may_give_the_moment() -> None:
     assert scheduled(job_type="evening_analysis", time="10:30").rule.at == time(10, 30)
 
 
+def test_the_names_of_the_schedulers_own_rows_are_kept_out_of_tasks_and_jobs() -> None:
+    assert {claims.FIRST_START, claims.SESSION_CLOSE} < set(SCHEDULER_NAMES)
+
+
 @pytest.mark.parametrize(
     ("job_id", "params", "words"),
     [
@@ -43,6 +48,16 @@ def test_params_may_give_the_moment() -> None:
         ("mine", {"anchor": "noon"}, "params: anchor 'noon' must be open, close or time"),
         ("mine", {"anchor": "open", "offset": "soon"}, "params: 'soon' is not a duration"),
         ("mine", {"time": "25:00"}, "params: "),
+        (
+            "mine",
+            {"time": "10:30+02:00"},
+            "params: time '10:30+02:00' is read on the exchange's clock: write it without",
+        ),
+        ("mine", {"time": "10:30Z"}, "without a zone, as in 10:30"),
+        ("mine", {"anchor": "open", "offset": "99999999999999h"}, "params: offset '99999999999999h' is longer than 7"),
+        ("session_open", {}, "job_id: 'session_open' is the scheduler's own: take another name"),
+        ("session_close", {}, "is the scheduler's own"),
+        ("first_start", {}, "is the scheduler's own"),
         ("mine", {"anchor": "open", "offset": "200h"}, "params: task mine: offset"),
     ],
 )
