@@ -19,7 +19,7 @@ from bellwether_operator.settings import Settings
 from devcluster import build
 
 from .conftest import Kube, eventually, running, system
-from .test_reconcile import all_there, settled
+from .test_reconcile import all_there, completed, settled, without_pods
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
@@ -109,10 +109,21 @@ async def test_the_granted_rights_are_enough_and_do_not_read_secrets(
         await settled(kube)
         await kube.patch("tsys", "demo", {"spec": {"profile": "standard"}})
 
-        async def pruned() -> bool:
-            return await kube.names("statefulset") >= {"demo-nats"} and "demo" not in await kube.names("statefulset")
+        async def stopped() -> bool:
+            return bool((await kube.get("statefulset", "demo") or {})["spec"]["replicas"] == 0)
 
-        await eventually("the compact pod gone", pruned)
+        async def copying() -> bool:
+            return await kube.names("job") == {"demo-move-1"}
+
+        async def pruned() -> bool:
+            found = await kube.names("statefulset")
+            return "demo-nats" in found and "demo" not in found and not await kube.names("job")
+
+        await eventually("the compact pod told to end", stopped)
+        await without_pods(kube, "demo")
+        await eventually("a Job that copies", copying)
+        await completed(kube, "demo-move-1")
+        await eventually("the compact pod and the Job gone", pruned)
     client = await Client.connect(str(restricted))
     with pytest.raises(ApiError, match="forbidden"):
         await client.get(BY_NAME["Secret"], kube.namespace, "demo-keys")
