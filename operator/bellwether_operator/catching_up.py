@@ -8,7 +8,7 @@ slot is useful. The scheduler claims a slot once, so a Job too many does nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +35,15 @@ class Claims:
     since: datetime | None
     states: Mapping[str, str]
     """By a slot's name: running, completed, failed or missed."""
+    since_by_task: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when each task is counted, where it was declared later; one that is left out is not known there yet."""
+
+    def counts(self, slot: Slot) -> bool:
+        """Whether the scheduler counts a slot: it knows the task, and knew it when the slot was due."""
+        if not self.since_by_task:
+            return True
+        since = self.since_by_task.get(slot.task)
+        return since is not None and slot.due >= since
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ def duty(
         return Duty()
     since = max([began, now - LOOK_BACK, *([claims.since] if claims and claims.since else [])])
     past = slots_of(spec, since, now + timedelta(microseconds=1)) if since <= now else []
+    past = [slot for slot in past if claims is None or claims.counts(slot)]
     known = list(jobs)
     start = [slot for slot in past if _wants_a_job(slot, claims, known, now)]
     coming = _coming(spec, now)

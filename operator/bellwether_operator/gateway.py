@@ -75,6 +75,8 @@ class Slots(NamedTuple):
 
     since: datetime | None
     jobs: tuple[SlotJob, ...] = ()
+    since_by_task: tuple[tuple[str, datetime], ...] = ()
+    """Since when each task is counted, where that is later; a task that is not named here is not known there yet."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ def _slots(found: Any) -> Slots:
         )
         for row in found.get("jobs") or ()
     )
-    return Slots(None if found.get("since") is None else _instant(found["since"]), jobs)
+    by_task = tuple((str(task), _instant(since)) for task, since in sorted((found.get("since_by_task") or {}).items()))
+    return Slots(None if found.get("since") is None else _instant(found["since"]), jobs, by_task)
 
 
 def _replay(found: Any) -> str:

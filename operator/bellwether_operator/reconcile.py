@@ -391,7 +391,8 @@ class Reconciler:
         if view is None or view.slots is None:
             return None
         at = self._now() - timedelta(seconds=time.monotonic() - view.at)
-        return Claims(at, view.slots.since, {job.name: job.status for job in view.slots.jobs})
+        states = {job.name: job.status for job in view.slots.jobs}
+        return Claims(at, view.slots.since, states, dict(view.slots.since_by_task))
 
     async def _finish(self, this: Pass) -> Outcome:
         memory, applier, system = this.memory, this.applier, this.system

@@ -240,6 +240,8 @@ class Applier:
         now_there = self._cache.children.get(desired.key)
         if now_there is None or now_there.verified == desired.digest:
             return
+        if now_there.resource_version != int(reply["metadata"]["resourceVersion"]):
+            return  # somebody wrote since, and a watch was faster than our reply: the next pass judges that
         again = decide(desired, now_there, now_there.owner_uid or self._uid)
         if again.verdict is Verdict.SKIP:
             now_there.verified, now_there.body = desired.digest, None

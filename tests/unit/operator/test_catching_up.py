@@ -122,6 +122,21 @@ def test_what_was_due_before_the_scheduler_first_started_is_not_its_affair() -> 
     assert started(found) == []
 
 
+def test_a_task_that_was_declared_after_a_slot_was_due_has_not_missed_it() -> None:
+    now = DUE + timedelta(minutes=16)
+    known = {"prediction_generation": DUE + timedelta(seconds=1), "evening_analysis": LONG_AGO}
+    found = duty(SPEC, began=LONG_AGO, claims=Claims(now, LONG_AGO, {}, known), jobs=(), before={}, now=now)
+    assert times(found).missed is None
+    assert times(found, "evening_analysis").missed is not None
+
+
+def test_a_task_that_the_scheduler_does_not_know_yet_is_neither_started_nor_missed() -> None:
+    now = DUE + GRACE
+    claims = Claims(now, LONG_AGO, {}, {"evening_analysis": LONG_AGO})
+    found = duty(SPEC, began=DUE - timedelta(hours=1), claims=claims, jobs=(), before={}, now=now)
+    assert started(found) == []
+
+
 def test_a_task_says_when_it_is_next_and_was_last_done() -> None:
     found = times(look(DUE + timedelta(minutes=1), {SLOT: "completed"}))
     assert found == TaskRow("prediction_generation", next=DUE + timedelta(days=1), last=DUE)
