@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.collecting import collecting
 from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.handlers import registry
 from bellwether_operator.observe.cache import Cache, SystemKey
@@ -156,6 +157,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     client = await Client.connect(settings.kubeconfig)
     try:
-        await Operator(settings, client).run(stop)
+        async with collecting(settings.resync):
+            await Operator(settings, client).run(stop)
     finally:
         await client.close()
