@@ -27,7 +27,7 @@ bellwether_operator_api_requests_created{code="201",method="POST"} 1.7e9
 def measured(seconds: float, mebibytes: float) -> Measured:
     edits = [seconds] * 98 + [2 * seconds, 3 * seconds]
     sizes = [Size(mebibytes, mebibytes - 10), Size(mebibytes + 5, mebibytes - 8)]
-    return Measured(edits, storms=[1.0, 3.0], started=2.0, cpu=100 * seconds, sizes=sizes)
+    return Measured(edits, storms=[1.0, 3.0], started=2.0, cpu=100 * seconds, rest=0.03, sizes=sizes)
 
 
 def at(systems: int) -> Round:
@@ -71,6 +71,14 @@ def test_rows_hold_targets_where_they_were_set_and_ratios_to_the_floor() -> None
     assert rows["1 system: writes per pass that has nothing to do"].met
     assert rows["1 system: API calls per edit"].value == 3.5
     assert rows["1 system: CPU of the operator per edit"].value == pytest.approx(40.0)
+    assert rows["1 system: CPU of the operator at rest"].shown == "3 % of a core"
+
+
+def test_a_floor_that_took_nothing_that_could_be_measured_gives_no_ratio() -> None:
+    small = at(1)
+    small.floor.cpu = 0.0
+    rows = {figure.what: figure for figure in figures([small])}
+    assert rows["1 system: CPU of the operator per edit"].note == "floor 0 ms"
 
 
 def test_what_was_measured_says_how_many_objects_and_what_was_stubbed() -> None:

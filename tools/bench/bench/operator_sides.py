@@ -68,8 +68,9 @@ def ours(namespace: str = "bench-systems") -> Side:
         }
 
     def carried(raw: Raw) -> int | None:
-        text = raw["data"].get("system.json")
-        return None if text is None else int(json.loads(text)["spec"]["trading"]["risk"]["maxOrdersPerSession"])
+        document = json.loads(raw["data"].get("system.json", "{}"))
+        found: int | None = document.get("spec", {}).get("trading", {}).get("risk", {}).get("maxOrdersPerSession")
+        return found
 
     return Side(
         "ours",
