@@ -438,7 +438,7 @@ class Reconciler:
         memory.next_at = None if next_in is None else time.monotonic() + next_in
         writes = await self._report(this.raw, this.in_force, system.metadata.generation, seen)
         settled = all(each.ready for each in workloads)
-        if not found.writes + writes:
+        if not found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None
         return Outcome(found.writes + writes, found.troubled, settled, next_in)
 
