@@ -97,11 +97,12 @@ def add(tx: Transaction, job: ScheduledJob) -> None:
     values = {
         "type": job.type,
         "anchor": rule.anchor,
-        "seconds": int(rule.offset.total_seconds()),
+        "seconds": rule.offset.total_seconds(),
         "time": None if rule.at is None else rule.at.isoformat(),
         "params": json.dumps(job.params),
         "status": "pending",
         "created_at": job.created_at.isoformat(),
+        "useful_seconds": rule.useful_for.total_seconds(),
     }
     known = tx.execute(select(jobs.c.id).where(jobs.c.id == rule.name)).first()
     if known is None:
@@ -122,11 +123,12 @@ def stop_all(tx: Transaction) -> int:
 
 
 def _job_from(row: Mapping[str, Any]) -> ScheduledJob:
+    useful = row["useful_seconds"]
     rule = TaskRule(
         name=row["id"],
         anchor=row["anchor"],
         offset=timedelta(seconds=row["seconds"]),
         at=None if row["time"] is None else time.fromisoformat(row["time"]),
-        useful_for=USEFUL_FOR,
+        useful_for=USEFUL_FOR if useful is None else timedelta(seconds=useful),
     )
     return ScheduledJob(rule, row["type"], json.loads(row["params"]), datetime.fromisoformat(row["created_at"]))

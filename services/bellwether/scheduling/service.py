@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 def create(context: ServiceContext) -> Service:
     """Return the service scheduler with its slots opened."""
     service = Service("scheduler", context)
-    store = context.open_store(tables.metadata, version=tables.VERSION)
+    store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES)
     reader = Reader(context.declaration)
     conductor = Conductor(service, store, reader)
     runner = Runner(service, store, reader)

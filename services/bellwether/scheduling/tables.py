@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, Text
+from collections.abc import Mapping
 
-VERSION = 1
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, Text
+
+from bellwether.storage.store import Upgrade
+
+VERSION = 2
 
 metadata = MetaData()
 
@@ -32,11 +36,13 @@ jobs = Table(
     Column("id", String, primary_key=True),
     Column("type", String, nullable=False),
     Column("anchor", String, nullable=False),
-    Column("seconds", Integer, nullable=False, default=0),
+    Column("seconds", Float, nullable=False, default=0),
     Column("time", String),
     Column("params", Text, nullable=False),
     Column("status", String, nullable=False),
     Column("created_at", String, nullable=False),
+    # For how many seconds a slot is of use; null in a row that version 1 wrote.
+    Column("useful_seconds", Float),
 )
 
 replay = Table(
@@ -50,3 +56,10 @@ replay = Table(
     Column("first_session", String),
     Column("last_session", String),
 )
+
+
+def _keep_use(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN useful_seconds FLOAT")
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_use}

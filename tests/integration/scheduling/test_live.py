@@ -444,6 +444,13 @@ async def test_a_scheduled_job_is_not_missed_of_before_it_was_asked_for(schedule
     assert "late-20260108" not in {slot.name for slot in (await scheduler.slots()).jobs}
 
 
+async def test_a_scheduled_job_is_of_use_for_as_long_as_the_task_whose_work_it_does(scheduler: Live) -> None:
+    wish = {"job_id": "books", "job_type": "evening_analysis", "params": {}}
+    await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
+    await scheduler.at(CLOSE + timedelta(hours=4))
+    assert (await scheduler.jobs())["books-20260105"] == "completed"
+
+
 async def test_all_slots_of_the_declared_tasks_are_told_whatever_jobs_there_are(scheduler: Live) -> None:
     for number in range(40):
         wish = {"job_id": f"job_{number}", "job_type": "custom", "params": {"anchor": "open", "offset": f"{number}m"}}
