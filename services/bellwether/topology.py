@@ -167,6 +167,7 @@ _ROWS = (
         serves=(
             "schedule_market_aware_job",
             "execute_job",
+            "execute_slot",
             "stop_all_jobs",
             "list_jobs",
             "list_slots",

@@ -11,11 +11,23 @@ import msgspec
 class ExecuteJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ask that a job runs: the name of a slot (`prediction_generation-20090105`) or the id of a scheduled job.
 
-    With an empty `job_id`, `task` and `minute` (aware) name the slot of this task that is due within this minute:
+    A slot runs once, whoever asks for it. The id of a scheduled job means its slot while one is due and of use, and
+    else a run now, at most one a minute. With a `request_id` (up to 40 of a-z, 0-9, - and _) it is a run now in any
+    case, one for each such id: asked again, the stored answer is given.
+    """
+
+    job_id: str
+    request_id: str = ""
+
+
+class ExecuteSlot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask that a slot of a declared task runs; nothing else is taken. This is all that a slot's Job may ask for.
+
+    With an empty `slot`, `task` and `minute` (aware) name the slot of this task that is due within this minute:
     whoever a schedule starts knows when, and not at which session.
     """
 
-    job_id: str = ""
+    slot: str = ""
     task: str | None = None
     minute: datetime | None = None
 

@@ -2,7 +2,7 @@
 
 Every service has its own key and can reach exactly what its row names: the peers' methods it calls, the events it
 publishes, its own methods, consumers and inbox. `bootstrap` makes streams and consumers and does nothing else;
-`cli` calls methods and listens; `job` has the scheduler run a slot.
+`cli` calls methods and listens; `job` has the scheduler run a declared slot, and nothing that somebody else scheduled.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def role_permissions() -> dict[str, Permissions]:
     return {
         BOOTSTRAP: Permissions(("$JS.API.>",), (f"{inbox_prefix(BOOTSTRAP)}.>",)),
         CLI: Permissions(("bw.rpc.*.*",), tuple(sorted((f"{inbox_prefix(CLI)}.>", EVENT_SUBJECTS)))),
-        JOB: Permissions((rpc_subject("scheduler", "execute_job"),), (f"{inbox_prefix(JOB)}.>",)),
+        JOB: Permissions((rpc_subject("scheduler", "execute_slot"),), (f"{inbox_prefix(JOB)}.>",)),
     }
 
 

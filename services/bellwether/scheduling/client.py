@@ -23,7 +23,7 @@ import nkeys
 
 from bellwether.market.slots import due_from_job_name
 from bellwether.messages.envelope import ErrorBody, Request, decode_reply, encode
-from bellwether.messages.scheduling import ExecuteJob, Job
+from bellwether.messages.scheduling import ExecuteSlot, Job
 from bellwether.naming import rpc_subject
 from bellwether.runtime.bus import Bus, BusError, RequestTimeout
 from bellwether.runtime.clock import monotonic
@@ -32,7 +32,7 @@ from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.nats_bus import NatsBus
 
 IDENTITY = "job"
-METHOD = "execute_job"
+METHOD = "execute_slot"
 DONE, GAVE_UP, WRONG, ENDED = 0, 1, 2, 128 + signal.SIGTERM
 
 ASK_SECONDS = 20.0
@@ -64,7 +64,7 @@ class Answer:
     """How long until the slot is due, where that is what is waited for."""
 
 
-def wanted(environ: Mapping[str, str]) -> ExecuteJob:
+def wanted(environ: Mapping[str, str]) -> ExecuteSlot:
     """Return what is to be asked for: BELLWETHER_SLOT, or BELLWETHER_TASK at the minute in BELLWETHER_JOB's name.
 
     Raises:
@@ -73,21 +73,21 @@ def wanted(environ: Mapping[str, str]) -> ExecuteJob:
     """
     slot, task, job = (environ.get(f"BELLWETHER_{name}", "") for name in ("SLOT", "TASK", "JOB"))
     if slot and not task and not job:
-        return ExecuteJob(slot)
+        return ExecuteSlot(slot)
     if slot or not task or not job:
         raise ValueError(
             f"BELLWETHER_SLOT={slot!r}, BELLWETHER_TASK={task!r}, BELLWETHER_JOB={job!r}: give either the name of a "
             "slot, or a task and the name of the Job that a schedule started for it"
         )
     try:
-        return ExecuteJob(task=task, minute=due_from_job_name(job))
+        return ExecuteSlot(task=task, minute=due_from_job_name(job))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"BELLWETHER_JOB={job!r}: {error}") from None
 
 
-async def execute(bus: Bus, asked: ExecuteJob, *, timeout: float) -> int:
+async def execute(bus: Bus, asked: ExecuteSlot, *, timeout: float) -> int:
     """Have a slot run; return DONE when it is completed, known to be missed, or no slot, GAVE_UP after `timeout` s."""
-    name = asked.job_id or f"{asked.task} of {asked.minute:%Y-%m-%dT%H:%MZ}"
+    name = asked.slot or f"{asked.task} of {asked.minute:%Y-%m-%dT%H:%MZ}"
     end = monotonic() + timeout
     said, tries = "", 0
     while (left := end - monotonic()) > 0:
@@ -118,7 +118,7 @@ def _pause(answer: Answer, tries: int) -> float:
     return PAUSES[0] if answer.code == _STILL_RUNNING else PAUSES[min(tries, len(PAUSES)) - 1]
 
 
-async def _ask(bus: Bus, asked: ExecuteJob, seconds: float) -> Answer:
+async def _ask(bus: Bus, asked: ExecuteSlot, seconds: float) -> Answer:
     """Ask once; whatever keeps an answer away is an answer too."""
     began = monotonic()
     if not await bus.wait_connected(seconds):
@@ -182,7 +182,7 @@ def _check_seed(file: Path) -> None:
         raise ValueError(f"{file}: what it holds is damaged or no key: it must be the seed of a NATS user (SU...)")
 
 
-async def _run(url: str, seed: Path | None, asked: ExecuteJob, timeout: float) -> int:
+async def _run(url: str, seed: Path | None, asked: ExecuteSlot, timeout: float) -> int:
     ended = asyncio.Event()
     # The first process of a container is not ended by the signal itself.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from bellwether.market.sessions import OutsideCalendar
-from bellwether.market.slots import TASK_BUDGET, Slot, TaskRule, parse_slot_name, slot_due_at, slot_named
+from bellwether.market.slots import TASK_BUDGET, Slot, TaskRule, parse_slot_name, slot_due_at, slot_named, slots
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.scheduling import Job
 from bellwether.runtime.call import Call
@@ -20,14 +21,24 @@ from bellwether.scheduling.words import Reader
 from bellwether.spec.models import SCHEDULER_NAMES
 from bellwether.storage.store import Store, Transaction
 
+_REQUEST_ID = re.compile(r"^[a-z0-9][-_a-z0-9]{0,39}$")
+"""In small letters, so that none is taken for a minute (`20260105T1430Z`)."""
+_OF_A_JOB = re.compile(r"-[0-9]{8}|@[0-9]{8}T[0-9]{4}Z")
+"""What follows a job's id in the name of its slot, and of a run now without a request id."""
+
 
 class Known(NamedTuple):
     """Every rule that slots come from, and by name the type of work (a declared task is its own type)."""
 
     rules: tuple[TaskRule, ...]
     types: dict[str, str]
-    created: dict[str, datetime]
-    """When each scheduled job was asked for, UTC: nothing of it was due before."""
+    scheduled: dict[str, jobs.ScheduledJob]
+    """The scheduled jobs by id."""
+
+    @property
+    def created(self) -> dict[str, datetime]:
+        """When each scheduled job was asked for, UTC: nothing of it was due before."""
+        return {name: job.created_at for name, job in self.scheduled.items()}
 
 
 class Runner:
@@ -47,23 +58,54 @@ class Runner:
         scheduled = [job for job in pending if job.rule.name not in taken]
         rules = (*declared, *(job.rule for job in scheduled))
         types = {rule.name: rule.name for rule in declared} | {job.rule.name: job.type for job in scheduled}
-        return Known(rules, types, {job.rule.name: job.created_at for job in scheduled})
+        return Known(rules, types, {job.rule.name: job for job in scheduled})
 
-    async def execute(self, name: str, call: Call) -> Job:
-        """Run a slot by its name, or a scheduled job by its id at once; done before, the stored answer is given.
+    async def execute(self, name: str, call: Call, *, request_id: str = "") -> Job:
+        """Run a slot by its name, or a scheduled job by its id; done before, the stored answer is given.
+
+        The id of a scheduled job means its slot while one is due and of use. Else it is a run now: whoever asks while
+        one is under way gets its end, and within the same minute (UTC) the stored answer. With a `request_id` it is a
+        run now in any case, one for each id.
 
         Raises:
-            RpcError: NOT_A_SLOT when no task is due by that name, NOT_DUE_YET before its time; or the error of the
-                service that could not do its part, after which it may be tried again.
+            RpcError: NOT_A_SLOT when no task is due by that name, NOT_DUE_YET before its time, INVALID_PARAMS for a
+                request id that is none or that comes with a slot; or the error of the service that could not do its
+                part, after which it may be tried again.
 
         """
         known, now = await self.known(), self._now(call)
-        if name in known.types and name not in {task.name for task in self._reader.words.tasks}:
-            session = self._reader.words.calendar.local_day(now)
-            at_once = claims.Due(f"{name}@{now:%Y%m%dT%H%M%S%f}", known.types[name], session, now)
-            return await self._once(at_once)
-        slot = self._slot(name, known.rules)
-        return await self._execute_slot(slot, known.types[slot.task], now)
+        job = known.scheduled.get(name)
+        if job is None:
+            if request_id:
+                raise RpcError(
+                    "INVALID_PARAMS", f"request_id: {name} is not a scheduled job, and a slot runs once whoever asks"
+                )
+            slot = self._slot(name, known.rules)
+            return await self._execute_slot(slot, known.types[slot.task], now)
+        if request_id:
+            if not _REQUEST_ID.fullmatch(request_id):
+                raise RpcError(
+                    "INVALID_PARAMS",
+                    f"request_id: {request_id!r} must be up to 40 of a-z, 0-9, - and _, and begin with one of a-z, 0-9",
+                )
+            return await self._execute_now(job, request_id, now)
+        under_way = next((task for run, task in self._running.items() if _is_run_of(run, name)), None)
+        if under_way is not None:
+            return await asyncio.shield(under_way)
+        open_slot = self._open_slot(job, now)
+        if open_slot is not None:
+            return await self._execute_slot(open_slot, job.type, now)
+        return await self._execute_now(job, f"{now:%Y%m%dT%H%MZ}", now)
+
+    async def execute_slot(self, name: str, call: Call) -> Job:
+        """Run the slot of a declared task by its name; done before, the stored answer is given.
+
+        Raises:
+            RpcError: as `execute`; NOT_A_SLOT for scheduled jobs, too.
+
+        """
+        slot = self._slot(name, self._reader.words.tasks)
+        return await self._execute_slot(slot, slot.task, self._now(call))
 
     async def execute_due(self, task: str, minute: datetime, call: Call) -> Job:
         """Run the slot of a declared task that is due within this minute; done before, the stored answer is given.
@@ -73,6 +115,26 @@ class Runner:
 
         """
         return await self._execute_slot(self._slot_due(task, minute), task, self._now(call))
+
+    async def _execute_now(self, job: jobs.ScheduledJob, mark: str, now: datetime) -> Job:
+        """Run a scheduled job now, once for each mark (a minute or a request id)."""
+        name = f"{job.rule.name}@{mark}"
+        before = await self.stored(LIVE, name)
+        if before is None:
+            session = self._reader.words.calendar.local_day(now)
+            return await self._once(claims.Due(name, job.type, session, now))
+        # Tried again, it is the same work for the same day.
+        session, due = date.fromisoformat(before.params["session"]), datetime.fromisoformat(before.schedule_time)
+        return await self._once(claims.Due(name, before.type, session, due))
+
+    def _open_slot(self, job: jobs.ScheduledJob, now: datetime) -> Slot | None:
+        """Return the newest slot of a scheduled job that is due and still of use."""
+        start, end = now - job.rule.useful_for, now + timedelta(microseconds=1)
+        try:
+            found = slots([job.rule], self._reader.words.calendar, start, end)
+        except OutsideCalendar:
+            return None
+        return next((slot for slot in reversed(found) if slot.due >= job.created_at), None)
 
     async def _execute_slot(self, slot: Slot, kind: str, now: datetime) -> Job:
         if now < slot.due:
@@ -171,3 +233,8 @@ class Runner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_run_of(name: str, job_id: str) -> bool:
+    """Whether this is a scheduled job's slot or a run now of it that has no request id of its own."""
+    return name.startswith(job_id) and _OF_A_JOB.fullmatch(name[len(job_id) :]) is not None

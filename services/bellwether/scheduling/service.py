@@ -10,6 +10,7 @@ from bellwether.market.slots import slots
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.scheduling import (
     ExecuteJob,
+    ExecuteSlot,
     GetReplay,
     Job,
     Jobs,
@@ -87,17 +88,25 @@ def create(context: ServiceContext) -> Service:
 def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Conductor, runner: Runner) -> None:
     @service.rpc("execute_job")
     async def execute_job(request: ExecuteJob, call: Call) -> Job:
+        if reader.words.replays:
+            return await conducted(request.job_id)
+        return await runner.execute(request.job_id, call, request_id=request.request_id)
+
+    @service.rpc("execute_slot")
+    async def execute_slot(request: ExecuteSlot, call: Call) -> Job:
         due = _due(request)
         if reader.words.replays:
-            done = None if due else await runner.stored(conductor.run, request.job_id)
-            if done is not None and done.status == "completed":
-                return done
-            raise RpcError(
-                "REPLAY_CONDUCTS",
-                f"{request.job_id or request.task}: with clock.mode replay every slot runs in its turn; this one has "
-                "not come to its end",
-            )
-        return await (runner.execute(request.job_id, call) if due is None else runner.execute_due(*due, call))
+            return await conducted(request.slot or str(request.task))
+        return await (runner.execute_slot(request.slot, call) if due is None else runner.execute_due(*due, call))
+
+    async def conducted(name: str) -> Job:
+        done = await runner.stored(conductor.run, name)
+        if done is not None and done.status == "completed":
+            return done
+        raise RpcError(
+            "REPLAY_CONDUCTS",
+            f"{name}: with clock.mode replay every slot runs in its turn; this one has not come to its end",
+        )
 
     @service.rpc("list_jobs")
     async def list_jobs(request: ListJobs, call: Call) -> Jobs:
@@ -131,12 +140,12 @@ def _register_slots(service: Service, store: Store, reader: Reader, conductor: C
         )
 
 
-def _due(request: ExecuteJob) -> tuple[str, datetime] | None:
-    """Return the task and the minute that are asked for, none when a job is asked for by its name."""
-    if request.job_id and request.task is None and request.minute is None:
+def _due(request: ExecuteSlot) -> tuple[str, datetime] | None:
+    """Return the task and the minute that are asked for, none when a slot is asked for by its name."""
+    if request.slot and request.task is None and request.minute is None:
         return None
-    if request.job_id or request.task is None or request.minute is None or request.minute.tzinfo is None:
-        raise RpcError("INVALID_PARAMS", "execute_job: give a job_id, or a task and a minute with its time zone")
+    if request.slot or request.task is None or request.minute is None or request.minute.tzinfo is None:
+        raise RpcError("INVALID_PARAMS", "execute_slot: give a slot, or a task and a minute with its time zone")
     return request.task, request.minute
 
 

@@ -278,12 +278,33 @@ async def test_a_client_that_is_told_to_end_does_so_and_the_slot_goes_on(bench: 
 
 
 async def test_the_jobs_key_opens_nothing_but_its_question(bench: Bench) -> None:
+    body = b'{"request_id":"1","source":"job","budget":1,"params":{"job_id":"mine"}}'
     async with bench.server.connected("job") as bus:
-        for subject in ("bw.rpc.scheduler.stop_all_jobs", "bw.rpc.prediction.generate_predictions"):
+        for subject in (
+            "bw.rpc.scheduler.execute_job",
+            "bw.rpc.scheduler.stop_all_jobs",
+            "bw.rpc.prediction.generate_predictions",
+        ):
             with pytest.raises(RequestTimeout):
-                await bus.request(subject, b'{"request_id":"1","source":"job","budget":1}', timeout=1.0)
-        assert "permissions violation" in str(bus.last_error).lower()
+                await bus.request(subject, body, timeout=1.0)
+            assert f'permissions violation for publish to "{subject}"' in str(bus.last_error).lower()
     assert bench.batches == 0
+
+
+@pytest.mark.parametrize("asked", ["mine", "mine-20260105", "mine@20260105T1415Z", "prediction_generation"])
+async def test_a_job_is_refused_whatever_is_no_slot_of_a_declared_task(bench: Bench, asked: str) -> None:
+    """A scheduled job is for whoever may call `execute_job`: asked for by a Job, it would run anew at each try."""
+    wish = {"job_id": "mine", "job_type": "prediction_generation", "params": {"anchor": "open", "offset": "-15m"}}
+    assert bench.system is not None
+    await bench.system.call("scheduler", "schedule_market_aware_job", wish, Job)
+    client = await bench.start(named(asked))
+    assert await client.code() == DONE
+    assert f"{asked} is not a slot, so there is nothing to do" in client.words
+    assert bench.batches == 0
+    # An operator of the system runs it, and asking again within its slot does nothing more.
+    answers = [await bench.ask("mine") for _ in range(2)]
+    assert [(one.id, one.status) for one in answers] == [("mine-20260105", "completed")] * 2
+    assert bench.batches == 1
 
 
 async def test_a_client_that_is_told_nothing_says_what_it_needs(bench: Bench) -> None:

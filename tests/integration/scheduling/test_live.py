@@ -23,6 +23,7 @@ from bellwether.scheduling.clockwork import Clockwork
 from bellwether.spec.models import Task, default_tasks
 from bellwether.trading import service as trading
 from harness.system import System, running
+from harness.until import until
 from integration.trading.peers import ROWS, Peers, declaration
 
 pytestmark = pytest.mark.integration
@@ -58,13 +59,19 @@ class Live:
         self.clock.moment = moment
         await self.clockwork.tick()
 
-    async def job(self, name: str) -> Job:
-        found: Job = await self.system.call("scheduler", "execute_job", {"job_id": name}, Job)
+    async def job(self, name: str, request_id: str = "") -> Job:
+        params = {"job_id": name, "request_id": request_id}
+        found: Job = await self.system.call("scheduler", "execute_job", params, Job)
+        return found
+
+    async def schedule(self, job_id: str, job_type: str = "custom", **params: str) -> Job:
+        wish = {"job_id": job_id, "job_type": job_type, "params": params}
+        found: Job = await self.system.call("scheduler", "schedule_market_aware_job", wish, Job)
         return found
 
     async def due(self, task: str, minute: datetime) -> Job:
-        params = {"job_id": "", "task": task, "minute": minute}
-        found: Job = await self.system.call("scheduler", "execute_job", params, Job)
+        params = {"task": task, "minute": minute}
+        found: Job = await self.system.call("scheduler", "execute_slot", params, Job)
         return found
 
     async def jobs(self) -> dict[str, str]:
@@ -247,15 +254,15 @@ async def test_what_is_no_slot_is_refused_with_words(scheduler: Live, name: str,
             "a minute with its time zone",
         ),
         ({"task": "morning_analysis"}, "INVALID_PARAMS", "a minute with its time zone"),
-        ({"job_id": "x-20260105", "task": "x", "minute": OPEN}, "INVALID_PARAMS", "give a job_id, or a task"),
-        ({}, "INVALID_PARAMS", "give a job_id, or a task"),
+        ({"slot": "x-20260105", "task": "x", "minute": OPEN}, "INVALID_PARAMS", "give a slot, or a task"),
+        ({}, "INVALID_PARAMS", "give a slot, or a task"),
     ],
 )
 async def test_a_minute_in_which_nothing_is_due_is_refused_with_words(
     scheduler: Live, params: dict[str, Any], code: str, words: str
 ) -> None:
     with pytest.raises(RpcError) as refused:
-        await scheduler.system.call("scheduler", "execute_job", params, Job)
+        await scheduler.system.call("scheduler", "execute_slot", params, Job)
     assert refused.value.code == code
     assert words in refused.value.message
 
@@ -272,6 +279,89 @@ async def test_a_scheduled_job_runs_at_its_time_until_all_are_stopped(scheduler:
     assert stopped.stopped == 1
     await scheduler.at(OPEN + timedelta(days=1, minutes=5))
     assert "mine-20260106" not in await scheduler.jobs()
+
+
+async def test_a_scheduled_job_that_is_asked_for_again_within_its_due_slot_has_one_effect(scheduler: Live) -> None:
+    await scheduler.schedule("mine", anchor="open", offset="5m")
+    scheduler.clock.moment = OPEN + 5 * MINUTE
+    answers = await asyncio.gather(*(scheduler.job("mine") for _ in range(3)))
+    scheduler.clock.moment = OPEN + 19 * MINUTE
+    answers += [await scheduler.job("mine"), await scheduler.job("mine-20260105")]
+    await scheduler.clockwork.tick()
+    assert {(one.id, one.status) for one in answers} == {("mine-20260105", "completed")}
+    assert scheduler.count("generate_predictions") == 1
+
+
+async def test_a_scheduled_job_runs_now_at_most_once_a_minute_where_no_slot_of_it_is_due(scheduler: Live) -> None:
+    await scheduler.schedule("mine", anchor="open", offset="5m")
+    scheduler.clock.moment = OPEN - 20 * MINUTE
+    first = await scheduler.job("mine")
+    scheduler.clock.moment += timedelta(seconds=59)
+    assert await scheduler.job("mine") == first
+    assert (first.id, first.status, first.type) == ("mine@20260105T1410Z", "completed", "custom")
+    assert scheduler.count("generate_predictions") == 1
+    scheduler.clock.moment += timedelta(seconds=1)
+    assert (await scheduler.job("mine")).id == "mine@20260105T1411Z"
+    # Not its slot: that is still to come.
+    await scheduler.at(OPEN + 5 * MINUTE)
+    assert (await scheduler.jobs())["mine-20260105"] == "completed"
+    made = [one for one in await scheduler.jobs() if one.startswith("mine")]
+    assert len(made) == 3
+
+
+async def test_whoever_asks_while_a_run_now_is_under_way_gets_its_end(scheduler: Live) -> None:
+    await scheduler.schedule("mine", anchor="close")
+    began, gate = scheduler.peers.hold("generate_predictions")
+    scheduler.clock.moment = OPEN + timedelta(seconds=59)
+    first = asyncio.create_task(scheduler.job("mine"))
+    async with asyncio.timeout(10):
+        await began.wait()
+    scheduler.clock.moment = OPEN + timedelta(minutes=2)
+    second = asyncio.create_task(scheduler.job("mine"))
+    scheduler_service = scheduler.system.services["scheduler"]
+    await until(lambda: scheduler_service.server.in_flight == 2)
+    gate.set()
+    assert await second == await first
+    assert scheduler.count("generate_predictions") == 1
+
+
+async def test_a_request_id_runs_a_scheduled_job_once_even_on_another_day_and_beside_its_slot(scheduler: Live) -> None:
+    await scheduler.schedule("mine", "evening_analysis", anchor="open", offset="5m")
+    await scheduler.at(OPEN + 5 * MINUTE)
+    scheduler.peers.away["record_outcomes"] = 1
+    with pytest.raises(RpcError, match="UNAVAILABLE"):
+        await scheduler.job("mine", "once-more")
+    scheduler.clock.moment += timedelta(days=1)
+    first = await scheduler.job("mine", "once-more")
+    assert await scheduler.job("mine", "once-more") == first
+    assert (first.id, first.status, first.params) == (
+        "mine@once-more",
+        "completed",
+        {"session": "2026-01-05", "attempts": 2},
+    )
+    assert scheduler.count("record_outcomes") == 3
+    assert (await scheduler.job("mine", "twice-more")).params["session"] == "2026-01-06"
+
+
+@pytest.mark.parametrize(
+    ("job", "request_id", "words"),
+    [
+        ("mine", "Mine", "request_id: 'Mine' must be up to 40 of a-z, 0-9, - and _"),
+        ("mine", "20260105T1410Z", "must be up to 40"),
+        ("mine", "x" * 41, "must be up to 40"),
+        ("prediction_generation-20260105", "again", "is not a scheduled job, and a slot runs once whoever asks"),
+    ],
+)
+async def test_a_request_id_that_is_none_is_refused_with_words(
+    scheduler: Live, job: str, request_id: str, words: str
+) -> None:
+    await scheduler.schedule("mine", anchor="open")
+    scheduler.clock.moment = OPEN - 15 * MINUTE
+    with pytest.raises(RpcError) as refused:
+        await scheduler.job(job, request_id)
+    assert refused.value.code == "INVALID_PARAMS"
+    assert words in refused.value.message
+    assert scheduler.count("generate_predictions") == 0
 
 
 async def test_where_a_cluster_fires_the_tasks_only_sessions_are_driven_from_here(tmp_path: Path) -> None:

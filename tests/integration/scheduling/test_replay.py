@@ -169,10 +169,14 @@ async def test_without_bars_the_replay_waits_and_says_so(tmp_path: Path) -> None
         assert state.state == "waiting"
         assert await system.call("scheduler", "list_slots", {}, SlotJobs) == SlotJobs(None, [])
         assert "get_coverage is away on purpose" in str(state.error)
-        minute = {"task": "prediction_generation", "minute": "2009-01-05T14:15:00Z"}
-        for asked in ({"job_id": "prediction_generation-20090105"}, minute):
+        slot = "prediction_generation-20090105"
+        for method, asked in (
+            ("execute_job", {"job_id": slot}),
+            ("execute_slot", {"slot": slot}),
+            ("execute_slot", {"task": "prediction_generation", "minute": "2009-01-05T14:15:00Z"}),
+        ):
             with pytest.raises(RpcError, match="REPLAY_CONDUCTS: prediction_generation"):
-                await system.call("scheduler", "execute_job", asked, Job)
+                await system.call("scheduler", method, asked, Job)
 
 
 async def test_a_step_that_is_refused_for_good_fails_the_replay_with_words(

@@ -68,7 +68,7 @@ def test_bootstrap_does_nothing_but_the_streams_and_the_cli_nothing_but_calls() 
 
 
 def test_a_job_asks_for_its_slot_and_can_do_nothing_else() -> None:
-    assert role_permissions()["job"] == (("bw.rpc.scheduler.execute_job",), ("_INBOX_job.>",))
+    assert role_permissions()["job"] == (("bw.rpc.scheduler.execute_slot",), ("_INBOX_job.>",))
 
 
 def test_the_configuration_names_every_identity_and_the_way_to_disk() -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from bellwether.messages import envelope
-from bellwether.messages.scheduling import ExecuteJob, Job
+from bellwether.messages.scheduling import ExecuteSlot, Job
 from bellwether.render.keys import derive_seed
 from bellwether.runtime.bus import Bus
 from bellwether.runtime.memory_bus import MemoryBroker, MemoryMessage
@@ -77,8 +77,8 @@ async def bus() -> AsyncIterator[Bus]:
 
 async def asking(bus: Any, *answers: Any, timeout: float = 20.0) -> tuple[int, Scheduler]:
     scheduler = Scheduler(list(answers))
-    subscription = await bus.subscribe("bw.rpc.scheduler.execute_job", scheduler.arrived, queue="scheduler")
-    code = await execute(bus, ExecuteJob(SLOT), timeout=timeout)
+    subscription = await bus.subscribe("bw.rpc.scheduler.execute_slot", scheduler.arrived, queue="scheduler")
+    code = await execute(bus, ExecuteSlot(SLOT), timeout=timeout)
     await subscription.stop()
     return code, scheduler
 
@@ -144,10 +144,10 @@ async def test_a_slot_that_is_due_far_ahead_is_not_waited_for_beyond_its_time(bu
 
 
 async def test_a_scheduler_that_is_not_there_yet_is_waited_for(bus: Bus) -> None:
-    work = asyncio.create_task(execute(bus, ExecuteJob(SLOT), timeout=20.0))
+    work = asyncio.create_task(execute(bus, ExecuteSlot(SLOT), timeout=20.0))
     await asyncio.sleep(0)
     scheduler = Scheduler([job("completed")])
-    await bus.subscribe("bw.rpc.scheduler.execute_job", scheduler.arrived)  # type: ignore[arg-type]
+    await bus.subscribe("bw.rpc.scheduler.execute_slot", scheduler.arrived)  # type: ignore[arg-type]
     async with asyncio.timeout(10):
         assert await work == DONE
 
@@ -156,15 +156,15 @@ async def test_a_task_is_asked_for_by_the_minute_in_the_name_of_its_job(bus: Bus
     asked = wanted(
         {"BELLWETHER_TASK": "morning_analysis", "BELLWETHER_JOB": "demo-morning-analysis-202611-0930-29922790"}
     )
-    assert asked == ExecuteJob("", "morning_analysis", datetime(2026, 11, 22, 17, 10, tzinfo=UTC))
+    assert asked == ExecuteSlot("", "morning_analysis", datetime(2026, 11, 22, 17, 10, tzinfo=UTC))
     scheduler = Scheduler([job("completed")])
-    await bus.subscribe("bw.rpc.scheduler.execute_job", scheduler.arrived)  # type: ignore[arg-type]
+    await bus.subscribe("bw.rpc.scheduler.execute_slot", scheduler.arrived)  # type: ignore[arg-type]
     assert await execute(bus, asked, timeout=20.0) == DONE
     assert scheduler.asked == [{"task": "morning_analysis", "minute": "2026-11-22T17:10:00Z"}]
 
 
 def test_a_slot_is_asked_for_by_its_name() -> None:
-    assert wanted({"BELLWETHER_SLOT": SLOT}) == ExecuteJob(SLOT)
+    assert wanted({"BELLWETHER_SLOT": SLOT}) == ExecuteSlot(SLOT)
 
 
 @pytest.mark.parametrize(
