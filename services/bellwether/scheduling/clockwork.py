@@ -51,6 +51,14 @@ class Deed(NamedTuple):
     task: str = ""
 
 
+class Sight(NamedTuple):
+    """What was seen of a declaration: its words, when the live system began, and since when its tasks count (UTC)."""
+
+    words: Words
+    began: datetime
+    by_task: Mapping[str, datetime]
+
+
 def due_slots(
     rules: Sequence[TaskRule],
     calendar: Calendar,
@@ -136,6 +144,7 @@ class Clockwork:
         self._runner = runner
         self._complaint = ""
         self._began: datetime | None = None
+        self._looking = asyncio.Lock()
         self.wake = asyncio.Event()
 
     async def turn(self) -> None:
@@ -150,15 +159,15 @@ class Clockwork:
 
     async def tick(self) -> float:
         """Do everything that is due now; return the seconds until there is something to do again."""
+        words, began, by_task = await self.see()
+        known = await self._runner.known(words)
         now = self._service.context.clock.now()
-        words, known = self._reader.words, await self._runner.known()
         fired, watched = self._rules(words, known)
         calendar = words.calendar
         # A system does not catch up on what was due before its first start.
-        self._began = self._began or await self._first_start(now)
-        since = max(self._began, now - LOOK_BACK)
+        since = max(began, now - LOOK_BACK)
         # Nor does a task or a job on what would have been due before it was there.
-        seen = {**await self._see(words, self._began, now), **known.created}
+        seen = {**by_task, **known.created}
         done = await self._store.transact(lambda tx: claims.done_names(tx, LIVE, since - LONGEST_OFFSET))
         deeds = [
             *session_deeds(calendar, done, now),
@@ -167,7 +176,7 @@ class Clockwork:
         ]
         failed = False
         for deed in deeds:
-            if deed.kind == "close" and deed.due < self._began:
+            if deed.kind == "close" and deed.due < began:
                 continue
             failed |= not await self._do(deed)
         if failed:
@@ -187,9 +196,17 @@ class Clockwork:
         declared = {task.name for task in watched}
         return tuple(rule for rule in known.rules if rule.name not in declared), watched
 
-    async def _see(self, words: Words, began: datetime, now: datetime) -> dict[str, datetime]:
-        moments = {rule.name: moment_words(rule, words.calendar) for rule in words.tasks}
-        return await self._store.transact(lambda tx: claims.see(tx, moments, began, now))
+    async def see(self) -> Sight:
+        """Take note of the declaration in force: from this moment on its tasks are judged.
+
+        The acknowledgement of a declaration waits for it. Looks come one after the other, or an older one that was
+        still under way would undo what a newer one has seen.
+        """
+        async with self._looking:
+            words, now = self._reader.words, self._service.context.clock.now()
+            self._began = began = self._began or await self._first_start(now)
+            moments = {rule.name: moment_words(rule, words.calendar) for rule in words.tasks}
+            return Sight(words, began, await self._store.transact(lambda tx: claims.see(tx, moments, began, now)))
 
     async def _first_start(self, now: datetime) -> datetime:
         due = claims.Due(claims.FIRST_START, claims.FIRST_START, now.date(), now)

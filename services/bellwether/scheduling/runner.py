@@ -17,7 +17,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, jobs
 from bellwether.scheduling.effects import run_task
-from bellwether.scheduling.words import Reader
+from bellwether.scheduling.words import Reader, Words
 from bellwether.spec.models import SCHEDULER_NAMES
 from bellwether.storage.store import Store, Transaction
 
@@ -50,9 +50,12 @@ class Runner:
         self._reader = reader
         self._running: dict[str, asyncio.Task[Job]] = {}
 
-    async def known(self) -> Known:
-        """Return the declared tasks and the scheduled jobs; a task that was declared later takes a job's name over."""
-        declared = self._reader.words.tasks
+    async def known(self, words: Words | None = None) -> Known:
+        """Return the declared tasks (of these words, or those in force) and the scheduled jobs.
+
+        A task that was declared later takes a job's name over.
+        """
+        declared = (words or self._reader.words).tasks
         taken = {rule.name for rule in declared} | set(SCHEDULER_NAMES)
         pending: Sequence[jobs.ScheduledJob] = await self._store.transact(jobs.pending)
         scheduled = [job for job in pending if job.rule.name not in taken]

@@ -58,7 +58,8 @@ def create(context: ServiceContext) -> Service:
     @service.on_declaration
     async def declared(system: TradingSystem) -> None:
         # Reading the words here makes a declaration that cannot be applied fail its acknowledgement.
-        reader.words  # noqa: B018
+        if not reader.words.replays:
+            await clockwork.see()
         conductor.declared.set()
         clockwork.wake.set()
 

@@ -115,11 +115,12 @@ class Maker:
         return self.made[-1]
 
 
-def live(folder: Path, peers: Peers, clock: Present, maker: Maker, **others: Any) -> Any:
+def live(folder: Path, peers: Peers, clock: Present, maker: Maker, tasks: Any = None, **others: Any) -> Any:
     system = declaration(
         symbols=["AAA", "BBB", "CCC"],
         data={"provider": "csv", "csv": {"directory": "bars"}},
         clock={"mode": "live"},
+        **({} if tasks is None else {"tasks": tasks}),
     )
     builds = {**peers.builds(), "paper-trading": trading.create, "scheduler": maker, **others}
     return running(builds, data_dir=folder, declaration=system, rows=ROWS, clock=clock)
@@ -510,7 +511,60 @@ async def test_a_task_is_not_missed_of_before_it_was_there_or_at_its_present_mom
         await one.at(later + timedelta(minutes=1))
         await one.declare(morning, predictions, evening, brunch)
         await one.at(later + timedelta(minutes=2))
-        assert (await one.slots()).since_by_task["brunch"] == later + timedelta(minutes=2)
+        assert (await one.slots()).since_by_task["brunch"] == later + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("own_schedule", [True, False], ids=["fired here", "fired by a cluster"])
+async def test_a_task_counts_from_the_acknowledgement_of_its_declaration_whenever_the_next_look_is(
+    tmp_path: Path, own_schedule: bool
+) -> None:
+    clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=own_schedule)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        morning, predictions, evening = default_tasks()
+        # An hour later, and then gone: each is known before the next look.
+        clock.moment = told = OPEN - 14 * MINUTE
+        await one.declare(morning, predictions.model_copy(update={"offset": "-10m"}), evening)
+        assert (await one.slots()).since_by_task["prediction_generation"] == told
+        await one.at(OPEN + 10 * MINUTE)
+        found = {slot.name: slot.status for slot in (await one.slots()).jobs}
+        assert found["prediction_generation-20260105"] == "missed"
+        clock.moment = CLOSE
+        await one.declare(morning, predictions, evening)
+        clock.moment += MINUTE
+        await one.declare(morning, predictions.model_copy(update={"offset": "-10m"}), evening)
+        await one.clockwork.tick()
+        assert (await one.slots()).since_by_task["prediction_generation"] == CLOSE + MINUTE
+
+
+async def test_a_declaration_that_comes_while_work_is_under_way_is_seen_at_once(scheduler: Live) -> None:
+    began, gate = scheduler.peers.hold("generate_predictions")
+    scheduler.clock.moment = OPEN - 30 * MINUTE
+    working = asyncio.create_task(scheduler.clockwork.tick())
+    async with asyncio.timeout(10):
+        await began.wait()
+    brunch = Task(name="brunch", anchor="open", offset="-20m", useful_until="30s")
+    scheduler.clock.moment = told = OPEN - 25 * MINUTE
+    await scheduler.declare(*default_tasks(), brunch)
+    scheduler.clock.moment = OPEN - 16 * MINUTE
+    gate.set()
+    await working
+    await scheduler.clockwork.tick()
+    slots = await scheduler.slots()
+    assert slots.since_by_task["brunch"] == told
+    assert {slot.name: slot.status for slot in slots.jobs}["brunch-20260105"] == "missed"
+
+
+async def test_a_task_that_was_declared_while_the_scheduler_was_away_counts_from_its_start(tmp_path: Path) -> None:
+    clock, peers = Present(OPEN - timedelta(hours=2)), Peers()
+    for number in range(2):
+        maker = Maker(own_schedule=False)
+        brunch = [{"name": "brunch", "anchor": "open", "offset": f"{number}h"}]
+        async with live(tmp_path, peers, clock, maker, tasks=brunch) as system:
+            one = Live(system, clock, peers, maker.clockwork())
+            assert (await one.slots()).since_by_task == {"brunch": clock.moment}
+            assert (await one.slots()).since == OPEN - timedelta(hours=2)
+        clock.moment = CLOSE
 
 
 async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(scheduler: Live) -> None:
