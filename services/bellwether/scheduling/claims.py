@@ -24,16 +24,18 @@ _RULES = "rules"
 _FIRST_SEEN = "first_seen"
 """One row, in a run of its own that no list of slots sees: the moments of the declared tasks, and since when each."""
 
+# A slot that was missed and then moved to later is due anew: nothing of it happened. Instants in UTC sort as text.
+_OPEN = "WHERE status IN ('running', 'failed') OR (status = 'missed' AND due < excluded.due)"
 _CLAIM = (
     "INSERT INTO slots (run, name, task, session, due, status, attempts, started_at) "
-    "VALUES (?, ?, ?, ?, ?, 'running', 1, ?) ON CONFLICT (run, name) DO UPDATE SET "
-    "status = 'running', attempts = attempts + 1, started_at = excluded.started_at, error = NULL "
-    "WHERE status IN ('running', 'failed')"
+    "VALUES (?, ?, ?, ?, ?, 'running', 1, ?) ON CONFLICT (run, name) DO UPDATE SET status = 'running', "
+    "due = excluded.due, attempts = attempts + 1, started_at = excluded.started_at, ended_at = NULL, error = NULL "
+    + _OPEN
 )
 _MISSED = (
     "INSERT INTO slots (run, name, task, session, due, status, attempts, ended_at) "
     "VALUES (?, ?, ?, ?, ?, 'missed', 0, ?) ON CONFLICT (run, name) DO UPDATE SET "
-    "status = 'missed', ended_at = excluded.ended_at WHERE status IN ('running', 'failed')"
+    "status = 'missed', due = excluded.due, ended_at = excluded.ended_at " + _OPEN
 )
 _SEEN = (
     "INSERT INTO slots (run, name, task, session, due, status, attempts, result) "
@@ -157,12 +159,25 @@ def _since(kept: Mapping[str, Mapping[str, str]]) -> dict[str, datetime]:
     return {task: datetime.fromisoformat(row["since"]) for task, row in kept.items()}
 
 
-def done_names(tx: Transaction, run: str, since: datetime) -> set[str]:
-    """Return the names of slots due since then that are done or missed."""
-    query = select(slots.c.name).where(
+class Over(NamedTuple):
+    """The slots that are done, by name, and those that were missed, with the instant (UTC) each was due."""
+
+    done: set[str]
+    missed: dict[str, datetime]
+
+
+def over(tx: Transaction, run: str, since: datetime) -> Over:
+    """Return the slots due since then that came to an end."""
+    query = select(slots.c.name, slots.c.due, slots.c.status).where(
         slots.c.run == run, slots.c.due >= since.isoformat(), slots.c.status.in_(("completed", "missed"))
     )
-    return set(tx.execute(query).scalars())
+    found = Over(set(), {})
+    for row in tx.execute(query):
+        if row.status == "missed":
+            found.missed[row.name] = datetime.fromisoformat(row.due)
+        else:
+            found.done.add(row.name)
+    return found
 
 
 def job_from(row: Mapping[str, Any]) -> Job:

@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from bellwether.market.sessions import Calendar
-from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slots
+from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slot_named, slots
 from bellwether.messages.envelope import LIVE
+from bellwether.messages.scheduling import SlotJob
 from bellwether.messages.trading import SessionOpen, SessionOpened
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -67,15 +68,19 @@ def due_slots(
     now: datetime,
     *,
     seen: Mapping[str, datetime] = _NOTHING,
+    missed: Mapping[str, datetime] = _NOTHING,
 ) -> list[Deed]:
     """Return the slots due from `since` until now that are not done: to run while useful, else missed.
 
-    `seen` says from when on (UTC) the slots of a rule count, by its name; of a rule not named there all do.
+    `seen` says from when on (UTC) the slots of a rule count, by its name; of a rule not named there all do. `missed`
+    says at which instant a slot was due that is known to be missed: moved to later since, it is due anew.
     """
     return [
         _deed(slot, now)
         for slot in slots(rules, calendar, since, now + timedelta(microseconds=1))
-        if slot.name not in done and slot.due >= seen.get(slot.task, since)
+        if slot.name not in done
+        and slot.due >= seen.get(slot.task, since)
+        and not (slot.name in missed and slot.due <= missed[slot.name])
     ]
 
 
@@ -101,9 +106,21 @@ def missed_slots(
     now: datetime,
     *,
     seen: Mapping[str, datetime] = _NOTHING,
+    missed: Mapping[str, datetime] = _NOTHING,
 ) -> list[Deed]:
     """Return the slots that `due_slots` finds and that can no longer be of use."""
-    return [deed for deed in due_slots(rules, calendar, done, since, now, seen=seen) if deed.kind == "missed"]
+    found = due_slots(rules, calendar, done, since, now, seen=seen, missed=missed)
+    return [deed for deed in found if deed.kind == "missed"]
+
+
+def is_due_anew(
+    job: SlotJob, rules: Sequence[TaskRule], calendar: Calendar, *, seen: Mapping[str, datetime] = _NOTHING
+) -> bool:
+    """Whether a slot that is known to be missed was moved to later in time, so that it is still to be done."""
+    if job.status != "missed":
+        return False
+    slot = slot_named(job.name, rules, calendar)
+    return slot is not None and slot.due > job.due and slot.due >= seen.get(slot.task, slot.due)
 
 
 def moment_words(rule: TaskRule, calendar: Calendar) -> str:
@@ -168,11 +185,11 @@ class Clockwork:
         since = max(began, now - LOOK_BACK)
         # Nor does a task or a job on what would have been due before it was there.
         seen = {**by_task, **known.created}
-        done = await self._store.transact(lambda tx: claims.done_names(tx, LIVE, since - LONGEST_OFFSET))
+        done, missed = await self._store.transact(lambda tx: claims.over(tx, LIVE, since - LONGEST_OFFSET))
         deeds = [
             *session_deeds(calendar, done, now),
-            *due_slots(fired, calendar, done, since, now, seen=seen),
-            *missed_slots(watched, calendar, done, since, now, seen=seen),
+            *due_slots(fired, calendar, done, since, now, seen=seen, missed=missed),
+            *missed_slots(watched, calendar, done, since, now, seen=seen, missed=missed),
         ]
         failed = False
         for deed in deeds:

@@ -26,7 +26,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, jobs, tables
-from bellwether.scheduling.clockwork import LOOK_BACK, Clockwork
+from bellwether.scheduling.clockwork import LOOK_BACK, Clockwork, is_due_anew
 from bellwether.scheduling.conductor import Conductor
 from bellwether.scheduling.runner import Runner
 from bellwether.scheduling.words import Reader
@@ -130,7 +130,10 @@ def _register_slots(service: Service, store: Store, reader: Reader, conductor: C
 
             def look(tx: Transaction) -> SlotJobs:
                 by_task = {task: at for task, at in claims.seen(tx).items() if task in tasks}
-                return SlotJobs(claims.first_start(tx), claims.recent(tx, LIVE, tasks, since, MOST_ROWS), by_task)
+                found = claims.recent(tx, LIVE, tasks, since, MOST_ROWS)
+                rules, calendar = reader.words.tasks, reader.words.calendar
+                told = [job for job in found if not is_due_anew(job, rules, calendar, seen=by_task)]
+                return SlotJobs(claims.first_start(tx), told, by_task)
 
             return await store.transact(look)
         at = conductor.progress.at

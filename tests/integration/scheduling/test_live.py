@@ -567,6 +567,50 @@ async def test_a_task_that_was_declared_while_the_scheduler_was_away_counts_from
         clock.moment = CLOSE
 
 
+@pytest.mark.parametrize("own_schedule", [True, False], ids=["fired here", "fired by a cluster"])
+async def test_a_slot_that_was_missed_and_is_moved_to_later_is_due_anew(tmp_path: Path, own_schedule: bool) -> None:
+    clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=own_schedule)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        name = "prediction_generation-20260105"
+        await one.clockwork.tick()
+        await one.at(OPEN + MINUTE)
+        assert {slot.name: slot.status for slot in (await one.slots()).jobs}[name] == "missed"
+        morning, predictions, evening = default_tasks()
+        await one.declare(morning, predictions.model_copy(update={"offset": "1h"}), evening)
+        await one.clockwork.tick()
+        # It can still be done, so that it was missed is not told any more.
+        assert name not in {slot.name for slot in (await one.slots()).jobs}
+        with pytest.raises(RpcError, match="NOT_DUE_YET"):
+            await one.job(name)
+        await one.at(OPEN + timedelta(hours=1))
+        assert (await one.job(name)).status == "completed"
+        assert one.count("generate_predictions") == 1
+        found = {slot.name: (slot.status, slot.due) for slot in (await one.slots()).jobs}
+        assert found[name] == ("completed", OPEN + timedelta(hours=1))
+        # What is done stays done, wherever it is moved to.
+        await one.declare(morning, predictions.model_copy(update={"offset": "2h"}), evening)
+        await one.at(OPEN + timedelta(hours=2))
+        await one.job(name)
+        assert one.count("generate_predictions") == 1
+
+
+async def test_a_slot_that_is_missed_again_at_its_later_moment_is_told_with_that(scheduler: Live) -> None:
+    name = "prediction_generation-20260105"
+    await scheduler.at(OPEN + MINUTE)
+    morning, predictions, evening = default_tasks()
+    await scheduler.declare(morning, predictions.model_copy(update={"offset": "1h"}), evening)
+    await scheduler.at(OPEN + timedelta(hours=1, minutes=16))
+    found = {slot.name: (slot.status, slot.due) for slot in (await scheduler.slots()).jobs}
+    assert found[name] == ("missed", OPEN + timedelta(hours=1))
+    # Moved to between then and now, it was at no time to be done there.
+    await scheduler.declare(morning, predictions.model_copy(update={"offset": "70m"}), evening)
+    await scheduler.clockwork.tick()
+    found = {slot.name: (slot.status, slot.due) for slot in (await scheduler.slots()).jobs}
+    assert found[name] == ("missed", OPEN + timedelta(hours=1))
+    assert scheduler.count("generate_predictions") == 0
+
+
 async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(scheduler: Live) -> None:
     store = scheduler.system.services["scheduler"].context.store
     assert store is not None
