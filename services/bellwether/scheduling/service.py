@@ -160,9 +160,16 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
             raise RpcError("REPLAY_CONDUCTS", "with clock.mode replay only declared tasks run: add it to spec.tasks")
         now = service.context.clock.now()
         job = jobs.job_of(request, reader.words.tasks, now)
-        await store.transact(lambda tx: jobs.add(tx, job))
+
+        def add(tx: Transaction) -> set[str]:
+            jobs.add(tx, job)
+            return claims.over(tx, LIVE, now - LOOK_AHEAD).done
+
+        done = await store.transact(add)
         clockwork.wake.set()
-        due = [slot.due for slot in slots([job.rule], reader.words.calendar, now, now + LOOK_AHEAD)]
+        coming = slots([job.rule], reader.words.calendar, now, now + LOOK_AHEAD)
+        # Put to another time, a job that was done today is not done again.
+        due = [slot.due for slot in coming if slot.name not in done]
         return Job(
             id=job.rule.name,
             type=job.type,

@@ -611,6 +611,15 @@ async def test_a_slot_that_is_missed_again_at_its_later_moment_is_told_with_that
     assert scheduler.count("generate_predictions") == 0
 
 
+async def test_a_job_that_was_done_today_is_told_to_run_next_on_another_day(scheduler: Live) -> None:
+    await scheduler.schedule("mine", anchor="open", offset="-1h")
+    await scheduler.at(OPEN - timedelta(hours=1))
+    again = await scheduler.schedule("mine", anchor="open", offset="1h")
+    assert again.next_run == OPEN + timedelta(days=1, hours=1)
+    await scheduler.at(OPEN + timedelta(hours=1))
+    assert scheduler.count("generate_predictions") == 1
+
+
 async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(scheduler: Live) -> None:
     store = scheduler.system.services["scheduler"].context.store
     assert store is not None
