@@ -149,9 +149,22 @@ class Runner:
         due = claims.Due(slot.name, kind, slot.session, slot.due)
         # What began in time may end later: whoever asks then waits for the same end.
         if now > slot.useful_until and slot.name not in self._running:
-            await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
-            return await self._stored(slot.name)
+            return await self._store.transact(lambda tx: self._missed(tx, due, slot.task, now))
         return await self._once(due)
+
+    def _missed(self, tx: Transaction, due: claims.Due, task: str, now: datetime) -> Job:
+        """Record a slot as missed, if it was to run at all, and return it."""
+        since = {job.rule.name: job.created_at for job in jobs.pending(tx)} | claims.seen(tx)
+        if due.due >= since.get(task, due.due):
+            claims.miss(tx, LIVE, due, now)
+        found = claims.find(tx, LIVE, due.name)
+        if found is None:
+            raise RpcError(
+                "NOT_A_SLOT",
+                f"{due.name} would have been due at {due.due.isoformat()}; {task} has had its present moment only "
+                f"since {since[task].isoformat()}",
+            )
+        return found
 
     def _slot(self, name: str, rules: Sequence[TaskRule]) -> Slot:
         calendar = self._reader.words.calendar

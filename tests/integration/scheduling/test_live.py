@@ -611,6 +611,21 @@ async def test_a_slot_that_is_missed_again_at_its_later_moment_is_told_with_that
     assert scheduler.count("generate_predictions") == 0
 
 
+@pytest.mark.parametrize("asked", ["prediction_generation-20251231", "morning_analysis-20260105"])
+async def test_a_slot_of_before_its_task_was_known_is_not_missed_whoever_asks(scheduler: Live, asked: str) -> None:
+    scheduler.clock.moment = OPEN - 25 * MINUTE
+    morning, predictions, evening = default_tasks()
+    await scheduler.declare(
+        morning.model_copy(update={"offset": "-35m", "useful_until": "5m"}),
+        predictions,
+        evening,
+    )
+    with pytest.raises(RpcError, match="has had its present moment only since 2026-01-05T") as refused:
+        await scheduler.job(asked)
+    assert refused.value.code == "NOT_A_SLOT"
+    assert (await scheduler.slots()).jobs == []
+
+
 async def test_a_job_that_was_done_today_is_told_to_run_next_on_another_day(scheduler: Live) -> None:
     await scheduler.schedule("mine", anchor="open", offset="-1h")
     await scheduler.at(OPEN - timedelta(hours=1))
