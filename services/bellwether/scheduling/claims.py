@@ -37,6 +37,8 @@ _MISSED = (
     "VALUES (?, ?, ?, ?, ?, 'missed', 0, ?) ON CONFLICT (run, name) DO UPDATE SET "
     "status = 'missed', due = excluded.due, ended_at = excluded.ended_at " + _OPEN
 )
+_INTERRUPT = "UPDATE slots SET status = 'failed', ended_at = ?, error = ? WHERE run = ? AND status = 'running'"
+_INTERRUPTED = "INTERRUPTED: the scheduler ended before this work did"
 _SEEN = (
     "INSERT INTO slots (run, name, task, session, due, status, attempts, result) "
     "VALUES (?, ?, ?, ?, ?, 'completed', 0, ?) ON CONFLICT (run, name) "
@@ -75,6 +77,11 @@ def complete(tx: Transaction, run: str, name: str, now: datetime, result: Mappin
 def fail(tx: Transaction, run: str, name: str, now: datetime, error: str) -> None:
     """Record that a try of a slot failed; it may be claimed again."""
     tx.connection.exec_driver_sql(_END, ("failed", now.isoformat(), None, error, run, name))
+
+
+def interrupt(tx: Transaction, run: str, now: datetime) -> None:
+    """Record that whatever still runs came to no end: its process is gone. It may be claimed again."""
+    tx.connection.exec_driver_sql(_INTERRUPT, (now.isoformat(), _INTERRUPTED, run))
 
 
 def find(tx: Transaction, run: str, name: str) -> Job | None:

@@ -63,6 +63,11 @@ def create(context: ServiceContext) -> Service:
         conductor.declared.set()
         clockwork.wake.set()
 
+    @service.on_start
+    async def begin() -> None:
+        now = context.clock.now()
+        await store.transact(lambda tx: claims.interrupt(tx, LIVE, now))
+
     @service.background
     async def work() -> None:
         await conductor.conduct()

@@ -626,6 +626,43 @@ async def test_a_slot_of_before_its_task_was_known_is_not_missed_whoever_asks(sc
     assert (await scheduler.slots()).jobs == []
 
 
+async def test_what_a_killed_scheduler_was_at_is_not_said_to_run_and_is_caught_up_while_useful(tmp_path: Path) -> None:
+    clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=False)
+    began, gate = peers.hold("generate_predictions")
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.schedule("mine", anchor="close")
+        clock.moment = OPEN - 15 * MINUTE
+        asked = [asyncio.create_task(one.job(name)) for name in ("prediction_generation-20260105", "mine")]
+        async with asyncio.timeout(10):
+            await began.wait()
+        await until(lambda: one.count("generate_predictions") == 2)
+        # What a kill does: nothing of the work comes to an end, and nobody records that.
+        await system.services["scheduler"]._stop_hooks[-1]()
+        assert {(await one.jobs())[name] for name in ("prediction_generation-20260105", "mine@20260105T1415Z")} == {
+            "running"
+        }
+        gate.set()
+        for task in asked:
+            task.cancel()
+    del peers.held["generate_predictions"]
+    maker = Maker(own_schedule=False)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        # As failed, it gets a Job of its own from the operator.
+        assert {slot.name: slot.status for slot in (await one.slots()).jobs} == {
+            "prediction_generation-20260105": "failed"
+        }
+        found: Jobs = await system.call("scheduler", "list_jobs", {}, Jobs)
+        (of_mine,) = [job for job in found.jobs if job.id == "mine@20260105T1415Z"]
+        assert (of_mine.status, of_mine.last_error) == (
+            "failed",
+            "INTERRUPTED: the scheduler ended before this work did",
+        )
+        answer = await one.job("prediction_generation-20260105")
+        assert (answer.status, answer.params["attempts"]) == ("completed", 2)
+
+
 async def test_a_job_that_was_done_today_is_told_to_run_next_on_another_day(scheduler: Live) -> None:
     await scheduler.schedule("mine", anchor="open", offset="-1h")
     await scheduler.at(OPEN - timedelta(hours=1))
