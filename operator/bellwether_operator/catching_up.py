@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from bellwether.market.declared import slots_of
@@ -38,8 +38,13 @@ class Claims:
     since_by_task: Mapping[str, datetime] = field(default_factory=dict)
     """Since when each task is counted, where it was declared later; one that is left out is not known there yet."""
 
+    since_by_session: Mapping[date, datetime] = field(default_factory=dict)
+    """Since when overridden sessions have had their hours; all others have had theirs all along."""
+
     def counts(self, slot: Slot) -> bool:
-        """Whether the scheduler counts a slot: it knows the task, and knew it when the slot was due."""
+        """Whether the scheduler counts a slot: it knew the task when that was due, and the session in time for it."""
+        if slot.useful_until < self.since_by_session.get(slot.session, slot.useful_until):
+            return False
         if not self.since_by_task:
             return True
         since = self.since_by_task.get(slot.task)

@@ -77,6 +77,8 @@ class Slots(NamedTuple):
     jobs: tuple[SlotJob, ...] = ()
     since_by_task: tuple[tuple[str, datetime], ...] = ()
     """Since when each task is counted, where that is later; a task that is not named here is not known there yet."""
+    since_by_session: tuple[tuple[date, datetime], ...] = ()
+    """Since when overridden sessions have had their hours."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,9 @@ def _slots(found: Any) -> Slots:
         for row in found.get("jobs") or ()
     )
     by_task = tuple((str(task), _instant(since)) for task, since in sorted((found.get("since_by_task") or {}).items()))
-    return Slots(None if found.get("since") is None else _instant(found["since"]), jobs, by_task)
+    days = sorted((found.get("since_by_session") or {}).items())
+    by_session = tuple((date.fromisoformat(day), _instant(since)) for day, since in days)
+    return Slots(None if found.get("since") is None else _instant(found["since"]), jobs, by_task, by_session)
 
 
 def _replay(found: Any) -> str:

@@ -392,7 +392,8 @@ class Reconciler:
             return None
         at = self._now() - timedelta(seconds=time.monotonic() - view.at)
         states = {job.name: job.status for job in view.slots.jobs}
-        return Claims(at, view.slots.since, states, dict(view.slots.since_by_task))
+        slots = view.slots
+        return Claims(at, slots.since, states, dict(slots.since_by_task), dict(slots.since_by_session))
 
     async def _finish(self, this: Pass) -> Outcome:
         memory, applier, system = this.memory, this.applier, this.system

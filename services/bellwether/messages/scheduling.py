@@ -99,6 +99,9 @@ class SlotJobs(msgspec.Struct, frozen=True):
     since_by_task: dict[str, datetime] = {}
     """Since when (UTC) each declared task has had its present moment: no slot of it due before was to run. A task that
     the live scheduler has not looked at yet is left out; empty in a replay."""
+    since_by_session: dict[date, datetime] = {}
+    """Since when (UTC) sessions have had the hours that an override gave them or took back: no slot of them whose use
+    was over before was to run. All others have had theirs all along."""
 
 
 class GetReplay(msgspec.Struct, frozen=True):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import func, select
 
+from bellwether.market.slots import Slot
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.scheduling import Job, SlotJob
 from bellwether.scheduling.tables import slots
@@ -23,6 +25,10 @@ FIRST_START = "first_start"
 _RULES = "rules"
 _FIRST_SEEN = "first_seen"
 """One row, in a run of its own that no list of slots sees: the moments of the declared tasks, and since when each."""
+_FIRST_SEEN_DAYS = "first_seen_days"
+"""Another one: the overridden days in words, and since when each is as it is."""
+_KEPT_DAYS = timedelta(days=20)
+"""For so long a day that is overridden no more is known to have been: longer than slots are looked back for."""
 
 # A slot that was missed and then moved to later is due anew: nothing of it happened. Instants in UTC sort as text.
 _OPEN = "WHERE status IN ('running', 'failed') OR (status = 'missed' AND due < excluded.due)"
@@ -54,6 +60,19 @@ class Due(NamedTuple):
     task: str
     session: date
     due: datetime
+
+
+class Since(NamedTuple):
+    """Since when (UTC) tasks have had their moment, and sessions the hours that an override gave or took back."""
+
+    by_task: Mapping[str, datetime] = MappingProxyType({})
+    by_session: Mapping[date, datetime] = MappingProxyType({})
+
+    def counts(self, slot: Slot) -> bool:
+        """Whether a slot was to be done: its task was there when it was due, its session before its use was over."""
+        return slot.due >= self.by_task.get(slot.task, slot.due) and slot.useful_until >= self.by_session.get(
+            slot.session, slot.useful_until
+        )
 
 
 def claim(tx: Transaction, run: str, due: Due, now: datetime) -> bool:
@@ -133,37 +152,45 @@ def first_start(tx: Transaction) -> datetime | None:
     return None if job is None else datetime.fromisoformat(job.schedule_time)
 
 
-def see(tx: Transaction, moments: Mapping[str, str], began: datetime, now: datetime) -> dict[str, datetime]:
-    """Keep the moments of the declared tasks, in words; return since when (UTC) each task has had its moment.
+def see(tx: Transaction, moments: Mapping[str, str], days: Mapping[date, str], began: datetime, now: datetime) -> Since:
+    """Keep the moments of the declared tasks and the overridden days, in words; return since when (UTC) each is so.
 
-    A task that was not there a look ago, or at another moment, counts from now. Where nothing was kept yet, tasks
-    count from `began`: a system of an older release has had them all along.
+    A task that was not there a look ago, or at another moment, counts from now, and so does a day whose override is
+    another one or gone. Where nothing was kept yet, all count from `began`: a system of an older release has had
+    them all along.
     """
-    known = _kept(tx)
+    _keep(tx, _FIRST_SEEN, moments, began, now)
+    forgotten = (now - _KEPT_DAYS).date().isoformat()
+    gone = {day: "" for day in _kept(tx, _FIRST_SEEN_DAYS) or {} if day >= forgotten}
+    _keep(tx, _FIRST_SEEN_DAYS, gone | {day.isoformat(): words for day, words in days.items()}, began, now)
+    return seen(tx)
+
+
+def seen(tx: Transaction) -> Since:
+    """Return since when (UTC) tasks and sessions are as they are, as of the last look; empty before the first."""
+    by_task, by_day = (_kept(tx, name) or {} for name in (_FIRST_SEEN, _FIRST_SEEN_DAYS))
+    return Since(
+        {task: datetime.fromisoformat(row["since"]) for task, row in by_task.items()},
+        {date.fromisoformat(day): datetime.fromisoformat(row["since"]) for day, row in by_day.items()},
+    )
+
+
+def _keep(tx: Transaction, name: str, moments: Mapping[str, str], began: datetime, now: datetime) -> None:
+    known = _kept(tx, name)
     fresh = (began if known is None else now).isoformat()
     kept = {} if known is None else known
     found = {
-        task: kept[task] if task in kept and kept[task]["moment"] == moment else {"moment": moment, "since": fresh}
-        for task, moment in moments.items()
+        one: kept[one] if one in kept and kept[one]["moment"] == moment else {"moment": moment, "since": fresh}
+        for one, moment in moments.items()
     }
     if found != known:
-        values = (_RULES, _FIRST_SEEN, _FIRST_SEEN, now.date().isoformat(), now.isoformat(), json.dumps(found))
+        values = (_RULES, name, name, now.date().isoformat(), now.isoformat(), json.dumps(found))
         tx.connection.exec_driver_sql(_SEEN, values)
-    return _since(found)
 
 
-def seen(tx: Transaction) -> dict[str, datetime]:
-    """Return since when (UTC) each declared task has had its moment, as of the last look; empty before the first."""
-    return _since(_kept(tx) or {})
-
-
-def _kept(tx: Transaction) -> dict[str, dict[str, str]] | None:
-    row = tx.execute(select(slots.c.result).where(slots.c.run == _RULES, slots.c.name == _FIRST_SEEN)).first()
+def _kept(tx: Transaction, name: str) -> dict[str, dict[str, str]] | None:
+    row = tx.execute(select(slots.c.result).where(slots.c.run == _RULES, slots.c.name == name)).first()
     return None if row is None else json.loads(row.result)
-
-
-def _since(kept: Mapping[str, Mapping[str, str]]) -> dict[str, datetime]:
-    return {task: datetime.fromisoformat(row["since"]) for task, row in kept.items()}
 
 
 class Over(NamedTuple):

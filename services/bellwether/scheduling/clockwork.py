@@ -25,6 +25,7 @@ from bellwether.scheduling import claims
 from bellwether.scheduling.effects import close_session
 from bellwether.scheduling.runner import Known, Runner
 from bellwether.scheduling.words import Reader, Words
+from bellwether.spec.models import Market
 from bellwether.storage.store import Store, Transaction
 
 ASK_AGAIN = timedelta(minutes=5)
@@ -38,6 +39,7 @@ _BEHIND = timedelta(milliseconds=1)
 """A slot is of use up to and including its last moment."""
 
 _NOTHING: Mapping[str, datetime] = MappingProxyType({})
+_ALWAYS = claims.Since()
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +55,11 @@ class Deed(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """What was seen of a declaration: its words, when the live system began, and since when its tasks count (UTC)."""
+    """What was seen of a declaration: its words, when the live system began (UTC), and since when its slots count."""
 
     words: Words
     began: datetime
-    by_task: Mapping[str, datetime]
+    since: claims.Since
 
 
 def due_slots(
@@ -67,20 +69,18 @@ def due_slots(
     since: datetime,
     now: datetime,
     *,
-    seen: Mapping[str, datetime] = _NOTHING,
+    seen: claims.Since = _ALWAYS,
     missed: Mapping[str, datetime] = _NOTHING,
 ) -> list[Deed]:
     """Return the slots due from `since` until now that are not done: to run while useful, else missed.
 
-    `seen` says from when on (UTC) the slots of a rule count, by its name; of a rule not named there all do. `missed`
-    says at which instant a slot was due that is known to be missed: moved to later since, it is due anew.
+    `seen` says from when on slots count; of a rule or session that is not named there all do. `missed` says at which
+    instant a slot was due that is known to be missed: moved to later since, it is due anew.
     """
     return [
         _deed(slot, now)
         for slot in slots(rules, calendar, since, now + timedelta(microseconds=1))
-        if slot.name not in done
-        and slot.due >= seen.get(slot.task, since)
-        and not (slot.name in missed and slot.due <= missed[slot.name])
+        if slot.name not in done and seen.counts(slot) and not (slot.name in missed and slot.due <= missed[slot.name])
     ]
 
 
@@ -105,7 +105,7 @@ def missed_slots(
     since: datetime,
     now: datetime,
     *,
-    seen: Mapping[str, datetime] = _NOTHING,
+    seen: claims.Since = _ALWAYS,
     missed: Mapping[str, datetime] = _NOTHING,
 ) -> list[Deed]:
     """Return the slots that `due_slots` finds and that can no longer be of use."""
@@ -113,20 +113,23 @@ def missed_slots(
     return [deed for deed in found if deed.kind == "missed"]
 
 
-def is_due_anew(
-    job: SlotJob, rules: Sequence[TaskRule], calendar: Calendar, *, seen: Mapping[str, datetime] = _NOTHING
-) -> bool:
+def is_due_anew(job: SlotJob, rules: Sequence[TaskRule], calendar: Calendar, *, seen: claims.Since = _ALWAYS) -> bool:
     """Whether a slot that is known to be missed was moved to later in time, so that it is still to be done."""
     if job.status != "missed":
         return False
     slot = slot_named(job.name, rules, calendar)
-    return slot is not None and slot.due > job.due and slot.due >= seen.get(slot.task, slot.due)
+    return slot is not None and slot.due > job.due and seen.counts(slot)
 
 
 def moment_words(rule: TaskRule, calendar: Calendar) -> str:
     """Return what decides when a rule is due; how long its work is of use does not."""
     at = "" if rule.at is None else f" {rule.at.isoformat()}"
     return f"{calendar.name} {rule.anchor} {rule.offset.total_seconds():g}{at}"
+
+
+def override_words(market: Market) -> dict[date, str]:
+    """Return what each override makes of its day."""
+    return {date.fromisoformat(one.date): f"{one.closed} {one.open} {one.close}" for one in market.overrides}
 
 
 def next_moment(
@@ -176,7 +179,7 @@ class Clockwork:
 
     async def tick(self) -> float:
         """Do everything that is due now; return the seconds until there is something to do again."""
-        words, began, by_task = await self.see()
+        words, began, seen = await self.see()
         known = await self._runner.known(words)
         now = self._service.context.clock.now()
         fired, watched = self._rules(words, known)
@@ -184,7 +187,7 @@ class Clockwork:
         # A system does not catch up on what was due before its first start.
         since = max(began, now - LOOK_BACK)
         # Nor does a task or a job on what would have been due before it was there.
-        seen = {**by_task, **known.created}
+        seen = seen._replace(by_task={**seen.by_task, **known.created})
         done, missed = await self._store.transact(lambda tx: claims.over(tx, LIVE, since - LONGEST_OFFSET))
         deeds = [
             *session_deeds(calendar, done, now),
@@ -223,7 +226,9 @@ class Clockwork:
             words, now = self._reader.words, self._service.context.clock.now()
             self._began = began = self._began or await self._first_start(now)
             moments = {rule.name: moment_words(rule, words.calendar) for rule in words.tasks}
-            return Sight(words, began, await self._store.transact(lambda tx: claims.see(tx, moments, began, now)))
+            days = override_words(words.system.spec.market)
+            since = await self._store.transact(lambda tx: claims.see(tx, moments, days, began, now))
+            return Sight(words, began, since)
 
     async def _first_start(self, now: datetime) -> datetime:
         due = claims.Due(claims.FIRST_START, claims.FIRST_START, now.date(), now)

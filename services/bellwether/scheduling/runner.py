@@ -149,20 +149,20 @@ class Runner:
         due = claims.Due(slot.name, kind, slot.session, slot.due)
         # What began in time may end later: whoever asks then waits for the same end.
         if now > slot.useful_until and slot.name not in self._running:
-            return await self._store.transact(lambda tx: self._missed(tx, due, slot.task, now))
+            return await self._store.transact(lambda tx: self._missed(tx, due, slot, now))
         return await self._once(due)
 
-    def _missed(self, tx: Transaction, due: claims.Due, task: str, now: datetime) -> Job:
+    def _missed(self, tx: Transaction, due: claims.Due, slot: Slot, now: datetime) -> Job:
         """Record a slot as missed, if it was to run at all, and return it."""
-        since = {job.rule.name: job.created_at for job in jobs.pending(tx)} | claims.seen(tx)
-        if due.due >= since.get(task, due.due):
+        seen = claims.seen(tx)
+        created = {job.rule.name: job.created_at for job in jobs.pending(tx)}
+        if seen._replace(by_task={**created, **seen.by_task}).counts(slot):
             claims.miss(tx, LIVE, due, now)
         found = claims.find(tx, LIVE, due.name)
         if found is None:
             raise RpcError(
                 "NOT_A_SLOT",
-                f"{due.name} would have been due at {due.due.isoformat()}; {task} has had its present moment only "
-                f"since {since[task].isoformat()}",
+                f"{due.name} would have been due at {due.due.isoformat()}, before its task or its session was declared",
             )
         return found
 

@@ -134,11 +134,13 @@ def _register_slots(service: Service, store: Store, reader: Reader, conductor: C
             since = service.context.clock.now() - LOOK_BACK
 
             def look(tx: Transaction) -> SlotJobs:
-                by_task = {task: at for task, at in claims.seen(tx).items() if task in tasks}
+                seen = claims.seen(tx)
+                by_task = {task: at for task, at in seen.by_task.items() if task in tasks}
+                by_session = {day: at for day, at in seen.by_session.items() if day >= since.date()}
                 found = claims.recent(tx, LIVE, tasks, since, MOST_ROWS)
                 rules, calendar = reader.words.tasks, reader.words.calendar
-                told = [job for job in found if not is_due_anew(job, rules, calendar, seen=by_task)]
-                return SlotJobs(claims.first_start(tx), told, by_task)
+                told = [job for job in found if not is_due_anew(job, rules, calendar, seen=seen)]
+                return SlotJobs(claims.first_start(tx), told, by_task, by_session)
 
             return await store.transact(look)
         at = conductor.progress.at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,7 +20,7 @@ from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
 from bellwether.scheduling import service as scheduling
 from bellwether.scheduling.clockwork import Clockwork
-from bellwether.spec.models import Task, default_tasks
+from bellwether.spec.models import Task, TradingSystem, default_tasks
 from bellwether.trading import service as trading
 from harness.system import System, running
 from harness.until import until
@@ -84,6 +84,15 @@ class Live:
         spec = system.spec.model_copy(update={"tasks": list(tasks)})
         metadata = system.metadata.model_copy(update={"generation": system.metadata.generation + 1})
         await holder.offer(encode_declaration(system.model_copy(update={"spec": spec, "metadata": metadata})))
+
+    async def override(self, *overrides: dict[str, str]) -> None:
+        holder = self.system.services["scheduler"].context.declaration
+        body = holder.current.model_dump(by_alias=True, exclude_none=True)
+        body["spec"]["market"]["overrides"] = list(overrides)
+        body["metadata"]["generation"] += 1
+        ack = await holder.offer(encode_declaration(TradingSystem.model_validate(body)))
+        assert ack is not None
+        assert ack.applied, ack.error
 
     async def slots(self) -> SlotJobs:
         found: SlotJobs = await self.system.call("scheduler", "list_slots", {}, SlotJobs)
@@ -620,7 +629,7 @@ async def test_a_slot_of_before_its_task_was_known_is_not_missed_whoever_asks(sc
         predictions,
         evening,
     )
-    with pytest.raises(RpcError, match="has had its present moment only since 2026-01-05T") as refused:
+    with pytest.raises(RpcError, match="before its task or its session was declared") as refused:
         await scheduler.job(asked)
     assert refused.value.code == "NOT_A_SLOT"
     assert (await scheduler.slots()).jobs == []
@@ -670,6 +679,35 @@ async def test_a_job_that_was_done_today_is_told_to_run_next_on_another_day(sche
     assert again.next_run == OPEN + timedelta(days=1, hours=1)
     await scheduler.at(OPEN + timedelta(hours=1))
     assert scheduler.count("generate_predictions") == 1
+
+
+@pytest.mark.parametrize("own_schedule", [True, False], ids=["fired here", "fired by a cluster"])
+async def test_of_a_session_that_an_override_opens_late_only_what_can_still_be_done_is_to_be_done(
+    tmp_path: Path, own_schedule: bool
+) -> None:
+    holiday = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+    clock, peers, maker = Present(holiday), Peers(), Maker(own_schedule=own_schedule)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.clockwork.tick()
+        # 14:50 UTC: of the opening at 15:00 the morning's slot was of use until 14:45, the batch's is until then.
+        clock.moment = told = holiday + timedelta(hours=2, minutes=50)
+        await one.override({"date": "2026-01-01", "open": "10:00", "close": "13:00"})
+        await one.clockwork.tick()
+        if not own_schedule:
+            assert (await one.job("prediction_generation-20260101")).status == "completed"
+        with pytest.raises(RpcError, match="NOT_A_SLOT: morning_analysis-20260101 would have been due"):
+            await one.job("morning_analysis-20260101")
+        slots = await one.slots()
+        assert {slot.name: slot.status for slot in slots.jobs} == {"prediction_generation-20260101": "completed"}
+        assert slots.since_by_session == {date(2026, 1, 1): told}
+        # Taken back and given again after the evening's slot: that was to be done at no time.
+        clock.moment = told + MINUTE
+        await one.override()
+        await one.at(told + timedelta(hours=9))
+        await one.override({"date": "2026-01-01", "open": "10:00", "close": "13:00"})
+        await one.clockwork.tick()
+        assert {slot.task for slot in (await one.slots()).jobs} == {"prediction_generation"}
 
 
 async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(scheduler: Live) -> None:

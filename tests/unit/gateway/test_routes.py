@@ -59,6 +59,7 @@ async def test_status_says_what_is_safe_fresh_served_and_done(gateway: Opened) -
             }
         ],
         "since_by_task": {},
+        "since_by_session": {},
     }
 
 

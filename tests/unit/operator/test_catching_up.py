@@ -130,6 +130,16 @@ def test_a_task_that_was_declared_after_a_slot_was_due_has_not_missed_it() -> No
     assert times(found, "evening_analysis").missed is not None
 
 
+def test_a_session_that_an_override_gave_too_late_for_a_slot_has_not_missed_it() -> None:
+    """An override that comes while a slot is still of use leaves it to be done; one that comes later does not."""
+    began, over, day = DUE - timedelta(hours=1), DUE + timedelta(minutes=15), DUE.date() + timedelta(days=1)
+    for since, missed in ((over, DUE), (over + timedelta(microseconds=1), None)):
+        claims = Claims(over + timedelta(hours=1), LONG_AGO, {}, since_by_session={day: since})
+        assert times(duty(SPEC, began=began, claims=claims, jobs=(), before={}, now=claims.at)).missed == missed
+    claims = Claims(DUE + GRACE, LONG_AGO, {}, since_by_session={day: DUE + GRACE})
+    assert started(duty(SPEC, began=began, claims=claims, jobs=(), before={}, now=claims.at)) == [SLOT]
+
+
 def test_a_task_that_the_scheduler_does_not_know_yet_is_neither_started_nor_missed() -> None:
     now = DUE + GRACE
     claims = Claims(now, LONG_AGO, {}, {"evening_analysis": LONG_AGO})

@@ -107,7 +107,12 @@ def test_the_gateways_own_words_are_read_in_full() -> None:
         models=[
             ModelState("direction-lr", "sha", None, [], 5, session, session, 0.5, {}, gated=True, serves=["CBA.AX"])
         ],
-        slots=SlotJobs(now, [SaidJob("evening_analysis-20261120", "evening_analysis", session, now, "missed")]),
+        slots=SlotJobs(
+            now,
+            [SaidJob("evening_analysis-20261120", "evening_analysis", session, now, "missed")],
+            {"evening_analysis": now},
+            {session: now},
+        ),
         problems=[],
     )
     assert read_status(json.loads(encode(said)), 1.0) == GatewayView(
@@ -119,7 +124,12 @@ def test_the_gateways_own_words_are_read_in_full() -> None:
         safety=Safety(safe=False, refusals=(Refusal("HALTED", "latch", "no halt", "stopped"),)),
         data=(Bars("CBA.AX", fresh=True, last_session=session),),
         models=(ServedModel("direction-lr", None, gated=True),),
-        slots=Slots(now, (SlotJob("evening_analysis-20261120", "evening_analysis", session, now, "missed"),)),
+        slots=Slots(
+            now,
+            (SlotJob("evening_analysis-20261120", "evening_analysis", session, now, "missed"),),
+            (("evening_analysis", now),),
+            ((session, now),),
+        ),
         replay="complete",
     )
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from bellwether.market.declared import task_rules
 from bellwether.market.sessions import load_calendar
 from bellwether.market.slots import TaskRule
+from bellwether.scheduling.claims import Since
 from bellwether.scheduling.clockwork import (
     ASK_AGAIN,
     due_slots,
@@ -79,15 +80,26 @@ def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() 
 
 def test_slots_count_from_when_their_rule_was_there() -> None:
     since, now = OPEN - timedelta(days=9), OPEN - 10 * MINUTE
-    seen = {
-        "morning_analysis": OPEN - 30 * MINUTE,
-        "prediction_generation": OPEN - 14 * MINUTE,
-        "evening_analysis": OPEN,
-    }
+    seen = Since(
+        {
+            "morning_analysis": OPEN - 30 * MINUTE,
+            "prediction_generation": OPEN - 14 * MINUTE,
+            "evening_analysis": OPEN,
+        }
+    )
     found = due_slots(TASKS, CALENDAR, set(), since, now, seen=seen)
     assert [(deed.kind, deed.name) for deed in found] == [("missed", "morning_analysis-20260105")]
     assert missed_slots(TASKS, CALENDAR, set(), since, now, seen=seen) == found
     assert len(due_slots(TASKS, CALENDAR, set(), since, now)) > len(found)
+
+
+def test_a_session_that_an_override_gave_is_to_be_done_as_far_as_its_slots_are_still_of_use() -> None:
+    since, now = OPEN - timedelta(hours=2), OPEN
+    seen = Since({}, {MONDAY: OPEN - 15 * MINUTE + timedelta(microseconds=1)})
+    found = due_slots(TASKS, CALENDAR, set(), since, now, seen=seen)
+    assert [(deed.kind, deed.name) for deed in found] == [("run", "prediction_generation-20260105")]
+    at_the_last_moment = Since({}, {MONDAY: OPEN - 15 * MINUTE})
+    assert len(due_slots(TASKS, CALENDAR, set(), since, now, seen=at_the_last_moment)) == 2
 
 
 def test_a_rule_is_at_another_moment_by_anchor_offset_time_and_calendar_and_not_by_its_use() -> None:
