@@ -165,6 +165,7 @@ class Clockwork:
         self._complaint = ""
         self._began: datetime | None = None
         self._looking = asyncio.Lock()
+        self._sight: Sight | None = None
         self.wake = asyncio.Event()
 
     async def turn(self) -> None:
@@ -227,8 +228,24 @@ class Clockwork:
             self._began = began = self._began or await self._first_start(now)
             moments = {rule.name: moment_words(rule, words.calendar) for rule in words.tasks}
             days = override_words(words.system.spec.market)
-            since = await self._store.transact(lambda tx: claims.see(tx, moments, days, began, now))
-            return Sight(words, began, since)
+            before = self._sight
+
+            def look(tx: Transaction) -> claims.Since:
+                if before is not None and before.words is not words:
+                    self._end_of(tx, before, now)
+                return claims.see(tx, moments, days, began, now)
+
+            self._sight = Sight(words, began, await self._store.transact(look))
+            return self._sight
+
+    def _end_of(self, tx: Transaction, sight: Sight, now: datetime) -> None:
+        """Record what was missed under a declaration before another one takes its place: by that, it never was due."""
+        words, since = sight.words, max(sight.began, now - LOOK_BACK)
+        done, missed = claims.over(tx, LIVE, since - LONGEST_OFFSET)
+        for deed in missed_slots(words.tasks, words.calendar, done, since, now, seen=sight.since, missed=missed):
+            if not self._runner.runs(deed.name):
+                claims.miss(tx, LIVE, claims.Due(deed.name, deed.task, deed.session, deed.due), now)
+                _log.warning("%s was due at %s and is missed", deed.name, deed.due.isoformat())
 
     async def _first_start(self, now: datetime) -> datetime:
         due = claims.Due(claims.FIRST_START, claims.FIRST_START, now.date(), now)

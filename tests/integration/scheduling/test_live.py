@@ -710,6 +710,19 @@ async def test_of_a_session_that_an_override_opens_late_only_what_can_still_be_d
         assert {slot.task for slot in (await one.slots()).jobs} == {"prediction_generation"}
 
 
+async def test_what_was_missed_is_said_although_its_task_moves_before_anybody_looked(tmp_path: Path) -> None:
+    clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=False)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        _, predictions, evening = default_tasks()
+        clock.moment = OPEN + MINUTE
+        await one.declare(predictions.model_copy(update={"offset": "-45m"}), evening)
+        found = {slot.name: slot.status for slot in (await one.slots()).jobs}
+        assert found == {"prediction_generation-20260105": "missed"}
+        jobs = await one.jobs()
+        assert jobs["morning_analysis-20260105"] == "missed"
+
+
 async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(scheduler: Live) -> None:
     store = scheduler.system.services["scheduler"].context.store
     assert store is not None
