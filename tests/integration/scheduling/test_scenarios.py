@@ -28,6 +28,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
+from bellwether.scheduling.clockwork import LOOK_BACK
 from bellwether.spec.models import TradingSystem
 from bellwether.trading import service as trading
 from harness.system import System, running
@@ -270,7 +271,7 @@ def check_nothing_is_silent(world: World, final: dict[str, str], begin: datetime
     system = world.system
     rules, calendar = task_rules(system.spec.tasks), calendar_of(system.spec.market)
     with contextlib.suppress(OutsideCalendar):
-        for slot in slots(rules, calendar, begin, world.now):
+        for slot in slots(rules, calendar, max(begin, world.now - LOOK_BACK), world.now):
             at_due = world.in_force(slot.due)
             held = [slot_of(one, slot.name) for since, one in world.told if since >= slot.due or one is at_due]
             stayed = all(one == slot for one in held)
