@@ -214,6 +214,24 @@ async def test_what_a_killed_client_began_is_done_and_its_next_try_gets_the_stor
     assert bench.batches == 1
 
 
+async def test_a_job_that_lasts_beyond_the_next_slot_holds_nothing_up_and_each_runs_once(bench: Bench) -> None:
+    began, gate = bench.peers.hold("generate_predictions")
+    first = await bench.start(timed(DUE))
+    async with asyncio.timeout(DEADLINE):
+        await began.wait()
+    bench.clock.moment = DUE + timedelta(hours=7, minutes=45)
+    evening = "evening_analysis-20260105"
+    second = [await bench.start(named(evening)) for _ in range(2)]
+    assert [await client.code() for client in second] == [DONE, DONE]
+    found = await bench.jobs()
+    assert (found[SLOT], found[evening]) == ("running", "completed")
+    gate.set()
+    assert await first.code() == DONE
+    assert (await bench.jobs())[SLOT] == "completed"
+    outcomes = [name for name, _ in bench.peers.calls if name == "record_outcomes"]
+    assert (bench.batches, len(outcomes)) == (1, 1)
+
+
 async def test_on_a_closed_day_there_is_nothing_to_do(bench: Bench) -> None:
     bench.clock.moment = HOLIDAY
     clients = [await bench.start(told) for told in (timed(HOLIDAY), named("prediction_generation-20260101"))]
