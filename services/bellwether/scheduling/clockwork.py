@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -162,24 +162,54 @@ class Clockwork:
         self._store = store
         self._reader = reader
         self._runner = runner
-        self._complaint = ""
+        self._complaints: dict[str, str] = {}
         self._began: datetime | None = None
         self._looking = asyncio.Lock()
         self._sight: Sight | None = None
-        self.wake = asyncio.Event()
+        self._wakes = (asyncio.Event(), asyncio.Event())
 
     async def turn(self) -> None:
-        """Go on for the life of the service."""
+        """Go on for the life of the service: with sessions and with slots side by side.
+
+        The work of a slot may take minutes, and orders wait for the session's open.
+        """
+        async with asyncio.TaskGroup() as group:
+            for part, wake in ((self._sessions, self._wakes[0]), (self._slots, self._wakes[1])):
+                group.create_task(self._go_on(part, wake))
+
+    def wake(self) -> None:
+        """Have the clock looked at now: what is to be done may be something else."""
+        for each in self._wakes:
+            each.set()
+
+    async def tick(self) -> None:
+        """Do everything that is due now, once."""
+        await self._sessions()
+        await self._slots()
+
+    async def _go_on(self, part: Callable[[], Awaitable[float]], wake: asyncio.Event) -> None:
         while True:
-            self.wake.clear()
+            wake.clear()
             wait = LONGEST_WAIT
             if self._reader.known:
-                wait = await self.tick()
+                wait = await part()
+            # Not `wait_for`: a cancellation that meets its end gets lost there.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await wake.wait()
 
-    async def tick(self) -> float:
-        """Do everything that is due now; return the seconds until there is something to do again."""
+    async def _sessions(self) -> float:
+        """Open or close the session that asks for it; return the seconds until there may be something to do again."""
+        words, began, _ = await self.see()
+        now = self._service.context.clock.now()
+        done, _ = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
+        deeds = session_deeds(words.calendar, done, now)
+        # A system does not catch up on what was due before its first start.
+        failed = await self._do_all([deed for deed in deeds if deed.kind == "open" or deed.due >= began])
+        return self._until_next(failed, (), words.calendar)
+
+    async def _slots(self) -> float:
+        """Run and judge the slots that are due; return the seconds until there may be something to do again."""
         words, began, seen = await self.see()
         known = await self._runner.known(words)
         now = self._service.context.clock.now()
@@ -191,15 +221,18 @@ class Clockwork:
         seen = seen._replace(by_task={**seen.by_task, **known.created})
         done, missed = await self._store.transact(lambda tx: claims.over(tx, LIVE, since - LONGEST_OFFSET))
         deeds = [
-            *session_deeds(calendar, done, now),
             *due_slots(fired, calendar, done, since, now, seen=seen, missed=missed),
             *missed_slots(watched, calendar, done, since, now, seen=seen, missed=missed),
         ]
-        failed = False
-        for deed in deeds:
-            if deed.kind == "close" and deed.due < began:
-                continue
-            failed |= not await self._do(deed)
+        return self._until_next(await self._do_all(deeds), fired, calendar, watched)
+
+    async def _do_all(self, deeds: Sequence[Deed]) -> bool:
+        """Do one deed after the other; return whether one has to be tried again soon."""
+        return not all([await self._do(deed) for deed in deeds])
+
+    def _until_next(
+        self, failed: bool, fired: Sequence[TaskRule], calendar: Calendar, watched: Sequence[TaskRule] = ()
+    ) -> float:
         if failed:
             return _SOON
         now = self._service.context.clock.now()
@@ -273,11 +306,11 @@ class Clockwork:
             else:
                 await self._close(deed)
         except RpcError as error:
-            if self._complaint != f"{deed.name} {error.code}":
-                self._complaint = f"{deed.name} {error.code}"
+            if self._complaints.get(deed.name) != error.code:
+                self._complaints[deed.name] = error.code
                 _log.warning("%s waits: %s", deed.name, error)
             return False
-        self._complaint = ""
+        self._complaints.pop(deed.name, None)
         return True
 
     async def _open(self, session: date) -> None:

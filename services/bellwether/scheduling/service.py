@@ -61,7 +61,7 @@ def create(context: ServiceContext) -> Service:
         if not reader.words.replays:
             await clockwork.see()
         conductor.declared.set()
-        clockwork.wake.set()
+        clockwork.wake()
 
     @service.on_start
     async def begin() -> None:
@@ -173,7 +173,7 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
             return claims.over(tx, LIVE, now - LOOK_AHEAD).done
 
         done = await store.transact(add)
-        clockwork.wake.set()
+        clockwork.wake()
         coming = slots([job.rule], reader.words.calendar, now, now + LOOK_AHEAD)
         # Put to another time, a job that was done today is not done again.
         due = [slot.due for slot in coming if slot.name not in done]
@@ -195,7 +195,7 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
             return jobs.stop_all(tx)
 
         stopped = await store.transact(work)
-        clockwork.wake.set()
+        clockwork.wake()
         _log.info("%d scheduled jobs are stopped", stopped)
         return StoppedJobs(stopped)
 

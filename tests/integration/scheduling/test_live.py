@@ -546,6 +546,25 @@ async def test_a_task_counts_from_the_acknowledgement_of_its_declaration_wheneve
         assert (await one.slots()).since_by_task["prediction_generation"] == CLOSE + MINUTE
 
 
+async def test_a_session_closes_although_the_work_of_a_slot_is_still_under_way(scheduler: Live) -> None:
+    began, gate = scheduler.peers.hold("generate_predictions")
+    scheduler.clock.moment = OPEN - 30 * MINUTE
+    turning = asyncio.create_task(scheduler.clockwork.turn())
+    try:
+        async with asyncio.timeout(10):
+            await began.wait()
+        scheduler.clock.moment = CLOSE
+        scheduler.clockwork.wake()
+        await until(lambda: scheduler.count("publish_bars") == 1)
+        assert (await scheduler.jobs())["morning_analysis-20260105"] == "running"
+        gate.set()
+        answer = await scheduler.job("morning_analysis-20260105")
+        assert (answer.status, answer.params["attempts"]) == ("completed", 1)
+    finally:
+        turning.cancel()
+        await asyncio.gather(turning, return_exceptions=True)
+
+
 async def test_a_declaration_that_comes_while_work_is_under_way_is_seen_at_once(scheduler: Live) -> None:
     began, gate = scheduler.peers.hold("generate_predictions")
     scheduler.clock.moment = OPEN - 30 * MINUTE
