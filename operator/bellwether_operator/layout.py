@@ -84,7 +84,7 @@ class Layout:
 
 def profile_in_force(system: TradingSystem, children: Iterable[Observed]) -> Profile | None:
     """Return the profile whose volumes hold what the system did last; None where it has not done anything yet."""
-    return look(system, children).in_force
+    return look(system, children).volumes.in_force
 
 
 def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, wanted: Profile | None = None) -> Layout:
@@ -99,10 +99,9 @@ def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, w
     """
     seen = look(system, children)
     goal = wanted or system.spec.profile
-    profile = seen.in_force or goal
+    profile = seen.volumes.in_force or goal
     if goal != profile:
         return _moving(seen, profile, goal, content_hash([image, system.spec.storage.size]))
-    kept = seen.own(other(profile))
     # Held back by a session only: what has failed is not tried again at every close.
     held_back = system.spec.profile != profile
     over = [each for each in seen.jobs if not (held_back and _condition(each, "Failed") is not None)]
@@ -111,7 +110,7 @@ def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, w
         # The claims that are not in use follow the declaration too: deleted with the system, or retained.
         claims=(
             *_filled(seen, profile),
-            *((name, said) for name, said in seen.said(other(profile)).items() if name in kept),
+            *((name, said) for name, said in seen.volumes.said.items() if name not in seen.claims[profile]),
         ),
         stopped=_stopped(seen, profile, all_of_it=False),
         drop=_drops(over),
@@ -120,7 +119,7 @@ def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, w
 
 def _moving(seen: Layouts, profile: Profile, goal: Profile, attempt: str) -> Layout:
     """Return the next step of a move from the profile in force to another."""
-    number = seen.number + 1
+    number = seen.volumes.number + 1
     name = move_name(seen.system, number)
     wanted = MoveJob(number, profile, goal, seen.stopped_mark(profile), attempt)
     jobs = [each for each in seen.jobs if not each.deleting]
@@ -157,7 +156,7 @@ def _moving(seen: Layouts, profile: Profile, goal: Profile, attempt: str) -> Lay
 
 
 def _filled(seen: Layouts, profile: Profile) -> list[tuple[str, str]]:
-    return [(name, str(seen.number)) for name in seen.claims[profile]]
+    return [(name, str(seen.volumes.number)) for name in seen.claims[profile]]
 
 
 def _stopped(seen: Layouts, profile: Profile, *, all_of_it: bool) -> tuple[str, ...]:

@@ -182,7 +182,7 @@ SCENES: dict[str, Scene] = {
     ),
     "a name is taken": Scene(
         _of("NameTaken", Stalled=("True", "NameTaken"), Accepted=("False", "NameTaken")),
-        seen(taken=("ConfigMap demo-x exists and it was not made by this operator",)),
+        seen(taken=("ConfigMap demo-x exists and it was not made by the operator",)),
         "Failed",
         "Degraded",
     ),

@@ -130,7 +130,7 @@ class Applier:
                     self.found.error(f"{kind.kind} {metadata['name']}", error)
                 elif not self._is_known(ChildKey(kind.kind, metadata["namespace"], metadata["name"])):
                     self.found.taken.append(
-                        f"{kind.kind} {metadata['name']} exists and it was not made by this operator"
+                        f"{kind.kind} {metadata['name']} exists and it was not made by the operator"
                     )
                 continue
             self.found.writes += 1

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from bellwether.change import world
 from bellwether.change.compare import lacking
-from bellwether.render.kubernetes import quantities
+from bellwether.change.world import Owner, owner_of
 from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import (
-    ANNOTATION_APPLIED,
-    LABEL_INSTANCE,
-    LABEL_MANAGED_BY,
-    MANAGER,
-    content_hash,
-)
+from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, content_hash
 from bellwether_operator.observe.cache import ChildKey, Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
 
@@ -92,42 +86,22 @@ def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Deci
 
 
 def _stranger(desired: Desired, observed: Observed, system_uid: str) -> Decision | None:
-    if observed.belongs_to(system_uid):
-        return None
-    if observed.owner_uid is not None:
-        same_name = observed.owner_name == desired.manifest["metadata"]["labels"][LABEL_INSTANCE]
-        if same_name:
-            return Decision(Verdict.WAIT, "it belonged to a deleted system of the same name")
-        return Decision(Verdict.TAKEN, f"it belongs to the trading system {observed.owner_name}")
-    if observed.foreign_controller is not None:
-        return Decision(Verdict.TAKEN, f"it belongs to {observed.foreign_controller}")
-    labels = desired.manifest["metadata"]["labels"]
-    adoptable = (
-        observed.key.kind == CLAIM
-        and observed.labels.get(LABEL_MANAGED_BY) == MANAGER
-        and observed.labels.get(LABEL_INSTANCE) == labels[LABEL_INSTANCE]
-    )
-    return None if adoptable else Decision(Verdict.TAKEN, "it was not made by this operator")
+    name = desired.manifest["metadata"]["labels"][LABEL_INSTANCE]
+    owner, why = owner_of(observed, observed.key.kind, system_uid, name)
+    if owner is Owner.REMNANT:
+        return Decision(Verdict.WAIT, why)
+    return Decision(Verdict.TAKEN, why) if owner is Owner.STRANGER else None
 
 
 def not_smaller(desired: Desired, observed: Observed | None) -> tuple[Desired, str | None]:
     """Return a volume claim that does not shrink what is there, and, where it would have, a sentence saying so."""
-    if desired.key.kind != CLAIM or observed is None or observed.storage is None:
+    if desired.key.kind != CLAIM or observed is None:
         return desired, None
-    wanted = desired.manifest["spec"]["resources"]["requests"]["storage"]
-    try:
-        shrinks = quantities.mebibytes(wanted) < quantities.mebibytes(observed.storage)
-    except ValueError:
-        return desired, None  # a size in another unit is not ours to judge: the API server refuses what cannot be
-    if not shrinks:
+    claim, words = world.not_smaller(desired.manifest, observed.storage)
+    if words is None:
         return desired, None
-    manifest = copy.deepcopy(desired.manifest)
-    manifest["spec"]["resources"]["requests"]["storage"] = observed.storage
-    del manifest["metadata"]["annotations"][ANNOTATION_APPLIED]
-    note = (
-        f"storage.size: {wanted} is smaller than the {observed.storage} of {desired.key.name}; a volume cannot shrink"
-    )
-    return desired_from(manifest), note
+    del claim["metadata"]["annotations"][ANNOTATION_APPLIED]  # of what was wanted; it is a copy
+    return desired_from(claim), words
 
 
 def to_prune(

@@ -12,14 +12,14 @@ from sys import intern
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from bellwether.change.world import is_child, is_going, marks_of
 from bellwether.render.kubernetes.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_TEMPLATE,
     LABEL_INSTANCE,
     LABEL_MANAGED_BY,
-    LABEL_SYSTEM_UID,
 )
-from bellwether.spec.models import GROUP, KIND
+from bellwether.spec.models import GROUP
 from bellwether_operator.observe.kinds import BY_NAME
 
 BODY_LIMIT = 64 * 1024
@@ -126,9 +126,7 @@ class Observed:
 
     def belongs_to(self, uid: str) -> bool:
         """Whether it is a child of this very system: by its controller or, without one, by its label."""
-        if self.owner_uid is not None:
-            return self.owner_uid == uid
-        return self.foreign_controller is None and self.labels.get(LABEL_SYSTEM_UID) == uid
+        return is_child(self, uid)
 
 
 def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
@@ -137,10 +135,7 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
     Thousands of children have the same few labels, owners and namespaces: each such text is kept once.
     """
     metadata = raw["metadata"]
-    controller = next((each for each in metadata.get("ownerReferences", ()) if each.get("controller")), None)
-    ours = (
-        controller is not None and controller["kind"] == KIND and str(controller["apiVersion"]).startswith(f"{GROUP}/")
-    )
+    marks = marks_of(raw)
     status = raw.get("status") or {}
     spec = raw.get("spec") or {}
     kind_of = BY_NAME[kind]
@@ -157,18 +152,18 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
         uid=metadata["uid"],
         resource_version=int(metadata["resourceVersion"]),
         generation=int(metadata.get("generation", 0)),
-        labels={intern(name): intern(value) for name, value in (metadata.get("labels") or {}).items()},
+        labels={intern(name): intern(value) for name, value in marks.labels.items()},
         annotations={
             name.removeprefix(_OWN_ANNOTATIONS): value
             for name, value in (metadata.get("annotations") or {}).items()
             if name.startswith(_OWN_ANNOTATIONS) and name not in {ANNOTATION_APPLIED, ANNOTATION_TEMPLATE}
         }
         or _NOTHING,
-        owner_uid=intern(controller["uid"]) if controller and ours else None,
-        owner_name=intern(controller["name"]) if controller and ours else None,
-        foreign_controller=f"{controller['kind']}/{controller['name']}" if controller and not ours else None,
+        owner_uid=None if marks.owner_uid is None else intern(marks.owner_uid),
+        owner_name=None if marks.owner_name is None else intern(marks.owner_name),
+        foreign_controller=marks.foreign_controller,
         applied=(metadata.get("annotations") or {}).get(ANNOTATION_APPLIED),
-        deleting="deletionTimestamp" in metadata,
+        deleting=is_going(raw),
         status={name: status[name] for name in status_fields if name in status} or _NOTHING,
         replicas=spec.get("replicas"),
         storage=((spec.get("resources") or {}).get("requests") or {}).get("storage"),

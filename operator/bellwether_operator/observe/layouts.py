@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bellwether.change.layouts import Claim, Volumes, components_of_claims, volumes_in
+from bellwether.change.world import Owner, owner_of
 from bellwether.render.kubernetes.moves import MOVED_IN, NOTHING_MOVED_IN, PROFILES, Profile, at_profile
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, MOVE, child_name, claim_name, content_hash
+from bellwether.render.kubernetes.names import LABEL_COMPONENT, MOVE, content_hash
 from bellwether.render.kubernetes.workloads import components, stateful_components
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.observe.cache import ChildKey, Observed
+from bellwether_operator.observe.cache import Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, JOB
 
-_NOTHING = -1
-"""Less than the number of any move."""
 ByComponent = Mapping[str, Observed | None]
 """All components of a profile; None where nothing is there."""
 
@@ -33,56 +33,13 @@ class Layouts:
     jobs: tuple[Observed, ...]
     """The Jobs of moves."""
 
-    @property
-    def in_force(self) -> Profile | None:
-        """The profile whose claims say the highest number; None where no claim holds anything yet.
-
-        Among equals, which only a time before moves were known can have left, it is the one that runs, else the
-        declared one.
-        """
-        found = self._highest()
-        if len(found) < 2:
-            return found[0] if found else None
-        for judge in (self._wants_pods, self._has_workloads):
-            judged = [profile for profile in found if judge(profile)]
-            if len(judged) == 1:
-                return judged[0]
-        return self.system.spec.profile
-
-    @property
-    def number(self) -> int:
-        """The number that the claims in force are to say; higher than any other."""
-        found = self._highest()
-        if not found:
-            return 0
-        return self._number(found[0]) + (1 if len(found) > 1 else 0)
-
-    def _highest(self) -> list[Profile]:
-        numbers = {profile: self._number(profile) for profile in PROFILES}
-        highest = max(numbers.values())
-        return [profile for profile in PROFILES if numbers[profile] == highest != _NOTHING]
-
-    def _number(self, profile: Profile) -> int:
-        # One claim is enough: all volumes were filled before any claim was marked. A service that a later release
-        # adds has a claim that says nothing yet, and one that somebody deleted comes back so.
-        claims = self.claims[profile].values()
-        return max((_number_of(claim) for claim in claims if claim is not None), default=_NOTHING)
-
-    def _wants_pods(self, profile: Profile) -> bool:
-        return any(each is not None and bool(each.replicas) for each in self.workloads[profile].values())
-
-    def _has_workloads(self, profile: Profile) -> bool:
-        return any(each is not None for each in self.workloads[profile].values())
+    volumes: Volumes
+    """Which of the claims are in force."""
 
     def said(self, profile: Profile) -> dict[str, str]:
         """Return what each claim of a profile says, or is to say when it is made for a move."""
-        return {name: _value_of(claim) for name, claim in self.claims[profile].items()}
-
-    def own(self, profile: Profile) -> set[str]:
-        """Return the components of a profile whose claims are there and are this very system's."""
-        uid = self.system.metadata.uid
         found = self.claims[profile].items()
-        return {name for name, claim in found if claim is not None and claim.belongs_to(uid) and not claim.deleting}
+        return {name: NOTHING_MOVED_IN if claim is None else _claim(claim).says for name, claim in found}
 
     def unready_claims(self, target: Profile) -> str | None:
         """Return why the volumes of both profiles cannot be mounted together yet, or None."""
@@ -120,37 +77,35 @@ class Layouts:
 
 def look(system: TradingSystem, children: Iterable[Observed]) -> Layouts:
     """Sort what was observed of a system and of the claims that an earlier one of its name left."""
-    uid, namespace = system.metadata.uid, system.metadata.namespace
-    by_key = {each.key: each for each in children}
-    own = [each for each in by_key.values() if each.belongs_to(uid)]
+    uid, name = system.metadata.uid, system.metadata.name
+    there = {each.key: each for each in children}.values()
+    own = [each for each in there if each.belongs_to(uid)]
     running = {each.labels.get(LABEL_COMPONENT, ""): each for each in own if BY_NAME[each.key.kind].workload}
-
-    def claim(component: str) -> Observed | None:
-        found = by_key.get(ChildKey(CLAIM, namespace, claim_name(child_name(system, component))))
+    names = components_of_claims(system)
+    claims = {
+        names[each.key.name]: each
+        for each in there
+        if each.key.kind == CLAIM
+        and each.key.name in names
         # What belongs to a deleted system of the same name goes with it.
-        strange = found is None or found.foreign_controller is not None or found.owner_uid not in {None, uid}
-        return None if strange else found
-
+        and owner_of(each, CLAIM, uid, name)[0] in {Owner.OURS, Owner.RETAINED}
+    }
     shown = {profile: at_profile(system, profile) for profile in PROFILES}
     return Layouts(
         system,
-        {profile: {name: claim(name) for name in stateful_components(shown[profile])} for profile in PROFILES},
+        {profile: {name: claims.get(name) for name in stateful_components(shown[profile])} for profile in PROFILES},
         {profile: {name: running.get(name) for name in components(shown[profile])} for profile in PROFILES},
         tuple(each for each in own if each.key.kind == JOB and each.labels.get(LABEL_COMPONENT) == MOVE),
+        volumes_in(
+            system.spec.profile,
+            {name: _claim(each, followed=each.belongs_to(uid) and not each.deleting) for name, each in claims.items()},
+            {name: each.replicas or 0 for name, each in running.items()},
+        ),
     )
 
 
-def _number_of(claim: Observed) -> int:
-    """Return by which move a claim was filled; one that was made before moves were known counts as 0."""
-    text = claim.annotations.get(MOVED_IN, "0")
-    if text == NOTHING_MOVED_IN:
-        return _NOTHING
-    return int(text) if text.isdecimal() else 0
-
-
-def _value_of(claim: Observed | None) -> str:
-    number = _NOTHING if claim is None else _number_of(claim)
-    return NOTHING_MOVED_IN if number == _NOTHING else str(number)
+def _claim(claim: Observed, *, followed: bool = True) -> Claim:
+    return Claim(claim.annotations.get(MOVED_IN), followed)
 
 
 def _stopped(workload: Observed) -> bool:

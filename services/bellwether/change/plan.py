@@ -25,7 +25,7 @@ from bellwether.change.world import (
     Key,
     Owner,
     key_of,
-    owner_of,
+    owner_in,
 )
 from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError, Session
@@ -395,7 +395,7 @@ def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable
     names = {key_of(each) for each in wanted}
     found = []
     for raw in observed:
-        owner, words = owner_of(raw, system)
+        owner, words = owner_in(raw, system)
         if owner is Owner.STRANGER and key_of(raw) in names:
             name = raw["metadata"]["name"]
             found.append(Problem(f"{raw['kind']} {name}", f"exists and {words}: rename it, or this system"))

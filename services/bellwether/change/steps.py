@@ -22,9 +22,11 @@ from bellwether.change.world import (
     applied_digest,
     component_of,
     digest_of,
+    is_going,
     key_of,
     not_smaller,
-    owner_of,
+    owner_in,
+    requested,
     supposed,
 )
 from bellwether.render.kubernetes import Manifest
@@ -153,7 +155,9 @@ class Phase:
         for raw in observed:
             if raw["kind"] == JOB:  # it ends by itself
                 continue
-            owner, words = owner_of(raw, self.system)
+            owner, words = owner_in(raw, self.system)
+            if is_going(raw) and owner is not Owner.STRANGER:
+                owner, words = Owner.REMNANT, "it is being deleted"
             if owner in {Owner.OURS, Owner.RETAINED}:
                 found[key_of(raw)] = raw
             elif owner is Owner.REMNANT:
@@ -164,7 +168,7 @@ class Phase:
 def fitted(manifest: Manifest, there: Manifest, *, holding: bool) -> tuple[Manifest, str | None]:
     """Return an object as it is applied over what is there, and words where that is less than was wanted."""
     if manifest["kind"] == CLAIM:
-        return not_smaller(manifest, there)
+        return not_smaller(manifest, requested(there))
     if manifest["kind"] in WORKLOADS:
         return hold(manifest, there, holding=holding).manifest, None
     return manifest, None
@@ -188,7 +192,7 @@ def _toward(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step | N
         phase.notes.append(note)
     status = thing.raw.get("status") or {}
     phase.there[key] = supposed(wanted, status)
-    if owner_of(thing.raw, phase.system)[0] is Owner.RETAINED:
+    if owner_in(thing.raw, phase.system)[0] is Owner.RETAINED:
         grown = tuple(change for change in lacking(wanted, thing.raw) if change.path.startswith("spec."))
         return _step(phase, "adopt", manifest, fields=grown)
     if applied_digest(thing.raw) == digest_of(wanted):
@@ -230,7 +234,7 @@ def _prune(phase: Phase, keys: Collection[Key]) -> list[Step]:
     mounted = {name for template in templates for name in referenced_config_maps(template)} if phase.holding else set()
     steps = []
     for key, thing in list(phase.there.items()):
-        if key in keys or owner_of(thing.raw, phase.system)[0] is not Owner.OURS:
+        if key in keys or owner_in(thing.raw, phase.system)[0] is not Owner.OURS:
             continue
         if key.kind != CLAIM and (key.kind != CONFIG_MAP or key.name not in mounted):
             steps.append(_step(phase, "delete", thing.raw, replicas=(_replicas(thing.raw), 0)))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bellwether.render.kubernetes import Keyring, Manifest, image_of, quantities
 from bellwether.render.kubernetes.context import IDENTITIES
@@ -120,42 +120,110 @@ def supposed(manifest: Manifest, status: Mapping[str, Any] | None = None) -> Thi
     return Thing(raw, manifest)
 
 
-def owner_of(raw: Manifest, system: TradingSystem) -> tuple[Owner, str]:
-    """Return whose an object with the name of one of ours is, and in words what says so."""
+class Marked(Protocol):
+    """What says whose an object is, of an object as the API server gives it or of what is remembered of one."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels."""
+
+    @property
+    def owner_uid(self) -> str | None:
+        """Of the trading system that controls it, where one does."""
+
+    @property
+    def owner_name(self) -> str | None:
+        """Of the same."""
+
+    @property
+    def foreign_controller(self) -> str | None:
+        """`Kind/name` of a controlling owner that is no trading system."""
+
+
+class Marks(NamedTuple):
+    """The marks of an object; see Marked."""
+
+    labels: Mapping[str, str]
+    owner_uid: str | None
+    owner_name: str | None
+    foreign_controller: str | None
+
+
+def marks_of(raw: Mapping[str, Any]) -> Marks:
+    """Return what an object, as the API server gives it, says of whose it is."""
     metadata = raw["metadata"]
     labels = metadata.get("labels") or {}
     controller = next((each for each in metadata.get("ownerReferences") or () if each.get("controller")), None)
-    if controller is not None:
-        of_system = controller["kind"] == KIND and str(controller["apiVersion"]).startswith(f"{GROUP}/")
-        if of_system and controller["uid"] == system.metadata.uid:
-            return Owner.OURS, ""
-        if of_system and controller["name"] == system.metadata.name:
-            return Owner.REMNANT, "it belongs to a deleted system of the same name"
-        return Owner.STRANGER, f"it belongs to {controller['kind']} {controller['name']}"
-    if labels.get(LABEL_SYSTEM_UID) == system.metadata.uid:
+    if controller is None:
+        return Marks(labels, None, None, None)
+    if controller["kind"] == KIND and str(controller["apiVersion"]).startswith(f"{GROUP}/"):
+        return Marks(labels, controller["uid"], controller["name"], None)
+    return Marks(labels, None, None, f"{controller['kind']}/{controller['name']}")
+
+
+def is_child(marked: Marked, uid: str) -> bool:
+    """Whether an object is a child of this very system: by its controller or, without one, by its label."""
+    if marked.owner_uid is not None:
+        return marked.owner_uid == uid
+    return marked.foreign_controller is None and marked.labels.get(LABEL_SYSTEM_UID) == uid
+
+
+def owner_of(marked: Marked, kind: str, uid: str, name: str) -> tuple[Owner, str]:
+    """Return whose an object with the name of one of ours is, and in words what says so.
+
+    Args:
+        marked: the object.
+        kind: of the object.
+        uid: of the system that it is judged for.
+        name: of the same.
+
+    """
+    if is_child(marked, uid):
         return Owner.OURS, ""
-    known = labels.get(LABEL_MANAGED_BY) == MANAGER and labels.get(LABEL_INSTANCE) == system.metadata.name
-    if raw["kind"] == CLAIM and known:
+    if marked.owner_name is not None:
+        if marked.owner_name == name:
+            return Owner.REMNANT, "it belongs to a deleted system of the same name"
+        return Owner.STRANGER, f"it belongs to the trading system {marked.owner_name}"
+    if marked.foreign_controller is not None:
+        return Owner.STRANGER, f"it belongs to {marked.foreign_controller}"
+    known = marked.labels.get(LABEL_MANAGED_BY) == MANAGER and marked.labels.get(LABEL_INSTANCE) == name
+    if kind == CLAIM and known:
         return Owner.RETAINED, "it was kept from an earlier system of the same name"
     return Owner.STRANGER, "it was not made by the operator"
 
 
-def not_smaller(claim: Manifest, there: Manifest) -> tuple[Manifest, str | None]:
-    """Return a volume claim that does not shrink the one that is there, and, where it would have, words saying so."""
-    wanted, has = _size(claim), _size(there)
+def owner_in(raw: Manifest, system: TradingSystem) -> tuple[Owner, str]:
+    """Return the same of an object as the API server gives it."""
+    return owner_of(marks_of(raw), raw["kind"], system.metadata.uid, system.metadata.name)
+
+
+def is_going(raw: Mapping[str, Any]) -> bool:
+    """Whether an object is being deleted: it is never applied over, and comes anew when it is gone."""
+    return "deletionTimestamp" in raw["metadata"]
+
+
+def not_smaller(claim: Manifest, has: str | None) -> tuple[Manifest, str | None]:
+    """Return a volume claim that does not shrink the one that is there, and, where it would have, words saying so.
+
+    `has` is the size that the one that is there asks for, as the API server gives it; None where it asks for none.
+    """
+    wanted = requested(claim)
     try:
         shrinks = has is not None and quantities.mebibytes(str(wanted)) < quantities.mebibytes(has)
     except ValueError:
-        return claim, None  # a size in another unit: the API server judges it
+        return claim, None  # a size in another unit is not ours to judge: the API server refuses what cannot be
     if not shrinks:
         return claim, None
     kept = copy.deepcopy(claim)
     kept["spec"]["resources"]["requests"]["storage"] = has
-    return kept, f"{claim['metadata']['name']} stays at {has}: a volume cannot shrink to {wanted}"
+    name = claim["metadata"]["name"]
+    return kept, f"storage.size: {wanted} is smaller than the {has} of {name}; a volume cannot shrink"
 
 
-def _size(claim: Manifest) -> str | None:
-    return ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
+def requested(claim: Mapping[str, Any]) -> str | None:
+    """Return the size that a volume claim asks for."""
+    found = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
+    return None if found is None else str(found)
 
 
 def installation_of(objects: Iterable[Manifest], declared_version: str | None) -> Installation | None:

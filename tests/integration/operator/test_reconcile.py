@@ -290,7 +290,7 @@ async def test_an_object_of_somebody_else_is_never_applied_over(kube: Kube, sett
     await kube.apply(system(kube))
     async with running(settings):
         found = await kube.until_condition("demo", "Accepted", "False", "NameTaken")
-        assert "ConfigMap demo-declaration exists and it was not made by this operator" in found["message"]
+        assert "ConfigMap demo-declaration exists and it was not made by the operator" in found["message"]
         await kube.until_condition("demo", "Stalled", "True", "NameTaken")
         assert (await kube.get("configmap", "demo-declaration") or {})["data"] == theirs["data"]
         assert await kube.names("statefulset") == set()

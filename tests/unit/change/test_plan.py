@@ -306,7 +306,7 @@ class TestAgainstWhatIsThere:
         ("has", "wants", "fields", "notes"),
         [
             ("1Gi", "2Gi", ["spec.resources.requests.storage: 1Gi -> 2Gi"], []),
-            ("4Gi", "2Gi", [], ["data-demo-0 stays at 4Gi: a volume cannot shrink to 2Gi"]),
+            ("4Gi", "2Gi", [], ["storage.size: 2Gi is smaller than the 4Gi of data-demo-0; a volume cannot shrink"]),
         ],
     )
     def test_a_retained_volume_is_taken_over(self, has: str, wants: str, fields: list[str], notes: list[str]) -> None:
@@ -323,6 +323,13 @@ class TestAgainstWhatIsThere:
         assert planned(live(), live(), observed=there).empty
         grown = planned(live(), live(storage={"size": "2Gi"}), observed=there)
         assert sum(step.kind == "PersistentVolumeClaim" for step in grown.steps) == 8
+
+    def test_what_is_being_deleted_has_to_go_first_and_comes_anew(self) -> None:
+        there = stored(rendered(live()))
+        next(each for each in there if each["kind"] == CLAIM)["metadata"]["deletionTimestamp"] = "2026-11-23T01:00:00Z"
+        found = planned(live(), live(storage={"size": "2Gi"}), observed=there)
+        assert "PersistentVolumeClaim data-demo-0 has to go first: it is being deleted" in found.notes
+        assert [(each.problem, each.name) for each in found.drift] == [("missing", "data-demo-0")]
 
     def test_what_is_left_over_is_deleted(self) -> None:
         there = stored(rendered(live()))

@@ -10,7 +10,7 @@ from bellwether.change.world import (
     digest_of,
     installation_of,
     installation_of_operator,
-    owner_of,
+    owner_in,
     public_keys_in,
     supposed,
 )
@@ -97,4 +97,4 @@ def test_whose_an_object_is(metadata: dict[str, Any], kind: str, owner: Owner) -
         for of, name, uid in metadata.get("ownerReferences", [])
     ]
     raw = {"kind": kind, "metadata": {"name": "x", **metadata, "ownerReferences": references}}
-    assert owner_of(raw, live())[0] is owner
+    assert owner_in(raw, live())[0] is owner

@@ -101,7 +101,7 @@ def owner(kind: str, name: str, uid: str) -> list[dict[str, Any]]:
         ({"ownerReferences": owner("TradingSystem", "demo", "old")}, Verdict.WAIT, "deleted system of the same name"),
         ({"ownerReferences": owner("TradingSystem", "other", "x")}, Verdict.TAKEN, "the trading system other"),
         ({"ownerReferences": owner("Deployment", "web", "x")}, Verdict.TAKEN, "belongs to Deployment/web"),
-        ({"ownerReferences": [], "labels": {}}, Verdict.TAKEN, "not made by this operator"),
+        ({"ownerReferences": [], "labels": {}}, Verdict.TAKEN, "not made by the operator"),
         ({"ownerReferences": []}, Verdict.APPLY, "metadata.ownerReferences"),
         ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, Verdict.WAIT, "being deleted"),
     ],
