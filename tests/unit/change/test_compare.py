@@ -62,7 +62,7 @@ def test_there_are_changes_exactly_where_objects_differ(old: Any, new: Any) -> N
 def _ordered(value: Any) -> str:
     """Return a text that is equal for objects that are equal whatever the order of their fields; True is not 1."""
     if isinstance(value, dict):
-        return str(sorted((name, _ordered(each)) for name, each in value.items()))
+        return f"{{{sorted((name, _ordered(each)) for name, each in value.items())}}}"
     return str([_ordered(each) for each in value]) if isinstance(value, list) else repr(value)
 
 
