@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from bellwether.change.hold import Held, effective_profile, hold, holding_now, referenced_config_maps, released_image
+from bellwether.change.hold import (
+    Held,
+    effective_profile,
+    hold,
+    holding_now,
+    referenced_config_maps,
+    running_image,
+    schedules,
+    unversioned,
+)
+from bellwether.change.world import Key
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of, release_of
 from bellwether.render.kubernetes.context import Keyring, Manifest
@@ -283,11 +293,11 @@ class Reconciler:
         this.jobs, desired = self._rendered(this, this.layout)
         if holding:
             desired = [await self._hold(this, each) for each in desired]
-            images = {found for each in desired if this.held and (found := released_image(each.manifest)) is not None}
-            if len(images) == 1 and images != {image}:
-                image = images.pop()
-                of_release = render_layout(_unversioned(this.system), self._context(this, image), this.layout)
-                desired = _with_schedules_of(desired, of_release)
+            runs = running_image(each.manifest for each in desired if BY_NAME[each.key.kind].workload)
+            if this.held and runs is not None and runs != image:
+                image = runs
+                released = schedules(this.system, this.layout.profile, self._context(this, image))
+                desired = _replaced(desired, released)
         this.desired, this.image = desired, image
 
     def _rendered(self, this: Pass, found: Layout) -> tuple[list[Manifest], list[Desired]]:
@@ -409,7 +419,7 @@ class Reconciler:
         informed = view is None or view.acknowledged.get(SCHEDULER, generation) >= generation
         if memory.gateway_up and not pending and informed:
             context = self._context(this, this.image)
-            await applier.make(slot_job(_unversioned(system), context, slot) for slot in duties.start)
+            await applier.make(slot_job(unversioned(system), context, slot) for slot in duties.start)
         seen = Observation(
             taken=sorted(found.taken),
             waiting=sorted(found.waiting),
@@ -494,10 +504,6 @@ def declared(raw: Mapping[str, Any]) -> TradingSystem:
     return TradingSystem.model_validate({name: raw[name] for name in raw if name != "status"})
 
 
-def _unversioned(system: TradingSystem) -> TradingSystem:
-    return system.model_copy(update={"spec": system.spec.model_copy(update={"version": None})})
-
-
 def _unmarked(manifest: Manifest) -> Manifest:
     """Return an object without the digest that was written into it, so that another one can be."""
     metadata = manifest["metadata"]
@@ -505,12 +511,10 @@ def _unmarked(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
-def _with_schedules_of(desired: Sequence[Desired], released: Sequence[Manifest]) -> list[Desired]:
-    """Return what is desired with the schedules of the release that runs: their Jobs talk to its services."""
-    schedules = {
-        each.key: each for manifest in released if manifest["kind"] == "CronJob" for each in [desired_from(manifest)]
-    }
-    return [schedules.get(each.key, each) for each in desired]
+def _replaced(desired: Sequence[Desired], others: Mapping[Key, Manifest]) -> list[Desired]:
+    """Return what is desired with these objects in place of those of the same kind and name."""
+    found = {Key(each.key.kind, each.key.name): each for each in map(desired_from, others.values())}
+    return [found.get(Key(each.key.kind, each.key.name), each) for each in desired]
 
 
 def invalid_words(error: ValidationError) -> str:

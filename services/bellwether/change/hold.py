@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bellwether.change.compare import FieldChange, changes
-from bellwether.render.kubernetes import Manifest
+from bellwether.change.world import Key, component_of, key_of
+from bellwether.render.kubernetes import Manifest, RenderContext
+from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.render.kubernetes.moment import Moment
-from bellwether.render.kubernetes.names import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE
+from bellwether.render.kubernetes.moves import Profile, at_profile
+from bellwether.render.kubernetes.names import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE, SYSTEM
 from bellwether.render.kubernetes.workloads import unpacked
-from bellwether.spec.models import TradingSystemSpec
+from bellwether.spec.models import TradingSystem, TradingSystemSpec
 
 _ROOT = "spec.template"
 _IN_CONTAINER = re.compile(r"spec\.(?:initContainers|containers)\[([^]]+)\]\.(.+)")
 _START_VALUE = f"metadata.annotations.{ANNOTATION_START_VALUE}"
 _VALUE_LENGTH = 80
+_WITH_SCHEDULER = frozenset({SYSTEM, "scheduler"})
+"""The components whose pods have the scheduler, whom the Jobs of tasks talk to."""
 
 P = TypeVar("P", bound=str)
 
@@ -72,6 +77,28 @@ def released_image(observed: Mapping[str, Any]) -> str | None:
     _, released = _released(observed)
     containers = [] if released is None else released["spec"].get("containers") or []
     return next((str(each["image"]) for each in containers), None)
+
+
+def running_image(workloads: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the image of the scheduler's pods: the release of which the Jobs of tasks have to be.
+
+    `workloads` are objects as they are or are held, of one profile. None where the scheduler's is not among them, or
+    nobody knows what was released.
+    """
+    return next((released_image(each) for each in workloads if component_of(each) in _WITH_SCHEDULER), None)
+
+
+def unversioned(system: TradingSystem) -> TradingSystem:
+    """Return the system as it is of the release that the image of a context says, whatever version is declared."""
+    return system.model_copy(update={"spec": system.spec.model_copy(update={"version": None})})
+
+
+def schedules(system: TradingSystem, profile: Profile, context: RenderContext) -> dict[Key, Manifest]:
+    """Return the schedules of a release, that of the context's image, in place of those of the declared one.
+
+    The Jobs of a schedule talk to the services that run.
+    """
+    return {key_of(each): each for each in cron_jobs(at_profile(unversioned(system), profile), context)}
 
 
 def referenced_config_maps(template: Mapping[str, Any]) -> set[str]:

@@ -12,13 +12,12 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from bellwether.change.compare import FieldChange, changes
-from bellwether.change.hold import effective_profile, hold, holding_now, released_image
+from bellwether.change.hold import effective_profile, hold, holding_now, running_image, schedules
 from bellwether.change.layouts import Volumes, laid_out, volumes_of, volumes_supposed
 from bellwether.change.steps import Drift, Phase, Step, Wait, step_through
 from bellwether.change.world import (
     CLAIM,
     CONFIG_MAP,
-    CRON_JOB,
     SECRET,
     WORKLOADS,
     Installation,
@@ -29,7 +28,7 @@ from bellwether.change.world import (
 )
 from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError, Session
-from bellwether.render.kubernetes import Manifest, RenderContext, image_of, render
+from bellwether.render.kubernetes import Manifest, RenderContext, render
 from bellwether.render.kubernetes.configmaps import spec_document
 from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
 from bellwether.render.kubernetes.moves import Profile, at_profile, move_name
@@ -262,18 +261,13 @@ class _Planner:
     def _with_released_schedules(
         self, system: TradingSystem, profile: Profile, wanted: list[Manifest], there: Mapping[Key, Manifest]
     ) -> list[Manifest]:
-        """Return the objects with schedules of the release that goes on running while another one waits.
-
-        The Jobs of a schedule talk to the services that run.
-        """
+        """Return the objects with the schedules of the release that goes on running while another one waits."""
         held = [hold(each, there.get(key_of(each)), holding=True) for each in wanted if each["kind"] in WORKLOADS]
-        images = {found for each in held if (found := released_image(each.manifest)) is not None}
-        declared = image_of(self._installation.image, system.spec.version)
-        if not any(each.waiting for each in held) or len(images) != 1 or images == {declared}:
+        image = running_image(each.manifest for each in held)
+        if image is None or not any(each.waiting for each in held):
             return wanted
-        unversioned = system.model_copy(update={"spec": system.spec.model_copy(update={"version": None})})
-        released = {key_of(each): each for each in self._laid_out(unversioned, profile, image=images.pop())}
-        return [released[key_of(each)] if each["kind"] == CRON_JOB else each for each in wanted]
+        released = schedules(system, profile, self._context(system, image))
+        return [released.get(key_of(each), each) for each in wanted]
 
     def _unpaused(self, step: Step) -> Step:
         """Return a step as it is in a pause: what a starting process reads is written all the same."""
@@ -287,15 +281,17 @@ class _Planner:
         names = {component: claim_name(child_name(old, component)) for component in stateful_components(old)}
         return [Step("keep", CLAIM, name, component, wait=move.wait) for component, name in names.items()]
 
-    def _laid_out(self, system: TradingSystem, profile: Profile, image: str | None = None) -> list[Manifest]:
-        context = RenderContext(
+    def _laid_out(self, system: TradingSystem, profile: Profile) -> list[Manifest]:
+        return laid_out(system, self._context(system), self._volumes, profile)
+
+    def _context(self, system: TradingSystem, image: str | None = None) -> RenderContext:
+        return RenderContext(
             image=image or self._installation.image,
             keyring=self._installation.keyring,
             image_pull_policy=self._installation.image_pull_policy,
             log_level=self._installation.log_level,
             moment=self._moment_of(system),
         )
-        return laid_out(system, context, self._volumes, profile)
 
     def _moment_of(self, system: TradingSystem) -> Moment:
         try:

@@ -89,7 +89,7 @@ def key_of(manifest: Manifest) -> Key:
     return Key(manifest["kind"], manifest["metadata"]["name"])
 
 
-def component_of(manifest: Manifest) -> str:
+def component_of(manifest: Mapping[str, Any]) -> str:
     """Return the component that an object belongs to; empty when it says none."""
     return str((manifest["metadata"].get("labels") or {}).get(LABEL_COMPONENT, ""))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bellwether.change.layouts import laid_out, volumes_of, volumes_supposed
 from bellwether.change.plan import Effect, Plan, plan
 from bellwether.change.steps import Phase, Wait, step_through
-from bellwether.change.world import CLAIM, Installation, Key, key_of, supposed
+from bellwether.change.world import CLAIM, WORKLOADS, Installation, Key, key_of, supposed
 from bellwether.render.kubernetes import Manifest
 from bellwether.render.kubernetes.moves import Profile
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
@@ -288,6 +288,14 @@ class TestAgainstWhatIsThere:
         there = stored(rendered(live(), OPEN))
         next(each for each in there if each["kind"] == "StatefulSet")["status"] = {"replicas": 1}
         assert "change StatefulSet demo" in told(planned(live(), live(version="2"), OPEN, there))
+
+    @pytest.mark.parametrize(("down", "waits"), [("demo-gateway", True), ("demo-scheduler", False)])
+    def test_schedules_are_of_the_release_that_the_scheduler_runs(self, down: str, waits: bool) -> None:
+        before, after = live(profile="standard"), live(profile="standard", version="2")
+        there = stored(rendered(before, OPEN))
+        next(each for each in there if each["kind"] in WORKLOADS and each["metadata"]["name"] == down)["status"] = {}
+        found = planned(before, after, OPEN, there)
+        assert {step.wait is not None for step in found.steps if step.kind == "CronJob"} == {waits}
 
     def test_an_operator_that_has_not_come_to_it_is_noted(self) -> None:
         there = stored(rendered(live()))
