@@ -12,16 +12,19 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from bellwether.change.hold import (
+    WITH_SCHEDULER,
     Held,
     effective_profile,
+    going_on,
     hold,
     holding_now,
     referenced_config_maps,
+    released_image,
     running_image,
     schedules,
     unversioned,
 )
-from bellwether.change.world import Key
+from bellwether.change.world import CRON_JOB, Key, component_of
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of, release_of
 from bellwether.render.kubernetes.context import Keyring, Manifest
@@ -133,6 +136,8 @@ class Pass:
     """Of the release in force, which is an older one while a newer one waits."""
     forced: str | None = None
     paused_until: datetime | None = None
+    only: frozenset[str] | None = None
+    """In a pause, the kinds that are kept as declared all the same."""
     due: list[datetime] = field(default_factory=list)
     """When something is due again, UTC."""
     due_in: list[float] = field(default_factory=list)
@@ -260,12 +265,13 @@ class Reconciler:
         await self._desire(this)
         await self._force_halt(this)
         settled = all(each.ready for each in workloads_of(children, this.desired, this.uid))
-        paused = this.paused_until is not None
-        applier = Applier(self._client, self._cache, this.uid, memory.written, this.now, settled=settled, paused=paused)
+        applier = Applier(
+            self._client, self._cache, this.uid, memory.written, this.now, settled=settled, only=this.only
+        )
         this.applier = applier
         this.urgent.add(this.start_value.key)
         await applier.apply(this.desired, this.urgent)
-        if this.layout is not None and not applier.found.troubled:
+        if this.layout is not None and not applier.found.troubled and this.only is None:
             await applier.drop(each.key for each in this.layout.drop)
             await applier.make(this.jobs)
         await applier.prune(self._cache.children_of(this.key), {each.key for each in this.desired}, this.spared)
@@ -293,11 +299,13 @@ class Reconciler:
         this.jobs, desired = self._rendered(this, this.layout)
         if holding:
             desired = [await self._hold(this, each) for each in desired]
-            runs = running_image(each.manifest for each in desired if BY_NAME[each.key.kind].workload)
-            if this.held and runs is not None and runs != image:
-                image = runs
-                released = schedules(this.system, this.layout.profile, self._context(this, image))
-                desired = _replaced(desired, released)
+        runs = running_image(each.manifest for each in desired if this.held and BY_NAME[each.key.kind].workload)
+        if this.paused_until is not None:
+            runs = await self._running_image(this, desired)
+            this.only = going_on(runs)
+        if runs is not None and runs != image:
+            image = runs
+            desired = _replaced(desired, schedules(this.system, this.layout.profile, self._context(this, image)))
         this.desired, this.image = desired, image
 
     def _rendered(self, this: Pass, found: Layout) -> tuple[list[Manifest], list[Desired]]:
@@ -310,6 +318,20 @@ class Reconciler:
             others = [desired_from(manifest) for manifest in manifests if not BY_NAME[manifest["kind"]].once]
             known = this.memory.rendered = Rendered(key, jobs, others)
         return known.jobs, list(known.desired)
+
+    async def _running_image(self, this: Pass, desired: Sequence[Desired]) -> str | None:
+        """Return the image of the release that runs, whether its pods are ready or not; None where nobody knows it."""
+        for each in desired:
+            if not BY_NAME[each.key.kind].workload or component_of(each.manifest) not in WITH_SCHEDULER:
+                continue
+            known = self._cache.children.get(each.key)
+            if known is None or not known.belongs_to(this.uid):
+                return None
+            if known.applied == each.digest:
+                return released_image(each.manifest)
+            observed = await self._client.get(BY_NAME[each.key.kind], each.key.namespace, each.key.name)
+            return None if observed is None else released_image(observed)
+        return None
 
     async def _on_the_released_template(self, desired: Desired, *, ours: bool) -> Held:
         """Return a workload with the template that was released last; `ours`: it has no pods by our own hand."""
@@ -417,7 +439,8 @@ class Reconciler:
         # Before the scheduler has this declaration, it would say that a slot of it is none.
         generation = system.metadata.generation
         informed = view is None or view.acknowledged.get(SCHEDULER, generation) >= generation
-        if memory.gateway_up and not pending and informed:
+        started = this.only is None or CRON_JOB in this.only
+        if memory.gateway_up and not pending and informed and started:
             context = self._context(this, this.image)
             await applier.make(slot_job(unversioned(system), context, slot) for slot in duties.start)
         seen = Observation(

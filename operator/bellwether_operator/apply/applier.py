@@ -70,7 +70,15 @@ class Applier:
     """Brings the children of one system to what is desired, in one pass."""
 
     def __init__(
-        self, client: Client, cache: Cache, uid: str, written: Written, now: datetime, *, settled: bool, paused: bool
+        self,
+        client: Client,
+        cache: Cache,
+        uid: str,
+        written: Written,
+        now: datetime,
+        *,
+        settled: bool,
+        only: Collection[str] | None = None,
     ) -> None:
         self._client = client
         self._cache = cache
@@ -78,7 +86,8 @@ class Applier:
         self._written = written
         self._now = now
         self._settled = settled
-        self._paused = paused
+        self._only = only
+        """In a pause, the kinds that are kept as declared all the same; None without one."""
         self._urgent: Collection[ChildKey] = ()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self.found = Findings()
@@ -108,20 +117,19 @@ class Applier:
         if self.found.troubled:
             return
         gone = to_prune(observed, desired, self._uid, settled=self._settled, spared=spared)
-        if self._paused:
-            self.found.pending += [f"delete {each.key.kind} {each.key.name}" for each in gone]
-            return
-        await self._each((each.key, partial(self._delete, each, "no longer declared")) for each in gone)
+        waits = [each for each in gone if self._left(each.key.kind)]
+        self.found.pending += [f"delete {each.key.kind} {each.key.name}" for each in waits]
+        now = [each for each in gone if not self._left(each.key.kind)]
+        await self._each((each.key, partial(self._delete, each, "no longer declared")) for each in now)
 
     async def drop(self, jobs: Iterable[ChildKey]) -> None:
         """Delete Jobs whose deed is over or no longer wanted."""
         there = [self._cache.children[key] for key in jobs if key in self._cache.children]
-        if not self._paused:
-            await self._each((each.key, partial(self._delete, each, "no longer wanted")) for each in there)
+        await self._each((each.key, partial(self._delete, each, "no longer wanted")) for each in there)
 
     async def make(self, jobs: Iterable[Manifest]) -> None:
         """Make Jobs that are not there yet; one of the same name is the same deed."""
-        for manifest in () if self._paused else jobs:
+        for manifest in jobs:
             kind, metadata = BY_NAME[manifest["kind"]], manifest["metadata"]
             try:
                 reply = await self._client.create(kind.path(metadata["namespace"]), manifest)
@@ -136,6 +144,10 @@ class Applier:
             self.found.writes += 1
             self._cache.take_child(reply, kind.kind)
             log.info("made %s %s", kind.kind, metadata["name"])
+
+    def _left(self, kind: str) -> bool:
+        """Whether objects of a kind are left as they are, since the system is paused."""
+        return self._only is not None and kind not in self._only
 
     def _is_known(self, key: ChildKey) -> bool:
         there = self._cache.children.get(key)
@@ -173,7 +185,7 @@ class Applier:
             self.found.taken.append(f"{desired.key.kind} {desired.key.name} exists and {decision.why}")
         elif desired.key in self._urgent:
             await acts[decision.verdict](desired, observed, decision)
-        elif self._paused:
+        elif self._left(desired.key.kind):
             self.found.pending.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
         elif decision.drift is not None and await self._contested(desired.key, decision.drift):
             return
@@ -253,7 +265,7 @@ class Applier:
         """Write a Secret without ever reading one: what was written is remembered, and written again now and then."""
         digest, at = self._written.secrets.get(desired.key, ("", 0.0))
         life = SECRET_LIFE_SECONDS if self._settled else SECRET_LIFE_UNSETTLED_SECONDS
-        if self._paused or (digest == desired.digest and time.monotonic() - at < life):
+        if self._left(desired.key.kind) or (digest == desired.digest and time.monotonic() - at < life):
             return
         try:
             await self._client.apply(BY_NAME[desired.key.kind], desired.manifest, force=False)

@@ -115,11 +115,11 @@ def _under_way(case: Case, delivered: Delivery, *, heard: bool) -> tuple[Reason,
 
 
 def paused_words(seen: Observation) -> str:
-    """Return until when nothing is changed, why, and what would be."""
+    """Return until when the system is left as it is, why, and what would be changed."""
     until = "" if seen.paused_until is None else f"until {instant(seen.paused_until)}: "
     why = f" ({seen.paused_reason})" if seen.paused_reason else ""
     pending = f"; what waits: {'; '.join(seen.pending)}" if seen.pending else ""
-    return f"{until}nothing is changed{why}{pending}"
+    return f"{until}nothing is changed but schedules and disruption budgets{why}{pending}"
 
 
 def held_words(seen: Observation) -> str:

@@ -1,6 +1,7 @@
 """What waits for the close: while a session is open, workloads keep the pod template that was last released. Pure.
 
-Only pod templates wait, and a change of profile, since they end pods. Everything else is as declared at once.
+Only pod templates wait, and a change of profile, since they end pods. Everything else is as declared at once. In a
+pause it is the other way round: only a few kinds go on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bellwether.change.compare import FieldChange, changes
-from bellwether.change.world import Key, component_of, key_of
+from bellwether.change.world import CRON_JOB, DISRUPTION_BUDGET, Key, component_of, key_of
 from bellwether.render.kubernetes import Manifest, RenderContext
 from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.render.kubernetes.moment import Moment
@@ -25,7 +26,7 @@ _ROOT = "spec.template"
 _IN_CONTAINER = re.compile(r"spec\.(?:initContainers|containers)\[([^]]+)\]\.(.+)")
 _START_VALUE = f"metadata.annotations.{ANNOTATION_START_VALUE}"
 _VALUE_LENGTH = 80
-_WITH_SCHEDULER = frozenset({SYSTEM, "scheduler"})
+WITH_SCHEDULER = frozenset({SYSTEM, "scheduler"})
 """The components whose pods have the scheduler, whom the Jobs of tasks talk to."""
 
 P = TypeVar("P", bound=str)
@@ -85,7 +86,17 @@ def running_image(workloads: Iterable[Mapping[str, Any]]) -> str | None:
     `workloads` are objects as they are or are held, of one profile. None where the scheduler's is not among them, or
     nobody knows what was released.
     """
-    return next((released_image(each) for each in workloads if component_of(each) in _WITH_SCHEDULER), None)
+    return next((released_image(each) for each in workloads if component_of(each) in WITH_SCHEDULER), None)
+
+
+def going_on(running: str | None) -> frozenset[str]:
+    """Return the kinds that are kept as declared in a pause, too.
+
+    They end no pod, and time does not stand still: slots fall due, sessions open and close. `running` is the image of
+    the release that runs, of which the Jobs of schedules have to be; None where nobody knows it: then schedules stay
+    as they are.
+    """
+    return frozenset({DISRUPTION_BUDGET}) if running is None else frozenset({CRON_JOB, DISRUPTION_BUDGET})
 
 
 def unversioned(system: TradingSystem) -> TradingSystem:

@@ -1,7 +1,8 @@
 """What applying a declaration would do, and when: the prediction that `bellwether plan` shows. Pure.
 
 It is the difference of two sets of objects that the operator's own builders render, so it says what the operator will
-do and not what somebody once wrote down about it. First comes what happens at once, then what waits for the close.
+do and not what somebody once wrote down about it. First comes what happens at once, then what waits for the end of a
+pause, then what waits for the close.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from bellwether.change.compare import FieldChange, changes
-from bellwether.change.hold import effective_profile, hold, holding_now, running_image, schedules
+from bellwether.change.hold import effective_profile, going_on, hold, holding_now, running_image, schedules
 from bellwether.change.layouts import Volumes, laid_out, volumes_of, volumes_supposed
 from bellwether.change.steps import Drift, Phase, Step, Wait, step_through
 from bellwether.change.world import (
@@ -197,8 +198,7 @@ class _Planner:
             self._volumes = volumes_of(before or after, observed)
         else:
             self._volumes = Volumes() if before is None else volumes_supposed(before)
-        pause = after.spec.paused
-        self._begins = now if pause is None else max(now, parse_instant(pause.until))
+        self._begins = _begins(after, now)
         """When the operator begins: at once, or when a pause is over."""
         self._moment = moment_of(after.spec, self._begins)
         self._changed: list[FieldChange] = []
@@ -215,14 +215,16 @@ class _Planner:
             return replace(empty, refusals=tuple(taken))
         holding = holding_now(after.spec, self._moment)
         pause = Wait(self._begins, "paused") if self._begins > self._now else None
-        phase = Phase(after, pause, holding=holding, causes=self._causes())
+        phase = Phase(after, None, holding=holding, causes=self._causes())
         drift = self._begin(phase)
+        steps = [] if pause is None else self._go_on(phase)
+        phase.wait = pause
         profile = effective_profile(after.spec.profile, volumes.in_force, holding=holding)
         wanted = self._laid_out(after, profile)
         if holding:
             there = {key: thing.raw for key, thing in phase.there.items()}
             wanted = self._with_released_schedules(after, profile, wanted, there)
-        steps = step_through(phase, wanted)
+        steps += step_through(phase, wanted)
         if holding and self._moment.session is not None:
             phase.wait, phase.holding = Wait(self._moment.session.close, "session"), False
             steps += step_through(phase, self._laid_out(after, after.spec.profile))
@@ -236,7 +238,7 @@ class _Planner:
             time_zone=calendar_of(after.spec.market).timezone.key,
             session=moment_of(after.spec, self._now).session,
             declared=tuple(Declared(change, self._effect(_unit_of(change.path))) for change in self._changed),
-            steps=tuple(sorted(map(self._unpaused, steps), key=_begins)),
+            steps=tuple(sorted(steps, key=_beginning)),
             restarts=tuple(_restarts(steps)),
             move=move,
             slots=tuple(self._slots()),
@@ -248,32 +250,65 @@ class _Planner:
         """Tell the phase what is there; return what of it is not as declared."""
         before = self._before
         profile = self._volumes.in_force or (before or self._after).spec.profile
-        was = [] if before is None else self._laid_out(before, profile)
+        was = [] if before is None else self._laid_out(before, profile, self._now)
         if self._observed is None:
             phase.suppose(was)
             return []
-        held = before is not None and holding_now(before.spec, self._moment_of(before))
-        if before is not None and held:
+        held = before is not None and holding_now(before.spec, self._moment_of(before, self._now))
+        if before is not None and _begins(before, self._now) > self._now:
+            was = self._with_schedules(before, profile, was, self._now, running_image(self._workloads(phase)))
+        elif before is not None and held:
             there = {key_of(each): each for each in self._observed}
-            was = self._with_released_schedules(before, profile, was, there)
+            was = self._with_released_schedules(before, profile, was, there, self._now)
         return phase.observe(self._observed, was, holding=held)
 
+    def _workloads(self, phase: Phase) -> list[Manifest]:
+        """Return what keeps the system's pods running, as it is now."""
+        there = [thing.raw for thing in phase.there.values()] if self._observed is None else self._observed
+        return [each for each in there if each["kind"] in WORKLOADS and owner_in(each, self._after)[0] is Owner.OURS]
+
+    def _go_on(self, phase: Phase) -> list[Step]:
+        """Return what is done at once although the system is paused; take it as done until the end of the pause.
+
+        What a starting process reads is written, and what has to do with time goes on, for the release that runs.
+        """
+        after, profile = self._after, self._volumes.in_force or self._after.spec.profile
+        image = running_image(self._workloads(phase))
+        kinds = going_on(image)
+        start_value = Key(CONFIG_MAP, declaration_name(after))
+
+        def wanted(at: datetime) -> list[Manifest]:
+            found = self._with_schedules(after, profile, self._laid_out(after, profile, at), at, image)
+            return [each for each in found if each["kind"] in kinds or key_of(each) == start_value]
+
+        part = replace(phase, there={})
+        for key in list(phase.there):
+            if key.kind in kinds or key == start_value:
+                part.there[key] = phase.there.pop(key)
+        steps = step_through(part, wanted(self._now))
+        phase.suppose(wanted(self._begins))
+        return steps
+
     def _with_released_schedules(
-        self, system: TradingSystem, profile: Profile, wanted: list[Manifest], there: Mapping[Key, Manifest]
+        self,
+        system: TradingSystem,
+        profile: Profile,
+        wanted: list[Manifest],
+        there: Mapping[Key, Manifest],
+        at: datetime | None = None,
     ) -> list[Manifest]:
         """Return the objects with the schedules of the release that goes on running while another one waits."""
         held = [hold(each, there.get(key_of(each)), holding=True) for each in wanted if each["kind"] in WORKLOADS]
         image = running_image(each.manifest for each in held)
-        if image is None or not any(each.waiting for each in held):
-            return wanted
-        released = schedules(system, profile, self._context(system, image))
-        return [released.get(key_of(each), each) for each in wanted]
+        waits = any(each.waiting for each in held)
+        return self._with_schedules(system, profile, wanted, at, image if waits else None)
 
-    def _unpaused(self, step: Step) -> Step:
-        """Return a step as it is in a pause: what a starting process reads is written all the same."""
-        paused = step.wait is not None and step.wait.for_ == "paused"
-        start_value = (step.kind, step.name) == (CONFIG_MAP, declaration_name(self._after))
-        return replace(step, wait=None) if paused and start_value else step
+    def _with_schedules(
+        self, system: TradingSystem, profile: Profile, wanted: list[Manifest], at: datetime | None, image: str | None
+    ) -> list[Manifest]:
+        """Return the objects with the schedules of the release that an image is of, where there is one."""
+        released = {} if image is None else schedules(system, profile, self._context(system, at, image))
+        return [released.get(key_of(each), each) for each in wanted]
 
     def _kept(self, move: Move) -> list[Step]:
         """Return the volumes that a move leaves behind, as they were."""
@@ -281,21 +316,22 @@ class _Planner:
         names = {component: claim_name(child_name(old, component)) for component in stateful_components(old)}
         return [Step("keep", CLAIM, name, component, wait=move.wait) for component, name in names.items()]
 
-    def _laid_out(self, system: TradingSystem, profile: Profile) -> list[Manifest]:
-        return laid_out(system, self._context(system), self._volumes, profile)
+    def _laid_out(self, system: TradingSystem, profile: Profile, at: datetime | None = None) -> list[Manifest]:
+        """Return the objects of a system at an instant: when the operator begins, unless another one is said."""
+        return laid_out(system, self._context(system, at), self._volumes, profile)
 
-    def _context(self, system: TradingSystem, image: str | None = None) -> RenderContext:
+    def _context(self, system: TradingSystem, at: datetime | None, image: str | None = None) -> RenderContext:
         return RenderContext(
             image=image or self._installation.image,
             keyring=self._installation.keyring,
             image_pull_policy=self._installation.image_pull_policy,
             log_level=self._installation.log_level,
-            moment=self._moment_of(system),
+            moment=self._moment_of(system, at or self._begins),
         )
 
-    def _moment_of(self, system: TradingSystem) -> Moment:
+    def _moment_of(self, system: TradingSystem, at: datetime) -> Moment:
         try:
-            return moment_of(system.spec, self._begins)
+            return moment_of(system.spec, at)
         except CalendarError:
             return CLOSED  # what is stored does not fit its calendar: nothing was made of it
 
@@ -308,14 +344,15 @@ class _Planner:
         alone = before.model_copy(update={"spec": _with_unit(before.spec, self._after.spec, unit)})
         profile = self._volumes.in_force or before.spec.profile
         goal = alone.spec.profile if unit == "profile" else profile
-        old = {key_of(each): each for each in self._laid_out(before, profile)}
-        new = {key_of(each): each for each in self._laid_out(alone, goal)}
         start_value = Key(CONFIG_MAP, declaration_name(before))  # it is rewritten with every edit
-        return {
-            key: _pods_of(old.get(key)) != _pods_of(new.get(key))
-            for key in {**old, **new}
-            if old.get(key) != new.get(key) and key != start_value
-        }
+        found: dict[Key, bool] = {}
+        for at in dict.fromkeys((self._now, self._begins)):
+            old = {key_of(each): each for each in self._laid_out(before, profile, at)}
+            new = {key_of(each): each for each in self._laid_out(alone, goal, at)}
+            for key in {**old, **new}:
+                if old.get(key) != new.get(key) and key != start_value:
+                    found[key] = found.get(key, False) or _pods_of(old.get(key)) != _pods_of(new.get(key))
+        return found
 
     def _effect(self, unit: str) -> Effect:
         if unit in LIVE_FIELDS:
@@ -398,7 +435,13 @@ def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable
     return found
 
 
-def _begins(step: Step) -> datetime:
+def _begins(system: TradingSystem, now: datetime) -> datetime:
+    """Return when the operator begins with a system: at once, or when its pause is over."""
+    pause = system.spec.paused
+    return now if pause is None else max(now, parse_instant(pause.until))
+
+
+def _beginning(step: Step) -> datetime:
     return datetime.min.replace(tzinfo=UTC) if step.wait is None else step.wait.until
 
 

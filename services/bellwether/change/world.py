@@ -25,6 +25,7 @@ from bellwether.spec.models import GROUP, KIND, TradingSystem
 CLAIM = "PersistentVolumeClaim"
 CONFIG_MAP = "ConfigMap"
 CRON_JOB = "CronJob"
+DISRUPTION_BUDGET = "PodDisruptionBudget"
 JOB = "Job"
 SECRET = "Secret"  # noqa: S105 (the name of a kind)
 WORKLOADS = frozenset({"Deployment", "StatefulSet"})

@@ -370,8 +370,8 @@ class Pause(Block):
     """A time in which the operator keeps its hands off."""
 
     until: Instant = Field(
-        description="Until when, UTC, such as 2026-11-23T04:30:00Z. No object is made, changed or deleted before; "
-        "halts and other live fields are still delivered."
+        description="Until when, UTC, such as 2026-11-23T04:30:00Z. Before, no object is made, changed or deleted but "
+        "CronJobs, the Jobs of slots and disruption budgets; halts and other live fields are still delivered."
     )
     reason: str | None = Field(None, max_length=200, description="Why, for whoever reads the status later.")
 
@@ -444,7 +444,9 @@ class TradingSystemSpec(Block):
     )
     storage: Storage = Field(default_factory=Storage, description="Volumes.")
     rollout: Rollout = Field(default_factory=Rollout, description="When pods are replaced.")
-    paused: Pause | None = Field(None, description="The operator changes nothing for a while.")
+    paused: Pause | None = Field(
+        None, description="The operator leaves pods and what they use as they are for a while."
+    )
     deletion_policy: Literal["Retain", "Delete"] = Field(
         "Retain",
         description="What becomes of volumes when the resource is deleted. Retained ones are adopted when the same "

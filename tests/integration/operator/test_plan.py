@@ -278,6 +278,20 @@ async def test_edits_of_a_live_system_do_what_the_plan_said(desk: Desk, settings
     await desk.kube.apply(manifest)
     async with running(settings):
         told = {what: await check(desk, manifest, edit) for what, edit in LIVE_EDITS.items()}
+        until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        edited = {
+            "paused": {"until": until},
+            "version": "v9",
+            "tasks": [{"name": "noon", "anchor": "time", "time": "12:00"}],
+        }
+        paused = {**manifest, "spec": {**manifest["spec"], **edited}}
+        waiting = await desk.plan(paused)
+        before = await desk.children()
+        await desk.kube.apply(paused)
+        await desk.becomes(before, predicted(waiting))
+    # Schedules come at once, of the release that runs; its pods, and schedules of the new one, when the pause is over.
+    assert {name.partition("/")[0] for name in predicted(waiting).created} == {"CronJob"}
+    assert {one["waitsFor"] for one in waiting["pods"]} <= {"paused", "session"}
     assert {what for what, found in told.items() if found["pods"]} == set()
     acts = {what: {one["action"] for one in found["steps"] if one["kind"] == "CronJob"} for what, found in told.items()}
     assert acts["symbols"] == set()

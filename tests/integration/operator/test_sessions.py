@@ -220,7 +220,9 @@ async def test_the_open_itself_has_the_system_looked_at(kube: Kube, settings: Se
         await eventually("a budget of zero once the session is open", protected)
 
 
-async def test_a_pause_changes_nothing_until_it_is_over(kube: Kube, settings: Settings) -> None:
+async def test_a_pause_changes_no_pod_and_nothing_that_pods_use_until_it_is_over(
+    kube: Kube, settings: Settings
+) -> None:
     clock = Clock(kube, EVENING)
     await kube.apply(live(kube))
     async with running(settings, clock):
@@ -244,6 +246,56 @@ async def test_a_pause_changes_nothing_until_it_is_over(kube: Kube, settings: Se
             return await kube.get("service", "demo-gateway") is not None and await version_of(kube) == "dev-2"
 
         await eventually("what waited for the end of the pause", made)
+
+
+def image_of_jobs(cron_job: dict[str, Any]) -> str:
+    return str(cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+async def test_in_a_pause_schedules_and_budgets_go_on_with_the_release_that_runs(
+    kube: Kube, settings: Settings
+) -> None:
+    clock = Clock(kube, EVENING)
+    over = EVENING + timedelta(days=2)
+    await kube.apply(live(kube))
+    async with running(settings, clock):
+        await settled(kube)
+        pods = await kube.get("statefulset", "demo") or {}
+        until = over.strftime("%Y-%m-%dT%H:%M:%SZ")
+        await kube.patch("tsys", "demo", {"spec": {"paused": {"until": until}, "version": "dev-2"}})
+        paused = await kube.until_condition("demo", "Reconciling", "False", "Paused")
+        assert "StatefulSet demo" in paused["message"]
+        assert "CronJob" not in paused["message"]
+        closed = {"calendar": "XASX", "overrides": [{"date": "2027-06-15", "closed": True}]}
+        tasks = [{"name": "prediction_generation", "anchor": "open", "offset": "-15m"}]
+        await kube.patch("tsys", "demo", {"spec": {"market": closed, "tasks": tasks}})
+
+        async def made_anew() -> bool:
+            found = await kube.get("cronjob", JUNE)
+            gone = all(name.startswith("demo-prediction-generation-") for name in await kube.names("cronjob"))
+            return gone and found is not None and ",11,16," in found["spec"]["schedule"]
+
+        await eventually("a schedule without the closed day, and none of the tasks that are gone", made_anew)
+        found = await kube.get("cronjob", JUNE)
+        assert found is not None
+        assert image_of_jobs(found).endswith(":dev-1")
+
+        async def protected() -> bool:
+            return bool((await kube.get("pdb", "demo") or {})["spec"]["maxUnavailable"] == 0)
+
+        await clock.set(OPEN + timedelta(days=1))
+        await eventually("a budget of zero in the next session", protected)
+        assert (await kube.get("statefulset", "demo") or {})["metadata"]["generation"] == pods["metadata"]["generation"]
+        assert (await kube.get("tsys", "demo") or {})["status"]["release"] == "dev-1"
+
+        await clock.set(over)
+
+        async def released() -> bool:
+            found = await kube.get("cronjob", JUNE)
+            of_release = found is not None and image_of_jobs(found).endswith(":dev-2")
+            return of_release and await version_of(kube) == "dev-2"
+
+        await eventually("the new release after the pause", released)
 
 
 async def test_a_halt_reaches_a_paused_system(kube: Kube, settings: Settings, gateway: FakeGateway) -> None:
@@ -420,6 +472,28 @@ async def test_a_due_slot_that_nobody_started_gets_a_job_of_its_name_once(
         await clock.set(DUE + timedelta(minutes=2))
         await kube.until_condition("demo", "Ready", "True")
         assert await kube.names("job") == {SLOT_JOB}
+
+
+async def test_in_a_pause_a_slot_that_nobody_started_gets_its_job_from_the_release_that_runs(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    clock = Clock(kube, DUE - timedelta(minutes=5))
+    backdated(gateway, {"morning_analysis-20270610": "completed"})
+    await kube.apply(live(kube))
+    async with running(settings, clock):
+        await settled(kube)
+        until = (DUE + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await kube.patch("tsys", "demo", {"spec": {"paused": {"until": until}, "version": "dev-2"}})
+        await kube.until_condition("demo", "Reconciling", "False", "Paused")
+        await clock.set(DUE + timedelta(minutes=1))
+
+        async def made() -> bool:
+            return SLOT_JOB in await kube.names("job")
+
+        await eventually("a Job by the slot's name", made)
+        job = await kube.get("job", SLOT_JOB)
+        assert job is not None
+        assert job["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":dev-1")
 
 
 async def test_a_missed_slot_is_said_and_not_started(kube: Kube, settings: Settings, gateway: FakeGateway) -> None:

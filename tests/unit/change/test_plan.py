@@ -83,7 +83,7 @@ def test_a_new_version_comes_at_once_where_no_session_holds_it(
     assert "change StatefulSet demo" in told(planned(before, after, now))
 
 
-def test_in_a_pause_everything_but_live_fields_waits_for_its_end() -> None:
+def test_in_a_pause_pods_volumes_and_what_they_use_wait_for_its_end() -> None:
     until = datetime(2026, 11, 23, 11, 0, tzinfo=UTC)
     pause = {"until": "2026-11-23T11:00:00Z", "reason": "stocktaking"}
     found = planned(live(), live(version="2", storage={"size": "2Gi"}, paused=pause), OPEN)
@@ -92,6 +92,72 @@ def test_in_a_pause_everything_but_live_fields_waits_for_its_end() -> None:
     assert found.steps[0].wait is None, "a process that starts reads the newest declaration"
     assert effects(found)["spec.paused"] is Effect.OPERATOR
     assert {restart.wait for restart in found.restarts} == {Wait(until, "paused")}
+
+
+PAUSE = {"until": "2026-11-23T11:00:00Z"}
+"""From a session to the evening after it."""
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["supposed", "seen"])
+def test_in_a_pause_schedules_go_on_with_the_release_that_runs(seen: bool) -> None:
+    before, after = live(), live(version="2", market=CLOSED_TOMORROW, paused=PAUSE)
+    there = stored(rendered(before, OPEN))
+    next(each for each in there if each["kind"] == "StatefulSet")["status"] = {"replicas": 1}  # whether ready or not
+    found = planned(before, after, OPEN, there if seen else None)
+    at_once = [step for step in found.steps if step.kind == "CronJob" and step.wait is None]
+    assert {step.action for step in at_once} == {"remake"}
+    assert {step.name for step in at_once} == {
+        "demo-morning-analysis-202611-0930",
+        "demo-prediction-generation-202611-0945",
+        "demo-evening-analysis-202611-1700",
+    }
+    assert not [change.path for step in at_once for change in step.fields if change.path.endswith("image")]
+    later = [step for step in found.steps if step.kind == "CronJob" and step.wait is not None]
+    assert {change.path.rpartition(".")[2] for step in later for change in step.fields} == {"image"}
+    assert {step.wait for step in later} == {Wait(datetime(2026, 11, 23, 11, 0, tzinfo=UTC), "paused")}
+
+
+def test_in_a_pause_a_task_that_is_removed_takes_its_schedules_along_at_once() -> None:
+    after = live(tasks=[{"name": "morning_analysis", "anchor": "open", "offset": "-30m"}], paused=PAUSE)
+    found = planned(live(), after, OPEN)
+    assert {(step.action, step.wait) for step in found.steps if step.kind == "CronJob"} == {("delete", None)}
+
+
+def test_in_a_pause_budgets_go_on_as_the_time_wants_it() -> None:
+    found = planned(live(), live(rollout={"protectSession": False}, paused=PAUSE), OPEN)
+    (step,) = (step for step in found.steps if step.kind == "PodDisruptionBudget")
+    assert (step.action, step.wait, step.because) == ("change", None, ("rollout.protectSession",))
+    assert effects(found)["spec.rollout.protectSession"] is Effect.OBJECTS
+
+
+@pytest.mark.parametrize("until", ["2026-11-24T01:00:00Z", "2027-03-01T00:00:00Z"], ids=["a session", "months later"])
+def test_what_only_time_changes_in_a_pause_is_told_neither_now_nor_for_its_end(until: str) -> None:
+    after = live(paused={"until": until})
+    for there in (None, stored(rendered(live(), OPEN))):
+        found = planned(live(), after, OPEN, there)
+        assert (told(found), found.drift, found.notes) == ({DECLARATION}, (), ())
+
+
+def test_a_new_system_that_is_paused_has_no_schedules_before_it_has_pods() -> None:
+    found = planned(None, live(paused=PAUSE), OPEN)
+    at_once = {step.kind for step in found.steps if step.wait is None}
+    assert at_once == {"ConfigMap", "PodDisruptionBudget"}
+
+
+def test_without_its_scheduler_a_paused_system_keeps_its_schedules() -> None:
+    before, after = live(), live(tasks=[], paused=PAUSE)
+    there = [each for each in stored(rendered(before, OPEN)) if each["kind"] != "StatefulSet"]
+    found = planned(before, after, OPEN, there)
+    assert {step.wait is None for step in found.steps if step.kind == "CronJob"} == {False}
+
+
+def test_a_pause_under_way_whose_schedules_are_of_the_release_that_runs_is_no_drift_of_them() -> None:
+    system = live(version="2", paused=PAUSE)
+    of_release = {key_of(each): each for each in stored(rendered(live(paused=PAUSE), OPEN))}
+    there = [of_release[key_of(each)] for each in stored(rendered(system, OPEN)) if key_of(each) in of_release]
+    found = planned(system, system, OPEN, there)
+    assert found.drift == ()
+    assert {step.kind: step.wait is not None for step in found.steps if step.kind == "CronJob"} == {"CronJob": True}
 
 
 def test_a_pause_that_ends_in_a_session_is_followed_by_the_wait_for_its_close() -> None:

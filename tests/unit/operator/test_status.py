@@ -258,8 +258,8 @@ def test_a_service_that_is_switched_off_is_not_ready_and_does_not_hold_up() -> N
 def test_paused_says_until_when_why_and_what_waits() -> None:
     scene = Scene({}, seen(paused_until=CLOSE, paused_reason="storage is being moved", pending=(HELD,)))
     words = (
-        "until 2026-11-23T05:00:00Z: nothing is changed (storage is being moved); what waits: "
-        "StatefulSet demo: image: v1 -> v2"
+        "until 2026-11-23T05:00:00Z: nothing is changed but schedules and disruption budgets (storage is being moved); "
+        "what waits: StatefulSet demo: image: v1 -> v2"
     )
     assert condition(scene.status(), "Reconciling")["message"] == words
     assert condition(scene.status(), "Ready")["message"] == words
