@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from bellwether.render.kubernetes import Manifest, RenderContext, configmaps, render
 from bellwether.render.kubernetes.moves import (
     ATTEMPT,
+    NOTHING_MOVED_IN,
     STOPPED,
     MoveJob,
     Profile,
@@ -143,10 +144,13 @@ def _moving(seen: Layouts, profile: Profile, goal: Profile, attempt: str) -> Lay
             "Another storage.size or version tries again, as does deleting the Job"
         )
         return step("failed", words, stop=False)
+    # Pods without a volume that anything was ever moved into: somebody deleted what was in force.
+    gone = seen.with_pods(goal) and set(seen.said(goal).values()) == {NOTHING_MOVED_IN}
+    lost = f"the volumes of {goal} are gone, so those of {profile}, which are older, are in force; " if gone else ""
     if (unready := seen.unready_claims(goal)) is not None:
-        return step("prepare", unready, stop=False)
+        return step("prepare", f"{lost}{unready}", stop=False)
     if late := (*seen.not_stopped(profile), *seen.with_pods(goal)):
-        return step("stop", f"waiting for the pods of {', '.join(late)} to end", stop=True)
+        return step("stop", f"{lost}waiting for the pods of {', '.join(late)} to end", stop=True)
     if job is None and any(each.key.name == name for each in seen.jobs):
         return step("stop", f"waiting for the former Job {name} to go", stop=True)
     if job is not None and _condition(job, "Complete") is not None:

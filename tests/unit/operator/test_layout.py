@@ -266,6 +266,21 @@ def test_a_claim_that_a_person_made_anew_changes_nothing_about_what_is_in_force(
     assert values(world)["data-demo-scheduler-0"] == "1"
 
 
+def test_where_somebody_deleted_the_volumes_in_force_it_is_told_that_older_ones_are() -> None:
+    world = running()
+    world.edit("standard")
+    world.settle()
+    for key in [key for key in world.objects if key.kind == CLAIM and key.name != "data-demo-0"]:
+        del world.objects[key]
+    world.highest = 0
+    words = (
+        "from compact to standard: the volumes of standard are gone, so those of compact, which are older, are in force"
+    )
+    assert world.look().moving == f"{words}; volumes are being made"
+    world.reconcile()
+    assert (world.look().moving or "").startswith(f"{words}; waiting for the pods of ")
+
+
 def test_pods_of_the_other_profile_that_an_older_operator_left_end_before_ours_start() -> None:
     world = running("compact")
     left = World(profile="standard")
