@@ -130,6 +130,21 @@ async def test_the_granted_rights_are_enough_and_do_not_read_secrets(
     await client.close()
 
 
+def test_with_a_seed_of_ones_own_every_rendering_is_the_same_and_has_no_secret(kube: Kube) -> None:
+    """For whoever renders the chart without looking at the cluster: the chart's own seed is another one each time."""
+
+    def seeds() -> list[str]:
+        return [each["data"]["seed"] for each in rendered(kube) if each["kind"] == "Secret"]
+
+    assert seeds() != seeds()
+    first, second = (rendered(kube, "--set", "installationSeed.existingSecret=mine") for _ in range(2))
+    assert first == second
+    assert not [each for each in first if each["kind"] == "Secret"]
+    (deployment,) = (each for each in first if each["kind"] == "Deployment")
+    volumes = {each["name"]: each for each in deployment["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["seed"]["secret"]["secretName"] == "mine"
+
+
 async def test_the_seed_is_made_once_and_stays(kube: Kube, installed: str) -> None:
     async def seed() -> str:
         found = json.loads(await kube("get", "secret", f"{installed}-seed", "-o", "json"))
@@ -140,6 +155,9 @@ async def test_the_seed_is_made_once_and_stays(kube: Kube, installed: str) -> No
     flags = ["--set", f"watchNamespaces={{{kube.namespace}}}", "--set", "crds.create=false"]
     helm(kube, "upgrade", kube.namespace, str(CHART), "-n", kube.namespace, *flags)
     assert await seed() == before
+    named = ["--set", f"installationSeed.existingSecret={installed}-seed"]
+    helm(kube, "upgrade", kube.namespace, str(CHART), "-n", kube.namespace, *flags, *named)
+    assert await seed() == before, "named, it is no longer the chart's, and stays"
     helm(kube, "uninstall", kube.namespace, "-n", kube.namespace)
     assert await seed() == before
     helm(kube, "install", kube.namespace, str(CHART), "-n", kube.namespace, *flags)
