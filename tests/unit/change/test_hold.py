@@ -13,6 +13,8 @@ from bellwether.change.hold import (
     holding_now,
     referenced_config_maps,
     released_image,
+    running_image,
+    schedules,
 )
 from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, render
 from bellwether.render.kubernetes.moment import CLOSED, moment_of
@@ -214,3 +216,33 @@ def test_in_a_replay_nothing_waits() -> None:
 )
 def test_a_change_of_profile_waits_in_the_same_way(in_force: str | None, holding: bool, found: str) -> None:
     assert effective_profile("standard", in_force, holding=holding) == found
+
+
+def test_the_release_of_schedules_is_the_one_of_the_schedulers_pods(context: RenderContext) -> None:
+    newer = replace(context, image="registry.example/services:2")
+    scheduler = workload(context, "demo-scheduler", profile="standard")
+    gateway = workload(newer, "demo-gateway", profile="standard")
+    assert running_image([gateway, as_stored(scheduler, ready=0)]) == IMAGE
+    assert running_image([as_stored(workload(newer))]) == newer.image
+    assert running_image([gateway]) is None
+    unreadable = as_stored(scheduler)
+    unreadable["metadata"]["annotations"] = {}
+    assert running_image([unreadable]) is None
+
+
+def test_schedules_of_a_release_are_those_of_the_declaration_but_for_its_image(context: RenderContext) -> None:
+    declared = build(version="2")
+    at = replace(context, moment=moment_of(declared.spec, IN_SESSION))
+    wanted = {each["metadata"]["name"]: each for each in render(declared, at) if each["kind"] == "CronJob"}
+    found = {key.name: each for key, each in schedules(declared, "compact", at).items()}
+    assert found.keys() == wanted.keys()
+
+    def taken_out(each: Manifest) -> tuple[str, Manifest]:
+        rest = copy.deepcopy(each)
+        (container,) = rest["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        return container.pop("image"), rest
+
+    for name, each in found.items():
+        image, rest = taken_out(each)
+        new_image, same = taken_out(wanted[name])
+        assert (image, new_image, rest) == (IMAGE, "registry.example/services:2", same)
