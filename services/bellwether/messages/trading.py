@@ -11,6 +11,9 @@ import msgspec
 Side = Literal["BUY", "SELL"]
 OrderStatus = Literal["queued", "filled", "refused", "cancelled", "unknown"]
 
+BARS_AWAITED = "BARS_AWAITED"
+"""Code with which a live session's close is put off while bars that the ledger needs may still come."""
+
 
 class Order(msgspec.Struct, frozen=True):
     """One order. Its id is a function of the decision it came from, so that a decision has at most one."""

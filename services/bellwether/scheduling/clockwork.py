@@ -22,14 +22,14 @@ from bellwether.messages.trading import SessionOpen, SessionOpened
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
-from bellwether.scheduling.effects import close_session
+from bellwether.scheduling.closing import Closer, close_name
 from bellwether.scheduling.runner import Known, Runner
 from bellwether.scheduling.words import Reader, Words
 from bellwether.spec.models import Market
 from bellwether.storage.store import Store, Transaction
 
 ASK_AGAIN = timedelta(minutes=5)
-"""How often a session's open is asked for again while it is open: opening prices arrive late."""
+"""How often a session's open is asked for again while it is open, and its close while it waits: bars arrive late."""
 LOOK_BACK = timedelta(days=9)
 """How far back slots are run, recorded as missed, and told of: longer than any slot lies from its session."""
 LONGEST_WAIT = 300.0
@@ -94,7 +94,7 @@ def session_deeds(calendar: Calendar, done: set[str], now: datetime) -> list[Dee
     if session is not None:
         return [Deed("open", f"session_open-{session.day:%Y%m%d}", session.day, session.open)]
     closed = calendar.previous_session(now)
-    name = f"session_close-{closed.day:%Y%m%d}"
+    name = close_name(closed.day)
     return [] if name in done else [Deed("close", name, closed.day, closed.close)]
 
 
@@ -157,16 +157,19 @@ def longest_use(rules: Sequence[TaskRule]) -> timedelta:
 class Clockwork:
     """Does what is due, then waits for the next moment or until it is woken."""
 
-    def __init__(self, service: Service, store: Store, reader: Reader, runner: Runner) -> None:
+    def __init__(self, service: Service, store: Store, reader: Reader, runner: Runner, closer: Closer) -> None:
         self._service = service
         self._store = store
         self._reader = reader
         self._runner = runner
+        self._closer = closer
         self._complaints: dict[str, str] = {}
         self._began: datetime | None = None
         self._looking = asyncio.Lock()
         self._sight: Sight | None = None
         self._wakes = (asyncio.Event(), asyncio.Event())
+        self._awaited: datetime | None = None
+        """Until when the newest session waits for its bars, None when it waits for none."""
 
     async def turn(self) -> None:
         """Go on for the life of the service: with sessions and with slots side by side.
@@ -204,9 +207,10 @@ class Clockwork:
         now = self._service.context.clock.now()
         done, _ = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
         deeds = session_deeds(words.calendar, done, now)
+        self._awaited = None
         # A system does not catch up on what was due before its first start.
         failed = await self._do_all([deed for deed in deeds if deed.kind == "open" or deed.due >= began])
-        return self._until_next(failed, (), words.calendar)
+        return self._until_next(failed, (), words.calendar, awaited=self._awaited)
 
     async def _slots(self) -> float:
         """Run and judge the slots that are due; return the seconds until there may be something to do again."""
@@ -231,12 +235,18 @@ class Clockwork:
         return not all([await self._do(deed) for deed in deeds])
 
     def _until_next(
-        self, failed: bool, fired: Sequence[TaskRule], calendar: Calendar, watched: Sequence[TaskRule] = ()
+        self,
+        failed: bool,
+        fired: Sequence[TaskRule],
+        calendar: Calendar,
+        watched: Sequence[TaskRule] = (),
+        awaited: datetime | None = None,
     ) -> float:
         if failed:
             return _SOON
         now = self._service.context.clock.now()
-        next_one = next_moment(fired, calendar, now, watched)
+        looks: Sequence[datetime] = () if awaited is None else (now + ASK_AGAIN, awaited)
+        next_one = min([next_moment(fired, calendar, now, watched), *looks])
         return min(LONGEST_WAIT, max(_SOON, (next_one - now).total_seconds()))
 
     def _rules(self, words: Words, known: Known) -> tuple[tuple[TaskRule, ...], tuple[TaskRule, ...]]:
@@ -318,10 +328,6 @@ class Clockwork:
         await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)
 
     async def _close(self, deed: Deed) -> None:
-        """Close the session, after a last open for orders whose price came late."""
-        now = self._service.context.clock.now()
-        due = claims.Due(deed.name, claims.SESSION_CLOSE, deed.session, deed.due)
-        await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, now))
-        await self._open(deed.session)
-        result = await close_session(deed.session, self._service.call())
-        await self._store.transact(lambda tx: claims.complete(tx, LIVE, due.name, now, result))
+        session = self._reader.words.calendar.session_on(deed.session)
+        if session is not None:
+            self._awaited = await self._closer.close(session)

@@ -39,8 +39,30 @@ async def perform(step: Step, call: Call) -> dict[str, Any]:
 
 async def close_session(session: date, call: Call) -> dict[str, Any]:
     """Publish the session's bars, let prediction see them, then close the book of the day."""
+    await _publish_bars(session, call)
+    return await _close_book(session, call)
+
+
+async def settle_session(session: date, call: Call) -> dict[str, Any]:
+    """Close a session of the present: as `close_session`, with a last open for orders whose price came late.
+
+    Publishing reads the source once more, so no order is given up for a bar that is there.
+
+    Raises:
+        RpcError: BARS_AWAITED while the ledger waits for bars; or of the service that could not do its part.
+
+    """
+    await _publish_bars(session, call)
+    await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)
+    return await _close_book(session, call)
+
+
+async def _publish_bars(session: date, call: Call) -> None:
     published = await call.request("market-data", "publish_bars", PublishBars(session), PublishedBars)
     await settle("prediction", published.event_ids, call)
+
+
+async def _close_book(session: date, call: Call) -> dict[str, Any]:
     closed = await call.request("paper-trading", "session_close", SessionClose(session), SessionClosed)
     return _plain(closed)
 

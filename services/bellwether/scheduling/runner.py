@@ -16,7 +16,8 @@ from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, jobs
-from bellwether.scheduling.effects import run_task
+from bellwether.scheduling.closing import Closer
+from bellwether.scheduling.effects import OUTCOMES_TASK, run_task
 from bellwether.scheduling.words import Reader, Words
 from bellwether.spec.models import SCHEDULER_NAMES
 from bellwether.storage.store import Store, Transaction
@@ -44,10 +45,11 @@ class Known(NamedTuple):
 class Runner:
     """Runs slots of a live system."""
 
-    def __init__(self, service: Service, store: Store, reader: Reader) -> None:
+    def __init__(self, service: Service, store: Store, reader: Reader, closer: Closer) -> None:
         self._service = service
         self._store = store
         self._reader = reader
+        self._closer = closer
         self._running: dict[str, asyncio.Task[Job]] = {}
 
     async def known(self, words: Words | None = None) -> Known:
@@ -209,6 +211,9 @@ class Runner:
     async def _run(self, due: claims.Due) -> Job:
         clock = self._service.context.clock
         if await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, clock.now())):
+            if due.task == OUTCOMES_TASK:
+                # By default it is due at the very moment at which a session no longer waits for its bars.
+                await self._closer.settle(due.session)
             call = self._service.call(budget=TASK_BUDGET.total_seconds())
             try:
                 result = await run_task(due.task, due.name, due.session, call)

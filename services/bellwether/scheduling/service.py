@@ -27,6 +27,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, jobs, tables
 from bellwether.scheduling.clockwork import LOOK_BACK, Clockwork, is_due_anew
+from bellwether.scheduling.closing import Closer
 from bellwether.scheduling.conductor import Conductor
 from bellwether.scheduling.runner import Runner
 from bellwether.scheduling.words import Reader
@@ -45,8 +46,9 @@ def create(context: ServiceContext) -> Service:
     store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES)
     reader = Reader(context.declaration)
     conductor = Conductor(service, store, reader)
-    runner = Runner(service, store, reader)
-    clockwork = Clockwork(service, store, reader, runner)
+    closer = Closer(service, store, reader)
+    runner = Runner(service, store, reader, closer)
+    clockwork = Clockwork(service, store, reader, runner, closer)
     _register_jobs(service, store, reader, conductor, runner)
     _register_slots(service, store, reader, conductor)
     _register_schedule(service, store, reader, clockwork)

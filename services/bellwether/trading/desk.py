@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bellwether.market.declared import calendar_of
-from bellwether.market.freshness import expected_bar
+from bellwether.market.freshness import expected_bar, settles_by
 from bellwether.market.sessions import Calendar, Session
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import (
@@ -27,6 +27,7 @@ from bellwether.messages.market_data import (
 )
 from bellwether.messages.prediction import Prediction
 from bellwether.messages.trading import (
+    BARS_AWAITED,
     ExecuteTrade,
     Halt,
     HaltChanged,
@@ -272,7 +273,8 @@ class Desk:
     async def open(self, day: date, call: Call) -> SessionOpened:
         """Do what a session's open does, once; asked again it gives the same answer.
 
-        Live, an order whose opening price has not arrived stays queued and the next ask takes it up again.
+        Live, an order whose opening price has not arrived stays queued and the next ask takes it up again, until the
+        session no longer waits for its bars.
 
         Raises:
             RpcError: NOT_A_SESSION, NOT_OPEN_YET, or SESSION_PASSED when a later one was opened already.
@@ -300,8 +302,8 @@ class Desk:
             wanted = frozenset(book.holdings) | {order.symbol for order in book.queued.values()}
             if not wanted <= market.asked:
                 return Wanted(wanted, book.opened_session)
-            final = not self._context.clock.live or now >= session.close
-            opening = Opening(session.day, market.prices, market.actions, final)
+            final = self._final(session, now)
+            opening = Opening(session.day, market.prices, market.actions, final, session.open)
             opened = open_session(book, self.conditions(tx, now), opening)
             self.ledger.append(tx, call.run, opened.events)
             self._tell(tx, call.run, opened.events, call, before=book)
@@ -309,6 +311,10 @@ class Desk:
             return _opened_answer(done[0]) if done else SessionOpened([], [], 0)
 
         return await self.store.transact(work)
+
+    def _final(self, session: Session, now: datetime) -> bool:
+        """Whether no bar of a session is waited for any more: in a replay all that will ever be there are there."""
+        return not self._context.clock.live or now >= settles_by(self.words.calendar, session)
 
     async def _ask_for_open(self, day: date, wanted: Wanted, call: Call) -> Market:
         names = sorted(wanted.symbols)
@@ -337,7 +343,8 @@ class Desk:
         """Do what a session's close does, once; asked again it gives the same answer.
 
         Raises:
-            RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was closed already.
+            RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was closed already. Live,
+                BARS_AWAITED as long as an order may still get its opening price, or a position its closing price.
 
         """
         session, now = self.session_on(day), self.now_of(call)
@@ -366,6 +373,8 @@ class Desk:
             wanted = frozenset(book.holdings)
             if not wanted <= asked:
                 return wanted
+            if not self._final(session, now):
+                self._refuse_awaited(book, session, prices)
             closing = Closing(session.day, self.words.calendar.after(session.day, 1).day, prices)
             closed = close_session(book, self.conditions(tx, now), closing)
             self.ledger.append(tx, call.run, closed.events)
@@ -373,6 +382,14 @@ class Desk:
             return self._closed_before(tx, call.run, session.day)
 
         return await self.store.transact(work)
+
+    def _refuse_awaited(self, book: Book, session: Session, prices: Mapping[str, Decimal]) -> None:
+        waiting = {order.symbol for order in book.queued.values() if order.session <= session.day}
+        waiting |= {symbol for symbol in book.holdings if prices.get(symbol, ZERO) <= 0}
+        if waiting:
+            until = settles_by(self.words.calendar, session).isoformat()
+            names = ", ".join(sorted(waiting))
+            raise RpcError(BARS_AWAITED, f"session {session.day} waits until {until} for bars of {names}")
 
     def _closed_before(self, tx: Transaction, run: str, day: date) -> SessionClosed:
         event = self.ledger.event(tx, run, f"close:{day}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
 
@@ -36,6 +36,7 @@ class Opening:
         prices: opening prices by symbol; a symbol without one is left out.
         actions: splits and dividends effective before this open, those of missed sessions included.
         final: False while prices may still arrive: orders without one then stay queued.
+        at: its instant, at which a prediction has to hold whenever the price became known; None: that of the open.
 
     """
 
@@ -43,6 +44,7 @@ class Opening:
     prices: Mapping[str, Decimal]
     actions: Sequence[CorporateAction]
     final: bool = True
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +219,10 @@ def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: 
     others = [one for one in book.queued.values() if one.order_id != order.order_id]
     # Orders of this session that are still to come do not count yet: each is judged in its turn.
     earlier = book.order_counts.get(order.session, 0) - sum(1 for one in others if one.session == order.session) - 1
+    # A bar that came late tells the price of an open at which the prediction held.
+    moment = conditions.now if opening.at is None else min(conditions.now, opening.at)
     return Situation(
-        conditions=conditions,
+        conditions=replace(conditions, now=moment),
         reason=order.reason,
         symbol=order.symbol,
         side=order.side,

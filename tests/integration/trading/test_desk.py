@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -350,6 +351,25 @@ async def test_live_an_order_waits_for_its_opening_price_and_expires_with_the_se
         await trader.signalled(signal("CCC"))
         explained: Explanation = await trader.ask("explain", {"symbol": "CCC"}, Explanation)
         assert explained.refusals[0].code in ("ORDER_EXPIRED", "PREDICTION_EXPIRED")
+
+
+async def test_a_live_session_is_not_closed_while_an_order_waits_for_its_price(tmp_path: Path) -> None:
+    peers = Peers(silent=frozenset({"AAA"}))
+    clock = Present(BEFORE)
+    async with started(tmp_path, peers, clock=clock) as system:
+        trader = Trader(system, peers, run="live")
+        await trader.signalled(signal())
+        clock.moment = CLOSE + timedelta(minutes=59)
+        await trader.ask("session_open", {"session": DAY}, SessionOpened)
+        words = "session 2009-01-05 waits until 2009-01-05T22:00:00+00:00 for bars of AAA"
+        with pytest.raises(RpcError, match=re.escape(f"BARS_AWAITED: {words}")):
+            await trader.ask("session_close", {"session": DAY}, SessionClosed)
+        assert [one.symbol for one in await trader.orders(status="queued")] == ["AAA"]
+        clock.moment = CLOSE + timedelta(hours=1)
+        await trader.ask("session_open", {"session": DAY}, SessionOpened)
+        await trader.ask("session_close", {"session": DAY}, SessionClosed)
+        (order,) = await trader.orders(status="cancelled")
+        assert order.refusal == "NO_OPENING_PRICE: value=none limit=an opening price on 2009-01-05"
 
 
 async def test_splits_of_sessions_that_the_system_was_away_for_reach_its_positions(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from bellwether.messages.market_data import CorporateAction
@@ -302,3 +302,15 @@ def test_what_is_still_queued_for_the_session_is_cancelled_at_its_close() -> Non
     cancelled, _ = closed.events
     assert isinstance(cancelled, OrderCancelled)
     assert cancelled.code == "ORDER_EXPIRED"
+
+
+def test_a_prediction_has_to_hold_at_the_open_however_late_its_price_is_known() -> None:
+    late = conditions(FREE, CLOSE + timedelta(minutes=40))
+    book = queued(account(), ("AAA", "BUY"))
+    fill, done = open_session(book, late, replace(opening(AAA="50"), at=OPEN)).events
+    assert isinstance(fill, OrderFilled)
+    assert (fill.at, fill.session, done.at) == (late.now, SESSION, late.now)
+    after_its_end = replace(opening(AAA="50"), at=CLOSE + timedelta(seconds=1))
+    refused = open_session(book, late, after_its_end).events[0]
+    assert isinstance(refused, Refused)
+    assert refused.code == "PREDICTION_EXPIRED"

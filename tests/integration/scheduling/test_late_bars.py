@@ -1,0 +1,241 @@
+"""Bars that arrive after the close: real market-data on CSV files, trader and scheduler; the test moves the clock."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bellwether.market_data.service import create as market_data
+from bellwether.messages.prediction import GeneratePredictions, PredictionGenerated
+from bellwether.messages.scheduling import Job, Jobs
+from bellwether.messages.trading import LedgerCheck, Order, Orders, Position, Positions
+from bellwether.topology import SERVICES
+from bellwether.trading import service as trading
+from harness import csv_bars
+from harness.system import System, running
+from integration.scheduling.test_live import Maker, Present
+from integration.trading.peers import CALENDAR, ROWS, Peers, declaration, predicted
+
+pytestmark = pytest.mark.integration
+
+DAY, BEFORE_IT, AFTER_IT = date(2026, 1, 5), date(2026, 1, 2), date(2026, 1, 6)
+SIGNALLED = datetime(2026, 1, 5, 14, 15, tzinfo=UTC)
+OPEN = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2026, 1, 5, 21, 0, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SYMBOLS = ["AAA", "BBB"]
+
+
+@dataclass
+class Floor:
+    """The running system, its clock and the folder of its files."""
+
+    system: System
+    clock: Present
+    peers: Peers
+    maker: Maker
+    bars: Path
+
+    async def at(self, moment: datetime) -> float:
+        """Move the clock, do what is due, and return after how many seconds there is something again."""
+        self.clock.moment = moment
+        return await self.maker.clockwork().tick()
+
+    def arrive(self, symbol: str, opening: float, closing: float, day: date = DAY) -> None:
+        csv_bars.arrive(self.bars, symbol, day, opening, closing)
+
+    async def signal(self, *symbols: str) -> None:
+        """Have predictions to buy reach the trader a quarter of an hour before the open."""
+        self.clock.moment = SIGNALLED
+        ids = []
+        for symbol in symbols:
+            made = predicted(symbol, SIGNALLED, GeneratePredictions(may_trade=True, slot="slot"))
+            made = msgspec.structs.replace(made, action="BUY", current_price=50.0)
+            ids.append(f"prediction_generated:{made.prediction_id}")
+            await self.system.work(as_of=SIGNALLED).publish_event(
+                "prediction_generated", PredictionGenerated(made), event_id=ids[-1]
+            )
+        await self.system.settle("paper-trading", *ids)
+
+    async def orders(self) -> dict[str, Order]:
+        found: Orders = await self.system.call("paper-trading", "list_orders", {}, Orders)
+        assert (await self.system.call("paper-trading", "check_ledger", None, LedgerCheck)).violations == []
+        return {order.symbol if order.side == "BUY" else f"-{order.symbol}": order for order in found.orders}
+
+    async def position(self) -> Position:
+        found: Positions = await self.system.call("paper-trading", "get_positions", None, Positions)
+        (only,) = found.positions
+        return only
+
+    async def jobs(self) -> dict[str, str]:
+        found: Jobs = await self.system.call("scheduler", "list_jobs", {}, Jobs)
+        return {job.id: job.status for job in found.jobs}
+
+
+@contextlib.asynccontextmanager
+async def floor(folder: Path, clock: Present, *, own_schedule: bool = False, **changes: Any) -> AsyncIterator[Floor]:
+    bars = folder / "bars"
+    if not bars.exists():
+        for symbol in SYMBOLS:
+            csv_bars.write(bars, symbol, CALENDAR, BEFORE_IT)
+    costs = {"slippageBps": 0, "commissionBps": 0, "commissionPerOrder": "0"}
+    changes["trading"] = {"costs": costs, **changes.get("trading", {})}
+    changes.setdefault("symbols", SYMBOLS)
+    system = declaration(data={"provider": "csv", "csv": {"directory": str(bars)}}, clock={"mode": "live"}, **changes)
+    peers, maker = Peers(), Maker(own_schedule=own_schedule)
+    builds = {
+        **peers.builds(),
+        "market-data": market_data,
+        "paper-trading": trading.create,
+        "scheduler": maker,
+    }
+    rows = {**ROWS, "market-data": SERVICES["market-data"]}
+    async with running(builds, data_dir=folder / "data", declaration=system, rows=rows, clock=clock) as running_one:
+        made = Floor(running_one, clock, peers, maker, bars)
+        await made.maker.clockwork().tick()
+        yield made
+
+
+def present() -> Present:
+    return Present(OPEN - 2 * HOUR)
+
+
+async def test_an_order_waits_beyond_the_close_and_is_filled_at_its_opening_price_when_the_bar_is_there(
+    tmp_path: Path,
+) -> None:
+    async with floor(tmp_path, present()) as one:
+        await one.signal("AAA", "BBB")
+        await one.at(OPEN)
+        one.arrive("AAA", 51, 52)
+        assert await one.at(CLOSE) == 300
+        found = await one.orders()
+        assert (found["AAA"].status, found["BBB"].status) == ("filled", "queued")
+        assert (await one.jobs())["session_close-20260105"] == "running"
+        one.arrive("BBB", 40, 44)
+        late = CLOSE + 40 * MINUTE
+        await one.at(late)
+        filled = (await one.orders())["BBB"]
+        assert (filled.status, filled.fill_price, filled.session, filled.filled_at) == (
+            "filled",
+            Decimal(40),
+            DAY,
+            late,
+        )
+        assert (await one.jobs())["session_close-20260105"] == "completed"
+        held: Positions = await one.system.call("paper-trading", "get_positions", None, Positions)
+        assert [(row.symbol, row.market_price, row.sessions_held) for row in held.positions] == [
+            ("AAA", Decimal(52), 1),
+            ("BBB", Decimal(44), 1),
+        ]
+
+
+async def test_an_hour_after_the_close_an_order_without_a_bar_is_cancelled_and_one_whose_bar_just_came_is_filled(
+    tmp_path: Path,
+) -> None:
+    async with floor(tmp_path, present()) as one:
+        await one.signal("AAA", "BBB")
+        await one.at(OPEN)
+        # The next look is at the last moment, though another five minutes would go beyond it.
+        assert await one.at(CLOSE + 58 * MINUTE) == 120
+        assert {order.status for order in (await one.orders()).values()} == {"queued"}
+        one.arrive("AAA", 51, 52)
+        await one.at(CLOSE + HOUR)
+        found = await one.orders()
+        assert (found["AAA"].status, found["AAA"].fill_price) == ("filled", Decimal(51))
+        assert found["BBB"].status == "cancelled"
+        assert found["BBB"].refusal == "NO_OPENING_PRICE: value=none limit=an opening price on 2026-01-05"
+        assert (await one.jobs())["session_close-20260105"] == "completed"
+        one.arrive("BBB", 40, 44)
+        await one.at(CLOSE + 2 * HOUR)
+        assert (await one.orders())["BBB"].status == "cancelled"
+
+
+@pytest.mark.parametrize("back", [CLOSE + 30 * MINUTE, CLOSE + 12 * HOUR], ids=["the same evening", "in the morning"])
+async def test_what_waits_for_its_bar_outlives_a_restart(tmp_path: Path, back: datetime) -> None:
+    clock = present()
+    async with floor(tmp_path, clock) as one:
+        await one.signal("AAA")
+        await one.at(OPEN)
+        await one.at(CLOSE + MINUTE)
+        one.arrive("AAA", 51, 52)
+    clock.moment = back
+    async with floor(tmp_path, clock) as one:
+        filled = (await one.orders())["AAA"]
+        assert (filled.status, filled.fill_price, filled.filled_at) == ("filled", Decimal(51), back)
+        position = await one.position()
+        assert (position.opened, position.market_price) == (DAY, Decimal(52))
+
+
+async def test_a_position_waits_for_its_closing_price_and_its_exit_comes_in_time_for_the_next_open(
+    tmp_path: Path,
+) -> None:
+    async with floor(tmp_path, present(), trading={"exit": {"horizonSessions": 2}}) as one:
+        await one.signal("AAA")
+        one.arrive("AAA", 51, 52)
+        await one.at(CLOSE)
+        assert (await one.position()).sessions_held == 1
+        close = CLOSE + timedelta(days=1)
+        assert await one.at(close) == 300
+        assert (await one.position()).sessions_held == 1
+        one.arrive("AAA", 53, 55, AFTER_IT)
+        await one.at(close + 5 * MINUTE)
+        position = await one.position()
+        assert (position.sessions_held, position.market_price) == (2, Decimal(55))
+        leaving = (await one.orders())["-AAA"]
+        assert (leaving.status, leaving.session, leaving.reason) == ("queued", date(2026, 1, 7), "horizon")
+
+
+async def test_a_session_is_settled_half_way_to_an_open_that_comes_sooner(tmp_path: Path) -> None:
+    overrides = [
+        {"date": "2026-01-05", "close": "23:40"},
+        {"date": "2026-01-06", "open": "00:10"},
+    ]
+    close = datetime(2026, 1, 6, 4, 40, tzinfo=UTC)
+    market = {"calendar": "XNYS", "overrides": overrides}
+    async with floor(tmp_path, present(), market=market, trading={"exit": {"horizonSessions": 1}}) as one:
+        await one.signal("AAA", "BBB")
+        one.arrive("AAA", 51, 51)
+        await one.at(OPEN)
+        assert await one.at(close + 14 * MINUTE) == 60
+        assert (await one.orders())["BBB"].status == "queued"
+        await one.at(close + 15 * MINUTE)
+        found = await one.orders()
+        assert (found["BBB"].status, found["-AAA"].status, found["-AAA"].session) == ("cancelled", "queued", AFTER_IT)
+        one.arrive("AAA", 60, 61, AFTER_IT)
+        await one.at(CLOSE + timedelta(days=1))
+        sold = (await one.orders())["-AAA"]
+        assert (sold.status, sold.fill_price) == ("filled", Decimal(60))
+
+
+async def test_an_evening_that_a_cluster_fires_finds_its_session_settled(tmp_path: Path) -> None:
+    async with floor(tmp_path, present()) as one:
+        await one.signal("AAA")
+        await one.at(OPEN)
+        await one.at(CLOSE)
+        one.arrive("AAA", 51, 52)
+        # The Job comes before the scheduler's own look at this moment.
+        one.clock.moment = CLOSE + HOUR
+        evening: Job = await one.system.call("scheduler", "execute_job", {"job_id": "evening_analysis-20260105"}, Job)
+        assert evening.status == "completed"
+        assert (await one.orders())["AAA"].status == "filled"
+        told = [method for method, _ in one.peers.calls]
+        assert told.index("market_data_updated") < told.index("record_outcomes")
+        assert (await one.jobs())["session_close-20260105"] == "completed"
+
+
+async def test_an_evening_before_that_goes_on_without_what_is_awaited(tmp_path: Path) -> None:
+    tasks = [{"name": "evening_analysis", "anchor": "close", "offset": "10m"}]
+    async with floor(tmp_path, present(), tasks=tasks, own_schedule=True) as one:
+        await one.signal("AAA")
+        await one.at(OPEN)
+        await one.at(CLOSE + 10 * MINUTE)
+        assert (await one.jobs())["evening_analysis-20260105"] == "completed"
+        assert (await one.orders())["AAA"].status == "queued"
