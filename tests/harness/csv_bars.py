@@ -10,19 +10,26 @@ from bellwether.market.sessions import Calendar
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume"
 
 
-def row(day: date, opening: float, closing: float) -> str:
-    """Return a day's row; high and low enclose open and close."""
+def row(day: date, opening: float, closing: float, *, factor: float = 1.0) -> str:
+    """Return a day's row; high and low enclose open and close, the adjusted close is the close times the factor."""
     high, low = max(opening, closing) + 1, min(opening, closing) - 1
-    return f"{day},{opening:.2f},{high:.2f},{low:.2f},{closing:.2f},{closing:.2f},1000"
+    return f"{day},{opening:.2f},{high:.2f},{low:.2f},{closing:.2f},{closing * factor:.4f},1000"
 
 
 def write(
-    folder: Path, symbol: str, calendar: Calendar, through: date, *, count: int = 40, price: float = 50.0
+    folder: Path,
+    symbol: str,
+    calendar: Calendar,
+    through: date,
+    *,
+    count: int = 40,
+    price: float = 50.0,
+    factor: float = 1.0,
 ) -> None:
     """Write a symbol's file with its newest `count` sessions through a day, all at one price."""
     folder.mkdir(exist_ok=True)
     days = [session.day for session in calendar.sessions(date(through.year - 1, 1, 1), through)][-count:]
-    lines = [HEADER, *(row(day, price, price) for day in days)]
+    lines = [HEADER, *(row(day, price, price, factor=factor) for day in days)]
     (folder / f"{symbol}.csv").write_text("\n".join(lines) + "\n")
 
 

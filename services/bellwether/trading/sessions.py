@@ -35,7 +35,7 @@ class Opening:
         session: its day.
         prices: opening prices by symbol; a symbol without one is left out.
         actions: splits and dividends effective before this open, those of missed sessions included.
-        final: False while prices may still arrive: orders without one then stay queued.
+        final: False while prices may still arrive: orders without one then stay queued, and the open is not done.
         at: its instant, at which a prediction has to hold whenever the price became known; None: that of the open.
 
     """
@@ -79,7 +79,10 @@ def open_session(book: Book, conditions: Conditions, opening: Opening) -> Opened
         passed[order.order_id] = guards
         if found is not None:
             record(found)
-    waiting = any(order.session <= opening.session for order in state.queued.values())
+    # What is held waits, too: a split or dividend of the day is told by the bar that has the opening price.
+    waiting = any(order.session <= opening.session for order in state.queued.values()) or any(
+        symbol not in opening.prices for symbol in state.holdings
+    )
     if opening.final or not waiting:
         record(_done(events, opening, conditions.now))
     return Opened(tuple(events), passed)

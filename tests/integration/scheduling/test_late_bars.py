@@ -16,7 +16,7 @@ import pytest
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.prediction import GeneratePredictions, PredictionGenerated
 from bellwether.messages.scheduling import Job, Jobs
-from bellwether.messages.trading import LedgerCheck, Order, Orders, Position, Positions
+from bellwether.messages.trading import Account, LedgerCheck, Order, Orders, Position, Positions
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
 from harness import csv_bars
@@ -191,6 +191,23 @@ async def test_a_position_waits_for_its_closing_price_and_its_exit_comes_in_time
         assert (position.sessions_held, position.market_price) == (2, Decimal(55))
         leaving = (await one.orders())["-AAA"]
         assert (leaving.status, leaving.session, leaving.reason) == ("queued", date(2026, 1, 7), "horizon")
+
+
+async def test_a_dividend_that_the_late_bar_tells_is_paid(tmp_path: Path) -> None:
+    async with floor(tmp_path, present()) as one:
+        await one.signal("AAA")
+        one.arrive("AAA", 50, 50)
+        await one.at(CLOSE)
+        quantity = (await one.position()).quantity
+        await one.at(OPEN + timedelta(days=1))
+        await one.at(CLOSE + timedelta(days=1))
+        # A dividend of 1 on a close of 50: the file comes anew, with earlier closes adjusted for it.
+        csv_bars.write(one.bars, "AAA", CALENDAR, DAY, factor=0.98)
+        one.arrive("AAA", 49, 49, AFTER_IT)
+        await one.at(CLOSE + timedelta(days=1, minutes=5))
+        account: Account = await one.system.call("paper-trading", "get_account", None, Account)
+        assert account.realised == quantity
+        assert account.equity == account.initial_cash
 
 
 async def test_a_session_is_settled_half_way_to_an_open_that_comes_sooner(tmp_path: Path) -> None:

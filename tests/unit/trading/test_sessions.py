@@ -139,6 +139,16 @@ def test_while_prices_may_still_come_an_order_waits_and_the_rest_is_done_once() 
     assert isinstance(done, SessionOpenDone)
 
 
+def test_the_open_is_not_done_while_the_bar_of_a_held_share_may_still_tell_a_dividend() -> None:
+    book = account("2000", bought("AAA", 10))
+    assert open_session(book, conditions(FREE, OPEN), opening(final=False)).events == ()
+    dividend = CorporateAction("AAA", SESSION, "dividend", amount=0.5)
+    told = open_session(book, conditions(FREE, CLOSE), opening([dividend], final=False, AAA="50"))
+    assert [type(event) for event in told.events] == [DividendPaid, SessionOpenDone]
+    never = open_session(book, conditions(FREE, CLOSE), opening())
+    assert [type(event) for event in never.events] == [SessionOpenDone]
+
+
 def test_corporate_actions_seen_twice_before_the_open_is_done_happen_once() -> None:
     book = queued(account("2000", bought("AAA", 10)), ("BBB", "BUY"))
     actions = [
