@@ -61,6 +61,10 @@ class Book:
         series = self._series[symbol] = Series(recorded.bars, recorded.actions, self.calendar)
         return series
 
+    def knows(self, symbol: str) -> bool:
+        """Whether a symbol's bars were taken in, declared or not."""
+        return symbol in self._series
+
     def series(self, symbol: str) -> Series:
         """Return a symbol's series.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,20 @@ class MarketDataService:
             for symbol in self.book.declared:
                 await self._load(self.book, source, symbol, only_changed=True)
 
+    async def _follow(self, symbols: Iterable[str]) -> None:
+        """Take in symbols that were declared once and are not any more: whoever holds one goes on asking for its price.
+
+        Live, what has changed at their source is read at each question. A symbol without stored bars stays unknown.
+        """
+        for symbol in set(symbols) - set(self.book.declared):
+            async with self._loading:
+                book, source = self.book, self._open_source(self.context.declaration.current.spec.data)
+                known = book.knows(symbol)
+                if known and not self.context.clock.live:
+                    continue
+                if await bars_store.fingerprint_of(self.store, symbol) is not None:
+                    await self._load(book, source, symbol, only_changed=known)
+
     async def _load(self, book: Book, source: Source, symbol: str, *, only_changed: bool = False) -> None:
         stored = await bars_store.fingerprint_of(self.store, symbol)
         previous = book.errors.pop(symbol, None)
@@ -157,6 +172,7 @@ class MarketDataService:
         """Return the newest complete bars."""
         if not 1 <= request.count <= MOST_BARS:
             raise RpcError("INVALID_PARAMS", f"count is {request.count}: it must be from 1 to {MOST_BARS}")
+        await self._follow([request.symbol])
         try:
             view = self.book.view(request.symbol, call.as_of)
         except NoData as error:
@@ -167,6 +183,7 @@ class MarketDataService:
 
     async def get_opening_prices(self, request: GetOpeningPrices, call: Call) -> OpeningPrices:
         """Return opening prices of a session that has opened."""
+        await self._follow(request.symbols)
         try:
             return OpeningPrices(
                 request.session, self.book.opening_prices(request.session, request.symbols, call.as_of)
@@ -176,6 +193,7 @@ class MarketDataService:
 
     async def get_corporate_actions(self, request: GetCorporateActions, call: Call) -> CorporateActions:
         """Return splits and dividends effective before the open of a session."""
+        await self._follow(request.symbols)
         try:
             return CorporateActions(self.book.corporate_actions(request.session, request.symbols, call.as_of))
         except NoData as error:
@@ -247,10 +265,11 @@ class MarketDataService:
         if self._book is None:
             return {"status": "degraded", "warning": "there is no declaration yet"}
         book = self._book
-        found: dict[str, Any] = {"symbols": len(book.declared), "source_errors": dict(book.errors)}
-        if book.errors:
+        errors = {symbol: error for symbol, error in book.errors.items() if symbol in book.declared}
+        found: dict[str, Any] = {"symbols": len(book.declared), "source_errors": errors}
+        if errors:
             found["status"] = "degraded"
-            found["warning"] = next(iter(book.errors.values()))
+            found["warning"] = next(iter(errors.values()))
         return found
 
 

@@ -12,7 +12,7 @@ class Code(Enum):
     NOT_FOR_TRADING = "the prediction was made for looking at, never for an order"
     TRADING_OFF = "trading.mode is off"
     HALTED = "orders are stopped: by trading.halted in the declaration or by a halt that nobody resumed"
-    UNKNOWN_SYMBOL = "the symbol is not declared, so no position in it is opened"
+    UNKNOWN_SYMBOL = "the symbol is not declared, so no position in it is opened; what is held of it can be sold"
     DATA_STALE = "the symbol's newest bar is older than the one that can be expected, so no position is opened on it"
     PREDICTION_EXPIRED = "the moment lies after the prediction's valid_until"
     EXIT_RULE_OFF = "trading.exit.onSell is false: a SELL prediction closes nothing"

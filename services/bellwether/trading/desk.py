@@ -405,7 +405,7 @@ class Desk:
         except RpcError as error:
             if error.code != "UNKNOWN_SYMBOL":
                 raise
-            # It was taken out of the declaration while it is held: the day ends all the same, at its last known price.
+            # It is not declared any more, and its stored bars are lost: the day ends all the same, at its last price.
             _log.warning("%s is held, and nobody tells its price: %s", symbol, error.message)
             return ZERO
         if not bars.bars or bars.bars[-1].session != day:
