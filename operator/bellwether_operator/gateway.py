@@ -28,16 +28,21 @@ _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 
 
 class Refusal(NamedTuple):
-    """Why the trader would refuse every order now: a guard's code, what it saw, what it holds to, and a sentence."""
+    """Why the trader would refuse orders now: a guard's code, what it saw, what it holds to, and a sentence."""
 
     code: str
     value: str = ""
     limit: str = ""
     message: str = ""
+    symbol: str = ""
+    """The only symbol that it is about; empty: it is about every order."""
 
 
 class Safety(NamedTuple):
-    """Whether an order would be allowed if the session were open; None: the trader did not say."""
+    """Whether an order would be allowed if the session were open; None: the trader did not say.
+
+    Where it is safe, each refusal is about one symbol, and there is another one that could be traded.
+    """
 
     safe: bool | None
     refusals: tuple[Refusal, ...] = ()
@@ -151,7 +156,7 @@ def _halts(document: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def _safety(found: Any) -> Safety:
     refusals = tuple(
-        Refusal(str(row["code"]), *(_text(row.get(name)) for name in ("value", "limit", "message")))
+        Refusal(str(row["code"]), *(_text(row.get(name)) for name in ("value", "limit", "message", "symbol")))
         for row in found.get("refusals") or ()
     )
     return Safety(_truth(found.get("safe")), refusals)

@@ -350,6 +350,10 @@ SCENES: dict[str, Scene] = {
     "data too old to trade": Scene(
         {"SafeToTrade": ("False", "DataStale")}, refused(Refusal("DATA_STALE", "2026-11-18", "2026-11-20"))
     ),
+    "one share too old to trade": Scene(
+        {"SafeToTrade": ("True", "SomeRefused")},
+        seen(view=view(safety=Safety(True, (Refusal("DATA_STALE", "2026-11-18", "2026-11-20", symbol="CBA.AX"),)))),
+    ),
     "refused for a reason of tomorrow": Scene(
         {"SafeToTrade": ("False", "Refused")}, refused(Refusal("MOON_IS_FULL", "full", "new", "The moon is full"))
     ),

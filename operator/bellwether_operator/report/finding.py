@@ -71,6 +71,7 @@ class Reason(StrEnum):
     SERVICES_NOT_READY = "ServicesNotReady"
     SESSION_OPEN = "SessionOpen"
     SETTLED = "Settled"
+    SOME_REFUSED = "SomeRefused"
     STALE = "Stale"
     STALLED = "Stalled"
     SWITCHED_OFF = "SwitchedOff"

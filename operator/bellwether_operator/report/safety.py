@@ -12,8 +12,8 @@ from bellwether_operator.report.observation import Case
 from bellwether_operator.report.words import spoken_of, unheard
 
 _KIND = "SafeToTrade"
-_SAID_AT_MOST = 5
-"""Refusals with the same code, one for each symbol, are told up to so many."""
+_SAID_AT_MOST = 3
+"""Refusals with the same code, one for each symbol, are told up to so many: for the others' names there is room."""
 
 
 class _Known(NamedTuple):
@@ -41,10 +41,13 @@ _KNOWN: Mapping[str, _Known] = {
 
 
 def safe_to_trade(case: Case) -> Finding:
-    """Return whether it is safe to trade. What the declaration itself forbids needs no word of the gateway."""
+    """Return whether it is safe to trade. What the declaration itself forbids needs no word of the gateway.
+
+    What concerns single symbols, while another could be traded, is told and makes it no less safe.
+    """
     declared = _declared(case.system)
     view = case.seen.view
-    said = () if view is None else _said(view)
+    said = () if view is None or (view.safety is not None and view.safety.safe) else _said(view)
     refusals = [*said, *(each for each in declared if each.code not in {known.code for known in said})]
     if refusals:
         speaks_of = case.generation if declared or view is None else spoken_of(case, view, "paper-trading")
@@ -57,6 +60,11 @@ def safe_to_trade(case: Case) -> Finding:
         return Finding(_KIND, "Unknown", Reason.NOT_SAID, "the trader did not say whether it is safe", speaks_of)
     if not safety.safe:
         return Finding(_KIND, "False", Reason.REFUSED, "The trader refuses orders and does not say why.", speaks_of)
+    if safety.refusals:
+        words = (
+            f"An order would be allowed if the session were open, but not in every symbol. {_words(safety.refusals)}"
+        )
+        return Finding(_KIND, "True", Reason.SOME_REFUSED, words, speaks_of)
     words = "an order would be allowed if the session were open"
     return Finding(_KIND, "True", Reason.SAFE, words, speaks_of)
 
@@ -85,15 +93,19 @@ def _reason(refusal: Refusal) -> Reason:
 
 
 def _words(refusals: Sequence[Refusal]) -> str:
-    """Return a sentence for each refusal, and after those of one kind what to do about them."""
+    """Return a sentence for each refusal, and after those of one kind what to do about them; every symbol is named."""
     by_code: dict[str, list[Refusal]] = {}
     for refusal in refusals:
         by_code.setdefault(refusal.code, []).append(refusal)
     parts: list[str] = []
     for code, alike in by_code.items():
         parts += [_sentence(each) for each in alike[:_SAID_AT_MOST]]
-        if len(alike) > _SAID_AT_MOST:
-            parts.append(f"The same holds {len(alike) - _SAID_AT_MOST} times more.")
+        rest = alike[_SAID_AT_MOST:]
+        names = [each.symbol for each in rest if each.symbol]
+        if names:
+            parts.append(f"The same holds for {', '.join(names)}.")
+        if len(rest) > len(names):
+            parts.append(f"The same holds {len(rest) - len(names)} times more.")
         if code in _KNOWN:
             parts.append(_KNOWN[code].remedy)
     return " ".join(parts)

@@ -90,10 +90,11 @@ def safety(found: dict[str, Any] | None) -> list[Text]:
     """
     if found is None:
         return [Text("this gateway does not say whether it is safe to trade", style="yellow")]
-    if found["safe"]:
-        return [Text("safe to trade", style="green")]
     # A guard's code is for programs; its sentence says the same to people.
     refusals = [one["message"] for one in found["refusals"] if one["code"] != "HALTED"]
+    if found["safe"]:
+        apart = [Text(f"except in {message}", style="yellow") for message in refusals]
+        return [Text("safe to trade", style="green"), *apart]
     if found["safe"] is None and not refusals:
         return [Text("it is not known whether it is safe to trade", style="yellow")]
     return [Text(f"not safe to trade: {message}", style="red") for message in refusals]

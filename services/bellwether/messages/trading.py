@@ -212,7 +212,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class SafetyRefusal(msgspec.Struct, frozen=True):
-    """Why no order would be allowed now: code of the guard, what it saw and needs, and a sentence for people."""
+    """Why orders would not be allowed now: code of the guard, what it saw and needs, and a sentence for people."""
 
     code: str
     value: str
@@ -223,7 +223,10 @@ class SafetyRefusal(msgspec.Struct, frozen=True):
 
 
 class Safety(msgspec.Struct, frozen=True):
-    """Whether an order would be allowed if the session were open; None: it cannot be told at this moment."""
+    """Whether an order would be allowed if the session were open; None: it cannot be told at this moment.
+
+    Where it is safe, each refusal is about one symbol, and there is another one that could be traded.
+    """
 
     safe: bool | None
     refusals: list[SafetyRefusal]

@@ -28,17 +28,20 @@ class Newest(NamedTuple):
 def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] | None) -> Safety:
     """Return what stands against every order, then what stands against opening a position in single symbols.
 
-    Without the newest prices (None: nobody told them) it is unknown whether it is safe, unless something else already
-    stands against it.
+    It is safe while nothing stands against every order and a position could be opened in some declared symbol. Without
+    the newest prices (None: nobody told them) that is unknown, unless something else already stands against it.
     """
     anything = _opening("", Newest(), book, conditions)
     found = [_refusal(code, objection) for code, objection in objections("system", anything)]
     if newest is None:
         return Safety(safe=False if found else None, refusals=found)
-    for symbol in sorted(conditions.rules.symbols):
+    symbols = sorted(conditions.rules.symbols)
+    safe = not found
+    for symbol in symbols:
         opening = _opening(symbol, newest.get(symbol, Newest()), book, conditions)
         found += [_refusal(code, objection, symbol) for code, objection in objections("symbol", opening)]
-    return Safety(safe=not found, refusals=found)
+    refused = {one.symbol for one in found}
+    return Safety(safe=safe and any(symbol not in refused for symbol in symbols), refusals=found)
 
 
 def _opening(symbol: str, newest: Newest, book: Book, conditions: Conditions) -> Situation:

@@ -122,6 +122,21 @@ async def test_describe_tells_a_person_why_it_is_not_safe_to_trade(
     assert f"SafeToTrade is False: Orders are stopped by a halt: {LATCH}." in described
 
 
+async def test_one_share_of_several_that_is_refused_leaves_it_safe_and_is_named(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    words = "IBM: the symbol's newest bar is older than the one that can be expected"
+    gateway.more = {"safety": {"safe": True, "refusals": [{"code": "DATA_STALE", "symbol": "IBM", "message": words}]}}
+    await kube.apply(system(kube))
+    async with running(settings):
+        await made(kube)
+        await waited(kube, "demo", "SafeToTrade=True")
+        found = await kube.condition("demo", "SafeToTrade")
+    assert found is not None
+    assert found["reason"] == "SomeRefused"
+    assert f"but not in every symbol. {words}. Condition DataFresh" in found["message"]
+
+
 @contextlib.asynccontextmanager
 async def versions(kube: Kube, name: str) -> AsyncIterator[list[dict[str, Any]]]:
     """Collect every version of a system that the API server ever had while the block lasts."""

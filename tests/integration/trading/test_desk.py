@@ -429,6 +429,17 @@ async def test_safety_names_what_stands_against_an_order_whether_or_not_the_sess
     ]
 
 
+async def test_one_share_without_a_price_is_refused_and_the_others_trade(trader: Trader) -> None:
+    trader.peers.silent = frozenset({"CCC"})
+    found: Safety = await trader.ask("get_safety", None, Safety)
+    assert found.safe is True
+    assert [(one.code, one.symbol) for one in found.refusals] == [("NO_REAL_PRICE", "CCC")]
+    await trader.signalled(signal(), signal("CCC", current_price=0.0, market_data_available=False))
+    assert [(one.symbol, one.status) for one in await trader.orders()] == [("AAA", "queued")]
+    refusals: Refusals = await trader.ask("list_refusals", {}, Refusals)
+    assert [(one.symbol, one.code) for one in refusals.refusals] == [("CCC", "NO_REAL_PRICE")]
+
+
 async def test_safety_is_unknown_while_market_data_is_away_and_a_halt_is_told_all_the_same(trader: Trader) -> None:
     trader.peers.refused["get_freshness"] = "UNAVAILABLE"
     found: Safety = await trader.ask("get_safety", None, Safety)

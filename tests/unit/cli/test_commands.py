@@ -103,9 +103,16 @@ async def test_a_trace_is_drawn_as_a_tree(typed: Typed, gateway: Opened) -> None
             "not safe to trade: AAPL: the newest bar is older",
             "known",
         ),
+        (
+            Safety(
+                True, [SafetyRefusal("DATA_STALE", "bar of x", "bar of y", "AAPL: the newest bar is older", "AAPL")]
+            ),
+            "safe to trade\nexcept in AAPL: the newest bar is older",
+            "not safe",
+        ),
         (Safety(False, [SafetyRefusal("HALTED", "cli: lunch", "no halt", "stopped")]), "demo", "safe to trade"),
     ],
-    ids=["unknown", "stale", "halted"],
+    ids=["unknown", "stale", "one stale", "halted"],
 )
 async def test_status_says_why_it_is_not_safe_to_trade(
     typed: Typed, gateway: Opened, told: Safety, words: str, unsaid: str

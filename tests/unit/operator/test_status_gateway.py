@@ -102,7 +102,7 @@ def test_the_gateways_own_words_are_read_in_full() -> None:
         halted=True,
         halts=["latch"],
         account=None,
-        safety=SaidSafety(safe=False, refusals=[SafetyRefusal("HALTED", "latch", "no halt", "stopped")]),
+        safety=SaidSafety(safe=False, refusals=[SafetyRefusal("DATA_STALE", "old", "new", "too old", "CBA.AX")]),
         data=[DataState("CBA.AX", fresh=True, last_session=session, problem="")],
         models=[
             ModelState("direction-lr", "sha", None, [], 5, session, session, 0.5, {}, gated=True, serves=["CBA.AX"])
@@ -121,7 +121,7 @@ def test_the_gateways_own_words_are_read_in_full() -> None:
         acknowledged={"prediction": 3},
         ready={"prediction": True},
         halts=("latch",),
-        safety=Safety(safe=False, refusals=(Refusal("HALTED", "latch", "no halt", "stopped"),)),
+        safety=Safety(safe=False, refusals=(Refusal("DATA_STALE", "old", "new", "too old", "CBA.AX"),)),
         data=(Bars("CBA.AX", fresh=True, last_session=session),),
         models=(ServedModel("direction-lr", None, gated=True),),
         slots=Slots(

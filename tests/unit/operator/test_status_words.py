@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.guards import GUARDS
+from bellwether.trading.safety import Newest, safety_of
 from bellwether_operator.gateway import Bars, Refusal, Safety, ServedModel
 from bellwether_operator.report.finding import MESSAGE_LIMIT
 from harness.statuses import READY, SCENES, Scene, refused, seen, view
+from unit.trading.making import RULES, conditions
 
 HALTED = {"trading": {"mode": "simulated", "halted": True}}
 
@@ -93,8 +97,33 @@ def test_every_refusal_has_its_sentence_and_its_remedy_once() -> None:
     assert said(scene, "SafeToTrade")["reason"] == "DailyLossExceeded"
     assert words.startswith("DAILY_LOSS_EXCEEDED: 5200 (needed: 5000). It is counted anew from the session's close;")
     assert "There is no price of S0. There is no price of S1." in words
-    assert "The same holds 2 times more." in words
+    assert "The same holds 4 times more." in words
     assert words.count("condition DataFresh says") == 1
+
+
+def test_where_some_symbols_can_be_traded_it_is_safe_and_each_refused_one_is_named() -> None:
+    stale = Refusal("DATA_STALE", "1", "2", "CBA.AX: the symbol's newest bar is too old (found 1)", "CBA.AX")
+    scene = Scene({}, seen(view=view(safety=Safety(safe=True, refusals=(stale,)))))
+    assert (said(scene, "SafeToTrade")["status"], said(scene, "SafeToTrade")["reason"]) == ("True", "SomeRefused")
+    assert message(scene, "SafeToTrade") == (
+        "An order would be allowed if the session were open, but not in every symbol. "
+        "CBA.AX: the symbol's newest bar is too old (found 1). "
+        "Condition DataFresh says which bars are missing, and why."
+    )
+    stopped = replace(scene, spec=HALTED)
+    assert message(stopped, "SafeToTrade").startswith("spec.trading.halted is true: every order is stopped.")
+
+
+def test_fifty_refused_symbols_have_room_for_all_their_names() -> None:
+    names = [f"A-LONG-NAME-{number:03}" for number in range(50)]
+    newest = {
+        name: Newest(Decimal(50), date(2026, 11, 19)) if number % 2 else Newest() for number, name in enumerate(names)
+    }
+    rules = replace(RULES, symbols=frozenset(names))
+    told = safety_of(Book(), replace(conditions(rules), expected=date(2026, 11, 20)), newest)
+    rows = tuple(Refusal(one.code, one.value, one.limit, one.message, one.symbol) for one in told.refusals)
+    words = message(Scene({}, refused(*rows)), "SafeToTrade")
+    assert [name for name in names if name not in words] == []
 
 
 @pytest.mark.parametrize("code", [guard.code for guard in GUARDS if guard.about != "order"], ids=lambda code: code.name)

@@ -94,6 +94,22 @@ def test_everything_is_told_and_what_concerns_every_order_first() -> None:
     assert (found.refusals[3].value, found.refusals[3].limit) == ("bar of 2008-12-31", "bar of 2009-01-02")
 
 
+def test_a_refused_symbol_makes_it_unsafe_only_where_no_other_could_be_traded() -> None:
+    old = Newest(Decimal(50), date(2008, 12, 31))
+    some = safety_of(account(), under(), {**NEWEST, "BBB": old, "CCC": Newest()})
+    assert some.safe is True
+    assert [(one.code, one.symbol) for one in some.refusals] == [("DATA_STALE", "BBB"), ("NO_REAL_PRICE", "CCC")]
+    every = safety_of(account(), under(), {"AAA": old, "BBB": old})
+    assert every.safe is False
+    assert [(one.code, one.symbol) for one in every.refusals] == [
+        ("DATA_STALE", "AAA"),
+        ("DATA_STALE", "BBB"),
+        ("NO_REAL_PRICE", "CCC"),
+    ]
+    # Another share has fresh bars; it is not declared.
+    assert safety_of(account(), under(symbols=frozenset({"BBB"})), {**NEWEST, "BBB": old}).safe is False
+
+
 def test_without_prices_it_is_unknown_whether_it_is_safe() -> None:
     found = safety_of(account(), under(), None)
     assert (found.safe, found.refusals) == (None, [])

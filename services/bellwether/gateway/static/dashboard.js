@@ -52,6 +52,7 @@ function status(found) {
   by("halts").hidden = !found.halts.length;
   by("halts").textContent = `Orders are stopped: ${found.halts.join("; ")}`;
   by("halt").textContent = halted ? "Resume" : "Halt";
+  safety(found.safety);
   replay(found.replay);
   account(found.account);
   by("services").replaceChildren(table(
@@ -67,6 +68,13 @@ function status(found) {
     `${one.model_name} ${one.version.slice(0, 12)} (${one.symbol ?? "all symbols"}): trained through ${one.trained_through}` +
     (one.metrics.brier === undefined ? "" : `, Brier ${one.metrics.brier.toFixed(4)} beside ${(one.metrics.base_rate_brier ?? NaN).toFixed(4)} of the base rate`)
   ).join(" · ");
+}
+
+function safety(found) {
+  // Halts have a line of their own.
+  const said = found.refusals.filter((one) => one.code !== "HALTED").map((one) => one.message).join("; ");
+  by("safety").hidden = !said;
+  by("safety").textContent = found.safe ? `Safe to trade, except in ${said}` : `Not safe to trade: ${said}`;
 }
 
 function replay(state) {
