@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import uvloop
+
 from bellwether_operator.main import serve
 from bellwether_operator.settings import Settings, SettingsError
 from bellwether_operator.telemetry import configure_logs
@@ -18,7 +20,8 @@ def main() -> int:
         print(f"bellwether-operator: {error}", file=sys.stderr)
         return 2
     configure_logs(settings.log_level)
-    asyncio.run(serve(settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
     return 0
 
 
