@@ -1,5 +1,7 @@
 """When Python's collector looks for cycles: seldom over everything, since that stops all work meanwhile.
 
+Beside it, the C library gives back what was freed: an eighth of the memory after a start with 1,000 systems.
+
 With 300 systems a full collection took 170 to 460 ms, and by default it came every few seconds while passes were made.
 What lives long here, the picture and the workers, is almost never part of a cycle that dies.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 from collections.abc import AsyncIterator
 
@@ -15,21 +18,29 @@ YOUNG = 5_000
 """Objects made, less those freed, before the youngest are looked at."""
 MIDDLE = 10
 NEVER = 1_000_000_000
+GIVE_BACK_SECONDS = 60.0
 FIRST_SECONDS = 60.0
 """By then what was there at the start is listed and looked at."""
 
 
 @contextlib.asynccontextmanager
 async def collecting(period: float) -> AsyncIterator[None]:
-    """While the block lasts, look at young objects often, and at all of them only once in so many seconds."""
+    """While the block lasts, look at young objects often, and at all of them only once in so many seconds.
+
+    What is free is given back every minute.
+    """
     before = gc.get_threshold()
     gc.set_threshold(YOUNG, MIDDLE, NEVER)
-    task = asyncio.create_task(_now_and_then(period), name="collect")
+    tasks = [
+        asyncio.create_task(_now_and_then(period), name="collect"),
+        asyncio.create_task(_give_back_now_and_then(), name="give back"),
+    ]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         gc.unfreeze()
         gc.set_threshold(*before)
 
@@ -40,6 +51,18 @@ def collect_all() -> int:
     freed = gc.collect()
     gc.freeze()
     return freed
+
+
+def give_back() -> bool:
+    """Give free memory back to the system; return whether there was any. Only glibc can be asked to."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim is not None and bool(trim(0))
+
+
+async def _give_back_now_and_then() -> None:
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        await asyncio.to_thread(give_back)  # it holds no lock of Python's
 
 
 async def _now_and_then(period: float) -> None:

@@ -4,7 +4,7 @@ import gc
 import weakref
 
 from bellwether_operator import collecting
-from bellwether_operator.collecting import collect_all
+from bellwether_operator.collecting import collect_all, give_back
 from harness.until import until
 
 
@@ -38,3 +38,11 @@ async def test_everything_is_looked_at_once_in_a_period_and_never_unasked() -> N
         await until(lambda: seen() is None and gc.get_freeze_count() > 0)
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
+
+
+def test_what_was_freed_between_what_is_in_use_is_given_back() -> None:
+    blocks = [bytearray(4096) for _ in range(20_000)]
+    in_use = blocks[::50]
+    del blocks
+    assert give_back()
+    assert len(in_use) == 400
