@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
+from sys import intern
 from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
@@ -19,6 +21,10 @@ DELIVERY_SECONDS = 4.0
 WAIT_SECONDS = 1
 """So long the gateway waits for all services to acknowledge; who is later is heard of by the next looks. A service that
 takes its time must not keep from us that the trader has acknowledged a halt."""
+KEPT_TIMES = 1024
+"""So many days and instants are kept once for all systems that speak of them."""
+KEPT_SECONDS = 0.5
+"""So long a connection to a gateway is kept without use."""
 ANSWER_LIMIT = 256 * 1024
 """A gateway's answer has at most so many bytes; a status of 200 slots and many symbols has less than half."""
 TEXT_LIMIT = 300
@@ -108,6 +114,11 @@ class GatewayView:
     """The state of a replay: off, waiting, running, complete or failed. Its cursor is left out: it never rests."""
 
 
+def undelivered(view: GatewayView, generation: int) -> bool:
+    """Whether the gateway or a service lags behind; delivering the same generation again does no harm."""
+    return view.generation < generation or any(each < generation for each in view.acknowledged.values())
+
+
 class GatewayError(Exception):
     """The gateway was not reached or refused; the message says which."""
 
@@ -124,8 +135,8 @@ def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
         view = GatewayView(
             at=at,
             generation=max(0, int(document.get("generation") or 0)),
-            acknowledged={str(row["name"]): max(0, int(row.get("generation") or 0)) for row in rows},
-            ready={str(row["name"]): bool(row.get("ready", False)) for row in rows},
+            acknowledged={_name(row["name"]): max(0, int(row.get("generation") or 0)) for row in rows},
+            ready={_name(row["name"]): bool(row.get("ready", False)) for row in rows},
             halts=_halts(document),
             safety=_read(_safety, document.get("safety")),
             data=_read(_data, document.get("data")),
@@ -165,9 +176,9 @@ def _safety(found: Any) -> Safety:
 def _data(rows: Any) -> tuple[Bars, ...]:
     return tuple(
         Bars(
-            symbol=str(row["symbol"]),
+            symbol=_name(row["symbol"]),
             fresh=_truth(row.get("fresh")),
-            last_session=None if row.get("last_session") is None else date.fromisoformat(row["last_session"]),
+            last_session=None if row.get("last_session") is None else _day(row["last_session"]),
             problem=_text(row.get("problem")),
         )
         for row in rows
@@ -177,8 +188,8 @@ def _data(rows: Any) -> tuple[Bars, ...]:
 def _models(rows: Any) -> tuple[ServedModel, ...]:
     return tuple(
         ServedModel(
-            name=str(row["model_name"]),
-            symbol=None if row.get("symbol") is None else str(row["symbol"]),
+            name=_name(row["model_name"]),
+            symbol=None if row.get("symbol") is None else _name(row["symbol"]),
             gated=_truth(row.get("gated")),
         )
         for row in rows
@@ -188,11 +199,11 @@ def _models(rows: Any) -> tuple[ServedModel, ...]:
 def _slots(found: Any) -> Slots:
     jobs = tuple(
         SlotJob(
-            name=str(row["name"]),
-            task=str(row["task"]),
-            session=date.fromisoformat(row["session"]),
+            name=_name(row["name"]),
+            task=_name(row["task"]),
+            session=_day(row["session"]),
             due=_instant(row["due"]),
-            status=str(row["status"]),
+            status=_name(row["status"]),
         )
         for row in found.get("jobs") or ()
     )
@@ -214,6 +225,17 @@ def _truth(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def _name(value: Any) -> str:
+    """Return a name; thousands of gateways say the same few, and each is kept once."""
+    return intern(str(value))
+
+
+@lru_cache(maxsize=KEPT_TIMES)
+def _day(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+@lru_cache(maxsize=KEPT_TIMES)
 def _instant(text: str) -> datetime:
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
@@ -273,7 +295,8 @@ class GatewayClient:
         body: Mapping[str, Any] | None = None,
     ) -> Mapping[str, Any]:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=50, force_close=True)
+            # Kept for what follows at once, as a look follows a delivery; for 1,000 systems at rest none are held.
+            connector = aiohttp.TCPConnector(limit=50, keepalive_timeout=KEPT_SECONDS)
             # A gateway is its system's own: nothing of what it says is kept for others, nor unpacked to any size.
             self._session = aiohttp.ClientSession(
                 connector=connector,

@@ -8,7 +8,7 @@ from typing import Any
 import kopf
 
 from bellwether_operator import telemetry
-from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.cache import Cache, SystemKey, version_of
 from bellwether_operator.observe.kinds import SYSTEMS
 from bellwether_operator.workers import Workers
 
@@ -93,4 +93,4 @@ def take_event(raw: Mapping[str, Any], cache: Cache, workers: Workers, *, delete
     key = SystemKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
     # Without a worker it is looked at though a list took it before: that list may not have come to an end.
     if cache.take_system(raw) or workers.worker(key) is None:
-        workers.mark(key)
+        workers.mark(key, version_of(raw))

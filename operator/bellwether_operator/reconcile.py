@@ -38,17 +38,18 @@ from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Desired, desired_from
 from bellwether_operator.catching_up import Claims, Duty, duty, reported
-from bellwether_operator.gateway import GatewayView
+from bellwether_operator.gateway import GatewayView, undelivered
 from bellwether_operator.halting import HALTED, TRADER, Halting, stopped_for_halt, trader_component
 from bellwether_operator.layout import Layout, layout, profile_in_force, render_layout
-from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey
+from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, version_of
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME
-from bellwether_operator.observe.workloads import workloads_of
+from bellwether_operator.observe.workloads import Expected, expected, workloads_of
 from bellwether_operator.report.events import Telling, event, tellings
 from bellwether_operator.report.market import misfits
 from bellwether_operator.report.observation import Observation
 from bellwether_operator.report.status import status
+from bellwether_operator.rest import Basis, Rest, rest
 from bellwether_operator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,10 @@ log = logging.getLogger(__name__)
 GATEWAY = "gateway"
 SCHEDULER = "scheduler"
 LATEST = datetime.max.replace(tzinfo=UTC)
+DELIVERY_SECONDS = 1.0
+"""So long a status waits for the services' word on an edit, which comes within milliseconds where all is well: so it is
+written once, and warns of nothing that is over before anybody reads it. Until then it speaks of the former generation.
+"""
 VIEW_LIFE_PERIODS = 3
 """A gateway's word counts for so many polling periods."""
 
@@ -68,7 +73,7 @@ def utc_now() -> datetime:
 class Rendered(NamedTuple):
     """What was rendered last, and from what."""
 
-    key: tuple[Any, ...]
+    basis: Basis
     jobs: list[Manifest]
     desired: list[Desired]
 
@@ -83,8 +88,12 @@ class Memory:
     halting: Halting = field(default_factory=Halting)
     rendered: Rendered | None = None
     """Let go once a pass finds nothing to do: it is the greater part of what a system takes."""
+    rest: Rest | None = None
+    """That the last pass left nothing to do, and over what."""
     accepted_generation: int | None = None
     """The generation that was rendered last."""
+    accepted_at: float = 0.0
+    """When that was first (monotonic seconds)."""
     view: GatewayView | None = None
     gateway_up: bool = False
     """Whether a pod of the gateway is ready, whichever release it is of."""
@@ -129,6 +138,7 @@ class Pass:
     desired: list[Desired] = field(default_factory=list)
     jobs: list[Manifest] = field(default_factory=list)
     """Jobs that are to be made, if they are not there."""
+    workloads: Sequence[Expected] = ()
     layout: Layout | None = None
     held: list[str] = field(default_factory=list)
     spared: set[ChildKey] = field(default_factory=set)
@@ -187,6 +197,7 @@ class Reconciler:
             return Outcome(0, retry=False)
         memory.about(raw["metadata"]["uid"])
         memory.next_at = None
+        memory.written.versions.clear()
         if self._expired(memory.view):
             memory.view = None  # forgotten, so that the next word is news even where it says the same
         memory.gateway_up = self._reachable(key, memory.uid)
@@ -243,7 +254,8 @@ class Reconciler:
         memory.next_at = verdict.due_at
         next_in = None if verdict.due_at is None else max(0.0, verdict.due_at - time.monotonic())
         seen = replace(seen, forced=verdict.words)
-        return Outcome(writes + await self._report(raw, system, generation, seen), retry=False, next_in=next_in)
+        writes += await self._report(raw, system, generation, seen, memory.written)
+        return Outcome(writes, retry=False, next_in=next_in)
 
     def _reachable(self, key: SystemKey, uid: str) -> bool:
         return any(
@@ -262,20 +274,46 @@ class Reconciler:
             this.due.append(this.paused_until)
         this.due.append(this.moment.until)
         children = self._cache.children_of(this.key)
-        await self._desire(this)
-        await self._force_halt(this)
-        settled = all(each.ready for each in workloads_of(children, this.desired, this.uid))
+        basis = self._lay_out(this, children)
+        known = memory.rest
+        at_rest = known is not None and known.holds(basis, children, time.monotonic())
+        if known is not None and at_rest:
+            this.workloads = known.workloads
+        else:
+            memory.rest = None
+            await self._desire(this, basis)
+            await self._force_halt(this)
+            this.workloads = expected(this.desired)
+        settled = all(each.ready for each in workloads_of(children, this.workloads, this.uid))
         applier = Applier(
             self._client, self._cache, this.uid, memory.written, this.now, settled=settled, only=this.only
         )
         this.applier = applier
+        if not at_rest:
+            await self._apply(this, applier)
+            memory.rest = self._rest(this, basis, settled=settled)
+        if memory.accepted_generation != this.system.metadata.generation:
+            memory.accepted_generation, memory.accepted_at = this.system.metadata.generation, time.monotonic()
+
+    async def _apply(self, this: Pass, applier: Applier) -> None:
         this.urgent.add(this.start_value.key)
         await applier.apply(this.desired, this.urgent)
         if this.layout is not None and not applier.found.troubled and this.only is None:
             await applier.drop(each.key for each in this.layout.drop)
             await applier.make(this.jobs)
         await applier.prune(self._cache.children_of(this.key), {each.key for each in this.desired}, this.spared)
-        memory.accepted_generation = this.system.metadata.generation
+
+    def _rest(self, this: Pass, basis: Basis, *, settled: bool) -> Rest | None:
+        """Return that all is as it is to be; never of a system that something holds back, moves or halts."""
+        moving = this.jobs or (this.layout is not None and (this.layout.move is not None or this.layout.drop))
+        if this.applier is None or this.held or moving or this.paused_until is not None:
+            return None
+        if this.system.spec.trading.halted or this.forced is not None:
+            return None
+        secrets = this.memory.written.secrets_due(this.desired, settled=settled)
+        until = min(secrets, time.monotonic() + self._settings.resync)
+        children = self._cache.children_of(this.key)
+        return rest(basis, this.desired, children, this.applier.found, until)
 
     def _context(self, this: Pass, image: str | None = None) -> RenderContext:
         return RenderContext(
@@ -286,18 +324,22 @@ class Reconciler:
             moment=this.moment,
         )
 
-    async def _desire(self, this: Pass) -> None:
-        """Render what is to be, with the profile and pod templates held back while they may not be changed."""
-        spec, children = this.system.spec, self._cache.children_of(this.key)
-        image = image_of(self._settings.services_image, spec.version)
-        holding = holding_now(spec, this.moment)
+    def _lay_out(self, this: Pass, children: Sequence[Observed]) -> Basis:
+        """Choose the profile and its volumes; return what the objects depend on, besides what a session holds back."""
+        spec = this.system.spec
+        this.image = image_of(self._settings.services_image, spec.version)
         in_force = profile_in_force(this.system, children)
-        wanted = effective_profile(spec.profile, in_force, holding=holding)
+        wanted = effective_profile(spec.profile, in_force, holding=holding_now(spec, this.moment))
         if wanted != spec.profile:
             this.held.append(f"profile: {wanted} -> {spec.profile}")
-        this.layout = layout(this.system, children, image=image, wanted=wanted)
-        this.jobs, desired = self._rendered(this, this.layout)
-        if holding:
+        this.layout = layout(this.system, children, image=this.image, wanted=wanted)
+        return Basis(this.system.metadata.generation, this.moment, this.layout)
+
+    async def _desire(self, this: Pass, basis: Basis) -> None:
+        """Render what is to be, with the pod templates held back while they may not be changed."""
+        image = this.image
+        this.jobs, desired = self._rendered(this, basis)
+        if holding_now(this.system.spec, this.moment):
             desired = [await self._hold(this, each) for each in desired]
         runs = running_image(each.manifest for each in desired if this.held and BY_NAME[each.key.kind].workload)
         if this.paused_until is not None:
@@ -305,18 +347,17 @@ class Reconciler:
             this.only = going_on(runs)
         if runs is not None and runs != image:
             image = runs
-            desired = _replaced(desired, schedules(this.system, this.layout.profile, self._context(this, image)))
+            desired = _replaced(desired, schedules(this.system, basis.layout.profile, self._context(this, image)))
         this.desired, this.image = desired, image
 
-    def _rendered(self, this: Pass, found: Layout) -> tuple[list[Manifest], list[Desired]]:
+    def _rendered(self, this: Pass, basis: Basis) -> tuple[list[Manifest], list[Desired]]:
         """Return the Jobs and the other objects of a layout; kept for the next pass while passes still write."""
-        key = (this.raw["metadata"].get("generation"), this.moment, found)
         known = this.memory.rendered
-        if known is None or known.key != key:
-            manifests = render_layout(this.system, self._context(this), found)
+        if known is None or known.basis != basis:
+            manifests = render_layout(this.system, self._context(this), basis.layout)
             jobs = [manifest for manifest in manifests if BY_NAME[manifest["kind"]].once]
             others = [desired_from(manifest) for manifest in manifests if not BY_NAME[manifest["kind"]].once]
-            known = this.memory.rendered = Rendered(key, jobs, others)
+            known = this.memory.rendered = Rendered(basis, jobs, others)
         return known.jobs, list(known.desired)
 
     async def _running_image(self, this: Pass, desired: Sequence[Desired]) -> str | None:
@@ -432,7 +473,7 @@ class Reconciler:
         if applier is None:
             raise AssertionError("finished before it was reconciled")
         found = applier.found
-        workloads = workloads_of(self._cache.children_of(this.key), this.desired, this.uid)
+        workloads = workloads_of(self._cache.children_of(this.key), this.workloads, this.uid)
         view = memory.view
         duties = self._duty(this, view)
         pending = self._pending(memory)
@@ -468,13 +509,26 @@ class Reconciler:
         )
         if found.writes and seen.moving is not None:
             this.due_in.append(0.0)  # the next step of a move follows from our own writes, which no watch tells us of
+        delivery = self._delivery_in(memory, generation)
+        if delivery is not None:
+            this.due_in.append(delivery)
         next_in = self._next_in(this, found.due)
         memory.next_at = None if next_in is None else time.monotonic() + next_in
-        writes = await self._report(this.raw, this.in_force, system.metadata.generation, seen)
+        writes = 0
+        if delivery is None:
+            writes = await self._report(this.raw, this.in_force, generation, seen, memory.written)
         settled = all(each.ready for each in workloads)
-        if not found.writes:  # a status of its own is no reason for another pass
+        if memory.rest is not None or not found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None
         return Outcome(found.writes + writes, found.troubled, settled, next_in)
+
+    @staticmethod
+    def _delivery_in(memory: Memory, generation: int) -> float | None:
+        """Return for how many more seconds the status waits for the delivery of an edit; None: it does not wait."""
+        left = memory.accepted_at + DELIVERY_SECONDS - time.monotonic()
+        if left <= 0 or memory.rest is None or not memory.gateway_up or memory.view is None:
+            return None
+        return left if undelivered(memory.view, generation) else None
 
     @staticmethod
     def _next_in(this: Pass, more: Sequence[datetime]) -> float | None:
@@ -491,7 +545,7 @@ class Reconciler:
         return view is not None and time.monotonic() - view.at > VIEW_LIFE_PERIODS * self._settings.gateway_period
 
     async def _report(
-        self, raw: dict[str, Any], system: TradingSystem | None, generation: int, seen: Observation
+        self, raw: dict[str, Any], system: TradingSystem | None, generation: int, seen: Observation, written: Written
     ) -> int:
         """Write the status when it says something else than before; return the number of writes."""
         previous = raw.get("status") or {}
@@ -501,6 +555,7 @@ class Reconciler:
         metadata = raw["metadata"]
         reply = await self._client.apply_status(metadata["namespace"], metadata["name"], wanted)
         self._cache.take_reply(reply)
+        written.versions.add(version_of(reply))
         writes = 1
         for telling in tellings(previous, wanted):
             writes += await self._tell(raw, telling)

@@ -13,8 +13,8 @@ from typing import Any
 from bellwether.render.kubernetes.configmaps import wire_spec
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
-from bellwether_operator.gateway import GatewayClient, GatewayError, GatewayView
-from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.gateway import GatewayClient, GatewayError, undelivered
+from bellwether_operator.observe.cache import Cache, SystemKey, Version
 from bellwether_operator.reconcile import Memory, Outcome, Reconciler, declared
 from bellwether_operator.settings import Settings
 
@@ -47,14 +47,17 @@ class Worker:
         self._dirty = asyncio.Event()
         self._look_now = asyncio.Event()
         self._dirty.set()
+        self._causes: set[Version | None] = set()
+        """What was seen since the pass under way began; None: something else."""
         self._told = ""
         self._tasks = [
             asyncio.create_task(self._reconcile_forever(), name=f"reconcile {key.namespace}/{key.name}"),
             asyncio.create_task(self._watch_gateway(), name=f"gateway {key.namespace}/{key.name}"),
         ]
 
-    def mark(self) -> None:
-        """Look at the system again."""
+    def mark(self, cause: Version | None = None) -> None:
+        """Look at the system again, because of an object as it was seen or of something else."""
+        self._causes.add(cause)
         self._dirty.set()
 
     async def stop(self) -> None:
@@ -70,9 +73,12 @@ class Worker:
         while True:
             if await _wait(self._dirty, pause):
                 delay = FIRST_RETRY_SECONDS  # something happened: what did not work may work now
-            self._dirty.clear()
             async with lane:
+                self._dirty.clear()
+                self._causes.clear()
                 outcome = await self._one_pass()
+            if self._causes and self._causes <= self.memory.written.versions:
+                self._dirty.clear()  # a watch was faster than the replies to our own writes, and showed nothing else
             if outcome is None or outcome.retry:
                 lane = self._pool.troubled_pass_slots
                 last = LAST_RETRY_SECONDS if outcome is not None else LAST_OUTAGE_RETRY_SECONDS
@@ -154,8 +160,10 @@ class Worker:
             return True
         client = self._pool.gateway
         try:
-            view = await client.look(*self.key)
-            if generation is not None and _undelivered(view, generation):
+            view = self.memory.view  # as far as it is known already that something is to be delivered
+            if view is None or generation is None or not undelivered(view, generation):
+                view = await client.look(*self.key)
+            if generation is not None and undelivered(view, generation):
                 await self._deliver(raw)
                 view = await client.look(*self.key)
         except GatewayError as error:
@@ -171,18 +179,13 @@ class Worker:
         self.memory.view = view
         if changed:
             self.mark()
-        return generation is None or (not _undelivered(view, generation) and all(view.ready.values()))
+        return generation is None or (not undelivered(view, generation) and all(view.ready.values()))
 
     async def _deliver(self, raw: dict[str, Any]) -> None:
         system = declared(raw)
         body = {"generation": system.metadata.generation, "spec": wire_spec(system)}
         token = self._pool.reconciler.keyring(system.metadata.uid).gateway_token
         await self._pool.gateway.deliver(*self.key, token, body)
-
-
-def _undelivered(view: GatewayView, generation: int) -> bool:
-    """Whether the gateway or a service lags behind; delivering the same generation again does no harm."""
-    return view.generation < generation or any(each < generation for each in view.acknowledged.values())
 
 
 class Workers:
@@ -210,8 +213,11 @@ class Workers:
         """Return the worker of a system, if it has one."""
         return self._workers.get(key)
 
-    def mark(self, key: SystemKey) -> None:
-        """Have a system looked at; the first time makes its worker, the last time ends it."""
+    def mark(self, key: SystemKey, cause: Version | None = None) -> None:
+        """Have a system looked at, because of an object as it was seen or of something else.
+
+        The first time makes its worker, the last time ends it.
+        """
         self.touch()
         worker = self._workers.get(key)
         if key not in self.cache.systems:
@@ -221,7 +227,7 @@ class Workers:
         elif worker is None:
             self._workers[key] = Worker(key, self)
         else:
-            worker.mark()
+            worker.mark(cause)
         telemetry.SYSTEMS.set(len(self._workers))
 
     def _end(self, stop: Callable[[], Awaitable[None]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Decision, Desired, Verdict, decide, not_smaller, to_prune
 from bellwether_operator.fights import Fights
-from bellwether_operator.observe.cache import Cache, ChildKey, Observed, observed_from
+from bellwether_operator.observe.cache import Cache, ChildKey, Observed, Version, observed_from, version_of
 from bellwether_operator.observe.kinds import BY_NAME
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,17 @@ class Written:
     futile: dict[ChildKey, tuple[str, int]] = field(default_factory=dict)
     """Applied, but the reply did not contain it: digest and resource version, until something changes."""
     fights: Fights = field(default_factory=Fights)
+    versions: set[Version] = field(default_factory=set)
+    """What the objects became that the pass under way wrote: a watch that shows that shows nothing new."""
+
+    def secrets_due(self, desired: Iterable[Desired], *, settled: bool) -> float:
+        """Return when (monotonic seconds) the first of the desired Secrets is to be written again."""
+        times = [self.secrets.get(each.key, ("", 0.0))[1] for each in desired if not BY_NAME[each.key.kind].observed]
+        return min(times, default=math.inf) + _secret_life(settled)
+
+
+def _secret_life(settled: bool) -> float:
+    return SECRET_LIFE_SECONDS if settled else SECRET_LIFE_UNSETTLED_SECONDS
 
 
 class Applier:
@@ -178,7 +190,7 @@ class Applier:
             Verdict.REMAKE: self._remake,
         }
         if decision.verdict is Verdict.SKIP and observed is not None:
-            observed.verified, observed.body = desired.digest, None
+            observed.verified, observed.body = observed.applied, None
         elif decision.verdict is Verdict.WAIT:
             self.found.waiting.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
         elif decision.verdict is Verdict.TAKEN:
@@ -245,6 +257,7 @@ class Applier:
     def _take(self, desired: Desired, reply: dict[str, Any], decision: Decision, *, drift: bool) -> None:
         """Remember what an object has become, and whether it is what was applied."""
         self._cache.take_child(reply, desired.key.kind)
+        self._written.versions.add(version_of(reply))
         if drift:
             telemetry.DRIFT.labels(desired.key.kind).inc()
         log.info("applied %s %s: %s", desired.key.kind, desired.key.name, decision.why)
@@ -256,7 +269,7 @@ class Applier:
             return  # somebody wrote since, and a watch was faster than our reply: the next pass judges that
         again = decide(desired, now_there, now_there.owner_uid or self._uid)
         if again.verdict is Verdict.SKIP:
-            now_there.verified, now_there.body = desired.digest, None
+            now_there.verified, now_there.body = now_there.applied, None
         elif again.verdict in {Verdict.APPLY, Verdict.REMAKE}:
             self._written.futile[desired.key] = (desired.digest, now_there.resource_version)
             log.warning("%s %s did not become what was applied: %s", desired.key.kind, desired.key.name, again.why)
@@ -264,7 +277,7 @@ class Applier:
     async def _secret(self, desired: Desired) -> None:
         """Write a Secret without ever reading one: what was written is remembered, and written again now and then."""
         digest, at = self._written.secrets.get(desired.key, ("", 0.0))
-        life = SECRET_LIFE_SECONDS if self._settled else SECRET_LIFE_UNSETTLED_SECONDS
+        life = _secret_life(self._settled)
         if self._left(desired.key.kind) or (digest == desired.digest and time.monotonic() - at < life):
             return
         try:

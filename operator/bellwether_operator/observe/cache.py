@@ -44,6 +44,18 @@ class SystemKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class Version(NamedTuple):
+    """A very object in a very state."""
+
+    uid: str
+    resource_version: int
+
+
+def version_of(raw: Mapping[str, Any]) -> Version:
+    """Return which object this is, in which state."""
+    return Version(raw["metadata"]["uid"], int(raw["metadata"]["resourceVersion"]))
+
+
 class ChildKey(NamedTuple):
     """Which child: its kind, namespace and name."""
 
@@ -74,8 +86,8 @@ def unpack(packed: bytes) -> Any:
 class Observed:
     """What is known of one child.
 
-    The body is kept only until it has been compared with what is desired: then `verified` says with which digest it
-    agreed, and the body, the greater part of it, is let go. Of what belongs to no system in the picture, or is very
+    The body is kept only until it has been compared with what is desired: then `verified` says that it agreed, and
+    the body, the greater part of it, is let go. Of what belongs to no system in the picture, or is very
     large, there is no body from the start: anybody can label an object as ours.
     """
 
@@ -100,6 +112,7 @@ class Observed:
     held: dict[str, Any] | bytes | None
     """The body, packed or not."""
     verified: str | None = None
+    """`applied`, where what is there was seen to contain what is desired by that digest."""
 
     @property
     def body(self) -> dict[str, Any] | None:
@@ -330,9 +343,9 @@ class Cache:
             return None
         observed = observed_from(raw, kind)
         self.forget_child(key)
-        self.children[key] = observed
+        self.children[observed.key] = observed
         if observed.system is not None:
-            self._of_system[observed.system].add(key)
+            self._of_system[observed.system].add(observed.key)
         return observed.system
 
     def _is_of_a_system(self, child: Observed) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from bellwether.render.kubernetes.names import LABEL_MANAGED_BY, LABEL_SYSTEM_UID, MANAGER
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
-from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.cache import Cache, SystemKey, Version, version_of
 from bellwether_operator.observe.kinds import CHILD_KINDS, SYSTEMS, Kind
 
 log = logging.getLogger(__name__)
@@ -61,9 +61,16 @@ class Watching:
     """Keeps the picture of the children up to date."""
 
     def __init__(
-        self, source: Source, cache: Cache, mark: Callable[[SystemKey], None], namespaces: Sequence[str] = ()
+        self,
+        source: Source,
+        cache: Cache,
+        mark: Callable[[SystemKey, Version | None], None],
+        namespaces: Sequence[str] = (),
     ) -> None:
-        """Do nothing yet; `mark` hears of each system of which something new was seen, no namespaces means all."""
+        """Do nothing yet; no namespaces means all.
+
+        `mark` hears of each system of which something new was seen, and of what that was where an event showed it.
+        """
         self._source = source
         self._cache = cache
         self._mark = mark
@@ -123,7 +130,7 @@ class Watching:
             await self._list(kind, scope, news)
         finally:
             for system in news:
-                self._mark(system)
+                self._mark(system, None)
 
     async def _follow(self, kind: Kind, scope: str | None) -> None:
         """Watch one collection; go on where a watch ended or, where the server forgot that, list anew."""
@@ -159,5 +166,5 @@ class Watching:
             deleted = event["type"] == "DELETED"
             system = self._cache.drop_child(raw, kind.kind) if deleted else self._cache.see_child(raw, kind.kind)
             if system is not None:
-                self._mark(system)
+                self._mark(system, None if deleted else version_of(raw))
         self._since[kind, scope] = int(raw["metadata"]["resourceVersion"])

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from bellwether.render.kubernetes.names import LABEL_COMPONENT
 from bellwether_operator.apply.decide import Desired
-from bellwether_operator.observe.cache import Observed
+from bellwether_operator.observe.cache import ChildKey, Observed
 from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.report.observation import Workload
 
 
-def workloads_of(children: Sequence[Observed], desired: Sequence[Desired], uid: str) -> list[Workload]:
-    """Return how far each desired workload is; one that is not there yet is not ready."""
-    by_key = {child.key: child for child in children if child.belongs_to(uid)}
-    found = []
-    for each in desired:
-        if not BY_NAME[each.key.kind].workload:
-            continue
-        wanted = int(each.manifest["spec"]["replicas"])
-        component = each.manifest["metadata"]["labels"][LABEL_COMPONENT]
-        found.append(Workload(component, wanted, _ready(by_key.get(each.key), each.digest, wanted)))
-    return found
+class Expected(NamedTuple):
+    """A workload that is to be there: its component, how many pods it is to have, and the digest of its content."""
+
+    key: ChildKey
+    component: str
+    replicas: int
+    digest: str
 
 
-def _ready(observed: Observed | None, digest: str, wanted: int) -> bool:
-    if observed is None or observed.applied != digest:
+def expected(desired: Iterable[Desired]) -> tuple[Expected, ...]:
+    """Return the workloads among the objects that are to be."""
+    return tuple(
+        Expected(
+            each.key,
+            each.manifest["metadata"]["labels"][LABEL_COMPONENT],
+            int(each.manifest["spec"]["replicas"]),
+            each.digest,
+        )
+        for each in desired
+        if BY_NAME[each.key.kind].workload
+    )
+
+
+def workloads_of(children: Iterable[Observed], wanted: Sequence[Expected], uid: str) -> list[Workload]:
+    """Return how far each workload is; one that is not there yet is not ready."""
+    keys = {each.key for each in wanted}
+    by_key = {child.key: child for child in children if child.key in keys and child.belongs_to(uid)}
+    return [Workload(each.component, each.replicas, _ready(by_key.get(each.key), each)) for each in wanted]
+
+
+def _ready(observed: Observed | None, wanted: Expected) -> bool:
+    if observed is None or observed.applied != wanted.digest:
         return False
     counts = observed.status
     return (
         int(counts.get("observedGeneration", 0)) >= observed.generation
-        and int(counts.get("replicas", 0)) == wanted
-        and int(counts.get("readyReplicas", 0)) == wanted
-        and int(counts.get("updatedReplicas", 0)) == wanted
+        and int(counts.get("replicas", 0)) == wanted.replicas
+        and int(counts.get("readyReplicas", 0)) == wanted.replicas
+        and int(counts.get("updatedReplicas", 0)) == wanted.replicas
     )

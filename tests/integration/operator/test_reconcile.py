@@ -308,8 +308,13 @@ async def test_a_live_field_reaches_the_gateway_and_leaves_the_pods_alone(
         before = await kube.get("statefulset", "demo")
         gateway.acknowledge = False
         await kube.patch("tsys", "demo", {"spec": {"symbols": ["AAPL", "IBM", "MSFT"]}})
-        waiting = await kube.until_condition("demo", "Ready", "False", "Delivering")
-        assert waiting["message"] == "generation 2 is not yet in force at: prediction, paper-trading"
+
+        async def told() -> bool:
+            waiting = await kube.condition("demo", "Ready") or {}
+            said = (waiting["status"], waiting["reason"], waiting["message"])
+            return said == ("False", "Delivering", "generation 2 is not yet in force at: prediction, paper-trading")
+
+        await eventually("who does not have generation 2", told)
         gateway.acknowledge = True
         ready = await kube.until_condition("demo", "Ready", "True")
         token = operator.workers.reconciler.keyring(

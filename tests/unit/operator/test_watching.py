@@ -10,7 +10,7 @@ import pytest
 
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.observe import watching
-from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey
+from bellwether_operator.observe.cache import Cache, ChildKey, SystemKey, Version
 from bellwether_operator.observe.kinds import SYSTEMS, Kind
 from bellwether_operator.observe.watching import Watching
 from harness.until import until
@@ -79,7 +79,9 @@ class Server:
 
 
 @asynccontextmanager
-async def watched(server: Server, cache: Cache, mark: Callable[[SystemKey], None]) -> AsyncIterator[Watching]:
+async def watched(
+    server: Server, cache: Cache, mark: Callable[[SystemKey, Version | None], None]
+) -> AsyncIterator[Watching]:
     found = Watching(server, cache, mark)
     await found.list_all(set())
     task = asyncio.create_task(found.run())
@@ -111,16 +113,16 @@ async def test_a_long_list_is_read_in_pages_and_forgets_what_is_not_in_it(monkey
     cache.take_child(service("gone", 3), "Service")
     cache.take_child(service("newer", 90), "Service")
     server = Server([service(f"s{number}", number) for number in range(1, 6)], version=50)
-    assert await news_of(Watching(server, cache, lambda _: None)) == {DEMO}
+    assert await news_of(Watching(server, cache, lambda *_: None)) == {DEMO}
     assert names(cache) == ["newer", "s1", "s2", "s3", "s4", "s5"]
-    assert await news_of(Watching(server, cache, lambda _: None)) == set()
+    assert await news_of(Watching(server, cache, lambda *_: None)) == set()
 
 
 async def test_a_list_of_one_namespace_leaves_the_others_alone() -> None:
     cache = Cache()
     cache.take_child(service("here", 3), "Service")
     cache.take_child(service("there", 3, "elsewhere"), "Service")
-    await Watching(Server([], version=50), cache, lambda _: None, ("trading",)).list_all(set())
+    await Watching(Server([], version=50), cache, lambda *_: None, ("trading",)).list_all(set())
     assert list(cache.children) == [ChildKey("Service", "elsewhere", "there")]
 
 
@@ -128,7 +130,7 @@ async def test_a_watch_begins_where_the_list_ended_and_says_what_it_saw() -> Non
     cache, marked = Cache(), list[SystemKey]()
     server = Server([service("a", 1), service("b", 2)], version=50)
     server.watches = [[event("DELETED", service("a", 60)), event("ADDED", service("c", 61))]]
-    async with watched(server, cache, marked.append):
+    async with watched(server, cache, lambda key, _: marked.append(key)):
         await until(lambda: len(marked) == 2)
     assert names(cache) == ["b", "c"]
     assert server.since == [50]
@@ -143,7 +145,7 @@ async def test_a_watch_that_breaks_goes_on_after_the_last_event_or_bookmark() ->
         [event("ADDED", service("b", 80))],
     ]
     cache = Cache()
-    async with watched(server, cache, lambda _: None):
+    async with watched(server, cache, lambda *_: None):
         await until(lambda: names(cache) == ["a", "b"])
     assert server.since[:3] == [50, 60, 70]
     assert server.lists == 1
@@ -162,7 +164,7 @@ async def test_what_a_watch_cannot_tell_any_more_a_new_list_does(failure: Any) -
     cache, marked = Cache(), list[SystemKey]()
     server = Server([service("a", 1), service("b", 2)], version=50)
     server.watches = [[failure], [event("ADDED", service("c", 101))]]
-    watch = Watching(server, cache, marked.append)
+    watch = Watching(server, cache, lambda key, _: marked.append(key))
     await watch.list_all(set())
     server.services, server.version = [service("b", 2)], 100
     task = asyncio.create_task(watch.run())
@@ -188,7 +190,7 @@ async def test_a_page_that_is_older_than_a_deletion_brings_nothing_back(monkeypa
     monkeypatch.setattr(watching, "PAGE", 1)
     cache = Cache()
     server = Server([service("a", 1), service("b", 2), service("c", 3)], version=50)
-    await Watching(server, cache, lambda _: None).list_all(set())
+    await Watching(server, cache, lambda *_: None).list_all(set())
 
     def deleted_meanwhile(kind: Kind, first: int) -> None:
         if (kind.kind, first) == ("Service", 1):
@@ -196,14 +198,14 @@ async def test_a_page_that_is_older_than_a_deletion_brings_nothing_back(monkeypa
             cache.drop_child(service("c", 62), "Service")
 
     server.before_page, server.version = deleted_meanwhile, 60
-    assert await news_of(Watching(server, cache, lambda _: None)) == set()
+    assert await news_of(Watching(server, cache, lambda *_: None)) == set()
     assert names(cache) == ["a"]
 
 
 async def test_what_a_list_took_before_it_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "PAGE", 1)
     server = Server([service("a", 1), service("b", 2)], version=50, before_page=away_at("Service", 1))
-    watch, news = Watching(server, Cache(), lambda _: None), set[SystemKey]()
+    watch, news = Watching(server, Cache(), lambda *_: None), set[SystemKey]()
     with pytest.raises(ApiError):
         await watch.list_all(news)
     assert news == {DEMO}
@@ -220,7 +222,7 @@ async def test_a_list_of_systems_that_fails_in_the_second_namespace_tells_of_the
     server = Server([], version=50, systems=[found], before_page=before_page)
     news: set[SystemKey] = set()
     with pytest.raises(ApiError):
-        await Watching(server, Cache(), lambda _: None, ("trading", "elsewhere")).list_all(news)
+        await Watching(server, Cache(), lambda *_: None, ("trading", "elsewhere")).list_all(news)
     assert news == {DEMO}
 
 
@@ -229,7 +231,7 @@ async def test_a_watch_whose_new_list_fails_half_way_marks_what_was_taken(monkey
     server, marked = Server([service("a", 1)], version=50), list[SystemKey]()
     server.watches = [[ApiError(410, "Expired", "too old resource version")]]
     cache = Cache()
-    watch = Watching(server, cache, marked.append)
+    watch = Watching(server, cache, lambda key, _: marked.append(key))
     await watch.list_all(set())
     server.services, server.version = [service("a", 55), service("b", 2)], 60
     server.before_page = away_at("Service", 1)
@@ -247,7 +249,7 @@ async def test_the_first_list_keeps_the_bodies_of_children_and_not_those_of_stra
     stranger["metadata"]["labels"] |= labels
     cache = Cache()
     server = Server([ours, stranger], version=50, systems=[system("demo", 5)])
-    await Watching(server, cache, lambda _: None).list_all(set())
+    await Watching(server, cache, lambda *_: None).list_all(set())
     assert {key.name: child.body is not None for key, child in cache.children.items()} == {
         "ours": True,
         "stranger": False,

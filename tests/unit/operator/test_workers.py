@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from bellwether_operator.gateway import GatewayView
-from bellwether_operator.observe.cache import SystemKey
+from bellwether_operator.observe.cache import SystemKey, Version
 from bellwether_operator.reconcile import Memory, Outcome
 from bellwether_operator.workers import Workers
 
@@ -36,6 +38,95 @@ class Passes:
         memory.gateway_up = True
         memory.accepted_generation = 1
         return Outcome(0, retry=False)
+
+
+class OwnEchoes:
+    """Passes during which a watch shows what they themselves wrote and, in the first one, what others did as well."""
+
+    def __init__(self, others: set[Version | None]) -> None:
+        self.workers: Workers | None = None
+        self.passes = 0
+        self.begun = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
+        self._others = others
+
+    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+        self.begun[self.passes].set()
+        self.passes += 1
+        memory.written.versions = {Version("child", self.passes)}
+        seen = {Version("child", self.passes), *(self._others if self.passes == 1 else ())}
+        assert self.workers is not None
+        for each in seen:
+            self.workers.mark(key, each)
+        return Outcome(1, retry=False)
+
+
+@pytest.mark.parametrize(("others", "passes"), [(set(), 1), ({None}, 2), ({Version("child", 7)}, 2)])
+async def test_only_what_others_did_during_a_pass_is_a_reason_for_another(
+    others: set[Version | None], passes: int
+) -> None:
+    settings: Any = SimpleNamespace(gateway_period=60.0, resync=60.0)
+    cache: Any = SimpleNamespace(systems={KEY: {}})
+    found = OwnEchoes(others)
+    reconciler: Any = found
+    nobody: Any = None
+    workers = found.workers = Workers(settings, reconciler, cache, nobody)
+    workers.mark(KEY)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await found.begun[passes - 1].wait()
+            for _ in range(20):  # rounds of the loop, in which another pass would have come
+                await asyncio.sleep(0)
+    finally:
+        await workers.stop()
+    assert found.passes == passes
+
+
+class Takes:
+    """A gateway that takes declarations; notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.generation = 1
+        self.settled = asyncio.Event()
+
+    async def look(self, namespace: str, name: str) -> GatewayView:
+        self.asked.append("look")
+        if self.generation == 2:
+            self.settled.set()
+        return GatewayView(at=0.0, generation=self.generation)
+
+    async def deliver(self, namespace: str, name: str, token: str, body: dict[str, Any]) -> None:
+        self.asked.append("deliver")
+        self.generation = body["generation"]
+
+
+class SecondGeneration:
+    """Passes that find a newer generation than the gateway is known to have."""
+
+    def keyring(self, uid: str) -> Any:
+        return SimpleNamespace(gateway_token="token")
+
+    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+        memory.gateway_up, memory.accepted_generation = True, 2
+        memory.view = memory.view or GatewayView(at=0.0, generation=1)
+        return Outcome(0, retry=False)
+
+
+async def test_what_is_known_to_be_undelivered_is_delivered_without_a_look_before() -> None:
+    spec = {"symbols": ["CBA.AX"]}
+    system = {"metadata": {"name": "demo", "namespace": "default", "uid": "uid-1", "generation": 2}, "spec": spec}
+    settings: Any = SimpleNamespace(gateway_period=60.0, resync=60.0)
+    cache: Any = SimpleNamespace(systems={KEY: system})
+    reconciler: Any = SecondGeneration()
+    found = Takes()
+    gateway: Any = found
+    workers = Workers(settings, reconciler, cache, gateway)
+    workers.mark(KEY)
+    try:
+        await asyncio.wait_for(found.settled.wait(), DEADLINE)
+    finally:
+        await workers.stop()
+    assert found.asked == ["deliver", "look"]
 
 
 async def test_a_fault_while_looking_at_a_gateway_does_not_end_the_watch_over_it() -> None:

@@ -1,0 +1,240 @@
+"""Passes of one system over a picture that a server in memory feeds."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from bellwether_operator.apply.client import ApiError
+from bellwether_operator.layout import render_layout
+from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.kinds import BY_NAME, Kind
+from bellwether_operator.reconcile import DELIVERY_SECONDS, Memory, Reconciler
+from bellwether_operator.settings import Settings
+from harness.statuses import NOW, view
+
+KEY = SystemKey("trading", "demo")
+UID = "uid-1"
+SEED = b"not secret: a seed for tests only"
+
+
+class Server:
+    """Keeps what is applied, and counts it; its watch tells the cache at once."""
+
+    def __init__(self) -> None:
+        self.cache = Cache()
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.written: list[str] = []
+        self.version = 10
+
+    def _keep(self, kind: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        raw = copy.deepcopy(dict(manifest))
+        raw["metadata"] |= {"uid": f"uid of {raw['metadata']['name']}", "resourceVersion": str(self.version)}
+        before = self.objects.get((kind, raw["metadata"]["name"]), {})
+        raw["status"] = before.get("status", {})
+        self.objects[kind, raw["metadata"]["name"]] = raw
+        return raw
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        return self.objects.get((kind.kind, name))
+
+    async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
+        self.written.append(f"{kind.kind} {manifest['metadata']['name']}")
+        return self._keep(kind.kind, manifest)
+
+    async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        self.written.append("status")
+        self.version += 1
+        raw = self.cache.systems[KEY]
+        raw["metadata"]["resourceVersion"] = str(self.version)
+        return {**raw, "status": status}
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self.written.append(f"{manifest['kind']}: {manifest.get('reason', '')}")
+        return self._keep(manifest["kind"], manifest)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        raise ApiError(403, "Forbidden", "nothing is deleted here")
+
+    def declare(self, generation: int, **spec: Any) -> None:
+        """A person applies the system."""
+        self.version += 1
+        raw = self.cache.systems.get(KEY) or {}
+        metadata = {
+            "name": KEY.name,
+            "namespace": KEY.namespace,
+            "uid": UID,
+            "generation": generation,
+            "creationTimestamp": "2026-11-20T00:00:00Z",
+            "resourceVersion": str(self.version),
+        }
+        spec = {"symbols": ["CBA.AX"], "profile": "compact", "trading": {"mode": "simulated"}, **spec}
+        document = {"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingSystem", "metadata": metadata}
+        self.cache.take_system({**raw, **document, "spec": spec})
+
+    def edit(self, kind: str, name: str, **changes: Any) -> None:
+        """Somebody else changes a child, and the watch tells of it."""
+        raw = self.objects[kind, name] | changes
+        self.version += 1
+        raw["metadata"] = {**raw["metadata"], "resourceVersion": str(self.version)}
+        self.objects[kind, name] = raw
+        self.cache.see_child(raw, kind)
+
+    def run_pods(self) -> None:
+        """A kubelet runs the pods of every workload."""
+        for kind, name in list(self.objects):
+            if kind in BY_NAME and BY_NAME[kind].workload:
+                status = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "observedGeneration"), 1)
+                self.edit(kind, name, status=status)
+
+
+class World:
+    """A system that was made and runs, its gateway heard of, and how often it was rendered since."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **spec: Any) -> None:
+        self.server = Server()
+        self.memory = Memory()
+        self.rendered = 0
+        settings = Settings("localhost/services:1", SEED)
+        api: Any = self.server
+        self.reconciler = Reconciler(settings, api, self.server.cache, self.now)
+        self.server.declare(1, **spec)
+
+        def counted(*arguments: Any) -> Any:
+            self.rendered += 1
+            return render_layout(*arguments)
+
+        monkeypatch.setattr("bellwether_operator.reconcile.render_layout", counted)
+
+    @staticmethod
+    def now() -> datetime:
+        return NOW
+
+    def hear(self, generation: int) -> None:
+        """The gateway says that every service has the declaration of a generation."""
+        self.memory.view = replace(view(generation), at=time.monotonic())
+
+    async def come_up(self) -> None:
+        await self.run()
+        self.server.run_pods()
+        self.hear(1)
+        await self.run()
+        await self.run()
+        assert self.condition("Ready") == ("True", 1)
+        self.server.written.clear()
+        self.rendered = 0
+
+    async def run(self) -> list[str]:
+        """Make a pass; return what it wrote."""
+        before = len(self.server.written)
+        await self.reconciler.run(KEY, self.memory)
+        return self.server.written[before:]
+
+    def condition(self, kind: str) -> tuple[str, int]:
+        status = self.server.cache.systems[KEY]["status"]
+        found = next(each for each in status["conditions"] if each["type"] == kind)
+        return found["status"], found["observedGeneration"]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+async def test_a_pass_over_the_very_same_renders_nothing_and_writes_nothing(world: World) -> None:
+    await world.come_up()
+    assert await world.run() == []
+    assert world.rendered == 0
+
+
+async def test_a_word_of_the_gateway_is_reported_without_rendering(world: World) -> None:
+    await world.come_up()
+    assert world.memory.view is not None
+    world.memory.view = replace(world.memory.view, ready={"prediction": False})
+    assert await world.run() == ["status", "Event: ServicesNotReady"]
+    assert world.rendered == 0
+    assert world.condition("Ready") == ("False", 1)
+
+
+async def test_what_somebody_changes_in_a_child_is_put_back(world: World) -> None:
+    await world.come_up()
+    world.server.edit("Service", "demo-gateway", spec={"ports": []})
+    assert await world.run() == ["Service demo-gateway"]
+    assert world.rendered == 1
+
+
+async def test_a_child_that_goes_is_made_anew(world: World) -> None:
+    await world.come_up()
+    raw = world.server.objects.pop(("Service", "demo-gateway"))
+    world.server.version += 1
+    world.server.cache.drop_child(
+        {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(world.server.version)}}, "Service"
+    )
+    assert await world.run() == ["Service demo-gateway"]
+
+
+async def test_a_secret_is_written_again_in_time_although_nothing_changed(world: World) -> None:
+    await world.come_up()
+    secrets = world.memory.written.secrets
+    assert secrets
+    assert world.memory.rest is not None
+    for key, (digest, at) in secrets.items():
+        secrets[key] = (digest, at - 4000)
+    world.memory.rest = replace(world.memory.rest, until=0.0)
+    assert sorted(await world.run()) == sorted(f"Secret {key.name}" for key in secrets)
+
+
+async def test_all_is_compared_again_after_a_resync_at_the_latest(world: World) -> None:
+    await world.come_up()
+    assert world.memory.rest is not None
+    left = world.memory.rest.until - time.monotonic()
+    assert 0 < left <= Settings("", b"").resync
+
+
+async def test_a_halted_system_is_looked_at_as_a_whole_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, trading={"mode": "simulated", "halted": True})
+    await world.come_up()
+    await world.run()
+    assert world.memory.rest is None
+
+
+async def test_an_edit_that_the_services_take_at_once_is_one_write_of_the_status_and_no_event(world: World) -> None:
+    await world.come_up()
+    world.server.declare(2, symbols=["CBA.AX", "BHP.AX"])
+    assert await world.run() == ["ConfigMap demo-declaration"]
+    assert world.condition("Ready") == ("True", 1)
+    world.hear(2)
+    assert await world.run() == ["status"]
+    assert world.condition("Ready") == ("True", 2)
+    assert world.rendered == 1
+
+
+async def test_an_edit_that_is_not_delivered_in_time_is_told(world: World) -> None:
+    await world.come_up()
+    world.server.declare(2, symbols=["CBA.AX", "BHP.AX"])
+    await world.run()
+    assert world.memory.next_at is not None
+    assert world.memory.next_at - time.monotonic() <= DELIVERY_SECONDS
+    world.memory.accepted_at -= DELIVERY_SECONDS
+    assert "status" in await world.run()
+    assert world.condition("Ready") == ("False", 2)
+    assert world.condition("Reconciling") == ("True", 2)
+
+
+async def test_an_edit_that_cannot_be_applied_is_told_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.come_up()
+
+    async def refuse(kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
+        raise ApiError(403, "Forbidden", "no more ConfigMaps here")
+
+    monkeypatch.setattr(world.server, "apply", refuse)
+    world.server.declare(2, symbols=["CBA.AX", "BHP.AX"])
+    assert "status" in await world.run()
+    assert world.condition("Stalled") == ("True", 2)
