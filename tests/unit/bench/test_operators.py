@@ -27,7 +27,7 @@ bellwether_operator_api_requests_created{code="201",method="POST"} 1.7e9
 def measured(seconds: float, mebibytes: float) -> Measured:
     edits = [seconds] * 98 + [2 * seconds, 3 * seconds]
     sizes = [Size(mebibytes, mebibytes - 10), Size(mebibytes + 5, mebibytes - 8)]
-    return Measured(edits, storms=[1.0, 3.0], started=2.0, cpu=100 * seconds, rest=0.03, sizes=sizes)
+    return Measured(edits, storms=[1.0, 3.0], taken=[0.5, 1.0], started=2.0, cpu=100 * seconds, rest=0.03, sizes=sizes)
 
 
 def at(systems: int) -> Round:
@@ -57,6 +57,8 @@ def test_a_percentile_of_nothing_is_refused(values: list[float], share: float) -
 
 def test_rows_hold_targets_where_they_were_set_and_ratios_to_the_floor() -> None:
     rows = {figure.what: figure for figure in figures([at(1), at(100), at(1000)])}
+    taken = rows["100 systems: of it: until the API server had taken the edits"]
+    assert (taken.value, taken.note) == (0.75, "floor 0.75 s, 1 times")
     tail = rows["100 systems: edit to child patched, p99"]
     assert tail.value == pytest.approx(80.0)
     assert (tail.target, tail.note) == (100.0, "floor 20 ms, 4 times")
