@@ -185,10 +185,9 @@ class Clockwork:
         for each in self._wakes:
             each.set()
 
-    async def tick(self) -> None:
-        """Do everything that is due now, once."""
-        await self._sessions()
-        await self._slots()
+    async def tick(self) -> float:
+        """Do everything that is due now, once; return the seconds until there may be something to do again."""
+        return min([await part() for part in (self._sessions, self._slots)])
 
     async def _go_on(self, part: Callable[[], Awaitable[float]], wake: asyncio.Event) -> None:
         while True:
