@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -22,7 +22,7 @@ from bellwether.messages.trading import SessionOpen, SessionOpened
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
-from bellwether.scheduling.closing import Closer, close_name
+from bellwether.scheduling.closing import LOOK_BACK, Closer, close_name, unsettled
 from bellwether.scheduling.runner import Known, Runner
 from bellwether.scheduling.words import Reader, Words
 from bellwether.spec.models import Market
@@ -30,8 +30,6 @@ from bellwether.storage.store import Store, Transaction
 
 ASK_AGAIN = timedelta(minutes=5)
 """How often a session's open is asked for again while it is open, and its close while it waits: bars arrive late."""
-LOOK_BACK = timedelta(days=9)
-"""How far back slots are run, recorded as missed, and told of: longer than any slot lies from its session."""
 LONGEST_WAIT = 300.0
 """Seconds after which the clock is looked at in any case: a machine that slept wakes to another time."""
 _SOON = 1.0
@@ -88,14 +86,16 @@ def _deed(slot: Slot, now: datetime) -> Deed:
     return Deed("run" if now <= slot.useful_until else "missed", slot.name, slot.session, slot.due, slot.task)
 
 
-def session_deeds(calendar: Calendar, done: set[str], now: datetime) -> list[Deed]:
-    """Return what the sessions ask for now: the open while it is under way, else the newest close not yet done."""
+def session_deeds(calendar: Calendar, over: Collection[str], began: datetime, now: datetime) -> list[Deed]:
+    """Return what the sessions ask for now, in order: the closes that are not yet done, then the open under way.
+
+    `over` names the closes that were done or missed, `began` says since when the system is there.
+    """
+    deeds = [Deed("close", close_name(one.day), one.day, one.close) for one in unsettled(calendar, over, began, now)]
     session = calendar.session_at(now)
     if session is not None:
-        return [Deed("open", f"session_open-{session.day:%Y%m%d}", session.day, session.open)]
-    closed = calendar.previous_session(now)
-    name = close_name(closed.day)
-    return [] if name in done else [Deed("close", name, closed.day, closed.close)]
+        deeds.append(Deed("open", f"session_open-{session.day:%Y%m%d}", session.day, session.open))
+    return deeds
 
 
 def missed_slots(
@@ -201,14 +201,17 @@ class Clockwork:
                     await wake.wait()
 
     async def _sessions(self) -> float:
-        """Open or close the session that asks for it; return the seconds until there may be something to do again."""
+        """Close and open the sessions that ask for it; return the seconds until there may be something to do again."""
         words, began, _ = await self.see()
         now = self._service.context.clock.now()
-        done, _ = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
-        deeds = session_deeds(words.calendar, done, now)
+        done, missed = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
         self._awaited = None
-        # A system does not catch up on what was due before its first start.
-        failed = await self._do_all([deed for deed in deeds if deed.kind == "open" or deed.due >= began])
+        failed = False
+        for deed in session_deeds(words.calendar, done | missed.keys(), began, now):
+            # What comes later would pass over a session: the ledger goes back to none.
+            failed = not await self._do(deed)
+            if failed:
+                break
         return self._until_next(failed, (), words.calendar, awaited=self._awaited)
 
     async def _slots(self) -> float:

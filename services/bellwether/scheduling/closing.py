@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import date, datetime
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
 
 from bellwether.market.freshness import settles_by
-from bellwether.market.sessions import Session
+from bellwether.market.sessions import Calendar, Session
+from bellwether.market.slots import LONGEST_OFFSET
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.trading import BARS_AWAITED
 from bellwether.runtime.errors import RpcError
@@ -17,12 +19,33 @@ from bellwether.scheduling.effects import settle_session
 from bellwether.scheduling.words import Reader
 from bellwether.storage.store import Store
 
+LOOK_BACK = timedelta(days=9)
+"""How far back sessions are settled, and slots are run, recorded as missed, and told of: longer than any slot lies
+from its session."""
+_PASSED = "SESSION_PASSED"
+
 _log = logging.getLogger(__name__)
 
 
 def close_name(session: date) -> str:
     """Return the name under which the close of a session is claimed."""
     return f"{claims.SESSION_CLOSE}-{session:%Y%m%d}"
+
+
+def unsettled(calendar: Calendar, over: Collection[str], began: datetime, now: datetime) -> list[Session]:
+    """Return the sessions that are over and come after the newest close that is, oldest first.
+
+    `over` names the closes that were done or missed. None is from before a system's first start (`began`), and beside
+    the newest none from longer ago than `LOOK_BACK`.
+    """
+    found: list[Session] = []
+    session = calendar.previous_session(now)
+    while session.close >= began and close_name(session.day) not in over:
+        if found and session.close < now - LOOK_BACK:
+            break
+        found.insert(0, session)
+        session = calendar.previous_session(session.open)
+    return found
 
 
 class Closer:
@@ -36,6 +59,8 @@ class Closer:
 
     async def close(self, session: Session) -> datetime | None:
         """Try to close a session, once in all; return until when its bars are waited for, None when it is closed.
+
+        One that the ledger has gone beyond is recorded as missed.
 
         Raises:
             RpcError: of the service that could not do its part; it is to be tried again.
@@ -51,6 +76,9 @@ class Closer:
             try:
                 result = await settle_session(session.day, self._service.call())
             except RpcError as error:
+                if error.code == _PASSED:
+                    await self._miss(due, error)
+                    return None
                 until = settles_by(self._reader.words.calendar, session)
                 if error.code != BARS_AWAITED or now >= until:
                     raise
@@ -60,16 +88,27 @@ class Closer:
             await self._store.transact(lambda tx: claims.complete(tx, LIVE, name, now, result))
         return None
 
+    async def _miss(self, due: claims.Due, error: RpcError) -> None:
+        now = self._service.context.clock.now()
+        await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
+        _log.warning("%s was due at %s and is missed: %s", due.name, due.due.isoformat(), error.message)
+
     async def settle(self, day: date) -> None:
         """Close a session whose bars are waited for no longer, before work that looks back at it.
 
+        Those before it come first, since the ledger goes back to none.
         That work does not depend on it: what cannot be closed now is closed later.
         """
         calendar, now = self._reader.words.calendar, self._service.context.clock.now()
         session, began = calendar.session_on(day), await self._store.transact(claims.first_start)
         if session is None or began is None or session.close < began or now < settles_by(calendar, session):
             return
-        try:
-            await self.close(session)
-        except RpcError as error:
-            _log.warning("%s waits: %s", close_name(day), error)
+        found = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
+        for each in unsettled(calendar, found.done | found.missed.keys(), began, now):
+            if each.day > day:
+                break
+            try:
+                await self.close(each)
+            except RpcError as error:
+                _log.warning("%s waits: %s", close_name(each.day), error)
+                break

@@ -26,8 +26,8 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, jobs, tables
-from bellwether.scheduling.clockwork import LOOK_BACK, Clockwork, is_due_anew
-from bellwether.scheduling.closing import Closer
+from bellwether.scheduling.clockwork import Clockwork, is_due_anew
+from bellwether.scheduling.closing import LOOK_BACK, Closer
 from bellwether.scheduling.conductor import Conductor
 from bellwether.scheduling.runner import Runner
 from bellwether.scheduling.words import Reader

@@ -343,8 +343,8 @@ class Desk:
         """Do what a session's close does, once; asked again it gives the same answer.
 
         Raises:
-            RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was closed already. Live,
-                BARS_AWAITED as long as an order may still get its opening price, or a position its closing price.
+            RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was opened or closed already.
+                Live, BARS_AWAITED as long as an order may still get its opening price, or a position its closing price.
 
         """
         session, now = self.session_on(day), self.now_of(call)
@@ -370,6 +370,8 @@ class Desk:
             book = self._opened(tx, call.run, now)
             if book.closed_session is not None and session.day <= book.closed_session:
                 return self._closed_before(tx, call.run, session.day)
+            if book.opened_session is not None and session.day < book.opened_session:
+                raise RpcError("SESSION_PASSED", f"session {session.day} is over: a later one was opened already")
             wanted = frozenset(book.holdings)
             if not wanted <= asked:
                 return wanted
@@ -399,7 +401,9 @@ class Desk:
 
     async def _close_price(self, symbol: str, day: date, call: Call) -> Decimal:
         """Return a symbol's closing price of this day, zero when it did not trade or nobody follows it any more."""
-        question = GetBars(symbol, 1, adjusted=False)
+        # A close that is done late finds newer bars, too.
+        newer = self.words.calendar.sessions_between(day, self._begun(self.now_of(call)))
+        question = GetBars(symbol, 1 + newer, adjusted=False)
         try:
             bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)
         except RpcError as error:
@@ -408,9 +412,7 @@ class Desk:
             # It is not declared any more, and its stored bars are lost: the day ends all the same, at its last price.
             _log.warning("%s is held, and nobody tells its price: %s", symbol, error.message)
             return ZERO
-        if not bars.bars or bars.bars[-1].session != day:
-            return ZERO
-        return exact_price(bars.bars[-1].close)
+        return next((exact_price(bar.close) for bar in bars.bars if bar.session == day), ZERO)
 
     async def _last_price(self, symbol: str, call: Call) -> Newest:
         """Return a symbol's newest closing price, zero when there is none."""

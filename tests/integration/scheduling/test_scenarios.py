@@ -28,7 +28,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.scheduling.clockwork import LOOK_BACK
+from bellwether.scheduling.closing import LOOK_BACK
 from bellwether.spec.models import TradingSystem
 from bellwether.trading import service as trading
 from harness.system import System, running

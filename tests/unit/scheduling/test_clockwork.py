@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from bellwether.market.declared import task_rules
-from bellwether.market.sessions import load_calendar
+from bellwether.market.sessions import Override, load_calendar
 from bellwether.market.slots import TaskRule
 from bellwether.scheduling.claims import Since
 from bellwether.scheduling.clockwork import (
@@ -47,13 +47,36 @@ def test_nothing_is_due_on_a_closed_day() -> None:
 
 
 def test_the_open_is_asked_for_while_the_session_is_under_way_and_the_close_once() -> None:
-    (deed,) = session_deeds(CALENDAR, set(), OPEN)
+    (deed,) = session_deeds(CALENDAR, set(), OPEN, OPEN)
     assert (deed.kind, deed.session) == ("open", MONDAY)
-    (deed,) = session_deeds(CALENDAR, set(), CLOSE)
+    (deed,) = session_deeds(CALENDAR, set(), OPEN, CLOSE)
     assert (deed.kind, deed.name) == ("close", "session_close-20260105")
-    assert session_deeds(CALENDAR, {"session_close-20260105"}, CLOSE) == []
-    (deed,) = session_deeds(CALENDAR, set(), OPEN - MINUTE)
+    assert session_deeds(CALENDAR, {"session_close-20260105"}, OPEN, CLOSE) == []
+    (deed,) = session_deeds(CALENDAR, set(), CLOSE - timedelta(days=3), OPEN - MINUTE)
     assert deed.name == "session_close-20260102"
+
+
+def test_closes_that_were_not_done_come_before_the_open_oldest_first_from_the_last_done_or_the_first_start_on() -> None:
+    thursday = OPEN + timedelta(days=3)
+    found = session_deeds(CALENDAR, {"session_close-20260105"}, OPEN - timedelta(days=30), thursday)
+    assert [deed.name for deed in found] == [
+        "session_close-20260106",
+        "session_close-20260107",
+        "session_open-20260108",
+    ]
+    found = session_deeds(CALENDAR, set(), CLOSE + timedelta(days=1, seconds=1), thursday)
+    assert [deed.name for deed in found] == ["session_close-20260107", "session_open-20260108"]
+
+
+def test_after_a_long_absence_the_newest_closes_are_caught_up_and_always_the_last() -> None:
+    began = OPEN - timedelta(days=300)
+    found = session_deeds(CALENDAR, set(), began, CLOSE)
+    assert (found[0].name, found[-1].name) == ("session_close-20251229", "session_close-20260105")
+    long_ago = load_calendar(
+        "XNYS", [Override(MONDAY + timedelta(days=number), closed=True) for number in range(1, 12)]
+    )
+    (deed,) = session_deeds(long_ago, set(), began, CLOSE + timedelta(days=10))
+    assert deed.name == "session_close-20260105"
 
 
 def test_the_next_moment_is_the_nearest_of_slots_open_close_and_the_next_look() -> None:
