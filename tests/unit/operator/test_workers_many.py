@@ -1,0 +1,163 @@
+"""Many systems at once: one whose gateway hangs holds up no other, and of one that is gone nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from aiohttp import web
+
+from bellwether_operator.gateway import GatewayClient, GatewayView
+from bellwether_operator.observe.cache import GONE_SECONDS, Cache, SystemKey
+from bellwether_operator.reconcile import Memory, Outcome, Reconciler
+from bellwether_operator.settings import Settings
+from bellwether_operator.workers import LOOKS_AT_ONCE, Workers
+from harness.until import until
+
+PERIOD = 0.3
+HANGING = SystemKey("default", "hanging")
+MANY = [SystemKey("default", f"demo-{number}") for number in range(2 * LOOKS_AT_ONCE)]
+
+
+@dataclass
+class Gateways:
+    """Gateways of all systems, on one socket; a hanging one takes a request and never answers."""
+
+    hanging: set[str] = field(default_factory=set)
+    looks: dict[str, int] = field(default_factory=dict)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        self.looks[name] = self.looks.get(name, 0) + 1
+        if name in self.hanging:
+            await asyncio.Event().wait()
+        return web.json_response({"generation": 1, "services": [{"name": "gateway", "ready": True, "generation": 1}]})
+
+
+@asynccontextmanager
+async def served(gateways: Gateways) -> AsyncIterator[GatewayClient]:
+    application = web.Application()
+    application.router.add_get("/{namespace}/{name}/v1/status", gateways.answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4 * LOOKS_AT_ONCE).start()
+    client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}")
+    try:
+        yield client
+    finally:
+        await client.close()
+        await runner.cleanup()
+
+
+class Forgetting:
+    """Passes that find a ready gateway, and forget its word as the real ones do."""
+
+    def __init__(self, settings: Settings) -> None:
+        nothing: Any = None
+        self._real = Reconciler(settings, nothing, nothing, nothing)
+        self.forgot: set[SystemKey] = set()
+        self.heard: set[SystemKey] = set()
+
+    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+        memory.gateway_up, memory.accepted_generation = True, 1
+        if memory.view is not None:
+            self.heard.add(key)
+        if self._real._expired(memory.view):
+            memory.view = None
+            self.forgot.add(key)
+        return Outcome(0, retry=False)
+
+
+async def test_a_gateway_that_hangs_holds_up_no_other_and_is_not_believed_after_three_periods() -> None:
+    settings = Settings("", b"", gateway_period=PERIOD, resync=60.0)
+    gateways, passes = Gateways(), Forgetting(settings)
+    keys = [HANGING, *MANY]
+    cache: Any = SimpleNamespace(systems={key: {} for key in keys})
+    reconciler: Any = passes
+    async with served(gateways) as client:
+        workers = Workers(settings, reconciler, cache, client)
+        for key in keys:
+            workers.mark(key)
+        try:
+            await until(lambda: passes.heard == set(keys))
+            gateways.hanging.add(HANGING.name)
+            worker = workers.worker(HANGING)
+            assert worker is not None
+            asked = gateways.looks[HANGING.name]
+            await until(lambda: HANGING in passes.forgot and worker.memory.view is None)
+            await until(lambda: gateways.looks[HANGING.name] > asked)
+            last = dict(gateways.looks)
+            await until(lambda: all(gateways.looks[key.name] >= last[key.name] + 2 for key in MANY))
+            await until(lambda: all((workers.worker(key) or worker).memory.view is not None for key in MANY))
+            assert worker.memory.view is None
+        finally:
+            await workers.stop()
+
+
+def system(version: int, uid: str) -> dict[str, Any]:
+    metadata = {"name": "demo", "namespace": "default", "uid": uid, "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": {}}
+
+
+def child(version: int) -> dict[str, Any]:
+    labels = {
+        "app.kubernetes.io/managed-by": "bellwether",
+        "app.kubernetes.io/instance": "demo",
+        "bellwether.dev/system-uid": "s1",
+    }
+    metadata = {"name": "demo-nats", "namespace": "default", "uid": "c1", "resourceVersion": str(version)}
+    return {"metadata": {**metadata, "labels": labels}, "spec": {"ports": []}}
+
+
+async def test_of_a_deleted_system_nothing_is_kept() -> None:
+    now = [0.0]
+    cache = Cache(lambda: now[0])
+    key = SystemKey("default", "demo")
+    settings: Any = SimpleNamespace(gateway_period=60.0, resync=60.0)
+    passed = asyncio.Event()
+
+    class Passes:
+        async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+            memory.about("s1")
+            memory.view = GatewayView(at=time.monotonic())
+            passed.set()
+            return Outcome(0, retry=False)
+
+    reconciler: Any = Passes()
+    nobody: Any = None
+    workers = Workers(settings, reconciler, cache, nobody)
+    cache.take_system(system(1, "s1"))
+    cache.see_child(child(2), "Service")
+    others = asyncio.all_tasks()
+    workers.mark(key)
+    await asyncio.wait_for(passed.wait(), 10)
+    worker = workers.worker(key)
+    assert worker is not None
+    kept = weakref.ref(worker), weakref.ref(worker.memory)
+    del worker
+    assert len(asyncio.all_tasks() - others) == 2
+
+    cache.drop_child(child(3), "Service")
+    assert cache.drop_system(system(4, "s1")) == key
+    workers.mark(key)
+    assert workers.worker(key) is None
+    await until(lambda: not asyncio.all_tasks() - others)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [each() for each in kept] == [None, None]
+    assert workers._workers == {}
+    assert not workers._ending
+    assert (len(cache.systems), cache.children, cache.children_of(key)) == (0, {}, [])
+    assert cache.gone.covers(system(4, "s1")["metadata"])
+    now[0] = GONE_SECONDS + 1
+    cache.list_systems()
+    assert not cache.gone.covers(system(4, "s1")["metadata"])
+    assert not cache.gone.covers(child(3)["metadata"])
+    assert (cache._of_system, cache.gone._versions) == ({}, {})
