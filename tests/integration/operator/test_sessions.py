@@ -473,6 +473,25 @@ async def test_a_due_slot_that_nobody_started_gets_a_job_of_its_name_once(
         await clock.set(DUE + timedelta(minutes=2))
         await kube.until_condition("demo", "Ready", "True")
         assert await kube.names("job") == {SLOT_JOB}
+        await kube.patch("job", SLOT_JOB, {"metadata": {"finalizers": None}})
+        await kube("delete", "job", SLOT_JOB)
+
+        async def anew() -> bool:
+            found = await kube.get("job", SLOT_JOB)
+            return found is not None and found["metadata"]["uid"] != job["metadata"]["uid"]
+
+        await eventually("a new Job for the slot that nobody claimed", anew)
+        backdated(gateway, {"prediction_generation-20270610": "completed", "morning_analysis-20270610": "completed"})
+
+        async def known() -> bool:
+            rows = (await kube.get("tsys", "demo") or {})["status"].get("tasks", [])
+            return any(row["name"] == "prediction_generation" and row.get("last") for row in rows)
+
+        await eventually("the slot known as done", known)
+        await kube("delete", "job", SLOT_JOB)
+        await clock.set(DUE + timedelta(minutes=3))
+        await kube.until_condition("demo", "Ready", "True")
+        assert await kube.names("job") == set()
 
 
 async def test_in_a_pause_a_slot_that_nobody_started_gets_its_job_from_the_release_that_runs(
