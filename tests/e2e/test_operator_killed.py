@@ -3,15 +3,22 @@
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from random import Random
 
 from e2e import waits
 from e2e.killer import Killer, killer
-from e2e.lab import Lab, eventually
+from e2e.lab import Lab, Object, eventually
 from environments.install import OPERATOR_NAMESPACE
 from harness.churn import Churn, Step
+from harness.declared import faults
 
 ROUNDS = 5
+MOST_ROUNDS = 15
+IN_THE_MIDDLE = 2
+"""So many kills have to fall in the middle; rounds beyond the fifth are only made until they did."""
+NAMES = [f"tree-{number}" for number in range(12)]
+"""So many systems that applying a step takes longer than sending a kill."""
 
 
 def take(lab: Lab, namespace: str, step: Step) -> None:
@@ -21,11 +28,16 @@ def take(lab: Lab, namespace: str, step: Step) -> None:
     lab.apply(*step.apply)
 
 
-def kill_operator(lab: Lab, by: Killer) -> None:
-    """Kill the operator's process, and have its dead pod replaced: the kubelet would wait longer after each time."""
+def kill_operator(lab: Lab, by: Killer) -> str:
+    """Kill the operator's process; return the name of its pod."""
     ((name, uid),) = lab.operator_pods().items()
     assert by.kill(uid, "bellwether_operator") == 1
-    lab.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", name, "--grace-period=0", "--force")
+    return name
+
+
+def replace_operator(lab: Lab, pod: str) -> None:
+    """Have the dead pod replaced: the kubelet would wait longer after each time."""
+    lab.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", pod, "--grace-period=0", "--force")
 
 
 def operator_works(lab: Lab) -> bool:
@@ -34,25 +46,46 @@ def operator_works(lab: Lab) -> bool:
     return [each["status"] for each in conditions if each["type"] == "Ready"] == ["True"]
 
 
+def versions(children: list[Object]) -> set[tuple[str, str]]:
+    """Return which versions of which objects these are."""
+    return {(each["metadata"]["uid"], each["metadata"]["resourceVersion"]) for each in children}
+
+
+def half_applied(lab: Lab, namespace: str, before: set[tuple[str, str]]) -> list[str]:
+    """Return the systems of which some children were written since, and not all; the status does not count."""
+    found = []
+    installation, children = lab.installation(), lab.children(namespace)
+    for system in lab.items(namespace, "tradingsystems"):
+        name = system["metadata"]["name"]
+        own = [each for each in children if each["metadata"]["labels"]["app.kubernetes.io/instance"] == name]
+        wrong = [each for each in faults([system], own, installation) if not each.startswith(f"{name}: ")]
+        if versions(own) - before and wrong:
+            found.append(name)
+    return found
+
+
 def test_an_operator_killed_while_applying_is_followed_by_one_that_makes_exactly_what_is_declared(lab: Lab) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")
     rng = Random(seed)
-    in_the_middle = 0
+    rounds = in_the_middle = 0
     with lab.namespace("e2e-killed") as namespace, killer(lab) as by, ThreadPoolExecutor(1) as beside:
-        churn = Churn(namespace, rng)
-        for _ in range(ROUNDS):
-            eventually("the operator works", waits.OPERATOR_BACK, lambda: operator_works(lab))
-            steps = rng.randint(1, 3)
-            fatal = rng.randrange(steps)
-            for number in range(steps):
-                step = churn.step()
-                if number == fatal:
-                    killing = beside.submit(kill_operator, lab, by)
-                take(lab, namespace, step)
-            killing.result()
-            in_the_middle += bool(lab.wrong(namespace))
+        churn = Churn(namespace, rng, NAMES)
+        while rounds < ROUNDS or (in_the_middle < IN_THE_MIDDLE and rounds < MOST_ROUNDS):
+            rounds += 1
+            eventually("the operator works", waits.OPERATOR_BACK, partial(operator_works, lab))
+            lab.await_declared(namespace)
+            before = versions(lab.children(namespace))
+            taking = beside.submit(take, lab, namespace, churn.step())
+            while not taking.done() and not versions(lab.children(namespace)) - before:
+                pass  # each look takes a while by itself
+            pod = kill_operator(lab, by)
+            half = half_applied(lab, namespace, before)
+            print(f"round {rounds}: half applied {half}")
+            in_the_middle += bool(half)
+            taking.result()
+            replace_operator(lab, pod)
         lab.await_declared(namespace)
-        print(f"{in_the_middle} of {ROUNDS} kills left something to do")
+        assert in_the_middle >= IN_THE_MIDDLE, f"{in_the_middle} of {rounds} kills fell in the middle of applying"
         systems = json.loads(lab.kubectl("-n", namespace, "get", "tradingsystems", "-o", "json"))["items"]
         assert {each["metadata"]["name"] for each in systems} == set(churn.present)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -49,8 +50,9 @@ class Step:
 class Churn:
     """A sequence of steps over a few systems; the same seed gives the same sequence."""
 
-    def __init__(self, namespace: str, rng: Random) -> None:
+    def __init__(self, namespace: str, rng: Random, names: Sequence[str] = NAMES) -> None:
         self.namespace = namespace
+        self._names = names
         self.present: dict[str, dict[str, Any]] = {}
         self._rng = rng
         self._profiles: dict[str, str] = {}
@@ -62,7 +64,7 @@ class Churn:
         apply: list[dict[str, Any]] = []
         delete: list[str] = []
         while not apply:
-            for name in NAMES:
+            for name in self._names:
                 if name not in self.present:
                     if self._rng.random() < 0.6:
                         self.present[name] = self._new(name)
