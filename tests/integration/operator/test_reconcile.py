@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -158,6 +158,36 @@ async def test_a_deleted_child_is_made_anew(kube: Kube, settings: Settings, kind
             return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
 
         await eventually(f"a new {kind}", anew)
+
+
+async def test_a_secret_is_put_back_within_its_life(
+    kube: Kube, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellwether_operator.apply.applier.SECRET_LIFE_SECONDS", 1.0)
+    await kube.apply(system(kube))
+    async with running(replace(settings, resync=1.0)):
+        await settled(kube)
+        before = {name: (await kube.get("secret", name) or {})["data"] for name in CHILDREN["secret"]}
+        entry = sorted(before["demo-keys"])[0]
+        await kube("delete", "secret", "demo-gateway-token")
+
+        async def there() -> bool:
+            found = await kube.get("secret", "demo-gateway-token")
+            return found is not None and bool(found["data"] == before["demo-gateway-token"])
+
+        await eventually("the deleted Secret", there)
+        await kube.patch("secret", "demo-keys", {"data": {entry: None, "more": "dGhlaXJz"}})
+
+        async def put_back() -> bool:
+            found = await kube.get("secret", "demo-keys") or {}
+            return bool(found["data"] == {**before["demo-keys"], "more": "dGhlaXJz"})
+
+        await eventually("the entry that was taken out, beside the one that was added", put_back)
+        await kube.patch("secret", "demo-keys", {"data": {entry: "dGhlaXJz"}}, "--field-manager=stubborn")
+        taken = await kube.until_condition("demo", "Accepted", "False", "NameTaken")
+        assert "Secret demo-keys" in taken["message"]
+        assert "stubborn" in taken["message"]
+        assert (await kube.get("secret", "demo-keys") or {})["data"][entry] == "dGhlaXJz"
 
 
 async def worker_of(operator: Operator, kube: Kube) -> Worker:
