@@ -202,6 +202,15 @@ class Lab:
             self.scale_operator(1)
 
     @contextmanager
+    def node_away(self) -> Iterator[None]:
+        """Have no node, nor anything that runs on it, while the block lasts; only where the cluster is ours to stop."""
+        self.env.down(print)
+        try:
+            yield
+        finally:
+            self.env.up(print)
+
+    @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
         """Yield a namespace that enforces restricted pods, deleted afterwards."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}

@@ -1,6 +1,8 @@
-"""A session that an override opens now: schedules, Jobs killed, an operator away, slots caught up and slots missed.
+"""A session that an override opens now: schedules, Jobs and system killed, operator and node away, slots caught up and
+missed, and one that is called off.
 
-The bars are made up, and the shares are named so. Everything falls due in one minute, which all tests here wait for.
+The bars are made up, and the shares are named so. All but the last falls due in two minutes, which all tests here wait
+for: over the first one there is no node, in the second one things are killed.
 """
 
 from __future__ import annotations
@@ -14,11 +16,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bellwether.market.sessions import load_calendar
+from bellwether.market.slots import epoch_minutes
 from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_TASK
 from bellwether.spec.fields import parse_instant
 from e2e import waits
-from e2e.killer import killer
+from e2e.holding import held
+from e2e.killer import Killer, killer
 from e2e.lab import Lab, Object, System, eventually, names
+from environments.clusters import Embedded
 
 NAME = "live"
 SYMBOLS = ["MADEUP1", "MADEUP2"]
@@ -26,8 +31,14 @@ EXCHANGES = ("XASX", "XNYS", "XHKG", "XLON", "XTKS")
 PREPARE = timedelta(seconds=50)
 """So long before the slots fall due the day is declared, so that everything is in its place by then."""
 ONCE, KILLED, CAUGHT_UP, TOO_LATE = "prediction_generation", "look_around", "evening_analysis", "look_too_late"
-KILLED_AFTER = timedelta(seconds=40)
-"""The second of the minute at which the slot is due whose Job is killed: the Job begins with the minute and waits."""
+CUT_SHORT, FELLED, CALLED_OFF = "look_cut_short", "look_felled", "look_called_off"
+AFTER = {CUT_SHORT: timedelta(seconds=80), KILLED: timedelta(seconds=90), FELLED: timedelta(seconds=100)}
+"""So long after the others the slots are due at which something is killed: their Jobs begin with that minute and wait.
+The first one's Job is killed at its work, the second one's while it waits, and under the third the system."""
+TASKS = {ONCE, KILLED, CAUGHT_UP, TOO_LATE, CUT_SHORT, FELLED}
+WITNESS = "witness"
+ROOM = timedelta(seconds=30)
+"""For closing the day before a slot falls due, at least."""
 WRITE_BARS = """
 import math, sys
 from datetime import date, timedelta
@@ -81,9 +92,12 @@ class Session:
     system: System
     day: Day
     due: datetime
-    kills: int
+    kills: dict[str, int]
+    """The processes that were killed of the Jobs of some tasks."""
     fired_alone: list[str]
     """The Jobs that were there before the operator was back."""
+    node_back: datetime | None
+    """When the node was started that was away as the slots fell due; None where the cluster is not ours to stop."""
 
     def jobs(self, task: str) -> list[Object]:
         """Return the Jobs of a task."""
@@ -94,6 +108,16 @@ class Session:
         with self.system.gateway() as client:
             rows = client.get("/v1/jobs", params={"limit": 100}).raise_for_status().json()["jobs"]
         return next((row for row in rows if row["id"] == self.day.slot(task)), {})
+
+    def done(self, task: str) -> bool:
+        """Whether the scheduler has a task's slot as completed."""
+        return self.row(task).get("status") == "completed"
+
+    def decisions(self, task: str) -> list[dict[str, Any]]:
+        """Return the decisions that a task's slot has led to."""
+        with self.system.gateway() as client:
+            rows = client.get("/v1/decisions", params={"limit": 100}).raise_for_status().json()["decisions"]
+        return [row for row in rows if row["prediction_id"].startswith(f"{self.day.slot(task)}-")]
 
     def told(self, task: str) -> dict[str, Any]:
         """Return what the status tells of a task."""
@@ -168,7 +192,8 @@ def open_now(system: System, day: Day) -> datetime:
         offset = f"{seconds + int(after.total_seconds())}s"
         return {"name": name, "anchor": "open", "offset": offset, "usefulUntil": useful}
 
-    tasks = [task(ONCE, "10m"), task(KILLED, "10m", KILLED_AFTER), task(CAUGHT_UP, "10m"), task(TOO_LATE, "20s")]
+    tasks = [task(ONCE, "10m"), task(CAUGHT_UP, "10m"), task(TOO_LATE, "20s")]
+    tasks += [task(name, "10m", after) for name, after in AFTER.items()]
     system.patch({"market": {"overrides": [override]}, "tasks": tasks})
     return due
 
@@ -185,18 +210,56 @@ def schedules(system: System, day: Day) -> dict[str, str]:
     return {each["metadata"]["labels"][LABEL_TASK]: each["metadata"]["name"] for each in found}
 
 
-def running_client(system: System, task: str) -> str | None:
-    """Return the uid of the pod of a task's Job, once its container runs."""
+def schedule_names(system: System) -> set[str]:
+    """Return the names of all CronJobs."""
+    return {each["metadata"]["name"] for each in system.lab.items(system.namespace, "cronjobs")}
+
+
+def running_client(system: System, task: str) -> Object | None:
+    """Return the pod of a task's Job, once its container runs."""
     for pod in system.lab.items(system.namespace, "pods", f"{LABEL_TASK}={task}"):
         states = [each["state"] for each in pod["status"].get("containerStatuses", ())]
         if any("running" in state for state in states):
-            return str(pod["metadata"]["uid"])
+            return pod
     return None
+
+
+def await_client(system: System, task: str) -> Object:
+    """Return the pod of a task's Job when its container runs."""
+    return eventually(f"the Job of {task} waits", waits.SLOT_DONE, lambda: running_client(system, task))
+
+
+def node_away_over(lab: Lab, due: datetime) -> datetime | None:
+    """Have no node when the slots fall due; return when it is started again, None where it is not ours to stop."""
+    if not isinstance(lab.env, Embedded):
+        return None
+    with lab.node_away():
+        assert datetime.now(UTC) < due, "this machine was too slow: the slots fell due before the node was stopped"
+        return eventually(
+            "the slots are due", waits.SLOT_DONE, lambda: now if (now := datetime.now(UTC)) > due else None
+        )
+
+
+def kill_around(system: System, day: Day, due: datetime, by: Killer) -> dict[str, int]:
+    """Kill a Job that waits, a Job at its work, and the whole system at its work; return how many processes ended."""
+    clients = {task: await_client(system, task)["metadata"] for task in (KILLED, CUT_SHORT, FELLED)}
+    waiting = clients[KILLED]["uid"]
+    kills = {KILLED: eventually("the Job is killed", waits.POD_BACK, lambda: by.kill(waiting, "execute-slot"))}
+    with held(system, day.slot(CUT_SHORT), due + AFTER[CUT_SHORT]):
+        kills[CUT_SHORT] = by.kill(clients[CUT_SHORT]["uid"], "execute-slot")
+        system.kill(clients[CUT_SHORT]["name"])
+    of_all = system.pods()[f"{NAME}-0"]
+    with held(system, day.slot(FELLED), due + AFTER[FELLED]):
+        # Deleting alone would let it drain, and so end its work.
+        kills[FELLED] = by.kill(of_all, "serve")
+        system.kill(f"{NAME}-0")
+    eventually("another pod is there", waits.POD_BACK, lambda: system.pods().get(f"{NAME}-0", of_all) != of_all)
+    return kills
 
 
 @pytest.fixture(scope="module")
 def session(lab: Lab) -> Iterator[Session]:
-    """Let the day begin, take the operator and two schedules away before the slots fall due, kill one of the Jobs."""
+    """Let the day begin, take operator, two schedules and the node away before the slots fall due, then kill."""
     day = Day.with_room()
     with lab.namespace("e2e-live") as namespace, killer(lab) as by:
         write_bars(lab, namespace, day)
@@ -204,19 +267,19 @@ def session(lab: Lab) -> Iterator[Session]:
         system = System(lab, namespace, NAME)
         system.wait_ready(waits.SYSTEM_READY)
         due = open_now(system, day)
-        tasks = {ONCE, KILLED, CAUGHT_UP, TOO_LATE}
-        eventually("every task has its schedule", waits.CHILD_PUT_RIGHT, lambda: schedules(system, day).keys() == tasks)
+        eventually("every task has its schedule", waits.CHILD_PUT_RIGHT, lambda: schedules(system, day).keys() == TASKS)
         system.wait_ready(waits.LIVE_FIELD_ACKNOWLEDGED)
         with lab.operator_away():
             lost = [schedules(system, day)[task] for task in (CAUGHT_UP, TOO_LATE)]
             lab.kubectl("-n", namespace, "delete", "cronjob", *lost)
             assert datetime.now(UTC) < due, "this machine was too slow: the slots fell due before all was prepared"
-            uid = eventually("the Job that waits", waits.SLOT_DONE, lambda: running_client(system, KILLED))
-            kills = by.kill(uid, "execute-slot")
-            so_far = Session(system, day, due, kills, [])
-            eventually(f"{ONCE} is done", waits.SLOT_DONE, lambda: so_far.row(ONCE).get("status") == "completed")
+            node_back = node_away_over(lab, due)
+            so_far = Session(system, day, due, {}, [], node_back)
+            eventually("the system answers", waits.POD_BACK, lambda: so_far.done(ONCE))
+            kills = kill_around(system, day, due, by)
+            eventually(f"{FELLED} is done", waits.POD_BACK, lambda: so_far.done(FELLED))
             alone = names(lab.items(namespace, "jobs"))
-        yield Session(system, day, due, kills, alone)
+        yield Session(system, day, due, kills, alone, node_back)
 
 
 def succeeded(session: Session, task: str) -> bool:
@@ -235,12 +298,42 @@ def test_a_slot_runs_exactly_once_by_its_schedule_though_no_operator_is_there(se
     assert sorted(each["symbol"] for each in decisions if each["may_trade"]) == SYMBOLS
 
 
+def test_a_slot_that_fell_due_while_the_node_was_away_is_caught_up_once_when_it_is_back(session: Session) -> None:
+    if session.node_back is None:
+        pytest.skip("this cluster is not ours to stop")
+    (job,) = session.jobs(ONCE)
+    assert parse_instant(job["metadata"]["creationTimestamp"]) >= session.node_back.replace(microsecond=0)
+    assert succeeded(session, ONCE)
+    assert sorted(each["symbol"] for each in session.decisions(ONCE)) == SYMBOLS
+
+
 def test_a_job_killed_while_it_waits_begins_again_and_its_slot_runs_once(session: Session) -> None:
-    assert session.kills == 1
+    assert session.kills[KILLED] == 1
     eventually("the killed Job has succeeded", waits.SLOT_DONE, lambda: succeeded(session, KILLED))
     row = session.row(KILLED)
     assert (row["status"], row["params"]["attempts"]) == ("completed", 1)
-    assert parse_instant(row["schedule_time"]) == session.due + KILLED_AFTER
+    assert parse_instant(row["schedule_time"]) == session.due + AFTER[KILLED]
+
+
+def test_a_job_killed_at_its_work_is_replaced_and_its_slot_runs_once(session: Session) -> None:
+    assert session.kills[CUT_SHORT] == 1
+    eventually("another pod has ended the Job", waits.SLOT_DONE, lambda: succeeded(session, CUT_SHORT))
+    row = session.row(CUT_SHORT)
+    assert (row["status"], row["params"]["attempts"]) == ("completed", 1)
+    assert sorted(each["symbol"] for each in session.decisions(CUT_SHORT)) == SYMBOLS
+
+
+def test_a_slot_under_whose_work_the_system_is_killed_is_ended_by_the_same_job_with_one_effect(
+    session: Session,
+) -> None:
+    assert session.kills[FELLED] == 1
+    eventually("the Job has succeeded", waits.SLOT_DONE, lambda: succeeded(session, FELLED))
+    (job,) = session.jobs(FELLED)
+    assert f"Job/{job['metadata']['name']}" in session.fired_alone
+    row = session.row(FELLED)
+    assert (row["status"], row["params"]["attempts"]) == ("completed", 2)
+    assert parse_instant(row["schedule_time"]) == session.due + AFTER[FELLED]
+    assert sorted(each["symbol"] for each in session.decisions(FELLED)) == SYMBOLS
 
 
 def test_a_slot_whose_schedule_was_lost_is_caught_up_by_a_job_of_its_name_while_it_is_useful(session: Session) -> None:
@@ -264,7 +357,7 @@ def test_a_slot_past_its_use_is_reported_missed_and_started_by_nobody(session: S
 
 def test_the_status_tells_of_the_session_and_of_what_was_done_and_comes_next(session: Session) -> None:
     def done() -> bool:
-        return all(session.told(task).get("last") for task in (ONCE, KILLED, CAUGHT_UP))
+        return all(session.told(task).get("last") for task in TASKS - {TOO_LATE})
 
     eventually("the status tells what was done", waits.SLOT_DONE, done)
     status = session.system.resource()["status"]
@@ -272,28 +365,68 @@ def test_the_status_tells_of_the_session_and_of_what_was_done_and_comes_next(ses
     assert status["session"]["date"] == str(session.day.date)
     assert parse_instant(session.told(ONCE)["last"]) == session.due
     assert session.told(ONCE).get("missed") is None
-    for task in (ONCE, KILLED, CAUGHT_UP, TOO_LATE):
+    for task in TASKS:
         assert parse_instant(session.told(task)["next"]) > datetime.now(UTC) + timedelta(minutes=5)
     (budget,) = session.system.lab.items(session.system.namespace, "poddisruptionbudgets")
     assert budget["spec"]["maxUnavailable"] == 0
 
 
-def test_an_override_that_closes_the_day_takes_its_schedules_away(session: Session) -> None:
+def add_one_ahead(session: Session) -> datetime:
+    """Declare one task more that falls due at the next minute there is room before; return when that is."""
+    system = session.system
+    spec = system.resource()["spec"]
+    opened = parse_instant(system.resource()["status"]["session"]["opens"])
+    due = (datetime.now(UTC) + ROOM).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    offset = f"{int((due - opened).total_seconds())}s"
+    task = {"name": CALLED_OFF, "anchor": "open", "offset": offset, "usefulUntil": "10m"}
+    system.patch({"tasks": [*spec["tasks"], task]})
+    return due
+
+
+def watch_minute(lab: Lab, namespace: str, schedule: Object) -> None:
+    """Apply a CronJob that is nobody's: it is to fire when this one does, and its Jobs do the same."""
+    template = {"spec": schedule["spec"]["jobTemplate"]["spec"]}
+    spec = {**schedule["spec"], "jobTemplate": template}
+    metadata = {"name": WITNESS, "namespace": namespace}
+    lab.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": spec})
+
+
+def ended(job: Object) -> bool:
+    """Whether a Job has succeeded."""
+    return bool(job["status"].get("succeeded") == 1)
+
+
+def test_an_override_that_closes_the_day_takes_its_schedules_away_and_nothing_more_starts(session: Session) -> None:
     system, day = session.system, session.day
+    lab, namespace = system.lab, system.namespace
     pod = system.pods()[f"{NAME}-0"]
+    due = add_one_ahead(session)
+    every = TASKS | {CALLED_OFF}
+    eventually("every task has its schedule", waits.CHILD_PUT_RIGHT, lambda: schedules(system, day).keys() == every)
+    system.wait_ready(waits.LIVE_FIELD_ACKNOWLEDGED)
+    assert session.row(CALLED_OFF)["status"] == "pending"
     before = schedules(system, day)
-    assert before.keys() == {ONCE, KILLED, CAUGHT_UP, TOO_LATE}
-    ran = names(system.lab.items(system.namespace, "jobs"))
+    watch_minute(lab, namespace, lab.get(namespace, "cronjob", before[CALLED_OFF]))
+    ran = names(lab.items(namespace, "jobs"))
     closed = [{"date": str(day.date), "closed": True}]
     system.patch({"market": {"overrides": closed}})
-    eventually("nothing is to fire today", waits.CHILD_PUT_RIGHT, lambda: not schedules(system, day))
-    gone = {each["metadata"]["name"] for each in system.lab.items(system.namespace, "cronjobs")} & set(before.values())
-    assert gone == set()
+    eventually(
+        "nothing is to fire today", waits.CHILD_PUT_RIGHT, lambda: not set(before.values()) & schedule_names(system)
+    )
     system.wait_ready(waits.LIVE_FIELD_ACKNOWLEDGED)
+    assert datetime.now(UTC) < due, "this machine was too slow: the slot fell due before its day was closed"
     status = system.resource()["status"]
     assert status["session"]["state"] == "Closed"
     assert status["session"]["date"] > str(day.date)
-    (budget,) = system.lab.items(system.namespace, "poddisruptionbudgets")
+    (budget,) = lab.items(namespace, "poddisruptionbudgets")
     assert budget["spec"]["maxUnavailable"] == 1
-    assert set(names(system.lab.items(system.namespace, "jobs"))) <= set(ran), "something was started"
+    # A Job that nobody took away shows that the minute has come, and asks the scheduler for what was due in it.
+    job = f"{WITNESS}-{epoch_minutes(due)}"
+    eventually("the slot's minute has come", waits.SLOT_DONE, lambda: ended(lab.get(namespace, "job", job)))
+    assert "is not a slot, so there is nothing to do" in lab.kubectl("-n", namespace, "logs", f"job/{job}")
+    assert datetime.now(UTC) > due
+    assert parse_instant(session.told(CALLED_OFF)["next"]).astimezone(day.zone).date() > day.date
+    assert session.row(CALLED_OFF) == {}
+    assert session.decisions(CALLED_OFF) == []
+    assert set(names(lab.items(namespace, "jobs"))) - {f"Job/{job}"} <= set(ran), "something was started"
     assert system.pods()[f"{NAME}-0"] == pod, "the system was restarted"
