@@ -16,6 +16,8 @@ from bellwether.spec.models import GROUP
 PATIENCE_SECONDS = 5.0
 """How long the trader has to acknowledge a halt."""
 TRADER = "paper-trading"
+UNANSWERED = f"{TRADER} did not acknowledge the halt of generation"
+"""How the words begin on a halt that is being forced."""
 HALTED = "halted"
 """The annotation, without its domain, on a workload that has no pods because of a halt."""
 
@@ -85,7 +87,7 @@ def _verdict(halt: _Halt, now: float) -> Verdict:
     due_at = halt.since + PATIENCE_SECONDS
     if not halt.over and now < due_at:
         return Verdict(stop=False, due_at=due_at)
-    unanswered = f"{TRADER} did not acknowledge the halt of generation {halt.generation} in {PATIENCE_SECONDS:g} s"
+    unanswered = f"{UNANSWERED} {halt.generation} in {PATIENCE_SECONDS:g} s"
     if not halt.over:
         halt.forced = True
         return Verdict(stop=True, words=f"{unanswered}: its pod is being stopped")

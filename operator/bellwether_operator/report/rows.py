@@ -7,6 +7,7 @@ from typing import Any
 
 from bellwether.render.kubernetes.moment import Moment
 from bellwether.topology import SERVICES
+from bellwether_operator.halting import UNANSWERED
 from bellwether_operator.report.finding import instant
 from bellwether_operator.report.observation import Case
 
@@ -14,6 +15,8 @@ MOST_HALTS = 20
 MOST_TASKS = 16
 HALT_LIMIT = 300
 _DECLARED = "spec.trading.halted"
+_KNOWN_HERE = (_DECLARED, UNANSWERED)
+"""What is in the lines that come from the declaration and the operator: each status says them anew."""
 
 
 def services(case: Case) -> list[dict[str, Any]]:
@@ -42,7 +45,8 @@ def halts(case: Case) -> list[str]:
     seen, declared = case.seen, case.system.spec.trading.halted
     heard = None if seen.view is None else seen.view.halts
     if heard is None:
-        heard = tuple(line for line in case.previous.get("halts", ()) if _DECLARED not in line)
+        lines = case.previous.get("halts", ())
+        heard = tuple(line for line in lines if not any(words in line for words in _KNOWN_HERE))
     reported = list(heard)
     if seen.forced is not None:
         reported.insert(0, seen.forced)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bellwether.spec.models import TradingSystemStatus
 from bellwether.topology import SERVICES
 from bellwether_operator.gateway import GatewayView
+from bellwether_operator.halting import Halting
 from bellwether_operator.report.finding import CONDITIONS, Reason
 from bellwether_operator.report.observation import Observation, TaskRow, Workload
 from bellwether_operator.report.status import status
@@ -300,6 +301,21 @@ def test_a_latch_stays_known_while_nobody_answers_and_a_declared_halt_does_not()
     assert halts(before, seen(view=None)) == ["latch: by hand"]
     assert halts(before, seen(view=view(halts=None))) == ["latch: by hand"]
     assert halts(before, seen(view=view(halts=()))) == []
+
+
+def test_a_halt_that_is_forced_is_listed_as_it_stands_now_while_nobody_answers() -> None:
+    halting, stopped = Halting(), {"trading": {"mode": "simulated", "halted": True}}
+    halting.step(True, 2, 1, False, 100.0)
+    first = halting.step(True, 2, 1, False, 105.0).words
+    before = {"halts": halts({"halts": ["latch: by hand"]}, seen(view=None, forced=first), **stopped)}
+    then = halting.step(True, 2, 1, True, 140.0).words
+    assert first != then
+    assert halts(before, seen(view=None, forced=then), **stopped) == [
+        "spec.trading.halted is true",
+        then,
+        "latch: by hand",
+    ]
+    assert halts(before, seen(view=None)) == ["latch: by hand"], "the halt was taken back"
 
 
 def test_the_session_under_way_is_told_else_the_next_one() -> None:
