@@ -1,4 +1,4 @@
-"""Killing a process in the cluster for good: no signal that it could answer, no grace."""
+"""Killing or stopping a process in the cluster for good: no signal that it could answer, no grace."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from e2e.lab import Lab
 NAMESPACE = "default"
 NAME = "e2e-killer"
 _USER = 65532
-"""Whose processes may be killed: those of the same user, which the operator's and the systems' are."""
-_KILL = """
+"""Whose processes may be signalled: those of the same user, which the operator's and the systems' are."""
+_SEND = """
 import os, pathlib, signal, sys
-uid, word = sys.argv[1:]
-killed = 0
+name, uid, word = sys.argv[1:]
+sent = 0
 for process in pathlib.Path("/proc").glob("[0-9]*"):
     try:
         groups = (process / "cgroup").read_text().replace("_", "-")
@@ -23,9 +23,9 @@ for process in pathlib.Path("/proc").glob("[0-9]*"):
     except OSError:
         continue
     if f"pod{uid}" in groups and word.encode() in words:
-        os.kill(int(process.name), signal.SIGKILL)
-        killed += 1
-print(killed)
+        os.kill(int(process.name), signal.Signals[name])
+        sent += 1
+print(sent)
 """
 
 
@@ -37,7 +37,14 @@ class Killer:
 
     def kill(self, pod_uid: str, word: str) -> int:
         """Send SIGKILL to the processes of one pod that have this word on their command line; return their number."""
-        run = ["exec", "-n", NAMESPACE, NAME, "--", "python", "-c", _KILL, pod_uid, word]
+        return self._send("SIGKILL", pod_uid, word)
+
+    def stop(self, pod_uid: str, word: str) -> int:
+        """Have these processes do nothing from now on, though they are there: SIGSTOP; return their number."""
+        return self._send("SIGSTOP", pod_uid, word)
+
+    def _send(self, name: str, pod_uid: str, word: str) -> int:
+        run = ["exec", "-n", NAMESPACE, NAME, "--", "python", "-c", _SEND, name, pod_uid, word]
         return int(self.lab.kubectl(*run))
 
 
