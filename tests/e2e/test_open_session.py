@@ -17,7 +17,6 @@ from bellwether.spec.fields import parse_instant
 from e2e import waits
 from e2e.killer import Killer, killer
 from e2e.lab import Lab, Object, RefusedError, System, eventually, replay_system
-from e2e.replayed import status
 
 NAMESPACE = "e2e-open"
 OPEN, CLOSE = time(0, 0), time(23, 59)
@@ -113,9 +112,38 @@ class Desk:
         self.system.lab.kubectl("create", "--raw", path, "-f", "-", stdin=asked)
 
 
+@dataclass(frozen=True)
+class Trader:
+    """A system that trades replayed history, and where its trader runs."""
+
+    system: System
+    pod: str
+    container: str
+
+    def filled(self) -> list[str]:
+        """Return the ids of the filled orders as they stand in the ledger, whether the services answer or not."""
+        run = ["exec", self.pod, "-c", self.container, "--", "python", "-c", FILLS]
+        return self.system.lab.kubectl("-n", self.system.namespace, *run).split()
+
+    def await_stopped(self) -> None:
+        """Return when its workload is to have no pods."""
+        lab, name = self.system.lab, self.pod.removesuffix("-0")
+
+        def so() -> bool:
+            return bool(lab.get(self.system.namespace, "statefulset", name)["spec"]["replicas"] == 0)
+
+        eventually(f"{name} is to have no pods", waits.HALT_FORCED, so)
+
+    def refuses(self) -> bool:
+        """Whether an order met the halt lately."""
+        with self.system.gateway() as client:
+            refusals = client.get("/v1/refusals", params={"limit": 50}).raise_for_status().json()["refusals"]
+        return "HALTED" in {refusal["code"] for refusal in refusals}
+
+
 @pytest.fixture(scope="module")
-def systems(lab: Lab) -> Iterator[tuple[Desk, System]]:
-    """A live system on a day without a session, and one that trades replayed history."""
+def systems(lab: Lab) -> Iterator[tuple[Desk, list[Trader]]]:
+    """A live system on a day without a session, and one of each profile that trades replayed history."""
     day = Day.today()
     live = replay_system(
         "live",
@@ -126,24 +154,28 @@ def systems(lab: Lab) -> Iterator[tuple[Desk, System]]:
         tasks=[],
     )
     with lab.namespace(NAMESPACE) as namespace:
-        lab.apply(live, replay_system("frozen", namespace))
+        lab.apply(live, *(replay_system(profile, namespace, profile=profile) for profile in ("compact", "standard")))
         system = System(lab, namespace, "live")
         system.wait_ready(waits.SYSTEM_READY)
-        yield Desk(system, day), System(lab, namespace, "frozen")
+        traders = [
+            Trader(System(lab, namespace, "compact"), "compact-0", "services"),
+            Trader(System(lab, namespace, "standard"), "standard-paper-trading-0", "paper-trading"),
+        ]
+        yield Desk(system, day), traders
 
 
 @pytest.fixture
-def desk(systems: tuple[Desk, System]) -> Desk:
+def desk(systems: tuple[Desk, list[Trader]]) -> Desk:
     """Return the live system."""
     return systems[0]
 
 
 @pytest.fixture
-def frozen(systems: tuple[Desk, System]) -> System:
-    """Return the system that trades replayed history."""
-    found = systems[1]
-    found.wait_ready(waits.SYSTEM_READY)
-    return found
+def traders(systems: tuple[Desk, list[Trader]]) -> list[Trader]:
+    """Return the systems that trade replayed history."""
+    for each in systems[1]:
+        each.system.wait_ready(waits.SYSTEM_READY)
+    return systems[1]
 
 
 @pytest.fixture(scope="module")
@@ -189,42 +221,54 @@ def test_a_release_waits_for_the_close_and_says_so(desk: Desk) -> None:
     assert pending(system.resource()["metadata"]["generation"], "False")
 
 
-def fills(system: System) -> list[str]:
-    """Return the ids of the filled orders as they stand in the ledger, whether the services answer or not."""
-    run = ["exec", f"{system.name}-0", "-c", "services", "--", "python", "-c", FILLS]
-    return system.lab.kubectl("-n", system.namespace, *run).split()
+@dataclass(frozen=True)
+class Frozen:
+    """A trader that does nothing any more, as it was just before it was to halt."""
+
+    trader: Trader
+    pods: dict[str, str]
+    filled: list[str]
+    unanswered: str
+    """What the status is to say of the halt."""
+
+    @classmethod
+    def halted(cls, trader: Trader, by: Killer) -> Frozen:
+        """Stop the process of a trader that has filled orders, and declare a halt."""
+        eventually("orders are filled", waits.FIRST_FILLS, trader.filled)
+        pods = trader.system.pods()
+        assert by.stop(pods[trader.pod], "serve") == 1
+        filled = trader.filled()
+        generation = trader.system.patch({"trading": {"halted": True}})
+        words = f"paper-trading did not acknowledge the halt of generation {generation} in 5 s"
+        return cls(trader, pods, filled, words)
+
+    def told(self) -> Object | None:
+        """Return the status once its condition says that the halt is being forced."""
+        found: Object = self.trader.system.resource()["status"]
+        ready = next(each for each in found["conditions"] if each["type"] == "Ready")
+        return found if ready["reason"] == "HaltForced" and ready["message"].startswith(self.unanswered) else None
+
+    def is_replaced(self) -> bool:
+        """Whether the trader's pod is a new one."""
+        before = self.pods[self.trader.pod]
+        return self.trader.system.pods().get(self.trader.pod, before) != before
 
 
 def test_a_trader_that_does_not_acknowledge_a_halt_is_stopped_and_fills_nothing_more(
-    frozen: System, by: Killer
+    traders: list[Trader], by: Killer
 ) -> None:
-    eventually("orders are filled", waits.FIRST_FILLS, lambda: fills(frozen))
-    ((pod, before),) = frozen.pods().items()
-    assert by.stop(before, "serve") == 1
-    filled = fills(frozen)
-    generation = frozen.patch({"trading": {"halted": True}})
-    unanswered = f"paper-trading did not acknowledge the halt of generation {generation} in 5 s"
-
-    def stopped() -> bool:
-        return bool(frozen.lab.get(frozen.namespace, "statefulset", frozen.name)["spec"]["replicas"] == 0)
-
-    eventually("the trader is to have no pods", waits.HALT_FORCED, stopped)
-
-    def told() -> bool:
-        ready = frozen.condition("Ready")
-        return bool(ready["reason"] == "HaltForced" and ready["message"].startswith(unanswered))
-
-    eventually("the condition says what is done by force", waits.HALT_FORCED, told)
-    halts = frozen.resource()["status"]["halts"]
-    assert [line.startswith(unanswered) for line in halts] == [False, True]
-    assert halts[0] == "spec.trading.halted is true"
-
-    eventually("the pod is a new one", waits.POD_BACK, lambda: frozen.pods().get(pod, before) != before)
-    frozen.wait_ready(waits.POD_BACK)
-    assert frozen.resource()["status"]["halts"] == ["declaration: spec.trading.halted is true"]
-    session = status(frozen)["replay"]["session"]
-    eventually("replay goes on", waits.FIRST_FILLS, lambda: status(frozen)["replay"]["session"] > session)
-    assert fills(frozen) == filled
-    with frozen.gateway() as client:
-        refusals = client.get("/v1/refusals", params={"limit": 50}).raise_for_status().json()["refusals"]
-    assert "HALTED" in {refusal["code"] for refusal in refusals}
+    halted = [Frozen.halted(trader, by) for trader in traders]
+    for each in halted:
+        each.trader.await_stopped()
+        told = eventually("the condition says what is done by force", waits.HALT_FORCED, each.told)
+        assert len(told["halts"]) == 2
+        assert any(line.startswith(each.unanswered) for line in told["halts"])
+        assert any(line.endswith("spec.trading.halted is true") for line in told["halts"])
+    for each in halted:
+        trader, system = each.trader, each.trader.system
+        eventually("the pod is a new one", waits.POD_BACK, each.is_replaced)
+        system.wait_ready(waits.POD_BACK)
+        assert system.resource()["status"]["halts"] == ["declaration: spec.trading.halted is true"]
+        assert {name for name, uid in system.pods().items() if each.pods[name] != uid} == {trader.pod}
+        eventually("an order is refused", waits.FIRST_FILLS, trader.refuses)
+        assert trader.filled() == each.filled
