@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -29,9 +29,8 @@ from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of, release_of
 from bellwether.render.kubernetes.context import Keyring, Manifest
 from bellwether.render.kubernetes.jobs import slot_job
-from bellwether.render.kubernetes.moment import Moment, moment_of
-from bellwether.render.kubernetes.moves import at_profile
-from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_COMPONENT, SYSTEM, declaration_name
+from bellwether.render.kubernetes.moment import moment_of
+from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_COMPONENT, SYSTEM
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
@@ -39,12 +38,13 @@ from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Desired, desired_from
 from bellwether_operator.catching_up import Claims, Duty, duty, reported
 from bellwether_operator.gateway import GatewayView, undelivered
-from bellwether_operator.halting import HALTED, TRADER, Halting, stopped_for_halt, trader_component
-from bellwether_operator.layout import Layout, layout, profile_in_force, render_layout
+from bellwether_operator.halting import HALTED, TRADER, stopped_for_halt, trader_component
+from bellwether_operator.layout import layout, profile_in_force, render_layout
 from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, version_of
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME
-from bellwether_operator.observe.workloads import Expected, expected, workloads_of
+from bellwether_operator.observe.workloads import expected, workloads_of
+from bellwether_operator.passes import Memory, Outcome, Pass, Rendered
 from bellwether_operator.report.events import Telling, event, tellings
 from bellwether_operator.report.market import misfits
 from bellwether_operator.report.observation import Observation
@@ -68,108 +68,6 @@ VIEW_LIFE_PERIODS = 3
 def utc_now() -> datetime:
     """Return the present instant."""
     return datetime.now(UTC)
-
-
-class Rendered(NamedTuple):
-    """What was rendered last, and from what."""
-
-    basis: Basis
-    jobs: list[Manifest]
-    desired: list[Desired]
-
-
-@dataclass
-class Memory:
-    """What one worker remembers of its system between passes; all of it can be lost without harm."""
-
-    uid: str = ""
-    """Of the very system that all of this is about."""
-    written: Written = field(default_factory=Written)
-    halting: Halting = field(default_factory=Halting)
-    rendered: Rendered | None = None
-    """Let go once a pass finds nothing to do: it is the greater part of what a system takes."""
-    rest: Rest | None = None
-    """That the last pass left nothing to do, and over what."""
-    accepted_generation: int | None = None
-    """The generation that was rendered last."""
-    accepted_at: float = 0.0
-    """When that was first (monotonic seconds)."""
-    view: GatewayView | None = None
-    gateway_up: bool = False
-    """Whether a pod of the gateway is ready, whichever release it is of."""
-    gateway_up_since: float | None = None
-    """When this operator first saw the gateway's pod ready."""
-
-    forcing: bool = False
-    """Whether the last pass had the trader stopped: its pods are down by our hand."""
-    next_at: float | None = None
-    """When the time itself asks for another pass (monotonic seconds), also when this one could not be reported."""
-
-    def about(self, uid: str) -> None:
-        """Forget everything that was of another system of the same name."""
-        if self.uid != uid:
-            vars(self).update(vars(Memory(uid)))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a pass did, and when another one is due though nothing happens."""
-
-    writes: int
-    retry: bool
-    """Something did not work: again after a back-off."""
-    settled: bool = True
-    """False: pods are still being made; they may be waiting for a Secret that somebody deleted."""
-    next_in: float | None = None
-    """Seconds until the time itself changes something: an open or close, a slot, the end of a pause."""
-
-
-@dataclass
-class Pass:
-    """One pass: what it is about, and what it has found out so far."""
-
-    raw: dict[str, Any]
-    key: SystemKey
-    system: TradingSystem
-    moment: Moment
-    now: datetime
-    memory: Memory
-    applier: Applier | None = None
-    desired: list[Desired] = field(default_factory=list)
-    jobs: list[Manifest] = field(default_factory=list)
-    """Jobs that are to be made, if they are not there."""
-    workloads: Sequence[Expected] = ()
-    layout: Layout | None = None
-    held: list[str] = field(default_factory=list)
-    spared: set[ChildKey] = field(default_factory=set)
-    image: str = ""
-    """Of the release in force, which is an older one while a newer one waits."""
-    forced: str | None = None
-    paused_until: datetime | None = None
-    only: frozenset[str] | None = None
-    """In a pause, the kinds that are kept as declared all the same."""
-    due: list[datetime] = field(default_factory=list)
-    """When something is due again, UTC."""
-    due_in: list[float] = field(default_factory=list)
-    """The same, as seconds from now."""
-
-    urgent: set[ChildKey] = field(default_factory=set)
-    """What is applied although the system is paused, and although somebody fights over it: what a halt needs."""
-
-    @property
-    def uid(self) -> str:
-        """The system's identity."""
-        return self.system.metadata.uid
-
-    @property
-    def in_force(self) -> TradingSystem:
-        """The system with the profile that runs, which is not the declared one before a change of it is through."""
-        return self.system if self.layout is None else at_profile(self.system, self.layout.profile)
-
-    @property
-    def start_value(self) -> Desired:
-        """The declaration as a starting process reads it."""
-        return next(each for each in self.desired if each.key.name == declaration_name(self.system))
 
 
 class Reconciler:

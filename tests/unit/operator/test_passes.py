@@ -15,7 +15,8 @@ from bellwether_operator.apply.client import ApiError
 from bellwether_operator.layout import render_layout
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import BY_NAME, Kind
-from bellwether_operator.reconcile import DELIVERY_SECONDS, Memory, Reconciler
+from bellwether_operator.passes import Memory
+from bellwether_operator.reconcile import DELIVERY_SECONDS, Reconciler
 from bellwether_operator.settings import Settings
 from harness.statuses import NOW, view
 

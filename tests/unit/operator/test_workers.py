@@ -9,7 +9,7 @@ import pytest
 
 from bellwether_operator.gateway import GatewayView
 from bellwether_operator.observe.cache import SystemKey, Version
-from bellwether_operator.reconcile import Memory, Outcome
+from bellwether_operator.passes import Memory, Outcome
 from bellwether_operator.workers import Workers
 
 KEY = SystemKey("default", "demo")

@@ -1,0 +1,124 @@
+"""One pass over one system: what it is about, what it has found so far, and what is remembered until the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from bellwether.render.kubernetes.context import Manifest
+from bellwether.render.kubernetes.moment import Moment
+from bellwether.render.kubernetes.moves import at_profile
+from bellwether.render.kubernetes.names import declaration_name
+from bellwether.spec.models import TradingSystem
+from bellwether_operator.apply.applier import Applier, Written
+from bellwether_operator.apply.decide import Desired
+from bellwether_operator.gateway import GatewayView
+from bellwether_operator.halting import Halting
+from bellwether_operator.layout import Layout
+from bellwether_operator.observe.cache import ChildKey, SystemKey
+from bellwether_operator.observe.workloads import Expected
+from bellwether_operator.rest import Basis, Rest
+
+
+class Rendered(NamedTuple):
+    """What was rendered last, and from what."""
+
+    basis: Basis
+    jobs: list[Manifest]
+    desired: list[Desired]
+
+
+@dataclass
+class Memory:
+    """What one worker remembers of its system between passes; all of it can be lost without harm."""
+
+    uid: str = ""
+    """Of the very system that all of this is about."""
+    written: Written = field(default_factory=Written)
+    halting: Halting = field(default_factory=Halting)
+    rendered: Rendered | None = None
+    """Let go once a pass finds nothing to do: it is the greater part of what a system takes."""
+    rest: Rest | None = None
+    """That the last pass left nothing to do, and over what."""
+    accepted_generation: int | None = None
+    """The generation that was rendered last."""
+    accepted_at: float = 0.0
+    """When that was first (monotonic seconds)."""
+    view: GatewayView | None = None
+    gateway_up: bool = False
+    """Whether a pod of the gateway is ready, whichever release it is of."""
+    gateway_up_since: float | None = None
+    """When this operator first saw the gateway's pod ready."""
+
+    forcing: bool = False
+    """Whether the last pass had the trader stopped: its pods are down by our hand."""
+    next_at: float | None = None
+    """When the time itself asks for another pass (monotonic seconds), also when this one could not be reported."""
+
+    def about(self, uid: str) -> None:
+        """Forget everything that was of another system of the same name."""
+        if self.uid != uid:
+            vars(self).update(vars(Memory(uid)))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pass did, and when another one is due though nothing happens."""
+
+    writes: int
+    retry: bool
+    """Something did not work: again after a back-off."""
+    settled: bool = True
+    """False: pods are still being made; they may be waiting for a Secret that somebody deleted."""
+    next_in: float | None = None
+    """Seconds until the time itself changes something: an open or close, a slot, the end of a pause."""
+
+
+@dataclass
+class Pass:
+    """One pass: what it is about, and what it has found out so far."""
+
+    raw: dict[str, Any]
+    key: SystemKey
+    system: TradingSystem
+    moment: Moment
+    now: datetime
+    memory: Memory
+    applier: Applier | None = None
+    desired: list[Desired] = field(default_factory=list)
+    jobs: list[Manifest] = field(default_factory=list)
+    """Jobs that are to be made, if they are not there."""
+    workloads: Sequence[Expected] = ()
+    layout: Layout | None = None
+    held: list[str] = field(default_factory=list)
+    spared: set[ChildKey] = field(default_factory=set)
+    image: str = ""
+    """Of the release in force, which is an older one while a newer one waits."""
+    forced: str | None = None
+    paused_until: datetime | None = None
+    only: frozenset[str] | None = None
+    """In a pause, the kinds that are kept as declared all the same."""
+    due: list[datetime] = field(default_factory=list)
+    """When something is due again, UTC."""
+    due_in: list[float] = field(default_factory=list)
+    """The same, as seconds from now."""
+
+    urgent: set[ChildKey] = field(default_factory=set)
+    """What is applied although the system is paused, and although somebody fights over it: what a halt needs."""
+
+    @property
+    def uid(self) -> str:
+        """The system's identity."""
+        return self.system.metadata.uid
+
+    @property
+    def in_force(self) -> TradingSystem:
+        """The system with the profile that runs, which is not the declared one before a change of it is through."""
+        return self.system if self.layout is None else at_profile(self.system, self.layout.profile)
+
+    @property
+    def start_value(self) -> Desired:
+        """The declaration as a starting process reads it."""
+        return next(each for each in self.desired if each.key.name == declaration_name(self.system))
