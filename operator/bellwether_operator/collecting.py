@@ -18,7 +18,7 @@ YOUNG = 5_000
 """Objects made, less those freed, before the youngest are looked at."""
 MIDDLE = 10
 NEVER = 1_000_000_000
-GIVE_BACK_SECONDS = 60.0
+GIVE_BACK_SECONDS = 15.0
 FIRST_SECONDS = 60.0
 """By then what was there at the start is listed and looked at."""
 
@@ -27,7 +27,7 @@ FIRST_SECONDS = 60.0
 async def collecting(period: float) -> AsyncIterator[None]:
     """While the block lasts, look at young objects often, and at all of them only once in so many seconds.
 
-    What is free is given back every minute.
+    What is free is given back every quarter of a minute.
     """
     before = gc.get_threshold()
     gc.set_threshold(YOUNG, MIDDLE, NEVER)
