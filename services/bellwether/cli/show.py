@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -91,13 +92,22 @@ def safety(found: dict[str, Any] | None) -> list[Text]:
     if found is None:
         return [Text("this gateway does not say whether it is safe to trade", style="yellow")]
     # A guard's code is for programs; its sentence says the same to people.
-    refusals = [one["message"] for one in found["refusals"] if one["code"] != "HALTED"]
+    refusals = _sentences(one for one in found["refusals"] if one["code"] != "HALTED")
     if found["safe"]:
         apart = [Text(f"except in {message}", style="yellow") for message in refusals]
         return [Text("safe to trade", style="green"), *apart]
     if found["safe"] is None and not refusals:
         return [Text("it is not known whether it is safe to trade", style="yellow")]
     return [Text(f"not safe to trade: {message}", style="red") for message in refusals]
+
+
+def _sentences(refusals: Iterable[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each reason; the symbols for which it holds alike are named together."""
+    alike: dict[str, list[str]] = {}
+    for one in refusals:
+        symbol = one.get("symbol", "")
+        alike.setdefault(one["message"].removeprefix(f"{symbol}: "), []).append(symbol)
+    return [f"{', '.join(symbols)}: {words}" if any(symbols) else words for words, symbols in alike.items()]
 
 
 def services(found: list[dict[str, Any]]) -> Table:

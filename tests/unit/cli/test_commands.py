@@ -110,9 +110,18 @@ async def test_a_trace_is_drawn_as_a_tree(typed: Typed, gateway: Opened) -> None
             "safe to trade\nexcept in AAPL: the newest bar is older",
             "not safe",
         ),
+        (
+            Safety(
+                False,
+                [SafetyRefusal("DATA_STALE", "", "", f"{name}: the newest bar is older", name) for name in "AB"]
+                + [SafetyRefusal("NO_REAL_PRICE", "", "", "C: there is no price", "C")],
+            ),
+            "not safe to trade: A, B: the newest bar is older\nnot safe to trade: C: there is no price\n",
+            "A: the",
+        ),
         (Safety(False, [SafetyRefusal("HALTED", "cli: lunch", "no halt", "stopped")]), "demo", "safe to trade"),
     ],
-    ids=["unknown", "stale", "one stale", "halted"],
+    ids=["unknown", "stale", "one stale", "alike", "halted"],
 )
 async def test_status_says_why_it_is_not_safe_to_trade(
     typed: Typed, gateway: Opened, told: Safety, words: str, unsaid: str

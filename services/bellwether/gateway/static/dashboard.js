@@ -71,8 +71,14 @@ function status(found) {
 }
 
 function safety(found) {
-  // Halts have a line of their own.
-  const said = found.refusals.filter((one) => one.code !== "HALTED").map((one) => one.message).join("; ");
+  // Halts have a line of their own. Symbols for which the same holds are named together.
+  const alike = new Map();
+  for (const one of found.refusals.filter((each) => each.code !== "HALTED")) {
+    const prefix = one.symbol ? `${one.symbol}: ` : "";
+    const words = one.message.startsWith(prefix) ? one.message.slice(prefix.length) : one.message;
+    alike.set(words, [...(alike.get(words) || []), ...(one.symbol ? [one.symbol] : [])]);
+  }
+  const said = [...alike].map(([words, names]) => (names.length ? `${names.join(", ")}: ${words}` : words)).join("; ");
   by("safety").hidden = !said;
   by("safety").textContent = found.safe ? `Safe to trade, except in ${said}` : `Not safe to trade: ${said}`;
 }
