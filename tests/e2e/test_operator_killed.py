@@ -13,10 +13,10 @@ from environments.install import OPERATOR_NAMESPACE
 from harness.churn import Churn, Step
 from harness.declared import faults
 
-ROUNDS = 5
-MOST_ROUNDS = 15
+ROUNDS = 3
+MOST_ROUNDS = 12
 IN_THE_MIDDLE = 2
-"""So many kills have to fall in the middle; rounds beyond the fifth are only made until they did."""
+"""So many kills have to fall in the middle; rounds beyond the third are only made until they did."""
 NAMES = [f"tree-{number}" for number in range(12)]
 """So many systems that applying a step takes longer than sending a kill."""
 
