@@ -16,7 +16,8 @@ from aiohttp import web
 
 from bellwether_operator.gateway import GatewayClient, GatewayView
 from bellwether_operator.observe.cache import GONE_SECONDS, Cache, SystemKey
-from bellwether_operator.reconcile import Memory, Outcome, Reconciler
+from bellwether_operator.passes import Memory, Outcome
+from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings
 from bellwether_operator.workers import LOOKS_AT_ONCE, Workers
 from harness.until import until
