@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from typing import Any
 
@@ -21,6 +22,8 @@ OUTCOMES_TASK = "evening_analysis"
 AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_SETTLED", "MODEL_NOT_READY"})
 """Codes that say a peer is away or not ready yet: the step is tried again for as long as it takes."""
 
+_log = logging.getLogger(__name__)
+
 
 async def perform(step: Step, call: Call) -> dict[str, Any]:
     """Do one step as of its instant; return what is worth keeping of it.
@@ -39,27 +42,34 @@ async def perform(step: Step, call: Call) -> dict[str, Any]:
 
 async def close_session(session: date, call: Call) -> dict[str, Any]:
     """Publish the session's bars, let prediction see them, then close the book of the day."""
-    await _publish_bars(session, call)
+    await settle("prediction", await _publish_bars(session, call), call)
     return await _close_book(session, call)
 
 
 async def settle_session(session: date, call: Call) -> dict[str, Any]:
     """Close a session of the present: as `close_session`, with a last open for orders whose price came late.
 
-    Publishing reads the source once more, so no order is given up for a bar that is there.
+    Publishing reads the source once more, so no order is given up for a bar that is there. That prediction has seen
+    the bars is waited for last and only for as long as the call may take: selling and closing need no predictor.
 
     Raises:
-        RpcError: BARS_AWAITED while the ledger waits for bars; or of the service that could not do its part.
+        RpcError: BARS_AWAITED while the ledger waits for bars; or of market-data or paper-trading, when it could not
+            do its part.
 
     """
-    await _publish_bars(session, call)
+    published = await _publish_bars(session, call)
     await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)
-    return await _close_book(session, call)
+    closed = await _close_book(session, call)
+    try:
+        await settle("prediction", published, call)
+    except RpcError as error:
+        _log.warning("session %s is closed before prediction has seen its bars: %s", session, error)
+    return closed
 
 
-async def _publish_bars(session: date, call: Call) -> None:
+async def _publish_bars(session: date, call: Call) -> list[str]:
     published = await call.request("market-data", "publish_bars", PublishBars(session), PublishedBars)
-    await settle("prediction", published.event_ids, call)
+    return published.event_ids
 
 
 async def _close_book(session: date, call: Call) -> dict[str, Any]:

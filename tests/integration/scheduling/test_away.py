@@ -11,7 +11,9 @@ import pytest
 
 from bellwether.messages.scheduling import Job, Jobs
 from bellwether.messages.trading import SessionOpen, SessionOpened
-from bellwether.scheduling import claims
+from bellwether.runtime.call import Call
+from bellwether.runtime.errors import RpcError
+from bellwether.scheduling import claims, effects
 from harness import csv_bars
 from integration.scheduling.floor import AFTER_IT, CLOSE, DAY, HOUR, OPEN, Floor, floor, present
 from integration.scheduling.test_live import Present
@@ -165,3 +167,28 @@ async def test_an_evening_finds_the_sessions_before_its_own_settled_too(tmp_path
         await one.system.call("scheduler", "execute_job", {"job_id": "evening_analysis-20260106"}, Job)
         position = await one.position()
         assert (position.sessions_held, position.market_price) == (2, Decimal(54))
+
+
+async def test_no_close_waits_for_a_predictor_that_is_away_so_the_next_open_sells(tmp_path: Path) -> None:
+    settle = effects.settle
+
+    async def away(service: str, event_ids: list[str], call: Call) -> None:
+        if service == "prediction":
+            raise RpcError("UNAVAILABLE", "prediction is away on purpose")
+        await settle(service, event_ids, call)
+
+    async with floor(tmp_path, present(), trading={"exit": {"horizonSessions": 1}}) as one:
+        await one.signal("AAA")
+        one.arrive("AAA", 50, 50)
+        with mock.patch.object(effects, "settle", away):
+            await one.at(CLOSE)
+            assert (await one.orders())["-AAA"].session == AFTER_IT
+            one.arrive("AAA", 51, 52, AFTER_IT)
+            await one.at(OPEN + ONE_DAY)
+            await one.at(CLOSE + ONE_DAY)
+        sold = (await one.orders())["-AAA"]
+        assert (sold.status, sold.fill_price) == ("filled", Decimal(51))
+        assert {day: job.status for day, job in (await closes(one)).items()} == {
+            "20260105": "completed",
+            "20260106": "completed",
+        }
