@@ -66,6 +66,8 @@ from bellwether.trading.sessions import Closing, Opening, close_session, open_se
 
 NEWEST_SHARE = 0.6
 """Of the time that a question about safety has, so much is given to market-data."""
+BARS_LOST = frozenset({"SOURCE_UNAVAILABLE", "NO_BARS"})
+"""Codes that say market-data has no bar of a declared symbol."""
 DECLARED_HALT = "declaration: spec.trading.halted is true"
 
 _log = logging.getLogger(__name__)
@@ -400,16 +402,20 @@ class Desk:
         return SessionClosed(equity=event.cash + event.positions_value, exits=find_exits(tx, run, event.at))
 
     async def _close_price(self, symbol: str, day: date, call: Call) -> Decimal:
-        """Return a symbol's closing price of this day, zero when it did not trade or nobody follows it any more."""
+        """Return a symbol's closing price of this day, zero when it did not trade or nobody follows it any more.
+
+        Live, zero also when its bars are lost and its source does not tell them; a replay stops at that.
+        """
         # A close that is done late finds newer bars, too.
         newer = self.words.calendar.sessions_between(day, self._begun(self.now_of(call)))
         question = GetBars(symbol, 1 + newer, adjusted=False)
         try:
             bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)
         except RpcError as error:
-            if error.code != "UNKNOWN_SYMBOL":
+            if error.code != "UNKNOWN_SYMBOL" and not (self._context.clock.live and error.code in BARS_LOST):
                 raise
-            # It is not declared any more, and its stored bars are lost: the day ends all the same, at its last price.
+            # Its stored bars are lost, and no source tells them anew: once no bar is waited for any more, the day ends
+            # all the same, at its last price. A share that cannot be priced must not hold up the others.
             _log.warning("%s is held, and nobody tells its price: %s", symbol, error.message)
             return ZERO
         return next((exact_price(bar.close) for bar in bars.bars if bar.session == day), ZERO)

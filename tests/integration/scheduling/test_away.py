@@ -192,3 +192,35 @@ async def test_no_close_waits_for_a_predictor_that_is_away_so_the_next_open_sell
             "20260105": "completed",
             "20260106": "completed",
         }
+
+
+async def test_a_share_whose_bars_are_lost_is_valued_at_its_last_price_and_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = present()
+    keep = {"exit": {"horizonSessions": 1}}
+    async with floor(tmp_path, clock, trading=keep) as one:
+        await one.signal("AAA", "BBB")
+        one.arrive("AAA", 50, 50)
+        one.arrive("BBB", 50, 50)
+        await one.at(CLOSE)
+    for path in (tmp_path / "data").glob("bars.db*"):
+        path.unlink()
+    (tmp_path / "bars" / "AAA.csv").unlink()
+    clock.moment = OPEN + ONE_DAY - HOUR
+    async with floor(tmp_path, clock, trading=keep) as one:
+        one.arrive("BBB", 51, 52, AFTER_IT)
+        # Its bars may still come as long as the session waits for them.
+        assert await one.at(CLOSE + ONE_DAY) == 300
+        found = await one.orders()
+        assert (found["-BBB"].status, found["-BBB"].fill_price) == ("filled", Decimal(51))
+        assert found["-AAA"].status == "queued"
+        await one.at(CLOSE + ONE_DAY + HOUR)
+        position = await one.position()
+        assert (position.symbol, position.market_price, position.sessions_held) == ("AAA", Decimal(50), 2)
+        assert "AAA is held, and nobody tells its price" in caplog.text
+        assert (await closes(one))["20260106"].status == "completed"
+        csv_bars.write(one.bars, "AAA", CALENDAR, AFTER_IT)
+        one.arrive("AAA", 53, 54, date(2026, 1, 7))
+        await one.at(CLOSE + 2 * ONE_DAY)
+        assert await one.positions() == []
