@@ -346,7 +346,8 @@ class Desk:
 
         Raises:
             RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was opened or closed already.
-                Live, BARS_AWAITED as long as an order may still get its opening price, or a position its closing price.
+                Live, BARS_AWAITED as long as an order may still get its opening price, a position its closing price,
+                or the session's open may still be done for what is held.
 
         """
         session, now = self.session_on(day), self.now_of(call)
@@ -389,7 +390,9 @@ class Desk:
 
     def _refuse_awaited(self, book: Book, session: Session, prices: Mapping[str, Decimal]) -> None:
         waiting = {order.symbol for order in book.queued.values() if order.session <= session.day}
-        waiting |= {symbol for symbol in book.holdings if prices.get(symbol, ZERO) <= 0}
+        # A bar that came since the last look has a closing price, and may tell a split that only an open applies.
+        opened = book.opened_session is not None and book.opened_session >= session.day
+        waiting |= {symbol for symbol in book.holdings if not opened or prices.get(symbol, ZERO) <= 0}
         if waiting:
             until = settles_by(self.words.calendar, session).isoformat()
             names = ", ".join(sorted(waiting))

@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
+from bellwether.messages.market_data import PublishBars, PublishedBars
 from bellwether.messages.scheduling import Job
 from bellwether.messages.trading import Account
+from bellwether.runtime.call import Call
 from harness import csv_bars
-from integration.scheduling.floor import AFTER_IT, CLOSE, DAY, HOUR, MINUTE, OPEN, floor, present
+from integration.scheduling.floor import AFTER_IT, CLOSE, DAY, HOUR, MINUTE, OPEN, Floor, floor, present
 from integration.trading.peers import CALENDAR
 
 pytestmark = pytest.mark.integration
@@ -116,6 +120,42 @@ async def test_a_dividend_that_the_late_bar_tells_is_paid(tmp_path: Path) -> Non
         account: Account = await one.system.call("paper-trading", "get_account", None, Account)
         assert account.realised == quantity
         assert account.equity == account.initial_cash
+
+
+async def land_after(one: Floor, asked: str, close: datetime) -> None:
+    """Do what is due at the second day's close, while the bar that tells a split of AAA lands after a question."""
+    request, landed = Call.request, False
+
+    async def lands(call: Call, peer: str, method: str, *args: Any, **options: Any) -> Any:
+        nonlocal landed
+        told = await request(call, peer, method, *args, **options)
+        if method == asked and not landed:
+            landed = True
+            csv_bars.write(one.bars, "AAA", CALENDAR, DAY, factor=0.5)
+            one.arrive("AAA", 25, 26, AFTER_IT)
+            # As market-data's own look at its source does.
+            await one.system.call("market-data", "publish_bars", PublishBars(AFTER_IT), PublishedBars, as_of=close)
+        return told
+
+    with mock.patch.object(Call, "request", lands):
+        await one.at(close)
+    assert landed
+
+
+@pytest.mark.parametrize("asked", ["get_opening_prices", "session_open"])
+async def test_a_split_whose_bar_lands_between_two_questions_is_applied_once(tmp_path: Path, asked: str) -> None:
+    close = CLOSE + timedelta(days=1)
+    async with floor(tmp_path, present()) as one:
+        await one.signal("AAA")
+        one.arrive("AAA", 50, 50)
+        await one.at(CLOSE)
+        quantity = (await one.position()).quantity
+        await one.at(OPEN + timedelta(days=1))
+        await land_after(one, asked, close)
+        await one.at(close + 5 * MINUTE)
+        position = await one.position()
+        assert (position.quantity, position.market_price, position.sessions_held) == (2 * quantity, Decimal(26), 2)
+        assert (await one.jobs())["session_close-20260106"] == "completed"
 
 
 async def test_a_session_is_settled_half_way_to_an_open_that_comes_sooner(tmp_path: Path) -> None:
