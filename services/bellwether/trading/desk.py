@@ -320,6 +320,11 @@ class Desk:
 
     async def _ask_for_open(self, day: date, wanted: Wanted, call: Call) -> Market:
         names = sorted(wanted.symbols)
+        # Prices come first: market-data reads its source meanwhile, and the bar that brings a price tells the split or
+        # dividend of its day. Asked the other way round, one that lands in between would end the open without it.
+        prices = await call.request(
+            "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
+        )
         # A system that was away for sessions still holds what was split meanwhile.
         first = day if wanted.opened is None else wanted.opened + timedelta(days=1)
         found: list[CorporateAction] = []
@@ -329,9 +334,6 @@ class Desk:
                 "market-data", "get_corporate_actions", question, CorporateActions, idempotent=True
             )
             found += told.actions
-        prices = await call.request(
-            "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
-        )
         exact = {symbol: exact_price(price) for symbol, price in prices.prices.items()}
         return Market(wanted.symbols, {symbol: price for symbol, price in exact.items() if price > 0}, found)
 

@@ -142,7 +142,7 @@ async def land_after(one: Floor, asked: str, close: datetime) -> None:
     assert landed
 
 
-@pytest.mark.parametrize("asked", ["get_opening_prices", "session_open"])
+@pytest.mark.parametrize("asked", ["get_corporate_actions", "get_opening_prices", "session_open"])
 async def test_a_split_whose_bar_lands_between_two_questions_is_applied_once(tmp_path: Path, asked: str) -> None:
     close = CLOSE + timedelta(days=1)
     async with floor(tmp_path, present()) as one:
