@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,15 +45,17 @@ class Memory:
     rest: Rest | None = None
     """That the last pass left nothing to do, and over what."""
     accepted_generation: int | None = None
-    """The generation that was rendered last."""
+    """The generation that was taken up last, to be rendered and delivered."""
     accepted_at: float = 0.0
-    """When that was first (monotonic seconds)."""
+    """Since when there is a generation that no status speaks of yet (monotonic seconds)."""
     view: GatewayView | None = None
     gateway_up: bool = False
     """Whether a pod of the gateway is ready, whichever release it is of."""
     gateway_up_since: float | None = None
     """When this operator first saw the gateway's pod ready."""
 
+    look_now: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the gateway is to be looked at: there is something to deliver, or it has come up."""
     forcing: bool = False
     """Whether the last pass had the trader stopped: its pods are down by our hand."""
     next_at: float | None = None
@@ -60,7 +64,20 @@ class Memory:
     def about(self, uid: str) -> None:
         """Forget everything that was of another system of the same name."""
         if self.uid != uid:
-            vars(self).update(vars(Memory(uid)))
+            vars(self).update(vars(Memory(uid, look_now=self.look_now)))
+
+    def accept(self, generation: int, reported: int | None) -> None:
+        """Take up a generation: it is delivered beside whatever the pass has to write.
+
+        `reported` is the one that the status speaks of: edits in quick succession do not put a status off for ever.
+        """
+        if self.accepted_generation == generation:
+            return
+        if self.accepted_generation is None or reported == self.accepted_generation:
+            self.accepted_at = time.monotonic()
+        self.accepted_generation = generation
+        if self.gateway_up:
+            self.look_now.set()
 
 
 @dataclass(frozen=True)

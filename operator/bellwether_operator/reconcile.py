@@ -40,7 +40,7 @@ from bellwether_operator.catching_up import Claims, Duty, duty, reported
 from bellwether_operator.gateway import GatewayView, undelivered
 from bellwether_operator.halting import HALTED, TRADER, stopped_for_halt, trader_component
 from bellwether_operator.layout import layout, profile_in_force, render_layout
-from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, version_of
+from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, same_but_for_status, version_of
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.observe.workloads import expected, workloads_of
@@ -126,7 +126,9 @@ class Reconciler:
         Such a declaration is not delivered, so the trader is stopped, until it can be used, unless the halt is in force
         with it already.
         """
-        memory.accepted_generation = None
+        if memory.accepted_generation is not None:
+            memory.accepted_generation = None
+            memory.look_now.set()
         generation = int(raw["metadata"].get("generation", 0))
         halted = (raw.get("spec") or {}).get("trading", {}).get("halted") is True
         known = memory.view is not None and any("spec.trading.halted" in line for line in memory.view.halts or ())
@@ -171,6 +173,8 @@ class Reconciler:
             this.paused_until = parse_instant(spec.paused.until)
             this.due.append(this.paused_until)
         this.due.append(this.moment.until)
+        # First of all: a halt must not wait for whatever else there is to write.
+        memory.accept(this.system.metadata.generation, (this.raw.get("status") or {}).get("observedGeneration"))
         children = self._cache.children_of(this.key)
         basis = self._lay_out(this, children)
         known = memory.rest
@@ -190,8 +194,6 @@ class Reconciler:
         if not at_rest:
             await self._apply(this, applier)
             memory.rest = self._rest(this, basis, settled=settled)
-        if memory.accepted_generation != this.system.metadata.generation:
-            memory.accepted_generation, memory.accepted_at = this.system.metadata.generation, time.monotonic()
 
     async def _apply(self, this: Pass, applier: Applier) -> None:
         this.urgent.add(this.start_value.key)
@@ -208,9 +210,11 @@ class Reconciler:
             return None
         if this.system.spec.trading.halted or this.forced is not None:
             return None
+        children = self._cache.children_of(this.key)
+        if settled != all(each.ready for each in workloads_of(children, this.workloads, this.uid)):
+            return None  # meanwhile pods went or came: other rules for Secrets and ConfigMaps hold
         secrets = this.memory.written.secrets_due(this.desired, settled=settled)
         until = min(secrets, time.monotonic() + self._settings.resync)
-        children = self._cache.children_of(this.key)
         return rest(basis, this.desired, children, this.applier.found, until)
 
     def _context(self, this: Pass, image: str | None = None) -> RenderContext:
@@ -453,7 +457,8 @@ class Reconciler:
         metadata = raw["metadata"]
         reply = await self._client.apply_status(metadata["namespace"], metadata["name"], wanted)
         self._cache.take_reply(reply)
-        written.versions.add(version_of(reply))
+        if same_but_for_status(raw, reply):
+            written.versions.add(version_of(reply))
         writes = 1
         for telling in tellings(previous, wanted):
             writes += await self._tell(raw, telling)

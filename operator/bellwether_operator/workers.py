@@ -46,7 +46,6 @@ class Worker:
         self.memory = Memory()
         self._pool = pool
         self._dirty = asyncio.Event()
-        self._look_now = asyncio.Event()
         self._dirty.set()
         self._causes: set[Version | None] = set()
         """What was seen since the pass under way began; None: something else."""
@@ -95,7 +94,6 @@ class Worker:
         """Make one pass; return None when it failed."""
         began = time.monotonic()
         was_up = self.memory.gateway_up
-        accepted = self.memory.accepted_generation
         try:
             outcome = await self._pool.reconciler.run(self.key, self.memory)
         except ApiError as error:
@@ -112,8 +110,8 @@ class Worker:
             self._pool.passes += 1
             self._pool.touch()
         telemetry.PASSES.labels("changed" if outcome.writes else "nothing").inc()
-        if self.memory.gateway_up and (not was_up or accepted != self.memory.accepted_generation):
-            self._look_now.set()
+        if self.memory.gateway_up and not was_up:
+            self.memory.look_now.set()
         return outcome
 
     def _tell_once(self, words: str, level: int) -> None:
@@ -127,8 +125,8 @@ class Worker:
         retry = FIRST_RETRY_SECONDS
         pause = self._pool.settings.gateway_period
         while True:
-            await _wait(self._look_now, jittered(pause))
-            self._look_now.clear()
+            await _wait(self.memory.look_now, jittered(pause))
+            self.memory.look_now.clear()
             if not self.memory.gateway_up:
                 pause = self._pool.settings.gateway_period
                 self._forget_when_expired()

@@ -230,6 +230,11 @@ def _without_status(raw: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {name: value for name, value in raw["metadata"].items() if name not in changing}
 
 
+def same_but_for_status(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two states of a system differ in nothing but what our own writes of its status change."""
+    return _without_status(one) == _without_status(other)
+
+
 class Gone:
     """What was deleted lately, by uid, with the resource version as of which it was gone.
 
@@ -290,7 +295,7 @@ class Cache:
         """
         metadata = raw["metadata"]
         known = self.systems.get(SystemKey(metadata["namespace"], metadata["name"]))
-        if known is not None and _without_status(known) == _without_status(raw):
+        if known is not None and same_but_for_status(known, raw):
             self.take_system(raw)
 
     def drop_system(self, raw: Mapping[str, Any]) -> SystemKey | None:

@@ -14,9 +14,7 @@ from bellwether_operator.report.observation import Case
 MOST_HALTS = 20
 MOST_TASKS = 16
 HALT_LIMIT = 300
-_DECLARED = "spec.trading.halted"
-_KNOWN_HERE = (_DECLARED, UNANSWERED)
-"""What is in the lines that come from the declaration and the operator: each status says them anew."""
+_DECLARED = "spec.trading.halted is true"
 
 
 def services(case: Case) -> list[dict[str, Any]]:
@@ -46,13 +44,19 @@ def halts(case: Case) -> list[str]:
     heard = None if seen.view is None else seen.view.halts
     if heard is None:
         lines = case.previous.get("halts", ())
-        heard = tuple(line for line in lines if not any(words in line for words in _KNOWN_HERE))
+        # What the declaration and the operator say, each status says anew.
+        heard = tuple(line for line in lines if not _declared(line) and not line.startswith(UNANSWERED))
     reported = list(heard)
     if seen.forced is not None:
         reported.insert(0, seen.forced)
-    if declared and not any(_DECLARED in line for line in reported):
-        reported.insert(0, f"{_DECLARED} is true")
+    if declared and not any(map(_declared, reported)):
+        reported.insert(0, _DECLARED)
     return list(dict.fromkeys(line[:HALT_LIMIT] for line in reported))[:MOST_HALTS]
+
+
+def _declared(line: str) -> bool:
+    """Whether a line tells the declaration's own halt; a person's reason may name the field as well."""
+    return line.removeprefix("declaration: ") == _DECLARED
 
 
 def session(moment: Moment | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import pytest
 
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.layout import render_layout
-from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.cache import Cache, SystemKey, Version
 from bellwether_operator.observe.kinds import BY_NAME, Kind
 from bellwether_operator.passes import Memory
 from bellwether_operator.reconcile import DELIVERY_SECONDS, Reconciler
@@ -239,3 +239,69 @@ async def test_an_edit_that_cannot_be_applied_is_told_at_once(world: World, monk
     world.server.declare(2, symbols=["CBA.AX", "BHP.AX"])
     assert "status" in await world.run()
     assert world.condition("Stalled") == ("True", 2)
+
+
+async def test_pods_that_go_during_a_pass_leave_it_unsettled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.come_up()
+    apply = world.server.apply
+
+    async def apply_while_the_pod_goes(kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> Any:
+        reply = await apply(kind, manifest, force=force)
+        world.server.edit("StatefulSet", "demo", status={"replicas": 1, "readyReplicas": 0})
+        return reply
+
+    monkeypatch.setattr(world.server, "apply", apply_while_the_pod_goes)
+    world.server.edit("Service", "demo-gateway", spec={"ports": []})
+    await world.run()
+    assert world.memory.rest is None
+
+
+async def test_a_declaration_is_handed_on_before_anything_is_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.come_up()
+    world.memory.look_now.clear()
+    seen: list[tuple[bool, int | None]] = []
+    apply = world.server.apply
+
+    async def watched(kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> Any:
+        seen.append((world.memory.look_now.is_set(), world.memory.accepted_generation))
+        return await apply(kind, manifest, force=force)
+
+    monkeypatch.setattr(world.server, "apply", watched)
+    world.server.declare(2, trading={"mode": "simulated", "halted": True})
+    await world.run()
+    assert seen[0] == (True, 2)
+
+
+async def test_the_reply_to_a_status_is_no_news_unless_it_shows_what_somebody_else_wrote(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.come_up()
+    world.hear(1)
+    assert world.memory.view is not None
+    world.memory.view = replace(world.memory.view, ready={"prediction": False})
+    assert "status" in await world.run()
+    assert Version(UID, world.server.version - 1) in world.memory.written.versions  # an Event came after it
+
+    apply_status = world.server.apply_status
+
+    async def beside_an_edit(namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        reply = await apply_status(namespace, name, status)
+        return {**reply, "spec": {**reply["spec"], "symbols": ["BHP.AX"]}}
+
+    monkeypatch.setattr(world.server, "apply_status", beside_an_edit)
+    world.hear(1)
+    assert "status" in await world.run()
+    assert world.memory.written.versions == set()
+
+
+def test_edits_in_quick_succession_put_a_status_off_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("bellwether_operator.passes.time.monotonic", lambda: now[0])
+    memory = Memory(UID)
+    memory.accept(1, None)
+    for generation, reported, at in ((2, 1, 101.0), (3, 1, 101.0), (4, 1, 101.0), (5, 4, 105.0)):
+        now[0] = 100.0 + generation - 1 if generation < 5 else 105.0
+        memory.accept(generation, reported)
+        assert (memory.accepted_generation, memory.accepted_at) == (generation, at)

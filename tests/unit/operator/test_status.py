@@ -296,6 +296,13 @@ def test_halts_come_from_the_ledger_the_declaration_and_the_operator() -> None:
     assert "halts" not in READY.status()
 
 
+def test_a_latch_whose_reason_names_the_field_is_a_latch() -> None:
+    latch = "cli: spec.trading.halted was forgotten"
+    stopped = {"trading": {"mode": "simulated", "halted": True}}
+    assert halts({"halts": [latch]}, seen(view=None)) == [latch]
+    assert halts({}, seen(view=view(halts=(latch,))), **stopped) == ["spec.trading.halted is true", latch]
+
+
 def test_a_latch_stays_known_while_nobody_answers_and_a_declared_halt_does_not() -> None:
     before = {"halts": ["spec.trading.halted is true", "latch: by hand"]}
     assert halts(before, seen(view=None)) == ["latch: by hand"]
