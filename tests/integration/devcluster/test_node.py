@@ -138,7 +138,7 @@ def test_a_switch_of_the_volume_driver_restarts_only_what_hangs_on_it(node: Clus
     _wait(slow, "pvc/restored-slow", "jsonpath={.status.phase}=Bound")
     _wait(slow, "pod/holder-slow", "condition=Ready")
     node.up()
-    # The kubelet takes the former driver out of its list only when it sees that its socket is gone, then the new one in.
+    # The kubelet takes one driver out of its list when it sees that its socket is gone, and then the other one in.
     wait_for("the node is ready with its former driver", lambda: node.status().ready, 60)
 
 
