@@ -296,7 +296,8 @@ class GatewayClient:
     ) -> Mapping[str, Any]:
         if self._session is None:
             # Kept for what follows at once, as a look follows a delivery; for 1,000 systems at rest none are held.
-            connector = aiohttp.TCPConnector(limit=50, keepalive_timeout=KEPT_SECONDS)
+            # How many are open at once is for the caller to bound: here those that hang would hold up all others.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS)
             # A gateway is its system's own: nothing of what it says is kept for others, nor unpacked to any size.
             self._session = aiohttp.ClientSession(
                 connector=connector,

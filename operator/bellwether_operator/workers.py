@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from typing import Any
 
 from bellwether.render.kubernetes.configmaps import wire_spec
@@ -25,6 +26,9 @@ PASSES_AT_ONCE = 20
 TROUBLED_PASSES_AT_ONCE = 4
 """Passes of systems whose last one did not work have a lane of their own, so that they never hold up the others."""
 LOOKS_AT_ONCE = 50
+TROUBLED_LOOKS_AT_ONCE = 50
+"""Looks at gateways that gave no answer the last time: each may take its whole time-out, with an edit or a halt of
+another system waiting behind it."""
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 300.0
 LAST_OUTAGE_RETRY_SECONDS = 30.0
@@ -36,6 +40,17 @@ UNSETTLED_SECONDS = 25.0
 def jittered(seconds: float, share: float = 0.2) -> float:
     """Return a time within a share of the given one, so that many systems do not act in step."""
     return seconds * random.uniform(1 - share, 1 + share)  # noqa: S311 (no secret)
+
+
+class Look(Enum):
+    """What came of a look at a gateway."""
+
+    SETTLED = auto()
+    """Everything is delivered and ready, or there is nothing to look at."""
+    UNSETTLED = auto()
+    """It answered; something is not delivered or not ready yet."""
+    FAILED = auto()
+    """It gave no answer, or none that is one."""
 
 
 class Worker:
@@ -50,6 +65,7 @@ class Worker:
         self._causes: set[Version | None] = set()
         """What was seen since the pass under way began; None: something else."""
         self._told = ""
+        self._look_lane = pool.look_slots
         self._tasks = [
             asyncio.create_task(self._reconcile_forever(), name=f"reconcile {key.namespace}/{key.name}"),
             asyncio.create_task(self._watch_gateway(), name=f"gateway {key.namespace}/{key.name}"),
@@ -111,6 +127,7 @@ class Worker:
             self._pool.touch()
         telemetry.PASSES.labels("changed" if outcome.writes else "nothing").inc()
         if self.memory.gateway_up and not was_up:
+            self._look_lane = self._pool.look_slots  # its pod is ready anew: what did not answer was the former one
             self.memory.look_now.set()
         return outcome
 
@@ -131,9 +148,10 @@ class Worker:
                 pause = self._pool.settings.gateway_period
                 self._forget_when_expired()
                 continue
-            async with self._pool.look_slots:
-                settled = await self._look_safely()
-            if settled:
+            async with self._look_lane:
+                found = await self._look_safely()
+            self._look_lane = self._pool.troubled_look_slots if found is Look.FAILED else self._pool.look_slots
+            if found is Look.SETTLED:
                 pause, retry = self._pool.settings.gateway_period, FIRST_RETRY_SECONDS
             else:
                 pause, retry = min(retry, self._pool.settings.gateway_period), retry * 2
@@ -142,21 +160,21 @@ class Worker:
         if self.memory.view is not None:
             self.mark()
 
-    async def _look_safely(self) -> bool:
+    async def _look_safely(self) -> Look:
         try:
             return await self._look()
         except Exception:
             # As with a pass: whatever a gateway answers must not end the watch over it.
             telemetry.GATEWAY_POLLS.labels("error").inc()
             log.exception("looking at the gateway failed by a fault of the operator", extra={"system": self.key})
-            return False
+            return Look.FAILED
 
-    async def _look(self) -> bool:
-        """Look once, deliver when there is something to deliver; return whether all is well there."""
+    async def _look(self) -> Look:
+        """Look once, deliver when there is something to deliver; return what came of it."""
         raw = self._pool.cache.systems.get(self.key)
         uid, generation = self.memory.uid, self.memory.accepted_generation
         if raw is None:
-            return True
+            return Look.SETTLED
         client = self._pool.gateway
         try:
             view = self.memory.view  # as far as it is known already that something is to be delivered
@@ -169,16 +187,17 @@ class Worker:
             telemetry.GATEWAY_POLLS.labels("error").inc()
             self._tell_once(str(error), logging.INFO)
             self.mark()
-            return False
+            return Look.FAILED
         telemetry.GATEWAY_POLLS.labels("ok").inc()
         self._told = ""
         if self.memory.uid != uid:
-            return False  # the word of a system that is gone, about a name that is another's by now
+            return Look.UNSETTLED  # the word of a system that is gone, about a name that is another's by now
         changed = self.memory.view != view
         self.memory.view = view
         if changed:
             self.mark()
-        return generation is None or (not undelivered(view, generation) and all(view.ready.values()))
+        settled = generation is None or (not undelivered(view, generation) and all(view.ready.values()))
+        return Look.SETTLED if settled else Look.UNSETTLED
 
     async def _deliver(self, raw: dict[str, Any]) -> None:
         system = declared(raw)
@@ -198,6 +217,7 @@ class Workers:
         self.pass_slots = asyncio.Semaphore(PASSES_AT_ONCE)
         self.troubled_pass_slots = asyncio.Semaphore(TROUBLED_PASSES_AT_ONCE)
         self.look_slots = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self.troubled_look_slots = asyncio.Semaphore(TROUBLED_LOOKS_AT_ONCE)
         self.last_activity = time.monotonic()
         self.passes = 0
         """How many passes were made."""

@@ -1,4 +1,4 @@
-"""Many systems at once: one whose gateway hangs holds up no other, and of one that is gone nothing is kept."""
+"""Many systems at once: those whose gateway hangs hold up no other, and of one that is gone nothing is kept."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiohttp import web
 
+from bellwether_operator import gateway
 from bellwether_operator.gateway import GatewayClient, GatewayView
 from bellwether_operator.observe.cache import GONE_SECONDS, Cache, SystemKey
 from bellwether_operator.passes import Memory, Outcome
 from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings
-from bellwether_operator.workers import LOOKS_AT_ONCE, Workers
+from bellwether_operator.workers import LOOKS_AT_ONCE, TROUBLED_LOOKS_AT_ONCE, Workers
 from harness.until import until
 
 PERIOD = 0.3
@@ -32,20 +34,36 @@ class Gateways:
     """Gateways of all systems, on one socket; a hanging one takes a request and never answers."""
 
     hanging: set[str] = field(default_factory=set)
+    failing: bool = False
+    """Whether the hanging ones answer with an error instead, as long as this is set."""
+    waiting: int = 0
+    """So many requests have no answer yet."""
     looks: dict[str, int] = field(default_factory=dict)
+    generations: dict[str, int] = field(default_factory=dict)
+    """Of the declaration that was delivered to a gateway; 1 for one that took none."""
 
     async def answer(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         self.looks[name] = self.looks.get(name, 0) + 1
+        if name in self.hanging and self.failing:
+            return web.json_response({}, status=500)
         if name in self.hanging:
+            self.waiting += 1
             await asyncio.Event().wait()
-        return web.json_response({"generation": 1, "services": [{"name": "gateway", "ready": True, "generation": 1}]})
+        generation = self.generations.get(name, 1)
+        services = [{"name": "gateway", "ready": True, "generation": generation}]
+        return web.json_response({"generation": generation, "services": services})
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.generations[request.match_info["name"]] = (await request.json())["generation"]
+        return web.json_response({})
 
 
 @asynccontextmanager
 async def served(gateways: Gateways) -> AsyncIterator[GatewayClient]:
     application = web.Application()
     application.router.add_get("/{namespace}/{name}/v1/status", gateways.answer)
+    application.router.add_put("/{namespace}/{name}/v1/declaration", gateways.take)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=4 * LOOKS_AT_ONCE).start()
@@ -100,6 +118,91 @@ async def test_a_gateway_that_hangs_holds_up_no_other_and_is_not_believed_after_
             assert worker.memory.view is None
         finally:
             await workers.stop()
+
+
+class Accepting:
+    """Passes that find a ready gateway, and accept the generation of the system as it is in the cache."""
+
+    def __init__(self, systems: dict[SystemKey, dict[str, Any]]) -> None:
+        self._systems = systems
+
+    def keyring(self, uid: str) -> Any:
+        return SimpleNamespace(gateway_token="token")
+
+    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+        memory.gateway_up = True
+        accepted, memory.accepted_generation = memory.accepted_generation, self._systems[key]["metadata"]["generation"]
+        if accepted not in (None, memory.accepted_generation):
+            memory.look_now.set()
+        return Outcome(0, retry=False)
+
+
+def declaration(key: SystemKey, generation: int) -> dict[str, Any]:
+    metadata = {"name": key.name, "namespace": key.namespace, "uid": f"uid-{key.name}", "generation": generation}
+    return {"metadata": metadata, "spec": {"symbols": ["CBA.AX"]}}
+
+
+async def test_gateways_that_hang_take_no_place_from_looks_at_others_nor_from_what_is_to_be_delivered_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway, "LOOK_SECONDS", 600.0)  # none of those that hang gives its place back
+    settings = Settings("", b"", gateway_period=PERIOD, resync=60.0)
+    hanging = [SystemKey("default", f"hanging-{number}") for number in range(2 * LOOKS_AT_ONCE)]
+    gateways = Gateways(hanging={key.name for key in hanging}, failing=True)
+    systems = {key: declaration(key, 1) for key in [*hanging, *MANY]}
+    cache: Any = SimpleNamespace(systems=systems)
+    reconciler: Any = Accepting(systems)
+    async with served(gateways) as client:
+        workers = Workers(settings, reconciler, cache, client)
+        for key in systems:
+            workers.mark(key)
+        try:
+            await until(lambda: all(key.name in gateways.looks for key in systems))
+            gateways.failing = False
+            await until(lambda: gateways.waiting == TROUBLED_LOOKS_AT_ONCE)
+            last = dict(gateways.looks)
+            await until(lambda: all(gateways.looks[key.name] >= last[key.name] + 2 for key in MANY))
+            for key in MANY:
+                systems[key] = declaration(key, 2)
+                workers.mark(key)
+            await until(lambda: all(gateways.generations.get(key.name) == 2 for key in MANY))
+            assert gateways.waiting == TROUBLED_LOOKS_AT_ONCE
+        finally:
+            await workers.stop()
+
+
+class FailsOnce:
+    """A gateway that is away at the first look, and answers from then on."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def look(self, namespace: str, name: str) -> GatewayView:
+        self.looks += 1
+        if self.looks == 1:
+            raise gateway.GatewayError("the gateway does not answer")
+        return GatewayView(at=0.0, generation=1)
+
+
+async def test_a_gateway_that_came_back_waits_for_none_that_hangs() -> None:
+    settings = Settings("", b"", gateway_period=60.0, resync=60.0)
+    systems = {HANGING: declaration(HANGING, 1)}
+    cache: Any = SimpleNamespace(systems=systems)
+    reconciler: Any = Accepting(systems)
+    client: Any = FailsOnce()
+    workers = Workers(settings, reconciler, cache, client)
+    workers.mark(HANGING)
+    try:
+        await until(lambda: client.looks == 1)
+        for _ in range(TROUBLED_LOOKS_AT_ONCE):  # by others that hang
+            await workers.troubled_look_slots.acquire()
+        worker = workers.worker(HANGING)
+        assert worker is not None
+        worker.memory.gateway_up = False  # as a pass does, when its pod is not ready
+        worker.mark()
+        await until(lambda: worker.memory.view is not None)
+    finally:
+        await workers.stop()
 
 
 def system(version: int, uid: str) -> dict[str, Any]:
