@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from devcluster import Cluster, ClusterError
+from devcluster.places import state_home
+from devcluster.slots import SlotTable
 from integration.devcluster.leftovers import leftovers
 
 
@@ -55,6 +57,28 @@ def test_controllers_are_added_when_asked_for_and_a_second_cluster_runs_beside(c
         config = other.config
         other.down(purge=True)
     assert leftovers(config) == []
+    assert cluster.status().ready
+
+
+def test_a_control_plane_does_not_start_on_the_ports_of_one_of_another_table(
+    cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.up()
+    cluster.down()
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "home"))
+    other = Cluster("test-other", "control-plane", folder / "other")
+    SlotTable(state_home()).take(other.state_dir, cluster.config.slot, lambda _: None)
+    try:
+        other.up()
+        assert other.config.api_port == cluster.config.api_port
+        with pytest.raises(ClusterError, match=f"the cluster in {other.state_dir} has the addresses"):
+            cluster.up()
+        assert set(cluster.status().processes.values()) == {None}
+        cluster.down()
+        assert other.status().ready
+    finally:
+        other.down(purge=True)
+    cluster.up()
     assert cluster.status().ready
 
 

@@ -5,4 +5,5 @@ from devcluster.config import ClusterConfig, Level
 
 
 def config(level: Level = Level.NODE, **changes: Any) -> ClusterConfig:
-    return ClusterConfig("some", level, changes.pop("slot", 3), Path("/state/some"), Path("/cache/programs"), **changes)
+    slot, owner = changes.pop("slot", 3), changes.pop("owner", "/state/some")
+    return ClusterConfig("some", level, slot, Path("/state/some"), owner, Path("/cache/programs"), **changes)

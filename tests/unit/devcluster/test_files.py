@@ -21,13 +21,13 @@ def test_containerd_keeps_everything_below_the_state_folder() -> None:
 
 def test_pods_get_addresses_of_the_clusters_own_range() -> None:
     network = json.loads(config_files(config())["conf/cni/10-pods.conflist"])
-    assert network["name"] == "bellwether-3"
+    assert network["name"] == "bellwether-cfe54c80"
     assert network["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.103.0.0/24"}]]
 
 
 def test_kubelet_keeps_pods_in_the_clusters_own_cgroup() -> None:
     kubelet = yaml.safe_load(config_files(config())["conf/kubelet.yaml"])
-    assert kubelet["cgroupRoot"] == "/bellwether-3"
+    assert kubelet["cgroupRoot"] == "/bellwether-cfe54c80"
     assert kubelet["clusterDNS"] == ["10.208.48.10"]
 
 

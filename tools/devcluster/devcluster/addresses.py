@@ -29,6 +29,11 @@ class Addresses:
         return IPv4Network(f"10.200.{self.slot}.0/24")
 
     @property
+    def link(self) -> str:
+        """The name of the machine's end of that link: there can be one of it, so who has the link has the slot."""
+        return f"bw{self.slot}"
+
+    @property
     def host(self) -> IPv4Address:
         """The machine's end of that link: pods reach the machine here."""
         return self.node_network[1]

@@ -7,15 +7,15 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from devcluster import build, kernel, needs, network, pki
-from devcluster.addresses import Addresses, collides
+from devcluster import build, claims, kernel, needs, network, pki
+from devcluster.addresses import Addresses
 from devcluster.api import ApiReader
 from devcluster.command import run
 from devcluster.config import CSI_DRIVER, NODE_NAME, ClusterConfig, Level, check_name, check_state_dir
@@ -24,7 +24,7 @@ from devcluster.files import admin_kubeconfig, config_files
 from devcluster.manifests import SNAPSHOT_CRDS, base_objects, snapshot_objects
 from devcluster.places import state_home
 from devcluster.plan import Phase, Process, processes, to_start
-from devcluster.processes import ProcessTable
+from devcluster.processes import ProcessTable, command_lines
 from devcluster.runtime import Runtime
 from devcluster.slots import SlotTable, locked
 from devcluster.waiting import wait_for
@@ -92,10 +92,10 @@ class Cluster:
         programs = build.ensure(report)
         with self._exclusively():
             config = self._configure(programs)
-            keys_are_new = self._write_files(config)
-            if config.is_node:
+            if config.is_node:  # before there are keys: a cluster that has some is bound to its slot
                 network.ensure(config)
                 kernel.create_cgroup(config.cgroup)
+            keys_are_new = self._write_files(config)
             self._start(config, restart=keys_are_new, report=report)
 
     def down(self, *, purge: bool = False, report: Report = _silent) -> None:
@@ -159,12 +159,14 @@ class Cluster:
                 f"cluster {self.name} is a {before.level} cluster; take it away with `down --purge` "
                 f"first, or start a {self.level} cluster under another --name"
             )
-        slot = self._slots.take(self.state_dir, before.slot if before else None, self._slot_is_free)
+        bound = before.slot if before is not None and self._has_keys_or_data() else None
+        slot = self._slots.take(self.state_dir, bound, self._holder)
         config = ClusterConfig(
             self.name,
             self.level,
             slot,
             self.state_dir,
+            self._owner,
             programs,
             self._controllers,
             self._audit_log,
@@ -196,17 +198,28 @@ class Cluster:
             Level(record["level"]),
             record["slot"],
             self.state_dir,
+            self._owner,
             Path(record["programs"]),
             record["controllers"],
             Path(record["audit_log"]) if record["audit_log"] else None,
             tuple(record["csi_flags"]),
         )
 
-    def _slot_is_free(self, slot: int) -> bool:
-        addresses = Addresses(slot)
-        if self.level is Level.CONTROL_PLANE:
-            return all(_port_is_free(addresses.loopback_port(offset)) for offset in range(4))
-        return not Path(f"/sys/class/net/bw{slot}").exists() and not collides(addresses, network.routed_networks())
+    @property
+    def _owner(self) -> str:
+        return str(self.state_dir.resolve())
+
+    def _has_keys_or_data(self) -> bool:
+        return self.kubeconfig.exists() or (self.state_dir / "etcd").exists()
+
+    def _holder(self, slot: int) -> str | None:
+        at = Addresses(slot)
+        if self.level is Level.NODE:
+            return claims.network_holder(at, self._owner, claims.links(), claims.routes())
+        before = self._recorded()
+        if before is not None and before.slot == slot and self._table.running():
+            return None  # it is this cluster that listens there
+        return claims.ports_holder(at, claims.busy_ports(at), command_lines().values())
 
     def _write_files(self, config: ClusterConfig) -> bool:
         """Write keys and configuration; True when the keys are new."""
@@ -347,16 +360,6 @@ def _answers(host: str, port: int) -> bool:
         socket.create_connection((host, port), timeout=2).close()
     except OSError:
         return False
-    return True
-
-
-def _port_is_free(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,6 +37,8 @@ class ClusterConfig:
     level: Level
     slot: int
     state_dir: Path
+    owner: str
+    """The state folder without symbolic links: what the cluster makes on the machine carries it, or its hash."""
     programs: Path
     controllers: bool = False
     audit_log: Path | None = None
@@ -57,24 +60,34 @@ class ClusterConfig:
         return self.is_node or self.controllers
 
     @property
+    def tag(self) -> str:
+        """Eight digits of the owner's hash: a name that no other cluster has, whatever its slot."""
+        return hashlib.sha256(self.owner.encode()).hexdigest()[:8]
+
+    @property
     def netns(self) -> str:
         """The name of the node's network namespace."""
-        return f"bellwether-{self.slot}"
+        return f"bellwether-{self.tag}"
 
     @property
     def link(self) -> str:
-        """The machine's end of the link to the node."""
-        return f"bw{self.slot}"
+        """The machine's end of the link to the node; its alias is the owner."""
+        return self.addresses.link
+
+    @property
+    def new_link(self) -> str:
+        """The name of that end until its alias is set: at no time is there a `link` that is no one's."""
+        return f"bw-{self.tag}"
 
     @property
     def cgroup(self) -> str:
         """The cgroup that holds every pod of this cluster, and nothing else."""
-        return f"bellwether-{self.slot}"
+        return f"bellwether-{self.tag}"
 
     @property
     def pod_network_name(self) -> str:
         """The network plugin's name for this cluster's pod network, unique on the machine."""
-        return f"bellwether-{self.slot}"
+        return f"bellwether-{self.tag}"
 
     @property
     def api_host(self) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from ipaddress import IPv4Network
+from collections.abc import Mapping
 from pathlib import Path
 
-from devcluster.addresses import Addresses
+from devcluster import claims
 from devcluster.command import run, succeeds
 from devcluster.config import ClusterConfig
+from devcluster.errors import ClusterError
 
 
 def creation(config: ClusterConfig) -> list[list[str]]:
-    """The commands that make the namespace and the link (pure)."""
+    """The commands that make the namespace and the link (pure).
+
+    The link gets its name last: that fails where there is one of this name, and no one sees it without its owner.
+    """
     at, inside = config.addresses, ["ip", "-n", config.netns]
     width = at.node_network.prefixlen
     return [
         ["ip", "netns", "add", config.netns],
-        ["ip", "link", "add", config.link, "type", "veth", "peer", "name", "eth0", "netns", config.netns],
+        ["ip", "link", "add", config.new_link, "type", "veth", "peer", "name", "eth0", "netns", config.netns],
+        ["ip", "link", "set", "dev", config.new_link, "alias", config.owner],
+        ["ip", "link", "set", "dev", config.new_link, "name", config.link],
         ["ip", "addr", "add", f"{at.host}/{width}", "dev", config.link],
         ["ip", "link", "set", config.link, "up"],
         [*inside, "link", "set", "lo", "up"],
@@ -39,35 +44,38 @@ def routes(config: ClusterConfig) -> list[list[str]]:
 
 
 def ensure(config: ClusterConfig) -> None:
-    """Make what is missing; nothing is touched when all of it is there."""
+    """Make what is missing; nothing is touched when all of it is there.
+
+    ClusterError when another cluster took the link of this slot meanwhile; nothing is left of the attempt then.
+    """
     if not exists(config):
         remove(config)
-        for command in creation(config):
-            run(command)
+        try:
+            for command in creation(config):
+                run(command)
+        except ClusterError as error:
+            remove(config)
+            who = claims.network_holder(config.addresses, config.owner, claims.links(), ())
+            if who is None:
+                raise
+            raise ClusterError(f"{who} took slot {config.slot} at the same time; try again") from error
     for command in routes(config):
         run(command)
 
 
 def exists(config: ClusterConfig) -> bool:
-    """Whether namespace and link are there."""
-    return Path(f"/run/netns/{config.netns}").exists() and Path(f"/sys/class/net/{config.link}").exists()
+    """Whether this cluster's namespace and link are there."""
+    return Path(f"/run/netns/{config.netns}").exists() and claims.links().get(config.link) == config.owner
+
+
+def own_links(config: ClusterConfig, links: Mapping[str, str]) -> list[str]:
+    """Which of the machine's links (name -> alias) are this cluster's, whatever slot it had (pure)."""
+    return [name for name, alias in links.items() if alias == config.owner or name == config.new_link]
 
 
 def remove(config: ClusterConfig) -> None:
-    """Take the link (and with it the routes) and the namespace away."""
-    if Path(f"/sys/class/net/{config.link}").exists():
-        succeeds(["ip", "link", "del", config.link])
+    """Take this cluster's link (and with it the routes) and namespace away; those of others are left alone."""
+    for link in own_links(config, claims.links()):
+        succeeds(["ip", "link", "del", link])
     if Path(f"/run/netns/{config.netns}").exists():
         run(["ip", "netns", "del", config.netns])
-
-
-def routed_networks(except_for: Addresses | None = None) -> list[IPv4Network]:
-    """What the machine routes now, the networks of one slot aside."""
-    own = except_for.networks() if except_for else ()
-    found = []
-    for route in json.loads(run(["ip", "-j", "-4", "route"]) or "[]"):
-        if route["dst"] != "default":
-            network = IPv4Network(route["dst"])
-            if network not in own:
-                found.append(network)
-    return found

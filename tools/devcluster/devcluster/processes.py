@@ -50,6 +50,16 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def command_lines() -> dict[int, list[str]]:
+    """The command line of each process that can be seen, by its id."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                found[int(folder.name)] = os.fsdecode((folder / "cmdline").read_bytes()).split("\0")
+    return found
+
+
 class ProcessTable:
     """The processes of one cluster, remembered in a folder: one JSON file each."""
 

@@ -18,6 +18,7 @@ from typing import IO
 from devcluster.command import run, succeeds
 from devcluster.config import PAUSE_IMAGE, ClusterConfig
 from devcluster.errors import ClusterError
+from devcluster.processes import command_lines
 
 _CNI_RESULTS = Path("/var/lib/cni/results")
 
@@ -85,8 +86,8 @@ class Runtime:
 
     def end_shims(self) -> None:
         """End what supervises containers, of this containerd only: its socket is in their command line."""
-        address = str(self._config.containerd_socket).encode()
-        shims = [pid for pid, argv in _command_lines() if b"containerd-shim" in argv[0] and address in argv]
+        address = str(self._config.containerd_socket)
+        shims = [pid for pid, argv in command_lines().items() if "containerd-shim" in argv[0] and address in argv]
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in shims:
                 with contextlib.suppress(ProcessLookupError):
@@ -129,13 +130,3 @@ def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
             entry.size, entry.mode = len(content), mode
             tar.addfile(entry, io.BytesIO(content))
     return out.getvalue()
-
-
-def _command_lines() -> list[tuple[int, list[bytes]]]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                argv = (folder / "cmdline").read_bytes().split(b"\0")
-                found.append((int(folder.name), argv))
-    return found

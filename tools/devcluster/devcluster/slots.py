@@ -6,6 +6,7 @@ import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from devcluster.addresses import SLOTS
@@ -21,23 +22,27 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
-def choose(table: Mapping[str, int], owner: str, before: int | None, free: Callable[[int], bool]) -> int:
-    """The owner's slot: the one it has, else the lowest that no one has and that is `free` (pure).
+Holder = Callable[[int], str | None]
+"""Who but the cluster that asks has the addresses of a slot, in words; None when no one has."""
 
-    `before` is the slot that the owner's keys and data were made for, if any: no other will do.
+
+def choose(table: Mapping[str, int], folder: str, bound: int | None, holder: Holder) -> int:
+    """The slot of a state folder: the one it has, else the lowest, that no one else has (pure).
+
+    `bound` is the slot that the cluster's keys and data were made for, if any: no other will do.
     """
-    if owner in table and before in (None, table[owner]):
-        return table[owner]
-    taken = {slot for holder, slot in table.items() if holder != owner}
-    if before is not None:
-        if before in taken:
+    taken = {slot: f"the cluster in {other}" for other, slot in table.items() if other != folder}
+    if bound is not None:
+        who = taken.get(bound) or holder(bound)
+        if who is not None:
             raise ClusterError(
-                f"another cluster took the addresses of {owner} (slot {before}); "
-                "take one of them away with `down --purge`"
+                f"{who} has the addresses that the cluster in {folder} was made with (slot {bound}); "
+                "take that away, or this one with `down --purge`"
             )
-        return before
-    for slot in range(SLOTS):
-        if slot not in taken and free(slot):
+        return bound
+    former = [table[folder]] if folder in table else []
+    for slot in chain(former, range(SLOTS)):
+        if slot not in taken and holder(slot) is None:
             return slot
     raise ClusterError(f"all {SLOTS} address ranges are in use; `down --purge` an old cluster")
 
@@ -49,11 +54,11 @@ class SlotTable:
         self._file = folder / "slots.json"
         self._lock = folder / "slots.lock"
 
-    def take(self, state_dir: Path, before: int | None, free: Callable[[int], bool]) -> int:
+    def take(self, state_dir: Path, bound: int | None, holder: Holder) -> int:
         """The slot of this folder, which is made so that the row counts."""
         with locked(self._lock):
             table = self._read()
-            slot = choose(table, str(state_dir), before, free)
+            slot = choose(table, str(state_dir), bound, holder)
             state_dir.mkdir(parents=True, exist_ok=True)
             if table.get(str(state_dir)) != slot:
                 self._write({**table, str(state_dir): slot})

@@ -1,0 +1,120 @@
+"""Clusters that know nothing of each other, each in the table of a state home of its own: none touches another's.
+
+No process of Kubernetes runs here: networks, cgroups and tables are the real ones.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devcluster import Cluster, ClusterError, build, claims, network
+from devcluster.addresses import SLOTS
+from devcluster.places import state_home
+from devcluster.slots import SlotTable
+from integration.devcluster.leftovers import leftovers
+
+FIRST_SLOT = SLOTS - 4
+"""Lower ones are left to clusters of this machine that are stopped now."""
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_on_the_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    def start_nothing(*_: object, **__: object) -> None:
+        """Leave the processes out."""
+
+    monkeypatch.setattr(build, "ensure", lambda _: folder / "programs")
+    monkeypatch.setattr(Cluster, "_start", start_nothing)
+
+
+@pytest.fixture
+def clusters(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[list[Cluster]]:
+    """Two nodes of the same name, of two users: each has a state home, and so a table of slots."""
+    found = []
+    for user in ("a", "b"):
+        monkeypatch.setenv("XDG_STATE_HOME", str(folder / user))
+        for slot in range(FIRST_SLOT):
+            SlotTable(state_home()).take(folder / user / str(slot), slot, lambda _: None)
+        found.append(Cluster("same"))
+    yield found
+    for cluster in found:
+        cluster.down(purge=True)
+
+
+@pytest.fixture
+def busy(clusters: list[Cluster]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process like one of a pod of the second cluster, which has the slot that the first one had."""
+    first, second = clusters
+    first.up()
+    first.down()
+    assert leftovers(first.config) == []
+    second.up()
+    assert second.config.slot == first.config.slot
+    with subprocess.Popen(["sleep", "600"]) as process:
+        for group in _cgroups(second):
+            (group / "cgroup.procs").write_text(str(process.pid))
+        yield process
+        process.kill()
+
+
+def _cgroups(cluster: Cluster) -> list[Path]:
+    root = Path("/sys/fs/cgroup")
+    return [*root.glob(f"*/{cluster.config.cgroup}"), *root.glob(cluster.config.cgroup)]
+
+
+def _has_its_own(cluster: Cluster, process: subprocess.Popen[bytes]) -> bool:
+    """Whether link, routes, namespace and pods of a cluster are there."""
+    found = "\n".join(leftovers(cluster.config))
+    return (
+        f"/sys/class/net/{cluster.config.link}" in found
+        and f"/run/netns/{cluster.config.netns}" in found
+        and f"route {cluster.config.addresses.pods} via" in found
+        and process.poll() is None
+        and bool(_cgroups(cluster))
+        and all(str(process.pid) in (group / "cgroup.procs").read_text().split() for group in _cgroups(cluster))
+    )
+
+
+def test_two_nodes_of_different_tables_run_beside_each_other(clusters: list[Cluster]) -> None:
+    first, second = clusters
+    first.up()
+    second.up()
+    assert first.config.slot != second.config.slot
+    first.up()
+    second.down()
+    assert leftovers(second.config) == []
+    assert Path(f"/sys/class/net/{first.config.link}").exists()
+
+
+def test_a_node_does_not_start_on_the_addresses_of_another_one_and_says_whose_they_are(
+    clusters: list[Cluster], busy: subprocess.Popen[bytes]
+) -> None:
+    first, second = clusters
+    with pytest.raises(ClusterError, match=rf"the cluster in {second.state_dir} has the addresses"):
+        first.up()
+    assert _has_its_own(second, busy)
+
+
+def test_who_is_second_to_take_a_slot_at_the_same_time_leaves_nothing(
+    clusters: list[Cluster], busy: subprocess.Popen[bytes]
+) -> None:
+    first, second = clusters
+    with pytest.raises(ClusterError, match=rf"the cluster in {second.state_dir} took slot {second.config.slot} at"):
+        network.ensure(first.config)
+    assert _has_its_own(second, busy)
+    assert first.config.new_link not in claims.links()
+    assert not Path("/run/netns", first.config.netns).exists()
+
+
+def test_the_end_of_a_node_leaves_alone_the_one_that_has_its_slot_now(
+    clusters: list[Cluster], busy: subprocess.Popen[bytes]
+) -> None:
+    first, second = clusters
+    first.down()
+    assert _has_its_own(second, busy)
+    first.down(purge=True)
+    assert _has_its_own(second, busy)
+    second.down()
+    assert leftovers(second.config) == []
+    assert busy.wait(timeout=10) != 0
