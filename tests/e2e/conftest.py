@@ -8,7 +8,7 @@ from e2e import waits
 from e2e.lab import Lab, System, replay_system
 from environments import install
 from environments.choose import choose
-from environments.clusters import Embedded, Environment, environment
+from environments.clusters import Embedded, Environment, environment, of_clone
 from environments.machine import facts
 
 HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ def lab() -> Iterator[Lab]:
     choice = choose(facts(), os.environ)
     if choice.kind == "local":
         pytest.fail(f"the end-to-end tests need a cluster: {choice.why}")
-    env: Environment = Embedded("bellwether-e2e") if choice.kind == "embedded" else environment(choice)
+    env: Environment = Embedded(of_clone("e2e")) if choice.kind == "embedded" else environment(choice)
     env.up(print)
     images = env.images(print)
     install.install_chart(env, images, print)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from devcluster import Cluster, ClusterError
+from devcluster.listing import listing
 from devcluster.places import state_home
 from devcluster.slots import SlotTable
 from integration.devcluster.leftovers import leftovers
@@ -21,6 +22,7 @@ def test_a_control_plane_comes_up_stays_as_it_is_and_goes_without_a_trace(cluste
     cluster.up()
     processes = cluster.status().processes
     assert cluster.status().ready
+    assert _shown(cluster) == "running"
     cluster.up()
     assert cluster.status().processes == processes
 
@@ -29,12 +31,19 @@ def test_a_control_plane_comes_up_stays_as_it_is_and_goes_without_a_trace(cluste
     cluster.down()
     assert leftovers(config) == []
     assert cluster.status().ready is False
+    assert _shown(cluster) == "stopped"
     cluster.up()
     assert cluster.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "b"
 
     cluster.down(purge=True)
     assert leftovers(config) == []
     assert not cluster.state_dir.exists()
+
+
+def _shown(cluster: Cluster) -> str:
+    """What `list` says of the state of a cluster."""
+    (found,) = [each.state for each in listing() if each.state_dir == str(cluster.state_dir)]
+    return found
 
 
 def test_requests_are_written_to_the_audit_log(cluster: Cluster, folder: Path) -> None:

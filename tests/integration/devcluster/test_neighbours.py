@@ -11,6 +11,7 @@ import pytest
 
 from devcluster import Cluster, ClusterError, build, claims, network
 from devcluster.addresses import SLOTS
+from devcluster.listing import Listed, listing
 from devcluster.places import state_home
 from devcluster.slots import SlotTable
 from integration.devcluster.leftovers import leftovers
@@ -81,6 +82,9 @@ def test_two_nodes_of_different_tables_run_beside_each_other(clusters: list[Clus
     first.up()
     second.up()
     assert first.config.slot != second.config.slot
+    shown = {each.slot: each for each in listing()}
+    assert shown[first.config.slot] == Listed("-", "node", first.config.slot, "other", str(first.state_dir))
+    assert shown[second.config.slot].name == second.name
     first.up()
     second.down()
     assert leftovers(second.config) == []

@@ -37,5 +37,5 @@ def test_down_of_a_cluster_that_never_was_is_no_error(monkeypatch: pytest.Monkey
 def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(monkeypatch, "--help") == 0
     out = capsys.readouterr().out
-    for command in ("up", "down", "status", "load", "kubeconfig", "logs", "build", "needs", "image"):
+    for command in ("up", "down", "status", "list", "load", "kubeconfig", "logs", "build", "needs", "image"):
         assert f"  {command}" in out

@@ -46,7 +46,7 @@ def test_a_cluster_that_no_keys_bind_takes_another_slot_instead() -> None:
 
 def test_all_slots_taken_says_what_to_do() -> None:
     table = {f"/{slot}": slot for slot in range(SLOTS)}
-    with pytest.raises(ClusterError, match=f"all {SLOTS} address ranges are in use; `down --purge`"):
+    with pytest.raises(ClusterError, match=f"all {SLOTS} address ranges are in use; `list` names"):
         choose(table, "/new", None, _no_one)
 
 

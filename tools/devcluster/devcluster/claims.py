@@ -65,7 +65,7 @@ def ports_holder(at: Addresses, busy: Collection[int], command_lines: Iterable[S
 def links() -> dict[str, str]:
     """The alias of each link of this machine by its name; empty for a link without one."""
     found = {}
-    for folder in _LINKS.iterdir():
+    for folder in _LINKS.glob("*"):
         with contextlib.suppress(OSError):  # it is gone meanwhile, or no link at all
             found[folder.name] = (folder / "ifalias").read_text().rstrip("\n")
     return found

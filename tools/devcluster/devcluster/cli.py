@@ -15,6 +15,7 @@ from devcluster.cluster import Cluster
 from devcluster.command import run
 from devcluster.config import Level
 from devcluster.errors import ClusterError
+from devcluster.listing import lines, listing
 
 app = typer.Typer(
     help="A real Kubernetes on this Linux machine, without Docker.",
@@ -93,6 +94,13 @@ def status(name: Name = DEFAULT_NAME, state_dir: StateDir = None) -> None:
         print(f"  {process:24} {'-' if pid is None else pid}")
     if not found.ready:
         raise typer.Exit(3)
+
+
+@app.command("list")
+def list_clusters() -> None:
+    """List this user's clusters, and the nodes of others: slot, state folder, and the project that started it last."""
+    for line in lines(listing()):
+        print(line)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from devcluster.config import CSI_DRIVER, NODE_NAME, ClusterConfig, Level, check
 from devcluster.errors import ClusterError
 from devcluster.files import admin_kubeconfig, config_files
 from devcluster.manifests import SNAPSHOT_CRDS, base_objects, snapshot_objects
-from devcluster.places import state_home
+from devcluster.places import repository, state_home
 from devcluster.plan import Phase, Process, processes, to_start
 from devcluster.processes import ProcessTable, command_lines
 from devcluster.runtime import Runtime
@@ -144,6 +144,12 @@ class Cluster:
             raise ClusterError(f"there is no cluster {self.name} in {self.state_dir}; `up` makes it")
         return config
 
+    @property
+    def project(self) -> Path | None:
+        """The top folder of the project whose `up` was the last one; None when that is not recorded."""
+        record = self._read_record() or {}
+        return Path(record["project"]) if "project" in record else None
+
     # ---- configuration -----------------------------------------------------------------------------------
 
     @contextmanager
@@ -174,6 +180,7 @@ class Cluster:
         )
         record = {
             "name": config.name,
+            "project": str(repository()),
             "level": config.level,
             "slot": config.slot,
             "programs": str(config.programs),
@@ -188,10 +195,16 @@ class Cluster:
     def _record(self) -> Path:
         return self.state_dir / "cluster.json"
 
-    def _recorded(self) -> ClusterConfig | None:
+    def _read_record(self) -> dict[str, Any] | None:
         try:
             record: dict[str, Any] = json.loads(self._record.read_text())
         except FileNotFoundError:
+            return None
+        return record
+
+    def _recorded(self) -> ClusterConfig | None:
+        record = self._read_record()
+        if record is None:
             return None
         return ClusterConfig(
             record["name"],

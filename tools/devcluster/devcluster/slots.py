@@ -44,7 +44,7 @@ def choose(table: Mapping[str, int], folder: str, bound: int | None, holder: Hol
     for slot in chain(former, range(SLOTS)):
         if slot not in taken and holder(slot) is None:
             return slot
-    raise ClusterError(f"all {SLOTS} address ranges are in use; `down --purge` an old cluster")
+    raise ClusterError(f"all {SLOTS} address ranges are in use; `list` names the clusters, `down --purge` ends one")
 
 
 class SlotTable:
@@ -70,6 +70,10 @@ class SlotTable:
             table = self._read()
             if table.pop(str(state_dir), None) is not None:
                 self._write(table)
+
+    def rows(self) -> dict[str, int]:
+        """State folder -> slot, of the folders that are there."""
+        return self._read()
 
     def _read(self) -> dict[str, int]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from devcluster.cluster import Cluster
@@ -55,6 +57,11 @@ class Environment(Protocol):
 
     def service_url(self, namespace: str, service: str, port: int) -> str | None:
         """Where a Service answers from this machine, where that is possible without a port-forward."""
+
+
+def of_clone(purpose: str, root: Path = ROOT) -> str:
+    """Return the name of a cluster that no other clone has, so that two of them never share one (pure)."""
+    return f"{purpose}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
 
 
 class Embedded:

@@ -1,0 +1,53 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from devcluster import cli
+from devcluster.listing import Listed, lines, strangers
+from devcluster.places import repository, state_home
+from devcluster.slots import SlotTable
+
+RECORD = {"level": "node", "programs": "/programs", "controllers": False, "audit_log": None, "csi_flags": []}
+
+
+def test_nodes_that_the_table_does_not_know_are_found_by_their_links() -> None:
+    links = {"eth0": "", "bw0": "/state/known", "bw3": "/state/other", "bw4": "", "bw-00000000": "/state/other"}
+    assert strangers(links, ["/state/known"]) == [
+        Listed("-", "node", 3, "other", "/state/other"),
+        Listed("-", "node", 4, "other", "unknown"),
+    ]
+
+
+def test_a_cluster_of_a_clone_that_is_gone_is_shown_with_the_command_that_deletes_it() -> None:
+    kept = Listed("bellwether", "node", 0, "running", "/state/bellwether", "/work/a")
+    left = Listed("e2e-1", "node", 1, "stopped", "/state/e2e-1", "/work/b", project_is_gone=True)
+    shown = lines([kept, left, Listed("-", "node", 3, "other", "/state/other")])
+    assert [line.split()[0] for line in shown] == ["bellwether", "e2e-1", "-"]
+    assert shown[0].endswith("slot 0   running  /state/bellwether  from /work/a")
+    assert shown[1].endswith("/work/b, which is gone: `python -m devcluster down --purge --state-dir /state/e2e-1`")
+    assert shown[2].endswith("slot 3   other    /state/other")
+
+
+def test_list_reads_the_table_and_the_record_of_each_cluster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    projects = {"here": str(repository()), "gone": str(tmp_path / "deleted"), "old": None, "new": None}
+    for slot, (name, project) in enumerate(projects.items()):
+        folder = state_home() / name
+        assert SlotTable(state_home()).take(folder, slot, lambda _: None) == slot
+        record = {**RECORD, "name": name, "slot": slot, **({"project": project} if project else {})}
+        if name != "new":
+            (folder / "cluster.json").write_text(json.dumps(record))
+    monkeypatch.setattr(sys, "argv", ["devcluster", "list"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code in (0, None)
+    here, gone, old, new = (line for line in capsys.readouterr().out.splitlines() if str(tmp_path) in line)
+    assert here.split()[:5] == ["here", "node", "slot", "0", "stopped"]
+    assert here.endswith(f"{state_home() / 'here'}  from {repository()}")
+    assert "which is gone" in gone
+    assert old.endswith(str(state_home() / "old"))
+    assert new.split()[:2] == ["-", "-"]
