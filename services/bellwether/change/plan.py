@@ -24,6 +24,7 @@ from bellwether.change.world import (
     Installation,
     Key,
     Owner,
+    component_of,
     key_of,
     owner_in,
 )
@@ -32,7 +33,7 @@ from bellwether.market.sessions import CalendarError, Session
 from bellwether.render.kubernetes import Manifest, RenderContext, render
 from bellwether.render.kubernetes.configmaps import spec_document
 from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
-from bellwether.render.kubernetes.moves import Profile, at_profile, move_name
+from bellwether.render.kubernetes.moves import Profile, at_profile, move_name, profile_of
 from bellwether.render.kubernetes.names import child_name, claim_name, declaration_name
 from bellwether.render.kubernetes.workloads import stateful_components
 from bellwether.spec.fields import parse_instant
@@ -256,16 +257,22 @@ class _Planner:
             return []
         held = before is not None and holding_now(before.spec, self._moment_of(before, self._now))
         if before is not None and _begins(before, self._now) > self._now:
-            was = self._with_schedules(before, profile, was, self._now, running_image(self._workloads(phase)))
+            was = self._with_schedules(before, profile, was, self._now, running_image(self._workloads(phase, profile)))
         elif before is not None and held:
             there = {key_of(each): each for each in self._observed}
             was = self._with_released_schedules(before, profile, was, there, self._now)
         return phase.observe(self._observed, was, holding=held)
 
-    def _workloads(self, phase: Phase) -> list[Manifest]:
-        """Return what keeps the system's pods running, as it is now."""
+    def _workloads(self, phase: Phase, profile: Profile) -> list[Manifest]:
+        """Return what keeps the system's pods running under a profile, as it is now: in a move both have theirs."""
         there = [thing.raw for thing in phase.there.values()] if self._observed is None else self._observed
-        return [each for each in there if each["kind"] in WORKLOADS and owner_in(each, self._after)[0] is Owner.OURS]
+        return [
+            each
+            for each in there
+            if each["kind"] in WORKLOADS
+            and profile_of(component_of(each)) in {None, profile}
+            and owner_in(each, self._after)[0] is Owner.OURS
+        ]
 
     def _go_on(self, phase: Phase) -> list[Step]:
         """Return what is done at once although the system is paused; take it as done until the end of the pause.
@@ -273,7 +280,7 @@ class _Planner:
         What a starting process reads is written, and what has to do with time goes on, for the release that runs.
         """
         after, profile = self._after, self._volumes.in_force or self._after.spec.profile
-        image = running_image(self._workloads(phase))
+        image = running_image(self._workloads(phase, profile))
         kinds = going_on(image)
         start_value = Key(CONFIG_MAP, declaration_name(after))
 

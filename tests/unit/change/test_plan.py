@@ -117,6 +117,18 @@ def test_in_a_pause_schedules_go_on_with_the_release_that_runs(seen: bool) -> No
     assert {step.wait for step in later} == {Wait(datetime(2026, 11, 23, 11, 0, tzinfo=UTC), "paused")}
 
 
+def test_in_a_pause_within_a_move_schedules_are_of_the_release_that_runs_under_the_old_profile() -> None:
+    before = live()
+    of_the_new = stored(rendered(live(profile="standard", version="3"), OPEN))
+    there = [each for each in of_the_new if each["metadata"]["name"] == "demo-scheduler"] + stored(
+        rendered(before, OPEN)
+    )
+    found = planned(before, live(version="2", market=CLOSED_TOMORROW, paused=PAUSE), OPEN, there)
+    at_once = [step for step in found.steps if step.kind == "CronJob" and step.wait is None]
+    assert at_once
+    assert [change for step in at_once for change in step.fields if change.path.endswith("image")] == []
+
+
 def test_in_a_pause_a_task_that_is_removed_takes_its_schedules_along_at_once() -> None:
     after = live(tasks=[{"name": "morning_analysis", "anchor": "open", "offset": "-30m"}], paused=PAUSE)
     found = planned(live(), after, OPEN)
