@@ -2,21 +2,27 @@
 
 import json
 import secrets
+import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from random import Random
+from threading import Timer
 
 from e2e import waits
-from e2e.killer import Killer, killer
+from e2e.killer import killer
 from e2e.lab import Lab, Object, eventually
 from environments.install import OPERATOR_NAMESPACE
 from harness.churn import Churn, Step
-from harness.declared import faults
+from harness.declared import OURS, faults
 
 ROUNDS = 3
 MOST_ROUNDS = 12
 IN_THE_MIDDLE = 2
 """So many kills have to fall in the middle; rounds beyond the third are only made until they did."""
+FIRST_WRITE = 60.0
+"""Seconds; it comes within one."""
 NAMES = [f"tree-{number}" for number in range(12)]
 """So many systems that applying a step takes longer than sending a kill."""
 
@@ -28,11 +34,30 @@ def take(lab: Lab, namespace: str, step: Step) -> None:
     lab.apply(*step.apply)
 
 
-def kill_operator(lab: Lab, by: Killer) -> str:
-    """Kill the operator's process; return the name of its pod."""
-    ((name, uid),) = lab.operator_pods().items()
-    assert by.kill(uid, "bellwether_operator") == 1
-    return name
+def first_write(lab: Lab, namespace: str, before: set[tuple[str, str]]) -> None:
+    """Return at once when an operator writes a ConfigMap: the first of what it makes, or what it rewrites."""
+    watch = ["-n", namespace, "get", "configmaps", "-l", OURS, "--watch", "--output-watch-events"]
+    fields = "{.type} {.object.metadata.uid} {.object.metadata.resourceVersion}"
+    command = [*lab.env.kubectl(), *watch, "-o", f"jsonpath={fields}{{'\\n'}}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching, ended_after(watching, FIRST_WRITE):
+        assert watching.stdout is not None
+        for line in watching.stdout:
+            event, uid, version = line.split()
+            if event != "DELETED" and (uid, version) not in before:
+                return
+    raise AssertionError(f"the operator wrote nothing within {FIRST_WRITE:.0f} s")
+
+
+@contextmanager
+def ended_after(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """End a process at the end of the block, and after so many seconds in any case."""
+    timer = Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        process.kill()
 
 
 def replace_operator(lab: Lab, pod: str) -> None:
@@ -76,10 +101,11 @@ def test_an_operator_killed_while_applying_is_followed_by_one_that_makes_exactly
             eventually("the operator works", waits.OPERATOR_BACK, partial(operator_works, lab))
             lab.await_declared(namespace)
             before = versions(lab.children(namespace))
-            taking = beside.submit(take, lab, namespace, churn.step())
-            while not taking.done() and not versions(lab.children(namespace)) - before:
-                pass  # each look takes a while by itself
-            pod = kill_operator(lab, by)
+            ((pod, uid),) = lab.operator_pods().items()
+            with by.aimed(uid, "bellwether_operator") as kill:
+                taking = beside.submit(take, lab, namespace, churn.step())
+                first_write(lab, namespace, before)
+                kill()
             half = half_applied(lab, namespace, before)
             print(f"round {rounds}: half applied {half}")
             in_the_middle += bool(half)
