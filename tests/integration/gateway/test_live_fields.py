@@ -27,7 +27,7 @@ from harness import csv_bars
 from harness.system import System, running
 from integration.gateway.test_halt import AUTHORIZED, TOKEN, connected
 from integration.scheduling.floor import BEFORE_IT, DAY, SYMBOLS, present
-from integration.scheduling.test_live import Maker, Present
+from integration.scheduling.live import Maker, Present
 from integration.trading.peers import CALENDAR, ROWS, Peers, declaration
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import claims, effects
 from harness import csv_bars
 from integration.scheduling.floor import AFTER_IT, CLOSE, DAY, HOUR, OPEN, Floor, floor, present
-from integration.scheduling.test_live import Present
+from integration.scheduling.live import Present
 from integration.trading.peers import CALENDAR
 
 pytestmark = pytest.mark.integration

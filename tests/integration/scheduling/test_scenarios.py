@@ -32,7 +32,7 @@ from bellwether.scheduling.closing import LOOK_BACK
 from bellwether.spec.models import TradingSystem
 from bellwether.trading import service as trading
 from harness.system import System, running
-from integration.scheduling.test_live import Maker, Present
+from integration.scheduling.live import Maker, Present
 from integration.trading.peers import ROWS, Peers, declaration
 
 pytestmark = pytest.mark.integration
