@@ -295,3 +295,8 @@ def replay_system(name: str, namespace: str, **spec: Any) -> Object:
             **spec,
         },
     }
+
+
+def live_system(name: str, namespace: str, **spec: Any) -> Object:
+    """Return a system that lives in the present, without a task, and trades on paper."""
+    return replay_system(name, namespace, **{"clock": {"mode": "live"}, "tasks": [], **spec})

@@ -9,25 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from bellwether.market.sessions import load_calendar
 from bellwether.market.slots import epoch_minutes
 from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_TASK
 from bellwether.spec.fields import parse_instant
 from e2e import waits
+from e2e.days import Day
 from e2e.holding import held
 from e2e.killer import Killer, killer
-from e2e.lab import Lab, Object, System, eventually, names
+from e2e.lab import Lab, Object, System, eventually, live_system, names
 from environments.clusters import Embedded
 
 NAME = "live"
 SYMBOLS = ["MADEUP1", "MADEUP2"]
 EXCHANGES = ("XASX", "XNYS", "XHKG", "XLON", "XTKS")
+HOURS = range(4, 20)
+"""Neither early nor late at the exchange, nor the hours in which clocks are changed."""
 PREPARE = timedelta(seconds=50)
 """So long before the slots fall due the day is declared, so that everything is in its place by then."""
 ONCE, KILLED, CAUGHT_UP, TOO_LATE = "prediction_generation", "look_around", "evening_analysis", "look_too_late"
@@ -56,33 +57,6 @@ for number, symbol in enumerate(symbols, 1):
         lines.append(f"{session.day},{price:.2f},{high},{low},{close},{close},{100000 + at}")
     Path(f"/csv/bars/{symbol}.csv").write_text("\\n".join(lines) + "\\n")
 """
-
-
-@dataclass(frozen=True)
-class Day:
-    """The day at the exchange that is made a session."""
-
-    exchange: str
-    zone: ZoneInfo
-    date: date
-
-    @classmethod
-    def with_room(cls) -> Day:
-        """Return today at an exchange where it is neither early nor late."""
-        for exchange in EXCHANGES:
-            zone = load_calendar(exchange).timezone
-            now = datetime.now(zone)
-            if 4 <= now.hour < 20:  # nor an hour in which clocks are changed
-                return cls(exchange, zone, now.date())
-        raise AssertionError(f"at none of {', '.join(EXCHANGES)} it is day")
-
-    def clock(self, at: datetime) -> str:
-        """Return an instant as hours and minutes at the exchange."""
-        return at.astimezone(self.zone).strftime("%H:%M")
-
-    def slot(self, task: str) -> str:
-        """Return the name of a task's slot on this day."""
-        return f"{task}-{self.date:%Y%m%d}"
 
 
 @dataclass(frozen=True)
@@ -159,24 +133,6 @@ def write_bars(lab: Lab, namespace: str, day: Day) -> None:
     done = "--for=jsonpath={.status.phase}=Succeeded"
     lab.kubectl("-n", namespace, "wait", "pod/bars", done, f"--timeout={waits.POD_BACK:.0f}s")
     lab.kubectl("-n", namespace, "delete", "pod", "bars")
-
-
-def declaration(namespace: str, day: Day) -> Object:
-    return {
-        "apiVersion": "bellwether.dev/v1alpha1",
-        "kind": "TradingSystem",
-        "metadata": {"name": NAME, "namespace": namespace},
-        "spec": {
-            "market": {"calendar": day.exchange},
-            "symbols": SYMBOLS,
-            "data": {"provider": "csv", "csv": {"directory": "bars", "volumeClaim": "bars"}},
-            "clock": {"mode": "live"},
-            "trading": {"mode": "simulated", "currency": "USD"},
-            "tasks": [],
-            "storage": {"size": "256Mi"},
-            "deletionPolicy": "Delete",
-        },
-    }
 
 
 def open_now(system: System, day: Day) -> datetime:
@@ -260,10 +216,11 @@ def kill_around(system: System, day: Day, due: datetime, by: Killer) -> dict[str
 @pytest.fixture(scope="module")
 def session(lab: Lab) -> Iterator[Session]:
     """Let the day begin, take operator, two schedules and the node away before the slots fall due, then kill."""
-    day = Day.with_room()
+    day = Day.today(EXCHANGES, HOURS)
     with lab.namespace("e2e-live") as namespace, killer(lab) as by:
         write_bars(lab, namespace, day)
-        lab.apply(declaration(namespace, day))
+        data = {"provider": "csv", "csv": {"directory": "bars", "volumeClaim": "bars"}}
+        lab.apply(live_system(NAME, namespace, market={"calendar": day.exchange}, symbols=SYMBOLS, data=data))
         system = System(lab, namespace, NAME)
         system.wait_ready(waits.SYSTEM_READY)
         due = open_now(system, day)

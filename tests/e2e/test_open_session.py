@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from zoneinfo import ZoneInfo
+from datetime import time
 
 import pytest
 
 from bellwether.spec.fields import parse_instant
 from e2e import waits
+from e2e.days import Day
 from e2e.killer import Killer, killer
-from e2e.lab import Lab, Object, RefusedError, System, eventually, replay_system
+from e2e.lab import Lab, Object, RefusedError, System, eventually, live_system, replay_system
 
 NAMESPACE = "e2e-open"
+EXCHANGES = ("XNYS", "XTKS")
+"""Two of them, half the world apart."""
 OPEN, CLOSE = time(0, 0), time(23, 59)
 ANNOTATION = "example.org/desk"
 FILLS = """
@@ -28,29 +30,6 @@ from pathlib import Path
 rows = sqlite3.connect(ledger).execute("select order_id from orders where status = 'filled' order by id")
 print(*(order for order, in rows))
 """
-
-
-@dataclass(frozen=True)
-class Day:
-    """Today at an exchange where midnight is some hours away."""
-
-    exchange: str
-    zone: ZoneInfo
-    date: date
-
-    @classmethod
-    def today(cls) -> Day:
-        """Return the day at the one of two exchanges, half the world apart, where it is neither early nor late."""
-        for exchange, zone in (("XNYS", ZoneInfo("America/New_York")), ("XTKS", ZoneInfo("Asia/Tokyo"))):
-            now = datetime.now(zone)
-            if 3 <= now.hour < 21:
-                return cls(exchange, zone, now.date())
-        raise AssertionError("it is night in New York and in Tokyo")
-
-    @property
-    def close(self) -> datetime:
-        """When the session that is made of it closes, UTC."""
-        return datetime.combine(self.date, CLOSE, self.zone).astimezone(UTC)
 
 
 @dataclass(frozen=True)
@@ -144,15 +123,9 @@ class Trader:
 @pytest.fixture(scope="module")
 def systems(lab: Lab) -> Iterator[tuple[Desk, list[Trader]]]:
     """A live system on a day without a session, and one of each profile that trades replayed history."""
-    day = Day.today()
-    live = replay_system(
-        "live",
-        NAMESPACE,
-        market={"calendar": day.exchange, "overrides": [{"date": str(day.date), "closed": True}]},
-        data={"provider": "yahoo"},
-        clock={"mode": "live"},
-        tasks=[],
-    )
+    day = Day.today(EXCHANGES, range(3, 21))
+    market = {"calendar": day.exchange, "overrides": [{"date": str(day.date), "closed": True}]}
+    live = live_system("live", NAMESPACE, market=market, data={"provider": "yahoo"})
     with lab.namespace(NAMESPACE) as namespace:
         lab.apply(live, *(replay_system(profile, namespace, profile=profile) for profile in ("compact", "standard")))
         system = System(lab, namespace, "live")
@@ -205,7 +178,7 @@ def test_a_release_waits_for_the_close_and_says_so(desk: Desk) -> None:
     generation = system.patch({"podTemplate": {"annotations": {ANNOTATION: "b"}}})
     told = eventually("the change waits", waits.CHILD_PUT_RIGHT, lambda: pending(generation, "True"))
     closes = system.resource()["status"]["session"]["closes"]
-    assert parse_instant(closes) == desk.day.close
+    assert parse_instant(closes) == desk.day.at(CLOSE)
     assert told["message"].startswith(f"waits for the session's close at {closes}: StatefulSet {system.name}: ")
     assert ANNOTATION in told["message"]
     workload = system.lab.get(system.namespace, "statefulset", system.name)

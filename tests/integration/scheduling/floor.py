@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,13 @@ class Floor:
                 "prediction_generated", PredictionGenerated(made), event_id=ids[-1]
             )
         await self.system.settle("paper-trading", *ids)
+
+    async def hold(self) -> Decimal:
+        """Buy AAA at 50 in the first session and close that; return how many there are."""
+        await self.signal("AAA")
+        self.arrive("AAA", 50, 50)
+        await self.at(CLOSE)
+        return (await self.position()).quantity
 
     async def orders(self) -> dict[str, Order]:
         found: Orders = await self.system.call("paper-trading", "list_orders", {}, Orders)

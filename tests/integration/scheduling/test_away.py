@@ -39,10 +39,7 @@ async def waiting(folder: Path, clock: Present) -> None:
 async def holding(folder: Path, clock: Present, horizon: int) -> Decimal:
     """Hold AAA over the first day's close when the system goes away; return how many."""
     async with floor(folder, clock, trading={"exit": {"horizonSessions": horizon}}) as one:
-        await one.signal("AAA")
-        one.arrive("AAA", 50, 50)
-        await one.at(CLOSE)
-        return (await one.position()).quantity
+        return await one.hold()
 
 
 @pytest.mark.parametrize(

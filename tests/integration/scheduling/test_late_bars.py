@@ -107,10 +107,7 @@ async def test_a_position_waits_for_its_closing_price_and_its_exit_comes_in_time
 
 async def test_a_dividend_that_the_late_bar_tells_is_paid(tmp_path: Path) -> None:
     async with floor(tmp_path, present()) as one:
-        await one.signal("AAA")
-        one.arrive("AAA", 50, 50)
-        await one.at(CLOSE)
-        quantity = (await one.position()).quantity
+        quantity = await one.hold()
         await one.at(OPEN + timedelta(days=1))
         await one.at(CLOSE + timedelta(days=1))
         # A dividend of 1 on a close of 50: the file comes anew, with earlier closes adjusted for it.
@@ -146,10 +143,7 @@ async def land_after(one: Floor, asked: str, close: datetime) -> None:
 async def test_a_split_whose_bar_lands_between_two_questions_is_applied_once(tmp_path: Path, asked: str) -> None:
     close = CLOSE + timedelta(days=1)
     async with floor(tmp_path, present()) as one:
-        await one.signal("AAA")
-        one.arrive("AAA", 50, 50)
-        await one.at(CLOSE)
-        quantity = (await one.position()).quantity
+        quantity = await one.hold()
         await one.at(OPEN + timedelta(days=1))
         await land_after(one, asked, close)
         await one.at(close + 5 * MINUTE)
