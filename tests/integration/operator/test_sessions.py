@@ -452,6 +452,13 @@ def backdated(gateway: FakeGateway, states: dict[str, str]) -> None:
     gateway.more["slots"] = {"since": (DUE - timedelta(days=1)).isoformat(), "jobs": jobs}
 
 
+async def the_job(kube: Kube, clock: Clock) -> dict[str, Any]:
+    """Let the slot fall due; return the Job that is made of its name."""
+    await clock.set(DUE + timedelta(minutes=1))
+    job: dict[str, Any] = await eventually("a Job by the slot's name", lambda: kube.get("job", SLOT_JOB))
+    return job
+
+
 async def test_a_due_slot_that_nobody_started_gets_a_job_of_its_name_once(
     kube: Kube, settings: Settings, gateway: FakeGateway
 ) -> None:
@@ -461,14 +468,7 @@ async def test_a_due_slot_that_nobody_started_gets_a_job_of_its_name_once(
     async with running(settings, clock):
         await settled(kube)
         assert await kube.names("job") == set()
-        await clock.set(DUE + timedelta(minutes=1))
-
-        async def made() -> bool:
-            return SLOT_JOB in await kube.names("job")
-
-        await eventually("a Job by the slot's name", made)
-        job = await kube.get("job", SLOT_JOB)
-        assert job is not None
+        job = await the_job(kube, clock)
         assert job["metadata"]["ownerReferences"][0]["kind"] == "TradingSystem"
         await clock.set(DUE + timedelta(minutes=2))
         await kube.until_condition("demo", "Ready", "True")
@@ -505,14 +505,7 @@ async def test_in_a_pause_a_slot_that_nobody_started_gets_its_job_from_the_relea
         until = (DUE + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         await kube.patch("tsys", "demo", {"spec": {"paused": {"until": until}, "version": "dev-2"}})
         await kube.until_condition("demo", "Reconciling", "False", "Paused")
-        await clock.set(DUE + timedelta(minutes=1))
-
-        async def made() -> bool:
-            return SLOT_JOB in await kube.names("job")
-
-        await eventually("a Job by the slot's name", made)
-        job = await kube.get("job", SLOT_JOB)
-        assert job is not None
+        job = await the_job(kube, clock)
         assert job["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":dev-1")
 
 
