@@ -27,7 +27,7 @@ from environments.machine import ROOT
 SAMPLE = ROOT / "manifests" / "samples" / "asx-banks.yaml"
 SYSTEMS = "/apis/bellwether.dev/v1alpha1/namespaces/{}/tradingsystems"
 FLOORS = f"/apis/{operator_floor.GROUP}/{operator_floor.VERSION}/namespaces/{{}}/{operator_floor.PLURAL}"
-END_SECONDS = 30.0
+START_SECONDS, END_SECONDS = 60.0, 30.0
 SEED = b"not secret: a seed for measurements only"
 IMAGE = "localhost/bellwether/services:bench"
 MEBIBYTE = 2**20
@@ -117,6 +117,7 @@ class Running:
     """A process that this measurement started."""
 
     def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self.module = module
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -129,8 +130,7 @@ class Running:
     def check(self) -> None:
         """Raise RuntimeError when the process has ended by itself."""
         if self.process.poll() is not None:
-            tail = self.log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"a process ended with {self.process.returncode}; its log ends: {tail}")
+            raise RuntimeError(f"{self.module} ended with {self.process.returncode}; its log ends: {self._tail()}")
 
     def size(self) -> Size:
         """Return how much memory it has now."""
@@ -153,6 +153,9 @@ class Running:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 await asyncio.to_thread(self.process.wait)
+
+    def _tail(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:]
 
 
 @dataclass(frozen=True)
@@ -236,10 +239,36 @@ def start_floor(kubeconfig: Path, folder: Path) -> Running:
     return Running("bench.operator_floor", (), {"KUBECONFIG": str(kubeconfig)}, folder / "floor.log")
 
 
-def start_gateway(folder: Path) -> tuple[Running, int]:
-    """Start what answers for the gateways, and return its port."""
-    port = free_port()
-    return Running("bench.operator_gateway", (str(port),), {}, folder / "gateway.log"), port
+class Gateways(Running):
+    """What answers for the gateways of all systems, on its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        super().__init__("bench.operator_gateway", (str(self.port),), {}, folder / "gateway.log")
+
+    async def listening(self, seconds: float = START_SECONDS) -> None:
+        """Return when it takes connections.
+
+        Raises:
+            RuntimeError: with the end of its log, when it has ended or does not in time.
+
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not await self._listens():
+                    self.check()
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            words = f"{self.module} does not listen on port {self.port} in {seconds:g} s"
+            raise RuntimeError(f"{words}; its log ends: {self._tail()}") from None
+
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except ConnectionError:
+            return False
+        writer.close()
+        return True
 
 
 def free_port() -> int:

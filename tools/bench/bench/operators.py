@@ -20,6 +20,7 @@ from bench import operator_floor
 from bench.operator_api import Api, Raw, Watched, connected
 from bench.operator_sides import (
     Counters,
+    Gateways,
     Ours,
     Running,
     Side,
@@ -28,7 +29,6 @@ from bench.operator_sides import (
     ours,
     ready_status,
     start_floor,
-    start_gateway,
 )
 from bench.report import Figure, Section
 from devcluster.cluster import Cluster
@@ -233,8 +233,10 @@ class _Bench:
             session, server = await stack.enter_async_context(connected(self._cluster.kubeconfig))
             self._api = Api(session, server)
             await self._prepare()
-            self._stub, self._gateway_port = start_gateway(self._folder)
-            stack.push_async_callback(self._stub.stop)
+            gateways = Gateways(self._folder)
+            stack.push_async_callback(gateways.stop)
+            await gateways.listening()
+            self._gateway_port = gateways.port
             return [await self._round(systems) for systems in self._plan.sizes]
 
     async def _prepare(self) -> None:
