@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bellwether.cli.client import (
     find_run,
     full_path,
     make_client,
+    trusted,
 )
 from bellwether.cli.options import target_of
 from bellwether.cli.tree import build_tree, duration, walk
@@ -114,3 +116,12 @@ def test_spans_whose_parent_is_missing_are_roots() -> None:
 @pytest.mark.parametrize(("milliseconds", "text"), [(0.0214, "21 µs"), (5.25, "5.2 ms"), (2500.0, "2.50 s")])
 def test_durations_read_well(milliseconds: float, text: str) -> None:
     assert duration(milliseconds) == text
+
+
+def test_over_https_the_usual_authorities_are_trusted_and_over_http_none() -> None:
+    assert trusted("https://gateway.example.org") is True
+    assert trusted("HTTPS://gateway.example.org") is True
+    bare = trusted("http://127.0.0.1:8080")
+    assert isinstance(bare, ssl.SSLContext)
+    # Were it ever used for HTTPS, it would refuse.
+    assert (bare.verify_mode, bare.check_hostname, bare.get_ca_certs()) == (ssl.CERT_REQUIRED, True, [])
