@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 UV := .venv/bin/uv
 export PYTHONPATH := services:operator:tools/devcluster:tools/environments:tools/generate:tools/gate:tools/bench:tools/soak:tests
+# Byte code is kept, whatever the machine says: without it every process compiles thousands of modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
