@@ -9,13 +9,17 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from bellwether.gateway.service import create
 from bellwether.gateway.settings import GatewaySettings
+from harness.http import plain
 from harness.system import System, running
 from unit.gateway.samples import ANSWERS, SYSTEM, Seen, fake
 
 TOKEN = "a-token-for-tests-only"
+IN_MODULES_LOOP = pytest.mark.asyncio(loop_scope="module")
+"""For tests of `standing`: it lives in that loop."""
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -38,11 +42,18 @@ async def opened(folder: Path, given: dict[str, dict[str, Any]], seen: Seen) -> 
     builds["gateway"] = partial(create, settings=settings)
     async with running(builds, data_dir=folder, declaration=SYSTEM) as system:
         health = await system.call("gateway", "health")
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{health['http_port']}", trust_env=False) as http:
+        async with plain(health["http_port"]) as http:
             yield Opened(system, http, answers, seen)
 
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Opened]:
     async with opened(tmp_path, ANSWERS, Seen()) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def standing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Opened]:
+    """Give one gateway to all tests of a module that leave it as it is."""
+    async with opened(tmp_path_factory.mktemp("standing"), ANSWERS, Seen()) as found:
         yield found

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
@@ -19,8 +18,9 @@ from bellwether.runtime.declaration import Ack, encode_declaration, parse_declar
 from bellwether.runtime.memory_bus import MemoryBroker, MemoryBus
 from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.topology import SERVICES
+from harness.http import plain
 from harness.system import running
-from unit.gateway.conftest import AUTHORIZED, Opened
+from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, Opened
 from unit.gateway.samples import SYSTEM
 
 
@@ -64,12 +64,14 @@ async def test_a_status_from_before_a_delivery_is_not_shown_after_it(gateway: Op
     assert {one["generation"] for one in after["services"]} == {4}
 
 
-async def test_an_older_generation_is_refused(gateway: Opened) -> None:
-    reply = await gateway.http.put("/v1/declaration", json={"generation": 2, "spec": spec()}, headers=AUTHORIZED)
+@IN_MODULES_LOOP
+async def test_an_older_generation_is_refused(standing: Opened) -> None:
+    reply = await standing.http.put("/v1/declaration", json={"generation": 2, "spec": spec()}, headers=AUTHORIZED)
     assert reply.status_code == 409
     assert reply.json()["error"]["message"] == "generation 2 is older than 3, which is in force"
 
 
+@IN_MODULES_LOOP
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -78,8 +80,8 @@ async def test_an_older_generation_is_refused(gateway: Opened) -> None:
         (b'{"generation": 4}', "spec: missing"),
     ],
 )
-async def test_a_body_of_another_shape_is_refused(gateway: Opened, body: bytes, words: str) -> None:
-    reply = await gateway.http.put("/v1/declaration", content=body, headers=AUTHORIZED)
+async def test_a_body_of_another_shape_is_refused(standing: Opened, body: bytes, words: str) -> None:
+    reply = await standing.http.put("/v1/declaration", content=body, headers=AUTHORIZED)
     assert reply.status_code == 422
     assert words in reply.json()["error"]["message"]
 
@@ -161,7 +163,7 @@ async def test_a_restarted_gateway_knows_what_was_acknowledged_before(tmp_path: 
     connect = partial(LateWatch, broker)
     async with running({"gateway": build}, data_dir=tmp_path, connect=connect, **options) as system:
         health = await system.call("gateway", "health")
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{health['http_port']}", trust_env=False) as http:
+        async with plain(health["http_port"]) as http:
             status = (await http.get("/v1/status")).json()
         assert status["generation"] == 7
         assert {one["name"]: one["generation"] for one in status["services"]} == dict.fromkeys(SERVICES, 7)

@@ -9,12 +9,13 @@ import pytest
 from bellwether.gateway.status import STATUS_BUDGET
 from bellwether.messages.trading import Safety, SafetyRefusal
 from bellwether.runtime.errors import RpcError
-from unit.gateway.conftest import AUTHORIZED, Opened, opened
+from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, Opened, opened
 from unit.gateway.samples import ANSWERS, AT, SYSTEM, Seen
 
 
-async def test_status_joins_services_replay_account_and_halts(gateway: Opened) -> None:
-    status = (await gateway.http.get("/v1/status")).json()
+@IN_MODULES_LOOP
+async def test_status_joins_services_replay_account_and_halts(standing: Opened) -> None:
+    status = (await standing.http.get("/v1/status")).json()
     assert status["ready"] is True
     assert status["mode"] == "replay"
     assert status["generation"] == 3
@@ -32,8 +33,9 @@ async def test_status_joins_services_replay_account_and_halts(gateway: Opened) -
     assert status["problems"] == []
 
 
-async def test_status_says_what_is_safe_fresh_served_and_done(gateway: Opened) -> None:
-    status = (await gateway.http.get("/v1/status")).json()
+@IN_MODULES_LOOP
+async def test_status_says_what_is_safe_fresh_served_and_done(standing: Opened) -> None:
+    status = (await standing.http.get("/v1/status")).json()
     assert status["safety"] == {"safe": True, "refusals": []}
     assert status["data"] == [
         {"symbol": "AAPL", "fresh": True, "last_session": "2009-01-02", "problem": ""},
@@ -167,6 +169,7 @@ async def test_questions_are_put_at_the_conductors_moment_and_in_its_run(gateway
     assert {(call.as_of, call.run) for call in asked} == {(AT, "run-1")}
 
 
+@IN_MODULES_LOOP
 @pytest.mark.parametrize(
     "path",
     [
@@ -186,13 +189,14 @@ async def test_questions_are_put_at_the_conductors_moment_and_in_its_run(gateway
         "/openapi.json",
     ],
 )
-async def test_looking_needs_no_token(gateway: Opened, path: str) -> None:
-    reply = await gateway.http.get(path)
+async def test_looking_needs_no_token(standing: Opened, path: str) -> None:
+    reply = await standing.http.get(path)
     assert reply.status_code == 200, reply.text
 
 
-async def test_predictions_are_the_newest_of_each_declared_symbol(gateway: Opened) -> None:
-    found = (await gateway.http.get("/v1/predictions")).json()["predictions"]
+@IN_MODULES_LOOP
+async def test_predictions_are_the_newest_of_each_declared_symbol(standing: Opened) -> None:
+    found = (await standing.http.get("/v1/predictions")).json()["predictions"]
     assert list(found) == list(SYSTEM.spec.symbols)
     assert found["AAPL"]["probability"] == 0.57
 
@@ -207,23 +211,25 @@ CHANGES = [
 ]
 
 
+@IN_MODULES_LOOP
 @pytest.mark.parametrize(("method", "path"), CHANGES)
 @pytest.mark.parametrize("header", [None, "Bearer wrong-token-of-some-length", "Basic a-token-for-tests-only"])
-async def test_changing_something_needs_the_token(gateway: Opened, method: str, path: str, header: str | None) -> None:
+async def test_changing_something_needs_the_token(standing: Opened, method: str, path: str, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
-    reply = await gateway.http.request(method, path, headers=headers, content=b"{}")
+    reply = await standing.http.request(method, path, headers=headers, content=b"{}")
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
     assert "Authorization: Bearer <token>" in reply.json()["error"]["message"]
 
 
+@IN_MODULES_LOOP
 @pytest.mark.parametrize("path", ["/v1/halt", "/v1/resume"])
-async def test_a_body_is_not_read_before_the_token_and_never_without_a_bound(gateway: Opened, path: str) -> None:
-    refused = await gateway.http.post(path, content=b"{bad", headers={"Content-Type": "application/json"})
+async def test_a_body_is_not_read_before_the_token_and_never_without_a_bound(standing: Opened, path: str) -> None:
+    refused = await standing.http.post(path, content=b"{bad", headers={"Content-Type": "application/json"})
     assert refused.status_code == 401
-    large = await gateway.http.post(path, content=b" " * 20_000 + b"{}", headers=AUTHORIZED)
+    large = await standing.http.post(path, content=b" " * 20_000 + b"{}", headers=AUTHORIZED)
     assert (large.status_code, large.json()["error"]["code"]) == (413, "TOO_LARGE")
-    broken = await gateway.http.post(path, content=b"{bad", headers=AUTHORIZED)
+    broken = await standing.http.post(path, content=b"{bad", headers=AUTHORIZED)
     assert broken.status_code == 422
     assert "Invalid JSON" in broken.json()["error"]["message"]
 
@@ -234,16 +240,18 @@ async def test_a_halt_carries_reason_and_source(gateway: Opened) -> None:
     assert reply.json() == {"halted": True, "halts": ["cli: odd prices"]}
 
 
-async def test_a_halt_without_a_reason_is_refused_in_words(gateway: Opened) -> None:
-    reply = await gateway.http.post("/v1/halt", json={"reason": " "}, headers=AUTHORIZED)
+@IN_MODULES_LOOP
+async def test_a_halt_without_a_reason_is_refused_in_words(standing: Opened) -> None:
+    reply = await standing.http.post("/v1/halt", json={"reason": " "}, headers=AUTHORIZED)
     assert reply.status_code == 422
     assert "reason" in reply.json()["error"]["message"]
 
 
-async def test_predict_and_replay_answer(gateway: Opened) -> None:
-    made = await gateway.http.post("/v1/predict/AAPL", headers=AUTHORIZED)
+@IN_MODULES_LOOP
+async def test_predict_and_replay_answer(standing: Opened) -> None:
+    made = await standing.http.post("/v1/predict/AAPL", headers=AUTHORIZED)
     assert made.json()["may_trade"] is False
-    again = await gateway.http.post("/v1/decisions/p-AAPL/replay", headers=AUTHORIZED)
+    again = await standing.http.post("/v1/decisions/p-AAPL/replay", headers=AUTHORIZED)
     assert again.json()["outcome"] == "equal"
 
 
@@ -254,28 +262,32 @@ async def test_a_peers_refusal_keeps_its_code(gateway: Opened) -> None:
     assert reply.json() == {"error": {"code": "UNKNOWN_DECISION", "message": "there is no decision x"}}
 
 
+@IN_MODULES_LOOP
 @pytest.mark.parametrize("path", ["/v1/orders?limit=0", "/v1/orders?limit=501", "/v1/orders?status=lost"])
-async def test_a_bad_parameter_is_named(gateway: Opened, path: str) -> None:
-    reply = await gateway.http.get(path)
+async def test_a_bad_parameter_is_named(standing: Opened, path: str) -> None:
+    reply = await standing.http.get(path)
     assert reply.status_code == 422
     assert reply.json()["error"]["code"] == "INVALID_PARAMS"
     assert reply.json()["error"]["message"].startswith(("limit:", "status:"))
 
 
-async def test_an_unknown_path_says_what_there_is(gateway: Opened) -> None:
-    reply = await gateway.http.get("/v2/status")
+@IN_MODULES_LOOP
+async def test_an_unknown_path_says_what_there_is(standing: Opened) -> None:
+    reply = await standing.http.get("/v2/status")
     assert reply.status_code == 404
     assert "/openapi.json" in reply.json()["error"]["message"]
 
 
-async def test_why_shows_the_way_to_the_order(gateway: Opened) -> None:
-    found = (await gateway.http.get("/v1/why/AAPL")).json()
+@IN_MODULES_LOOP
+async def test_why_shows_the_way_to_the_order(standing: Opened) -> None:
+    found = (await standing.http.get("/v1/why/AAPL")).json()
     assert [stage["name"] for stage in found["stages"]] == ["bars", "prediction", "guards", "order"]
     assert found["stopped_at"] is None
     assert found["because"] == "BUY 110 for 2009-01-05: filled at 93.22"
 
 
-async def test_why_of_an_undeclared_symbol_lists_the_declared(gateway: Opened) -> None:
-    reply = await gateway.http.get("/v1/why/MSFT")
+@IN_MODULES_LOOP
+async def test_why_of_an_undeclared_symbol_lists_the_declared(standing: Opened) -> None:
+    reply = await standing.http.get("/v1/why/MSFT")
     assert reply.status_code == 404
     assert reply.json()["error"]["message"] == "MSFT is not declared; declared are AAPL, IBM"

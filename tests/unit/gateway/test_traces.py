@@ -20,7 +20,7 @@ from bellwether.gateway.traces import (
     spans_of,
     trace_ids,
 )
-from unit.gateway.conftest import AUTHORIZED, Opened
+from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, Opened
 
 
 @pytest.fixture
@@ -196,6 +196,7 @@ async def test_spans_of_others_are_taken_and_given_back(gateway: Opened) -> None
     assert one["links"] == [{"trace_id": (b"t" * 16).hex(), "span_id": (b"s" * 8).hex()}]
 
 
+@IN_MODULES_LOOP
 @pytest.mark.parametrize(
     ("content", "kind", "status", "words"),
     [
@@ -205,14 +206,15 @@ async def test_spans_of_others_are_taken_and_given_back(gateway: Opened) -> None
     ],
 )
 async def test_what_is_no_export_is_refused(
-    gateway: Opened, content: bytes, kind: str, status: int, words: str
+    standing: Opened, content: bytes, kind: str, status: int, words: str
 ) -> None:
     headers = {**AUTHORIZED, "Content-Type": kind}
-    reply = await gateway.http.post("/v1/traces", content=content, headers=headers)
+    reply = await standing.http.post("/v1/traces", content=content, headers=headers)
     assert reply.status_code == status
     assert words in reply.json()["error"]["message"]
 
 
-async def test_an_unknown_or_odd_trace_id_is_told(gateway: Opened) -> None:
-    assert (await gateway.http.get("/v1/traces/" + "0" * 32)).status_code == 404
-    assert (await gateway.http.get("/v1/traces/XYZ")).status_code == 422
+@IN_MODULES_LOOP
+async def test_an_unknown_or_odd_trace_id_is_told(standing: Opened) -> None:
+    assert (await standing.http.get("/v1/traces/" + "0" * 32)).status_code == 404
+    assert (await standing.http.get("/v1/traces/XYZ")).status_code == 422

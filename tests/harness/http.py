@@ -1,0 +1,15 @@
+"""HTTP to servers of this process."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx
+
+NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts no certificate: to load the usual ones takes longer than most tests, and nothing here is HTTPS."""
+
+
+def plain(port: int) -> httpx.AsyncClient:
+    """Return a client of a server on this machine, without TLS or a proxy."""
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=NOBODY)
