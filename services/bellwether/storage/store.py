@@ -258,7 +258,7 @@ def _prepare(engine: Engine, path: Path, metadata: MetaData, version: int, upgra
         found = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
         empty = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0
         if empty:
-            metadata.create_all(connection)
+            metadata.create_all(connection, checkfirst=False)
         elif found > version:
             raise StoreError(
                 f"{path.name} has tables of version {found}, this release knows up to {version}: use the newer release"
