@@ -25,10 +25,8 @@ TASKS = [
 @cache
 def oracle(name: str) -> dict[date, tuple[datetime, datetime]]:
     schedule = exchange_calendars.get_calendar(name, start=FIRST.isoformat(), end=LAST.isoformat()).schedule
-    return {
-        day.date(): (opens.to_pydatetime(), closes.to_pydatetime())
-        for day, opens, closes in zip(schedule.index, schedule["open"], schedule["close"], strict=True)
-    }
+    opens, closes = (schedule[column].dt.to_pydatetime() for column in ("open", "close"))
+    return dict(zip(schedule.index.date, zip(opens, closes, strict=True), strict=True))
 
 
 @pytest.mark.parametrize("name", CALENDARS)

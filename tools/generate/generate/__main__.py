@@ -17,11 +17,11 @@ PUBLISHED = Path("crds/published.json")
 
 def generated() -> dict[Path, str]:
     """Return the text of every generated file by its path from the top of the project."""
-    schema = resource_schema()
+    schema, defined = resource_schema(), definition.text()
     files = {
-        Path("crds/tradingsystems.bellwether.dev.yaml"): definition.text(),
+        Path("crds/tradingsystems.bellwether.dev.yaml"): defined,
         # helm reads only what is inside of the chart.
-        Path("charts/bellwether/files/tradingsystems.bellwether.dev.yaml"): definition.text(),
+        Path("charts/bellwether/files/tradingsystems.bellwether.dev.yaml"): defined,
         Path("docs/reference/tradingsystem.md"): reference.page(schema),
         Path("docs/reference/refusals.md"): reference.refusals(),
     }
