@@ -347,6 +347,12 @@ SCENES: dict[str, Scene] = {
     "after a loss": Scene(
         {"SafeToTrade": ("False", "DailyLossExceeded")}, refused(Refusal("DAILY_LOSS_EXCEEDED", "5200", "5000"))
     ),
+    "a session that cannot be closed": Scene(
+        {"SafeToTrade": ("False", "SessionStuck"), "Ready": ("True", "Ready")},
+        refused(
+            Refusal("SESSION_STUCK", "INTERNAL", "no error", "the close of session 2026-11-20 has failed since Friday")
+        ),
+    ),
     "data too old to trade": Scene(
         {"SafeToTrade": ("False", "DataStale")}, refused(Refusal("DATA_STALE", "2026-11-18", "2026-11-20"))
     ),

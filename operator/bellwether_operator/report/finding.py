@@ -70,6 +70,7 @@ class Reason(StrEnum):
     SERVED = "Served"
     SERVICES_NOT_READY = "ServicesNotReady"
     SESSION_OPEN = "SessionOpen"
+    SESSION_STUCK = "SessionStuck"
     SETTLED = "Settled"
     SOME_REFUSED = "SomeRefused"
     STALE = "Stale"

@@ -36,8 +36,13 @@ _KNOWN: Mapping[str, _Known] = {
     "NO_REAL_PRICE": _Known(
         Reason.NO_REAL_PRICE, "An order needs a bar with a real price: condition DataFresh says what is missing."
     ),
+    "SESSION_STUCK": _Known(
+        Reason.SESSION_STUCK,
+        "Until it succeeds no later session is opened or closed and no order is filled. It is tried again all the "
+        "time; what is wrong is in the log of the service that it names, and of the scheduler.",
+    ),
 }
-"""Codes of the trader that speak for the whole system, with what a person can do."""
+"""Codes of the trader, and of the gateway, that speak for the whole system, with what a person can do."""
 
 
 def safe_to_trade(case: Case) -> Finding:

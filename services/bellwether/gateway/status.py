@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -18,8 +18,8 @@ from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.market_data import Freshness, GetFreshness
 from bellwether.messages.models import ListModels, ModelInfo, Models
-from bellwether.messages.scheduling import ListSlots, ReplayState, SlotJobs
-from bellwether.messages.trading import Account, Empty, Safety
+from bellwether.messages.scheduling import FailingSession, ListSlots, ReplayState, SlotJobs
+from bellwether.messages.trading import Account, Empty, Safety, SafetyRefusal
 from bellwether.runtime.clock import monotonic
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
 
@@ -27,6 +27,8 @@ STATUS_BUDGET = 1.0
 """Seconds that all questions have together; the operator waits for two."""
 REPLAY_BUDGET = 0.4
 """Of them, so many for the replay's moment, which the questions about a moment wait for."""
+SESSION_STUCK = "SESSION_STUCK"
+"""Code of the one reason not to trade that is the scheduler's to tell."""
 
 T = TypeVar("T")
 
@@ -83,7 +85,7 @@ class SystemStatus(msgspec.Struct, frozen=True):
     halts: list[str]
     account: Account | None
     safety: Safety
-    """Its `safe` is None when the trader did not say."""
+    """What the trader said, and that a session is stuck. Its `safe` is None when neither was said."""
     data: list[DataState]
     models: list[ModelState] | None
     """None: ml-model did not say."""
@@ -168,7 +170,7 @@ async def system_status(
         halted=trader.halted if trader else None,
         halts=trader.halts if trader else [],
         account=trader,
-        safety=_known(dated.safety) or Safety(None, []),
+        safety=safety_state(_known(dated.safety), _known(slots)),
         data=data_states(system.spec.symbols, dated.freshness),
         models=None if isinstance(models, Problem) else model_states(system.spec, models.models),
         slots=_known(slots),
@@ -196,6 +198,35 @@ async def _dated(peers: Peers, deadline: float, *, replaying: bool) -> _Dated:
 
 def _known(answer: T | Problem | None) -> T | None:
     return None if isinstance(answer, Problem) else answer
+
+
+def safety_state(told: Safety | None, slots: SlotJobs | None) -> Safety:
+    """Return whether it is safe to trade: by the trader, and by whether its sessions are opened and closed at all.
+
+    What is about every order comes before what is about single symbols, as with the trader.
+    """
+    known = told or Safety(None, [])
+    failing = None if slots is None else slots.failing
+    if failing is None or not failing.lasting:
+        return known
+    every = [one for one in known.refusals if not one.symbol]
+    single = [one for one in known.refusals if one.symbol]
+    return Safety(False, [*every, _stuck(failing), *single])
+
+
+def _stuck(failing: FailingSession) -> SafetyRefusal:
+    # Not the exact number: it is another one at each look, and whoever passes the sentence on would never rest.
+    at_least = 1 << (failing.tries.bit_length() - 1)
+    return SafetyRefusal(
+        code=SESSION_STUCK,
+        value=failing.code,
+        limit="no error",
+        message=(
+            f"the {failing.step} of session {failing.session} has failed since "
+            f"{failing.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}, {at_least} times or more: "
+            f"{failing.code}: {failing.message}"
+        ),
+    )
 
 
 def data_states(symbols: Sequence[str], told: Freshness | Problem) -> list[DataState]:

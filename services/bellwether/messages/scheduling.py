@@ -77,7 +77,7 @@ class Jobs(msgspec.Struct, frozen=True):
 
 
 class ListSlots(msgspec.Struct, frozen=True):
-    """Ask what became of the declared tasks' slots of the last nine days."""
+    """Ask what became of the declared tasks' slots of the last nine days, and whether a session is held back."""
 
 
 class SlotJob(msgspec.Struct, frozen=True):
@@ -88,6 +88,25 @@ class SlotJob(msgspec.Struct, frozen=True):
     session: date
     due: datetime
     status: Literal["running", "completed", "failed", "missed"]
+
+
+class FailingSession(msgspec.Struct, frozen=True):
+    """A session's open or close that fails and is tried again; until it is done no later session is opened or closed.
+
+    A close that only waits for its bars does not fail.
+    """
+
+    step: Literal["open", "close"]
+    session: date
+    code: str
+    """Of the newest try's error."""
+    message: str
+    """Of a try that failed with this code, not always the newest."""
+    since: datetime
+    """When it failed first since the scheduler started, UTC."""
+    tries: int
+    lasting: bool
+    """Whether it has failed for longer and more often than while a service restarts."""
 
 
 class SlotJobs(msgspec.Struct, frozen=True):
@@ -102,6 +121,8 @@ class SlotJobs(msgspec.Struct, frozen=True):
     since_by_session: dict[date, datetime] = {}
     """Since when (UTC) sessions have had the hours that an override gave them or took back: no slot of them whose use
     was over before was to run. All others have had theirs all along."""
+    failing: FailingSession | None = None
+    """What holds back the sessions, None while nothing does; none in a replay."""
 
 
 class GetReplay(msgspec.Struct, frozen=True):

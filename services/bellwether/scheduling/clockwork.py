@@ -17,12 +17,13 @@ from typing import Literal, NamedTuple
 from bellwether.market.sessions import Calendar
 from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slot_named, slots
 from bellwether.messages.envelope import LIVE
-from bellwether.messages.scheduling import SlotJob
+from bellwether.messages.scheduling import FailingSession, SlotJob
 from bellwether.messages.trading import SessionOpen, SessionOpened
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
 from bellwether.scheduling.closing import LOOK_BACK, Closer, close_name, unsettled
+from bellwether.scheduling.failing import failing_after
 from bellwether.scheduling.runner import Known, Runner
 from bellwether.scheduling.words import Reader, Words
 from bellwether.spec.models import Market
@@ -170,6 +171,8 @@ class Clockwork:
         self._wakes = (asyncio.Event(), asyncio.Event())
         self._awaited: datetime | None = None
         """Until when the newest session waits for its bars, None when it waits for none."""
+        self.failing: FailingSession | None = None
+        """The open or close that holds back the sessions, None while nothing does. A start tries it at once."""
 
     async def turn(self) -> None:
         """Go on for the life of the service: with sessions and with slots side by side.
@@ -206,13 +209,20 @@ class Clockwork:
         now = self._service.context.clock.now()
         done, missed = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
         self._awaited = None
-        failed = False
-        for deed in session_deeds(words.calendar, done | missed.keys(), began, now):
+        deeds = session_deeds(words.calendar, done | missed.keys(), began, now)
+        if not deeds:
+            self.failing = None
+        for deed in deeds:
+            error = await self._do(deed)
+            self.failing = None if error is None else self._failed(deed, error)
             # What comes later would pass over a session: the ledger goes back to none.
-            failed = not await self._do(deed)
-            if failed:
+            if error is not None:
                 break
-        return self._until_next(failed, (), words.calendar, awaited=self._awaited)
+        return self._until_next(self.failing is not None, (), words.calendar, awaited=self._awaited)
+
+    def _failed(self, deed: Deed, error: RpcError) -> FailingSession:
+        step: Literal["open", "close"] = "open" if deed.kind == "open" else "close"
+        return failing_after(self.failing, step, deed.session, error, self._service.context.clock.now())
 
     async def _slots(self) -> float:
         """Run and judge the slots that are due; return the seconds until there may be something to do again."""
@@ -234,7 +244,7 @@ class Clockwork:
 
     async def _do_all(self, deeds: Sequence[Deed]) -> bool:
         """Do one deed after the other; return whether one has to be tried again soon."""
-        return not all([await self._do(deed) for deed in deeds])
+        return any([await self._do(deed) is not None for deed in deeds])
 
     def _until_next(
         self,
@@ -302,8 +312,8 @@ class Clockwork:
 
         return await self._store.transact(work)
 
-    async def _do(self, deed: Deed) -> bool:
-        """Do one deed; False when it has to be tried again soon."""
+    async def _do(self, deed: Deed) -> RpcError | None:
+        """Do one deed; return the error for which it has to be tried again soon, None when it is done."""
         try:
             if deed.kind == "missed":
                 # What began in time may end later.
@@ -321,9 +331,9 @@ class Clockwork:
             if self._complaints.get(deed.name) != error.code:
                 self._complaints[deed.name] = error.code
                 _log.warning("%s waits: %s", deed.name, error)
-            return False
+            return error
         self._complaints.pop(deed.name, None)
-        return True
+        return None
 
     async def _open(self, session: date) -> None:
         call = self._service.call()

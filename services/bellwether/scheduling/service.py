@@ -50,7 +50,7 @@ def create(context: ServiceContext) -> Service:
     runner = Runner(service, store, reader, closer)
     clockwork = Clockwork(service, store, reader, runner, closer)
     _register_jobs(service, store, reader, conductor, runner)
-    _register_slots(service, store, reader, conductor)
+    _register_slots(service, store, reader, conductor, clockwork)
     _register_schedule(service, store, reader, clockwork)
 
     @service.rpc("get_replay")
@@ -128,7 +128,7 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
         return Jobs([*(job for job in coming if job.id not in claimed), *past][: request.limit])
 
 
-def _register_slots(service: Service, store: Store, reader: Reader, conductor: Conductor) -> None:
+def _register_slots(service: Service, store: Store, reader: Reader, conductor: Conductor, clockwork: Clockwork) -> None:
     @service.rpc("list_slots")
     async def list_slots(request: ListSlots, call: Call) -> SlotJobs:
         tasks = [task.name for task in reader.words.tasks]
@@ -142,7 +142,7 @@ def _register_slots(service: Service, store: Store, reader: Reader, conductor: C
                 found = claims.recent(tx, LIVE, tasks, since, MOST_ROWS)
                 rules, calendar = reader.words.tasks, reader.words.calendar
                 told = [job for job in found if not is_due_anew(job, rules, calendar, seen=seen)]
-                return SlotJobs(claims.first_start(tx), told, by_task, by_session)
+                return SlotJobs(claims.first_start(tx), told, by_task, by_session, clockwork.failing)
 
             return await store.transact(look)
         at = conductor.progress.at

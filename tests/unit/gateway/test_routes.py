@@ -62,6 +62,7 @@ async def test_status_says_what_is_safe_fresh_served_and_done(standing: Opened) 
         ],
         "since_by_task": {},
         "since_by_session": {},
+        "failing": None,
     }
 
 

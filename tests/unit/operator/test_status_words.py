@@ -7,15 +7,19 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
+from bellwether.gateway.status import safety_state
+from bellwether.messages.scheduling import FailingSession, SlotJobs
+from bellwether.messages.trading import Safety as SaidSafety
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.guards import GUARDS
 from bellwether.trading.safety import Newest, safety_of
-from bellwether_operator.gateway import Bars, Refusal, Safety, ServedModel
+from bellwether_operator.gateway import Bars, Refusal, Safety, ServedModel, read_status
 from bellwether_operator.report.finding import MESSAGE_LIMIT
-from harness.statuses import READY, SCENES, Scene, refused, seen, view
+from harness.statuses import NOW, READY, SCENES, Scene, refused, seen, view
 from unit.trading.making import RULES, conditions
 
 HALTED = {"trading": {"mode": "simulated", "halted": True}}
@@ -133,6 +137,19 @@ def test_every_guard_that_needs_no_order_has_a_reason_and_a_remedy(code: Code) -
     sentence, _, remedy = found["message"].partition(" (found 1). ")
     assert sentence[1:] == code.value[1:]
     assert remedy.endswith(".")
+
+
+def test_a_session_that_cannot_be_closed_is_told_with_its_error_and_what_to_do() -> None:
+    failing = FailingSession("close", date(2026, 11, 20), "INTERNAL", "no space left", NOW, tries=70, lasting=True)
+    told = safety_state(SaidSafety(True, []), SlotJobs(None, [], failing=failing))
+    heard = read_status(msgspec.to_builtins({"safety": told, "services": []}), 0.0).safety
+    found = said(Scene({}, seen(view=view(safety=heard))), "SafeToTrade")
+    assert (found["status"], found["reason"]) == ("False", "SessionStuck")
+    assert found["message"] == (
+        "The close of session 2026-11-20 has failed since 2026-11-23T01:00:00Z, 64 times or more: INTERNAL: "
+        "no space left. Until it succeeds no later session is opened or closed and no order is filled. It is tried "
+        "again all the time; what is wrong is in the log of the service that it names, and of the scheduler."
+    )
 
 
 def test_what_the_declaration_forbids_needs_no_word_of_the_gateway() -> None:
