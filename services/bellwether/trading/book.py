@@ -60,7 +60,9 @@ class Book:
     order_counts: dict[date, int] = field(default_factory=dict)
     """Orders, queued or filled, by the session they are for; sessions that are over are dropped."""
     actions_done: frozenset[str] = frozenset()
-    """Keys of the corporate actions of the newest session that had any."""
+    """Keys of the corporate actions since the newest open that missed no bar: they may be told again."""
+    missed: dict[str, date] = field(default_factory=dict)
+    """Held symbols that the newest open had no bar of, with the first session of which they have had none."""
     closing_equity: Decimal = ZERO
     """Equity at the newest close; the initial cash before the first one."""
     opened_session: date | None = None
@@ -75,6 +77,7 @@ class Book:
         other.queued = dict(self.queued)
         other.prices = dict(self.prices)
         other.order_counts = dict(self.order_counts)
+        other.missed = dict(self.missed)
         return other
 
     @property
@@ -146,8 +149,7 @@ def apply(book: Book, event: LedgerEvent) -> None:
             book.dividends += event.cash
             book.actions_done |= {event.key}
         case SessionOpenDone():
-            book.opened_session = event.session
-            book.actions_done = frozenset()
+            _open(book, event)
         case SessionMarked():
             _mark(book, event)
 
@@ -197,6 +199,13 @@ def _split(book: Book, event: PositionSplit) -> None:
         book.holdings[event.symbol] = replace(holding, quantity=event.quantity, cost=event.cost)
     else:
         del book.holdings[event.symbol]
+
+
+def _open(book: Book, event: SessionOpenDone) -> None:
+    book.opened_session = event.session
+    book.missed = {symbol: book.missed.get(symbol, event.session) for symbol in event.missed}
+    if not book.missed:
+        book.actions_done = frozenset()
 
 
 def _mark(book: Book, event: SessionMarked) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ from bellwether.trading.ledger import Latch, Ledger, Seen, find_exits, find_orde
 from bellwether.trading.pricing import ZERO, exact_price
 from bellwether.trading.rules import Rules, rules_of
 from bellwether.trading.safety import Newest, safety_of
-from bellwether.trading.sessions import Closing, Opening, close_session, open_session
+from bellwether.trading.sessions import Closing, Opening, close_session, open_session, untold_actions
 
 NEWEST_SHARE = 0.6
 """Of the time that a question about safety has, so much is given to market-data."""
@@ -91,10 +91,11 @@ class Market(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What has to be asked before an open: about which symbols, and after which day corporate actions count."""
+    """What has to be asked before an open: about which symbols, and what earlier opens did not hear of."""
 
     symbols: frozenset[str]
     opened: date | None
+    missed: Mapping[str, date]
 
 
 class Desk:
@@ -303,7 +304,7 @@ class Desk:
                 return self._opened_before(tx, call.run, session.day)
             wanted = frozenset(book.holdings) | {order.symbol for order in book.queued.values()}
             if not wanted <= market.asked:
-                return Wanted(wanted, book.opened_session)
+                return Wanted(wanted, book.opened_session, book.missed)
             final = self._final(session, now)
             opening = Opening(session.day, market.prices, market.actions, final, session.open)
             opened = open_session(book, self.conditions(tx, now), opening)
@@ -325,11 +326,9 @@ class Desk:
         prices = await call.request(
             "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
         )
-        # A system that was away for sessions still holds what was split meanwhile.
-        first = day if wanted.opened is None else wanted.opened + timedelta(days=1)
         found: list[CorporateAction] = []
-        for session in self.words.calendar.sessions(first, day):
-            question = GetCorporateActions(session.day, names)
+        for session, untold in untold_actions(self.words.calendar, day, *wanted):
+            question = GetCorporateActions(session, sorted(untold))
             told = await call.request(
                 "market-data", "get_corporate_actions", question, CorporateActions, idempotent=True
             )
@@ -349,7 +348,7 @@ class Desk:
         Raises:
             RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was opened or closed already.
                 Live, BARS_AWAITED as long as an order may still get its opening price, a position its closing price,
-                or the session's open may still be done for what is held.
+                or the session's open may still be done for what is held; after that NOT_OPENED_YET until it is.
 
         """
         session, now = self.session_on(day), self.now_of(call)
@@ -382,6 +381,9 @@ class Desk:
                 return wanted
             if not self._final(session, now):
                 self._refuse_awaited(book, session, prices)
+            elif self._context.clock.live and not _opened_on(book, session) and (wanted or _waiting(book, session)):
+                # Asked for while bars were still waited for, the open was left undone; nothing else does its part.
+                raise RpcError("NOT_OPENED_YET", f"session {session.day} is closed once its open is done: ask for that")
             closing = Closing(session.day, self.words.calendar.after(session.day, 1).day, prices)
             closed = close_session(book, self.conditions(tx, now), closing)
             self.ledger.append(tx, call.run, closed.events)
@@ -391,9 +393,9 @@ class Desk:
         return await self.store.transact(work)
 
     def _refuse_awaited(self, book: Book, session: Session, prices: Mapping[str, Decimal]) -> None:
-        waiting = {order.symbol for order in book.queued.values() if order.session <= session.day}
+        waiting = _waiting(book, session)
         # A bar that came since the last look has a closing price, and may tell a split that only an open applies.
-        opened = book.opened_session is not None and book.opened_session >= session.day
+        opened = _opened_on(book, session)
         waiting |= {symbol for symbol in book.holdings if not opened or prices.get(symbol, ZERO) <= 0}
         if waiting:
             until = settles_by(self.words.calendar, session).isoformat()
@@ -534,6 +536,14 @@ def _refusing(call: Call, event: Refused, order: OrderQueued | None) -> contextl
         return contextlib.nullcontext(call)
     attributes = {"bellwether.order_id": event.order_id or "", "bellwether.refusal": event.code}
     return call.start_span("refused at the open", parent=order.traceparent, attributes=attributes)
+
+
+def _opened_on(book: Book, session: Session) -> bool:
+    return book.opened_session is not None and book.opened_session >= session.day
+
+
+def _waiting(book: Book, session: Session) -> set[str]:
+    return {order.symbol for order in book.queued.values() if order.session <= session.day}
 
 
 def _opened_answer(event: SessionOpenDone) -> SessionOpened:

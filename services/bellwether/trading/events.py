@@ -163,13 +163,15 @@ class DividendPaid(_Fact, frozen=True, tag="dividend_paid"):
         return f"dividend:{self.symbol}:{self.session}"
 
 
-class SessionOpenDone(_Fact, frozen=True, tag="session_open_done"):
+class SessionOpenDone(_Fact, frozen=True, tag="session_open_done", omit_defaults=True):
     """Everything of a session's open was done; the answer is kept for whoever asks again."""
 
     session: date
     filled: list[str]
     refused: list[str]
     corporate_actions: int
+    missed: list[str] = []
+    """Held symbols whose bar of the session was not there: it may come later, and tell a split or dividend of it."""
 
     @property
     def key(self) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 
+from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book, apply, cost_of_sold
 from bellwether.trading.codes import Code
@@ -25,6 +26,35 @@ from bellwether.trading.events import (
 )
 from bellwether.trading.guards import Candidate, Conditions, Situation, judge
 from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO, Quote, quote
+
+MISSED_SESSIONS = 10
+"""So many sessions back a held share's missed bar is still asked for, at each open until there is one of it again."""
+
+
+def untold_actions(
+    calendar: Calendar, day: date, symbols: frozenset[str], opened: date | None, missed: Mapping[str, date]
+) -> list[tuple[date, frozenset[str]]]:
+    """Return of which sessions, oldest first, and for which symbols the open of a day has to hear of corporate actions.
+
+    Args:
+        calendar: the exchange's.
+        day: of the session that opens.
+        symbols: what is held or waits in an order.
+        opened: the newest session whose open was done; None: there is none.
+        missed: those of which that open had no bar, each with the first session of which they have had none.
+
+    """
+    # A system that was away for sessions still holds what was split meanwhile.
+    first = day if opened is None else opened + timedelta(days=1)
+    found = [(session.day, symbols) for session in calendar.sessions(first, day)]
+    if not missed:
+        return found
+    # A bar that came after its session's open was done tells what nobody has asked for yet.
+    late = calendar.sessions(min(missed.values()), first - timedelta(days=1))[-MISSED_SESSIONS:]
+    return [
+        *((one.day, frozenset(symbol for symbol, since in missed.items() if since <= one.day)) for one in late),
+        *found,
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +114,7 @@ def open_session(book: Book, conditions: Conditions, opening: Opening) -> Opened
         symbol not in opening.prices for symbol in state.holdings
     )
     if opening.final or not waiting:
-        record(_done(events, opening, conditions.now))
+        record(_done(events, state, opening, conditions.now))
     return Opened(tuple(events), passed)
 
 
@@ -120,6 +150,9 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
         raise ValueError(f"split of {action.symbol} on {action.session}: ratio is {action.ratio}, it must be above 0")
     events: list[LedgerEvent] = []
     holding = book.holdings.get(action.symbol)
+    if f"split:{action.symbol}:{action.session}" in book.actions_done:
+        # Told once more: what was queued before it followed then, what was queued since is sized after it.
+        return []
     if holding is not None and _held_before(book, action):
         known = book.prices.get(action.symbol, ZERO)
         price = opening.prices.get(action.symbol) or (known / ratio).quantize(PRICE_STEP)
@@ -142,13 +175,13 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
             )
         )
     for order in book.queued.values():
-        # An order sized before the split means the same shares after it. One for this session was sized after the
-        # splits of earlier sessions.
-        if order.symbol == action.symbol and order.at < now and action.session == opening.session:
+        # An order sized before the split means the same shares after it. A sale counts them as the position does; a
+        # purchase for this session was sized after the splits of earlier sessions.
+        follows = order.side == "SELL" or action.session == opening.session
+        if order.symbol == action.symbol and order.at < now and follows:
             quantity = (order.quantity * ratio).to_integral_value(ROUND_DOWN)
             price = (order.price / ratio).quantize(PRICE_STEP)
-            key = OrderSplit(now, order.order_id, action.symbol, opening.session, ratio, quantity, price)
-            events.append(key)
+            events.append(OrderSplit(now, order.order_id, action.symbol, action.session, ratio, quantity, price))
     return events
 
 
@@ -242,13 +275,14 @@ def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: 
     )
 
 
-def _done(events: Sequence[LedgerEvent], opening: Opening, now: datetime) -> SessionOpenDone:
+def _done(events: Sequence[LedgerEvent], book: Book, opening: Opening, now: datetime) -> SessionOpenDone:
     return SessionOpenDone(
         at=now,
         session=opening.session,
         filled=[event.order_id for event in events if isinstance(event, OrderFilled)],
         refused=[event.order_id or "" for event in events if isinstance(event, (Refused, OrderCancelled))],
         corporate_actions=sum(1 for event in events if isinstance(event, (PositionSplit, DividendPaid))),
+        missed=sorted(symbol for symbol in book.holdings if symbol not in opening.prices),
     )
 
 
@@ -273,7 +307,8 @@ def close_session(book: Book, conditions: Conditions, closing: Closing) -> Close
     """Return everything that a session's close does to the ledger.
 
     Orders for this session or an earlier one that are still queued are cancelled, positions are valued at the
-    close, and those held for the declared number of closes are queued for sale at the following open.
+    close, and those held for the declared number of closes are queued for sale at the following open. A share whose
+    bar the open missed keeps its last price: the closing price may be that after a split which only an open applies.
     """
     state, now, horizon = book.copied(), conditions.now, conditions.rules.horizon_sessions
     events: list[LedgerEvent] = []
@@ -284,7 +319,8 @@ def close_session(book: Book, conditions: Conditions, closing: Closing) -> Close
             apply(state, late)
             events.append(late)
     held = sorted(state.holdings)
-    prices = {symbol: closing.prices[symbol] for symbol in held if closing.prices.get(symbol, ZERO) > 0}
+    priced = [symbol for symbol in held if symbol not in state.missed]
+    prices = {symbol: closing.prices[symbol] for symbol in priced if closing.prices.get(symbol, ZERO) > 0}
     value = sum(
         (state.holdings[symbol].quantity * prices.get(symbol, state.prices.get(symbol, ZERO)) for symbol in held), ZERO
     )

@@ -119,8 +119,11 @@ async def test_a_dividend_that_the_late_bar_tells_is_paid(tmp_path: Path) -> Non
         assert account.equity == account.initial_cash
 
 
-async def land_after(one: Floor, asked: str, close: datetime) -> None:
-    """Do what is due at the second day's close, while the bar that tells a split of AAA lands after a question."""
+async def land_after(one: Floor, asked: str, close: datetime, then: datetime | None = None) -> None:
+    """Do what is due at the second day's close, while the bar that tells a split of AAA lands after a question.
+
+    Where it says what time it is `then`, it is that for the questions that follow.
+    """
     request, landed = Call.request, False
 
     async def lands(call: Call, peer: str, method: str, *args: Any, **options: Any) -> Any:
@@ -132,6 +135,7 @@ async def land_after(one: Floor, asked: str, close: datetime) -> None:
             one.arrive("AAA", 25, 26, AFTER_IT)
             # As market-data's own look at its source does.
             await one.system.call("market-data", "publish_bars", PublishBars(AFTER_IT), PublishedBars, as_of=close)
+            one.clock.moment = then or close
         return told
 
     with mock.patch.object(Call, "request", lands):
@@ -150,6 +154,66 @@ async def test_a_split_whose_bar_lands_between_two_questions_is_applied_once(tmp
         position = await one.position()
         assert (position.quantity, position.market_price, position.sessions_held) == (2 * quantity, Decimal(26), 2)
         assert (await one.jobs())["session_close-20260106"] == "completed"
+
+
+@pytest.mark.parametrize("asked", ["get_corporate_actions", "get_opening_prices", "session_open"])
+async def test_a_split_whose_bar_lands_between_the_last_open_and_close_is_applied_once_and_not_later_than_the_next_open(
+    tmp_path: Path, asked: str
+) -> None:
+    close, third = CLOSE + timedelta(days=1, hours=1), date(2026, 1, 7)
+    async with floor(tmp_path, present()) as one:
+        await one.signal("AAA")
+        one.arrive("AAA", 50, 50)
+        await one.at(CLOSE)
+        value = (await one.position()).market_value
+        await one.at(OPEN + timedelta(days=1))
+        await land_after(one, asked, close)
+        assert (await one.jobs())["session_close-20260106"] == "completed"
+        # Never the price after the split for the shares before it.
+        assert (await one.position()).market_value == value
+        one.arrive("AAA", 27, 28, third)
+        await one.at(CLOSE + timedelta(days=2))
+        position = await one.position()
+        assert (position.market_price, position.sessions_held) == (Decimal(28), 3)
+        assert position.market_value == value / 50 * 2 * 28
+        assert (await one.orders()).keys() == {"AAA"}
+
+
+async def test_a_close_that_meets_an_open_which_is_not_done_has_that_done_first(tmp_path: Path) -> None:
+    close = CLOSE + timedelta(days=1)
+    async with floor(tmp_path, present()) as one:
+        await one.signal("AAA")
+        one.arrive("AAA", 50, 50)
+        await one.at(CLOSE)
+        quantity = (await one.position()).quantity
+        await one.at(OPEN + timedelta(days=1))
+        # The open waits for its bars, the close a moment later for none.
+        await land_after(one, "session_open", close + HOUR - timedelta(milliseconds=1), close + HOUR)
+        await one.at(close + HOUR)
+        position = await one.position()
+        assert (position.quantity, position.market_price, position.sessions_held) == (2 * quantity, Decimal(26), 2)
+
+
+@pytest.mark.parametrize("late", [1, 2], ids=["a day", "two days"])
+async def test_a_split_whose_bar_comes_after_its_session_was_settled_is_applied_at_the_next_open(
+    tmp_path: Path, late: int
+) -> None:
+    async with floor(tmp_path, present(), trading={"exit": {"horizonSessions": late + 1}}) as one:
+        await one.signal("AAA")
+        one.arrive("AAA", 50, 50)
+        await one.at(CLOSE)
+        quantity = (await one.position()).quantity
+        for day in range(1, late + 1):
+            await one.at(CLOSE + timedelta(days=day, hours=1))
+        waiting = (await one.orders())["-AAA"]
+        assert (waiting.status, waiting.quantity) == ("queued", quantity)
+        csv_bars.write(one.bars, "AAA", CALENDAR, DAY, factor=0.5)
+        for day in range(1, late + 2):
+            one.arrive("AAA", 25, 26, DAY + timedelta(days=day))
+        await one.at(CLOSE + timedelta(days=late + 1))
+        sold = (await one.orders())["-AAA"]
+        assert (sold.status, sold.quantity, sold.fill_price) == ("filled", 2 * quantity, Decimal(25))
+        assert await one.positions() == []
 
 
 async def test_a_session_is_settled_half_way_to_an_open_that_comes_sooner(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from msgspec.structs import replace as replace_fact
+
+from bellwether.market.sessions import load_calendar
 from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book, fold
 from bellwether.trading.decide import decide, order_id_of
@@ -18,9 +21,18 @@ from bellwether.trading.events import (
     Refused,
     SessionMarked,
     SessionOpenDone,
+    decode,
+    encode,
 )
 from bellwether.trading.rules import Rules
-from bellwether.trading.sessions import Closing, Opening, close_session, open_session
+from bellwether.trading.sessions import (
+    MISSED_SESSIONS,
+    Closing,
+    Opening,
+    close_session,
+    open_session,
+    untold_actions,
+)
 from unit.trading.making import (
     BEFORE_OPEN,
     CLOSE,
@@ -35,6 +47,7 @@ from unit.trading.making import (
 )
 
 EARLIER = date(2009, 1, 2)
+CALENDAR = load_calendar("XNYS")
 
 
 def bought(symbol: str, quantity: int, price: int = 50, session: date = EARLIER) -> OrderFilled:
@@ -190,22 +203,108 @@ def test_a_split_keeps_value_and_cost_and_adjusts_the_queued_sale() -> None:
     assert fold(opened.events, book).cash == 1000
 
 
-def test_actions_of_missed_sessions_come_in_their_order_and_leave_the_orders_of_this_one() -> None:
-    book = queued(account("1000", bought("AAA", 20, session=date(2008, 12, 31))), ("AAA", "SELL"))
+def test_actions_of_missed_sessions_come_in_their_order_and_reach_a_sale_but_no_purchase_of_this_one() -> None:
+    book = queued(account("1250", bought("AAA", 20, session=date(2008, 12, 31))), ("AAA", "SELL"))
+    more = OrderQueued(
+        BEFORE_OPEN, "more", None, "manual", "AAA", "BUY", Decimal(3), SESSION, Decimal(25), None, "", "", "", ""
+    )
+    book = fold([more], book)
     actions = [
         CorporateAction("AAA", EARLIER, "dividend", amount=0.25),
         CorporateAction("AAA", SESSION, "dividend", amount=0.1),
         CorporateAction("AAA", EARLIER, "split", ratio=2.0),
     ]
     opened = open_session(book, conditions(FREE, OPEN), opening(actions, AAA="25"))
-    split, missed, present, fill, _ = opened.events
+    split, sale, missed, present, fill, purchase, _ = opened.events
     assert isinstance(split, PositionSplit)
     assert (split.session, split.quantity) == (EARLIER, Decimal(40))
+    assert isinstance(sale, OrderSplit)
+    assert (sale.session, sale.quantity) == (EARLIER, Decimal(40))
     assert isinstance(missed, DividendPaid)
     assert isinstance(present, DividendPaid)
     assert [(one.session, one.cash) for one in (missed, present)] == [(EARLIER, Decimal(10)), (SESSION, Decimal(4))]
     assert isinstance(fill, OrderFilled)
-    assert fill.quantity == 20
+    assert (fill.side, fill.quantity) == ("SELL", Decimal(40))
+    assert isinstance(purchase, OrderFilled)
+    assert (purchase.side, purchase.quantity) == ("BUY", Decimal(3))
+
+
+def test_an_open_hears_of_what_earlier_ones_missed_and_of_no_more_than_that() -> None:
+    day, both = date(2009, 1, 8), frozenset({"AAA", "BBB"})
+
+    def asked(opened: date | None, **missed: date) -> list[tuple[int, str]]:
+        found = untold_actions(CALENDAR, day, both, opened, missed)
+        return [(session.day, "".join(sorted(symbols))) for session, symbols in found]
+
+    assert asked(None) == [(8, "AAABBB")]
+    assert asked(date(2009, 1, 7)) == [(8, "AAABBB")]
+    assert asked(date(2009, 1, 5)) == [(6, "AAABBB"), (7, "AAABBB"), (8, "AAABBB")]
+    assert asked(date(2009, 1, 7), AAA=date(2009, 1, 6)) == [(6, "AAA"), (7, "AAA"), (8, "AAABBB")]
+    # Over New Year and a weekend.
+    assert asked(date(2009, 1, 7), AAA=date(2008, 12, 31), BBB=date(2009, 1, 7)) == [
+        (31, "AAA"),
+        (2, "AAA"),
+        (5, "AAA"),
+        (6, "AAA"),
+        (7, "AAABBB"),
+        (8, "AAABBB"),
+    ]
+    assert len(asked(date(2009, 1, 7), AAA=date(2008, 1, 2))) == MISSED_SESSIONS + 1
+
+
+def test_a_share_whose_bar_the_open_missed_keeps_its_last_price_at_the_close() -> None:
+    book = account("2000", bought("AAA", 20), bought("BBB", 10))
+    opened = open_session(book, conditions(FREE, CLOSE), opening(BBB="50"))
+    (done,) = opened.events
+    assert isinstance(done, SessionOpenDone)
+    assert done.missed == ["AAA"]
+    book = fold(opened.events, book)
+    closed = fold(close_session(book, conditions(FREE, CLOSE), closing(AAA="25", BBB="60")).events, book)
+    assert closed.equity == Decimal(500) + 20 * 50 + 10 * 60
+
+
+def test_a_split_that_was_told_though_its_bar_was_missed_is_not_applied_again_at_the_next_opens() -> None:
+    book = account("1000", bought("AAA", 20))
+    split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
+    book = fold(open_session(book, conditions(FREE, CLOSE), opening([split])).events, book)
+    assert (book.held("AAA"), book.missed) == (Decimal(40), {"AAA": SESSION})
+    for days in (1, 2):
+        prices = {"AAA": Decimal(25)} if days == 2 else {}
+        later = Opening(SESSION + timedelta(days=days), prices, [split])
+        book = fold(open_session(book, conditions(FREE, CLOSE + timedelta(days=days)), later).events, book)
+        assert (book.held("AAA"), book.missed) == (Decimal(40), {} if prices else {"AAA": SESSION})
+    assert book.actions_done == frozenset()
+
+
+def sale(at: datetime, quantity: int) -> OrderQueued:
+    return OrderQueued(
+        at, "sale", None, "manual", "AAA", "SELL", Decimal(quantity), FOLLOWING, Decimal(25), None, "", "", "", ""
+    )
+
+
+def test_a_sale_that_was_queued_after_its_shares_were_split_is_not_split_again() -> None:
+    split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
+    holding = account("1500", bought("AAA", 20), bought("BBB", 10))
+    waits = opening([split], final=False, AAA="25")
+    split_already = fold(open_session(holding, conditions(FREE, OPEN), waits).events, holding)
+    assert split_already.held("AAA") == 40
+    book = fold([sale(OPEN + timedelta(hours=1), 40)], split_already)
+    same = open_session(book, conditions(FREE, CLOSE), opening([split], AAA="25", BBB="50"))
+    assert fold(same.events, book).queued["sale"].quantity == 40
+    # The same where the bar was missed, and tells the split once more at the next open.
+    missed = fold(open_session(holding, conditions(FREE, CLOSE), opening([split])).events, holding)
+    book = fold([sale(CLOSE, 40)], missed)
+    following = Opening(FOLLOWING, {"AAA": Decimal(25), "BBB": Decimal(50)}, [split])
+    after = fold(open_session(book, conditions(FREE, OPEN + timedelta(days=1)), following).events, book)
+    assert "AAA" not in after.holdings
+
+
+def test_an_open_that_missed_no_bar_is_stored_as_before() -> None:
+    (done,) = open_session(account(), conditions(FREE, OPEN), opening()).events
+    assert '"missed"' not in encode(done)
+    assert isinstance(done, SessionOpenDone)
+    missed = replace_fact(done, missed=["AAA"])
+    assert decode(encode(missed)) == missed
 
 
 def test_an_open_that_waits_for_a_price_does_not_split_what_it_bought_meanwhile() -> None:
