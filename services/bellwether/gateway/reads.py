@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from bellwether.gateway.answers import answer, gateway_of
 from bellwether.gateway.funnel import funnel
+from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.market_data import GetMarketData, MarketData
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
@@ -127,9 +128,10 @@ async def why(request: Request, symbol: str) -> Response:
     """Return the way of a symbol's newest decision from bars to order, and where it stopped."""
     gateway = gateway_of(request)
     declared = gateway.system.spec.symbols
-    if symbol not in declared:
-        raise Problem(404, "UNKNOWN_SYMBOL", f"{symbol} is not declared; declared are {', '.join(declared)}")
     peers = gateway.peers
+    if symbol not in declared and symbol not in await _held(peers):
+        words = f"{symbol} is neither declared nor held; declared are {', '.join(declared)}"
+        raise Problem(404, "UNKNOWN_SYMBOL", words)
     bars = await peers.try_ask("market-data", "get_market_data", GetMarketData(symbol), MarketData)
     found = await peers.try_ask("prediction", "list_decisions", ListDecisions(symbol=symbol, limit=1), Decisions)
     newest = found if isinstance(found, Problem) else next(iter(found.decisions), None)
@@ -138,3 +140,9 @@ async def why(request: Request, symbol: str) -> Response:
         question = Explain(symbol, newest.prediction_id)
         explanation = await peers.try_ask("paper-trading", "explain", question, Explanation)
     return answer(funnel(symbol, bars, newest, explanation))
+
+
+async def _held(peers: Peers) -> set[str]:
+    """Return the symbols of open positions; none while the trader does not say."""
+    found = await peers.try_ask("paper-trading", "get_positions", Empty(), Positions)
+    return set() if isinstance(found, Problem) else {each.symbol for each in found.positions}

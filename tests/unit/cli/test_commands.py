@@ -164,7 +164,7 @@ async def _store(gateway: Opened) -> None:
     ("command", "words"),
     [
         (["halt", "--reason", "x"], "Authorization: Bearer <token>"),
-        (["why", "MSFT"], "MSFT is not declared; declared are AAPL, IBM (UNKNOWN_SYMBOL)"),
+        (["why", "MSFT"], "MSFT is neither declared nor held; declared are AAPL, IBM (UNKNOWN_SYMBOL)"),
         (["trace", "0" * 32], "no trace"),
     ],
 )

@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bellwether.gateway.status import STATUS_BUDGET
-from bellwether.messages.trading import Safety, SafetyRefusal
+from bellwether.messages.trading import Positions, Safety, SafetyRefusal
 from bellwether.runtime.errors import RpcError
 from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, Opened, opened
-from unit.gateway.samples import ANSWERS, AT, SYSTEM, Seen
+from unit.gateway.samples import ANSWERS, AT, POSITION, SYSTEM, Seen
 
 
 @IN_MODULES_LOOP
@@ -291,4 +292,11 @@ async def test_why_shows_the_way_to_the_order(standing: Opened) -> None:
 async def test_why_of_an_undeclared_symbol_lists_the_declared(standing: Opened) -> None:
     reply = await standing.http.get("/v1/why/MSFT")
     assert reply.status_code == 404
-    assert reply.json()["error"]["message"] == "MSFT is not declared; declared are AAPL, IBM"
+    assert reply.json()["error"]["message"] == "MSFT is neither declared nor held; declared are AAPL, IBM"
+
+
+async def test_why_speaks_of_a_share_that_is_held_though_no_longer_declared(gateway: Opened) -> None:
+    gateway.answers["paper-trading"]["get_positions"] = Positions([msgspec.structs.replace(POSITION, symbol="MSFT")])
+    found = (await gateway.http.get("/v1/why/MSFT")).json()
+    assert found["symbol"] == "MSFT"
+    assert [stage["name"] for stage in found["stages"]] == ["bars", "prediction", "guards", "order"]
