@@ -57,7 +57,7 @@ unit: venv ## pure tests: no network, no server
 
 .PHONY: integration
 integration: venv ## tests with a real NATS server, real databases and a real API server
-	@.venv/bin/pytest -q -n 2 --dist loadfile tests/integration
+	@.venv/bin/pytest -q -n 3 --dist loadfile tests/integration
 
 .PHONY: e2e
 e2e: venv ## tests of the whole system on a whole node

@@ -50,7 +50,7 @@ def main() -> int:
     options, left_out = [], []
     if choice.kind != "embedded":
         options, left_out = ["-m", "not cluster"], ["integration tests marked cluster (they need the embedded cluster)"]
-    later = [Step("integration", _pytest("-n", "2", "--dist", "loadfile", "tests/integration", *options))]
+    later = [Step("integration", _pytest("-n", "3", "--dist", "loadfile", "tests/integration", *options))]
     if has_cluster:
         later.append(Step("e2e", _pytest("tests/e2e")))
     else:
