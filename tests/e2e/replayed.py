@@ -18,6 +18,11 @@ def status(system: System) -> dict[str, Any]:
     return found
 
 
+def session_under_way(system: System) -> str:
+    """Return the day of the session that is replayed now; empty while the scheduler does not say."""
+    return str((status(system)["replay"] or {}).get("session") or "")
+
+
 def replay_step(system: System) -> int:
     """Return the step the conductor is at; 0 while the scheduler does not say."""
     return int((status(system)["replay"] or {}).get("step", 0))
