@@ -168,6 +168,7 @@ def order_of(wish: Wish, quantity: Decimal, now: datetime) -> OrderQueued:
         model_version=wish.origin.model_version,
         trace_id=wish.origin.trace_id,
         traceparent=wish.origin.traceparent,
+        bar_session=wish.bar_session,
     )
 
 

@@ -35,7 +35,7 @@ class AccountOpened(_Fact, frozen=True, tag="account_opened"):
         return "account"
 
 
-class OrderQueued(_Fact, frozen=True, tag="order_queued"):
+class OrderQueued(_Fact, frozen=True, tag="order_queued", omit_defaults=True):
     """An order passed every guard and waits for the open of `session`."""
 
     order_id: str
@@ -54,6 +54,8 @@ class OrderQueued(_Fact, frozen=True, tag="order_queued"):
     trace_id: str
     traceparent: str
     """Trace context that the fill joins, in the form of W3C; empty when the decision was not traced."""
+    bar_session: date | None = None
+    """Session of the bar whose close the order was sized with; None for an exit, and where it was not stored."""
 
     @property
     def key(self) -> str:

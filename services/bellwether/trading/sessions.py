@@ -144,16 +144,23 @@ def _held_before(book: Book, action: CorporateAction) -> bool:
     return holding is not None and holding.opened < action.session
 
 
+def _sized_before(order: OrderQueued, action: CorporateAction) -> bool:
+    """Return whether the price that a purchase was sized by is one before an action."""
+    if order.bar_session is None:
+        # Stored by a version that did not write it down. A purchase is queued at the earliest after the close before.
+        return order.session == action.session
+    return order.bar_session < action.session
+
+
 def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime) -> list[LedgerEvent]:
     ratio = Decimal(repr(action.ratio))
     if ratio <= 0:
         raise ValueError(f"split of {action.symbol} on {action.session}: ratio is {action.ratio}, it must be above 0")
     events: list[LedgerEvent] = []
     holding = book.holdings.get(action.symbol)
-    if f"split:{action.symbol}:{action.session}" in book.actions_done:
-        # Told once more: what was queued before it followed then, what was queued since is sized after it.
-        return []
-    if holding is not None and _held_before(book, action):
+    told = f"split:{action.symbol}:{action.session}" in book.actions_done
+    reached = not told and _held_before(book, action)
+    if holding is not None and reached:
         known = book.prices.get(action.symbol, ZERO)
         price = opening.prices.get(action.symbol) or (known / ratio).quantize(PRICE_STEP)
         exact = holding.quantity * ratio
@@ -175,10 +182,9 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
             )
         )
     for order in book.queued.values():
-        # An order sized before the split means the same shares after it. A sale counts them as the position does; a
-        # purchase for this session was sized after the splits of earlier sessions.
-        follows = order.side == "SELL" or action.session == opening.session
-        if order.symbol == action.symbol and order.at < now and follows:
+        # An order sized before the split means the same shares after it. A sale counts them as the position does.
+        follows = reached if order.side == "SELL" else _sized_before(order, action)
+        if order.symbol == action.symbol and follows:
             quantity = (order.quantity * ratio).to_integral_value(ROUND_DOWN)
             price = (order.price / ratio).quantize(PRICE_STEP)
             events.append(OrderSplit(now, order.order_id, action.symbol, action.session, ratio, quantity, price))

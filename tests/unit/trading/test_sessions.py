@@ -299,6 +299,51 @@ def test_a_sale_that_was_queued_after_its_shares_were_split_is_not_split_again()
     assert "AAA" not in after.holdings
 
 
+def purchase(at: datetime, bar: date | None, session: date = FOLLOWING) -> OrderQueued:
+    return OrderQueued(
+        at, "buy", None, "signal", "AAA", "BUY", Decimal(20), session, Decimal(25), None, "", "", "", "", bar
+    )
+
+
+def test_a_purchase_that_was_sized_after_a_split_is_not_split_while_the_open_waits_for_another_share() -> None:
+    split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
+    book = fold([purchase(CLOSE + timedelta(minutes=10), SESSION)], account("1500", bought("BBB", 10)))
+    later = conditions(FREE, CLOSE + timedelta(minutes=15))
+    opened = open_session(book, later, opening([split], final=False, AAA="25"))
+    assert opened.events == ()
+    # Neither is one that was stored without the session of its bar, for a session after that of the split.
+    unsaid = fold([purchase(CLOSE + timedelta(minutes=10), None)], account("1500", bought("BBB", 10)))
+    assert open_session(unsaid, later, opening([split], final=False, AAA="25")).events == ()
+
+
+def test_a_purchase_for_the_next_session_that_was_sized_by_a_bar_before_the_split_follows_it_once() -> None:
+    split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
+    for held in ((), (bought("AAA", 4),)):
+        book = fold([purchase(CLOSE + timedelta(minutes=5), EARLIER)], account("1500", bought("BBB", 10), *held))
+        for minutes in (10, 15):
+            later = conditions(FREE, CLOSE + timedelta(minutes=minutes))
+            book = fold(open_session(book, later, opening([split], final=False, AAA="25")).events, book)
+            assert (book.queued["buy"].quantity, book.queued["buy"].price) == (Decimal(40), Decimal("12.5"))
+            assert book.held("AAA") == (8 if held else 0)
+
+
+def test_a_sale_of_what_was_bought_after_a_split_is_not_split_while_the_open_waits_for_another_share() -> None:
+    split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
+    holding = account("2000", bought("AAA", 20, 25, session=SESSION), bought("BBB", 10))
+    book = fold([sale(CLOSE + timedelta(minutes=10), 20)], holding)
+    later = conditions(FREE, CLOSE + timedelta(minutes=15))
+    assert open_session(book, later, opening([split], final=False, AAA="25")).events == ()
+
+
+def test_an_order_keeps_the_session_of_the_bar_it_was_sized_by() -> None:
+    (order,) = queued(account(), ("AAA", "BUY")).queued.values()
+    assert order.bar_session == prediction().bar_session
+    assert decode(encode(order)) == order
+    unsaid = replace_fact(order, bar_session=None)
+    assert '"bar_session"' not in encode(unsaid)
+    assert decode(encode(unsaid)) == unsaid
+
+
 def test_an_open_that_missed_no_bar_is_stored_as_before() -> None:
     (done,) = open_session(account(), conditions(FREE, OPEN), opening()).events
     assert '"missed"' not in encode(done)
