@@ -214,7 +214,7 @@ class Book:
             symbol=symbol,
             as_of=as_of,
             technical=Technical(
-                current_price=bars[-1].close,
+                current_price=view.traded.bars(1)[-1].close,
                 rsi=relative_strength([bar.close for bar in bars]),
                 tech_score=indicators.tech_score(bars),
             ),

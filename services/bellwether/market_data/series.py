@@ -48,6 +48,11 @@ class View:
         return self.series.epoch(self.epoch).bars[self.count - 1] if self.count else None
 
     @property
+    def traded(self) -> View:
+        """The same bars in the units in which each was traded."""
+        return View(self.series, 0, self.count)
+
+    @property
     def revision(self) -> str:
         """A hash of all bars in the view: each bar's bytes hashed onto the revision before it."""
         if not self.count:

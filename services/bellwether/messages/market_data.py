@@ -42,6 +42,7 @@ class Technical(msgspec.Struct, frozen=True):
     """`rsi` 0-100 (Wilder, 14 sessions), `tech_score` 0-100 (50 is indifferent)."""
 
     current_price: float
+    """Last close, as traded: until the open of a split in the units before it, as a trader's shares and orders are."""
     rsi: float
     tech_score: float
 

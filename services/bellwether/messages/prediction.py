@@ -30,7 +30,7 @@ class Prediction(msgspec.Struct, frozen=True):
     model_version: str
     horizon_sessions: int
     current_price: float
-    """Last close; 0 where there is no market data."""
+    """Last close, as traded; 0 where there is no market data."""
     bar_session: date | None
     target_session: date
     """The session in which an order from it would be filled."""

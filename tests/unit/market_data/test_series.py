@@ -69,12 +69,16 @@ def test_nothing_that_is_answered_changes_when_the_future_is_cut_off(
         assert canonical_bytes(features(bars)) == canonical_bytes(features(bars_cut))
 
 
-def test_before_the_open_of_a_split_prices_are_in_new_units(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+def test_before_the_open_of_a_split_bars_are_in_new_units_and_the_price_is_as_traded(
+    recorded: dict[str, Recorded], calendar: Calendar
+) -> None:
     book = book_of(recorded, calendar)
-    evening = book.market_data("AAPL", at("2005-02-25T22:00")).technical.current_price
-    morning = book.market_data("AAPL", at("2005-02-28T14:15")).technical.current_price
-    assert evening == 88.99
-    assert morning == evening / 2.0
+    evening, morning, later = at("2005-02-25T22:00"), at("2005-02-28T14:15"), at("2005-02-28T22:00")
+    closes = [bar.close for moment in (evening, morning) for bar in book.view("AAPL", moment).bars(1)]
+    assert closes == [88.99, 88.99 / 2.0]
+    # A trader's shares are split at the open and not before, and so is an order that was sized by this price.
+    prices = [book.market_data("AAPL", moment).technical.current_price for moment in (evening, morning, later)]
+    assert prices == [88.99, 88.99, 44.86]
 
 
 def test_unadjusted_bars_are_as_traded(recorded: dict[str, Recorded], calendar: Calendar) -> None:

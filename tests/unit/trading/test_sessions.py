@@ -8,6 +8,10 @@ from decimal import Decimal
 from msgspec.structs import replace as replace_fact
 
 from bellwether.market.sessions import load_calendar
+from bellwether.market_data.actions import infer_actions
+from bellwether.market_data.book import Book as Market
+from bellwether.market_data.book import Recorded
+from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book, fold
 from bellwether.trading.decide import decide, order_id_of
@@ -24,6 +28,7 @@ from bellwether.trading.events import (
     decode,
     encode,
 )
+from bellwether.trading.pricing import exact_price
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import (
     MISSED_SESSIONS,
@@ -333,6 +338,29 @@ def test_a_sale_of_what_was_bought_after_a_split_is_not_split_while_the_open_wai
     book = fold([sale(CLOSE + timedelta(minutes=10), 20)], holding)
     later = conditions(FREE, CLOSE + timedelta(minutes=15))
     assert open_session(book, later, opening([split], final=False, AAA="25")).events == ()
+
+
+def test_a_purchase_decided_on_the_morning_of_a_known_split_has_the_declared_size_at_its_open() -> None:
+    day, morning = date(2005, 2, 28), datetime(2005, 2, 28, 14, 15, tzinfo=UTC)
+    at_open = morning + timedelta(minutes=15)
+    rows = RecordedBars("us-2000-2013").load("AAPL").rows
+    market = Market(CALENDAR, ["AAPL"], "0.01", 5)
+    market.put("AAPL", Recorded([row.bar for row in rows], infer_actions(rows)))
+    seen = market.market_data("AAPL", morning)
+    signal = prediction(
+        symbol="AAPL",
+        current_price=seen.technical.current_price,
+        bar_session=seen.last_session,
+        target_session=day,
+        valid_until=at_open + timedelta(hours=6),
+    )
+    rules = replace(FREE, symbols=frozenset({"AAPL"}))
+    book = fold(decide(signal, "", account(), conditions(rules, morning)).events, account())
+    prices = {symbol: exact_price(price) for symbol, price in market.opening_prices(day, ["AAPL"], at_open).items()}
+    actions = market.corporate_actions(day, ["AAPL"], at_open)
+    assert [one.kind for one in actions] == ["split"]
+    after = fold(open_session(book, conditions(rules, at_open), Opening(day, prices, actions)).events, book)
+    assert after.held("AAPL") == 2 * (1000 // Decimal("88.99"))
 
 
 def test_an_order_keeps_the_session_of_the_bar_it_was_sized_by() -> None:
