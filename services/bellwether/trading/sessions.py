@@ -132,10 +132,24 @@ def corporate_events(book: Book, opening: Opening, now: datetime) -> list[Ledger
             cash = (amount * quantity).quantize(CENT, ROUND_DOWN)
             found = [DividendPaid(now, action.symbol, action.session, amount, quantity, cash)]
         for event in found:
-            if event.key not in book.actions_done:
+            if not _had_effect(state, event.key, action, opening):
                 apply(state, event)
                 events.append(event)
     return events
+
+
+def _had_effect(book: Book, key: str, action: CorporateAction, opening: Opening) -> bool:
+    """Return whether an action has had the effect with this key, be it under the date that it had before.
+
+    An action is dated on the first session with a bar after it: once that gap is filled, it is told of an earlier one
+    and no longer of the later.
+    """
+    if key in book.actions_done:
+        return True
+    what, _, day = key.rpartition(":")
+    told = {str(one.session) for one in opening.actions if (one.symbol, one.kind) == (action.symbol, action.kind)}
+    done = (known.rpartition(":") for known in book.actions_done)
+    return any(before == what and later > day and later not in told for before, _, later in done)
 
 
 def _held_before(book: Book, action: CorporateAction) -> bool:
@@ -158,7 +172,7 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
         raise ValueError(f"split of {action.symbol} on {action.session}: ratio is {action.ratio}, it must be above 0")
     events: list[LedgerEvent] = []
     holding = book.holdings.get(action.symbol)
-    told = f"split:{action.symbol}:{action.session}" in book.actions_done
+    told = _had_effect(book, f"split:{action.symbol}:{action.session}", action, opening)
     reached = not told and _held_before(book, action)
     if holding is not None and reached:
         known = book.prices.get(action.symbol, ZERO)

@@ -372,6 +372,41 @@ def test_an_order_keeps_the_session_of_the_bar_it_was_sized_by() -> None:
     assert decode(encode(unsaid)) == unsaid
 
 
+def test_an_action_that_a_filled_gap_dates_earlier_is_not_applied_again() -> None:
+    # The bar of the first session is missing, so what it tells is dated on the second, until the gap is filled.
+    holding = account("2000", bought("AAA", 20), bought("BBB", 10))
+    missed = fold(open_session(holding, conditions(FREE, CLOSE), opening(BBB="50")).events, holding)
+    assert missed.missed == {"AAA": SESSION}
+    now = CLOSE + timedelta(days=1)
+
+    def told(day: date, *more: CorporateAction, **prices: str) -> Opening:
+        split, paid = (
+            CorporateAction("AAA", day, "split", ratio=2.0),
+            CorporateAction("AAA", day, "dividend", amount=0.5),
+        )
+        known = {symbol: Decimal(price) for symbol, price in prices.items()}
+        return Opening(FOLLOWING, known, [split, paid, *more], final=False)
+
+    waits = open_session(missed, conditions(FREE, now), told(FOLLOWING, AAA="25"))
+    assert [type(event) for event in waits.events] == [PositionSplit, DividendPaid]
+    book = fold([replace_fact(sale(now, 40), session=date(2009, 1, 7))], fold(waits.events, missed))
+    filled = open_session(book, conditions(FREE, now), told(SESSION, AAA="25", BBB="50"))
+    assert [type(event) for event in filled.events] == [SessionOpenDone]
+    # One that is told beside it is another.
+    second = CorporateAction("AAA", FOLLOWING, "split", ratio=2.0)
+    both = open_session(book, conditions(FREE, now), told(SESSION, second, AAA="25"))
+    assert [type(event) for event in both.events] == [PositionSplit, OrderSplit]
+
+
+def test_a_purchase_that_waits_follows_a_split_that_a_filled_gap_dates_earlier_once() -> None:
+    book = fold([purchase(BEFORE_OPEN, EARLIER)], account("1500", bought("BBB", 10)))
+    for day in (FOLLOWING, SESSION):
+        split = CorporateAction("AAA", day, "split", ratio=2.0)
+        waits = Opening(FOLLOWING, {}, [split], final=False)
+        book = fold(open_session(book, conditions(FREE, CLOSE + timedelta(days=1)), waits).events, book)
+        assert book.queued["buy"].quantity == 40
+
+
 def test_an_open_that_missed_no_bar_is_stored_as_before() -> None:
     (done,) = open_session(account(), conditions(FREE, OPEN), opening()).events
     assert '"missed"' not in encode(done)
