@@ -5,6 +5,7 @@ No process of Kubernetes runs here: networks, cgroups and tables are the real on
 
 import subprocess
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ def test_a_node_does_not_start_on_the_addresses_of_another_one_and_says_whose_th
     with pytest.raises(ClusterError, match=rf"the cluster in {second.state_dir} has the addresses"):
         first.up()
     assert _has_its_own(second, busy)
+
+
+def test_a_node_with_keys_starts_beside_a_wide_route_and_not_beside_one_to_its_own_network(
+    monkeypatch: pytest.MonkeyPatch, clusters: list[Cluster]
+) -> None:
+    first, _ = clusters
+    first.up()
+    own = claims.routes()
+    monkeypatch.setattr(claims, "routes", lambda: [*own, claims.Route(IPv4Network("10.0.0.0/8"), "tun0")])
+    first.up()
+    pods = first.config.addresses.pods
+    monkeypatch.setattr(claims, "routes", lambda: [*own, claims.Route(pods, "tun0")])
+    with pytest.raises(ClusterError, match=f"the route to {pods} through tun0 has the addresses"):
+        first.up()
 
 
 def test_who_is_second_to_take_a_slot_at_the_same_time_leaves_nothing(

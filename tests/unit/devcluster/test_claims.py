@@ -28,6 +28,19 @@ def test_networks_of_a_slot_are_the_owners_or_it_is_said_who_has_them(
     assert network_holder(AT, "/state/some", links, routes) == holder
 
 
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "10.102.0.0/15", "10.96.0.0/11"])
+def test_a_wide_route_does_not_take_a_slot_from_the_cluster_whose_own_routes_go_first(network: str) -> None:
+    wide = Route(IPv4Network(network), "tun0")
+    assert network_holder(AT, "/state/some", {}, [wide]) == f"the route to {network} through tun0"
+    assert network_holder(AT, "/state/some", {"bw3": "/state/some"}, [wide, Route(PODS, "bw3")], bound=True) is None
+
+
+@pytest.mark.parametrize("network", ["10.103.0.0/16", "10.103.7.0/24", "10.200.3.2/32", "10.208.48.0/20"])
+def test_a_route_that_goes_before_a_clusters_own_takes_its_slot(network: str) -> None:
+    narrow = Route(IPv4Network(network), "tun0")
+    assert network_holder(AT, "/state/some", {}, [narrow], bound=True) == f"the route to {network} through tun0"
+
+
 def test_ports_of_a_slot_are_free_or_it_is_said_which_cluster_or_program_has_them() -> None:
     assert ports_holder(AT, {20020, 20034, 443}, [ETCD]) is None
     assert ports_holder(AT, {20030, 20032}, [["sh"], ETCD]) == "the cluster in /state/other"

@@ -28,10 +28,14 @@ class Route:
     device: str
 
 
-def network_holder(at: Addresses, owner: str, links: Mapping[str, str], routes: Iterable[Route]) -> str | None:
+def network_holder(
+    at: Addresses, owner: str, links: Mapping[str, str], routes: Iterable[Route], *, bound: bool = False
+) -> str | None:
     """Say who but the owner has the networks of a slot; None when no one has (pure).
 
-    `links` holds the alias of each link of the machine, which is the owner of a cluster's own link.
+    `links` holds the alias of each link of the machine, which is the owner of a cluster's own link. A route that
+    is wider than a network of the slot keeps others from choosing it, for its addresses may be in use; it does not
+    count against an owner that is `bound` to the slot, whose own routes go before it.
     """
     alias = links.get(at.link)
     if alias is not None and alias != owner:
@@ -40,7 +44,8 @@ def network_holder(at: Addresses, owner: str, links: Mapping[str, str], routes: 
         return f"the link {at.link}, which names no cluster as its owner (`ip link del {at.link}` removes it),"
     foreign = [route for route in routes if route.device != at.link]
     for route in foreign:
-        if collides(at, [route.network]):
+        goes_first = any(route.network.subnet_of(network) for network in at.networks())
+        if goes_first or (not bound and collides(at, [route.network])):
             return f"the route to {route.network} through {route.device or 'nothing'}"
     return None
 

@@ -166,7 +166,7 @@ class Cluster:
                 f"first, or start a {self.level} cluster under another --name"
             )
         bound = before.slot if before is not None and self._has_keys_or_data() else None
-        slot = self._slots.take(self.state_dir, bound, self._holder)
+        slot = self._slots.take(self.state_dir, bound, partial(self._holder, bound=bound is not None))
         config = ClusterConfig(
             self.name,
             self.level,
@@ -225,10 +225,10 @@ class Cluster:
     def _has_keys_or_data(self) -> bool:
         return self.kubeconfig.exists() or (self.state_dir / "etcd").exists()
 
-    def _holder(self, slot: int) -> str | None:
+    def _holder(self, slot: int, *, bound: bool) -> str | None:
         at = Addresses(slot)
         if self.level is Level.NODE:
-            return claims.network_holder(at, self._owner, claims.links(), claims.routes())
+            return claims.network_holder(at, self._owner, claims.links(), claims.routes(), bound=bound)
         before = self._recorded()
         if before is not None and before.slot == slot and self._table.running():
             return None  # it is this cluster that listens there
