@@ -3,8 +3,10 @@
 No process of Kubernetes runs here: networks, cgroups and tables are the real ones.
 """
 
+import json
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 
 from devcluster import Cluster, ClusterError, build, claims, network
 from devcluster.addresses import SLOTS
+from devcluster.command import run
+from devcluster.config import ClusterConfig
 from devcluster.listing import Listed, listing
 from devcluster.places import state_home
 from devcluster.slots import SlotTable
@@ -137,3 +141,41 @@ def test_the_end_of_a_node_leaves_alone_the_one_that_has_its_slot_now(
     second.down()
     assert leftovers(second.config) == []
     assert busy.wait(timeout=10) != 0
+
+
+def test_a_network_whose_making_was_killed_is_whole_after_the_next_up(
+    monkeypatch: pytest.MonkeyPatch, clusters: list[Cluster]
+) -> None:
+    first, _ = clusters
+    first.up()
+    config = first.config
+    whole = _network(config)
+    commands = network.creation(config) + network.connection(config)
+    for last in commands:
+        network.remove(config)
+        with monkeypatch.context() as patch:
+            patch.setattr(network, "run", partial(_run_and_be_killed, last))
+            with pytest.raises(KeyboardInterrupt):
+                network.ensure(config)
+        network.ensure(config)
+        assert _network(config) == whole, f"killed after {last}"
+
+
+def _run_and_be_killed(last: list[str], argv: list[str]) -> str:
+    """Run a command; end as a process does that is killed once the last one was run."""
+    said = run(argv)
+    if argv == last:
+        raise KeyboardInterrupt
+    return said
+
+
+def _network(config: ClusterConfig) -> list[object]:
+    """Addresses and routes at both ends of a cluster's link, and whether the node forwards."""
+    inside = ["nsenter", f"--net=/run/netns/{config.netns}"]
+    found: list[object] = [run([*inside, "sysctl", "-n", "net.ipv4.ip_forward"])]
+    for prefix, link in (([], config.link), (inside, "eth0"), (inside, "lo")):
+        for each in json.loads(run([*prefix, "ip", "-j", "-4", "addr", "show", "dev", link]) or "[]"):
+            found += [(link, "UP" in each["flags"], at["local"], at["prefixlen"]) for at in each["addr_info"]]
+        for route in json.loads(run([*prefix, "ip", "-j", "-4", "route", "show", "dev", link]) or "[]"):
+            found.append((link, route["dst"], route.get("gateway")))
+    return found

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from devcluster.kernel import mounts_below
-from devcluster.network import creation, own_links, routes
+from devcluster.network import connection, creation, own_links
 from unit.devcluster.configs import config
 
 MOUNTINFO = """\
@@ -18,9 +18,9 @@ def test_mounts_below_a_folder_come_latest_first_and_no_neighbour_with_them() ->
 
 
 def test_the_network_is_numbered_by_the_slot_and_named_by_the_owner() -> None:
-    commands = [" ".join(command) for command in creation(config()) + routes(config())]
+    commands = [" ".join(command) for command in creation(config()) + connection(config())]
     assert "ip netns add bellwether-cfe54c80" in commands
-    assert "ip addr add 10.200.3.1/24 dev bw3" in commands
+    assert "ip addr replace 10.200.3.1/24 dev bw3" in commands
     assert "ip route replace 10.208.48.0/20 via 10.200.3.2 dev bw3" in commands
     assert not any(command.startswith("ip netns exec") for command in commands)
 
