@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,29 @@ def test_the_table_remembers_and_forgets(tmp_path: Path) -> None:
     assert [table.take(one, None, _no_one), table.take(two, None, _no_one), table.take(one, None, _no_one)] == [0, 1, 0]
     table.release(one)
     assert table.take(tmp_path / "three", None, _no_one) == 0
+
+
+def test_a_folder_through_a_link_is_the_folder_itself(tmp_path: Path) -> None:
+    table = SlotTable(tmp_path / "home")
+    folder, through = tmp_path / "real" / "one", tmp_path / "link" / "one"
+    folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder.parent)
+    assert table.take(through, None, _but(0)) == 1
+    assert table.rows() == {str(folder): 1}
+    assert [table.take(folder, 1, _no_one), table.take(through, 1, _no_one)] == [1, 1]
+    table.release(through)
+    assert table.rows() == {}
+
+
+def test_a_row_that_names_a_folder_through_a_link_is_read(tmp_path: Path) -> None:
+    folder, through = tmp_path / "one", tmp_path / "link"
+    folder.mkdir()
+    through.symlink_to(folder)
+    (tmp_path / "slots.json").write_text(json.dumps({str(through): 4}))
+    table = SlotTable(tmp_path)
+    assert table.take(folder, 4, _no_one) == 4
+    table.release(folder)
+    assert table.rows() == {}
 
 
 def test_a_cluster_whose_folder_is_gone_has_no_slot(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def listing() -> list[Listed]:
     """Every cluster that can be found, by slot; those of other tables only while they have a network."""
     table = SlotTable(state_home()).rows()
     own = [_listed(Path(folder), slot) for folder, slot in table.items()]
-    return sorted(own + strangers(claims.links(), [str(Path(folder).resolve()) for folder in table]), key=_order)
+    return sorted(own + strangers(claims.links(), list(table)), key=_order)
 
 
 def strangers(links: Mapping[str, str], known: Sequence[str]) -> list[Listed]:

@@ -48,7 +48,7 @@ def choose(table: Mapping[str, int], folder: str, bound: int | None, holder: Hol
 
 
 class SlotTable:
-    """The table on disk: state folder -> slot. A row whose folder is gone is free again."""
+    """The table on disk: state folder, links in its path resolved -> slot. A row whose folder is gone is free again."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "slots.json"
@@ -57,18 +57,18 @@ class SlotTable:
     def take(self, state_dir: Path, bound: int | None, holder: Holder) -> int:
         """The slot of this folder, which is made so that the row counts."""
         with locked(self._lock):
-            table = self._read()
-            slot = choose(table, str(state_dir), bound, holder)
+            table, folder = self._read(), str(state_dir.resolve())
+            slot = choose(table, folder, bound, holder)
             state_dir.mkdir(parents=True, exist_ok=True)
-            if table.get(str(state_dir)) != slot:
-                self._write({**table, str(state_dir): slot})
+            if table.get(folder) != slot:
+                self._write({**table, folder: slot})
             return slot
 
     def release(self, state_dir: Path) -> None:
         """Give the slot of this folder back."""
         with locked(self._lock):
             table = self._read()
-            if table.pop(str(state_dir), None) is not None:
+            if table.pop(str(state_dir.resolve()), None) is not None:
                 self._write(table)
 
     def rows(self) -> dict[str, int]:
@@ -80,7 +80,8 @@ class SlotTable:
             table = json.loads(self._file.read_text())
         except FileNotFoundError:
             return {}
-        return {folder: slot for folder, slot in table.items() if Path(folder).exists()}
+        # rows of before may name a folder through a link
+        return {str(Path(folder).resolve()): slot for folder, slot in table.items() if Path(folder).exists()}
 
     def _write(self, table: Mapping[str, int]) -> None:
         fresh = self._file.with_suffix(".new")
