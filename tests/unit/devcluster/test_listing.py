@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import cli
-from devcluster.listing import Listed, lines, strangers
+from devcluster import Cluster, ClusterError, claims, cli
+from devcluster.listing import Listed, lines, listing, strangers
 from devcluster.places import repository, state_home
 from devcluster.slots import SlotTable
 
 RECORD = {"level": "node", "programs": "/programs", "controllers": False, "audit_log": None, "csi_flags": []}
+WHOLE = {**RECORD, "name": "whole", "slot": 1}
 
 
 def test_nodes_that_the_table_does_not_know_are_found_by_their_links() -> None:
@@ -51,3 +52,17 @@ def test_list_reads_the_table_and_the_record_of_each_cluster(
     assert "which is gone" in gone
     assert old.endswith(str(state_home() / "old"))
     assert new.split()[:2] == ["-", "-"]
+
+
+@pytest.mark.parametrize("record", ["", '{"name": "bro', "[]", '{"name": "of-an-older-release", "level": "node"}'])
+def test_a_record_that_cannot_be_read_is_shown_as_broken_among_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(claims, "links", dict)
+    for slot, (name, text) in enumerate({"broken": record, "whole": json.dumps(WHOLE)}.items()):
+        SlotTable(state_home()).take(state_home() / name, slot, lambda _: None)
+        (state_home() / name / "cluster.json").write_text(text)
+    assert [(each.name, each.slot, each.state) for each in listing()] == [("-", 0, "broken"), ("whole", 1, "stopped")]
+    with pytest.raises(ClusterError, match=r"broken/cluster.json cannot be read .*; delete it: the next `up` writes"):
+        Cluster("broken").status()

@@ -31,6 +31,9 @@ from devcluster.waiting import wait_for
 
 Report = Callable[[str], None]
 
+_BEFORE_THE_RECORD = {"lock", "cluster.json.new"}
+"""What a first `up` leaves in the state folder that is killed before the cluster's record is written."""
+
 
 def _silent(_: str) -> None:
     """Say nothing."""
@@ -200,22 +203,33 @@ class Cluster:
             record: dict[str, Any] = json.loads(self._record.read_text())
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise self._unreadable(error) from error
         return record
 
     def _recorded(self) -> ClusterConfig | None:
         record = self._read_record()
         if record is None:
             return None
-        return ClusterConfig(
-            record["name"],
-            Level(record["level"]),
-            record["slot"],
-            self.state_dir,
-            self._owner,
-            Path(record["programs"]),
-            record["controllers"],
-            Path(record["audit_log"]) if record["audit_log"] else None,
-            tuple(record["csi_flags"]),
+        try:
+            return ClusterConfig(
+                record["name"],
+                Level(record["level"]),
+                record["slot"],
+                self.state_dir,
+                self._owner,
+                Path(record["programs"]),
+                record["controllers"],
+                Path(record["audit_log"]) if record["audit_log"] else None,
+                tuple(record["csi_flags"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> ClusterError:
+        return ClusterError(
+            f"{self._record} cannot be read ({error!r}); delete it: the next `up` writes it anew, "
+            "with the level and options that it is given"
         )
 
     @property
@@ -348,7 +362,7 @@ class Cluster:
             raise ClusterError(f"these mounts could not be taken away: {', '.join(left)}")
 
     def _purge(self, config: ClusterConfig | None) -> None:
-        if config is None and any(p.name != "lock" for p in self.state_dir.iterdir()):
+        if config is None and any(p.name not in _BEFORE_THE_RECORD for p in self.state_dir.iterdir()):
             raise ClusterError(f"{self.state_dir} holds something else than a cluster; it is left alone")
         self._slots.release(self.state_dir)
         shutil.rmtree(self.state_dir)
@@ -384,4 +398,6 @@ def _write_private(path: Path, content: bytes) -> None:
 def _write_if_changed(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+        fresh = path.with_name(f"{path.name}.new")  # who is killed, or reads meanwhile, meets no half of it
+        fresh.write_text(text)
+        fresh.replace(path)

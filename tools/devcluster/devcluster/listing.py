@@ -9,6 +9,7 @@ from pathlib import Path
 from devcluster import claims
 from devcluster.addresses import SLOTS, Addresses
 from devcluster.cluster import Cluster
+from devcluster.errors import ClusterError
 from devcluster.places import state_home
 from devcluster.slots import SlotTable
 
@@ -21,7 +22,8 @@ class Listed:
     level: str
     slot: int
     state: str
-    """running, stopped, or other: of another user or state home, whose processes are not looked at."""
+    """running, stopped, broken: its record cannot be read, or other: of another user or state home, whose processes
+    are not looked at."""
     state_dir: str
     project: str | None = None
     """The top folder of the project that started it last; None when that is not known."""
@@ -63,7 +65,10 @@ def _order(each: Listed) -> tuple[int, str]:
 
 def _listed(folder: Path, slot: int) -> Listed:
     cluster = Cluster(state_dir=folder)
-    found = cluster.status()
+    try:
+        found = cluster.status()
+    except ClusterError:  # of one cluster: `status` says it, the others are listed
+        return Listed("-", "-", slot, "broken", str(folder))
     if found.level is None:  # its first `up` did not come far
         return Listed("-", "-", slot, "stopped", str(folder))
     state = "running" if any(found.processes.values()) else "stopped"
