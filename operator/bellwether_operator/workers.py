@@ -27,8 +27,8 @@ TROUBLED_PASSES_AT_ONCE = 4
 """Passes of systems whose last one did not work have a lane of their own, so that they never hold up the others."""
 LOOKS_AT_ONCE = 50
 TROUBLED_LOOKS_AT_ONCE = 50
-"""Looks at gateways that gave no answer the last time: each may take its whole time-out, with an edit or a halt of
-another system waiting behind it."""
+"""Looks at gateways that gave no answer the last time, to the same generation: each may take its whole time-out, with
+an edit or a halt of another system waiting behind it."""
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 300.0
 LAST_OUTAGE_RETRY_SECONDS = 30.0
@@ -65,7 +65,10 @@ class Worker:
         self._causes: set[Version | None] = set()
         """What was seen since the pass under way began; None: something else."""
         self._told = ""
-        self._look_lane = pool.look_slots
+        self._ups = 0
+        """How often the gateway's pod came up."""
+        self._unanswered: tuple[int, int | None] | None = None
+        """Which pod of the gateway gave no answer to which generation, the last time it was looked at."""
         self._tasks = [
             asyncio.create_task(self._reconcile_forever(), name=f"reconcile {key.namespace}/{key.name}"),
             asyncio.create_task(self._watch_gateway(), name=f"gateway {key.namespace}/{key.name}"),
@@ -127,7 +130,7 @@ class Worker:
             self._pool.touch()
         telemetry.PASSES.labels("changed" if outcome.writes else "nothing").inc()
         if self.memory.gateway_up and not was_up:
-            self._look_lane = self._pool.look_slots  # its pod is ready anew: what did not answer was the former one
+            self._ups += 1
             self.memory.look_now.set()
         return outcome
 
@@ -148,13 +151,21 @@ class Worker:
                 pause = self._pool.settings.gateway_period
                 self._forget_when_expired()
                 continue
-            async with self._look_lane:
+            async with self._look_lane():
+                asked = self._asked()
                 found = await self._look_safely()
-            self._look_lane = self._pool.troubled_look_slots if found is Look.FAILED else self._pool.look_slots
+            self._unanswered = asked if found is Look.FAILED else None
             if found is Look.SETTLED:
                 pause, retry = self._pool.settings.gateway_period, FIRST_RETRY_SECONDS
             else:
                 pause, retry = min(retry, self._pool.settings.gateway_period), retry * 2
+
+    def _asked(self) -> tuple[int, int | None]:
+        return self._ups, self.memory.accepted_generation
+
+    def _look_lane(self) -> asyncio.Semaphore:
+        """Return the lane of the next look: another pod, or another generation, is no trouble yet."""
+        return self._pool.troubled_look_slots if self._unanswered == self._asked() else self._pool.look_slots
 
     def _forget_when_expired(self) -> None:
         if self.memory.view is not None:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from bellwether_operator.observe.cache import GONE_SECONDS, Cache, SystemKey
 from bellwether_operator.passes import Memory, Outcome
 from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings
-from bellwether_operator.workers import LOOKS_AT_ONCE, TROUBLED_LOOKS_AT_ONCE, Workers
+from bellwether_operator.workers import LOOKS_AT_ONCE, TROUBLED_LOOKS_AT_ONCE, Worker, Workers
 from harness.until import until
 
 PERIOD = 0.3
@@ -183,8 +183,25 @@ class FailsOnce:
             raise gateway.GatewayError("the gateway does not answer")
         return GatewayView(at=0.0, generation=1)
 
+    async def deliver(self, *_: object) -> None:
+        """Take a declaration."""
 
-async def test_a_gateway_that_came_back_waits_for_none_that_hangs() -> None:
+
+def came_back(worker: Worker, systems: dict[SystemKey, dict[str, Any]]) -> None:
+    worker.memory.gateway_up = False  # as a pass does, when its pod is not ready
+    worker.mark()
+
+
+def edited(worker: Worker, systems: dict[SystemKey, dict[str, Any]]) -> None:
+    systems[worker.key] = declaration(worker.key, 2)
+    worker.mark()
+
+
+@pytest.mark.parametrize("happens", [came_back, edited])
+async def test_a_gateway_that_came_back_or_is_to_hear_of_an_edit_waits_for_none_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, happens: Callable[[Worker, dict[SystemKey, dict[str, Any]]], None]
+) -> None:
+    monkeypatch.setattr("bellwether_operator.workers.FIRST_RETRY_SECONDS", 60.0)
     settings = Settings("", b"", gateway_period=60.0, resync=60.0)
     systems = {HANGING: declaration(HANGING, 1)}
     cache: Any = SimpleNamespace(systems=systems)
@@ -198,9 +215,8 @@ async def test_a_gateway_that_came_back_waits_for_none_that_hangs() -> None:
             await workers.troubled_look_slots.acquire()
         worker = workers.worker(HANGING)
         assert worker is not None
-        worker.memory.gateway_up = False  # as a pass does, when its pod is not ready
-        worker.mark()
-        await until(lambda: worker.memory.view is not None)
+        happens(worker, systems)
+        await until(lambda: client.looks > 1)
     finally:
         await workers.stop()
 
