@@ -143,6 +143,6 @@ async def why(request: Request, symbol: str) -> Response:
 
 
 async def _held(peers: Peers) -> set[str]:
-    """Return the symbols of open positions; none while the trader does not say."""
-    found = await peers.try_ask("paper-trading", "get_positions", Empty(), Positions)
-    return set() if isinstance(found, Problem) else {each.symbol for each in found.positions}
+    """Return the symbols of open positions."""
+    found = await peers.ask("paper-trading", "get_positions", Empty(), Positions)
+    return {each.symbol for each in found.positions}

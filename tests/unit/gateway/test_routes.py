@@ -300,3 +300,10 @@ async def test_why_speaks_of_a_share_that_is_held_though_no_longer_declared(gate
     found = (await gateway.http.get("/v1/why/MSFT")).json()
     assert found["symbol"] == "MSFT"
     assert [stage["name"] for stage in found["stages"]] == ["bars", "prediction", "guards", "order"]
+
+
+async def test_why_does_not_say_that_a_share_is_not_held_while_nobody_knows(gateway: Opened) -> None:
+    gateway.answers["paper-trading"]["get_positions"] = RpcError("INTERNAL", "no store")
+    reply = await gateway.http.get("/v1/why/MSFT")
+    assert reply.status_code >= 500
+    assert reply.json()["error"]["message"] == "no store"
