@@ -328,12 +328,23 @@ class Clockwork:
             else:
                 await self._close(deed)
         except RpcError as error:
-            if self._complaints.get(deed.name) != error.code:
-                self._complaints[deed.name] = error.code
+            if self._is_new(deed, error.code):
                 _log.warning("%s waits: %s", deed.name, error)
             return error
+        except Exception as error:
+            # A fault of our own, a full disk say, is told of as those of others are, and ends no other work.
+            words = f"the scheduler failed with {type(error).__name__}; its log has the reason"
+            if self._is_new(deed, type(error).__name__):
+                _log.exception("%s failed", deed.name)
+                self._service.figures.failed(f"{deed.name}: {type(error).__name__}")
+            return RpcError("INTERNAL", words)
         self._complaints.pop(deed.name, None)
         return None
+
+    def _is_new(self, deed: Deed, complaint: str) -> bool:
+        """Note why a deed is not done; return whether that was not known yet."""
+        before, self._complaints[deed.name] = self._complaints.get(deed.name), complaint
+        return before != complaint
 
     async def _open(self, session: date) -> None:
         call = self._service.call()

@@ -31,7 +31,7 @@ from integration.trading.peers import ROWS, Peers, declaration
 pytestmark = pytest.mark.integration
 
 ALL_ROWS = {**ROWS, "gateway": replace(SERVICES["gateway"], requires=("paper-trading",))}
-BREAK = "CREATE TRIGGER broken BEFORE INSERT ON ledger_events BEGIN SELECT RAISE(ABORT, 'as on a full disk'); END"
+BREAK = "CREATE TRIGGER broken BEFORE INSERT ON {} BEGIN SELECT RAISE(ABORT, 'as on a full disk'); END"
 MEND = "DROP TRIGGER broken"
 
 
@@ -42,10 +42,12 @@ class Lab:
     system: System
     http: httpx.AsyncClient
     clock: Present
+    go_on: Callable[[], None]
+    """Has the scheduler look at its clock from now on."""
 
-    async def ledger(self, statement: str) -> None:
-        """Change what the trader's store does."""
-        store = self.system.services["paper-trading"].context.store
+    async def store(self, service: str, statement: str) -> None:
+        """Change what the store of a service does."""
+        store = self.system.services[service].context.store
         assert store is not None
         await store.transact(lambda tx: tx.connection.exec_driver_sql(statement))
 
@@ -54,7 +56,7 @@ class Lab:
         async with asyncio.timeout(DEADLINE):
             while True:
                 found: dict[str, Any] = (await self.http.get("/v1/status", timeout=60)).json()
-                if found["slots"] is not None and holds(found):
+                if found["slots"] is not None and found["safety"]["safe"] is not None and holds(found):
                     return found
                 await asyncio.sleep(0.05)
 
@@ -83,14 +85,23 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         clock.moment = OPEN
         await maker.clockwork().tick()
         clock.moment = CLOSE
-        lab = Lab(runs, http, clock)
-        await lab.ledger(BREAK)
-        turning = {asyncio.create_task(maker.clockwork().turn())}
-        yield lab
-        await end_tasks(turning, DEADLINE)
+        tasks: set[asyncio.Task[None]] = set()
+        yield Lab(runs, http, clock, lambda: tasks.add(asyncio.create_task(maker.clockwork().turn())))
+        await end_tasks(tasks, DEADLINE)
 
 
-async def test_a_close_that_goes_on_failing_is_in_the_status_until_it_is_done(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("service", "table", "words", "claimed"),
+    [
+        ("paper-trading", "ledger_events", r"paper-trading\.session_close failed", "running"),
+        ("scheduler", "slots", "the scheduler failed with IntegrityError", None),
+    ],
+)
+async def test_a_close_that_goes_on_failing_is_in_the_status_until_it_is_done(
+    lab: Lab, service: str, table: str, words: str, claimed: str | None
+) -> None:
+    await lab.store(service, BREAK.format(table))
+    lab.go_on()
     # At first it may be a restart.
     found = await lab.until(lambda status: (status["slots"]["failing"] or {"tries": 0})["tries"] >= LEAST_TRIES)
     assert found["safety"] == {"safe": True, "refusals": []}
@@ -103,11 +114,11 @@ async def test_a_close_that_goes_on_failing_is_in_the_status_until_it_is_done(la
     assert (refusal["code"], refusal["value"]) == ("SESSION_STUCK", "INTERNAL")
     assert re.match(
         r"the close of session 2026-01-05 has failed since 2026-01-05T21:00:00Z, \d+ times or more: "
-        r"INTERNAL: paper-trading\.session_close failed; its log has the reason",
+        rf"INTERNAL: {words}; its log has the reason",
         refusal["message"],
     )
-    assert await lab.close() == "running"
-    await lab.ledger(MEND)
+    assert await lab.close() == claimed
+    await lab.store(service, MEND)
     found = await lab.until(lambda status: status["slots"]["failing"] is None)
     assert found["safety"] == {"safe": True, "refusals": []}
     assert await lab.close() == "completed"
