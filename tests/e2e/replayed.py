@@ -23,6 +23,11 @@ def session_under_way(system: System) -> str:
     return str((status(system)["replay"] or {}).get("session") or "")
 
 
+def sessions_done(system: System) -> int:
+    """Return how many sessions were closed; 0 while the scheduler does not say."""
+    return int((status(system)["replay"] or {}).get("sessions_done", 0))
+
+
 def replay_step(system: System) -> int:
     """Return the step the conductor is at; 0 while the scheduler does not say."""
     return int((status(system)["replay"] or {}).get("step", 0))

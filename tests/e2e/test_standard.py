@@ -6,7 +6,7 @@ from typing import Any
 from bellwether.topology import start_order
 from e2e import waits
 from e2e.lab import System, eventually
-from e2e.replayed import all_orders, essence, replay_step, session_under_way, undisturbed
+from e2e.replayed import all_orders, essence, replay_step, session_under_way, sessions_done, undisturbed
 
 
 def descends(span: dict[str, Any], root: dict[str, Any], spans: dict[str, dict[str, Any]]) -> bool:
@@ -72,7 +72,9 @@ def test_every_pod_killed_during_a_replay_loses_no_event_and_doubles_no_order(st
 
         eventually(f"the replay goes on after the kill of {pod}", waits.POD_BACK, advanced)
 
-    # What comes after the kills adds nothing: compared are the orders of the sessions that are over by now.
+    at_the_last = sessions_done(standard)
+    eventually("two more sessions are over", waits.POD_BACK, lambda: sessions_done(standard) >= at_the_last + 2)
+    # What comes later adds nothing: compared are the orders of the sessions that are over by now.
     until = eventually("the replay says where it is", waits.POD_BACK, lambda: session_under_way(standard))
     ours, wanted = (
         essence([order for order in orders if order["session"] < until])
