@@ -72,8 +72,9 @@ def operator_works(lab: Lab) -> bool:
 
 
 def versions(children: list[Object]) -> set[tuple[str, str]]:
-    """Return which versions of which objects these are."""
-    return {(each["metadata"]["uid"], each["metadata"]["resourceVersion"]) for each in children}
+    """Return which versions of which objects these are; a status that a controller writes makes no other version."""
+    found = [each["metadata"] for each in children]
+    return {(each["uid"], str(each.get("generation", each["resourceVersion"]))) for each in found}
 
 
 def half_applied(lab: Lab, namespace: str, before: set[tuple[str, str]]) -> list[str]:
