@@ -21,11 +21,12 @@ from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
+from harness.clock import Present
 from harness.nats import nats_server
 from harness.system import System, running
 from harness.until import until
 from integration.trading.peers import ROWS, Peers, declaration
-from integration.trading.test_desk import BEFORE, DAY, OPEN, Present, Trader, signal
+from integration.trading.test_desk import BEFORE, DAY, OPEN, Trader, signal
 
 pytestmark = pytest.mark.integration
 

@@ -24,10 +24,11 @@ from bellwether.spec.models import LIVE_FIELDS
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
 from harness import csv_bars
+from harness.clock import Present
 from harness.system import System, running
 from integration.gateway.test_halt import AUTHORIZED, TOKEN, connected
 from integration.scheduling.floor import BEFORE_IT, DAY, SYMBOLS, present
-from integration.scheduling.live import Maker, Present
+from integration.scheduling.live import Maker
 from integration.trading.peers import CALENDAR, ROWS, Peers, declaration
 
 pytestmark = pytest.mark.integration

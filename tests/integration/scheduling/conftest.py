@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.scheduling.live import OPEN, Live, Maker, Present, live
+from harness.clock import Present
+from integration.scheduling.live import OPEN, Live, Maker, live
 from integration.trading.peers import Peers
 
 

@@ -19,8 +19,9 @@ from bellwether.messages.trading import LedgerCheck, Order, Orders, Position, Po
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
 from harness import csv_bars
+from harness.clock import Present
 from harness.system import System, running
-from integration.scheduling.live import Maker, Present
+from integration.scheduling.live import Maker
 from integration.trading.peers import CALENDAR, ROWS, Peers, declaration, predicted
 
 DAY, BEFORE_IT, AFTER_IT = date(2026, 1, 5), date(2026, 1, 2), date(2026, 1, 6)

@@ -16,25 +16,13 @@ from bellwether.scheduling import service as scheduling
 from bellwether.scheduling.clockwork import Clockwork
 from bellwether.spec.models import Task, TradingSystem
 from bellwether.trading import service as trading
+from harness.clock import Present
 from harness.system import System, running
 from integration.trading.peers import ROWS, Peers, declaration
 
 OPEN = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2026, 1, 5, 21, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-
-class Present:
-    live = True
-
-    def __init__(self, now: datetime) -> None:
-        self.moment = now
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def observe(self, as_of: datetime) -> None:
-        pass
 
 
 @dataclass

@@ -15,8 +15,8 @@ from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import claims, effects
 from harness import csv_bars
+from harness.clock import Present
 from integration.scheduling.floor import AFTER_IT, CLOSE, DAY, HOUR, OPEN, Floor, floor, present
-from integration.scheduling.live import Present
 from integration.trading.peers import CALENDAR
 
 pytestmark = pytest.mark.integration

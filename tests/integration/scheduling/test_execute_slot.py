@@ -25,6 +25,7 @@ from bellwether.runtime.service import Service
 from bellwether.scheduling.client import DONE, ENDED, WRONG
 from bellwether.scheduling.service import create
 from bellwether.trading import service as trading
+from harness.clock import Present
 from harness.nats import NatsServer, nats_server
 from harness.system import System, running
 from harness.until import DEADLINE, until
@@ -51,19 +52,6 @@ NOT_TAKEN_IN = (
     "kubernetes",
 )
 IMPORTED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
-
-
-class Present:
-    live = True
-
-    def __init__(self, now: datetime) -> None:
-        self.moment = now
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def observe(self, as_of: datetime) -> None:
-        pass
 
 
 def named(slot: str) -> dict[str, str]:

@@ -20,12 +20,13 @@ from bellwether.runtime.tasks import end_tasks
 from bellwether.scheduling.failing import LASTING, LEAST_TRIES
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
+from harness.clock import Present
 from harness.nats import nats_server
 from harness.system import System, running
 from harness.until import DEADLINE
 from integration.gateway.test_halt import connected
 from integration.scheduling.floor import CLOSE, OPEN, present
-from integration.scheduling.live import Maker, Present
+from integration.scheduling.live import Maker
 from integration.trading.peers import ROWS, Peers, declaration
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,8 @@ import pytest
 
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.models import Task, default_tasks
-from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live, Maker, Present, live
+from harness.clock import Present
+from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live, Maker, live
 from integration.trading.peers import Peers
 
 pytestmark = pytest.mark.integration

@@ -17,9 +17,10 @@ from bellwether.scheduling import claims
 from bellwether.scheduling import service as scheduling
 from bellwether.spec.models import default_tasks
 from bellwether.trading import service as trading
+from harness.clock import Present
 from harness.system import running
 from harness.until import until
-from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live, Maker, Present, live
+from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live, Maker, live
 from integration.trading.peers import ROWS, Peers, declaration
 
 pytestmark = pytest.mark.integration

@@ -31,8 +31,9 @@ from bellwether.runtime.service import Service
 from bellwether.scheduling.closing import LOOK_BACK
 from bellwether.spec.models import TradingSystem
 from bellwether.trading import service as trading
+from harness.clock import Present
 from harness.system import System, running
-from integration.scheduling.live import Maker, Present
+from integration.scheduling.live import Maker
 from integration.trading.peers import ROWS, Peers, declaration
 
 pytestmark = pytest.mark.integration

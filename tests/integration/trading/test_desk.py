@@ -34,6 +34,7 @@ from bellwether.storage.store import Transaction
 from bellwether.trading import service as trading
 from bellwether.trading import tables
 from bellwether.trading.ledger import Ledger
+from harness.clock import Present
 from harness.system import System, running
 from integration.trading.peers import ROWS, SPLIT, Peers, declaration, predicted, price
 
@@ -44,21 +45,6 @@ BEFORE = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
 OPEN = datetime(2009, 1, 5, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2009, 1, 5, 21, 0, tzinfo=UTC)
 RUN = "replay-test"
-
-
-class Present:
-    """A live clock that the test moves."""
-
-    live = True
-
-    def __init__(self, now: datetime) -> None:
-        self.moment = now
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def observe(self, as_of: datetime) -> None:
-        pass
 
 
 def signal(symbol: str = "AAA", action: str = "BUY", as_of: datetime = BEFORE, **changes: Any) -> Prediction:

@@ -22,12 +22,12 @@ def test_nodes_that_the_table_does_not_know_are_found_by_their_links() -> None:
 
 
 def test_a_cluster_of_a_clone_that_is_gone_is_shown_with_the_command_that_deletes_it() -> None:
-    kept = Listed("bellwether", "node", 0, "running", "/state/bellwether", "/work/a")
-    left = Listed("e2e-1", "node", 1, "stopped", "/state/e2e-1", "/work/b", project_is_gone=True)
+    kept = Listed("bellwether", "node", 0, "running", "/state/bellwether", "/src/a")
+    left = Listed("e2e-1", "node", 1, "stopped", "/state/e2e-1", "/src/b", project_is_gone=True)
     shown = lines([kept, left, Listed("-", "node", 3, "other", "/state/other")])
     assert [line.split()[0] for line in shown] == ["bellwether", "e2e-1", "-"]
-    assert shown[0].endswith("slot 0   running  /state/bellwether  from /work/a")
-    assert shown[1].endswith("/work/b, which is gone: `python -m devcluster down --purge --state-dir /state/e2e-1`")
+    assert shown[0].endswith("slot 0   running  /state/bellwether  from /src/a")
+    assert shown[1].endswith("/src/b, which is gone: `python -m devcluster down --purge --state-dir /state/e2e-1`")
     assert shown[2].endswith("slot 3   other    /state/other")
 
 
