@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from bellwether.market_data.actions import adjusted, infer_actions, splits_through
-from bellwether.market_data.sources import RECORDED, RecordedBars, SourceError
+from bellwether.market_data.rows import SourceError
+from bellwether.market_data.sources import RECORDED, RecordedBars
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Literal
 
+from bellwether.market_data.rows import SourceRow
 from bellwether.messages.market_data import Bar
 
 ROUNDING = 0.005
@@ -36,14 +37,6 @@ PRICE_AGREEMENT = 0.25
 """On the ex-date of a split the price stands within this of where the ratio alone would put it."""
 LARGEST_DIVIDEND = 0.5
 """A step that would be a dividend above this share of the price is left out: the data is wrong there."""
-
-
-@dataclass(frozen=True, slots=True)
-class RawBar:
-    """One row of a source: a bar as traded, and its adjusted close where the source gives one."""
-
-    bar: Bar
-    adjusted_close: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +65,14 @@ class _Factor:
         return _Factor(low, high) if low <= high else None
 
 
-def infer_actions(rows: Sequence[RawBar]) -> list[Action]:
+def infer_actions(rows: Sequence[SourceRow]) -> list[Action]:
     """Return the actions that the factor's steps state, in the order of their sessions.
 
     Rows are in the order of their sessions; rows without an adjusted close are passed over.
     """
-    segments: list[tuple[RawBar, RawBar, _Factor]] = []
+    segments: list[tuple[SourceRow, SourceRow, _Factor]] = []
     current: _Factor | None = None
-    previous: RawBar | None = None
+    previous: SourceRow | None = None
     for row in rows:
         stated = _stated(row)
         if stated is None:
@@ -141,33 +134,33 @@ def _scaled(bar: Bar, ratio: float) -> Bar:
     )
 
 
-def _stated(row: RawBar) -> _Factor | None:
-    if row.adjusted_close is None or row.adjusted_close <= 0.0 or row.bar.close <= 0.0:
+def _stated(row: SourceRow) -> _Factor | None:
+    if row.adjusted_close is None or row.adjusted_close <= 0.0 or row.close <= 0.0:
         return None
     value = row.adjusted_close
     # Sources that state more than cents are exact as far as they go.
     around = ROUNDING if round(value, 2) == value else FINE_ROUNDING
     return _Factor(
-        low=max(value - around, 0.0) / (row.bar.close + ROUNDING),
-        high=(value + around) / max(row.bar.close - ROUNDING, ROUNDING),
+        low=max(value - around, 0.0) / (row.close + ROUNDING),
+        high=(value + around) / max(row.close - ROUNDING, ROUNDING),
     )
 
 
-def _action(before: _Factor, last: RawBar, first: RawBar, after: _Factor) -> Action | None:
+def _action(before: _Factor, last: SourceRow, first: SourceRow, after: _Factor) -> Action | None:
     if before.low <= 0.0:
         return None
     step = after.middle / before.middle
     ratio = _split_ratio(step, after.low / before.high, after.high / before.low)
     if ratio is not None:
-        expected = last.bar.close / float(ratio)
-        if abs(first.bar.close / expected - 1.0) <= PRICE_AGREEMENT:
-            return Action(first.bar.session, "split", ratio=float(ratio))
+        expected = last.close / float(ratio)
+        if abs(first.close / expected - 1.0) <= PRICE_AGREEMENT:
+            return Action(first.session, "split", ratio=float(ratio))
     if step <= 1.0:
         return None
     share = 1.0 - 1.0 / step
     if share > LARGEST_DIVIDEND:
         return None
-    return Action(first.bar.session, "dividend", amount=round(last.bar.close * share, 4))
+    return Action(first.session, "dividend", amount=round(last.close * share, 4))
 
 
 def _split_ratio(step: float, low: float, high: float) -> Fraction | None:

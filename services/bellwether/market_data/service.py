@@ -13,7 +13,8 @@ from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
 from bellwether.market_data.book import Book, NoData
-from bellwether.market_data.sources import Source, SourceError, Unavailable, open_source
+from bellwether.market_data.rows import SourceError
+from bellwether.market_data.sources import Source, Unavailable, open_source
 from bellwether.messages.market_data import (
     Bars,
     CorporateActions,

@@ -11,34 +11,38 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from bellwether.market_data.actions import RawBar
-from bellwether.messages.market_data import Bar
+from bellwether.market_data.rows import Loaded, SourceError, SourceRow
 from bellwether.spec.models import Data
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
 YAHOO_COLUMNS = ("Date", *PRICE_COLUMNS, "Adj Close", "Volume")
-RECORDED = {"us-2000-2013": ("bokeh_sampledata", "_data/stocks.csv.gz", ("AAPL", "GOOG", "IBM", "MSFT"))}
-"""Per dataset: the package that carries it, the file in it, the symbols it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Recorded bars: the package that carries them, the file in it, its symbols, and when they were recorded."""
+
+    package: str
+    file: str
+    symbols: tuple[str, ...]
+    recorded_at: datetime
+
+
+RECORDED = {
+    "us-2000-2013": Dataset(
+        "bokeh_sampledata",
+        "_data/stocks.csv.gz",
+        ("AAPL", "GOOG", "IBM", "MSFT"),
+        datetime(2013, 3, 2, tzinfo=UTC),
+    )
+}
 PRICE_SLACK = 0.011
 """Sources round each price by itself: the close may stand this much outside of high and low."""
-
-
-class SourceError(Exception):
-    """Bars cannot be had; the message names the file, line, column and value, or what is missing."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a source has of one symbol: its rows in the order of their sessions, and the hash of its bytes."""
-
-    rows: list[RawBar]
-    source: str
-    fingerprint: str
 
 
 class Source(Protocol):
@@ -67,20 +71,21 @@ class RecordedBars:
     def __init__(self, dataset: str) -> None:
         if dataset not in RECORDED:
             raise SourceError(f"dataset {dataset!r} is not known: use one of {', '.join(sorted(RECORDED))}")
-        package, file, self._symbols = RECORDED[dataset]
+        self._data = RECORDED[dataset]
         self._dataset = dataset
+        package = self._data.package
         found = find_spec(package)
         places = list(found.submodule_search_locations or []) if found is not None else []
         if not places:
             raise SourceError(f"dataset {dataset} needs the package {package}, which is not installed")
-        self._path = Path(places[0]) / file
+        self._path = Path(places[0]) / self._data.file
         self._digest: str | None = None
-        self._rows: dict[str, list[RawBar]] | None = None
+        self._rows: dict[str, tuple[SourceRow, ...]] | None = None
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols that the dataset has."""
-        return self._symbols
+        return self._data.symbols
 
     def fingerprint(self, symbol: str) -> str:
         """Return the hash of the recorded file."""
@@ -94,13 +99,18 @@ class RecordedBars:
         self._known(symbol)
         if self._rows is None:
             with gzip.open(self._path, "rt", encoding="utf-8", newline="") as stream:
-                self._rows = read_recorded(stream, str(self._path.name), self._symbols)
-        return Loaded(self._rows[symbol], f"recorded:{self._dataset}", self.fingerprint(symbol))
+                self._rows = read_recorded(stream, str(self._path.name), self._data.symbols)
+        return Loaded(
+            rows=self._rows[symbol],
+            source=f"recorded:{self._dataset}",
+            fingerprint=self.fingerprint(symbol),
+            recorded_at=self._data.recorded_at,
+        )
 
     def _known(self, symbol: str) -> None:
-        if symbol not in self._symbols:
+        if symbol not in self._data.symbols:
             raise SourceError(
-                f"symbol {symbol} is not in the recorded bars {self._dataset}: it has {', '.join(self._symbols)}"
+                f"symbol {symbol} is not in the recorded bars {self._dataset}: it has {', '.join(self._data.symbols)}"
             )
 
 
@@ -111,29 +121,40 @@ class CsvFiles:
         self._directory = directory
 
     def fingerprint(self, symbol: str) -> str:
-        """Return the hash of the symbol's file."""
-        return hashlib.sha256(self._bytes(symbol)).hexdigest()
+        """Return the hash of the symbol's file and of its modification time: a row may become final by it alone."""
+        return _content_and_time(*self._read(symbol))
 
     def load(self, symbol: str) -> Loaded:
         """Return all rows of a symbol's file."""
-        content = self._bytes(symbol)
+        content, recorded_at = self._read(symbol)
         path = self._directory / f"{symbol}.csv"
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise SourceError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8 text") from error
-        return Loaded(read_yahoo(text.splitlines(), str(path)), f"csv:{path}", hashlib.sha256(content).hexdigest())
+        return Loaded(
+            rows=read_yahoo(text.splitlines(), str(path)),
+            source=f"csv:{path}",
+            fingerprint=_content_and_time(content, recorded_at),
+            recorded_at=recorded_at,
+        )
 
-    def _bytes(self, symbol: str) -> bytes:
+    def _read(self, symbol: str) -> tuple[bytes, datetime]:
         path = self._directory / f"{symbol}.csv"
         if not self._directory.is_dir():
             raise SourceError(f"data.csv.directory {self._directory} is not a folder")
         try:
-            return path.read_bytes()
+            # The time first: a file that is written meanwhile counts as older than it is, never as newer.
+            modified = path.stat().st_mtime
+            return path.read_bytes(), datetime.fromtimestamp(modified, UTC)
         except FileNotFoundError as error:
             raise SourceError(f"{path} does not exist: each symbol needs its SYMBOL.csv") from error
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _content_and_time(content: bytes, recorded_at: datetime) -> str:
+    return hashlib.sha256(content + recorded_at.isoformat().encode()).hexdigest()
 
 
 class Unavailable:
@@ -169,20 +190,20 @@ def open_source(data: Data, base: Path, volume: Path | None = None) -> Source:
     return Unavailable("SOURCE_UNAVAILABLE: provider yahoo cannot be asked by this version; use provider csv or replay")
 
 
-def read_recorded(lines: Iterable[str], name: str, symbols: Iterable[str]) -> dict[str, list[RawBar]]:
+def read_recorded(lines: Iterable[str], name: str, symbols: Iterable[str]) -> dict[str, tuple[SourceRow, ...]]:
     """Return the rows of these symbols from a table with a Ticker column, ordered by session."""
-    found: dict[str, list[RawBar]] = {symbol: [] for symbol in symbols}
+    found: dict[str, list[SourceRow]] = {symbol: [] for symbol in symbols}
     for where, row in _rows(lines, name, ("Ticker", *YAHOO_COLUMNS)):
         if row["Ticker"] in found:
             found[row["Ticker"]].append(_parse(where, row))
     for symbol, rows in found.items():
         if not rows:
             raise SourceError(f"{name}: it has no row of {symbol}")
-        rows.sort(key=lambda row: row.bar.session)
-    return found
+        rows.sort(key=lambda row: row.session)
+    return {symbol: tuple(rows) for symbol, rows in found.items()}
 
 
-def read_yahoo(lines: Iterable[str], name: str) -> list[RawBar]:
+def read_yahoo(lines: Iterable[str], name: str) -> tuple[SourceRow, ...]:
     """Return the rows of a file in Yahoo's column form, ordered by session.
 
     Rows whose prices are all `null` or empty (Yahoo writes them for days without trading) are passed over. Yahoo
@@ -192,18 +213,18 @@ def read_yahoo(lines: Iterable[str], name: str) -> list[RawBar]:
         SourceError: naming file, line, column and value of the first fault.
 
     """
-    found: dict[date, tuple[str, RawBar]] = {}
+    found: dict[date, tuple[str, SourceRow]] = {}
     for where, row in _rows(lines, name, YAHOO_COLUMNS):
         if all(row[column].lower() in ("null", "") for column in PRICE_COLUMNS):
             continue
         parsed = _parse(where, row)
-        day = parsed.bar.session
+        day = parsed.session
         if day in found:
             raise SourceError(f"{where}, column Date: {day} was given before, in {found[day][0]}")
         found[day] = (where, parsed)
     if not found:
         raise SourceError(f"{name}: it has no row with prices")
-    return [found[day][1] for day in sorted(found)]
+    return tuple(found[day][1] for day in sorted(found))
 
 
 def _rows(lines: Iterable[str], name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -226,7 +247,7 @@ def _rows(lines: Iterable[str], name: str, columns: tuple[str, ...]) -> Iterator
         yield where, {title: cell.strip() for title, cell in zip(header, cells, strict=True)}
 
 
-def _parse(where: str, row: Mapping[str, str]) -> RawBar:
+def _parse(where: str, row: Mapping[str, str]) -> SourceRow:
     try:
         day = date.fromisoformat(row["Date"])
     except ValueError as error:
@@ -239,15 +260,14 @@ def _parse(where: str, row: Mapping[str, str]) -> RawBar:
                 f"{where}, column {column}: {row[column]} is not between Low {row['Low']} and High {row['High']}"
             )
     adjusted = row["Adj Close"].lower()
-    return RawBar(
-        bar=Bar(
-            session=day,
-            open=prices["Open"],
-            high=prices["High"],
-            low=prices["Low"],
-            close=prices["Close"],
-            volume=_number(where, row, "Volume", positive=False),
-        ),
+    return SourceRow(
+        session=day,
+        open=prices["Open"],
+        high=prices["High"],
+        low=prices["Low"],
+        close=prices["Close"],
+        volume=_number(where, row, "Volume", positive=False),
+        where=where,
         adjusted_close=None if adjusted in ("null", "") else _number(where, row, "Adj Close", positive=True),
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy import Column, Float, MetaData, String, Table, delete, insert, s
 
 from bellwether.market_data.actions import Action, infer_actions
 from bellwether.market_data.book import Recorded
-from bellwether.market_data.sources import Loaded
+from bellwether.market_data.rows import Loaded
 from bellwether.messages.market_data import Bar
 from bellwether.storage.store import Store, Transaction
 

@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from bellwether.market_data.actions import Action, RawBar, adjusted, infer_actions, splits_through
+from bellwether.market_data.actions import Action, adjusted, infer_actions, splits_through
+from bellwether.market_data.rows import SourceRow
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import Bar
 
@@ -18,8 +19,8 @@ def actions_of(recorded: RecordedBars, symbol: str) -> list[Action]:
     return infer_actions(recorded.load(symbol).rows)
 
 
-def raw(day: int, close: float, adjusted_close: float | None) -> RawBar:
-    return RawBar(Bar(date(2020, 1, day), close, close, close, close, 100.0), adjusted_close)
+def raw(day: int, close: float, adjusted_close: float | None) -> SourceRow:
+    return SourceRow(date(2020, 1, day), close, close, close, close, 100.0, adjusted_close)
 
 
 def test_recorded_splits_are_the_three_that_happened(recorded: RecordedBars) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bellwether.market_data.sources import CsvFiles, RecordedBars, SourceError, open_source, read_yahoo
+from bellwether.market_data.rows import SourceError
+from bellwether.market_data.sources import CsvFiles, RecordedBars, open_source, read_yahoo
 from bellwether.spec.models import CsvData, Data
 
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume"
