@@ -7,8 +7,9 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import kopf
 from aiohttp import web
@@ -45,29 +46,49 @@ class Operator:
         self.listed = False
         self.http_port: int | None = None
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set."""
-        async with self._http():
+    async def run(self, stop: asyncio.Event, carried: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set; call `carried` once kopf brings events."""
+        async with contextlib.AsyncExitStack() as kopf_last, contextlib.AsyncExitStack() as ours:
+            # kopf takes every task that began after it for its own, and waits for it as one that hangs: ours end first.
+            await ours.enter_async_context(self._http())
+            ours.push_async_callback(self.gateway.close)
+            ours.push_async_callback(self.workers.stop)
             await self._first_list(stop)
+            if stop.is_set():
+                return
+            carrier = await kopf_last.enter_async_context(self._kopf(carried))
             tasks = [
                 asyncio.create_task(self.list_again(), name="list again"),
                 asyncio.create_task(self.watching.run(), name="watch the children"),
+                asyncio.create_task(stop.wait(), name="wait for the end"),
             ]
-            try:
-                if not stop.is_set():
-                    await kopf.operator(
-                        registry=registry(self.cache, self.workers),
-                        standalone=True,
-                        clusterwide=not self.settings.watch_namespaces,
-                        namespaces=self.settings.watch_namespaces,
-                        stop_flag=stop,
-                    )
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await self.workers.stop()
-                await self.gateway.close()
+            ours.push_async_callback(_end, tasks)
+            await asyncio.wait([carrier, tasks[-1]], return_when=asyncio.FIRST_COMPLETED)
+
+    @contextlib.asynccontextmanager
+    async def _kopf(self, carried: Callable[[], None]) -> AsyncIterator[asyncio.Task[None]]:
+        """Run kopf while the block lasts; what it fails by is raised at the end."""
+        stop, ready = asyncio.Event(), asyncio.Event()
+        carrier = asyncio.create_task(
+            kopf.operator(
+                registry=registry(self.cache, self.workers),
+                standalone=True,
+                clusterwide=not self.settings.watch_namespaces,
+                namespaces=self.settings.watch_namespaces,
+                stop_flag=stop,
+                ready_flag=ready,
+            ),
+            name="kopf",
+        )
+        waiting = asyncio.create_task(ready.wait(), name="wait for kopf")
+        try:
+            await asyncio.wait([carrier, waiting], return_when=asyncio.FIRST_COMPLETED)
+            carried()
+            yield carrier
+        finally:
+            stop.set()
+            await _end([waiting])
+            await carrier
 
     async def _first_list(self, stop: asyncio.Event) -> None:
         """See everything before anything is done: what was not listed yet would look as if it were missing."""
@@ -149,15 +170,24 @@ class Operator:
             await runner.cleanup()
 
 
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def serve(settings: Settings) -> None:
     """Run one operator until SIGTERM or SIGINT."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+
+    def heed_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    heed_signals()
     client = await Client.connect(settings.kubeconfig)
     try:
         async with collecting(settings.resync):
-            await Operator(settings, client).run(stop)
+            await Operator(settings, client).run(stop, heed_signals)  # again, since kopf puts its own in their place
     finally:
         await client.close()

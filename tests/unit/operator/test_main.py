@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import os
+import signal
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import pytest
 
 from bellwether_operator.apply.client import ApiError, Listing
 from bellwether_operator.handlers import take_event
-from bellwether_operator.main import Operator
+from bellwether_operator.main import Operator, serve
 from bellwether_operator.observe.cache import SystemKey
 from bellwether_operator.observe.kinds import SYSTEMS, Kind
 from bellwether_operator.settings import Settings
@@ -104,3 +109,69 @@ async def test_an_event_from_before_a_deletion_makes_no_worker() -> None:
         assert operator.workers.worker(DEMO) is None
     finally:
         await operator.workers.stop()
+
+
+@dataclass
+class FakeKopf:
+    """Runs until told to stop; then says which tasks that began after it are still there, as kopf waits for those."""
+
+    found: list[str] = field(default_factory=list)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, *, stop_flag: asyncio.Event, ready_flag: asyncio.Event | None = None, **_: Any) -> None:
+        before = asyncio.all_tasks()
+        for number in (signal.SIGTERM, signal.SIGINT):  # kopf heeds them itself, and ends at once
+            asyncio.get_running_loop().add_signal_handler(number, stop_flag.set)
+        if ready_flag is not None:
+            ready_flag.set()
+        self.started.set()
+        await stop_flag.wait()
+        self.found = sorted(task.get_name() for task in asyncio.all_tasks() - before)
+
+
+@pytest.fixture
+def fake_kopf(monkeypatch: pytest.MonkeyPatch) -> FakeKopf:
+    fake = FakeKopf()
+    monkeypatch.setattr("bellwether_operator.main.kopf.operator", fake)
+    return fake
+
+
+class Client(Pages):
+    """An API server with one system, whose watches never bring anything."""
+
+    async def watch(self, *_: Any) -> AsyncGenerator[dict[str, Any], None]:
+        await asyncio.Event().wait()
+        yield {}
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+async def test_the_operator_ends_its_own_work_before_kopf_so_that_kopf_waits_for_nothing(fake_kopf: FakeKopf) -> None:
+    client: Any = Client()
+    settings = dataclasses.replace(SETTINGS, http_host="127.0.0.1", http_port=0)
+    operator, stop = Operator(settings, client), asyncio.Event()
+    task = asyncio.create_task(operator.run(stop))
+    await fake_kopf.started.wait()
+    await until(lambda: operator.workers.worker(DEMO) is not None)
+    async with aiohttp.ClientSession() as probe:  # its connection stays open, as that of whoever gathers metrics does
+        assert (await probe.get(f"http://127.0.0.1:{operator.http_port}/metrics")).status == 200
+        stop.set()
+        await task
+    assert fake_kopf.found == []
+
+
+async def test_a_signal_ends_our_own_work_first_though_kopf_heeds_signals_too(
+    fake_kopf: FakeKopf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(_: str | None) -> Client:
+        return Client()
+
+    monkeypatch.setattr("bellwether_operator.main.Client.connect", connect)
+    settings = dataclasses.replace(SETTINGS, http_host="127.0.0.1", http_port=0)
+    task = asyncio.create_task(serve(settings))
+    await fake_kopf.started.wait()
+    await until(lambda: any(each.get_name() == "watch the children" for each in asyncio.all_tasks()))
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+    assert fake_kopf.found == []
