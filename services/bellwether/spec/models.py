@@ -129,6 +129,24 @@ class CsvData(Block):
     )
 
 
+class YahooData(Block):
+    """How Yahoo Finance is asked."""
+
+    requests_per_minute: int = Field(
+        60,
+        ge=10,
+        le=600,
+        description="The most requests that the system makes in any minute, those for cookies, crumbs and time zones "
+        "included. A symbol takes two.",
+    )
+    history_years: int = Field(10, ge=1, le=50, description="How far back bars are fetched.")
+    delay: Duration = Field(
+        "30m",
+        description="How long after the close of a session its row is not final yet: the closing auction, and the "
+        "delay of Yahoo's prices.",
+    )
+
+
 class Data(Block):
     """Where bars come from."""
 
@@ -142,6 +160,7 @@ class Data(Block):
     interval: Literal["1d"] = Field("1d", description="The length of a bar: one session.")
     replay: ReplayData = Field(default_factory=ReplayData, description="Settings of provider replay.")
     csv: CsvData | None = Field(None, description="Settings of provider csv.")
+    yahoo: YahooData = Field(default_factory=YahooData, description="Settings of provider yahoo.")
 
 
 class Clock(Block):
@@ -353,6 +372,31 @@ class ServiceOverride(Block):
     )
 
 
+class CaBundleRef(Block):
+    """Certificates in a ConfigMap of the same namespace."""
+
+    name: str = Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", description="The ConfigMap's name.")
+    key: str = Field(
+        "ca.crt", max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="The entry with the certificates, as PEM."
+    )
+
+
+class Network(Block):
+    """How the system reaches hosts outside the cluster."""
+
+    proxy: str | None = Field(
+        None,
+        max_length=300,
+        pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$",
+        description="An HTTP proxy such as http://proxy.example:3128, through which the data provider is asked.",
+    )
+    ca_bundle_ref: CaBundleRef | None = Field(
+        None,
+        description="Certificates of authorities that are trusted in place of the usual ones. On one machine the "
+        "variable BELLWETHER_CA_BUNDLE names a file instead.",
+    )
+
+
 class Rollout(Block):
     """When changes that need new pods are made."""
 
@@ -443,6 +487,7 @@ class TradingSystemSpec(Block):
         Field(default_factory=default_tasks, description="Work that is due at a moment of each session.")
     )
     storage: Storage = Field(default_factory=Storage, description="Volumes.")
+    network: Network = Field(default_factory=Network, description="Ways to hosts outside the cluster.")
     rollout: Rollout = Field(default_factory=Rollout, description="When pods are replaced.")
     paused: Pause | None = Field(
         None, description="The operator leaves pods and what they use as they are for a while."
