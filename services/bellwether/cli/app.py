@@ -131,6 +131,39 @@ def plan(
     raise SystemExit(WOULD_CHANGE if exit_code and not found.empty else 0)
 
 
+@app.command(rich_help_panel="Begin")
+def bars(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of daily bars, SYMBOL.csv.")],
+    *,
+    calendar: Annotated[
+        str | None, typer.Option("--calendar", help="An exchange (XASX): also say which sessions are missing.")
+    ] = None,
+    prices: Annotated[
+        str | None, typer.Option("--prices", help="raw, splitAdjusted or adjusted: as data.csv.prices.")
+    ] = None,
+    dates: Annotated[str | None, typer.Option("--dates", help="dayFirst or monthFirst: as data.csv.dates.")] = None,
+    max_odd_rows: Annotated[str, typer.Option("--max-odd-rows", help="A share, 0-1: as data.csv.maxOddRows.")] = "0.05",
+    output: Format = Output.text,
+) -> None:
+    """Say what would be read from files of daily bars, before any system is made.
+
+    For each file its form, its sessions, splits and dividends, and the rows that
+    are left out or flagged, by line; with --calendar also what does not fit it.
+
+        bellwether bars CBA.AX.csv BHP.AX.csv --calendar XASX
+
+    Ends with 1 when a file would be refused.
+    """
+    from bellwether.cli.bars_files import Asked, as_json, as_lines, look
+
+    found = look(files, Asked(calendar, prices, dates, max_odd_rows))
+    if output is Output.json:
+        write_json([as_json(one) for one in found])
+    else:
+        sys.stdout.write("".join(f"{line}\n" for one in found for line in as_lines(one)))
+    raise SystemExit(1 if any(one.refusal for one in found) else 0)
+
+
 @app.command(rich_help_panel=_LOOK)
 @talks
 def status(session: Session) -> None:

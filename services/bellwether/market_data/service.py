@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import OutsideCalendar
@@ -56,6 +57,7 @@ class MarketDataService:
         self._base = base
         self._book: Book | None = None
         self._source: tuple[Data, Source] | None = None
+        self._zone: ZoneInfo | None = None
         self._loading = asyncio.Lock()
         self._told: set[str] = set()
 
@@ -80,6 +82,7 @@ class MarketDataService:
             book = Book(
                 calendar_of(spec.market), spec.symbols, spec.predictions.margin, horizon_of(spec.predictions.model)
             )
+            self._zone = book.calendar.timezone
             source = self._open_source(spec.data)
             for symbol in spec.symbols:
                 await self._load(book, source, symbol)
@@ -139,7 +142,7 @@ class MarketDataService:
     def _open_source(self, data: Data) -> Source:
         if self._source is None or self._source[0] != data:
             try:
-                source = open_source(data, self._base, self.context.config.csv_root)
+                source = open_source(data, self._base, self.context.config.csv_root, self._zone)
             except SourceError as error:
                 source = Unavailable(str(error))
             self._source = (data, source)

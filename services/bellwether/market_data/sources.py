@@ -1,4 +1,4 @@
-"""Where bars come from: recorded bars that come with the product, and files in Yahoo's column form.
+"""Where bars come from: recorded bars that come with the product, and files of your own.
 
 Only the standard library reads them: no process of the system imports pandas for it.
 """
@@ -15,7 +15,9 @@ from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
+from bellwether.market_data.csv_files import CsvFiles
 from bellwether.market_data.rows import Loaded, SourceError, SourceRow
 from bellwether.spec.models import Data
 
@@ -114,49 +116,6 @@ class RecordedBars:
             )
 
 
-class CsvFiles:
-    """One file per symbol, SYMBOL.csv, in Yahoo's column form."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def fingerprint(self, symbol: str) -> str:
-        """Return the hash of the symbol's file and of its modification time: a row may become final by it alone."""
-        return _content_and_time(*self._read(symbol))
-
-    def load(self, symbol: str) -> Loaded:
-        """Return all rows of a symbol's file."""
-        content, recorded_at = self._read(symbol)
-        path = self._directory / f"{symbol}.csv"
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8 text") from error
-        return Loaded(
-            rows=read_yahoo(text.splitlines(), str(path)),
-            source=f"csv:{path}",
-            fingerprint=_content_and_time(content, recorded_at),
-            recorded_at=recorded_at,
-        )
-
-    def _read(self, symbol: str) -> tuple[bytes, datetime]:
-        path = self._directory / f"{symbol}.csv"
-        if not self._directory.is_dir():
-            raise SourceError(f"data.csv.directory {self._directory} is not a folder")
-        try:
-            # The time first: a file that is written meanwhile counts as older than it is, never as newer.
-            modified = path.stat().st_mtime
-            return path.read_bytes(), datetime.fromtimestamp(modified, UTC)
-        except FileNotFoundError as error:
-            raise SourceError(f"{path} does not exist: each symbol needs its SYMBOL.csv") from error
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _content_and_time(content: bytes, recorded_at: datetime) -> str:
-    return hashlib.sha256(content + recorded_at.isoformat().encode()).hexdigest()
-
-
 class Unavailable:
     """A provider that this build cannot serve; every question is answered with the reason."""
 
@@ -172,8 +131,10 @@ class Unavailable:
         raise SourceError(f"{symbol}: {self._reason}")
 
 
-def open_source(data: Data, base: Path, volume: Path | None = None) -> Source:
+def open_source(data: Data, base: Path, volume: Path | None = None, zone: ZoneInfo | None = None) -> Source:
     """Return the declared provider; a relative folder is taken from `base`, with a volume from its root.
+
+    `zone` is the exchange's: files may state instants of another zone.
 
     Raises:
         SourceError: when the declaration does not say enough, or the recorded bars are not installed.
@@ -184,9 +145,8 @@ def open_source(data: Data, base: Path, volume: Path | None = None) -> Source:
     if data.provider == "csv":
         if data.csv is None:
             raise SourceError("provider csv needs data.csv.directory")
-        if volume is not None:
-            return CsvFiles(volume / data.csv.directory.lstrip("/"))
-        return CsvFiles(base / data.csv.directory)
+        folder = base / data.csv.directory if volume is None else volume / data.csv.directory.lstrip("/")
+        return CsvFiles(data.csv, folder, zone)
     return Unavailable("SOURCE_UNAVAILABLE: provider yahoo cannot be asked by this version; use provider csv or replay")
 
 
@@ -201,30 +161,6 @@ def read_recorded(lines: Iterable[str], name: str, symbols: Iterable[str]) -> di
             raise SourceError(f"{name}: it has no row of {symbol}")
         rows.sort(key=lambda row: row.session)
     return {symbol: tuple(rows) for symbol, rows in found.items()}
-
-
-def read_yahoo(lines: Iterable[str], name: str) -> tuple[SourceRow, ...]:
-    """Return the rows of a file in Yahoo's column form, ordered by session.
-
-    Rows whose prices are all `null` or empty (Yahoo writes them for days without trading) are passed over. Yahoo
-    states prices after later splits: such files show dividends, and no splits.
-
-    Raises:
-        SourceError: naming file, line, column and value of the first fault.
-
-    """
-    found: dict[date, tuple[str, SourceRow]] = {}
-    for where, row in _rows(lines, name, YAHOO_COLUMNS):
-        if all(row[column].lower() in ("null", "") for column in PRICE_COLUMNS):
-            continue
-        parsed = _parse(where, row)
-        day = parsed.session
-        if day in found:
-            raise SourceError(f"{where}, column Date: {day} was given before, in {found[day][0]}")
-        found[day] = (where, parsed)
-    if not found:
-        raise SourceError(f"{name}: it has no row with prices")
-    return tuple(found[day][1] for day in sorted(found))
 
 
 def _rows(lines: Iterable[str], name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, str]]]:

@@ -112,7 +112,7 @@ class ReplayData(Block):
 
 
 class CsvData(Block):
-    """Daily bars in files of Yahoo's column form: one SYMBOL.csv per symbol."""
+    """Daily bars in files, one SYMBOL.csv per symbol, in one of the forms that docs/bars.md names."""
 
     directory: str = Field(
         min_length=1,
@@ -126,6 +126,20 @@ class CsvData(Block):
         pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
         description="In a cluster: the PersistentVolumeClaim in the same namespace that holds the folder, mounted "
         "read-only.",
+    )
+    prices: Literal["raw", "splitAdjusted", "adjusted"] | None = Field(
+        None,
+        description="What the files' prices are, where their form does not say it: raw, as traded; splitAdjusted, "
+        "restated after later splits; adjusted, restated after later splits and dividends.",
+    )
+    dates: Literal["dayFirst", "monthFirst"] | None = Field(
+        None,
+        description="How 2/01/2020 is read, where neither the files' form nor their other days tell.",
+    )
+    max_odd_rows: Ratio = Field(
+        "0.05",
+        description="The share of a file's rows that may be left out as odd, 0-1; with more the file is refused. One "
+        'row may always be, unless this is "0".',
     )
 
 

@@ -233,3 +233,63 @@ def test_a_process_that_stays_loads_nothing_that_only_draws() -> None:
     modules = ["bellwether.gateway.service", "bellwether.cli.main", "bellwether.local.serving", "bellwether.local.run"]
     done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == [*modules, ""]
+
+
+HISTORY = """Date,Open,High,Low,Close,Volume,Dividends,Stock Splits
+2023-05-29 00:00:00+10:00,12.2,12.4,12.1,12.3,900,0.0,0.0
+2023-05-30 00:00:00+10:00,12.4,12.5,12.3,12.4,1000,1.7,0.0
+2023-06-01 00:00:00+10:00,12.4,12.6,12.3,12.5,1000,0.0,2.0
+2023-06-03 00:00:00+10:00,12.4,12.6,12.3,12.65,,0.0,0.0
+2023-06-02 00:00:00+10:00,12.4,12.6,12.3,14.65,100,0.0,0.0
+"""
+
+
+def test_bars_shows_what_would_be_read_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("CBA.AX.csv").write_text(HISTORY)
+    assert main(["bars", "CBA.AX.csv", "--calendar", "XASX"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "CBA.AX.csv: CBA.AX, yfinance history()",
+        "  sessions   4, 2023-05-29 to 2023-06-03",
+        "  prices     restated after later splits and dividends; the last close is 12.65",
+        "  splits     2023-06-01 2:1 (stated)",
+        "  dividends  2023-05-30 1.7 (stated)",
+        "  XASX       2 sessions without a row: 2023-05-31, 2023-06-02",
+        "             1 rows on days without a session: 2023-06-03",
+        "  left out   line 6: Close 14.65 is above High 12.6 (OHLC_ORDER)",
+        "  kept       line 5, 2023-06-03: OHLC_ORDER, NO_VOLUME",
+    ]
+
+
+def test_bars_says_why_a_file_would_be_refused_and_reads_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("CBA.AX.csv").write_text(HISTORY)
+    Path("X.csv").write_text("hello")
+    assert main(["bars", "X.csv", "Y.csv", "CBA.AX.csv", "-o", "json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [one["refused"] for one in told] == [
+        "X.csv, line 1: no titles are found; it has hello, needed are Date,Open,High,Low,Close,Volume",
+        "Y.csv does not exist: each symbol needs its SYMBOL.csv",
+        None,
+    ]
+    assert told[2]["actions"] == [
+        {"session": "2023-05-30", "kind": "dividend", "amount": 1.7},
+        {"session": "2023-06-01", "kind": "split", "ratio": 2.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--prices", "x"], "--prices x: Input should be 'raw', 'splitAdjusted' or 'adjusted'"),
+        (["--max-odd-rows", "2"], "--max-odd-rows 2: String should match pattern"),
+        (["--calendar", "XX"], "--calendar: calendar 'XX' is not known: use one of XASX"),
+    ],
+)
+def test_a_wrong_option_of_bars_is_named(option: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bars", "X.csv", *option]) == 1
+    assert words in capsys.readouterr().err

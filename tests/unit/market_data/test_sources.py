@@ -1,84 +1,92 @@
 from __future__ import annotations
 
+import os
+import time
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from bellwether.market_data.csv_files import CsvFiles, read_settled
 from bellwether.market_data.rows import SourceError
-from bellwether.market_data.sources import CsvFiles, RecordedBars, open_source, read_yahoo
+from bellwether.market_data.sources import RecordedBars, open_source
 from bellwether.spec.models import CsvData, Data
 
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume"
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "bars"
 
 
-def read(*lines: str) -> list[date]:
-    return [row.bar.session for row in read_yahoo([HEADER, *lines], "X.csv")]
+def files(folder: Path, **declared: str) -> CsvFiles:
+    return CsvFiles(CsvData.model_validate({"directory": "bars", **declared}), folder)
 
 
-def test_rows_come_in_the_order_of_their_sessions_whatever_the_file_says() -> None:
-    assert read("2020-01-03,1,2,1,2,2,5", "2020-01-02,1,2,1,2,2,5") == [date(2020, 1, 2), date(2020, 1, 3)]
-
-
-def test_a_day_that_yahoo_left_null_is_passed_over() -> None:
-    assert read("2020-01-02,null,null,null,null,null,null", "2020-01-03,1,2,1,2,2,5") == [date(2020, 1, 3)]
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("2020-13-02,1,2,1,2,2,5", "X.csv, line 2, column Date: '2020-13-02' is not a day; write it as 2009-01-02"),
-        ("2020-01-02,1,2,1,x,2,5", "X.csv, line 2, column Close: 'x' is not a number above 0"),
-        ("2020-01-02,0,2,1,2,2,5", "X.csv, line 2, column Open: '0' is not a number above 0"),
-        ("2020-01-02,1,nan,1,2,2,5", "X.csv, line 2, column High: 'nan' is not a number above 0"),
-        ("2020-01-02,1,2,1,2,2,-5", "X.csv, line 2, column Volume: '-5' is not a number of shares, 0 or more"),
-        ("2020-01-02,1,2,1,3,2,5", "X.csv, line 2, column Close: 3 is not between Low 1 and High 2"),
-        ("2020-01-02,1,2,1", "X.csv, line 2: 4 values for 7 columns"),
-        ("2020-01-02,1,2,1,2,-2,5", "X.csv, line 2, column Adj Close: '-2' is not a number above 0"),
-    ],
-)
-def test_a_bad_value_is_named_with_file_line_and_column(line: str, words: str) -> None:
+def refused(folder: Path, symbol: str = "X") -> str:
     with pytest.raises(SourceError) as caught:
-        read(line)
-    assert str(caught.value) == words
-
-
-def test_a_day_given_twice_names_both_lines() -> None:
-    with pytest.raises(
-        SourceError, match=r"X\.csv, line 3, column Date: 2020-01-02 was given before, in X\.csv, line 2"
-    ):
-        read("2020-01-02,1,2,1,2,2,5", "2020-01-02,1,2,1,2,2,5")
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ([], "it is empty; the first line must be Date,Open,High,Low,Close,Adj Close,Volume"),
-        (["Date,Open,High,Low,Close,Volume"], "line 1: column Adj Close is missing; it has Date,Open"),
-        ([HEADER], "it has no row with prices"),
-    ],
-)
-def test_a_file_of_another_form_says_what_is_needed(lines: list[str], words: str) -> None:
-    with pytest.raises(SourceError) as caught:
-        read_yahoo(lines, "X.csv")
-    assert words in str(caught.value)
+        files(folder).load(symbol)
+    return str(caught.value)
 
 
 def test_a_file_as_yahoo_exports_it_is_read() -> None:
-    loaded = CsvFiles(FIXTURES).load("CBA.AX")
-    assert [row.bar.session for row in loaded.rows] == [date(2020, 1, 2), date(2020, 1, 3), date(2020, 1, 7)]
-    assert loaded.rows[0].bar.close == 80.5
+    loaded = files(FIXTURES).load("CBA.AX")
+    assert [row.session for row in loaded.rows] == [date(2020, 1, 2), date(2020, 1, 3), date(2020, 1, 7)]
+    assert loaded.rows[0].close == 80.5
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(SourceError, match=r"BHP\.AX\.csv does not exist: each symbol needs its SYMBOL\.csv"):
-        CsvFiles(FIXTURES).load("BHP.AX")
+    assert refused(FIXTURES, "BHP.AX").endswith("BHP.AX.csv does not exist: each symbol needs its SYMBOL.csv")
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"data\.csv\.directory .*nothing is not a folder"):
-        CsvFiles(tmp_path / "nothing").load("BHP.AX")
+    assert "nothing is not a folder" in refused(tmp_path / "nothing")
+
+
+def test_a_folder_or_a_pipe_in_a_files_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "X.csv").mkdir()
+    assert refused(tmp_path) == f"{tmp_path}/X.csv is a folder, not a file"
+    os.mkfifo(tmp_path / "Y.csv")
+    assert refused(tmp_path, "Y") == f"{tmp_path}/Y.csv is a special file, not a file"
+
+
+def test_a_file_that_goes_on_changing_while_it_is_read_is_said_to_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "X.csv"
+    path.write_text(f"{HEADER}\n2020-01-02,1,2,1")
+    now = time.time()
+    os.utime(path, (now, now))
+
+    def grows(_: float) -> None:
+        path.write_text(path.read_text() + "0")
+
+    with pytest.raises(SourceError, match="is being written: it changed 5 times while it was read"):
+        read_settled(path, grows)
+
+
+def test_a_half_written_file_is_read_when_its_last_line_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "X.csv"
+    path.write_text(f"{HEADER}\n2020-01-02,1,2,1,2,2,5\n2020-01-03,1,2,1,1")
+    pauses: list[float] = []
+
+    def is_finished(seconds: float) -> None:
+        pauses.append(seconds)
+        path.write_text(path.read_text() + ".5,1.5,5\n")
+
+    content, _ = read_settled(path, is_finished)
+    assert content.endswith(b"2020-01-03,1,2,1,1.5,1.5,5\n")
+    assert len(pauses) == 1
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "X.csv"
+    path.write_text(f"{HEADER}\n2020-01-02,1,2,1")
+    with pytest.raises(SourceError, match="does not exist"):
+        read_settled(path, lambda _: path.unlink())
+
+
+def test_what_is_declared_of_files_is_part_of_their_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "X.csv").write_text("Date,Open,High,Low,Close,Volume\n02/01/2020,1,2,1,2,5\n")
+    declared = [files(tmp_path, prices="raw", dates=order) for order in ("dayFirst", "monthFirst")]
+    assert [one.load("X").rows[0].session for one in declared] == [date(2020, 1, 2), date(2020, 2, 1)]
+    assert declared[0].fingerprint("X") != declared[1].fingerprint("X")
+    assert declared[0].fingerprint("X") == declared[0].load("X").fingerprint
 
 
 def test_a_folder_within_a_volume_is_taken_from_its_root(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from typing import Literal
 
 Style = Literal["point", "comma", "unclear"]
 """What separates the decimals. `unclear`: every number can be read both ways, such as 81,250."""
+
+LARGEST = 1e15
+"""No price, dividend or number of shares is larger."""
+SMALLEST_PRICE = 1e-9
 
 _MISSING = frozenset({"", "-", "--", "null", "none", "nan", "n/a", "na", "#n/a", "n.a.", "."})
 _SUFFIX = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
@@ -44,8 +47,10 @@ def style_of(cells: Iterable[str], *, delimiter: str) -> Style:
 
 
 def number(text: str, style: Style = "point") -> float | None:
-    """Return the finite number that a cell states, None where it states none that can be read."""
-    plain = _CURRENCY.sub("", text.strip()).replace("\u00a0", "").replace("\u202f", "").replace("'", "").replace(" ", "")
+    """Return the number that a cell states, None where it states none that can be read."""
+    plain = (
+        _CURRENCY.sub("", text.strip()).replace("\u00a0", "").replace("\u202f", "").replace("'", "").replace(" ", "")
+    )
     if style == "comma":
         plain = plain.replace(".", "").replace(",", ".")
     elif _GROUPS.fullmatch(plain):
@@ -53,16 +58,16 @@ def number(text: str, style: Style = "point") -> float | None:
     if not _PLAIN.fullmatch(plain):
         return None
     value = float(plain)
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= LARGEST else None
 
 
 def volume(text: str, style: Style = "point") -> float | None:
     """Return a number of shares, such as 1,234,567 or 77.03M; None where the cell states none that can be read."""
     plain = text.strip().upper()
-    factor = _SUFFIX.get(plain[-1:], None)
+    factor = _SUFFIX.get(plain[-1:])
     if factor is not None:
         value = number(plain[:-1], style)
-        return None if value is None else round(value * factor)
+        return None if value is None or value > LARGEST else round(value * factor)
     if style != "point" or not re.fullmatch(r"\d{1,3}(\.\d{3}){2,}", plain):
         return number(plain, style)
     return number(plain.replace(".", ""))
@@ -80,4 +85,4 @@ def split_ratio(text: str) -> float | None:
         value = values[0] if len(values) == 1 else None
     if value is None or value < 0.0:
         return None
-    return value if value > 0.0 else 1.0
+    return value if value > SMALLEST_PRICE else 1.0

@@ -116,7 +116,9 @@ def _reading(layout: Layout, values: Sequence[Line], delimiter: str, name: str, 
     ]
     style = numbers.style_of(cells, delimiter=delimiter)
     if style == "unclear":
-        raise FormError(f"{name}: whether the comma of {cells[0]} is one of thousands cannot be told: write a point for it")
+        raise FormError(
+            f"{name}: whether the comma of {cells[0]} is one of thousands cannot be told: write a point for it"
+        )
     width = max(len(layout.titles), max(layout.columns.values()) + 1)
     return Reading(name, layout.columns, order, style, options.zone, width)
 
@@ -144,7 +146,8 @@ def _few(odd: Sequence[OddRow], count: int, most: float, name: str) -> None:
     if len(counted) <= math.ceil(most * count):
         return
     raise FormError(
-        f"{name}: {len(counted)} of {count} rows are odd, more than data.csv.maxOddRows {most:g} allows{_examples(counted)}"
+        f"{name}: {len(counted)} of {count} rows are odd, more than data.csv.maxOddRows {most:g} allows"
+        f"{_examples(counted)}"
     )
 
 

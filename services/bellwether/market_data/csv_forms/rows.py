@@ -54,13 +54,13 @@ def parse(line: Line, reading: Reading) -> SourceRow | OddRow:
     prices = {}
     for meaning in PRICES:
         value = numbers.number(cells[meaning], reading.style)
-        if value is None or value <= 0.0:
+        if value is None or value < numbers.SMALLEST_PRICE:
             return OddRow(where, day, _code(cells[meaning], value), _not_a_price(meaning, cells[meaning]))
         prices[meaning] = value
     fault, flags = _ordered(prices)
     if fault:
         return OddRow(where, day, "OHLC_ORDER", fault)
-    return _whole(where, day, cells, prices, flags, reading.style)
+    return _whole(where, day, cells, prices, flags=flags, style=reading.style)
 
 
 def _whole(
@@ -68,19 +68,18 @@ def _whole(
     day: date,
     cells: Mapping[str, str],
     prices: Mapping[str, float],
+    *,
     flags: tuple[str, ...],
     style: numbers.Style,
 ) -> SourceRow | OddRow:
-    volume: float | None = 0.0
+    volume = numbers.volume(cells["volume"], style)
     if numbers.missing(cells["volume"]):
-        flags = (*flags, "NO_VOLUME")
-    else:
-        volume = numbers.volume(cells["volume"], style)
-        if volume is None or volume < 0.0:
-            said = cells["volume"][:40]
-            return OddRow(where, day, "VOLUME", f"Volume {said!r} is not a number of shares, 0 or more")
+        volume, flags = 0.0, (*flags, "NO_VOLUME")
+    if volume is None or volume < 0.0:
+        said = cells["volume"][:40]
+        return OddRow(where, day, "VOLUME", f"Volume {said!r} is not a number of shares, 0 or more")
     adjusted = _optional(cells, "adjusted", style)
-    if adjusted is not None and adjusted <= 0.0:
+    if adjusted is not None and adjusted < numbers.SMALLEST_PRICE:
         adjusted, flags = None, (*flags, "NO_ADJUSTED_CLOSE")
     split = numbers.split_ratio(cells["split"]) if "split" in cells else None
     if "split" in cells and split is None:

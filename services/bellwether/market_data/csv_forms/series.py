@@ -1,4 +1,4 @@
-"""What only shows when a file's rows are seen together: repeated days, rows of 100 times the price, weekly bars (pure)."""
+"""What only a file's rows together show: repeated days, rows of 100 times the price, weekly bars (pure)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 
 from bellwether.market_data.csv_forms.errors import FormError
 from bellwether.market_data.rows import OddRow, SourceRow
@@ -41,7 +42,8 @@ def each_day_once(rows: Sequence[SourceRow], *, newest_first: bool) -> tuple[lis
             kept = others[-1]
             found.append(replace(kept, flags=(*kept.flags, "REPEATED")))
             odd += [
-                OddRow(row.where, day, "REPEATED", f"{day} is given again in {_line(kept)}") for row in (first, *others[:-1])
+                OddRow(row.where, day, "REPEATED", f"{day} is given again in {_line(kept)}")
+                for row in (first, *others[:-1])
             ]
         else:
             for row in (first, *others):
@@ -84,7 +86,9 @@ def _spike(rows: Sequence[SourceRow], kept: Sequence[SourceRow], at: int) -> int
         return 0
     for length in range(1, LONGEST_SPIKE + 1):
         inside = rows[at : at + length]
-        if any(row.split not in (None, 1.0) for row in inside) or not all(_far(kept[-1].close, row.close) for row in inside):
+        if any(row.split not in (None, 1.0) for row in inside) or not all(
+            _far(kept[-1].close, row.close) for row in inside
+        ):
             return 0
         after = at + length
         if after >= len(rows):
@@ -117,9 +121,9 @@ def check_daily(rows: Sequence[SourceRow], name: str) -> None:
         FormError: when they are a week, or longer, apart.
 
     """
-    gaps = [(later.session - earlier.session).days for earlier, later in zip(rows, rows[1:], strict=False)]
-    if len(gaps) >= 2 and statistics.median(gaps) >= WEEKLY_DAYS:
-        length = f"{statistics.median(gaps):g} days"
+    gaps = [(later.session - earlier.session).days for earlier, later in pairwise(rows)]
+    if len(gaps) >= 2 and statistics.median_low(gaps) >= WEEKLY_DAYS:
+        length = f"{statistics.median_low(gaps)} days"
         raise FormError(f"{name}: its rows are {length} apart: only daily bars are read, export them by day")
 
 
