@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import Any
 
-from bellwether.render.kubernetes.configmaps import wire_spec
+from bellwether.render.kubernetes.configmaps import sent_spec
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.gateway import GatewayClient, GatewayError, undelivered
@@ -212,7 +212,7 @@ class Worker:
 
     async def _deliver(self, raw: dict[str, Any]) -> None:
         system = declared(raw)
-        body = {"generation": system.metadata.generation, "spec": wire_spec(system)}
+        body = {"generation": system.metadata.generation, **sent_spec(system)}
         token = self._pool.reconciler.keyring(system.metadata.uid).gateway_token
         await self._pool.gateway.deliver(*self.key, token, body)
 

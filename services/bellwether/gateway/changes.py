@@ -15,6 +15,7 @@ from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
 from bellwether.messages.trading import Halt, HaltState, Resume
+from bellwether.spec.wire import known_part
 
 _DECLARATION_BYTES = 1024 * 1024
 _REASON_BYTES = 16 * 1024
@@ -58,7 +59,8 @@ Wait = Annotated[float, Query(ge=0, le=30, description="Seconds to wait at most.
 async def declare(request: Request, wait: Wait = WAIT_SECONDS) -> Response:
     """Deliver a newer spec to all services; wait until each acknowledged it, 5 s unless told otherwise."""
     body = _declaration_body(await read_body(request, _DECLARATION_BYTES))
-    return answer(await gateway_of(request).declare(body["generation"], body["spec"], wait=wait))
+    spec = known_part(body["spec"], body.get("defaults") or ())
+    return answer(await gateway_of(request).declare(body["generation"], spec, wait=wait))
 
 
 def _declaration_body(raw: bytes) -> dict[str, Any]:
@@ -72,6 +74,8 @@ def _declaration_body(raw: bytes) -> dict[str, Any]:
         raise Problem(422, "INVALID_PARAMS", f"generation: {generation!r} is not a whole number; {shape}")
     if not isinstance(body.get("spec"), dict):
         raise Problem(422, "INVALID_PARAMS", f"spec: missing or not an object; {shape}")
+    if not isinstance(body.get("defaults") or [], list):
+        raise Problem(422, "INVALID_PARAMS", "defaults: not a list of the paths in spec that are at their default")
     return body
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bellwether.spec.models import TradingSystem
+from bellwether.spec.wire import known_part
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +35,17 @@ def generation_of(system: TradingSystem) -> int:
 
 
 def parse_declaration(body: bytes) -> TradingSystem:
-    """Return the declaration from its JSON form.
+    """Return the declaration from its JSON form, without fields of a later release that ask for nothing.
 
     Raises:
         ValueError: if it is not a TradingSystem.
 
     """
-    return TradingSystem.model_validate(json.loads(body))
+    document = json.loads(body)
+    if isinstance(document, dict) and isinstance(document.get("spec"), dict):
+        defaults = document.pop("defaults", None) or ()
+        document["spec"] = known_part(document["spec"], defaults)
+    return TradingSystem.model_validate(document)
 
 
 def encode_declaration(system: TradingSystem) -> bytes:

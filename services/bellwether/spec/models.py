@@ -15,11 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from bellwether.spec.fields import (
+    CLASS_NAME_PATTERN,
+    LABEL_PATTERN,
+    LABEL_VALUE_PATTERN,
+    OBJECT_NAME_PATTERN,
     Day,
     Duration,
     Instant,
     Label,
+    LabelValue,
     Money,
+    ObjectName,
     Offset,
     Ratio,
     Symbol,
@@ -123,7 +129,7 @@ class CsvData(Block):
     volume_claim: str | None = Field(
         None,
         max_length=253,
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        pattern=OBJECT_NAME_PATTERN,
         description="In a cluster: the PersistentVolumeClaim in the same namespace that holds the folder, mounted "
         "read-only.",
     )
@@ -326,43 +332,67 @@ def default_tasks() -> list[Task]:
     ]
 
 
+SIZE_PATTERN = r"^([1-9][0-9]{2,5}Mi|[1-9][0-9]{0,5}(Gi|Ti))$"
+
+
 class Storage(Block):
     """Volumes of the system."""
 
     class_name: str | None = Field(
-        None, max_length=253, description="The StorageClass; without it, the cluster's default."
+        None,
+        max_length=253,
+        pattern=CLASS_NAME_PATTERN,
+        description="The StorageClass; without it, the cluster's default.",
     )
     size: str = Field(
         "1Gi",
-        pattern=r"^([1-9][0-9]{2,5}Mi|[1-9][0-9]{0,5}(Gi|Ti))$",
+        pattern=SIZE_PATTERN,
         max_length=8,
-        description="Size of each volume, at least 100Mi; it may grow.",
+        description="Size of each volume, at least 100Mi; it may grow, and go back to the size that the volumes have.",
     )
 
 
 class Toleration(Block):
     """A taint that the pods tolerate."""
 
-    key: str | None = Field(None, max_length=253, description="The taint's key.")
+    model_config = _rules(
+        cel(
+            "has(self.key) || self.operator == 'Exists'",
+            "a toleration without a key is for every taint: it needs operator Exists",
+        ),
+        cel(
+            "self.operator != 'Exists' || !has(self.value) || self.value == ''",
+            "operator Exists asks for no value: leave it out",
+        ),
+    )
+    key: str | None = Field(None, max_length=253, pattern=LABEL_PATTERN, description="The taint's key.")
     operator: Literal["Exists", "Equal"] = Field("Equal", description="How key and value are compared.")
-    value: str | None = Field(None, max_length=63, description="The taint's value.")
+    value: str | None = Field(None, max_length=63, pattern=LABEL_VALUE_PATTERN, description="The taint's value.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(None, description="Which effect.")
 
 
 class PodTemplate(Block):
     """What every pod of the system gets besides."""
 
-    node_selector: dict[Label, Annotated[str, Field(max_length=63)]] = Field(
+    node_selector: dict[Label, LabelValue] = Field(
         default_factory=dict, max_length=20, description="Labels that the node must have."
     )
     tolerations: list[Toleration] = Field(default_factory=list, max_length=20, description="Tolerated taints.")
-    priority_class_name: str | None = Field(None, max_length=253, description="The PriorityClass.")
-    image_pull_secrets: list[Annotated[str, Field(max_length=253)]] = Field(
-        default_factory=list, max_length=10, description="Names of Secrets with registry credentials."
+    priority_class_name: str | None = Field(
+        None, max_length=253, pattern=OBJECT_NAME_PATTERN, description="The PriorityClass."
     )
-    labels: dict[Label, Annotated[str, Field(max_length=63)]] = Field(
-        default_factory=dict, max_length=20, description="Labels besides our own."
-    )
+    image_pull_secrets: Annotated[
+        list[ObjectName],
+        Field(
+            max_length=10,
+            json_schema_extra={
+                "x-kubernetes-validations": [
+                    cel("self.all(name, self.exists_one(other, other == name))", "a Secret is named twice")
+                ]
+            },
+        ),
+    ] = Field(default_factory=list, description="Names of Secrets with registry credentials.")
+    labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=20, description="Labels besides our own.")
     annotations: dict[Label, Annotated[str, Field(max_length=1000)]] = Field(
         default_factory=dict, max_length=20, description="Annotations besides our own."
     )
@@ -448,6 +478,12 @@ class TradingSystemSpec(Block):
             "provider yahoo is live: a replay needs provider replay or csv",
             ".clock",
         ),
+        cel(
+            "self.profile != 'compact' || !has(self.services) || self.services.all(name, self.services[name].enabled)",
+            "in profile compact all services run in one pod, so none can be switched off: leave `enabled` out, or take "
+            "profile standard; trading stops with trading.mode off or trading.halted true",
+            ".services",
+        ),
         cel("self.clock == oldSelf.clock", "clock cannot be changed: make a new system", ".clock"),
         cel(
             "self.data.provider == oldSelf.data.provider",
@@ -469,11 +505,6 @@ class TradingSystemSpec(Block):
             "(has(self.storage.className) ? self.storage.className : '') == "
             "(has(oldSelf.storage.className) ? oldSelf.storage.className : '')",
             "storage.className cannot be changed: volumes stay where they are",
-            ".storage",
-        ),
-        cel(
-            "quantity(self.storage.size).compareTo(quantity(oldSelf.storage.size)) >= 0",
-            "storage.size can only grow: a volume cannot shrink",
             ".storage",
         ),
     )
@@ -580,6 +611,12 @@ class TradingSystemStatus(Block):
     )
     gateway: str = Field("", max_length=300, description="Where the dashboard and the API answer inside the cluster.")
     release: str = Field("", max_length=128, description="The version of the services that runs.")
+    volume_size: str | None = Field(
+        None,
+        pattern=SIZE_PATTERN,
+        max_length=8,
+        description="The size that the largest volume has or is growing to; `spec.storage.size` cannot be less.",
+    )
 
 
 class Metadata(Block):
@@ -602,6 +639,13 @@ class TradingSystem(Block):
             f"self.metadata.name.matches('{SYSTEM_NAME_PATTERN}') && self.metadata.name.size() <= {SYSTEM_NAME_LENGTH}",
             f"metadata.name must begin with a lower-case letter and have at most {SYSTEM_NAME_LENGTH} characters of "
             "a-z, 0-9 and -",
+        ),
+        cel(
+            "quantity(self.spec.storage.size).compareTo(quantity(oldSelf.spec.storage.size)) >= 0 || "
+            "(has(self.status) && has(self.status.volumeSize) && "
+            "quantity(self.spec.storage.size).compareTo(quantity(self.status.volumeSize)) >= 0)",
+            "storage.size can only grow: a volume cannot shrink",
+            ".spec.storage",
         ),
     )
     api_version: Literal["bellwether.dev/v1alpha1"] = "bellwether.dev/v1alpha1"

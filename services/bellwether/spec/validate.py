@@ -83,7 +83,9 @@ def validate(document: Any, old: Any = None) -> list[Problem]:
     problems += _name_problems(document["metadata"]["name"]) + [finding.problem for finding in found]
     if not any(finding.blocks_rules for finding in found):
         before = {} if old is None else {"old": _completed(old)}
-        problems += rule_problems(completed, schema, **before)
+        # An edit of the declaration leaves the stored status as it is, and a rule may look at it.
+        stored = {} if old is None or "status" not in old else {"status": old["status"]}
+        problems += rule_problems({**completed, **stored}, schema, **before)
     return problems or _model_problems(completed)
 
 

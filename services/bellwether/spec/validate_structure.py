@@ -29,6 +29,10 @@ _PATTERN_WORDS = {
     fields.RATIO_PATTERN: 'a ratio from "0" to "1" such as "0.02"',
     fields.DAY_PATTERN: "a day such as 2009-01-02",
     fields.TIME_OF_DAY_PATTERN: 'a time of day such as "14:10"',
+    fields.LABEL_PATTERN: "the key of a label such as disk or example.com/disk",
+    fields.LABEL_VALUE_PATTERN: "the value of a label: at most 63 of A-Z, a-z, 0-9, -, _ and ., not - _ . at an end",
+    fields.OBJECT_NAME_PATTERN: "the name of an object: a-z, 0-9, - and ., from letter or digit to letter or digit",
+    fields.CLASS_NAME_PATTERN: "the name of a class: a-z, 0-9, - and ., from letter or digit to letter or digit",
 }
 _LISTED_AT_MOST = 12
 

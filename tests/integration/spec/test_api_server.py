@@ -106,6 +106,18 @@ def test_live_fields_may_be_edited(cleared: ControlPlane) -> None:
     assert validate(edited, old=created) == []
 
 
+def test_a_size_that_the_cluster_refused_may_be_taken_back(cleared: ControlPlane) -> None:
+    cleared.client.post(URL, params=STRICT, json=merged(GOOD, {"spec": {"storage": {"size": "4Gi"}}}))
+    status = {"status": {"volumeSize": "2Gi"}}
+    patched = {"Content-Type": "application/merge-patch+json"}
+    stored = cleared.client.patch(f"{URL}/demo/status", json=status, headers=patched).json()
+    for size, code in (("1Gi", 422), ("2Gi", 200)):
+        edited = merged(stored, {"spec": {"storage": {"size": size}}})
+        answer = cleared.client.put(f"{URL}/demo", params=STRICT, json=edited)
+        assert answer.status_code == code, answer.text
+        assert (validate(edited, old=stored) == []) == (code == 200)
+
+
 def test_the_short_name_and_the_status_subresource_are_served(api: ControlPlane) -> None:
     served = api.client.get("/apis/bellwether.dev/v1alpha1").json()["resources"]
     by_name = {resource["name"]: resource for resource in served}

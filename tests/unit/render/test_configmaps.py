@@ -4,16 +4,18 @@ import json
 
 from bellwether.render.kubernetes import RenderContext
 from bellwether.render.kubernetes.configmaps import declaration, nats_config, start_value_annotations
-from bellwether.spec.models import TradingSystem
+from bellwether.runtime.declaration import parse_declaration
 
 from .conftest import UID, build
 
 
-def test_the_start_value_is_the_declaration_without_what_an_older_release_may_not_know() -> None:
-    found = json.loads(declaration(build())["data"]["system.json"])
+def test_the_start_value_is_the_whole_declaration_with_what_a_person_wrote_at_a_default() -> None:
+    text = declaration(build(rollout={"policy": "WhenClosed"}))["data"]["system.json"]
+    found = json.loads(text)
     assert found["metadata"] == {"name": "demo", "namespace": "trading", "uid": UID, "generation": 3}
-    assert "rollout" not in found["spec"]
-    assert TradingSystem.model_validate(found) == build()
+    assert found["spec"]["rollout"] == {"policy": "WhenClosed", "protectSession": True}
+    assert "rollout" in found["defaults"] or "rollout.policy" in found["defaults"]
+    assert parse_declaration(text.encode()) == build()
 
 
 def test_the_start_value_keeps_its_name_and_can_be_rewritten() -> None:

@@ -61,6 +61,10 @@ def test_writing_checking_and_publishing_from_nothing(tmp_path: Path, capsys: py
         (lambda spec: spec["version"].update(pattern="^x$"), "and would be ^x$"),
         (lambda spec: spec["version"].update(type="integer"), "spec.version: type was string and would be integer"),
         (lambda spec: spec["clock"].update(required=["pace"]), "spec.clock: pace would be required"),
+        (lambda spec: spec["profile"].update(default="standard"), "default was compact and would be standard"),
+        (lambda spec: spec["profile"].pop("default"), "default was compact and would be not set"),
+        (lambda spec: spec["version"].update(default="1"), "default was not set and would be 1"),
+        (lambda spec: spec["tasks"]["default"].pop(), "spec.tasks: default was "),
         (
             lambda spec: spec["clock"]["x-kubernetes-validations"].append({"rule": "false", "message": "m"}),
             "spec.clock: has a new rule: false",
@@ -80,6 +84,7 @@ def test_taking_something_back_is_refused(change: Any, line: str) -> None:
         lambda spec: spec["version"].pop("pattern"),
         lambda spec: spec["profile"]["enum"].append("ha"),
         lambda spec: spec["clock"]["x-kubernetes-validations"].pop(),
+        lambda spec: spec["tasks"]["default"][0].update(extra=True),
     ],
 )
 def test_growing_is_allowed(change: Any) -> None:

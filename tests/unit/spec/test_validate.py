@@ -15,7 +15,7 @@ from bellwether.spec.validate import (
     validate_text,
 )
 from bellwether.spec.validate_yaml import parse
-from harness.bad_systems import GOOD
+from harness.bad_systems import GOOD, merged
 
 HEAD = "apiVersion: bellwether.dev/v1alpha1\nkind: TradingSystem\nmetadata: {name: demo}\n"
 
@@ -147,3 +147,10 @@ def test_the_evaluator_brings_no_terminal_toolkit_along() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_size_that_the_cluster_refused_may_be_taken_back() -> None:
+    stored = merged(GOOD, {"spec": {"storage": {"size": "4Gi"}}, "status": {"volumeSize": "2Gi"}})
+    assert validate(merged(GOOD, {"spec": {"storage": {"size": "2Gi"}}}), old=stored) == []
+    (problem,) = validate(merged(GOOD, {"spec": {"storage": {"size": "1Gi"}}}), old=stored)
+    assert str(problem) == "spec.storage: storage.size can only grow: a volume cannot shrink"

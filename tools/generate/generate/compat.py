@@ -1,7 +1,8 @@
 """What a schema promised to those who wrote a resource, and whether another one still keeps it.
 
-The promise of a schema is kept in `crds/published.json`: of every field its type, bounds and rules. A later schema may
-add fields, values and room; it may not take any away, because a stored resource that was valid must stay valid.
+The promise of a schema is kept in `crds/published.json`: of every field its type, bounds, rules and default. A later
+schema may add fields, values and room; it may not take any away, because a stored resource that was valid must stay
+valid. Nor may a default change: a file that leaves the field out would come to mean something else.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ def summary(schema: Mapping[str, Any]) -> Summary:
     found: Summary = {}
     for path, part in walk(schema):
         entry = {key: part[key] for key in (*_FIXED, *_UPPER, *_LOWER, "enum", "required") if key in part}
+        if "default" in part and part["type"] != "object":  # a block's default says its fields' once more
+            entry["default"] = part["default"]
         if RULES in part:
             entry["rules"] = sorted(rule["rule"] for rule in part[RULES])
         found[path] = entry
@@ -72,10 +75,21 @@ def _tightened(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
             found.append(f"any value was allowed, now one of {new['enum']}")
         elif gone:
             found.append(f"{', '.join(map(str, gone))} would no longer be allowed")
+    if not _same_default(old.get("default"), new.get("default")):
+        found.append(f"default was {old.get('default', 'not set')} and would be {new.get('default', 'not set')}")
     added = sorted(set(new.get("required", [])) - set(old.get("required", [])))
     found.extend(f"{name} would be required" for name in added)
     found.extend(f"has a new rule: {rule}" for rule in new.get("rules", []) if rule not in old.get("rules", []))
     return found
+
+
+def _same_default(old: Any, new: Any) -> bool:
+    """Whether a default says the same; its blocks may have got fields that there were not before."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return all(name in new and _same_default(value, new[name]) for name, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_same_default, old, new))
+    return type(old) is type(new) and old == new
 
 
 def _no_lower_bound(key: str) -> float:

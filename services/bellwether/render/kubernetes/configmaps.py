@@ -18,6 +18,7 @@ from bellwether.render.kubernetes.names import (
 )
 from bellwether.render.nats import MEBIBYTE, nats_conf
 from bellwether.spec.models import TradingSystem
+from bellwether.spec.wire import at_default, sent
 from bellwether.topology import NATS_STORE_BYTES
 
 DECLARATION_FILE = "system.json"
@@ -27,15 +28,15 @@ NATS_DIRECTORY = "/data/nats"
 
 def spec_document(system: TradingSystem) -> dict[str, Any]:
     """Return the spec as plain data, with every default filled in."""
-    return system.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return sent(system.spec)
 
 
-def wire_spec(system: TradingSystem) -> dict[str, Any]:
-    """Return the spec as services get it: what is at its default is left out.
+def sent_spec(system: TradingSystem) -> dict[str, Any]:
+    """Return the spec as services get it: `spec` with every value, and `defaults`, the paths of those at a default.
 
-    A newer operator knows fields that the services of a pinned release do not, and they refuse what they do not know.
+    A newer operator knows fields that the services of a pinned release do not: they pass over those at a default.
     """
-    return system.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    return {"spec": spec_document(system), "defaults": at_default(system.spec)}
 
 
 def declaration_document(system: TradingSystem) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def declaration_document(system: TradingSystem) -> dict[str, Any]:
         "apiVersion": system.api_version,
         "kind": system.kind,
         "metadata": {"name": of.name, "namespace": of.namespace, "uid": of.uid, "generation": of.generation},
-        "spec": wire_spec(system),
+        **sent_spec(system),
     }
 
 
