@@ -43,6 +43,7 @@ from bellwether_operator.layout import layout, profile_in_force, render_layout
 from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, same_but_for_status, version_of
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.layouts import volume_size
 from bellwether_operator.observe.workloads import expected, workloads_of
 from bellwether_operator.passes import Memory, Outcome, Pass, Rendered
 from bellwether_operator.report.events import Telling, event, tellings
@@ -198,7 +199,7 @@ class Reconciler:
     async def _apply(self, this: Pass, applier: Applier) -> None:
         this.urgent.add(this.start_value.key)
         await applier.apply(this.desired, this.urgent)
-        if this.layout is not None and not applier.found.troubled and this.only is None:
+        if this.layout is not None and not applier.found.missing and this.only is None:
             await applier.drop(each.key for each in this.layout.drop)
             await applier.make(this.jobs)
         await applier.prune(self._cache.children_of(this.key), {each.key for each in this.desired}, this.spared)
@@ -407,6 +408,7 @@ class Reconciler:
             view=view,
             view_pending=pending,
             release=release_of(this.image),
+            volume_size=volume_size(self._cache.children_of(this.key), this.uid),
             gateway=self._settings.gateway_url.format(namespace=this.key.namespace, name=this.key.name),
         )
         if found.writes and seen.moving is not None:

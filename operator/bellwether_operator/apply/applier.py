@@ -16,10 +16,10 @@ from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import LABEL_SYSTEM_UID, MANAGER
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.apply.decide import Decision, Desired, Verdict, decide, not_smaller, to_prune
+from bellwether_operator.apply.decide import Decision, Desired, Verdict, decide, needs, not_smaller, to_prune
 from bellwether_operator.fights import Fights
 from bellwether_operator.observe.cache import Cache, ChildKey, Observed, Version, observed_from, version_of
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +45,17 @@ class Findings:
     due: list[datetime] = field(default_factory=list)
     """When something is to be tried again, UTC."""
     writes: int = 0
+    missing: set[ChildKey] = field(default_factory=set)
+    """What is not there as it is needed; what builds on it is left for later."""
 
     @property
     def troubled(self) -> bool:
-        """Whether something stands in the way, so that what builds on it is left for later."""
+        """Whether something did not work."""
         return bool(self.taken or self.refused or self.failed or self.waiting)
 
-    def error(self, what: str, problem: ApiError) -> None:
+    def error(self, key: ChildKey, problem: ApiError) -> None:
         """Sort a failure by whether trying again helps."""
-        (self.failed if problem.transient else self.refused).append(f"{what}: {problem.message}")
+        (self.failed if problem.transient else self.refused).append(f"{key.kind} {key.name}: {problem.message}")
 
 
 @dataclass
@@ -118,15 +120,18 @@ class Applier:
         await self._each(
             (each.key, partial(self._one, each)) for each in desired if not BY_NAME[each.key.kind].workload
         )
-        if self.found.troubled:
-            return
-        await self._each((each.key, partial(self._one, each)) for each in desired if BY_NAME[each.key.kind].workload)
+        missing = frozenset(self.found.missing)
+        await self._each(
+            (each.key, partial(self._one, each))
+            for each in desired
+            if BY_NAME[each.key.kind].workload and not needs(each, missing)
+        )
 
     async def prune(
         self, observed: Iterable[Observed], desired: Collection[ChildKey], spared: Collection[ChildKey] = ()
     ) -> None:
-        """Delete what is no longer desired, unless something stood in the way before."""
-        if self.found.troubled:
+        """Delete what is no longer desired, unless something that is desired is not there."""
+        if self.found.missing:
             return
         gone = to_prune(observed, desired, self._uid, settled=self._settled, spared=spared)
         waits = [each for each in gone if self._left(each.key.kind)]
@@ -143,12 +148,13 @@ class Applier:
         """Make Jobs that are not there yet; one of the same name is the same deed."""
         for manifest in jobs:
             kind, metadata = BY_NAME[manifest["kind"]], manifest["metadata"]
+            key = ChildKey(kind.kind, metadata["namespace"], metadata["name"])
             try:
                 reply = await self._client.create(kind.path(metadata["namespace"]), manifest)
             except ApiError as error:
                 if error.reason != "AlreadyExists":
-                    self.found.error(f"{kind.kind} {metadata['name']}", error)
-                elif not self._is_known(ChildKey(kind.kind, metadata["namespace"], metadata["name"])):
+                    self.found.error(key, error)
+                elif not self._is_known(key):
                     self.found.taken.append(
                         f"{kind.kind} {metadata['name']} exists and it was not made by the operator"
                     )
@@ -171,9 +177,16 @@ class Applier:
                 try:
                     await todo()
                 except ApiError as error:
-                    self.found.error(f"{key.kind} {key.name}", error)
+                    self.found.error(key, error)
+                    if not self._claim_is_there(key):
+                        self.found.missing.add(key)
 
         await asyncio.gather(*(one(key, todo) for key, todo in work))
+
+    def _claim_is_there(self, key: ChildKey) -> bool:
+        """Whether a volume claim was refused what it is to become, such as a size: pods can use it as it is."""
+        there = self._cache.children.get(key)
+        return key.kind == CLAIM and there is not None and not there.deleting
 
     async def _one(self, desired: Desired) -> None:
         kind = BY_NAME[desired.key.kind]
@@ -192,8 +205,10 @@ class Applier:
         if decision.verdict is Verdict.SKIP and observed is not None:
             observed.verified, observed.body = observed.applied, None
         elif decision.verdict is Verdict.WAIT:
+            self.found.missing.add(desired.key)
             self.found.waiting.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
         elif decision.verdict is Verdict.TAKEN:
+            self.found.missing.add(desired.key)
             self.found.taken.append(f"{desired.key.kind} {desired.key.name} exists and {decision.why}")
         elif desired.key in self._urgent:
             await acts[decision.verdict](desired, observed, decision)
@@ -285,6 +300,7 @@ class Applier:
         except ApiError as error:
             # Another manager holds the entries, or another controller the object: somebody else's Secret.
             if error.reason in {"Conflict", "Invalid"}:
+                self.found.missing.add(desired.key)
                 self.found.taken.append(f"Secret {desired.key.name} exists and is somebody else's: {error.message}")
                 return
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,6 +13,9 @@ from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, content_hash
 from bellwether_operator.observe.cache import ChildKey, Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+
+_MOUNTED = frozenset({CLAIM, "ConfigMap", "Secret"})
+_BESIDE_PODS = frozenset({"CronJob", "PodDisruptionBudget"})
 
 
 class Verdict(Enum):
@@ -102,6 +105,24 @@ def not_smaller(desired: Desired, observed: Observed | None) -> tuple[Desired, s
         return desired, None
     del claim["metadata"]["annotations"][ANNOTATION_APPLIED]  # of what was wanted; it is a copy
     return desired_from(claim), words
+
+
+def needs(workload: Desired, missing: Collection[ChildKey]) -> bool:
+    """Whether a workload has to wait for something that is missing.
+
+    Pods mount claims, ConfigMaps and Secrets by name, and wait for those alone. Schedules and disruption budgets are
+    nothing to them; all else (account, services, network policies) has to be there before any pod is.
+    """
+    named = names_in(workload.manifest["spec"].get("template") or {})
+    return any(key.name in named if key.kind in _MOUNTED else key.kind not in _BESIDE_PODS for key in missing)
+
+
+def names_in(part: object) -> set[str]:
+    """Return every text in a part of an object: whatever it names is among them."""
+    if isinstance(part, str):
+        return {part}
+    inner = part.values() if isinstance(part, Mapping) else part if isinstance(part, list) else ()
+    return {name for each in inner for name in names_in(each)}
 
 
 def to_prune(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ from bellwether.change.layouts import Claim, Volumes, components_of_claims, volu
 from bellwether.change.world import Owner, owner_of
 from bellwether.render.kubernetes.moves import MOVED_IN, NOTHING_MOVED_IN, PROFILES, Profile, at_profile
 from bellwether.render.kubernetes.names import LABEL_COMPONENT, MOVE, content_hash
+from bellwether.render.kubernetes.quantities import mebibytes
 from bellwether.render.kubernetes.workloads import components, stateful_components
-from bellwether.spec.models import TradingSystem
+from bellwether.spec.models import SIZE_PATTERN, TradingSystem
 from bellwether_operator.observe.cache import Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, JOB
 
@@ -102,6 +104,13 @@ def look(system: TradingSystem, children: Iterable[Observed]) -> Layouts:
             {name: each.replicas or 0 for name, each in running.items()},
         ),
     )
+
+
+def volume_size(children: Iterable[Observed], uid: str) -> str | None:
+    """Return the largest size that a system's volume claims ask for, as the API server accepted it."""
+    sizes = {each.storage for each in children if each.key.kind == CLAIM and each.belongs_to(uid)}
+    stated = [size for size in sizes if size is not None and re.fullmatch(SIZE_PATTERN, size)]
+    return max(stated, key=mebibytes, default=None)
 
 
 def _claim(claim: Observed, *, followed: bool = True) -> Claim:

@@ -52,6 +52,8 @@ class Observation:
     view_pending: bool = False
     """Whether this operator has only just begun to ask the gateway: what was said before still counts."""
     release: str = ""
+    volume_size: str | None = None
+    """The largest size that a volume claim asks for."""
     gateway: str = ""
     moment: Moment | None = None
     """The session under way or the next one; None where it is not known."""

@@ -83,7 +83,9 @@ def _findings(case: Case) -> list[Finding]:
 
 def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
     """Return what goes on as it was last seen, though nobody looks."""
-    return {name: previous[name] for name in ("services", "halts", "gateway", "release") if name in previous}
+    return {
+        name: previous[name] for name in ("services", "halts", "gateway", "release", "volumeSize") if name in previous
+    }
 
 
 def _rest(case: Case) -> dict[str, Any]:
@@ -91,5 +93,7 @@ def _rest(case: Case) -> dict[str, Any]:
     found: dict[str, Any] = {"services": rows.services(case)}
     told = {"halts": rows.halts(case), "session": rows.session(case.seen.moment), "tasks": rows.tasks(case)}
     found |= {name: value for name, value in told.items() if value}
+    if case.seen.volume_size is not None:
+        found["volumeSize"] = case.seen.volume_size
     gateway = case.seen.gateway or case.previous.get("gateway", "")
     return {**found, "gateway": gateway, "release": case.seen.release}

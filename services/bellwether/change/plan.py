@@ -422,11 +422,13 @@ def _successor(before: TradingSystem | None, after: TradingSystem) -> TradingSys
 def _document(system: TradingSystem) -> dict[str, object]:
     """Return a system as the API server would store it, as far as it is judged."""
     metadata = {"name": system.metadata.name, "namespace": system.metadata.namespace}
+    size = None if system.status is None else system.status.volume_size
     return {
         "apiVersion": system.api_version,
         "kind": system.kind,
         "metadata": metadata,
         "spec": spec_document(system),
+        **({} if size is None else {"status": {"volumeSize": size}}),
     }
 
 

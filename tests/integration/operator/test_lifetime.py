@@ -106,6 +106,36 @@ async def test_a_volume_grows_and_never_shrinks(kube: Kube, settings: Settings) 
     await kube("delete", "storageclass", kube.namespace)
 
 
+async def test_a_volume_that_cannot_grow_holds_up_nothing_else_and_its_size_may_be_taken_back(
+    kube: Kube, settings: Settings
+) -> None:
+    await kube.apply(
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": kube.namespace},
+            "provisioner": "example.com/none",
+            "allowVolumeExpansion": False,
+        }
+    )
+    await kube.apply(system(kube, storage={"className": kube.namespace, "size": "1Gi"}))
+    async with running(settings):
+        await settled(kube)
+        await kube.patch("pvc", "data-demo-0", {"status": {"phase": "Bound"}}, "--subresource=status")
+        await kube.patch("tsys", "demo", {"spec": {"storage": {"size": "2Gi"}}})
+        await kube.until_condition("demo", "Stalled", "True", "ApplyRefused")
+        await kube.patch("tsys", "demo", {"spec": {"podTemplate": {"labels": {"team": "blue"}}}})
+
+        async def reached() -> bool:
+            found = await kube.get("statefulset", "demo") or {}
+            return bool(found["spec"]["template"]["metadata"]["labels"].get("team") == "blue")
+
+        await eventually("the other edit in the pods", reached)
+        await kube.patch("tsys", "demo", {"spec": {"storage": {"size": "1Gi"}}})
+        await kube.until_condition("demo", "Stalled", "False")
+    await kube("delete", "storageclass", kube.namespace)
+
+
 async def test_a_retained_volume_that_is_larger_than_declared_stays_as_large(kube: Kube, settings: Settings) -> None:
     await kube.apply(system(kube, storage={"size": "2Gi"}))
     async with running(settings):
