@@ -21,6 +21,7 @@ from bellwether_operator.halting import Halting
 from bellwether_operator.layout import Layout
 from bellwether_operator.observe.cache import ChildKey, SystemKey
 from bellwether_operator.observe.workloads import Expected
+from bellwether_operator.report.pods import Cause
 from bellwether_operator.rest import Basis, Rest
 
 
@@ -56,6 +57,8 @@ class Memory:
 
     look_now: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the gateway is to be looked at: there is something to deliver, or it has come up."""
+    late_since: float | None = None
+    """Since when pods that are to be ready are not (monotonic seconds)."""
     forcing: bool = False
     """Whether the last pass had the trader stopped: its pods are down by our hand."""
     next_at: float | None = None
@@ -121,6 +124,15 @@ class Pass:
     """When something is due again, UTC."""
     due_in: list[float] = field(default_factory=list)
     """The same, as seconds from now."""
+
+    gone_back: dict[ChildKey, str] = field(default_factory=dict)
+    """Workloads that keep the pod template that ran before, as the declared one did not come up, and why."""
+    rolling: bool = False
+    """Whether new pods are watched over until they are up."""
+    causes: dict[ChildKey, Cause] = field(default_factory=dict)
+    """Why the pods of workloads do not run."""
+    annotated: int = 0
+    """Annotations written on workloads."""
 
     urgent: set[ChildKey] = field(default_factory=set)
     """What is applied although the system is paused, and although somebody fights over it: what a halt needs."""

@@ -30,16 +30,17 @@ from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of
 from bellwether.render.kubernetes.context import Keyring, Manifest
 from bellwether.render.kubernetes.jobs import slot_job
 from bellwether.render.kubernetes.moment import moment_of
-from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_COMPONENT, SYSTEM
+from bellwether.render.kubernetes.names import LABEL_COMPONENT, SYSTEM
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.apply.decide import Desired, desired_from
+from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.catching_up import Claims, Duty, duty, reported
 from bellwether_operator.gateway import GatewayView, undelivered
 from bellwether_operator.halting import HALTED, TRADER, stopped_for_halt, trader_component
 from bellwether_operator.layout import layout, profile_in_force, render_layout
+from bellwether_operator.looking_at_pods import causes
 from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, same_but_for_status, version_of
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME
@@ -51,6 +52,7 @@ from bellwether_operator.report.market import misfits
 from bellwether_operator.report.observation import Observation
 from bellwether_operator.report.status import status
 from bellwether_operator.rest import Basis, Rest, rest
+from bellwether_operator.rolling import Rollouts
 from bellwether_operator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ class Reconciler:
         self._client = client
         self._cache = cache
         self._now = now
+        self._rollouts = Rollouts(client, cache, timedelta(seconds=settings.rollout_deadline))
 
     def keyring(self, uid: str) -> Keyring:
         """Return the keys of a system."""
@@ -185,6 +188,10 @@ class Reconciler:
         else:
             memory.rest = None
             await self._desire(this, basis)
+            this.workloads = expected(this.desired)
+        this.causes = await causes(self._client, self._cache, this.key, memory, this.workloads, now=this.now)
+        if not at_rest:
+            await self._rollouts.watch_over(this, this.causes)
             await self._force_halt(this)
             this.workloads = expected(this.desired)
         settled = all(each.ready for each in workloads_of(children, this.workloads, this.uid))
@@ -207,7 +214,14 @@ class Reconciler:
     def _rest(self, this: Pass, basis: Basis, *, settled: bool) -> Rest | None:
         """Return that all is as it is to be; never of a system that something holds back, moves or halts."""
         moving = this.jobs or (this.layout is not None and (this.layout.move is not None or this.layout.drop))
-        if this.applier is None or this.held or moving or this.paused_until is not None:
+        if (
+            this.applier is None
+            or this.held
+            or this.gone_back
+            or this.rolling
+            or moving
+            or this.paused_until is not None
+        ):
             return None
         if this.system.spec.trading.halted or this.forced is not None:
             return None
@@ -242,9 +256,11 @@ class Reconciler:
         """Render what is to be, with the pod templates held back while they may not be changed."""
         image = this.image
         this.jobs, desired = self._rendered(this, basis)
+        desired = await self._rollouts.as_failed(this, desired)
         if holding_now(this.system.spec, this.moment):
             desired = [await self._hold(this, each) for each in desired]
-        runs = running_image(each.manifest for each in desired if this.held and BY_NAME[each.key.kind].workload)
+        another = this.held or this.gone_back
+        runs = running_image(each.manifest for each in desired if another and BY_NAME[each.key.kind].workload)
         if this.paused_until is not None:
             runs = await self._running_image(this, desired)
             this.only = going_on(runs)
@@ -282,12 +298,14 @@ class Reconciler:
         observed = await self._client.get(BY_NAME[desired.key.kind], desired.key.namespace, desired.key.name)
         if observed is not None and ours:
             observed = {**observed, "status": {**observed.get("status", {}), "readyReplicas": 1}}
-        return hold(_unmarked(desired.manifest), observed, holding=True)
+        return hold(unmarked(desired.manifest), observed, holding=True)
 
     async def _hold(self, this: Pass, desired: Desired) -> Desired:
         """Return a workload as it is to be now: with the pod template that was released last, if a new one waits."""
         kind = BY_NAME[desired.key.kind]
         known = self._cache.children.get(desired.key)
+        if desired.key in this.gone_back:
+            return desired
         if not kind.workload or known is None or known.applied == desired.digest or not known.belongs_to(this.uid):
             return desired
         held = await self._on_the_released_template(desired, ours=this.memory.forcing)
@@ -324,7 +342,7 @@ class Reconciler:
             return
         # Stopped now, or stopped before and to start again: neither waits for the end of a pause.
         this.urgent.add(trader.key)
-        manifest = _unmarked(trader.manifest)
+        manifest = unmarked(trader.manifest)
         if this.paused_until is not None:
             manifest = (await self._on_the_released_template(trader, ours=True)).manifest
         this.desired[at] = desired_from(stopped_for_halt(manifest) if verdict.stop else manifest)
@@ -400,6 +418,8 @@ class Reconciler:
             paused_until=this.paused_until,
             paused_reason=None if system.spec.paused is None else system.spec.paused.reason,
             forced=this.forced,
+            gone_back=sorted(this.gone_back.values()),
+            causes=[this.causes[key] for key in sorted(this.causes)],
             moving=None if this.layout is None else this.layout.moving,
             move_failed=None if this.layout is None else this.layout.failed,
             moment=this.moment,
@@ -424,7 +444,7 @@ class Reconciler:
         settled = all(each.ready for each in workloads)
         if memory.rest is not None or not found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None
-        return Outcome(found.writes + writes, found.troubled, settled, next_in)
+        return Outcome(found.writes + this.annotated + writes, found.troubled, settled, next_in)
 
     @staticmethod
     def _delivery_in(memory: Memory, generation: int) -> float | None:
@@ -485,13 +505,6 @@ def declared(raw: Mapping[str, Any]) -> TradingSystem:
 
     """
     return TradingSystem.model_validate({name: raw[name] for name in raw if name != "status"})
-
-
-def _unmarked(manifest: Manifest) -> Manifest:
-    """Return an object without the digest that was written into it, so that another one can be."""
-    metadata = manifest["metadata"]
-    annotations = {name: value for name, value in metadata["annotations"].items() if name != ANNOTATION_APPLIED}
-    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _replaced(desired: Sequence[Desired], others: Mapping[Key, Manifest]) -> list[Desired]:

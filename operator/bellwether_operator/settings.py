@@ -39,6 +39,10 @@ class Settings:
     resync: float = 600.0
     """Seconds after which a system is looked at even when nothing happened, jittered."""
 
+    rollout_deadline: float = 600.0
+    """Seconds that new pods may take to become ready before what ran before is put back; a minute at most with a fault
+    that does not go by itself."""
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings.
@@ -61,6 +65,7 @@ class Settings:
             gateway_url=environ.get("GATEWAY_URL", cls.gateway_url),
             gateway_period=_number(environ, "GATEWAY_PERIOD_SECONDS", cls.gateway_period, 0.05, 3600),
             resync=_number(environ, "RESYNC_SECONDS", cls.resync, 1, 86400),
+            rollout_deadline=_number(environ, "ROLLOUT_DEADLINE_SECONDS", cls.rollout_deadline, 1, 86400),
         )
 
 

@@ -14,6 +14,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether_operator.gateway import Bars, GatewayView, Refusal, Safety, ServedModel, Slots
 from bellwether_operator.report.observation import Observation, TaskRow, Workload
+from bellwether_operator.report.pods import CAUSES, Cause
 from bellwether_operator.report.status import status
 
 NOW = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
@@ -307,6 +308,23 @@ SCENES: dict[str, Scene] = {
         "Failed",
         "Degraded",
     ),
+    "a rollout failed": Scene(
+        _of("RolloutFailed", Stalled=("True", "RolloutFailed"), Reconciling=("False", "Stalled")),
+        seen(gone_back=("StatefulSet demo did not come up with image: v1 -> v2 (no such image)",)),
+        "Failed",
+        "Degraded",
+        generation=3,
+        before=READY,
+    ),
+    **{
+        f"pods do not run: {reason}": Scene(
+            _of(reason, Stalled=("True", reason), Reconciling=("False", "Stalled")),
+            seen(workloads=(Workload("system", 1, ready=False),), view=None, causes=(Cause(reason, "why"),)),
+            "Failed",
+            "Degraded",
+        )
+        for reason in CAUSES
+    },
     "stopped by force": Scene(
         _of("HaltForced", Reconciling=("True", "HaltForced"), SafeToTrade=("False", "Halted")),
         seen(forced="the trader did not acknowledge the halt of generation 2: its pods are stopped", view=None),

@@ -32,6 +32,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
   resources: [configmaps, persistentvolumeclaims, serviceaccounts, services]
   verbs: [create, delete, get, list, patch, watch]
 - apiGroups: [""]
+  # Asked for where a pod or a volume was not made: they alone say why.
+  resources: [events]
+  verbs: [list]
+- apiGroups: [""]
+  # Watched to say why one does not run: those of systems alone, by label.
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
   resources: [secrets]
   verbs: [create, patch]
 - apiGroups: [apps]

@@ -29,6 +29,8 @@ SILENCE_SECONDS = 90.0
 """A live watch is heard of at least once a minute, by a bookmark; after this long without one it is given up."""
 EVENT_LIMIT = 16 * 1024 * 1024
 """No event of a watch has more bytes: etcd takes objects of 1.5 MiB, each byte of which may take six in JSON."""
+EVENTS_AT_MOST = 50
+"""Events about one object: the same one again is counted, not made again."""
 _CONFLICT = 409
 _NOT_FOUND = 404
 _TOO_MANY = 429
@@ -117,6 +119,19 @@ class Client:
         """Change nothing of a workload but how many pods it is to have."""
         body = {"spec": {"replicas": replicas}}
         await self._call("PATCH", kind.path(namespace, name), {"fieldManager": MANAGER}, body, MERGE_PATCH)
+
+    async def annotate(
+        self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str | None]
+    ) -> dict[str, Any]:
+        """Write annotations, take those away that are None, and return the object."""
+        body = {"metadata": {"annotations": dict(annotations)}}
+        return await self._call("PATCH", kind.path(namespace, name), {"fieldManager": MANAGER}, body, MERGE_PATCH)
+
+    async def events_about(self, namespace: str, field: str, value: str) -> list[dict[str, Any]]:
+        """Return the newest Events (core/v1) about what has this value in a field such as `involvedObject.uid`."""
+        query = {"fieldSelector": f"{field}={value}", "limit": str(EVENTS_AT_MOST)}
+        found = await self._call("GET", f"/api/v1/namespaces/{namespace}/events", query)
+        return list(found["items"])
 
     async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a system's status, and return the system."""

@@ -61,6 +61,13 @@ def desired_from(manifest: Manifest) -> Desired:
     return Desired(ChildKey(manifest["kind"], metadata["namespace"], metadata["name"]), digest, marked)
 
 
+def unmarked(manifest: Manifest) -> Manifest:
+    """Return an object without the digest that was written into it, so that another one can be."""
+    metadata = manifest["metadata"]
+    annotations = {name: value for name, value in metadata["annotations"].items() if name != ANNOTATION_APPLIED}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
 def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Decision:
     """Return what to do about one child.
 

@@ -15,12 +15,15 @@ from typing import Any, NamedTuple
 from bellwether.change.world import is_child, is_going, marks_of
 from bellwether.render.kubernetes.names import (
     ANNOTATION_APPLIED,
+    ANNOTATION_LAST_GOOD,
     ANNOTATION_TEMPLATE,
     LABEL_INSTANCE,
     LABEL_MANAGED_BY,
 )
 from bellwether.spec.models import GROUP
+from bellwether_operator.observe.keys import SystemKey as SystemKey  # noqa: PLC0414 (as one of its names)
 from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.pods import Pods
 
 BODY_LIMIT = 64 * 1024
 """Of a child that is listed or watched, no body with more characters of JSON than this is kept."""
@@ -29,19 +32,19 @@ GONE_SECONDS = 900.0
 ten minutes, and a reply comes within seconds: nothing that is older can come in."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _FASTEST = 1
-_STATUS_FIELDS = ("observedGeneration", "replicas", "readyReplicas", "updatedReplicas", "phase", "capacity")
+_STATUS_FIELDS = (
+    "observedGeneration",
+    "replicas",
+    "readyReplicas",
+    "updatedReplicas",
+    "currentRevision",
+    "updateRevision",
+    "phase",
+    "capacity",
+)
 _JOB_STATUS_FIELDS = ("active", "conditions", "failed", "ready", "succeeded")
 _OWN_ANNOTATIONS = f"{GROUP}/"
-
-
-class SystemKey(NamedTuple):
-    """Which system: its namespace and name."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+_NOT_KEPT = frozenset({ANNOTATION_APPLIED, ANNOTATION_LAST_GOOD, ANNOTATION_TEMPLATE})
 
 
 class Version(NamedTuple):
@@ -169,7 +172,7 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
         annotations={
             name.removeprefix(_OWN_ANNOTATIONS): value
             for name, value in (metadata.get("annotations") or {}).items()
-            if name.startswith(_OWN_ANNOTATIONS) and name not in {ANNOTATION_APPLIED, ANNOTATION_TEMPLATE}
+            if name.startswith(_OWN_ANNOTATIONS) and name not in _NOT_KEPT
         }
         or _NOTHING,
         owner_uid=None if marks.owner_uid is None else intern(marks.owner_uid),
@@ -273,6 +276,7 @@ class Cache:
         self.children: dict[ChildKey, Observed] = {}
         self._of_system: defaultdict[SystemKey, set[ChildKey]] = defaultdict(set)
         self.gone = Gone(clock)
+        self.pods = Pods(self.gone)
 
     def children_of(self, system: SystemKey) -> list[Observed]:
         """Return the children that belong to a system, by key."""

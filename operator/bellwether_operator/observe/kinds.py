@@ -59,4 +59,6 @@ CHILD_KINDS = (
     Kind("v1", "ServiceAccount", "serviceaccounts"),
     Kind("apps/v1", "StatefulSet", "statefulsets", workload=True),
 )
+PODS = Kind("v1", "Pod", "pods")
+"""Watched to say why they do not run; never made, changed or deleted."""
 BY_NAME = {kind.kind: kind for kind in CHILD_KINDS}

@@ -16,12 +16,14 @@ from bellwether.render.kubernetes.names import LABEL_MANAGED_BY, LABEL_SYSTEM_UI
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.observe.cache import Cache, SystemKey, Version, version_of
-from bellwether_operator.observe.kinds import CHILD_KINDS, SYSTEMS, Kind
+from bellwether_operator.observe.kinds import CHILD_KINDS, PODS, SYSTEMS, Kind
+from bellwether_operator.observe.pods import POD_SELECTOR, Pods
 
 log = logging.getLogger(__name__)
 
 CHILD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_SYSTEM_UID}"
 """Which objects are listed and watched: those that this operator made."""
+WATCHED = (*(kind for kind in CHILD_KINDS if kind.observed), PODS)
 PAGE = 200
 """Objects that are read at once, and are in memory as a whole together."""
 FIRST_RETRY_SECONDS = 0.5
@@ -92,24 +94,23 @@ class Watching:
         """
         # The first time the systems come first as well: the bodies of their children are kept, those of others are not.
         before = () if self._listed else (SYSTEMS,)
-        for kind in (*before, *CHILD_KINDS, SYSTEMS):
+        for kind in (*before, *WATCHED, SYSTEMS):
             for scope in self._scopes:
-                if kind.observed:
-                    await self._list(kind, scope, news)
+                await self._list(kind, scope, news)
         self._listed = True
 
     async def run(self) -> None:
         """Watch the children of every kind, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for kind in CHILD_KINDS:
+            for kind in WATCHED:
                 for scope in self._scopes:
-                    if kind.observed:
-                        group.create_task(self._follow(kind, scope), name=f"watch {kind.plural} {scope or ''}".strip())
+                    group.create_task(self._follow(kind, scope), name=f"watch {kind.plural} {scope or ''}".strip())
 
     async def _list(self, kind: Kind, scope: str | None, news: set[SystemKey]) -> None:
         """Read a collection page by page; the whole of it is never in memory at once."""
-        selector = "" if kind is SYSTEMS else CHILD_SELECTOR
-        listing = self._cache.list_systems(scope) if kind is SYSTEMS else self._cache.list_children(kind.kind, scope)
+        selector = "" if kind is SYSTEMS else _selector(kind)
+        store = self._store(kind)
+        listing = self._cache.list_systems(scope) if kind is SYSTEMS else store.list_children(kind.kind, scope)
         following = ""
         try:
             while True:
@@ -123,6 +124,9 @@ class Watching:
             self._since.setdefault((kind, scope), page.resource_version)
         finally:
             news |= listing.news
+
+    def _store(self, kind: Kind) -> Cache | Pods:
+        return self._cache.pods if kind is PODS else self._cache
 
     async def _list_anew(self, kind: Kind, scope: str | None) -> None:
         news: set[SystemKey] = set()
@@ -139,7 +143,7 @@ class Watching:
             try:
                 if (kind, scope) not in self._since:
                     await self._list_anew(kind, scope)
-                async for event in self._source.watch(kind, scope, CHILD_SELECTOR, self._since[kind, scope]):
+                async for event in self._source.watch(kind, scope, _selector(kind), self._since[kind, scope]):
                     self._take(kind, scope, event)
                     delay = 0.0
             except ApiError as error:
@@ -164,7 +168,12 @@ class Watching:
         if event["type"] != "BOOKMARK":
             telemetry.EVENTS_SEEN.labels(kind.kind).inc()
             deleted = event["type"] == "DELETED"
-            system = self._cache.drop_child(raw, kind.kind) if deleted else self._cache.see_child(raw, kind.kind)
+            store = self._store(kind)
+            system = store.drop_child(raw, kind.kind) if deleted else store.see_child(raw, kind.kind)
             if system is not None:
                 self._mark(system, None if deleted else version_of(raw))
         self._since[kind, scope] = int(raw["metadata"]["resourceVersion"])
+
+
+def _selector(kind: Kind) -> str:
+    return POD_SELECTOR if kind is PODS else CHILD_SELECTOR

@@ -39,10 +39,11 @@ def workloads_of(children: Iterable[Observed], wanted: Sequence[Expected], uid: 
     """Return how far each workload is; one that is not there yet is not ready."""
     keys = {each.key for each in wanted}
     by_key = {child.key: child for child in children if child.key in keys and child.belongs_to(uid)}
-    return [Workload(each.component, each.replicas, _ready(by_key.get(each.key), each)) for each in wanted]
+    return [Workload(each.component, each.replicas, is_ready(by_key.get(each.key), each)) for each in wanted]
 
 
-def _ready(observed: Observed | None, wanted: Expected) -> bool:
+def is_ready(observed: Observed | None, wanted: Expected) -> bool:
+    """Whether a workload has what it is to have, and all its pods are ready."""
     if observed is None or observed.applied != wanted.digest:
         return False
     counts = observed.status

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from bellwether.render.kubernetes.moment import Moment
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.gateway import GatewayView
+from bellwether_operator.report.pods import Cause
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ class Observation:
     """What a pass would change if the system were not paused."""
     moving: str | None = None
     """How far a change of profile is, while one is under way."""
+    gone_back: Sequence[str] = ()
+    """Rollouts that failed, so that what ran before runs again."""
+    causes: Sequence[Cause] = ()
+    """Why pods do not run, as far as that does not go by itself."""
     move_failed: str | None = None
     """Why a change of profile cannot go on."""
     forced: str | None = None
@@ -78,7 +83,8 @@ class Observation:
     @property
     def applied(self) -> bool:
         """Whether everything that is declared was applied, so that the newest generation is in force."""
-        return not (self.waiting or self.failed or self.held or self.pending or self.contested or self.moving)
+        waits = self.waiting or self.failed or self.held or self.pending or self.contested or self.moving
+        return not (waits or self.gone_back)
 
     @property
     def late(self) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bellwether.topology import SERVICES
-from bellwether_operator.report.finding import Finding, Reason, instant
+from bellwether_operator.report.finding import Finding, Reason, instant, listed
 from bellwether_operator.report.observation import Case, Observation
 
 
@@ -71,8 +71,14 @@ def stalled(accepted: Finding, seen: Observation) -> Finding:
         return Finding("Stalled", "True", accepted.reason, accepted.message)
     if seen.refused:
         return Finding("Stalled", "True", Reason.APPLY_REFUSED, "; ".join(seen.refused))
+    if seen.gone_back:
+        words = [*seen.gone_back, *(each.words for each in seen.causes)]
+        return Finding("Stalled", "True", Reason.ROLLOUT_FAILED, "; ".join(words))
     if seen.move_failed is not None:
         return Finding("Stalled", "True", Reason.MOVE_FAILED, seen.move_failed)
+    if seen.causes:
+        words = list(dict.fromkeys(each.words for each in seen.causes))
+        return Finding("Stalled", "True", seen.causes[0].reason, listed(words, 3))
     return Finding("Stalled", "False", Reason.PROGRESSING, "nothing stands in the way")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from bellwether.change.hold import WITH_SCHEDULER
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.report import backup, change, market, progress, ready, rows, safety
 from bellwether_operator.report.finding import CONDITIONS, Finding, Reason, conditions, previous_finding
@@ -96,4 +97,10 @@ def _rest(case: Case) -> dict[str, Any]:
     if case.seen.volume_size is not None:
         found["volumeSize"] = case.seen.volume_size
     gateway = case.seen.gateway or case.previous.get("gateway", "")
-    return {**found, "gateway": gateway, "release": case.seen.release}
+    return {**found, "gateway": gateway, "release": _release(case)}
+
+
+def _release(case: Case) -> str:
+    """Return the release that runs: the one to be once its pods are ready, until then the one before."""
+    runs = any(each.ready for each in case.seen.workloads if each.component in WITH_SCHEDULER)
+    return case.seen.release if runs else str(case.previous.get("release", ""))

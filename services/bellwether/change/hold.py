@@ -60,23 +60,27 @@ def hold(desired: Manifest, observed: Mapping[str, Any] | None, *, holding: bool
     """
     if not holding or observed is None or not (observed.get("status") or {}).get("readyReplicas"):
         return Held(desired)
-    annotation, released = _released(observed)
-    wanted = desired["spec"]["template"]
-    if released is None or released == wanted:
+    annotation, before = released(observed)
+    if before is None or before == desired["spec"]["template"]:
         return Held(desired)
+    return with_template(desired, annotation, before)
+
+
+def with_template(desired: Manifest, annotation: str, template: dict[str, Any]) -> Held:
+    """Return a workload with another pod template than the desired one; `annotation` is that template, packed."""
     metadata = desired["metadata"]
     manifest = {
         **desired,
         "metadata": {**metadata, "annotations": {**metadata["annotations"], ANNOTATION_TEMPLATE: annotation}},
-        "spec": {**desired["spec"], "template": released},
+        "spec": {**desired["spec"], "template": template},
     }
-    return Held(manifest, tuple(changes(released, wanted, _ROOT)))
+    return Held(manifest, tuple(changes(template, desired["spec"]["template"], _ROOT)))
 
 
 def released_image(observed: Mapping[str, Any]) -> str | None:
     """Return the image of the template that a workload carries; None where it carries none that can be read."""
-    _, released = _released(observed)
-    containers = [] if released is None else released["spec"].get("containers") or []
+    _, template = released(observed)
+    containers = [] if template is None else template["spec"].get("containers") or []
     return next((str(each["image"]) for each in containers), None)
 
 
@@ -127,9 +131,9 @@ def effective_profile(declared: P, in_force: P | None, *, holding: bool) -> P:
     return in_force if holding and in_force is not None else declared
 
 
-def _released(observed: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
-    """Return the annotation of a workload and the template in it."""
-    annotation = (observed["metadata"].get("annotations") or {}).get(ANNOTATION_TEMPLATE, "")
+def released(observed: Mapping[str, Any], name: str = ANNOTATION_TEMPLATE) -> tuple[str, dict[str, Any] | None]:
+    """Return an annotation of a workload and the template in it; None where it holds none that can be read."""
+    annotation = (observed["metadata"].get("annotations") or {}).get(name, "")
     try:
         return annotation, unpacked(annotation)
     except ValueError:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from bellwether.change.compare import FieldChange, changes, lacking
 from bellwether.change.hold import hold, referenced_config_maps
+from bellwether.change.rollouts import gone_back
 from bellwether.change.world import (
     CLAIM,
     CONFIG_MAP,
@@ -170,7 +171,7 @@ def fitted(manifest: Manifest, there: Manifest, *, holding: bool) -> tuple[Manif
     if manifest["kind"] == CLAIM:
         return not_smaller(manifest, requested(there))
     if manifest["kind"] in WORKLOADS:
-        return hold(manifest, there, holding=holding).manifest, None
+        return (gone_back(manifest, there) or hold(manifest, there, holding=holding)).manifest, None
     return manifest, None
 
 

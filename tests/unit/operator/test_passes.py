@@ -32,6 +32,9 @@ class Server:
         self.cache = Cache()
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.written: list[str] = []
+        self.beside: dict[tuple[str, str], dict[str, str]] = {}
+        """Annotations that were written beside what is applied; an apply leaves them."""
+        self.events: list[dict[str, Any]] = []
         self.version = 10
 
     def _keep(self, kind: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,6 +43,10 @@ class Server:
         raw["metadata"] |= {"uid": f"uid of {raw['metadata']['name']}", "resourceVersion": str(self.version)}
         before = self.objects.get((kind, raw["metadata"]["name"]), {})
         raw["status"] = before.get("status", {})
+        changed = raw.get("spec") != before.get("spec")
+        raw["metadata"]["generation"] = before.get("metadata", {}).get("generation", 0) + changed
+        for name, text in self.beside.get((kind, raw["metadata"]["name"]), {}).items():
+            raw["metadata"]["annotations"][name] = text
         self.objects[kind, raw["metadata"]["name"]] = raw
         return raw
 
@@ -49,6 +56,20 @@ class Server:
     async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
         self.written.append(f"{kind.kind} {manifest['metadata']['name']}")
         return self._keep(kind.kind, manifest)
+
+    async def annotate(
+        self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str | None]
+    ) -> dict[str, Any]:
+        self.written.append(f"annotations of {kind.kind} {name}")
+        found = {**self.beside.get((kind.kind, name), {}), **annotations}
+        self.beside[kind.kind, name] = {each: text for each, text in found.items() if text is not None}
+        raw = copy.deepcopy(self.objects[kind.kind, name])
+        kept = raw["metadata"]["annotations"]
+        raw["metadata"]["annotations"] = {each: text for each, text in kept.items() if each not in annotations}
+        return self._keep(kind.kind, raw)
+
+    async def events_about(self, namespace: str, field: str, value: str) -> list[dict[str, Any]]:
+        return [each for each in self.events if each["involvedObject"]["uid"] == value]
 
     async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         self.written.append("status")
@@ -92,7 +113,8 @@ class Server:
         """A kubelet runs the pods of every workload."""
         for kind, name in list(self.objects):
             if kind in BY_NAME and BY_NAME[kind].workload:
-                status = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "observedGeneration"), 1)
+                status = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas"), 1)
+                status["observedGeneration"] = self.objects[kind, name]["metadata"]["generation"]
                 self.edit(kind, name, status=status)
 
 

@@ -128,6 +128,7 @@ def nats_container(system: TradingSystem, context: RenderContext) -> dict[str, A
         "resources": _requirements(asked),
         "securityContext": _SECURITY,
         "startupProbe": _get(health, "monitor", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             _mount("data", DATA_DIRECTORY),
             _mount("declaration", DECLARATION_DIRECTORY, read_only=True),
@@ -173,6 +174,7 @@ def services_container(
         "resources": _requirements(asked),
         "securityContext": _SECURITY,
         "startupProbe": _get("/livez", "health", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
 
