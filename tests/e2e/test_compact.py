@@ -17,6 +17,11 @@ def filled_orders(system: System) -> list[dict[str, Any]]:
     return orders
 
 
+def pod_of(lab: Lab, system: System) -> dict[str, Any]:
+    (pod,) = lab.items(system.namespace, "pods", f"app.kubernetes.io/instance={system.name}")
+    return pod
+
+
 def test_the_ledger_fills_orders_from_recorded_bars_each_with_its_origin(compact: System) -> None:
     orders = eventually("orders are filled", waits.FIRST_FILLS, lambda: filled_orders(compact))
     with compact.gateway() as client:
@@ -117,6 +122,36 @@ def test_a_restart_that_a_person_asks_for_happens_once_and_is_not_undone(lab: La
     compact.wait_ready(waits.POD_BACK)
     assert compact.pods() == after, "the operator took the restart back"
     assert orders <= {order["order_id"] for order in filled_orders(compact)}
+
+
+def test_a_release_that_does_not_exist_is_named_and_what_ran_before_runs_again(lab: Lab, compact: System) -> None:
+    release = compact.resource()["status"]["release"]
+    image = {container["image"] for container in pod_of(lab, compact)["spec"]["containers"]}
+    orders = {order["order_id"] for order in filled_orders(compact)}
+    compact.patch({"version": "0.1.O"})
+
+    def named() -> bool:
+        found = [compact.condition(kind) for kind in ("Stalled", "Ready")]
+        return all(each["reason"] == "ImageNotPulled" and "services:0.1.O" in each["message"] for each in found)
+
+    eventually("the status says what is wrong", waits.CAUSE_NAMED, named)
+    assert compact.resource()["status"]["release"] == release
+
+    def back() -> bool:
+        pods = lab.items(compact.namespace, "pods", f"app.kubernetes.io/instance={compact.name}")
+        ready = [each for pod in pods for each in pod["status"].get("conditions", ()) if each["type"] == "Ready"]
+        images = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
+        return images == image and [each["status"] for each in ready] == ["True"]
+
+    eventually("what ran before runs again", waits.GONE_BACK, back)
+    assert compact.condition("Stalled")["reason"] == "RolloutFailed"
+    assert compact.resource()["status"]["release"] == release
+    eventually("orders are filled again", waits.FIRST_FILLS, lambda: len(filled_orders(compact)) > len(orders))
+    assert orders <= {order["order_id"] for order in filled_orders(compact)}
+    pods = compact.pods()
+    compact.patch({"version": None})
+    compact.wait_ready(waits.POD_BACK)
+    assert compact.pods() == pods
 
 
 def test_a_volume_deleted_under_a_running_pod_is_reported_and_replaced_when_the_pod_is_gone(

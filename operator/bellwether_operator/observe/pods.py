@@ -183,7 +183,8 @@ def _container(status: Mapping[str, Any]) -> dict[str, Any]:
     found["restartCount"] = min(int(status.get("restartCount", 0)), 2)
     for which in ("state", "lastState"):
         for name, state in (status.get(which) or {}).items():
-            found[which] = {name: _kept(state, ("reason", "message", "exitCode", "signal"))}
+            names = ("startedAt",) if name == "running" else ("reason", "message", "exitCode")
+            found[which] = {name: _kept(state, names)}
     return found
 
 

@@ -12,6 +12,8 @@ from bellwether_operator.report.finding import Reason
 
 SCHEDULING_GRACE = timedelta(seconds=20)
 """So long a pod may look for a node: volumes and nodes are made meanwhile."""
+ANOTHER_TRY = timedelta(seconds=60)
+"""So long after its start a container is taken to be about to end as it did before."""
 WORDS_LIMIT = 400
 _PULL = frozenset(
     {
@@ -56,7 +58,7 @@ def cause_of_pod(name: str, status: Mapping[str, Any], now: datetime) -> Cause |
         if each.get("type") == "PodScheduled" and each.get("status") == "False":
             return _of_scheduling(name, each, now)
     for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        found = None if each.get("ready") else _of_container(name, each)
+        found = None if each.get("ready") else _of_container(name, each, now)
         if found is not None:
             return found
     return None
@@ -106,7 +108,7 @@ def _of_scheduling(name: str, condition: Mapping[str, Any], now: datetime) -> Ca
     return Cause(Reason.UNSCHEDULABLE, f"pod {name} finds no node: {words}"[:WORDS_LIMIT])
 
 
-def _of_container(name: str, status: Mapping[str, Any]) -> Cause | None:
+def _of_container(name: str, status: Mapping[str, Any], now: datetime) -> Cause | None:
     state = status.get("state") or {}
     waiting = state.get("waiting") or {}
     reason, message = str(waiting.get("reason", "")), _first_line(str(waiting.get("message", "")))
@@ -120,6 +122,9 @@ def _of_container(name: str, status: Mapping[str, Any]) -> Cause | None:
     ended = next(iter(_ends(status)), None)
     if ended is None or not (ended.get("exitCode") or ended.get("reason") == "OOMKilled" or reason):
         return None
+    started = (state.get("running") or {}).get("startedAt")
+    if started is not None and now - datetime.fromisoformat(started) > ANOTHER_TRY:
+        return None  # it has run for long: what ended it then is not why it is not ready now
     if ended.get("reason") == "OOMKilled":
         return Cause(Reason.OOM_KILLED, f"{container} was killed: it needs more than its memory limit")
     if reason != "CrashLoopBackOff" and int(status.get("restartCount", 0)) < _AGAIN_AND_AGAIN:

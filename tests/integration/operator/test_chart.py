@@ -51,6 +51,7 @@ def test_no_rule_has_a_wildcard_and_secrets_cannot_be_read(kube: Kube) -> None:
     assert all("*" not in rule[part] for rule in rules for part in ("apiGroups", "resources", "verbs"))
     assert [rule["verbs"] for rule in rules if "secrets" in rule["resources"]] == [["create", "patch"]]
     assert [rule["verbs"] for rule in rules if "jobs" in rule["resources"]] == [["create", "delete", "list", "watch"]]
+    assert [rule["verbs"] for rule in rules if "pods" in rule["resources"]] == [["list", "watch"]]
     for rule in rules:
         assert rule["resources"] == sorted(rule["resources"])
         assert rule["verbs"] == sorted(rule["verbs"])

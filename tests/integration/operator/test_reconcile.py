@@ -396,4 +396,10 @@ async def test_a_deployment_field_changes_the_pod(kube: Kube, settings: Settings
 
         await eventually("the new image", new_image)
         await kube.until_condition("demo", "Reconciling", "True", "RollingOut")
-        assert ((await kube.get("tsys", "demo")) or {})["status"]["release"] == "v9"
+        assert ((await kube.get("tsys", "demo")) or {})["status"]["release"] == "dev-1", "v9 does not run yet"
+        await kube.make_ready("demo")
+
+        async def runs() -> bool:
+            return bool(((await kube.get("tsys", "demo")) or {})["status"]["release"] == "v9")
+
+        await eventually("the release that runs", runs)
