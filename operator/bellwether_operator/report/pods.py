@@ -28,6 +28,8 @@ _PULL = frozenset(
 )
 _NOT_STARTED = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"})
 _AGAIN_AND_AGAIN = 2
+_PREEMPTION = re.compile(r" (?:no new claims to deallocate, )?preemption: ")
+"""After this the scheduler says whom it could not push aside."""
 _SAID = ("msg", "message", "error")
 
 
@@ -104,7 +106,7 @@ def _of_scheduling(name: str, condition: Mapping[str, Any], now: datetime) -> Ca
         return None
     if now - datetime.fromisoformat(since) < SCHEDULING_GRACE:
         return None
-    words = str(condition.get("message", "")).partition(" preemption:")[0].rstrip(". ")
+    words = _PREEMPTION.split(str(condition.get("message", "")))[0].rstrip(". ")
     return Cause(Reason.UNSCHEDULABLE, f"pod {name} finds no node: {words}"[:WORDS_LIMIT])
 
 
@@ -114,8 +116,8 @@ def _of_container(name: str, status: Mapping[str, Any], now: datetime) -> Cause 
     reason, message = str(waiting.get("reason", "")), _first_line(str(waiting.get("message", "")))
     container = f"pod {name}, container {status.get('name', '')}"
     if reason in _PULL:
-        # The words after `desc =` are the same while it is tried and while it waits to be tried again.
-        why = message.rpartition(" desc = ")[2].removesuffix(f"{reason}: ") or reason
+        # So the words are the same while it is tried and while it waits to be tried again.
+        why = message.rpartition(": ErrImagePull: ")[2].rpartition(" desc = ")[2] or reason
         return Cause(Reason.IMAGE_NOT_PULLED, f"image {status.get('image', '')} cannot be pulled: {why}"[:WORDS_LIMIT])
     if reason in _NOT_STARTED:
         return Cause(Reason.CONTAINER_NOT_STARTED, f"{container} cannot be started: {message or reason}"[:WORDS_LIMIT])
@@ -127,7 +129,8 @@ def _of_container(name: str, status: Mapping[str, Any], now: datetime) -> Cause 
         return None  # it has run for long: what ended it then is not why it is not ready now
     if ended.get("reason") == "OOMKilled":
         return Cause(Reason.OOM_KILLED, f"{container} was killed: it needs more than its memory limit")
-    if reason != "CrashLoopBackOff" and int(status.get("restartCount", 0)) < _AGAIN_AND_AGAIN:
+    times = int(status.get("restartCount", 0)) + ("terminated" in state)
+    if reason != "CrashLoopBackOff" and times < _AGAIN_AND_AGAIN:
         return None
     said = last_words(str(ended.get("message", "")))
     words = f"{container} ends again and again, exit code {ended.get('exitCode', '?')}"

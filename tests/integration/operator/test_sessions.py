@@ -156,7 +156,13 @@ async def test_a_new_release_waits_for_the_close(kube: Kube, settings: Settings)
         await eventually("the new release after the close", released)
         await kube.until_condition("demo", "RolloutPending", "False", "NothingHeld")
         status = (await kube.get("tsys", "demo") or {})["status"]
-        assert status["release"] == "dev-2"
+        assert status["release"] == "dev-1", "dev-2 does not run yet"
+        await kube.make_ready("demo")
+
+        async def runs() -> bool:
+            return bool((await kube.get("tsys", "demo") or {})["status"]["release"] == "dev-2")
+
+        await eventually("the release that runs", runs)
 
 
 async def test_a_new_operator_with_a_new_image_waits_for_the_close_too(kube: Kube, settings: Settings) -> None:
