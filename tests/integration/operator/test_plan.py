@@ -23,8 +23,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
 KINDS = "configmap,cronjob,deployment,networkpolicy,pvc,poddisruptionbudget,service,serviceaccount,statefulset"
 OURS = ("bellwether.dev/", "app.kubernetes.io/")
-HIDDEN = {"bellwether.dev/applied", "bellwether.dev/template"}
-"""Annotations that follow from the rest of the object."""
+HIDDEN = {
+    "bellwether.dev/applied",
+    "bellwether.dev/failed-template",
+    "bellwether.dev/last-good-template",
+    "bellwether.dev/rollout-began",
+    "bellwether.dev/template",
+}
+"""Annotations that follow from the rest of the object, and what is noted of a rollout."""
 NOW = "2026-01-01T00:00:00Z"
 
 
