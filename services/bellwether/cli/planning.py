@@ -199,8 +199,12 @@ def _unlabelled(
 
 
 def _model(raw: dict[str, Any], what: str) -> TradingSystem:
+    known = {name: part for name, part in raw.items() if name != "status"}
+    size = (raw.get("status") or {}).get("volumeSize")
+    if size is not None:  # of the status what decides on an edit; the rest may be of another version
+        known["status"] = {"volumeSize": size}
     try:
-        return TradingSystem.model_validate({name: part for name, part in raw.items() if name != "status"})
+        return TradingSystem.model_validate(known)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

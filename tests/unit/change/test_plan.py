@@ -15,7 +15,7 @@ from bellwether.change.world import CLAIM, WORKLOADS, Installation, Key, key_of,
 from bellwether.render.kubernetes import Manifest
 from bellwether.render.kubernetes.moves import Profile
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
-from bellwether.spec.models import TradingSystem
+from bellwether.spec.models import TradingSystem, TradingSystemStatus
 from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import observed_from
 
@@ -263,6 +263,11 @@ def test_a_service_that_is_switched_off_stops() -> None:
     found = planned(live(profile="standard"), live(profile="standard", services={"gateway": {"enabled": False}}), OPEN)
     (stop,) = found.restarts
     assert (stop.verb, stop.pods, stop.why, stop.wait) == ("stop", ("demo-gateway-0",), ("services.gateway",), None)
+
+
+def test_a_size_that_the_cluster_refused_may_be_taken_back() -> None:
+    before = live(storage={"size": "2Gi"}).model_copy(update={"status": TradingSystemStatus(volume_size="1Gi")})
+    assert planned(before, live()).refusals == ()
 
 
 def test_each_restart_has_its_own_reasons() -> None:

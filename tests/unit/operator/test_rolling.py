@@ -176,6 +176,37 @@ async def test_the_first_release_of_a_system_has_nothing_to_go_back_to(monkeypat
     assert first.release == ""
 
 
+async def test_a_storage_class_that_does_not_exist_is_told_from_the_claims_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = Release(monkeypatch, storage={"className": "fast"})
+    await first.run()
+    first.server.edit("PersistentVolumeClaim", "data-demo-0", status={"phase": "Pending"})
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "lastTransitionTime": "2026-11-23T00:00:00Z",
+        "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found",
+    }
+    first.rolled_out({"conditions": [condition]})
+    first.server.events = [
+        {
+            "reason": "ProvisioningFailed",
+            "message": 'storageclass.storage.k8s.io "fast" not found',
+            "involvedObject": {"uid": "uid of data-demo-0", "name": "data-demo-0"},
+        }
+    ]
+    await first.run()
+    assert first.says("Stalled")[1] == "Unschedulable"
+    monkeypatch.setattr("bellwether_operator.looking_at_pods.PATIENCE_SECONDS", 0.0)
+    await first.run()
+    assert first.says("Ready")[1:] == (
+        "StorageClassMissing",
+        "volume claim data-demo-0: there is no StorageClass fast (spec.storage.className)",
+    )
+
+
 async def test_a_quota_that_lets_no_pod_be_made_is_told_from_events(
     release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
