@@ -121,7 +121,8 @@ def test_a_pod_may_look_for_a_node_for_a_while() -> None:
 
 
 def test_where_a_pod_waits_for_its_volume_the_claim_says_why() -> None:
-    waits = {case: cause_of_pod(*RECORDED["pods"][case].values(), MINUTE_LATER) for case in PODS}
+    said = RECORDED["pods"].items()
+    waits = {case: cause_of_pod(each["pod"], each["status"], MINUTE_LATER) for case, each in said}
     found = [case for case, cause in waits.items() if cause is not None and waits_for_volume(cause)]
     assert found == ["a pod whose volume has a class that does not exist"]
 
