@@ -1,12 +1,11 @@
 """A real Kubernetes control plane (etcd and API server, nothing else) for the tests that need one.
 
-`pytest_plugins = ["harness.cluster"]` or an import of the fixture in a conftest makes `control_plane` available:
-started once in the test session, in a folder of its own, and taken away with everything in it at the end.
+An import of the fixture in a conftest makes `control_plane` available: started once in a test run, in a folder of its
+own, and taken away with everything in it at the end.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 import yaml
 
 from devcluster import Cluster
+from harness import shared
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -60,16 +60,11 @@ class ControlPlane:
 
 
 @pytest.fixture(scope="session")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """An API server of this test session, with the namespace `default` and no controllers."""
-    state = tmp_path_factory.mktemp("control-plane")
-    cluster = Cluster(f"test-{os.getpid()}", level="control-plane", state_dir=state)
-    try:
-        cluster.up()
-        with _client(cluster) as client:
-            yield ControlPlane(cluster, client)
-    finally:
-        cluster.down(purge=True)
+def control_plane() -> Iterator[ControlPlane]:
+    """An API server without controllers, shared by all workers of the run; these tests use its namespace `default`."""
+    cluster, _ = shared.control_plane("plain")
+    with _client(cluster) as client:
+        yield ControlPlane(cluster, client)
 
 
 def _client(cluster: Cluster) -> httpx.Client:

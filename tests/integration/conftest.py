@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from harness import shared
 from harness.replayed import train_once
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):  # the one process that outlives all workers
+        shared.take_away()
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +21,9 @@ from bellwether_operator.reconcile import utc_now
 from bellwether_operator.settings import Settings
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
-from devcluster.waiting import wait_for
+from harness import shared
+from harness.kube import Api
 
-DEFINITION = Path(__file__).parents[3] / "crds" / "tradingsystems.bellwether.dev.yaml"
 DEADLINE_SECONDS = 30.0
 IMAGE = "localhost/bellwether/services:dev-1"
 WRITES = {"create", "update", "patch", "delete"}
@@ -44,31 +43,63 @@ async def eventually(what: str, look: Callable[[], Awaitable[Any]], seconds: flo
 
 @dataclass
 class Kube:
-    """What a person does with kubectl, in a namespace of the test's own."""
+    """What a person does with kubectl, in a namespace of the test's own; calling it runs kubectl itself."""
 
     cluster: Cluster
     namespace: str
     audit_log: Path
+    api: Api
+    began: int
+    """So many bytes were in the audit log before."""
 
     async def __call__(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl itself."""
+
         def run() -> str:
             return self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin)
 
         return await asyncio.to_thread(run)
 
-    async def apply(self, manifest: dict[str, Any]) -> None:
-        await self("apply", "-f", "-", stdin=json.dumps(manifest))
+    async def apply(self, *manifests: dict[str, Any], dry_run: bool = False) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(self.api.apply, self.namespace, *manifests, dry_run=dry_run)
+
+    async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        return await asyncio.to_thread(self.api.create, self.namespace, manifest)
+
+    async def token(self, account: str) -> str:
+        """Return a token by which somebody is a service account."""
+        return await asyncio.to_thread(self.api.token, self.namespace, account)
 
     async def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        text = await self("get", kind, name, "--ignore-not-found", "-o", "json", "--show-managed-fields")
-        return json.loads(text) if text.strip() else None
+        return await asyncio.to_thread(self.api.find, self.namespace, kind, name)
+
+    async def items(
+        self, kinds: str, selector: str = "", *, fields: str = "", managed: bool = False
+    ) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(self.api.items, self.namespace, kinds, selector, fields=fields, managed=managed)
 
     async def names(self, kind: str) -> set[str]:
-        text = await self("get", kind, "-o", "name")
-        return {line.partition("/")[2] for line in text.split()}
+        return {each["metadata"]["name"] for each in await self.items(kind)}
 
     async def patch(self, kind: str, name: str, change: Any, *flags: str) -> None:
-        await self("patch", kind, name, "--type=merge", "-p", json.dumps(change), *flags)
+        """Change an object; the flags are kubectl's `--subresource=` and `--field-manager=`."""
+        told = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
+        subresource, manager = told.pop("subresource", ""), told.pop("field-manager", "")
+        assert not told, f"not known here: {told}"
+        await asyncio.to_thread(
+            self.api.patch, self.namespace, kind, name, change, subresource=subresource, manager=manager
+        )
+
+    async def label(self, kind: str, name: str, labels: Mapping[str, str | None]) -> None:
+        """Set labels; None takes one away."""
+        await self.patch(kind, name, {"metadata": {"labels": labels}})
+
+    async def delete(
+        self, kind: str, *names: str, wait: bool = True, propagation: str = "Background", seconds: float = 60.0
+    ) -> None:
+        await asyncio.to_thread(
+            self.api.delete, self.namespace, kind, *names, wait=wait, propagation=propagation, seconds=seconds
+        )
 
     async def make_ready(self, name: str) -> None:
         """Say what a kubelet and the controllers would say of a StatefulSet whose pod runs."""
@@ -94,13 +125,15 @@ class Kube:
         found: dict[str, Any] = await eventually(f"{name}: {kind}={status} {reason or ''}", look)
         return found
 
-    def operator_writes(self, after: int = 0) -> list[str]:
+    def operator_writes(self, after: int | None = None) -> list[str]:
         """Return what the operator wrote in this namespace, from the API server's audit log behind so many bytes."""
         found = []
         with self.audit_log.open("rb") as log:
-            log.seek(after)
+            log.seek(self.began if after is None else after)
             lines = log.read().rpartition(b"\n")[0].splitlines()
         for line in lines:
+            if self.namespace.encode() not in line:
+                continue
             entry = json.loads(line)
             reference = entry.get("objectRef", {})
             ours = entry.get("userAgent") == "bellwether-operator" and reference.get("namespace") == self.namespace
@@ -109,59 +142,29 @@ class Kube:
         return found
 
 
-def define(cluster: Cluster) -> None:
-    """Make the API server know the definition of TradingSystem."""
-    cluster.kubectl("apply", "-f", str(DEFINITION))
-
-    def served() -> bool | None:
-        # `kubectl wait` gives up on a definition that has no conditions at all yet.
-        found = json.loads(cluster.kubectl("get", "-f", str(DEFINITION), "-o", "json")).get("status", {})
-        told = {each["type"]: each["status"] for each in found.get("conditions") or ()}
-        return told.get("Established") == "True" or None
-
-    wait_for("the definition to be established", served, 30)
+@pytest.fixture(scope="session")
+def control_plane() -> tuple[Cluster, Path]:
+    """An API server with an audit log and the definition of TradingSystem, shared by all workers of the run."""
+    return shared.control_plane("plain")
 
 
 @pytest.fixture(scope="session")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Path]]:
-    """An API server with an audit log and the definition of TradingSystem, for the whole session."""
-    folder = tmp_path_factory.mktemp("control-plane")
-    audit_log = folder / "audit.log"
-    cluster = Cluster(f"test-operator-{os.getpid()}", "control-plane", folder / "state", audit_log=audit_log)
-    try:
-        cluster.up()
-        define(cluster)
-        yield cluster, audit_log
-    finally:
-        cluster.down(purge=True)
-
-
-def control_plane_with_controllers(folder: Path, name: str) -> Iterator[tuple[Cluster, Path]]:
-    """Yield an API server with the controller manager, so with the real garbage collector, and its audit log.
-
-    The definition comes before the controllers: the garbage collector looks for new kinds only every 30 s.
-    """
-    audit_log = folder / "audit.log"
-    cluster = Cluster(name, "control-plane", folder / "state", audit_log=audit_log)
-    try:
-        cluster.up()
-        define(cluster)
-        cluster = Cluster(name, "control-plane", folder / "state", controllers=True, audit_log=audit_log)
-        cluster.up()
-        yield cluster, audit_log
-    finally:
-        cluster.down(purge=True)
+def control_plane_with_controllers() -> tuple[Cluster, Path]:
+    """The same with the controller manager, so with the real garbage collector; no kubelet."""
+    return shared.control_plane("controlled", controllers=True)
 
 
 @pytest.fixture
 def kube(control_plane: tuple[Cluster, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
     cluster, audit_log = control_plane
     namespace = f"test-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", namespace)
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    yield Kube(cluster, namespace, audit_log)
-    with contextlib.suppress(ClusterError):
-        cluster.kubectl("delete", "tsys", "--all", "-n", namespace)
+    with contextlib.closing(Api.of_kubeconfig(cluster.kubeconfig)) as api:
+        api.apply("", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+        yield Kube(cluster, namespace, audit_log, api, audit_log.stat().st_size)
+        for left in api.items(namespace, "tsys"):
+            with contextlib.suppress(ClusterError):
+                api.delete(namespace, "tsys", left["metadata"]["name"])
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +97,7 @@ def test_a_wrong_value_is_refused_by_name(kube: Kube, value: str, words: str) ->
 async def test_the_granted_rights_are_enough_and_do_not_read_secrets(
     kube: Kube, settings: Settings, installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = (await kube("create", "token", installed)).strip()
+    token = await kube.token(installed)
     config = yaml.safe_load(kube.cluster.kubeconfig.read_text())
     config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
     restricted = tmp_path / "kubeconfig"
@@ -148,7 +147,8 @@ def test_with_a_seed_of_ones_own_every_rendering_is_the_same_and_has_no_secret(k
 
 async def test_the_seed_is_made_once_and_stays(kube: Kube, installed: str) -> None:
     async def seed() -> str:
-        found = json.loads(await kube("get", "secret", f"{installed}-seed", "-o", "json"))
+        found = await kube.get("secret", f"{installed}-seed")
+        assert found is not None
         return base64.b64decode(found["data"]["seed"]).decode()
 
     before = await seed()

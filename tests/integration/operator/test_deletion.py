@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +10,16 @@ import pytest
 from bellwether_operator.settings import Settings
 from devcluster.cluster import Cluster
 
-from .conftest import FakeGateway, Kube, control_plane_with_controllers, eventually, running, system
+from .conftest import FakeGateway, Kube, eventually, running, system
 from .test_reconcile import CHILDREN, all_there
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Path]]:
+def control_plane(control_plane_with_controllers: tuple[Cluster, Path]) -> tuple[Cluster, Path]:
     """An API server with the controller manager."""
-    yield from control_plane_with_controllers(tmp_path_factory.mktemp("controllers"), f"test-deletion-{os.getpid()}")
+    return control_plane_with_controllers
 
 
 async def left(kube: Kube) -> set[str]:
@@ -36,7 +34,7 @@ async def test_a_system_deleted_with_the_operator_away_leaves_what_its_policy_ke
     await kube.apply(system(kube, deletionPolicy=policy))
     async with running(settings):
         await eventually("all children", lambda: all_there(kube))
-    await kube("delete", "tsys", "demo", "--timeout=10s")
+    await kube.delete("tsys", "demo", seconds=10)
 
     async def gone() -> bool:
         return await left(kube) == stays
@@ -48,7 +46,7 @@ async def test_a_namespace_goes_with_a_system_in_it(kube: Kube, settings: Settin
     await kube.apply(system(kube))
     async with running(settings):
         await eventually("all children", lambda: all_there(kube))
-        await kube("delete", "namespace", kube.namespace, "--timeout=60s")
+        await kube.delete("namespace", kube.namespace, seconds=60)
 
 
 async def test_a_system_applied_anew_at_once_follows_its_predecessor(
@@ -58,7 +56,7 @@ async def test_a_system_applied_anew_at_once_follows_its_predecessor(
     async with running(dataclasses.replace(settings, gateway_url=gateway.url)):
         await eventually("all children", lambda: all_there(kube))
         before = await kube.get("statefulset", "demo")
-        await kube("delete", "tsys", "demo", "--timeout=10s")
+        await kube.delete("tsys", "demo", seconds=10)
         await kube.apply(system(kube))
 
         async def followed() -> bool:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -22,7 +20,7 @@ from devcluster.cluster import Cluster
 from harness.churn import Churn, Step
 from harness.declared import CHILDREN, OURS, Installation, faults
 
-from .conftest import IMAGE, Kube, control_plane_with_controllers, eventually
+from .conftest import IMAGE, Kube, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -34,9 +32,9 @@ CONVERGED_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Path]]:
+def control_plane(control_plane_with_controllers: tuple[Cluster, Path]) -> tuple[Cluster, Path]:
     """An API server with the real garbage collector; no kubelet."""
-    yield from control_plane_with_controllers(tmp_path_factory.mktemp("killed"), f"test-killed-{os.getpid()}")
+    return control_plane_with_controllers
 
 
 @contextlib.asynccontextmanager
@@ -65,16 +63,9 @@ async def operator_process(kube: Kube, settings: Settings, folder: Path) -> Asyn
         await process.wait()
 
 
-async def listed(kube: Kube, kinds: str, *flags: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(await kube("get", kinds, "-o", "json", "--show-managed-fields", *flags))[
-        "items"
-    ]
-    return found
-
-
 async def wrong(kube: Kube, installation: Installation) -> list[str]:
     """Return in which way what is there is not exactly what is declared."""
-    return faults(await listed(kube, "tsys"), await listed(kube, CHILDREN, "-l", OURS), installation)
+    return faults(await kube.items("tsys"), await kube.items(CHILDREN, OURS, managed=True), installation)
 
 
 async def converged(kube: Kube, installation: Installation) -> None:
@@ -88,8 +79,8 @@ async def converged(kube: Kube, installation: Installation) -> None:
 async def take(kube: Kube, step: Step) -> None:
     """Do what a step says."""
     if step.delete:
-        await kube("delete", "tsys", "--wait=false", *step.delete)
-    await kube("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": step.apply}))
+        await kube.delete("tsys", *step.delete, wait=False)
+    await kube.apply(*step.apply)
 
 
 async def test_whenever_the_operator_is_killed_the_next_one_makes_exactly_what_is_declared(
@@ -118,7 +109,7 @@ async def test_whenever_the_operator_is_killed_the_next_one_makes_exactly_what_i
     assert in_the_middle
     async with operator_process(kube, settings, tmp_path):
         await converged(kube, installation)
-    assert {each["metadata"]["name"] for each in await listed(kube, "tsys")} == set(churn.present)
-    lost = (await listed(kube, "services", "-l", OURS))[0]["metadata"]["name"]
-    await kube("delete", "service", lost)
+    assert {each["metadata"]["name"] for each in await kube.items("tsys")} == set(churn.present)
+    lost = (await kube.items("services", OURS))[0]["metadata"]["name"]
+    await kube.delete("service", lost)
     assert await wrong(kube, installation) == [f"Service {lost} is missing"], "the comparison sees nothing"

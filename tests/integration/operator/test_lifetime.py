@@ -29,7 +29,7 @@ async def collect_garbage(kube: Kube, gone: str) -> None:
             found = await kube.get(kind, name)
             owners = (found or {}).get("metadata", {}).get("ownerReferences", [])
             if any(owner["uid"] == gone for owner in owners):
-                await kube("delete", kind, name, "--wait=false")
+                await kube.delete(kind, name, wait=False)
 
 
 @pytest.mark.parametrize(("policy", "owners"), [("Retain", 0), ("Delete", 1)])
@@ -61,7 +61,7 @@ async def test_a_system_has_no_finalizer_and_its_retained_volume_is_adopted(kube
     assert first is not None
     assert claim is not None
     assert "finalizers" not in first["metadata"]
-    await kube("delete", "tsys", "demo", "--timeout=10s")
+    await kube.delete("tsys", "demo", seconds=10)
     await kube.apply(system(kube))
     async with running(settings):
         await kube.until_condition("demo", "Reconciling", "True", "WaitingForPredecessor")
@@ -103,7 +103,7 @@ async def test_a_volume_grows_and_never_shrinks(kube: Kube, settings: Settings) 
         with pytest.raises(ClusterError, match=r"storage\.size can only grow: a volume cannot shrink"):
             await kube.patch("tsys", "demo", {"spec": {"storage": {"size": "1Gi"}}})
         assert await size()
-    await kube("delete", "storageclass", kube.namespace)
+    await kube.delete("storageclass", kube.namespace)
 
 
 async def test_a_volume_that_cannot_grow_holds_up_nothing_else_and_its_size_may_be_taken_back(
@@ -142,7 +142,7 @@ async def test_a_retained_volume_that_is_larger_than_declared_stays_as_large(kub
         await settled(kube)
     first = await kube.get("tsys", "demo")
     assert first is not None
-    await kube("delete", "tsys", "demo", "--timeout=10s")
+    await kube.delete("tsys", "demo", seconds=10)
     await collect_garbage(kube, first["metadata"]["uid"])
     await kube.apply(system(kube, storage={"size": "1Gi"}))
     async with running(settings):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +11,20 @@ from bellwether.render.kubernetes.moves import Profile
 from bellwether_operator.settings import Settings
 from devcluster.cluster import Cluster
 
-from .conftest import Kube, control_plane_with_controllers, eventually, running, system
+from .conftest import Kube, eventually, running, system
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Path]]:
+def control_plane(control_plane_with_controllers: tuple[Cluster, Path]) -> tuple[Cluster, Path]:
     """An API server with the controller manager; no kubelet."""
-    yield from control_plane_with_controllers(tmp_path_factory.mktemp("move"), f"test-move-{os.getpid()}")
+    return control_plane_with_controllers
 
 
 async def pods(kube: Kube) -> dict[str, dict[str, Any]]:
     """Return the pods by component; the mover's only where it has not ended."""
-    found = json.loads(await kube("get", "pods", "-o", "json"))["items"]
+    found = await kube.items("pods")
     return {
         each["metadata"]["labels"]["app.kubernetes.io/component"]: each
         for each in found
@@ -36,7 +33,7 @@ async def pods(kube: Kube) -> dict[str, dict[str, Any]]:
 
 
 async def numbers(kube: Kube) -> dict[str, str]:
-    found = json.loads(await kube("get", "pvc", "-o", "json"))["items"]
+    found = await kube.items("pvc")
     return {each["metadata"]["name"]: each["metadata"]["annotations"]["bellwether.dev/moved-in"] for each in found}
 
 
@@ -115,7 +112,7 @@ async def test_retained_volumes_are_moved_when_the_name_comes_back_with_the_othe
     await kube.apply(system(kube))
     async with running(settings):
         await until_pods(kube, "system", "nats")
-        await kube("delete", "tsys", "demo")
+        await kube.delete("tsys", "demo")
 
         async def gone() -> bool:
             return not await pods(kube) and not await kube.names("statefulset")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -29,13 +28,12 @@ async def test_the_api_server_takes_the_job_as_it_is_and_its_pod_where_only_rest
     kube: Kube, source: Profile, target: Profile
 ) -> None:
     job = rendered(kube, source, target)
-    await kube("label", "namespace", kube.namespace, "pod-security.kubernetes.io/enforce=restricted", "--overwrite")
-    dry = ["apply", "--server-side", "--dry-run=server", "-o", "json", "-f", "-"]
-    taken = json.loads(await kube(*dry, stdin=json.dumps(job)))
+    await kube.label("namespace", kube.namespace, {"pod-security.kubernetes.io/enforce": "restricted"})
+    (taken,) = await kube.apply(job, dry_run=True)
     assert list(lacking(job, taken)) == []
     template = job["spec"]["template"]
     spec = {**template["spec"], "serviceAccountName": "default"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "demo-move-1-x"}, "spec": spec}
-    await kube("create", "serviceaccount", "default")
-    taken = json.loads(await kube(*dry, stdin=json.dumps(pod)))
+    await kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+    (taken,) = await kube.apply(pod, dry_run=True)
     assert list(lacking(spec["containers"], taken["spec"]["containers"])) == []

@@ -116,8 +116,8 @@ class Desk:
         return code, told.out, told.err
 
     async def children(self) -> dict[str, dict[str, Any]]:
-        text = await self.kube("get", KINDS, "-l", "app.kubernetes.io/instance=demo", "-o", "json")
-        return {f"{each['kind']}/{each['metadata']['name']}": each for each in json.loads(text)["items"]}
+        found = await self.kube.items(KINDS, "app.kubernetes.io/instance=demo")
+        return {f"{each['kind']}/{each['metadata']['name']}": each for each in found}
 
     async def settled(self) -> bool:
         """Play the controllers; return whether the newest declaration was seen, and all pods run or are paused."""
@@ -144,8 +144,7 @@ class Desk:
 
     async def _play_jobs(self) -> None:
         """Complete the Jobs that copy volumes."""
-        text = await self.kube("get", "job", "-l", "app.kubernetes.io/component=move", "-o", "json")
-        for each in json.loads(text)["items"]:
+        for each in await self.kube.items("job", "app.kubernetes.io/component=move"):
             if each.get("status", {}).get("completionTime") is None:
                 conditions = [
                     {"type": kind, "status": "True", "reason": "Played", "lastTransitionTime": NOW}
@@ -326,7 +325,7 @@ async def test_a_larger_volume_does_what_the_plan_said(desk: Desk, settings: Set
     # NATS may keep more, so its configuration is another one, by another name, which only a new pod reads.
     assert [step["kind"] for step in found["steps"] if step["action"] == "replace"] == ["ConfigMap"]
     assert [one["because"] for one in found["pods"]] == [["storage.size"]]
-    await kube("delete", "storageclass", kube.namespace)
+    await kube.delete("storageclass", kube.namespace)
 
 
 @pytest.mark.parametrize("profile", ["standard", "compact"])
@@ -379,11 +378,12 @@ async def test_a_new_system_is_planned_whole_and_its_volumes_are_taken_up_again(
         names = {name for name in await desk.rest() if not name.startswith("ConfigMap/demo-nats-")}
         planned = {name for name in predicted(found).created if not name.startswith("ConfigMap/demo-nats-")}
         assert names == planned
-        await desk.kube("delete", "tsys", "demo", "--cascade=foreground", "--wait=false")
+        await desk.kube.delete("tsys", "demo", propagation="Foreground", wait=False)
         await desk.kube.patch("tsys", "demo", {"metadata": {"finalizers": None}})
     for kind in KINDS.split(","):
         if kind != "pvc":
-            await desk.kube("delete", kind, "-l", "app.kubernetes.io/instance=demo")
+            there = await desk.kube.items(kind, "app.kubernetes.io/instance=demo")
+            await desk.kube.delete(kind, *(each["metadata"]["name"] for each in there))
     again = await desk.plan(first, "--image", settings.services_image)
     assert [step["name"] for step in again["steps"] if step["action"] == "adopt"] == ["data-demo-0"]
 
@@ -395,8 +395,9 @@ async def test_drift_is_shown_with_both_values(desk: Desk, settings: Settings) -
         await desk.rest()
     # The operator is away, so what is done by hand stays.
     await desk.kube.patch("statefulset", "demo", {"spec": {"replicas": 0}})
-    await desk.kube("delete", "service", "demo-nats")
-    await desk.kube("label", "service", "demo-gateway", "app.kubernetes.io/managed-by-", "app.kubernetes.io/instance-")
+    await desk.kube.delete("service", "demo-nats")
+    without = {"app.kubernetes.io/managed-by": None, "app.kubernetes.io/instance": None}
+    await desk.kube.label("service", "demo-gateway", without)
     found = await desk.plan(first, "--exit-code", code=3)
     drift = {(each["problem"], each["kind"], each["name"]): each["fields"] for each in found["drift"]}
     assert drift.keys() == {
@@ -461,9 +462,9 @@ async def test_somebody_who_may_only_look_gets_a_plan_of_the_file(
     subject = {"kind": "ServiceAccount", "name": "looker", "namespace": kube.namespace}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "looker"}
     await kube.apply({**of_rbac, "kind": "RoleBinding", "subjects": [subject], "roleRef": role})
-    await kube("create", "serviceaccount", "looker")
-    token = (await kube("create", "token", "looker")).strip()
-    server = json.loads(await kube("config", "view", "--raw", "-o", "json", "--minify"))["clusters"]
+    await kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "looker"}})
+    token = await kube.token("looker")
+    server = json.loads(kube.cluster.kubeconfig.read_text())["clusters"]
     config = {
         "apiVersion": "v1",
         "kind": "Config",

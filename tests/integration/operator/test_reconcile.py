@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,7 +63,7 @@ async def test_a_ready_system_says_so(kube: Kube, settings: Settings, gateway: F
     assert status["release"] == "dev-1"
     assert status["halts"] == ["latch: somebody pressed the button"]
     assert {each["name"]: each["generation"] for each in status["services"]}["prediction"] == 1
-    told = json.loads(await kube("get", "events.events.k8s.io", "-o", "json"))["items"]
+    told = await kube.items("events.events.k8s.io")
     notes = {each["reason"]: each["note"] for each in told}
     assert set(notes) == {"Ready", "Halted"}
     assert notes["Ready"] == "Ready is True: all services run and have the declaration"
@@ -130,7 +129,7 @@ async def test_fields_of_others_are_left_alone(kube: Kube, settings: Settings) -
     await kube.apply(system(kube))
     async with running(settings):
         await settled(kube)
-        await kube("label", "statefulset", "demo", "team=quants")
+        await kube.label("statefulset", "demo", {"team": "quants"})
         await kube.patch("statefulset", "demo", {"spec": {"replicas": 0}})
 
         async def put_right() -> bool:
@@ -151,7 +150,7 @@ async def test_a_deleted_child_is_made_anew(kube: Kube, settings: Settings, kind
         before = await kube.get(kind, name)
         assert before is not None
         await kube.patch(kind, name, {"metadata": {"finalizers": None}})
-        await kube("delete", kind, name, "--wait=false")
+        await kube.delete(kind, name, wait=False)
 
         async def anew() -> bool:
             found = await kube.get(kind, name)
@@ -169,7 +168,7 @@ async def test_a_secret_is_put_back_within_its_life(
         await settled(kube)
         before = {name: (await kube.get("secret", name) or {})["data"] for name in CHILDREN["secret"]}
         entry = sorted(before["demo-keys"])[0]
-        await kube("delete", "secret", "demo-gateway-token")
+        await kube.delete("secret", "demo-gateway-token")
 
         async def there() -> bool:
             found = await kube.get("secret", "demo-gateway-token")
@@ -335,7 +334,7 @@ async def test_an_object_of_somebody_else_is_never_applied_over(kube: Kube, sett
         await kube.until_condition("demo", "Stalled", "True", "NameTaken")
         assert (await kube.get("configmap", "demo-declaration") or {})["data"] == theirs["data"]
         assert await kube.names("statefulset") == set()
-        await kube("delete", "configmap", "demo-declaration")
+        await kube.delete("configmap", "demo-declaration")
         await kube.patch("tsys", "demo", {"spec": {"predictions": {"cacheTTL": "31m"}}})
         await kube.until_condition("demo", "Accepted", "True")
 

@@ -38,7 +38,8 @@ class Clock:
     async def set(self, now: datetime) -> None:
         self.now = now
         self.sets += 1
-        await self.kube("annotate", "tsys", "--all", "--overwrite", f"test/clock={self.sets}")
+        for name in await self.kube.names("tsys"):
+            await self.kube.patch("tsys", name, {"metadata": {"annotations": {"test/clock": str(self.sets)}}})
 
 
 def live(kube: Kube, **spec: Any) -> dict[str, Any]:
@@ -240,7 +241,7 @@ async def test_a_pause_changes_no_pod_and_nothing_that_pods_use_until_it_is_over
         assert until in paused["message"]
         await kube.until_condition("demo", "Ready", "False", "Paused")
         before = kube.operator_writes()
-        await kube("delete", "service", "demo-gateway")
+        await kube.delete("service", "demo-gateway")
         await clock.set(EVENING + timedelta(minutes=30))
         await kube.until_condition("demo", "Reconciling", "False", "Paused")
         assert await version_of(kube) == "dev-1"
@@ -360,7 +361,7 @@ async def test_a_halt_is_forced_though_something_else_is_in_trouble(
         await settled(kube)
         gateway.acknowledge = False
         await kube.patch("pvc", "data-demo-0", {"metadata": {"finalizers": ["test/in-use"]}})
-        await kube("delete", "pvc", "data-demo-0", "--wait=false")
+        await kube.delete("pvc", "data-demo-0", wait=False)
         await kube.until_condition("demo", "Reconciling", "True", "WaitingForPredecessor")
         await kube.patch("tsys", "demo", {"spec": {"trading": {"halted": True}}})
 
@@ -480,7 +481,7 @@ async def test_a_due_slot_that_nobody_started_gets_a_job_of_its_name_once(
         await kube.until_condition("demo", "Ready", "True")
         assert await kube.names("job") == {SLOT_JOB}
         await kube.patch("job", SLOT_JOB, {"metadata": {"finalizers": None}})
-        await kube("delete", "job", SLOT_JOB)
+        await kube.delete("job", SLOT_JOB)
 
         async def anew() -> bool:
             found = await kube.get("job", SLOT_JOB)
@@ -494,7 +495,7 @@ async def test_a_due_slot_that_nobody_started_gets_a_job_of_its_name_once(
             return any(row["name"] == "prediction_generation" and row.get("last") for row in rows)
 
         await eventually("the slot known as done", known)
-        await kube("delete", "job", SLOT_JOB)
+        await kube.delete("job", SLOT_JOB)
         await clock.set(DUE + timedelta(minutes=3))
         await kube.until_condition("demo", "Ready", "True")
         assert await kube.names("job") == set()
@@ -583,7 +584,8 @@ async def test_a_broken_system_does_not_hold_up_the_others(kube: Kube, settings:
     """Thirty systems that the API server refuses, over and over, and one that is well."""
     for number in range(30):
         name = f"bad-{number}"
-        await kube("create", "configmap", f"{name}-declaration", "--from-literal=theirs=1")
+        theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-declaration"}}
+        await kube.create({**theirs, "data": {"theirs": "1"}})
         await kube.apply({**live(kube), "metadata": {"name": name, "namespace": kube.namespace}})
     async with running(settings, Clock(kube, EVENING)):
         await kube.until_condition("bad-29", "Stalled", "True", "NameTaken")
