@@ -25,7 +25,8 @@ from .conftest import IMAGE, Kube, eventually
 pytestmark = [pytest.mark.integration, pytest.mark.cluster, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[3]
-ROUNDS = 20
+ROUNDS = int(os.environ.get("BELLWETHER_KILL_ROUNDS", "8"))
+"""`make soak` asks for more."""
 LATEST_SECONDS = 1.0
 """So long after its first write of a round the operator is killed at the latest; by then all is applied."""
 CONVERGED_SECONDS = 120.0

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from bellwether_operator.main import Operator
+from bellwether_operator.observe.cache import SystemKey
 from bellwether_operator.settings import Settings
 
-from .conftest import FakeGateway, Kube, eventually, running, system
+from .conftest import FakeGateway, Kube, eventually, system
+from .conftest import running as operator_running
+from .test_reconcile import more_passes
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
@@ -30,16 +36,29 @@ class Clock:
 
     kube: Kube
     now: datetime
-    sets: int = 0
+    operator: Operator | None = None
 
     def __call__(self) -> datetime:
         return self.now
 
     async def set(self, now: datetime) -> None:
+        """Set the time; return when each system had a pass that began after it."""
         self.now = now
-        self.sets += 1
+        if self.operator is None:
+            return
         for name in await self.kube.names("tsys"):
-            await self.kube.patch("tsys", name, {"metadata": {"annotations": {"test/clock": str(self.sets)}}})
+            worker = self.operator.workers.worker(SystemKey(self.kube.namespace, name))
+            if worker is not None:
+                await more_passes(self.operator, worker)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, now: Callable[[], datetime]) -> AsyncIterator[Operator]:
+    """Run an operator by this time."""
+    async with operator_running(settings, now) as operator:
+        if isinstance(now, Clock):
+            now.operator = operator
+        yield operator
 
 
 def live(kube: Kube, **spec: Any) -> dict[str, Any]:

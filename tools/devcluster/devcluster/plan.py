@@ -103,6 +103,7 @@ def _apiserver(config: ClusterConfig) -> Process:
     if config.audit_log is not None:
         flags += [
             f"--audit-log-path={config.audit_log}",
+            "--audit-log-maxsize=0",  # one file: whoever reads it remembers how far
             f"--audit-policy-file={config.state_dir / 'conf' / 'audit.yaml'}",
         ]
     return Process("kube-apiserver", _kubernetes(config, "kube-apiserver", *flags), Phase.FOUNDATION)
