@@ -88,9 +88,9 @@ def _names(tree: ast.Module, file: Path) -> Iterator[str]:
         elif starts and isinstance(node, ast.Call | ast.List | ast.Tuple):
             words = node.args if isinstance(node, ast.Call) else node.elts
             texts = [each.value if isinstance(each, ast.Constant) else None for each in words]
-            for flag, module in pairwise(texts):
-                if flag == "-m" and isinstance(module, str):
-                    yield from (module, f"{module}.__main__")
+            for flag, started in pairwise(texts):
+                if flag == "-m" and isinstance(started, str):
+                    yield from (started, f"{started}.__main__")
 
 
 def _absolute(node: ast.ImportFrom, file: Path) -> str:
