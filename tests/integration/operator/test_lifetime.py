@@ -99,7 +99,11 @@ async def test_a_volume_grows_and_never_shrinks(kube: Kube, settings: Settings) 
             found = await kube.get("pvc", "data-demo-0") or {}
             return bool(found["spec"]["resources"]["requests"]["storage"] == "2Gi")
 
+        async def told() -> bool:
+            return bool(((await kube.get("tsys", "demo")) or {})["status"].get("volumeSize") == "2Gi")
+
         await eventually("the grown volume", size)
+        await eventually("its size in the status, by which the API server judges", told)
         with pytest.raises(ClusterError, match=r"storage\.size can only grow: a volume cannot shrink"):
             await kube.patch("tsys", "demo", {"spec": {"storage": {"size": "1Gi"}}})
         assert await size()
@@ -133,7 +137,7 @@ async def test_a_volume_that_cannot_grow_holds_up_nothing_else_and_its_size_may_
         await eventually("the other edit in the pods", reached)
         await kube.patch("tsys", "demo", {"spec": {"storage": {"size": "1Gi"}}})
         await kube.until_condition("demo", "Stalled", "False")
-    await kube("delete", "storageclass", kube.namespace)
+    await kube.delete("storageclass", kube.namespace)
 
 
 async def test_a_retained_volume_that_is_larger_than_declared_stays_as_large(kube: Kube, settings: Settings) -> None:
