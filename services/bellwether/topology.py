@@ -75,12 +75,24 @@ _ROWS = (
             "get_corporate_actions",
             "get_coverage",
             "get_freshness",
+            "get_evidence",
             "publish_bars",
         ),
         publishes={"market_data_updated": "normal"},
         store="bars.db",
         external=("dns", "yahoo"),
         resources=Resources(100, 192),
+        trading_path=True,
+    ),
+    ServiceRow(
+        name="data-quality",
+        purpose="Judges the bars and the data of predictions by one table of rules, and warns when they are poor.",
+        serves=("validate_prediction_data", "monitor_data_quality", "get_quality"),
+        requires=("market-data",),
+        calls={"market-data": ("get_evidence",)},
+        publishes={"data_quality_alert": "high"},
+        external=("dns",),
+        resources=Resources(50, 96),
         trading_path=True,
     ),
     ServiceRow(
@@ -97,9 +109,10 @@ _ROWS = (
     ServiceRow(
         name="prediction",
         purpose="Owns the decisions: joins bars and model into a prediction with its reasons, and publishes it.",
-        requires=("market-data", "ml-model"),
+        requires=("market-data", "data-quality", "ml-model"),
         calls={
             "market-data": ("get_market_data", "get_bars"),
+            "data-quality": ("get_quality",),
             "ml-model": ("load_model", "predict"),
         },
         serves=(
@@ -124,7 +137,10 @@ _ROWS = (
         name="paper-trading",
         purpose="Owns the ledger: turns predictions into orders that passed every guard, and keeps fills and cash.",
         requires=("prediction",),
-        calls={"market-data": ("get_bars", "get_opening_prices", "get_corporate_actions", "get_freshness")},
+        calls={
+            "market-data": ("get_bars", "get_opening_prices", "get_corporate_actions", "get_freshness"),
+            "data-quality": ("get_quality",),
+        },
         serves=(
             "initialize_ig_markets",
             "sync_positions",
@@ -160,6 +176,7 @@ _ROWS = (
         requires=("prediction", "paper-trading"),
         calls={
             "market-data": ("publish_bars", "get_coverage", "settle"),
+            "data-quality": ("monitor_data_quality",),
             "ml-model": ("load_model",),
             "prediction": ("generate_predictions", "record_outcomes", "settle"),
             "paper-trading": ("session_open", "session_close", "settle"),
@@ -182,9 +199,10 @@ _ROWS = (
     ServiceRow(
         name="gateway",
         purpose="The one door for people: REST, dashboard, live declaration, halt, and the trace store.",
-        requires=("market-data", "ml-model", "prediction", "paper-trading", "scheduler"),
+        requires=("market-data", "data-quality", "ml-model", "prediction", "paper-trading", "scheduler"),
         calls={
             "market-data": ("health", "get_market_data", "get_coverage", "get_freshness"),
+            "data-quality": ("health", "get_quality", "validate_prediction_data"),
             "ml-model": ("health", "list_models"),
             "prediction": (
                 "health",

@@ -40,6 +40,8 @@ class Reason(StrEnum):
     CURRENT = "Current"
     DAILY_LOSS_EXCEEDED = "DailyLossExceeded"
     DATA_STALE = "DataStale"
+    QUALITY_UNKNOWN = "QualityUnknown"
+    QUALITY_TOO_LOW = "QualityTooLow"
     DELIVERING = "Delivering"
     DOES_NOT_FIT = "DoesNotFit"
     FRESH = "Fresh"

@@ -33,6 +33,13 @@ _KNOWN: Mapping[str, _Known] = {
         "It is counted anew from the session's close; the limit is spec.trading.risk.maxDailyLoss.",
     ),
     "DATA_STALE": _Known(Reason.DATA_STALE, "Condition DataFresh says which bars are missing, and why."),
+    "QUALITY_UNKNOWN": _Known(
+        Reason.QUALITY_UNKNOWN, "data-quality has to measure the bars first: its health and its log say what keeps it."
+    ),
+    "QUALITY_TOO_LOW": _Known(
+        Reason.QUALITY_TOO_LOW,
+        "`bellwether why SYMBOL` says what is wrong, docs/quality.md what to do; the limit is quality.minScore.",
+    ),
     "NO_REAL_PRICE": _Known(
         Reason.NO_REAL_PRICE, "An order needs a bar with a real price: condition DataFresh says what is missing."
     ),

@@ -9,9 +9,10 @@ import msgspec
 from bellwether.gateway.problems import Problem
 from bellwether.messages.market_data import MarketData
 from bellwether.messages.prediction import Prediction
+from bellwether.messages.quality import SymbolQuality
 from bellwether.messages.trading import Explanation
 
-StageName = Literal["bars", "prediction", "guards", "order"]
+StageName = Literal["bars", "quality", "prediction", "guards", "order"]
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -38,9 +39,15 @@ def funnel(
     bars: MarketData | Problem,
     prediction: Prediction | Problem | None,
     explanation: Explanation | Problem | None,
+    *,
+    quality: SymbolQuality | Problem | None = None,
+    min_score: float = 0.0,
 ) -> Funnel:
-    """Return the way of a symbol's newest decision; a problem stands for a service that gave no answer."""
-    stages = [_bars(bars), _prediction(prediction)]
+    """Return the way of a symbol's newest decision; a problem stands for a service that gave no answer.
+
+    The quality that counts is the one that the decision was made with; before the first decision, that of now.
+    """
+    stages = [_bars(bars), _quality(prediction, quality, min_score), _prediction(prediction)]
     stages += _guards_and_order(prediction, explanation)
     stopped = next((stage for stage in stages if stage.passed is not True), None)
     made = prediction if isinstance(prediction, Prediction) else None
@@ -65,6 +72,24 @@ def _bars(bars: MarketData | Problem) -> Stage:
     )
 
 
+def _quality(
+    prediction: Prediction | Problem | None, quality: SymbolQuality | Problem | None, min_score: float
+) -> Stage:
+    now = quality if isinstance(quality, SymbolQuality) else None
+    if isinstance(prediction, Prediction):
+        score, broken = prediction.quality_score, prediction.quality_issues
+    elif now is not None:
+        score, broken = now.quality_score, [finding.rule for finding in now.findings]
+    else:
+        return Stage("quality", None, quality.message if isinstance(quality, Problem) else "not measured")
+    meanings = {finding.rule: finding.message for finding in now.findings} if now is not None else {}
+    words = "; ".join(f"{rule}: {meanings[rule]}" if rule in meanings else rule for rule in broken)
+    if score is None:
+        return Stage("quality", False, "unknown: nothing was measured" + (f"; {words}" if words else ""))
+    says = f"score {score:g} of 100, needed {min_score:g}" + (f"; {words}" if words else "")
+    return Stage("quality", score >= min_score, says)
+
+
 def _prediction(prediction: Prediction | Problem | None) -> Stage:
     if prediction is None:
         return Stage("prediction", False, "nothing was predicted yet")
@@ -74,7 +99,7 @@ def _prediction(prediction: Prediction | Problem | None) -> Stage:
         f"{prediction.action}: probability {prediction.probability:.3f} beside a base rate of "
         f"{prediction.base_rate:.3f}; BUY from {prediction.buy_threshold:.3f}"
     )
-    missing = [name for name in prediction.fallbacks if name != "sentiment"]
+    missing = [name for name in prediction.fallbacks if name not in ("sentiment", "quality")]
     if missing:
         return Stage("prediction", False, f"{says}; made without {', '.join(missing)}, so it may not trade")
     if not prediction.may_trade:

@@ -13,6 +13,7 @@ from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.market_data import GetMarketData, MarketData
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
+from bellwether.messages.quality import GetQuality, Quality
 from bellwether.messages.scheduling import Jobs, ListJobs
 from bellwether.messages.trading import (
     Account,
@@ -139,7 +140,16 @@ async def why(request: Request, symbol: str) -> Response:
     if isinstance(newest, Prediction):
         question = Explain(symbol, newest.prediction_id)
         explanation = await peers.try_ask("paper-trading", "explain", question, Explanation)
-    return answer(funnel(symbol, bars, newest, explanation))
+    judged = await peers.try_ask("data-quality", "get_quality", GetQuality([symbol]), Quality)
+    quality = judged if isinstance(judged, Problem) else judged.symbols.get(symbol)
+    least = float(gateway.system.spec.quality.min_score)
+    return answer(funnel(symbol, bars, newest, explanation, quality=quality, min_score=least))
+
+
+@router.get("/v1/quality")
+async def quality(request: Request) -> Response:
+    """Return the quality of every declared symbol's bars, with the rules that are broken."""
+    return answer(await gateway_of(request).peers.ask("data-quality", "get_quality", GetQuality(), Quality))
 
 
 async def _held(peers: Peers) -> set[str]:

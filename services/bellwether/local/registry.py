@@ -17,6 +17,7 @@ Factory = Callable[[ServiceContext], Service]
 MODULES: Mapping[str, str] = MappingProxyType(
     {
         "market-data": "bellwether.market_data.service",
+        "data-quality": "bellwether.quality.service",
         "ml-model": "bellwether.models.service",
         "prediction": "bellwether.prediction.service",
         "paper-trading": "bellwether.trading.service",

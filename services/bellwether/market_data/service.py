@@ -14,16 +14,19 @@ from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
 from bellwether.market_data.book import Book, NoData
+from bellwether.market_data.evidence import evidence_of
 from bellwether.market_data.rows import SourceError
 from bellwether.market_data.sources import Source, Unavailable, open_source
 from bellwether.messages.market_data import (
     Bars,
     CorporateActions,
     Coverage,
+    Evidence,
     Freshness,
     GetBars,
     GetCorporateActions,
     GetCoverage,
+    GetEvidence,
     GetFreshness,
     GetMarketData,
     GetOpeningPrices,
@@ -225,6 +228,17 @@ class MarketDataService:
         except OutsideCalendar as error:
             raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
 
+    async def get_evidence(self, request: GetEvidence, call: Call) -> Evidence:
+        """Return what the quality of a symbol's bars is judged by."""
+        if not 1 <= request.count <= MOST_BARS:
+            raise RpcError("INVALID_PARAMS", f"count is {request.count}: it must be from 1 to {MOST_BARS}")
+        try:
+            return evidence_of(self.book, request, call.as_of)
+        except NoData as error:
+            raise RpcError(error.code, str(error), symbol=request.symbol) from error
+        except OutsideCalendar as error:
+            raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
+
     async def publish_bars(self, request: PublishBars, call: Call) -> PublishedBars:
         """Publish the bars of a session that is over: one event per declared symbol that has one, by symbol.
 
@@ -298,6 +312,7 @@ def create(context: ServiceContext) -> Service:
         market.get_corporate_actions,
         market.get_coverage,
         market.get_freshness,
+        market.get_evidence,
         market.publish_bars,
     ):
         service.rpc(handler.__name__)(handler)

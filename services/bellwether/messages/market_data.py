@@ -162,6 +162,40 @@ class Freshness(msgspec.Struct, frozen=True):
     symbols: list[SymbolFreshness]
 
 
+class GetEvidence(msgspec.Struct, frozen=True):
+    """Ask for what the quality of a symbol's bars is judged by, at the moment of the request.
+
+    `known` is the `token` of an earlier answer: where nothing has changed since, the answer brings no bars.
+    """
+
+    symbol: str
+    count: int = 260
+    known: str = ""
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """The newest complete bars, in units after the splits known by then, and what was passed over on the way."""
+
+    symbol: str
+    token: str
+    """Names all that is in the answer."""
+    expected: date
+    """The session whose bar can be expected."""
+    bars: list[Bar] = []
+    revision: str = ""
+    """Of the bars, as in `Bars`."""
+    off_calendar: int = 0
+    """Rows on days without a session, which were passed over."""
+    odd_rows: list[str] = []
+    """Rows that could not be used for another reason, in words."""
+    held_back: str = ""
+    """Why the symbol is held back; empty when it is not."""
+    recorded_at: datetime | None = None
+    """When the source was last read, UTC."""
+    unchanged: bool = False
+    """Whether the token is the one that the caller knows: then there are no bars in the answer."""
+
+
 class PublishBars(msgspec.Struct, frozen=True):
     """Tell the system that the bars of a session are complete (the conductor asks this at each close)."""
 

@@ -44,6 +44,10 @@ class Prediction(msgspec.Struct, frozen=True):
     """False: made for looking at, never for an order."""
     features: dict[str, float]
     trace_id: str
+    quality_score: float | None = None
+    """Quality of the symbol's bars, 0-100; None: nothing was measured."""
+    quality_issues: list[str] = []
+    """Ids of the quality rules that are broken, the costliest first."""
     cached: bool = False
     cache_age: float = 0.0
     """Seconds since it was made, on the domain clock."""

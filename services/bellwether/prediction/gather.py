@@ -8,7 +8,9 @@ from datetime import datetime
 from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
 from bellwether.messages.models import Predict, Probability
-from bellwether.prediction.logic import MARKET_DATA, MODEL, Inputs, Market, market_of
+from bellwether.messages.quality import GetQuality
+from bellwether.messages.quality import Quality as Qualities
+from bellwether.prediction.logic import MARKET_DATA, MODEL, QUALITY, Inputs, Market, Quality, market_of
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.training.features import WINDOW, NotEnoughBars, features
@@ -71,6 +73,14 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
             if error.code not in NO_MODEL and (question.wait_for_model or error.code not in MODEL_AWAY):
                 raise
             missing[MODEL] = error.code
+    quality: Quality | None
+    try:
+        quality = await _quality_of(question.symbol, call)
+    except RpcError as error:
+        # A slot waits for data-quality: its decisions could open nothing without. What is for looking at goes on.
+        if question.slot is not None and error.code in AWAY:
+            raise
+        quality, missing[QUALITY] = None, error.code
     target = calendar.next_session(question.as_of)
     return Inputs(
         symbol=question.symbol,
@@ -85,8 +95,16 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         bars_revision=revision,
         features=row,
         model=model,
+        quality=quality,
         missing=missing,
     )
+
+
+async def _quality_of(symbol: str, call: Call) -> Quality:
+    """Return what data-quality says of a symbol's bars."""
+    told = await call.request("data-quality", "get_quality", GetQuality([symbol]), Qualities, idempotent=True)
+    found = told.symbols[symbol]
+    return Quality(found.quality_score, [finding.rule for finding in found.findings], found.revision)
 
 
 async def ask_model(

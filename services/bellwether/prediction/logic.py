@@ -22,6 +22,7 @@ SENTIMENT = "sentiment"
 MARKET_DATA = "market_data"
 STALE = "market_data_stale"
 MODEL = "model"
+QUALITY = "quality"
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -37,6 +38,16 @@ class Market(msgspec.Struct, frozen=True):
     margin: float
     last_session: date
     revision: str
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """What data-quality said of the symbol's bars: the score (0-100) and the rules that are broken."""
+
+    score: float | None
+    """None: nothing was measured."""
+    rules: list[str]
+    revision: str
+    """Of the bars that were judged."""
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -55,6 +66,7 @@ class Inputs(msgspec.Struct, frozen=True):
     bars_revision: str | None
     features: dict[str, float]
     model: Probability | None
+    quality: Quality | None
     missing: dict[str, str]
     """Why an input is missing, by its name: the code of the error."""
 
@@ -124,6 +136,8 @@ def decide(inputs: Inputs) -> Outcome:
         fallbacks.append(STALE)
     if model is None:
         fallbacks.append(MODEL)
+    if inputs.quality is None or inputs.quality.score is None:
+        fallbacks.append(QUALITY)
     probability = base_rate if model is None else model.probability
     action: Action = "HOLD" if market is None or model is None else action_of(probability, base_rate, margin)
     usable = market is not None and model is not None and inputs.stale_sessions <= 0 and price > 0.0
@@ -145,6 +159,11 @@ def _reasons(inputs: Inputs, action: Action, probability: float, base_rate: floa
     found = [f"probability {probability:.4f}, base rate {base_rate:.4f}, margin {margin:.4f}: {action}"]
     if inputs.market is not None:
         found.append(f"market {inputs.market.context}, last close of {inputs.market.last_session}")
+    quality = inputs.quality
+    if quality is not None:
+        score = "unknown" if quality.score is None else f"{quality.score:g}"
+        broken = f": {', '.join(quality.rules)}" if quality.rules else ""
+        found.append(f"data quality {score}{broken}")
     if inputs.stale_sessions > 0:
         found.append(f"{inputs.stale_sessions} sessions have closed since the newest bar: it may not trade")
     found += [f"{name} is missing: {code}" for name, code in sorted(inputs.missing.items())]
@@ -201,6 +220,8 @@ def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str
         may_trade=outcome.may_trade,
         features=inputs.features,
         trace_id=trace_id,
+        quality_score=None if inputs.quality is None else inputs.quality.score,
+        quality_issues=[] if inputs.quality is None else inputs.quality.rules,
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from bellwether.messages.market_data import PublishBars, PublishedBars
 from bellwether.messages.prediction import GeneratePredictions, PredictionBatch, RecordedOutcomes, RecordOutcomes
+from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
 from bellwether.messages.trading import SessionClose, SessionClosed, SessionOpen, SessionOpened
 from bellwether.runtime.builtins import Settle, Settled
 from bellwether.runtime.call import Call
@@ -18,6 +19,7 @@ from bellwether.scheduling.timeline import Step
 
 TRADING_TASK = "prediction_generation"
 OUTCOMES_TASK = "evening_analysis"
+QUALITY_TASKS = ("morning_analysis", OUTCOMES_TASK)
 
 AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_SETTLED", "MODEL_NOT_READY"})
 """Codes that say a peer is away or not ready yet: the step is tried again for as long as it takes."""
@@ -83,6 +85,8 @@ async def run_task(task: str, slot: str, session: date, call: Call) -> dict[str,
     prediction_generation is the batch that may trade, evening_analysis writes realised outcomes; every other task,
     morning_analysis and those of a name of one's own, makes predictions for looking at.
     """
+    if task in QUALITY_TASKS:
+        await _monitor_quality(call)
     if task == OUTCOMES_TASK:
         outcomes = await call.request("prediction", "record_outcomes", RecordOutcomes(session), RecordedOutcomes)
         return _plain(outcomes)
@@ -92,6 +96,11 @@ async def run_task(task: str, slot: str, session: date, call: Call) -> dict[str,
     await settle("paper-trading", batch.event_ids, call)
     _try_again_if_away(batch.errors)
     return {"summary": _plain(batch.summary), "errors": batch.errors}
+
+
+async def _monitor_quality(call: Call) -> None:
+    """Have the quality of all symbols judged, and the alert raised or cleared."""
+    await call.request("data-quality", "monitor_data_quality", MonitorDataQuality(), DataQualityReport)
 
 
 def _try_again_if_away(errors: dict[str, str]) -> None:

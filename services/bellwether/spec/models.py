@@ -47,7 +47,7 @@ SCHEDULER_NAMES = ("session_open", "session_close", "first_start")
 
 CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
 ServiceName: TypeAlias = Literal[
-    "market-data", "ml-model", "prediction", "paper-trading", "scheduler", "gateway", "nats"
+    "market-data", "data-quality", "ml-model", "prediction", "paper-trading", "scheduler", "gateway", "nats"
 ]
 
 
@@ -297,6 +297,18 @@ class Trading(Block):
     risk: Risk = Field(default_factory=Risk, description="Limits.")
 
 
+class Quality(Block):
+    """How good the data has to be."""
+
+    min_score: int = Field(
+        70,
+        ge=0,
+        le=100,
+        description="The quality score (0-100) below which a symbol's prediction opens no position, and below which "
+        "the overall score raises an alert. A score that is unknown opens none either.",
+    )
+
+
 class Task(Block):
     """Work that is due at a moment of each session."""
 
@@ -528,6 +540,7 @@ class TradingSystemSpec(Block):
     clock: Clock = Field(default_factory=Clock, description="Live, or replayed history.")
     predictions: Predictions = Field(default_factory=Predictions, description="How predictions are made and kept.")
     trading: Trading = Field(default_factory=Trading, description="Whether and how signals become orders.")
+    quality: Quality = Field(default_factory=Quality, description="How good the data has to be.")
     tasks: Annotated[list[Task], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})] = (
         Field(default_factory=default_tasks, description="Work that is due at a moment of each session.")
     )
@@ -665,6 +678,7 @@ LIVE_FIELDS = (
     "market",
     "predictions",
     "trading",
+    "quality",
     "tasks",
 )
 """Fields of the spec that reach running services through the gateway, never by a new pod."""

@@ -14,6 +14,8 @@ class Code(Enum):
     HALTED = "orders are stopped: by trading.halted in the declaration or by a halt that nobody resumed"
     UNKNOWN_SYMBOL = "the symbol is not declared, so no position in it is opened; what is held of it can be sold"
     DATA_STALE = "the symbol's newest bar is older than the one that can be expected, so no position is opened on it"
+    QUALITY_UNKNOWN = "nothing was measured of the quality of the symbol's data, so no position is opened on it"
+    QUALITY_TOO_LOW = "the quality score of the symbol's data is below quality.minScore, so no position is opened on it"
     PREDICTION_EXPIRED = "the moment lies after the prediction's valid_until"
     EXIT_RULE_OFF = "trading.exit.onSell is false: a SELL prediction closes nothing"
     NOTHING_TO_SELL = "the symbol is not held; short positions are not allowed"

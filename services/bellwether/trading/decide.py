@@ -14,7 +14,7 @@ from bellwether.messages.trading import Side
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.events import LedgerEvent, OrderQueued, Reason, Refused, Stage
-from bellwether.trading.guards import Candidate, Conditions, Objection, Situation, Verdict, judge
+from bellwether.trading.guards import Candidate, Conditions, Objection, Quality, Situation, Verdict, judge
 from bellwether.trading.pricing import ZERO, exact_price, quote, whole_shares
 from bellwether.trading.rules import Rules
 
@@ -57,6 +57,8 @@ class Wish:
     origin: Origin
     bar_session: date | None = None
     """Session of the bar that `price` is the close of."""
+    quality: Quality | None = None
+    """Of the data behind a prediction; None for what no prediction asks for."""
 
 
 def order_id_of(kind: str, source: str) -> str:
@@ -92,7 +94,13 @@ def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
             valid_until=prediction.valid_until,
         ),
         bar_session=prediction.bar_session if real else None,
+        quality=quality_of(prediction.quality_score, prediction.quality_issues),
     )
+
+
+def quality_of(score: float | None, rules: Sequence[str]) -> Quality:
+    """Return a quality score as the guards compare it."""
+    return Quality(None if score is None else Decimal(str(score)), tuple(rules))
 
 
 def decide(prediction: Prediction, traceparent: str, book: Book, conditions: Conditions) -> Outcome:
@@ -148,6 +156,7 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
         session_orders=book.order_counts.get(wish.session, 0),
         loss=book.closing_equity - book.equity,
         bar_session=wish.bar_session,
+        quality=wish.quality,
     )
 
 

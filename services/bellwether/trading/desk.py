@@ -26,6 +26,8 @@ from bellwether.messages.market_data import (
     OpeningPrices,
 )
 from bellwether.messages.prediction import Prediction
+from bellwether.messages.quality import GetQuality
+from bellwether.messages.quality import Quality as Qualities
 from bellwether.messages.trading import (
     BARS_AWAITED,
     ExecuteTrade,
@@ -46,7 +48,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading.answers import filled_order, order_from, queued_order, refusal_of
 from bellwether.trading.book import Book
-from bellwether.trading.decide import Origin, Outcome, Wish, decide, order_id_of, queue
+from bellwether.trading.decide import Origin, Outcome, Wish, decide, order_id_of, quality_of, queue
 from bellwether.trading.events import (
     AccountOpened,
     LedgerEvent,
@@ -57,7 +59,7 @@ from bellwether.trading.events import (
     SessionMarked,
     SessionOpenDone,
 )
-from bellwether.trading.guards import Conditions
+from bellwether.trading.guards import Conditions, Quality
 from bellwether.trading.ledger import Latch, Ledger, Seen, find_exits, find_order
 from bellwether.trading.pricing import ZERO, exact_price
 from bellwether.trading.rules import Rules, rules_of
@@ -269,7 +271,24 @@ class Desk:
         except RpcError as error:
             _log.debug("no newest prices: %s", error)
             return None
-        return {one.symbol: Newest(exact_price(one.close), one.last_session) for one in told.symbols}
+        qualities = await self._qualities([one.symbol for one in told.symbols], call)
+        return {
+            one.symbol: Newest(exact_price(one.close), one.last_session, qualities.get(one.symbol, Quality()))
+            for one in told.symbols
+        }
+
+    async def _qualities(self, symbols: list[str], call: Call) -> dict[str, Quality]:
+        """Return the quality of symbols' bars; it is unknown when data-quality does not answer in time."""
+        budget = call.remaining * NEWEST_SHARE
+        try:
+            told = await call.request("data-quality", "get_quality", GetQuality(symbols), Qualities, budget=budget)
+        except RpcError as error:
+            said = Quality(None, (f"data-quality gave no answer: {error.code}",))
+            return dict.fromkeys(symbols, said)
+        return {
+            symbol: quality_of(one.quality_score, [finding.rule for finding in one.findings])
+            for symbol, one in told.symbols.items()
+        }
 
     # Sessions
 

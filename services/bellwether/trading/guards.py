@@ -41,6 +41,13 @@ class Verdict(NamedTuple):
     passed: tuple[Code, ...]
 
 
+class Quality(NamedTuple):
+    """How good the data is that a wish comes from: the score (None: unknown) and the rules that are broken."""
+
+    score: Decimal | None = None
+    rules: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """The order that would follow."""
@@ -82,6 +89,7 @@ class Situation:
         session_orders: other orders for the same session.
         loss: by how much equity fell since the previous close; negative for a gain.
         bar_session: session of the bar that `price` is the close of; None for an opening price.
+        quality: of the data that the prediction was made from; None where no prediction asks (by hand, at the open).
 
     """
 
@@ -99,6 +107,7 @@ class Situation:
     session_orders: int
     loss: Decimal
     bar_session: date | None = None
+    quality: Quality | None = None
 
     @property
     def now(self) -> datetime:
@@ -158,6 +167,25 @@ def data_stale(situation: Situation, order: Candidate | None) -> Objection | Non
     if situation.side == "SELL" or newest is None or expected is None or newest >= expected:
         return None
     return Objection(f"bar of {newest}", f"bar of {expected}")
+
+
+def quality_unknown(situation: Situation, order: Candidate | None) -> Objection | None:
+    """What was not measured is unknown, and nothing is opened on it; closing stays possible.
+
+    Without a price there is nothing to measure, and that is told by its own code.
+    """
+    quality = situation.quality
+    if situation.side == "SELL" or situation.price <= 0 or quality is None or quality.score is not None:
+        return None
+    return Objection("; ".join(quality.rules) or "unknown", f"a score of at least {situation.rules.min_quality}")
+
+
+def quality_too_low(situation: Situation, order: Candidate | None) -> Objection | None:
+    """A position is only opened on data that is good enough; the value names the rules that are broken."""
+    quality, least = situation.quality, situation.rules.min_quality
+    if situation.side == "SELL" or quality is None or quality.score is None or quality.score >= least:
+        return None
+    return Objection(f"{text(quality.score)} ({', '.join(quality.rules)})", text(least))
 
 
 def prediction_expired(situation: Situation, order: Candidate | None) -> Objection | None:
@@ -255,6 +283,8 @@ GUARDS: Sequence[Listed] = (
     Listed(Code.HALTED, halted, "system"),
     Listed(Code.UNKNOWN_SYMBOL, unknown_symbol),
     Listed(Code.DATA_STALE, data_stale, "symbol"),
+    Listed(Code.QUALITY_UNKNOWN, quality_unknown, "symbol"),
+    Listed(Code.QUALITY_TOO_LOW, quality_too_low, "symbol"),
     Listed(Code.PREDICTION_EXPIRED, prediction_expired),
     Listed(Code.EXIT_RULE_OFF, exit_rule_off),
     Listed(Code.NOTHING_TO_SELL, nothing_to_sell),

@@ -8,6 +8,7 @@ from typing import Literal
 
 from bellwether.spec.models import TradingSystemSpec, money
 
+ZERO = Decimal(0)
 BASIS_POINT = Decimal("0.0001")
 
 
@@ -30,6 +31,7 @@ class Rules:
         slippage_rate: share by which a fill is worse than the opening price.
         max_position_value: the most that a position may be worth after an order.
         max_orders_per_session: the most orders for one session.
+        min_quality: the quality score below which no position is opened, 0-100.
         max_daily_loss: the loss since the previous close from which no position is opened.
 
     """
@@ -49,6 +51,7 @@ class Rules:
     max_position_value: Decimal
     max_orders_per_session: int
     max_daily_loss: Decimal
+    min_quality: Decimal = ZERO
 
 
 def rules_of(spec: TradingSystemSpec) -> Rules:
@@ -70,4 +73,5 @@ def rules_of(spec: TradingSystemSpec) -> Rules:
         max_position_value=money(trading.risk.max_position_value),
         max_orders_per_session=trading.risk.max_orders_per_session,
         max_daily_loss=money(trading.risk.max_daily_loss),
+        min_quality=Decimal(spec.quality.min_score),
     )

@@ -14,15 +14,16 @@ from bellwether.messages.trading import Safety, SafetyRefusal
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.decide import Origin, Wish, situation_of
-from bellwether.trading.guards import Conditions, Objection, Situation, objections
+from bellwether.trading.guards import Conditions, Objection, Quality, Situation, objections
 from bellwether.trading.pricing import ZERO
 
 
 class Newest(NamedTuple):
-    """A symbol's newest closing price, and the session it is of; zero and None where there is no bar."""
+    """A symbol's newest closing price, its session, the quality of its bars; zero and None where there is no bar."""
 
     price: Decimal = ZERO
     session: date | None = None
+    quality: Quality = Quality()
 
 
 def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] | None) -> Safety:
@@ -57,6 +58,7 @@ def _opening(symbol: str, newest: Newest, book: Book, conditions: Conditions) ->
         may_trade=True,
         origin=Origin(),
         bar_session=newest.session,
+        quality=newest.quality,
     )
     return situation_of(wish, book, conditions)
 

@@ -44,6 +44,13 @@ from bellwether.messages.prediction import (
     RecordOutcomes,
     Summary,
 )
+from bellwether.messages.quality import (
+    DataQualityReport,
+    GetQuality,
+    MonitorDataQuality,
+    Quality,
+    SymbolQuality,
+)
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -70,6 +77,7 @@ ROWS = {
         ),
         publishes={"market_data_updated": "normal"},
     ),
+    "data-quality": ServiceRow("data-quality", "stands in", serves=("get_quality", "monitor_data_quality")),
     "ml-model": ServiceRow("ml-model", "stands in", serves=("load_model",)),
     "prediction": ServiceRow(
         "prediction",
@@ -200,6 +208,25 @@ class Peers:
 
         return service
 
+    def data_quality(self, context: ServiceContext) -> Service:
+        """Return the stand-in for data-quality: all is well."""
+        service = Service("data-quality", context)
+
+        def well(symbol: str) -> SymbolQuality:
+            return SymbolQuality(symbol, 100.0, True, [])
+
+        @service.rpc("get_quality")
+        async def get_quality(request: GetQuality, call: Call) -> Quality:
+            self._met("get_quality", call)
+            return Quality({symbol: well(symbol) for symbol in request.symbols or SYMBOLS})
+
+        @service.rpc("monitor_data_quality")
+        async def monitor_data_quality(request: MonitorDataQuality, call: Call) -> DataQualityReport:
+            self._met("monitor_data_quality", call)
+            return DataQualityReport(call.as_of, 100.0, 70.0, {symbol: well(symbol) for symbol in SYMBOLS}, {})
+
+        return service
+
     def ml_model(self, context: ServiceContext) -> Service:
         """Return the stand-in for ml-model."""
         service = Service("ml-model", context)
@@ -245,7 +272,12 @@ class Peers:
 
     def builds(self) -> dict[str, Any]:
         """Return what builds the stand-ins."""
-        return {"market-data": self.market_data, "ml-model": self.ml_model, "prediction": self.prediction}
+        return {
+            "market-data": self.market_data,
+            "data-quality": self.data_quality,
+            "ml-model": self.ml_model,
+            "prediction": self.prediction,
+        }
 
 
 def predicted(symbol: str, as_of: datetime, request: GeneratePredictions) -> Prediction:
@@ -275,6 +307,7 @@ def predicted(symbol: str, as_of: datetime, request: GeneratePredictions) -> Pre
         may_trade=request.may_trade,
         features={},
         trace_id="",
+        quality_score=100.0,
     )
 
 

@@ -22,6 +22,7 @@ from bellwether.messages.market_data import (
 )
 from bellwether.messages.models import ModelInfo, Models
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
+from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
 from bellwether.messages.trading import (
     Account,
@@ -83,6 +84,7 @@ def prediction(symbol: str = "AAPL", **changed: Any) -> Prediction:
         "may_trade": True,
         "features": {"return_1": 0.01},
         "trace_id": TRACE,
+        "quality_score": 96.0,
     }
     return Prediction(**(values | changed))
 
@@ -148,6 +150,9 @@ FRESHNESS = Freshness(
 SLOTS = SlotJobs(None, [SlotJob("morning_analysis-20090105", "morning_analysis", SESSION, AT, "completed")])
 ANSWERS: dict[str, dict[str, Any]] = {
     "market-data": {"get_market_data": MARKET_DATA, "get_freshness": FRESHNESS},
+    "data-quality": {
+        "get_quality": lambda asked: Quality({one: SymbolQuality(one, 96.0, True, []) for one in asked["symbols"]})
+    },
     "ml-model": {"list_models": Models([MODEL])},
     "prediction": {
         "generate_single_prediction": prediction(may_trade=False),

@@ -23,7 +23,17 @@ def explained(outcome: Any = "order", **changed: Any) -> Explanation:
     [
         ((MARKET_DATA, prediction(), explained()), None, "BUY 110 for 2009-01-05: filled at 93.22"),
         ((AWAY, prediction(), explained()), "bars", "market-data does not answer: nobody serves it"),
-        ((MARKET_DATA, None, None), "prediction", "nothing was predicted yet"),
+        ((MARKET_DATA, None, None), "quality", "not measured"),
+        (
+            (MARKET_DATA, prediction(quality_score=55.0, quality_issues=["untold_split"]), explained("ignored")),
+            "quality",
+            "score 55 of 100, needed 70; untold_split",
+        ),
+        (
+            (MARKET_DATA, prediction(quality_score=None), explained("ignored")),
+            "quality",
+            "unknown: nothing was measured",
+        ),
         (
             (MARKET_DATA, prediction(action="HOLD"), explained("ignored", order=None)),
             "prediction",
@@ -60,10 +70,10 @@ def explained(outcome: Any = "order", **changed: Any) -> Explanation:
 def test_the_funnel_names_where_it_stopped_and_why(
     parts: tuple[Any, Any, Any], stopped: str | None, because: str
 ) -> None:
-    found = funnel("AAPL", *parts)
+    found = funnel("AAPL", *parts, min_score=70.0)
     assert found.stopped_at == stopped
     assert because in found.because
-    assert [stage.name for stage in found.stages] == ["bars", "prediction", "guards", "order"]
+    assert [stage.name for stage in found.stages] == ["bars", "quality", "prediction", "guards", "order"]
 
 
 def test_a_queued_order_is_not_a_stop() -> None:

@@ -22,6 +22,7 @@ async def test_status_joins_services_replay_account_and_halts(standing: Opened) 
     assert status["generation"] == 3
     assert {one["name"] for one in status["services"]} == {
         "market-data",
+        "data-quality",
         "ml-model",
         "prediction",
         "paper-trading",
@@ -283,7 +284,7 @@ async def test_an_unknown_path_says_what_there_is(standing: Opened) -> None:
 @IN_MODULES_LOOP
 async def test_why_shows_the_way_to_the_order(standing: Opened) -> None:
     found = (await standing.http.get("/v1/why/AAPL")).json()
-    assert [stage["name"] for stage in found["stages"]] == ["bars", "prediction", "guards", "order"]
+    assert [stage["name"] for stage in found["stages"]] == ["bars", "quality", "prediction", "guards", "order"]
     assert found["stopped_at"] is None
     assert found["because"] == "BUY 110 for 2009-01-05: filled at 93.22"
 
@@ -299,7 +300,7 @@ async def test_why_speaks_of_a_share_that_is_held_though_no_longer_declared(gate
     gateway.answers["paper-trading"]["get_positions"] = Positions([msgspec.structs.replace(POSITION, symbol="MSFT")])
     found = (await gateway.http.get("/v1/why/MSFT")).json()
     assert found["symbol"] == "MSFT"
-    assert [stage["name"] for stage in found["stages"]] == ["bars", "prediction", "guards", "order"]
+    assert [stage["name"] for stage in found["stages"]] == ["bars", "quality", "prediction", "guards", "order"]
 
 
 async def test_why_does_not_say_that_a_share_is_not_held_while_nobody_knows(gateway: Opened) -> None:

@@ -14,6 +14,7 @@ from bellwether.messages.prediction import Action
 from bellwether.prediction.logic import (
     Inputs,
     Market,
+    Quality,
     action_of,
     buy_rate,
     canonical_record,
@@ -39,6 +40,7 @@ INPUTS = Inputs(
     bars_revision="b",
     features={"return_1": 0.01},
     model=MODEL,
+    quality=Quality(95.0, ["missing_sessions"], "b"),
     missing={"sentiment": "NOT_SERVED"},
 )
 

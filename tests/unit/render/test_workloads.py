@@ -99,6 +99,7 @@ def test_an_override_replaces_what_a_service_gets(context: RenderContext) -> Non
 
 
 EDITS: dict[str, Any] = {
+    "quality": {"minScore": 80},
     "symbols": ["IBM"],
     "market": {"calendar": "XNYS", "overrides": [{"date": "2009-02-02", "closed": True}]},
     "predictions": {"margin": "0.02"},
@@ -159,7 +160,10 @@ def test_every_mount_has_its_volume_and_every_claim_is_rendered(context: RenderC
         volumes = {volume["name"]: volume for volume in spec["volumes"]}
         mounts = [m["name"] for c in spec["containers"] + spec.get("initContainers", []) for m in c["volumeMounts"]]
         assert set(mounts) == set(volumes)
-        assert ("PersistentVolumeClaim", volumes["data"]["persistentVolumeClaim"]["claimName"]) in found
+        if "persistentVolumeClaim" in volumes["data"]:
+            assert ("PersistentVolumeClaim", volumes["data"]["persistentVolumeClaim"]["claimName"]) in found
+        else:
+            assert template["metadata"]["labels"]["app.kubernetes.io/component"] == "data-quality"
         assert ("ConfigMap", volumes["declaration"]["configMap"]["name"]) in found
 
 

@@ -76,6 +76,14 @@ def test_taking_something_back_is_refused(change: Any, line: str) -> None:
     assert line in found
 
 
+def test_a_service_that_is_added_may_be_configured_and_none_that_was_may_go() -> None:
+    names = ["market-data", "gateway"]
+    rules = [f"self.all(key, key in {listed})" for listed in (names, [*names, "data-quality"], ["gateway"])]
+    kept, more, fewer = ({"spec.services": {"type": "object", "rules": [rule]}} for rule in rules)
+    assert compat.problems(kept, more) == []
+    assert compat.problems(kept, fewer) == [f"spec.services: has a new rule: {rules[2]}"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

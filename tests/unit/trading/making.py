@@ -75,5 +75,6 @@ def prediction(**changes: Any) -> Prediction:
         may_trade=True,
         features={},
         trace_id="0" * 31 + "1",
+        quality_score=100.0,
     )
     return msgspec.structs.replace(made, **changes)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellwether.trading.codes import Code, code_table
-from bellwether.trading.guards import GUARDS, Candidate, Conditions, Situation, judge
+from bellwether.trading.guards import GUARDS, Candidate, Conditions, Quality, Situation, judge
 from bellwether.trading.pricing import quote
 from bellwether.trading.rules import Rules
 from unit.trading.making import CLOSE, RULES, SESSION, conditions
@@ -46,12 +46,29 @@ def order(quantity: int, found: Situation) -> Candidate:
     return Candidate(found.side, shares, quote(found.side, shares, found.price, found.rules))
 
 
+POOR = Quality(Decimal("62.5"), ("missing_sessions", "stale"))
+UNMEASURED = Quality()
+
 CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
     (Code.NO_REAL_PRICE, {"price": Decimal(0)}, 1, "0", "more than 0"),
     (Code.NOT_FOR_TRADING, {"may_trade": False}, 1, "may_trade=false", "may_trade=true"),
     (Code.TRADING_OFF, {"conditions": under(mode="off")}, 1, "off", "trading.mode simulated"),
     (Code.HALTED, {"conditions": conditions(halts=("cli: lunch",))}, 1, "cli: lunch", "no halt"),
     (Code.UNKNOWN_SYMBOL, {"symbol": "ZZZ"}, 1, "ZZZ", "one of AAA, BBB, CCC"),
+    (
+        Code.QUALITY_TOO_LOW,
+        {"conditions": under(min_quality=Decimal(70)), "quality": POOR},
+        1,
+        "62.5 (missing_sessions, stale)",
+        "70",
+    ),
+    (
+        Code.QUALITY_UNKNOWN,
+        {"conditions": under(min_quality=Decimal(70)), "quality": UNMEASURED},
+        1,
+        "unknown",
+        "a score of at least 70",
+    ),
     (
         Code.DATA_STALE,
         {"conditions": replace(conditions(), expected=SESSION), "bar_session": date(2009, 1, 2)},

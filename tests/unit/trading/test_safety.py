@@ -9,12 +9,13 @@ import pytest
 
 from bellwether.trading.book import Book
 from bellwether.trading.events import OrderFilled, OrderQueued
-from bellwether.trading.guards import GUARDS, Conditions
+from bellwether.trading.guards import GUARDS, Conditions, Quality
 from bellwether.trading.safety import Newest, safety_of
 from unit.trading.making import BEFORE_OPEN, OPEN, RULES, SESSION, account, conditions
 
 BAR = date(2009, 1, 2)
-NEWEST = {symbol: Newest(Decimal(50), BAR) for symbol in RULES.symbols}
+GOOD = Quality(Decimal(100))
+NEWEST = {symbol: Newest(Decimal(50), BAR, GOOD) for symbol in RULES.symbols}
 
 
 def under(halts: tuple[str, ...] = (), **rules: Any) -> Conditions:
@@ -81,7 +82,7 @@ def test_what_stands_against_every_order_is_told_once_with_value_limit_and_a_sen
 
 
 def test_everything_is_told_and_what_concerns_every_order_first() -> None:
-    old = {**NEWEST, "BBB": Newest(Decimal(50), date(2008, 12, 31)), "CCC": Newest()}
+    old = {**NEWEST, "BBB": Newest(Decimal(50), date(2008, 12, 31), GOOD), "CCC": Newest(quality=GOOD)}
     found = safety_of(lost(6000), under(("cli: lunch",), mode="off"), old)
     assert [(one.code, one.symbol) for one in found.refusals] == [
         ("TRADING_OFF", ""),
@@ -95,8 +96,8 @@ def test_everything_is_told_and_what_concerns_every_order_first() -> None:
 
 
 def test_a_refused_symbol_makes_it_unsafe_only_where_no_other_could_be_traded() -> None:
-    old = Newest(Decimal(50), date(2008, 12, 31))
-    some = safety_of(account(), under(), {**NEWEST, "BBB": old, "CCC": Newest()})
+    old = Newest(Decimal(50), date(2008, 12, 31), GOOD)
+    some = safety_of(account(), under(), {**NEWEST, "BBB": old, "CCC": Newest(quality=GOOD)})
     assert some.safe is True
     assert [(one.code, one.symbol) for one in some.refusals] == [("DATA_STALE", "BBB"), ("NO_REAL_PRICE", "CCC")]
     every = safety_of(account(), under(), {"AAA": old, "BBB": old})
@@ -122,6 +123,8 @@ def test_a_full_session_and_a_small_purse_judge_an_order_and_not_the_system() ->
         "TRADING_OFF",
         "HALTED",
         "DAILY_LOSS_EXCEEDED",
+        "QUALITY_UNKNOWN",
+        "QUALITY_TOO_LOW",
         "NO_REAL_PRICE",
         "DATA_STALE",
     }

@@ -7,7 +7,9 @@ valid. Nor may a default change: a file that leaves the field out would come to 
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,7 +81,12 @@ def _tightened(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         found.append(f"default was {old.get('default', 'not set')} and would be {new.get('default', 'not set')}")
     added = sorted(set(new.get("required", [])) - set(old.get("required", [])))
     found.extend(f"{name} would be required" for name in added)
-    found.extend(f"has a new rule: {rule}" for rule in new.get("rules", []) if rule not in old.get("rules", []))
+    gone_rules = [rule for rule in old.get("rules", []) if rule not in new.get("rules", [])]
+    found.extend(
+        f"has a new rule: {rule}"
+        for rule in new.get("rules", [])
+        if rule not in old.get("rules", []) and not any(_allows_more_keys(before, rule) for before in gone_rules)
+    )
     return found
 
 
@@ -90,6 +97,14 @@ def _same_default(old: Any, new: Any) -> bool:
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(map(_same_default, old, new))
     return type(old) is type(new) and old == new
+
+
+def _allows_more_keys(before: str, after: str) -> bool:
+    """Whether two rules list the allowed keys of a map, and the later one allows all that the earlier one did."""
+    keys = [re.fullmatch(r"self\.all\(key, key in (\[.*\])\)", rule) for rule in (before, after)]
+    if keys[0] is None or keys[1] is None:
+        return False
+    return set(ast.literal_eval(keys[0][1])) <= set(ast.literal_eval(keys[1][1]))
 
 
 def _no_lower_bound(key: str) -> float:

@@ -1,0 +1,32 @@
+"""What the quality of a symbol's bars is judged by, as of an instant (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from bellwether.market.freshness import expected_bar
+from bellwether.market_data.book import Book
+from bellwether.messages.market_data import Evidence, GetEvidence
+
+
+def evidence_of(book: Book, request: GetEvidence, as_of: datetime) -> Evidence:
+    """Return the newest complete bars and what was passed over among them.
+
+    A symbol without any bar has evidence too: none of it.
+
+    Raises:
+        NoData: UNKNOWN_SYMBOL, or SOURCE_UNAVAILABLE where nothing is stored.
+
+    """
+    expected = expected_bar(book.calendar, as_of)
+    series = book.series(request.symbol)
+    view = series.as_of(as_of)
+    bars = view.bars(request.count)
+    first, today = bars[0].session if bars else expected, book.calendar.local_day(as_of)
+    passed_over = sum(first <= day <= today for day in series.off_calendar)
+    revision = view.revision_of(request.count)
+    token = hashlib.sha256(f"{revision} {expected} {passed_over}".encode()).hexdigest()[:24]
+    if token == request.known:
+        return Evidence(request.symbol, token, expected, unchanged=True)
+    return Evidence(request.symbol, token, expected, bars, revision, passed_over)

@@ -1,0 +1,474 @@
+"""The rules of data quality: one table of pure checks over the bars of a symbol.
+
+A rule looks at the evidence and says how far it is broken, from 0 (not at all) to 1 (as badly as it can be). What is
+taken off the score is that share of the rule's weight. Bars are stated in the units after the known splits, so a split
+that the source tells leaves no step; a step that is left is either a split that nobody told, or a real move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from bellwether.messages.market_data import Bar
+
+WINDOW = 260
+"""Bars that are looked at: about a year of sessions."""
+RECENT = 60
+"""Sessions in which single odd rows still count: what a feature row looks back on for most of its values."""
+NEWEST = 20
+PRICE_SLACK = 0.011
+"""Sources round each price by itself: open and close may stand this much outside of high and low."""
+LARGE_STEP = math.log(1.35)
+"""A smaller step from a close to the next open is a market's own affair."""
+SPLIT_TOLERANCE = 0.04
+"""How close a step has to be to a ratio of small whole numbers to be taken for a split that nobody told."""
+SPLIT_RATIOS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0)
+HUNDRED = (80.0, 125.0)
+"""A step by a factor between these is taken for a change between a currency and its hundredth."""
+NEWS_VOLUME = 4.0
+"""A real crash or jump trades at least this many times the usual volume; a split alone does not."""
+CLOCK_SLACK = timedelta(minutes=5)
+FEWEST_BARS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one symbol's bars at an instant.
+
+    Attributes:
+        symbol: the share.
+        as_of: the instant, UTC.
+        bars: the newest bars, oldest first, in the units after the splits known at `as_of`.
+        sessions: the calendar's sessions from the first of these bars through `expected`.
+        expected: the session whose bar can be expected at `as_of`.
+        off_calendar: rows on days without a session, which were passed over.
+        odd_rows: rows that the source states and that were left out for another reason, in words.
+        held_back: why market-data holds the symbol back; empty when it does not.
+        recorded_at: when the source was last read, UTC; None where that is not known.
+
+    """
+
+    symbol: str
+    as_of: datetime
+    bars: Sequence[Bar]
+    sessions: Sequence[date]
+    expected: date
+    off_calendar: int = 0
+    odd_rows: Sequence[str] = ()
+    held_back: str = ""
+    recorded_at: datetime | None = None
+
+
+class Breach(NamedTuple):
+    """How far a rule is broken (0-1), what was found, what would be right, and the sentence for people."""
+
+    share: float
+    value: str
+    limit: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its id, how many points it can take off, what it means, and what a person can do."""
+
+    id: str
+    weight: float
+    meaning: str
+    remedy: str
+    check: Callable[[Evidence], Breach | None]
+
+
+def held_back(evidence: Evidence) -> Breach | None:
+    """market-data holds the symbol back."""
+    if not evidence.held_back:
+        return None
+    return Breach(1.0, "held back", "not held back", f"{evidence.symbol} is held back: {evidence.held_back}")
+
+
+def not_finite(evidence: Evidence) -> Breach | None:
+    """A price is not a number above 0, or a volume is negative or no number."""
+    for bar in evidence.bars:
+        prices = (bar.open, bar.high, bar.low, bar.close)
+        if not all(math.isfinite(price) and price > 0.0 for price in prices):
+            worst = next(price for price in prices if not (math.isfinite(price) and price > 0.0))
+            return Breach(1.0, str(worst), "a number above 0", f"{bar.session}: a price is {worst}")
+        if not math.isfinite(bar.volume) or bar.volume < 0.0:
+            return Breach(1.0, str(bar.volume), "0 or more", f"{bar.session}: the volume is {bar.volume}")
+    return None
+
+
+def hundredfold_step(evidence: Evidence) -> Breach | None:
+    """Two consecutive closes differ by a factor near 100: pence for pounds, or cents for dollars."""
+    for before, after in _pairs(evidence, WINDOW):
+        factor = max(before.close, after.close) / min(before.close, after.close)
+        if HUNDRED[0] <= factor <= HUNDRED[1]:
+            return Breach(
+                1.0,
+                f"factor {factor:.1f}",
+                "no step near 100",
+                f"{after.session}: the close went from {before.close:g} to {after.close:g}, a factor near 100: "
+                "the unit of the price changed",
+            )
+    return None
+
+
+def untold_split(evidence: Evidence) -> Breach | None:
+    """A step between a close and the next open that looks like a split, on ordinary volume."""
+    for before, after, factor, busy in _steps(evidence):
+        ratio = _split_ratio(factor)
+        if ratio is not None and not busy:
+            return Breach(
+                1.0,
+                f"factor {factor:.3f}",
+                "a split that the source tells",
+                f"{after.session}: from a close of {before.close:g} to an open of {after.open:g} without news in the "
+                f"volume: a split of about {ratio} that the source does not tell",
+            )
+    return None
+
+
+def large_step(evidence: Evidence) -> Breach | None:
+    """A step between a close and the next open that no action explains: real, or a fault of the source."""
+    found = [
+        (before, after, factor, busy)
+        for before, after, factor, busy in _steps(evidence)
+        if busy or _split_ratio(factor) is None
+    ]
+    if not found:
+        return None
+    before, after, factor, busy = max(found, key=lambda each: abs(math.log(each[2])))
+    why = "on heavy volume, so it is likely real" if busy else "on ordinary volume"
+    return Breach(
+        0.35 if busy else 1.0,
+        f"factor {factor:.3f}",
+        f"less than {math.exp(LARGE_STEP):.2f} times without an action",
+        f"{after.session}: from a close of {before.close:g} to an open of {after.open:g} {why}",
+    )
+
+
+def missing_sessions(evidence: Evidence) -> Breach | None:
+    """Sessions of the exchange, between the first and the newest bar, without a bar of the symbol."""
+    if not evidence.bars:
+        return None
+    have = {bar.session for bar in evidence.bars}
+    newest = evidence.bars[-1].session
+    missing = [day for day in evidence.sessions if day not in have and day <= newest]
+    if not missing:
+        return None
+    recent = set(evidence.sessions[-NEWEST:])
+    weighed = sum(1.0 if day in recent else 0.25 for day in missing)
+    return Breach(
+        min(1.0, weighed / 4.0),
+        f"{len(missing)} sessions missing",
+        "0",
+        f"{_count(len(missing), 'session')} without a bar, the newest {missing[-1]}",
+    )
+
+
+def stale(evidence: Evidence) -> Breach | None:
+    """The newest bar is older than the one that can be expected."""
+    if not evidence.bars:
+        return None
+    newest = evidence.bars[-1].session
+    behind = sum(1 for day in evidence.sessions if newest < day <= evidence.expected)
+    if behind <= 0:
+        return None
+    return Breach(
+        min(1.0, behind / 2.0),
+        f"bar of {newest}",
+        f"bar of {evidence.expected}",
+        f"the newest bar is of {newest}, {_count(behind, 'session')} before that of {evidence.expected}",
+    )
+
+
+def price_order(evidence: Evidence) -> Breach | None:
+    """Open or close outside of high and low."""
+    odd = [
+        bar
+        for bar in evidence.bars[-RECENT:]
+        if bar.high + PRICE_SLACK < max(bar.open, bar.close) or bar.low - PRICE_SLACK > min(bar.open, bar.close)
+    ]
+    if not odd:
+        return None
+    bar = odd[-1]
+    return Breach(
+        min(1.0, len(odd) / 2.0),
+        f"{_count(len(odd), 'bar')}",
+        "open and close between low and high",
+        f"{bar.session}: open {bar.open:g} and close {bar.close:g} do not lie between low {bar.low:g} and high "
+        f"{bar.high:g}",
+    )
+
+
+def repeated_rows(evidence: Evidence) -> Breach | None:
+    """Consecutive bars with the same prices and the same volume."""
+    same = [
+        after
+        for before, after in _pairs(evidence, RECENT)
+        if after.volume > 0.0 and _figures(before) == _figures(after)
+    ]
+    if not same:
+        return None
+    return Breach(
+        min(1.0, len(same) / 2.0),
+        f"{_count(len(same), 'repeated row')}",
+        "0",
+        f"{same[-1].session}: the same prices and volume as the bar before",
+    )
+
+
+def no_volume(evidence: Evidence) -> Breach | None:
+    """Sessions on which nothing was traded."""
+    newest = evidence.bars[-NEWEST:]
+    empty = [bar for bar in newest if bar.volume == 0.0]
+    if not empty:
+        return None
+    return Breach(
+        min(1.0, 2.0 * len(empty) / len(newest)),
+        f"{len(empty)} of {len(newest)}",
+        "0",
+        f"{_count(len(empty), 'session')} of the newest {len(newest)} without volume, the last {empty[-1].session}",
+    )
+
+
+def volume_step(evidence: Evidence) -> Breach | None:
+    """The usual volume changed by a factor of 50 or more: another unit, or another share."""
+    volumes = [bar.volume for bar in evidence.bars if bar.volume > 0.0]
+    if len(volumes) < FEWEST_BARS:
+        return None
+    before, after = median(volumes[:-5]), median(volumes[-5:])
+    factor = max(before, after) / min(before, after)
+    if factor < 50.0:
+        return None
+    return Breach(
+        1.0, f"factor {factor:.0f}", "less than 50", f"the usual volume went from {before:.0f} to {after:.0f} shares"
+    )
+
+
+def flat_prices(evidence: Evidence) -> Breach | None:
+    """The same close for ten sessions or more: the price is stated and not traded."""
+    closes = [bar.close for bar in evidence.bars]
+    run = 1
+    for before, after in pairwise(reversed(closes)):
+        if before != after:
+            break
+        run += 1
+    if run < 10:
+        return None
+    return Breach(
+        min(1.0, run / 20.0), f"{run} sessions", "less than 10", f"the close has not changed for {run} sessions"
+    )
+
+
+def off_calendar(evidence: Evidence) -> Breach | None:
+    """Rows on days on which the exchange did not trade."""
+    if evidence.off_calendar <= 0:
+        return None
+    return Breach(
+        min(1.0, evidence.off_calendar / 4.0),
+        str(evidence.off_calendar),
+        "0",
+        f"{_count(evidence.off_calendar, 'row')} on days without a session: wrong dates, or a calendar to correct",
+    )
+
+
+def odd_rows(evidence: Evidence) -> Breach | None:
+    """Rows that the source states and that could not be used."""
+    if not evidence.odd_rows:
+        return None
+    return Breach(
+        min(1.0, len(evidence.odd_rows) / 3.0),
+        str(len(evidence.odd_rows)),
+        "0",
+        f"{_count(len(evidence.odd_rows), 'row')} left out, the last: {evidence.odd_rows[-1]}",
+    )
+
+
+def clock_skew(evidence: Evidence) -> Breach | None:
+    """A bar of a session that cannot be over, or a source read in the future: a clock is wrong."""
+    if evidence.bars and evidence.bars[-1].session > evidence.expected:
+        newest = evidence.bars[-1].session
+        return Breach(
+            1.0,
+            f"bar of {newest}",
+            f"at most {evidence.expected}",
+            f"there is a bar of {newest}, which is not over yet",
+        )
+    if evidence.recorded_at is not None and evidence.recorded_at > evidence.as_of + CLOCK_SLACK:
+        read = evidence.recorded_at.isoformat()
+        return Breach(
+            1.0, read, f"at most {evidence.as_of.isoformat()}", f"the source was read at {read}, in the future"
+        )
+    return None
+
+
+def short_history(evidence: Evidence) -> Breach | None:
+    """Too few bars to judge anything by."""
+    count = len(evidence.bars)
+    if count >= FEWEST_BARS:
+        return None
+    return Breach(1.0 - count / FEWEST_BARS, f"{count} bars", f"{FEWEST_BARS}", f"there are {count} bars only")
+
+
+BAR_RULES: Sequence[Rule] = (
+    Rule(
+        "held_back",
+        100,
+        "market-data holds the symbol back: what it is told of it contradicts itself.",
+        "Read the reason; correct the file or wait for the source, then it is taken up again.",
+        held_back,
+    ),
+    Rule(
+        "not_finite",
+        100,
+        "A price is not a number above 0, or a volume is no number.",
+        "Correct the row at the source, or leave it out.",
+        not_finite,
+    ),
+    Rule(
+        "hundredfold_step",
+        100,
+        "Two consecutive closes differ by a factor near 100: the unit of the price changed.",
+        "Have all rows in one unit (pence or pounds), then load them again.",
+        hundredfold_step,
+    ),
+    Rule(
+        "untold_split",
+        60,
+        "A step that looks like a split, without a split of the source and without news in the volume.",
+        "Add the split to the file (`Stock Splits`), or ask the source again later.",
+        untold_split,
+    ),
+    Rule(
+        "large_step",
+        40,
+        f"A step of more than {math.exp(LARGE_STEP):.2f} times between a close and the next open without an action.",
+        "Look the day up: a real move on heavy volume costs little; on ordinary volume the row is likely wrong.",
+        large_step,
+    ),
+    Rule(
+        "missing_sessions",
+        60,
+        "The exchange traded and there is no bar of the symbol.",
+        "Was the share suspended? Else load the missing sessions, or correct the calendar with market.overrides.",
+        missing_sessions,
+    ),
+    Rule(
+        "stale",
+        60,
+        "The newest bar is older than the one that can be expected.",
+        "See what the source says in the health of market-data.",
+        stale,
+    ),
+    Rule(
+        "price_order",
+        40,
+        "Open or close lies outside of high and low.",
+        "Correct the row at the source.",
+        price_order,
+    ),
+    Rule(
+        "repeated_rows",
+        40,
+        "Consecutive bars have the same prices and the same volume.",
+        "The source fills gaps with the row before: take the repeated rows out.",
+        repeated_rows,
+    ),
+    Rule(
+        "no_volume",
+        60,
+        f"Among the newest {NEWEST} sessions are some on which nothing was traded.",
+        "A share that hardly trades cannot be bought at the price that is stated: take it out of symbols.",
+        no_volume,
+    ),
+    Rule(
+        "volume_step",
+        40,
+        "The usual volume of the newest five sessions is 50 times that of before, or a 50th.",
+        "Is it the same share, in the same unit (shares, not thousands)?",
+        volume_step,
+    ),
+    Rule(
+        "flat_prices",
+        60,
+        "The close has not changed for ten sessions or more.",
+        "The share is suspended or dead: take it out of symbols.",
+        flat_prices,
+    ),
+    Rule(
+        "off_calendar",
+        60,
+        "There are rows on days on which the exchange did not trade.",
+        "Are the dates in the exchange's time zone? A day that the calendar lacks is added by market.overrides.",
+        off_calendar,
+    ),
+    Rule(
+        "odd_rows",
+        40,
+        "Rows that the source states could not be used.",
+        "Each is named with file and line: correct it there.",
+        odd_rows,
+    ),
+    Rule(
+        "clock_skew",
+        60,
+        "There is a bar of a session that is not over, or the source was read in the future.",
+        "Set the machine's clock (NTP).",
+        clock_skew,
+    ),
+    Rule(
+        "short_history",
+        40,
+        f"There are fewer than {FEWEST_BARS} bars.",
+        "Load more history.",
+        short_history,
+    ),
+)
+"""Every rule about bars, the gravest first."""
+
+
+def _pairs(evidence: Evidence, newest: int) -> list[tuple[Bar, Bar]]:
+    return list(pairwise(evidence.bars[-newest:]))
+
+
+def _steps(evidence: Evidence) -> list[tuple[Bar, Bar, float, bool]]:
+    """Return the large steps, short of a hundredfold: both bars, the factor, and whether the volume shows news."""
+    found = []
+    bars = evidence.bars[-WINDOW:]
+    for index in range(1, len(bars)):
+        before, after = bars[index - 1], bars[index]
+        factor = after.open / before.close
+        if abs(math.log(factor)) < LARGE_STEP or HUNDRED[0] <= max(factor, 1.0 / factor) <= HUNDRED[1]:
+            continue
+        found.append((before, after, factor, _is_busy(bars, index)))
+    return found
+
+
+def _is_busy(bars: Sequence[Bar], index: int) -> bool:
+    """Whether much more was traded than usual, by value: a split changes the number of shares and not their worth."""
+    usual = [bar.volume * bar.close for bar in bars[max(0, index - NEWEST) : index] if bar.volume > 0.0]
+    return bool(usual) and bars[index].volume * bars[index].close >= NEWS_VOLUME * median(usual)
+
+
+def _split_ratio(factor: float) -> str | None:
+    """Return the ratio of small whole numbers that a step is near to, in words, or None."""
+    size = 1.0 / factor if factor < 1.0 else factor
+    near = min(SPLIT_RATIOS, key=lambda ratio: abs(size / ratio - 1.0))
+    if abs(size / near - 1.0) > SPLIT_TOLERANCE:
+        return None
+    return f"{near:g}:1" if factor < 1.0 else f"1:{near:g}"
+
+
+def _figures(bar: Bar) -> tuple[float, ...]:
+    return (bar.open, bar.high, bar.low, bar.close, bar.volume)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

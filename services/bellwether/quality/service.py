@@ -1,0 +1,192 @@
+"""data-quality: judges the bars and the data of predictions by one table of rules, and warns when they are poor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bellwether.market.declared import calendar_of
+from bellwether.market.sessions import Calendar, OutsideCalendar
+from bellwether.messages.market_data import Evidence as Told
+from bellwether.messages.market_data import GetEvidence
+from bellwether.messages.quality import (
+    DataQualityAlert,
+    DataQualityReport,
+    GetQuality,
+    MonitorDataQuality,
+    Quality,
+    SymbolQuality,
+    ValidatedPredictionData,
+    ValidatePredictionData,
+)
+from bellwether.quality.rules import WINDOW, Evidence
+from bellwether.quality.score import assess, check_values, overall, scored
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.spec.models import TradingSystem
+
+NOTHING_TO_MEASURE = frozenset({"NO_BARS", "SOURCE_UNAVAILABLE"})
+"""Answers of market-data that say there is nothing to measure: the score is unknown."""
+
+
+class _Kept:
+    """The last judgement of a symbol: what it was made of, and the newest close."""
+
+    __slots__ = ("close", "least", "quality", "token")
+
+    def __init__(self, token: str, least: float, close: float | None, quality: SymbolQuality) -> None:
+        self.token, self.least, self.close, self.quality = token, least, close, quality
+
+
+class QualityService:
+    """The judgements, kept for as long as the evidence does not change."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self.context = context
+        self._calendar: Calendar | None = None
+        self._kept: dict[str, _Kept] = {}
+        self._overall: float | None = None
+        self._raised = False
+
+    def declared(self, system: TradingSystem) -> None:
+        """Take the declaration's calendar, and forget what was judged by another."""
+        self._calendar = calendar_of(system.spec.market)
+        self._kept = {symbol: kept for symbol, kept in self._kept.items() if symbol in system.spec.symbols}
+
+    @property
+    def _system(self) -> TradingSystem:
+        if not self.context.declaration.known:
+            raise RpcError("NOT_READY", "there is no declaration yet, so no symbol is known")
+        return self.context.declaration.current
+
+    # Answering
+
+    async def get_quality(self, request: GetQuality, call: Call) -> Quality:
+        """Return the scores of symbols as of the request; default: all that are declared."""
+        symbols = request.symbols or list(self._system.spec.symbols)
+        found = await asyncio.gather(*(self._judge(symbol, call) for symbol in symbols))
+        return Quality({symbol: kept.quality for symbol, (kept, _) in zip(symbols, found, strict=True)})
+
+    async def validate_prediction_data(self, request: ValidatePredictionData, call: Call) -> ValidatedPredictionData:
+        """Return whether a prediction's data can be relied on: the symbol's bars, and the values beside it."""
+        symbol = request.data.get("symbol")
+        if not isinstance(symbol, str) or not symbol:
+            raise RpcError("INVALID_PARAMS", f"data.symbol is {symbol!r}: it must name the share, such as CBA.AX")
+        kept, reason = await self._judge(symbol, call)
+        quality = kept.quality
+        values = check_values(request.data, kept.close)
+        if quality.quality_score is None:
+            score, findings, issues = None, values, [reason or "nothing was measured"]
+        else:
+            both = scored(symbol, [*quality.findings, *values], self._least, quality.revision, quality.last_session)
+            score, findings, issues = both.quality_score, both.findings, []
+        return ValidatedPredictionData(
+            symbol=symbol,
+            valid=score is not None and score >= self._least,
+            quality_score=score,
+            issues=issues + [finding.message for finding in findings],
+            findings=list(findings),
+            last_session=quality.last_session,
+        )
+
+    async def monitor_data_quality(self, request: MonitorDataQuality, call: Call) -> DataQualityReport:
+        """Return the quality of every declared symbol; raise or clear the alert by the overall score."""
+        symbols = list(self._system.spec.symbols)
+        found = dict(zip(symbols, await asyncio.gather(*(self._judge(one, call) for one in symbols)), strict=True))
+        qualities = {symbol: kept.quality for symbol, (kept, _) in found.items()}
+        score = self._overall = overall(list(qualities.values()))
+        await self._alert(score, qualities, call)
+        return DataQualityReport(
+            timestamp=call.as_of,
+            overall_score=score,
+            min_score=self._least,
+            symbols=qualities,
+            unmeasured={symbol: reason for symbol, (_, reason) in found.items() if reason},
+        )
+
+    def health(self) -> dict[str, Any]:
+        """Return what health says besides; degraded while the overall score is below what is declared."""
+        found: dict[str, Any] = {"overall_score": self._overall, "judged": len(self._kept)}
+        if self._raised:
+            found["status"] = "degraded"
+            found["warning"] = f"data quality is {self._overall}, below quality.minScore {self._least:g}"
+        return found
+
+    # Judging
+
+    @property
+    def _least(self) -> float:
+        return float(self._system.spec.quality.min_score)
+
+    async def _judge(self, symbol: str, call: Call) -> tuple[_Kept, str]:
+        """Return the judgement of a symbol, and why there is none where nothing can be measured."""
+        kept, least = self._kept.get(symbol), self._least
+        question = GetEvidence(symbol, WINDOW, "" if kept is None or kept.least != least else kept.token)
+        try:
+            told = await call.request("market-data", "get_evidence", question, Told, idempotent=True)
+        except RpcError as error:
+            if error.code not in NOTHING_TO_MEASURE:
+                raise
+            return _Kept("", least, None, _unknown(symbol)), f"{error.code}: {error.message}"
+        if kept is None or not told.unchanged:
+            evidence = self._evidence(told, call.as_of)
+            close = told.bars[-1].close if told.bars else None
+            kept = _Kept(told.token, least, close, assess(evidence, least, told.revision))
+            self._kept[symbol] = kept
+        reason = "" if kept.quality.quality_score is not None else f"NO_BARS: {symbol} has no complete bar yet"
+        return kept, reason
+
+    def _evidence(self, told: Told, as_of: datetime) -> Evidence:
+        calendar = self._calendar or calendar_of(self._system.spec.market)
+        first = told.bars[0].session if told.bars else told.expected
+        try:
+            sessions = [session.day for session in calendar.sessions(first, told.expected)]
+        except OutsideCalendar as error:
+            raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
+        return Evidence(
+            symbol=told.symbol,
+            as_of=as_of,
+            bars=told.bars,
+            sessions=sessions,
+            expected=told.expected,
+            off_calendar=told.off_calendar,
+            odd_rows=told.odd_rows,
+            held_back=told.held_back,
+            recorded_at=told.recorded_at,
+        )
+
+    async def _alert(self, score: float | None, qualities: Mapping[str, SymbolQuality], call: Call) -> None:
+        """Publish a change of state once. An unknown score changes nothing: it is neither good nor bad."""
+        if score is None or (score < self._least) == self._raised:
+            return
+        self._raised = score < self._least
+        low = {one.symbol: one for one in qualities.values() if one.quality_score is not None and not one.valid}
+        alert = DataQualityAlert(
+            state="raised" if self._raised else "cleared",
+            overall_score=score,
+            min_score=self._least,
+            symbols={symbol: one.quality_score or 0.0 for symbol, one in low.items()} if self._raised else {},
+            issues=[f"{one.symbol}: {one.findings[0].message}" for one in low.values() if one.findings]
+            if self._raised
+            else [],
+        )
+        event_id = f"data_quality_alert-{alert.state}-{call.as_of:%Y%m%dT%H%M%S}"
+        await call.publish_event("data_quality_alert", alert, event_id=event_id)
+
+
+def _unknown(symbol: str) -> SymbolQuality:
+    return SymbolQuality(symbol, None, False, [])
+
+
+def create(context: ServiceContext) -> Service:
+    """Return the service, wired to its runtime."""
+    service = Service("data-quality", context)
+    quality = QualityService(context)
+    for handler in (quality.validate_prediction_data, quality.monitor_data_quality, quality.get_quality):
+        service.rpc(handler.__name__)(handler)
+    service.on_declaration(quality.declared)
+    service.on_health(quality.health)
+    return service
