@@ -17,8 +17,10 @@ from bellwether.gateway import service as gateway
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.market_data import Freshness, MarketData
+from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
 from bellwether.messages.trading import Order
 from bellwether.prediction.service import create as prediction
+from bellwether.quality.service import create as data_quality
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.models import LIVE_FIELDS
 from bellwether.topology import SERVICES
@@ -34,7 +36,7 @@ from integration.trading.peers import CALENDAR, ROWS, Peers, declaration
 pytestmark = pytest.mark.integration
 
 NIGHT = datetime(2026, 1, 6, 4, 0, tzinfo=UTC)
-REAL = ("market-data", "prediction", "paper-trading", "scheduler")
+REAL = ("market-data", "data-quality", "prediction", "paper-trading", "scheduler")
 ROWS_HERE = {
     **ROWS,
     **{name: SERVICES[name] for name in REAL},
@@ -70,6 +72,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     builds = {
         "ml-model": peers.builds()["ml-model"],
         "market-data": market_data,
+        "data-quality": data_quality,
         "prediction": prediction,
         "paper-trading": trading.create,
         "scheduler": maker,
@@ -119,6 +122,12 @@ async def margin(lab: Lab) -> Any:
     return found.market_context.margin
 
 
+async def least_quality(lab: Lab) -> Any:
+    asked = MonitorDataQuality()
+    found = await lab.system.call("data-quality", "monitor_data_quality", asked, DataQualityReport)
+    return found.min_score
+
+
 @dataclass(frozen=True)
 class Edit:
     """A change of one field, and what shows that it is in force: before it and after it."""
@@ -141,6 +150,7 @@ EDITS = {
     "trading.mode": Edit({"trading": {"mode": "off"}}, refusals, [], ["TRADING_OFF"]),
     "trading.halted": Edit({"trading": {"halted": True}}, halts, [], ["declaration: spec.trading.halted is true"]),
     "trading.risk": Edit({"trading": {"risk": {"maxOrdersPerSession": 0}}}, by_hand, "queued", "refused"),
+    "quality": Edit({"quality": {"minScore": 85}}, least_quality, 70.0, 85.0),
     "tasks": Edit({"tasks": [{"name": "look", "anchor": "time", "time": "07:32"}]}, idle_minutes, 5, 2),
 }
 
