@@ -26,10 +26,16 @@ def write(
     price: float = 50.0,
     factor: float = 1.0,
 ) -> None:
-    """Write a symbol's file with its newest `count` sessions through a day, all at one price."""
+    """Write a symbol's file with its newest `count` sessions through a day, all at about one price, the last at it.
+
+    Every other close is a cent higher: prices that never move are no prices to data-quality.
+    """
     folder.mkdir(exist_ok=True)
     days = [session.day for session in calendar.sessions(date(through.year - 1, 1, 1), through)][-count:]
-    lines = [HEADER, *(row(day, price, price, factor=factor) for day in days)]
+    lines = [
+        HEADER,
+        *(row(day, price, price + 0.01 * ((len(days) - 1 - at) % 2), factor=factor) for at, day in enumerate(days)),
+    ]
     (folder / f"{symbol}.csv").write_text("\n".join(lines) + "\n")
 
 
