@@ -111,11 +111,11 @@ class Conductor:
             self.progress.state = "off"
             return
         await self.load()
-        await self._wait_until_ready()
-        self.progress.state = "running"
-        self.progress.error = None
-        _log.info("replay %s: %d sessions, %s", self.run, len(self._line.sessions), self._where())
         try:
+            await self._wait_until_ready()
+            self.progress.state = "running"
+            self.progress.error = None
+            _log.info("replay %s: %d sessions, %s", self.run, len(self._line.sessions), self._where())
             await self._all_steps()
         except ReplayFailed as error:
             self.progress.state = "failed"
@@ -211,7 +211,12 @@ class Conductor:
     # Before the first step
 
     async def _wait_until_ready(self) -> None:
-        """Wait until there are bars to replay and a model that may speak about the first session."""
+        """Wait until there are bars to replay and a model that may speak about the first session.
+
+        Raises:
+            ReplayFailed: when no bars will ever be there. A replay's source is read once, at the start.
+
+        """
         pause = SHORTEST_PAUSE
         while True:
             try:
@@ -225,24 +230,24 @@ class Conductor:
     async def _look(self) -> None:
         words = self._reader.words
         if words.first is None:
-            raise RpcError("NO_FIRST_DAY", "clock.mode replay needs clock.from, the first day")
+            raise ReplayFailed("clock.mode replay needs clock.from, the first day")
         try:
             opening = words.calendar.after(words.first - _ONE_DAY, 1).open
         except OutsideCalendar as error:
-            raise RpcError("OUTSIDE_CALENDAR", f"clock.from {words.first}: {error}") from error
+            raise ReplayFailed(f"clock.from {words.first}: {error}") from error
         at = self.progress.at or opening
         call = self._service.call(as_of=at, run=self.run)
         coverage = await call.request("market-data", "get_coverage", GetCoverage(), Coverage)
         if not coverage.last:
             missing = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(coverage.errors.items()))
-            raise RpcError("NO_BARS", missing or "market-data has no bars yet")
+            raise ReplayFailed(f"no symbol has bars: {missing}")
         for symbol, why in sorted(coverage.errors.items()):
             _log.warning("the replay begins without %s: %s", symbol, why)
         await call.request("ml-model", "load_model", LoadModel(words.model), ModelInfo)
         last = max(coverage.last.values())
         self._last = last if words.last is None else min(last, words.last)
         if self._last < words.first:
-            raise RpcError("NO_BARS", f"bars end on {last}, clock.from is {words.first}")
+            raise ReplayFailed(f"clock.from is {words.first}, and the newest bars are of {last}")
         self._draw()
         self._relieved("the replay")
 

@@ -72,6 +72,23 @@ async def test_coverage_opening_prices_and_actions(tmp_path: Path) -> None:
         assert [(one.kind, one.ratio) for one in actions.actions] == [("split", 2.0)]
 
 
+@pytest.mark.parametrize("content", ['2020-01-02,"1,2,1,2,2,5', "\0" * 99, "9" * 1_000_000, None])
+async def test_whatever_one_file_holds_the_other_symbols_go_on(tmp_path: Path, content: str | None) -> None:
+    (tmp_path / "CBA.AX.csv").write_bytes((FIXTURES / "CBA.AX.csv").read_bytes())
+    if content is None:
+        (tmp_path / "BHP.AX.csv").mkdir()
+    else:
+        head = "Date,Open,High,Low,Close,Adj Close,Volume"
+        (tmp_path / "BHP.AX.csv").write_text("\n".join([head, *[content] * 3]))
+    now = datetime(2020, 1, 7, 9, tzinfo=UTC)
+    declaration = from_csv(tmp_path, "CBA.AX", "BHP.AX")
+    async with running(BUILDS, data_dir=tmp_path / "data", declaration=declaration) as system:
+        freshness = await system.call("market-data", "get_freshness", {}, Freshness, as_of=now)
+        assert [(one.symbol, one.fresh) for one in freshness.symbols] == [("CBA.AX", True), ("BHP.AX", False)]
+        assert f"{tmp_path}/BHP.AX.csv" in freshness.symbols[1].problem
+        assert content is None or "line 2" in freshness.symbols[1].problem
+
+
 async def test_a_symbol_added_to_the_declaration_is_served_without_a_restart(tmp_path: Path) -> None:
     before = declared(symbols=["IBM"])
     async with running(BUILDS, data_dir=tmp_path, declaration=before) as system:

@@ -18,7 +18,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store
 from bellwether.trading import service as trading
 from harness.system import System, running
-from integration.trading.peers import ROWS, Peers, declaration
+from integration.trading.peers import LAST, ROWS, Peers, declaration
 
 pytestmark = pytest.mark.integration
 
@@ -177,6 +177,13 @@ async def test_without_bars_the_replay_waits_and_says_so(tmp_path: Path) -> None
         ):
             with pytest.raises(RpcError, match="REPLAY_CONDUCTS: prediction_generation"):
                 await system.call("scheduler", method, asked, Job)
+
+
+async def test_a_replay_that_begins_after_its_newest_bars_ends_and_says_so(tmp_path: Path) -> None:
+    system = declaration(clock={"mode": "replay", "from": "2020-01-02", "pace": "0s"})
+    async with running({**Peers().builds(), **BUILDS}, data_dir=tmp_path, declaration=system, rows=ROWS) as running_one:
+        state = await replayed(running_one)
+        assert (state.state, state.error) == ("failed", f"clock.from is 2020-01-02, and the newest bars are of {LAST}")
 
 
 async def test_a_step_that_is_refused_for_good_fails_the_replay_with_words(
