@@ -8,6 +8,8 @@ an exchange has announced. The convention here: known up to the end of the year 
 release was built, because exchanges publish a year's holidays before it begins. That is a convention, not a reading
 of five exchanges' notices; a closure announced later (a day of mourning, a typhoon) is an override in the resource.
 A release that is not listed below is refused, so that nobody trusts a table further than somebody has looked.
+
+What the library lacks of the past (typhoons, outages) is in `corrections.py`, with sources.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from typing import Any
 
 import exchange_calendars
 import pandas as pd
+
+from generate import corrections
 
 FIRST_DAY = date(1990, 1, 1)
 LAST_DAY = date(2040, 12, 31)
@@ -47,15 +51,20 @@ def table(name: str) -> str:
     opens_at, closes_at = (schedule[column].dt.tz_convert(oracle.tz).dt.time for column in ("open", "close"))
     days = [stamp.date() for stamp in schedule.index]
     sessions: dict[date, Hours] = dict(zip(days, zip(opens_at, closes_at, strict=True), strict=True))
+    for correction in corrections.of(name):
+        if correction.hours is None:
+            sessions.pop(correction.day, None)
+        else:
+            sessions[correction.day] = correction.hours
     every_day = map(date.fromordinal, range(first_day.toordinal(), LAST_DAY.toordinal() + 1))
     by_rule = {day for day in every_day if day.weekday() in weekdays}
     irregular: dict[Hours, list[date]] = {}
-    for day, found in sessions.items():
+    for day, found in sorted(sessions.items()):
         if found != _hours_on(hours, day):
             irregular.setdefault(found, []).append(day)
     content: dict[str, Any] = {
         "name": name,
-        "source": f"exchange_calendars {_version()}",
+        "source": f"exchange_calendars {_version()}, corrected on {len(corrections.of(name))} days",
         "timezone": str(oracle.tz),
         "firstDay": first_day.isoformat(),
         "lastDay": LAST_DAY.isoformat(),
