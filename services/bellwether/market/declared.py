@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 
 from bellwether.market.sessions import Calendar, CalendarError, Override, load_calendar
 from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slots
+from bellwether.naming import symbol_token
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import Market, Task, TradingSystemSpec
 from bellwether.spec.validate_structure import Problem
@@ -89,4 +90,33 @@ def fit(spec: TradingSystemSpec) -> list[Problem]:
                 task_rules([task.model_copy(update=other)])
             except ValueError as error:
                 problems.append(Problem(f"spec.tasks[{index}].{field}", str(error)))
+    return problems + _symbols_that_are_one(spec.symbols) + _days_without_session(spec)
+
+
+def _symbols_that_are_one(symbols: Sequence[str]) -> list[Problem]:
+    problems, seen = [], dict[str, str]()
+    for index, symbol in enumerate(symbols):
+        other = seen.setdefault(symbol_token(symbol), symbol)
+        if other != symbol:
+            problems.append(Problem(f"spec.symbols[{index}]", f"{symbol} and {other} cannot be told apart on the bus"))
     return problems
+
+
+def _days_without_session(spec: TradingSystemSpec) -> list[Problem]:
+    """Return what of a replay's days the calendar cannot step through."""
+    clock = spec.clock
+    if clock.from_ is None:
+        return []
+    calendar = load_calendar(spec.market.calendar)
+    for field, day in (("from", clock.from_), ("to", clock.to)):
+        if day is not None and not calendar.first_day <= date.fromisoformat(day) <= calendar.last_day:
+            said = f"{day}: calendar {calendar.name} covers {calendar.first_day} to {calendar.last_day}"
+            return [Problem(f"spec.clock.{field}", said)]
+    first, last = date.fromisoformat(clock.from_), date.fromisoformat(clock.to or clock.from_)
+    try:
+        sessions = calendar_of(spec.market).sessions(first, last)
+    except CalendarError:
+        return []
+    if clock.to is not None and not sessions:
+        return [Problem("spec.clock.to", f"{calendar.name} has no session from {first} to {last}")]
+    return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -21,11 +21,80 @@ DAY_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 TIME_OF_DAY_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 INSTANT_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?Z$"
 
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32, examples=["30m", "1h30m", "500ms"])]
-Offset = Annotated[str, Field(pattern=OFFSET_PATTERN, max_length=33, examples=["-15m", "1h"])]
+FIRST_DAY, LAST_DAY = "1990-01-01", "2040-12-31"
+"""What the exchanges' tables cover at most."""
+_DAY_EXISTS = (
+    "^[0-9]{4}-((0[13578]|1[02])-[0-9]{2}|(0[469]|11)-([012][0-9]|30)|02-([01][0-9]|2[0-8]))"
+    "|^([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29"
+)
+_COUNTED = r"([0-9]{1,5}(\.[0-9]{1,9})?h|[0-9]{1,7}(\.[0-9]{1,9})?m|[0-9]{1,9}(\.[0-9]{1,9})?m?s)"
+"""A part of a duration that can be added up: longer ones are refused before they are counted."""
+LONGEST = "168h"
+
+
+def _where(pattern: str, rule: str, message: str) -> dict[str, str]:
+    """Return a rule of a text for those that have the form at all; the pattern refuses the others."""
+    return {"rule": f"!self.matches(r'{pattern}') || ({rule})", "message": message}
+
+
+def _with_rules(*rules: dict[str, str]) -> dict[str, Any]:
+    return {"x-kubernetes-validations": list(rules)}
+
+
+def _day_exists(pattern: str) -> dict[str, str]:
+    return _where(pattern, f"self.matches('{_DAY_EXISTS}')", "there is no such day")
+
+
+_DAY_COVERED = _where(
+    DAY_PATTERN,
+    f"self >= '{FIRST_DAY}' && self <= '{LAST_DAY}'",
+    f"the calendars cover {FIRST_DAY} to {LAST_DAY}",
+)
+_SHORT = _where(
+    DURATION_PATTERN,
+    f"self.matches(r'^{_COUNTED}+$') && duration(self) <= duration('{LONGEST}')",
+    f"a duration is at most {LONGEST} (7 days)",
+)
+_NEAR = _where(
+    OFFSET_PATTERN,
+    f"self.matches(r'^-?{_COUNTED}+$') && duration(self) <= duration('{LONGEST}') && "
+    f"duration(self) >= duration('-{LONGEST}')",
+    f"an offset is at most {LONGEST} (7 days)",
+)
+Duration = Annotated[
+    str,
+    Field(
+        pattern=DURATION_PATTERN,
+        max_length=32,
+        examples=["30m", "1h30m", "500ms"],
+        json_schema_extra=_with_rules(_SHORT),
+    ),
+]
+Offset = Annotated[
+    str,
+    Field(pattern=OFFSET_PATTERN, max_length=33, examples=["-15m", "1h"], json_schema_extra=_with_rules(_NEAR)),
+]
 Money = Annotated[str, Field(pattern=MONEY_PATTERN, max_length=22, examples=["100000", "9.95"])]
 Ratio = Annotated[str, Field(pattern=RATIO_PATTERN, max_length=8, examples=["0.02", "1"])]
-Day = Annotated[str, Field(pattern=DAY_PATTERN, max_length=10, min_length=10, examples=["2009-01-02"])]
+PositiveMoney = Annotated[
+    str,
+    Field(
+        pattern=MONEY_PATTERN,
+        max_length=22,
+        examples=["100000"],
+        json_schema_extra=_with_rules(_where(MONEY_PATTERN, "self.matches('[1-9]')", "it must be above 0")),
+    ),
+]
+Day = Annotated[
+    str,
+    Field(
+        pattern=DAY_PATTERN,
+        max_length=10,
+        min_length=10,
+        examples=["2009-01-02"],
+        json_schema_extra=_with_rules(_day_exists(DAY_PATTERN), _DAY_COVERED),
+    ),
+]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN, max_length=5, min_length=5, examples=["14:10"])]
 
 
@@ -36,10 +105,27 @@ def _instant(text: str) -> str:
 
 Instant = Annotated[
     str,
-    Field(pattern=INSTANT_PATTERN, max_length=20, min_length=17, examples=["2026-11-23T04:30:00Z"]),
+    Field(
+        pattern=INSTANT_PATTERN,
+        max_length=20,
+        min_length=17,
+        examples=["2026-11-23T04:30:00Z"],
+        json_schema_extra=_with_rules(_day_exists(INSTANT_PATTERN)),
+    ),
     AfterValidator(_instant),
 ]
-Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9^][A-Z0-9.^=-]{0,14}$", max_length=15, examples=["CBA.AX"])]
+_SYMBOL_PATTERN = r"^[A-Z0-9^][A-Z0-9.^=-]{0,14}$"
+Symbol = Annotated[
+    str,
+    Field(
+        pattern=_SYMBOL_PATTERN,
+        max_length=15,
+        examples=["CBA.AX"],
+        json_schema_extra=_with_rules(
+            _where(_SYMBOL_PATTERN, "self.matches('[A-Z0-9]')", "a symbol needs a letter or a digit")
+        ),
+    ),
+]
 TaskName = Annotated[str, Field(pattern=r"^[a-z]([_a-z0-9]*[a-z0-9])?$", max_length=24)]
 _DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 LABEL_PATTERN = rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"

@@ -27,6 +27,7 @@ from bellwether.spec.fields import (
     Money,
     ObjectName,
     Offset,
+    PositiveMoney,
     Ratio,
     Symbol,
     TaskName,
@@ -123,6 +124,11 @@ class CsvData(Block):
     directory: str = Field(
         min_length=1,
         max_length=400,
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                cel(r"!self.matches(r'[\x00-\x1f\x7f]')", "a folder's name has no control characters")
+            ]
+        },
         description="The folder of the files: on one machine a path, relative to the resource's file; in a cluster a "
         "path inside the volume of `volumeClaim`.",
     )
@@ -241,6 +247,19 @@ class Predictions(Block):
 class Sizing(Block):
     """How many shares a signal is worth."""
 
+    model_config = _rules(
+        cel(
+            "self.method != 'equityFraction' || (self.value.matches('[1-9]') && "
+            "self.value.matches(r'^0*(1(\\.0*)?$|0?(\\.|$))'))",
+            "with method equityFraction, sizing.value is a share of equity: above 0, at most 1",
+            ".value",
+        ),
+        cel(
+            "self.method != 'fixedValue' || self.value.matches('^0*[1-9]')",
+            "with method fixedValue, sizing.value is money per order: at least 1",
+            ".value",
+        ),
+    )
     method: Literal["fixedValue", "equityFraction"] = Field(
         "equityFraction",
         description="fixedValue: `value` is money per order; equityFraction: a share of equity, 0-1.",
@@ -282,7 +301,7 @@ class Trading(Block):
     mode: Literal["off", "simulated"] = Field("off", description="off: predictions only; simulated: a paper account.")
     halted: bool = Field(False, description="True stops every order within a second, whatever else is declared.")
     currency: str = Field("AUD", pattern=r"^[A-Z]{3}$", max_length=3, min_length=3, description="ISO 4217 code.")
-    initial_cash: Money = Field(
+    initial_cash: PositiveMoney = Field(
         "100000",
         description="Cash of the simulated account at its beginning.",
         json_schema_extra={"x-bellwether-immutable": True},

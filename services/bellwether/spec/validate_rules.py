@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -42,7 +43,9 @@ def rule_problems(value: Any, schema: Mapping[str, Any], path: str = "", old: An
             continue
         variables = {"self": value} if old is _ABSENT else {"self": value, "oldSelf": old}
         if not _holds(rule["rule"], variables):
-            yield Problem((path + rule.get("fieldPath", "")).removeprefix("."), rule["message"])
+            # As the API server says it: of a single value, with the value.
+            said = f"{json.dumps(value)}: " if isinstance(value, str) else ""
+            yield Problem((path + rule.get("fieldPath", "")).removeprefix("."), said + rule["message"])
     if isinstance(value, dict) and "properties" in schema:
         for name, part in schema["properties"].items():
             if name in value:

@@ -128,7 +128,9 @@ def _of_text(value: str, schema: Mapping[str, Any], path: str) -> Iterator[Findi
         yield _plain(path, f"{json.dumps(value)} has {len(value)} characters: at least {least} are needed")
     elif pattern is not None and not matches(pattern, value):
         words = f"{_PATTERN_WORDS[pattern]} is needed, " if pattern in _PATTERN_WORDS else ""
-        yield _plain(path, f"{_short(value)} is not right: {words}it must match {pattern}")
+        other = next((one for one in (value.upper(), value.lower(), value.strip()) if matches(pattern, one)), None)
+        meant = "" if other is None or other == value else f"; did you mean {other}?"
+        yield _plain(path, f"{_short(value)} is not right: {words}it must match {pattern}{meant}")
 
 
 def _of_number(value: float, schema: Mapping[str, Any], path: str) -> Iterator[Finding]:
@@ -193,7 +195,8 @@ def matches(pattern: str, value: str) -> bool:
 def _wrong_type(wanted: str, actual: str, value: Any) -> str:
     if actual == "null":
         return f"is empty: {_TYPE_WORDS[wanted]} is needed"
-    shown = _short(value)
+    # A number is shown as it was typed: 0005 and 1E5 are other texts than 5 and 100000.0.
+    shown = str(getattr(value, "typed", _short(value)))
     if wanted == "string" and actual == "boolean":
         return f'must be text, not {shown}: off, on, yes and no need quotes in YAML, as in "off"'
     if wanted == "string" and actual in {"integer", "number"}:
@@ -227,5 +230,6 @@ def _plain_name(name: str) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    typed = getattr(value, "typed", None)
+    text = json.dumps(value, ensure_ascii=False, default=str) if typed is None else str(typed)
     return text if len(text) <= 80 else text[:77] + "..."

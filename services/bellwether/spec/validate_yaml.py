@@ -15,6 +15,18 @@ _FLOAT = "tag:yaml.org,2002:float"
 _OTHERS = {_TIMESTAMP, _INT, _FLOAT, "tag:yaml.org,2002:value"}
 
 
+class TypedInt(int):
+    """A whole number that knows how it was written: `0005` is to be proposed as "0005", not as "5"."""
+
+    typed: str
+
+
+class TypedFloat(float):
+    """A number that knows how it was written, such as 1E5."""
+
+    typed: str
+
+
 class _Loader(yaml.SafeLoader):
     """Differs from this library's YAML 1.1 where kubectl does.
 
@@ -66,17 +78,21 @@ def _key_text(key: Any, node: yaml.Node) -> str:
     raise yaml.constructor.ConstructorError(None, None, "a field's name must be text", node.start_mark)
 
 
-def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> TypedInt:
     text = str(node.value).replace("_", "").lower()
     sign = -1 if text.startswith("-") else 1
     digits = text.lstrip("+-")
     if re.fullmatch(r"0[0-7]+", digits):
         digits = f"0o{digits}"
-    return sign * int(digits, 0)
+    found = TypedInt(sign * int(digits, 0))
+    found.typed = str(node.value)
+    return found
 
 
-def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
-    return float(str(node.value).replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+def _number(loader: _Loader, node: yaml.ScalarNode) -> TypedFloat:
+    found = TypedFloat(str(node.value).replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+    found.typed = str(node.value)
+    return found
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)

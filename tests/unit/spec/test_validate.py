@@ -67,7 +67,9 @@ def test_a_plain_word_is_read_as_kubectl_reads_it(text: str, value: object) -> N
     documents, problems = parse(f"field: {text}")
     assert problems == []
     assert documents == [{"field": value}]
-    assert type(documents[0]["field"]) is type(value)
+    found = documents[0]["field"]
+    assert isinstance(found, type(value))
+    assert isinstance(found, bool) == isinstance(value, bool)
 
 
 def test_fields_named_by_numbers_and_words_are_text() -> None:
@@ -154,3 +156,22 @@ def test_a_size_that_the_cluster_refused_may_be_taken_back() -> None:
     assert validate(merged(GOOD, {"spec": {"storage": {"size": "2Gi"}}}), old=stored) == []
     (problem,) = validate(merged(GOOD, {"spec": {"storage": {"size": "1Gi"}}}), old=stored)
     assert str(problem) == "spec.storage: storage.size can only grow: a volume cannot shrink"
+
+
+@pytest.mark.parametrize(
+    ("typed", "proposal"),
+    [
+        ("0005", 'put it in quotes, "0005"'),
+        ("1E5", 'put it in quotes, "1E5"'),
+        ("1_000", 'put it in quotes, "1_000"'),
+        ("cba.ax", "did you mean CBA.AX?"),
+    ],
+)
+def test_a_proposal_keeps_what_was_typed(typed: str, proposal: str) -> None:
+    text = (
+        "apiVersion: bellwether.dev/v1alpha1\nkind: TradingSystem\nmetadata: {name: demo}\n"
+        f"spec: {{symbols: [{typed}], data: {{provider: csv, csv: {{directory: bars}}}}}}\n"
+    )
+    (problem,) = validate_text(text)
+    assert problem.path == "spec.symbols[0]"
+    assert proposal in problem.message
