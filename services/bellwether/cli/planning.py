@@ -72,10 +72,23 @@ def make_plan(asked: Asked) -> Plan:
         except InvalidDeclaration as error:
             return _refused(asked, error.problems)
         if asked.offline or asked.from_file is not None:
-            return _between_files(asked, declared)
-        return _against_cluster(asked, declared, read_document(text))
+            found = _between_files(asked, declared)
+        else:
+            found = _against_cluster(asked, declared, read_document(text))
+        return replace(found, notes=(*found.notes, *_beyond_the_cluster(declared)))
     except RulesUnavailable as error:
         raise CommandError(str(error)) from error
+
+
+def _beyond_the_cluster(declared: TradingSystem) -> list[str]:
+    """Return what the API server accepts and no pod can do."""
+    csv = declared.spec.data.csv
+    if declared.spec.data.provider == "csv" and csv is not None and csv.volume_claim is None:
+        return [
+            f"spec.data.csv.volumeClaim: a cluster needs it, the claim of the volume with the folder {csv.directory}; "
+            "without it no pod sees a file"
+        ]
+    return []
 
 
 def instant(text: str) -> datetime:

@@ -110,7 +110,15 @@ Instant = Annotated[
         max_length=20,
         min_length=17,
         examples=["2026-11-23T04:30:00Z"],
-        json_schema_extra=_with_rules(_day_exists(INSTANT_PATTERN)),
+        json_schema_extra=_with_rules(
+            _day_exists(INSTANT_PATTERN),
+            # Not the last day itself: it may be the next one at an exchange further east.
+            _where(
+                INSTANT_PATTERN,
+                f"self >= '{FIRST_DAY}' && self < '{LAST_DAY}'",
+                f"the calendars cover {FIRST_DAY} to {LAST_DAY}",
+            ),
+        ),
     ),
     AfterValidator(_instant),
 ]

@@ -52,7 +52,7 @@ ServiceName: TypeAlias = Literal[
 ]
 
 
-def cel(rule: str, message: str, field_path: str | None = None) -> dict[str, str]:
+def cel(rule: str, message: str, field_path: str | None = None) -> dict[str, Any]:
     """Return one validation rule of the resource: a CEL expression over `self` and what is right in words."""
     found = {"rule": rule, "message": message}
     if field_path is not None:
@@ -66,7 +66,7 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
-def _rules(*rules: dict[str, str], **more: Any) -> ConfigDict:
+def _rules(*rules: dict[str, Any], **more: Any) -> ConfigDict:
     extra: dict[str, Any] = {"x-kubernetes-validations": list(rules), **more}
     return ConfigDict(json_schema_extra=extra)
 

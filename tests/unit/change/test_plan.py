@@ -487,6 +487,7 @@ class TestMoves:
         assert render_layout(system, context(system), found) == ours
 
 
+NO_GATEWAY = {"gateway": {"enabled": False}}
 SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
@@ -495,12 +496,12 @@ SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "symbols": st.sampled_from([["CBA.AX"], ["CBA.AX", "BHP.AX"]]),
         "market": st.sampled_from([{"calendar": "XASX"}, CLOSED_TOMORROW]),
         "tasks": st.sampled_from([[], [{"name": "evening", "anchor": "close", "offset": "1h"}]]),
-        "services": st.sampled_from([{"prediction": {"cpu": "200m"}}, {"gateway": {"enabled": False}}]),
+        "services": st.sampled_from([{"prediction": {"cpu": "200m"}}, NO_GATEWAY]),
         "rollout": st.sampled_from([{"policy": "Immediate"}, {"protectSession": False}]),
         "deletionPolicy": st.sampled_from(["Retain", "Delete"]),
         "podTemplate": st.just({"labels": {"team": "desk"}}),
     },
-)
+).filter(lambda spec: spec.get("profile") == "standard" or spec.get("services") != NO_GATEWAY)
 SLOWLY = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -293,3 +293,60 @@ def test_bars_says_why_a_file_would_be_refused_and_reads_the_others(
 def test_a_wrong_option_of_bars_is_named(option: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bars", "X.csv", *option]) == 1
     assert words in capsys.readouterr().err
+
+
+OWN_FILES = """
+apiVersion: bellwether.dev/v1alpha1
+kind: TradingSystem
+metadata: {name: demo}
+spec:
+  data: {provider: csv, csv: {directory: bars}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("", "spec.data.csv.directory: {here}/bars is not a folder (relative to system.yaml)"),
+        ("  predictions: {{model: foo}}", "spec.predictions.model: 'foo': there is no foo.yaml in "),
+        ("  symbols: [BRK.B, BRK-B]", "spec.symbols[1]: BRK-B and BRK.B cannot be told apart on the bus"),
+        (
+            '  clock: {{mode: replay, from: "2009-01-03", to: "2009-01-04"}}',
+            "spec.clock.to: XASX has no session from 2009-01-03 to 2009-01-04",
+        ),
+        (
+            '  market: {{calendar: XTKS}}\n  clock: {{mode: replay, from: "1990-01-03"}}',
+            "spec.clock.from: 1990-01-03: calendar XTKS covers ",
+        ),
+        (
+            '  market: {{overrides: [{{date: "2009-01-03", open: "10:00"}}]}}',
+            "spec.market.overrides[0]: override 2009-01-03: XASX has no session on that day",
+        ),
+    ],
+)
+def test_validate_says_what_would_fail_later(
+    spec: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("system.yaml").write_text(OWN_FILES + spec.format() + "\n")
+    assert main(["validate", "system.yaml"]) == 1
+    assert f"system.yaml: {words.format(here=tmp_path)}" in capsys.readouterr().err
+
+
+def test_validate_looks_for_no_folder_inside_of_a_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("system.yaml").write_text(OWN_FILES.replace("bars}", "bars, volumeClaim: files}"))
+    assert main(["validate", "system.yaml"]) == 0
+    assert main(["plan", "--offline", "system.yaml"]) == 0
+    assert "volumeClaim" not in capsys.readouterr().out
+
+
+def test_plan_says_that_a_cluster_needs_a_volume_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("system.yaml").write_text(OWN_FILES)
+    assert main(["plan", "--offline", "system.yaml"]) == 0
+    assert "spec.data.csv.volumeClaim: a cluster needs it" in capsys.readouterr().out
