@@ -58,9 +58,9 @@ def data_fresh(case: Case) -> Finding:
         return unheard(case, kind)
     speaks_of = spoken_of(case, view, "market-data")
     rows = {row.symbol: row for row in view.data or ()}
-    stale = [_stale_words(rows[symbol]) for symbol in symbols if symbol in rows and rows[symbol].fresh is False]
+    stale = [rows[symbol] for symbol in symbols if symbol in rows and rows[symbol].fresh is False]
     if stale:
-        return Finding(kind, "False", Reason.STALE, listed(stale), speaks_of)
+        return Finding(kind, "False", Reason.STALE, "; ".join(_once_each(stale)), speaks_of)
     silent = [symbol for symbol in symbols if symbol not in rows or rows[symbol].fresh is None]
     if silent:
         return Finding(kind, "Unknown", Reason.NOT_SAID, f"market-data did not say: {listed(silent)}", speaks_of)
@@ -101,6 +101,18 @@ def _replayed(case: Case, kind: str, words: str) -> Finding:
     return Finding(kind, "True", Reason.REPLAY_CLOCK, words)
 
 
+def _once_each(stale: Sequence[Bars]) -> list[str]:
+    """Return each reason once, with the symbols that it holds for."""
+    alike: dict[str, list[Bars]] = {}
+    for row in stale:
+        # What is wrong with each share alike is the same reason, though it names each by its own name.
+        alike.setdefault(_stale_words(row).replace(row.symbol, "SYMBOL"), []).append(row)
+    return [
+        f"{listed(row.symbol for row in rows)}: {words if len(rows) > 1 else _stale_words(rows[0])}"
+        for words, rows in alike.items()
+    ]
+
+
 def _stale_words(row: Bars) -> str:
-    newest = "no bar" if row.last_session is None else f"its newest bar is of session {row.last_session}"
-    return f"{row.symbol}: {newest}" + (f" ({row.problem})" if row.problem else "")
+    newest = "no bar" if row.last_session is None else f"the newest bar is of session {row.last_session}"
+    return newest + (f" ({row.problem})" if row.problem else "")

@@ -13,6 +13,7 @@ import typer
 from bellwether.cli import process_help
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
+from bellwether.runtime.terminal import visible
 
 _LOOK = "Look"
 _CHANGE = "Change"
@@ -45,7 +46,7 @@ A system in a cluster answers the same commands with --system NAME.
 )
 process_help.add_beginnings(app)
 
-Count = Annotated[int, typer.Option("-n", "--lines", min=1, max=500, help="How many at most.")]
+Count = Annotated[int, typer.Option("-l", "--lines", min=1, max=500, help="How many at most.")]
 Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")]
 MaybeSymbol = Annotated[str | None, typer.Argument(help="Only this share.")]
 Why = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
@@ -284,7 +285,7 @@ def run_app(arguments: Sequence[str]) -> int:
     try:
         app(list(arguments), standalone_mode=True, prog_name="bellwether")
     except CommandError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {visible(str(error), keep=chr(10))}\n")
         return 1
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)

@@ -17,6 +17,7 @@ from bellwether.market_data.actions import Action, infer_actions
 from bellwether.market_data.csv_files import latest_day, read_bars, read_settled
 from bellwether.market_data.csv_forms.reading import Found, Options
 from bellwether.market_data.rows import SourceError, SourceRow
+from bellwether.runtime.terminal import visible
 from bellwether.spec.models import CsvData
 
 _LISTED = 12
@@ -133,7 +134,11 @@ def _misfit(rows: Sequence[SourceRow], calendar: Calendar) -> Misfit:
 
 
 def as_lines(one: Look) -> list[str]:
-    """Return what a person reads of one file."""
+    """Return what a person reads of one file; what the file holds may steer no terminal."""
+    return [visible(line) for line in _lines(one)]
+
+
+def _lines(one: Look) -> list[str]:
     if one.found is None:
         return [f"{one.file}: refused", f"  {one.refusal}"]
     found, rows = one.found, one.found.rows

@@ -42,7 +42,8 @@ class Target:
     url: str | None = None
     token: str | None = None
     system: str | None = None
-    namespace: str = "default"
+    namespace: str | None = None
+    context: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,16 @@ class HttpClient:
 class KubectlClient:
     """Talks to the gateway of a system in a cluster, through the API server and the kubectl on PATH."""
 
-    def __init__(self, system: str, namespace: str) -> None:
+    def __init__(self, system: str, namespace: str | None = None, context: str | None = None) -> None:
         self._system = system
-        self._namespace = namespace
         found = shutil.which("kubectl")
         if found is None:
             raise CommandError("--system needs kubectl on PATH; without it, use --url")
-        self._kubectl = found
+        self._kubectl = [found, *([] if context is None else [f"--context={context}"])]
+        self._namespace = namespace or self._namespace_of_context()
+
+    def _namespace_of_context(self) -> str:
+        return self._run("config", "view", "--minify", "-o", "jsonpath={..namespace}").decode().strip() or "default"
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON answer of a path."""
@@ -149,7 +153,7 @@ class KubectlClient:
         token = self._token()
         with tempfile.TemporaryFile() as log:
             forward = subprocess.Popen(
-                [self._kubectl, "-n", self._namespace, "port-forward", f"service/{self._system}-gateway", ":8080"],
+                [*self._kubectl, "-n", self._namespace, "port-forward", f"service/{self._system}-gateway", ":8080"],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -171,7 +175,7 @@ class KubectlClient:
         return base64.b64decode(raw).decode().strip()
 
     def _run(self, *arguments: str) -> bytes:
-        done = subprocess.run([self._kubectl, *arguments], capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
+        done = subprocess.run([*self._kubectl, *arguments], capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
         if done.returncode == 0:
             return done.stdout
         said = done.stderr.decode(errors="replace").strip()
@@ -186,7 +190,7 @@ def make_client(target: Target, state_root: Path | None = None, environ: Mapping
 
     """
     if target.system is not None:
-        return KubectlClient(target.system, target.namespace)
+        return KubectlClient(target.system, target.namespace, target.context)
     token = target.token or environ.get("BELLWETHER_TOKEN")
     url = target.url or environ.get("BELLWETHER_URL")
     state = find_run(state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether")))
@@ -198,9 +202,10 @@ def make_client(target: Target, state_root: Path | None = None, environ: Mapping
 
 
 def find_run(root: Path) -> RunState | None:
-    """Return the newest local run below a state folder; none if there is none."""
+    """Return the local run of a folder, else the newest below it; none if there is none."""
     try:
-        found = sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        own = [root / "run.json"] if (root / "run.json").exists() else []
+        found = own or sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
         return None
     for path in found:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from bellwether.cli.client import Client, CommandError, Target, make_client
+from bellwether.runtime.terminal import all_visible
 
 _PANEL = "Which system"
 
@@ -41,7 +42,14 @@ System = Annotated[
         "--system", help="A system in a cluster, through kubectl: NAME or NAMESPACE/NAME.", rich_help_panel=_PANEL
     ),
 ]
-Namespace = Annotated[str, typer.Option("--namespace", help="Namespace of --system.", rich_help_panel=_PANEL)]
+Namespace = Annotated[
+    str | None,
+    typer.Option("-n", "--namespace", help="Of --system; else the context's.", rich_help_panel=_PANEL),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", help="The cluster of --system, of those in KUBECONFIG.", rich_help_panel=_PANEL),
+]
 Format = Annotated[Output, typer.Option("-o", "--output", help="text for people, json for programs.")]
 _PIPE_WIDTH = 200
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -59,12 +67,15 @@ class Session:
         if self.output is Output.json:
             write_json(answer)
         else:
-            print_drawn(draw(answer))
+            print_drawn(draw(all_visible(answer)))
 
 
 def write_json(answer: Any) -> None:
-    """Write an answer for programs."""
-    sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+    """Write an answer for programs. What would steer a terminal is escaped as JSON escapes it."""
+    text = json.dumps(answer, indent=2, ensure_ascii=False)
+    if not all(one.isprintable() or one == "\n" for one in text):
+        text = json.dumps(answer, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def print_drawn(drawn: Any) -> None:
@@ -75,7 +86,9 @@ def print_drawn(drawn: Any) -> None:
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False).print(drawn)
 
 
-def target_of(url: str | None, token: str | None, system: str | None, namespace: str) -> Target:
+def target_of(
+    url: str | None, token: str | None, system: str | None, namespace: str | None, context: str | None = None
+) -> Target:
     """Return which gateway is meant.
 
     Raises:
@@ -87,7 +100,10 @@ def target_of(url: str | None, token: str | None, system: str | None, namespace:
     for option, name in (("--system", system), ("--namespace", namespace)):
         if name is not None and not _NAME.match(name):
             raise CommandError(f"{option} {name!r}: a name has a-z, 0-9 and -")
-    return Target(url=url, token=token, system=system, namespace=namespace)
+    if system is None and (namespace is not None or context is not None):
+        option = "--namespace" if namespace is not None else "--context"
+        raise CommandError(f"{option} is for a system in a cluster: name it with --system")
+    return Target(url=url, token=token, system=system, namespace=namespace, context=context)
 
 
 def talks(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,17 +114,26 @@ def talks(command: Callable[..., None]) -> Callable[..., None]:
         url: str | None = None,
         token: str | None = None,
         system: str | None = None,
-        namespace: str = "default",
+        namespace: str | None = None,
+        context: str | None = None,
         output: Output = Output.text,
         **named: Any,
     ) -> None:
-        command(Session(make_client(target_of(url, token, system, namespace)), output), *arguments, **named)
+        command(Session(make_client(target_of(url, token, system, namespace, context)), output), *arguments, **named)
 
-    shared = {"url": Url, "token": Token, "system": System, "namespace": Namespace, "output": Format}
-    defaults = {"url": None, "token": None, "system": None, "namespace": "default", "output": Output.text}
+    shared = {
+        "url": Url,
+        "token": Token,
+        "system": System,
+        "namespace": Namespace,
+        "context": Context,
+        "output": Format,
+    }
     own = inspect.signature(command, eval_str=True)
     parameters = list(own.parameters.values())[1:] + [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=Output.text if name == "output" else None, annotation=kind
+        )
         for name, kind in shared.items()
     ]
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]

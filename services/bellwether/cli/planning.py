@@ -26,6 +26,7 @@ from bellwether.change.world import (
 from bellwether.cli.client import CommandError
 from bellwether.cli.kubectl import Kubectl, Refused
 from bellwether.render.kubernetes.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
+from bellwether.runtime.terminal import visible
 from bellwether.spec.models import GROUP, PLURAL, TradingSystem
 from bellwether.spec.validate import InvalidDeclaration, Problem, RulesUnavailable, load, read_document, validate
 
@@ -332,4 +333,4 @@ def _utc(moment: datetime) -> str:
 
 def tell_refusals(file: Path, found: Plan) -> None:
     """Write why a file would be refused, one line per problem, on stderr."""
-    sys.stderr.write("".join(f"{file}: {problem}\n" for problem in found.refusals))
+    sys.stderr.write("".join(f"{file}: {visible(str(problem))}\n" for problem in found.refusals))

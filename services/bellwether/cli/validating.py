@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bellwether.cli.client import CommandError
 from bellwether.market.declared import fit
+from bellwether.runtime.terminal import visible
 from bellwether.spec.models import TradingSystemSpec
 from bellwether.spec.validate import InvalidDeclaration, Problem, RulesUnavailable, load
 from bellwether.training.recipe import RecipeError, find_recipe
@@ -34,7 +35,7 @@ def check_file(file: Path, *, as_json: bool) -> int:
         told = {"valid": not problems, "problems": [{"path": one.path, "message": one.message} for one in problems]}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     elif problems:
-        sys.stderr.write("".join(f"{file}: {problem}\n" for problem in problems))
+        sys.stderr.write("".join(f"{file}: {visible(str(problem))}\n" for problem in problems))
     else:
         sys.stdout.write(f"{file} is valid\n")
     return 1 if problems else 0

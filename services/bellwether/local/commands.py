@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bellwether.runtime.terminal import visible
 from bellwether.topology import NATS_STORE_BYTES
 
 _FAILED = 1
@@ -25,7 +26,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except Exception as error:
         if not _expected(error):
             raise
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {visible(str(error), keep=chr(10))}\n")
         return _FAILED
 
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ from bellwether.runtime.declaration import encode_declaration, parse_declaration
 from bellwether.runtime.logs import JsonFormatter, configure_logs
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.runtime.process import Process
+from bellwether.runtime.terminal import visible
 from bellwether.spec.models import TradingSystem
 
 HOST = "127.0.0.1"
@@ -81,8 +83,18 @@ def _configure_logs(directory: RunDirectory, *, verbose: bool) -> None:
 def say(line: str) -> None:
     """Write a line for the person at the terminal."""
     with contextlib.suppress(BrokenPipeError):
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(visible(line) + "\n")
         sys.stdout.flush()
+
+
+def hints(root: Path, symbol: str) -> list[str]:
+    """Return what to type in a second terminal, wherever that one is: the run's folder has to be known there."""
+    state = f"BELLWETHER_STATE={shlex.quote(str(root.resolve()))}"
+    asked = ("status", f"decisions {symbol}", f"why {symbol}", "trace --last")
+    return [
+        f"  ask         export {state}   (in a second terminal, then)",
+        *(f"              bellwether {words}" for words in asked),
+    ]
 
 
 class LocalRun:
@@ -126,7 +138,8 @@ class LocalRun:
             told = {"name": system.metadata.name, "url": url, "token": who.token, "pid": os.getpid()}
             write_private(self._directory.run_file, json.dumps(told))
             say(f"  dashboard   {url}/")
-            say("  ask         bellwether status | decisions | why SYMBOL | trace --last   (in a second terminal)")
+            for line in hints(self._directory.root, system.spec.symbols[0]):
+                say(line)
             say("  end         Ctrl-C")
             return await self._until_told(narrator, nats)
 

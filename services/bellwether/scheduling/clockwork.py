@@ -30,7 +30,9 @@ from bellwether.spec.models import Market
 from bellwether.storage.store import Store, Transaction
 
 ASK_AGAIN = timedelta(minutes=5)
-"""How often a session's open is asked for again while it is open, and its close while it waits: bars arrive late."""
+"""How often a session's close is asked for again while it waits: bars arrive late. An open is at least as often."""
+ASK_SOON = timedelta(seconds=5)
+"""How soon an open is asked for again at first; then after a tenth of the time that has passed since."""
 LONGEST_WAIT = 300.0
 """Seconds after which the clock is looked at in any case: a machine that slept wakes to another time."""
 _SOON = 1.0
@@ -140,7 +142,7 @@ def next_moment(
     under_way = calendar.session_at(now)
     moments = [calendar.next_session(now).open]
     if under_way is not None:
-        moments += [under_way.close, now + ASK_AGAIN]
+        moments += [under_way.close, now + min(ASK_AGAIN, max(ASK_SOON, (now - under_way.open) / 10))]
     moments += [slot.due for slot in slots(rules, calendar, now, now + timedelta(days=3)) if slot.due > now]
     moments += [
         slot.useful_until + _BEHIND

@@ -95,7 +95,7 @@ async def test_a_live_system_says_whether_its_bars_are_fresh(
         gateway.more, gateway.halts = {"data": FRESH}, []
         await waited(kube, "demo", "DataFresh=True")
     assert stale is not None
-    words = "CBA.AX: its newest bar is of session 2026-11-19 (the source does not answer)"
+    words = "CBA.AX: the newest bar is of session 2026-11-19 (the source does not answer)"
     assert (stale["reason"], stale["message"]) == ("Stale", words)
 
 

@@ -49,6 +49,17 @@ def test_a_system_in_a_cluster_is_asked_through_the_api_server(kubectl: Path) ->
     )
 
 
+def test_a_system_is_looked_for_where_kubectl_would_look(kubectl: Path) -> None:
+    client = make_client(Target(system="demo", namespace="trading", context="there"))
+    client.get("/v1/orders")
+    asked = kubectl.read_text().strip()
+    assert asked.startswith("--context=there get --raw /api/v1/namespaces/trading/")
+    kubectl.unlink()
+    with pytest.raises(CommandError):
+        make_client(Target(system="demo", context="there"))
+    assert kubectl.read_text().strip() == "--context=there config view --minify -o jsonpath={..namespace}"
+
+
 def test_kubectls_own_words_are_the_error(kubectl: Path) -> None:
     with pytest.raises(CommandError, match=r'services "demo-gateway" not found'):
         KubectlClient("demo", "default").get("/v1/status")
@@ -78,6 +89,13 @@ def test_the_newest_local_run_is_found_and_its_token_used(tmp_path: Path) -> Non
     assert isinstance(elsewhere, HttpClient)
     assert (elsewhere._url, elsewhere._token) == ("http://example.test:1", None)
     assert find_run(tmp_path / "none") is None
+
+
+def test_a_run_is_found_by_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"name": "here", "url": "http://127.0.0.1:8080", "token": "t"}))
+    found = find_run(tmp_path)
+    assert found is not None
+    assert found.name == "here"
 
 
 def test_queries_leave_out_what_is_not_given() -> None:

@@ -55,7 +55,7 @@ def typed(
     [
         (["status"], ["demo", "ready", "session 2009-01-05, 1 of 1,047 sessions", "100,136.40 USD", "paper-trading"]),
         (["status"], ["safe to trade"]),
-        (["decisions", "AAPL", "-n", "5"], ["AAPL", "BUY", "0.570", "0.540", "p-AAPL"]),
+        (["decisions", "AAPL", "-l", "5"], ["AAPL", "BUY", "0.570", "0.540", "p-AAPL"]),
         (["decision", "p-AAPL"], ["probability", "0.5700 beside a base rate of 0.5400", "return_1", "sentiment"]),
         (["decision", "p-AAPL", "--replay"], ["equal"]),
         (["positions"], ["AAPL", "110", "10,403.80", "+136.00"]),
@@ -191,7 +191,7 @@ def test_a_gateway_that_cannot_be_reached_is_told(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["nonsense"], ["halt"], ["decisions", "-n", "0"], ["trace", "abc", "--last"]])
+@pytest.mark.parametrize("command", [["nonsense"], ["halt"], ["decisions", "-l", "0"], ["trace", "abc", "--last"]])
 def test_what_is_wrongly_typed_ends_with_2(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 2
     assert "Error" in capsys.readouterr().err
@@ -350,3 +350,23 @@ def test_plan_says_that_a_cluster_needs_a_volume_of_the_files(
     Path("system.yaml").write_text(OWN_FILES)
     assert main(["plan", "--offline", "system.yaml"]) == 0
     assert "spec.data.csv.volumeClaim: a cluster needs it" in capsys.readouterr().out
+
+
+async def test_a_halts_reason_steers_no_terminal(typed: Typed) -> None:
+    reason = "\x1b[2Jall is well\u202e"
+    code, out, err = await typed("halt", "--reason", reason)
+    told = out + err
+    assert code == 0
+    assert "\x1b" not in told
+    assert "\u202e" not in told
+    _, out, _ = await typed("status", "-o", "json")
+    assert all(one.isprintable() or one == "\n" for one in out)
+
+
+@pytest.mark.parametrize("options", [["-n", "trading"], ["--context", "there"]])
+async def test_a_namespace_or_context_without_a_system_is_no_silent_local_answer(
+    options: list[str], typed: Typed
+) -> None:
+    code, _, err = await typed("status", *options)
+    assert code == 1
+    assert "is for a system in a cluster: name it with --system" in err

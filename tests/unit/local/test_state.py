@@ -13,7 +13,7 @@ from bellwether.local.files import load_system
 from bellwether.local.nats import NatsMissing, nats_server_path
 from bellwether.local.registry import UnknownService, named_services, registry
 from bellwether.local.replay import ReplayOptions, buy_and_hold, replayed
-from bellwether.local.run import free_port
+from bellwether.local.run import free_port, hints
 from bellwether.local.state import IDENTITIES, RunError, identity, opened, write_keys
 from bellwether.messages.market_data import Bar, Bars
 from bellwether.runtime.declaration import generation_of
@@ -181,3 +181,14 @@ def test_buy_and_hold_is_the_mean_of_equal_parts() -> None:
     down = bars((first, 10.0, 9.0), (later, 9.0, 9.0))
     assert buy_and_hold([up, down], first) == pytest.approx(0.2)
     assert buy_and_hold([], first) is None
+
+
+def test_what_a_run_says_to_type_names_its_folder_and_a_symbol_that_it_has(tmp_path: Path) -> None:
+    root = tmp_path / "of mine"
+    assert hints(root, "BHP.AX") == [
+        f"  ask         export BELLWETHER_STATE='{root}'   (in a second terminal, then)",
+        "              bellwether status",
+        "              bellwether decisions BHP.AX",
+        "              bellwether why BHP.AX",
+        "              bellwether trace --last",
+    ]

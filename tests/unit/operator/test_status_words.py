@@ -60,7 +60,16 @@ def test_each_stale_symbol_is_named_with_its_newest_bar_and_the_problem() -> Non
         Bars("OLD.AX", fresh=False),
     )
     words = message(Scene({}, seen(view=view(data=rows))), "DataFresh")
-    assert words == "CBA.AX: its newest bar is of session 2026-11-19 (no answer), BHP.AX: no bar"
+    assert words == "CBA.AX: the newest bar is of session 2026-11-19 (no answer); BHP.AX: no bar"
+
+
+def test_a_reason_that_holds_for_several_symbols_is_said_once() -> None:
+    rows = tuple(
+        Bars(symbol, fresh=False, problem=f"SOURCE_UNAVAILABLE: /bars/{symbol}.csv does not exist")
+        for symbol in ("CBA.AX", "BHP.AX")
+    )
+    words = message(Scene({}, seen(view=view(data=rows))), "DataFresh")
+    assert words == "CBA.AX, BHP.AX: no bar (SOURCE_UNAVAILABLE: /bars/SYMBOL.csv does not exist)"
 
 
 def test_fresh_bars_name_their_session() -> None:

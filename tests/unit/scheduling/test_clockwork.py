@@ -9,6 +9,7 @@ from bellwether.market.slots import TaskRule
 from bellwether.scheduling.claims import Since
 from bellwether.scheduling.clockwork import (
     ASK_AGAIN,
+    ASK_SOON,
     due_slots,
     missed_slots,
     moment_words,
@@ -82,9 +83,16 @@ def test_after_a_long_absence_the_newest_closes_are_caught_up_and_always_the_las
 def test_the_next_moment_is_the_nearest_of_slots_open_close_and_the_next_look() -> None:
     assert next_moment(TASKS, CALENDAR, OPEN - 31 * MINUTE) == OPEN - 30 * MINUTE
     assert next_moment(TASKS, CALENDAR, OPEN - MINUTE) == OPEN
-    assert next_moment(TASKS, CALENDAR, OPEN) == OPEN + ASK_AGAIN
+    assert next_moment(TASKS, CALENDAR, OPEN) == OPEN + ASK_SOON
     assert next_moment(TASKS, CALENDAR, CLOSE - MINUTE) == CLOSE
     assert next_moment((), CALENDAR, CLOSE) == OPEN + timedelta(days=1)
+
+
+def test_an_open_is_asked_for_again_within_seconds_and_ever_less_often() -> None:
+    for passed, wait in ((0, 5), (30, 5), (60, 6), (600, 60), (3_600, 300), (7_200, 300)):
+        now = OPEN + timedelta(seconds=passed)
+        assert next_moment((), CALENDAR, now) == now + timedelta(seconds=wait)
+    assert timedelta(seconds=300) == ASK_AGAIN
 
 
 def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() -> None:
@@ -96,7 +104,7 @@ def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() 
     behind = OPEN + timedelta(milliseconds=1)
     assert next_moment((), CALENDAR, OPEN - MINUTE, TASKS) == OPEN
     assert next_moment((), CALENDAR, OPEN, TASKS) == behind
-    assert next_moment((), CALENDAR, behind, TASKS) == behind + ASK_AGAIN
+    assert next_moment((), CALENDAR, behind, TASKS) == behind + ASK_SOON
     evening = CLOSE + timedelta(hours=5)
     assert next_moment((), CALENDAR, evening, TASKS) == evening + timedelta(milliseconds=1)
 
