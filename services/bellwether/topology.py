@@ -146,6 +146,7 @@ _ROWS = (
             "sync_positions",
             "execute_trade",
             "get_account",
+            "get_equity",
             "get_safety",
             "get_positions",
             "list_orders",
@@ -216,6 +217,7 @@ _ROWS = (
             "paper-trading": (
                 "health",
                 "get_account",
+                "get_equity",
                 "get_safety",
                 "get_positions",
                 "list_orders",

@@ -30,7 +30,8 @@ _KNOWN: Mapping[str, _Known] = {
     ),
     "DAILY_LOSS_EXCEEDED": _Known(
         Reason.DAILY_LOSS_EXCEEDED,
-        "It is counted anew from the session's close; the limit is spec.trading.risk.maxDailyLoss.",
+        "It stops the rest of the session and the next one, until that has closed; the limit is "
+        "spec.trading.risk.maxDailyLoss.",
     ),
     "DATA_STALE": _Known(Reason.DATA_STALE, "Condition DataFresh says which bars are missing, and why."),
     "QUALITY_UNKNOWN": _Known(

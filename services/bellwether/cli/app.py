@@ -49,6 +49,9 @@ process_help.add_beginnings(app)
 Count = Annotated[int, typer.Option("-l", "--lines", min=1, max=500, help="How many at most.")]
 Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")]
 MaybeSymbol = Annotated[str | None, typer.Argument(help="Only this share.")]
+Seen = Annotated[
+    int | None, typer.Option("--seen", min=0, help="Number of the newest halt you know of, from `bellwether status`.")
+]
 Why = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
 
 
@@ -271,9 +274,15 @@ def halt(session: Session, reason: Why) -> None:
 
 @app.command(rich_help_panel=_CHANGE)
 @talks
-def resume(session: Session, reason: Why) -> None:
-    """Allow orders again; a halt that the resource declares stays."""
-    body = {"reason": reason, "source": "cli"}
+def resume(session: Session, reason: Why, seen: Seen = None) -> None:
+    """Allow orders again; a halt that the resource declares stays.
+
+    It opens the halts that it finds when it begins, or those up to --seen;
+    with a newer one nothing is resumed.
+    """
+    if seen is None:
+        seen = int(session.client.get("/v1/account").get("newest_halt", 0))
+    body = {"reason": reason, "source": "cli", "seen": seen}
     session.show(session.client.send("POST", "/v1/resume", body), _shown("halt_state"))
 
 

@@ -79,6 +79,9 @@ def status(found: dict[str, Any]) -> RenderableType:
             )
         )
     halts = [Text(f"HALTED: {line}", style="bold red") for line in found["halts"]]
+    newest = account.get("newest_halt", 0) if account else 0
+    if newest:
+        halts.append(Text(f"newest halt: number {newest} (bellwether resume --seen {newest} --reason ...)"))
     problems = [Text(f"unknown: {line}", style="yellow") for line in found["problems"]]
     told = (*lines, *halts, *safety(found.get("safety")), *problems)
     return Group(*told, Text(), services(found["services"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,8 @@ from bellwether.spec.wire import known_part
 _DECLARATION_BYTES = 1024 * 1024
 _REASON_BYTES = 16 * 1024
 _PREDICT_BUDGET = 20.0
+
+T = TypeVar("T", bound=BaseModel)
 
 
 def authorized(request: Request) -> None:
@@ -38,15 +40,23 @@ class Reason(BaseModel):
     source: Annotated[str, Field(min_length=1, max_length=60)] = "gateway"
 
 
+class ResumeReason(Reason):
+    """Why orders are allowed again."""
+
+    seen: Annotated[
+        int | None,
+        Field(ge=0, description="`newest_halt` of the account as you saw it: with a newer halt nothing is resumed."),
+    ] = None
+
+
 # Not a parameter of the routes: the framework would read a body of any size before it asks for the token.
-_REASON_SHAPE = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": Reason.model_json_schema()}}}
-}
+def _shape(model: type[BaseModel]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
-async def _reason(request: Request) -> Reason:
+async def _reason(request: Request, model: type[T]) -> T:
     try:
-        return Reason.model_validate_json(await read_body(request, _REASON_BYTES))
+        return model.model_validate_json(await read_body(request, _REASON_BYTES))
     except ValidationError as error:
         said = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
         raise Problem(422, "INVALID_PARAMS", "; ".join(said)) from error
@@ -79,19 +89,23 @@ def _declaration_body(raw: bytes) -> dict[str, Any]:
     return body
 
 
-@router.post("/v1/halt", openapi_extra=_REASON_SHAPE)
+@router.post("/v1/halt", openapi_extra=_shape(Reason))
 async def halt(request: Request) -> Response:
     """Stop every order until somebody resumes."""
-    why = await _reason(request)
+    why = await _reason(request, Reason)
     question = Halt(reason=why.reason, source=why.source)
     return answer(await gateway_of(request).peers.ask("paper-trading", "halt", question, HaltState))
 
 
-@router.post("/v1/resume", openapi_extra=_REASON_SHAPE)
+@router.post("/v1/resume", openapi_extra=_shape(ResumeReason))
 async def resume(request: Request) -> Response:
-    """Open every latch; a halt that the declaration states stays."""
-    why = await _reason(request)
-    question = Resume(reason=why.reason, source=why.source)
+    """Open every latch; a halt that the declaration states stays.
+
+    `seen` is the number of the newest halt that you know of: with a newer one the answer is 409 NEWER_HALT and nothing
+    is resumed. Without it, several halts are not resumed (409 HALT_NOT_STATED).
+    """
+    why = await _reason(request, ResumeReason)
+    question = Resume(reason=why.reason, source=why.source, seen=why.seen)
     return answer(await gateway_of(request).peers.ask("paper-trading", "resume", question, HaltState))
 
 

@@ -128,6 +128,10 @@ def _guards_and_order(
     says = f"{order.side} {order.quantity} for {order.session}: {order.status}"
     if order.fill_price is not None:
         says += f" at {order.fill_price}"
+    if order.strength:
+        says += f"; strength {order.strength:.3f} above the base rate"
+    if order.reduction:
+        says += f"; made smaller at the open, from {order.reduced_from}: {order.reduction}"
     if order.refusal:
         says += f" ({order.refusal})"
     return [guards, Stage("order", order.status in ("queued", "filled"), says)]

@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from bellwether.gateway import equity
 from bellwether.gateway.delivery import WAIT_SECONDS, Acks, Delivered, deliver, next_declaration
 from bellwether.gateway.feed import Feed
 from bellwether.gateway.otlp import Span
@@ -144,11 +143,6 @@ class Gateway:
 
     async def _put(self, body: bytes) -> int:
         return await self.context.bus.kv_put(DECLARATION_BUCKET, DECLARATION_KEY, body)
-
-    async def equity_points(self, limit: int) -> list[equity.EquityPoint]:
-        """Return the account over time of the present run."""
-        run = await self.run()
-        return await self.with_db(lambda db: equity.points(db, run, limit))
 
     async def run(self) -> str:
         """Return the present run: a replay's, or `live`."""

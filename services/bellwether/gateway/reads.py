@@ -18,8 +18,10 @@ from bellwether.messages.scheduling import Jobs, ListJobs
 from bellwether.messages.trading import (
     Account,
     Empty,
+    EquityCurve,
     Explain,
     Explanation,
+    GetEquity,
     LedgerCheck,
     ListOrders,
     ListRefusals,
@@ -91,8 +93,8 @@ async def account(request: Request) -> Response:
 
 @router.get("/v1/equity")
 async def equity(request: Request, limit: Annotated[int, Query(ge=2, le=2000)] = 400) -> Response:
-    """Return the account over time, as the gateway saw it."""
-    return answer({"points": await gateway_of(request).equity_points(limit)})
+    """Return the account at the close of each session of the present run."""
+    return answer(await gateway_of(request).peers.ask("paper-trading", "get_equity", GetEquity(limit), EquityCurve))
 
 
 @router.get("/v1/orders")

@@ -11,9 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import MetaData
 
-from bellwether.gateway import equity
 from bellwether.gateway.app import make_app
-from bellwether.gateway.equity import add_equity_table
 from bellwether.gateway.gateway import Gateway
 from bellwether.gateway.otlp import BadSpans, Span, decode_spans
 from bellwether.gateway.peers import Peers
@@ -142,7 +140,7 @@ class GatewayService:
                 removed = await self.gateway.with_db(lambda db: tables.sweep(db, time.time()))
 
     async def look(self) -> None:
-        """Once a second: record the account, and tell watchers when account or replay changed."""
+        """Once a second: tell watchers when account or replay changed."""
         while True:
             try:
                 await self._look_once()
@@ -157,16 +155,12 @@ class GatewayService:
         if not gateway.context.clock.live:
             self._tell("replay", await gateway.peers.replay())
         account = await gateway.peers.ask("paper-trading", "get_account", Empty(), Account)
-        if self._tell("account", account) and account.as_of is not None:
-            run, at = await gateway.run(), account.as_of
-            await gateway.with_db(lambda db: equity.record(db, run, at, account))
+        self._tell("account", account)
 
-    def _tell(self, kind: str, state: Any) -> bool:
-        if self._seen.get(kind) == state:
-            return False
-        self._seen[kind] = state
-        self.gateway.feed.send(kind, msgspec.to_builtins(state))
-        return True
+    def _tell(self, kind: str, state: Any) -> None:
+        if self._seen.get(kind) != state:
+            self._seen[kind] = state
+            self.gateway.feed.send(kind, msgspec.to_builtins(state))
 
 
 def create(context: ServiceContext, settings: GatewaySettings | None = None) -> Service:
@@ -174,7 +168,6 @@ def create(context: ServiceContext, settings: GatewaySettings | None = None) -> 
     chosen = settings or GatewaySettings.from_environment()
     metadata = MetaData()
     add_trace_tables(metadata)
-    add_equity_table(metadata)
     store = context.open_store(metadata)
     service = Service("gateway", context)
     peers = Peers(lambda budget: service.call(budget=budget), context.clock)

@@ -38,6 +38,12 @@ class Order(msgspec.Struct, frozen=True):
     commission: Decimal | None = None
     refusal: str | None = None
     """Code of the guard that refused it, with value and limit."""
+    strength: float = 0.0
+    """Of a purchase that a prediction asked for: by how much its probability is above the base rate."""
+    reduced_from: Decimal | None = None
+    """The quantity that was asked for, where the open had room for fewer shares."""
+    reduction: str | None = None
+    """Code of the guard that would have refused that, with value and limit."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -54,7 +60,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """The account: equity = cash + value of positions at the newest close."""
+    """The account: equity = cash + value of positions at the newest price, of an open or a close."""
 
     currency: str
     cash: Decimal
@@ -68,6 +74,29 @@ class Account(msgspec.Struct, frozen=True):
     halted: bool
     halts: list[str]
     """What halts now, one line per source."""
+    newest_halt: int = 0
+    """Number of the newest halt that nobody resumed, for whoever resumes; 0: there is none."""
+
+
+class GetEquity(msgspec.Struct, frozen=True):
+    """Ask for the account over time, at most `limit` (2 to 2000) sessions of it."""
+
+    limit: int = 400
+
+
+class EquityPoint(msgspec.Struct, frozen=True):
+    """The account at the close of one session."""
+
+    session: date
+    cash: Decimal
+    positions_value: Decimal
+    equity: Decimal
+
+
+class EquityCurve(msgspec.Struct, frozen=True):
+    """The account at the close of sessions, oldest first; thinned evenly, the first and the last are there."""
+
+    points: list[EquityPoint]
 
 
 class Empty(msgspec.Struct, frozen=True):
@@ -183,13 +212,18 @@ class Resume(msgspec.Struct, frozen=True):
 
     reason: str
     source: str
+    seen: int | None = None
+    """Number of the newest halt that the caller has seen (`newest_halt`): with a newer one nothing is resumed. Without
+    it, several halts are not resumed."""
 
 
-class HaltState(msgspec.Struct, frozen=True):
+class HaltState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether orders are stopped, and by whom."""
 
     halted: bool
     halts: list[str]
+    newest_halt: int = 0
+    """Number of the newest halt that nobody resumed; 0: there is none."""
 
 
 class Explain(msgspec.Struct, frozen=True):

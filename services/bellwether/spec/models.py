@@ -291,7 +291,8 @@ class Risk(Block):
     max_orders_per_session: int = Field(10, ge=0, le=10000, description="The most orders of one session.")
     max_daily_loss: Money = Field(
         "5000",
-        description="When equity has fallen by this much since the previous close, no position is opened.",
+        description="When equity has fallen by this much over a session, or since its close, no position is opened "
+        "until the next close.",
     )
 
 

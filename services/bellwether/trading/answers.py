@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from bellwether.messages.trading import Account, Order, Position, Refusal
+from bellwether.messages.trading import Account, EquityPoint, Order, Position, Refusal
 from bellwether.trading.book import Book
-from bellwether.trading.events import OrderFilled, OrderQueued, Refused
+from bellwether.trading.events import OrderFilled, OrderQueued, OrderReduced, Refused
+from bellwether.trading.ledger import Latch, Seen, refusal_text
 from bellwether.trading.pricing import PRICE_STEP, ZERO
 from bellwether.trading.rules import Rules
 
@@ -35,6 +36,9 @@ def order_from(row: Mapping[str, Any]) -> Order:
         fill_price=_decimal(row["fill_price"]),
         commission=_decimal(row["commission"]),
         refusal=row["refusal"],
+        strength=row["strength"] or 0.0,
+        reduced_from=_decimal(row["reduced_from"]),
+        reduction=row["reduction"],
     )
 
 
@@ -53,18 +57,22 @@ def queued_order(event: OrderQueued) -> Order:
         model_name=event.model_name,
         model_version=event.model_version,
         trace_id=event.trace_id,
+        strength=event.strength,
     )
 
 
-def filled_order(queued: OrderQueued, fill: OrderFilled) -> Order:
-    """Return an order as it was filled."""
-    changes = {
+def filled_order(queued: OrderQueued, fill: OrderFilled, reduced: OrderReduced | None) -> Order:
+    """Return an order as it was filled, after it was made smaller or as it was asked for."""
+    changes: dict[str, Any] = {
         "quantity": fill.quantity,
         "status": "filled",
         "filled_at": fill.at,
         "fill_price": fill.price,
         "commission": fill.commission,
     }
+    if reduced is not None:
+        changes["reduced_from"] = reduced.asked
+        changes["reduction"] = refusal_text(reduced.code, reduced.value, reduced.limit)
     return msgspec.structs.replace(queued_order(queued), **changes)
 
 
@@ -94,7 +102,36 @@ def refusal_of(event: Refused) -> Refusal:
     )
 
 
-def account_of(book: Book, rules: Rules, halts: Sequence[str]) -> Account:
+def refusal_seen(seen: Seen) -> Refusal | None:
+    """Return a decision's refusal as it was written down with the decision, ledger or not."""
+    if seen.refusal is None:
+        return None
+    code, value, limit = seen.refusal
+    return Refusal(
+        prediction_id=seen.prediction_id,
+        symbol=seen.symbol,
+        code=code,
+        value=value,
+        limit=limit,
+        at=seen.at,
+        stage="signal",
+    )
+
+
+def newest_number(latches: Sequence[Latch]) -> int:
+    """Return the number of the newest halt that nobody resumed, 0 where there is none."""
+    return max((latch.number for latch in latches), default=0)
+
+
+def thinned(points: Sequence[EquityPoint], most: int) -> list[EquityPoint]:
+    """Return at most `most` of these points, spread evenly; the first and the last are always there."""
+    if len(points) <= most:
+        return list(points)
+    last = len(points) - 1
+    return [points[round(index * last / (most - 1))] for index in range(most)]
+
+
+def account_of(book: Book, rules: Rules, halts: Sequence[str], newest_halt: int) -> Account:
     """Return the account; before its first event it holds the declared cash. `realised` includes dividends."""
     begun = book.seq > 0
     cash = book.cash if begun else rules.initial_cash
@@ -111,6 +148,7 @@ def account_of(book: Book, rules: Rules, halts: Sequence[str]) -> Account:
         as_of=book.as_of,
         halted=bool(halts),
         halts=list(halts),
+        newest_halt=newest_halt,
     )
 
 

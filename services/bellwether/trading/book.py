@@ -20,6 +20,7 @@ from bellwether.trading.events import (
     OrderCancelled,
     OrderFilled,
     OrderQueued,
+    OrderReduced,
     OrderSplit,
     PositionSplit,
     Refused,
@@ -65,6 +66,8 @@ class Book:
     """Held symbols that the newest open had no bar of, with the first session of which they have had none."""
     closing_equity: Decimal = ZERO
     """Equity at the newest close; the initial cash before the first one."""
+    session_loss: Decimal = ZERO
+    """By how much equity fell over the newest closed session, from the close before it; negative for a gain."""
     opened_session: date | None = None
     closed_session: date | None = None
     fills: int = 0
@@ -89,6 +92,14 @@ class Book:
     def equity(self) -> Decimal:
         """Cash and positions at the newest known prices."""
         return self.cash + self.positions_value
+
+    def loss_at(self, equity: Decimal) -> Decimal:
+        """Return the loss that `maxDailyLoss` is held against, at an equity of this moment; negative for a gain.
+
+        It is that since the newest close or that of the session which then closed, whichever is more: a session that
+        lost too much stops the next one.
+        """
+        return max(self.closing_equity - equity, self.session_loss)
 
     def value_of(self, symbol: str) -> Decimal:
         """Return what is held of a symbol, at its newest known price."""
@@ -140,10 +151,8 @@ def apply(book: Book, event: LedgerEvent) -> None:
             _fill(book, event, book.queued.pop(event.order_id, None))
         case PositionSplit():
             _split(book, event)
-        case OrderSplit():
-            order = book.queued[event.order_id]
-            book.queued[event.order_id] = msgspec.structs.replace(order, quantity=event.quantity, price=event.price)
-            book.actions_done |= {event.key}
+        case OrderSplit() | OrderReduced():
+            _resize(book, event)
         case DividendPaid():
             book.cash += event.cash
             book.dividends += event.cash
@@ -152,6 +161,14 @@ def apply(book: Book, event: LedgerEvent) -> None:
             _open(book, event)
         case SessionMarked():
             _mark(book, event)
+
+
+def _resize(book: Book, event: OrderSplit | OrderReduced) -> None:
+    order = msgspec.structs.replace(book.queued[event.order_id], quantity=event.quantity)
+    if isinstance(event, OrderSplit):
+        order = msgspec.structs.replace(order, price=event.price)
+        book.actions_done |= {event.key}
+    book.queued[event.order_id] = order
 
 
 def _take_out(book: Book, order_id: str) -> None:
@@ -203,6 +220,7 @@ def _split(book: Book, event: PositionSplit) -> None:
 
 def _open(book: Book, event: SessionOpenDone) -> None:
     book.opened_session = event.session
+    book.prices.update(event.prices)
     book.missed = {symbol: book.missed.get(symbol, event.session) for symbol in event.missed}
     if not book.missed:
         book.actions_done = frozenset()
@@ -214,5 +232,7 @@ def _mark(book: Book, event: SessionMarked) -> None:
     book.prices = {symbol: price for symbol, price in book.prices.items() if symbol in book.holdings}
     book.prices.update(event.prices)
     book.closed_session = event.session
-    book.closing_equity = event.cash + event.positions_value
+    equity = event.cash + event.positions_value
+    book.session_loss = book.closing_equity - equity
+    book.closing_equity = equity
     book.order_counts = {day: count for day, count in book.order_counts.items() if day > event.session and count > 0}

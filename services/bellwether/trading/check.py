@@ -16,6 +16,7 @@ from bellwether.trading.events import (
     OrderCancelled,
     OrderFilled,
     OrderQueued,
+    OrderReduced,
     OrderSplit,
     PositionSplit,
     Refused,
@@ -94,7 +95,7 @@ def statuses_from(events: Sequence[LedgerEvent]) -> dict[str, tuple[str, Decimal
                 found[order_id] = ("refused", found[order_id][1])
             case OrderCancelled():
                 found[event.order_id] = ("cancelled", found[event.order_id][1])
-            case OrderSplit():
+            case OrderSplit() | OrderReduced():
                 found[event.order_id] = ("queued", event.quantity)
             case OrderFilled() if event.order_id in found:
                 found[event.order_id] = ("filled", found[event.order_id][1])

@@ -23,10 +23,19 @@ class Code(Enum):
     ALREADY_HELD = "the symbol is held already: a second BUY prediction adds nothing"
     ALREADY_QUEUED = "an order of the same side is queued for the symbol"
     QUANTITY_TOO_SMALL = "the sizing rule, or the order, gives less than one whole share"
-    ORDERS_PER_SESSION_EXCEEDED = "trading.risk.maxOrdersPerSession is used up"
-    DAILY_LOSS_EXCEEDED = "equity fell by trading.risk.maxDailyLoss since the previous close: no position is opened"
-    POSITION_VALUE_EXCEEDED = "the position would be worth more than trading.risk.maxPositionValue"
-    INSUFFICIENT_CASH = "cash does not pay for the shares and the commission"
+    ORDERS_PER_SESSION_EXCEEDED = "trading.risk.maxOrdersPerSession is used up: no position is opened"
+    DAILY_LOSS_EXCEEDED = (
+        "equity fell by trading.risk.maxDailyLoss over the newest closed session, or since its close: no position is "
+        "opened until the next close"
+    )
+    POSITION_VALUE_EXCEEDED = (
+        "the position would be worth more than trading.risk.maxPositionValue; a prediction's order is made smaller "
+        "first, and refused where not even one share fits"
+    )
+    INSUFFICIENT_CASH = (
+        "cash does not pay for the shares and the commission; a prediction's order is made smaller first, and refused "
+        "where not even one share is paid for"
+    )
     NO_OPENING_PRICE = "the symbol had no opening price in the session the order was for"
     ORDER_EXPIRED = "the session the order was for is over; it is never filled late"
 

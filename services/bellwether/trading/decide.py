@@ -14,20 +14,35 @@ from bellwether.messages.trading import Side
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.events import LedgerEvent, OrderQueued, Reason, Refused, Stage
-from bellwether.trading.guards import Candidate, Conditions, Objection, Quality, Situation, Verdict, judge
-from bellwether.trading.pricing import ZERO, exact_price, quote, whole_shares
+from bellwether.trading.guards import (
+    NOTHING_TO_DO,
+    REDUCING,
+    Candidate,
+    Conditions,
+    Objection,
+    Quality,
+    Situation,
+    Verdict,
+    judge,
+)
+from bellwether.trading.pricing import ONE, ZERO, exact_price, quote, whole_shares
 from bellwether.trading.rules import Rules
 
 SIDE_OF_REASON: dict[Reason, Side] = {"signal": "BUY", "sell_signal": "SELL", "horizon": "SELL"}
 
 
 class Outcome(NamedTuple):
-    """What became of a decision: `guards` are the codes of the guards it passed."""
+    """What became of a decision: `guards` are the codes of the guards it passed, `refused` what the next one said.
+
+    A refusal without an event says that there is nothing to do: it stays with the decision and is no fact of the
+    ledger.
+    """
 
     outcome: Literal["order", "refused", "ignored"]
     events: tuple[LedgerEvent, ...]
     guards: tuple[str, ...]
     order_id: str | None
+    refused: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,8 @@ class Wish:
     """Session of the bar that `price` is the close of."""
     quality: Quality | None = None
     """Of the data behind a prediction; None for what no prediction asks for."""
+    strength: float = 0.0
+    """Of a signal to buy: by how much its probability is above the base rate."""
 
 
 def order_id_of(kind: str, source: str) -> str:
@@ -95,12 +112,18 @@ def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
         ),
         bar_session=prediction.bar_session if real else None,
         quality=quality_of(prediction.quality_score, prediction.quality_issues),
+        strength=strength_of(prediction) if reason == "signal" else 0.0,
     )
 
 
 def quality_of(score: float | None, rules: Sequence[str]) -> Quality:
     """Return a quality score as the guards compare it."""
     return Quality(None if score is None else Decimal(str(score)), tuple(rules))
+
+
+def strength_of(prediction: Prediction) -> float:
+    """Return how strong a signal is: the distance of its probability from the base rate, to 1e-6."""
+    return round(abs(prediction.probability - prediction.base_rate), 6)
 
 
 def decide(prediction: Prediction, traceparent: str, book: Book, conditions: Conditions) -> Outcome:
@@ -132,10 +155,17 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Outco
     if first.code is not None:
         return _refused(wish, now, stage, first)
     quantity = _quantity(wish, book, rules)
-    verdict = judge(situation, Candidate(wish.side, quantity, quote(wish.side, quantity, wish.price, rules)))
+    verdict = _judged(quantity, wish, situation)
+    if verdict.code in REDUCING and wish.reason == "signal" and quantity > 1:
+        # The open makes the order as small as it has to be; what is refused before is one without room for a share.
+        verdict = _judged(ONE, wish, situation)
     if verdict.code is not None:
         return _refused(wish, now, stage, verdict)
     return Outcome("order", (order_of(wish, quantity, now),), names(verdict.passed), wish.order_id)
+
+
+def _judged(quantity: Decimal, wish: Wish, situation: Situation) -> Verdict:
+    return judge(situation, Candidate(wish.side, quantity, quote(wish.side, quantity, wish.price, situation.rules)))
 
 
 def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
@@ -154,7 +184,7 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
         queued_sides=frozenset(order.side for order in book.queued.values() if order.symbol == wish.symbol),
         cash=book.cash,
         session_orders=book.order_counts.get(wish.session, 0),
-        loss=book.closing_equity - book.equity,
+        loss=book.loss_at(book.equity),
         bar_session=wish.bar_session,
         quality=wish.quality,
     )
@@ -178,6 +208,7 @@ def order_of(wish: Wish, quantity: Decimal, now: datetime) -> OrderQueued:
         trace_id=wish.origin.trace_id,
         traceparent=wish.origin.traceparent,
         bar_session=wish.bar_session,
+        strength=wish.strength,
     )
 
 
@@ -224,6 +255,8 @@ def _quantity(wish: Wish, book: Book, rules: Rules) -> Decimal:
 
 
 def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Outcome:
+    if verdict.code in NOTHING_TO_DO and wish.reason in ("signal", "sell_signal"):
+        return Outcome("refused", (), names(verdict.passed), None, verdict)
     events: list[LedgerEvent] = []
     order_id = None
     if stage == "manual":
@@ -241,4 +274,4 @@ def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Outco
         stage=stage,
         session=wish.session,
     )
-    return Outcome("refused", (*events, refused), names(verdict.passed), order_id)
+    return Outcome("refused", (*events, refused), names(verdict.passed), order_id, verdict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -46,7 +46,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
-from bellwether.trading.answers import filled_order, order_from, queued_order, refusal_of
+from bellwether.trading.answers import filled_order, newest_number, order_from, queued_order, refusal_of
 from bellwether.trading.book import Book
 from bellwether.trading.decide import Origin, Outcome, Wish, decide, order_id_of, quality_of, queue
 from bellwether.trading.events import (
@@ -55,12 +55,13 @@ from bellwether.trading.events import (
     OrderCancelled,
     OrderFilled,
     OrderQueued,
+    OrderReduced,
     Refused,
     SessionMarked,
     SessionOpenDone,
 )
 from bellwether.trading.guards import Conditions, Quality
-from bellwether.trading.ledger import Latch, Ledger, Seen, find_exits, find_order
+from bellwether.trading.ledger import Latch, Ledger, Seen, find_exits, find_order, refusal_text
 from bellwether.trading.pricing import ZERO, exact_price
 from bellwether.trading.rules import Rules, rules_of
 from bellwether.trading.safety import Newest, safety_of
@@ -70,6 +71,8 @@ NEWEST_SHARE = 0.6
 """Of the time that a question about safety has, so much is given to market-data."""
 BARS_LOST = frozenset({"SOURCE_UNAVAILABLE", "NO_BARS"})
 """Codes that say market-data has no bar of a declared symbol."""
+NO_PRICE = BARS_LOST | {"UNKNOWN_SYMBOL"}
+"""Codes that answer whether a symbol has a price; every other error leaves that open."""
 DECLARED_HALT = "declaration: spec.trading.halted is true"
 
 _log = logging.getLogger(__name__)
@@ -189,10 +192,7 @@ class Desk:
             outcome = decide(prediction, call.trace_context or "", book, conditions)
             if outcome.events:
                 self.ledger.append(tx, call.run, outcome.events)
-            seen = Seen(
-                prediction.prediction_id, prediction.symbol, outcome.outcome, outcome.order_id, list(outcome.guards)
-            )
-            self.ledger.remember(tx, call.run, seen, now, may_trade=prediction.may_trade)
+            self.ledger.remember(tx, call.run, _seen(prediction, outcome, now), may_trade=prediction.may_trade)
             self._tell(tx, call.run, outcome.events, call)
             return outcome
 
@@ -205,7 +205,7 @@ class Desk:
 
         Raises:
             RpcError: INVALID_PARAMS for a quantity that is not a whole number of shares, CLIENT_ID_TAKEN when the id
-                was used for another order.
+                was used for another order, UNAVAILABLE while no price can be asked for: the id is free then.
 
         """
         quantity = request.quantity
@@ -447,14 +447,22 @@ class Desk:
         return next((exact_price(bar.close) for bar in bars.bars if bar.session == day), ZERO)
 
     async def _last_price(self, symbol: str, call: Call) -> Newest:
-        """Return a symbol's newest closing price, zero when there is none."""
+        """Return a symbol's newest closing price, zero when there is none.
+
+        Raises:
+            RpcError: UNAVAILABLE while market-data cannot say.
+
+        """
         try:
             bars = await call.request(
                 "market-data", "get_bars", GetBars(symbol, 1, adjusted=False), Bars, idempotent=True
             )
         except RpcError as error:
-            if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
-                raise
+            if error.code not in NO_PRICE:
+                raise RpcError(
+                    "UNAVAILABLE",
+                    f"market-data does not tell the price of {symbol} now ({error}); nothing was stored: ask again",
+                ) from error
             _log.info("no price of %s: %s", symbol, error.message)
             return Newest()
         return Newest(exact_price(bars.bars[-1].close), bars.bars[-1].session) if bars.bars else Newest()
@@ -476,13 +484,21 @@ class Desk:
         return await self.store.transact(work)
 
     async def resume(self, request: Resume, call: Call) -> HaltState:
-        """Open every latch; a halt that the declaration states stays."""
+        """Open every latch; a halt that the declaration states stays.
+
+        Raises:
+            RpcError: NEWER_HALT when one came after the newest that the caller has seen, HALT_NOT_STATED when the
+                caller names none and there are several; INVALID_PARAMS without a reason.
+
+        """
         reason, source = request.reason.strip(), request.source.strip() or "unknown"
         if not reason:
             raise RpcError("INVALID_PARAMS", "reason: say in a few words why orders may flow again")
 
         def work(tx: Transaction) -> HaltState:
-            if self.ledger.latches(tx):
+            latches = self.ledger.latches(tx)
+            _refuse_unseen(latches, request.seen)
+            if latches:
                 number = self.ledger.latch(tx, "resume", Latch(source, reason, self.now_of(call)))
                 self._tell_halt(tx, f"halt-{number}", reason, call)
             return self._halt_state(tx)
@@ -496,7 +512,7 @@ class Desk:
 
     def _halt_state(self, tx: Transaction) -> HaltState:
         halts = self.halts(tx)
-        return HaltState(halted=bool(halts), halts=list(halts))
+        return HaltState(halted=bool(halts), halts=list(halts), newest_halt=newest_number(self.ledger.latches(tx)))
 
     def _tell_halt(self, tx: Transaction, event_id: str, reason: str, call: Call) -> None:
         tx.outbox(call.event("halt_changed", HaltChanged(self._halt_state(tx), reason), event_id=event_id))
@@ -517,15 +533,18 @@ class Desk:
         """Put into the outbox what others are to hear; a fill joins the trace of the decision behind it."""
         here = call if call.run == run else call.at(call.as_of, run=run)
         waiting = {} if before is None else before.queued
+        reduced: dict[str, OrderReduced] = {}
         for event in events:
             match event:
+                case OrderReduced(order_id=order_id):
+                    reduced[order_id] = event
                 case OrderQueued(order_id=order_id):
                     data = OrderEvent(queued_order(event))
                     tx.outbox(here.event("order_queued", data, event_id=f"order_queued:{order_id}"))
                 case OrderFilled(order_id=order_id):
                     queued = waiting[order_id]
                     with here.start_span("fill", parent=queued.traceparent, attributes=_facts(event)) as filling:
-                        data = OrderEvent(filled_order(queued, event))
+                        data = OrderEvent(filled_order(queued, event, reduced.get(order_id)))
                         tx.outbox(filling.event("order_filled", data, event_id=f"order_filled:{order_id}"))
                 case Refused(order_id=refused_id):
                     order = waiting.get(refused_id or "")
@@ -536,6 +555,29 @@ class Desk:
                     _log.info("order %s is cancelled: %s", event.order_id, event.code)
                 case _:
                     pass
+
+
+def _refuse_unseen(latches: Sequence[Latch], seen: int | None) -> None:
+    """Refuse to open a latch that nobody has looked at."""
+    newest = newest_number(latches)
+    if seen is None:
+        if len(latches) > 1:
+            lines = "; ".join(latch.line() for latch in latches)
+            raise RpcError(
+                "HALT_NOT_STATED",
+                f"{len(latches)} halts are in force: {lines}. State `seen`, the number of the newest you know of; the "
+                f"newest is {newest}",
+                newest_halt=newest,
+            )
+        return
+    unseen = [f"{latch.number}: {latch.line()}" for latch in latches if latch.number > seen]
+    if unseen:
+        raise RpcError(
+            "NEWER_HALT",
+            f"nothing was resumed: after halt {seen}, the newest that was seen, came {'; '.join(unseen)}. Look at it, "
+            f"and state {newest}",
+            newest_halt=newest,
+        )
 
 
 def _facts(event: OrderFilled) -> dict[str, str]:
@@ -569,6 +611,22 @@ def _opened_answer(event: SessionOpenDone) -> SessionOpened:
     return SessionOpened(event.filled, event.refused, event.corporate_actions)
 
 
+def _seen(prediction: Prediction, outcome: Outcome, now: datetime) -> Seen:
+    verdict = outcome.refused
+    refusal = None
+    if verdict is not None and verdict.code is not None:
+        refusal = (verdict.code.name, verdict.objection.value, verdict.objection.limit)
+    return Seen(
+        prediction_id=prediction.prediction_id,
+        symbol=prediction.symbol,
+        outcome=outcome.outcome,
+        order_id=outcome.order_id,
+        guards=list(outcome.guards),
+        at=now,
+        refusal=refusal,
+    )
+
+
 def _annotate(call: Call, prediction: Prediction, outcome: Outcome) -> None:
     if call.span is None:
         return
@@ -580,7 +638,9 @@ def _annotate(call: Call, prediction: Prediction, outcome: Outcome) -> None:
     }
     if outcome.order_id is not None:
         facts["bellwether.order_id"] = outcome.order_id
-    for event in outcome.events:
-        if isinstance(event, Refused):
-            facts["bellwether.refusal"] = f"{event.code}: value={event.value} limit={event.limit}"
+    verdict = outcome.refused
+    if verdict is not None and verdict.code is not None:
+        # Traces with a refusal are always kept; that there was nothing to do is not worth it.
+        what = "refusal" if outcome.events else "nothing_to_do"
+        facts[f"bellwether.{what}"] = refusal_text(verdict.code.name, *verdict.objection)
     call.annotate(**facts)

@@ -56,6 +56,8 @@ class OrderQueued(_Fact, frozen=True, tag="order_queued", omit_defaults=True):
     """Trace context that the fill joins, in the form of W3C; empty when the decision was not traced."""
     bar_session: date | None = None
     """Session of the bar whose close the order was sized with; None for an exit, and where it was not stored."""
+    strength: float = 0.0
+    """Of a purchase that a prediction asks for: by how much its probability is above the base rate."""
 
     @property
     def key(self) -> str:
@@ -94,6 +96,27 @@ class OrderCancelled(_Fact, frozen=True, tag="order_cancelled"):
     def key(self) -> str:
         """What it is the effect of."""
         return f"cancelled:{self.order_id}"
+
+
+class OrderReduced(_Fact, frozen=True, tag="order_reduced"):
+    """At the open a limit or the cash left room for fewer shares than a prediction's order asked for.
+
+    `code`, `value` and `limit` are those of the guard that would have refused the `asked` quantity.
+    """
+
+    order_id: str
+    symbol: str
+    session: date
+    asked: Decimal
+    quantity: Decimal
+    code: str
+    value: str
+    limit: str
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"reduced:{self.order_id}"
 
 
 class OrderFilled(_Fact, frozen=True, tag="order_filled"):
@@ -174,6 +197,8 @@ class SessionOpenDone(_Fact, frozen=True, tag="session_open_done", omit_defaults
     corporate_actions: int
     missed: list[str] = []
     """Held symbols whose bar of the session was not there: it may come later, and tell a split or dividend of it."""
+    prices: dict[str, Decimal] = {}
+    """Opening prices of what is held after it."""
 
     @property
     def key(self) -> str:
@@ -200,6 +225,7 @@ LedgerEvent = (
     | OrderQueued
     | Refused
     | OrderCancelled
+    | OrderReduced
     | OrderFilled
     | PositionSplit
     | OrderSplit

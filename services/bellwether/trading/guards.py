@@ -87,7 +87,8 @@ class Situation:
         queued_sides: sides of other queued orders of the symbol.
         cash: what can be spent.
         session_orders: other orders for the same session.
-        loss: by how much equity fell since the previous close; negative for a gain.
+        loss: by how much equity fell over the newest closed session or since its close, whichever is more; negative
+            for a gain.
         bar_session: session of the bar that `price` is the close of; None for an opening price.
         quality: of the data that the prediction was made from; None where no prediction asks (by hand, at the open).
 
@@ -234,9 +235,9 @@ def quantity_too_small(situation: Situation, order: Candidate | None) -> Objecti
 
 
 def orders_per_session_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
-    """All orders of a session count, exits too; the open takes sales first."""
+    """All orders of a session count, exits too; what closes a position is never refused for it."""
     limit = situation.rules.max_orders_per_session
-    if order is None or situation.session_orders + 1 <= limit:
+    if order is None or order.side == "SELL" or situation.session_orders + 1 <= limit:
         return None
     return Objection(str(situation.session_orders + 1), str(limit))
 
@@ -264,6 +265,11 @@ def insufficient_cash(situation: Situation, order: Candidate | None) -> Objectio
     needed = order.cost.value + order.cost.commission
     return Objection(text(needed), text(situation.cash)) if needed > situation.cash else None
 
+
+NOTHING_TO_DO = frozenset({Code.NOTHING_TO_SELL, Code.ALREADY_HELD, Code.ALREADY_QUEUED, Code.EXIT_RULE_OFF})
+"""Objections that say of a prediction that it asks for nothing that is not so already: no fact of the ledger."""
+REDUCING = frozenset({Code.POSITION_VALUE_EXCEEDED, Code.INSUFFICIENT_CASH})
+"""Limits that make a purchase smaller whose size is the rules' own; an order by hand is filled as asked, or not."""
 
 About = Literal["system", "symbol", "order"]
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Update, bindparam, delete, func, insert, select, update
 
+from bellwether.messages.trading import EquityPoint
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
 from bellwether.trading.book import Book, fold
@@ -21,6 +23,7 @@ from bellwether.trading.events import (
     OrderCancelled,
     OrderFilled,
     OrderQueued,
+    OrderReduced,
     OrderSplit,
     Refused,
     SessionMarked,
@@ -39,8 +42,9 @@ _AT_A_GLANCE = (
 _LAST_HALT = "SELECT coalesce(max(seq), 0) FROM halts"
 _ADD_EVENT = "INSERT INTO ledger_events (run, seq, key, at, data) VALUES (?, ?, ?, ?, ?)"
 _ADD_DECISION = (
-    "INSERT INTO decisions (run, prediction_id, symbol, at, may_trade, outcome, order_id, guards) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, prediction_id) DO NOTHING"
+    "INSERT INTO decisions "
+    '(run, prediction_id, symbol, at, may_trade, outcome, order_id, guards, code, value, "limit") '
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, prediction_id) DO NOTHING"
 )
 _ADD_ORDER = insert(tables.orders)
 _ADD_REFUSAL = insert(tables.refusals)
@@ -54,6 +58,7 @@ def _change(*columns: str) -> Update:
 
 _END_ORDER = _change("status", "refusal")
 _RESIZE_ORDER = _change("quantity")
+_REDUCE_ORDER = _change("quantity", "reduced_from", "reduction")
 _FILL_ORDER = _change("status", "filled_at", "fill_price", "commission")
 
 
@@ -63,6 +68,8 @@ class Latch(NamedTuple):
     source: str
     reason: str
     at: datetime
+    number: int = 0
+    """Counts halts and resumes in the order in which they came."""
 
     def line(self) -> str:
         """Return it as one line for people."""
@@ -77,6 +84,9 @@ class Seen(NamedTuple):
     outcome: Literal["order", "refused", "ignored"]
     order_id: str | None
     guards: list[str]
+    at: datetime
+    refusal: tuple[str, str, str] | None = None
+    """Code, value and limit of the guard that refused it."""
 
 
 class Ledger:
@@ -146,10 +156,11 @@ class Ledger:
         _project(tx, run, self.events(tx, run))
         self._books.pop(run, None)
 
-    def remember(self, tx: Transaction, run: str, seen: Seen, at: datetime, *, may_trade: bool) -> None:
+    def remember(self, tx: Transaction, run: str, seen: Seen, *, may_trade: bool) -> None:
         """Write down what became of a decision; a second time changes nothing."""
-        row = (run, seen.prediction_id, seen.symbol, at.isoformat(), int(may_trade), seen.outcome, seen.order_id)
-        tx.connection.exec_driver_sql(_ADD_DECISION, (*row, json.dumps(seen.guards)))
+        row = (run, seen.prediction_id, seen.symbol, seen.at.isoformat(), int(may_trade), seen.outcome, seen.order_id)
+        refusal = seen.refusal or (None, None, None)
+        tx.connection.exec_driver_sql(_ADD_DECISION, (*row, json.dumps(seen.guards), *refusal))
 
     def seen(self, tx: Transaction, run: str, symbol: str, prediction_id: str | None) -> Seen | None:
         """Return what became of one decision, or of a symbol's newest, one that might trade before any other."""
@@ -160,7 +171,15 @@ class Ledger:
         row = tx.execute(query.order_by(table.c.may_trade.desc(), table.c.id.desc()).limit(1)).mappings().first()
         if row is None:
             return None
-        return Seen(row["prediction_id"], row["symbol"], row["outcome"], row["order_id"], json.loads(row["guards"]))
+        return Seen(
+            prediction_id=row["prediction_id"],
+            symbol=row["symbol"],
+            outcome=row["outcome"],
+            order_id=row["order_id"],
+            guards=json.loads(row["guards"]),
+            at=datetime.fromisoformat(row["at"]),
+            refusal=None if row["code"] is None else (row["code"], row["value"], row["limit"]),
+        )
 
     def latches(self, tx: Transaction) -> tuple[Latch, ...]:
         """Return the halts that nobody resumed."""
@@ -173,7 +192,8 @@ class Ledger:
                 if row["kind"] == "resume":
                     found.clear()
                 else:
-                    found.append(Latch(row["source"], row["reason"], datetime.fromisoformat(row["at"])))
+                    at = datetime.fromisoformat(row["at"])
+                    found.append(Latch(row["source"], row["reason"], at, int(row["seq"])))
             self._latches = (last, tuple(found))
         return self._latches[1]
 
@@ -235,6 +255,14 @@ def find_refusals(
     return [dict(row) for row in rows], int(total)
 
 
+def find_equity(tx: Transaction, run: str) -> list[EquityPoint]:
+    """Return the account at the close of each session of a run, oldest first."""
+    table = tables.equity
+    query = select(table.c.session, table.c.cash, table.c.positions_value, table.c.equity)
+    rows = tx.execute(query.where(table.c.run == run).order_by(table.c.session))
+    return [EquityPoint(date.fromisoformat(row[0]), *map(Decimal, row[1:])) for row in rows]
+
+
 def refusal_text(code: str, value: str, limit: str) -> str:
     """Return a refusal as the one line that an order carries."""
     return f"{code}: value={value} limit={limit}"
@@ -254,6 +282,8 @@ def _project(tx: Transaction, run: str, events: Iterable[LedgerEvent]) -> None:
             case OrderSplit():
                 values = {"of_run": run, "of_order": event.order_id, "new_quantity": str(event.quantity)}
                 tx.execute(_RESIZE_ORDER, values)
+            case OrderReduced():
+                tx.execute(_REDUCE_ORDER, _reduction_row(run, event))
             case OrderFilled():
                 tx.execute(_FILL_ORDER, _fill_row(run, event))
             case SessionMarked():
@@ -265,6 +295,16 @@ def _project(tx: Transaction, run: str, events: Iterable[LedgerEvent]) -> None:
 def _end_order(tx: Transaction, run: str, order_id: str, status: str, event: Refused | OrderCancelled) -> None:
     line = refusal_text(event.code, event.value, event.limit)
     tx.execute(_END_ORDER, {"of_run": run, "of_order": order_id, "new_status": status, "new_refusal": line})
+
+
+def _reduction_row(run: str, event: OrderReduced) -> dict[str, str]:
+    return {
+        "of_run": run,
+        "of_order": event.order_id,
+        "new_quantity": str(event.quantity),
+        "new_reduced_from": str(event.asked),
+        "new_reduction": refusal_text(event.code, event.value, event.limit),
+    }
 
 
 def _fill_row(run: str, event: OrderFilled) -> dict[str, str]:
@@ -294,6 +334,7 @@ def _order_row(run: str, event: OrderQueued) -> dict[str, Any]:
         "model_version": event.model_version,
         "trace_id": event.trace_id,
         "traceparent": event.traceparent,
+        "strength": event.strength,
     }
 
 

@@ -50,4 +50,21 @@ def whole_shares(rules: Rules, equity: Decimal, price: Decimal) -> Decimal:
     if money <= 0:
         return ZERO
     paid = (price * (ONE + rules.slippage_rate)).quantize(PRICE_STEP, ROUND_UP)
-    return (money / paid).to_integral_value(ROUND_DOWN)
+    return (money / paid).quantize(ONE, ROUND_DOWN)
+
+
+def most_shares(money: Decimal, price: Decimal, rules: Rules, *, with_commission: bool) -> Decimal:
+    """Return the most whole shares whose purchase costs no more than `money`: their value, or that and commission."""
+    paid = (price * (ONE + rules.slippage_rate)).quantize(PRICE_STEP, ROUND_UP)
+    rate = ONE + rules.commission_rate if with_commission else ONE
+    free = money - rules.commission_per_order if with_commission else money
+    if free <= 0 or paid <= 0:
+        return ZERO
+    found = (free / (paid * rate)).quantize(ONE, ROUND_DOWN)
+    while found > 0:
+        cost = quote("BUY", found, price, rules)
+        # The commission is rounded up to a cent, so that one share less may be what the money pays for.
+        if cost.value + (cost.commission if with_commission else ZERO) <= money:
+            break
+        found -= 1
+    return found

@@ -9,9 +9,11 @@ from bellwether.messages.envelope import Event
 from bellwether.messages.prediction import PredictionGenerated
 from bellwether.messages.trading import (
     Account,
+    EquityCurve,
     ExecuteTrade,
     Explain,
     Explanation,
+    GetEquity,
     Halt,
     HaltState,
     LedgerCheck,
@@ -36,15 +38,24 @@ from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
-from bellwether.trading.answers import account_of, order_from, positions_of, refusal_from
+from bellwether.trading.answers import (
+    account_of,
+    newest_number,
+    order_from,
+    positions_of,
+    refusal_from,
+    refusal_seen,
+    thinned,
+)
 from bellwether.trading.broker import Broker, SimulatedBroker
 from bellwether.trading.check import check_ledger
 from bellwether.trading.desk import Desk
 from bellwether.trading.guards import text
-from bellwether.trading.ledger import find_order, find_orders, find_refusals
+from bellwether.trading.ledger import find_equity, find_order, find_orders, find_refusals
 from bellwether.trading.pricing import ZERO
 
 MOST_ROWS = 1000
+MOST_POINTS = 2000
 ALL_ROWS = 10_000_000
 
 _log = logging.getLogger(__name__)
@@ -53,10 +64,13 @@ _log = logging.getLogger(__name__)
 def create(context: ServiceContext) -> Service:
     """Return the service paper-trading with its ledger opened."""
     service = Service("paper-trading", context)
-    desk = Desk(context, context.open_store(tables.metadata, version=tables.VERSION, durable=True))
+    desk = Desk(
+        context, context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, durable=True)
+    )
     broker = SimulatedBroker(desk.store, desk.ledger, lambda: desk.rules.mode)
     _register_effects(service, desk)
     _register_answers(service, desk)
+    _register_explanations(service, desk)
     _register_broker(service, desk, broker)
     _register_life(service, desk, broker)
     return service
@@ -92,9 +106,17 @@ def _register_answers(service: Service, desk: Desk) -> None:
     @service.rpc("get_account")
     async def get_account(call: Call) -> Account:
         def look(tx: Transaction) -> Account:
-            return account_of(desk.ledger.book(tx, desk.run_of(tx, call)), desk.rules, desk.halts(tx))
+            book, newest = desk.ledger.book(tx, desk.run_of(tx, call)), newest_number(desk.ledger.latches(tx))
+            return account_of(book, desk.rules, desk.halts(tx), newest)
 
         return await desk.store.transact(look)
+
+    @service.rpc("get_equity")
+    async def get_equity(request: GetEquity, call: Call) -> EquityCurve:
+        if not 2 <= request.limit <= MOST_POINTS:
+            raise RpcError("INVALID_PARAMS", f"limit: {request.limit} must be from 2 to {MOST_POINTS}")
+        points = await desk.store.transact(lambda tx: find_equity(tx, desk.run_of(tx, call)))
+        return EquityCurve(thinned(points, request.limit))
 
     @service.rpc("get_safety")
     async def get_safety(call: Call) -> Safety:
@@ -127,6 +149,8 @@ def _register_answers(service: Service, desk: Desk) -> None:
 
         return await desk.store.transact(look)
 
+
+def _register_explanations(service: Service, desk: Desk) -> None:
     @service.rpc("explain")
     async def explain(request: Explain, call: Call) -> Explanation:
         return await desk.store.transact(lambda tx: _explain(tx, desk, request, call))
@@ -219,13 +243,17 @@ def _explain(tx: Transaction, desk: Desk, request: Explain, call: Call) -> Expla
     if seen is None:
         return Explanation(request.symbol, request.prediction_id, "unseen", None, [], [])
     row = None if seen.order_id is None else find_order(tx, run, seen.order_id)
-    refusals, _ = find_refusals(tx, run, prediction_id=seen.prediction_id)
+    rows, _ = find_refusals(tx, run, prediction_id=seen.prediction_id)
+    refusals = [refusal_from(one) for one in rows]
+    own = refusal_seen(seen)
+    if own is not None and not refusals:
+        refusals = [own]
     return Explanation(
         symbol=seen.symbol,
         prediction_id=seen.prediction_id,
         outcome=seen.outcome,
         order=None if row is None else order_from(row),
-        refusals=[refusal_from(one) for one in refusals],
+        refusals=refusals,
         guards=seen.guards,
     )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import CorporateAction
-from bellwether.trading.book import Book, apply, cost_of_sold
+from bellwether.trading.book import Book, apply
 from bellwether.trading.codes import Code
-from bellwether.trading.decide import horizon_wish, names, queue
+from bellwether.trading.decide import horizon_wish, queue
 from bellwether.trading.events import (
     DividendPaid,
     LedgerEvent,
@@ -24,8 +24,9 @@ from bellwether.trading.events import (
     SessionMarked,
     SessionOpenDone,
 )
-from bellwether.trading.guards import Candidate, Conditions, Situation, judge
-from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO, Quote, quote
+from bellwether.trading.guards import Conditions
+from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO
+from bellwether.trading.release import by_turn, cancelled, release
 
 MISSED_SESSIONS = 10
 """So many sessions back a held share's missed bar is still asked for, at each open until there is one of it again."""
@@ -88,9 +89,9 @@ class Opened:
 def open_session(book: Book, conditions: Conditions, opening: Opening) -> Opened:
     """Return everything that a session's open does to the ledger.
 
-    Corporate actions come first, splits before dividends. Then the queued orders, sales first and by symbol, pass
-    all guards again with the cash and position of that moment and are filled at the opening price. Orders of an
-    earlier session are cancelled, never filled late.
+    Corporate actions come first, splits before dividends. Then the queued orders, in their turn, pass all guards again
+    with the cash and position of that moment and are filled at the opening price. Orders of an earlier session are
+    cancelled, never filled late.
     """
     state = book.copied()
     events: list[LedgerEvent] = []
@@ -102,13 +103,13 @@ def open_session(book: Book, conditions: Conditions, opening: Opening) -> Opened
 
     for event in corporate_events(state, opening, conditions.now):
         record(event)
-    for order in _by_turn(state.queued.values()):
+    for order in by_turn(state.queued.values()):
         if order.session > opening.session:
             continue
-        found, guards = _release(state, order, conditions, opening)
+        found, guards = release(state, order, conditions, opening)
         passed[order.order_id] = guards
-        if found is not None:
-            record(found)
+        for event in found:
+            record(event)
     # What is held waits, too: a split or dividend of the day is told by the bar that has the opening price.
     waiting = any(order.session <= opening.session for order in state.queued.values()) or any(
         symbol not in opening.prices for symbol in state.holdings
@@ -205,96 +206,6 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
     return events
 
 
-def _by_turn(orders: Iterable[OrderQueued]) -> list[OrderQueued]:
-    return sorted(orders, key=lambda one: (one.side == "BUY", one.symbol, one.at, one.order_id))
-
-
-def _release(
-    book: Book, order: OrderQueued, conditions: Conditions, opening: Opening
-) -> tuple[LedgerEvent | None, tuple[str, ...]]:
-    """Return the fill, refusal or cancellation of one order, none while it has to wait, and the guards passed."""
-    now = conditions.now
-    if order.session < opening.session:
-        return _cancelled(order, now, Code.ORDER_EXPIRED, str(opening.session), str(order.session)), ()
-    price = opening.prices.get(order.symbol, ZERO)
-    if price <= 0:
-        if not opening.final:
-            return None, ()
-        return _cancelled(order, now, Code.NO_OPENING_PRICE, "none", f"an opening price on {order.session}"), ()
-    cost = quote(order.side, order.quantity, price, conditions.rules)
-    verdict = judge(_situation(book, order, conditions, opening), Candidate(order.side, order.quantity, cost))
-    if verdict.code is not None:
-        refused = Refused(
-            at=now,
-            prediction_id=order.prediction_id,
-            order_id=order.order_id,
-            symbol=order.symbol,
-            code=verdict.code.name,
-            value=verdict.objection.value,
-            limit=verdict.objection.limit,
-            stage="open",
-            session=order.session,
-        )
-        return refused, names(verdict.passed)
-    return _filled(book, order, cost, now), names(verdict.passed)
-
-
-def _filled(book: Book, order: OrderQueued, cost: Quote, now: datetime) -> OrderFilled:
-    realised = ZERO
-    if order.side == "SELL":
-        realised = cost.value - cost_of_sold(book.holdings[order.symbol], order.quantity)
-    return OrderFilled(
-        at=now,
-        order_id=order.order_id,
-        symbol=order.symbol,
-        side=order.side,
-        quantity=order.quantity,
-        price=cost.price,
-        commission=cost.commission,
-        realised=realised,
-        session=order.session,
-    )
-
-
-def _cancelled(order: OrderQueued, now: datetime, code: Code, value: str, limit: str) -> OrderCancelled:
-    return OrderCancelled(
-        at=now, order_id=order.order_id, symbol=order.symbol, code=code.name, value=value, limit=limit
-    )
-
-
-def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: Opening) -> Situation:
-    price = opening.prices[order.symbol]
-    held = book.held(order.symbol)
-    value = sum(
-        (
-            holding.quantity * opening.prices.get(symbol, book.prices.get(symbol, ZERO))
-            for symbol, holding in book.holdings.items()
-        ),
-        ZERO,
-    )
-    others = [one for one in book.queued.values() if one.order_id != order.order_id]
-    # Orders of this session that are still to come do not count yet: each is judged in its turn.
-    earlier = book.order_counts.get(order.session, 0) - sum(1 for one in others if one.session == order.session) - 1
-    # A bar that came late tells the price of an open at which the prediction held.
-    moment = conditions.now if opening.at is None else min(conditions.now, opening.at)
-    return Situation(
-        conditions=replace(conditions, now=moment),
-        reason=order.reason,
-        symbol=order.symbol,
-        side=order.side,
-        price=price,
-        may_trade=True,
-        valid_until=order.valid_until,
-        held=held,
-        held_value=held * price,
-        # A second order of the same side is judged by what is held when its turn comes.
-        queued_sides=frozenset(),
-        cash=book.cash,
-        session_orders=earlier,
-        loss=book.closing_equity - (book.cash + value),
-    )
-
-
 def _done(events: Sequence[LedgerEvent], book: Book, opening: Opening, now: datetime) -> SessionOpenDone:
     return SessionOpenDone(
         at=now,
@@ -303,6 +214,7 @@ def _done(events: Sequence[LedgerEvent], book: Book, opening: Opening, now: date
         refused=[event.order_id or "" for event in events if isinstance(event, (Refused, OrderCancelled))],
         corporate_actions=sum(1 for event in events if isinstance(event, (PositionSplit, DividendPaid))),
         missed=sorted(symbol for symbol in book.holdings if symbol not in opening.prices),
+        prices={symbol: opening.prices[symbol] for symbol in sorted(book.holdings) if symbol in opening.prices},
     )
 
 
@@ -333,9 +245,9 @@ def close_session(book: Book, conditions: Conditions, closing: Closing) -> Close
     state, now, horizon = book.copied(), conditions.now, conditions.rules.horizon_sessions
     events: list[LedgerEvent] = []
     guards: dict[str, tuple[str, ...]] = {}
-    for order in _by_turn(state.queued.values()):
+    for order in by_turn(state.queued.values()):
         if order.session <= closing.session:
-            late = _cancelled(order, now, Code.ORDER_EXPIRED, now.isoformat(), f"the open of {order.session}")
+            late = cancelled(order, now, Code.ORDER_EXPIRED, now.isoformat(), f"the open of {order.session}")
             apply(state, late)
             events.append(late)
     held = sorted(state.holdings)

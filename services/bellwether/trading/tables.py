@@ -5,9 +5,13 @@ Money, prices and quantities are decimals as text; instants ISO 8601 in UTC; ses
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
+from collections.abc import Mapping
 
-VERSION = 1
+from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
+
+from bellwether.storage.store import Upgrade
+
+VERSION = 2
 
 metadata = MetaData()
 
@@ -47,6 +51,10 @@ orders = Table(
     Column("fill_price", String),
     Column("commission", String),
     Column("refusal", String),
+    # The rest is null in rows that version 1 wrote.
+    Column("strength", Float),
+    Column("reduced_from", String),
+    Column("reduction", String),
     UniqueConstraint("run", "order_id"),
 )
 # An exit at the end of the horizon names the decision that opened the position; it is not a second order of it.
@@ -99,6 +107,10 @@ decisions = Table(
     Column("outcome", String, nullable=False),
     Column("order_id", String),
     Column("guards", Text, nullable=False),
+    # What the guard said that refused it, also where the refusal is no fact of the ledger; null: none, or version 1.
+    Column("code", String),
+    Column("value", String),
+    Column("limit", String),
     UniqueConstraint("run", "prediction_id"),
 )
 Index("decisions_by_symbol", decisions.c.run, decisions.c.symbol, decisions.c.may_trade, decisions.c.id)
@@ -116,3 +128,21 @@ halts = Table(
 
 PROJECTIONS = (orders, refusals, equity)
 """Tables that `rebuild` makes anew from the events."""
+
+
+_ADDED = (
+    "orders ADD COLUMN strength FLOAT",
+    "orders ADD COLUMN reduced_from VARCHAR",
+    "orders ADD COLUMN reduction VARCHAR",
+    "decisions ADD COLUMN code VARCHAR",
+    "decisions ADD COLUMN value VARCHAR",
+    'decisions ADD COLUMN "limit" VARCHAR',
+)
+
+
+def _keep_reductions(connection: Connection) -> None:
+    for column in _ADDED:
+        connection.exec_driver_sql(f"ALTER TABLE {column}")
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions}

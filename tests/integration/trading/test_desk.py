@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +18,7 @@ from sqlalchemy import update
 from bellwether.messages.prediction import GeneratePredictions, Prediction, PredictionGenerated
 from bellwether.messages.trading import (
     Account,
+    EquityCurve,
     Explanation,
     HaltState,
     LedgerCheck,
@@ -254,6 +257,97 @@ async def test_a_manual_order_passes_the_guards_and_its_retry_is_the_same_order(
     assert (await trader.check()).violations == []
 
 
+@pytest.mark.parametrize(
+    "code", ["OVERLOADED", "NOT_READY", "STOPPING", "UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"]
+)
+async def test_an_order_by_hand_whose_price_cannot_be_asked_for_is_unavailable_and_its_id_stays_free(
+    trader: Trader, code: str
+) -> None:
+    wish = {"symbol": "AAA", "action": "BUY", "quantity": "7", "client_id": "mine"}
+    trader.peers.refused["get_bars"] = code
+    with pytest.raises(RpcError) as refused:
+        await trader.ask("execute_trade", wish, Order)
+    assert refused.value.code == "UNAVAILABLE"
+    assert code in refused.value.message
+    assert await trader.orders() == []
+    del trader.peers.refused["get_bars"]
+    order: Order = await trader.ask("execute_trade", wish, Order)
+    assert order.status == "queued"
+
+
+async def test_a_resume_opens_no_halt_that_nobody_has_seen(trader: Trader) -> None:
+    first: HaltState = await trader.ask("halt", {"reason": "lunch", "source": "cli"}, HaltState)
+    second: HaltState = await trader.ask("halt", {"reason": "loss", "source": "risk"}, HaltState)
+    assert second.newest_halt > first.newest_halt > 0
+    why = {"reason": "back", "source": "cli"}
+    with pytest.raises(RpcError, match=r"NEWER_HALT: nothing was resumed: .* risk: loss"):
+        await trader.ask("resume", {**why, "seen": first.newest_halt}, HaltState)
+    with pytest.raises(RpcError, match=r"HALT_NOT_STATED: 2 halts are in force: cli: lunch .*; risk: loss"):
+        await trader.ask("resume", why, HaltState)
+    account: Account = await trader.ask("get_account", None, Account)
+    assert (account.halted, account.newest_halt) == (True, second.newest_halt)
+    resumed: HaltState = await trader.ask("resume", {**why, "seen": account.newest_halt}, HaltState)
+    assert (resumed.halted, resumed.newest_halt) == (False, 0)
+
+
+async def test_a_signal_that_leaves_nothing_to_do_is_explained_and_stands_in_no_ledger(trader: Trader) -> None:
+    bus, told = trader.system.context.bus, Heard()
+    await bus.subscribe("bw.event.normal.order_refused", lambda message: told.add(message.body))
+    await trader.signalled(signal(action="SELL"))
+    explained: Explanation = await trader.ask("explain", {"symbol": "AAA"}, Explanation)
+    assert (explained.outcome, [one.code for one in explained.refusals]) == ("refused", ["NOTHING_TO_SELL"])
+    assert (explained.refusals[0].value, explained.refusals[0].stage) == ("0", "signal")
+    assert (await trader.ask("list_refusals", {}, Refusals)).total == 0
+    await trader.signalled(signal("CCC", current_price=0.0, market_data_available=False))
+    assert b"NO_REAL_PRICE" in await told.first()
+
+
+async def test_an_order_made_smaller_at_the_open_says_from_what_and_why(trader: Trader) -> None:
+    await trader.signalled(signal(current_price=price("AAA", DAY, "open") / 3))
+    (queued,) = await trader.orders()
+    assert queued.strength > 0
+    await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    (order,) = await trader.orders()
+    assert (order.status, order.reduced_from) == ("filled", queued.quantity)
+    assert order.quantity < queued.quantity
+    assert str(order.reduction).startswith("POSITION_VALUE_EXCEEDED: value=")
+    explained: Explanation = await trader.ask("explain", {"symbol": "AAA"}, Explanation)
+    assert explained.order == order
+    assert (await trader.check()).violations == []
+
+
+async def test_the_equity_curve_has_each_session_s_close_also_where_the_next_opens_on_its_utc_day(
+    trader: Trader,
+) -> None:
+    await trader.signalled(signal())
+    await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    closed: SessionClosed = await trader.ask("session_close", {"session": DAY}, SessionClosed, CLOSE)
+    await trader.ask("session_open", {"session": DAY + timedelta(days=1)}, SessionOpened, OPEN + timedelta(days=1))
+    curve: EquityCurve = await trader.ask("get_equity", {}, EquityCurve, OPEN + timedelta(days=1))
+    assert [(one.session, one.equity) for one in curve.points] == [(DAY, closed.equity)]
+
+
+async def test_a_ledger_of_the_former_release_is_read_on(tmp_path: Path) -> None:
+    peers = Peers()
+    async with started(tmp_path, peers) as system:
+        await Trader(system, peers).signalled(signal())
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
+        for table, columns in (
+            ("orders", ("strength", "reduced_from", "reduction")),
+            ("decisions", ("code", "value", '"limit"')),
+        ):
+            for column in columns:
+                ledger.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        ledger.execute("PRAGMA user_version = 1")
+        ledger.commit()
+    async with started(tmp_path, peers) as system:
+        trader = Trader(system, peers)
+        (order,) = await trader.orders()
+        assert (order.status, order.reduced_from) == ("queued", None)
+        explained: Explanation = await trader.ask("explain", {"symbol": "AAA"}, Explanation)
+        assert explained.order == order
+
+
 @pytest.mark.parametrize("quantity", ["0", "-1", "1.5"])
 async def test_a_manual_order_needs_whole_shares(trader: Trader, quantity: str) -> None:
     wish = {"symbol": "AAA", "action": "BUY", "quantity": quantity, "client_id": "x"}
@@ -391,8 +485,7 @@ async def test_a_session_closes_although_a_held_symbol_was_taken_out_of_the_decl
     trader.peers.refused["get_bars"] = "UNKNOWN_SYMBOL"
     closed: SessionClosed = await trader.ask("session_close", {"session": DAY}, SessionClosed, CLOSE)
     (position,) = (await trader.ask("get_positions", None, Positions)).positions
-    (filled,) = await trader.orders(status="filled")
-    assert position.market_price == filled.fill_price
+    assert position.market_price == Decimal(str(price("AAA", DAY, "open")))
     account: Account = await trader.ask("get_account", None, Account)
     assert closed.equity == account.equity
     assert (await trader.check()).violations == []

@@ -26,6 +26,8 @@ from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
 from bellwether.messages.trading import (
     Account,
+    EquityCurve,
+    EquityPoint,
     Explanation,
     HaltState,
     LedgerCheck,
@@ -164,6 +166,9 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
     "paper-trading": {
         "get_account": ACCOUNT,
+        "get_equity": EquityCurve(
+            [EquityPoint(SESSION, Decimal("89732.60"), Decimal("10403.80"), Decimal("100136.40"))]
+        ),
         "get_safety": Safety(True, []),
         "get_positions": Positions([POSITION]),
         "list_orders": Orders([order()], 1),

@@ -1,22 +1,15 @@
 from __future__ import annotations
 
-import sqlite3
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
-import msgspec
 import pytest
-from sqlalchemy import MetaData, create_engine
 
 from bellwether.gateway.auth import TokenError, check_token, read_token
-from bellwether.gateway.equity import add_equity_table, points, record
 from bellwether.gateway.problems import Problem, status_of
 from bellwether.gateway.server import HttpServer
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.runtime.errors import StartRefused
 from unit.gateway.conftest import Opened
-from unit.gateway.samples import ACCOUNT
 
 TOKEN = "0123456789abcdef"
 
@@ -89,32 +82,3 @@ async def test_a_taken_port_is_told_in_words(gateway: Opened) -> None:
     assert port is not None
     with pytest.raises(StartRefused, match=f"cannot listen on 127.0.0.1:{port}: another program listens there"):
         await HttpServer(None, "127.0.0.1", port).start()  # type: ignore[arg-type]
-
-
-def test_the_equity_curve_is_thinned_evenly_and_keeps_its_ends() -> None:
-    metadata = MetaData()
-    add_equity_table(metadata)
-    engine = create_engine("sqlite://")
-    metadata.create_all(engine)
-    db = engine.raw_connection().driver_connection
-    assert isinstance(db, sqlite3.Connection)
-    start = datetime(2009, 1, 2, 14, 30, tzinfo=UTC)
-    for day in range(100):
-        record(db, "run-1", start + timedelta(days=day), msgspec.structs.replace(ACCOUNT, equity=Decimal(day)))
-    record(db, "run-1", start + timedelta(days=99, hours=6), msgspec.structs.replace(ACCOUNT, equity=Decimal(500)))
-    record(db, "run-2", start, ACCOUNT)
-    found = points(db, "run-1", 10)
-    assert len(found) == 10
-    assert (found[0].equity, found[-1].equity) == ("0", "500")
-    assert [one.equity for one in points(db, "run-2", 10)] == ["100136.40"]
-
-
-async def test_the_page_needs_nothing_from_elsewhere(gateway: Opened) -> None:
-    page = await gateway.http.get("/")
-    assert page.headers["content-security-policy"].startswith("default-src 'self'")
-    for name in ("dashboard.js", "drawing.js", "style.css"):
-        part = await gateway.http.get(f"/static/{name}")
-        assert part.status_code == 200
-        assert "http://" not in part.text.replace("http://www.w3.org/2000/svg", "")
-        assert "https://" not in part.text
-    assert (await gateway.http.get("/static/service.py")).status_code == 404

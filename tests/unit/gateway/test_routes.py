@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bellwether.gateway.status import STATUS_BUDGET
-from bellwether.messages.trading import Positions, Safety, SafetyRefusal
+from bellwether.messages.trading import HaltState, Positions, Safety, SafetyRefusal
 from bellwether.runtime.errors import RpcError
 from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, Opened, opened
 from unit.gateway.samples import ANSWERS, AT, POSITION, SYSTEM, Seen
@@ -235,6 +235,25 @@ async def test_a_body_is_not_read_before_the_token_and_never_without_a_bound(sta
     broken = await standing.http.post(path, content=b"{bad", headers=AUTHORIZED)
     assert broken.status_code == 422
     assert "Invalid JSON" in broken.json()["error"]["message"]
+
+
+@IN_MODULES_LOOP
+async def test_the_equity_curve_has_one_point_for_each_session_that_closed(standing: Opened) -> None:
+    (point,) = (await standing.http.get("/v1/equity?limit=10")).json()["points"]
+    assert (point["session"], point["equity"], point["cash"]) == ("2009-01-05", "100136.40", "89732.60")
+
+
+async def test_a_resume_passes_on_the_newest_halt_that_was_seen(gateway: Opened) -> None:
+    def resumed(asked: dict[str, Any]) -> HaltState:
+        if asked["seen"] != 4:
+            raise RpcError("NEWER_HALT", "nothing was resumed")
+        return HaltState(False, [])
+
+    gateway.answers["paper-trading"]["resume"] = resumed
+    for seen, status in ((4, 200), (3, 409)):
+        body = {"reason": "looked", "seen": seen}
+        reply = await gateway.http.post("/v1/resume", json=body, headers=AUTHORIZED)
+        assert reply.status_code == status, reply.text
 
 
 async def test_a_halt_carries_reason_and_source(gateway: Opened) -> None:

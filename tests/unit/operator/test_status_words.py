@@ -108,7 +108,7 @@ def test_every_refusal_has_its_sentence_and_its_remedy_once() -> None:
     )
     words = message(scene, "SafeToTrade")
     assert said(scene, "SafeToTrade")["reason"] == "DailyLossExceeded"
-    assert words.startswith("DAILY_LOSS_EXCEEDED: 5200 (needed: 5000). It is counted anew from the session's close;")
+    assert words.startswith("DAILY_LOSS_EXCEEDED: 5200 (needed: 5000). It stops the rest of the session")
     assert "There is no price of S0. There is no price of S1." in words
     assert "The same holds 4 times more." in words
     assert words.count("condition DataFresh says") == 1

@@ -10,7 +10,7 @@ import pytest
 
 from bellwether.trading.book import Book, fold
 from bellwether.trading.decide import decide, order_id_of
-from bellwether.trading.events import OrderFilled, OrderQueued, Refused, SessionOpenDone
+from bellwether.trading.events import OrderFilled, OrderQueued, Refused, SessionMarked, SessionOpenDone
 from unit.trading.making import BEFORE_OPEN, FREE, OPEN, SESSION, account, conditions, prediction
 
 
@@ -67,7 +67,6 @@ def test_what_asks_for_nothing_is_ignored_without_an_event(changes: dict[str, An
         ({"current_price": 0.0}, "NO_REAL_PRICE"),
         ({"market_data_available": False}, "NO_REAL_PRICE"),
         ({"market_data_available": False, "may_trade": False}, "NO_REAL_PRICE"),
-        ({"action": "SELL"}, "NOTHING_TO_SELL"),
         ({"symbol": "ZZZ"}, "UNKNOWN_SYMBOL"),
         ({"valid_until": BEFORE_OPEN.replace(hour=1)}, "PREDICTION_EXPIRED"),
         ({"current_price": 1001.0}, "QUANTITY_TOO_SMALL"),
@@ -81,14 +80,56 @@ def test_a_guard_s_objection_is_a_recorded_refusal_and_no_order(changes: dict[st
     assert code not in outcome.guards
 
 
-def test_a_second_buy_of_what_is_held_or_queued_is_refused() -> None:
-    (refused,) = decide(prediction(), "", holding(), conditions(FREE)).events
-    assert isinstance(refused, Refused)
-    assert refused.code == "ALREADY_HELD"
+def test_a_signal_that_leaves_nothing_to_do_is_told_with_the_decision_and_is_no_event_of_the_ledger() -> None:
     queued = fold(decide(prediction(), "", account(), conditions(FREE)).events, account())
-    (refused,) = decide(prediction(prediction_id="again"), "", queued, conditions(FREE)).events
+    kept = replace(FREE, exit_on_sell=False)
+    for code, made, book, rules in (
+        ("NOTHING_TO_SELL", prediction(action="SELL"), account(), FREE),
+        ("ALREADY_HELD", prediction(), holding(), FREE),
+        ("ALREADY_QUEUED", prediction(prediction_id="again"), queued, FREE),
+        ("EXIT_RULE_OFF", prediction(action="STRONG_SELL"), holding(), kept),
+    ):
+        outcome = decide(made, "", book, conditions(rules))
+        assert (outcome.outcome, outcome.events, outcome.order_id) == ("refused", (), None)
+        assert outcome.refused is not None
+        assert outcome.refused.code is not None
+        assert outcome.refused.code.name == code
+
+
+def test_a_purchase_waits_for_its_open_as_long_as_limits_and_cash_leave_room_for_one_share() -> None:
+    tight = replace(FREE, max_position_value=Decimal(600))
+    (order,) = decide(prediction(), "", account(), conditions(tight)).events
+    assert isinstance(order, OrderQueued)
+    assert order.quantity == 20
+    (order,) = decide(prediction(), "", account("50"), conditions(FREE)).events
+    assert isinstance(order, OrderQueued)
+    (refused,) = decide(prediction(), "", account("49"), conditions(FREE)).events
     assert isinstance(refused, Refused)
-    assert refused.code == "ALREADY_QUEUED"
+    assert (refused.code, refused.value, refused.limit) == ("INSUFFICIENT_CASH", "50", "49")
+
+
+def test_an_order_carries_the_strength_of_its_signal() -> None:
+    (order,) = decide(prediction(probability=0.5625, base_rate=0.5), "", account(), conditions(FREE)).events
+    assert isinstance(order, OrderQueued)
+    assert order.strength == 0.0625
+
+
+def test_a_share_is_sold_although_the_orders_of_its_session_are_used_up() -> None:
+    rules = replace(FREE, max_orders_per_session=0)
+    (order,) = decide(prediction(action="SELL"), "", holding(), conditions(rules)).events
+    assert isinstance(order, OrderQueued)
+    assert order.side == "SELL"
+
+
+def test_the_session_after_one_that_lost_too_much_opens_no_position_and_the_one_after_that_does() -> None:
+    def closed(day: int, cash: int) -> SessionMarked:
+        return SessionMarked(BEFORE_OPEN, date(2009, 1, day), {}, Decimal(cash), Decimal(0))
+
+    lost = fold([closed(1, 100000), closed(2, 79891)], account())
+    (refused,) = decide(prediction(), "", lost, conditions(FREE)).events
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.value, refused.limit) == ("DAILY_LOSS_EXCEEDED", "20109", "5000")
+    assert decide(prediction(), "", fold([closed(5, 79891)], lost), conditions(FREE)).outcome == "order"
 
 
 def test_a_prediction_that_comes_after_its_session_opened_is_never_filled_late() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellwether.trading.book import Book
-from bellwether.trading.events import OrderFilled, OrderQueued
+from bellwether.trading.events import OrderFilled, OrderQueued, SessionMarked
 from bellwether.trading.guards import GUARDS, Conditions, Quality
 from bellwether.trading.safety import Newest, safety_of
 from unit.trading.making import BEFORE_OPEN, OPEN, RULES, SESSION, account, conditions
@@ -79,6 +79,13 @@ def test_what_stands_against_every_order_is_told_once_with_value_limit_and_a_sen
     assert words in refusal.message
     # What nobody told of the prices makes it no safer.
     assert safety_of(book, held, None) == found
+
+
+def test_it_is_not_safe_after_a_session_that_lost_too_much() -> None:
+    closed = SessionMarked(OPEN, SESSION, {}, Decimal(94000), Decimal(0))
+    found = safety_of(account("100000", closed), under(), NEWEST)
+    assert found.safe is False
+    assert [(one.code, one.value) for one in found.refusals] == [("DAILY_LOSS_EXCEEDED", "6000")]
 
 
 def test_everything_is_told_and_what_concerns_every_order_first() -> None:

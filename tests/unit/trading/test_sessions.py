@@ -20,6 +20,7 @@ from bellwether.trading.events import (
     OrderCancelled,
     OrderFilled,
     OrderQueued,
+    OrderReduced,
     OrderSplit,
     PositionSplit,
     Refused,
@@ -109,13 +110,81 @@ def test_sales_come_first_and_pay_for_purchases() -> None:
     assert fold(opened.events, fold([order], book)).cash == 100
 
 
-def test_an_order_that_cash_no_longer_pays_for_is_refused_at_the_open() -> None:
+def test_a_signal_s_order_that_opens_above_what_cash_pays_for_buys_fewer_shares() -> None:
     book = queued(account("1100"), ("AAA", "BUY"))
     opened = open_session(book, conditions(FREE, OPEN), opening(AAA="56"))
-    refused = opened.events[0]
+    reduced, fill, _ = opened.events
+    assert isinstance(reduced, OrderReduced)
+    assert (reduced.code, reduced.value, reduced.limit) == ("INSUFFICIENT_CASH", "1120", "1100")
+    assert (reduced.asked, reduced.quantity) == (Decimal(20), Decimal(19))
+    assert isinstance(fill, OrderFilled)
+    assert fill.quantity == 19
+    assert fold(opened.events, book).cash == 1100 - 19 * 56
+
+
+def test_a_signal_s_order_that_opens_above_the_limit_of_a_position_buys_what_the_limit_leaves() -> None:
+    rules = replace(RULES, max_position_value=Decimal(1000))
+    book = queued(account(), ("AAA", "BUY"), rules=rules)
+    reduced, fill, _ = open_session(book, conditions(rules, OPEN), opening(AAA="55")).events
+    assert isinstance(reduced, OrderReduced)
+    assert (reduced.code, reduced.limit) == ("POSITION_VALUE_EXCEEDED", "1000")
+    assert isinstance(fill, OrderFilled)
+    assert fill.quantity == 18
+    assert fill.price * 18 <= 1000 < fill.price * 19
+
+
+def test_the_smaller_of_two_limits_sizes_an_order_and_commission_is_paid_from_the_cash() -> None:
+    rules = replace(RULES, max_position_value=Decimal(1000))
+    book = queued(account("520"), ("AAA", "BUY"), rules=rules)
+    reduced, fill, _ = open_session(book, conditions(rules, OPEN), opening(AAA="55")).events
+    assert isinstance(reduced, OrderReduced)
+    assert isinstance(fill, OrderFilled)
+    assert (reduced.code, reduced.asked, fill.quantity) == ("INSUFFICIENT_CASH", Decimal(19), Decimal(9))
+    assert 0 <= Decimal(520) - fill.price * 9 - fill.commission < fill.price
+
+
+def test_an_order_without_room_for_one_share_is_refused_at_the_open() -> None:
+    book = queued(account("60"), ("AAA", "BUY"))
+    refused = open_session(book, conditions(FREE, OPEN), opening(AAA="61")).events[0]
     assert isinstance(refused, Refused)
-    assert (refused.code, refused.stage, refused.value, refused.limit) == ("INSUFFICIENT_CASH", "open", "1120", "1100")
-    assert fold(opened.events, book).queued == {}
+    assert (refused.code, refused.stage, refused.value, refused.limit) == ("INSUFFICIENT_CASH", "open", "1220", "60")
+
+
+def test_an_order_by_hand_is_filled_as_asked_or_not_at_all() -> None:
+    by_hand = OrderQueued(
+        BEFORE_OPEN, "hand", None, "manual", "AAA", "BUY", Decimal(20), SESSION, Decimal(50), None, "", "", "", ""
+    )
+    refused = open_session(fold([by_hand], account("1100")), conditions(FREE, OPEN), opening(AAA="56")).events[0]
+    assert isinstance(refused, Refused)
+    assert refused.code == "INSUFFICIENT_CASH"
+
+
+def test_scarce_cash_goes_to_the_strongest_signal_and_among_equals_to_the_first_by_name() -> None:
+    book = account("1500")
+    for symbol, probability in (("AAA", 0.53), ("BBB", 0.58), ("CCC", 0.53)):
+        signal = prediction(symbol=symbol, prediction_id=f"p-{symbol}", probability=probability)
+        book = fold(decide(signal, "", book, conditions(FREE)).events, book)
+    opened = open_session(book, conditions(FREE, OPEN), opening(AAA="50", BBB="50", CCC="50"))
+    filled = [(one.symbol, one.quantity) for one in opened.events if isinstance(one, OrderFilled)]
+    assert filled == [("BBB", Decimal(20)), ("AAA", Decimal(10))]
+    refused = [one.symbol for one in opened.events if isinstance(one, Refused)]
+    assert refused == ["CCC"]
+
+
+def test_a_queued_sale_is_filled_although_the_orders_of_its_session_are_used_up() -> None:
+    book = queued(account("1000", bought("AAA", 20)), ("AAA", "SELL"))
+    rules = replace(FREE, max_orders_per_session=0)
+    fill = open_session(book, conditions(rules, OPEN), opening(AAA="50")).events[0]
+    assert isinstance(fill, OrderFilled)
+
+
+def test_what_an_open_lost_is_seen_until_the_close() -> None:
+    book = account("3000", bought("AAA", 20), bought("BBB", 20))
+    marked = SessionMarked(CLOSE, EARLIER, {"AAA": Decimal(50), "BBB": Decimal(50)}, book.cash, Decimal(2000))
+    book = fold([marked], book)
+    after = fold(open_session(book, conditions(FREE, OPEN), opening(AAA="40", BBB="50")).events, book)
+    assert after.equity == Decimal(2800)
+    assert after.loss_at(after.equity) == 200
 
 
 def test_a_halt_stops_orders_that_were_queued_before_it() -> None:

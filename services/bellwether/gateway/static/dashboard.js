@@ -4,7 +4,7 @@ import { curve, element, gauge, moment, money, table, waterfall, whole } from ".
 
 const by = (id) => document.getElementById(id);
 const LEAST_PAUSE = 1000, POLL = 5000, REST = 30000;
-let halted = false, began = 0;
+let halted = false, newestHalt = 0, began = 0;
 
 async function ask(path, options) {
   const reply = await fetch(path, { cache: "no-store", ...options });
@@ -49,6 +49,7 @@ function status(found) {
   pill("mode", `${found.mode}, trading ${found.trading}`, "");
   by("now").textContent = `${moment(found.now)} UTC`;
   halted = found.halted === true;
+  newestHalt = found.account?.newest_halt ?? 0;
   by("halts").hidden = !found.halts.length;
   by("halts").textContent = `Orders are stopped: ${found.halts.join("; ")}`;
   by("halt").textContent = halted ? "Resume" : "Halt";
@@ -161,7 +162,11 @@ async function show(id) {
   }
 }
 
+// What is resumed is what was shown when the button was pressed: a later halt is refused, not cleared unseen.
+let resuming = false, seenHalt = 0;
 by("halt").addEventListener("click", () => {
+  resuming = halted;
+  seenHalt = newestHalt;
   by("change-title").textContent = halted ? "Allow orders again" : "Stop every order";
   by("change-error").hidden = true;
   by("change-token").value = sessionStorage.getItem("token") ?? "";
@@ -172,10 +177,11 @@ by("change-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const token = by("change-token").value.trim();
   try {
-    await ask(halted ? "v1/resume" : "v1/halt", {
+    await ask(resuming ? "v1/resume" : "v1/halt", {
       method: "POST",
       headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
-      body: JSON.stringify({ reason: by("change-reason").value, source: "dashboard" }),
+      body: JSON.stringify({
+        reason: by("change-reason").value, source: "dashboard", ...(resuming && { seen: seenHalt }) }),
     });
     sessionStorage.setItem("token", token);
     by("change").close();

@@ -70,8 +70,8 @@ function labelled(made, points, marks) {
     frame.append(label);
   };
   for (const [share, text] of marks) put(text, { left: "0", top: `calc(${share * 100}% - 8px)` });
-  put(points[0].at.slice(0, 10), { left: "56px", bottom: "0" });
-  put(points.at(-1).at.slice(0, 10), { right: "0", bottom: "0" });
+  put(points[0].session, { left: "56px", bottom: "0" });
+  put(points.at(-1).session, { right: "0", bottom: "0" });
   return frame;
 }
 
