@@ -50,6 +50,7 @@ class Book:
         self.margin = margin
         self.horizon = horizon
         self.errors: dict[str, str] = {}
+        self.loading: dict[str, str] = {}
         self._series: dict[str, Series] = {}
         self._states: dict[str, tuple[tuple[int, int, date], MarketData]] = {}
         self._context: tuple[tuple[tuple[int, int], ...], Context] | None = None
@@ -69,7 +70,7 @@ class Book:
         """Return a symbol's series.
 
         Raises:
-            NoData: SOURCE_UNAVAILABLE or NO_BARS for a declared symbol, UNKNOWN_SYMBOL for another.
+            NoData: SOURCE_UNAVAILABLE, BARS_LOADING or NO_BARS for a declared symbol, UNKNOWN_SYMBOL for another.
 
         """
         found = self._series.get(symbol)
@@ -77,6 +78,8 @@ class Book:
             return found
         if symbol in self.errors:
             raise NoData("SOURCE_UNAVAILABLE", self.errors[symbol])
+        if symbol in self.loading:
+            raise NoData("BARS_LOADING", self.loading[symbol])
         if symbol in self.declared:
             raise NoData("NO_BARS", f"{symbol} has no bars yet: they are being loaded")
         raise NoData("UNKNOWN_SYMBOL", f"{symbol} is not declared; declared are {', '.join(self.declared)}")

@@ -16,6 +16,10 @@ class SourceError(Exception):
     """Bars cannot be had; the message names the file, line, column and value, or what is missing."""
 
 
+class NotYet(SourceError):
+    """Bars are on their way; the message says how far they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRow:
     """One session of one symbol as a source states it.

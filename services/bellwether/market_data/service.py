@@ -15,8 +15,10 @@ from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
 from bellwether.market_data.book import Book, NoData
 from bellwether.market_data.evidence import evidence_of
-from bellwether.market_data.rows import SourceError
+from bellwether.market_data.rows import NotYet, SourceError
 from bellwether.market_data.sources import Source, Unavailable, open_source
+from bellwether.market_data.yahoo.asking import Reach
+from bellwether.market_data.yahoo.bars import YahooBars, plan_of
 from bellwether.messages.market_data import (
     Bars,
     CorporateActions,
@@ -40,10 +42,12 @@ from bellwether.naming import symbol_token
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.spec.models import Data, TradingSystem
+from bellwether.spec.models import Data, TradingSystem, YahooData
 from bellwether.training.recipe import RecipeError, load_recipe
 
 MOST_BARS = 5000
+ASK_SECONDS = 5.0
+"""How often it looks whether bars are due at Yahoo."""
 WATCH_SECONDS = 30.0
 """How often a live system looks for new bars at its source."""
 DEFAULT_HORIZON = 5
@@ -115,6 +119,7 @@ class MarketDataService:
     async def _load(self, book: Book, source: Source, symbol: str, *, only_changed: bool = False) -> None:
         stored = await bars_store.fingerprint_of(self.store, symbol)
         previous = book.errors.pop(symbol, None)
+        book.loading.pop(symbol, None)
         try:
             fingerprint = await asyncio.to_thread(source.fingerprint, symbol)
             if fingerprint != stored:
@@ -124,6 +129,11 @@ class MarketDataService:
                 return
             else:
                 recorded = await bars_store.read(self.store, symbol)
+        except NotYet as error:
+            book.loading[symbol] = str(error)
+            if stored is None or only_changed:
+                return
+            recorded = await bars_store.read(self.store, symbol)
         except SourceError as error:
             book.errors[symbol] = str(error)
             if str(error) != previous:
@@ -145,11 +155,37 @@ class MarketDataService:
     def _open_source(self, data: Data) -> Source:
         if self._source is None or self._source[0] != data:
             try:
-                source = open_source(data, self._base, self.context.config.csv_root, self._zone)
+                source = open_source(data, self._base, self.context.config.csv_root, self._zone, yahoo=self._open_yahoo)
             except SourceError as error:
                 source = Unavailable(str(error))
             self._source = (data, source)
         return self._source[1]
+
+    def _open_yahoo(self, declared: YahooData) -> YahooBars:
+        config, folder = self.context.config, self.context.files / "yahoo"
+        reach = Reach(folder / "cache", config.proxy, config.ca_bundle)
+        return YahooBars(declared, folder, reach, self.context.clock.now)
+
+    async def ask(self) -> None:
+        """In a live system with provider yahoo: ask for bars when they are due. Ends never."""
+        while self.context.clock.live:
+            await self.ask_due()
+            await asyncio.sleep(ASK_SECONDS)
+
+    async def ask_due(self) -> None:
+        """Ask Yahoo for what is due now, and take each symbol in as it comes."""
+        source = None if self._source is None else self._source[1]
+        if self._book is None or not isinstance(source, YahooBars):
+            return
+
+        async def arrived(symbol: str) -> None:
+            async with self._loading:
+                await self._load(self.book, source, symbol, only_changed=True)
+
+        try:
+            await source.ask_due(plan_of(self.context.declaration.current.spec, self.book, self.context.clock, arrived))
+        except OutsideCalendar as error:
+            _log.warning("yahoo is asked for nothing: %s", error)
 
     async def watch(self, service: Service) -> None:
         """In a live system: read new bars as they come, and tell about each once. Ends never."""
@@ -285,6 +321,12 @@ class MarketDataService:
         book = self._book
         errors = {symbol: error for symbol, error in book.errors.items() if symbol in book.declared}
         found: dict[str, Any] = {"symbols": len(book.declared), "source_errors": errors}
+        source = None if self._source is None else self._source[1]
+        if isinstance(source, YahooBars):
+            found["yahoo"] = source.describe()
+        waiting = [book.loading[symbol] for symbol in book.declared if symbol in book.loading]
+        if waiting:
+            found |= {"status": "degraded", "warning": waiting[0]}
         if errors:
             found["status"] = "degraded"
             found["warning"] = next(iter(errors.values()))
@@ -323,4 +365,5 @@ def create(context: ServiceContext) -> Service:
         await market.watch(service)
 
     service.background(watch)
+    service.background(market.ask)
     return service

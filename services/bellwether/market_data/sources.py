@@ -9,7 +9,7 @@ import csv
 import gzip
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from bellwether.market_data.csv_files import CsvFiles
 from bellwether.market_data.rows import Loaded, SourceError, SourceRow
-from bellwether.spec.models import Data
+from bellwether.spec.models import Data, YahooData
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
 YAHOO_COLUMNS = ("Date", *PRICE_COLUMNS, "Adj Close", "Volume")
@@ -131,10 +131,18 @@ class Unavailable:
         raise SourceError(f"{symbol}: {self._reason}")
 
 
-def open_source(data: Data, base: Path, volume: Path | None = None, zone: ZoneInfo | None = None) -> Source:
+def open_source(
+    data: Data,
+    base: Path,
+    volume: Path | None = None,
+    zone: ZoneInfo | None = None,
+    *,
+    yahoo: Callable[[YahooData], Source] | None = None,
+) -> Source:
     """Return the declared provider; a relative folder is taken from `base`, with a volume from its root.
 
-    `zone` is the exchange's: files may state instants of another zone.
+    `zone` is the exchange's: files may state instants of another zone. `yahoo` makes the source that asks Yahoo;
+    without it that provider is refused.
 
     Raises:
         SourceError: when the declaration does not say enough, or the recorded bars are not installed.
@@ -147,7 +155,9 @@ def open_source(data: Data, base: Path, volume: Path | None = None, zone: ZoneIn
             raise SourceError("provider csv needs data.csv.directory")
         folder = base / data.csv.directory if volume is None else volume / data.csv.directory.lstrip("/")
         return CsvFiles(data.csv, folder, zone)
-    return Unavailable("SOURCE_UNAVAILABLE: provider yahoo cannot be asked by this version; use provider csv or replay")
+    if yahoo is None:
+        raise SourceError("provider yahoo is asked by a running system only")
+    return yahoo(data.yahoo)
 
 
 def read_recorded(lines: Iterable[str], name: str, symbols: Iterable[str]) -> dict[str, tuple[SourceRow, ...]]:

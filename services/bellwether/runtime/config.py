@@ -40,6 +40,10 @@ class ProcessConfig:
     version: str = "dev"
     csv_root: Path | None = None
     """The folder that data.csv.directory lies in, where that is a volume's; none: it is a path of this machine."""
+    proxy: str | None = None
+    """The HTTP proxy through which the data provider is asked."""
+    ca_bundle: Path | None = None
+    """Certificates that are trusted for that in place of the usual ones."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ProcessConfig:
@@ -72,6 +76,8 @@ class ProcessConfig:
             own_schedule=text("OWN_SCHEDULE", "false").lower() in ("1", "true", "yes"),
             version=text("VERSION", cls.version),
             csv_root=path("CSV_ROOT"),
+            proxy=text("PROXY", "") or None,
+            ca_bundle=path("CA_BUNDLE"),
         )
 
 

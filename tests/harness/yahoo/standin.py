@@ -137,6 +137,7 @@ class StandIn:
         symbol = unquote(urlsplit(head.target).path.removeprefix(CHART)) if kind in ("chart", "timezone") else ""
         switches = self.switches
         if switches.slow:
+            self._note(kind, symbol, 0, host, head.target)
             await asyncio.sleep(switches.slow)
         if switches.broken == "headers" and switches.holds(symbol):
             self._note(kind, symbol, 0, host, head.target)
