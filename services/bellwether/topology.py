@@ -81,7 +81,7 @@ _ROWS = (
         publishes={"market_data_updated": "normal"},
         store="bars.db",
         external=("dns", "yahoo"),
-        resources=Resources(100, 192),
+        resources=Resources(100, 320),
         trading_path=True,
     ),
     ServiceRow(

@@ -50,9 +50,10 @@ def run_file(file: Path, *, port: int, data: Path | None, fresh: bool, verbose: 
     """
     system = load_system(file)
     root = data or Path(".bellwether") / system.metadata.name
+    edge = ProcessConfig.from_environment()
     with opened(root, fresh=fresh) as directory:
         _configure_logs(directory, verbose=verbose)
-        return run_loop(LocalRun(directory, system, free_port(port)).run())
+        return run_loop(LocalRun(directory, system, free_port(port), edge).run())
 
 
 def free_port(wanted: int) -> int:
@@ -100,10 +101,11 @@ def hints(root: Path, symbol: str) -> list[str]:
 class LocalRun:
     """One run of one system in one folder."""
 
-    def __init__(self, directory: RunDirectory, file: TradingSystem, port: int) -> None:
+    def __init__(self, directory: RunDirectory, file: TradingSystem, port: int, edge: ProcessConfig) -> None:
         self._directory = directory
         self._file = file
         self._port = port
+        self._edge = edge
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
@@ -119,6 +121,8 @@ class LocalRun:
             say(f"  state       {self._directory.root}")
             await nats.start()
             say(f"  NATS        {nats.url}")
+            if self._file.spec.network.ca_bundle_ref is not None and self._edge.ca_bundle is None:
+                say("  network     caBundleRef names a ConfigMap; on one machine set BELLWETHER_CA_BUNDLE to a file")
             return await self._with_nats(nats, who)
         finally:
             await nats.stop()
@@ -191,6 +195,8 @@ class LocalRun:
             keys_dir=self._directory.keys,
             grace=GRACE_SECONDS,
             own_schedule=True,
+            proxy=self._edge.proxy or system.spec.network.proxy,
+            ca_bundle=self._edge.ca_bundle,
         )
         settings = GatewaySettings(host=HOST, port=self._port, token=who.token)
         process = Process(config, registry(named_services("all"), gateway=settings), declaration=system, health=False)

@@ -63,3 +63,9 @@ def test_the_way_out_is_nats_and_dns_and_the_provider_where_it_is_used() -> None
     assert ports(live["market-data"]["egress"]) == {53, 443, 4222}
     assert ports(live["paper-trading"]["egress"]) == {53, 4222}
     assert ports(by_component(**LIVE)["system"]["egress"]) == {53, 443}
+
+
+def test_behind_a_proxy_the_way_out_is_the_proxys_port_alone() -> None:
+    behind = by_component(**LIVE, network={"proxy": "http://proxy.example:3128"})
+    assert ports(behind["system"]["egress"]) == {53, 3128}
+    assert ports(by_component(**LIVE, network={"proxy": "http://proxy.example"})["system"]["egress"]) == {53, 80}

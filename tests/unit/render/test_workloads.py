@@ -228,3 +228,23 @@ def test_a_packed_template_does_not_depend_on_the_order_of_keys_nor_on_the_time(
 def test_what_was_not_packed_here_is_not_unpacked(text: str) -> None:
     with pytest.raises(ValueError, match=r"bellwether\.dev/template is not a packed pod template"):
         unpacked(text)
+
+
+@pytest.mark.parametrize("profile", ["compact", "standard"])
+def test_proxy_and_certificates_reach_the_pod_that_asks_yahoo_and_no_other(
+    context: RenderContext, profile: str
+) -> None:
+    network = {"proxy": "http://proxy.example:3128", "caBundleRef": {"name": "company", "key": "root.pem"}}
+    system = build(profile=profile, data={"provider": "yahoo"}, clock={"mode": "live"}, network=network)
+    asking = "demo" if profile == "compact" else "demo-market-data"
+    found = pods(system, context)
+    for name, template in found.items():
+        (container,) = template["spec"]["containers"]
+        told = environment(container).keys() & {"BELLWETHER_PROXY", "BELLWETHER_CA_BUNDLE"}
+        assert bool(told) == (name == asking), name
+    (container,) = found[asking]["spec"]["containers"]
+    assert environment(container)["BELLWETHER_PROXY"] == "http://proxy.example:3128"
+    assert environment(container)["BELLWETHER_CA_BUNDLE"] == "/etc/bellwether/ca/ca.crt"
+    assert {"mountPath": "/etc/bellwether/ca", "name": "ca", "readOnly": True} in container["volumeMounts"]
+    volume = next(each for each in found[asking]["spec"]["volumes"] if each["name"] == "ca")
+    assert volume["configMap"] == {"name": "company", "items": [{"key": "root.pem", "path": "ca.crt"}]}

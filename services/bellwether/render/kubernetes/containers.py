@@ -18,6 +18,8 @@ DECLARATION_DIRECTORY = "/etc/bellwether/declaration"
 NATS_CONFIG_DIRECTORY = "/etc/nats"
 DATA_DIRECTORY = "/data"
 CSV_DIRECTORY = "/csv"
+CA_DIRECTORY = "/etc/bellwether/ca"
+CA_FILE = "ca.crt"
 MOVE_SOURCE_DIRECTORY = "/from"
 MOVE_TARGET_DIRECTORY = "/to"
 TOKEN_FILE = "gateway.token"  # noqa: S105
@@ -156,6 +158,13 @@ def services_container(
     if reads_csv(system, services):
         environment["BELLWETHER_CSV_ROOT"] = CSV_DIRECTORY
         mounts.insert(0, _mount("csv", CSV_DIRECTORY, read_only=True))
+    if asks_yahoo(system, services):
+        network = system.spec.network
+        if network.proxy is not None:
+            environment["BELLWETHER_PROXY"] = network.proxy
+        if network.ca_bundle_ref is not None:
+            environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
+            mounts.insert(0, _mount("ca", CA_DIRECTORY, read_only=True))
     ports = [{"containerPort": HEALTH_PORT, "name": "health", "protocol": "TCP"}]
     ports += [
         {"containerPort": port, "name": "http", "protocol": "TCP"}
@@ -236,3 +245,8 @@ def reads_csv(system: TradingSystem, services: Sequence[str]) -> bool:
         and data.csv is not None
         and data.csv.volume_claim is not None
     )
+
+
+def asks_yahoo(system: TradingSystem, services: Sequence[str]) -> bool:
+    """Whether one of the services asks Yahoo for bars."""
+    return "market-data" in services and system.spec.data.provider == "yahoo"

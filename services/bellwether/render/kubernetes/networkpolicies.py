@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
@@ -12,7 +13,6 @@ from bellwether.spec.models import TradingSystem
 from bellwether.topology import NATS_PORT, SERVICES, ServiceRow
 
 _DNS: dict[str, Any] = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
-_WEB: dict[str, Any] = {"ports": [{"port": 443, "protocol": "TCP"}]}
 
 
 def _tcp(port: int) -> list[dict[str, Any]]:
@@ -28,8 +28,16 @@ def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, An
     wanted = {host for row in rows for host in row.external}
     edges = [_DNS] if "dns" in wanted else []
     if "yahoo" in wanted and system.spec.data.provider == "yahoo":
-        edges.append(_WEB)
+        edges.append({"ports": _tcp(_web_port(system.spec.network.proxy))})
     return edges
+
+
+def _web_port(proxy: str | None) -> int:
+    """Return the port on which the world outside is reached: HTTPS, or that of the proxy."""
+    if proxy is None:
+        return 443
+    parts = urlsplit(proxy)
+    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _policy(

@@ -7,7 +7,9 @@ from typing import Any
 
 from bellwether.render.kubernetes.configmaps import start_value_annotations
 from bellwether.render.kubernetes.containers import (
+    CA_FILE,
     TOKEN_FILE,
+    asks_yahoo,
     compact_resources,
     job_container,
     move_container,
@@ -79,6 +81,10 @@ def _volumes(
     csv = system.spec.data.csv
     if csv is not None and reads_csv(system, services):
         found.append({"name": "csv", "persistentVolumeClaim": {"claimName": csv.volume_claim, "readOnly": True}})
+    bundle = system.spec.network.ca_bundle_ref
+    if bundle is not None and asks_yahoo(system, services):
+        items = [{"key": bundle.key, "path": CA_FILE}]
+        found.append({"name": "ca", "configMap": {"name": bundle.name, "items": items}})
     return sorted(found, key=lambda volume: str(volume["name"]))
 
 
