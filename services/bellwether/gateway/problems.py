@@ -17,6 +17,7 @@ _STATUS = {
     errors.INVALID_REPLY: 502,
     errors.REPLY_TOO_LARGE: 502,
     errors.UNKNOWN_METHOD: 502,
+    "BARS_LOADING": 503,
     "MODEL_NOT_READY": 503,
 }
 AWAY = (errors.UNAVAILABLE, errors.DEADLINE_EXCEEDED, errors.STOPPING)

@@ -119,11 +119,14 @@ class Narrator:
         worried = time.monotonic() + WORRY_SECONDS
         while True:
             found = await self._peers.try_ask("market-data", "get_coverage", GetCoverage(), Coverage)
-            if isinstance(found, Coverage) and (found.first or found.errors):
+            if isinstance(found, Coverage) and found.loading:
+                worried = self._worry(worried, "bars", Problem(503, "BARS_LOADING", next(iter(found.loading.values()))))
+            elif isinstance(found, Coverage) and (found.first or found.errors):
                 for line in coverage_lines(found):
                     self._say(f"  bars        {line}")
                 return bool(found.first)
-            worried = self._worry(worried, "bars", found)
+            else:
+                worried = self._worry(worried, "bars", found)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _models(self) -> None:

@@ -119,7 +119,6 @@ class MarketDataService:
     async def _load(self, book: Book, source: Source, symbol: str, *, only_changed: bool = False) -> None:
         stored = await bars_store.fingerprint_of(self.store, symbol)
         previous = book.errors.pop(symbol, None)
-        book.loading.pop(symbol, None)
         try:
             fingerprint = await asyncio.to_thread(source.fingerprint, symbol)
             if fingerprint != stored:
@@ -135,6 +134,7 @@ class MarketDataService:
                 return
             recorded = await bars_store.read(self.store, symbol)
         except SourceError as error:
+            book.loading.pop(symbol, None)
             book.errors[symbol] = str(error)
             if str(error) != previous:
                 _log.warning("%s", error)
@@ -142,6 +142,7 @@ class MarketDataService:
                 return
             recorded = await bars_store.read(self.store, symbol)
         series = book.put(symbol, recorded)
+        book.loading.pop(symbol, None)
         if series.off_calendar:
             _log.warning(
                 "%s: %d bars are on days without a session of %s and are passed over, the first of %s; "
@@ -253,8 +254,9 @@ class MarketDataService:
             errors={
                 symbol: book.errors.get(symbol, f"{symbol} has no bars")
                 for symbol in asked
-                if symbol in book.errors or symbol not in found
+                if symbol in book.errors or (symbol not in found and symbol not in book.loading)
             },
+            loading={symbol: book.loading[symbol] for symbol in asked if symbol in book.loading},
         )
 
     async def get_freshness(self, request: GetFreshness, call: Call) -> Freshness:

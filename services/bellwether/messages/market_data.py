@@ -135,6 +135,8 @@ class Coverage(msgspec.Struct, frozen=True):
     last: dict[str, date]
     errors: dict[str, str] = {}
     """Symbols without bars, and why."""
+    loading: dict[str, str] = {}
+    """Symbols whose first bars are on their way, and how far they are."""
 
 
 class GetFreshness(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from bellwether.messages.market_data import Bar
 XASX, XLON = load_calendar("XASX"), load_calendar("XLON")
 DAYS = [session.day for session in XASX.sessions(date(2026, 11, 9), date(2026, 11, 27))]
 AFTER = datetime(2026, 11, 27, 6, tzinfo=UTC)
-META = Meta("AUD", "ASX", "Australia/Sydney", "EQUITY", AFTER.timestamp(), AFTER.timestamp() - 3600)
+META = Meta("AUD", "ASX", "Australia/Sydney", "EQUITY")
 
 
 def row(day: date, close: float | None = 50.0, **changes: float) -> Any:
@@ -58,10 +58,16 @@ def test_the_same_answer_has_the_same_fingerprint_and_another_close_another() ->
 
 def test_the_row_of_a_session_that_is_not_over_by_yahoos_word_is_no_bar() -> None:
     noon = datetime(2026, 11, 27, 2, tzinfo=UTC).timestamp()
-    running = Meta("AUD", "ASX", "Australia/Sydney", "EQUITY", noon, noon + 3 * 3600)
+    running = Meta("AUD", "ASX", "Australia/Sydney", "EQUITY", noon, noon - 3 * 3600, noon + 3 * 3600)
     found = loaded(answer(*map(row, DAYS), meta=running), XASX, AFTER)
     assert found.rows[-1].session == DAYS[-2]
     assert [(odd.session, odd.code) for odd in found.odd] == [(DAYS[-1], "SESSION_UNDER_WAY")]
+
+
+def test_on_the_next_morning_the_row_of_the_evening_is_a_bar_though_yahoos_period_is_the_coming_session() -> None:
+    close, opening = (datetime(2026, 11, day, hour, tzinfo=UTC).timestamp() for day, hour in ((27, 5), (29, 23)))
+    before = Meta("AUD", "ASX", "Australia/Sydney", "EQUITY", close, opening, opening + 6 * 3600)
+    assert loaded(answer(*map(row, DAYS), meta=before), XASX, AFTER).rows[-1].session == DAYS[-1]
 
 
 def test_a_row_without_prices_is_left_out_and_named() -> None:

@@ -41,6 +41,7 @@ class Meta(msgspec.Struct, frozen=True):
     timezone: str | None = None
     type: str | None = None
     market_time: float | None = None
+    period_start: float | None = None
     period_end: float | None = None
 
 
@@ -153,8 +154,13 @@ def _unit(symbol: str, meta: Meta, calendar: Calendar) -> float:
 
 
 def _running_day(meta: Meta, calendar: Calendar) -> date | None:
-    """Return the day whose session was under way when Yahoo last saw a price, by Yahoo's own word."""
-    if meta.market_time is None or meta.period_end is None or meta.market_time >= meta.period_end:
+    """Return the day whose session was under way when Yahoo last saw a price, by Yahoo's own word.
+
+    Before an open, Yahoo's current period is the coming session, and the price is that of the session before.
+    """
+    if meta.market_time is None or meta.period_start is None or meta.period_end is None:
+        return None
+    if not meta.period_start <= meta.market_time < meta.period_end:
         return None
     return calendar.local_day(datetime.fromtimestamp(meta.market_time, UTC))
 

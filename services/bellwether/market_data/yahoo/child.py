@@ -83,6 +83,7 @@ def _meta(found: Mapping[str, Any]) -> dict[str, Any]:
         "timezone": found.get("exchangeTimezoneName"),
         "type": found.get("instrumentType"),
         "market_time": _epoch(found.get("regularMarketTime")),
+        "period_start": _epoch(period.get("start")),
         "period_end": _epoch(period.get("end")),
     }
 
