@@ -40,6 +40,12 @@ up: venv ## the whole system on a cluster (kind, embedded, or BELLWETHER_CLUSTER
 down: venv ## end what `make up` started
 	@$(PY) -m environments down
 
+FILE ?= manifests/samples/asx-banks.yaml
+SIGNAL ?= 0
+.PHONY: yahoo
+yahoo: venv ## a stand-in for Yahoo with made-up bars, for FILE=system.yaml; SIGNAL=0.3 plants one
+	@$(PY) -m harness.yahoo $(FILE) --signal $(SIGNAL)
+
 .PHONY: generate
 generate: venv ## write the custom resource definitions, reference pages and session tables anew
 	@$(PY) -m generate
