@@ -331,7 +331,7 @@ class PredictionService:
                 idempotent=True,
             )
         except RpcError as error:
-            if error.code in ("NO_BARS", "UNKNOWN_SYMBOL", "SOURCE_UNAVAILABLE"):
+            if error.code in ("BARS_LOADING", "NO_BARS", "UNKNOWN_SYMBOL", "SOURCE_UNAVAILABLE"):
                 return []
             raise
         place = {bar.session: index for index, bar in enumerate(answer.bars)}

@@ -212,6 +212,7 @@ class YahooBars:
                 asks.appendleft(again)
                 continue
             self._progress.done += 1
+            await asyncio.to_thread(self._write)
             await plan.arrived(ask.symbol)
             if ask.whole:
                 # By now it is stored; so many rows are not kept twice.
