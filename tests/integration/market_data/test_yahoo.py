@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.yahoo import Share
-from integration.market_data.asx import CALENDAR, EVENING, FRIDAY, NEXT_EVENING, SYMBOL, THURSDAY, Asx, asx
+from integration.market_data.asx import CALENDAR, EVENING, FRIDAY, NEXT_EVENING, SHARE, SYMBOL, THURSDAY, Asx, asx
 
 pytestmark = pytest.mark.integration
 
@@ -102,8 +102,8 @@ async def test_nothing_is_bought_on_an_odd_answer_and_all_is_well_after_it(frida
 
 @pytest.mark.parametrize(
     ("switches", "most"),
-    [({"crumb_limited": True}, 5), ({"stale_crumbs": 1}, 6), ({"null_rows": 2}, 4), ({"restated": 0.9}, 6)],
-    ids=["crumb limited", "stale crumb", "null rows", "restated history"],
+    [({"crumb_limited": True}, 5), ({"stale_crumbs": 1}, 6), ({"null_rows": 2}, 4)],
+    ids=["crumb limited", "stale crumb", "null rows"],
 )
 async def test_bars_arrive_all_the_same(friday: Asx, switches: dict[str, Any], most: int) -> None:
     friday.yahoo.set(**switches)
@@ -111,6 +111,23 @@ async def test_bars_arrive_all_the_same(friday: Asx, switches: dict[str, Any], m
     seen = await friday.freshness()
     assert (seen.fresh, seen.last_session, seen.problem) == (True, FRIDAY, "")
     assert friday.yahoo.requests() <= most
+
+
+async def test_history_restated_for_a_split_is_the_same_shares_and_not_fetched_again(friday: Asx) -> None:
+    friday.yahoo.shares[SYMBOL] = replace(SHARE, splits={**SHARE.splits, FRIDAY: (2, 1)})
+    await friday.at(NEXT_EVENING)
+    seen = await friday.freshness()
+    assert (seen.fresh, seen.last_session, seen.problem) == (True, FRIDAY, "")
+    assert [request.kind for request in friday.yahoo.log].count("chart") == 1
+
+
+async def test_history_restated_for_no_split_is_fetched_as_a_whole_before_any_of_it_is_believed(
+    friday: Asx, caplog: pytest.LogCaptureFixture
+) -> None:
+    friday.yahoo.set(restated=0.9)
+    await friday.at(NEXT_EVENING)
+    assert "contradicts what is stored: the close of 2026-11-26 is" in caplog.text
+    assert [request.kind for request in friday.yahoo.log].count("chart") == 2
 
 
 async def test_the_row_of_a_session_under_way_is_no_bar(tmp_path: Path) -> None:
