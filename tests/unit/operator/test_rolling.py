@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from bellwether_operator.looking_at_pods import made_by
+from bellwether_operator.observe.cache import Observed, observed_from
 from bellwether_operator.observe.kinds import Kind
+from bellwether_operator.observe.pods import Pod
+from bellwether_operator.rolling import came_up
 from harness.statuses import NOW
 from unit.operator.test_passes import KEY, World
 
@@ -223,3 +227,57 @@ async def test_a_quota_that_lets_no_pod_be_made_is_told_from_events(
     await release.run()
     assert release.says("Stalled")[1] == "QuotaExceeded"
     assert release.says("Ready")[2].startswith('pods "demo-0" is forbidden: exceeded quota: small')
+
+
+def workload(kind: str, **status: Any) -> Observed:
+    metadata = {
+        "name": "demo-gateway",
+        "namespace": KEY.namespace,
+        "uid": "w1",
+        "resourceVersion": "7",
+        "generation": 3,
+    }
+    counts = {"observedGeneration": 3, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 0}
+    return observed_from({"metadata": metadata, "spec": {"replicas": 1}, "status": {**counts, **status}}, kind)
+
+
+@pytest.mark.parametrize(
+    ("found", "up"),
+    [
+        (workload("StatefulSet"), False),
+        (workload("StatefulSet", readyReplicas=1), True),
+        (workload("StatefulSet", readyReplicas=1, observedGeneration=2), False),
+        (workload("StatefulSet", currentRevision="a", updateRevision="b", readyReplicas=1), False),
+        (workload("StatefulSet", currentRevision="b", updateRevision="b"), True),
+        (workload("Deployment", replicas=2, readyReplicas=1), False),
+        (workload("Deployment"), True),
+        (workload("Deployment", replicas=0, updatedReplicas=0), False),
+    ],
+    ids=[
+        "no pod is ready",
+        "its pod is ready",
+        "its pod was ready before the newest template",
+        "the ready pod is of the template before",
+        "its pod was ready and is not any more",
+        "a Deployment keeps its pod until the new one is ready",
+        "a Deployment has no pod of the template before",
+        "a Deployment without pods",
+    ],
+)
+def test_whether_the_newest_template_came_up(found: Observed, up: bool) -> None:
+    assert came_up(found) is up
+
+
+@pytest.mark.parametrize(
+    ("kind", "controller", "its"),
+    [
+        ("StatefulSet", ("StatefulSet", "demo-gateway", "w1"), True),
+        ("StatefulSet", ("StatefulSet", "demo-gateway", "w0"), False),
+        ("Deployment", ("ReplicaSet", "demo-gateway-5c9d", "r1"), True),
+        ("Deployment", ("ReplicaSet", "demo-5c9d", "r1"), False),
+    ],
+    ids=["its own", "of a workload that is gone", "of a Deployment", "of another Deployment"],
+)
+def test_whose_pod_it_is(kind: str, controller: tuple[str, str, str], its: bool) -> None:
+    pod = Pod(KEY.namespace, "demo-gateway-0", "p1", 1, KEY, controller, deleting=False, status={})
+    assert made_by(pod, workload(kind)) is its
