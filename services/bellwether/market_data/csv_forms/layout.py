@@ -36,8 +36,10 @@ _MEANING = {
     "open": "open openprice 1open",
     "high": "high highprice 2high",
     "low": "low lowprice 3low",
-    "close": "close closeprice closelast closinglast closingprice 4close last lastprice price",
-    "adjusted": "adjclose adjustedclose adjcloseprice 5adjustedclose",
+    "close": "close closeprice closelast closinglast closingprice 4close last lastprice price "
+    "closeclosepriceadjustedforsplits",
+    "adjusted": "adjclose adjustedclose adjcloseprice 5adjustedclose "
+    "adjcloseadjustedclosepriceadjustedforsplitsanddividendandorcapitalgaindistributions",
     "volume": "volume vol totalvolume tradedvolume 5volume 6volume",
     "dividend": "dividends dividend dividendamount divcash 7dividendamount",
     "split": "stocksplits stocksplit splits split splitcoefficient splitfactor 8splitcoefficient",
@@ -46,7 +48,6 @@ _MEANING = {
     "time": "time",
 }
 _BY_TITLE = {title: meaning for meaning, titles in _MEANING.items() for title in titles.split()}
-_ADJUSTED_TITLES = frozenset({"adjopen", "adjhigh", "adjlow", "adjvolume"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,8 @@ def _named(layout: Layout, plain: Sequence[str], titles: Sequence[str]) -> Layou
         return replace(layout, form="Investing.com")
     if "splitcoefficient" in plain and "dividendamount" in plain:
         return replace(layout, form="Alpha Vantage (adjusted)", prices="raw")
+    if "splitfactor" in plain and "divcash" in plain:
+        return replace(layout, form="Tiingo", prices="raw")
     if [title for title in titles if title] == ["timestamp", "open", "high", "low", "close", "volume"]:
         return replace(layout, form="Alpha Vantage", prices="raw")
     if {"dividend", "split"} <= have:

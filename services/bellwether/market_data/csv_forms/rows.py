@@ -14,6 +14,8 @@ from bellwether.market_data.rows import OddRow, SourceRow
 
 ORDER_SLACK = 0.01
 """A price this share outside of low and high is kept with a flag: sources round and correct prices one by one."""
+NOISE = 1e-6
+"""A share that comes from computing with floats, such as yfinance's adjusted prices: nothing is odd about it."""
 ROUNDING = 0.011
 """In money: an amount outside of low and high that rounding each price by itself explains, of prices above 1."""
 
@@ -144,4 +146,4 @@ def _ordered(prices: Mapping[str, float]) -> tuple[str, tuple[str, ...]]:
     share = worst / min(prices.values())
     if share > ORDER_SLACK:
         return words, ()
-    return "", () if worst <= ROUNDING and high > 1.0 else ("OHLC_ORDER",)
+    return "", () if share < NOISE or (worst <= ROUNDING and high > 1.0) else ("OHLC_ORDER",)

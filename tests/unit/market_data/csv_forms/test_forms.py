@@ -154,6 +154,26 @@ def test_alpha_vantage_as_traded_and_adjusted() -> None:
     assert [(row.session.day, row.close, row.split) for row in one.rows] == [(28, 499.23, 1.0), (31, 129.04, 4.0)]
 
 
+def test_tiingo_as_traded_with_actions() -> None:
+    one = found(
+        "date,close,high,low,open,volume,adjClose,adjHigh,adjLow,adjOpen,adjVolume,divCash,splitFactor\n"
+        "2020-08-28T00:00:00.000Z,499.23,505.77,498.31,504.05,46907479,124.8,126.4,124.6,126.0,187629916,0.0,1.0\n"
+        "2020-08-31T00:00:00.000Z,129.04,131.0,126.0,127.58,225702688,129.04,131.0,126.0,127.58,225702688,0.0,4.0\n"
+    )
+    assert (one.form, one.split_adjusted, one.states_actions) == ("Tiingo", False, True)
+    assert [(row.close, row.open, row.split) for row in one.rows] == [(499.23, 504.05, 1.0), (129.04, 127.58, 4.0)]
+
+
+def test_a_table_copied_from_yahoos_page() -> None:
+    one = found(
+        "Date\tOpen\tHigh\tLow\tClose Close price adjusted for splits.\tAdj Close Adjusted close price adjusted for "
+        "splits and dividend and/or capital gain distributions.\tVolume\n"
+        "Jan 3, 2020\t80.60\t81.50\t80.40\t81.20\t72.70\t1,100\nJan 2, 2020\t80.20\t80.90\t79.90\t80.50\t72.10\t1,000\n"
+    )
+    assert days(one) == ["2020-01-02", "2020-01-03"]
+    assert one.rows[0].adjusted_close == 72.1
+
+
 def test_nasdaq_with_dollars_month_first() -> None:
     one = found(
         "Date,Close/Last,Volume,Open,High,Low\n01/03/2020,$212.69,1100,$210.00,$213.10,$209.90\n"

@@ -71,6 +71,12 @@ def test_a_close_a_little_above_the_high_is_kept_with_a_flag() -> None:
     assert [row.flags for row in one.rows] == [(), ("OHLC_ORDER",)]
 
 
+def test_noise_of_computed_prices_is_not_odd() -> None:
+    line = "2024-11-15,0.12,0.12029,0.119,0.1202900001,0.12029,9"
+    penny = read(f"{HEADER}\n{line}\n".encode(), "X", "X.csv", Options(today=TODAY))
+    assert penny.rows[0].flags == ()
+
+
 def test_a_row_without_volume_is_kept_with_a_flag() -> None:
     one = found(good(0), "2024-11-15,76,77,75,76,76,")
     assert (one.rows[1].volume, one.rows[1].flags) == (0.0, ("NO_VOLUME",))
