@@ -451,7 +451,7 @@ class ServiceOverride(Block):
 class CaBundleRef(Block):
     """Certificates in a ConfigMap of the same namespace."""
 
-    name: str = Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", description="The ConfigMap's name.")
+    name: str = Field(max_length=253, pattern=OBJECT_NAME_PATTERN, description="The ConfigMap's name.")
     key: str = Field(
         "ca.crt", max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="The entry with the certificates, as PEM."
     )
