@@ -362,6 +362,16 @@ SCENES: dict[str, Scene] = {
         {"SafeToTrade": ("False", "NoRealPrice")},
         refused(Refusal("NO_REAL_PRICE", "0", "more than 0", "There is no real price of CBA.AX")),
     ),
+    "data of poor quality": Scene(
+        {"SafeToTrade": ("False", "QualityTooLow")},
+        refused(Refusal("QUALITY_TOO_LOW", "55 (untold_split)", "70", "The data of CBA.AX is poor")),
+    ),
+    "data that was not measured": Scene(
+        {"SafeToTrade": ("False", "QualityUnknown")},
+        refused(
+            Refusal("QUALITY_UNKNOWN", "unknown", "a score of at least 70", "Nothing is known of the data of CBA.AX")
+        ),
+    ),
     "after a loss": Scene(
         {"SafeToTrade": ("False", "DailyLossExceeded")}, refused(Refusal("DAILY_LOSS_EXCEEDED", "5200", "5000"))
     ),
