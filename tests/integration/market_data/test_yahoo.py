@@ -130,6 +130,17 @@ async def test_history_restated_for_no_split_is_fetched_as_a_whole_before_any_of
     assert [request.kind for request in friday.yahoo.log].count("chart") == 2
 
 
+async def test_the_declared_proxy_and_certificates_hold_whatever_the_machine_presets(
+    friday: Asx, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    none = tmp_path / "none.pem"
+    none.write_text("")
+    for name, value in (("NO_PROXY", "*"), ("REQUESTS_CA_BUNDLE", str(none)), ("CURL_CA_BUNDLE", str(none))):
+        monkeypatch.setenv(name, value)
+    await friday.at(NEXT_EVENING)
+    assert (await friday.freshness()).fresh
+
+
 async def test_the_row_of_a_session_under_way_is_no_bar(tmp_path: Path) -> None:
     noon = datetime(2026, 11, 27, 2, tzinfo=UTC)
     async with asx(tmp_path, noon) as one:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,10 @@ def _prepare(settings: Mapping[str, Any]) -> tuple[Any, Any]:
     yf.set_tz_cache_location(settings["cache"])
     yf.config.debug.hide_exceptions = False
     proxy, authorities = settings["proxy"], settings["authorities"]
+    if proxy:
+        # The declared way holds for every host, whatever the machine says of others.
+        for name in ("NO_PROXY", "no_proxy"):
+            os.environ.pop(name, None)
     session = Counting(
         impersonate="chrome",
         verify=authorities or True,
