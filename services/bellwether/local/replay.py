@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bellwether.local.files import load_system
 from bellwether.local.registry import named_services, registry
 from bellwether.local.serving import run_loop
 from bellwether.local.state import RunError
-from bellwether.messages.market_data import Bars, GetBars
+from bellwether.messages.market_data import MOST_BARS, Bars, Coverage, GetBars, GetCoverage
 from bellwether.messages.prediction import Decisions, ListDecisions
 from bellwether.messages.scheduling import GetReplay, ReplayState
 from bellwether.messages.trading import Account, Empty, LedgerCheck, ListOrders, Orders
@@ -67,6 +67,8 @@ class ReplaySum:
     total_return: float
     buy_and_hold_return: float | None
     """Equal parts of the declared symbols, bought at the first opening price, without costs."""
+    without: dict[str, str]
+    """Symbols of which there are no bars, each with the reason."""
     ledger_violations: list[str]
     seconds: float
     decisions_per_second: float
@@ -122,6 +124,13 @@ async def _replay(system: TradingSystem, data: Path, options: ReplayOptions) -> 
     async with running(system, data, options.sampling) as desk:
         state, seconds = await _to_the_end(desk, stopping)
         return None if state is None else await _sum(desk, system, state, seconds)
+
+
+class Asks(Protocol):
+    """Whoever answers for the services."""
+
+    async def ask(self, peer: str, method: str, params: Any, result: type[T], at: ReplayState | None = None) -> T:
+        """Call a method, at a replay's instant if there is one."""
 
 
 class Desk:
@@ -210,10 +219,7 @@ async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: f
     decisions = await desk.ask("prediction", "list_decisions", ListDecisions(limit=1), Decisions, state)
     orders = await desk.ask("paper-trading", "list_orders", ListOrders(limit=1), Orders, state)
     ledger = await desk.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, state)
-    histories = [
-        await desk.ask("market-data", "get_bars", GetBars(symbol, count=state.sessions_total), Bars, state)
-        for symbol in system.spec.symbols
-    ]
+    histories, without = await histories_of(desk, system.spec.symbols, state)
     return ReplaySum(
         sessions=state.sessions_done,
         first_session=str(state.first_session),
@@ -227,10 +233,23 @@ async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: f
         currency=account.currency,
         total_return=float(account.equity / account.initial_cash - 1),
         buy_and_hold_return=buy_and_hold(histories, state.first_session),
+        without=without,
         ledger_violations=ledger.violations,
         seconds=round(seconds, 3),
         decisions_per_second=round(decisions.total / seconds, 1) if seconds else 0.0,
     )
+
+
+async def histories_of(desk: Asks, symbols: list[str], state: ReplayState) -> tuple[list[Bars], dict[str, str]]:
+    """Return the bars of the symbols that have any, and why the others have none."""
+    coverage = await desk.ask("market-data", "get_coverage", GetCoverage(symbols), Coverage, state)
+    count = min(state.sessions_total, MOST_BARS)
+    found = [
+        await desk.ask("market-data", "get_bars", GetBars(symbol, count=count), Bars, state)
+        for symbol in symbols
+        if symbol in coverage.last
+    ]
+    return found, {symbol: coverage.errors.get(symbol, "no bars") for symbol in symbols if symbol not in coverage.last}
 
 
 def buy_and_hold(histories: list[Bars], first: date | None) -> float | None:
@@ -248,6 +267,7 @@ def buy_and_hold(histories: list[Bars], first: date | None) -> float | None:
 
 def sum_lines(found: ReplaySum) -> list[str]:
     """Return a replay's sum as a person reads it."""
+    without = [f"without     {symbol}: {why}" for symbol, why in sorted(found.without.items())]
     hold = "unknown" if found.buy_and_hold_return is None else f"{found.buy_and_hold_return:+.1%}"
     ledger = "adds up" if not found.ledger_violations else "; ".join(found.ledger_violations)
     return [
@@ -256,6 +276,7 @@ def sum_lines(found: ReplaySum) -> list[str]:
         f"orders      {found.orders}, {found.filled} filled, commission {Decimal(found.commission):,.2f}",
         f"equity      {Decimal(found.equity):,.2f} {found.currency}, {found.total_return:+.1%}",
         f"beside      {hold} of buy-and-hold (equal parts of the symbols, no costs, no dividends)",
+        *without,
         f"ledger      {ledger}",
         f"took        {found.seconds:.1f} s, {found.decisions_per_second:,.0f} decisions a second",
     ]

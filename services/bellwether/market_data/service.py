@@ -20,6 +20,7 @@ from bellwether.market_data.sources import Source, Unavailable, open_source
 from bellwether.market_data.yahoo.asking import Reach
 from bellwether.market_data.yahoo.bars import YahooBars, plan_of
 from bellwether.messages.market_data import (
+    MOST_BARS,
     Bars,
     CorporateActions,
     Coverage,
@@ -45,7 +46,6 @@ from bellwether.runtime.service import Service
 from bellwether.spec.models import Data, TradingSystem, YahooData
 from bellwether.training.recipe import RecipeError, load_recipe
 
-MOST_BARS = 5000
 ASK_SECONDS = 5.0
 """How often it looks whether bars are due at Yahoo."""
 WATCH_SECONDS = 30.0

@@ -7,6 +7,9 @@ from typing import Literal
 
 import msgspec
 
+MOST_BARS = 16_000
+"""The most bars of one answer: sixty years of sessions."""
+
 Context = Literal["RISK_ON", "NEUTRAL", "RISK_OFF"]
 
 

@@ -67,6 +67,7 @@ class Conductor:
         self._line_words: Words | None = None
         self._last: date | None = None
         self._complaint = ""
+        self._without: set[str] = set()
         self.declared = asyncio.Event()
         self.progress = Progress()
 
@@ -242,7 +243,9 @@ class Conductor:
             missing = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(coverage.errors.items()))
             raise ReplayFailed(f"no symbol has bars: {missing}")
         for symbol, why in sorted(coverage.errors.items()):
-            _log.warning("the replay begins without %s: %s", symbol, why)
+            if symbol not in self._without:
+                self._without.add(symbol)
+                _log.warning("the replay begins without %s: %s", symbol, why)
         await call.request("ml-model", "load_model", LoadModel(words.model), ModelInfo)
         last = max(coverage.last.values())
         self._last = last if words.last is None else min(last, words.last)

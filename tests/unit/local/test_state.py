@@ -12,10 +12,11 @@ from bellwether.local.declared import choose
 from bellwether.local.files import load_system
 from bellwether.local.nats import NatsMissing, nats_server_path
 from bellwether.local.registry import UnknownService, named_services, registry
-from bellwether.local.replay import ReplayOptions, buy_and_hold, replayed
+from bellwether.local.replay import ReplayOptions, ReplaySum, buy_and_hold, histories_of, replayed, sum_lines
 from bellwether.local.run import free_port, hints
 from bellwether.local.state import IDENTITIES, RunError, identity, opened, write_keys
-from bellwether.messages.market_data import Bar, Bars
+from bellwether.messages.market_data import Bar, Bars, Coverage
+from bellwether.messages.scheduling import ReplayState
 from bellwether.runtime.declaration import generation_of
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import start_order
@@ -192,3 +193,43 @@ def test_what_a_run_says_to_type_names_its_folder_and_a_symbol_that_it_has(tmp_p
         "              bellwether why BHP.AX",
         "              bellwether trace --last",
     ]
+
+
+class Answers:
+    """A desk where one of two shares has bars."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def ask(self, peer: str, method: str, params: Any, result: Any, at: Any = None) -> Any:
+        if method == "get_coverage":
+            day = date(2020, 1, 2)
+            return Coverage({"CBA.AX": day}, {"CBA.AX": day}, {"BHP.AX": "BHP.AX.csv, line 2: its quotes do not match"})
+        self.asked.append(params.count)
+        return Bars(params.symbol, [], "")
+
+
+async def test_a_replay_with_one_share_without_bars_is_summed_up_and_says_why() -> None:
+    desk, state = Answers(), ReplayState("complete", "run", 9, None, None, None, None, 20_000, 20_000)
+    found, without = await histories_of(desk, ["CBA.AX", "BHP.AX"], state)
+    assert [one.symbol for one in found] == ["CBA.AX"]
+    assert desk.asked == [16_000]
+    whole = ReplaySum(
+        sessions=20_000,
+        first_session="1950-01-03",
+        last_session="2026-11-27",
+        decisions=0,
+        orders=0,
+        filled=0,
+        commission="0",
+        equity="1",
+        initial_cash="1",
+        currency="AUD",
+        total_return=0.0,
+        buy_and_hold_return=None,
+        without=without,
+        ledger_violations=[],
+        seconds=1.0,
+        decisions_per_second=0.0,
+    )
+    assert "without     BHP.AX: BHP.AX.csv, line 2: its quotes do not match" in sum_lines(whole)

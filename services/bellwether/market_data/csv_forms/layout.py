@@ -59,6 +59,7 @@ class Layout:
         columns: per meaning (date, open, …, dividend, split, ticker, period, time) the position of its column.
         first: position of the first line with values.
         prices: what the form says of its prices, None where it says nothing.
+        firm: columns of its own say so; else it is only the custom of that form, and the declaration may know better.
         order: what the form says of 2/01/2020, None where it says nothing.
 
     """
@@ -69,6 +70,7 @@ class Layout:
     prices: Prices | None = None
     order: dates.Order | None = None
     titles: tuple[str, ...] = field(default=())
+    firm: bool = True
 
 
 def layout_of(lines: Sequence[Line], symbol: str, name: str) -> Layout:
@@ -143,7 +145,7 @@ def _named(layout: Layout, plain: Sequence[str], titles: Sequence[str]) -> Layou
     if "splitfactor" in plain and "divcash" in plain:
         return replace(layout, form="Tiingo", prices="raw")
     if [title for title in titles if title] == ["timestamp", "open", "high", "low", "close", "volume"]:
-        return replace(layout, form="Alpha Vantage", prices="raw")
+        return replace(layout, form="Alpha Vantage", prices="raw", firm=False)
     if {"dividend", "split"} <= have:
         if "adjusted" in have:
             return replace(layout, form="yfinance history(auto_adjust=False)", prices="splitAdjusted")
@@ -180,7 +182,7 @@ def _stacked(lines: Sequence[Line], symbol: str, name: str) -> Layout | None:
         return replace(layout, form=layout.form.replace("history(", "download(actions=True, ").replace(", )", ")"))
     if "adjusted" in meanings:
         return replace(layout, form="yfinance download(auto_adjust=False)", prices="splitAdjusted")
-    return replace(layout, form="yfinance download()", prices="adjusted")
+    return replace(layout, form="yfinance download()", prices="adjusted", firm=False)
 
 
 def _without_titles(lines: Sequence[Line]) -> Layout | None:

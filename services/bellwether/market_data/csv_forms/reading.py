@@ -27,7 +27,7 @@ class Options:
     """What the declaration says of files, and what is known beside them.
 
     Attributes:
-        prices: what prices are stated in; None: as the form says.
+        prices: what prices are stated in where the form has no columns that say it; None: as its custom is.
         order: how 2/01/2020 is read; None: as the form or the file's other days say.
         most_odd: the share of rows that may be left out; at least one row may, unless it is 0.
         zone: the exchange's time zone, None where it is not known.
@@ -159,7 +159,8 @@ def _examples(odd: Sequence[OddRow]) -> str:
 
 
 def _prices(layout: Layout, name: str, options: Options) -> Prices | None:
-    prices = options.prices or layout.prices
+    firm = layout.prices if layout.firm else None
+    prices = firm or options.prices or layout.prices
     if prices is None and "adjusted" not in layout.columns:
         raise FormError(
             f"{name}: {layout.form} does not say what its prices are: set data.csv.prices to raw (as traded), "

@@ -125,6 +125,13 @@ def test_a_form_that_does_not_say_what_its_prices_are_names_the_key() -> None:
     assert found(PLAIN, prices="splitAdjusted").split_adjusted
 
 
+def test_the_declaration_speaks_for_the_forms_that_say_nothing_and_for_no_other() -> None:
+    history = "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits\n2020-01-02,1,2,1,2,5,0,0\n"
+    assert found(history, prices="raw").prices == "adjusted"
+    lower = "timestamp,open,high,low,close,volume\n2020-01-02,1,2,1,2,5\n"
+    assert (found(lower).prices, found(lower, prices="adjusted").prices) == ("raw", "adjusted")
+
+
 def test_stooq_in_bulk() -> None:
     one = found(
         "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
