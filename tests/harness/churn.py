@@ -99,7 +99,9 @@ class Churn:
         elif what == "labels":
             found["podTemplate"] = {**found["podTemplate"], "labels": {"example.com/number": str(number)}}
         elif what == "services":
-            found["services"] = {"prediction": {"enabled": self._rng.random() < 0.5, "memory": f"{300 + number}Mi"}}
+            # In the compact profile none can be switched off.
+            enabled = self._rng.random() < 0.5 or spec["profile"] == "compact"
+            found["services"] = {"prediction": {"enabled": enabled, "memory": f"{300 + number}Mi"}}
         else:
             found["deletionPolicy"] = self._rng.choice(("Delete", "Retain"))
         return found
