@@ -67,11 +67,16 @@ integration: venv ## tests with a real NATS server, real databases and a real AP
 
 .PHONY: e2e
 e2e: venv ## tests of the whole system on a whole node
-	@.venv/bin/pytest -q tests/e2e
+	@BELLWETHER_KEEP_NODE=1 .venv/bin/pytest -q -m apart tests/e2e; apart=$$?; \
+		.venv/bin/pytest -q -n 2 --dist loadfile -m "not apart" tests/e2e && exit $$apart
 
 .PHONY: test
 test: venv ## everything that guards a change: check, unit, integration, e2e
 	@$(PY) -m gate
+
+.PHONY: test-changed
+test-changed: venv ## the unit and integration tests that your edit can reach (since BASE=main)
+	@$(PY) -m gate.changed
 
 .PHONY: soak
 soak: venv ## the crash tests in full numbers; writes docs/reliability.md

@@ -1,17 +1,34 @@
+"""The node that all end-to-end tests share, and the operator that they look at.
+
+Alone, a test run has an operator of all namespaces. With workers (`pytest -n 2 -m "not apart"`) each worker is a lane
+on the one node: it has an operator of its own that looks after the lane's namespaces alone.
+"""
+
+import json
 import os
+import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
+from devcluster.slots import locked
 from e2e import waits
-from e2e.lab import Lab, System, replay_system
-from environments import install
+from e2e.lab import Lab, System, api_of, namespace, replay_system
 from environments.choose import choose
 from environments.clusters import Embedded, Environment, environment, of_clone
-from environments.machine import facts
+from environments.install import EVERYWHERE, Release
+from environments.machine import ROOT, facts
+from harness import shared
+from harness.kube import Api
 
 HERE = Path(__file__).parent
+KEEP = "BELLWETHER_KEEP_NODE"
+"""Set where another test run on the same node follows."""
+NAMESPACES_OF_A_LANE = 2
+CHART = "bellwether-"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,19 +38,80 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))
 
 
-@pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput") or not _mark().exists():
+        return
+    _mark().unlink()
+    if not os.environ.get(KEEP):
+        _environment().down(print)
+
+
+def _mark() -> Path:
+    """Return the file that says that this run has a node, which is also the lock over setting it up."""
+    return shared.run_folder().with_suffix(".node")
+
+
+def _environment() -> Environment:
     choice = choose(facts(), os.environ)
     if choice.kind == "local":
         pytest.fail(f"the end-to-end tests need a cluster: {choice.why}")
-    env: Environment = Embedded(of_clone("e2e")) if choice.kind == "embedded" else environment(choice)
-    env.up(print)
-    images = env.images(print)
-    install.install_chart(env, images, print)
+    return Embedded(of_clone("e2e")) if choice.kind == "embedded" else environment(choice)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    worker = os.environ.get(shared.WORKER, "")
+    lane = tuple(f"lane-{worker}-{number}" for number in range(NAMESPACES_OF_A_LANE)) if worker else ()
+    release = Release(f"bellwether-{worker}", f"bellwether-{worker}") if worker else EVERYWHERE
+    env = _environment()
+    with ExitStack() as stack:
+        with locked(_mark()):
+            env.up(print)
+            images = env.images(print)
+            api = stack.enter_context(api_of(env))
+            lab = Lab(env, images, api, release, lane)
+            _remove_others(lab)
+            if lane:
+                _define(api)
+        for name in lane:
+            lab.apply(namespace(name))
+        lab.install()
+        if lane:
+            stack.enter_context(_removed(lab))
+        yield lab
+
+
+def _remove_others(lab: Lab) -> None:
+    """Uninstall what another kind of run has left here: its operator would look after our namespaces too."""
+    lanes = bool(lab.lane)
+    found = subprocess.run([*lab.env.helm(), "list", "-A", "-o", "json"], capture_output=True, check=True).stdout
+    for each in json.loads(found):
+        is_lane = each["name"] != EVERYWHERE.name
+        if each["chart"].startswith(CHART) and is_lane != lanes:
+            other = Lab(lab.env, lab.images, lab.api, Release(each["name"], each["namespace"]))
+            other.uninstall()
+
+
+def _define(api: Api) -> None:
+    """Make the definition known that no lane's release has; a release of all namespaces may take it over later."""
+    definition = yaml.safe_load((ROOT / "crds" / "tradingsystems.bellwether.dev.yaml").read_text())
+    metadata = definition["metadata"]
+    owner = EVERYWHERE
+    theirs = {"meta.helm.sh/release-name": owner.name, "meta.helm.sh/release-namespace": owner.namespace}
+    metadata["annotations"] = {**metadata.get("annotations", {}), **theirs, "helm.sh/resource-policy": "keep"}
+    metadata["labels"] = {**metadata.get("labels", {}), "app.kubernetes.io/managed-by": "Helm"}
+    api.apply("", definition)
+
+
+@contextmanager
+def _removed(lab: Lab) -> Iterator[None]:
+    """Take a lane away at the end of the block: its operator, then its namespaces."""
     try:
-        yield Lab(env, images)
+        yield
     finally:
-        env.down(print)
+        lab.uninstall()
+        for each in (*lab.lane, lab.release.namespace):
+            lab.delete_namespace(each)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from e2e.lab import Lab
 
 NAMESPACE = "default"
-NAME = "e2e-killer"
 _USER = 65532
 """Whose processes may be signalled: those of the same user, which the operator's and the systems' are."""
 _SEND = """
@@ -39,6 +38,7 @@ class Killer:
     """A pod that sees the node's processes."""
 
     lab: Lab
+    name: str
 
     def kill(self, pod_uid: str, word: str) -> int:
         """Send SIGKILL to the processes of one pod that have this word on their command line; return their number."""
@@ -72,21 +72,21 @@ class Killer:
     def _send(self, name: str, pod_uid: str, word: str) -> int:
         return int(self.lab.kubectl(*self._sender(name, pod_uid, word, "now")).split()[0])
 
-    @staticmethod
-    def _sender(name: str, pod_uid: str, word: str, when: str, *options: str) -> list[str]:
-        return ["exec", *options, "-n", NAMESPACE, NAME, "--", "python", "-c", _SEND, name, pod_uid, word, when]
+    def _sender(self, name: str, pod_uid: str, word: str, when: str, *options: str) -> list[str]:
+        return ["exec", *options, "-n", NAMESPACE, self.name, "--", "python", "-c", _SEND, name, pod_uid, word, when]
 
 
 @contextmanager
 def killer(lab: Lab) -> Iterator[Killer]:
     """Yield a killer; it needs a namespace that lets pods see the node's processes."""
+    name = f"killer-of-{lab.release.name}"
     security = {"runAsUser": _USER, "runAsGroup": _USER, "runAsNonRoot": True}
     container = {"name": "killer", "image": lab.images.services, "imagePullPolicy": "IfNotPresent"}
     lab.apply(
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": NAME, "namespace": NAMESPACE},
+            "metadata": {"name": name, "namespace": NAMESPACE},
             "spec": {
                 "hostPID": True,
                 "terminationGracePeriodSeconds": 0,
@@ -96,7 +96,7 @@ def killer(lab: Lab) -> Iterator[Killer]:
         }
     )
     try:
-        lab.kubectl("-n", NAMESPACE, "wait", f"pod/{NAME}", "--for=condition=Ready", "--timeout=60s")
-        yield Killer(lab)
+        lab.kubectl("-n", NAMESPACE, "wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
+        yield Killer(lab, name)
     finally:
-        lab.kubectl("-n", NAMESPACE, "delete", "pod", NAME, "--ignore-not-found", "--timeout=60s")
+        lab.kubectl("-n", NAMESPACE, "delete", "pod", name, "--ignore-not-found", "--timeout=60s")

@@ -7,17 +7,22 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
 import yaml
 
+from devcluster.command import run
+from devcluster.errors import ClusterError
 from e2e import waits
 from environments import install
-from environments.clusters import Environment, Images, reach
+from environments.clusters import Embedded, Environment, Images, reach
+from environments.install import Release
 from harness.declared import CHILDREN, OURS, Installation, faults
+from harness.kube import Api
+from harness.kube import RefusedError as RefusedError  # noqa: PLC0414 (tests take it from here)
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -25,10 +30,6 @@ OPERATOR = "app.kubernetes.io/component=operator"
 """The selector of the operator's own objects."""
 OF_EACH_NAMESPACE = frozenset({"default", "kube-root-ca.crt"})
 """Names of what Kubernetes itself puts into every namespace."""
-
-
-class RefusedError(Exception):
-    """Kubectl ended with an error; the text is what it said."""
 
 
 def eventually(what: str, seconds: float, probe: Callable[[], T | None]) -> T:
@@ -57,12 +58,34 @@ def names(objects: Iterable[Object]) -> list[str]:
     )
 
 
+@contextmanager
+def api_of(env: Environment) -> Iterator[Api]:
+    """Yield a client with the rights that kubectl has; where only kubectl can sign in, it does so for us."""
+    config = json.loads(run([*env.kubectl(), "config", "view", "--raw", "--minify", "--flatten", "-o", "json"]))
+    try:
+        api = Api.of_kubeconfig(config)
+    except ClusterError:
+        with subprocess.Popen([*env.kubectl(), "proxy", "--port=0"], stdout=subprocess.PIPE, text=True) as proxy:
+            assert proxy.stdout is not None
+            address = proxy.stdout.readline().split()[-1]
+            with httpx.Client(base_url=f"http://{address}", timeout=60, trust_env=False) as client:
+                yield Api(client)
+            proxy.terminate()
+        return
+    with closing(api):
+        yield api
+
+
 @dataclass(frozen=True)
 class Lab:
-    """A cluster with the operator installed."""
+    """A cluster with the operator installed; in a lane it is an operator of some namespaces alone."""
 
     env: Environment
     images: Images
+    api: Api
+    release: Release = install.EVERYWHERE
+    lane: tuple[str, ...] = ()
+    """The namespaces that the operator looks after; empty: all that there are."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Return kubectl's output."""
@@ -75,15 +98,11 @@ class Lab:
 
     def get(self, namespace: str, kind: str, name: str) -> Object:
         """Return one object."""
-        found: Object = json.loads(self.kubectl("-n", namespace, "get", kind, name, "-o", "json"))
-        return found
+        return self.api.get(namespace, kind, name, managed=False)
 
     def items(self, namespace: str, kinds: str, selector: str = "") -> list[Object]:
         """Return objects of some kinds."""
-        found: list[Object] = json.loads(
-            self.kubectl("-n", namespace, "get", kinds, "-o", "json", *(["-l", selector] if selector else []))
-        )["items"]
-        return found
+        return self.api.items(namespace, kinds, selector)
 
     def apply(self, *documents: Object) -> None:
         """Apply objects."""
@@ -91,16 +110,14 @@ class Lab:
 
     def children(self, namespace: str) -> list[Object]:
         """Return everything that the operator made in a namespace, with who applied it."""
-        text = self.kubectl("-n", namespace, "get", CHILDREN, "-l", OURS, "-o", "json", "--show-managed-fields")
-        found: list[Object] = json.loads(text)["items"]
-        return found
+        return self.api.items(namespace, CHILDREN, OURS, managed=True)
 
     def installation(self) -> Installation:
         """Return what the operator was installed with."""
-        (deployment,) = self.items(install.OPERATOR_NAMESPACE, "deployments", OPERATOR)
+        (deployment,) = self.items(self.release.namespace, "deployments", OPERATOR)
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         told = {each["name"]: each.get("value", "") for each in container["env"]}
-        secret = self.get(install.OPERATOR_NAMESPACE, "secret", f"{deployment['metadata']['name']}-seed")
+        secret = self.get(self.release.namespace, "secret", f"{deployment['metadata']['name']}-seed")
         return Installation(
             image=told["SERVICES_IMAGE"],
             seed=base64.b64decode(secret["data"]["seed"]),
@@ -127,9 +144,10 @@ class Lab:
 
     def everything(self, namespace: str) -> list[Object]:
         """Return all objects of a namespace, of every kind that there is, but for what each namespace has."""
-        kinds = self.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
-        asked = ",".join(kind for kind in kinds if not kind.startswith("events"))
-        return [each for each in self.items(namespace, asked) if each["metadata"]["name"] not in OF_EACH_NAMESPACE]
+        kinds = [kind for kind, _ in self.api.kinds() if kind.namespaced and "list" in kind.verbs]
+        asked = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in kinds if kind.plural != "events")
+        found = [each for each in self.items(namespace, asked) if each["metadata"]["name"] not in OF_EACH_NAMESPACE]
+        return [each for each in found if not (namespace in self.lane and _is_helms(each))]
 
     def await_left(self, namespace: str, wanted: list[str]) -> None:
         """Return when nothing but these objects, as `Kind/name`, is in a namespace."""
@@ -146,7 +164,7 @@ class Lab:
 
     def volumes(self, namespace: str) -> list[str]:
         """Return the names of the claims of a namespace for which there is a volume."""
-        volumes: list[Object] = json.loads(self.kubectl("get", "persistentvolumes", "-o", "json"))["items"]
+        volumes = self.items("", "persistentvolumes")
         claims = [each["spec"].get("claimRef", {}) for each in volumes]
         return sorted(claim["name"] for claim in claims if claim.get("namespace") == namespace)
 
@@ -157,9 +175,19 @@ class Lab:
         except RefusedError as error:
             raise AssertionError(f"{error}; still there: {names(self.everything(namespace))}") from error
 
+    @contextmanager
+    def reached(self, namespace: str, service: str, port: int) -> Iterator[str]:
+        """Yield a URL at which a Service answers."""
+        if isinstance(self.env, Embedded):  # its addresses are routed here
+            yield f"http://{self.get(namespace, 'service', service)['spec']['clusterIP']}:{port}"
+            return
+        with reach(self.env, namespace, service, port) as url:
+            yield url
+
     def install(self) -> None:
         """Install the chart, or leave it as it is."""
-        install.install_chart(self.env, self.images, print)
+        settings = ["crds.create=false", f"watchNamespaces={{{','.join(self.lane)}}}"] if self.lane else []
+        install.install_chart(self.env, self.images, print, *settings, release=self.release)
 
     def uninstall(self) -> None:
         """Take the chart away; return when the operator has ended.
@@ -168,7 +196,7 @@ class Lab:
             RefusedError: when helm knows of no such release, or could not.
 
         """
-        command = [*self.env.helm(), "uninstall", install.RELEASE, "-n", install.OPERATOR_NAMESPACE, "--wait"]
+        command = [*self.env.helm(), "uninstall", self.release.name, "-n", self.release.namespace, "--wait"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
         if done.returncode != 0:
             raise RefusedError(done.stderr.strip())
@@ -176,17 +204,15 @@ class Lab:
 
     def operator_pods(self) -> dict[str, str]:
         """Return the uid of each of the operator's pods by its name."""
-        pods = self.items(install.OPERATOR_NAMESPACE, "pods", OPERATOR)
+        pods = self.items(self.release.namespace, "pods", OPERATOR)
         return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods}
 
     def scale_operator(self, replicas: int) -> None:
         """Return when the operator has so many pods, and all of them work."""
-        self.kubectl(
-            *("-n", install.OPERATOR_NAMESPACE, "scale", "deployment", "-l", OPERATOR, f"--replicas={replicas}")
-        )
+        self.kubectl(*("-n", self.release.namespace, "scale", "deployment", "-l", OPERATOR, f"--replicas={replicas}"))
 
         def settled() -> bool:
-            deployments = self.items(install.OPERATOR_NAMESPACE, "deployments", OPERATOR)
+            deployments = self.items(self.release.namespace, "deployments", OPERATOR)
             ready = [each["status"].get("readyReplicas", 0) for each in deployments]
             return ready == [replicas] and len(self.operator_pods()) == replicas
 
@@ -212,13 +238,52 @@ class Lab:
 
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
-        """Yield a namespace that enforces restricted pods, deleted afterwards."""
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        """Yield a namespace that enforces restricted pods, gone or empty afterwards; in a lane, one of the lane's."""
+        if self.lane:
+            yield from self._borrowed()
+            return
+        self.apply(namespace(name))
         try:
             yield name
         finally:
             self.delete_namespace(name)
+
+    def _borrowed(self) -> Iterator[str]:
+        """Yield a namespace of the lane that nothing is in, and take away what was put there."""
+        free = next((each for each in self.lane if not self.everything(each)), None)
+        assert free is not None, f"all namespaces of the lane are in use: {', '.join(self.lane)}"
+        try:
+            yield free
+        finally:
+            self.clear(free)
+
+    def clear(self, namespace: str) -> None:
+        """Return when a namespace is empty: first the systems go, then whatever they left."""
+        for system in self.items(namespace, "tradingsystems"):
+            self.api.delete(namespace, "tradingsystem", system["metadata"]["name"], missing_ok=True)
+
+        def cleared() -> bool:
+            left = self.everything(namespace)
+            for each in left:
+                if "ownerReferences" not in each["metadata"] and "deletionTimestamp" not in each["metadata"]:
+                    word = f"{each['kind']}.{each['apiVersion'].rpartition('/')[0]}".rstrip(".")
+                    self.api.delete(namespace, word, each["metadata"]["name"], wait=False, missing_ok=True)
+            return not left and not self.volumes(namespace)
+
+        try:
+            eventually(f"{namespace} is empty", waits.ALL_GONE, cleared)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; still there: {names(self.everything(namespace))}") from error
+
+
+def namespace(name: str) -> Object:
+    """Return a namespace that enforces restricted pods."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def _is_helms(found: Object) -> bool:
+    return bool(found["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by") == "Helm")
 
 
 @dataclass(frozen=True)
@@ -240,9 +305,8 @@ class System:
 
     def patch(self, spec: Object) -> int:
         """Change the spec; return the new generation."""
-        body = json.dumps({"spec": spec})
-        self.lab.kubectl("-n", self.namespace, "patch", "tradingsystem", self.name, "--type=merge", "-p", body)
-        generation: int = self.resource()["metadata"]["generation"]
+        found = self.lab.api.patch(self.namespace, "tradingsystem", self.name, {"spec": spec})
+        generation: int = found["metadata"]["generation"]
         return generation
 
     def wait_ready(self, seconds: float) -> None:
@@ -263,7 +327,7 @@ class System:
     def gateway(self) -> Iterator[httpx.Client]:
         """Yield a client of the system's gateway."""
         with (
-            reach(self.lab.env, self.namespace, f"{self.name}-gateway", 8080) as url,
+            self.lab.reached(self.namespace, f"{self.name}-gateway", 8080) as url,
             httpx.Client(base_url=url, timeout=10) as client,
         ):
             yield client

@@ -24,6 +24,9 @@ from e2e.killer import Killer, killer
 from e2e.lab import Lab, Object, System, eventually, live_system, names
 from environments.clusters import Embedded
 
+# The node goes away here, and minutes count.
+pytestmark = pytest.mark.apart
+
 NAME = "live"
 SYMBOLS = ["MADEUP1", "MADEUP2"]
 EXCHANGES = ("XASX", "XNYS", "XHKG", "XLON", "XTKS")

@@ -18,7 +18,6 @@ from e2e.days import Day
 from e2e.killer import Killer, killer
 from e2e.lab import Lab, Object, RefusedError, System, eventually, live_system, replay_system
 
-NAMESPACE = "e2e-open"
 EXCHANGES = ("XNYS", "XTKS")
 """Two of them, half the world apart."""
 OPEN, CLOSE = time(0, 0), time(23, 59)
@@ -125,8 +124,8 @@ def systems(lab: Lab) -> Iterator[tuple[Desk, list[Trader]]]:
     """A live system on a day without a session, and one of each profile that trades replayed history."""
     day = Day.today(EXCHANGES, range(3, 21))
     market = {"calendar": day.exchange, "overrides": [{"date": str(day.date), "closed": True}]}
-    live = live_system("live", NAMESPACE, market=market, data={"provider": "yahoo"})
-    with lab.namespace(NAMESPACE) as namespace:
+    with lab.namespace("e2e-open") as namespace:
+        live = live_system("live", namespace, market=market, data={"provider": "yahoo"})
         lab.apply(live, *(replay_system(profile, namespace, profile=profile) for profile in ("compact", "standard")))
         system = System(lab, namespace, "live")
         system.wait_ready(waits.SYSTEM_READY)

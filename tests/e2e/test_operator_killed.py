@@ -13,7 +13,6 @@ from threading import Timer
 from e2e import waits
 from e2e.killer import killer
 from e2e.lab import Lab, Object, eventually
-from environments.install import OPERATOR_NAMESPACE
 from harness.churn import Churn, Step
 from harness.declared import OURS, faults
 
@@ -62,11 +61,11 @@ def ended_after(process: subprocess.Popen[str], seconds: float) -> Iterator[None
 
 def replace_operator(lab: Lab, pod: str) -> None:
     """Have the dead pod replaced: the kubelet would wait longer after each time."""
-    lab.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", pod, "--grace-period=0", "--force")
+    lab.kubectl("-n", lab.release.namespace, "delete", "pod", pod, "--grace-period=0", "--force")
 
 
 def operator_works(lab: Lab) -> bool:
-    pods = lab.items(OPERATOR_NAMESPACE, "pods", "app.kubernetes.io/component=operator")
+    pods = lab.items(lab.release.namespace, "pods", "app.kubernetes.io/component=operator")
     conditions = [each for pod in pods for each in pod["status"].get("conditions", ())]
     return [each["status"] for each in conditions if each["type"] == "Ready"] == ["True"]
 

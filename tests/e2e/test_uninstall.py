@@ -6,8 +6,10 @@ import pytest
 
 from e2e import waits
 from e2e.lab import Lab, RefusedError, System, eventually, names, replay_system
-from environments.install import OPERATOR_NAMESPACE
 from harness.churn import document, unscheduled
+
+# The chart is installed and taken away here, with the definition that all lanes need.
+pytestmark = pytest.mark.apart
 
 DEFINITION = "customresourcedefinition/tradingsystems.bellwether.dev"
 NAMESPACE = "e2e-uninstall"
@@ -43,7 +45,7 @@ def test_the_chart_goes_first_and_systems_live_on_until_they_are_deleted(
     lab.await_left(NAMESPACE, kept)
     lab.delete_namespace(NAMESPACE)
     eventually("no volume is left of the namespace", waits.ALL_GONE, lambda: not lab.volumes(NAMESPACE))
-    lab.delete_namespace(OPERATOR_NAMESPACE)
+    lab.delete_namespace(lab.release.namespace)
     lab.kubectl("get", DEFINITION)
 
 
@@ -51,7 +53,7 @@ def test_the_namespace_of_systems_goes_first(lab: Lab, systems: tuple[System, Sy
     lab.delete_namespace(NAMESPACE)
     eventually("no volume is left of the namespace", waits.ALL_GONE, lambda: not lab.volumes(NAMESPACE))
     lab.uninstall()
-    left = names(lab.everything(OPERATOR_NAMESPACE))
+    left = names(lab.everything(lab.release.namespace))
     assert left == ["Secret/bellwether-operator-seed"], "the seed alone stays for the next installation"
     lab.kubectl("get", DEFINITION)
 
@@ -64,7 +66,7 @@ def test_the_operators_own_namespace_goes_first_and_a_new_installation_takes_up_
     pods, before = running.pods(), names(lab.everything(NAMESPACE))
     with running.gateway() as client:
         orders = client.get("/v1/orders", params={"limit": 500}).raise_for_status().json()["orders"]
-    lab.delete_namespace(OPERATOR_NAMESPACE)
+    lab.delete_namespace(lab.release.namespace)
     with pytest.raises(RefusedError, match="not found"):
         lab.uninstall()  # its record went with the namespace
     lab.kubectl("get", DEFINITION)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,21 @@ READY_SECONDS = 300
 Report = Callable[[str], None]
 
 
-def install_chart(env: Environment, images: Images, report: Report, *settings: str) -> None:
+@dataclass(frozen=True)
+class Release:
+    """One installation of the chart: helm's name for it, and the operator's namespace."""
+
+    name: str = RELEASE
+    namespace: str = OPERATOR_NAMESPACE
+
+
+EVERYWHERE = Release()
+"""The one that looks after all namespaces."""
+
+
+def install_chart(
+    env: Environment, images: Images, report: Report, *settings: str, release: Release = EVERYWHERE
+) -> None:
     """Install the chart, or bring the release to the present images; a second call with the same changes nothing."""
     services, _, services_tag = images.services.rpartition(":")
     operator, _, operator_tag = images.operator.rpartition(":")
@@ -31,35 +46,35 @@ def install_chart(env: Environment, images: Images, report: Report, *settings: s
         f"image.operator.tag={operator_tag}",
         *settings,
     ]
-    if _same_release(env, values):
+    if _same_release(env, release, values):
         return
     report("installing the chart")
     flags = [flag for value in values for flag in ("--set", value)]
     run(
         [
             *env.helm(),
-            *("upgrade", "--install", RELEASE, str(ROOT / "charts" / "bellwether")),
-            *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", f"{READY_SECONDS}s"),
+            *("upgrade", "--install", release.name, str(ROOT / "charts" / "bellwether")),
+            *("--namespace", release.namespace, "--create-namespace", "--wait", "--timeout", f"{READY_SECONDS}s"),
             *flags,
         ],
         seconds=READY_SECONDS + 30,
     )
 
 
-def _same_release(env: Environment, values: list[str]) -> bool:
+def _same_release(env: Environment, release: Release, values: list[str]) -> bool:
     """Whether the deployed release was made with these values from this chart."""
     try:
         deployed: dict[str, Any] = json.loads(
-            run([*env.helm(), "get", "values", RELEASE, "--namespace", OPERATOR_NAMESPACE, "-o", "json"])
+            run([*env.helm(), "get", "values", release.name, "--namespace", release.namespace, "-o", "json"])
         )
-        status = json.loads(run([*env.helm(), "status", RELEASE, "--namespace", OPERATOR_NAMESPACE, "-o", "json"]))
-        templates = run([*env.helm(), "get", "manifest", RELEASE, "--namespace", OPERATOR_NAMESPACE])
+        status = json.loads(run([*env.helm(), "status", release.name, "--namespace", release.namespace, "-o", "json"]))
+        templates = run([*env.helm(), "get", "manifest", release.name, "--namespace", release.namespace])
     except ClusterError:
         return False
     flags = [flag for value in values for flag in ("--set", value)]
     chart = str(ROOT / "charts" / "bellwether")
     wanted = run(
-        [*env.helm(), "template", RELEASE, chart, "--namespace", OPERATOR_NAMESPACE, "--dry-run=server", *flags]
+        [*env.helm(), "template", release.name, chart, "--namespace", release.namespace, "--dry-run=server", *flags]
     )
     same_text = _documents(wanted) == _documents(templates)
     return status.get("info", {}).get("status") == "deployed" and bool(deployed) and same_text
