@@ -80,6 +80,7 @@ test-changed: venv ## the unit and integration tests that your edit can reach (s
 
 .PHONY: soak
 soak: venv ## the crash tests in full numbers; writes docs/reliability.md
+	@$(PY) -m gate.always
 	@$(PY) -m soak
 
 .PHONY: bench

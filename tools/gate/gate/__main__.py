@@ -3,71 +3,74 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from environments.choose import WrongChoiceError, choose
+from environments.choose import Choice, WrongChoiceError, choose
 from environments.machine import ROOT, facts
+from gate import plan, record
+from gate.imports import Imports
+from gate.record import PARTS
+from gate.steps import report, run, run_beside
 
-SUMMARY = re.compile(r"(\d+) (passed|failed|errors?|skipped|deselected)")
-
-
-@dataclass
-class Step:
-    """One command of the gate and how it ended."""
-
-    name: str
-    command: list[str]
-    code: int = 0
-    seconds: float = 0.0
-    counts: dict[str, int] | None = None
+BUILD = "python -m devcluster build"
+NEEDED = {
+    "embedded": f"python -m devcluster needs --install && {BUILD} && python -m devcluster image --no-load",
+    "kind": BUILD,
+    "current": BUILD,
+}
+"""What is built beforehand. On any Linux the control planes of the integration tests are ours."""
 
 
 def main() -> int:
     """Run all steps; 0 when every one of them ended with 0."""
+    began = time.monotonic()
+    found = facts()
     try:
-        choice = choose(facts(), os.environ)
+        choice = choose(found, os.environ)
     except WrongChoiceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    has_cluster = choice.kind != "local"
+    has_planes = found.is_linux and choice.kind in NEEDED
     print(f"cluster for the tests: {choice.kind} ({choice.why})", flush=True)
+    first = plan.quick()
     with tempfile.TemporaryFile() as log:
-        preparation = _prepare(log) if choice.kind == "embedded" else None
-        steps = [
-            Step("check", ["make", "--no-print-directory", "check"]),
-            Step("unit", _pytest("-n", "2", "tests/unit")),
-        ]
-        _run_all(steps)
+        preparation = _prepare(NEEDED[choice.kind], log) if has_planes else None
+        for step in first:
+            run(step, os.environ)
         if preparation is not None and not _finish(preparation, log):
             return 1
-    options, left_out = [], []
-    if choice.kind != "embedded":
-        options, left_out = ["-m", "not cluster"], ["integration tests marked cluster (they need the embedded cluster)"]
-    later = [Step("integration", _pytest("-n", "3", "--dist", "loadfile", "tests/integration", *options))]
-    if has_cluster:
-        later.append(Step("e2e", _pytest("tests/e2e")))
-    else:
-        left_out.append("tests/e2e")
-    _run_all(later)
-    return _report(steps + later, left_out, choice.why)
+    prints = _fingerprints(choice)
+    passed = record.passes(record.record_file())
+    unchanged = {part.name: passed[prints[part.name]] for part in PARTS if prints[part.name] in passed}
+    without = [test for part in PARTS if part.name in unchanged for test in part.tests]
+    apart, rows = plan.slow(has_planes=has_planes, has_node=choice.kind != "local", without=without)
+    for step in apart:
+        run(step, os.environ)
+    run_beside(rows, os.environ)
+    steps = [*first, *apart, *(step for row in rows for step in row)]
+    left_out = plan.left_out(unchanged, record.record_file(), has_planes=has_planes, choice=choice)
+    print("\n" + "\n".join(report(steps, left_out, time.monotonic() - began)))
+    if any(step.code != 0 for step in steps):
+        return 1
+    if choice.kind != "local":  # else not all of their tests ran
+        after = _fingerprints(choice)
+        ran = [part.name for part in PARTS if part.name not in unchanged]
+        record.write_passes(record.record_file(), [prints[name] for name in ran if prints[name] == after[name]])
+    return 0
 
 
-def _pytest(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-q", *arguments]
+def _fingerprints(choice: Choice) -> dict[str, str]:
+    imports, tools = Imports(ROOT), record.toolchain(choice.kind)
+    return {part.name: record.fingerprint(part, ROOT, imports, tools) for part in PARTS}
 
 
-def _prepare(log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start building what the embedded cluster needs: packages, programs, images."""
-    script = (
-        "python -m devcluster needs --install && python -m devcluster build && python -m devcluster image --no-load"
-    )
+def _prepare(script: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start building what the clusters need: packages, programs, images."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     print("building the cluster's programs and images beside the first tests", flush=True)
     return subprocess.Popen(["bash", "-c", script], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
@@ -86,39 +89,6 @@ def _finish(preparation: subprocess.Popen[bytes], log: IO[bytes]) -> bool:
         print(log.read().decode(errors="replace")[-8000:], file=sys.stderr)
         print("error: what the cluster needs could not be built", file=sys.stderr)
     return code == 0
-
-
-def _run_all(steps: list[Step]) -> None:
-    for step in steps:
-        print(f"\n== {step.name}: {' '.join(step.command[-3:])}", flush=True)
-        began = time.monotonic()
-        last = ""
-        with subprocess.Popen(step.command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None  # noqa: S101 - it was asked for
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                last = line if SUMMARY.search(line) else last
-        step.code, step.seconds = process.returncode, time.monotonic() - began
-        step.counts = {word: int(number) for number, word in SUMMARY.findall(last)} if last else None
-
-
-def _report(steps: list[Step], left_out: list[str], why: str) -> int:
-    print()
-    for step in steps:
-        outcome = "ok" if step.code == 0 else f"ended with {step.code}"
-        print(f"{step.name:12} {outcome:14} {step.seconds:6.0f} s")
-    for name in left_out:
-        print(f"left out: {name}: {why}")
-    totals = {"passed": 0, "failed": 0, "skipped": 0}
-    for step in steps:
-        for word, number in (step.counts or {}).items():
-            key = "failed" if word.startswith("error") else word
-            totals[key] = totals.get(key, 0) + number
-    failed_steps = [step.name for step in steps if step.code != 0]
-    if failed_steps:
-        print("failed: " + ", ".join(failed_steps))
-    print(f"{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
-    return 1 if failed_steps else 0
 
 
 if __name__ == "__main__":

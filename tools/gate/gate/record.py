@@ -72,6 +72,7 @@ def toolchain(cluster: str) -> dict[str, str]:
     packages = sorted({*needs.PACKAGES_OF_NODE.values(), *needs.PACKAGES_OF_IMAGES.values()})
     return {
         "cluster": cluster,
+        "root": str(os.geteuid() == 0),
         "python": sys.version,
         "kernel": platform.release(),
         "machine": platform.machine(),

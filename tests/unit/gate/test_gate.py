@@ -1,0 +1,59 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from environments.choose import Choice
+from gate.plan import left_out, slow
+from gate.record import PARTS
+from gate.steps import Step, report, run_beside
+
+RECORD = Path("/state/passed.json")
+NODE = Choice("kind", "a Docker engine answers")
+MOVE = next(part for part in PARTS if "tests/e2e/test_profile.py" in part.tests)
+
+
+def test_with_a_node_no_test_is_left_out_and_each_runs_once() -> None:
+    apart, rows = slow(has_planes=True, has_node=True, without=[])
+    commands = [step.command for step in [*apart, *(step for row in rows for step in row)]]
+    assert not any(word.startswith("--ignore") or word == "not cluster" for command in commands for word in command)
+    marks = [command[command.index("-m", 3) + 1] for command in commands if "-m" in command[3:]]
+    assert marks == ["apart", "not apart"]
+
+
+def test_what_has_not_changed_is_left_out_where_it_would_run_and_each_is_said_with_its_reason() -> None:
+    apart, rows = slow(has_planes=True, has_node=True, without=MOVE.tests)
+    told = {
+        step.name: [word for word in step.command if word.startswith("--ignore")]
+        for step in [*apart, *(step for row in rows for step in row)]
+    }
+    assert told["e2e lanes"] == ["--ignore=tests/e2e/test_profile.py"]
+    assert set(told["integration"]) == {f"--ignore={each}" for each in MOVE.tests if "integration" in each}
+    (words,) = left_out({MOVE.name: "2026-11-01 09:30 UTC"}, RECORD, has_planes=True, choice=NODE)
+    assert words.startswith("the change of profile (tests/integration/local/test_move.py, ")
+    assert words.endswith("nothing they test has changed since they passed, 2026-11-01 09:30 UTC in /state/passed.json")
+
+
+def test_without_a_cluster_its_tests_are_named_as_left_out() -> None:
+    _, ((integration,),) = slow(has_planes=False, has_node=False, without=[])
+    assert integration.command[-2:] == ["-m", "not cluster"]
+    found = left_out({}, RECORD, has_planes=False, choice=Choice("local", "not Linux"))
+    assert [words.partition(":")[0].partition(" (")[0] for words in found] == [
+        "integration tests marked cluster",
+        "tests/e2e",
+    ]
+
+
+def test_steps_beside_each_other_say_whose_each_line_is_and_how_each_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    def telling(words: str, code: int) -> list[str]:
+        return [sys.executable, "-c", f"print({words!r}); raise SystemExit({code})"]
+
+    one = Step("one", telling("3 passed, 1 skipped in 2s", 0))
+    two = Step("two", telling("1 failed, 2 passed in 2s", 1))
+    run_beside([[one], [two]], {})
+    told = capfd.readouterr().out
+    assert "one          | 3 passed" in told
+    assert "two          | 1 failed" in told
+    lines = report([one, two], ["something: a reason"], 61.0)
+    assert [line.split()[:2] for line in lines[:3]] == [["one", "ok"], ["two", "ended"], ["altogether", "61"]]
+    assert lines[3:] == ["left out: something: a reason", "failed: two", "5 passed, 1 failed, 1 skipped"]
