@@ -205,8 +205,7 @@ class Frozen:
 
     @classmethod
     def halted(cls, trader: Trader, by: Killer) -> Frozen:
-        """Stop the process of a trader that has filled orders, and declare a halt."""
-        eventually("orders are filled", waits.FIRST_FILLS, trader.filled)
+        """Stop the process of a trader, and declare a halt."""
         pods = trader.system.pods()
         assert by.stop(pods[trader.pod], "serve") == 1
         filled = trader.filled()
@@ -229,6 +228,9 @@ class Frozen:
 def test_a_trader_that_does_not_acknowledge_a_halt_is_stopped_and_fills_nothing_more(
     traders: list[Trader], by: Killer
 ) -> None:
+    for trader in traders:
+        eventually("orders are filled", waits.FIRST_FILLS, trader.filled)
+    # One directly after the other: the first is stopped, and started again, while nobody looks.
     halted = [Frozen.halted(trader, by) for trader in traders]
     for each in halted:
         each.trader.await_stopped()

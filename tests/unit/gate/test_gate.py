@@ -14,7 +14,7 @@ MOVE = next(part for part in PARTS if "tests/e2e/test_profile.py" in part.tests)
 
 
 def test_with_a_node_no_test_is_left_out_and_each_runs_once() -> None:
-    apart, rows = slow(has_planes=True, has_node=True, without=[])
+    apart, rows = slow(has_planes=True, has_node=True, cores=2, without=[])
     commands = [step.command for step in [*apart, *(step for row in rows for step in row)]]
     assert not any(word.startswith("--ignore") or word == "not cluster" for command in commands for word in command)
     marks = [command[command.index("-m", 3) + 1] for command in commands if "-m" in command[3:]]
@@ -22,7 +22,7 @@ def test_with_a_node_no_test_is_left_out_and_each_runs_once() -> None:
 
 
 def test_what_has_not_changed_is_left_out_where_it_would_run_and_each_is_said_with_its_reason() -> None:
-    apart, rows = slow(has_planes=True, has_node=True, without=MOVE.tests)
+    apart, rows = slow(has_planes=True, has_node=True, cores=2, without=MOVE.tests)
     told = {
         step.name: [word for word in step.command if word.startswith("--ignore")]
         for step in [*apart, *(step for row in rows for step in row)]
@@ -34,8 +34,17 @@ def test_what_has_not_changed_is_left_out_where_it_would_run_and_each_is_said_wi
     assert words.endswith("nothing they test has changed since they passed, 2026-11-01 09:30 UTC in /state/passed.json")
 
 
+@pytest.mark.parametrize(
+    ("cores", "rows"), [(2, [["integration", "e2e lanes"]]), (4, [["integration"], ["e2e lanes"]])]
+)
+def test_integration_runs_beside_the_lanes_where_cores_allow_it(cores: int, rows: list[list[str]]) -> None:
+    apart, found = slow(has_planes=True, has_node=True, cores=cores, without=[])
+    assert [step.name for step in apart] == ["e2e apart"]
+    assert [[step.name for step in row] for row in found] == rows
+
+
 def test_without_a_cluster_its_tests_are_named_as_left_out() -> None:
-    _, ((integration,),) = slow(has_planes=False, has_node=False, without=[])
+    _, ((integration,),) = slow(has_planes=False, has_node=False, cores=8, without=[])
     assert integration.command[-2:] == ["-m", "not cluster"]
     found = left_out({}, RECORD, has_planes=False, choice=Choice("local", "not Linux"))
     assert [words.partition(":")[0].partition(" (")[0] for words in found] == [

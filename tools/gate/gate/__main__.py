@@ -48,7 +48,8 @@ def main() -> int:
     passed = record.passes(record.record_file())
     unchanged = {part.name: passed[prints[part.name]] for part in PARTS if prints[part.name] in passed}
     without = [test for part in PARTS if part.name in unchanged for test in part.tests]
-    apart, rows = plan.slow(has_planes=has_planes, has_node=choice.kind != "local", without=without)
+    cores = os.cpu_count() or 1
+    apart, rows = plan.slow(has_planes=has_planes, has_node=choice.kind != "local", cores=cores, without=without)
     for step in apart:
         run(step, os.environ)
     run_beside(rows, os.environ)

@@ -11,6 +11,9 @@ from gate.steps import Step, pytest
 
 INTEGRATION, E2E = "tests/integration", "tests/e2e"
 LANES = "2"
+CORES_FOR_BOTH = 4
+"""From so many on, integration runs beside the lanes. With fewer it would keep systems on the node from acknowledging a
+halt in their 5 s."""
 KEEP_NODE = {"BELLWETHER_KEEP_NODE": "1"}
 
 
@@ -19,12 +22,15 @@ def quick() -> list[Step]:
     return [Step("check", ["make", "--no-print-directory", "check"]), Step("unit", pytest("-n", "2", "tests/unit"))]
 
 
-def slow(*, has_planes: bool, has_node: bool, without: Sequence[str]) -> tuple[list[Step], list[list[Step]]]:
-    """Return the steps that run by themselves, then rows of steps that run beside each other: both mostly wait.
+def slow(
+    *, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]
+) -> tuple[list[Step], list[list[Step]]]:
+    """Return the steps that run by themselves, then rows of steps that run beside each other where cores allow it.
 
     Args:
         has_planes: whether control planes can be started here.
         has_node: whether there is a whole node.
+        cores: how many this machine has.
         without: files and folders of tests to be left out.
 
     """
@@ -33,15 +39,15 @@ def slow(*, has_planes: bool, has_node: bool, without: Sequence[str]) -> tuple[l
         return [f"--ignore={each}" for each in without if each.startswith(folder)]
 
     marks = [] if has_planes else ["-m", "not cluster"]
-    workers = "2" if has_node else "3"
-    integration = pytest("-n", workers, "--dist", "loadfile", INTEGRATION, *marks, *ignored(INTEGRATION))
-    rows = [[Step("integration", integration)]]
+    command = pytest("-n", "3", "--dist", "loadfile", INTEGRATION, *marks, *ignored(INTEGRATION))
+    integration = Step("integration", command)
     if not has_node:
-        return [], rows
+        return [], [[integration]]
     # On the node that the lanes use then: a second start would cost more than it shows.
     apart = Step("e2e apart", pytest("-m", "apart", E2E, *ignored(E2E)), KEEP_NODE)
-    lanes = pytest("-n", LANES, "--dist", "loadfile", "-m", "not apart", E2E, *ignored(E2E))
-    return [apart], [*rows, [Step("e2e lanes", lanes)]]
+    command = pytest("-n", LANES, "--dist", "loadfile", "-m", "not apart", E2E, *ignored(E2E))
+    lanes = Step("e2e lanes", command)
+    return [apart], [[integration], [lanes]] if cores >= CORES_FOR_BOTH else [[integration, lanes]]
 
 
 def left_out(unchanged: Mapping[str, str], file: Path, *, has_planes: bool, choice: Choice) -> list[str]:
