@@ -230,7 +230,7 @@ def test_a_trader_that_does_not_acknowledge_a_halt_is_stopped_and_fills_nothing_
 ) -> None:
     for trader in traders:
         eventually("orders are filled", waits.FIRST_FILLS, trader.filled)
-    # One directly after the other: the first is stopped, and started again, while nobody looks.
+    # One directly after the other: with more time between, the first would be stopped and started again unseen.
     halted = [Frozen.halted(trader, by) for trader in traders]
     for each in halted:
         each.trader.await_stopped()
