@@ -10,13 +10,23 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+from bellwether.change.world import Owner, is_going, marks_of, owner_of
 from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import LABEL_SYSTEM_UID, MANAGER
+from bellwether.render.kubernetes.names import LABEL_INSTANCE, LABEL_SYSTEM_UID, MANAGER
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.apply.decide import Decision, Desired, Verdict, decide, needs, not_smaller, to_prune
+from bellwether_operator.apply.decide import (
+    Decision,
+    Desired,
+    Verdict,
+    decide,
+    handed_over,
+    needs,
+    not_smaller,
+    to_prune,
+)
 from bellwether_operator.fights import Fights
 from bellwether_operator.observe.cache import Cache, ChildKey, Observed, Version, observed_from, version_of
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
@@ -58,12 +68,20 @@ class Findings:
         (self.failed if problem.transient else self.refused).append(f"{key.kind} {key.name}: {problem.message}")
 
 
+class WrittenSecret(NamedTuple):
+    """A Secret as it was written last."""
+
+    uid: str
+    digest: str
+    at: float
+    """Monotonic seconds."""
+
+
 @dataclass
 class Written:
     """What is remembered of writes between passes; all of it can be lost without harm."""
 
-    secrets: dict[ChildKey, tuple[str, float]] = field(default_factory=dict)
-    """Digest and time of the last write of each Secret."""
+    secrets: dict[ChildKey, WrittenSecret] = field(default_factory=dict)
     futile: dict[ChildKey, tuple[str, int]] = field(default_factory=dict)
     """Applied, but the reply did not contain it: digest and resource version, until something changes."""
     fights: Fights = field(default_factory=Fights)
@@ -72,7 +90,8 @@ class Written:
 
     def secrets_due(self, desired: Iterable[Desired], *, settled: bool) -> float:
         """Return when (monotonic seconds) the first of the desired Secrets is to be written again."""
-        times = [self.secrets.get(each.key, ("", 0.0))[1] for each in desired if not BY_NAME[each.key.kind].observed]
+        keys = [each.key for each in desired if not BY_NAME[each.key.kind].observed]
+        times = [self.secrets[key].at if key in self.secrets else 0.0 for key in keys]
         return min(times, default=math.inf) + _secret_life(settled)
 
 
@@ -178,7 +197,7 @@ class Applier:
                     await todo()
                 except ApiError as error:
                     self.found.error(key, error)
-                    if not self._claim_is_there(key):
+                    if error.reason == "Conflict" or not self._claim_is_there(key):
                         self.found.missing.add(key)
 
         await asyncio.gather(*(one(key, todo) for key, todo in work))
@@ -213,11 +232,19 @@ class Applier:
         elif desired.key in self._urgent:
             await acts[decision.verdict](desired, observed, decision)
         elif self._left(desired.key.kind):
-            self.found.pending.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
+            await self._hand_over(desired, observed, decision)
         elif decision.drift is not None and await self._contested(desired.key, decision.drift):
             return
         else:
             await acts[decision.verdict](desired, observed, decision)
+
+    async def _hand_over(self, desired: Desired, observed: Observed | None, decision: Decision) -> None:
+        """In a pause, give a volume the owner that it is to have; note what else waits."""
+        handed = handed_over(desired, observed, self._uid)
+        if handed is not None:
+            await self._write(handed, observed, Decision(Verdict.APPLY, "its owner is to change"))
+        if handed is None or handed.digest != desired.digest:
+            self.found.pending.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
 
     async def _observed(self, key: ChildKey) -> Observed | None:
         observed = self._cache.children.get(key)
@@ -249,15 +276,15 @@ class Applier:
         futile = self._written.futile
         if observed is not None and futile.get(desired.key) == (desired.digest, observed.resource_version):
             return
-        kind = BY_NAME[desired.key.kind]
+        kind, uid = BY_NAME[desired.key.kind], None if observed is None else observed.uid
         self.found.writes += 1
         try:
-            reply = await self._client.apply(kind, desired.manifest)
+            reply = await self._client.apply(kind, desired.manifest, uid)
         except ApiError as error:
             if observed is None or not error.invalid:
                 raise
-            await self._client.overwrite(kind, desired.manifest)
-            reply = await self._client.apply(kind, desired.manifest)
+            await self._client.overwrite(kind, desired.manifest, uid)
+            reply = await self._client.apply(kind, desired.manifest, uid)
             self.found.writes += 1
         self._take(desired, reply, decision, drift=observed is not None and observed.applied == desired.digest)
 
@@ -291,21 +318,47 @@ class Applier:
 
     async def _secret(self, desired: Desired) -> None:
         """Write a Secret without ever reading one: what was written is remembered, and written again now and then."""
-        digest, at = self._written.secrets.get(desired.key, ("", 0.0))
-        life = _secret_life(self._settled)
-        if self._left(desired.key.kind) or (digest == desired.digest and time.monotonic() - at < life):
+        known = self._written.secrets.get(desired.key)
+        fresh = known is not None and time.monotonic() - known.at < _secret_life(self._settled)
+        if self._left(desired.key.kind) or (known is not None and fresh and known.digest == desired.digest):
+            return
+        kind = BY_NAME[desired.key.kind]
+        uid = await self._own_secret(desired) if known is None else known.uid
+        if uid is None:
             return
         try:
-            await self._client.apply(BY_NAME[desired.key.kind], desired.manifest, force=False)
+            await self._client.apply(kind, desired.manifest, uid)
         except ApiError as error:
-            # Another manager holds the entries, or another controller the object: somebody else's Secret.
-            if error.reason in {"Conflict", "Invalid"}:
-                self.found.missing.add(desired.key)
-                self.found.taken.append(f"Secret {desired.key.name} exists and is somebody else's: {error.message}")
-                return
-            raise
+            if error.reason != "Conflict":
+                raise
+            # It is another by now, or gone: all is as if none had been written.
+            self._written.secrets.pop(desired.key, None)
+            if known is None:
+                raise
+            await self._secret(desired)
+            return
         self.found.writes += 1
-        self._written.secrets[desired.key] = (desired.digest, time.monotonic())
+        self._written.secrets[desired.key] = WrittenSecret(uid, desired.digest, time.monotonic())
+
+    async def _own_secret(self, desired: Desired) -> str | None:
+        """Return the uid of our Secret, made empty where there is none; None where the name is somebody else's."""
+        kind, key, manifest = BY_NAME[desired.key.kind], desired.key, desired.manifest
+        empty = {name: value for name, value in manifest.items() if name != "data"}
+        try:
+            return str((await self._client.create(kind.path(key.namespace), empty))["metadata"]["uid"])
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        raw = await self._client.identify(kind, key.namespace, key.name)
+        owner, why = owner_of(marks_of(raw), key.kind, self._uid, manifest["metadata"]["labels"][LABEL_INSTANCE])
+        if owner is Owner.OURS and not is_going(raw):
+            return str(raw["metadata"]["uid"])
+        self.found.missing.add(key)
+        if owner in {Owner.OURS, Owner.REMNANT}:
+            self.found.waiting.append(f"{key.kind} {key.name}: {why or 'it is being deleted'}")
+        else:
+            self.found.taken.append(f"{key.kind} {key.name} exists and {why}")
+        return None
 
     async def _delete(self, child: Observed, why: str) -> None:
         await self._client.delete(BY_NAME[child.key.kind], child.key.namespace, child.key.name, child.uid)

@@ -20,6 +20,9 @@ from bellwether_operator.observe.kinds import SYSTEMS, Kind
 
 APPLY_PATCH = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
+WHOLE = "application/json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""In what form objects are asked for."""
 REQUEST_SECONDS = 20
 CALLS_AT_ONCE = 24
 """Requests that are under way together, of all systems: each connection takes 0.3 MiB of TLS buffers."""
@@ -92,28 +95,30 @@ class Client:
         """Close the connections."""
         await self._api.close()
 
-    async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
-        """Apply an object server-side as our field manager, and return what it has become.
+    async def apply(self, kind: Kind, manifest: Mapping[str, Any], uid: str | None = None) -> dict[str, Any]:
+        """Apply an object server-side as our field manager, and return what it has become; of a Secret, metadata only.
+
+        With a `uid` only this very object is written to. Without one the object may be made, but then it may also be
+        one that somebody else made a moment ago.
 
         Raises:
-            ApiError: if the server refuses, or was not reached.
+            ApiError: if the server refuses, or was not reached; a conflict where the object is another or is gone.
 
         """
         metadata = manifest["metadata"]
-        query = {"fieldManager": MANAGER, "force": "true" if force else "false"}
-        return await self._call(
-            "PATCH", kind.path(metadata["namespace"], metadata["name"]), query, manifest, APPLY_PATCH
-        )
+        path = kind.path(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return await self._call("PATCH", path, query, of_uid(manifest, uid), APPLY_PATCH, accept=_form(kind))
 
-    async def overwrite(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
-        """Put our values over an object, whole lists included; what others have in maps stays.
+    async def overwrite(self, kind: Kind, manifest: Mapping[str, Any], uid: str | None = None) -> None:
+        """Put our values over an object, whole lists included; what others have in maps stays. As to `uid`, see apply.
 
         For what server-side apply cannot undo: an entry of a keyed list whose key somebody edited, such as a port's
         number, counts as theirs, and beside ours it would be a duplicate.
         """
         metadata = manifest["metadata"]
         path = kind.path(metadata["namespace"], metadata["name"])
-        await self._call("PATCH", path, {"fieldManager": MANAGER}, manifest, MERGE_PATCH)
+        await self._call("PATCH", path, {"fieldManager": MANAGER}, of_uid(manifest, uid), MERGE_PATCH)
 
     async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> None:
         """Change nothing of a workload but how many pods it is to have."""
@@ -173,7 +178,7 @@ class Client:
         }
         limits = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=SILENCE_SECONDS)
         try:
-            response = await self._send("GET", kind.path(namespace), query, limits)
+            response = await self._send("GET", kind.path(namespace), query, limits, {"Accept": WHOLE})
             with contextlib.closing(response):
                 if response.status >= 400:
                     raise _refusal(response, _answer(await response.read()))
@@ -200,6 +205,14 @@ class Client:
         """Create an object, and return it."""
         return await self._call("POST", path, {}, manifest)
 
+    async def identify(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
+        """Return the metadata of an object whose content we have no right to read.
+
+        The right to patch is enough: the patch is empty, is not carried out, and only metadata is asked for.
+        """
+        path, query = kind.path(namespace, name), {"fieldManager": MANAGER, "dryRun": "All"}
+        return await self._call("PATCH", path, query, {}, MERGE_PATCH, accept=METADATA_ONLY)
+
     async def _call(
         self,
         method: str,
@@ -207,11 +220,14 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        *,
+        accept: str = WHOLE,
     ) -> dict[str, Any]:
         try:
             async with self._calls:
                 limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-                response = await self._send(method, path, query or {}, limits, body=body, content_type=content_type)
+                headers = {"Accept": accept, "Content-Type": content_type}
+                response = await self._send(method, path, query or {}, limits, headers, body=body)
                 text = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             telemetry.API_REQUESTS.labels(method, "unreachable").inc()
@@ -228,16 +244,25 @@ class Client:
         path: str,
         query: Mapping[str, str],
         limits: aiohttp.ClientTimeout,
+        headers: Mapping[str, str],
         *,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "bellwether-operator"}
+        headers = {**headers, "User-Agent": "bellwether-operator"}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         found = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=limits)
         response: aiohttp.ClientResponse = found.response
         return response
+
+
+def of_uid(manifest: Mapping[str, Any], uid: str | None) -> Mapping[str, Any]:
+    """Return an object with the uid of the one that it may be written to, if any."""
+    return manifest if uid is None else {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+
+
+def _form(kind: Kind) -> str:
+    return WHOLE if kind.observed else METADATA_ONLY
 
 
 def _answer(text: bytes) -> dict[str, Any]:
@@ -249,6 +274,10 @@ def _answer(text: bytes) -> dict[str, Any]:
 
 
 def _refusal(response: aiohttp.ClientResponse, answer: Mapping[str, Any]) -> ApiError:
+    causes = (answer.get("details") or {}).get("causes") or ()
+    if any(each.get("field") == "metadata.uid" for each in causes):
+        # The server calls the uid a field that cannot be changed; where the object is gone it says Conflict itself.
+        return ApiError(_CONFLICT, "Conflict", "it is another object by now")
     return ApiError(response.status, str(answer.get("reason", "")), str(answer.get("message", response.reason)))
 
 

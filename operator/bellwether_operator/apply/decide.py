@@ -61,13 +61,6 @@ def desired_from(manifest: Manifest) -> Desired:
     return Desired(ChildKey(manifest["kind"], metadata["namespace"], metadata["name"]), digest, marked)
 
 
-def unmarked(manifest: Manifest) -> Manifest:
-    """Return an object without the digest that was written into it, so that another one can be."""
-    metadata = manifest["metadata"]
-    annotations = {name: value for name, value in metadata["annotations"].items() if name != ANNOTATION_APPLIED}
-    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
-
-
 def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Decision:
     """Return what to do about one child.
 
@@ -110,8 +103,25 @@ def not_smaller(desired: Desired, observed: Observed | None) -> tuple[Desired, s
     claim, words = world.not_smaller(desired.manifest, observed.storage)
     if words is None:
         return desired, None
-    del claim["metadata"]["annotations"][ANNOTATION_APPLIED]  # of what was wanted; it is a copy
-    return desired_from(claim), words
+    return desired_from(unmarked(claim)), words
+
+
+def handed_over(desired: Desired, observed: Observed | None, system_uid: str) -> Desired | None:
+    """Return a volume claim as it is but with the owner that it is to have; None where there is nothing to do."""
+    if observed is None:
+        return None
+    claim = world.handed_over(desired.manifest, observed, observed.storage, system_uid)
+    if claim is None:
+        return None
+    return desired_from(unmarked(claim))
+
+
+def unmarked(manifest: Manifest) -> Manifest:
+    """Return an object without the digest that was written into it, so that another one can be."""
+    metadata = manifest["metadata"]
+    annotations = {name: value for name, value in metadata["annotations"].items() if name != ANNOTATION_APPLIED}
+    rest = {name: value for name, value in metadata.items() if name != "annotations"}
+    return {**manifest, "metadata": {**rest, "annotations": annotations} if annotations else rest}
 
 
 def needs(workload: Desired, missing: Collection[ChildKey]) -> bool:

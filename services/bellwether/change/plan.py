@@ -25,8 +25,11 @@ from bellwether.change.world import (
     Key,
     Owner,
     component_of,
+    handed_over,
     key_of,
+    marks_of,
     owner_in,
+    requested,
 )
 from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError, Session
@@ -277,7 +280,8 @@ class _Planner:
     def _go_on(self, phase: Phase) -> list[Step]:
         """Return what is done at once although the system is paused; take it as done until the end of the pause.
 
-        What a starting process reads is written, and what has to do with time goes on, for the release that runs.
+        What a starting process reads is written, what has to do with time goes on, for the release that runs, and
+        volumes get the owner that they are to have.
         """
         after, profile = self._after, self._volumes.in_force or self._after.spec.profile
         image = running_image(self._workloads(phase, profile))
@@ -288,13 +292,25 @@ class _Planner:
             found = self._with_schedules(after, profile, self._laid_out(after, profile, at), at, image)
             return [each for each in found if each["kind"] in kinds or key_of(each) == start_value]
 
+        handed = self._handed_over(phase, profile)
+        now = {start_value, *map(key_of, handed)}
         part = replace(phase, there={})
         for key in list(phase.there):
-            if key.kind in kinds or key == start_value:
+            if key.kind in kinds or key in now:
                 part.there[key] = phase.there.pop(key)
-        steps = step_through(part, wanted(self._now))
-        phase.suppose(wanted(self._begins))
+        steps = step_through(part, [*wanted(self._now), *handed])
+        phase.suppose([*wanted(self._begins), *handed])
         return steps
+
+    def _handed_over(self, phase: Phase, profile: Profile) -> list[Manifest]:
+        """Return the volumes that get another owner, and are else as they are."""
+        found = []
+        for each in self._laid_out(self._after, profile):
+            thing = phase.there.get(key_of(each))
+            if thing is not None and each["kind"] == CLAIM:
+                has = requested(thing.raw)
+                found.append(handed_over(each, marks_of(thing.raw), has, self._after.metadata.uid))
+        return [each for each in found if each is not None]
 
     def _with_released_schedules(
         self,

@@ -221,6 +221,27 @@ def not_smaller(claim: Manifest, has: str | None) -> tuple[Manifest, str | None]
     return kept, f"storage.size: {wanted} is smaller than the {has} of {name}; a volume cannot shrink"
 
 
+def handed_over(claim: Manifest, there: Marked, has: str | None, uid: str) -> Manifest | None:
+    """Return a claim of ours as it is but with the owner that it is to have; None where it has that already.
+
+    That much is done in a pause, too: whether a volume outlives its system must not wait.
+
+    Args:
+        claim: as it is to be.
+        there: the claim that is there.
+        has: the size that it asks for.
+        uid: of the system.
+
+    """
+    owned = bool(claim["metadata"].get("ownerReferences"))
+    if claim["kind"] != CLAIM or not is_child(there, uid) or owned is (there.owner_uid is not None):
+        return None
+    kept = copy.deepcopy(claim)
+    if has is not None:
+        kept["spec"]["resources"]["requests"]["storage"] = has
+    return kept
+
+
 def requested(claim: Mapping[str, Any]) -> str | None:
     """Return the size that a volume claim asks for."""
     found = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")

@@ -52,6 +52,22 @@ async def test_volumes_have_an_owner_only_where_they_may_go(
         await eventually(f"the owner after {other}", changed)
 
 
+async def test_retain_that_is_set_during_a_pause_keeps_the_volume(kube: Kube, settings: Settings) -> None:
+    await kube.apply(system(kube, deletionPolicy="Delete", storage={"size": "1Gi"}))
+    async with running(settings):
+        await settled(kube)
+        paused = {"until": "2039-01-01T00:00:00Z"}
+        await kube.patch("tsys", "demo", {"spec": {"paused": paused, "deletionPolicy": "Retain", "version": "v9"}})
+
+        async def handed_over() -> bool:
+            found = await kube.get("pvc", "data-demo-0") or {}
+            return "ownerReferences" not in found["metadata"]
+
+        await eventually("the volume without an owner", handed_over)
+        workload = await kube.get("statefulset", "demo") or {}
+        assert workload["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+
+
 async def test_a_system_has_no_finalizer_and_its_retained_volume_is_adopted(kube: Kube, settings: Settings) -> None:
     await kube.apply(system(kube))
     async with running(settings):

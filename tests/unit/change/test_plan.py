@@ -150,6 +150,16 @@ def test_what_only_time_changes_in_a_pause_is_told_neither_now_nor_for_its_end(u
         assert (told(found), found.drift, found.notes) == ({DECLARATION}, (), ())
 
 
+def test_in_a_pause_a_volume_is_retained_at_once_and_grows_later() -> None:
+    before = live(deletionPolicy="Delete")
+    found = planned(before, live(deletionPolicy="Retain", storage={"size": "20Gi"}, paused=PAUSE), OPEN)
+    steps = [step for step in found.steps if step.kind == CLAIM]
+    assert [(step.wait is None, [change.path for change in step.fields]) for step in steps] == [
+        (True, ["metadata.ownerReferences"]),
+        (False, ["spec.resources.requests.storage"]),
+    ]
+
+
 def test_a_new_system_that_is_paused_has_no_schedules_before_it_has_pods() -> None:
     found = planned(None, live(paused=PAUSE), OPEN)
     at_once = {step.kind for step in found.steps if step.wait is None}

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from bellwether.change.hold import going_on
-from bellwether_operator.apply.applier import Applier, Written
+from bellwether_operator.apply.applier import Applier, Findings, Written
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.apply.decide import Desired, desired_from
 from bellwether_operator.observe.cache import Cache
@@ -21,14 +23,35 @@ class Server:
     """An API server for one system's objects: says what was written."""
 
     writes: list[str] = field(default_factory=list)
+    applied: list[dict[str, Any]] = field(default_factory=list)
+    secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name, as they are there; their content is what nobody may read."""
     version: int = 100
 
     async def get(self, kind: Kind, namespace: str, name: str) -> None:
         return None
 
-    async def apply(self, kind: Kind, manifest: dict[str, Any], *, force: bool = True) -> dict[str, Any]:
-        self.writes.append(f"apply {kind.kind} {manifest['metadata']['name']}")
+    async def apply(self, kind: Kind, manifest: dict[str, Any], uid: str | None = None) -> dict[str, Any]:
+        name = manifest["metadata"]["name"]
+        if kind.kind == "Secret":
+            there = self.secrets.get(name)
+            if there is None or there["metadata"]["uid"] != uid:
+                raise ApiError(409, "Conflict", "another uid")
+            there["data"] = there.get("data", {}) | manifest.get("data", {})
+        self.writes.append(f"apply {kind.kind} {name}")
+        self.applied.append(manifest)
         return self.stored(manifest)
+
+    async def create(self, path: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        name = manifest["metadata"]["name"]
+        if name in self.secrets:
+            raise ApiError(409, "AlreadyExists", f"{name} exists")
+        self.writes.append(f"create {manifest['kind']} {name}")
+        self.secrets[name] = self.stored(manifest)
+        return self.secrets[name]
+
+    async def identify(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
+        return {"metadata": self.secrets[name]["metadata"]}
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         self.writes.append(f"delete {kind.kind} {name}")
@@ -38,6 +61,9 @@ class Server:
         found = copy.deepcopy(manifest)
         found["metadata"] |= {"uid": f"o{self.version}", "resourceVersion": str(self.version)}
         return found
+
+
+OWNER = {"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingSystem", "name": "demo", "controller": True}
 
 
 def an_object(kind: str, name: str, value: int = 1) -> Desired:
@@ -96,10 +122,10 @@ class Refusing(Server):
         super().__init__()
         self._refused = (kind, name)
 
-    async def apply(self, kind: Kind, manifest: dict[str, Any], *, force: bool = True) -> dict[str, Any]:
+    async def apply(self, kind: Kind, manifest: dict[str, Any], uid: str | None = None) -> dict[str, Any]:
         if (kind.kind, manifest["metadata"]["name"]) == self._refused:
             raise ApiError(403, "Forbidden", "only dynamically provisioned pvc can be resized")
-        return await super().apply(kind, manifest, force=force)
+        return await super().apply(kind, manifest, uid)
 
 
 def workload(name: str, **mounts: str) -> Desired:
@@ -152,3 +178,80 @@ async def test_no_pod_comes_before_its_network_policy() -> None:
 async def test_pods_do_not_wait_for_a_schedule() -> None:
     writes, _ = await applied(Refusing("CronJob", "demo"), an_object("CronJob", "demo"), workload("demo"))
     assert writes == ["apply StatefulSet demo"]
+
+
+def keys() -> Desired:
+    desired = an_object("Secret", "demo-keys")
+    owned = desired.manifest["metadata"] | {"ownerReferences": [OWNER | {"uid": UID}]}
+    return desired_from(desired.manifest | {"metadata": owned, "data": {"seed": "b3Vycw=="}})
+
+
+async def written_to(
+    server: Server, written: Written, *desired: Desired, only: frozenset[str] | None = None
+) -> Findings:
+    client: Any = server
+    applier = Applier(client, Cache(), UID, written, NOW, settled=False, only=only)
+    await applier.apply(desired)
+    return applier.found
+
+
+async def test_a_secret_that_somebody_else_made_is_neither_written_to_nor_taken() -> None:
+    theirs = {"metadata": {"name": "demo-keys", "uid": "theirs", "resourceVersion": "5"}, "data": {"password": "eA=="}}
+    server = Server(secrets={"demo-keys": copy.deepcopy(theirs)})
+    found = await written_to(server, Written(), keys())
+    assert found.taken == ["Secret demo-keys exists and it was not made by the operator"]
+    assert server.secrets["demo-keys"] == theirs
+    assert server.writes == []
+
+
+async def test_a_secret_is_made_empty_first_and_filled_by_its_uid() -> None:
+    server, written = Server(), Written()
+    assert (await written_to(server, written, keys())).taken == []
+    assert server.writes == ["create Secret demo-keys", "apply Secret demo-keys"]
+    assert (await written_to(server, Written(), keys())).taken == []  # by an operator that knows nothing yet
+    assert server.writes == ["create Secret demo-keys", "apply Secret demo-keys", "apply Secret demo-keys"]
+
+
+async def test_a_secret_that_somebody_put_in_place_of_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, written = Server(), Written()
+    await written_to(server, written, keys())
+    theirs = {"metadata": {"name": "demo-keys", "uid": "theirs", "resourceVersion": "5"}, "data": {"password": "eA=="}}
+    server.secrets["demo-keys"] = copy.deepcopy(theirs)
+    monkeypatch.setattr("bellwether_operator.apply.applier.SECRET_LIFE_UNSETTLED_SECONDS", 0.0)
+    found = await written_to(server, written, keys())
+    assert found.taken == ["Secret demo-keys exists and it was not made by the operator"]
+    assert server.secrets["demo-keys"] == theirs
+
+
+async def test_a_secret_of_a_deleted_system_of_the_same_name_is_waited_for() -> None:
+    server = Server()
+    await written_to(server, Written(), keys())
+    server.secrets["demo-keys"]["metadata"]["ownerReferences"][0]["uid"] = "of another"
+    found = await written_to(server, Written(), keys())
+    assert found.waiting == ["Secret demo-keys: it belongs to a deleted system of the same name"]
+
+
+def a_claim(size: str, *, owned: bool) -> Desired:
+    manifest = copy.deepcopy(an_object("PersistentVolumeClaim", "data-demo-0").manifest)
+    del manifest["metadata"]["annotations"]
+    if owned:
+        manifest["metadata"]["ownerReferences"] = [OWNER | {"uid": UID}]
+    manifest["spec"] = {"resources": {"requests": {"storage": size}}}
+    return desired_from(manifest)
+
+
+@pytest.mark.parametrize("owned", [True, False], ids=["Delete to Retain", "Retain to Delete"])
+async def test_the_deletion_policy_takes_effect_in_a_pause_and_the_size_does_not(owned: bool) -> None:
+    server, cache = Server(), Cache()
+    cache.take_child(server.stored(a_claim("1Gi", owned=owned).manifest), "PersistentVolumeClaim")
+    client: Any = server
+    for size in ("2Gi", "2Gi", "1Gi"):
+        applier = Applier(client, cache, UID, Written(), NOW, settled=True, only=going_on(None))
+        await applier.apply([a_claim(size, owned=not owned)])
+        waits = ["PersistentVolumeClaim data-demo-0: its content is to change"] if size == "2Gi" else []
+        assert applier.found.pending == waits
+    (written,) = server.applied
+    assert ("ownerReferences" in written["metadata"], written["spec"]) == (
+        not owned,
+        a_claim("1Gi", owned=True).manifest["spec"],
+    )

@@ -53,7 +53,7 @@ class Server:
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
         return self.objects.get((kind.kind, name))
 
-    async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
+    async def apply(self, kind: Kind, manifest: Mapping[str, Any], uid: str | None = None) -> dict[str, Any]:
         self.written.append(f"{kind.kind} {manifest['metadata']['name']}")
         return self._keep(kind.kind, manifest)
 
@@ -208,8 +208,8 @@ async def test_a_secret_is_written_again_in_time_although_nothing_changed(world:
     secrets = world.memory.written.secrets
     assert secrets
     assert world.memory.rest is not None
-    for key, (digest, at) in secrets.items():
-        secrets[key] = (digest, at - 4000)
+    for key, written in secrets.items():
+        secrets[key] = written._replace(at=written.at - 4000)
     world.memory.rest = replace(world.memory.rest, until=0.0)
     assert sorted(await world.run()) == sorted(f"Secret {key.name}" for key in secrets)
 
@@ -254,7 +254,7 @@ async def test_an_edit_that_is_not_delivered_in_time_is_told(world: World) -> No
 async def test_an_edit_that_cannot_be_applied_is_told_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.come_up()
 
-    async def refuse(kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
+    async def refuse(kind: Kind, manifest: Mapping[str, Any], uid: str | None = None) -> dict[str, Any]:
         raise ApiError(403, "Forbidden", "no more ConfigMaps here")
 
     monkeypatch.setattr(world.server, "apply", refuse)
@@ -267,8 +267,8 @@ async def test_pods_that_go_during_a_pass_leave_it_unsettled(world: World, monke
     await world.come_up()
     apply = world.server.apply
 
-    async def apply_while_the_pod_goes(kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> Any:
-        reply = await apply(kind, manifest, force=force)
+    async def apply_while_the_pod_goes(kind: Kind, manifest: Mapping[str, Any], uid: str | None = None) -> Any:
+        reply = await apply(kind, manifest, uid)
         world.server.edit("StatefulSet", "demo", status={"replicas": 1, "readyReplicas": 0})
         return reply
 
@@ -286,9 +286,9 @@ async def test_a_declaration_is_handed_on_before_anything_is_written(
     seen: list[tuple[bool, int | None]] = []
     apply = world.server.apply
 
-    async def watched(kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> Any:
+    async def watched(kind: Kind, manifest: Mapping[str, Any], uid: str | None = None) -> Any:
         seen.append((world.memory.look_now.is_set(), world.memory.accepted_generation))
-        return await apply(kind, manifest, force=force)
+        return await apply(kind, manifest, uid)
 
     monkeypatch.setattr(world.server, "apply", watched)
     world.server.declare(2, trading={"mode": "simulated", "halted": True})
