@@ -407,6 +407,7 @@ class Reconciler:
             await applier.make(slot_job(unversioned(system), context, slot) for slot in duties.start)
         seen = Observation(
             taken=sorted(found.taken),
+            otherwise=sorted(found.otherwise),
             waiting=sorted(found.waiting),
             refused=sorted(found.refused),
             failed=sorted(found.failed),

@@ -187,6 +187,12 @@ SCENES: dict[str, Scene] = {
         "Failed",
         "Degraded",
     ),
+    "a kept volume is another's": Scene(
+        _of("BegunOtherwise", Stalled=("True", "BegunOtherwise"), Accepted=("False", "BegunOtherwise")),
+        seen(otherwise=("PersistentVolumeClaim data-demo-0 was begun otherwise",)),
+        "Failed",
+        "Degraded",
+    ),
     "refused": Scene(
         _of("ApplyRefused", Reconciling=("False", "Stalled"), Stalled=("True", "ApplyRefused")),
         seen(refused=("Service demo-nats: forbidden",)),

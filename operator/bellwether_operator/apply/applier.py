@@ -45,6 +45,8 @@ class Findings:
     """What a pass found out while applying."""
 
     taken: list[str] = field(default_factory=list)
+    otherwise: list[str] = field(default_factory=list)
+    """Volumes that hold what another declaration began."""
     waiting: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -61,7 +63,7 @@ class Findings:
     @property
     def troubled(self) -> bool:
         """Whether something did not work."""
-        return bool(self.taken or self.refused or self.failed or self.waiting)
+        return bool(self.taken or self.otherwise or self.refused or self.failed or self.waiting)
 
     def error(self, key: ChildKey, problem: ApiError) -> None:
         """Sort a failure by whether trying again helps."""
@@ -139,6 +141,8 @@ class Applier:
         await self._each(
             (each.key, partial(self._one, each)) for each in desired if not BY_NAME[each.key.kind].workload
         )
+        if self.found.otherwise:
+            return  # the services would refuse to start, one after the other
         missing = frozenset(self.found.missing)
         await self._each(
             (each.key, partial(self._one, each))
@@ -229,6 +233,9 @@ class Applier:
         elif decision.verdict is Verdict.TAKEN:
             self.found.missing.add(desired.key)
             self.found.taken.append(f"{desired.key.kind} {desired.key.name} exists and {decision.why}")
+        elif decision.verdict is Verdict.OTHERWISE:
+            self.found.missing.add(desired.key)
+            self.found.otherwise.append(decision.why)
         elif desired.key in self._urgent:
             await acts[decision.verdict](desired, observed, decision)
         elif self._left(desired.key.kind):

@@ -11,6 +11,7 @@ from bellwether.change.compare import lacking
 from bellwether.change.world import Owner, owner_of
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, content_hash
+from bellwether.spec.begun import BEGUN_WITH
 from bellwether_operator.observe.cache import ChildKey, Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
 
@@ -29,6 +30,8 @@ class Verdict(Enum):
     """It is a remnant of a system of the same name that was deleted; Kubernetes will remove it."""
     TAKEN = "taken"
     """Somebody else's object has the name; it is never applied over."""
+    OTHERWISE = "otherwise"
+    """It is a volume whose stores were begun with something else than is declared; nothing reads them."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Deci
         return strange
     if observed.deleting:
         return Decision(Verdict.WAIT, "it is being deleted")
+    otherwise = world.not_its_volume(desired.manifest, observed.annotations.get(BEGUN_WITH))
+    if otherwise is not None:
+        return Decision(Verdict.OTHERWISE, otherwise)
     write = Verdict.REMAKE if BY_NAME[desired.key.kind].remade else Verdict.APPLY
     if observed.applied != desired.digest:
         return Decision(write, "its content is to change")

@@ -34,6 +34,7 @@ class Reason(StrEnum):
 
     ACCEPTED = "Accepted"
     APPLY_REFUSED = "ApplyRefused"
+    BEGUN_OTHERWISE = "BegunOtherwise"
     CONTAINER_NOT_STARTED = "ContainerNotStarted"
     CONTESTED = "Contested"
     CRASH_LOOP = "CrashLoopBackOff"

@@ -39,6 +39,8 @@ class Observation:
     """Why the declaration cannot be read, though the schema let it through."""
     taken: Sequence[str] = ()
     """Children whose name somebody else's object has."""
+    otherwise: Sequence[str] = ()
+    """Volumes that hold what another declaration began."""
     waiting: Sequence[str] = ()
     """Children that wait for a deleted predecessor's to go."""
     refused: Sequence[str] = ()

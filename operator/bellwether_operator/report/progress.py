@@ -42,6 +42,8 @@ def accepted(seen: Observation, misfits: Sequence[str]) -> Finding:
         return Finding("Accepted", "False", Reason.DOES_NOT_FIT, "; ".join(misfits))
     if seen.taken:
         return Finding("Accepted", "False", Reason.NAME_TAKEN, "; ".join(seen.taken))
+    if seen.otherwise:
+        return Finding("Accepted", "False", Reason.BEGUN_OTHERWISE, "; ".join(seen.otherwise))
     words = "; ".join(seen.notes) or "nothing speaks against the declaration"
     return Finding("Accepted", "True", Reason.ACCEPTED, words)
 

@@ -28,6 +28,7 @@ from bellwether.change.world import (
     handed_over,
     key_of,
     marks_of,
+    not_its_volume,
     owner_in,
     requested,
 )
@@ -39,6 +40,7 @@ from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
 from bellwether.render.kubernetes.moves import Profile, at_profile, move_name, profile_of
 from bellwether.render.kubernetes.names import child_name, claim_name, declaration_name
 from bellwether.render.kubernetes.workloads import stateful_components
+from bellwether.spec.begun import ANNOTATION_BEGUN_WITH
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem, TradingSystemSpec
 from bellwether.spec.validate import Problem, validate
@@ -449,14 +451,20 @@ def _document(system: TradingSystem) -> dict[str, object]:
 
 
 def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable[Manifest]) -> list[Problem]:
-    """Return why the operator would touch nothing: somebody else's objects have the names of ours."""
-    names = {key_of(each) for each in wanted}
+    """Return why the operator would start nothing: somebody else's objects, or volumes, have the names of ours."""
+    by_key = {key_of(each): each for each in wanted}
     found = []
     for raw in observed:
         owner, words = owner_in(raw, system)
-        if owner is Owner.STRANGER and key_of(raw) in names:
-            name = raw["metadata"]["name"]
-            found.append(Problem(f"{raw['kind']} {name}", f"exists and {words}: rename it, or this system"))
+        manifest, place = by_key.get(key_of(raw)), f"{raw['kind']} {raw['metadata']['name']}"
+        if manifest is None:
+            continue
+        if owner is Owner.STRANGER:
+            found.append(Problem(place, f"exists and {words}: rename it, or this system"))
+        elif owner is not Owner.REMNANT:
+            said = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_BEGUN_WITH)
+            otherwise = not_its_volume(manifest, said)
+            found += [] if otherwise is None else [Problem(place, otherwise)]
     return found
 
 

@@ -20,6 +20,7 @@ from bellwether.render.kubernetes.names import (
     MANAGER,
     content_hash,
 )
+from bellwether.spec.begun import ANNOTATION_BEGUN_WITH, begun_otherwise, decode
 from bellwether.spec.models import GROUP, KIND, TradingSystem
 
 CLAIM = "PersistentVolumeClaim"
@@ -240,6 +241,17 @@ def handed_over(claim: Manifest, there: Marked, has: str | None, uid: str) -> Ma
     if has is not None:
         kept["spec"]["resources"]["requests"]["storage"] = has
     return kept
+
+
+def not_its_volume(claim: Manifest, said: str | None) -> str | None:
+    """Return in words why what is on a volume is not this declaration's; None when it is, or when nobody said.
+
+    `said` is what the claim that is there says it was begun with.
+    """
+    wanted = (claim["metadata"].get("annotations") or {}).get(ANNOTATION_BEGUN_WITH)
+    if claim["kind"] != CLAIM or said is None or wanted is None:
+        return None
+    return begun_otherwise(f"{CLAIM} {claim['metadata']['name']}", decode(said), decode(wanted))
 
 
 def requested(claim: Mapping[str, Any]) -> str | None:

@@ -31,6 +31,7 @@ from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.spans import Attributes, Span, traceparent
 from bellwether.runtime.telemetry import Telemetry, decision_trace_id
+from bellwether.spec.begun import begun_with
 from bellwether.storage.store import OutboxEvent, Store, Upgrade
 from bellwether.topology import SERVICES, ServiceRow
 
@@ -85,7 +86,7 @@ class ServiceContext:
 
         Raises:
             StartRefused: if its topology row has no store.
-            StoreError: if the file cannot be used.
+            StoreError: if the file cannot be used, or was begun with something else than is declared.
 
         """
         if self.row.store is None:
@@ -97,6 +98,7 @@ class ServiceContext:
             upgrades=upgrades,
             synchronous="FULL" if durable else "NORMAL",
             group_commit=self.config.group_commit,
+            begun=begun_with(self.declaration.current) if self.declaration.known else None,
         )
         return self.store
 

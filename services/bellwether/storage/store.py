@@ -4,6 +4,8 @@
 rows of the events that follow are in it together, so that after a kill at any moment either all of it happened or
 none. The relay of the runtime publishes what was committed.
 
+A store remembers what it was begun with, and is not opened for a declaration that says otherwise.
+
 With `group_commit` (a replay within one process) work runs on the caller's thread and becomes durable at `flush`;
 each transaction is still all or nothing.
 """
@@ -22,12 +24,14 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from sqlalchemy import Connection, CursorResult, Engine, Executable, MetaData, create_engine, event
 from sqlalchemy.pool import StaticPool
 
+from bellwether.spec.begun import begun_otherwise
 from bellwether.storage.tables import add_bus_tables
 
 T = TypeVar("T")
 Upgrade = Callable[[Connection], None]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
+_BEGUN_TABLE = "CREATE TABLE IF NOT EXISTS begun (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 _OUTBOX_INSERT = (
     "INSERT INTO outbox (message_id, subject, trace, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (message_id) DO UPDATE SET published_at = NULL RETURNING sequence"
@@ -108,14 +112,16 @@ class Store:
         upgrades: Mapping[int, Upgrade] | None = None,
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL",
         group_commit: bool = False,
+        begun: Mapping[str, str] | None = None,
     ) -> Store:
         """Open a database, making its tables when it is new and bringing an older one to `version`.
 
         `upgrades[n]` changes the tables of version n into those of n + 1. FULL survives a loss of power at any
-        moment, NORMAL may lose the last transactions then, but is never left inconsistent.
+        moment, NORMAL may lose the last transactions then, but is never left inconsistent. `begun` is what it is begun
+        with where it is new (see spec.begun); one of a release that did not note that takes it over.
 
         Raises:
-            StoreError: if the file is of a newer version, or no upgrade leads to this one.
+            StoreError: if the file is of a newer version, no upgrade leads to this one, or it was begun otherwise.
 
         """
         add_bus_tables(metadata)
@@ -125,6 +131,7 @@ class Store:
         event.listen(engine, "begin", _begin_immediate)
         try:
             _prepare(engine, path, metadata, version, upgrades or {})
+            _begin(engine, path, begun or {})
         except BaseException:
             engine.dispose()
             raise
@@ -251,6 +258,17 @@ def _pragmas(synchronous: str) -> Callable[[Any, Any], None]:
 def _begin_immediate(connection: Connection) -> None:
     # Taking the write lock at once leaves no upgrade of a lock that could fail halfway.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin(engine: Engine, path: Path, declared: Mapping[str, str]) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(_BEGUN_TABLE)
+        was = {str(name): str(value) for name, value in connection.exec_driver_sql("SELECT name, value FROM begun")}
+        words = begun_otherwise(path.name, was, declared)
+        if words is not None:
+            raise StoreError(words)
+        for name in declared.keys() - was.keys():
+            connection.exec_driver_sql("INSERT INTO begun (name, value) VALUES (?, ?)", (name, declared[name]))
 
 
 def _prepare(engine: Engine, path: Path, metadata: MetaData, version: int, upgrades: Mapping[int, Upgrade]) -> None:

@@ -95,6 +95,31 @@ async def test_a_system_has_no_finalizer_and_its_retained_volume_is_adopted(kube
         await eventually("the volume adopted", adopted)
 
 
+async def test_a_ledger_in_dollars_is_not_read_on_as_one_in_yen(kube: Kube, settings: Settings) -> None:
+    await kube.apply(system(kube))
+    async with running(settings):
+        await settled(kube)
+    first = await kube.get("tsys", "demo") or {}
+    await kube("delete", "tsys", "demo", "--timeout=10s")
+    await collect_garbage(kube, first["metadata"]["uid"])
+    before = await kube.get("pvc", "data-demo-0")
+    other = system(kube, market={"calendar": "XTKS"})
+    other["spec"]["trading"] |= {"currency": "JPY", "initialCash": "7"}
+    await kube.apply(other)
+    async with running(settings):
+        found = await kube.until_condition("demo", "Accepted", "False", "BegunOtherwise")
+        assert "spec.trading.currency is JPY and was USD" in found["message"]
+        assert "spec.trading.initialCash is 7 and was 100000" in found["message"]
+        await kube.until_condition("demo", "Stalled", "True", "BegunOtherwise")
+        assert await kube.get("pvc", "data-demo-0") == before
+        assert await kube.names("statefulset") == set()
+        await kube("delete", "tsys", "demo", "--timeout=10s")
+        second = await kube.get("configmap", "demo-declaration") or {}
+        await collect_garbage(kube, second["metadata"]["ownerReferences"][0]["uid"])
+        await kube.apply(system(kube))
+        await eventually("all children of the one that began it", lambda: all_there(kube))
+
+
 async def test_a_volume_grows_and_never_shrinks(kube: Kube, settings: Settings) -> None:
     await kube.apply(
         {

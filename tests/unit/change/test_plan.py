@@ -160,6 +160,15 @@ def test_in_a_pause_a_volume_is_retained_at_once_and_grows_later() -> None:
     ]
 
 
+def test_a_kept_volume_that_another_declaration_began_is_refused() -> None:
+    kept = [each for each in stored(rendered(live(), OPEN)) if each["kind"] == CLAIM]
+    for each in kept:
+        each["metadata"]["labels"]["bellwether.dev/system-uid"] = "of an earlier one"
+    assert planned(None, live(), OPEN, kept).refusals == ()
+    (refusal,) = planned(None, live(trading={"initialCash": "7"}), OPEN, kept).refusals
+    assert "spec.trading.initialCash is 7 and was 100000" in refusal.message
+
+
 def test_a_new_system_that_is_paused_has_no_schedules_before_it_has_pods() -> None:
     found = planned(None, live(paused=PAUSE), OPEN)
     at_once = {step.kind for step in found.steps if step.wait is None}

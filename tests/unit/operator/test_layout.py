@@ -348,7 +348,7 @@ def test_without_a_move_the_same_is_rendered_as_ever_but_for_the_numbers(profile
     assert found.keys() == plain.keys()
     for key, each in found.items():
         if key[0] == CLAIM:
-            assert each["metadata"].pop("annotations") == {MOVED_IN: "0"}
+            assert each["metadata"]["annotations"].pop(MOVED_IN) == "0"
         assert each == plain[key]
 
 

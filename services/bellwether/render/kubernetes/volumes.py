@@ -1,4 +1,7 @@
-"""Volume claims: made before the pods that use them, and kept without an owner where the policy is Retain."""
+"""Volume claims: made before the pods that use them, and kept without an owner where the policy is Retain.
+
+Each says what the stores on it were begun with, so that one that was kept is not taken for another's.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import child_name, claim_name, metadata
+from bellwether.spec.begun import ANNOTATION_BEGUN_WITH, begun_with, encode
 from bellwether.spec.models import TradingSystem
 
 
@@ -19,14 +23,7 @@ def volume_claim(system: TradingSystem, component: str) -> Manifest:
     }
     if storage.class_name is not None:
         spec["storageClassName"] = storage.class_name
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": metadata(
-            system,
-            component,
-            claim_name(child_name(system, component)),
-            owned=system.spec.deletion_policy == "Delete",
-        ),
-        "spec": spec,
-    }
+    owned = system.spec.deletion_policy == "Delete"
+    found = metadata(system, component, claim_name(child_name(system, component)), owned=owned)
+    found["annotations"] = {ANNOTATION_BEGUN_WITH: encode(begun_with(system))}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": found, "spec": spec}

@@ -1,0 +1,60 @@
+"""What the stores of a system were begun with, which they keep for good. Pure.
+
+A ledger in dollars that is read on as one in yen is wrong in every figure, and nothing in it would say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from bellwether.spec.models import GROUP, TradingSystem, money
+
+BEGUN_WITH = "begun-with"
+ANNOTATION_BEGUN_WITH = f"{GROUP}/{BEGUN_WITH}"
+"""On a volume claim: what the stores on it were begun with."""
+
+
+def begun_with(system: TradingSystem) -> dict[str, str]:
+    """Return what a store of this system is begun with, by the field of the declaration."""
+    spec = system.spec
+    return {
+        "metadata.name": system.metadata.name,
+        "spec.market.calendar": spec.market.calendar,
+        "spec.trading.currency": spec.trading.currency,
+        "spec.trading.initialCash": f"{money(spec.trading.initial_cash):f}",
+    }
+
+
+def encode(facts: Mapping[str, str]) -> str:
+    """Return the text that stands for what a store was begun with."""
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"))
+
+
+def decode(text: str) -> dict[str, str]:
+    """Return what a text stands for; nothing where somebody put another text in its place."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def begun_otherwise(what: str, was: Mapping[str, str], declared: Mapping[str, str]) -> str | None:
+    """Return in words why a store or its volume is not this declaration's, or None when it is.
+
+    Args:
+        what: the store or the volume.
+        was: what it was begun with; what it does not say is no difference.
+        declared: what it would be begun with now.
+
+    """
+    others = [name for name, value in declared.items() if was.get(name, value) != value]
+    if not others:
+        return None
+    differ = ", ".join(f"{name} is {declared[name]} and was {was[name]}" for name in others)
+    right = " and ".join(f"{name}: {was[name]}" for name in others)
+    return (
+        f"{what} was begun otherwise: {differ}. Declare {right} to go on with it; "
+        "for a new beginning, name the system otherwise or delete the volume with all that is on it"
+    )
