@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import kopf
@@ -13,8 +14,20 @@ from bellwether_operator.observe.kinds import SYSTEMS
 from bellwether_operator.workers import Workers
 
 WATCH_SERVER_SECONDS = 600
+LAST_RETRY_SECONDS = 15.0
 IDLE_SECONDS = 1.0
 """So long kopf keeps a task and the last event of a system after it; 1,000 systems are listed at once."""
+
+
+class Backoffs:
+    """Seconds between kopf's tries of a request: without an end, since kopf ends when it gives one up.
+
+    A namespace that is gone, or in which the rights are, must not end the watches over the others.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Return ever longer times, up to a limit."""
+        return (min(2.0**doublings, LAST_RETRY_SECONDS) for doublings in itertools.chain(range(8), itertools.repeat(8)))
 
 
 class NoProgress(kopf.ProgressStorage):
@@ -57,13 +70,14 @@ def kopf_settings(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True
     settings.scanning.disabled = True  # namespaces and definitions need not be watched, nor the rights for it
     settings.watching.server_timeout = WATCH_SERVER_SECONDS
+    settings.networking.error_backoffs = Backoffs()
     settings.queueing.idle_timeout = IDLE_SECONDS
     settings.persistence.progress_storage = NoProgress()
     settings.persistence.diffbase_storage = NoDiff()
     settings.process.ultimate_exiting_timeout = 10
 
 
-def registry(cache: Cache, workers: Workers) -> kopf.OperatorRegistry:
+def registry(cache: Cache, workers: Workers, listed: Callable[[str], bool]) -> kopf.OperatorRegistry:
     """Return the handlers: the login, and one for the events of systems; `observe.watching` follows their children."""
     found = kopf.OperatorRegistry()
 
@@ -78,13 +92,18 @@ def registry(cache: Cache, workers: Workers) -> kopf.OperatorRegistry:
     @kopf.on.event(SYSTEMS.group, SYSTEMS.version, SYSTEMS.plural, registry=found)
     async def system_event(type: str | None, body: kopf.Body, **_: Any) -> None:
         telemetry.EVENTS_SEEN.labels(SYSTEMS.kind).inc()
-        take_event(dict(body), cache, workers, deleted=type == "DELETED")
+        take_event(dict(body), cache, workers, listed, deleted=type == "DELETED")
 
     return found
 
 
-def take_event(raw: Mapping[str, Any], cache: Cache, workers: Workers, *, deleted: bool) -> None:
-    """Take what an event says of a system into the picture, and have the system looked at if this is news."""
+def take_event(
+    raw: Mapping[str, Any], cache: Cache, workers: Workers, listed: Callable[[str], bool], *, deleted: bool
+) -> None:
+    """Take what an event says of a system into the picture, and have the system looked at if this is news.
+
+    In a namespace that was not `listed` yet nothing is looked at: what is there would look as if it were missing.
+    """
     if deleted:
         gone = cache.drop_system(raw)
         if gone is not None:
@@ -92,5 +111,5 @@ def take_event(raw: Mapping[str, Any], cache: Cache, workers: Workers, *, delete
         return
     key = SystemKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
     # Without a worker it is looked at though a list took it before: that list may not have come to an end.
-    if cache.take_system(raw) or workers.worker(key) is None:
+    if (cache.take_system(raw) or workers.worker(key) is None) and listed(key.namespace):
         workers.mark(key, version_of(raw))

@@ -24,11 +24,12 @@ from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.watching import Watching
 from bellwether_operator.reconcile import Reconciler, utc_now
 from bellwether_operator.settings import Settings
-from bellwether_operator.workers import Workers, jittered
+from bellwether_operator.workers import Workers, jittered, set_within
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
+LAST_RETRY_SECONDS = 30.0
 SILENCE_LIMIT_RESYNCS = 3
 """After so many resync periods in which nothing happened at all, not even a list, the process is taken for dead."""
 
@@ -43,7 +44,8 @@ class Operator:
         self.gateway = GatewayClient(settings.gateway_url)
         self.workers = Workers(settings, Reconciler(settings, client, self.cache, now), self.cache, self.gateway)
         self.watching = Watching(client, self.cache, self.workers.mark, settings.watch_namespaces)
-        self.listed = False
+        self._seen = asyncio.Event()
+        """Set once there is a namespace of which all was seen."""
         self.http_port: int | None = None
 
     async def run(self, stop: asyncio.Event, carried: Callable[[], None] = lambda: None) -> None:
@@ -53,17 +55,15 @@ class Operator:
             await ours.enter_async_context(self._http())
             ours.push_async_callback(self.gateway.close)
             ours.push_async_callback(self.workers.stop)
-            await self._first_list(stop)
-            if stop.is_set():
-                return
-            carrier = await kopf_last.enter_async_context(self._kopf(carried))
-            tasks = [
-                asyncio.create_task(self.list_again(), name="list again"),
-                asyncio.create_task(self.watching.run(), name="watch the children"),
-                asyncio.create_task(stop.wait(), name="wait for the end"),
-            ]
-            ours.push_async_callback(_end, tasks)
-            await asyncio.wait([carrier, tasks[-1]], return_when=asyncio.FIRST_COMPLETED)
+            ended = asyncio.create_task(stop.wait(), name="wait for the end")
+            seen = asyncio.create_task(self._seen.wait(), name="wait for the first list")
+            scopes = [self._look_after(scope) for scope in self.watching.scopes]
+            ours.push_async_callback(_end, [ended, seen, *map(asyncio.create_task, scopes)])
+            # Not before: kopf looks only once for the definition of systems.
+            await asyncio.wait([ended, seen], return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                carrier = await kopf_last.enter_async_context(self._kopf(carried))
+                await asyncio.wait([carrier, ended], return_when=asyncio.FIRST_COMPLETED)
 
     @contextlib.asynccontextmanager
     async def _kopf(self, carried: Callable[[], None]) -> AsyncIterator[asyncio.Task[None]]:
@@ -71,7 +71,7 @@ class Operator:
         stop, ready = asyncio.Event(), asyncio.Event()
         carrier = asyncio.create_task(
             kopf.operator(
-                registry=registry(self.cache, self.workers),
+                registry=registry(self.cache, self.workers, self.watching.listed),
                 standalone=True,
                 clusterwide=not self.settings.watch_namespaces,
                 namespaces=self.settings.watch_namespaces,
@@ -90,58 +90,71 @@ class Operator:
             await _end([waiting])
             await carrier
 
-    async def _first_list(self, stop: asyncio.Event) -> None:
+    async def _look_after(self, scope: str | None) -> None:
+        """Follow one watched namespace, or all, until cancelled."""
+        await self._first_list(scope)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.watching.run(scope), name="watch the children")
+            group.create_task(self.list_again(scope), name="list again")
+
+    async def _first_list(self, scope: str | None) -> None:
         """See everything before anything is done: what was not listed yet would look as if it were missing."""
-        while not stop.is_set():
-            try:
-                await self._list_all(set())  # all are marked below
-            except ApiError as error:
-                hint = (
-                    " (is the TradingSystem definition installed?)"
-                    if error.status == web.HTTPNotFound.status_code
-                    else ""
-                )
-                log.warning("cannot list yet: %s%s", error.message, hint)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(jittered(RETRY_SECONDS)):
-                        await stop.wait()
-                continue
-            for key in list(self.cache.systems):
-                self.workers.mark(key)
-            self.listed = True
-            log.info("%d systems, %d children", len(self.cache.systems), len(self.cache.children))
-            return
+        delay = RETRY_SECONDS
+        while not await self._list(scope, set()):  # all are marked below
+            await asyncio.sleep(jittered(delay))
+            delay = min(2 * delay, LAST_RETRY_SECONDS)
+        self._mark_all(scope)
+        self._seen.set()
+        log.info("%d systems, %d children", len(self.cache.systems), len(self.cache.children))
 
-    async def _list_all(self, news: set[SystemKey]) -> None:
-        """List every kind; add the systems of which something was not known to `news`, also where a list fails."""
-        await self.watching.list_all(news)
-        self.workers.touch()
+    async def list_again(self, scope: str | None) -> None:
+        """List everything now and then, until cancelled: a deletion between two watches shows only there.
 
-    async def list_again(self) -> None:
-        """List everything now and then, until cancelled: a deletion between two watches shows only there."""
+        So it is when a namespace can be watched again, and its systems are looked at.
+        """
+        recovered, delay = self.watching.recovered[scope], 0.0
         while True:
-            await asyncio.sleep(jittered(self.settings.resync))
-            try:
-                await self._list_for_news()
-            except ApiError as error:
-                log.warning("cannot list: %s", error.message)
-            except Exception:
-                # A fault of ours must not end the lists: without them a missed deletion is never seen.
-                log.exception("listing failed by a fault of the operator")
-
-    async def _list_for_news(self) -> None:
-        news: set[SystemKey] = set()
-        try:
-            await self._list_all(news)
-        finally:
+            if await set_within(recovered, jittered(delay or self.settings.resync)):
+                recovered.clear()
+                self._mark_all(scope)
+            news: set[SystemKey] = set()
+            works = await self._list(scope, news)
+            delay = 0.0 if works else min(2 * delay or RETRY_SECONDS, LAST_RETRY_SECONDS)
             for key in news:
                 telemetry.EVENTS_MISSED.inc()
                 self.workers.mark(key)
 
+    async def _list(self, scope: str | None, news: set[SystemKey]) -> bool:
+        """List every kind in a namespace, and return whether that worked; as to `news` see Watching.list_all."""
+        troubles, what = self.watching.troubles, "cannot list"
+        self.workers.touch()
+        try:
+            await self.watching.list_all(scope, news)
+        except ApiError as error:
+            missing = error.status == web.HTTPNotFound.status_code
+            hint = " (is the TradingSystem definition installed?)" if missing else ""
+            troubles.note(scope, what, error.message + hint)
+            return False
+        except Exception as error:
+            # A fault of ours must not end the lists: without them a missed deletion is never seen.
+            log.exception("listing failed by a fault of the operator")
+            troubles.note(scope, what, f"a fault of the operator: {type(error).__name__}")
+            return False
+        troubles.clear(scope, what)
+        self.workers.touch()
+        return True
+
+    def _mark_all(self, scope: str | None) -> None:
+        for key in list(self.cache.systems):
+            if scope in {None, key.namespace}:
+                self.workers.mark(key)
+
     def alive(self) -> bool:
-        """Whether something happened lately: an event, a pass or a list."""
-        silence = time.monotonic() - self.workers.last_activity
-        return not self.listed or silence < SILENCE_LIMIT_RESYNCS * self.settings.resync
+        """Whether something happened lately: an event, a pass, or a try to list.
+
+        Not whether that worked: to start again helps nobody whose API server, namespace or rights are gone.
+        """
+        return time.monotonic() - self.workers.last_activity < SILENCE_LIMIT_RESYNCS * self.settings.resync
 
     @contextlib.asynccontextmanager
     async def _http(self) -> AsyncIterator[None]:
@@ -151,8 +164,10 @@ class Operator:
             return web.Response(text="ok\n") if self.alive() else web.Response(status=500, text="nothing happens\n")
 
         async def readyz(_: web.Request) -> web.Response:
-            ready = self.listed
-            return web.Response(text="ok\n" if ready else "not listed yet\n", status=200 if ready else 503)
+            # One namespace that fails does not make the others wait, nor a rollout of the operator.
+            ready = self.watching.any_listed
+            text = ("ok\n" if ready else "nothing was listed yet\n") + self.watching.troubles.words()
+            return web.Response(text=text, status=200 if ready else 503)
 
         async def metrics(_: web.Request) -> web.Response:
             return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -20,6 +20,11 @@ DRIFT = Counter("bellwether_operator_drift", "Children put right after somebody 
 EVENTS_SEEN = Counter("bellwether_operator_watch_events", "Events that the watches brought.", ["kind"])
 EVENTS_MISSED = Counter("bellwether_operator_missed_events", "Systems whose change a watch missed and a list found.")
 SYSTEMS = Gauge("bellwether_operator_systems", "Trading systems that are looked after.")
+NAMESPACE_FAILING = Gauge(
+    "bellwether_operator_namespace_failing",
+    "1 while something in a namespace cannot be listed or watched.",
+    ["namespace"],
+)
 GATEWAY_POLLS = Counter("bellwether_operator_gateway_polls", "Looks at systems' gateways.", ["outcome"])
 
 

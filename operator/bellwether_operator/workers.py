@@ -90,7 +90,7 @@ class Worker:
         pause = 0.0
         lane = self._pool.pass_slots
         while True:
-            if await _wait(self._dirty, pause):
+            if await set_within(self._dirty, pause):
                 delay = FIRST_RETRY_SECONDS  # something happened: what did not work may work now
             async with lane:
                 self._dirty.clear()
@@ -145,7 +145,7 @@ class Worker:
         retry = FIRST_RETRY_SECONDS
         pause = self._pool.settings.gateway_period
         while True:
-            await _wait(self.memory.look_now, jittered(pause))
+            await set_within(self.memory.look_now, jittered(pause))
             self.memory.look_now.clear()
             if not self.memory.gateway_up:
                 pause = self._pool.settings.gateway_period
@@ -274,7 +274,7 @@ class Workers:
         await asyncio.gather(*(worker.stop() for worker in workers), *self._ending)
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> bool:
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
     """Return whether the event is set, once it is or the time has passed."""
     if seconds > 0:
         with contextlib.suppress(TimeoutError):

@@ -1,5 +1,7 @@
 """Following the children: one list and one watch per kind and namespace, straight into the picture.
 
+A namespace that cannot be listed or watched, since it is gone or the rights in it are, keeps no other one waiting.
+
 kopf carries the systems. For each object that it watches it keeps a task and the object's whole last event for some
 seconds; with a dozen children per system, all listed at the start, that was most of the operator's memory.
 """
@@ -18,6 +20,7 @@ from bellwether_operator.apply.client import ApiError
 from bellwether_operator.observe.cache import Cache, SystemKey, Version, version_of
 from bellwether_operator.observe.kinds import CHILD_KINDS, PODS, SYSTEMS, Kind
 from bellwether_operator.observe.pods import POD_SELECTOR, Pods
+from bellwether_operator.observe.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ class Source(Protocol):
 
 
 class Watching:
-    """Keeps the picture of the children up to date."""
+    """Keeps the picture of the children up to date, each watched namespace by itself."""
 
     def __init__(
         self,
@@ -76,12 +79,25 @@ class Watching:
         self._source = source
         self._cache = cache
         self._mark = mark
-        self._scopes: Sequence[str | None] = namespaces or (None,)
+        self.scopes: Sequence[str | None] = namespaces or (None,)
+        """Each of the watched namespaces, or None for all."""
+        self.troubles = Troubles()
+        self.recovered: dict[str | None, asyncio.Event] = {scope: asyncio.Event() for scope in self.scopes}
+        """Set when all of a namespace can be watched again."""
         self._since: dict[tuple[Kind, str | None], int] = {}
-        self._listed = False
+        self._listed: set[str | None] = set()
 
-    async def list_all(self, news: set[SystemKey]) -> None:
-        """List the children, then the systems; add the systems of which something was not known to `news`.
+    def listed(self, namespace: str) -> bool:
+        """Whether all of a namespace was seen once; until then what is there may look as if it were missing."""
+        return None in self._listed or namespace in self._listed
+
+    @property
+    def any_listed(self) -> bool:
+        """Whether there is a namespace of which all was seen once."""
+        return bool(self._listed)
+
+    async def list_all(self, scope: str | None, news: set[SystemKey]) -> None:
+        """List a namespace's children, then its systems; add the systems of which something was not known to `news`.
 
         They are added also where a list fails half-way: what was taken by then is no news to anybody who sees it again.
 
@@ -93,18 +109,16 @@ class Watching:
 
         """
         # The first time the systems come first as well: the bodies of their children are kept, those of others are not.
-        before = () if self._listed else (SYSTEMS,)
+        before = () if scope in self._listed else (SYSTEMS,)
         for kind in (*before, *WATCHED, SYSTEMS):
-            for scope in self._scopes:
-                await self._list(kind, scope, news)
-        self._listed = True
+            await self._list(kind, scope, news)
+        self._listed.add(scope)
 
-    async def run(self) -> None:
-        """Watch the children of every kind, until cancelled."""
+    async def run(self, scope: str | None) -> None:
+        """Watch the children of every kind in a namespace, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for kind in WATCHED:
-                for scope in self._scopes:
-                    group.create_task(self._follow(kind, scope), name=f"watch {kind.plural} {scope or ''}".strip())
+                group.create_task(self._follow(kind, scope), name=f"watch {kind.plural} {scope or ''}".strip())
 
     async def _list(self, kind: Kind, scope: str | None, news: set[SystemKey]) -> None:
         """Read a collection page by page; the whole of it is never in memory at once."""
@@ -138,7 +152,7 @@ class Watching:
 
     async def _follow(self, kind: Kind, scope: str | None) -> None:
         """Watch one collection; go on where a watch ended or, where the server forgot that, list anew."""
-        delay = FIRST_RETRY_SECONDS
+        delay, what = FIRST_RETRY_SECONDS, f"cannot watch {kind.plural}"
         while True:
             try:
                 if (kind, scope) not in self._since:
@@ -146,11 +160,13 @@ class Watching:
                 async for event in self._source.watch(kind, scope, _selector(kind), self._since[kind, scope]):
                     self._take(kind, scope, event)
                     delay = 0.0
+                    self._works(scope, what)
+                self._works(scope, what)
             except ApiError as error:
                 if error.status == _GONE:
                     self._since.pop((kind, scope), None)
                 else:
-                    log.warning("cannot watch %s: %s", kind.plural, error.message)
+                    self.troubles.note(scope, what, error.message)
                 delay = max(delay, FIRST_RETRY_SECONDS)
             except Exception:
                 # A fault of ours must not leave the operator blind for a kind.
@@ -160,6 +176,10 @@ class Watching:
             # At once after a watch that brought something, ever later while none does.
             await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (no secret)
             delay = min(max(2 * delay, FIRST_RETRY_SECONDS), LAST_RETRY_SECONDS)
+
+    def _works(self, scope: str | None, what: str) -> None:
+        if self.troubles.clear(scope, what):
+            self.recovered[scope].set()
 
     def _take(self, kind: Kind, scope: str | None, event: Mapping[str, Any]) -> None:
         raw = event["object"]

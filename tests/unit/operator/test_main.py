@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -11,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import kopf
 import pytest
 
 from bellwether_operator.apply.client import ApiError, Listing
-from bellwether_operator.handlers import take_event
+from bellwether_operator.handlers import kopf_settings, take_event
 from bellwether_operator.main import Operator, serve
 from bellwether_operator.observe.cache import SystemKey
 from bellwether_operator.observe.kinds import SYSTEMS, Kind
@@ -55,10 +57,10 @@ class Pages:
 
 async def listing_again(pages: Pages, monkeypatch: pytest.MonkeyPatch, lists: int) -> Operator:
     """Return an operator whose loop has come to its `lists`th list of systems, and has ended then."""
-    monkeypatch.setattr("bellwether_operator.main.jittered", lambda _: 0.0)
+    monkeypatch.setattr("bellwether_operator.main.jittered", lambda _: 0.001)
     client: Any = pages
     operator = Operator(SETTINGS, client)
-    task = asyncio.create_task(operator.list_again())
+    task = asyncio.create_task(operator.list_again(None))
     try:
         await until(lambda: task.done() or pages.lists >= lists)
         assert not task.done()
@@ -90,10 +92,10 @@ async def test_an_event_that_is_no_news_still_makes_a_missing_worker() -> None:
     operator = Operator(SETTINGS, client)
     operator.cache.take_system(RAW)  # by a list that then failed
     try:
-        take_event(RAW, operator.cache, operator.workers, deleted=False)
+        take_event(RAW, operator.cache, operator.workers, everything, deleted=False)
         worker = operator.workers.worker(DEMO)
         assert worker is not None
-        take_event(RAW, operator.cache, operator.workers, deleted=False)
+        take_event(RAW, operator.cache, operator.workers, everything, deleted=False)
         assert operator.workers.worker(DEMO) is worker
     finally:
         await operator.workers.stop()
@@ -104,9 +106,27 @@ async def test_an_event_from_before_a_deletion_makes_no_worker() -> None:
     operator = Operator(SETTINGS, client)
     deleted = {"metadata": RAW["metadata"] | {"resourceVersion": "8"}}
     try:
-        take_event(deleted, operator.cache, operator.workers, deleted=True)
-        take_event(RAW, operator.cache, operator.workers, deleted=False)
+        take_event(deleted, operator.cache, operator.workers, everything, deleted=True)
+        take_event(RAW, operator.cache, operator.workers, everything, deleted=False)
         assert operator.workers.worker(DEMO) is None
+    finally:
+        await operator.workers.stop()
+
+
+def everything(_: str) -> bool:
+    """Say that all of a namespace was seen."""
+    return True
+
+
+async def test_nothing_is_made_for_a_system_in_a_namespace_that_was_not_seen_yet() -> None:
+    client: Any = Pages()
+    operator = Operator(SETTINGS, client)
+    try:
+        take_event(RAW, operator.cache, operator.workers, operator.watching.listed, deleted=False)
+        assert operator.workers.worker(DEMO) is None
+        await operator.watching.list_all(None, set())
+        take_event(RAW, operator.cache, operator.workers, operator.watching.listed, deleted=False)
+        assert operator.workers.worker(DEMO) is not None
     finally:
         await operator.workers.stop()
 
@@ -159,6 +179,76 @@ async def test_the_operator_ends_its_own_work_before_kopf_so_that_kopf_waits_for
         stop.set()
         await task
     assert fake_kopf.found == []
+
+
+class Lost(Client):
+    """An API server on which one namespace is gone, and the rights in it, until it comes back."""
+
+    lost: str | None = "lost"
+
+    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Listing:
+        if namespace == self.lost:
+            raise ApiError(403, "Forbidden", f"{kind.plural} is forbidden in {namespace}")
+        if namespace != RAW["metadata"]["namespace"]:
+            return Listing([], 9)
+        return await super().page(kind, namespace, selector, limit, following)
+
+
+async def test_a_lost_namespace_is_told_and_retried_and_the_others_go_on(
+    fake_kopf: FakeKopf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellwether_operator.main.RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("bellwether_operator.main.LAST_RETRY_SECONDS", 0.001)
+    server = Lost()
+    client: Any = server
+    settings = dataclasses.replace(SETTINGS, watch_namespaces=("lost", "trading"), http_host="127.0.0.1", http_port=0)
+    operator, stop = Operator(settings, client), asyncio.Event()
+    task = asyncio.create_task(operator.run(stop))
+    await fake_kopf.started.wait()
+    await until(lambda: operator.workers.worker(DEMO) is not None)
+
+    async def answers(probe: aiohttp.ClientSession, path: str) -> tuple[int, str]:
+        answer = await probe.get(f"http://127.0.0.1:{operator.http_port}{path}")
+        return answer.status, await answer.text()
+
+    gauge = 'bellwether_operator_namespace_failing{namespace="namespace lost"}'
+    async with aiohttp.ClientSession() as probe:
+        words = "namespace lost: cannot list: tradingsystems is forbidden in lost"
+        assert await answers(probe, "/readyz") == (200, f"ok\n{words}\n")
+        assert (await answers(probe, "/livez"))[0] == 200
+        assert f"{gauge} 1.0" in (await answers(probe, "/metrics"))[1]
+        server.lost = None
+        await until(lambda: operator.watching.listed("lost"))
+        await until(lambda: not operator.watching.troubles.words())
+        assert await answers(probe, "/readyz") == (200, "ok\n")
+        assert f"{gauge} 0.0" in (await answers(probe, "/metrics"))[1]
+    stop.set()
+    await task
+
+
+async def test_while_every_namespace_is_lost_the_operator_is_not_ready_and_not_restarted(
+    fake_kopf: FakeKopf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellwether_operator.main.RETRY_SECONDS", 0.001)
+    client: Any = Lost()
+    settings = dataclasses.replace(SETTINGS, watch_namespaces=("lost",), http_host="127.0.0.1", http_port=0)
+    operator, stop = Operator(settings, client), asyncio.Event()
+    task = asyncio.create_task(operator.run(stop))
+    await until(lambda: operator.watching.troubles.words() != "")
+    async with aiohttp.ClientSession() as probe:
+        assert (await probe.get(f"http://127.0.0.1:{operator.http_port}/readyz")).status == 503
+        assert (await probe.get(f"http://127.0.0.1:{operator.http_port}/livez")).status == 200
+    stop.set()
+    await task
+    assert not fake_kopf.started.is_set()
+
+
+def test_kopf_never_gives_a_request_up() -> None:
+    settings = kopf.OperatorSettings()
+    kopf_settings(settings)
+    times = list(itertools.islice(settings.networking.error_backoffs, 1000))  # type: ignore[arg-type]
+    assert times[:3] == [1, 2, 4]
+    assert max(times) == times[-1]
 
 
 async def test_a_signal_ends_our_own_work_first_though_kopf_heeds_signals_too(

@@ -53,10 +53,13 @@ class Server:
     since: list[int] = field(default_factory=list)
     """Where each watch of Services began."""
     lists: int = 0
+    namespace: str | None = None
+    """Of the page that was asked for last."""
 
     async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Part:
         assert (selector == "") == (kind is SYSTEMS)
         first = int(following or 0)
+        self.namespace = namespace
         self.before_page(kind, first)
         if kind.kind != "Service":
             return Part(self.systems if kind is SYSTEMS else [], self.version, "")
@@ -83,8 +86,8 @@ async def watched(
     server: Server, cache: Cache, mark: Callable[[SystemKey, Version | None], None]
 ) -> AsyncIterator[Watching]:
     found = Watching(server, cache, mark)
-    await found.list_all(set())
-    task = asyncio.create_task(found.run())
+    await found.list_all(None, set())
+    task = asyncio.create_task(found.run(None))
     try:
         yield found
     finally:
@@ -99,7 +102,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def news_of(watching: Watching) -> set[SystemKey]:
     news: set[SystemKey] = set()
-    await watching.list_all(news)
+    await watching.list_all(None, news)
     return news
 
 
@@ -122,7 +125,7 @@ async def test_a_list_of_one_namespace_leaves_the_others_alone() -> None:
     cache = Cache()
     cache.take_child(service("here", 3), "Service")
     cache.take_child(service("there", 3, "elsewhere"), "Service")
-    await Watching(Server([], version=50), cache, lambda *_: None, ("trading",)).list_all(set())
+    await Watching(Server([], version=50), cache, lambda *_: None, ("trading",)).list_all("trading", set())
     assert list(cache.children) == [ChildKey("Service", "elsewhere", "there")]
 
 
@@ -165,9 +168,9 @@ async def test_what_a_watch_cannot_tell_any_more_a_new_list_does(failure: Any) -
     server = Server([service("a", 1), service("b", 2)], version=50)
     server.watches = [[failure], [event("ADDED", service("c", 101))]]
     watch = Watching(server, cache, lambda key, _: marked.append(key))
-    await watch.list_all(set())
+    await watch.list_all(None, set())
     server.services, server.version = [service("b", 2)], 100
-    task = asyncio.create_task(watch.run())
+    task = asyncio.create_task(watch.run(None))
     await until(lambda: names(cache) == ["b", "c"])
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -190,7 +193,7 @@ async def test_a_page_that_is_older_than_a_deletion_brings_nothing_back(monkeypa
     monkeypatch.setattr(watching, "PAGE", 1)
     cache = Cache()
     server = Server([service("a", 1), service("b", 2), service("c", 3)], version=50)
-    await Watching(server, cache, lambda *_: None).list_all(set())
+    await Watching(server, cache, lambda *_: None).list_all(None, set())
 
     def deleted_meanwhile(kind: Kind, first: int) -> None:
         if (kind.kind, first) == ("Service", 1):
@@ -207,23 +210,36 @@ async def test_what_a_list_took_before_it_failed_is_told(monkeypatch: pytest.Mon
     server = Server([service("a", 1), service("b", 2)], version=50, before_page=away_at("Service", 1))
     watch, news = Watching(server, Cache(), lambda *_: None), set[SystemKey]()
     with pytest.raises(ApiError):
-        await watch.list_all(news)
+        await watch.list_all(None, news)
     assert news == {DEMO}
 
 
-async def test_a_list_of_systems_that_fails_in_the_second_namespace_tells_of_the_first() -> None:
-    found, asked = system("demo", 5), list[str]()
-
+async def test_a_namespace_that_cannot_be_listed_is_not_taken_for_seen_and_others_are() -> None:
     def before_page(kind: Kind, _: int) -> None:
-        asked.append(kind.kind)
-        if kind is SYSTEMS and asked.count(SYSTEMS.kind) == 2:
+        if server.namespace == "lost":
             raise ApiError(403, "Forbidden", "tradingsystems is forbidden")
 
-    server = Server([], version=50, systems=[found], before_page=before_page)
-    news: set[SystemKey] = set()
+    server = Server([], version=50, systems=[system("demo", 5)], before_page=before_page)
+    watching = Watching(server, Cache(), lambda *_: None, ("lost", "trading"))
     with pytest.raises(ApiError):
-        await Watching(server, Cache(), lambda *_: None, ("trading", "elsewhere")).list_all(news)
-    assert news == {DEMO}
+        await watching.list_all("lost", set())
+    assert not watching.any_listed
+    await watching.list_all("trading", set())
+    assert (watching.listed("lost"), watching.listed("trading")) == (False, True)
+
+
+async def test_a_watch_that_works_again_has_its_namespace_listed_and_says_what_failed_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server([], version=50)
+    refused = ApiError(403, "Forbidden", "services is forbidden")
+    server.watches = [[refused], [refused], [event("ADDED", service("a", 60))]]
+    async with watched(server, Cache(), lambda *_: None) as found:
+        await found.recovered[None].wait()
+    assert found.troubles.words() == ""
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "all namespaces: cannot watch services: services is forbidden"
+    ]
 
 
 async def test_a_watch_whose_new_list_fails_half_way_marks_what_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,10 +248,10 @@ async def test_a_watch_whose_new_list_fails_half_way_marks_what_was_taken(monkey
     server.watches = [[ApiError(410, "Expired", "too old resource version")]]
     cache = Cache()
     watch = Watching(server, cache, lambda key, _: marked.append(key))
-    await watch.list_all(set())
+    await watch.list_all(None, set())
     server.services, server.version = [service("a", 55), service("b", 2)], 60
     server.before_page = away_at("Service", 1)
-    task = asyncio.create_task(watch.run())
+    task = asyncio.create_task(watch.run(None))
     await until(lambda: names(cache) == ["a", "b"] and len(server.since) == 2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -249,7 +265,7 @@ async def test_the_first_list_keeps_the_bodies_of_children_and_not_those_of_stra
     stranger["metadata"]["labels"] |= labels
     cache = Cache()
     server = Server([ours, stranger], version=50, systems=[system("demo", 5)])
-    await Watching(server, cache, lambda *_: None).list_all(set())
+    await Watching(server, cache, lambda *_: None).list_all(None, set())
     assert {key.name: child.body is not None for key, child in cache.children.items()} == {
         "ours": True,
         "stranger": False,
