@@ -221,6 +221,9 @@ class Applier:
         if note is not None:
             self.found.notes.append(note)
         decision = decide(desired, observed, self._uid)
+        if decision.unread:
+            observed = await self._read(desired.key)
+            decision = decide(desired, observed, self._uid)
         acts: dict[Verdict, Callable[[Desired, Observed | None, Decision], Awaitable[None]]] = {
             Verdict.APPLY: self._write,
             Verdict.REMAKE: self._remake,
@@ -261,6 +264,14 @@ class Applier:
         # nor remembered: nobody would say when it goes.
         raw = await self._client.get(BY_NAME[key.kind], key.namespace, key.name)
         return None if raw is None else observed_from(raw, key.kind)
+
+    async def _read(self, key: ChildKey) -> Observed | None:
+        """Read a child of which only the metadata was seen."""
+        raw = await self._client.get(BY_NAME[key.kind], key.namespace, key.name)
+        if raw is None:
+            return None
+        self._cache.take_child(raw, key.kind)
+        return self._cache.children.get(key)
 
     async def _contested(self, key: ChildKey, path: str) -> bool:
         """Whether a field is fought over so often that it is left as it is for a while; else this fight is noted."""

@@ -30,6 +30,9 @@ WATCH_SECONDS = 600
 """After this long the server ends a watch, and it goes on with the next one."""
 SILENCE_SECONDS = 90.0
 """A live watch is heard of at least once a minute, by a bookmark; after this long without one it is given up."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""Of a page with more than one object; where it has more, fewer objects are asked for. Anybody can give large ones our
+labels, and what is read is in memory several times over while it is taken apart."""
 EVENT_LIMIT = 16 * 1024 * 1024
 """No event of a watch has more bytes: etcd takes objects of 1.5 MiB, each byte of which may take six in JSON."""
 EVENTS_AT_MOST = 50
@@ -61,6 +64,10 @@ class ApiError(Exception):
         return self.status in {0, _CONFLICT, _TOO_MANY} or self.status >= _SERVER_ERROR
 
 
+class _TooLargeError(Exception):
+    """A reply has more bytes than are wanted at once."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """Objects of one kind as of a resource version; `following` asks for those that come after, if any."""
@@ -68,6 +75,8 @@ class Listing:
     items: list[dict[str, Any]]
     resource_version: int
     following: str = ""
+    limit: int = 0
+    """How many objects were asked for."""
 
 
 class Client:
@@ -158,17 +167,36 @@ class Client:
                 return None
             raise
 
-    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str = "") -> Listing:
-        """Return a part of the objects of a kind in a namespace, or everywhere."""
-        query = {"labelSelector": selector, "limit": str(limit), "continue": following}
-        found = await self._call("GET", kind.path(namespace), {name: text for name, text in query.items() if text})
-        metadata = found["metadata"]
-        return Listing(found["items"], int(metadata["resourceVersion"]), metadata.get("continue", ""))
+    async def page(
+        self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str = "", *, whole: bool = True
+    ) -> Listing:
+        """Return a part of the objects of a kind in a namespace, or everywhere; or, of each, only the metadata.
+
+        It has `limit` objects at the most, and fewer where these are large.
+        """
+        query = {"labelSelector": selector, "continue": following}
+        query = {name: text for name, text in query.items() if text}
+        while True:
+            most = PAGE_BYTES if limit > 1 else None
+            accept = WHOLE if whole else METADATA_ONLY
+            try:
+                found = await self._call(
+                    "GET", kind.path(namespace), query | {"limit": str(limit)}, accept=accept, most=most
+                )
+            except _TooLargeError:
+                limit = max(1, limit // 8)
+                continue
+            metadata = found["metadata"]
+            return Listing(found["items"], int(metadata["resourceVersion"]), metadata.get("continue", ""), limit)
 
     async def watch(
         self, kind: Kind, namespace: str | None, selector: str, since: int
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield what happens to the objects of a kind after a resource version, until the server ends the watch."""
+        """Yield what happens to the objects of a kind after a resource version, until the server ends the watch.
+
+        Of kinds whose content is no part of the picture only the metadata comes.
+        """
+        accept = WHOLE if kind.stateful else METADATA_ONLY
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -178,7 +206,7 @@ class Client:
         }
         limits = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=SILENCE_SECONDS)
         try:
-            response = await self._send("GET", kind.path(namespace), query, limits, {"Accept": WHOLE})
+            response = await self._send("GET", kind.path(namespace), query, limits, {"Accept": accept})
             with contextlib.closing(response):
                 if response.status >= 400:
                     raise _refusal(response, _answer(await response.read()))
@@ -222,13 +250,15 @@ class Client:
         content_type: str = "application/json",
         *,
         accept: str = WHOLE,
+        most: int | None = None,
     ) -> dict[str, Any]:
         try:
             async with self._calls:
                 limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
                 headers = {"Accept": accept, "Content-Type": content_type}
                 response = await self._send(method, path, query or {}, limits, headers, body=body)
-                text = await response.read()
+                with contextlib.closing(response):
+                    text = await response.read() if most is None else await _read(response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             telemetry.API_REQUESTS.labels(method, "unreachable").inc()
             raise _unreachable(error) from error
@@ -248,7 +278,8 @@ class Client:
         *,
         body: Mapping[str, Any] | None = None,
     ) -> aiohttp.ClientResponse:
-        headers = {**headers, "User-Agent": "bellwether-operator"}
+        # Not compressed: a few bytes on the wire could be many in memory.
+        headers = {**headers, "Accept-Encoding": "identity", "User-Agent": "bellwether-operator"}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         found = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=limits)
@@ -259,6 +290,15 @@ class Client:
 def of_uid(manifest: Mapping[str, Any], uid: str | None) -> Mapping[str, Any]:
     """Return an object with the uid of the one that it may be written to, if any."""
     return manifest if uid is None else {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    found = bytearray()
+    async for chunk in response.content.iter_any():
+        found += chunk
+        if len(found) > most:
+            raise _TooLargeError
+    return bytes(found)
 
 
 def _form(kind: Kind) -> str:

@@ -42,6 +42,8 @@ class Decision:
     why: str = ""
     drift: str | None = None
     """The path of a field that somebody else changed."""
+    unread: bool = False
+    """Whether it rests on nothing, as nobody knows what the object contains."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,9 @@ def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Deci
         return Decision(Verdict.SKIP)
     body = observed.body
     if body is None:
-        # Not kept: it is very large, or was seen before its system. To apply it where it is changes nothing if nothing
-        # differs, and the reply is compared as any other; to make it anew would be too much for a guess.
-        return Decision(Verdict.APPLY, "what it contains is not known")
+        # Not kept: only its metadata was watched, it is very large, or it was seen before its system. It is read before
+        # anything is written; where it is gone by then it is applied.
+        return Decision(Verdict.APPLY, "what it contains is not known", unread=True)
     where = next((each.path for each in lacking(desired.manifest, body)), None)
     return Decision(Verdict.SKIP) if where is None else Decision(write, f"{where} was changed by someone else", where)
 

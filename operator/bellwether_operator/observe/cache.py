@@ -12,17 +12,19 @@ from sys import intern
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bellwether.change.world import is_child, is_going, marks_of
+from bellwether.change.world import CRON_JOB, is_child, is_going, marks_of
 from bellwether.render.kubernetes.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_LAST_GOOD,
     ANNOTATION_TEMPLATE,
     LABEL_INSTANCE,
     LABEL_MANAGED_BY,
+    LABEL_TASK,
+    MANAGER,
 )
 from bellwether.spec.models import GROUP
 from bellwether_operator.observe.keys import SystemKey as SystemKey  # noqa: PLC0414 (as one of its names)
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, JOB
 from bellwether_operator.observe.pods import Pods
 
 BODY_LIMIT = 64 * 1024
@@ -90,8 +92,8 @@ class Observed:
     """What is known of one child.
 
     The body is kept only until it has been compared with what is desired: then `verified` says that it agreed, and
-    the body, the greater part of it, is let go. Of what belongs to no system in the picture, or is very
-    large, there is no body from the start: anybody can label an object as ours.
+    the body, the greater part of it, is let go. Of what belongs to no system in the picture, is very large, or was
+    watched by its metadata, there is no body from the start.
     """
 
     key: ChildKey
@@ -187,6 +189,20 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
     )
 
 
+def is_kept(raw: Mapping[str, Any], kind: str) -> bool:
+    """Whether an object with our labels is kept in the picture.
+
+    What a system controls is, and what can be ours without that: a volume claim that outlives its system, and a Job
+    that a CronJob made.
+    """
+    marks = marks_of(raw)
+    if marks.owner_name is not None:
+        return True
+    if marks.foreign_controller is None:
+        return kind == CLAIM and marks.labels.get(LABEL_MANAGED_BY) == MANAGER and LABEL_INSTANCE in marks.labels
+    return kind == JOB and marks.foreign_controller.startswith(f"{CRON_JOB}/") and LABEL_TASK in marks.labels
+
+
 class Systems(Mapping[SystemKey, dict[str, Any]]):
     """All systems by key, as the API server gave them but for the managed fields; each look gives a copy."""
 
@@ -256,6 +272,10 @@ class Gone:
         self._versions[uid] = max(before, version), self._clock()
         self.forget()
 
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._versions)
+
     def forget(self) -> None:
         """Let go of what has been gone for long."""
         too_old = self._clock() - GONE_SECONDS
@@ -318,13 +338,20 @@ class Cache:
         for child in self.children_of(key):
             child.body = None
 
-    def see_child(self, raw: Mapping[str, Any], kind: str, *, packed: bool = False) -> SystemKey | None:
+    def see_child(
+        self, raw: Mapping[str, Any], kind: str, *, whole: bool = True, packed: bool = False
+    ) -> SystemKey | None:
         """Remember a child as a watch or a list shows it; return its system when this was news.
 
-        The body is kept if it is of a system in the picture and not very large; packed, where many wait together.
+        The body is kept if it is `whole`, of a system in the picture and not very large; packed, where many wait
+        together. What is not ours but for its labels is not remembered at all.
         """
+        if not is_kept(raw, kind):
+            return self._let_go(raw, kind)
         system = self._take(raw, kind)
         known = self.children.get(_child_key(raw, kind))
+        if system is not None and known is not None and not whole:
+            known.held = None
         if known is not None and isinstance(known.held, dict):
             text = _text(known.held)
             if not self._is_of_a_system(known) or len(text) > BODY_LIMIT:
@@ -332,6 +359,14 @@ class Cache:
             elif packed:
                 known.held = _packed(text)
         return system
+
+    def _let_go(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
+        """Forget a child that lost what makes it ours; return its system when that was news."""
+        key, metadata = _child_key(raw, kind), raw["metadata"]
+        known = self.children.get(key)
+        if known is None or known.uid != metadata["uid"] or int(metadata["resourceVersion"]) <= known.resource_version:
+            return None
+        return self.forget_child(key)
 
     def take_child(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
         """Remember a child as the reply to a write shows it; return its system when this was news.
@@ -364,8 +399,9 @@ class Cache:
     def drop_child(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
         """Forget a deleted child; return its system, or None when it has been made anew already."""
         key, metadata = _child_key(raw, kind), raw["metadata"]
-        self.gone.note(metadata["uid"], int(metadata["resourceVersion"]))
         known = self.children.get(key)
+        if known is not None or is_kept(raw, kind):
+            self.gone.note(metadata["uid"], int(metadata["resourceVersion"]))
         if known is None or known.uid != metadata["uid"]:
             return None
         return self.forget_child(key)
@@ -386,9 +422,9 @@ class Cache:
         self.gone.forget()
         return SystemList(self, namespace)
 
-    def list_children(self, kind: str, namespace: str | None = None) -> ChildList:
-        """Begin to take a full list of a namespace's children of one kind, or of all."""
-        return ChildList(self, kind, namespace)
+    def list_children(self, kind: str, namespace: str | None = None, *, whole: bool = True) -> ChildList:
+        """Begin to take a full list of a namespace's children of one kind, or of all; `whole` or their metadata."""
+        return ChildList(self, kind, namespace, whole=whole)
 
     def replace_systems(self, listed: Iterable[Mapping[str, Any]], list_version: int) -> set[SystemKey]:
         """Take a full list of systems as of a resource version; return those of which anything was not known."""
@@ -442,9 +478,10 @@ class SystemList:
 class ChildList:
     """A list of children of one kind that is being taken, an object at a time."""
 
-    def __init__(self, cache: Cache, kind: str, namespace: str | None) -> None:
+    def __init__(self, cache: Cache, kind: str, namespace: str | None, *, whole: bool) -> None:
         self._cache = cache
         self._kind = kind
+        self._whole = whole
         self._namespace = namespace
         self._present: set[ChildKey] = set()
         self.news: set[SystemKey] = set()
@@ -452,8 +489,9 @@ class ChildList:
 
     def take(self, raw: Mapping[str, Any]) -> None:
         """Take one of the children."""
-        self._present.add(_child_key(raw, self._kind))
-        self._tell(self._cache.see_child(raw, self._kind, packed=True))
+        if is_kept(raw, self._kind):
+            self._present.add(_child_key(raw, self._kind))
+        self._tell(self._cache.see_child(raw, self._kind, whole=self._whole, packed=True))
 
     def end(self, list_version: int) -> None:
         """Forget what was not in the list, of this resource version."""

@@ -19,6 +19,8 @@ class Kind:
     """False: never read, listed or watched; what was written is remembered instead."""
     workload: bool = False
     """Whether it keeps pods running."""
+    stateful: bool = False
+    """Whether its spec or status is part of the picture; of others only the metadata is watched."""
     remade: bool = False
     """Whether a change deletes it and makes it anew: the schedule of a CronJob is never edited, since the controller
     would reckon what it missed by the new one."""
@@ -43,22 +45,22 @@ class Kind:
         return f"{root}{within}/{self.plural}{single}"
 
 
-SYSTEMS = Kind(API_VERSION, KIND, PLURAL)
+SYSTEMS = Kind(API_VERSION, KIND, PLURAL, stateful=True)
 CLAIM = "PersistentVolumeClaim"
 JOB = "Job"
 CHILD_KINDS = (
     Kind("v1", "ConfigMap", "configmaps"),
     Kind("batch/v1", "CronJob", "cronjobs", remade=True),
-    Kind("apps/v1", "Deployment", "deployments", workload=True),
-    Kind("batch/v1", JOB, "jobs", once=True),
+    Kind("apps/v1", "Deployment", "deployments", workload=True, stateful=True),
+    Kind("batch/v1", JOB, "jobs", once=True, stateful=True),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
-    Kind("v1", CLAIM, "persistentvolumeclaims"),
+    Kind("v1", CLAIM, "persistentvolumeclaims", stateful=True),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     Kind("v1", "Secret", "secrets", observed=False),
     Kind("v1", "Service", "services"),
     Kind("v1", "ServiceAccount", "serviceaccounts"),
-    Kind("apps/v1", "StatefulSet", "statefulsets", workload=True),
+    Kind("apps/v1", "StatefulSet", "statefulsets", workload=True, stateful=True),
 )
-PODS = Kind("v1", "Pod", "pods")
+PODS = Kind("v1", "Pod", "pods", stateful=True)
 """Watched to say why they do not run; never made, changed or deleted."""
 BY_NAME = {kind.kind: kind for kind in CHILD_KINDS}

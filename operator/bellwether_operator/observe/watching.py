@@ -1,5 +1,8 @@
 """Following the children: one list and one watch per kind and namespace, straight into the picture.
 
+Anybody can give objects our labels, many and large ones. So the content of most kinds is not watched but read where one
+of ours has to be compared, pages are small where objects are large, and what has no owner of ours is not kept.
+
 A namespace that cannot be listed or watched, since it is gone or the rights in it are, keeps no other one waiting.
 
 kopf carries the systems. For each object that it watches it keeps a task and the object's whole last event for some
@@ -17,15 +20,15 @@ from typing import Any, Protocol
 from bellwether.render.kubernetes.names import LABEL_MANAGED_BY, LABEL_SYSTEM_UID, MANAGER
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
-from bellwether_operator.observe.cache import Cache, SystemKey, Version, version_of
+from bellwether_operator.observe.cache import Cache, ChildList, SystemKey, SystemList, Version, version_of
 from bellwether_operator.observe.kinds import CHILD_KINDS, PODS, SYSTEMS, Kind
-from bellwether_operator.observe.pods import POD_SELECTOR, Pods
+from bellwether_operator.observe.pods import POD_SELECTOR, PodList, Pods
 from bellwether_operator.observe.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
 CHILD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_SYSTEM_UID}"
-"""Which objects are listed and watched: those that this operator made."""
+"""Which objects are listed and watched: those that this operator made, and what anybody gave the same labels."""
 WATCHED = (*(kind for kind in CHILD_KINDS if kind.observed), PODS)
 PAGE = 200
 """Objects that are read at once, and are in memory as a whole together."""
@@ -49,17 +52,26 @@ class Page(Protocol):
     def following(self) -> str:
         """What asks for the next page."""
 
+    @property
+    def limit(self) -> int:
+        """How many objects were asked for, which are fewer than wanted where they are large."""
+
 
 class Source(Protocol):
     """The API server as it is needed here. Each call raises ApiError when the server refuses or is not reached."""
 
-    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Page:
-        """Return a page of a collection, the first one when `following` is empty."""
+    async def page(
+        self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str, *, whole: bool
+    ) -> Page:
+        """Return a page of a collection, the first one when `following` is empty; `whole` or metadata only."""
 
     def watch(
         self, kind: Kind, namespace: str | None, selector: str, since: int
     ) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Yield the events of a collection after a resource version, until the watch ends or falls silent."""
+        """Yield the events of a collection after a resource version, until the watch ends or falls silent.
+
+        Of a kind that is not `stateful` they show metadata only.
+        """
 
 
 class Watching:
@@ -121,14 +133,25 @@ class Watching:
                 group.create_task(self._follow(kind, scope), name=f"watch {kind.plural} {scope or ''}".strip())
 
     async def _list(self, kind: Kind, scope: str | None, news: set[SystemKey]) -> None:
-        """Read a collection page by page; the whole of it is never in memory at once."""
+        """Read a collection page by page; the whole of it is never in memory at once.
+
+        The first time all is read whole: what is ours would be asked for one by one else.
+        """
+        whole = kind.stateful or scope not in self._listed
         selector = "" if kind is SYSTEMS else _selector(kind)
-        store = self._store(kind)
-        listing = self._cache.list_systems(scope) if kind is SYSTEMS else store.list_children(kind.kind, scope)
+        limit = PAGE
+        listing: SystemList | ChildList | PodList
+        if kind is SYSTEMS:
+            listing = self._cache.list_systems(scope)
+        elif kind is PODS:
+            listing = self._cache.pods.list_children(kind.kind, scope)
+        else:
+            listing = self._cache.list_children(kind.kind, scope, whole=whole)
         following = ""
         try:
             while True:
-                page = await self._source.page(kind, scope, selector, PAGE, following)
+                page = await self._source.page(kind, scope, selector, limit, following, whole=whole)
+                limit = min(PAGE, 2 * page.limit)
                 for raw in page.items:
                     listing.take(raw)
                 following = page.following
@@ -188,8 +211,12 @@ class Watching:
         if event["type"] != "BOOKMARK":
             telemetry.EVENTS_SEEN.labels(kind.kind).inc()
             deleted = event["type"] == "DELETED"
-            store = self._store(kind)
-            system = store.drop_child(raw, kind.kind) if deleted else store.see_child(raw, kind.kind)
+            if deleted:
+                system = self._store(kind).drop_child(raw, kind.kind)
+            elif kind is PODS:
+                system = self._cache.pods.see_child(raw, kind.kind)
+            else:
+                system = self._cache.see_child(raw, kind.kind, whole=kind.stateful)
             if system is not None:
                 self._mark(system, None if deleted else version_of(raw))
         self._since[kind, scope] = int(raw["metadata"]["resourceVersion"])

@@ -388,6 +388,38 @@ async def test_what_somebody_puts_in_place_of_ours_is_not_written_to(kube: Kube,
         await client.close()
 
 
+async def test_large_objects_that_somebody_gives_our_labels_are_not_kept(kube: Kube, settings: Settings) -> None:
+    await kube.apply(system(kube))
+    uid = (await kube.get("tsys", "demo") or {})["metadata"]["uid"]
+    labels = {
+        "app.kubernetes.io/managed-by": "bellwether",
+        "app.kubernetes.io/instance": "demo",
+        "bellwether.dev/system-uid": uid,
+    }
+
+    async def make(name: str) -> None:
+        theirs = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": kube.namespace, "labels": labels},
+        }
+        await kube.create({**theirs, "data": {"x": "y" * 900_000}})
+
+    for number in range(12):
+        await make(f"theirs-{number}")
+    async with running(settings) as operator:
+        await settled(kube)
+        await make("theirs-later")
+        await kube("delete", "configmap", "demo-declaration")
+        await eventually("a deleted child made anew", lambda: all_there(kube))
+        await kube.patch("service", "demo-nats", {"spec": {"ports": [{"name": "nats", "port": 4223}]}})
+        await kube.until_condition("demo", "Ready", "True")
+        kept = {key.name for key in operator.cache.children if key.kind == "ConfigMap"}
+        assert "demo-declaration" in kept
+        assert [name for name in kept if name.startswith("theirs")] == []
+    assert len([name for name in await kube.names("configmap") if name.startswith("theirs")]) == 13
+
+
 async def test_a_live_field_reaches_the_gateway_and_leaves_the_pods_alone(
     kube: Kube, settings: Settings, gateway: FakeGateway
 ) -> None:

@@ -29,8 +29,11 @@ class Server:
     """By name, as they are there; their content is what nobody may read."""
     version: int = 100
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> None:
-        return None
+    there: dict[str, Any] | None = None
+    """What is found under any name that is asked for."""
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        return self.there
 
     async def apply(self, kind: Kind, manifest: dict[str, Any], uid: str | None = None) -> dict[str, Any]:
         name = manifest["metadata"]["name"]
@@ -278,3 +281,17 @@ async def test_a_kept_volume_that_another_declaration_began_is_not_taken_and_no_
     again = Applier(client, cache, UID, Written(), NOW, settled=True)
     await again.apply([begun("USD", UID), an_object("StatefulSet", "demo")])
     assert server.writes == ["apply PersistentVolumeClaim data-demo-0", "apply StatefulSet demo"]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_child_of_which_only_metadata_was_seen_is_read_before_anything_is_written(changed: bool) -> None:
+    server, cache, wanted = Server(), Cache(), an_object("Service", "demo")
+    raw = server.stored(wanted.manifest)
+    raw["metadata"]["ownerReferences"] = [OWNER | {"uid": UID}]
+    cache.see_child(raw, "Service", whole=False)
+    server.there = {**raw, "spec": {"value": 7}} if changed else raw
+    client: Any = server
+    applier = Applier(client, cache, UID, Written(), NOW, settled=True)
+    await applier.apply([wanted])
+    assert server.writes == (["apply Service demo"] if changed else [])
+    assert cache.children[wanted.key].verified == wanted.digest

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bellwether_operator.observe.cache import BODY_LIMIT, GONE_SECONDS, Cache, ChildKey, SystemKey
 from bellwether_operator.observe.kinds import BY_NAME, SYSTEMS
 
@@ -16,7 +18,12 @@ def child(version: int, uid: str = "c1", name: str = "demo-nats", **metadata: An
         "bellwether.dev/system-uid": "s1",
     }
     found = {"name": name, "namespace": "trading", "uid": uid, "resourceVersion": str(version), "labels": labels}
-    return {"metadata": found | metadata, "spec": {}}
+    return {"metadata": found | {"ownerReferences": [controller("TradingSystem", "demo", "s1")]} | metadata, "spec": {}}
+
+
+def controller(kind: str, name: str, uid: str = "x") -> dict[str, Any]:
+    version = "bellwether.dev/v1alpha1" if kind == "TradingSystem" else "batch/v1"
+    return {"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": True}
 
 
 def system(version: int, uid: str = "s1") -> dict[str, Any]:
@@ -217,3 +224,44 @@ def test_a_body_beyond_the_limit_is_not_kept_until_a_reply_brings_it_to_be_compa
     known = cache.children[KEY].body
     assert known is not None
     assert known["data"] == large["data"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "owners", "kept"),
+    [
+        ("ConfigMap", [], False),
+        ("ConfigMap", [controller("TradingSystem", "demo", "s1")], True),
+        ("ConfigMap", [controller("CronJob", "nightly")], False),
+        ("PersistentVolumeClaim", [], True),
+        ("PersistentVolumeClaim", [controller("CronJob", "nightly")], False),
+        ("Job", [], False),
+        ("Job", [controller("CronJob", "demo-evening")], True),
+    ],
+)
+def test_what_has_our_labels_and_no_owner_of_ours_is_not_kept(
+    kind: str, owners: list[dict[str, Any]], kept: bool
+) -> None:
+    cache, labels = Cache(), child(3)["metadata"]["labels"] | {"bellwether.dev/task": "evening"}
+    raw = child(3, labels=labels, ownerReferences=owners)
+    assert (cache.see_child(raw, kind) is not None) is kept
+    assert (list(cache.children) != []) is kept
+    cache.drop_child(child(4, labels=labels, ownerReferences=owners), kind)
+    assert cache.gone.covers(raw["metadata"]) is kept
+
+
+def test_a_child_that_lost_its_owner_is_news_and_is_looked_up_again() -> None:
+    cache = Cache()
+    cache.see_child(child(3), "Service")
+    assert cache.see_child(child(3, ownerReferences=[]), "Service") is None
+    assert cache.see_child(child(5, ownerReferences=[]), "Service") == DEMO
+    assert cache.children_of(DEMO) == []
+
+
+def test_of_metadata_alone_nothing_is_taken_for_the_content() -> None:
+    cache = Cache()
+    cache.take_system(system(1))
+    assert cache.see_child(child(3), "Service", whole=False) == DEMO
+    assert cache.children[KEY].unread
+    cache.take_child(child(3), "Service")
+    cache.see_child(child(3), "Service", whole=False)
+    assert not cache.children[KEY].unread

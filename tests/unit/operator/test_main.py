@@ -44,15 +44,17 @@ class Pages:
     always: Exception | None = None
     lists: int = 0
 
-    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Listing:
+    async def page(
+        self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str, *, whole: bool
+    ) -> Listing:
         if kind is SYSTEMS:
             self.lists += 1
             if self.failures:
                 raise self.failures.pop(0)
-            return Listing([RAW], 9)
+            return Listing([RAW], 9, "", limit)
         if self.always is not None:
             raise self.always
-        return Listing([], 9)
+        return Listing([], 9, "", limit)
 
 
 async def listing_again(pages: Pages, monkeypatch: pytest.MonkeyPatch, lists: int) -> Operator:
@@ -186,12 +188,14 @@ class Lost(Client):
 
     lost: str | None = "lost"
 
-    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Listing:
+    async def page(
+        self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str, *, whole: bool
+    ) -> Listing:
         if namespace == self.lost:
             raise ApiError(403, "Forbidden", f"{kind.plural} is forbidden in {namespace}")
         if namespace != RAW["metadata"]["namespace"]:
-            return Listing([], 9)
-        return await super().page(kind, namespace, selector, limit, following)
+            return Listing([], 9, "", limit)
+        return await super().page(kind, namespace, selector, limit, following, whole=whole)
 
 
 async def test_a_lost_namespace_is_told_and_retried_and_the_others_go_on(

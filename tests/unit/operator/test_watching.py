@@ -21,7 +21,8 @@ DEMO = SystemKey("trading", "demo")
 def service(name: str, version: int, namespace: str = "trading") -> dict[str, Any]:
     labels = {"app.kubernetes.io/managed-by": "bellwether", "app.kubernetes.io/instance": "demo"}
     metadata = {"name": name, "namespace": namespace, "uid": f"u-{name}", "resourceVersion": str(version)}
-    return {"metadata": metadata | {"labels": labels}, "spec": {}}
+    owner = {"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingSystem", "name": "demo", "uid": "u-demo"}
+    return {"metadata": metadata | {"labels": labels, "ownerReferences": [owner | {"controller": True}]}, "spec": {}}
 
 
 def system(name: str, version: int) -> dict[str, Any]:
@@ -38,6 +39,7 @@ class Part:
     items: Sequence[Mapping[str, Any]]
     resource_version: int
     following: str
+    limit: int
 
 
 @dataclass
@@ -55,18 +57,23 @@ class Server:
     lists: int = 0
     namespace: str | None = None
     """Of the page that was asked for last."""
+    whole: list[bool] = field(default_factory=list)
+    """Of each list of Services."""
 
-    async def page(self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str) -> Part:
+    async def page(
+        self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str, *, whole: bool
+    ) -> Part:
         assert (selector == "") == (kind is SYSTEMS)
         first = int(following or 0)
         self.namespace = namespace
         self.before_page(kind, first)
         if kind.kind != "Service":
-            return Part(self.systems if kind is SYSTEMS else [], self.version, "")
+            return Part(self.systems if kind is SYSTEMS else [], self.version, "", limit)
         self.lists += not following
+        self.whole += [] if following else [whole]
         there = [each for each in self.services if namespace in {None, each["metadata"]["namespace"]}]
         more = str(first + limit) if first + limit < len(there) else ""
-        return Part(there[first : first + limit], self.version, more)
+        return Part(there[first : first + limit], self.version, more, limit)
 
     async def watch(
         self, kind: Kind, namespace: str | None, selector: str, since: int
@@ -270,3 +277,21 @@ async def test_the_first_list_keeps_the_bodies_of_children_and_not_those_of_stra
         "ours": True,
         "stranger": False,
     }
+
+
+async def test_large_objects_that_somebody_gives_our_labels_leave_nothing_behind() -> None:
+    def theirs(number: int) -> dict[str, Any]:
+        raw = service(f"theirs-{number}", number)
+        del raw["metadata"]["ownerReferences"]
+        return raw | {"data": {"x": "y" * 100_000}}
+
+    cache, ours = Cache(), service("ours", 1)
+    server = Server([ours, *map(theirs, range(2, 300))], version=500, systems=[system("demo", 5)])
+    server.watches = [[event("ADDED", theirs(number)) for number in range(501, 600)]]
+    server.watches[0].append(event("ADDED", service("new", 600)))
+    async with watched(server, cache, lambda *_: None) as found:
+        await until(lambda: names(cache) == ["new", "ours"])
+        await found.list_all(None, set())
+    assert sorted(key.name for key in cache.children) == ["new", "ours"]
+    assert len(cache.gone) == 0
+    assert server.whole == [True, False]

@@ -233,7 +233,9 @@ def child(version: int) -> dict[str, Any]:
         "bellwether.dev/system-uid": "s1",
     }
     metadata = {"name": "demo-nats", "namespace": "default", "uid": "c1", "resourceVersion": str(version)}
-    return {"metadata": {**metadata, "labels": labels}, "spec": {"ports": []}}
+    owner = {"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingSystem", "name": "demo", "uid": "s1"}
+    owners = [owner | {"controller": True}]
+    return {"metadata": {**metadata, "labels": labels, "ownerReferences": owners}, "spec": {"ports": []}}
 
 
 async def test_of_a_deleted_system_nothing_is_kept() -> None:
