@@ -37,10 +37,10 @@ from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.catching_up import Claims, Duty, duty, reported
+from bellwether_operator.causes import causes
 from bellwether_operator.gateway import GatewayView, undelivered
 from bellwether_operator.halting import HALTED, TRADER, stopped_for_halt, trader_component
 from bellwether_operator.layout import layout, profile_in_force, render_layout
-from bellwether_operator.looking_at_pods import causes
 from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, same_but_for_status, version_of
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellwether_operator.looking_at_pods import made_by
+from bellwether_operator.causes import made_by
 from bellwether_operator.observe.cache import Observed, observed_from
 from bellwether_operator.observe.kinds import Kind
 from bellwether_operator.observe.pods import Pod
@@ -203,7 +203,7 @@ async def test_a_storage_class_that_does_not_exist_is_told_from_the_claims_event
     ]
     await first.run()
     assert first.says("Stalled")[1] == "Unschedulable"
-    monkeypatch.setattr("bellwether_operator.looking_at_pods.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("bellwether_operator.causes.PATIENCE_SECONDS", 0.0)
     await first.run()
     assert first.says("Ready")[1:] == (
         "StorageClassMissing",
@@ -223,7 +223,7 @@ async def test_a_quota_that_lets_no_pod_be_made_is_told_from_events(
     release.server.events = [
         {"reason": "FailedCreate", "message": message, "involvedObject": {"uid": "uid of demo", "name": "demo"}}
     ]
-    monkeypatch.setattr("bellwether_operator.looking_at_pods.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("bellwether_operator.causes.PATIENCE_SECONDS", 0.0)
     await release.run()
     assert release.says("Stalled")[1] == "QuotaExceeded"
     assert release.says("Ready")[2].startswith('pods "demo-0" is forbidden: exceeded quota: small')

@@ -24,9 +24,7 @@ async def causes(
 ) -> dict[ChildKey, Cause]:
     """Return by workload why its pods do not run; those that may still come up are not among them.
 
-    Raises:
-        Nothing: Events that cannot be read are none.
-
+    Events that cannot be read are taken for none.
     """
     children = {each.key: each for each in cache.children_of(system)}
     late = {
