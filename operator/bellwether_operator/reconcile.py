@@ -24,7 +24,7 @@ from bellwether.change.hold import (
     schedules,
     unversioned,
 )
-from bellwether.change.world import CRON_JOB, Key, component_of
+from bellwether.change.world import CRON_JOB, WORKLOADS, Key, component_of
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of, release_of
 from bellwether.render.kubernetes.context import Keyring, Manifest
@@ -293,22 +293,27 @@ class Reconciler:
             return None if observed is None else released_image(observed)
         return None
 
-    async def _on_the_released_template(self, desired: Desired, *, ours: bool) -> Held:
+    def _standing(self, desired: Desired, uid: str) -> Observed | None:
+        """Return the workload of a name that is there, be it of the kind in which a former release made it."""
+        kinds = (desired.key.kind, *sorted(WORKLOADS - {desired.key.kind}))
+        found = (self._cache.children.get(desired.key._replace(kind=kind)) for kind in kinds)
+        return next((each for each in found if each is not None and each.belongs_to(uid) and not each.deleting), None)
+
+    async def _on_the_released_template(self, desired: Desired, there: ChildKey, *, ours: bool) -> Held:
         """Return a workload with the template that was released last; `ours`: it has no pods by our own hand."""
-        observed = await self._client.get(BY_NAME[desired.key.kind], desired.key.namespace, desired.key.name)
+        observed = await self._client.get(BY_NAME[there.kind], there.namespace, there.name)
         if observed is not None and ours:
             observed = {**observed, "status": {**observed.get("status", {}), "readyReplicas": 1}}
         return hold(unmarked(desired.manifest), observed, holding=True)
 
     async def _hold(self, this: Pass, desired: Desired) -> Desired:
         """Return a workload as it is to be now: with the pod template that was released last, if a new one waits."""
-        kind = BY_NAME[desired.key.kind]
-        known = self._cache.children.get(desired.key)
-        if desired.key in this.gone_back:
+        if desired.key in this.gone_back or not BY_NAME[desired.key.kind].workload:
             return desired
-        if not kind.workload or known is None or known.applied == desired.digest or not known.belongs_to(this.uid):
+        known = self._standing(desired, this.uid)
+        if known is None or (known.key == desired.key and known.applied == desired.digest):
             return desired
-        held = await self._on_the_released_template(desired, ours=this.memory.forcing)
+        held = await self._on_the_released_template(desired, known.key, ours=this.memory.forcing)
         if not held.waiting:
             return desired
         this.held.append(f"{desired.key.kind} {desired.key.name}: {'; '.join(held.words)}")
@@ -344,7 +349,7 @@ class Reconciler:
         this.urgent.add(trader.key)
         manifest = unmarked(trader.manifest)
         if this.paused_until is not None:
-            manifest = (await self._on_the_released_template(trader, ours=True)).manifest
+            manifest = (await self._on_the_released_template(trader, trader.key, ours=True)).manifest
         this.desired[at] = desired_from(stopped_for_halt(manifest) if verdict.stop else manifest)
 
     def _pods_gone(self, this: Pass, trader: ChildKey) -> bool:

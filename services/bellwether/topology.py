@@ -47,6 +47,8 @@ class ServiceRow:
     """File name of the database that this service alone opens."""
     volume: bool = False
     """Whether it keeps files of its own (a store has a volume in any case)."""
+    scratch: bool = False
+    """Whether its files may go with its pod: then it has no volume, and is free to run on any node."""
     external: tuple[External, ...] = ()
     """Hosts outside the cluster that it talks to."""
     http_port: int | None = None
@@ -58,7 +60,7 @@ class ServiceRow:
     @property
     def needs_volume(self) -> bool:
         """Whether its pod has a volume and therefore exactly one replica."""
-        return self.volume or self.store is not None
+        return self.volume or (self.store is not None and not self.scratch)
 
 
 BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe")
@@ -230,6 +232,7 @@ _ROWS = (
             "scheduler": ("health", "execute_job", "list_jobs", "list_slots", "get_replay"),
         },
         store="traces.db",
+        scratch=True,
         external=("dns", "otlp"),
         http_port=8080,
         resources=Resources(100, 192),

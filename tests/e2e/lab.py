@@ -337,6 +337,12 @@ class System:
         pods = self.lab.items(self.namespace, "pods", f"app.kubernetes.io/instance={self.name}")
         return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods}
 
+    def pods_of(self, component: str) -> dict[str, str]:
+        """Return the uid of each pod of one component by its name."""
+        wanted = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
+        pods = self.lab.items(self.namespace, "pods", wanted)
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods}
+
     def kill(self, pod: str) -> None:
         """Kill a pod without any grace."""
         self.lab.kubectl("-n", self.namespace, "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")

@@ -8,6 +8,8 @@ from e2e import waits
 from e2e.lab import System, eventually
 from e2e.replayed import all_orders, essence, replay_step, session_under_way, sessions_done, undisturbed
 
+WORKLOADS = "deployments,statefulsets"
+
 
 def descends(span: dict[str, Any], root: dict[str, Any], spans: dict[str, dict[str, Any]]) -> bool:
     """Whether a span is below another one."""
@@ -55,17 +57,39 @@ def test_one_trace_of_one_decision_spans_the_services_in_their_own_pods(standard
     assert any(span["links"] for span in spans), "the bars' ingest is not linked"
 
 
+def test_the_gateway_is_a_deployment_without_a_volume_and_rolls_by_itself(standard: System) -> None:
+    kinds = {each["metadata"]["name"]: each["kind"] for each in standard.lab.items(standard.namespace, WORKLOADS)}
+    assert kinds.pop(f"{standard.name}-gateway") == "Deployment"
+    assert set(kinds.values()) == {"StatefulSet"}
+    claims = {each["metadata"]["name"] for each in standard.lab.items(standard.namespace, "persistentvolumeclaims")}
+    assert claims == {f"data-{name}-0" for name in kinds}
+    before = standard.pods_of("gateway")
+    others = {name: uid for name, uid in standard.pods().items() if name not in before}
+    standard.patch({"services": {"gateway": {"memory": "256Mi"}}})
+
+    def rolled() -> bool:
+        there = standard.pods_of("gateway")
+        return bool(there) and not set(there) & set(before)
+
+    eventually("another pod of the gateway", waits.POD_BACK, rolled)
+    standard.wait_ready(waits.POD_BACK)
+    with standard.gateway() as client:
+        assert client.get("/v1/status").raise_for_status().json()["replay"]
+    gateway = standard.pods_of("gateway")
+    assert {name: uid for name, uid in standard.pods().items() if name not in gateway} == others
+
+
 def test_every_pod_killed_during_a_replay_loses_no_event_and_doubles_no_order(standard: System, tmp_path: Path) -> None:
     for component in [*start_order(), "nats"]:
-        pod = f"{standard.name}-{component}-0"
-        before = standard.pods()
+        ((pod, uid),) = standard.pods_of(component).items()
         reached = eventually("the replay says where it is", waits.POD_BACK, lambda: replay_step(standard))
         standard.kill(pod)
 
-        def is_new(pod: str = pod, uid: str = before[pod]) -> bool:
-            return standard.pods().get(pod, uid) != uid
+        def is_new(component: str = component, uid: str = uid) -> bool:
+            there = standard.pods_of(component).values()
+            return bool(there) and uid not in there
 
-        eventually(f"{pod} is a new one", waits.POD_BACK, is_new)
+        eventually(f"{pod} is replaced", waits.POD_BACK, is_new)
 
         def advanced(reached: int = reached) -> bool:
             return replay_step(standard) > reached

@@ -19,7 +19,7 @@ from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.render.kubernetes.moment import Moment
 from bellwether.render.kubernetes.moves import Profile, at_profile
 from bellwether.render.kubernetes.names import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE, SYSTEM
-from bellwether.render.kubernetes.workloads import unpacked
+from bellwether.render.kubernetes.workloads import of_kind, unpacked
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
 
 _ROOT = "spec.template"
@@ -54,16 +54,21 @@ def holding_now(spec: TradingSystemSpec, moment: Moment) -> bool:
 def hold(desired: Manifest, observed: Mapping[str, Any] | None, *, holding: bool) -> Held:
     """Return the workload with the template that was last released, where the desired one has to wait.
 
-    `observed` is the object as the API server gave it, at least its annotations and `status.readyReplicas`. Without a
+    `observed` is the object as the API server gave it, at least its annotations and `status.readyReplicas`. Where it is
+    of the other kind (another release made a StatefulSet of what is a Deployment now), it stays of that kind. Without a
     ready pod nothing waits, as there is nothing to protect; nor where it carries no template that can be read, since
     then nobody knows what was released. Replicas and all else outside of the template are as desired.
     """
     if not holding or observed is None or not (observed.get("status") or {}).get("readyReplicas"):
         return Held(desired)
     annotation, before = released(observed)
-    if before is None or before == desired["spec"]["template"]:
+    kinds = (str(observed.get("kind", desired["kind"])), str(desired["kind"]))
+    if before is None or (before == desired["spec"]["template"] and kinds[0] == kinds[1]):
         return Held(desired)
-    return with_template(desired, annotation, before)
+    held = with_template(desired, annotation, before)
+    if kinds[0] == kinds[1]:
+        return held
+    return Held(of_kind(kinds[0], held.manifest), (FieldChange("kind", *kinds), *held.waiting))
 
 
 def with_template(desired: Manifest, annotation: str, template: dict[str, Any]) -> Held:

@@ -129,7 +129,11 @@ class Phase:
         for manifest in was:
             key = key_of(manifest)
             raw = seen.pop(key, None)
-            if key.kind == SECRET:
+            former = _of_former_kind(key, seen) if raw is None else None
+            if former is not None:
+                other_hand = True
+                self.there[former] = Thing(seen.pop(former))
+            elif key.kind == SECRET:
                 self.there[key] = supposed(manifest)
             elif raw is None:
                 drift.append(Drift("missing", key.kind, key.name))
@@ -177,9 +181,27 @@ def fitted(manifest: Manifest, there: Manifest, *, holding: bool) -> tuple[Manif
 
 def step_through(phase: Phase, wanted: Sequence[Manifest]) -> list[Step]:
     """Return what is done so that everything wanted is there and nothing else, and take it as done."""
+    wanted = [_as_it_stands(phase, each) for each in wanted]
     keys = {key_of(each) for each in wanted}
     steps = [step for each in wanted if (step := _toward(phase, each, keys)) is not None]
     return steps + _prune(phase, keys)
+
+
+def _of_former_kind(key: Key, there: Collection[Key]) -> Key | None:
+    """Return the workload of the same name that another release made, of another kind; None where there is none."""
+    kinds = WORKLOADS - {key.kind} if key.kind in WORKLOADS else ()
+    return next((found for kind in kinds if (found := Key(kind, key.name)) in there), None)
+
+
+def _as_it_stands(phase: Phase, manifest: Manifest) -> Manifest:
+    """Return a workload as it is wanted for now: while templates wait, of the kind that another release gave it."""
+    key = key_of(manifest)
+    former = None if key in phase.there else _of_former_kind(key, phase.there)
+    if former is None:
+        return manifest
+    raw = phase.there[former].raw
+    ours = owner_in(raw, phase.system)[0] is Owner.OURS
+    return hold(manifest, raw, holding=phase.holding).manifest if ours else manifest
 
 
 def _toward(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step | None:

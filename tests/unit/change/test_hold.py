@@ -18,6 +18,7 @@ from bellwether.change.hold import (
 )
 from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, render
 from bellwether.render.kubernetes.moment import CLOSED, moment_of
+from bellwether.render.kubernetes.workloads import of_kind
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
 
 UID = "0d9b5a52-8a0c-4f0e-9d53-6d3f1f6a2b11"
@@ -112,6 +113,19 @@ def test_there_has_to_be_something_to_protect_that_can_be_told(context: RenderCo
     }
     found = {why: hold(after, each, holding=True) for why, each in observed.items()}
     assert all((each.manifest, each.waiting) == (after, ()) for each in found.values()), found
+
+
+def test_a_workload_that_a_former_release_made_of_another_kind_stays_so_until_the_close(context: RenderContext) -> None:
+    after = workload(context, "demo-gateway", profile="standard")
+    before = of_kind("StatefulSet", workload(context, "demo-gateway", profile="standard", version="2"))
+    found = hold(after, as_stored(before), holding=True)
+    assert found.manifest == before
+    assert found.words[0] == "kind: StatefulSet -> Deployment"
+    assert hold(found.manifest, as_stored(before), holding=True).waiting == ()
+    same_pods = of_kind("StatefulSet", after)
+    assert hold(after, as_stored(same_pods), holding=True).words == ["kind: StatefulSet -> Deployment"]
+    for released in (hold(after, as_stored(before), holding=False), hold(after, as_stored(before, 0), holding=True)):
+        assert (released.manifest, released.waiting) == (after, ())
 
 
 def test_nothing_that_was_given_is_changed(context: RenderContext) -> None:

@@ -15,6 +15,7 @@ from bellwether.change.world import CLAIM, WORKLOADS, Installation, Key, key_of,
 from bellwether.render.kubernetes import Manifest
 from bellwether.render.kubernetes.moves import Profile
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
+from bellwether.render.kubernetes.workloads import of_kind
 from bellwether.spec.models import TradingSystem, TradingSystemStatus
 from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import observed_from
@@ -281,7 +282,28 @@ def test_what_is_named_by_its_content_is_replaced_and_restarts_its_pod() -> None
 def test_a_service_that_is_switched_off_stops() -> None:
     found = planned(live(profile="standard"), live(profile="standard", services={"gateway": {"enabled": False}}), OPEN)
     (stop,) = found.restarts
-    assert (stop.verb, stop.pods, stop.why, stop.wait) == ("stop", ("demo-gateway-0",), ("services.gateway",), None)
+    assert (stop.verb, stop.pods, stop.why, stop.wait) == ("stop", ("demo-gateway-*",), ("services.gateway",), None)
+
+
+def former_gateway(system: TradingSystem, at: datetime) -> list[dict[str, Any]]:
+    """Return the objects of a system whose gateway a former release made as a StatefulSet, pods ready."""
+    there = stored(
+        [of_kind("StatefulSet", each) if each["kind"] == "Deployment" else each for each in rendered(system, at)]
+    )
+    for each in there:
+        if each["kind"] in WORKLOADS:
+            each["status"] = {"replicas": 1, "readyReplicas": 1}
+    return there
+
+
+def test_a_stateful_set_that_is_to_be_a_deployment_is_replaced_at_the_close() -> None:
+    system = live(profile="standard")
+    assert {"create Deployment demo-gateway later", "delete StatefulSet demo-gateway later"} <= told(
+        planned(system, system, OPEN, former_gateway(system, OPEN))
+    )
+    found = planned(system, system, CLOSED, former_gateway(system, CLOSED))
+    assert {"create Deployment demo-gateway", "delete StatefulSet demo-gateway"} <= told(found)
+    assert not found.drift
 
 
 def test_a_size_that_the_cluster_refused_may_be_taken_back() -> None:
@@ -432,7 +454,7 @@ class TestAgainstWhatIsThere:
         there = after_a_move()
         assert planned(live(), live(), observed=there).empty
         grown = planned(live(), live(storage={"size": "2Gi"}), observed=there)
-        assert sum(step.kind == "PersistentVolumeClaim" for step in grown.steps) == 8
+        assert sum(step.kind == "PersistentVolumeClaim" for step in grown.steps) == 7
 
     def test_what_is_being_deleted_has_to_go_first_and_comes_anew(self) -> None:
         there = stored(rendered(live()))
@@ -477,7 +499,7 @@ class TestMoves:
     def test_the_volumes_that_a_move_fills_say_so(self) -> None:
         found = planned(live(), live(profile="standard"), observed=after_a_move())
         marks = {step.name: step.fields for step in found.steps if step.action == "change" and step.kind == CLAIM}
-        assert len(marks) == 7
+        assert len(marks) == 6
         assert [(change.path, change.old, change.new) for change in marks["data-demo-nats-0"]] == [
             ("metadata.annotations.bellwether.dev/moved-in", "0", "2")
         ]

@@ -67,7 +67,7 @@ def test_a_person_reads_what_changes_when_and_which_pods_feel_it(typed: Typed) -
         "+BHP.AX -ANZ.AX",
         "live, no restart",
         "new pods",
-        "PersistentVolumeClaim ×7",
+        "PersistentVolumeClaim ×6",
         "resources.requests.storage 1Gi → 2Gi",
         "Objects at the close, Mon 23 Nov 2026 16:00 AEDT (05:00 UTC)",
         "restart pods ×8",
@@ -107,9 +107,9 @@ def test_programs_get_the_whole_plan(typed: Typed) -> None:
     pods = {one["name"]: one for one in told["pods"]}
     assert pods["demo-gateway"] == {
         "action": "restart",
-        "kind": "StatefulSet",
+        "kind": "Deployment",
         "name": "demo-gateway",
-        "pods": ["demo-gateway-0"],
+        "pods": ["demo-gateway-*"],
         "because": ["version"],
         "when": "2026-11-23T05:00:00Z",
         "waitsFor": "session",

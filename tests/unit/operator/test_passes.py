@@ -6,11 +6,12 @@ import copy
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from bellwether.render.kubernetes.workloads import of_kind
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.layout import render_layout
 from bellwether_operator.observe.cache import Cache, SystemKey, Version
@@ -22,6 +23,8 @@ from harness.statuses import NOW, view
 
 KEY = SystemKey("trading", "demo")
 UID = "uid-1"
+IN_SESSION = datetime(2026, 11, 23, 1, tzinfo=UTC)  # noon in Sydney
+AFTER_IT = datetime(2026, 11, 23, 7, tzinfo=UTC)
 SEED = b"not secret: a seed for tests only"
 
 
@@ -36,6 +39,7 @@ class Server:
         """Annotations that were written beside what is applied; an apply leaves them."""
         self.events: list[dict[str, Any]] = []
         self.version = 10
+        self.deletes = False
 
     def _keep(self, kind: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         self.version += 1
@@ -83,7 +87,13 @@ class Server:
         return self._keep(manifest["kind"], manifest)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        raise ApiError(403, "Forbidden", "nothing is deleted here")
+        if not self.deletes:
+            raise ApiError(403, "Forbidden", "nothing is deleted here")
+        self.written.append(f"delete {kind.kind} {name}")
+        self.version += 1
+        raw = self.objects.pop((kind.kind, name))
+        raw["metadata"]["resourceVersion"] = str(self.version)
+        self.cache.drop_child(raw, kind.kind)
 
     def declare(self, generation: int, **spec: Any) -> None:
         """A person applies the system."""
@@ -125,6 +135,7 @@ class World:
         self.server = Server()
         self.memory = Memory()
         self.rendered = 0
+        self.at = NOW
         settings = Settings("localhost/services:1", SEED)
         api: Any = self.server
         self.reconciler = Reconciler(settings, api, self.server.cache, self.now)
@@ -136,9 +147,8 @@ class World:
 
         monkeypatch.setattr("bellwether_operator.reconcile.render_layout", counted)
 
-    @staticmethod
-    def now() -> datetime:
-        return NOW
+    def now(self) -> datetime:
+        return self.at
 
     def hear(self, generation: int) -> None:
         """The gateway says that every service has the declaration of a generation."""
@@ -327,3 +337,39 @@ def test_edits_in_quick_succession_put_a_status_off_only_once(monkeypatch: pytes
         now[0] = 100.0 + generation - 1 if generation < 5 else 105.0
         memory.accept(generation, reported)
         assert (memory.accepted_generation, memory.accepted_at) == (generation, at)
+
+
+def as_a_former_release_made_it(server: Server) -> None:
+    """Have the gateway be a StatefulSet, as releases made it that kept its traces on a volume."""
+    raw = server.objects.pop(("Deployment", "demo-gateway"))
+    server.version += 1
+    gone = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(server.version)}}
+    server.cache.drop_child(gone, "Deployment")
+    former = of_kind("StatefulSet", raw)
+    metadata = {**former["metadata"], "uid": "former"}
+    server.objects["StatefulSet", "demo-gateway"] = {**former, "metadata": metadata, "status": raw["status"]}
+    server.edit("StatefulSet", "demo-gateway")
+
+
+async def test_a_gateway_that_a_former_release_made_a_stateful_set_is_replaced_at_the_close(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, profile="standard")
+    await world.come_up()
+    as_a_former_release_made_it(world.server)
+    world.server.deletes = True
+    world.at = IN_SESSION
+    await world.run()
+    assert ("Deployment", "demo-gateway") not in world.server.objects
+    assert ("StatefulSet", "demo-gateway") in world.server.objects
+    assert world.condition("RolloutPending") == ("True", 1)
+    assert world.condition("Ready") == ("True", 1)
+    world.at = AFTER_IT
+    world.server.written.clear()
+    wrote = await world.run()
+    assert {"Deployment demo-gateway", "delete StatefulSet demo-gateway"} <= set(wrote)
+    assert ("PersistentVolumeClaim", "data-demo-gateway-0") not in world.server.objects
+    world.server.run_pods()
+    await world.run()
+    assert world.condition("RolloutPending") == ("False", 1)
+    assert world.condition("Ready") == ("True", 1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes import RenderContext, image_of, release_of, render
-from bellwether.render.kubernetes.workloads import packed, unpacked
+from bellwether.render.kubernetes.workloads import of_kind, packed, unpacked
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem
 from bellwether.topology import SERVICES
 
@@ -55,6 +55,31 @@ def test_standard_is_a_pod_per_service_and_one_for_nats(context: RenderContext) 
     trader = found["demo-paper-trading"]["spec"]["containers"][0]
     assert trader["command"][-2:] == ["--services", "paper-trading"]
     assert environment(trader)["BELLWETHER_NATS_URL"] == "nats://demo-nats:4222"
+
+
+def test_what_has_a_volume_is_a_stateful_set_and_everything_else_a_deployment(context: RenderContext) -> None:
+    found = objects(build(profile="standard"), context)
+    claims = {name for kind, name in found if kind == "PersistentVolumeClaim"}
+    stateful = {name for kind, name in found if kind == "StatefulSet"}
+    assert claims == {f"data-{name}-0" for name in stateful}
+    assert {name for kind, name in found if kind == "Deployment"} == {"demo-gateway"}
+    gateway = found["Deployment", "demo-gateway"]["spec"]
+    assert gateway["strategy"] == {"type": "RollingUpdate"}
+    assert gateway["selector"]["matchLabels"].items() <= gateway["template"]["metadata"]["labels"].items()
+    volumes = {volume["name"]: volume for volume in gateway["template"]["spec"]["volumes"]}
+    assert volumes["data"] == {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "Deployment"])
+def test_a_workload_of_the_other_kind_has_the_same_pods_under_the_same_name(context: RenderContext, kind: str) -> None:
+    found = objects(build(profile="standard"), context)
+    gateway, nats = found["Deployment", "demo-gateway"], found["StatefulSet", "demo-nats"]
+    assert of_kind("Deployment", gateway) == gateway
+    assert of_kind("StatefulSet", nats) == nats
+    other = of_kind(kind, nats)
+    assert (other["kind"], other["metadata"]) == (kind, nats["metadata"])
+    assert of_kind("StatefulSet", of_kind("Deployment", nats)) == nats
+    assert other["spec"]["template"] == nats["spec"]["template"]
 
 
 def test_each_pod_sees_its_own_keys_only(context: RenderContext) -> None:
@@ -160,10 +185,9 @@ def test_every_mount_has_its_volume_and_every_claim_is_rendered(context: RenderC
         volumes = {volume["name"]: volume for volume in spec["volumes"]}
         mounts = [m["name"] for c in spec["containers"] + spec.get("initContainers", []) for m in c["volumeMounts"]]
         assert set(mounts) == set(volumes)
-        if "persistentVolumeClaim" in volumes["data"]:
-            assert ("PersistentVolumeClaim", volumes["data"]["persistentVolumeClaim"]["claimName"]) in found
-        else:
-            assert template["metadata"]["labels"]["app.kubernetes.io/component"] == "data-quality"
+        data = volumes["data"]
+        claim = data.get("persistentVolumeClaim", {}).get("claimName")
+        assert ("PersistentVolumeClaim", claim) in found or data == {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}
         assert ("ConfigMap", volumes["declaration"]["configMap"]["name"]) in found
 
 

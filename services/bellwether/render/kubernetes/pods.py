@@ -40,6 +40,8 @@ from bellwether.topology import SERVICES
 
 USER = 65532
 GRACE_SECONDS = 30
+SCRATCH_SIZE = "1Gi"
+"""What a pod without a volume may keep on its node: the gateway's traces, bounded below that, with room to work."""
 _READ_ONLY_MODE = 0o440
 
 
@@ -67,7 +69,7 @@ def _volumes(
     if claim:
         data["persistentVolumeClaim"] = {"claimName": claim_name(child_name(system, component))}
     else:
-        data["emptyDir"] = {}
+        data["emptyDir"] = {"sizeLimit": SCRATCH_SIZE}
     found = [
         data,
         {"name": "declaration", "configMap": {"name": declaration_name(system)}},

@@ -9,11 +9,21 @@ import zlib
 from typing import Any
 
 from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import ANNOTATION_TEMPLATE, NATS, SYSTEM, child_name, metadata, selector
+from bellwether.render.kubernetes.names import (
+    ANNOTATION_TEMPLATE,
+    LABEL_INSTANCE,
+    NATS,
+    SYSTEM,
+    child_name,
+    metadata,
+    selector,
+)
 from bellwether.render.kubernetes.pods import compact_pod, nats_pod, service_pod
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 
+STATEFUL_SET = "StatefulSet"
+DEPLOYMENT = "Deployment"
 _HISTORY = 3
 _TEMPLATE_BYTES = 4 * 2**20
 """A pod template is never as long: a longer one was not packed here."""
@@ -59,41 +69,41 @@ def _metadata(system: TradingSystem, component: str, template: dict[str, Any]) -
     return {**found, "annotations": {ANNOTATION_TEMPLATE: packed(template)}}
 
 
-def _stateful_set(system: TradingSystem, component: str, replicas: int, template: dict[str, Any]) -> Manifest:
-    """Return a StatefulSet of at most one pod.
+def _workload(
+    kind: str, system: TradingSystem, component: str, replicas: int, template: dict[str, Any]
+) -> dict[str, Any]:
+    return of_kind(
+        kind,
+        {
+            "apiVersion": "apps/v1",
+            "metadata": _metadata(system, component, template),
+            "spec": {
+                "replicas": replicas,
+                "revisionHistoryLimit": _HISTORY,
+                "selector": {"matchLabels": selector(system, component)},
+                "template": template,
+            },
+        },
+    )
 
-    Its volume is named in the pod template and made by the operator, not by a claim template: that one could never be
-    changed afterwards, and the volume has to be there before (restored) or stay behind (retained).
+
+def of_kind(kind: str, workload: Manifest) -> Manifest:
+    """Return a workload as the other kind keeps it: the same pods under the same name.
+
+    A StatefulSet has at most one pod. Its volume is named in the pod template and made by the operator, not by a claim
+    template: that one could never be changed afterwards, and the volume has to be there before (restored) or stay
+    behind (retained).
     """
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": _metadata(system, component, template),
-        "spec": {
+    metadata, spec = workload["metadata"], workload["spec"]
+    common = {name: spec[name] for name in ("replicas", "revisionHistoryLimit", "selector", "template")}
+    own: dict[str, Any] = {"strategy": {"type": "RollingUpdate"}}
+    if kind == STATEFUL_SET:
+        own = {
             "podManagementPolicy": "Parallel",
-            "replicas": replicas,
-            "revisionHistoryLimit": _HISTORY,
-            "selector": {"matchLabels": selector(system, component)},
-            "serviceName": child_name(system, NATS),
-            "template": template,
+            "serviceName": f"{metadata['labels'][LABEL_INSTANCE]}-{NATS}",
             "updateStrategy": {"type": "RollingUpdate"},
-        },
-    }
-
-
-def _deployment(system: TradingSystem, component: str, replicas: int, template: dict[str, Any]) -> Manifest:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": _metadata(system, component, template),
-        "spec": {
-            "replicas": replicas,
-            "revisionHistoryLimit": _HISTORY,
-            "selector": {"matchLabels": selector(system, component)},
-            "strategy": {"type": "RollingUpdate"},
-            "template": template,
-        },
-    }
+        }
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": {**common, **own}}
 
 
 def components(system: TradingSystem) -> list[str]:
@@ -117,11 +127,16 @@ def replicas_of(system: TradingSystem, component: str) -> int:
 
 
 def workloads(system: TradingSystem, context: RenderContext, nats_config: str) -> list[Manifest]:
-    """Return what keeps the system's pods running; NATS comes first."""
+    """Return what keeps the system's pods running; NATS comes first.
+
+    What has a volume is a StatefulSet of one pod, everything else a Deployment.
+    """
     if system.spec.profile == "compact":
-        return [_stateful_set(system, SYSTEM, 1, compact_pod(system, context, nats_config))]
-    found = [_stateful_set(system, NATS, replicas_of(system, NATS), nats_pod(system, context, nats_config))]
+        return [_workload(STATEFUL_SET, system, SYSTEM, 1, compact_pod(system, context, nats_config))]
+    pod = nats_pod(system, context, nats_config)
+    found = [_workload(STATEFUL_SET, system, NATS, replicas_of(system, NATS), pod)]
     for row in SERVICES.values():
-        build = _stateful_set if row.needs_volume else _deployment
-        found.append(build(system, row.name, replicas_of(system, row.name), service_pod(system, context, row.name)))
+        kind = STATEFUL_SET if row.needs_volume else DEPLOYMENT
+        pod = service_pod(system, context, row.name)
+        found.append(_workload(kind, system, row.name, replicas_of(system, row.name), pod))
     return found
