@@ -255,15 +255,16 @@ class GatewayClient:
         if self._session is not None:
             await self._session.close()
 
-    async def look(self, namespace: str, name: str) -> GatewayView:
-        """Return what the gateway says now.
+    async def look(self, namespace: str, name: str, token: str) -> GatewayView:
+        """Return what the gateway says now, to whoever has its token.
 
         Raises:
             GatewayError: if it does not answer in time.
 
         """
         return read_status(
-            await self._call("GET", namespace, name, "/v1/status", seconds=LOOK_SECONDS), time.monotonic()
+            await self._call("GET", namespace, name, "/v1/status", seconds=LOOK_SECONDS, token=token),
+            time.monotonic(),
         )
 
     async def deliver(self, namespace: str, name: str, token: str, declaration: Mapping[str, Any]) -> None:

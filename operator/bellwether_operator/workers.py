@@ -187,13 +187,14 @@ class Worker:
         if raw is None:
             return Look.SETTLED
         client = self._pool.gateway
+        token = self._pool.reconciler.keyring(uid).gateway_token
         try:
             view = self.memory.view  # as far as it is known already that something is to be delivered
             if view is None or generation is None or not undelivered(view, generation):
-                view = await client.look(*self.key)
+                view = await client.look(*self.key, token)
             if generation is not None and undelivered(view, generation):
-                await self._deliver(raw)
-                view = await client.look(*self.key)
+                await self._deliver(raw, token)
+                view = await client.look(*self.key, token)
         except GatewayError as error:
             telemetry.GATEWAY_POLLS.labels("error").inc()
             self._tell_once(str(error), logging.INFO)
@@ -210,10 +211,9 @@ class Worker:
         settled = generation is None or (not undelivered(view, generation) and all(view.ready.values()))
         return Look.SETTLED if settled else Look.UNSETTLED
 
-    async def _deliver(self, raw: dict[str, Any]) -> None:
+    async def _deliver(self, raw: dict[str, Any], token: str) -> None:
         system = declared(raw)
         body = {"generation": system.metadata.generation, **sent_spec(system)}
-        token = self._pool.reconciler.keyring(system.metadata.uid).gateway_token
         await self._pool.gateway.deliver(*self.key, token, body)
 
 

@@ -325,10 +325,12 @@ class System:
 
     @contextmanager
     def gateway(self) -> Iterator[httpx.Client]:
-        """Yield a client of the system's gateway."""
+        """Yield a client of the system's gateway that may look."""
+        secret = self.lab.get(self.namespace, "secret", f"{self.name}-gateway-token")
+        headers = {"Authorization": f"Bearer {base64.b64decode(secret['data']['read']).decode()}"}
         with (
             self.lab.reached(self.namespace, f"{self.name}-gateway", 8080) as url,
-            httpx.Client(base_url=url, timeout=10) as client,
+            httpx.Client(base_url=url, headers=headers, timeout=10) as client,
         ):
             yield client
 

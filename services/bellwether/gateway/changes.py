@@ -1,4 +1,4 @@
-"""Routes that change something: every one needs the gateway's token."""
+"""Routes that do something: each says what a token has to open for it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
+from bellwether.gateway.access import needs
 from bellwether.gateway.answers import answer, gateway_of, read_body
-from bellwether.gateway.auth import check_token
+from bellwether.gateway.auth import Scope
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
@@ -24,12 +25,8 @@ _PREDICT_BUDGET = 20.0
 T = TypeVar("T", bound=BaseModel)
 
 
-def authorized(request: Request) -> None:
-    """Refuse a request without the token, before its body is looked at."""
-    check_token(request.headers.get("authorization"), gateway_of(request).settings.token)
-
-
-router = APIRouter(dependencies=[Depends(authorized)])
+router = APIRouter()
+_READ, _HALT, _OPERATE = ([Depends(needs(scope))] for scope in (Scope.READ, Scope.HALT, Scope.OPERATE))
 
 
 class Reason(BaseModel):
@@ -65,7 +62,7 @@ async def _reason(request: Request, model: type[T]) -> T:
 Wait = Annotated[float, Query(ge=0, le=30, description="Seconds to wait at most.")]
 
 
-@router.put("/v1/declaration")
+@router.put("/v1/declaration", dependencies=_OPERATE)
 async def declare(request: Request, wait: Wait = WAIT_SECONDS) -> Response:
     """Deliver a newer spec to all services; wait until each acknowledged it, 5 s unless told otherwise."""
     body = _declaration_body(await read_body(request, _DECLARATION_BYTES))
@@ -89,7 +86,7 @@ def _declaration_body(raw: bytes) -> dict[str, Any]:
     return body
 
 
-@router.post("/v1/halt", openapi_extra=_shape(Reason))
+@router.post("/v1/halt", dependencies=_HALT, openapi_extra=_shape(Reason))
 async def halt(request: Request) -> Response:
     """Stop every order until somebody resumes."""
     why = await _reason(request, Reason)
@@ -97,7 +94,7 @@ async def halt(request: Request) -> Response:
     return answer(await gateway_of(request).peers.ask("paper-trading", "halt", question, HaltState))
 
 
-@router.post("/v1/resume", openapi_extra=_shape(ResumeReason))
+@router.post("/v1/resume", dependencies=_OPERATE, openapi_extra=_shape(ResumeReason))
 async def resume(request: Request) -> Response:
     """Open every latch; a halt that the declaration states stays.
 
@@ -109,7 +106,7 @@ async def resume(request: Request) -> Response:
     return answer(await gateway_of(request).peers.ask("paper-trading", "resume", question, HaltState))
 
 
-@router.post("/v1/predict/{symbol}")
+@router.post("/v1/predict/{symbol}", dependencies=_READ)
 async def predict(request: Request, symbol: str, force_refresh: bool = False) -> Response:
     """Return a fresh prediction of one symbol, made for looking at: it never leads to an order."""
     question = GenerateSinglePrediction(symbol, force_refresh)
@@ -118,7 +115,7 @@ async def predict(request: Request, symbol: str, force_refresh: bool = False) ->
     return answer(found)
 
 
-@router.post("/v1/decisions/{decision_id}/replay")
+@router.post("/v1/decisions/{decision_id}/replay", dependencies=_READ)
 async def replay(request: Request, decision_id: str) -> Response:
     """Compute a decision again from its stored inputs and compare the bytes."""
     question = ReplayDecision(decision_id)

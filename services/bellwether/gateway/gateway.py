@@ -46,7 +46,7 @@ class Gateway:
         self.context = context
         self.peers = peers
         self.settings = settings
-        self.feed = Feed()
+        self.feed = Feed(settings.streams)
         self.acks = Acks.none()
         self.tables = TraceTables(limit_bytes=settings.trace_bytes, keep_ratio=settings.trace_keep_ratio)
         self.services = tuple(name for name in start_order(context.rows) if name in context.rows)
@@ -69,6 +69,12 @@ class Gateway:
         if not self.context.declaration.known:
             raise Problem(503, "NO_DECLARATION", "there is no declaration yet: the bus has none, and no file was given")
         return self.context.declaration.current
+
+    @property
+    def open_reads(self) -> bool:
+        """Whether the declaration in force lets everybody look, without a token."""
+        declaration = self.context.declaration
+        return declaration.known and declaration.current.spec.gateway.open_reads
 
     def declared(self, system: TradingSystem) -> None:
         """Count the acknowledgements of this system's declaration from now on."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from bellwether.gateway.access import needs
 from bellwether.gateway.answers import answer, gateway_of
+from bellwether.gateway.auth import Scope
 from bellwether.gateway.funnel import funnel
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
@@ -31,15 +33,9 @@ from bellwether.messages.trading import (
     Refusals,
 )
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(needs(Scope.READ))])
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 LEDGER_BUDGET = 20.0
-
-
-@router.get("/healthz")
-async def healthz() -> Response:
-    """Say that the gateway itself answers."""
-    return answer({"status": "ok"})
 
 
 @router.get("/v1/status")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bellwether.gateway.auth import read_token
+from bellwether.gateway.feed import WATCHERS
 from bellwether.gateway.traces import DEFAULT_LIMIT_BYTES
 
 PORT = 8080
@@ -21,8 +22,10 @@ class GatewaySettings:
     port: int = PORT
     """0 takes any free one."""
     token: str | None = None
-    """None: nothing can be changed through it."""
+    """It opens everything, and others follow from it; None: nobody is let in, unless the declaration opens reads."""
     trace_bytes: int = DEFAULT_LIMIT_BYTES
+    streams: int = WATCHERS
+    """How many event streams it has open at once."""
     trace_keep_ratio: float = 1.0
     """Share of traces without order, refusal or error that are kept, 0 to 1."""
 

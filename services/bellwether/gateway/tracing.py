@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from bellwether.gateway.access import needs
 from bellwether.gateway.answers import answer, gateway_of, read_body
-from bellwether.gateway.changes import authorized
+from bellwether.gateway.auth import Scope
 from bellwether.gateway.otlp import BadSpans, Span, decode_spans
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.traces import instant, newest_traces, spans_of, trace_ids
@@ -21,9 +22,10 @@ _PROTOBUF = "application/x-protobuf"
 _TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 
 router = APIRouter()
+_READ = [Depends(needs(Scope.READ))]
 
 
-@router.post("/v1/traces", dependencies=[Depends(authorized)])
+@router.post("/v1/traces", dependencies=[Depends(needs(Scope.OPERATE))])
 async def take(request: Request) -> Response:
     """Take spans of others, as the OTLP/HTTP exporter sends them (protobuf, gzip or plain)."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
@@ -51,7 +53,7 @@ def _unzipped(body: bytes) -> bytes:
     return found
 
 
-@router.get("/v1/traces")
+@router.get("/v1/traces", dependencies=_READ)
 async def traces(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
@@ -65,7 +67,7 @@ async def traces(
     return answer({"traces": found, "store": state})
 
 
-@router.get("/v1/traces/{trace_id}")
+@router.get("/v1/traces/{trace_id}", dependencies=_READ)
 async def trace(request: Request, trace_id: str) -> Response:
     """Return all spans of a trace by their start; the first digits of its id are enough while they are its alone."""
     if not _TRACE_ID.match(trace_id):

@@ -25,6 +25,7 @@ from bellwether.local.registry import named_services, registry
 from bellwether.local.serving import run_loop
 from bellwether.local.state import Identity, RunDirectory, RunError, identity, opened, write_keys, write_private
 from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
+from bellwether.render.keys import scoped_token
 from bellwether.runtime.bootstrap import bootstrap
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.declaration import encode_declaration, parse_declaration
@@ -141,7 +142,8 @@ class LocalRun:
             url = f"http://{HOST}:{self._port}"
             told = {"name": system.metadata.name, "url": url, "token": who.token, "pid": os.getpid()}
             write_private(self._directory.run_file, json.dumps(told))
-            say(f"  dashboard   {url}/")
+            # The address lets a browser in: to look and to halt, and no more.
+            say(f"  dashboard   {url}/?key={scoped_token(who.token, 'halt')}")
             for line in hints(self._directory.root, system.spec.symbols[0]):
                 say(line)
             say("  end         Ctrl-C")

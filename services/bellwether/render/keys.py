@@ -10,6 +10,7 @@ import base64
 
 import nkeys
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 MINIMUM_SEED = 16
@@ -47,6 +48,13 @@ def gateway_token(installation_seed: bytes, system_uid: str, generation: int = 1
     """Return the bearer token of the gateway: 43 characters that a URL and a header can hold."""
     raw = _derive(installation_seed, system_uid, GATEWAY, generation)
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def scoped_token(token: str, scope: str) -> str:
+    """Return the token that opens one scope of a gateway: it follows from the gateway's own and does not lead to it."""
+    mac = HMAC(token.encode(), SHA256())
+    mac.update(f"bellwether gateway {scope}".encode())
+    return base64.urlsafe_b64encode(mac.finalize()).rstrip(b"=").decode()
 
 
 def _derive(installation_seed: bytes, system_uid: str, purpose: str, generation: int) -> bytes:

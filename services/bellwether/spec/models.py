@@ -486,6 +486,16 @@ class Rollout(Block):
     )
 
 
+class Gateway(Block):
+    """The door for people and programs: dashboard and API."""
+
+    open_reads: bool = Field(
+        False,
+        description="Whether whoever reaches the gateway may look without a token: account, positions, orders. What "
+        "changes something needs one in any case.",
+    )
+
+
 class Pause(Block):
     """A time in which the operator keeps its hands off."""
 
@@ -567,6 +577,7 @@ class TradingSystemSpec(Block):
     storage: Storage = Field(default_factory=Storage, description="Volumes.")
     network: Network = Field(default_factory=Network, description="Ways to hosts outside the cluster.")
     rollout: Rollout = Field(default_factory=Rollout, description="When pods are replaced.")
+    gateway: Gateway = Field(default_factory=Gateway, description="Who may look at dashboard and API.")
     paused: Pause | None = Field(
         None, description="The operator leaves pods and what they use as they are for a while."
     )
@@ -700,5 +711,6 @@ LIVE_FIELDS = (
     "trading",
     "quality",
     "tasks",
+    "gateway",
 )
 """Fields of the spec that reach running services through the gateway, never by a new pod."""

@@ -116,6 +116,12 @@ async def by_hand(lab: Lab) -> Any:
     return found.status
 
 
+async def a_stranger_sees(lab: Lab) -> Any:
+    """Return the status with which somebody without a token is answered."""
+    async with httpx.AsyncClient(base_url=lab.http.base_url, trust_env=False) as http:
+        return (await http.get("/v1/account", timeout=60)).status_code
+
+
 async def margin(lab: Lab) -> Any:
     question = {"symbol": "AAA"}
     found = await lab.system.call("market-data", "get_market_data", question, MarketData, as_of=lab.clock.now())
@@ -139,6 +145,7 @@ class Edit:
 
 
 EDITS = {
+    "gateway.openReads": Edit({"gateway": {"openReads": True}}, a_stranger_sees, 401, 200),
     "symbols": Edit({"symbols": ["AAA"]}, symbols, SYMBOLS, ["AAA"]),
     "market.overrides": Edit(
         {"market": {"calendar": "XNYS", "overrides": [{"date": str(DAY), "closed": True}]}},

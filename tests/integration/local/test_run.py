@@ -110,7 +110,7 @@ def left_over(folder: Path) -> list[str]:
 
 def test_a_first_run_trades_answers_and_ends_cleanly(run: Run) -> None:
     run.until("NATS        nats://127.0.0.1:")
-    run.until("dashboard   http://127.0.0.1:18")
+    address = run.until(r"dashboard   (http://127\.0\.0\.1:18\d+/\?key=\S+)").group(1)
     run.until("bars        AAPL IBM MSFT: 2000-03-01 to 2013-03-01")
     run.until("model       direction-lr .* trained through 2008-12-31, Brier .* of the base rate")
     run.until(SESSION_LINE)
@@ -124,6 +124,11 @@ def test_a_first_run_trades_answers_and_ends_cleanly(run: Run) -> None:
     )
     assert second.returncode == 1
     assert second.stderr.startswith(f"error: another run (process {run.process.pid}) has {run.folder}")
+    with httpx.Client(trust_env=False, follow_redirects=True, timeout=30) as browser:
+        page = browser.get(address)
+        assert (page.status_code, str(page.url)) == (200, address.partition("?")[0])
+        assert browser.get(page.url.join("v1/status")).json()["account"]
+        assert httpx.get(page.url.join("v1/status"), trust_env=False).status_code == 401
     orders = json.loads(run.ask("orders", "-o", "json").stdout)["orders"]
     filled = next(one for one in orders if one["status"] == "filled" and one["trace_id"])
     tree = run.ask("trace", filled["trace_id"])

@@ -24,7 +24,7 @@ from harness.clock import Present
 from harness.nats import nats_server
 from harness.system import System, running
 from harness.until import DEADLINE
-from integration.gateway.test_halt import connected
+from integration.gateway.test_halt import TOKEN, connected
 from integration.scheduling.floor import CLOSE, OPEN, present
 from integration.scheduling.live import Maker
 from integration.trading.peers import ROWS, Peers, declaration
@@ -73,7 +73,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         **Peers().builds(),
         "paper-trading": trading.create,
         "scheduler": maker,
-        "gateway": partial(gateway.create, settings=GatewaySettings(host="127.0.0.1", port=0, token=None)),
+        "gateway": partial(gateway.create, settings=GatewaySettings(host="127.0.0.1", port=0, token=TOKEN)),
     }
     system = declaration(data={"provider": "csv", "csv": {"directory": "bars"}}, clock={"mode": "live"})
     options: dict[str, Any] = {"declaration": system, "rows": ALL_ROWS, "clock": clock}

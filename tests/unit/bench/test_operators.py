@@ -169,7 +169,7 @@ async def test_what_the_stub_of_the_gateways_says_is_read_in_full() -> None:
     client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}")
     try:
         await client.deliver("trading", "demo", "token", {"generation": 4, "spec": {}})
-        view = await client.look("trading", "demo")
+        view = await client.look("trading", "demo", "token")
     finally:
         await client.close()
         await runner.cleanup()

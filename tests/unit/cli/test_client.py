@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +26,12 @@ from bellwether.cli.options import target_of
 from bellwether.cli.tree import build_tree, duration, walk
 
 KUBECTL = """#!/bin/sh
-echo "$@" >> "$(dirname "$0")/asked"
+printf '%s\n' "$*" >> "$(dirname "$0")/asked"
 case "$*" in
-  *secret*) printf 'dG9rZW4=' ;;
-  *proxy/v1/orders*) printf '{"orders": []}' ;;
+  *secret*)
+    if [ -n "$FORBIDDEN" ]; then echo 'Error from server (Forbidden): secrets is forbidden' >&2; exit 1; fi
+    printf 'dG9rZW4=' ;;
+  *port-forward*demo-gateway*) echo "Forwarding from 127.0.0.1:$PORT -> 8080"; exec sleep 60 ;;
   *) echo "Error from server (NotFound): services \\"demo-gateway\\" not found" >&2; exit 1 ;;
 esac
 """
@@ -41,19 +46,58 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "asked"
 
 
-def test_a_system_in_a_cluster_is_asked_through_the_api_server(kubectl: Path) -> None:
-    client = make_client(Target(system="demo", namespace="trading"))
+@pytest.fixture
+def forwarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str | None]]]:
+    """A gateway at the end of the forwarded port; gives what it was asked, and with which token."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("Authorization")))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"orders": []}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        monkeypatch.setenv("PORT", str(server.server_address[1]))
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield asked
+        server.shutdown()
+        thread.join()
+
+
+def test_a_system_in_a_cluster_is_asked_with_the_token_of_its_secret(
+    kubectl: Path, forwarded: list[tuple[str, str | None]]
+) -> None:
+    client = make_client(Target(system="demo", namespace="trading"), environ={})
     assert client.get("/v1/orders", symbol="CBA.AX", status=None) == {"orders": []}
-    assert kubectl.read_text().strip() == (
-        "get --raw /api/v1/namespaces/trading/services/demo-gateway:8080/proxy/v1/orders?symbol=CBA.AX"
-    )
+    assert forwarded == [("/v1/orders?symbol=CBA.AX", "Bearer token")]
+    assert kubectl.read_text().splitlines()[-1] == "-n trading port-forward service/demo-gateway :8080"
 
 
-def test_a_system_is_looked_for_where_kubectl_would_look(kubectl: Path) -> None:
-    client = make_client(Target(system="demo", namespace="trading", context="there"))
+def test_who_may_not_read_secrets_can_bring_a_token_or_ask_without_one(
+    kubectl: Path, forwarded: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORBIDDEN", "yes")
+    make_client(Target(system="demo", namespace="default"), environ={"BELLWETHER_TOKEN": "mine"}).get("/v1/orders")
+    make_client(Target(system="demo", namespace="default"), environ={}).get("/v1/orders")
+    assert [token for _, token in forwarded] == ["Bearer mine", None]
+    with pytest.raises(CommandError, match="secrets is forbidden"):
+        KubectlClient("demo", "default").send("POST", "/v1/halt")
+
+
+def test_a_system_is_looked_for_where_kubectl_would_look(
+    kubectl: Path, forwarded: list[tuple[str, str | None]]
+) -> None:
+    client = make_client(Target(system="demo", namespace="trading", context="there"), environ={})
     client.get("/v1/orders")
-    asked = kubectl.read_text().strip()
-    assert asked.startswith("--context=there get --raw /api/v1/namespaces/trading/")
+    asked = kubectl.read_text().splitlines()
+    assert len(asked) == 2
+    assert all(line.startswith("--context=there -n trading ") for line in asked)
     kubectl.unlink()
     with pytest.raises(CommandError):
         make_client(Target(system="demo", context="there"))
@@ -62,7 +106,7 @@ def test_a_system_is_looked_for_where_kubectl_would_look(kubectl: Path) -> None:
 
 def test_kubectls_own_words_are_the_error(kubectl: Path) -> None:
     with pytest.raises(CommandError, match=r'services "demo-gateway" not found'):
-        KubectlClient("demo", "default").get("/v1/status")
+        KubectlClient("other", "default").get("/v1/status")
 
 
 def test_without_kubectl_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

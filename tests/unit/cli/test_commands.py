@@ -169,7 +169,7 @@ async def _store(gateway: Opened) -> None:
     ],
 )
 async def test_a_refusal_is_told_in_the_gateways_words(typed: Typed, command: list[str], words: str) -> None:
-    code, out, err = await typed(*command, token=None)
+    code, out, err = await typed(*command, token=None if command[0] == "halt" else TOKEN)
     assert (code, out) == (1, "")
     assert err.startswith("error: ")
     assert words in err

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from bellwether.gateway.service import create
 from bellwether.gateway.settings import GatewaySettings
+from bellwether.spec.models import TradingSystem
 from harness.http import plain
 from harness.system import System, running
 from unit.gateway.samples import ANSWERS, SYSTEM, Seen, fake
@@ -29,21 +30,31 @@ class Opened:
 
     system: System
     http: httpx.AsyncClient
+    """Of somebody with the gateway's token."""
+    stranger: httpx.AsyncClient
+    """Of somebody without."""
     answers: dict[str, dict[str, Any]]
     seen: Seen
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, given: dict[str, dict[str, Any]], seen: Seen) -> AsyncIterator[Opened]:
+async def opened(
+    folder: Path,
+    given: dict[str, dict[str, Any]],
+    seen: Seen,
+    declaration: TradingSystem = SYSTEM,
+    *,
+    streams: int = 32,
+) -> AsyncIterator[Opened]:
     """Give a gateway with peers that answer so."""
     answers = {name: dict(of_one) for name, of_one in given.items()}
-    settings = GatewaySettings(host="127.0.0.1", port=0, token=TOKEN)
+    settings = GatewaySettings(host="127.0.0.1", port=0, token=TOKEN, streams=streams)
     builds = {name: fake(of_one, seen) for name, of_one in answers.items()}
     builds["gateway"] = partial(create, settings=settings)
-    async with running(builds, data_dir=folder, declaration=SYSTEM) as system:
-        health = await system.call("gateway", "health")
-        async with plain(health["http_port"]) as http:
-            yield Opened(system, http, answers, seen)
+    async with running(builds, data_dir=folder, declaration=declaration) as system:
+        port = (await system.call("gateway", "health"))["http_port"]
+        async with plain(port, TOKEN) as http, plain(port) as stranger:
+            yield Opened(system, http, stranger, answers, seen)
 
 
 @pytest.fixture

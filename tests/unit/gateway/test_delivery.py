@@ -20,7 +20,7 @@ from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.topology import SERVICES
 from harness.http import plain
 from harness.system import running
-from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, Opened
+from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, TOKEN, Opened
 from unit.gateway.samples import SYSTEM
 
 
@@ -159,11 +159,11 @@ async def test_a_restarted_gateway_knows_what_was_acknowledged_before(tmp_path: 
         await bus.kv_put("acks", name, msgspec.json.encode(Ack(name, 7, True, uid="u")))
     older = declared.model_copy(update={"metadata": declared.metadata.model_copy(update={"generation": 3})})
     options: dict[str, Any] = {"declaration": older} if from_file else {}
-    build = partial(create, settings=GatewaySettings(host="127.0.0.1", port=0))
+    build = partial(create, settings=GatewaySettings(host="127.0.0.1", port=0, token=TOKEN))
     connect = partial(LateWatch, broker)
     async with running({"gateway": build}, data_dir=tmp_path, connect=connect, **options) as system:
         health = await system.call("gateway", "health")
-        async with plain(health["http_port"]) as http:
+        async with plain(health["http_port"], TOKEN) as http:
             status = (await http.get("/v1/status")).json()
         assert status["generation"] == 7
         assert {one["name"]: one["generation"] for one in status["services"]} == dict.fromkeys(SERVICES, 7)

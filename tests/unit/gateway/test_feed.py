@@ -2,34 +2,48 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 from bellwether.gateway.feed import QUEUE, Feed
 from bellwether.messages.trading import HaltChanged, HaltState
-from unit.gateway.conftest import Opened
+from unit.gateway.conftest import Opened, opened
+from unit.gateway.samples import ANSWERS, Seen
 
 
 async def test_a_slow_watcher_loses_the_oldest_and_is_told_how_many() -> None:
     feed = Feed()
-    stream = feed.watch()
-    assert (await anext(stream)).startswith(b"retry:")
-    for number in range(QUEUE + 5):
-        feed.send("tick", number)
-    assert await anext(stream) == b'event: missed\ndata: {"messages":5}\n\n'
-    assert await anext(stream) == b"event: tick\ndata: 5\n\n"
-    feed.close()
-    await stream.aclose()  # type: ignore[attr-defined]
+    with feed.watching() as stream:
+        assert (await anext(stream)).startswith(b"retry:")
+        for number in range(QUEUE + 5):
+            feed.send("tick", number)
+        assert await anext(stream) == b'event: missed\ndata: {"messages":5}\n\n'
+        assert await anext(stream) == b"event: tick\ndata: 5\n\n"
     assert feed.watchers == 0
 
 
 async def test_closing_ends_every_stream() -> None:
     feed = Feed()
+    with feed.watching() as stream:
+        await anext(stream)
+        ending = asyncio.ensure_future(anext(stream, None))
+        async with asyncio.timeout(10):
+            feed.close()
+            assert await ending is None
 
-    stream = feed.watch()
-    await anext(stream)
-    ending = asyncio.ensure_future(anext(stream, None))
-    async with asyncio.timeout(10):
-        feed.close()
-        assert await ending is None
+
+async def test_one_stream_too_many_is_refused_at_once_and_an_ended_one_makes_room(tmp_path: Path) -> None:
+    async with asyncio.timeout(20), opened(tmp_path, ANSWERS, Seen(), streams=1) as gateway:
+        async with gateway.http.stream("GET", "/v1/events") as first:
+            assert (await anext(first.aiter_lines())).startswith("retry:")
+            refused = await gateway.http.get("/v1/events")
+            assert refused.status_code == 503
+            assert refused.headers["retry-after"] == "15"
+            assert refused.json()["error"]["code"] == "TOO_MANY_STREAMS"
+            assert refused.json()["error"]["message"].startswith("1 event streams are open")
+            assert (await gateway.http.get("/v1/status")).status_code == 200
+        while (again := await started(gateway)) == 503:  # the end of a stream is seen a moment later
+            pass
+        assert again == 200
 
 
 async def test_events_of_the_bus_reach_whoever_watches(gateway: Opened) -> None:
@@ -45,3 +59,9 @@ async def test_events_of_the_bus_reach_whoever_watches(gateway: Opened) -> None:
         told = json.loads((await anext(lines)).removeprefix("data: "))
         assert told["state"] == {"halted": True, "halts": ["cli: odd"]}
         assert told["reason"] == "odd"
+
+
+async def started(gateway: Opened) -> int:
+    """Return the status of a stream that is begun."""
+    async with gateway.http.stream("GET", "/v1/events") as reply:
+        return reply.status_code

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from bellwether.gateway.auth import TokenError, check_token, read_token
+from bellwether.gateway.auth import (
+    Scope,
+    TokenError,
+    check,
+    cookie_name,
+    page_token,
+    read_token,
+    scopes_of,
+)
 from bellwether.gateway.problems import Problem, status_of
 from bellwether.gateway.server import HttpServer
 from bellwether.gateway.settings import GatewaySettings
+from bellwether.render.keys import scoped_token
 from bellwether.runtime.errors import StartRefused
 from unit.gateway.conftest import Opened
 
@@ -32,15 +42,59 @@ def test_a_token_file_is_read_without_white_space(tmp_path: Path) -> None:
         read_token(tmp_path / "none")
 
 
+def asked(needed: Scope, token: str | None = TOKEN, **headers: str) -> int:
+    """Return the status with which a request without a cookie is refused; 0: it is let in."""
+    try:
+        check(needed, method="POST", headers=headers, cookies={}, token=token)
+    except Problem as problem:
+        return problem.status
+    return 0
+
+
 def test_the_right_token_passes_and_no_other() -> None:
-    check_token(f"Bearer {TOKEN}", TOKEN)
-    check_token(f"bearer  {TOKEN} ", TOKEN)
-    for header in (None, "", TOKEN, "Bearer", "Bearer é", f"Bearer {TOKEN}x"):
-        with pytest.raises(Problem) as caught:
-            check_token(header, TOKEN)
-        assert caught.value.status == 401
+    assert asked(Scope.OPERATE, authorization=f"Bearer {TOKEN}") == 0
+    assert asked(Scope.OPERATE, authorization=f"bearer  {TOKEN} ") == 0
+    for header in ("", TOKEN, "Bearer", "Bearer é", f"Bearer {TOKEN}x", f"Basic {TOKEN}"):
+        assert asked(Scope.READ, authorization=header) == 401
+    assert asked(Scope.READ) == 401
     with pytest.raises(Problem, match="without a token"):
-        check_token(f"Bearer {TOKEN}", None)
+        check(Scope.READ, method="GET", headers={"authorization": f"Bearer {TOKEN}"}, cookies={}, token=None)
+
+
+def test_each_token_opens_its_scope_and_no_other() -> None:
+    may = {
+        name: {scope for scope in Scope if asked(scope, authorization=f"Bearer {token}") == 0}
+        for name, token in {"all": TOKEN, **{each: scoped_token(TOKEN, each) for each in ("halt", "read")}}.items()
+    }
+    assert may == {"all": set(Scope), "halt": {Scope.READ, Scope.HALT}, "read": {Scope.READ}}
+    assert asked(Scope.HALT, authorization=f"Bearer {scoped_token(TOKEN, 'read')}") == 403
+    assert asked(Scope.READ, authorization=f"Bearer {scoped_token(TOKEN, 'operate')}") == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "origin", "lets_in"),
+    [
+        ("GET", None, True),
+        ("POST", "http://127.0.0.1:8080", True),
+        ("POST", None, False),
+        ("POST", "http://127.0.0.1:9090", False),
+        ("POST", "null", False),
+        ("POST", "https://evil.example", False),
+    ],
+)
+def test_the_pages_cookie_does_something_only_from_its_own_page(method: str, origin: str | None, lets_in: bool) -> None:
+    headers = {"host": "127.0.0.1:8080", **({} if origin is None else {"origin": origin})}
+    cookies = {cookie_name(TOKEN): page_token(TOKEN, TOKEN)}
+    refused = contextlib.nullcontext() if lets_in else pytest.raises(Problem, match="send one as")
+    with refused:
+        check(Scope.READ, method=method, headers=headers, cookies=cookies, token=TOKEN)
+
+
+def test_the_pages_cookie_never_opens_more_than_looking_and_halting() -> None:
+    assert scopes_of(page_token(TOKEN, TOKEN), TOKEN) == {Scope.READ, Scope.HALT}
+    assert scopes_of(page_token(scoped_token(TOKEN, "read"), TOKEN), TOKEN) == {Scope.READ}
+    with pytest.raises(Problem, match="no token of this gateway"):
+        page_token("another", TOKEN)
 
 
 @pytest.mark.parametrize(

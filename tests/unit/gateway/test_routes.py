@@ -9,9 +9,13 @@ import pytest
 
 from bellwether.gateway.status import STATUS_BUDGET
 from bellwether.messages.trading import HaltState, Positions, Safety, SafetyRefusal
+from bellwether.render.keys import scoped_token
 from bellwether.runtime.errors import RpcError
-from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, Opened, opened
+from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, TOKEN, Opened, opened
 from unit.gateway.samples import ANSWERS, AT, POSITION, SYSTEM, Seen
+
+READING = {"Authorization": f"Bearer {scoped_token(TOKEN, 'read')}"}
+SAMPLE = {"symbol": "AAPL", "decision_id": "p-AAPL", "trace_id": "0" * 32}
 
 
 @IN_MODULES_LOOP
@@ -187,14 +191,77 @@ async def test_questions_are_put_at_the_conductors_moment_and_in_its_run(gateway
         "/v1/ledger/check",
         "/v1/equity",
         "/v1/traces",
-        "/healthz",
-        "/",
-        "/openapi.json",
     ],
 )
-async def test_looking_needs_no_token(standing: Opened, path: str) -> None:
-    reply = await standing.http.get(path)
+async def test_looking_needs_a_token_that_may_look(standing: Opened, path: str) -> None:
+    refused = await standing.stranger.get(path)
+    assert refused.status_code == 401
+    assert "a token of the gateway that may read" in refused.json()["error"]["message"]
+    reply = await standing.stranger.get(path, headers=READING)
     assert reply.status_code == 200, reply.text
+
+
+@IN_MODULES_LOOP
+async def test_every_route_that_tells_of_the_system_refuses_a_stranger(standing: Opened) -> None:
+    """A route that is added without saying what it needs is found here."""
+    schema = (await standing.stranger.get("/openapi.json")).json()
+    told = {
+        (method, path): (await standing.stranger.request(method.upper(), path.format(**SAMPLE))).status_code
+        for path, methods in schema["paths"].items()
+        for method in methods
+    }
+    open_to_all = {route for route, status in told.items() if status != 401}
+    assert open_to_all == {("get", "/healthz")}
+
+
+@IN_MODULES_LOOP
+@pytest.mark.parametrize("path", ["/", "/static/dashboard.js", "/static/stream.js", "/static/news.js", "/favicon.ico"])
+async def test_the_page_itself_needs_no_token_and_tells_nothing(standing: Opened, path: str) -> None:
+    reply = await standing.stranger.get(path)
+    assert reply.is_success
+    assert "set-cookie" not in reply.headers
+
+
+async def test_where_reads_are_declared_open_everybody_may_look_and_nobody_halt(tmp_path: Path) -> None:
+    spec = SYSTEM.spec.model_copy(update={"gateway": SYSTEM.spec.gateway.model_copy(update={"open_reads": True})})
+    declared = SYSTEM.model_copy(update={"spec": spec})
+    async with opened(tmp_path, ANSWERS, Seen(), declared) as gateway:
+        assert (await gateway.stranger.get("/v1/account")).status_code == 200
+        assert (await gateway.stranger.post("/v1/halt", json={"reason": "x"})).status_code == 401
+
+
+@IN_MODULES_LOOP
+async def test_the_address_that_run_prints_lets_the_page_look_and_halt(standing: Opened) -> None:
+    http = standing.stranger
+    key = scoped_token(TOKEN, "halt")
+    reply = await http.get("/", params={"key": key})
+    assert (reply.status_code, reply.headers["location"]) == (303, "./")
+    assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(reply.headers["set-cookie"].split("; "))
+    assert reply.headers["cache-control"] == "no-store"
+    try:
+        assert (await http.get("/v1/account")).status_code == 200
+        own = {"Origin": str(http.base_url).rstrip("/")}
+        assert (await http.post("/v1/halt", json={"reason": "odd"}, headers=own)).status_code == 200
+        assert (await http.post("/v1/halt", json={"reason": "odd"})).status_code == 401
+        resumed = await http.post("/v1/resume", json={"reason": "fine"}, headers=own)
+        assert (resumed.status_code, resumed.json()["error"]["code"]) == (403, "FORBIDDEN")
+        assert "this token may halt and read; this needs one that may operate" in resumed.json()["error"]["message"]
+    finally:
+        http.cookies.clear()
+    assert (await http.get("/", params={"key": "wrong"})).status_code == 401
+
+
+@IN_MODULES_LOOP
+async def test_a_token_typed_into_the_page_becomes_its_cookie(standing: Opened) -> None:
+    http = standing.stranger
+    assert (await http.post("/v1/session", headers={"Authorization": "Bearer wrong"})).status_code == 401
+    try:
+        assert (await http.post("/v1/session", headers=READING)).status_code == 204
+        assert (await http.get("/v1/account")).status_code == 200
+        own = {"Origin": str(http.base_url).rstrip("/")}
+        assert (await http.post("/v1/halt", json={"reason": "odd"}, headers=own)).status_code == 403
+    finally:
+        http.cookies.clear()
 
 
 @IN_MODULES_LOOP
@@ -217,9 +284,9 @@ CHANGES = [
 @IN_MODULES_LOOP
 @pytest.mark.parametrize(("method", "path"), CHANGES)
 @pytest.mark.parametrize("header", [None, "Bearer wrong-token-of-some-length", "Basic a-token-for-tests-only"])
-async def test_changing_something_needs_the_token(standing: Opened, method: str, path: str, header: str | None) -> None:
+async def test_doing_something_needs_a_token(standing: Opened, method: str, path: str, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
-    reply = await standing.http.request(method, path, headers=headers, content=b"{}")
+    reply = await standing.stranger.request(method, path, headers=headers, content=b"{}")
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
     assert "Authorization: Bearer <token>" in reply.json()["error"]["message"]
@@ -228,7 +295,7 @@ async def test_changing_something_needs_the_token(standing: Opened, method: str,
 @IN_MODULES_LOOP
 @pytest.mark.parametrize("path", ["/v1/halt", "/v1/resume"])
 async def test_a_body_is_not_read_before_the_token_and_never_without_a_bound(standing: Opened, path: str) -> None:
-    refused = await standing.http.post(path, content=b"{bad", headers={"Content-Type": "application/json"})
+    refused = await standing.stranger.post(path, content=b"{bad", headers={"Content-Type": "application/json"})
     assert refused.status_code == 401
     large = await standing.http.post(path, content=b" " * 20_000 + b"{}", headers=AUTHORIZED)
     assert (large.status_code, large.json()["error"]["code"]) == (413, "TOO_LARGE")

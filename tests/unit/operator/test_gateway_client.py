@@ -32,7 +32,7 @@ async def served(answer: Handler) -> AsyncIterator[GatewayClient]:
 async def refused(answer: Handler) -> str:
     async with served(answer) as client:
         with pytest.raises(GatewayError) as found:
-            await client.look("trading", "demo")
+            await client.look("trading", "demo", "token")
     return str(found.value)
 
 
@@ -51,7 +51,7 @@ async def test_an_answer_up_to_the_limit_is_read() -> None:
         return web.Response(text='{"generation": 3, "services": []}'.ljust(ANSWER_LIMIT))
 
     async with served(long) as client:
-        assert (await client.look("trading", "demo")).generation == 3
+        assert (await client.look("trading", "demo", "token")).generation == 3
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:

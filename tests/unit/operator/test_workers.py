@@ -23,7 +23,7 @@ class FaultyGateway:
     looks: int = 0
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def look(self, namespace: str, name: str) -> GatewayView:
+    async def look(self, namespace: str, name: str, token: str) -> GatewayView:
         self.looks += 1
         if self.looks == 1:
             raise AttributeError("an answer of a shape that nobody expected")
@@ -33,6 +33,9 @@ class FaultyGateway:
 
 class Passes:
     """Passes that find a system whose gateway is up."""
+
+    def keyring(self, uid: str) -> Any:
+        return SimpleNamespace(gateway_token="token")
 
     async def run(self, key: SystemKey, memory: Memory) -> Outcome:
         memory.gateway_up = True
@@ -89,7 +92,7 @@ class Takes:
         self.generation = 1
         self.settled = asyncio.Event()
 
-    async def look(self, namespace: str, name: str) -> GatewayView:
+    async def look(self, namespace: str, name: str, token: str) -> GatewayView:
         self.asked.append("look")
         if self.generation == 2:
             self.settled.set()

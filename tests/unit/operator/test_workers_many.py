@@ -84,6 +84,9 @@ class Forgetting:
         self.forgot: set[SystemKey] = set()
         self.heard: set[SystemKey] = set()
 
+    def keyring(self, uid: str) -> Any:
+        return SimpleNamespace(gateway_token="token")
+
     async def run(self, key: SystemKey, memory: Memory) -> Outcome:
         memory.gateway_up, memory.accepted_generation = True, 1
         if memory.view is not None:
@@ -177,7 +180,7 @@ class FailsOnce:
     def __init__(self) -> None:
         self.looks = 0
 
-    async def look(self, namespace: str, name: str) -> GatewayView:
+    async def look(self, namespace: str, name: str, token: str) -> GatewayView:
         self.looks += 1
         if self.looks == 1:
             raise gateway.GatewayError("the gateway does not answer")

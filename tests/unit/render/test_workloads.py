@@ -130,6 +130,7 @@ EDITS: dict[str, Any] = {
     "predictions": {"margin": "0.02"},
     "trading": {"mode": "simulated", "halted": True, "risk": {"maxPositionValue": "1"}},
     "tasks": [],
+    "gateway": {"openReads": True},
 }
 
 

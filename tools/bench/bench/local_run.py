@@ -31,8 +31,9 @@ class LocalRun:
     def ask(self, path: str, **parameters: str) -> Any:
         """Return an answer of the API; none while it does not answer."""
         try:
-            url = json.loads(self._told.read_bytes())["url"]
-            answer = httpx.get(url + path, params=parameters, timeout=5, trust_env=False)
+            told = json.loads(self._told.read_bytes())
+            headers = {"Authorization": f"Bearer {told['token']}"}
+            answer = httpx.get(told["url"] + path, params=parameters, headers=headers, timeout=5, trust_env=False)
         except (httpx.HTTPError, FileNotFoundError):
             return None
         return answer.json() if answer.status_code == httpx.codes.OK else None

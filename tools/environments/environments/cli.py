@@ -81,6 +81,9 @@ def _what_next(env: Environment, system: str) -> None:
         say(f"Dashboard and API: kubectl port-forward service/{system}-gateway 8080, then http://127.0.0.1:8080")
     else:
         say(f"Dashboard and API: {url}")
+    shown = r"{.data.halt}"
+    secret = f"kubectl get secret {system}-gateway-token -o jsonpath='{shown}' | base64 -d"
+    say(f"The page asks for a token once; one that may look and halt: {secret}")
     say("Next, type:")
     for line in env.hints():
         say(f"  {line}")

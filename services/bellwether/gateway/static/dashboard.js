@@ -1,5 +1,6 @@
 // The page: asks the gateway for state, again whenever the event stream says that something happened.
 
+import { watch } from "./news.js";
 import { curve, element, gauge, moment, money, table, waterfall, whole } from "./drawing.js";
 
 const by = (id) => document.getElementById(id);
@@ -9,7 +10,11 @@ let halted = false, newestHalt = 0, began = 0;
 async function ask(path, options) {
   const reply = await fetch(path, { cache: "no-store", ...options });
   const body = await reply.json().catch(() => null);
-  if (!reply.ok) throw new Error(body?.error?.message ?? `status ${reply.status}`);
+  if (!reply.ok) {
+    const error = new Error(body?.error?.message ?? `status ${reply.status}`);
+    error.status = reply.status;
+    throw error;
+  }
   return body;
 }
 
@@ -24,18 +29,31 @@ const parts = {
 };
 
 async function refresh() {
-  let answered = 0;
+  let answered = 0, refused = false;
   await Promise.all(Object.entries(parts).map(async ([path, draw]) => {
     try {
       draw(await ask(path));
       answered += 1;
     } catch (error) {
       if (!(error instanceof TypeError)) answered += 1;
+      if (error.status === 401) refused = true;
       console.debug(path, error);
     }
   }));
   by("lost").hidden = answered > 0;
+  if (refused && !by("enter").open) by("enter").showModal();
 }
+
+by("enter-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await ask("v1/session", { method: "POST", headers: { Authorization: `Bearer ${by("enter-token").value.trim()}` } });
+    location.reload();
+  } catch (error) {
+    by("enter-error").textContent = error.message;
+    by("enter-error").hidden = false;
+  }
+});
 
 function pill(id, text, kind) {
   by(id).textContent = text;
@@ -162,6 +180,12 @@ async function show(id) {
   }
 }
 
+// To stop takes no token where the page was let in by one that may; to resume always does.
+function askToken(wanted) {
+  by("change-token-label").hidden = !wanted;
+  by("change-token").required = wanted;
+}
+
 // What is resumed is what was shown when the button was pressed: a later halt is refused, not cleared unseen.
 let resuming = false, seenHalt = 0;
 by("halt").addEventListener("click", () => {
@@ -169,7 +193,7 @@ by("halt").addEventListener("click", () => {
   seenHalt = newestHalt;
   by("change-title").textContent = halted ? "Allow orders again" : "Stop every order";
   by("change-error").hidden = true;
-  by("change-token").value = sessionStorage.getItem("token") ?? "";
+  askToken(halted);
   by("change").showModal();
 });
 by("change-cancel").addEventListener("click", () => by("change").close());
@@ -179,14 +203,15 @@ by("change-form").addEventListener("submit", async (event) => {
   try {
     await ask(resuming ? "v1/resume" : "v1/halt", {
       method: "POST",
-      headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
+      headers: { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) },
       body: JSON.stringify({
         reason: by("change-reason").value, source: "dashboard", ...(resuming && { seen: seenHalt }) }),
     });
-    sessionStorage.setItem("token", token);
+    by("change-token").value = "";
     by("change").close();
     soon();
   } catch (error) {
+    if (error.status === 401 || error.status === 403) askToken(true);
     by("change-error").textContent = error.message;
     by("change-error").hidden = false;
   }
@@ -205,14 +230,11 @@ function soon() {
   }, Math.max(0, LEAST_PAUSE - (Date.now() - last)));
 }
 
-const stream = new EventSource("v1/events");
-const kinds = ["prediction_generated", "order_queued", "order_filled", "order_refused", "halt_changed", "replay", "account", "replay_completed", "missed"];
-for (const kind of kinds) stream.addEventListener(kind, soon);
-stream.onopen = soon;
 // The stream is news, not truth: without it, and now and then beside it, the page looks by itself.
+const streaming = watch(soon);
 setInterval(() => {
   const quiet = Date.now() - last;
-  if (quiet > REST || (stream.readyState !== EventSource.OPEN && quiet > POLL)) soon();
+  if (quiet > REST || (!streaming() && quiet > POLL)) soon();
 }, 1000);
 document.addEventListener("visibilitychange", soon);
 soon();

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 
+from bellwether.render.keys import scoped_token
 from bellwether.render.kubernetes.context import Manifest, RenderContext
 from bellwether.render.kubernetes.names import SYSTEM, gateway_token_name, keys_name, metadata
 from bellwether.render.nats import BOOTSTRAP, JOB
@@ -16,6 +17,8 @@ from bellwether.topology import SERVICES
 
 TOKEN_ENTRY = "token"  # noqa: S105
 """Under which name the token stands in its Secret."""
+SCOPED_ENTRIES = ("halt", "read")
+"""Beside it, tokens that open less; the gateway knows them by its own."""
 
 
 def seed_entry(identity: str) -> str:
@@ -40,11 +43,13 @@ def keys(system: TradingSystem, context: RenderContext) -> Manifest:
 
 
 def gateway_token(system: TradingSystem, context: RenderContext) -> Manifest:
-    """Return the Secret with the token that everything that changes something at the gateway needs."""
+    """Return the Secret with the tokens of the gateway: one that opens everything, and one for each lesser scope."""
+    token = context.keyring.gateway_token
+    scoped = {scope: _encoded(scoped_token(token, scope)) for scope in SCOPED_ENTRIES}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata(system, "gateway", gateway_token_name(system)),
         "type": "Opaque",
-        "data": {TOKEN_ENTRY: _encoded(context.keyring.gateway_token)},
+        "data": {**scoped, TOKEN_ENTRY: _encoded(token)},
     }
