@@ -32,7 +32,7 @@ async function refresh() {
   let answered = 0, refused = false;
   await Promise.all(Object.entries(parts).map(async ([path, draw]) => {
     try {
-      draw(await ask(path));
+      draw(await ask(path, { priority: "low" }));
       answered += 1;
     } catch (error) {
       if (!(error instanceof TypeError)) answered += 1;
@@ -203,6 +203,7 @@ by("change-form").addEventListener("submit", async (event) => {
   try {
     await ask(resuming ? "v1/resume" : "v1/halt", {
       method: "POST",
+      priority: "high", // before whatever this and other pages ask meanwhile
       headers: { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) },
       body: JSON.stringify({
         reason: by("change-reason").value, source: "dashboard", ...(resuming && { seen: seenHalt }) }),
