@@ -2,6 +2,11 @@
 {{- if contains "bellwether" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-bellwether" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}-operator
 {{- end }}
 
+{{- /* Of what no namespace holds apart: two releases of one name in two namespaces are two installations. */}}
+{{- define "bellwether.clusterName" -}}
+{{ printf "%s-%s" .Release.Namespace (include "bellwether.name" .) }}
+{{- end }}
+
 {{- define "bellwether.selector" -}}
 app.kubernetes.io/component: operator
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -22,6 +27,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 
 {{- define "bellwether.operatorImage" -}}
 {{- with .Values.image.operator }}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "bellwether.servicesImage" -}}
+{{- with .Values.image.services }}
 {{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
 {{- end }}

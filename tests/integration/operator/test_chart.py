@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,60 @@ def test_watched_namespaces_get_roles_and_nothing_else_does(kube: Kube) -> None:
     operators = [each for each in found if each["kind"] == "Role"]
     assert [each["metadata"]["namespace"] for each in operators] == ["a", "b"]
     assert not [each for each in found if each["kind"] == "ClusterRoleBinding"]
+
+
+def test_with_watched_namespaces_and_the_definition_there_nothing_cluster_wide_is_installed(kube: Kube) -> None:
+    def cluster_wide(*flags: str) -> list[str]:
+        found = rendered(kube, *flags)
+        return sorted(each["metadata"]["name"] for each in found if "namespace" not in each["metadata"])
+
+    assert cluster_wide("--set", "watchNamespaces={a,b}", "--set", "crds.create=false") == []
+    operator = f"{kube.namespace}-bw-bellwether-operator"
+    everywhere = [f"{operator}{end}" for end in ("", "", "-edit", "-view")]
+    assert cluster_wide("--set", "crds.create=false") == everywhere
+
+
+def test_two_releases_of_one_name_in_two_namespaces_share_no_object(kube: Kube) -> None:
+    def objects(namespace: str, *flags: str) -> set[tuple[str, str, str]]:
+        text = helm(kube, "template", "bw", str(CHART), "-n", namespace, "--set", "crds.create=false", *flags).stdout
+        found = [each for each in yaml.safe_load_all(text) if each]
+        return {(each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]) for each in found}
+
+    for flags in ((), ("--set", "watchNamespaces={shared}")):
+        assert not objects("one", *flags) & objects("two", *flags)
+
+
+def test_the_services_image_can_be_named_by_its_digest(kube: Kube) -> None:
+    digest = "sha256:" + "0" * 64
+    flags = ["--set", f"image.services.digest={digest}", "--set", "image.services.repository=example.com/services"]
+    (deployment,) = (each for each in rendered(kube, *flags) if each["kind"] == "Deployment")
+    environment = {
+        each["name"]: each["value"] for each in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert environment["SERVICES_IMAGE"] == f"example.com/services@{digest}"
+
+
+def newer_chart(folder: Path) -> Path:
+    """Return a copy of the chart of another version, as the next release has it where nothing else changed."""
+    copy = folder / "bellwether"
+    shutil.copytree(CHART, copy)
+    about = yaml.safe_load((copy / "Chart.yaml").read_text())
+    (copy / "Chart.yaml").write_text(yaml.safe_dump({**about, "version": "99.0.0"}))
+    return copy
+
+
+async def test_an_upgrade_of_the_chart_that_changes_no_spec_restarts_nothing(
+    kube: Kube, installed: str, tmp_path: Path
+) -> None:
+    before = await kube.get("deployment", installed)
+    assert before is not None
+    flags = ["--set", f"watchNamespaces={{{kube.namespace}}}", "--set", "crds.create=false"]
+    helm(kube, "upgrade", kube.namespace, str(newer_chart(tmp_path)), "-n", kube.namespace, *flags)
+    after = await kube.get("deployment", installed)
+    assert after is not None
+    assert after["metadata"]["labels"]["helm.sh/chart"] == "bellwether-99.0.0"
+    assert after["spec"]["template"] == before["spec"]["template"]
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
 
 def test_the_definition_stays_when_the_chart_goes_and_can_be_left_out(kube: Kube) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bellwether.render.kubernetes import RenderContext, render
 from bellwether.render.kubernetes.networkpolicies import network_policies
 from bellwether.topology import SERVICES
 
@@ -51,10 +52,24 @@ def test_a_jobs_way_out_is_nats_where_it_runs_and_names(profile: str, home: str)
     assert (ports([nats]), ports([names])) == ({4222}, {53})
 
 
-def test_services_take_nothing_in_but_the_gateways_port() -> None:
+def test_services_take_nothing_in_but_who_collects_metrics_and_the_gateway_people() -> None:
     standard = by_component(profile="standard")
-    assert {name for name, spec in standard.items() if "ingress" in spec} == {"nats", "gateway"}
-    assert ports(standard["gateway"]["ingress"]) == {8080}
+    taken = {name: ports(spec["ingress"]) for name, spec in standard.items()}
+    assert taken.pop("nats") == {4222}
+    assert taken.pop("gateway") == {8080, 8081}
+    assert set(map(tuple, taken.values())) == {(8081,)}
+    assert ports(by_component()["system"]["ingress"]) == {4222, 8080, 8081}
+
+
+@pytest.mark.parametrize("profile", ["compact", "standard"])
+def test_every_pod_that_has_metrics_can_be_asked_for_them(context: RenderContext, profile: str) -> None:
+    system = build(profile=profile)
+    policies = by_component(profile=profile)
+    for each in render(system, context):
+        if each["kind"] in {"StatefulSet", "Deployment"}:
+            containers = each["spec"]["template"]["spec"]["containers"]
+            metrics = {port["containerPort"] for one in containers for port in one["ports"] if port["name"] == "health"}
+            assert metrics <= ports(policies[each["metadata"]["labels"]["app.kubernetes.io/component"]]["ingress"])
 
 
 def test_the_way_out_is_nats_and_dns_and_the_provider_where_it_is_used() -> None:

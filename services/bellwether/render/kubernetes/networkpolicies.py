@@ -10,7 +10,7 @@ from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, chi
 from bellwether.render.kubernetes.services import component_of
 from bellwether.render.nats import JOB
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import NATS_PORT, SERVICES, ServiceRow
+from bellwether.topology import HEALTH_PORT, NATS_PORT, SERVICES, ServiceRow
 
 _DNS: dict[str, Any] = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
 
@@ -59,15 +59,18 @@ def _policy(
     }
 
 
-def _http_ingress(rows: list[ServiceRow]) -> list[dict[str, Any]]:
-    return [{"ports": _tcp(row.http_port)} for row in rows if row.http_port is not None]
+def _open_ingress(rows: list[ServiceRow]) -> list[dict[str, Any]]:
+    """Return the ways in that are open to everyone: ports for people, and the one where metrics are collected."""
+    ports = [row.http_port for row in rows if row.http_port is not None]
+    return [{"ports": _tcp(port)} for port in (*ports, HEALTH_PORT)]
 
 
 def network_policies(system: TradingSystem) -> list[Manifest]:
     """Return one policy per component; also for the pods of Jobs, which a replay does not have.
 
     NATS takes connections from the system's own pods only. A port for people is open to everyone, what it answers
-    is the gateway's affair. The kubelet's probes come from the node, which no policy keeps out.
+    is the gateway's affair; so is the port of metrics, as whoever collects them may be anywhere in the cluster. The
+    kubelet's probes come from the node, which no policy keeps out.
     """
     rows = list(SERVICES.values())
     nats_in = {"from": _own_pods(system), "ports": _tcp(NATS_PORT)}
@@ -77,10 +80,10 @@ def network_policies(system: TradingSystem) -> list[Manifest]:
     }
     jobs = [] if system.spec.clock.mode == "replay" else [_policy(system, JOB, [], [nats_out, _DNS])]
     if system.spec.profile == "compact":
-        return [_policy(system, SYSTEM, [nats_in, *_http_ingress(rows)], _outside(system, rows)), *jobs]
+        return [_policy(system, SYSTEM, [nats_in, *_open_ingress(rows)], _outside(system, rows)), *jobs]
     policies = [_policy(system, NATS, [nats_in], []), *jobs]
     for row in rows:
-        policies.append(_policy(system, row.name, _http_ingress([row]), [nats_out, *_outside(system, [row])]))
+        policies.append(_policy(system, row.name, _open_ingress([row]), [nats_out, *_outside(system, [row])]))
     return policies
 
 
