@@ -46,6 +46,12 @@ SIGNAL ?= 0
 yahoo: venv ## a stand-in for Yahoo with made-up bars, for FILE=system.yaml; SIGNAL=0.3 plants one
 	@$(PY) -m harness.yahoo $(FILE) --signal $(SIGNAL)
 
+REGISTRY ?=
+TAG ?=
+.PHONY: images
+images: venv ## both images, by Docker or Podman; REGISTRY=... pushes them there
+	@$(PY) -m environments images --registry "$(REGISTRY)" --tag "$(TAG)"
+
 .PHONY: generate
 generate: venv ## write the custom resource definitions, reference pages and session tables anew
 	@$(PY) -m generate

@@ -18,7 +18,7 @@ from devcluster.slots import locked
 from e2e import waits
 from e2e.lab import Lab, System, api_of, namespace, replay_system
 from environments.choose import choose
-from environments.clusters import Embedded, Environment, environment, of_clone
+from environments.clusters import Environment, environment
 from environments.install import EVERYWHERE, Release
 from environments.machine import ROOT, facts
 from harness import shared
@@ -55,7 +55,7 @@ def _environment() -> Environment:
     choice = choose(facts(), os.environ)
     if choice.kind == "local":
         pytest.fail(f"the end-to-end tests need a cluster: {choice.why}")
-    return Embedded(of_clone("e2e")) if choice.kind == "embedded" else environment(choice)
+    return environment(choice, "e2e")
 
 
 @pytest.fixture(scope="session")

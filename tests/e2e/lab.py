@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -184,10 +185,10 @@ class Lab:
         with reach(self.env, namespace, service, port) as url:
             yield url
 
-    def install(self) -> None:
-        """Install the chart, or leave it as it is."""
+    def install(self, chart: Path = install.CHART) -> None:
+        """Install the chart, or bring what is installed to it, or leave it as it is."""
         settings = ["crds.create=false", f"watchNamespaces={{{','.join(self.lane)}}}"] if self.lane else []
-        install.install_chart(self.env, self.images, print, *settings, release=self.release)
+        install.install_chart(self.env, self.images, print, *settings, release=self.release, chart=chart)
 
     def uninstall(self) -> None:
         """Take the chart away; return when the operator has ended.

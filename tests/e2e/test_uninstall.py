@@ -1,11 +1,15 @@
 """Taking everything away again, in either order: nothing hangs, and what is to stay stays."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e import waits
 from e2e.lab import Lab, RefusedError, System, eventually, names, replay_system
+from environments.install import CHART
 from harness.churn import document, unscheduled
 
 # The chart is installed and taken away here, with the definition that all lanes need.
@@ -31,9 +35,27 @@ def systems(lab: Lab) -> Iterator[tuple[System, System]]:
         lab.install()
 
 
-def test_the_chart_goes_first_and_systems_live_on_until_they_are_deleted(
-    lab: Lab, systems: tuple[System, System]
+def newer_chart(folder: Path) -> Path:
+    """Return the chart as the next release has it where nothing but its version changed."""
+    copy = folder / "bellwether"
+    shutil.copytree(CHART, copy)
+    about = yaml.safe_load((copy / "Chart.yaml").read_text())
+    (copy / "Chart.yaml").write_text(yaml.safe_dump({**about, "version": "99.0.0"}))
+    return copy
+
+
+def test_the_chart_is_upgraded_goes_and_comes_again_and_restarts_nothing_and_systems_outlive_it(
+    lab: Lab, systems: tuple[System, System], tmp_path: Path
 ) -> None:
+    pods, operator = systems[0].pods(), lab.operator_pods()
+    lab.install(newer_chart(tmp_path))
+    assert lab.operator_pods() == operator, "an upgrade that changes no spec restarted the operator"
+    lab.uninstall()
+    lab.install()
+    lab.await_declared(NAMESPACE)
+    systems[0].wait_ready(waits.SYSTEM_READY)
+    assert systems[0].pods() == pods, "an upgrade or a second installation restarted the system"
+
     running, keeping = systems
     pods, before = running.pods(), names(lab.everything(NAMESPACE))
     kept = names(lab.items(NAMESPACE, "persistentvolumeclaims", f"app.kubernetes.io/instance={keeping.name}"))

@@ -15,7 +15,7 @@ import typer
 
 from devcluster.command import run
 from devcluster.errors import ClusterError
-from environments import install
+from environments import install, publish
 from environments.choose import WrongChoiceError, choose
 from environments.clusters import Environment, environment
 from environments.machine import ROOT, facts
@@ -91,6 +91,19 @@ def _what_next(env: Environment, system: str) -> None:
     for command in ("status", "positions", "trace --last", 'halt --reason "looking at it"'):
         say(f"  .venv/bin/bellwether {command} --system {system}")
     say("  make down")
+
+
+@app.command()
+def images(
+    registry: Annotated[
+        str, typer.Option(help="Where to push, such as registry.example/trading; empty: nowhere.")
+    ] = "",
+    tag: Annotated[str, typer.Option(help="The tag; else the chart's appVersion.")] = "",
+) -> None:
+    """Build both images with Docker or Podman, push them, and say how they are installed."""
+    made = publish.images(registry, tag or publish.app_version(), say)
+    say("")
+    say(publish.installing(made))
 
 
 @app.command()

@@ -17,11 +17,14 @@ from typing import Protocol
 from devcluster.cluster import Cluster
 from devcluster.command import run
 from devcluster.errors import ClusterError
+from devcluster.places import state_home
 from environments.choose import Choice
+from environments.kind_program import ensure_kind
 from environments.machine import ROOT
 
 Report = Callable[[str], None]
-KIND_CLUSTER = "bellwether"
+CONFIRMED = "BELLWETHER_CURRENT_CONTEXT"
+"""The variable that names the context of the current cluster, by which somebody says that it is meant."""
 
 
 @dataclass(frozen=True)
@@ -117,16 +120,29 @@ class Embedded:
 
 
 class Kind:
-    """A kind cluster in Docker."""
+    """A kind cluster in Docker: of this clone alone, with a kubeconfig of its own.
+
+    A cluster of the developer's own is never touched, nor is what their kubectl points at.
+    """
 
     name = "kind"
 
+    def __init__(self, cluster: str | None = None) -> None:
+        """Touch nothing yet."""
+        self._cluster = cluster or of_clone("bellwether")
+        self._kubeconfig = state_home().parent / "kind" / f"{self._cluster}.kubeconfig"
+
     def up(self, report: Report) -> None:
-        """Create the cluster unless it is there."""
-        if KIND_CLUSTER not in run(["kind", "get", "clusters"]).split():
-            report(f"creating the kind cluster {KIND_CLUSTER}")
-            config = ROOT / "tests" / "e2e" / "kind.yaml"
-            run(["kind", "create", "cluster", "--name", KIND_CLUSTER, "--config", str(config)], seconds=600)
+        """Create the cluster unless it is there; have its kubeconfig in any case."""
+        kind = ensure_kind(report)
+        self._kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        own = ["--name", self._cluster, "--kubeconfig", str(self._kubeconfig)]
+        if self._cluster in run([kind, "get", "clusters"]).split():
+            run([kind, "export", "kubeconfig", *own])
+            return
+        report(f"creating the kind cluster {self._cluster}")
+        config = ROOT / "tests" / "e2e" / "kind.yaml"
+        run([kind, "create", "cluster", *own, "--config", str(config), "--wait", "120s"], seconds=600)
 
     def images(self, report: Report) -> Images:
         """Build with Docker, load into the node."""
@@ -134,25 +150,27 @@ class Kind:
         for target, image in {"services": images.services, "operator": images.operator}.items():
             report(f"building {image}")
             run(["docker", "build", "--target", target, "--tag", image, str(ROOT)], seconds=1800)
-            run(["kind", "load", "docker-image", image, "--name", KIND_CLUSTER], seconds=600)
+            run([ensure_kind(report), "load", "docker-image", image, "--name", self._cluster], seconds=600)
         return images
 
     def down(self, report: Report) -> None:
-        """Delete the cluster."""
-        report(f"deleting the kind cluster {KIND_CLUSTER}")
-        run(["kind", "delete", "cluster", "--name", KIND_CLUSTER], seconds=300)
+        """Delete the cluster, and its kubeconfig."""
+        report(f"deleting the kind cluster {self._cluster}")
+        own = ["--name", self._cluster, "--kubeconfig", str(self._kubeconfig)]
+        run([ensure_kind(report), "delete", "cluster", *own], seconds=300)
+        self._kubeconfig.unlink(missing_ok=True)
 
     def kubectl(self) -> list[str]:
-        """Kubectl from PATH with kind's context."""
-        return ["kubectl", "--context", f"kind-{KIND_CLUSTER}"]
+        """Kubectl from PATH with the cluster's own kubeconfig."""
+        return ["kubectl", f"--kubeconfig={self._kubeconfig}"]
 
     def helm(self) -> list[str]:
-        """Helm from PATH with kind's context."""
-        return ["helm", "--kube-context", f"kind-{KIND_CLUSTER}"]
+        """Helm from PATH with the cluster's own kubeconfig."""
+        return ["helm", f"--kubeconfig={self._kubeconfig}"]
 
     def hints(self) -> list[str]:
-        """Choose kind's context."""
-        return [f"kubectl config use-context kind-{KIND_CLUSTER}"]
+        """Choose the cluster's kubeconfig."""
+        return [f"export KUBECONFIG={self._kubeconfig}"]
 
     def service_url(self, namespace: str, service: str, port: int) -> str | None:
         """Not reachable without a port-forward."""
@@ -160,13 +178,41 @@ class Kind:
 
 
 class Current:
-    """The cluster that kubectl talks to; images come from BELLWETHER_SERVICES_IMAGE and BELLWETHER_OPERATOR_IMAGE."""
+    """The cluster that kubectl talks to, once a person said that it is meant.
+
+    Images come from BELLWETHER_SERVICES_IMAGE and BELLWETHER_OPERATOR_IMAGE.
+    """
 
     name = "current"
 
+    def __init__(self) -> None:
+        """Hold on to the context of now: a switch in another terminal leads nothing of ours elsewhere."""
+        self._context = run(["kubectl", "config", "current-context"], seconds=30).strip()
+
+    def confirm(self) -> None:
+        """Return when somebody said that this very cluster is meant: by the variable, or by an answer typed.
+
+        Raises:
+            ClusterError: if nobody did; it says how.
+
+        """
+        if os.environ.get(CONFIRMED) == self._context:
+            return
+        words = (
+            f"kubectl points at {self._context!r}. Operator and definition are installed into that cluster, and the "
+            "end-to-end tests take them away again, with their systems"
+        )
+        if sys.stdin is not None and sys.stdin.isatty():
+            print(f"{words}.\nType the context's name to go on: ", end="", flush=True)
+            if sys.stdin.readline().strip() == self._context:
+                os.environ[CONFIRMED] = self._context  # for the processes that we start
+                return
+        raise ClusterError(f"{words}: if that is meant, set {CONFIRMED}={self._context}")
+
     def up(self, report: Report) -> None:
-        """Only look whether it answers."""
-        run(["kubectl", "version"], seconds=30)
+        """Only look whether it is meant and answers."""
+        self.confirm()
+        run([*self.kubectl(), "version"], seconds=30)
 
     def images(self, report: Report) -> Images:
         """Return the names that the environment gives."""
@@ -181,11 +227,11 @@ class Current:
 
     def kubectl(self) -> list[str]:
         """Kubectl from PATH."""
-        return ["kubectl"]
+        return ["kubectl", f"--context={self._context}"]
 
     def helm(self) -> list[str]:
         """Helm from PATH."""
-        return ["helm"]
+        return ["helm", f"--kube-context={self._context}"]
 
     def hints(self) -> list[str]:
         """Nothing to set."""
@@ -196,19 +242,20 @@ class Current:
         return None
 
 
-def environment(choice: Choice) -> Environment:
-    """Return the cluster of a choice other than `local`.
+def environment(choice: Choice, purpose: str | None = None) -> Environment:
+    """Return the cluster of a choice other than `local`; for a purpose of its own, another one than `make up` has.
 
     Raises:
         ClusterError: if a program it needs is not on PATH.
 
     """
+    own = None if purpose is None else of_clone(purpose)
     if choice.kind == "embedded":
-        return Embedded()
-    for program in ("kubectl", "helm", *(("kind", "docker") if choice.kind == "kind" else ())):
+        return Embedded() if own is None else Embedded(own)
+    for program in ("kubectl", "helm", *(("docker",) if choice.kind == "kind" else ())):
         if shutil.which(program) is None:
             raise ClusterError(f"environment {choice.kind} ({choice.why}) needs {program} on PATH")
-    return Kind() if choice.kind == "kind" else Current()
+    return Kind(own) if choice.kind == "kind" else Current()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from environments.machine import ROOT
 OPERATOR_NAMESPACE = "bellwether-system"
 RELEASE = "bellwether"
 READY_SECONDS = 300
+CHART = ROOT / "charts" / "bellwether"
 Report = Callable[[str], None]
 
 
@@ -34,7 +35,12 @@ EVERYWHERE = Release()
 
 
 def install_chart(
-    env: Environment, images: Images, report: Report, *settings: str, release: Release = EVERYWHERE
+    env: Environment,
+    images: Images,
+    report: Report,
+    *settings: str,
+    release: Release = EVERYWHERE,
+    chart: Path = CHART,
 ) -> None:
     """Install the chart, or bring the release to the present images; a second call with the same changes nothing."""
     services, _, services_tag = images.services.rpartition(":")
@@ -46,14 +52,14 @@ def install_chart(
         f"image.operator.tag={operator_tag}",
         *settings,
     ]
-    if _same_release(env, release, values):
+    if _same_release(env, release, values, chart):
         return
     report("installing the chart")
     flags = [flag for value in values for flag in ("--set", value)]
     run(
         [
             *env.helm(),
-            *("upgrade", "--install", release.name, str(ROOT / "charts" / "bellwether")),
+            *("upgrade", "--install", release.name, str(chart)),
             *("--namespace", release.namespace, "--create-namespace", "--wait", "--timeout", f"{READY_SECONDS}s"),
             *flags,
         ],
@@ -61,7 +67,7 @@ def install_chart(
     )
 
 
-def _same_release(env: Environment, release: Release, values: list[str]) -> bool:
+def _same_release(env: Environment, release: Release, values: list[str], chart: Path) -> bool:
     """Whether the deployed release was made with these values from this chart."""
     try:
         deployed: dict[str, Any] = json.loads(
@@ -72,9 +78,8 @@ def _same_release(env: Environment, release: Release, values: list[str]) -> bool
     except ClusterError:
         return False
     flags = [flag for value in values for flag in ("--set", value)]
-    chart = str(ROOT / "charts" / "bellwether")
     wanted = run(
-        [*env.helm(), "template", release.name, chart, "--namespace", release.namespace, "--dry-run=server", *flags]
+        [*env.helm(), "template", release.name, str(chart), "-n", release.namespace, "--dry-run=server", *flags]
     )
     same_text = _documents(wanted) == _documents(templates)
     return status.get("info", {}).get("status") == "deployed" and bool(deployed) and same_text

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import IO
 
+from devcluster.errors import ClusterError
 from environments.choose import Choice, WrongChoiceError, choose
+from environments.clusters import Current
 from environments.machine import ROOT, facts
 from gate import plan, record
 from gate.imports import Imports
@@ -32,7 +34,9 @@ def main() -> int:
     found = facts()
     try:
         choice = choose(found, os.environ)
-    except WrongChoiceError as error:
+        if choice.kind == "current":
+            Current().confirm()
+    except (ClusterError, WrongChoiceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     has_planes = found.is_linux and choice.kind in NEEDED
