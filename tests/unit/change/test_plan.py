@@ -575,7 +575,7 @@ def test_only_what_differs_is_touched(old: dict[str, Any], new: dict[str, Any]) 
         key for key in before if key not in {key_of(each) for each in after} and key.kind != "PersistentVolumeClaim"
     }
     assert touched == differing | gone
-    assert all(phase.there[key_of(each)].raw == supposed(each).raw for each in after if each["kind"] != "StatefulSet")
+    assert all(phase.there[key_of(each)].raw == supposed(each).raw for each in after if each["kind"] not in WORKLOADS)
 
 
 def test_live_keys_give_the_names_that_the_operator_gives() -> None:
