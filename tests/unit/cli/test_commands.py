@@ -272,7 +272,7 @@ def test_bars_says_why_a_file_would_be_refused_and_reads_the_others(
     assert main(["bars", "X.csv", "Y.csv", "CBA.AX.csv", "-o", "json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert [one["refused"] for one in told] == [
-        "X.csv, line 1: no titles are found; it has hello, needed are Date,Open,High,Low,Close,Volume",
+        "X.csv, line 1: no titles are found; it has hello; needed are Date,Open,High,Low,Close,Volume",
         "Y.csv does not exist: each symbol needs its SYMBOL.csv",
         None,
     ]

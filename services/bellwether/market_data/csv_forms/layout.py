@@ -92,9 +92,9 @@ def layout_of(lines: Sequence[Line], symbol: str, name: str) -> Layout:
     plain = _without_titles(lines)
     if plain is not None:
         return plain
-    shown = ",".join(lines[0].cells)[:120] if lines[0].cells else lines[0].fault
+    shown = lines[0].fault or f"it has {','.join(lines[0].cells)[:120]}"
     raise FormError(
-        f"{name}, line {lines[0].number}: no titles are found; it has {shown}, needed are "
+        f"{name}, line {lines[0].number}: no titles are found; {shown}; needed are "
         f"{','.join(SHOWN[meaning] for meaning in NEEDED)}"
     )
 

@@ -15,7 +15,8 @@ SMALLEST_PRICE = 1e-9
 
 _MISSING = frozenset({"", "-", "--", "null", "none", "nan", "n/a", "na", "#n/a", "n.a.", "."})
 _SUFFIX = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-_CURRENCY = re.compile(r"^(?:[A-Z]{0,3}[$£€¥]|[A-Z]{3}\s)\s*|\s*(?:[$£€¥]|\b[A-Z]{3})$")
+_CURRENCY = re.compile("^(?:[A-Z]{0,3}[$£€¥\ufffd]|[A-Z]{3}\\s)\\s*|\\s*(?:[$£€¥\ufffd]|\\b[A-Z]{3})$")
+"""A sign of money; U+FFFD stands for one of another encoding than UTF-8."""
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _GROUPS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 _EITHER_WAY = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")

@@ -161,6 +161,12 @@ def test_alpha_vantage_as_traded_and_adjusted() -> None:
     assert [(row.session.day, row.close, row.split) for row in one.rows] == [(28, 499.23, 1.0), (31, 129.04, 4.0)]
 
 
+def test_money_of_another_encoding() -> None:
+    text = PLAIN.replace("80.2,80.9,79.9,80.5", "£80.20,£80.90,£79.90,£80.50").encode("cp1252")
+    one = found(text, prices="raw")
+    assert (one.rows[0].close, one.odd) == (80.5, ())
+
+
 def test_tiingo_as_traded_with_actions() -> None:
     one = found(
         "date,close,high,low,open,volume,adjClose,adjHigh,adjLow,adjOpen,adjVolume,divCash,splitFactor\n"
@@ -325,8 +331,9 @@ def test_a_file_of_several_shares_takes_the_rows_of_the_one() -> None:
             "Date,Open,High,Low,Close,Adj Close\n2020-01-02,1,2,1,2,2",
             "line 1: column Volume is missing; it has Date,Open",
         ),
-        ("hello\nworld\n", "line 1: no titles are found; it has hello, needed are Date,Open,High,Low,Close,Volume"),
+        ("hello\nworld\n", "line 1: no titles are found; it has hello; needed are Date,Open,High,Low,Close,Volume"),
         ("Date,Open,High,Low,Close,Adj Close,Volume\n", "it has no row with prices"),
+        ('Date,"Open\n', "line 1: no titles are found; its quotes do not match; needed are Date,Open"),
         ("<html><body>Will be right back</body></html>", "no titles are found"),
     ],
 )
