@@ -128,7 +128,7 @@ _ROWS = (
             "replay_decision",
             "record_outcomes",
         ),
-        publishes={"prediction_generated": "high", "buy_rate_alert": "urgent"},
+        publishes={"prediction_generated": "high", "buy_rate_alert": "urgent", "sell_rate_alert": "urgent"},
         consumes=("market_data_updated",),
         store="decisions.db",
         external=("dns",),

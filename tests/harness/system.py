@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,6 +96,7 @@ async def running(
     clock: Clock | None = None,
     sampling: float = 1.0,
     group_commit: bool = False,
+    complete_data: bool = False,
     ack_wait: float = 30.0,
 ) -> AsyncIterator[System]:
     """Run services in start order and stop them in reverse; without `connect` over a `MemoryBus` of their own."""
@@ -105,6 +106,7 @@ async def running(
         admin: BusAdmin = broker.connect("bootstrap")
         await ensure(admin, bus_plan(rows, ack_wait=ack_wait))
     config = ProcessConfig(data_dir=data_dir, sampling=sampling, group_commit=group_commit)
+    config = replace(config, complete_data=complete_data)
     clock = clock or ReplayClock(START)
 
     def context_of(row: ServiceRow) -> ServiceContext:

@@ -11,12 +11,13 @@ import msgspec
 
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
+from bellwether.local.summary import action_line, shares_of
 from bellwether.messages.envelope import decode_event
 from bellwether.messages.market_data import Coverage, GetCoverage
 from bellwether.messages.models import ListModels, ModelInfo, Models
-from bellwether.messages.prediction import Prediction, PredictionGenerated
+from bellwether.messages.prediction import BuyRate, GetBuyRate, Prediction, PredictionGenerated
 from bellwether.messages.scheduling import ReplayState
-from bellwether.messages.trading import Account, Empty
+from bellwether.messages.trading import Account, Empty, Positions
 from bellwether.naming import event_subject
 from bellwether.runtime.bus import Message
 from bellwether.runtime.service import Service
@@ -88,6 +89,8 @@ class Narrator:
         self._told = 0
         self._told_at = 0.0
         self._waits = ""
+        self.failed = False
+        """Whether the replay failed, or slots of it had no effect."""
 
     async def listen(self) -> None:
         """Begin to hear of predictions."""
@@ -173,7 +176,11 @@ class Narrator:
             replay = await self._peers.replay()
         except Problem:
             return False
+        if replay.slots_failed and not self.failed:
+            self.failed = True
+            self._say(f"  a slot had no effect: {replay.first_failed}")
         if replay.state == "failed":
+            self.failed = True
             self._say(f"  the replay stopped: {replay.error}")
             return True
         if replay.state == "waiting" and replay.error and replay.error != self._waits:
@@ -197,4 +204,12 @@ async def final_lines(peers: Peers, replay: ReplayState) -> list[str]:
             f"equity {account.equity:,.2f} {account.currency} (began with {account.initial_cash:,.2f}), "
             f"{account.orders_filled} orders filled, commission {account.commission:,.2f}"
         )
+    rate = await peers.try_ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate)
+    if not isinstance(rate, Problem):
+        lines.append(f"actions: {action_line(shares_of(rate.actions))}")
+    held = await peers.try_ask("paper-trading", "get_positions", Empty(), Positions)
+    if not isinstance(held, Problem) and held.positions:
+        lines.append("still open: " + ", ".join(f"{one.symbol} {one.quantity:f}" for one in held.positions))
+    if replay.slots_failed:
+        lines.append(f"{replay.slots_failed} slots had no effect; the first: {replay.first_failed}")
     return lines

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -20,12 +19,14 @@ from bellwether.local.files import load_system
 from bellwether.local.registry import named_services, registry
 from bellwether.local.serving import run_loop
 from bellwether.local.state import RunError
-from bellwether.messages.market_data import MOST_BARS, Bars, Coverage, GetBars, GetCoverage
-from bellwether.messages.prediction import Decisions, ListDecisions
+from bellwether.local.summary import OpenPosition, ReplaySum, shares_of, sum_lines
+from bellwether.messages.market_data import Bar, Bars, Coverage, GetBars, GetCoverage
+from bellwether.messages.prediction import BuyRate, Decisions, GetBuyRate, ListDecisions
 from bellwether.messages.scheduling import GetReplay, ReplayState
-from bellwether.messages.trading import Account, Empty, LedgerCheck, ListOrders, Orders
+from bellwether.messages.trading import Account, Empty, LedgerCheck, ListOrders, Orders, Positions
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.history import PAGE
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
@@ -50,32 +51,10 @@ class ReplayOptions:
     as_json: bool = False
 
 
-@dataclass(frozen=True)
-class ReplaySum:
-    """What a replay came to. Money in the account's currency; returns as fractions of the initial cash."""
-
-    sessions: int
-    first_session: str
-    last_session: str
-    decisions: int
-    orders: int
-    filled: int
-    commission: str
-    equity: str
-    initial_cash: str
-    currency: str
-    total_return: float
-    buy_and_hold_return: float | None
-    """Equal parts of the declared symbols, bought at the first opening price, without costs."""
-    without: dict[str, str]
-    """Symbols of which there are no bars, each with the reason."""
-    ledger_violations: list[str]
-    seconds: float
-    decisions_per_second: float
-
-
 def replay_file(file: Path, options: ReplayOptions) -> int:
-    """Replay what a file declares and write its sum; return 0, 1 if the ledger does not add up, 130 if interrupted.
+    """Replay what a file declares and write its sum; return 0, or 130 if interrupted.
+
+    It returns 1 if the ledger does not add up, a symbol had no bars, or a slot had no effect: the sum says which.
 
     Raises:
         RunError: if the file is not a replay, or the replay failed; in words.
@@ -84,7 +63,7 @@ def replay_file(file: Path, options: ReplayOptions) -> int:
     if not 0 <= options.sampling <= 1:
         raise RunError(f"--sampling {options.sampling:g}: a share from 0 to 1")
     system = replayed(load_system(file), options)
-    configure_logs("replay", "warning")
+    configure_logs("replay", "warning", once=True)
     with contextlib.ExitStack() as stack:
         data = options.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellwether-replay-")))
         found = run_loop(_replay(system, data, options))
@@ -92,7 +71,7 @@ def replay_file(file: Path, options: ReplayOptions) -> int:
         sys.stderr.write("interrupted\n")
         return _INTERRUPTED
     sys.stdout.write((json.dumps(asdict(found), indent=2) if options.as_json else "\n".join(sum_lines(found))) + "\n")
-    return 1 if found.ledger_violations else 0
+    return 0 if found.whole else 1
 
 
 def replayed(system: TradingSystem, options: ReplayOptions) -> TradingSystem:
@@ -161,6 +140,7 @@ async def running(system: TradingSystem, data: Path, sampling: float) -> AsyncIt
     broker = MemoryBroker()
     await ensure(broker.connect("bootstrap"), bus_plan())
     config = replace(ProcessConfig(), system=system.metadata.name, data_dir=data, sampling=sampling, group_commit=True)
+    config = replace(config, complete_data=True)
     names = [name for name in named_services("all") if name != "gateway"]
     process = Process(config, registry(names), connect=broker.connect, declaration=system, health=False)
     try:
@@ -219,7 +199,12 @@ async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: f
     decisions = await desk.ask("prediction", "list_decisions", ListDecisions(limit=1), Decisions, state)
     orders = await desk.ask("paper-trading", "list_orders", ListOrders(limit=1), Orders, state)
     ledger = await desk.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, state)
+    refused = await desk.ask("paper-trading", "list_orders", ListOrders(status="refused", limit=1), Orders, state)
+    cancelled = await desk.ask("paper-trading", "list_orders", ListOrders(status="cancelled", limit=1), Orders, state)
+    rate = await desk.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
+    coverage = await desk.ask("market-data", "get_coverage", GetCoverage(), Coverage, state)
     histories, without = await histories_of(desk, system.spec.symbols, state)
+    ends = {symbol: day for symbol, day in coverage.last.items() if state.last_session and day < state.last_session}
     return ReplaySum(
         sessions=state.sessions_done,
         first_session=str(state.first_session),
@@ -237,19 +222,54 @@ async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: f
         ledger_violations=ledger.violations,
         seconds=round(seconds, 3),
         decisions_per_second=round(decisions.total / seconds, 1) if seconds else 0.0,
+        actions=shares_of(rate.actions),
+        refused=refused.total,
+        cancelled=cancelled.total,
+        open_positions=await _open(desk, coverage, state),
+        bars_end={symbol: day.isoformat() for symbol, day in sorted(ends.items())},
+        predictions_failed=state.predictions_failed,
+        slots_failed=state.slots_failed,
+        first_failed=state.first_failed,
     )
 
 
 async def histories_of(desk: Asks, symbols: list[str], state: ReplayState) -> tuple[list[Bars], dict[str, str]]:
     """Return the bars of the symbols that have any, and why the others have none."""
     coverage = await desk.ask("market-data", "get_coverage", GetCoverage(symbols), Coverage, state)
-    count = min(state.sessions_total, MOST_BARS)
-    found = [
-        await desk.ask("market-data", "get_bars", GetBars(symbol, count=count), Bars, state)
-        for symbol in symbols
-        if symbol in coverage.last
-    ]
+    found = [await _bars(desk, symbol, state) for symbol in symbols if symbol in coverage.last]
     return found, {symbol: coverage.errors.get(symbol, "no bars") for symbol in symbols if symbol not in coverage.last}
+
+
+async def _bars(desk: Asks, symbol: str, state: ReplayState) -> Bars:
+    """Return a symbol's bars of as many sessions as the replay has, page by page."""
+    found: list[Bar] = []
+    while len(found) < state.sessions_total:
+        count = min(PAGE, state.sessions_total - len(found))
+        question = GetBars(symbol, count=count, before=found[0].session if found else None)
+        page = (await desk.ask("market-data", "get_bars", question, Bars, state)).bars
+        found = [*page, *found]
+        if len(page) < count:
+            break
+    return Bars(symbol, found, "")
+
+
+async def _open(desk: Desk, coverage: Coverage, state: ReplayState) -> list[OpenPosition]:
+    held = await desk.ask("paper-trading", "get_positions", Empty(), Positions, state)
+    found: list[OpenPosition] = []
+    for one in held.positions:
+        question = ListOrders(symbol=one.symbol, status="cancelled", limit=1)
+        cancelled = await desk.ask("paper-trading", "list_orders", question, Orders, state)
+        end = coverage.last.get(one.symbol)
+        found.append(
+            OpenPosition(
+                symbol=one.symbol,
+                quantity=f"{one.quantity:f}",
+                value=str(one.market_value),
+                bars_end="" if end is None else end.isoformat(),
+                cancelled=cancelled.total,
+            )
+        )
+    return found
 
 
 def buy_and_hold(histories: list[Bars], first: date | None) -> float | None:
@@ -263,20 +283,3 @@ def buy_and_hold(histories: list[Bars], first: date | None) -> float | None:
         if bars:
             gains.append(bars[-1].close / bars[0].open - 1)
     return sum(gains) / len(gains) if gains else None
-
-
-def sum_lines(found: ReplaySum) -> list[str]:
-    """Return a replay's sum as a person reads it."""
-    without = [f"without     {symbol}: {why}" for symbol, why in sorted(found.without.items())]
-    hold = "unknown" if found.buy_and_hold_return is None else f"{found.buy_and_hold_return:+.1%}"
-    ledger = "adds up" if not found.ledger_violations else "; ".join(found.ledger_violations)
-    return [
-        f"{found.sessions} sessions, {found.first_session} to {found.last_session}",
-        f"decisions   {found.decisions}",
-        f"orders      {found.orders}, {found.filled} filled, commission {Decimal(found.commission):,.2f}",
-        f"equity      {Decimal(found.equity):,.2f} {found.currency}, {found.total_return:+.1%}",
-        f"beside      {hold} of buy-and-hold (equal parts of the symbols, no costs, no dividends)",
-        *without,
-        f"ledger      {ledger}",
-        f"took        {found.seconds:.1f} s, {found.decisions_per_second:,.0f} decisions a second",
-    ]

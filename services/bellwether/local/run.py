@@ -150,7 +150,7 @@ class LocalRun:
             return await self._until_told(narrator, nats)
 
     async def _until_told(self, narrator: Narrator, nats: NatsChild) -> int:
-        """Return 0 when asked to stop, 1 when NATS ended by itself."""
+        """Return 0 when asked to stop, 1 when NATS ended by itself, or the replay or a slot of it had failed."""
         narration = asyncio.ensure_future(narrator.tell())
         stopping = asyncio.ensure_future(self._stopping.wait())
         nats_ended = asyncio.ensure_future(nats.ended())
@@ -165,7 +165,7 @@ class LocalRun:
             return 1
         nats_ended.cancel()
         say("  stopping")
-        return 0
+        return 1 if narrator.failed else 0
 
     async def _declare(self, url: str) -> TradingSystem:
         """Choose the declaration, and write it where the services look."""

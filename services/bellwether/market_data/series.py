@@ -8,7 +8,7 @@ instant, so an answer does not change when later bars are added.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -66,6 +66,10 @@ class View:
             b"[" + b",".join(self.series.fragments(self.epoch)[begin : self.count]) + b"]"
         ).hexdigest()
 
+    def before(self, day: date) -> View:
+        """Return the same view without the bars from a day on."""
+        return View(self.series, self.epoch, min(self.count, self.series.position(day)))
+
     def base_rate(self, horizon: int) -> tuple[float, int]:
         """Return the share of sessions after which the close was higher `horizon` sessions later, and of how many.
 
@@ -122,6 +126,10 @@ class Series:
         """Return the bar of a session as traded, None where the symbol did not trade. It may not be complete yet."""
         index = bisect_right(self._days, session) - 1
         return self._raw[index] if index >= 0 and self._days[index] == session else None
+
+    def position(self, day: date) -> int:
+        """Return how many bars are of sessions before a day."""
+        return bisect_left(self._days, day)
 
     def actions_on(self, session: date) -> list[Action]:
         """Return the actions effective before the open of a session, splits first."""

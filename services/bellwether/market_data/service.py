@@ -223,6 +223,8 @@ class MarketDataService:
             raise RpcError(error.code, str(error), symbol=request.symbol) from error
         if not request.adjusted:
             view = view.series.unadjusted(call.as_of)
+        if request.before is not None:
+            view = view.before(request.before)
         return Bars(request.symbol, view.bars(request.count), view.revision_of(request.count))
 
     async def get_opening_prices(self, request: GetOpeningPrices, call: Call) -> OpeningPrices:

@@ -31,6 +31,8 @@ class GetBars(msgspec.Struct, frozen=True):
     count: int = 250
     adjusted: bool = True
     """True: prices before a split are divided by its ratio, for splits known at `as_of`. Dividends never adjust."""
+    before: date | None = None
+    """Only bars of sessions before this day, in the same units: a long history is asked for page by page."""
 
 
 class Bars(msgspec.Struct, frozen=True):

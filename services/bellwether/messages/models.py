@@ -52,7 +52,7 @@ class Predict(msgspec.Struct, frozen=True):
     """Ask this very version, whether it serves or not (a decision is being computed again)."""
 
 
-class Probability(msgspec.Struct, frozen=True):
+class Probability(msgspec.Struct, frozen=True, omit_defaults=True):
     """`probability` 0-1 of a higher close after `horizon_sessions`; `confidence` 0-1 is its distance from a coin."""
 
     probability: float
@@ -60,3 +60,6 @@ class Probability(msgspec.Struct, frozen=True):
     model_name: str
     version: str
     horizon_sessions: int
+    base_rate: float | None = None
+    """Share of higher closes in the very sessions the probability was calibrated by: what it is to be compared with.
+    None in the answer of a model that an earlier release made."""

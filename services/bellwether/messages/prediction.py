@@ -110,6 +110,8 @@ class BuyRate(msgspec.Struct, frozen=True):
     total_predictions: int
     buy_signals: int
     timeframe: Timeframe
+    actions: dict[Action, int] = {}
+    """How many predictions have each action."""
 
 
 class ClearCache(msgspec.Struct, frozen=True):
@@ -187,9 +189,23 @@ class PredictionGenerated(msgspec.Struct, frozen=True):
 
 
 class BuyRateAlert(msgspec.Struct, frozen=True):
-    """More of a batch is BUY than declared as usual; `buy_rate` in percent."""
+    """More of a batch that may trade is BUY than declared as usual; `buy_rate` in percent.
+
+    It is told once when that begins, and once more, with `resolved`, when a batch no longer is.
+    """
 
     buy_rate: float
     total_predictions: int
     buy_signals: int
     alert_type: Literal["high_buy_rate"] = "high_buy_rate"
+    resolved: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class SellRateAlert(msgspec.Struct, frozen=True):
+    """More of a batch that may trade is SELL than declared as usual; as `BuyRateAlert`."""
+
+    sell_rate: float
+    total_predictions: int
+    sell_signals: int
+    alert_type: Literal["high_sell_rate"] = "high_sell_rate"
+    resolved: bool | msgspec.UnsetType = msgspec.UNSET

@@ -142,6 +142,12 @@ class ReplayState(msgspec.Struct, frozen=True):
     sessions_done: int
     sessions_total: int
     error: str | None = None
+    predictions_failed: int = 0
+    """Predictions of single symbols that failed in slots whose others went on, since the scheduler started."""
+    slots_failed: int = 0
+    """Slots that had no effect, though the replay went on."""
+    first_failed: str = ""
+    """The first of them, and why."""
 
 
 class ReplayCompleted(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,23 @@ import msgspec
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar
-from bellwether.messages.market_data import Bar, Bars, GetBars
+from bellwether.messages.market_data import Bar, Coverage, GetCoverage
 from bellwether.messages.models import ListModels, LoadModel, ModelInfo, Models, Predict, Probability
 from bellwether.models.registry import Choice, Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.history import newest_bars
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.training.artifact import ArtifactError
+from bellwether.training.dataset import data_revision
+from bellwether.training.enough import TOO_FEW_ROWS, first_enough
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
 
 TRAINING_BARS = 5000
-"""The most bars of a symbol that a model is made from: what fits into one reply."""
+"""The most bars of a symbol that a model is made from, the newest."""
+WHOLE_HISTORY = 50_000
 RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
 
@@ -40,14 +44,27 @@ class ModelService:
         self.registry = Registry(context.files / "registry")
         self._wanted = asyncio.Event()
         self._state = "no model yet"
+        self._trouble: RpcError | None = None
+        self._too_short: tuple[tuple[str, date | None, str], str] | None = None
         self._calendar: Calendar | None = None
         self._calendar_of: Any = None
 
     # Answering
 
     async def load_model(self, request: LoadModel, call: Call) -> ModelInfo:
-        """Return the model that answers for a symbol."""
-        return self._find(request.model_name, request.symbol).info()
+        """Return the model that answers for a symbol.
+
+        Raises:
+            RpcError: MODEL_NOT_READY while it is being made, or why the newest try made none: HISTORY_TOO_SHORT (in a
+                replay with the first day that would do), NO_RECIPE, TRAINING_FAILED; MODEL_NOT_FOUND for another name.
+
+        """
+        try:
+            return self._find(request.model_name, request.symbol).info()
+        except RpcError as error:
+            if error.code != "MODEL_NOT_READY" or self._trouble is None:
+                raise
+            raise self._trouble from error
 
     async def predict(self, request: Predict, call: Call) -> Probability:
         """Return the calibrated probability for one row of features."""
@@ -132,10 +149,12 @@ class ModelService:
             try:
                 await self._ensure(service)
                 pause = RETRY_SECONDS
+                self._trouble = None
             except (RpcError, RecipeError, ArtifactError, TrainingFailed, LookupError) as error:
                 if str(error) != self._state:
                     _log.warning("no model yet: %s", error)
                 self._state = str(error)
+                self._trouble = _trouble(error)
                 try:
                     async with asyncio.timeout(pause):
                         await self._wanted.wait()
@@ -173,11 +192,39 @@ class ModelService:
             return
         self._state = f"model {recipe.name} waits for bars"
         histories = await self._histories(service, recipe, cut)
+        key = (recipe.hash, cut, data_revision(histories))
+        if self._too_short is not None and self._too_short[0] == key:
+            # Only other bars help, and there are none: training again would tell the same.
+            raise HistoryTooShort(self._too_short[1])
         self._state = f"model {recipe.name} is being trained"
         _log.info("%s on %d bars", self._state, sum(map(len, histories.values())))
-        versions = await train_in_child(path, histories, self.registry.root)
+        try:
+            versions = await train_in_child(path, histories, self.registry.root)
+        except HistoryTooShort as error:
+            words = f"{error}{await self._first_day_that_would_do(service, recipe, cut)}"
+            self._too_short = (key, words)
+            raise HistoryTooShort(words) from error
         self.registry.choose(Choice(recipe.name, recipe.hash, cut, versions))
         self._serve_chosen(recipe, path, cut)
+
+    async def _first_day_that_would_do(self, service: Service, recipe: Recipe, cut: date | None) -> str:
+        """Return in words from which day on a replay has enough history before it; nothing of a live system."""
+        if cut is None:
+            return ""
+        calendar = self._calendar_now()
+        symbols = sorted(self.context.declaration.current.spec.symbols)
+        coverage = await service.call().request("market-data", "get_coverage", GetCoverage(), Coverage)
+        if not coverage.last:
+            return ""
+        last = max(coverage.last.values())
+        # Of the sessions after the cut only their number matters here, and no model is made of them.
+        as_of = datetime.combine(last + timedelta(days=1), time(0), calendar.timezone).astimezone(UTC)
+        histories, _ = await self._asked(service, symbols, as_of, WHOLE_HISTORY)
+        found = await asyncio.to_thread(first_enough, recipe, histories)
+        counts = ", ".join(f"{symbol} has {len(bars)} from {bars[0].session}" for symbol, bars in histories.items())
+        if found is None or found > last:
+            return f". No clock.from would do, there are too few sessions at all: {counts}"
+        return f". clock.from {cut} is too early: {found} is the first day that would do. Sessions: {counts}"
 
     async def _histories(self, service: Service, recipe: Recipe, cut: date | None) -> dict[str, list[Bar]]:
         spec = self.context.declaration.current.spec
@@ -185,35 +232,54 @@ class ModelService:
         last_day = cut or calendar.local_day(self.context.clock.now())
         # Midnight at the exchange: sessions before that day are complete, its own is not.
         as_of = datetime.combine(last_day, time(0), calendar.timezone).astimezone(UTC)
+        found, errors = await self._asked(service, sorted(spec.symbols), as_of, TRAINING_BARS)
+        if not any(found.values()):
+            words = f"no declared symbol has bars before {last_day.isoformat()}" + "".join(f"; {e}" for e in errors)
+            hint = await self._first_day_that_would_do(service, recipe, cut)
+            raise HistoryTooShort(words + hint) if hint else TrainingFailed(words)
+        return found
+
+    async def _asked(
+        self, service: Service, symbols: list[str], as_of: datetime, count: int
+    ) -> tuple[dict[str, list[Bar]], list[str]]:
+        """Return the bars of the symbols that have any at a moment, and why others have none."""
         found: dict[str, list[Bar]] = {}
         errors: list[str] = []
-        for symbol in sorted(spec.symbols):
+        for symbol in symbols:
             call = service.call(as_of=as_of)
             try:
-                answer = await call.request(
-                    "market-data", "get_bars", GetBars(symbol, count=TRAINING_BARS), Bars, idempotent=True
-                )
-                found[symbol] = answer.bars
+                found[symbol] = await newest_bars(call, symbol, count)
             except RpcError as error:
                 if error.code not in ("UNKNOWN_SYMBOL", "NO_BARS", "SOURCE_UNAVAILABLE"):
                     raise
                 errors.append(error.message)
-        if not any(found.values()):
-            raise TrainingFailed(
-                "no declared symbol has bars before " + last_day.isoformat() + "".join(f"; {e}" for e in errors)
-            )
-        return found
+        return found, errors
 
 
 class TrainingFailed(Exception):
     """The training process gave no model; the message is its last word."""
 
 
+class HistoryTooShort(TrainingFailed):
+    """There are too few bars to make a model from."""
+
+
+def _trouble(error: Exception) -> RpcError | None:
+    """Return what made the newest try fail, where waiting does not help; None where a service was away."""
+    if isinstance(error, HistoryTooShort):
+        return RpcError("HISTORY_TOO_SHORT", str(error))
+    if isinstance(error, RecipeError):
+        return RpcError("NO_RECIPE", str(error))
+    if isinstance(error, TrainingFailed):
+        return RpcError("TRAINING_FAILED", str(error))
+    return None
+
+
 async def train_in_child(recipe: Path, histories: dict[str, list[Bar]], root: Path) -> list[str]:
     """Make a recipe's models in a process of its own, which ends and gives its memory back; return their versions.
 
     Raises:
-        TrainingFailed: with the process's last line.
+        TrainingFailed: with the process's last line; HistoryTooShort where there are too few bars.
 
     """
     bars = await asyncio.to_thread(_write_bars, root, histories)
@@ -225,7 +291,8 @@ async def train_in_child(recipe: Path, histories: dict[str, list[Bar]], root: Pa
         said, output = await asyncio.gather(_log_lines(child), _read_output(child))
         if await child.wait() != 0:
             last = said.removeprefix("error: ") or f"exit code {child.returncode}"
-            raise TrainingFailed(f"training failed: {last}")
+            failed = HistoryTooShort if child.returncode == TOO_FEW_ROWS else TrainingFailed
+            raise failed(f"training failed: {last}")
         return msgspec.json.decode(output, type=list[str])
     except msgspec.MsgspecError as error:
         raise TrainingFailed(f"training gave no versions: {error}") from error

@@ -66,6 +66,7 @@ class ServedModel:
             model_name=manifest.name,
             version=self.version,
             horizon_sessions=manifest.horizon_sessions,
+            base_rate=manifest.calibrator.base_rate(symbol),
         )
 
     def info(self) -> ModelInfo:

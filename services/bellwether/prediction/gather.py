@@ -13,16 +13,18 @@ from bellwether.messages.quality import Quality as Qualities
 from bellwether.prediction.logic import MARKET_DATA, MODEL, QUALITY, Inputs, Market, Quality, market_of
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
-from bellwether.training.features import WINDOW, NotEnoughBars, features
+from bellwether.training.features import WINDOW, NotEnoughBars, features, moves
 
 NO_MARKET_DATA = frozenset({"BARS_LOADING", "NO_BARS", "NOT_ENOUGH_BARS", "SOURCE_UNAVAILABLE"})
 """Answers that say there is no market data, now or if asked again: the decision goes on without."""
 NO_MODEL = frozenset({"MODEL_NOT_FOUND", "MODEL_LOOKAHEAD", "FEATURES_MISMATCH"})
 """Answers that say no model will speak to this: the decision goes on without."""
+NO_MOVEMENT = "NO_MOVEMENT"
+"""Why no model is asked about a share whose price stands still: it is HOLD."""
 MODEL_AWAY = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """The model may come: what is made for looking at goes on without it, what belongs to a slot waits."""
 
-AWAY = MODEL_AWAY | {"OVERLOADED", "STOPPING"}
+AWAY = MODEL_AWAY | {"OVERLOADED", "STOPPING", "NOT_READY"}
 """Answers that say a service is away: asked again, it may answer."""
 
 
@@ -60,6 +62,9 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         )
         revision = bars.revision
         row = features(bars.bars)
+        if not moves([bar.close for bar in bars.bars]):
+            # Asked about constants, a model would answer about them.
+            row, missing[MODEL] = {}, NO_MOVEMENT
     except NotEnoughBars:
         missing[MODEL] = "NOT_ENOUGH_BARS"
     except RpcError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -127,7 +127,7 @@ def decide(inputs: Inputs) -> Outcome:
     """
     market, model = inputs.market, inputs.model
     fallbacks = [SENTIMENT]
-    base_rate = FALLBACK_BASE_RATE if market is None else market.base_rate
+    base_rate = _base_rate(market, model)
     margin = FALLBACK_MARGIN if market is None else market.margin
     price = 0.0 if market is None else market.current_price
     if market is None:
@@ -153,6 +153,13 @@ def decide(inputs: Inputs) -> Outcome:
         may_trade=inputs.trade_asked and usable,
         reasons=_reasons(inputs, action, probability, base_rate, margin),
     )
+
+
+def _base_rate(market: Market | None, model: Probability | None) -> float:
+    """Return what a probability is compared with: the model's own, of the sessions that it was calibrated by."""
+    if model is not None and model.base_rate is not None:
+        return model.base_rate
+    return FALLBACK_BASE_RATE if market is None else market.base_rate
 
 
 def _reasons(inputs: Inputs, action: Action, probability: float, base_rate: float, margin: float) -> list[str]:
@@ -227,9 +234,24 @@ def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str
 
 def buy_rate(actions: Mapping[str, Action] | list[Action]) -> tuple[float, int]:
     """Return the share of BUY and STRONG_BUY in percent, and their number; 0 % where there is none."""
-    given = list(actions.values()) if isinstance(actions, Mapping) else actions
-    buys = sum(action in BUY_ACTIONS for action in given)
-    return (round(100.0 * buys / len(given), 4) if given else 0.0), buys
+    return rate_of(BUY_ACTIONS, list(actions.values()) if isinstance(actions, Mapping) else actions)
+
+
+def rate_of(wanted: Sequence[Action], given: Sequence[Action]) -> tuple[float, int]:
+    """Return the share of some actions in percent, and their number; 0 % where there is none."""
+    found = sum(action in wanted for action in given)
+    return (round(100.0 * found / len(given), 4) if given else 0.0), found
+
+
+def in_turn(predictions: Mapping[str, Prediction]) -> list[str]:
+    """Return the symbols in the order in which their predictions are published: the strongest first, then by symbol.
+
+    What is limited by number goes to those that come first, so that must not be the alphabet's choice.
+    """
+    return sorted(
+        predictions,
+        key=lambda symbol: (-abs(predictions[symbol].probability - predictions[symbol].base_rate), symbol),
+    )
 
 
 def differences(stored: Any, again: Any, path: str = "") -> tuple[list[str], float]:

@@ -16,8 +16,11 @@ import msgspec
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar
 from bellwether.messages.envelope import LIVE, Event
-from bellwether.messages.market_data import Bars, GetBars, MarketDataUpdated
+from bellwether.messages.market_data import MarketDataUpdated
 from bellwether.messages.prediction import (
+    BUY_ACTIONS,
+    SELL_ACTIONS,
+    Action,
     BuyRate,
     BuyRateAlert,
     ClearCache,
@@ -37,6 +40,7 @@ from bellwether.messages.prediction import (
     RecordOutcomes,
     ReplayDecision,
     ReplayedDecision,
+    SellRateAlert,
     Summary,
 )
 from bellwether.prediction import logic, replay
@@ -44,6 +48,7 @@ from bellwether.prediction import store as rows
 from bellwether.prediction.gather import AWAY, Question, gather_inputs
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
+from bellwether.runtime.history import newest_bars
 from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
@@ -72,7 +77,7 @@ class PredictionService:
 
     def __init__(self, context: ServiceContext) -> None:
         self.context = context
-        self.store = context.open_store(rows.metadata, version=rows.VERSION)
+        self.store = context.open_store(rows.metadata, version=rows.VERSION, upgrades=rows.UPGRADES)
         self._calendar: Calendar | None = None
         self._market: Any = None
         self._attempts: deque[bool] = deque(maxlen=RECENT_ATTEMPTS)
@@ -121,24 +126,22 @@ class PredictionService:
         made = _all_or_none(request, dict(zip(missing, answers, strict=True)), call)
         errors = {symbol: found for symbol, found in made.items() if isinstance(found, str)}
         predictions: dict[str, Prediction] = {}
-        fresh_ids: list[str] = []
         for symbol in sorted(symbols):
             new = made.get(symbol)
             if isinstance(new, rows.New):
                 predictions[symbol] = new.prediction
-                fresh_ids.append(_event_id(new.prediction))
             elif ids[symbol] in kept.stored:
                 predictions[symbol] = kept.stored[ids[symbol]].prediction
-                fresh_ids.append(_event_id(predictions[symbol]))
             elif symbol in kept.cached:
                 predictions[symbol] = _as_cached(kept.cached[symbol].prediction, call.as_of)
-        rate, buys = logic.buy_rate([one.action for one in predictions.values()])
-        alert = rate > spec.predictions.buy_rate_alert and bool(fresh_ids)
+        turn = logic.in_turn(predictions)
+        fresh_ids = [_event_id(predictions[symbol]) for symbol in turn if not predictions[symbol].cached]
+        rate, _ = logic.buy_rate([one.action for one in predictions.values()])
 
         def write(tx: Transaction) -> None:
             # A try that its caller gave up on may have stored them since we looked.
             stored = rows.stored(tx, call.run, ids.values())
-            for symbol in sorted(symbols):
+            for symbol in turn:
                 new = made.get(symbol)
                 row = stored.get(ids[symbol])
                 if row is not None:
@@ -148,10 +151,8 @@ class PredictionService:
                     tx.outbox(rows.event_again(row, call, data, _event_id(row.prediction)))
                 elif isinstance(new, rows.New):
                     rows.add(tx, call.run, [new])
-            if alert:
-                moment = request.slot or f"at-{call.as_of:%Y%m%dT%H%M%S}{call.as_of.microsecond:06d}"
-                found = BuyRateAlert(rate, len(predictions), buys)
-                tx.outbox(call.event("buy_rate_alert", found, event_id=f"buy_rate_alert-{moment}"))
+            if request.may_trade:
+                self._turn_alarms(tx, [one.action for one in predictions.values()], request.slot, call)
 
         if fresh_ids:
             await self.store.transact(write)
@@ -168,6 +169,23 @@ class PredictionService:
             ),
             event_ids=fresh_ids,
         )
+
+    def _turn_alarms(self, tx: Transaction, actions: list[Action], slot: str | None, call: Call) -> None:
+        """Tell when the signals of a batch begin to be one-sided, and when they no longer are."""
+        limits = self._spec.predictions
+        moment = slot or f"at-{call.as_of:%Y%m%dT%H%M%S}{call.as_of.microsecond:06d}"
+        alarms: list[tuple[str, type[BuyRateAlert] | type[SellRateAlert], Sequence[Action], int]] = [
+            ("buy_rate_alert", BuyRateAlert, BUY_ACTIONS, limits.buy_rate_alert),
+            ("sell_rate_alert", SellRateAlert, SELL_ACTIONS, limits.sell_rate_alert),
+        ]
+        for name, made, wanted, limit in alarms:
+            rate, signals = logic.rate_of(wanted, actions)
+            raised = rows.turn(tx, call.run, name, call.as_of, high=rate > limit)
+            if raised is True:
+                tx.outbox(call.event(name, made(rate, len(actions), signals), event_id=f"{name}-{moment}"))
+            elif raised is False:
+                data = made(rate, len(actions), signals, resolved=True)
+                tx.outbox(call.event(name, data, event_id=f"{name}-cleared-{moment}"))
 
     def _look(self, tx: Transaction, ids: dict[str, str], use_cache: bool, call: Call) -> _Kept:
         stored = rows.stored(tx, call.run, ids.values())
@@ -242,8 +260,10 @@ class PredictionService:
     async def get_buy_rate(self, request: GetBuyRate, call: Call) -> BuyRate:
         """Return the share of BUY and STRONG_BUY in a timeframe."""
         conditions = self._timeframe(request, call)
-        total, buys = await self.store.transact(lambda tx: rows.count_actions(tx, *conditions))
-        return BuyRate(round(100.0 * buys / total, 4) if total else None, total, buys, request.timeframe)
+        counts = await self.store.transact(lambda tx: rows.count_actions(tx, *conditions))
+        total, buys = sum(counts.values()), sum(counts.get(action, 0) for action in BUY_ACTIONS)
+        rate = round(100.0 * buys / total, 4) if total else None
+        return BuyRate(rate, total, buys, request.timeframe, counts)
 
     def _timeframe(self, request: GetBuyRate, call: Call) -> list[Any]:
         table, run = rows.decisions.c, _only(call)
@@ -323,25 +343,19 @@ class PredictionService:
         newest_session = self.calendar.previous_session(call.as_of).day
         count = self.calendar.sessions_between(first, newest_session) + 1
         try:
-            answer = await call.request(
-                "market-data",
-                "get_bars",
-                GetBars(waiting[0].prediction.symbol, count=max(count, 1)),
-                Bars,
-                idempotent=True,
-            )
+            bars = await newest_bars(call, waiting[0].prediction.symbol, max(count, 1))
         except RpcError as error:
             if error.code in ("BARS_LOADING", "NO_BARS", "UNKNOWN_SYMBOL", "SOURCE_UNAVAILABLE"):
                 return []
             raise
-        place = {bar.session: index for index, bar in enumerate(answer.bars)}
+        place = {bar.session: index for index, bar in enumerate(bars)}
         found = []
         for row in waiting:
             begin = place.get(row.prediction.bar_session) if row.prediction.bar_session is not None else None
             end = None if begin is None else begin + row.prediction.horizon_sessions
-            if begin is not None and end is not None and end < len(answer.bars):
-                last = answer.bars[end]
-                found.append((row, last.session, last.close > answer.bars[begin].close))
+            if begin is not None and end is not None and end < len(bars):
+                last = bars[end]
+                found.append((row, last.session, last.close > bars[begin].close))
         return found
 
     async def bars_arrived(self, event: Event[MarketDataUpdated], call: Call) -> None:
@@ -362,24 +376,27 @@ class PredictionService:
         ttl = parse_duration(self._spec.predictions.cache_ttl) if known else timedelta(0)
         symbols = self._spec.symbols if known else []
 
-        def look(tx: Transaction) -> tuple[int, int, int, int, int]:
-            current, current_buys = rows.count_actions(tx, rows.newest_per_symbol(None))
+        def look(tx: Transaction) -> tuple[list[Action], dict[Action, int], int]:
+            current = rows.count_actions(tx, rows.newest_per_symbol(None))
             fresh = sum(rows.fresh(tx, symbol, now, ttl, None) is not None for symbol in symbols)
-            return (*rows.count_actions(tx), current, current_buys, fresh)
+            return [action for action, count in current.items() for _ in range(count)], rows.count_actions(tx), fresh
 
-        total, buys, current, current_buys, fresh = await self.store.transact(look)
-        rate = round(100.0 * current_buys / current, 4) if current else None
+        current, counts, fresh = await self.store.transact(look)
+        rate = logic.rate_of(BUY_ACTIONS, current)[0] if current else None
+        sell_rate = logic.rate_of(SELL_ACTIONS, current)[0]
         found: dict[str, Any] = {
             "predictor_loaded": self._model_answered,
             "cache_size": fresh,
-            "prediction_count": total,
-            "buy_signal_count": buys,
+            "prediction_count": sum(counts.values()),
+            "buy_signal_count": sum(counts.get(action, 0) for action in BUY_ACTIONS),
             "error_count": self._errors,
             "current_buy_rate": rate,
             "warning": None,
         }
         if known and rate is not None and rate > self._spec.predictions.buy_rate_alert:
             found["warning"] = f"buy rate {rate:g} % is above {self._spec.predictions.buy_rate_alert} %"
+        elif known and sell_rate > self._spec.predictions.sell_rate_alert:
+            found["warning"] = f"sell rate {sell_rate:g} % is above {self._spec.predictions.sell_rate_alert} %"
         failed = self._attempts.count(False)
         if len(self._attempts) >= FEWEST_ATTEMPTS and failed > DEGRADED_ABOVE * len(self._attempts):
             found["status"] = "degraded"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     Column,
+    Connection,
     Float,
     Index,
     Integer,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    delete,
     func,
     insert,
     select,
@@ -26,11 +28,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from bellwether.messages.prediction import BUY_ACTIONS, Prediction
+from bellwether.messages.prediction import Action, Prediction
 from bellwether.runtime.call import Call
-from bellwether.storage.store import OutboxEvent, Transaction
+from bellwether.storage.store import OutboxEvent, Transaction, Upgrade
 
-VERSION = 1
+VERSION = 2
 EVERY_SYMBOL = "*"
 metadata = MetaData()
 
@@ -81,6 +83,23 @@ outcomes = Table(
     sqlite_with_rowid=False,
 )
 """What came of the predictions that a model made."""
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("since", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The alarms that are raised, and since which instant (UTC)."""
+
+
+def _add_alarms(connection: Connection) -> None:
+    alarms.create(connection)
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms}
 
 _decoder = msgspec.json.Decoder(Prediction)
 
@@ -145,6 +164,16 @@ def stored(tx: Transaction, run: str, ids: Iterable[str]) -> dict[str, Row]:
     return {row.prediction.prediction_id: row for row in map(_row, rows)}
 
 
+def turn(tx: Transaction, run: str, name: str, at: datetime, *, high: bool) -> bool | None:
+    """Raise or clear an alarm; return True when it was raised now, False when it was cleared now, None otherwise."""
+    where = (alarms.c.run == run, alarms.c.name == name)
+    if high:
+        values = {"run": run, "name": name, "since": stamp(at)}
+        added = tx.execute(upsert(alarms).values(values).on_conflict_do_nothing())
+        return True if added.rowcount else None
+    return False if tx.execute(delete(alarms).where(*where)).rowcount else None
+
+
 def find(tx: Transaction, identifier: str, run: str | None) -> Row | None:
     """Return a decision by its id; without a run, the newest of that id."""
     query = _rows().where(decisions.c.id == identifier).order_by(decisions.c.sequence.desc()).limit(1)
@@ -206,11 +235,11 @@ def newest(
     return [_row(row) for row in rows], int(total)
 
 
-def count_actions(tx: Transaction, *conditions: Any) -> tuple[int, int]:
-    """Return how many decisions fit, and how many of them are BUY or STRONG_BUY."""
-    buys = func.count().filter(decisions.c.action.in_(BUY_ACTIONS))
-    found: Any = tx.execute(select(func.count(), buys).select_from(decisions).where(*conditions)).one()
-    return int(found[0]), int(found[1])
+def count_actions(tx: Transaction, *conditions: Any) -> dict[Action, int]:
+    """Return how many decisions that fit have each action; an action without one is left out."""
+    query = select(decisions.c.action, func.count()).where(*conditions).group_by(decisions.c.action)
+    found: Sequence[Any] = tx.execute(query).all()
+    return {row[0]: int(row[1]) for row in found}
 
 
 def newest_per_symbol(run: str | None) -> Any:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+_NUMBERS = re.compile(r"[0-9]+")
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -49,8 +52,24 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def configure_logs(service: str, level: str = "info") -> None:
-    """Send all logs of the process to standard error as JSON.
+class Once(logging.Filter):
+    """Lets a line through once: what differs from an earlier one in its numbers and days alone is the same line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[tuple[str, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is new."""
+        key = (record.name, _NUMBERS.sub("#", record.getMessage()))
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+
+def configure_logs(service: str, level: str = "info", *, once: bool = False) -> None:
+    """Send all logs of the process to standard error as JSON; with `once`, none is repeated.
 
     Raises:
         ValueError: if the level is unknown.
@@ -60,6 +79,8 @@ def configure_logs(service: str, level: str = "info") -> None:
         raise ValueError(f"log level {level!r}: use one of {', '.join(LEVELS)}")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
+    if once:
+        handler.addFilter(Once())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

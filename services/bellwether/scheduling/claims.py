@@ -62,6 +62,20 @@ class Due(NamedTuple):
     due: datetime
 
 
+class Failed(NamedTuple):
+    """How many slots of a run failed for good, and the first of them with its reason."""
+
+    slots: int = 0
+    first: str = ""
+
+    def and_one(self, name: str, error: str) -> Failed:
+        """Return these and one more."""
+        return Failed(self.slots + 1, self.first or f"{name}: {error}")
+
+
+NONE_FAILED = Failed()
+
+
 class Since(NamedTuple):
     """Since when (UTC) tasks have had their moment, and sessions the hours that an override gave or took back."""
 
@@ -101,6 +115,13 @@ def fail(tx: Transaction, run: str, name: str, now: datetime, error: str) -> Non
 def interrupt(tx: Transaction, run: str, now: datetime) -> None:
     """Record that whatever still runs came to no end: its process is gone. It may be claimed again."""
     tx.connection.exec_driver_sql(_INTERRUPT, (now.isoformat(), _INTERRUPTED, run))
+
+
+def failed(tx: Transaction, run: str) -> Failed:
+    """Return the slots of a run that failed."""
+    query = select(slots.c.name, slots.c.error).where(slots.c.run == run, slots.c.status == "failed")
+    rows = [(str(row.name), str(row.error)) for row in tx.execute(query.order_by(slots.c.due, slots.c.name))]
+    return Failed(len(rows), ": ".join(rows[0])) if rows else NONE_FAILED
 
 
 def find(tx: Transaction, run: str, name: str) -> Job | None:

@@ -24,7 +24,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, tables
-from bellwether.scheduling.effects import AWAY, perform, settle
+from bellwether.scheduling.effects import ALL_FAILED, AWAY, perform, settle
 from bellwether.scheduling.timeline import Key, Step, Timeline, cursor_text, parse_cursor, timeline
 from bellwether.scheduling.words import Reader, Words
 from bellwether.storage.store import Store, Transaction
@@ -32,11 +32,21 @@ from bellwether.storage.store import Store, Transaction
 STEP_BUDGET = 60.0
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
+NEVER = frozenset({"HISTORY_TOO_SHORT", "NO_RECIPE"})
+"""Why there will be no model: the replay fails with the words."""
+NEVER_HERE = NEVER | {"TRAINING_FAILED"}
+"""The same where nobody mends what is wrong meanwhile, as in `bellwether replay`."""
+SLOT_TRIES = 2
+"""So often a slot is tried in which every prediction fails: the same bars and the same model give the same again."""
 TRIES = 8
 """So often a step is tried when a service answers that it cannot: then the replay has failed until a restart."""
 
 _ONE_DAY = timedelta(days=1)
 _log = logging.getLogger(__name__)
+
+
+class SlotFailed(Exception):
+    """A slot has no effect and will have none; the message says why. The replay goes on and tells of it at its end."""
 
 
 class ReplayFailed(Exception):
@@ -54,6 +64,8 @@ class Progress:
     session: date | None = None
     at: datetime | None = None
     error: str | None = None
+    failed: claims.Failed = claims.NONE_FAILED
+    predictions_failed: int = 0
 
 
 class Conductor:
@@ -91,6 +103,7 @@ class Conductor:
 
         row = await self._store.transact(work)
         await self._store.flush()
+        self.progress.failed = await self._store.transact(lambda tx: claims.failed(tx, row["run"]))
         self.progress.run = row["run"]
         self.progress.step = row["step"]
         self.progress.cursor = None if row["cursor"] is None else parse_cursor(row["cursor"])
@@ -149,14 +162,24 @@ class Conductor:
             await self._store.transact(lambda tx: self._move(tx, step))
             self._moved(step)
             return
-        result = await self._persist(step)
+        result: dict[str, Any] = {}
+        error: str | None = None
+        try:
+            result = await self._persist(step)
+        except SlotFailed as failed:
+            error = str(failed)
 
         def done(tx: Transaction) -> None:
-            if step.kind == "slot":
+            if error is not None:
+                claims.fail(tx, run, step.name, step.at, error)
+            elif step.kind == "slot":
                 claims.complete(tx, run, step.name, step.at, result)
             self._move(tx, step)
 
         await self._store.transact(done)
+        self.progress.predictions_failed += len(result.get("errors", ()))
+        if error is not None:
+            self.progress.failed = self.progress.failed.and_one(step.name, error)
         self._moved(step)
 
     def _moved(self, step: Step) -> None:
@@ -174,6 +197,9 @@ class Conductor:
             except RpcError as error:
                 refusals += error.code not in AWAY
                 self._complain(step.name, error)
+                if error.code == ALL_FAILED and refusals >= SLOT_TRIES:
+                    self._relieved(step.name)
+                    raise SlotFailed(str(error)) from error
                 if refusals >= TRIES:
                     raise ReplayFailed(f"{step.name} as of {step.at.isoformat()}: {error}") from error
                 await asyncio.sleep(pause)
@@ -215,15 +241,18 @@ class Conductor:
         """Wait until there are bars to replay and a model that may speak about the first session.
 
         Raises:
-            ReplayFailed: when no bars will ever be there. A replay's source is read once, at the start.
+            ReplayFailed: when waiting would not help. A replay's source is read once, at the start.
 
         """
         pause = SHORTEST_PAUSE
+        never = NEVER_HERE if self._service.context.config.complete_data else NEVER
         while True:
             try:
                 await self._look()
                 return
             except RpcError as error:
+                if error.code in never:
+                    raise ReplayFailed(error.message) from error
                 self._complain("the replay", error)
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
@@ -280,6 +309,9 @@ class Conductor:
             sessions_done=done,
             sessions_total=len(line.sessions),
             error=progress.error,
+            predictions_failed=progress.predictions_failed,
+            slots_failed=progress.failed.slots,
+            first_failed=progress.failed.first,
         )
 
     def _where(self) -> str:

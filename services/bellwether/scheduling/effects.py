@@ -21,7 +21,12 @@ TRADING_TASK = "prediction_generation"
 OUTCOMES_TASK = "evening_analysis"
 QUALITY_TASKS = ("morning_analysis", OUTCOMES_TASK)
 
-AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_SETTLED", "MODEL_NOT_READY"})
+ALL_FAILED = "PREDICTIONS_FAILED"
+"""Code with which a slot fails that predicted nothing; where one symbol fails of several, the others go on."""
+
+AWAY = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_SETTLED", "NOT_READY", "MODEL_NOT_READY"}
+)
 """Codes that say a peer is away or not ready yet: the step is tried again for as long as it takes."""
 
 _log = logging.getLogger(__name__)
@@ -95,6 +100,9 @@ async def run_task(task: str, slot: str, session: date, call: Call) -> dict[str,
     batch = await call.request("prediction", "generate_predictions", request, PredictionBatch)
     await settle("paper-trading", batch.event_ids, call)
     _try_again_if_away(batch.errors)
+    if batch.errors and not batch.summary.successful:
+        told = "; ".join(f"{symbol}: {error}" for symbol, error in sorted(batch.errors.items()))
+        raise RpcError(ALL_FAILED, f"every prediction failed: {told}")
     return {"summary": _plain(batch.summary), "errors": batch.errors}
 
 

@@ -109,7 +109,7 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
 
     async def conducted(name: str) -> Job:
         done = await runner.stored(conductor.run, name)
-        if done is not None and done.status == "completed":
+        if done is not None and done.status in ("completed", "failed"):
             return done
         raise RpcError(
             "REPLAY_CONDUCTS",

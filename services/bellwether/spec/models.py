@@ -240,7 +240,13 @@ class Predictions(Block):
         70,
         ge=1,
         le=100,
-        description="The share of BUY among a batch, in percent, above which an alert is published.",
+        description="The share of BUY among a batch that may trade, in percent, above which an alert is raised.",
+    )
+    sell_rate_alert: int = Field(
+        70,
+        ge=1,
+        le=100,
+        description="The share of SELL among a batch that may trade, in percent, above which an alert is raised.",
     )
 
 

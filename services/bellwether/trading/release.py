@@ -145,9 +145,11 @@ def _reduced(order: OrderQueued, now: datetime, sized: _Sized) -> OrderReduced:
 
 
 def _filled(book: Book, order: OrderQueued, sized: _Sized, now: datetime) -> OrderFilled:
-    realised = ZERO
+    realised, commission = ZERO, sized.cost.commission
     if order.side == "SELL":
         realised = sized.cost.value - cost_of_sold(book.holdings[order.symbol], sized.quantity)
+        # Selling is never refused, so what is worth less than its commission costs what there is.
+        commission = min(commission, book.cash + sized.cost.value)
     return OrderFilled(
         at=now,
         order_id=order.order_id,
@@ -155,7 +157,7 @@ def _filled(book: Book, order: OrderQueued, sized: _Sized, now: datetime) -> Ord
         side=order.side,
         quantity=sized.quantity,
         price=sized.cost.price,
-        commission=sized.cost.commission,
+        commission=commission,
         realised=realised,
         session=order.session,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bellwether.messages.market_data import Bar
+from bellwether.training.enough import TOO_FEW_ROWS
 from bellwether.training.recipe import RecipeError, find_recipe, read_recipe
 
 
@@ -43,7 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(f"{options.bars} holds no bars")
     try:
         versions = train(recipe, histories, options.out, _say)
-    except (TooFewRows, NotTheSame, OSError) as error:
+    except TooFewRows as error:
+        _refuse(str(error))
+        return TOO_FEW_ROWS
+    except (NotTheSame, OSError) as error:
         return _refuse(str(error))
     if options.card is not None:
         options.card.write_bytes((options.out / versions[0] / CARD).read_bytes())

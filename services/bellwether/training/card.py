@@ -36,7 +36,7 @@ def card(recipe: Recipe, manifest: Manifest, version: str) -> str:
         f"- Estimator: logistic regression on standardised features, C = {recipe.estimator.inverse_penalty:g}",
         f"- Calibration on the newest {recipe.calibration.share:.0%} of the sessions: slope "
         f"{manifest.calibrator.slope:.4f}, intercept {manifest.calibrator.intercept:.4f}, and one shift per symbol",
-        f"- Base rate: {manifest.base_rate:.4f} ("
+        f"- Base rate, in the same sessions: {manifest.base_rate:.4f} ("
         + ", ".join(f"{symbol} {rate:.4f}" for symbol, rate in sorted(manifest.symbol_base_rates.items()))
         + ")",
         f"- ONNX Runtime beside scikit-learn: largest difference {manifest.parity.largest_difference:.1e} on "
@@ -68,7 +68,7 @@ def _judgement(manifest: Manifest) -> list[str]:
     for title, name, note in _ROWS:
         table.append(f"| {title} | {found[name]:.4f} | {found['base_rate_' + name]:.4f} | {note} |")
     gain = found["base_rate_brier"] - found["brier"]
-    skill = gain / found["base_rate_brier"]
+    skill = gain / found["base_rate_brier"] if found["base_rate_brier"] else 0.0
     if skill > 0.01:
         verdict = f"By Brier score it is {skill:.1%} better than the base rate."
     elif gain > 0.0:

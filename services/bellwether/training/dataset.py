@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bellwether.messages.canonical import content_hash
 from bellwether.messages.market_data import Bar
-from bellwether.training.features import WINDOW, features
+from bellwether.training.features import MOVE, WINDOW, features, moves
 
 Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -50,13 +50,16 @@ def make_rows(histories: Mapping[str, Sequence[Bar]], names: Sequence[str], hori
     """Return a row for each bar that has a full window behind it and its outcome ahead.
 
     The label is 1 where the close `horizon` sessions later is higher. Features come from the function that prediction
-    calls, on windows of the same length.
+    calls, on windows of the same length. Sessions at which a share stands still are left out: nothing is said of them.
     """
     symbols = tuple(sorted(histories))
     found: list[tuple[int, int, list[float], int, int]] = []
     for number, symbol in enumerate(symbols):
         bars = histories[symbol]
+        closes = [bar.close for bar in bars]
         for end in range(WINDOW, len(bars) - horizon + 1):
+            if not moves(closes[end - MOVE : end]):
+                continue
             last, outcome = bars[end - 1], bars[end - 1 + horizon]
             values = features(bars[end - WINDOW : end])
             row = [values[name] for name in names]

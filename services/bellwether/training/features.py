@@ -15,6 +15,9 @@ from bellwether.training.indicators import deviation, log_returns, mean, relativ
 WINDOW = 120
 """Number of bars every feature row is computed from: exactly these, so that recursive indicators have one value."""
 
+MOVE = 20
+"""A share whose close is the same for so many sessions is dead or suspended."""
+
 FEATURES = (
     "return_1",
     "return_5",
@@ -72,6 +75,15 @@ def features(bars: Sequence[Bar]) -> dict[str, float]:
         "close_in_bar": _position(last, bars[-1].low, bars[-1].high),
         "volume_ratio": _volume_ratio([bar.volume for bar in recent]),
     }
+
+
+def moves(closes: Sequence[float]) -> bool:
+    """Return whether the price moved in the newest sessions (`MOVE`); nothing can be said of a share that stands still.
+
+    Its features are constants, and whatever a model makes of them is about the constants and not about the share.
+    """
+    recent = closes[-MOVE:]
+    return max(recent) > min(recent)
 
 
 def rose(closes: Sequence[float], horizon: int) -> list[bool]:

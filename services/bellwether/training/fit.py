@@ -17,6 +17,8 @@ from bellwether.training.dataset import Matrix, Numbers, Rows, newest_share, par
 from bellwether.training.recipe import Calibration, Recipe
 
 PLATT_STEPS = 50
+LEAST_SPREAD = 1.0e-12
+"""Variance of the scores below which they are one number."""
 
 
 class TooFewRows(ValueError):
@@ -55,10 +57,14 @@ def calibrated(scores: Matrix, rows: Rows, calibrator: Calibrator) -> Matrix:
 def fit(rows: Rows, recipe: Recipe) -> Fitted:
     """Fit on the older sessions and calibrate on the newest share, purged of labels that reach into it.
 
+    The base rates are those of the sessions of the calibration, too.
+
     Raises:
         TooFewRows: with fewer rows than the recipe asks for, or only one outcome.
 
     """
+    if not len(rows):
+        raise TooFewRows(f"no row to learn from: {recipe.name} needs {recipe.minimum_rows} (minimumRows)")
     learn, calibrate = part_by_day(rows, newest_share(rows, recipe.calibration.share))
     if len(learn) < recipe.minimum_rows or len(set(learn.y.tolist())) < 2 or len(set(calibrate.y.tolist())) < 2:
         raise TooFewRows(
@@ -72,33 +78,39 @@ def fit(rows: Rows, recipe: Recipe) -> Fitted:
         ]
     )
     pipeline.fit(learn.x, learn.y)
-    pooled = float(rows.y.mean())
-    rates = {symbol: float(rows.of(symbol).y.mean()) for symbol in rows.symbols if len(rows.of(symbol))}
-    shifts = {symbol: log_odds(rate) - log_odds(pooled) for symbol, rate in rates.items()}
+    pooled = float(calibrate.y.mean())
+    rates = {symbol: float(calibrate.of(symbol).y.mean()) for symbol in rows.symbols if len(calibrate.of(symbol))}
+    base = log_odds(pooled)
+    shifts = {symbol: log_odds(rate) - base for symbol, rate in rates.items()}
     slope, intercept = platt(pipeline.decision_function(calibrate.x), calibrate, shifts, recipe.calibration)
-    return Fitted(pipeline, Calibrator(slope, intercept, shifts), pooled, rates)
+    return Fitted(pipeline, Calibrator(slope, intercept, shifts, base), pooled, rates)
 
 
 def platt(scores: Matrix, rows: Rows, shifts: Mapping[str, float], rule: Calibration) -> tuple[float, float]:
     """Return slope and intercept of the calibration, by Newton's method on the penalised log loss.
 
-    The penalty holds the slope at 1 as strongly as `prior_strength` rows would; a slope below 0, which would turn the
-    estimator round, is set to 0.
+    The penalty holds the slope at 1 as strongly as `prior_strength` rows would. Where the rows alone, without it, show
+    no slope above 0, the scores do not tell the outcomes apart: the slope is 0, and every probability the base rate.
     """
     offset = np.array([shifts.get(rows.symbols[number], 0.0) for number in rows.symbol])
-    weight = rule.prior_strength * 0.25 * float(np.var(scores))
+    spread = float(np.var(scores))
+    if spread <= LEAST_SPREAD or _newton(scores, rows.y, offset, 0.0)[0] <= 0.0:
+        return 0.0, log_odds(float(rows.y.mean()))
+    return _newton(scores, rows.y, offset, rule.prior_strength * 0.25 * spread)
+
+
+def _newton(scores: Matrix, outcomes: Numbers, offset: Matrix, weight: float) -> tuple[float, float]:
     parameters = np.array([1.0, 0.0])
     design = np.column_stack([scores, np.ones(len(scores))])
     for _ in range(PLATT_STEPS):
-        p = 1.0 / (1.0 + np.exp(-(design @ parameters + offset)))
-        gradient = design.T @ (p - rows.y) + np.array([weight * (parameters[0] - 1.0), 0.0])
-        hessian = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag([weight, 0.0])
+        p = 1.0 / (1.0 + np.exp(-np.clip(design @ parameters + offset, -500.0, 500.0)))
+        gradient = design.T @ (p - outcomes) + np.array([weight * (parameters[0] - 1.0), 0.0])
+        # The last term keeps it invertible where an outcome is as good as certain; it moves the solution by nothing.
+        hessian = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag([weight + 1.0e-9, 1.0e-9])
         step = np.linalg.solve(hessian, gradient)
         parameters = parameters - step
         if float(np.abs(step).max()) < 1.0e-12:
             break
-    if parameters[0] <= 0.0:
-        return 0.0, log_odds(float(rows.y.mean()))
     return float(parameters[0]), float(parameters[1])
 
 

@@ -14,6 +14,9 @@ import bellwether
 from bellwether.messages.canonical import content_hash
 from bellwether.training.features import FEATURES
 
+METHOD = 2
+"""Counts changes of what a model is made by; a model of another one is made again. 2: base rates of the calibration."""
+
 
 class RecipeError(Exception):
     """A recipe that is not there or not right; the message names the file and the field."""
@@ -72,8 +75,8 @@ class Recipe(_Part):
 
     @property
     def hash(self) -> str:
-        """The SHA-256 of what the recipe says, whatever its file looks like."""
-        return content_hash(self.model_dump(mode="json"))
+        """The SHA-256 of what the recipe says and of the method it is followed by, whatever its file looks like."""
+        return content_hash(self.model_dump(mode="json") | {"method": METHOD})
 
 
 def recipe_folders() -> list[Path]:

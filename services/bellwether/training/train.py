@@ -21,7 +21,7 @@ from bellwether.training.card import card
 from bellwether.training.dataset import data_revision, last_session, make_rows
 from bellwether.training.export import from_skops_bytes, prove_parity, to_onnx_bytes, to_skops_bytes
 from bellwether.training.features import WINDOW
-from bellwether.training.fit import fit, walk_forward
+from bellwether.training.fit import TooFewRows, fit, walk_forward
 from bellwether.training.recipe import Recipe
 
 LIBRARIES = ("scikit-learn", "skl2onnx", "numpy")
@@ -42,8 +42,11 @@ def train(recipe: Recipe, histories: Mapping[str, Sequence[Bar]], root: Path, sa
     """
     usable = {name: bars for name, bars in histories.items() if len(bars) >= WINDOW + recipe.horizon_sessions}
     versions = [train_one(recipe, usable, None, root, say)]
-    if recipe.per_symbol:
-        versions += [train_one(recipe, {name: usable[name]}, name, root, say) for name in sorted(usable)]
+    for name in sorted(usable) if recipe.per_symbol else ():
+        try:
+            versions.append(train_one(recipe, {name: usable[name]}, name, root, say))
+        except TooFewRows as error:
+            say(f"{recipe.name}, {name}: no model of its own, the general one answers: {error}")
     return versions
 
 

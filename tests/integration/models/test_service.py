@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from bellwether.messages.models import LoadModel, ModelInfo
 from bellwether.models.service import TrainingFailed, train_in_child
+from bellwether.runtime.errors import RpcError
 from bellwether.training.recipe import find_recipe
 from harness.replayed import BUILDS, declared, model_serves, train_once
 from harness.system import running
@@ -34,6 +36,20 @@ async def test_a_replay_from_another_day_has_a_model_of_its_own(tmp_path: Path) 
         found = await model_serves(system)
         assert found.trained_through.isoformat() == "2007-12-31"
         assert found.version not in before
+
+
+async def test_a_replay_with_too_little_history_says_which_first_day_would_do(tmp_path: Path) -> None:
+    declaration = declared(clock={"mode": "replay", "from": "2000-06-01"})
+    only = {name: BUILDS[name] for name in ("market-data", "ml-model")}
+    async with running(only, data_dir=tmp_path, declaration=declaration) as system, asyncio.timeout(120):
+        while True:
+            with pytest.raises(RpcError) as refused:
+                await system.call("ml-model", "load_model", LoadModel("direction-lr"), ModelInfo)
+            if refused.value.code != "MODEL_NOT_READY":
+                break
+            await asyncio.sleep(0.05)
+    assert refused.value.code == "HISTORY_TOO_SHORT"
+    assert re.search(r"clock.from 2000-06-01 is too early: 2001-\d\d-\d\d is the first day", refused.value.message)
 
 
 async def test_training_on_nothing_fails_in_words(tmp_path: Path) -> None:

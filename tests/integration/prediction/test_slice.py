@@ -91,7 +91,9 @@ async def test_a_batch_has_a_real_model_and_real_prices(tmp_path: Path, trained:
             assert len(one.model_version) == 64
             assert 0.3 < one.probability < 0.7
         assert found.summary.total_symbols == found.summary.successful == found.summary.fresh_predictions == 4
-        assert found.event_ids == [f"prediction_generated-{SLOT}-{name}" for name in ("aapl", "goog", "ibm", "msft")]
+        assert sorted(found.event_ids) == [
+            f"prediction_generated-{SLOT}-{name}" for name in ("aapl", "goog", "ibm", "msft")
+        ]
 
 
 async def test_two_systems_give_equal_bytes_in_different_runs(tmp_path: Path, trained: Path) -> None:
@@ -220,7 +222,7 @@ async def test_outcomes_are_written_when_the_horizon_is_over(tmp_path: Path, tra
 
 async def test_a_high_buy_rate_is_told_at_once(tmp_path: Path, trained: Path) -> None:
     heard: list[dict[str, Any]] = []
-    declaration = declared(predictions={"buyRateAlert": 10})
+    declaration = declared(predictions={"buyRateAlert": 10, "margin": "0"})
     async with replayed(tmp_path, trained, declaration=declaration) as system:
         await system.context.bus.subscribe(
             "bw.event.urgent.buy_rate_alert", lambda message: heard.append(msgspec.json.decode(message.body))
@@ -239,6 +241,44 @@ async def test_a_high_buy_rate_is_told_at_once(tmp_path: Path, trained: Path) ->
             "buy_signals": round(found.summary.buy_rate / 25.0),
             "alert_type": "high_buy_rate",
         }
+
+
+async def test_one_sided_signals_are_told_once_and_their_end_and_a_look_up_tells_nothing(
+    tmp_path: Path, trained: Path
+) -> None:
+    heard: list[dict[str, Any]] = []
+    declaration = declared(predictions={"buyRateAlert": 60, "sellRateAlert": 60, "margin": "0"})
+    async with replayed(tmp_path, trained, declaration=declaration) as system:
+        for name in ("buy_rate_alert", "sell_rate_alert"):
+            await system.context.bus.subscribe(
+                f"bw.event.urgent.{name}", lambda message: heard.append(msgspec.json.decode(message.body)["data"])
+            )
+        for symbol in declaration.spec.symbols:
+            asked = GenerateSinglePrediction(symbol, True)
+            await system.call("prediction", "generate_single_prediction", asked, Prediction, as_of=BEFORE_OPEN, run=RUN)
+        made = (await batch(system, slot=None, may_trade=False)).predictions
+        sides = {
+            side: sorted(symbol for symbol, one in made.items() if one.action.endswith(side))
+            for side in ("BUY", "SELL")
+        }
+        assert all(sides.values()), sides
+        for number, side in enumerate(("BUY", "BUY", "SELL", "SELL", "BUY")):
+            await batch(system, slot=f"custom-2009010{number}", symbols=sides[side])
+        await system.settle("prediction", run=RUN)
+
+        async def told() -> bool:
+            return len(heard) >= 5
+
+        await until(told)
+        assert [(one["alert_type"], one.get("resolved", False)) for one in heard] == [
+            ("high_buy_rate", False),
+            ("high_buy_rate", True),
+            ("high_sell_rate", False),
+            ("high_buy_rate", False),
+            ("high_sell_rate", True),
+        ]
+        assert heard[2]["sell_rate"] == 100.0
+        assert heard[2]["sell_signals"] == len(sides["SELL"])
 
 
 @pytest.mark.parametrize("timeframe", ["current", "session", "day", "week", "all"])

@@ -199,6 +199,41 @@ async def test_a_step_that_is_refused_for_good_fails_the_replay_with_words(
         assert "MODEL_LOOKAHEAD" in str(state.error)
 
 
+@pytest.mark.parametrize(
+    ("method", "code"), [("load_model", code) for code in ("HISTORY_TOO_SHORT", "NO_RECIPE", "TRAINING_FAILED")]
+)
+async def test_a_replay_that_can_never_begin_fails_with_the_words(tmp_path: Path, method: str, code: str) -> None:
+    builds = {**Peers(refused={method: code}).builds(), **BUILDS}
+    options: dict[str, Any] = {"data_dir": tmp_path, "declaration": declaration(), "rows": ROWS}
+    async with running(builds, **options, complete_data=True) as system:
+        state = await replayed(system)
+        assert (state.state, state.error) == ("failed", f"{method} is refused on purpose")
+
+
+async def test_a_slot_in_which_every_prediction_failed_is_failed_and_the_replay_goes_on_and_says_so(
+    tmp_path: Path,
+) -> None:
+    peers = Peers(unpredictable={"AAA": "INTERNAL: it broke", "BBB": "INTERNAL: it broke", "CCC": "INTERNAL: it broke"})
+    system = declaration(clock={"mode": "replay", "from": "2009-01-02", "to": "2009-01-05", "pace": "0s"})
+    async with running({**peers.builds(), **BUILDS}, data_dir=tmp_path, declaration=system, rows=ROWS) as running_one:
+        state = await replayed(running_one)
+        assert (state.state, state.slots_failed) == ("complete", 4)
+        assert state.first_failed.startswith(
+            "morning_analysis-20090102: PREDICTIONS_FAILED: every prediction failed: AAA"
+        )
+        job = await running_one.call("scheduler", "execute_job", {"job_id": "prediction_generation-20090105"}, Job)
+        assert job.status == "failed"
+        assert "BBB: INTERNAL: it broke" in str(job.last_error)
+
+
+async def test_one_symbol_that_fails_of_several_is_counted_and_fails_no_slot(tmp_path: Path) -> None:
+    peers = Peers(unpredictable={"BBB": "INTERNAL: it broke"})
+    system = declaration(clock={"mode": "replay", "from": "2009-01-02", "to": "2009-01-02", "pace": "0s"})
+    async with running({**peers.builds(), **BUILDS}, data_dir=tmp_path, declaration=system, rows=ROWS) as running_one:
+        state = await replayed(running_one)
+        assert (state.slots_failed, state.predictions_failed) == (0, 2)
+
+
 async def test_an_order_stores_the_trace_that_its_fill_joins(tmp_path: Path) -> None:
     sent: list[bytes] = []
     builds = {**Peers().builds(), **BUILDS}

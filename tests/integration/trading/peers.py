@@ -141,6 +141,8 @@ class Peers:
     """Session of the newest bars, where they are not those that can be expected."""
     refused: dict[str, str] = field(default_factory=dict)
     """Methods that always answer with this error code."""
+    unpredictable: dict[str, str] = field(default_factory=dict)
+    """Symbols whose prediction always fails, with the error."""
     held: dict[str, tuple[asyncio.Event, asyncio.Event]] = field(default_factory=dict)
     """Methods that say when they began and wait until they may end."""
 
@@ -254,14 +256,15 @@ class Peers:
                 began, gate = self.held["generate_predictions"]
                 began.set()
                 await gate.wait()
-            made = {symbol: predicted(symbol, call.as_of, request) for symbol in SYMBOLS}
+            symbols = [symbol for symbol in SYMBOLS if symbol not in self.unpredictable]
+            made = {symbol: predicted(symbol, call.as_of, request) for symbol in symbols}
             ids = []
             for one in made.values():
                 ids.append(f"prediction_generated:{one.prediction_id}")
                 with call.start_root("decision", call.decision_trace(one.prediction_id)) as work:
                     await work.publish_event("prediction_generated", PredictionGenerated(one), event_id=ids[-1])
-            summary = Summary(len(made), len(made), 0, 0, len(made), 0.0)
-            return PredictionBatch(made, {}, summary, ids)
+            summary = Summary(len(SYMBOLS), len(made), len(self.unpredictable), 0, len(made), 0.0)
+            return PredictionBatch(made, self.unpredictable, summary, ids)
 
         @service.rpc("record_outcomes")
         async def record_outcomes(request: RecordOutcomes, call: Call) -> RecordedOutcomes:

@@ -12,9 +12,10 @@ from bellwether.local.declared import choose
 from bellwether.local.files import load_system
 from bellwether.local.nats import NatsMissing, nats_server_path
 from bellwether.local.registry import UnknownService, named_services, registry
-from bellwether.local.replay import ReplayOptions, ReplaySum, buy_and_hold, histories_of, replayed, sum_lines
+from bellwether.local.replay import ReplayOptions, buy_and_hold, histories_of, replayed
 from bellwether.local.run import free_port, hints
 from bellwether.local.state import IDENTITIES, RunError, identity, opened, write_keys
+from bellwether.local.summary import ReplaySum, sum_lines
 from bellwether.messages.market_data import Bar, Bars, Coverage
 from bellwether.messages.scheduling import ReplayState
 from bellwether.runtime.declaration import generation_of
@@ -213,7 +214,7 @@ async def test_a_replay_with_one_share_without_bars_is_summed_up_and_says_why() 
     desk, state = Answers(), ReplayState("complete", "run", 9, None, None, None, None, 20_000, 20_000)
     found, without = await histories_of(desk, ["CBA.AX", "BHP.AX"], state)
     assert [one.symbol for one in found] == ["CBA.AX"]
-    assert desk.asked == [16_000]
+    assert desk.asked == [5_000]
     whole = ReplaySum(
         sessions=20_000,
         first_session="1950-01-03",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellwether.messages.models import Probability
-from bellwether.messages.prediction import Action
+from bellwether.messages.prediction import Action, Prediction
 from bellwether.prediction.logic import (
     Inputs,
     Market,
@@ -21,6 +21,7 @@ from bellwether.prediction.logic import (
     decide,
     decision_id,
     differences,
+    in_turn,
     prediction_of,
 )
 
@@ -154,3 +155,21 @@ def test_differences_name_the_keys_and_the_largest_number() -> None:
     found, largest = differences(stored, {"a": 1.5, "b": {"c": 2.0, "d": "x"}})
     assert (found, largest) == (["a"], 0.5)
     assert differences(stored, {"a": 1.0, "b": {"c": 2.0, "d": "y"}}) == (["b.d"], float("inf"))
+
+
+def test_a_probability_is_compared_with_the_base_rate_of_the_sessions_it_was_calibrated_by() -> None:
+    """All history says one thing, the model's own window another: the window's counts."""
+    assert INPUTS.market is not None
+    for own, action in ((MODEL.probability, "HOLD"), (0.1, "STRONG_BUY"), (0.9, "STRONG_SELL")):
+        made = decide(given_inputs(model=msgspec.structs.replace(MODEL, base_rate=own)))
+        assert (made.action, made.base_rate) == (action, own)
+    assert decide(given_inputs()).base_rate == INPUTS.market.base_rate
+
+
+def test_a_batch_is_published_strongest_first_and_among_equals_by_symbol() -> None:
+    def made(symbol: str, probability: float) -> Prediction:
+        shown = prediction_of(symbol, INPUTS, decide(INPUTS), "0")
+        return msgspec.structs.replace(shown, symbol=symbol, probability=probability, base_rate=0.5)
+
+    found = {symbol: made(symbol, p) for symbol, p in (("A", 0.51), ("B", 0.6), ("C", 0.4), ("D", 0.51), ("E", 0.3))}
+    assert in_turn(found) == ["E", "B", "C", "A", "D"]

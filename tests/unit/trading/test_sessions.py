@@ -171,6 +171,15 @@ def test_scarce_cash_goes_to_the_strongest_signal_and_among_equals_to_the_first_
     assert refused == ["CCC"]
 
 
+def test_a_sale_that_is_worth_less_than_its_commission_leaves_no_debt() -> None:
+    book = queued(account("1000", bought("AAA", 20)), ("AAA", "SELL"), rules=RULES)
+    opened = open_session(book, conditions(RULES, OPEN), opening(AAA="0.05"))
+    fill = opened.events[0]
+    assert isinstance(fill, OrderFilled)
+    assert fill.commission == fill.price * 20 < RULES.commission_per_order
+    assert fold(opened.events, book).cash == 0
+
+
 def test_a_queued_sale_is_filled_although_the_orders_of_its_session_are_used_up() -> None:
     book = queued(account("1000", bought("AAA", 20)), ("AAA", "SELL"))
     rules = replace(FREE, max_orders_per_session=0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bellwether.messages.market_data import Bar
-from bellwether.training.features import FEATURES, WINDOW, NotEnoughBars, features, rose
+from bellwether.training.features import FEATURES, MOVE, WINDOW, NotEnoughBars, features, moves, rose
 from bellwether.training.indicators import relative_strength
 
 
@@ -51,6 +51,12 @@ def test_a_two_for_one_split_of_units_changes_no_bit() -> None:
 def test_prices_that_never_move_give_finite_features() -> None:
     flat = [Bar(bar.session, 5.0, 5.0, 5.0, 5.0, 0.0) for bar in made_up(4)]
     assert set(features(flat).values()) == {0.0}
+
+
+def test_a_share_moves_when_one_of_its_last_twenty_closes_differs() -> None:
+    assert not moves([5.0] * WINDOW)
+    assert not moves([4.0, *[5.0] * MOVE])
+    assert moves([4.0, *[5.0] * (MOVE - 1)])
 
 
 def test_fewer_bars_than_a_window_are_refused() -> None:
