@@ -31,7 +31,7 @@ class Release(World):
         """Schedules are deleted and made anew for another release."""
         self.server.cache.drop_child(self.server.objects.pop((kind.kind, name)), kind.kind)
 
-    def now(self) -> datetime:  # type: ignore[override]
+    def now(self) -> datetime:
         return self.time
 
     async def later(self, **time: float) -> list[str]:
