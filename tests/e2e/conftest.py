@@ -104,7 +104,7 @@ def _define(api: Api) -> None:
     theirs = {"meta.helm.sh/release-name": owner.name, "meta.helm.sh/release-namespace": owner.namespace}
     metadata["annotations"] = {**metadata.get("annotations", {}), **theirs, "helm.sh/resource-policy": "keep"}
     metadata["labels"] = {**metadata.get("labels", {}), "app.kubernetes.io/managed-by": "Helm"}
-    api.apply("", definition)
+    api.apply_as("helm", "", definition)  # of another manager helm would not take it over
 
 
 @contextmanager

@@ -167,6 +167,13 @@ class Api:
         path = kind.path(namespace, name)
         return self._answer("PATCH", path, params=query, content=json.dumps(change), headers=headers)
 
+    def apply_as(self, manager: str, namespace: str, document: Mapping[str, Any]) -> Object:
+        """Apply an object on the server's side, with its fields then held by this manager alone."""
+        path = self.kind(_full_name(document)).path(namespace, document["metadata"]["name"])
+        query = {**_checked(), "fieldManager": manager, "force": "true"}
+        headers = {"content-type": "application/apply-patch+yaml"}
+        return self._answer("PATCH", path, params=query, content=json.dumps(document), headers=headers)
+
     def create(self, namespace: str, document: Mapping[str, Any]) -> Object:
         """Make an object that is not there yet."""
         path = self.kind(_full_name(document)).path(namespace)
