@@ -109,7 +109,7 @@ def _look(file: Path, options: Options, calendar: Calendar | None) -> Look:
 
 def _actions(found: Found) -> list[Action]:
     if not found.states_actions:
-        return list(infer_actions(found.rows))
+        return list(infer_actions(found.rows).actions)
     stated = []
     for row in found.rows:
         if row.split not in (None, 1.0):

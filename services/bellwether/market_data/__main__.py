@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = {}
         for symbol in source.symbols:
             rows = source.load(symbol).rows
-            splits = splits_through(infer_actions(rows), options.through)
+            splits = splits_through(infer_actions(rows).actions, options.through)
             found[symbol] = adjusted([row.bar for row in rows if row.bar.session <= options.through], splits)
         options.out.write_bytes(msgspec.json.encode(found))
     except (SourceError, OSError) as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 
 from bellwether.market.freshness import expected_bar
 from bellwether.market.sessions import Calendar
 from bellwether.market_data import indicators
 from bellwether.market_data.actions import Action
+from bellwether.market_data.known import Hold, Rules, Stored
 from bellwether.market_data.series import Series, View
 from bellwether.messages.market_data import (
     Bar,
@@ -33,12 +34,30 @@ class NoData(LookupError):
         self.code = code
 
 
+NO_QUOTES: Mapping[date, Bar] = {}
+SURELY_FINAL = timedelta(days=4)
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What is stored of one symbol: bars as traded, oldest first, and its actions."""
+    """What is known of one symbol: final bars as traded, oldest first, its actions, quotes, and why it is held back."""
 
     bars: Sequence[Bar]
     actions: Sequence[Action]
+    quotes: Mapping[date, Bar] = field(default_factory=lambda: NO_QUOTES)
+    hold: Hold | None = None
+
+
+def recorded_of(stored: Stored, rules: Rules) -> Recorded:
+    """Return what is stored with final bars and quotes told apart; a row from before the open is not even a quote."""
+    bars: list[Bar] = []
+    quotes: dict[date, Bar] = {}
+    for day, kept in stored.bars.items():
+        if kept.recorded_at.date() - day > SURELY_FINAL or rules.final(day, kept.recorded_at):
+            bars.append(kept.bar)
+        elif rules.opened(day, kept.recorded_at):
+            quotes[day] = kept.bar
+    return Recorded(bars, [known.action for known in stored.actions], quotes, stored.hold)
 
 
 class Book:
@@ -51,6 +70,8 @@ class Book:
         self.horizon = horizon
         self.errors: dict[str, str] = {}
         self.loading: dict[str, str] = {}
+        self.odd: dict[str, list[str]] = {}
+        """Rows that were left out, and what else is odd about a symbol's source, for people."""
         self._series: dict[str, Series] = {}
         self._states: dict[str, tuple[tuple[int, int, date], MarketData]] = {}
         self._context: tuple[tuple[tuple[int, int], ...], Context] | None = None
@@ -59,12 +80,19 @@ class Book:
         """Take in a symbol's bars, in place of what was there."""
         self._states.pop(symbol, None)
         self._context = None
-        series = self._series[symbol] = Series(recorded.bars, recorded.actions, self.calendar)
+        series = self._series[symbol] = Series(
+            recorded.bars, recorded.actions, self.calendar, recorded.quotes, recorded.hold
+        )
         return series
 
     def knows(self, symbol: str) -> bool:
         """Whether a symbol's bars were taken in, declared or not."""
         return symbol in self._series
+
+    def hold_words(self, symbol: str) -> str | None:
+        """Return why a symbol is held back, now or from a later session on; None where it is not."""
+        hold = self._series[symbol].hold if symbol in self._series else None
+        return None if hold is None else held_back(symbol, hold)
 
     def series(self, symbol: str) -> Series:
         """Return a symbol's series.
@@ -91,9 +119,14 @@ class Book:
             NoData: as `series`, and NO_BARS where no session of it is complete yet.
 
         """
-        view = self.series(symbol).as_of(as_of)
+        series = self.series(symbol)
+        view = series.as_of(as_of)
         if not view.count:
-            first = self.series(symbol).first
+            first, hold = series.first, series.held(self.calendar.local_day(as_of))
+            if hold is not None:
+                raise NoData("SOURCE_UNAVAILABLE", held_back(symbol, hold))
+            if first is None:
+                raise NoData("NO_BARS", f"{symbol} has no complete bar yet{_quoted(series)}")
             raise NoData("NO_BARS", f"{symbol} has no complete bar at {as_of.isoformat()}; its first is of {first}")
         return view
 
@@ -101,10 +134,13 @@ class Book:
         """Return the state of a symbol, from complete bars only.
 
         Raises:
-            NoData: as `view`, and NOT_ENOUGH_BARS where a state would say too little.
+            NoData: as `view`, NOT_ENOUGH_BARS where a state would say too little, HELD_BACK for a symbol in doubt.
 
         """
         view = self.view(symbol, as_of)
+        hold = view.series.held(self.calendar.local_day(as_of))
+        if hold is not None:
+            raise NoData("HELD_BACK", held_back(symbol, hold))
         newest = self.calendar.previous_session(as_of).day
         key = (view.epoch, view.count, newest)
         kept = self._states.get(symbol)
@@ -157,8 +193,10 @@ class Book:
                 prices[symbol] = bar.open
         return prices
 
-    def corporate_actions(self, session: date, symbols: Iterable[str], as_of: datetime) -> list[CorporateAction]:
-        """Return the actions effective before the open of a session, by symbol, splits first.
+    def corporate_actions(
+        self, session: date, symbols: Iterable[str], as_of: datetime, since: date | None = None
+    ) -> list[CorporateAction]:
+        """Return the actions effective before the opens from `since` to a session, by symbol and session, splits first.
 
         Raises:
             NoData: NOT_KNOWN_YET for a day that has not begun at the exchange.
@@ -167,10 +205,10 @@ class Book:
         if session > self.calendar.local_day(as_of):
             raise NoData("NOT_KNOWN_YET", f"corporate actions of {session} are told on that day, it is {as_of.date()}")
         return [
-            CorporateAction(symbol, session, action.kind, action.ratio, action.amount)
+            CorporateAction(symbol, action.session, action.kind, action.ratio, action.amount)
             for symbol in sorted(set(symbols))
             if symbol in self._series
-            for action in self._series[symbol].actions_on(session)
+            for action in self._series[symbol].actions_within(since or session, session)
         ]
 
     def coverage(self, symbols: Sequence[str]) -> Mapping[str, tuple[date, date]]:
@@ -194,17 +232,22 @@ class Book:
 
     def _freshness_of(self, symbol: str, expected: date, as_of: datetime) -> SymbolFreshness:
         try:
-            last = self.series(symbol).unadjusted(as_of).last
+            series = self.series(symbol)
+            last = series.unadjusted(as_of).last
         except NoData as error:
             return SymbolFreshness(symbol, False, None, 0.0, f"{error.code}: {error}")
+        hold = series.held(self.calendar.local_day(as_of))
+        if hold is not None:
+            return SymbolFreshness(symbol, False, None, 0.0, f"HELD_BACK: {held_back(symbol, hold)}")
         said = f"SOURCE_UNAVAILABLE: {self.errors[symbol]}" if symbol in self.errors else ""
         if last is None:
-            return SymbolFreshness(symbol, False, None, 0.0, said or f"NO_BARS: {symbol} has no complete bar yet")
+            words = f"NO_BARS: {symbol} has no complete bar yet{_quoted(series)}"
+            return SymbolFreshness(symbol, False, None, 0.0, said or words)
         behind = self.calendar.sessions_between(last.session, expected)
         if behind <= 0:
             return SymbolFreshness(symbol, True, last.session, last.close, said)
         sessions = "1 session" if behind == 1 else f"{behind} sessions"
-        late = f"the newest bar is of {last.session}, {sessions} before that of {expected}"
+        late = f"the newest bar is of {last.session}, {sessions} before that of {expected}{_quoted(series)}"
         return SymbolFreshness(symbol, False, last.session, last.close, f"{late}; {said}" if said else late)
 
     def _state(self, symbol: str, view: View, as_of: datetime, newest: date) -> MarketData:
@@ -229,3 +272,19 @@ class Book:
             last_session=bars[-1].session,
             revision=view.revision,
         )
+
+
+def held_back(symbol: str, hold: Hold) -> str:
+    """Return why a symbol is held back, for people."""
+    return f"{symbol} is held back from {hold.since} on: {hold.code}: {hold.message}"
+
+
+def _quoted(series: Series) -> str:
+    """Return what is to be said of the newest quote that no bar has followed, empty where there is none."""
+    newest = max(series.quotes, default=None)
+    if newest is None or (series.last is not None and newest < series.last):
+        return ""
+    return (
+        f"; the row of {newest} was recorded before its session was over and its source's delay had passed: "
+        "it becomes the bar when the source states it again"
+    )

@@ -3,18 +3,22 @@
 A bar exists from the close of its session on. Prices are stated in the units of that instant: divided by the ratios of
 the splits that are effective by its day. Everything behind an answer is a function of bars, actions, calendar and
 instant, so an answer does not change when later bars are added.
+
+A row that its source recorded before the close is a quote: it tells the opening price, and is no bar. A symbol that is
+held back has no opening price, no action and no state from the first session in doubt on.
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from bellwether.market.sessions import Calendar, OutsideCalendar
 from bellwether.market_data.actions import Action, adjusted
+from bellwether.market_data.known import Hold
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import Bar
 
@@ -84,8 +88,17 @@ class View:
 class Series:
     """One symbol's bars on the sessions of a calendar, oldest first."""
 
-    def __init__(self, bars: Sequence[Bar], actions: Sequence[Action], calendar: Calendar) -> None:
+    def __init__(
+        self,
+        bars: Sequence[Bar],
+        actions: Sequence[Action],
+        calendar: Calendar,
+        quotes: Mapping[date, Bar] | None = None,
+        hold: Hold | None = None,
+    ) -> None:
         self.off_calendar: list[date] = []
+        self.quotes = quotes or {}
+        self.hold = hold
         self._raw: list[Bar] = []
         self._closes: list[datetime] = []
         for bar in bars:
@@ -122,8 +135,12 @@ class Series:
         """Return what is known at an instant, in the units in which each bar was traded."""
         return View(self, 0, bisect_right(self._closes, instant))
 
-    def traded_on(self, session: date) -> Bar | None:
-        """Return the bar of a session as traded, None where the symbol did not trade. It may not be complete yet."""
+    def held(self, day: date) -> Hold | None:
+        """Return why the symbol is held back on a day at the exchange, None where it is not."""
+        return self.hold if self.hold is not None and self.hold.since <= day else None
+
+    def bar_on(self, session: date) -> Bar | None:
+        """Return the final bar of a session as traded, None where there is none. It may not be complete yet."""
         index = bisect_right(self._days, session) - 1
         return self._raw[index] if index >= 0 and self._days[index] == session else None
 
@@ -131,9 +148,22 @@ class Series:
         """Return how many bars are of sessions before a day."""
         return bisect_left(self._days, day)
 
-    def actions_on(self, session: date) -> list[Action]:
-        """Return the actions effective before the open of a session, splits first."""
-        return [action for action in self._actions if action.session == session]
+    def traded_on(self, session: date) -> Bar | None:
+        """Return what is known of a session's trading: its bar or quote, None where the symbol did not trade.
+
+        A day of volume 0 with four equal prices is a halt that repeats the last price: nothing was traded at it.
+        """
+        bar = self.bar_on(session) or self.quotes.get(session)
+        if bar is None or self.held(session) is not None:
+            return None
+        still = bar.volume == 0.0 and bar.open == bar.high == bar.low == bar.close
+        return None if still else bar
+
+    def actions_within(self, first: date, last: date) -> list[Action]:
+        """Return the actions effective before the opens of these sessions, by session, splits first."""
+        return [
+            action for action in self._actions if first <= action.session <= last and self.held(action.session) is None
+        ]
 
     def epoch(self, splits: int) -> _Epoch:
         """Return all bars in the units after the first `splits` splits."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,9 +14,12 @@ from zoneinfo import ZoneInfo
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
-from bellwether.market_data.book import Book, NoData
+from bellwether.market_data.book import Book, NoData, held_back, recorded_of
 from bellwether.market_data.evidence import evidence_of
-from bellwether.market_data.rows import NotYet, SourceError
+from bellwether.market_data.intake import take_in
+from bellwether.market_data.known import Rules as KnownRules
+from bellwether.market_data.rows import Loaded, NotYet, SourceError
+from bellwether.market_data.series import Series
 from bellwether.market_data.sources import Source, Unavailable, open_source
 from bellwether.market_data.yahoo.asking import Reach
 from bellwether.market_data.yahoo.bars import YahooBars, plan_of
@@ -43,11 +47,19 @@ from bellwether.naming import symbol_token
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
+from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import Data, TradingSystem, YahooData
+from bellwether.storage.store import Transaction
 from bellwether.training.recipe import RecipeError, load_recipe
 
 ASK_SECONDS = 5.0
 """How often it looks whether bars are due at Yahoo."""
+MOST_ANNOUNCED = 20
+"""So many sessions of one statement are announced, the newest."""
+MOST_TOLD = 20
+"""So many odd rows of a symbol are told one by one."""
+MOST_VERSIONS = 60
+"""So many older versions of a symbol's bars are looked through for those that a decision used."""
 WATCH_SECONDS = 30.0
 """How often a live system looks for new bars at its source."""
 DEFAULT_HORIZON = 5
@@ -60,7 +72,7 @@ class MarketDataService:
 
     def __init__(self, context: ServiceContext, base: Path) -> None:
         self.context = context
-        self.store = context.open_store(bars_store.metadata, version=bars_store.VERSION)
+        self.store = context.open_store(bars_store.metadata, version=bars_store.VERSION, upgrades=bars_store.UPGRADES)
         self._base = base
         self._book: Book | None = None
         self._source: tuple[Data, Source] | None = None
@@ -113,45 +125,65 @@ class MarketDataService:
                 known = book.knows(symbol)
                 if known and not self.context.clock.live:
                     continue
-                if await bars_store.fingerprint_of(self.store, symbol) is not None:
+                if await self._stored(symbol):
                     await self._load(book, source, symbol, only_changed=known)
 
+    async def _stored(self, symbol: str) -> bool:
+        return await self.store.transact(lambda tx: bars_store.newest_load(tx, symbol)) is not None
+
     async def _load(self, book: Book, source: Source, symbol: str, *, only_changed: bool = False) -> None:
-        stored = await bars_store.fingerprint_of(self.store, symbol)
+        known = await self.store.transact(lambda tx: bars_store.newest_load(tx, symbol))
         previous = book.errors.pop(symbol, None)
         try:
             fingerprint = await asyncio.to_thread(source.fingerprint, symbol)
-            if fingerprint != stored:
-                recorded = await bars_store.save(self.store, symbol, await asyncio.to_thread(source.load, symbol))
-                _log.info("%s: %d bars loaded", symbol, len(recorded.bars))
+            if known is None or fingerprint != known.fingerprint:
+                await self._take_in(book, symbol, await asyncio.to_thread(source.load, symbol))
             elif only_changed:
                 return
-            else:
-                recorded = await bars_store.read(self.store, symbol)
         except NotYet as error:
             book.loading[symbol] = str(error)
-            if stored is None or only_changed:
+            if known is None or only_changed:
                 return
-            recorded = await bars_store.read(self.store, symbol)
         except SourceError as error:
             book.loading.pop(symbol, None)
             book.errors[symbol] = str(error)
             if str(error) != previous:
                 _log.warning("%s", error)
-            if stored is None or only_changed:
+            if known is None or only_changed:
                 return
-            recorded = await bars_store.read(self.store, symbol)
-        series = book.put(symbol, recorded)
+        stored = await self.store.transact(lambda tx: bars_store.read(tx, symbol))
+        book.put(symbol, recorded_of(stored, self._rules_of(book)))
         book.loading.pop(symbol, None)
-        if series.off_calendar:
-            _log.warning(
-                "%s: %d bars are on days without a session of %s and are passed over, the first of %s; "
-                "market.overrides can add a session",
-                symbol,
-                len(series.off_calendar),
-                book.calendar.name,
-                series.off_calendar[0],
-            )
+
+    async def _take_in(self, book: Book, symbol: str, loaded: Loaded) -> None:
+        """Store what a statement changes, as the newest versions, and tell what is odd about it."""
+        live, rules = self.context.clock.live, self._rules_of(book)
+        now = self.context.clock.now() if live else datetime.now(UTC)
+        stored = await self.store.transact(lambda tx: bars_store.read(tx, symbol))
+        try:
+            intake = await asyncio.to_thread(take_in, stored, loaded, rules, now)
+        except (ArithmeticError, ValueError) as error:
+            _log.exception("%s: %s cannot be taken in", symbol, loaded.source)
+            raise SourceError(f"{loaded.source}: its rows cannot be taken in ({error!r}); stored bars stay") from error
+        late = [bar.session for bar in intake.bars if rules.final(bar.session, loaded.recorded_at)]
+
+        def write(tx: Transaction) -> None:
+            bars_store.write(tx, symbol, loaded, intake, now)
+            if live and stored.bars:
+                bars_store.to_announce(tx, symbol, late[-MOST_ANNOUNCED:])
+
+        await self.store.transact(write)
+        book.odd[symbol] = [one.message for one in intake.odd] + list(intake.notes)
+        _log.info("%s: %d rows read, %d bars are new or corrected", symbol, len(loaded.rows), len(intake.bars))
+        for words in book.odd[symbol][:MOST_TOLD]:
+            _log.warning("%s: %s", symbol, words)
+        if intake.hold is not None and intake.hold != stored.hold:
+            _log.warning("%s", held_back(symbol, intake.hold))
+        elif intake.hold is None and stored.hold is not None:
+            _log.info("%s is held back no longer", symbol)
+
+    def _rules_of(self, book: Book) -> KnownRules:
+        return KnownRules(book.calendar, final_delay(self.context.declaration.current.spec.data))
 
     def _open_source(self, data: Data) -> Source:
         if self._source is None or self._source[0] != data:
@@ -199,7 +231,19 @@ class MarketDataService:
                 if fresh:
                     with call.start_root("bars", attributes={"bellwether.session": session.isoformat()}) as inner:
                         await self._publish(session, inner)
+                await self._publish_late(call)
             await asyncio.sleep(WATCH_SECONDS)
+
+    async def _publish_late(self, call: Call) -> None:
+        """Tell about bars of older sessions that came or were corrected; what is told once is forgotten."""
+        for symbol, session in await self.store.transact(bars_store.unannounced):
+            found = [one for one in self._events(session, call) if one[1].symbol == symbol and one[0] not in self._told]
+            for event_id, update in found:
+                attributes = {"bellwether.session": session.isoformat()}
+                with call.start_root("bars", attributes=attributes) as inner:
+                    await inner.publish_event("market_data_updated", update, event_id=event_id)
+                self._told.add(event_id)
+            await self.store.transact(partial(bars_store.announced, symbol=symbol, session=session))
 
     # Answering
 
@@ -221,11 +265,24 @@ class MarketDataService:
             view = self.book.view(request.symbol, call.as_of)
         except NoData as error:
             raise RpcError(error.code, str(error), symbol=request.symbol) from error
-        if not request.adjusted:
-            view = view.series.unadjusted(call.as_of)
-        if request.before is not None:
-            view = view.before(request.before)
-        return Bars(request.symbol, view.bars(request.count), view.revision_of(request.count))
+        found = bars_of(view.series, request, call.as_of)
+        if request.revision is not None and found.revision != request.revision:
+            older = await self.store.transact(lambda tx: self._with_revision(tx, request, call.as_of))
+            found = older or found
+        return found
+
+    def _with_revision(self, tx: Transaction, request: GetBars, as_of: datetime) -> Bars | None:
+        """Return bars of an older version that have the asked revision, None where none has it."""
+        loads = bars_store.all_loads(tx, request.symbol)[1:]
+        if self.context.clock.live:
+            loads.sort(key=lambda load: abs(load.known_at - as_of))
+        rules = self._rules_of(self.book)
+        for load in loads[:MOST_VERSIONS]:
+            recorded = recorded_of(bars_store.read(tx, request.symbol, load.number), rules)
+            found = bars_of(Series(recorded.bars, recorded.actions, self.book.calendar), request, as_of)
+            if found.revision == request.revision:
+                return found
+        return None
 
     async def get_opening_prices(self, request: GetOpeningPrices, call: Call) -> OpeningPrices:
         """Return opening prices of a session that has opened."""
@@ -241,7 +298,9 @@ class MarketDataService:
         """Return splits and dividends effective before the open of a session."""
         await self._follow(request.symbols)
         try:
-            return CorporateActions(self.book.corporate_actions(request.session, request.symbols, call.as_of))
+            return CorporateActions(
+                self.book.corporate_actions(request.session, request.symbols, call.as_of, request.since)
+            )
         except NoData as error:
             raise RpcError(error.code, str(error)) from error
 
@@ -254,7 +313,7 @@ class MarketDataService:
             first={symbol: days[0] for symbol, days in found.items()},
             last={symbol: days[1] for symbol, days in found.items()},
             errors={
-                symbol: book.errors.get(symbol, f"{symbol} has no bars")
+                symbol: book.errors.get(symbol) or book.hold_words(symbol) or f"{symbol} has no bars"
                 for symbol in asked
                 if symbol in book.errors or (symbol not in found and symbol not in book.loading)
             },
@@ -311,7 +370,7 @@ class MarketDataService:
                 series = book.series(symbol)
             except NoData:
                 continue
-            if series.traded_on(session) is None:
+            if series.bar_on(session) is None:
                 continue
             revision = series.unadjusted(call.as_of).revision
             event_id = f"bars-{symbol_token(symbol)}-{session:%Y%m%d}-{revision[:16]}"
@@ -324,17 +383,39 @@ class MarketDataService:
             return {"status": "degraded", "warning": "there is no declaration yet"}
         book = self._book
         errors = {symbol: error for symbol, error in book.errors.items() if symbol in book.declared}
-        found: dict[str, Any] = {"symbols": len(book.declared), "source_errors": errors}
+        held = {symbol: words for symbol in book.declared if (words := book.hold_words(symbol)) is not None}
+        odd = {symbol: rows[:MOST_TOLD] for symbol, rows in book.odd.items() if rows and symbol in book.declared}
+        found: dict[str, Any] = {
+            "symbols": len(book.declared),
+            "source_errors": errors,
+            "held_back": held,
+            "odd_rows": odd,
+        }
         source = None if self._source is None else self._source[1]
         if isinstance(source, YahooBars):
             found["yahoo"] = source.describe()
         waiting = [book.loading[symbol] for symbol in book.declared if symbol in book.loading]
         if waiting:
             found |= {"status": "degraded", "warning": waiting[0]}
-        if errors:
+        if errors or held:
             found["status"] = "degraded"
-            found["warning"] = next(iter(errors.values()))
+            found["warning"] = next(iter((errors | held).values()))
         return found
+
+
+def bars_of(series: Series, request: GetBars, as_of: datetime) -> Bars:
+    """Return the newest bars that a request asks for."""
+    view = series.as_of(as_of) if request.adjusted else series.unadjusted(as_of)
+    if request.before is not None:
+        view = view.before(request.before)
+    return Bars(request.symbol, view.bars(request.count), view.revision_of(request.count))
+
+
+def final_delay(data: Data) -> timedelta:
+    """Return how long after a close the declared source's rows are not final yet."""
+    if data.provider == "csv" and data.csv is not None:
+        return parse_duration(data.csv.delay)
+    return parse_duration(data.yahoo.delay) if data.provider == "yahoo" else timedelta(0)
 
 
 def horizon_of(model: str) -> int:

@@ -1,20 +1,25 @@
-"""The bars on disk: bars.db, which market-data alone opens."""
+"""The bars on disk: bars.db, which market-data alone opens.
+
+Each statement of a source that changed something is a load, numbered by symbol. A session's bar is that of its newest
+load; older ones stay, so what was known at an instant can be read again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Column, Float, MetaData, String, Table, delete, insert, select
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, delete, insert, select, update
 
-from bellwether.market_data.actions import Action, infer_actions
-from bellwether.market_data.book import Recorded
+from bellwether.market_data.actions import Action
+from bellwether.market_data.known import Hold, Intake, Kept, Known, Stored
 from bellwether.market_data.rows import Loaded
 from bellwether.messages.market_data import Bar
-from bellwether.storage.store import Store, Transaction
+from bellwether.storage.store import Transaction
 
-VERSION = 1
+VERSION = 2
 metadata = MetaData()
 
 bars = Table(
@@ -22,15 +27,15 @@ bars = Table(
     metadata,
     Column("symbol", String, primary_key=True),
     Column("session", String, primary_key=True),
-    Column("open", Float, nullable=False),
-    Column("high", Float, nullable=False),
-    Column("low", Float, nullable=False),
-    Column("close", Float, nullable=False),
-    Column("volume", Float, nullable=False),
-    Column("adjusted_close", Float),
+    Column("load", Integer, primary_key=True),
+    Column("open", Float),
+    Column("high", Float),
+    Column("low", Float),
+    Column("close", Float),
+    Column("volume", Float),
     sqlite_with_rowid=False,
 )
-"""Prices as traded; `adjusted_close` is what the source said, kept for whoever checks the actions."""
+"""Versions of bars, prices as traded; without prices: from this load on there is no bar of the session."""
 
 actions = Table(
     "actions",
@@ -38,81 +43,213 @@ actions = Table(
     Column("symbol", String, primary_key=True),
     Column("session", String, primary_key=True),
     Column("kind", String, primary_key=True),
+    Column("load", Integer, primary_key=True),
     Column("ratio", Float, nullable=False),
     Column("amount", Float, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("dropped", Integer),
     sqlite_with_rowid=False,
 )
+"""Actions, each with the load that told it and the load after which it was not stated any more."""
 
-sources = Table(
-    "sources",
+loads = Table(
+    "loads",
     metadata,
     Column("symbol", String, primary_key=True),
+    Column("load", Integer, primary_key=True),
     Column("source", String, nullable=False),
     Column("fingerprint", String, nullable=False),
+    Column("recorded_at", String, nullable=False),
+    Column("known_at", String, nullable=False),
+    sqlite_with_rowid=False,
 )
-"""Where each symbol's bars came from; the same fingerprint is not read again."""
+"""Statements of sources: when the source recorded it, and when it became known here."""
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("symbol", String, primary_key=True),
+    Column("since", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("message", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Symbols that are held back, and why."""
+
+news = Table(
+    "news",
+    metadata,
+    Column("symbol", String, primary_key=True),
+    Column("session", String, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Sessions whose new bar has not been announced yet."""
 
 
-async def fingerprint_of(store: Store, symbol: str) -> str | None:
-    """Return the fingerprint of what is stored of a symbol, None where nothing is."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One statement of a source."""
 
-    def look(tx: Transaction) -> str | None:
-        found = tx.execute(select(sources.c.fingerprint).where(sources.c.symbol == symbol)).scalar()
-        return None if found is None else str(found)
+    number: int
+    source: str
+    fingerprint: str
+    recorded_at: datetime
+    known_at: datetime
 
-    return await store.transact(look)
+
+def newest_load(tx: Transaction, symbol: str) -> Load | None:
+    """Return the newest load of a symbol, None where there is none."""
+    query = select(loads).where(loads.c.symbol == symbol).order_by(loads.c.load.desc()).limit(1)
+    return next((_load(row) for row in tx.execute(query)), None)
 
 
-async def save(store: Store, symbol: str, loaded: Loaded) -> Recorded:
-    """Put a symbol's bars, and the actions read off them, in place of what was stored; return them."""
-    found = infer_actions(loaded.rows)
-    bar_rows = [
+def all_loads(tx: Transaction, symbol: str) -> list[Load]:
+    """Return the loads of a symbol, newest first."""
+    query = select(loads).where(loads.c.symbol == symbol).order_by(loads.c.load.desc())
+    return [_load(row) for row in tx.execute(query)]
+
+
+def read(tx: Transaction, symbol: str, through: int | None = None) -> Stored:
+    """Return what is known of a symbol, or what was known after the load `through`; holds are those of now."""
+    recorded = {one.number: one.recorded_at for one in all_loads(tx, symbol)}
+    last = max(recorded, default=0) if through is None else through
+    query = select(bars).where(bars.c.symbol == symbol, bars.c.load <= last).order_by(bars.c.session, bars.c.load)
+    found: dict[date, Kept] = {}
+    rows: Iterable[Any] = tx.execute(query)
+    for _, session, load, opening, high, low, close, volume in rows:
+        day = date.fromisoformat(session)
+        found.pop(day, None)
+        if close is not None:
+            found[day] = Kept(Bar(day, opening, high, low, close, volume), recorded[load])
+    known = [
+        Known(Action(date.fromisoformat(row.session), row.kind, row.ratio, row.amount), row.origin)
+        for row in tx.execute(select(actions).where(actions.c.symbol == symbol, actions.c.load <= last))
+        if row.dropped is None or row.dropped > last
+    ]
+    known.sort(key=lambda one: (one.action.session, one.action.kind != "split"))
+    held = tx.execute(select(holds).where(holds.c.symbol == symbol)).first()
+    hold = None if held is None else Hold(date.fromisoformat(held.since), held.code, held.message)
+    return Stored(found, known, hold)
+
+
+def write(tx: Transaction, symbol: str, loaded: Loaded, intake: Intake, known_at: datetime) -> None:
+    """Add a load with what it changes."""
+    before = newest_load(tx, symbol)
+    number = 1 if before is None else before.number + 1
+    tx.execute(
+        insert(loads),
+        [
+            {
+                "symbol": symbol,
+                "load": number,
+                "source": loaded.source,
+                "fingerprint": loaded.fingerprint,
+                "recorded_at": loaded.recorded_at.astimezone(UTC).isoformat(),
+                "known_at": known_at.astimezone(UTC).isoformat(),
+            }
+        ],
+    )
+    _write_bars(tx, symbol, number, intake)
+    _write_actions(tx, symbol, number, intake)
+    tx.execute(delete(holds).where(holds.c.symbol == symbol))
+    if intake.hold is not None:
+        hold = intake.hold
+        row = {"symbol": symbol, "since": hold.since.isoformat(), "code": hold.code, "message": hold.message}
+        tx.execute(insert(holds), [row])
+
+
+def _write_bars(tx: Transaction, symbol: str, number: int, intake: Intake) -> None:
+    rows: list[dict[str, Any]] = [
         {
             "symbol": symbol,
-            "session": row.bar.session.isoformat(),
-            "open": row.bar.open,
-            "high": row.bar.high,
-            "low": row.bar.low,
-            "close": row.bar.close,
-            "volume": row.bar.volume,
-            "adjusted_close": row.adjusted_close,
+            "session": bar.session.isoformat(),
+            "load": number,
+            "open": bar.open,
+            "high": bar.high,
+            "low": bar.low,
+            "close": bar.close,
+            "volume": bar.volume,
         }
-        for row in loaded.rows
+        for bar in intake.bars
     ]
-    action_rows = [
-        {
-            "symbol": symbol,
-            "session": action.session.isoformat(),
-            "kind": action.kind,
-            "ratio": action.ratio,
-            "amount": action.amount,
-        }
-        for action in found
-    ]
-
-    def write(tx: Transaction) -> None:
-        for table in (bars, actions, sources):
-            tx.execute(delete(table).where(table.c.symbol == symbol))
-        tx.execute(insert(bars), bar_rows)
-        if action_rows:
-            tx.execute(insert(actions), action_rows)
-        tx.execute(insert(sources), [{"symbol": symbol, "source": loaded.source, "fingerprint": loaded.fingerprint}])
-
-    await store.transact(write)
-    return Recorded([row.bar for row in loaded.rows], found)
+    nothing = dict.fromkeys(("open", "high", "low", "close", "volume"))
+    rows += [{"symbol": symbol, "session": day.isoformat(), "load": number, **nothing} for day in intake.withdrawn]
+    if rows:
+        tx.execute(insert(bars), rows)
 
 
-async def read(store: Store, symbol: str) -> Recorded:
-    """Return what is stored of a symbol, oldest first."""
-
-    def look(tx: Transaction) -> Recorded:
-        bar_rows: Sequence[Any] = tx.execute(select(bars).where(bars.c.symbol == symbol).order_by(bars.c.session)).all()
-        action_rows: Sequence[Any] = tx.execute(
-            select(actions).where(actions.c.symbol == symbol).order_by(actions.c.session)
-        ).all()
-        return Recorded(
-            [Bar(date.fromisoformat(row[1]), row[2], row[3], row[4], row[5], row[6]) for row in bar_rows],
-            [Action(date.fromisoformat(row[1]), row[2], row[3], row[4]) for row in action_rows],
+def _write_actions(tx: Transaction, symbol: str, number: int, intake: Intake) -> None:
+    for action in intake.dropped:
+        tx.execute(
+            update(actions)
+            .where(
+                actions.c.symbol == symbol,
+                actions.c.session == action.session.isoformat(),
+                actions.c.kind == action.kind,
+                actions.c.dropped.is_(None),
+            )
+            .values(dropped=number)
         )
+    rows = [
+        {
+            "symbol": symbol,
+            "session": known.action.session.isoformat(),
+            "kind": known.action.kind,
+            "load": number,
+            "ratio": known.action.ratio,
+            "amount": known.action.amount,
+            "origin": known.origin,
+        }
+        for known in intake.added
+    ]
+    if rows:
+        tx.execute(insert(actions), rows)
 
-    return await store.transact(look)
+
+def to_announce(tx: Transaction, symbol: str, sessions: Iterable[date]) -> None:
+    """Remember that new bars of these sessions are to be announced."""
+    days = [{"symbol": symbol, "session": day.isoformat()} for day in sessions]
+    if days:
+        tx.execute(insert(news).prefix_with("OR IGNORE"), days)
+
+
+def unannounced(tx: Transaction) -> list[tuple[str, date]]:
+    """Return the symbols and sessions whose new bar has not been announced yet, oldest session first."""
+    query = select(news).order_by(news.c.session, news.c.symbol)
+    return [(row.symbol, date.fromisoformat(row.session)) for row in tx.execute(query)]
+
+
+def announced(tx: Transaction, symbol: str, session: date) -> None:
+    """Forget that a session's new bar is to be announced."""
+    tx.execute(delete(news).where(news.c.symbol == symbol, news.c.session == session.isoformat()))
+
+
+def _load(row: Any) -> Load:
+    return Load(
+        row.load,
+        row.source,
+        row.fingerprint,
+        datetime.fromisoformat(row.recorded_at),
+        datetime.fromisoformat(row.known_at),
+    )
+
+
+def from_one_version(connection: Connection) -> None:
+    """Take over the tables of version 1, which held one version of each bar, as each symbol's first load.
+
+    Its fingerprint matches none: the source is read again at once, and what differs becomes the second version.
+    """
+    now = datetime.now(UTC).isoformat()
+    for name in ("bars", "actions", "sources"):
+        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {name}_1")
+    metadata.create_all(connection, tables=[bars, actions, loads, holds, news], checkfirst=False)
+    connection.exec_driver_sql("INSERT INTO bars SELECT symbol, session, 1, open, high, low, close, volume FROM bars_1")
+    connection.exec_driver_sql(
+        "INSERT INTO actions SELECT symbol, session, kind, 1, ratio, amount, 'inferred', NULL FROM actions_1"
+    )
+    connection.exec_driver_sql("INSERT INTO loads SELECT symbol, 1, source, '', ?, ? FROM sources_1", (now, now))
+    for name in ("bars", "actions", "sources"):
+        connection.exec_driver_sql(f"DROP TABLE {name}_1")
+
+
+UPGRADES = {1: from_one_version}

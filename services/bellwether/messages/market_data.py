@@ -33,6 +33,8 @@ class GetBars(msgspec.Struct, frozen=True):
     """True: prices before a split are divided by its ratio, for splits known at `as_of`. Dividends never adjust."""
     before: date | None = None
     """Only bars of sessions before this day, in the same units: a long history is asked for page by page."""
+    revision: str | None = None
+    """The bars that had this revision, be it an older version of them; where no version has, the newest."""
 
 
 class Bars(msgspec.Struct, frozen=True):
@@ -105,10 +107,11 @@ class OpeningPrices(msgspec.Struct, frozen=True):
 
 
 class GetCorporateActions(msgspec.Struct, frozen=True):
-    """Ask for splits and dividends whose ex-date is the given session."""
+    """Ask for splits and dividends whose ex-date is the given session, or lies between `since` and it."""
 
     session: date
     symbols: list[str]
+    since: date | None = None
 
 
 class CorporateAction(msgspec.Struct, frozen=True):

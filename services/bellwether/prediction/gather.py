@@ -15,7 +15,7 @@ from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.training.features import WINDOW, NotEnoughBars, features, moves
 
-NO_MARKET_DATA = frozenset({"BARS_LOADING", "NO_BARS", "NOT_ENOUGH_BARS", "SOURCE_UNAVAILABLE"})
+NO_MARKET_DATA = frozenset({"BARS_LOADING", "NO_BARS", "NOT_ENOUGH_BARS", "SOURCE_UNAVAILABLE", "HELD_BACK"})
 """Answers that say there is no market data, now or if asked again: the decision goes on without."""
 NO_MODEL = frozenset({"MODEL_NOT_FOUND", "MODEL_LOOKAHEAD", "FEATURES_MISMATCH"})
 """Answers that say no model will speak to this: the decision goes on without."""

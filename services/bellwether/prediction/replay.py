@@ -53,9 +53,9 @@ async def _inputs_again(inputs: Inputs, call: Call) -> Inputs:
         return inputs
     changes: dict[str, Any] = {}
     try:
-        bars = await call.request(
-            "market-data", "get_bars", GetBars(inputs.symbol, count=WINDOW), Bars, idempotent=True
-        )
+        # Bars that were corrected since are asked for in the version that was used.
+        question = GetBars(inputs.symbol, count=WINDOW, revision=inputs.bars_revision)
+        bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)
         changes["bars_revision"] = bars.revision
         changes["features"] = features(bars.bars) if inputs.features else {}
     except NotEnoughBars:

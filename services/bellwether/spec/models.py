@@ -153,6 +153,11 @@ class CsvData(Block):
         description="The share of a file's rows that may be left out as odd, 0-1; with more the file is refused. One "
         'row may always be, unless this is "0".',
     )
+    delay: Duration = Field(
+        "20m",
+        description="How long after the close of a session a row of it is not final yet: a file that was written "
+        "earlier has a quote of that session, and no bar.",
+    )
 
 
 class YahooData(Block):

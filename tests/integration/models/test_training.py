@@ -34,7 +34,7 @@ def histories() -> dict[str, list[Bar]]:
     found = {}
     for symbol in ("IBM", "MSFT"):
         rows = source.load(symbol).rows
-        splits = splits_through(infer_actions(rows), THROUGH)
+        splits = splits_through(infer_actions(rows).actions, THROUGH)
         found[symbol] = adjusted([row.bar for row in rows if row.bar.session <= THROUGH], splits)
     return found
 

@@ -7,8 +7,9 @@ import pytest
 
 from bellwether.market.freshness import ARRIVES_WITHIN, expected_bar
 from bellwether.market.sessions import Calendar, load_calendar
-from bellwether.market_data.actions import infer_actions
-from bellwether.market_data.book import Book, NoData, Recorded
+from bellwether.market_data.actions import Action, infer_actions
+from bellwether.market_data.book import Book, NoData, Recorded, recorded_of
+from bellwether.market_data.known import Hold, Kept, Known, Rules, Stored
 from bellwether.market_data.series import Series
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.canonical import canonical_bytes
@@ -27,7 +28,9 @@ def calendar() -> Calendar:
 def recorded() -> dict[str, Recorded]:
     source = RecordedBars("us-2000-2013")
     rows = {symbol: source.load(symbol).rows for symbol in SYMBOLS}
-    return {symbol: Recorded([row.bar for row in found], infer_actions(found)) for symbol, found in rows.items()}
+    return {
+        symbol: Recorded([row.bar for row in found], infer_actions(found).actions) for symbol, found in rows.items()
+    }
 
 
 def book_of(recorded: dict[str, Recorded], calendar: Calendar, through: date | None = None) -> Book:
@@ -193,3 +196,84 @@ def test_a_source_that_is_away_is_told_beside_bars_that_are_new_enough_and_inste
     assert found["MSFT"].problem == "NO_BARS: MSFT has no bars yet: they are being loaded"
     early = {one.symbol: one for one in book.freshness(at("1999-01-05T14:15")).symbols}
     assert (early["IBM"].fresh, early["IBM"].close) == (False, 0.0)
+
+
+DAY = date(2009, 1, 5)
+AT_OPEN, NEXT_OPEN = at("2009-01-05T14:30"), at("2009-01-06T14:30")
+
+
+def flat(day: date, price: float, volume: float = 1000.0) -> Bar:
+    return Bar(day, price, price, price, price, volume)
+
+
+def one_symbol(calendar: Calendar, recorded: Recorded) -> Book:
+    book = Book(calendar, ["AAA"], "0.01", 5)
+    book.put("AAA", recorded)
+    return book
+
+
+def history(calendar: Calendar, price: float = 50.0) -> list[Bar]:
+    return [flat(session.day, price) for session in calendar.sessions(date(2008, 6, 2), date(2009, 1, 2))]
+
+
+def test_a_day_of_volume_0_with_four_equal_prices_has_no_opening_price(calendar: Calendar) -> None:
+    halted = one_symbol(calendar, Recorded([*history(calendar), flat(DAY, 50.0, 0.0)], []))
+    assert halted.opening_prices(DAY, ["AAA"], AT_OPEN) == {}
+    assert halted.view("AAA", at("2009-01-05T22:00")).bars(1)[0].session == DAY
+    index = Bar(DAY, 50.0, 51.0, 49.0, 50.5, 0.0)
+    without_volume = one_symbol(calendar, Recorded([*history(calendar), index], []))
+    assert without_volume.opening_prices(DAY, ["AAA"], AT_OPEN) == {"AAA": 50.0}
+
+
+def test_a_row_from_before_the_close_tells_the_open_and_is_no_bar(calendar: Calendar) -> None:
+    evening = at("2009-01-05T22:00")
+    rules = Rules(calendar, timedelta(minutes=20))
+
+    def book(recorded_at: datetime) -> Book:
+        kept = {bar.session: Kept(bar, at("2009-01-02T23:00")) for bar in history(calendar)}
+        kept[DAY] = Kept(flat(DAY, 51.0), recorded_at)
+        return one_symbol(calendar, recorded_of(Stored(kept), rules))
+
+    quoted, final = book(at("2009-01-05T15:20")), book(at("2009-01-05T21:20"))
+    assert quoted.opening_prices(DAY, ["AAA"], evening) == {"AAA": 51.0}
+    assert quoted.market_data("AAA", evening).last_session == date(2009, 1, 2)
+    (told,) = quoted.freshness(evening).symbols
+    assert (told.fresh, told.last_session) == (False, date(2009, 1, 2))
+    assert "the row of 2009-01-05 was recorded before its session was over" in told.problem
+    assert final.market_data("AAA", evening).last_session == DAY
+    before_the_open = book(at("2009-01-05T14:00"))
+    assert before_the_open.opening_prices(DAY, ["AAA"], evening) == {}
+
+
+def test_a_symbol_that_is_held_back_has_no_state_no_opening_price_and_no_action(calendar: Calendar) -> None:
+    hold = Hold(DAY, "UNITS", "AAA.csv, line 9: the close goes from 600 to 6")
+    action = Action(DAY, "split", ratio=2.0)
+    book = one_symbol(calendar, Recorded([*history(calendar), flat(DAY, 25.0)], [action], hold=hold))
+    assert book.market_data("AAA", at("2009-01-02T22:00")).last_session == date(2009, 1, 2)
+    with pytest.raises(NoData, match=r"AAA is held back from 2009-01-05 on: UNITS: AAA\.csv, line 9") as caught:
+        book.market_data("AAA", at("2009-01-05T14:15"))
+    assert caught.value.code == "HELD_BACK"
+    assert book.opening_prices(DAY, ["AAA"], AT_OPEN) == {}
+    assert book.corporate_actions(DAY, ["AAA"], AT_OPEN) == []
+    (told,) = book.freshness(NEXT_OPEN).symbols
+    assert (told.fresh, told.close) == (False, 0.0)
+    assert "HELD_BACK: AAA is held back" in told.problem
+
+
+def test_a_symbol_that_is_held_back_before_it_has_a_bar_says_why(calendar: Calendar) -> None:
+    book = one_symbol(calendar, Recorded([], [], hold=Hold(date(2008, 1, 2), "CALENDAR", "X.csv: no sessions")))
+    with pytest.raises(NoData, match=r"CALENDAR: X\.csv: no sessions"):
+        book.market_data("AAA", AT_OPEN)
+
+
+def test_actions_since_a_session_are_told_together(calendar: Calendar) -> None:
+    actions = [Action(date(2008, 12, 30), "dividend", amount=0.1), Action(DAY, "split", ratio=2.0)]
+    book = one_symbol(calendar, Recorded(history(calendar), actions))
+    assert [one.kind for one in book.corporate_actions(DAY, ["AAA"], AT_OPEN)] == ["split"]
+    since = book.corporate_actions(DAY, ["AAA"], AT_OPEN, date(2008, 12, 30))
+    assert [one.kind for one in since] == ["dividend", "split"]
+
+
+def test_what_is_stored_knows_its_actions(calendar: Calendar) -> None:
+    stored = Stored({}, [Known(Action(DAY, "split", ratio=2.0), "restated")])
+    assert recorded_of(stored, Rules(calendar, timedelta(0))).actions == [Action(DAY, "split", ratio=2.0)]

@@ -423,7 +423,7 @@ def test_a_purchase_decided_on_the_morning_of_a_known_split_has_the_declared_siz
     at_open = morning + timedelta(minutes=15)
     rows = RecordedBars("us-2000-2013").load("AAPL").rows
     market = Market(CALENDAR, ["AAPL"], "0.01", 5)
-    market.put("AAPL", Recorded([row.bar for row in rows], infer_actions(rows)))
+    market.put("AAPL", Recorded([row.bar for row in rows], infer_actions(rows).actions))
     seen = market.market_data("AAPL", morning)
     signal = prediction(
         symbol="AAPL",

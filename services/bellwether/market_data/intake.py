@@ -1,0 +1,126 @@
+"""What a source's new statement changes of what is stored: a pure function, before anything is written.
+
+Stored rows are as traded: later splits are undone, by the ratios that the source states or that are inferred. A row
+that says what is stored makes no new version. A statement that cannot be understood holds the symbol back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from bellwether.market_data import merging, restated, scale, units
+from bellwether.market_data.actions import Doubt, infer_actions
+from bellwether.market_data.fit import misfit
+from bellwether.market_data.known import Hold, Intake, Known, Origin, Rules, Stored
+from bellwether.market_data.ratios import half_unit
+from bellwether.market_data.rows import Loaded
+from bellwether.messages.market_data import Bar
+
+PLACES = 4
+OLD = 250
+"""A doubt with so many later rows is history: the bars begin after it. A newer one holds the symbol back."""
+FEW = 5
+"""As history counts a doubt with so few rows before it, too."""
+MOST_WITHDRAWN = 0.1
+"""Rows that the source no longer has are withdrawn, unless it lost more than this share at once."""
+
+
+def take_in(stored: Stored, loaded: Loaded, rules: Rules, now: datetime) -> Intake:
+    """Return what a statement changes, and whether the symbol is held back."""
+    days = [row.session for row in loaded.rows]
+    if not days:
+        return Intake(hold=stored.hold, odd=loaded.odd)
+    why = misfit(days, rules.calendar)
+    if why is not None:
+        return Intake(hold=Hold(min([days[0], *stored.bars]), "CALENDAR", f"{loaded.source}: {why}"), odd=loaded.odd)
+    sifted, odd = scale.without_odd_scale(loaded.rows)
+    odd = [*loaded.odd, *odd]
+    if not sifted:
+        return Intake(hold=stored.hold, odd=tuple(odd))
+    if loaded.states_actions:
+        traded, actions = units.as_traded(sifted, adjusted=loaded.split_adjusted)
+        doubts: list[Doubt] = []
+    else:
+        read = infer_actions(sifted)
+        traded, actions, doubts = [units.Traded(row, 1.0) for row in sifted], list(read.actions), list(read.doubts)
+    told = loaded.states_actions or loaded.split_adjusted
+    doubts += scale.jumps([one.row for one in traded], actions, splits_told=told)
+    begin, hold = _judged(days, doubts, loaded.source)
+    usable = [one for one in traded if one.row.session >= begin and (hold is None or one.row.session < hold.since)]
+    if not usable:
+        return Intake(hold=hold, odd=tuple(odd))
+    change = restated.compare({day: kept.bar.close for day, kept in stored.bars.items()}, [one.row for one in usable])
+    if isinstance(change, Doubt):
+        return Intake(hold=_held_now(stored, change, loaded.source, rules, now), odd=tuple(odd))
+    origin: Origin = "stated" if loaded.states_actions else "inferred"
+    merged = merging.merge(
+        stored.actions,
+        [Known(action, origin) for action in actions if begin <= action.session],
+        merging.Statement(change, [one.row for one in usable], stored.bars, rules.calendar),
+    )
+    if isinstance(merged, Doubt):
+        return Intake(hold=_held_now(stored, merged, loaded.source, rules, now), odd=tuple(odd))
+    bars = _changed(stored, [one.times(change.on(one.row.session)) for one in usable], loaded, rules)
+    excused = {one.session for one in odd}
+    gone = [day for day in stored.bars if day < begin or (usable[0].row.session < day < usable[-1].row.session)]
+    missing = [day for day in gone if day < begin or (day not in set(days) and day not in excused)]
+    notes = [f"history begins with {begin}: {doubt.message}" for doubt in doubts if doubt.session == begin]
+    if len([day for day in missing if day >= begin]) > max(FEW, MOST_WITHDRAWN * len(stored.bars)):
+        notes.append(f"{len(missing)} stored sessions are missing in {loaded.source}: they are kept")
+        missing = [day for day in missing if day < begin]
+    return Intake(bars, tuple(missing), merged.added, merged.dropped, hold, tuple(odd), tuple(notes))
+
+
+def _judged(days: Sequence[date], doubts: Sequence[Doubt], source: str) -> tuple[date, Hold | None]:
+    """Return the session that the usable history begins with, and the hold that newer doubts mean."""
+    begin, hold = date.min, None
+    for doubt in sorted(doubts, key=lambda one: one.session):
+        later = sum(day >= doubt.session for day in days)
+        if later >= OLD or len(days) - later <= FEW < later:
+            begin = doubt.session
+        elif hold is None:
+            hold = Hold(doubt.session, doubt.code, f"{source}: {doubt.message}")
+    return begin, hold
+
+
+def _held_now(stored: Stored, doubt: Doubt, source: str, rules: Rules, now: datetime) -> Hold:
+    """Return the hold for a statement as a whole: from today, or the session after the newest stored bar."""
+    today = rules.calendar.local_day(now)
+    since = min([today, *(day + timedelta(days=1) for day in list(stored.bars)[-1:])])
+    if stored.hold is not None:
+        since = min(since, stored.hold.since)
+    return Hold(since, doubt.code, f"{source}: {doubt.message}")
+
+
+def _changed(stored: Stored, traded: Sequence[units.Traded], loaded: Loaded, rules: Rules) -> tuple[Bar, ...]:
+    unit = half_unit((row.close for row in loaded.rows), PLACES)
+    found = []
+    for one in traded:
+        kept = stored.bars.get(one.row.session)
+        bar = one.row.bar
+        if kept is None:
+            found.append(bar)
+            continue
+        final = rules.final(bar.session, loaded.recorded_at)
+        was_final = rules.final(bar.session, kept.recorded_at)
+        if was_final and not final:
+            continue
+        if _says_the_same(kept.bar, bar, unit * one.scale if one.scale != 1.0 else 0.0):
+            if final and not was_final:
+                found.append(_confirmed(kept.bar, bar))
+        else:
+            found.append(bar)
+    return tuple(found)
+
+
+def _confirmed(kept: Bar, stated: Bar) -> Bar:
+    return Bar(kept.session, kept.open, kept.high, kept.low, kept.close, stated.volume)
+
+
+def _says_the_same(kept: Bar, stated: Bar, rounding: float) -> bool:
+    """Whether two bars are equal; in restated units within rounding, and whatever the volume."""
+    pairs = [(kept.open, stated.open), (kept.high, stated.high), (kept.low, stated.low), (kept.close, stated.close)]
+    allowed = 2.0 * rounding
+    same = all(abs(old - new) <= allowed + 1.0e-6 * old for old, new in pairs)
+    return same and (rounding > 0.0 or abs(kept.volume - stated.volume) <= 1.0e-6 * kept.volume)
