@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from bellwether.cli.client import CommandError
 from bellwether.market.sessions import Calendar, CalendarError, load_calendar
-from bellwether.market_data.actions import Action, infer_actions
+from bellwether.market_data.actions import Action
 from bellwether.market_data.csv_files import latest_day, read_bars, read_settled
 from bellwether.market_data.csv_forms.reading import Found, Options
-from bellwether.market_data.rows import SourceError, SourceRow
+from bellwether.market_data.intake import read_statement
+from bellwether.market_data.rows import Loaded, SourceError, SourceRow
 from bellwether.runtime.terminal import visible
 from bellwether.spec.models import CsvData
 
@@ -59,6 +60,7 @@ class Look:
     found: Found | None = None
     actions: tuple[Action, ...] = ()
     misfit: Misfit | None = None
+    held: str = ""
 
 
 def look(files: Sequence[Path], asked: Asked) -> list[Look]:
@@ -104,19 +106,11 @@ def _look(file: Path, options: Options, calendar: Calendar | None) -> Look:
     except SourceError as error:
         return Look(file, symbol, refusal=str(error))
     misfit = None if calendar is None else _misfit(found.rows, calendar)
-    return Look(file, symbol, "", found, tuple(_actions(found)), misfit)
-
-
-def _actions(found: Found) -> list[Action]:
-    if not found.states_actions:
-        return list(infer_actions(found.rows).actions)
-    stated = []
-    for row in found.rows:
-        if row.split not in (None, 1.0):
-            stated.append(Action(row.session, "split", ratio=row.split or 1.0))
-        if row.dividend:
-            stated.append(Action(row.session, "dividend", amount=row.dividend))
-    return stated
+    at = datetime.now(UTC)
+    loaded = Loaded(found.rows, str(file), "", at, found.split_adjusted, found.states_actions, found.odd)
+    reading = read_statement(loaded, calendar)
+    held = "" if reading.hold is None else f"from {reading.hold.since} on: {reading.hold.code}: {reading.hold.message}"
+    return Look(file, symbol, "", found, reading.actions, misfit, held)
 
 
 def _misfit(rows: Sequence[SourceRow], calendar: Calendar) -> Misfit:
@@ -152,6 +146,8 @@ def _lines(one: Look) -> list[str]:
         f"  splits     {_shown([f'{one.session} {one.ratio:g}:1' for one in splits]) or 'none'} ({how})",
         f"  dividends  {_shown([f'{one.session} {one.amount:g}' for one in dividends]) or 'none'} ({how})",
     ]
+    if one.held:
+        lines.append(f"  held back  {one.held}")
     if one.misfit is not None:
         lines += _misfit_lines(one.misfit)
     lines += [
@@ -196,6 +192,7 @@ def as_json(one: Look) -> dict[str, Any]:
     answer |= {
         "form": found.form,
         "prices": found.prices,
+        "heldBack": one.held or None,
         "sessions": len(found.rows),
         "first": found.rows[0].session.isoformat(),
         "last": found.rows[-1].session.isoformat(),

@@ -248,6 +248,8 @@ class Book:
             return SymbolFreshness(symbol, True, last.session, last.close, said)
         sessions = "1 session" if behind == 1 else f"{behind} sessions"
         late = f"the newest bar is of {last.session}, {sessions} before that of {expected}{_quoted(series)}"
+        if self.odd.get(symbol):
+            late += f"; left out was {self.odd[symbol][-1]}"
         return SymbolFreshness(symbol, False, last.session, last.close, f"{late}; {said}" if said else late)
 
     def _state(self, symbol: str, view: View, as_of: datetime, newest: date) -> MarketData:

@@ -7,14 +7,16 @@ that says what is stored makes no new version. A statement that cannot be unders
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+from bellwether.market.sessions import Calendar
 from bellwether.market_data import merging, restated, scale, units
-from bellwether.market_data.actions import Doubt, infer_actions
+from bellwether.market_data.actions import Action, Doubt, infer_actions
 from bellwether.market_data.fit import misfit
 from bellwether.market_data.known import Hold, Intake, Known, Origin, Rules, Stored
 from bellwether.market_data.ratios import half_unit
-from bellwether.market_data.rows import Loaded
+from bellwether.market_data.rows import Loaded, OddRow
 from bellwether.messages.market_data import Bar
 
 PLACES = 4
@@ -26,18 +28,35 @@ MOST_WITHDRAWN = 0.1
 """Rows that the source no longer has are withdrawn, unless it lost more than this share at once."""
 
 
-def take_in(stored: Stored, loaded: Loaded, rules: Rules, now: datetime) -> Intake:
-    """Return what a statement changes, and whether the symbol is held back."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a statement means by itself, without what is stored.
+
+    Attributes:
+        rows: those that can be used, as traded.
+        actions: that are stated or inferred, those before the usable history left out.
+        begin: the first session of the usable history.
+        hold: why the symbol is to be held back, and from when on.
+        odd: rows that were left out.
+        notes: what else people should know.
+
+    """
+
+    rows: tuple[units.Traded, ...] = ()
+    actions: tuple[Action, ...] = ()
+    begin: date = date.min
+    hold: Hold | None = None
+    odd: tuple[OddRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_statement(loaded: Loaded, calendar: Calendar | None) -> Reading:
+    """Return what a statement means; without a calendar its days are not judged."""
     days = [row.session for row in loaded.rows]
-    if not days:
-        return Intake(hold=stored.hold, odd=loaded.odd)
-    why = misfit(days, rules.calendar)
+    why = None if calendar is None or not days else misfit(days, calendar)
     if why is not None:
-        return Intake(hold=Hold(min([days[0], *stored.bars]), "CALENDAR", f"{loaded.source}: {why}"), odd=loaded.odd)
+        return Reading(hold=Hold(days[0], "CALENDAR", f"{loaded.source}: {why}"), odd=loaded.odd)
     sifted, odd = scale.without_odd_scale(loaded.rows)
-    odd = [*loaded.odd, *odd]
-    if not sifted:
-        return Intake(hold=stored.hold, odd=tuple(odd))
     if loaded.states_actions:
         traded, actions = units.as_traded(sifted, adjusted=loaded.split_adjusted)
         doubts: list[Doubt] = []
@@ -47,29 +66,49 @@ def take_in(stored: Stored, loaded: Loaded, rules: Rules, now: datetime) -> Inta
     told = loaded.states_actions or loaded.split_adjusted
     doubts += scale.jumps([one.row for one in traded], actions, splits_told=told)
     begin, hold = _judged(days, doubts, loaded.source)
-    usable = [one for one in traded if one.row.session >= begin and (hold is None or one.row.session < hold.since)]
-    if not usable:
-        return Intake(hold=hold, odd=tuple(odd))
-    change = restated.compare({day: kept.bar.close for day, kept in stored.bars.items()}, [one.row for one in usable])
-    if isinstance(change, Doubt):
-        return Intake(hold=_held_now(stored, change, loaded.source, rules, now), odd=tuple(odd))
-    origin: Origin = "stated" if loaded.states_actions else "inferred"
-    merged = merging.merge(
-        stored.actions,
-        [Known(action, origin) for action in actions if begin <= action.session],
-        merging.Statement(change, [one.row for one in usable], stored.bars, rules.calendar),
+    return Reading(
+        rows=tuple(
+            one for one in traded if one.row.session >= begin and (hold is None or one.row.session < hold.since)
+        ),
+        actions=tuple(action for action in actions if action.session >= begin),
+        begin=begin,
+        hold=hold,
+        odd=(*loaded.odd, *odd),
+        notes=tuple(f"history begins with {begin}: {doubt.message}" for doubt in doubts if doubt.session == begin),
     )
+
+
+def take_in(stored: Stored, loaded: Loaded, rules: Rules, now: datetime) -> Intake:
+    """Return what a statement changes, and whether the symbol is held back."""
+    reading = read_statement(loaded, rules.calendar)
+    if not reading.rows:
+        hold = reading.hold or stored.hold
+        if hold is not None and hold.code == "CALENDAR":
+            hold = replace(hold, since=min([hold.since, *stored.bars]))
+        return Intake(hold=hold, odd=reading.odd, notes=reading.notes)
+    rows = [one.row for one in reading.rows]
+    change = restated.compare({day: kept.bar.close for day, kept in stored.bars.items()}, rows)
+    if isinstance(change, Doubt):
+        return Intake(hold=_held_now(stored, change, loaded.source, rules, now), odd=reading.odd)
+    origin: Origin = "stated" if loaded.states_actions else "inferred"
+    read = [Known(action, origin) for action in reading.actions]
+    merged = merging.merge(stored.actions, read, merging.Statement(change, rows, stored.bars, rules.calendar))
     if isinstance(merged, Doubt):
-        return Intake(hold=_held_now(stored, merged, loaded.source, rules, now), odd=tuple(odd))
-    bars = _changed(stored, [one.times(change.on(one.row.session)) for one in usable], loaded, rules)
-    excused = {one.session for one in odd}
-    gone = [day for day in stored.bars if day < begin or (usable[0].row.session < day < usable[-1].row.session)]
-    missing = [day for day in gone if day < begin or (day not in set(days) and day not in excused)]
-    notes = [f"history begins with {begin}: {doubt.message}" for doubt in doubts if doubt.session == begin]
-    if len([day for day in missing if day >= begin]) > max(FEW, MOST_WITHDRAWN * len(stored.bars)):
-        notes.append(f"{len(missing)} stored sessions are missing in {loaded.source}: they are kept")
-        missing = [day for day in missing if day < begin]
-    return Intake(bars, tuple(missing), merged.added, merged.dropped, hold, tuple(odd), tuple(notes))
+        return Intake(hold=_held_now(stored, merged, loaded.source, rules, now), odd=reading.odd)
+    bars = _changed(stored, [one.times(change.on(one.row.session)) for one in reading.rows], loaded, rules)
+    gone, notes = _gone(stored, reading, loaded)
+    return Intake(bars, gone, merged.added, merged.dropped, reading.hold, reading.odd, (*reading.notes, *notes))
+
+
+def _gone(stored: Stored, reading: Reading, loaded: Loaded) -> tuple[tuple[date, ...], tuple[str, ...]]:
+    """Return the stored sessions that the source has no more, and what is to be said of them."""
+    before = [day for day in stored.bars if day < reading.begin]
+    there = {row.session for row in loaded.rows} | {one.session for one in reading.odd}
+    first, last = reading.rows[0].row.session, reading.rows[-1].row.session
+    missing = [day for day in stored.bars if first < day < last and day not in there and day >= reading.begin]
+    if len(missing) <= max(FEW, MOST_WITHDRAWN * len(stored.bars)):
+        return (*before, *missing), ()
+    return tuple(before), (f"{len(missing)} stored sessions are missing in {loaded.source}: they are kept",)
 
 
 def _judged(days: Sequence[date], doubts: Sequence[Doubt], source: str) -> tuple[date, Hold | None]:

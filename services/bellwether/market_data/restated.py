@@ -25,6 +25,8 @@ CORRECTION = 0.1
 """A row that is corrected by more than this (natural logarithm) counts as rewritten."""
 REWRITTEN_SHARE = 0.05
 USUAL_TERM = 12
+NEAR = 5.0e-4
+"""A usual ratio (2:1, 11:10) so near to what the rows say is meant: rows are corrected in their last place, too."""
 HUNDRED = (80.0, 125.0)
 
 
@@ -117,7 +119,8 @@ def _runs(common: Sequence[tuple[date, float, float]]) -> list[_Run]:
 def _ratio(run: _Run) -> float:
     if run.low <= 1.0 <= run.high:
         return 1.0
-    found, middle = simplest(run.low, run.high), (run.low + run.high) / 2.0
+    middle = (run.low + run.high) / 2.0
+    found = simplest(min(run.low, middle * (1.0 - NEAR)), max(run.high, middle * (1.0 + NEAR)))
     if found is not None and max(found.numerator, found.denominator) <= USUAL_TERM:
         return float(found)
     odd = round(middle, 3)

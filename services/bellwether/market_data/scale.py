@@ -95,4 +95,4 @@ def _far(ratio: float, factor: float) -> bool:
 
 
 def _odd(row: SourceRow, words: str) -> OddRow:
-    return OddRow(row.where, row.session, "PRICE_SCALE", f"{row.where or row.session}: {words}; the row is left out")
+    return OddRow(row.where, row.session, "PRICE_SCALE", f"{words}; the row is left out")

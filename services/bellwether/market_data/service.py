@@ -173,7 +173,7 @@ class MarketDataService:
                 bars_store.to_announce(tx, symbol, late[-MOST_ANNOUNCED:])
 
         await self.store.transact(write)
-        book.odd[symbol] = [one.message for one in intake.odd] + list(intake.notes)
+        book.odd[symbol] = [f"{one.where}: {one.message}" for one in intake.odd] + list(intake.notes)
         _log.info("%s: %d rows read, %d bars are new or corrected", symbol, len(loaded.rows), len(intake.bars))
         for words in book.odd[symbol][:MOST_TOLD]:
             _log.warning("%s: %s", symbol, words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -28,6 +28,9 @@ from bellwether.trading.events import (
     SessionOpenDone,
 )
 from bellwether.trading.pricing import PRICE_STEP, ZERO
+
+ACTIONS_REMEMBERED = timedelta(days=40)
+"""How long a corporate action that was applied is remembered. Longer than opens ask back for late ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Book:
     order_counts: dict[date, int] = field(default_factory=dict)
     """Orders, queued or filled, by the session they are for; sessions that are over are dropped."""
     actions_done: frozenset[str] = frozenset()
-    """Keys of the corporate actions since the newest open that missed no bar: they may be told again."""
+    """Keys of the corporate actions of late, and since the newest open that missed no bar: they may be told again."""
     missed: dict[str, date] = field(default_factory=dict)
     """Held symbols that the newest open had no bar of, with the first session of which they have had none."""
     closing_equity: Decimal = ZERO
@@ -222,8 +225,9 @@ def _open(book: Book, event: SessionOpenDone) -> None:
     book.opened_session = event.session
     book.prices.update(event.prices)
     book.missed = {symbol: book.missed.get(symbol, event.session) for symbol in event.missed}
-    if not book.missed:
-        book.actions_done = frozenset()
+    if not book.missed and book.actions_done:
+        oldest = str(event.session - ACTIONS_REMEMBERED)
+        book.actions_done = frozenset(key for key in book.actions_done if key.rpartition(":")[2] >= oldest)
 
 
 def _mark(book: Book, event: SessionMarked) -> None:

@@ -73,6 +73,8 @@ BARS_LOST = frozenset({"SOURCE_UNAVAILABLE", "NO_BARS"})
 """Codes that say market-data has no bar of a declared symbol."""
 NO_PRICE = BARS_LOST | {"UNKNOWN_SYMBOL"}
 """Codes that answer whether a symbol has a price; every other error leaves that open."""
+LATE_SESSIONS = 10
+"""So many sessions back a live open hears of corporate actions that were told late."""
 DECLARED_HALT = "declaration: spec.trading.halted is true"
 
 _log = logging.getLogger(__name__)
@@ -346,8 +348,10 @@ class Desk:
             "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
         )
         found: list[CorporateAction] = []
-        for session, untold in untold_actions(self.words.calendar, day, *wanted):
-            question = GetCorporateActions(session, sorted(untold))
+        # Live, a split may be told after its session was opened, by a source that restates its history late.
+        again = LATE_SESSIONS if self._context.clock.live else 0
+        for first, last, untold in untold_actions(self.words.calendar, day, *wanted, again=again):
+            question = GetCorporateActions(last, sorted(untold), since=first)
             told = await call.request(
                 "market-data", "get_corporate_actions", question, CorporateActions, idempotent=True
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
+from typing import NamedTuple
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import CorporateAction
@@ -30,12 +31,27 @@ from bellwether.trading.release import by_turn, cancelled, release
 
 MISSED_SESSIONS = 10
 """So many sessions back a held share's missed bar is still asked for, at each open until there is one of it again."""
+LONG_AGO = timedelta(days=60)
+
+
+class Untold(NamedTuple):
+    """Sessions, from the first to the last, of which an open has to hear of corporate actions of these symbols."""
+
+    first: date
+    last: date
+    symbols: frozenset[str]
 
 
 def untold_actions(
-    calendar: Calendar, day: date, symbols: frozenset[str], opened: date | None, missed: Mapping[str, date]
-) -> list[tuple[date, frozenset[str]]]:
-    """Return of which sessions, oldest first, and for which symbols the open of a day has to hear of corporate actions.
+    calendar: Calendar,
+    day: date,
+    symbols: frozenset[str],
+    opened: date | None,
+    missed: Mapping[str, date],
+    *,
+    again: int = 0,
+) -> list[Untold]:
+    """Return of which sessions, and for which symbols, the open of a day has to hear of corporate actions.
 
     Args:
         calendar: the exchange's.
@@ -43,19 +59,25 @@ def untold_actions(
         symbols: what is held or waits in an order.
         opened: the newest session whose open was done; None: there is none.
         missed: those of which that open had no bar, each with the first session of which they have had none.
+        again: so many sessions that were opened are asked for once more: a source may tell of an action late.
 
     """
     # A system that was away for sessions still holds what was split meanwhile.
     first = day if opened is None else opened + timedelta(days=1)
-    found = [(session.day, symbols) for session in calendar.sessions(first, day)]
+    if again and opened is not None:
+        first = min([first, *(one.day for one in calendar.sessions(first - LONG_AGO, opened)[-again:])])
+    found = [Untold(first, day, symbols)]
     if not missed:
         return found
     # A bar that came after its session's open was done tells what nobody has asked for yet.
-    late = calendar.sessions(min(missed.values()), first - timedelta(days=1))[-MISSED_SESSIONS:]
-    return [
-        *((one.day, frozenset(symbol for symbol, since in missed.items() if since <= one.day)) for one in late),
-        *found,
-    ]
+    late = [one.day for one in calendar.sessions(min(missed.values()), first - timedelta(days=1))[-MISSED_SESSIONS:]]
+    if late:
+        begins = {symbol: max(since, late[0]) for symbol, since in missed.items() if since <= late[-1]}
+        found += [
+            Untold(begin, late[-1], frozenset(symbol for symbol in begins if begins[symbol] == begin))
+            for begin in sorted(set(begins.values()))
+        ]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "bars"
 
 
 def from_csv(folder: Path, *symbols: str) -> TradingSystem:
-    data = {"provider": "csv", "csv": {"directory": str(folder)}}
+    data = {"provider": "csv", "csv": {"directory": str(folder), "delay": "0s"}}
     return declared(symbols=list(symbols), data=data, market={"calendar": "XASX"}, clock={"mode": "live"})
 
 
@@ -164,6 +164,34 @@ async def test_a_live_system_tells_of_new_bars_by_itself(tmp_path: Path, monkeyp
 
         await until(corrected, 30.0)
         assert heard[0]["id"] != heard[1]["id"]
+
+
+async def test_a_late_bar_of_an_older_session_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellwether.market_data.service.WATCH_SECONDS", 0.02)
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    calendar, clock = load_calendar("XASX"), LiveClock()
+    days = [one.day for one in calendar.sessions(clock.now().date() - timedelta(days=40), clock.now().date())][:-2]
+    rows = [f"{day},82,83,81,82.5,82.5,1000" for day in days]
+    file = folder / "CBA.AX.csv"
+
+    def write(*lines: str) -> None:
+        file.write_text("\n".join(["Date,Open,High,Low,Close,Adj Close,Volume", *lines]) + "\n")
+
+    heard: list[str] = []
+    write(*rows[:-3], *rows[-2:])
+    async with running(BUILDS, data_dir=tmp_path, declaration=from_csv(folder, "CBA.AX"), clock=clock) as system:
+        await system.context.bus.subscribe(
+            "bw.event.normal.market_data_updated",
+            lambda message: heard.append(msgspec.json.decode(message.body)["data"]["session"]),
+        )
+        write(*rows)
+
+        async def told() -> bool:
+            return days[-3].isoformat() in heard
+
+        await until(told, 30.0)
+    assert heard.count(days[-3].isoformat()) == 1
 
 
 @pytest.mark.parametrize("count", [0, 16001])

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bellwether.messages.market_data import PublishBars, PublishedBars
+from bellwether.market_data.sources import RecordedBars
+from bellwether.messages.market_data import Bars, GetBars, PublishBars, PublishedBars
 from bellwether.messages.models import ModelInfo, Models, Predict, Probability
 from bellwether.messages.prediction import (
     BuyRate,
@@ -127,6 +128,33 @@ async def test_a_decision_computed_again_has_the_same_bytes(tmp_path: Path, trai
         for identifier in [one.prediction_id for one in (await batch(system)).predictions.values()]:
             again = await system.call("prediction", "replay_decision", ReplayDecision(identifier), ReplayedDecision)
             assert (again.outcome, again.differences) == ("equal", [])
+
+
+async def test_a_decision_is_computed_again_from_the_bars_of_then_when_they_were_corrected_since(
+    tmp_path: Path, trained: Path
+) -> None:
+    rows = RecordedBars("us-2000-2013").load("IBM").rows
+    lines = [
+        f"{row.session},{row.open},{row.high},{row.low},{row.close},{row.adjusted_close},{row.volume:.0f}"
+        for row in rows
+        if row.session <= DAY
+    ]
+    file = tmp_path / "bars" / "IBM.csv"
+    file.parent.mkdir()
+    data = {"provider": "csv", "csv": {"directory": str(file.parent)}}
+    revisions = []
+    for corrected in (False, True):
+        if corrected:
+            day, opening, high, low, close, adjusted, volume = lines[-3].split(",")
+            lines[-3] = f"{day},{opening},{high},{low},{float(close) * 0.99:.2f},{adjusted},{volume}"
+        file.write_text("\n".join(["Date,Open,High,Low,Close,Adj Close,Volume", *lines]) + "\n")
+        async with replayed(tmp_path, trained, declaration=declared(symbols=["IBM"], data=data)) as system:
+            bars = await system.call("market-data", "get_bars", GetBars("IBM"), Bars, as_of=BEFORE_OPEN)
+            revisions.append(bars.revision)
+            identifier = (await batch(system)).predictions["IBM"].prediction_id
+            again = await system.call("prediction", "replay_decision", ReplayDecision(identifier), ReplayedDecision)
+            assert (again.outcome, again.differences) == ("equal", [])
+    assert revisions[0] != revisions[1]
 
 
 async def test_a_decision_from_other_inputs_names_what_differs(tmp_path: Path, trained: Path) -> None:

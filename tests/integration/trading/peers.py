@@ -179,7 +179,8 @@ class Peers:
         @service.rpc("get_corporate_actions")
         async def get_corporate_actions(request: GetCorporateActions, call: Call) -> CorporateActions:
             self._met("get_corporate_actions", call)
-            found = [one for one in (SPLIT, DIVIDEND) if one.session == request.session]
+            first = request.since or request.session
+            found = [one for one in (SPLIT, DIVIDEND) if first <= one.session <= request.session]
             return CorporateActions([one for one in found if one.symbol in request.symbols])
 
         @service.rpc("get_coverage")

@@ -255,12 +255,27 @@ def test_bars_shows_what_would_be_read_of_a_file(
         "  sessions   4, 2023-05-29 to 2023-06-03",
         "  prices     restated after later splits and dividends; the last close is 12.65",
         "  splits     2023-06-01 2:1 (stated)",
-        "  dividends  2023-05-30 1.7 (stated)",
+        "  dividends  2023-05-30 3.4 (stated)",
         "  XASX       2 sessions without a row: 2023-05-31, 2023-06-02",
         "             1 rows on days without a session: 2023-06-03",
         "  left out   line 6: Close 14.65 is above High 12.6 (OHLC_ORDER)",
         "  kept       line 5, 2023-06-03: OHLC_ORDER, NO_VOLUME",
     ]
+
+
+def test_bars_says_what_would_hold_a_symbol_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"2024-01-{day:02},{price},{price},{price},{price},{price},10" for day, price in _PENCE_THEN_POUNDS]
+    Path("VOD.L.csv").write_text("\n".join(["Date,Open,High,Low,Close,Adj Close,Volume", *rows]) + "\n")
+    assert main(["bars", "VOD.L.csv", "--calendar", "XLON"]) == 0
+    (held,) = [line for line in capsys.readouterr().out.splitlines() if "held back" in line]
+    assert "from 2024-01-15 on: UNITS: VOD.L.csv" in held
+    assert "the close goes from 600 (2024-01-12) to 6" in held
+
+
+_PENCE_THEN_POUNDS = [(day, 600 if day < 15 else 6) for day in (2, 3, 4, 5, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19)]
 
 
 def test_bars_says_why_a_file_would_be_refused_and_reads_the_others(
@@ -277,7 +292,7 @@ def test_bars_says_why_a_file_would_be_refused_and_reads_the_others(
         None,
     ]
     assert told[2]["actions"] == [
-        {"session": "2023-05-30", "kind": "dividend", "amount": 1.7},
+        {"session": "2023-05-30", "kind": "dividend", "amount": 3.4},
         {"session": "2023-06-01", "kind": "split", "ratio": 2.0},
     ]
 

@@ -71,6 +71,12 @@ def test_a_restatement_is_one_action_however_often_it_is_read() -> None:
     assert closes(stored) == [50.0] * 20 + [26.0] * 3
 
 
+def test_rows_that_differ_in_their_last_place_hide_no_ratio() -> None:
+    stored, _ = after(Stored(), loaded(rows([50.0, 50.01] * 20)))
+    stored, found = after(stored, loaded(rows([25.01, 25.0] * 20 + [26.0])))
+    assert [known.action for known in found.added] == [Action(DAYS[40], "split", ratio=2.0)]
+
+
 def test_a_second_split_is_told_from_the_first() -> None:
     stored, _ = after(Stored(), loaded(rows([60.0] * 10)))
     stored, _ = after(stored, loaded(rows([30.0] * 20)))
@@ -236,8 +242,8 @@ def test_a_row_of_a_hundred_times_the_price_is_left_out_and_told() -> None:
     stored, intake = after(Stored(), loaded(found))
     assert DAYS[10] not in stored.bars
     assert intake.hold is None
-    assert [one.message for one in intake.odd] == [
-        "X.csv, line 12: close 7610 between rows around 76; the row is left out"
+    assert [(one.where, one.message) for one in intake.odd] == [
+        ("X.csv, line 12", "close 7610 between rows around 76; the row is left out")
     ]
 
 

@@ -31,7 +31,7 @@ def made_up(count: int = WINDOW, last: date = date(2026, 11, 20)) -> list[Bar]:
 def recorded(symbol: str, last: date) -> list[Bar]:
     """Return the recorded bars of a symbol up to a day, in the units of that day."""
     rows = RecordedBars("us-2000-2013").load(symbol).rows
-    splits = splits_through(infer_actions(rows), last)
+    splits = splits_through(infer_actions(rows).actions, last)
     return adjusted([row.bar for row in rows if row.bar.session <= last], splits)[-WINDOW:]
 
 

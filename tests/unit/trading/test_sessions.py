@@ -315,24 +315,26 @@ def test_actions_of_missed_sessions_come_in_their_order_and_reach_a_sale_but_no_
 def test_an_open_hears_of_what_earlier_ones_missed_and_of_no_more_than_that() -> None:
     day, both = date(2009, 1, 8), frozenset({"AAA", "BBB"})
 
-    def asked(opened: date | None, **missed: date) -> list[tuple[int, str]]:
-        found = untold_actions(CALENDAR, day, both, opened, missed)
-        return [(session.day, "".join(sorted(symbols))) for session, symbols in found]
+    def asked(opened: date | None, again: int = 0, **missed: date) -> list[tuple[int, int, str]]:
+        found = untold_actions(CALENDAR, day, both, opened, missed, again=again)
+        return [(first.day, last.day, "".join(sorted(symbols))) for first, last, symbols in found]
 
-    assert asked(None) == [(8, "AAABBB")]
-    assert asked(date(2009, 1, 7)) == [(8, "AAABBB")]
-    assert asked(date(2009, 1, 5)) == [(6, "AAABBB"), (7, "AAABBB"), (8, "AAABBB")]
-    assert asked(date(2009, 1, 7), AAA=date(2009, 1, 6)) == [(6, "AAA"), (7, "AAA"), (8, "AAABBB")]
+    assert asked(None) == [(8, 8, "AAABBB")]
+    assert asked(date(2009, 1, 7)) == [(8, 8, "AAABBB")]
+    assert asked(date(2009, 1, 5)) == [(6, 8, "AAABBB")]
+    assert asked(date(2009, 1, 7), AAA=date(2009, 1, 6)) == [(8, 8, "AAABBB"), (6, 7, "AAA")]
     # Over New Year and a weekend.
     assert asked(date(2009, 1, 7), AAA=date(2008, 12, 31), BBB=date(2009, 1, 7)) == [
-        (31, "AAA"),
-        (2, "AAA"),
-        (5, "AAA"),
-        (6, "AAA"),
-        (7, "AAABBB"),
-        (8, "AAABBB"),
+        (8, 8, "AAABBB"),
+        (31, 7, "AAA"),
+        (7, 7, "BBB"),
     ]
-    assert len(asked(date(2009, 1, 7), AAA=date(2008, 1, 2))) == MISSED_SESSIONS + 1
+    (_, (first, _, _)) = untold_actions(CALENDAR, day, both, date(2009, 1, 7), {"AAA": date(2008, 1, 2)})
+    assert CALENDAR.sessions_between(first, day) == MISSED_SESSIONS
+    # What was opened is asked for once more.
+    assert asked(date(2009, 1, 7), 3) == [(5, 8, "AAABBB")]
+    assert asked(None, 3) == [(8, 8, "AAABBB")]
+    assert asked(date(2009, 1, 7), 3, AAA=date(2009, 1, 6)) == [(5, 8, "AAABBB")]
 
 
 def test_a_share_whose_bar_the_open_missed_keeps_its_last_price_at_the_close() -> None:
@@ -356,6 +358,9 @@ def test_a_split_that_was_told_though_its_bar_was_missed_is_not_applied_again_at
         later = Opening(SESSION + timedelta(days=days), prices, [split])
         book = fold(open_session(book, conditions(FREE, CLOSE + timedelta(days=days)), later).events, book)
         assert (book.held("AAA"), book.missed) == (Decimal(40), {} if prices else {"AAA": SESSION})
+    assert book.actions_done == {f"split:AAA:{SESSION}"}
+    much_later = Opening(SESSION + timedelta(days=50), {"AAA": Decimal(25)}, [])
+    book = fold(open_session(book, conditions(FREE, CLOSE + timedelta(days=50)), much_later).events, book)
     assert book.actions_done == frozenset()
 
 

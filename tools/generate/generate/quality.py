@@ -110,7 +110,7 @@ def _windows() -> list[list[Bar]]:
     source, found = RecordedBars(DATASET), []
     for symbol in source.symbols:
         rows = source.load(symbol).rows
-        bars, actions = [row.bar for row in rows], infer_actions(rows)
+        bars, actions = [row.bar for row in rows], infer_actions(rows).actions
         days = [bar.session for bar in bars]
         for end in range(WINDOW, len(bars), EVERY):
             found.append(_stated(bars, days, days[end], splits_through(actions, days[end])))
