@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bellwether.messages.market_data import Bars, CorporateActions, GetBars, GetCorporateActions
 from harness.yahoo import Share
 from integration.market_data.asx import CALENDAR, EVENING, FRIDAY, NEXT_EVENING, SHARE, SYMBOL, THURSDAY, Asx, asx
 
@@ -72,6 +73,7 @@ ODD = {
     "a day early": Odd({"day_early": True}, "the rows are dated wrongly and none is taken", 4),
     "no row yet": Odd({"withheld": True}, "the newest bar is of 2026-11-26, 1 session before that of 2026-11-27", 4),
     "last row null": Odd({"last_row_null": True}, "the newest bar is of 2026-11-26, 1 session before", 4),
+    "all rows at 100 times": Odd({"hundredfold": 12}, "the newest bar is of 2026-11-26, 1 session before", 6),
     "a row at 100 times": Odd({"hundredfold": 1}, "the newest bar is of 2026-11-26, 1 session before", 4),
 }
 
@@ -111,6 +113,31 @@ async def test_bars_arrive_all_the_same(friday: Asx, switches: dict[str, Any], m
     seen = await friday.freshness()
     assert (seen.fresh, seen.last_session, seen.problem) == (True, FRIDAY, "")
     assert friday.yahoo.requests() <= most
+
+
+async def test_bars_are_stored_as_traded_whatever_yahoo_restates_them_to(tmp_path: Path) -> None:
+    first, paid, second = date(2026, 3, 2), date(2026, 6, 1), date(2026, 9, 14)
+    share = Share(SYMBOL, CALENDAR, splits={first: (2, 1), second: (3, 1)}, dividends={paid: 0.6})
+    async with asx(tmp_path, EVENING, shares={SYMBOL: share}) as one:
+        await one.at(EVENING)
+        ask = GetBars(SYMBOL, 250, adjusted=False)
+        found = await one.system.call("market-data", "get_bars", ask, Bars, as_of=EVENING)
+        traded = share.rows(EVENING)[-250:]
+        assert [bar.session for bar in found.bars] == [row.session.day for row in traded]
+        assert [bar.close for bar in found.bars] == pytest.approx([row.close for row in traded])
+        assert [bar.volume for bar in found.bars] == pytest.approx([row.volume for row in traded], abs=6)
+        actions = []
+        for day in (first, paid, second):
+            wanted = GetCorporateActions(day, [SYMBOL])
+            told = await one.system.call(
+                "market-data", "get_corporate_actions", wanted, CorporateActions, as_of=EVENING
+            )
+            actions += [(each.session, each.kind, each.ratio, round(each.amount, 9)) for each in told.actions]
+        assert actions == [
+            (first, "split", 2.0, 0.0),
+            (paid, "dividend", 1.0, 0.6),
+            (second, "split", 3.0, 0.0),
+        ]
 
 
 async def test_history_restated_for_a_split_is_the_same_shares_and_not_fetched_again(friday: Asx) -> None:
