@@ -267,7 +267,7 @@ async def test_edits_of_a_replay_do_what_the_plan_said(desk: Desk, settings: Set
     async with running(settings):
         told = {what: await check(desk, manifest, edit) for what, edit in REPLAY_EDITS.items()}
         paused = json.loads(json.dumps(manifest))
-        paused["spec"].update(paused={"until": "2999-01-01T00:00:00Z"}, version="v11", symbols=["GOOG"])
+        paused["spec"].update(paused={"until": "2039-01-01T00:00:00Z"}, version="v11", symbols=["GOOG"])
         waiting = await desk.plan(paused)
         before = await desk.children()
         await desk.kube.apply(paused)
