@@ -26,7 +26,9 @@ def evidence_of(book: Book, request: GetEvidence, as_of: datetime) -> Evidence:
     first, today = bars[0].session if bars else expected, book.calendar.local_day(as_of)
     passed_over = sum(first <= day <= today for day in series.off_calendar)
     revision = view.revision_of(request.count)
-    token = hashlib.sha256(f"{revision} {expected} {passed_over}".encode()).hexdigest()[:24]
+    hold = series.held(today)
+    words = "" if hold is None else f"{hold.code}: {hold.message}"
+    token = hashlib.sha256(f"{revision} {expected} {passed_over} {words}".encode()).hexdigest()[:24]
     if token == request.known:
         return Evidence(request.symbol, token, expected, unchanged=True)
-    return Evidence(request.symbol, token, expected, bars, revision, passed_over)
+    return Evidence(request.symbol, token, expected, bars, revision, passed_over, words)

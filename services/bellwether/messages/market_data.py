@@ -196,12 +196,8 @@ class Evidence(msgspec.Struct, frozen=True):
     """Of the bars, as in `Bars`."""
     off_calendar: int = 0
     """Rows on days without a session, which were passed over."""
-    odd_rows: list[str] = []
-    """Rows that could not be used for another reason, in words."""
     held_back: str = ""
     """Why the symbol is held back; empty when it is not."""
-    recorded_at: datetime | None = None
-    """When the source was last read, UTC."""
     unchanged: bool = False
     """Whether the token is the one that the caller knows: then there are no bars in the answer."""
 

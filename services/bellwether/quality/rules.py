@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
@@ -33,7 +33,6 @@ HUNDRED = (80.0, 125.0)
 """A step by a factor between these is taken for a change between a currency and its hundredth."""
 NEWS_VOLUME = 4.0
 """A real crash or jump trades at least this many times the usual volume; a split alone does not."""
-CLOCK_SLACK = timedelta(minutes=5)
 FEWEST_BARS = 60
 
 
@@ -48,9 +47,7 @@ class Evidence:
         sessions: the calendar's sessions from the first of these bars through `expected`.
         expected: the session whose bar can be expected at `as_of`.
         off_calendar: rows on days without a session, which were passed over.
-        odd_rows: rows that the source states and that were left out for another reason, in words.
         held_back: why market-data holds the symbol back; empty when it does not.
-        recorded_at: when the source was last read, UTC; None where that is not known.
 
     """
 
@@ -60,9 +57,7 @@ class Evidence:
     sessions: Sequence[date]
     expected: date
     off_calendar: int = 0
-    odd_rows: Sequence[str] = ()
     held_back: str = ""
-    recorded_at: datetime | None = None
 
 
 class Breach(NamedTuple):
@@ -279,20 +274,8 @@ def off_calendar(evidence: Evidence) -> Breach | None:
     )
 
 
-def odd_rows(evidence: Evidence) -> Breach | None:
-    """Rows that the source states and that could not be used."""
-    if not evidence.odd_rows:
-        return None
-    return Breach(
-        min(1.0, len(evidence.odd_rows) / 3.0),
-        str(len(evidence.odd_rows)),
-        "0",
-        f"{_count(len(evidence.odd_rows), 'row')} left out, the last: {evidence.odd_rows[-1]}",
-    )
-
-
 def clock_skew(evidence: Evidence) -> Breach | None:
-    """A bar of a session that cannot be over, or a source read in the future: a clock is wrong."""
+    """A bar of a session that cannot be over: a clock is wrong, or the dates are."""
     if evidence.bars and evidence.bars[-1].session > evidence.expected:
         newest = evidence.bars[-1].session
         return Breach(
@@ -300,11 +283,6 @@ def clock_skew(evidence: Evidence) -> Breach | None:
             f"bar of {newest}",
             f"at most {evidence.expected}",
             f"there is a bar of {newest}, which is not over yet",
-        )
-    if evidence.recorded_at is not None and evidence.recorded_at > evidence.as_of + CLOCK_SLACK:
-        read = evidence.recorded_at.isoformat()
-        return Breach(
-            1.0, read, f"at most {evidence.as_of.isoformat()}", f"the source was read at {read}, in the future"
         )
     return None
 
@@ -410,17 +388,10 @@ BAR_RULES: Sequence[Rule] = (
         off_calendar,
     ),
     Rule(
-        "odd_rows",
-        40,
-        "Rows that the source states could not be used.",
-        "Each is named with file and line: correct it there.",
-        odd_rows,
-    ),
-    Rule(
         "clock_skew",
         60,
-        "There is a bar of a session that is not over, or the source was read in the future.",
-        "Set the machine's clock (NTP).",
+        "There is a bar of a session that is not over yet.",
+        "Set the machine's clock (NTP), or correct the dates at the source.",
         clock_skew,
     ),
     Rule(

@@ -28,7 +28,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 
-NOTHING_TO_MEASURE = frozenset({"NO_BARS", "SOURCE_UNAVAILABLE"})
+NOTHING_TO_MEASURE = frozenset({"BARS_LOADING", "NO_BARS", "SOURCE_UNAVAILABLE"})
 """Answers of market-data that say there is nothing to measure: the score is unknown."""
 
 
@@ -153,9 +153,7 @@ class QualityService:
             sessions=sessions,
             expected=told.expected,
             off_calendar=told.off_calendar,
-            odd_rows=told.odd_rows,
             held_back=told.held_back,
-            recorded_at=told.recorded_at,
         )
 
     async def _alert(self, score: float | None, qualities: Mapping[str, SymbolQuality], call: Call) -> None:

@@ -136,3 +136,20 @@ async def test_an_alert_is_raised_once_while_the_data_is_poor_and_cleared_once(l
     await lab.monitor()
     await until(lambda: len(lab.alerts) == 2)
     assert (lab.alerts[1].state, lab.alerts[1].overall_score) == ("cleared", 100.0)
+
+
+async def test_a_symbol_that_is_held_back_has_no_quality_and_says_why(tmp_path: Path) -> None:
+    bars = tmp_path / "bars"
+    bars.mkdir()
+    # Every row a day early: Sundays are there and Fridays are missing.
+    days = [session.day - timedelta(days=1) for session in CALENDAR.sessions(LAST - timedelta(days=120), LAST)]
+    rows_of = [csv_bars.row(day, 50.0, 50.0 + number % 2) for number, day in enumerate(days)]
+    (bars / "AAA.csv").write_text("\n".join([csv_bars.HEADER, *rows_of]) + "\n")
+    system = declaration(symbols=["AAA"], data={"provider": "csv", "csv": {"directory": str(bars)}})
+    builds = {"market-data": market_data, "data-quality": quality}
+    rows = {name: ROWS[name] for name in builds}
+    async with running(builds, data_dir=tmp_path / "data", declaration=system, rows=rows) as found:
+        answer = await found.call("data-quality", "get_quality", GetQuality(), Quality, as_of=morning_after(LAST, 4))
+    judged = answer.symbols["AAA"]
+    assert (judged.quality_score, judged.valid) == (0.0, False)
+    assert judged.findings[0].rule == "held_back"

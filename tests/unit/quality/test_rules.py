@@ -55,7 +55,7 @@ def test_damage_is_named_by_its_rule_and_stops_a_purchase(kind: str) -> None:
 
 
 def test_every_rule_is_reached_by_some_damage_or_by_what_market_data_says() -> None:
-    told = {"held_back", "off_calendar", "odd_rows", "short_history"}
+    told = {"held_back", "off_calendar", "short_history"}
     assert {rule for rule, _ in DAMAGE.values()} | told == {rule.id for rule in BAR_RULES}
 
 
@@ -63,7 +63,6 @@ def test_what_market_data_passed_over_is_told_with_its_number() -> None:
     bars = made_up()
     assert broken(bars, off_calendar=1) == {"off_calendar": 15.0}
     assert broken(bars, off_calendar=40) == {"off_calendar": 60.0}
-    assert broken(bars, odd_rows=["CBA.AX.csv, line 7: close above high"]) == {"odd_rows": 13.3}
     assert broken(bars, held_back="split or dividend?") == {"held_back": 100.0}
     assert broken(made_up(30)) == {"short_history": 20.0}
 
