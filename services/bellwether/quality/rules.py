@@ -46,6 +46,7 @@ class Evidence:
         bars: the newest bars, oldest first, in the units after the splits known at `as_of`.
         sessions: the calendar's sessions from the first of these bars through `expected`.
         expected: the session whose bar can be expected at `as_of`.
+        closed: the newest session that is over at `as_of`. Its bar may be there before it is expected.
         off_calendar: rows on days without a session, which were passed over.
         held_back: why market-data holds the symbol back; empty when it does not.
 
@@ -56,6 +57,7 @@ class Evidence:
     bars: Sequence[Bar]
     sessions: Sequence[date]
     expected: date
+    closed: date
     off_calendar: int = 0
     held_back: str = ""
 
@@ -276,12 +278,12 @@ def off_calendar(evidence: Evidence) -> Breach | None:
 
 def clock_skew(evidence: Evidence) -> Breach | None:
     """A bar of a session that cannot be over: a clock is wrong, or the dates are."""
-    if evidence.bars and evidence.bars[-1].session > evidence.expected:
+    if evidence.bars and evidence.bars[-1].session > evidence.closed:
         newest = evidence.bars[-1].session
         return Breach(
             1.0,
             f"bar of {newest}",
-            f"at most {evidence.expected}",
+            f"at most {evidence.closed}",
             f"there is a bar of {newest}, which is not over yet",
         )
     return None

@@ -144,6 +144,7 @@ class QualityService:
         first = told.bars[0].session if told.bars else told.expected
         try:
             sessions = [session.day for session in calendar.sessions(first, told.expected)]
+            closed = calendar.previous_session(as_of).day
         except OutsideCalendar as error:
             raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
         return Evidence(
@@ -152,6 +153,7 @@ class QualityService:
             bars=told.bars,
             sessions=sessions,
             expected=told.expected,
+            closed=closed,
             off_calendar=told.off_calendar,
             held_back=told.held_back,
         )

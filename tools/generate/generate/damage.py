@@ -27,6 +27,7 @@ def evidence(bars: Sequence[Bar], *, last: date | None = None, **more: object) -
         "bars": list(bars),
         "sessions": sessions,
         "expected": newest,
+        "closed": newest,
     }
     return Evidence(**(values | more))  # type: ignore[arg-type]
 
