@@ -101,7 +101,7 @@ async def test_a_bar_that_is_there_right_after_its_close_costs_no_point(lab: Lab
     close = CALENDAR.after(LAST - timedelta(days=1), 1).close.astimezone(UTC)
     for instant in (close, close + timedelta(minutes=30), close + timedelta(hours=2)):
         found = (await lab.ask("get_quality", GetQuality(["AAA"]), Quality, instant)).symbols["AAA"]
-        assert (found.quality_score, found.findings, found.last_session) == (100.0, [], LAST)
+        assert (found.quality_score, found.findings, found.last_session) == (100.0, [], LAST.isoformat())
 
 
 async def test_a_prediction_s_data_is_judged_with_its_values(lab: Lab) -> None:
