@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from devcluster.cluster import Cluster
+from devcluster.errors import ClusterError
 from devcluster.slots import locked
 from devcluster.waiting import wait_for
 from harness.kube import Api
@@ -62,9 +63,16 @@ def define(cluster: Cluster) -> None:
         def served() -> bool | None:
             found = api.get("", "crd", definition["metadata"]["name"]).get("status", {})
             told = {each["type"]: each["status"] for each in found.get("conditions") or ()}
-            return told.get("Established") == "True" or None
+            if told.get("Established") != "True":
+                return None
+            try:
+                api.items("", "tsys")
+            except ClusterError:
+                # The store of a kind that was just defined refuses reads while it is made.
+                return None
+            return True
 
-        wait_for("the definition to be established", served, 30)
+        wait_for("the definition to be established and its systems to be listed", served, 30)
 
 
 def take_away() -> None:
