@@ -139,6 +139,7 @@ class MarketDataService:
             if known is None or fingerprint != known.fingerprint:
                 await self._take_in(book, symbol, await asyncio.to_thread(source.load, symbol))
             elif only_changed:
+                book.loading.pop(symbol, None)
                 return
         except NotYet as error:
             book.loading[symbol] = str(error)

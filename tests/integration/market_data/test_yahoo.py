@@ -64,7 +64,7 @@ ODD = {
     "no currency": Odd({"shape": "no-currency"}, "of another shape than before (KeyError: 'currency')", 4),
     "renamed": Odd({"shape": "renamed"}, "of another shape than before (KeyError: 'indicators')", 4),
     "text for numbers": Odd({"shape": "text"}, "of another shape than before (ValueError", 4),
-    "no connection": Odd({"broken": "connect"}, "Yahoo is asked for nothing until", 6),
+    "no connection": Odd({"broken": "connect"}, "Yahoo cannot be reached: curl", 6),
     "cut before the answer": Odd({"broken": "headers"}, "Yahoo is asked for nothing until", 6),
     "cut within the answer": Odd({"broken": "body"}, "Yahoo is asked for nothing until", 6),
     "slow": Odd({"slow": 60.0}, f"Yahoo gave no answer for {SYMBOL} within 5 s; Yahoo is asked for nothing", 2, 5.0),

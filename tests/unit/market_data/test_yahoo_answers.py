@@ -41,6 +41,18 @@ def words(given: Answer, calendar: Any = XASX) -> str:
     return f"{refused.value.kind}: {refused.value}"
 
 
+def test_a_fault_of_yahoo_as_a_whole_is_told_of_no_symbol_and_one_of_a_symbol_names_it() -> None:
+    def refusal(kind: str) -> str:
+        return words(Answer("CBA.AX", 2, error=kind, message="it is so"))
+
+    assert [refusal(kind) for kind in ("rate-limited", "network", "down")] == [
+        "rate-limited: it is so",
+        "network: it is so",
+        "down: it is so",
+    ]
+    assert refusal("unknown") == "unknown: CBA.AX: it is so"
+
+
 def test_rows_are_in_order_with_splits_and_dividends_stated() -> None:
     found = loaded(answer(row(DAYS[1], split=2.0), row(DAYS[0], dividend=0.5)), XASX, AFTER)
     assert [(each.session, each.split, each.dividend) for each in found.rows] == [

@@ -24,6 +24,8 @@ LISTED: Mapping[str, tuple[str, str]] = {
     "XTKS": ("JPY", ".T"),
 }
 """Per calendar, the currency its shares trade in, and how Yahoo's symbols of that exchange end."""
+OF_ALL = ("rate-limited", "network", "down")
+"""Kinds of refusal that are Yahoo's fault or that of the way there: no other symbol would fare better."""
 RECENT = 30
 """So many of the newest rows are looked at when rows seem to lie on the wrong days."""
 MISFIT_SHARE = 10
@@ -71,8 +73,7 @@ class Answer(msgspec.Struct, frozen=True):
 class Refused(SourceError):
     """Why an answer gives no bars.
 
-    The kinds `rate-limited`, `network` and `down` are Yahoo's fault or that of the way there, so no other symbol would
-    fare better; `shape`, `unknown` and `wrong` are of the symbol.
+    The kinds of `OF_ALL` name no symbol; `shape`, `unknown` and `wrong` are of one.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -106,7 +107,8 @@ def loaded(answer: Answer, calendar: Calendar, at: datetime) -> Loaded:
     """
     symbol = answer.symbol
     if answer.error or answer.meta is None:
-        raise Refused(answer.error or "shape", f"{symbol}: {answer.message or 'Yahoo gave no answer'}")
+        kind, words = answer.error or "shape", answer.message or "Yahoo gave no answer"
+        raise Refused(kind, words if kind in OF_ALL else f"{symbol}: {words}")
     by = _unit(symbol, answer.meta, calendar)
     rows: list[SourceRow] = []
     odd: list[OddRow] = []

@@ -21,7 +21,7 @@ from bellwether.market.slots import slots
 from bellwether.market_data.book import Book
 from bellwether.market_data.rows import Loaded, NotYet, SourceError
 from bellwether.market_data.yahoo.allowance import Allowance, Hold, held
-from bellwether.market_data.yahoo.answers import Refused, disagreement, loaded, newest_final
+from bellwether.market_data.yahoo.answers import OF_ALL, Refused, disagreement, loaded, newest_final
 from bellwether.market_data.yahoo.asking import Conversation, Reach, conversation
 from bellwether.market_data.yahoo.due import (
     LEAD,
@@ -41,8 +41,6 @@ from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystemSpec, YahooData
 
 STATE = "asked.json"
-OF_ALL = ("rate-limited", "network", "down")
-"""Kinds of failure after which no symbol is asked for until a pause is over."""
 FOLLOWED = timedelta(days=3)
 """How long a symbol that is not declared any more is asked for after the last question about it."""
 MOST_SHAPELESS = 3
@@ -198,7 +196,7 @@ class YahooBars:
 
     def _followed(self, now: datetime) -> list[str]:
         """Return the symbols, declared or not, that somebody asked for lately."""
-        return sorted(symbol for symbol, asked in self._questions.items() if now - asked < FOLLOWED)
+        return sorted(symbol for symbol, asked in list(self._questions.items()) if now - asked < FOLLOWED)
 
     async def _converse(self, child: Conversation, asks: deque[Ask], plan: Plan) -> None:
         wanted = FIRST_REQUESTS

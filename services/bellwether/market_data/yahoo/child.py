@@ -123,7 +123,8 @@ def _named(error: Exception) -> tuple[str, str]:
         return "down", f"Yahoo's answer is {message}"
     if isinstance(error, OSError | TimeoutError):
         # What curl_cffi raises for proxies, names, certificates, time-outs and broken connections are all OSErrors.
-        return "network", message.partition(" See https://curl.se")[0]
+        words = message.partition(" See https://curl.se")[0].removeprefix("Failed to perform, ")
+        return "network", f"Yahoo cannot be reached: {words}"
     if name == "JSONDecodeError":
         return "down", "Yahoo's answer is not JSON: a consent page, an error page, or a page of the proxy"
     return "shape", f"Yahoo's answer is empty or of another shape than before ({name}: {message})"
