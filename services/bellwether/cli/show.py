@@ -155,7 +155,7 @@ def prediction(one: dict[str, Any]) -> RenderableType:
         ("action", _action(one["action"])),
         ("probability", f"{one['probability']:.4f} beside a base rate of {one['base_rate']:.4f}"),
         ("BUY from", f"{one['buy_threshold']:.4f}"),
-        ("price", f"{one['current_price']:.2f} at the close of {one['bar_session'] or '-'}"),
+        ("price", f"{one['current_price']:.2f} at the close of {one['bar_session']}" if one["bar_session"] else "none"),
         ("for session", one["target_session"]),
         ("model", f"{one['model_name']} {one['model_version'][:12]}"),
         ("missing", missing),

@@ -63,7 +63,7 @@ def replay_file(file: Path, options: ReplayOptions) -> int:
     if not 0 <= options.sampling <= 1:
         raise RunError(f"--sampling {options.sampling:g}: a share from 0 to 1")
     system = replayed(load_system(file), options)
-    configure_logs("replay", "warning", once=True)
+    configure_logs("replay", "warning", terminal=True)
     with contextlib.ExitStack() as stack:
         data = options.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellwether-replay-")))
         found = run_loop(_replay(system, data, options))

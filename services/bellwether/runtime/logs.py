@@ -68,8 +68,17 @@ class Once(logging.Filter):
         return True
 
 
-def configure_logs(service: str, level: str = "info", *, once: bool = False) -> None:
-    """Send all logs of the process to standard error as JSON; with `once`, none is repeated.
+class PlainFormatter(logging.Formatter):
+    """Formats a record as words for a person at a terminal: the level, and what is said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback below it where there is one."""
+        line = f"{record.levelname.lower()}: {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure_logs(service: str, level: str = "info", *, terminal: bool = False) -> None:
+    """Send all logs of the process to standard error as JSON; for a terminal, as plain words and each line once.
 
     Raises:
         ValueError: if the level is unknown.
@@ -78,8 +87,8 @@ def configure_logs(service: str, level: str = "info", *, once: bool = False) -> 
     if level not in LEVELS:
         raise ValueError(f"log level {level!r}: use one of {', '.join(LEVELS)}")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(service))
-    if once:
+    handler.setFormatter(PlainFormatter() if terminal else JsonFormatter(service))
+    if terminal:
         handler.addFilter(Once())
     root = logging.getLogger()
     root.handlers[:] = [handler]
