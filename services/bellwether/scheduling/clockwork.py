@@ -30,9 +30,9 @@ from bellwether.spec.models import Market
 from bellwether.storage.store import Store, Transaction
 
 ASK_AGAIN = timedelta(minutes=5)
-"""How often a session's close is asked for again while it waits: bars arrive late. An open is at least as often."""
+"""How often an open or close is asked for again, at the least, while it waits for bars."""
 ASK_SOON = timedelta(seconds=5)
-"""How soon an open is asked for again at first; then after a tenth of the time that has passed since."""
+"""How soon it is asked for again at first; then after a tenth of the time that has passed since."""
 LONGEST_WAIT = 300.0
 """Seconds after which the clock is looked at in any case: a machine that slept wakes to another time."""
 _SOON = 1.0
@@ -135,6 +135,11 @@ def override_words(market: Market) -> dict[date, str]:
     return {date.fromisoformat(one.date): f"{one.closed} {one.open} {one.close}" for one in market.overrides}
 
 
+def asked_again(since: datetime, now: datetime) -> datetime:
+    """Return when an open or close that waits is asked for again; `since` is when it was due."""
+    return now + min(ASK_AGAIN, max(ASK_SOON, (now - since) / 10))
+
+
 def next_moment(
     rules: Sequence[TaskRule], calendar: Calendar, now: datetime, watched: Sequence[TaskRule] = ()
 ) -> datetime:
@@ -142,7 +147,7 @@ def next_moment(
     under_way = calendar.session_at(now)
     moments = [calendar.next_session(now).open]
     if under_way is not None:
-        moments += [under_way.close, now + min(ASK_AGAIN, max(ASK_SOON, (now - under_way.open) / 10))]
+        moments += [under_way.close, asked_again(under_way.open, now)]
     moments += [slot.due for slot in slots(rules, calendar, now, now + timedelta(days=3)) if slot.due > now]
     moments += [
         slot.useful_until + _BEHIND
@@ -171,8 +176,8 @@ class Clockwork:
         self._looking = asyncio.Lock()
         self._sight: Sight | None = None
         self._wakes = (asyncio.Event(), asyncio.Event())
-        self._awaited: datetime | None = None
-        """Until when the newest session waits for its bars, None when it waits for none."""
+        self._looks: tuple[datetime, ...] = ()
+        """When the newest session's close is tried again; empty while it waits for no bars."""
         self.failing: FailingSession | None = None
         """The open or close that holds back the sessions, None while nothing does. A start tries it at once."""
 
@@ -210,7 +215,7 @@ class Clockwork:
         words, began, _ = await self.see()
         now = self._service.context.clock.now()
         done, missed = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
-        self._awaited = None
+        self._looks = ()
         deeds = session_deeds(words.calendar, done | missed.keys(), began, now)
         if not deeds:
             self.failing = None
@@ -220,7 +225,7 @@ class Clockwork:
             # What comes later would pass over a session: the ledger goes back to none.
             if error is not None:
                 break
-        return self._until_next(self.failing is not None, (), words.calendar, awaited=self._awaited)
+        return self._until_next(self.failing is not None, (), words.calendar, looks=self._looks)
 
     def _failed(self, deed: Deed, error: RpcError) -> FailingSession:
         step: Literal["open", "close"] = "open" if deed.kind == "open" else "close"
@@ -254,12 +259,11 @@ class Clockwork:
         fired: Sequence[TaskRule],
         calendar: Calendar,
         watched: Sequence[TaskRule] = (),
-        awaited: datetime | None = None,
+        looks: Sequence[datetime] = (),
     ) -> float:
         if failed:
             return _SOON
         now = self._service.context.clock.now()
-        looks: Sequence[datetime] = () if awaited is None else (now + ASK_AGAIN, awaited)
         next_one = min([next_moment(fired, calendar, now, watched), *looks])
         return min(LONGEST_WAIT, max(_SOON, (next_one - now).total_seconds()))
 
@@ -355,4 +359,6 @@ class Clockwork:
     async def _close(self, deed: Deed) -> None:
         session = self._reader.words.calendar.session_on(deed.session)
         if session is not None:
-            self._awaited = await self._closer.close(session)
+            until = await self._closer.close(session)
+            now = self._service.context.clock.now()
+            self._looks = () if until is None else (asked_again(session.close, now), until)

@@ -56,6 +56,7 @@ class Closer:
         self._store = store
         self._reader = reader
         self._trying = asyncio.Lock()
+        self._said = ""
 
     async def close(self, session: Session) -> datetime | None:
         """Try to close a session, once in all; return until when its bars are waited for, None when it is closed.
@@ -82,7 +83,9 @@ class Closer:
                 until = settles_by(self._reader.words.calendar, session)
                 if error.code != BARS_AWAITED or now >= until:
                     raise
-                _log.info("%s: %s", name, error.message)
+                if error.message != self._said:
+                    _log.info("%s: %s", name, error.message)
+                self._said = error.message
                 return until
             now = self._service.context.clock.now()
             await self._store.transact(lambda tx: claims.complete(tx, LIVE, name, now, result))

@@ -28,7 +28,7 @@ async def test_an_order_waits_beyond_the_close_and_is_filled_at_its_opening_pric
         await one.signal("AAA", "BBB")
         await one.at(OPEN)
         one.arrive("AAA", 51, 52)
-        assert await one.at(CLOSE) == 300
+        assert await one.at(CLOSE) == 5
         found = await one.orders()
         assert (found["AAA"].status, found["BBB"].status) == ("filled", "queued")
         assert (await one.jobs())["session_close-20260105"] == "running"
@@ -95,7 +95,7 @@ async def test_a_position_waits_for_its_closing_price_and_its_exit_comes_in_time
         await one.at(CLOSE)
         assert (await one.position()).sessions_held == 1
         close = CLOSE + timedelta(days=1)
-        assert await one.at(close) == 300
+        assert await one.at(close) == 5
         assert (await one.position()).sessions_held == 1
         one.arrive("AAA", 53, 55, AFTER_IT)
         await one.at(close + 5 * MINUTE)

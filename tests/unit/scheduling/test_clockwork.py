@@ -10,6 +10,7 @@ from bellwether.scheduling.claims import Since
 from bellwether.scheduling.clockwork import (
     ASK_AGAIN,
     ASK_SOON,
+    asked_again,
     due_slots,
     missed_slots,
     moment_words,
@@ -93,6 +94,12 @@ def test_an_open_is_asked_for_again_within_seconds_and_ever_less_often() -> None
         now = OPEN + timedelta(seconds=passed)
         assert next_moment((), CALENDAR, now) == now + timedelta(seconds=wait)
     assert timedelta(seconds=300) == ASK_AGAIN
+
+
+def test_a_close_that_waits_for_bars_is_asked_for_again_within_seconds_and_ever_less_often() -> None:
+    for passed, wait in ((0, 5), (60, 6), (1_830, 183), (3_600, 300)):
+        now = CLOSE + timedelta(seconds=passed)
+        assert asked_again(CLOSE, now) == now + timedelta(seconds=wait)
 
 
 def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() -> None:
