@@ -22,6 +22,7 @@ from e2e.days import Day
 from e2e.holding import held
 from e2e.killer import Killer, killer
 from e2e.lab import Lab, Object, System, eventually, live_system, names
+from e2e.schedules import schedule_names, schedules
 from environments.clusters import Embedded
 
 # The node goes away here, and minutes count.
@@ -155,23 +156,6 @@ def open_now(system: System, day: Day) -> datetime:
     tasks += [task(name, "10m", after) for name, after in AFTER.items()]
     system.patch({"market": {"overrides": [override]}, "tasks": tasks})
     return due
-
-
-def fires_on(schedule: Object, day: Day) -> bool:
-    """Whether a CronJob fires on this day, by its schedule."""
-    _, _, days, month, _ = schedule["spec"]["schedule"].split()
-    return int(month) == day.date.month and str(day.date.day) in days.split(",")
-
-
-def schedules(system: System, day: Day) -> dict[str, str]:
-    """Return the name of the CronJob of each task that fires on this day."""
-    found = [each for each in system.lab.items(system.namespace, "cronjobs") if fires_on(each, day)]
-    return {each["metadata"]["labels"][LABEL_TASK]: each["metadata"]["name"] for each in found}
-
-
-def schedule_names(system: System) -> set[str]:
-    """Return the names of all CronJobs."""
-    return {each["metadata"]["name"] for each in system.lab.items(system.namespace, "cronjobs")}
 
 
 def running_client(system: System, task: str) -> Object | None:

@@ -50,6 +50,7 @@ class Share:
         splits: by day, new shares for one old, as (numerator, denominator).
         dividends: by day, cash per share as paid.
         listed: the first day that it trades.
+        walk: another number, other prices.
 
     """
 
@@ -59,6 +60,7 @@ class Share:
     splits: Mapping[date, tuple[int, int]] = field(default_factory=dict)
     dividends: Mapping[date, float] = field(default_factory=dict)
     listed: date = BEGIN
+    walk: int = 0
 
     @property
     def name(self) -> str:
@@ -67,7 +69,7 @@ class Share:
 
     @cached_property
     def _walk(self) -> list[Row]:
-        chance = random.Random(self.symbol)
+        chance = random.Random(f"{self.symbol}{self.walk or ''}")
         level = math.log(BASE * (1.0 + chance.random()))
         recent = [level] * MEAN_SESSIONS
         units = 1.0
@@ -135,7 +137,7 @@ def stated(share: Share, now: datetime, *, untold: bool = False, restated: float
     return Stated(scaled, adjusted[::-1], told, dividends)
 
 
-def default_shares(symbols: Iterable[str], calendar: Calendar, signal: float = 0.0) -> dict[str, Share]:
+def default_shares(symbols: Iterable[str], calendar: Calendar, signal: float = 0.0, walk: int = 0) -> dict[str, Share]:
     """Return shares by symbol, each with two dividends a year and one split in its past."""
     found = {}
     for number, symbol in enumerate(symbols):
@@ -147,5 +149,5 @@ def default_shares(symbols: Iterable[str], calendar: Calendar, signal: float = 0
                     dividends[calendar.after(first, 1).day] = 0.35
         if number % 3 == 0:
             splits[calendar.after(date(2019, 6, 1 + number % 20), 1).day] = (2, 1)
-        found[symbol] = Share(symbol, calendar, signal=signal, splits=splits, dividends=dividends)
+        found[symbol] = Share(symbol, calendar, signal=signal, splits=splits, dividends=dividends, walk=walk)
     return found

@@ -106,6 +106,10 @@ class Embedded:
         helm = self._cluster.config.devcluster.parent / "helm"
         return [str(helm), f"--kubeconfig={self._cluster.kubeconfig}"]
 
+    def machine(self) -> str:
+        """Return the address at which pods reach this machine."""
+        return str(self._cluster.config.addresses.host)
+
     def hints(self) -> list[str]:
         """Put kubectl, helm and the kubeconfig at hand."""
         return [
