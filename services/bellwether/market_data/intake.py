@@ -6,17 +6,18 @@ that says what is stored makes no new version. A statement that cannot be unders
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 
 from bellwether.market.sessions import Calendar
 from bellwether.market_data import merging, restated, scale, units
 from bellwether.market_data.actions import Action, Doubt, infer_actions
 from bellwether.market_data.fit import misfit
-from bellwether.market_data.known import Hold, Intake, Known, Origin, Rules, Stored
+from bellwether.market_data.known import Hold, Intake, Kept, Known, Origin, Rules, Stored
 from bellwether.market_data.ratios import half_unit
-from bellwether.market_data.rows import Loaded, OddRow
+from bellwether.market_data.rows import Loaded, OddRow, SourceRow
 from bellwether.messages.market_data import Bar
 
 PLACES = 4
@@ -50,8 +51,13 @@ class Reading:
     notes: tuple[str, ...] = ()
 
 
-def read_statement(loaded: Loaded, calendar: Calendar | None) -> Reading:
-    """Return what a statement means; without a calendar its days are not judged."""
+def read_statement(
+    loaded: Loaded, calendar: Calendar | None, stored: Mapping[date, Kept] = MappingProxyType({})
+) -> Reading:
+    """Return what a statement means; without a calendar its days are not judged.
+
+    A statement of the newest rows alone goes on from the stored bars before them.
+    """
     days = [row.session for row in loaded.rows]
     why = None if calendar is None or not days else misfit(days, calendar)
     if why is not None:
@@ -65,7 +71,11 @@ def read_statement(loaded: Loaded, calendar: Calendar | None) -> Reading:
         traded, actions, doubts = [units.Traded(row, 1.0) for row in sifted], list(read.actions), list(read.doubts)
     told = loaded.states_actions or loaded.split_adjusted
     doubts += scale.jumps([one.row for one in traded], actions, splits_told=told)
-    begin, hold = _judged(days, doubts, loaded.source)
+    earlier = [kept.bar for day, kept in stored.items() if day < days[0]] if days else []
+    if earlier and traded and not any(row.session in stored for row in sifted):
+        # Without a session in common, nothing else compares the two.
+        doubts += scale.jumps([_as_row(earlier[-1]), traded[0].row], actions, splits_told=told)
+    begin, hold = _judged(days, doubts, loaded.source, len(earlier))
     return Reading(
         rows=tuple(
             one for one in traded if one.row.session >= begin and (hold is None or one.row.session < hold.since)
@@ -80,9 +90,11 @@ def read_statement(loaded: Loaded, calendar: Calendar | None) -> Reading:
 
 def take_in(stored: Stored, loaded: Loaded, rules: Rules, now: datetime) -> Intake:
     """Return what a statement changes, and whether the symbol is held back."""
-    reading = read_statement(loaded, rules.calendar)
+    reading = read_statement(loaded, rules.calendar, stored.bars)
     if not reading.rows:
         hold = reading.hold or stored.hold
+        if hold is not None and stored.hold is not None:
+            hold = replace(hold, since=min(hold.since, stored.hold.since))
         if hold is not None and hold.code == "CALENDAR":
             hold = replace(hold, since=min([hold.since, *stored.bars]))
         return Intake(hold=hold, odd=reading.odd, notes=reading.notes)
@@ -111,12 +123,12 @@ def _gone(stored: Stored, reading: Reading, loaded: Loaded) -> tuple[tuple[date,
     return tuple(before), (f"{len(missing)} stored sessions are missing in {loaded.source}: they are kept",)
 
 
-def _judged(days: Sequence[date], doubts: Sequence[Doubt], source: str) -> tuple[date, Hold | None]:
+def _judged(days: Sequence[date], doubts: Sequence[Doubt], source: str, stored_before: int) -> tuple[date, Hold | None]:
     """Return the session that the usable history begins with, and the hold that newer doubts mean."""
     begin, hold = date.min, None
     for doubt in sorted(doubts, key=lambda one: one.session):
         later = sum(day >= doubt.session for day in days)
-        if later >= OLD or len(days) - later <= FEW < later:
+        if later >= OLD or stored_before + len(days) - later <= FEW < later:
             begin = doubt.session
         elif hold is None:
             hold = Hold(doubt.session, doubt.code, f"{source}: {doubt.message}")
@@ -151,6 +163,10 @@ def _changed(stored: Stored, traded: Sequence[units.Traded], loaded: Loaded, rul
         else:
             found.append(bar)
     return tuple(found)
+
+
+def _as_row(bar: Bar) -> SourceRow:
+    return SourceRow(bar.session, bar.open, bar.high, bar.low, bar.close, bar.volume)
 
 
 def _confirmed(kept: Bar, stated: Bar) -> Bar:

@@ -156,6 +156,16 @@ def test_a_file_that_holds_only_the_newest_rows_leaves_the_older_bars() -> None:
 # Rows from before the close
 
 
+def test_a_jump_holds_back_for_as_long_as_only_the_newest_rows_are_stated() -> None:
+    stored, _ = after(Stored(), loaded(rows([50.0] * 60), adjusted=True, stated=True))
+    prices = [50.0] * 60 + [600.0] * 12
+    for newest in range(61, len(prices) + 1):
+        stored, _ = after(stored, loaded(rows(prices[newest - 10 : newest], newest - 10), adjusted=True, stated=True))
+    assert stored.hold is not None
+    assert (stored.hold.code, stored.hold.since) == ("PRICE_JUMP", DAYS[60])
+    assert closes(stored) == [50.0] * 60
+
+
 def test_a_row_from_before_the_close_is_replaced_by_the_final_one() -> None:
     close = CALENDAR.sessions(DAYS[20], DAYS[20])[0].close.astimezone(UTC)
     early, soon, final = close - timedelta(hours=5), close + timedelta(minutes=5), close + timedelta(minutes=30)
