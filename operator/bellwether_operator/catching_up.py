@@ -72,7 +72,7 @@ class StartedJob:
 
 
 @dataclass(frozen=True)
-class Duty:
+class DueWork:
     """What is to be done about slots now, and when to look again."""
 
     start: Sequence[Slot] = ()
@@ -80,7 +80,7 @@ class Duty:
     next_due: datetime | None = None
 
 
-def duty(
+def due_work(
     spec: TradingSystemSpec,
     *,
     began: datetime,
@@ -88,7 +88,7 @@ def duty(
     jobs: Iterable[StartedJob],
     before: Mapping[str, TaskRow],
     now: datetime,
-) -> Duty:
+) -> DueWork:
     """Return which slots to start, what to report of each task, and when something about slots changes next.
 
     Args:
@@ -104,7 +104,7 @@ def duty(
 
     """
     if spec.clock.mode == "replay" or not spec.tasks:
-        return Duty()
+        return DueWork()
     since = max([began, now - LOOK_BACK, *([claims.since] if claims and claims.since else [])])
     past = slots_of(spec, since, now + timedelta(microseconds=1)) if since <= now else []
     past = [slot for slot in past if claims is None or claims.counts(slot)]
@@ -112,7 +112,7 @@ def duty(
     start = [slot for slot in past if _wants_a_job(slot, claims, known, now)]
     coming = _coming(spec, now)
     tasks = [_times(task.name, past, coming, claims, before.get(task.name)) for task in spec.tasks]
-    return Duty(start, tasks, _next_due(past, coming, claims, now))
+    return DueWork(start, tasks, _next_due(past, coming, claims, now))
 
 
 def _coming(spec: TradingSystemSpec, now: datetime) -> list[Slot]:

@@ -36,7 +36,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
-from bellwether_operator.catching_up import Claims, Duty, duty, reported
+from bellwether_operator.catching_up import Claims, DueWork, due_work, reported
 from bellwether_operator.causes import causes
 from bellwether_operator.gateway import GatewayView, undelivered
 from bellwether_operator.halting import HALTED, TRADER, stopped_for_halt, trader_component
@@ -47,7 +47,7 @@ from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.observe.layouts import volume_size
 from bellwether_operator.observe.workloads import expected, workloads_of
 from bellwether_operator.passes import Memory, Outcome, Pass, Rendered
-from bellwether_operator.report.events import Telling, event, tellings
+from bellwether_operator.report.events import EventRecord, event, event_records
 from bellwether_operator.report.market import misfits
 from bellwether_operator.report.observation import Observation
 from bellwether_operator.report.status import status
@@ -212,7 +212,7 @@ class Reconciler:
         await applier.prune(self._cache.children_of(this.key), {each.key for each in this.desired}, this.spared)
 
     def _rest(self, this: Pass, basis: Basis, *, settled: bool) -> Rest | None:
-        """Return that all is as it is to be; never of a system that something holds back, moves or halts."""
+        """Return the resting state, or None while something is held, moving, rolling or halted."""
         moving = this.jobs or (this.layout is not None and (this.layout.move is not None or this.layout.drop))
         if (
             this.applier is None
@@ -371,10 +371,10 @@ class Reconciler:
         rows = (this.raw.get("status") or {}).get("services", ())
         return next((int(row.get("generation", 0)) for row in rows if row["name"] == TRADER), None)
 
-    def _duty(self, this: Pass, view: GatewayView | None) -> Duty:
+    def _due_work(self, this: Pass, view: GatewayView | None) -> DueWork:
         """Return what is to be done about slots, and remember when to look again."""
         created = datetime.fromisoformat(this.raw["metadata"]["creationTimestamp"])
-        found = duty(
+        found = due_work(
             this.system.spec,
             began=created,
             claims=self._claims(view),
@@ -401,7 +401,7 @@ class Reconciler:
         found = applier.found
         workloads = workloads_of(self._cache.children_of(this.key), this.workloads, this.uid)
         view = memory.view
-        duties = self._duty(this, view)
+        due = self._due_work(this, view)
         pending = self._pending(memory)
         # Before the scheduler has this declaration, it would say that a slot of it is none.
         generation = system.metadata.generation
@@ -409,7 +409,7 @@ class Reconciler:
         started = this.only is None or CRON_JOB in this.only
         if memory.gateway_up and not pending and informed and started:
             context = self._context(this, this.image)
-            await applier.make(slot_job(unversioned(system), context, slot) for slot in duties.start)
+            await applier.make(slot_job(unversioned(system), context, slot) for slot in due.start)
         seen = Observation(
             taken=sorted(found.taken),
             otherwise=sorted(found.otherwise),
@@ -429,7 +429,7 @@ class Reconciler:
             moving=None if this.layout is None else this.layout.moving,
             move_failed=None if this.layout is None else this.layout.failed,
             moment=this.moment,
-            tasks=duties.tasks,
+            tasks=due.tasks,
             workloads=workloads,
             view=view,
             view_pending=pending,
@@ -488,14 +488,14 @@ class Reconciler:
         if same_but_for_status(raw, reply):
             written.versions.add(version_of(reply))
         writes = 1
-        for telling in tellings(previous, wanted):
-            writes += await self._tell(raw, telling)
+        for record in event_records(previous, wanted):
+            writes += await self._tell(raw, record)
         return writes
 
-    async def _tell(self, raw: dict[str, Any], telling: Telling) -> int:
+    async def _tell(self, raw: dict[str, Any], record: EventRecord) -> int:
         try:
             path = f"/apis/events.k8s.io/v1/namespaces/{raw['metadata']['namespace']}/events"
-            await self._client.create(path, event(raw, telling, self._now()))
+            await self._client.create(path, event(raw, record, self._now()))
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 log.info("an event could not be told: %s", error.message)

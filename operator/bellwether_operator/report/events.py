@@ -25,8 +25,8 @@ _AT_FIRST = {"Ready": "False", "Stalled": "False"}
 """What a system that was never looked at is taken for, so that its beginning is not told."""
 
 
-class Telling(NamedTuple):
-    """What an Event says; tellings with the same identity are the same and told once."""
+class EventRecord(NamedTuple):
+    """What an Event says. Records with the same identity are the same Event."""
 
     type: str
     reason: str
@@ -35,13 +35,13 @@ class Telling(NamedTuple):
     identity: tuple[str, ...]
 
 
-def tellings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Telling]:
+def event_records(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EventRecord]:
     """Return what a person wants to hear of between two statuses of a system."""
     changed = transitions(before.get("conditions", ()), after.get("conditions", ()))
     return [*changed, *missed_slots(before.get("tasks", ()), after.get("tasks", ()))]
 
 
-def transitions(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[Telling]:
+def transitions(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[EventRecord]:
     """Return the conditions whose status became one that is told."""
     known = {**_AT_FIRST, **{each["type"]: each["status"] for each in before}}
     return [
@@ -51,7 +51,7 @@ def transitions(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str
     ]
 
 
-def missed_slots(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[Telling]:
+def missed_slots(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[EventRecord]:
     """Return the tasks that have a newer missed slot than before."""
     known = {row["name"]: row.get("missed", "") for row in before}
     found = []
@@ -60,14 +60,14 @@ def missed_slots(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[st
         # Instants of one form are in order as text.
         if due > known.get(name, ""):
             note = f"Task {name} was due at {due} and was not done while it was useful"
-            found.append(Telling("Warning", MISSED, "TaskMissed", note, (MISSED, name, due)))
+            found.append(EventRecord("Warning", MISSED, "TaskMissed", note, (MISSED, name, due)))
     return found
 
 
-def _of_condition(condition: Mapping[str, Any], kind: str) -> Telling:
+def _of_condition(condition: Mapping[str, Any], kind: str) -> EventRecord:
     # That nothing is traded where nothing is to be traded is no cause for a warning.
     wanted = condition["reason"] == Reason.TRADING_OFF
-    return Telling(
+    return EventRecord(
         type="Normal" if wanted else kind,
         reason=condition["reason"],
         action=f"{condition['type']}Changed",
@@ -76,19 +76,19 @@ def _of_condition(condition: Mapping[str, Any], kind: str) -> Telling:
     )
 
 
-def event(system: Mapping[str, Any], telling: Telling, now: datetime) -> dict[str, Any]:
-    """Return the Event for a telling; the same telling gives the same name, so it is told once."""
+def event(system: Mapping[str, Any], record: EventRecord, now: datetime) -> dict[str, Any]:
+    """Return the Event for a record; the same record gives the same name, so it is told once."""
     metadata = system["metadata"]
-    identity = [metadata["uid"], *telling.identity]
+    identity = [metadata["uid"], *record.identity]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {"name": f"{metadata['name']}.{content_hash(identity, 16)}", "namespace": metadata["namespace"]},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "type": telling.type,
-        "reason": telling.reason,
-        "action": telling.action,
-        "note": telling.note[:NOTE_LIMIT],
+        "type": record.type,
+        "reason": record.reason,
+        "action": record.action,
+        "note": record.note[:NOTE_LIMIT],
         "reportingController": "bellwether.dev/operator",
         "reportingInstance": "bellwether-operator",
         "regarding": {

@@ -28,7 +28,7 @@ _FIRST_SEEN = "first_seen"
 _FIRST_SEEN_DAYS = "first_seen_days"
 """Another one: the overridden days in words, and since when each is as it is."""
 _KEPT_DAYS = timedelta(days=20)
-"""For so long a day that is overridden no more is known to have been: longer than slots are looked back for."""
+"""How long removed overrides are remembered. Longer than the slot look-back."""
 
 # A slot that was missed and then moved to later is due anew: nothing of it happened. Instants in UTC sort as text.
 _OPEN = "WHERE status IN ('running', 'failed') OR (status = 'missed' AND due < excluded.due)"

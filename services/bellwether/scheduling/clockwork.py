@@ -45,7 +45,7 @@ _ALWAYS = claims.Since()
 _log = logging.getLogger(__name__)
 
 
-class Deed(NamedTuple):
+class Action(NamedTuple):
     """Something due now: a session's open or close, a slot to run, or a slot that was missed."""
 
     kind: Literal["open", "close", "run", "missed"]
@@ -55,7 +55,7 @@ class Deed(NamedTuple):
     task: str = ""
 
 
-class Sight(NamedTuple):
+class Snapshot(NamedTuple):
     """What was seen of a declaration: its words, when the live system began (UTC), and since when its slots count."""
 
     words: Words
@@ -72,33 +72,35 @@ def due_slots(
     *,
     seen: claims.Since = _ALWAYS,
     missed: Mapping[str, datetime] = _NOTHING,
-) -> list[Deed]:
+) -> list[Action]:
     """Return the slots due from `since` until now that are not done: to run while useful, else missed.
 
     `seen` says from when on slots count; of a rule or session that is not named there all do. `missed` says at which
     instant a slot was due that is known to be missed: moved to later since, it is due anew.
     """
     return [
-        _deed(slot, now)
+        _action(slot, now)
         for slot in slots(rules, calendar, since, now + timedelta(microseconds=1))
         if slot.name not in done and seen.counts(slot) and not (slot.name in missed and slot.due <= missed[slot.name])
     ]
 
 
-def _deed(slot: Slot, now: datetime) -> Deed:
-    return Deed("run" if now <= slot.useful_until else "missed", slot.name, slot.session, slot.due, slot.task)
+def _action(slot: Slot, now: datetime) -> Action:
+    return Action("run" if now <= slot.useful_until else "missed", slot.name, slot.session, slot.due, slot.task)
 
 
-def session_deeds(calendar: Calendar, over: Collection[str], began: datetime, now: datetime) -> list[Deed]:
+def session_actions(calendar: Calendar, over: Collection[str], began: datetime, now: datetime) -> list[Action]:
     """Return what the sessions ask for now, in order: the closes that are not yet done, then the open under way.
 
     `over` names the closes that were done or missed, `began` says since when the system is there.
     """
-    deeds = [Deed("close", close_name(one.day), one.day, one.close) for one in unsettled(calendar, over, began, now)]
+    actions = [
+        Action("close", close_name(one.day), one.day, one.close) for one in unsettled(calendar, over, began, now)
+    ]
     session = calendar.session_at(now)
     if session is not None:
-        deeds.append(Deed("open", f"session_open-{session.day:%Y%m%d}", session.day, session.open))
-    return deeds
+        actions.append(Action("open", f"session_open-{session.day:%Y%m%d}", session.day, session.open))
+    return actions
 
 
 def missed_slots(
@@ -110,10 +112,10 @@ def missed_slots(
     *,
     seen: claims.Since = _ALWAYS,
     missed: Mapping[str, datetime] = _NOTHING,
-) -> list[Deed]:
+) -> list[Action]:
     """Return the slots that `due_slots` finds and that can no longer be of use."""
     found = due_slots(rules, calendar, done, since, now, seen=seen, missed=missed)
-    return [deed for deed in found if deed.kind == "missed"]
+    return [action for action in found if action.kind == "missed"]
 
 
 def is_due_anew(job: SlotJob, rules: Sequence[TaskRule], calendar: Calendar, *, seen: claims.Since = _ALWAYS) -> bool:
@@ -174,7 +176,7 @@ class Clockwork:
         self._complaints: dict[str, str] = {}
         self._began: datetime | None = None
         self._looking = asyncio.Lock()
-        self._sight: Sight | None = None
+        self._snapshot: Snapshot | None = None
         self._wakes = (asyncio.Event(), asyncio.Event())
         self._looks: tuple[datetime, ...] = ()
         """When the newest session's close is tried again; empty while it waits for no bars."""
@@ -216,20 +218,20 @@ class Clockwork:
         now = self._service.context.clock.now()
         done, missed = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
         self._looks = ()
-        deeds = session_deeds(words.calendar, done | missed.keys(), began, now)
-        if not deeds:
+        actions = session_actions(words.calendar, done | missed.keys(), began, now)
+        if not actions:
             self.failing = None
-        for deed in deeds:
-            error = await self._do(deed)
-            self.failing = None if error is None else self._failed(deed, error)
+        for action in actions:
+            error = await self._do(action)
+            self.failing = None if error is None else self._failed(action, error)
             # What comes later would pass over a session: the ledger goes back to none.
             if error is not None:
                 break
         return self._until_next(self.failing is not None, (), words.calendar, looks=self._looks)
 
-    def _failed(self, deed: Deed, error: RpcError) -> FailingSession:
-        step: Literal["open", "close"] = "open" if deed.kind == "open" else "close"
-        return failing_after(self.failing, step, deed.session, error, self._service.context.clock.now())
+    def _failed(self, action: Action, error: RpcError) -> FailingSession:
+        step: Literal["open", "close"] = "open" if action.kind == "open" else "close"
+        return failing_after(self.failing, step, action.session, error, self._service.context.clock.now())
 
     async def _slots(self) -> float:
         """Run and judge the slots that are due; return the seconds until there may be something to do again."""
@@ -243,15 +245,15 @@ class Clockwork:
         # Nor does a task or a job on what would have been due before it was there.
         seen = seen._replace(by_task={**seen.by_task, **known.created})
         done, missed = await self._store.transact(lambda tx: claims.over(tx, LIVE, since - LONGEST_OFFSET))
-        deeds = [
+        actions = [
             *due_slots(fired, calendar, done, since, now, seen=seen, missed=missed),
             *missed_slots(watched, calendar, done, since, now, seen=seen, missed=missed),
         ]
-        return self._until_next(await self._do_all(deeds), fired, calendar, watched)
+        return self._until_next(await self._do_all(actions), fired, calendar, watched)
 
-    async def _do_all(self, deeds: Sequence[Deed]) -> bool:
-        """Do one deed after the other; return whether one has to be tried again soon."""
-        return any([await self._do(deed) is not None for deed in deeds])
+    async def _do_all(self, actions: Sequence[Action]) -> bool:
+        """Do one action after the other; return whether one has to be tried again soon."""
+        return any([await self._do(action) is not None for action in actions])
 
     def _until_next(
         self,
@@ -278,7 +280,7 @@ class Clockwork:
         declared = {task.name for task in watched}
         return tuple(rule for rule in known.rules if rule.name not in declared), watched
 
-    async def see(self) -> Sight:
+    async def see(self) -> Snapshot:
         """Take note of the declaration in force: from this moment on its tasks are judged.
 
         The acknowledgement of a declaration waits for it. Looks come one after the other, or an older one that was
@@ -289,24 +291,24 @@ class Clockwork:
             self._began = began = self._began or await self._first_start(now)
             moments = {rule.name: moment_words(rule, words.calendar) for rule in words.tasks}
             days = override_words(words.system.spec.market)
-            before = self._sight
+            before = self._snapshot
 
             def look(tx: Transaction) -> claims.Since:
                 if before is not None and before.words is not words:
                     self._end_of(tx, before, now)
                 return claims.see(tx, moments, days, began, now)
 
-            self._sight = Sight(words, began, await self._store.transact(look))
-            return self._sight
+            self._snapshot = Snapshot(words, began, await self._store.transact(look))
+            return self._snapshot
 
-    def _end_of(self, tx: Transaction, sight: Sight, now: datetime) -> None:
+    def _end_of(self, tx: Transaction, snapshot: Snapshot, now: datetime) -> None:
         """Record what was missed under a declaration before another one takes its place: by that, it never was due."""
-        words, since = sight.words, max(sight.began, now - LOOK_BACK)
+        words, since = snapshot.words, max(snapshot.began, now - LOOK_BACK)
         done, missed = claims.over(tx, LIVE, since - LONGEST_OFFSET)
-        for deed in missed_slots(words.tasks, words.calendar, done, since, now, seen=sight.since, missed=missed):
-            if not self._runner.runs(deed.name):
-                claims.miss(tx, LIVE, claims.Due(deed.name, deed.task, deed.session, deed.due), now)
-                _log.warning("%s was due at %s and is missed", deed.name, deed.due.isoformat())
+        for action in missed_slots(words.tasks, words.calendar, done, since, now, seen=snapshot.since, missed=missed):
+            if not self._runner.runs(action.name):
+                claims.miss(tx, LIVE, claims.Due(action.name, action.task, action.session, action.due), now)
+                _log.warning("%s was due at %s and is missed", action.name, action.due.isoformat())
 
     async def _first_start(self, now: datetime) -> datetime:
         due = claims.Due(claims.FIRST_START, claims.FIRST_START, now.date(), now)
@@ -318,46 +320,46 @@ class Clockwork:
 
         return await self._store.transact(work)
 
-    async def _do(self, deed: Deed) -> RpcError | None:
-        """Do one deed; return the error for which it has to be tried again soon, None when it is done."""
+    async def _do(self, action: Action) -> RpcError | None:
+        """Do one action; return the error for which it has to be tried again soon, None when it is done."""
         try:
-            if deed.kind == "missed":
+            if action.kind == "missed":
                 # What began in time may end later.
-                if not self._runner.runs(deed.name) and await self._runner.miss(
-                    claims.Due(deed.name, deed.task, deed.session, deed.due)
+                if not self._runner.runs(action.name) and await self._runner.miss(
+                    claims.Due(action.name, action.task, action.session, action.due)
                 ):
-                    _log.warning("%s was due at %s and is missed", deed.name, deed.due.isoformat())
-            elif deed.kind == "run":
-                await self._runner.execute(deed.name, self._service.call())
-            elif deed.kind == "open":
-                await self._open(deed.session)
+                    _log.warning("%s was due at %s and is missed", action.name, action.due.isoformat())
+            elif action.kind == "run":
+                await self._runner.execute(action.name, self._service.call())
+            elif action.kind == "open":
+                await self._open(action.session)
             else:
-                await self._close(deed)
+                await self._close(action)
         except RpcError as error:
-            if self._is_new(deed, error.code):
-                _log.warning("%s waits: %s", deed.name, error)
+            if self._is_new(action, error.code):
+                _log.warning("%s waits: %s", action.name, error)
             return error
         except Exception as error:
             # A fault of our own, a full disk say, is told of as those of others are, and ends no other work.
             words = f"the scheduler failed with {type(error).__name__}; its log has the reason"
-            if self._is_new(deed, type(error).__name__):
-                _log.exception("%s failed", deed.name)
-                self._service.figures.failed(f"{deed.name}: {type(error).__name__}")
+            if self._is_new(action, type(error).__name__):
+                _log.exception("%s failed", action.name)
+                self._service.figures.failed(f"{action.name}: {type(error).__name__}")
             return RpcError("INTERNAL", words)
-        self._complaints.pop(deed.name, None)
+        self._complaints.pop(action.name, None)
         return None
 
-    def _is_new(self, deed: Deed, complaint: str) -> bool:
-        """Note why a deed is not done; return whether that was not known yet."""
-        before, self._complaints[deed.name] = self._complaints.get(deed.name), complaint
+    def _is_new(self, action: Action, complaint: str) -> bool:
+        """Note why a action is not done; return whether that was not known yet."""
+        before, self._complaints[action.name] = self._complaints.get(action.name), complaint
         return before != complaint
 
     async def _open(self, session: date) -> None:
         call = self._service.call()
         await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)
 
-    async def _close(self, deed: Deed) -> None:
-        session = self._reader.words.calendar.session_on(deed.session)
+    async def _close(self, action: Action) -> None:
+        session = self._reader.words.calendar.session_on(action.session)
         if session is not None:
             until = await self._closer.close(session)
             now = self._service.context.clock.now()

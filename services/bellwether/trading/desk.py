@@ -337,7 +337,7 @@ class Desk:
         return await self.store.transact(work)
 
     def _final(self, session: Session, now: datetime) -> bool:
-        """Whether no bar of a session is waited for any more: in a replay all that will ever be there are there."""
+        """Return whether the session's bars are final. In a replay they always are."""
         return not self._context.clock.live or now >= settles_by(self.words.calendar, session)
 
     async def _ask_for_open(self, day: date, wanted: Wanted, call: Call) -> Market:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bellwether.market.declared import slots_of
 from bellwether.spec.models import TradingSystemSpec
-from bellwether_operator.catching_up import GRACE, Claims, Duty, StartedJob, duty, reported
+from bellwether_operator.catching_up import GRACE, Claims, DueWork, StartedJob, due_work, reported
 from bellwether_operator.report.observation import TaskRow
 
 # 2026-11-23 is a Monday; Sydney opens at 23:00 UTC of the day before.
@@ -34,16 +34,16 @@ def look(
     jobs: tuple[StartedJob, ...] = (),
     before: Mapping[str, TaskRow] | None = None,
     began: datetime = DUE - timedelta(hours=1),
-) -> Duty:
+) -> DueWork:
     claims = None if states is None else Claims(now, LONG_AGO, states)
-    return duty(SPEC, began=began, claims=claims, jobs=jobs, before=before or {}, now=now)
+    return due_work(SPEC, began=began, claims=claims, jobs=jobs, before=before or {}, now=now)
 
 
-def started(found: Duty) -> list[str]:
+def started(found: DueWork) -> list[str]:
     return [slot.name for slot in found.start]
 
 
-def times(found: Duty, task: str = "prediction_generation") -> TaskRow:
+def times(found: DueWork, task: str = "prediction_generation") -> TaskRow:
     return next(each for each in found.tasks if each.name == task)
 
 
@@ -75,7 +75,7 @@ def test_a_slot_past_its_use_is_missed_and_not_started() -> None:
 def test_a_slot_is_not_called_missed_by_an_older_word() -> None:
     late = DUE + timedelta(minutes=16)
     claims = Claims(DUE + timedelta(minutes=14), LONG_AGO, {})
-    found = duty(SPEC, began=LONG_AGO, claims=claims, jobs=(), before={}, now=late)
+    found = due_work(SPEC, began=LONG_AGO, claims=claims, jobs=(), before={}, now=late)
     assert times(found).missed != DUE
 
 
@@ -92,7 +92,7 @@ def test_a_job_that_ended_without_a_claim_stands_for_nothing() -> None:
     job = StartedJob("prediction_generation", None, DUE, ended=DUE + timedelta(seconds=20))
     assert started(look(now, {}, (job,))) == [SLOT]
     claims = Claims(DUE + timedelta(seconds=10), LONG_AGO, {})
-    found = duty(SPEC, began=DUE - timedelta(hours=1), claims=claims, jobs=(job,), before={}, now=now)
+    found = due_work(SPEC, began=DUE - timedelta(hours=1), claims=claims, jobs=(job,), before={}, now=now)
     assert started(found) == []
 
 
@@ -118,14 +118,14 @@ def test_what_was_due_before_the_system_was_there_is_not_its_affair() -> None:
 
 def test_what_was_due_before_the_scheduler_first_started_is_not_its_affair() -> None:
     claims = Claims(DUE + GRACE, DUE + timedelta(seconds=1), {})
-    found = duty(SPEC, began=LONG_AGO, claims=claims, jobs=(), before={}, now=DUE + GRACE)
+    found = due_work(SPEC, began=LONG_AGO, claims=claims, jobs=(), before={}, now=DUE + GRACE)
     assert started(found) == []
 
 
 def test_a_task_that_was_declared_after_a_slot_was_due_has_not_missed_it() -> None:
     now = DUE + timedelta(minutes=16)
     known = {"prediction_generation": DUE + timedelta(seconds=1), "evening_analysis": LONG_AGO}
-    found = duty(SPEC, began=LONG_AGO, claims=Claims(now, LONG_AGO, {}, known), jobs=(), before={}, now=now)
+    found = due_work(SPEC, began=LONG_AGO, claims=Claims(now, LONG_AGO, {}, known), jobs=(), before={}, now=now)
     assert times(found).missed is None
     assert times(found, "evening_analysis").missed is not None
 
@@ -135,15 +135,15 @@ def test_a_session_that_an_override_gave_too_late_for_a_slot_has_not_missed_it()
     began, over, day = DUE - timedelta(hours=1), DUE + timedelta(minutes=15), DUE.date() + timedelta(days=1)
     for since, missed in ((over, DUE), (over + timedelta(microseconds=1), None)):
         claims = Claims(over + timedelta(hours=1), LONG_AGO, {}, since_by_session={day: since})
-        assert times(duty(SPEC, began=began, claims=claims, jobs=(), before={}, now=claims.at)).missed == missed
+        assert times(due_work(SPEC, began=began, claims=claims, jobs=(), before={}, now=claims.at)).missed == missed
     claims = Claims(DUE + GRACE, LONG_AGO, {}, since_by_session={day: DUE + GRACE})
-    assert started(duty(SPEC, began=began, claims=claims, jobs=(), before={}, now=claims.at)) == [SLOT]
+    assert started(due_work(SPEC, began=began, claims=claims, jobs=(), before={}, now=claims.at)) == [SLOT]
 
 
 def test_a_task_that_the_scheduler_does_not_know_yet_is_neither_started_nor_missed() -> None:
     now = DUE + GRACE
     claims = Claims(now, LONG_AGO, {}, {"evening_analysis": LONG_AGO})
-    found = duty(SPEC, began=DUE - timedelta(hours=1), claims=claims, jobs=(), before={}, now=now)
+    found = due_work(SPEC, began=DUE - timedelta(hours=1), claims=claims, jobs=(), before={}, now=now)
     assert started(found) == []
 
 
@@ -175,7 +175,7 @@ def test_a_replay_has_no_slots() -> None:
     replay = TradingSystemSpec.model_validate(
         {"data": {"provider": "replay"}, "clock": {"mode": "replay", "from": "2009-01-02"}}
     )
-    assert duty(replay, began=LONG_AGO, claims=None, jobs=(), before={}, now=DUE + GRACE) == Duty()
+    assert due_work(replay, began=LONG_AGO, claims=None, jobs=(), before={}, now=DUE + GRACE) == DueWork()
 
 
 def test_what_a_status_said_is_read_back() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bellwether_operator.gateway import Refusal
-from bellwether_operator.report.events import NOTE_LIMIT, event, tellings, transitions
+from bellwether_operator.report.events import NOTE_LIMIT, event, event_records, transitions
 from bellwether_operator.report.observation import TaskRow
 from bellwether_operator.report.status import status
 from harness.statuses import CLOSE, HELD, NOW, OPEN, READY, SCENES, Scene, declared, refused, seen
@@ -20,7 +20,7 @@ def after_ready(scene: str) -> list[tuple[str, str, str]]:
     found = SCENES[scene]
     now = max(LATER, found.now)
     fresh = status(declared(found.generation, **found.spec), found.generation, found.seen, READY.status(), now)
-    return [(each.type, each.action, each.reason) for each in tellings(READY.status(), fresh)]
+    return [(each.type, each.action, each.reason) for each in event_records(READY.status(), fresh)]
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,13 @@ def test_what_becomes_of_a_system_that_was_well_is_told(scene: str, told: list[t
 
 @pytest.mark.parametrize("scene", ["halted", "held until the close", "contested", "the calendar ends soon"])
 def test_the_way_back_is_told_of_ready_and_stalled_only(scene: str) -> None:
-    told = tellings(SCENES[scene].status(), READY.status())
+    told = event_records(SCENES[scene].status(), READY.status())
     assert {each.action for each in told} <= {"ReadyChanged", "StalledChanged"}
 
 
 def test_the_beginning_of_a_system_is_not_told() -> None:
-    assert tellings({}, SCENES["nothing there yet"].status()) == []
-    assert [each.reason for each in tellings({}, READY.status())] == ["Ready"]
+    assert event_records({}, SCENES["nothing there yet"].status()) == []
+    assert [each.reason for each in event_records({}, READY.status())] == ["Ready"]
 
 
 def test_other_words_for_the_same_status_are_not_told_again() -> None:
@@ -66,21 +66,21 @@ def test_a_missed_slot_is_told_once() -> None:
 
     missed = TaskRow("evening_analysis", CLOSE, None, OPEN)
     other = TaskRow("morning_analysis", CLOSE, None, OPEN)
-    told = tellings(tasks(TaskRow("evening_analysis", CLOSE)), tasks(missed, other))
+    told = event_records(tasks(TaskRow("evening_analysis", CLOSE)), tasks(missed, other))
     assert [each.note for each in told] == [
         f"Task {name} was due at 2026-11-22T23:00:00Z and was not done while it was useful"
         for name in ("evening_analysis", "morning_analysis")
     ]
     assert {(each.type, each.reason, each.action) for each in told} == {("Warning", "SlotMissed", "TaskMissed")}
     assert len({event(SYSTEM, each, NOW)["metadata"]["name"] for each in told}) == 2
-    assert tellings(tasks(missed), tasks(missed)) == []
+    assert event_records(tasks(missed), tasks(missed)) == []
     newer = TaskRow("evening_analysis", CLOSE, None, CLOSE)
-    assert [each.identity[-1] for each in tellings(tasks(missed), tasks(newer))] == ["2026-11-23T05:00:00Z"]
+    assert [each.identity[-1] for each in event_records(tasks(missed), tasks(newer))] == ["2026-11-23T05:00:00Z"]
 
 
 def test_the_same_transition_has_the_same_event() -> None:
-    (telling,) = tellings({}, READY.status())
-    first, again = event(SYSTEM, telling, NOW), event(SYSTEM, telling, LATER)
+    (record,) = event_records({}, READY.status())
+    first, again = event(SYSTEM, record, NOW), event(SYSTEM, record, LATER)
     assert first["metadata"]["name"] == again["metadata"]["name"]
     assert (first["type"], first["reason"]) == ("Normal", "Ready")
     assert first["note"] == "Ready is True: all services run and have the declaration"
@@ -88,8 +88,8 @@ def test_the_same_transition_has_the_same_event() -> None:
 
 def test_an_event_fits_the_api_servers_bounds() -> None:
     long = Scene({}, seen(held=tuple(f"{number}: {HELD}" for number in range(100)), held_until=CLOSE))
-    (*_, telling) = tellings(READY.status(), long.status())
-    found = event(SYSTEM, telling, NOW)
+    (*_, record) = event_records(READY.status(), long.status())
+    found = event(SYSTEM, record, NOW)
     assert len(found["note"]) == NOTE_LIMIT
     assert len(found["action"]) <= 128
     assert len(found["metadata"]["name"]) <= 253

@@ -15,7 +15,7 @@ from bellwether.scheduling.clockwork import (
     missed_slots,
     moment_words,
     next_moment,
-    session_deeds,
+    session_actions,
 )
 from bellwether.spec.models import default_tasks
 
@@ -30,7 +30,7 @@ MINUTE = timedelta(minutes=1)
 def test_a_due_slot_is_run_while_useful_and_missed_afterwards() -> None:
     since = OPEN - timedelta(hours=2)
     found = due_slots(TASKS, CALENDAR, set(), since, OPEN - 10 * MINUTE)
-    assert [(deed.kind, deed.name) for deed in found] == [
+    assert [(action.kind, action.name) for action in found] == [
         ("missed", "morning_analysis-20260105"),
         ("run", "prediction_generation-20260105"),
     ]
@@ -49,36 +49,36 @@ def test_nothing_is_due_on_a_closed_day() -> None:
 
 
 def test_the_open_is_asked_for_while_the_session_is_under_way_and_the_close_once() -> None:
-    (deed,) = session_deeds(CALENDAR, set(), OPEN, OPEN)
-    assert (deed.kind, deed.session) == ("open", MONDAY)
-    (deed,) = session_deeds(CALENDAR, set(), OPEN, CLOSE)
-    assert (deed.kind, deed.name) == ("close", "session_close-20260105")
-    assert session_deeds(CALENDAR, {"session_close-20260105"}, OPEN, CLOSE) == []
-    (deed,) = session_deeds(CALENDAR, set(), CLOSE - timedelta(days=3), OPEN - MINUTE)
-    assert deed.name == "session_close-20260102"
+    (action,) = session_actions(CALENDAR, set(), OPEN, OPEN)
+    assert (action.kind, action.session) == ("open", MONDAY)
+    (action,) = session_actions(CALENDAR, set(), OPEN, CLOSE)
+    assert (action.kind, action.name) == ("close", "session_close-20260105")
+    assert session_actions(CALENDAR, {"session_close-20260105"}, OPEN, CLOSE) == []
+    (action,) = session_actions(CALENDAR, set(), CLOSE - timedelta(days=3), OPEN - MINUTE)
+    assert action.name == "session_close-20260102"
 
 
 def test_closes_that_were_not_done_come_before_the_open_oldest_first_from_the_last_done_or_the_first_start_on() -> None:
     thursday = OPEN + timedelta(days=3)
-    found = session_deeds(CALENDAR, {"session_close-20260105"}, OPEN - timedelta(days=30), thursday)
-    assert [deed.name for deed in found] == [
+    found = session_actions(CALENDAR, {"session_close-20260105"}, OPEN - timedelta(days=30), thursday)
+    assert [action.name for action in found] == [
         "session_close-20260106",
         "session_close-20260107",
         "session_open-20260108",
     ]
-    found = session_deeds(CALENDAR, set(), CLOSE + timedelta(days=1, seconds=1), thursday)
-    assert [deed.name for deed in found] == ["session_close-20260107", "session_open-20260108"]
+    found = session_actions(CALENDAR, set(), CLOSE + timedelta(days=1, seconds=1), thursday)
+    assert [action.name for action in found] == ["session_close-20260107", "session_open-20260108"]
 
 
 def test_after_a_long_absence_the_newest_closes_are_caught_up_and_always_the_last() -> None:
     began = OPEN - timedelta(days=300)
-    found = session_deeds(CALENDAR, set(), began, CLOSE)
+    found = session_actions(CALENDAR, set(), began, CLOSE)
     assert (found[0].name, found[-1].name) == ("session_close-20251229", "session_close-20260105")
     long_ago = load_calendar(
         "XNYS", [Override(MONDAY + timedelta(days=number), closed=True) for number in range(1, 12)]
     )
-    (deed,) = session_deeds(long_ago, set(), began, CLOSE + timedelta(days=10))
-    assert deed.name == "session_close-20260105"
+    (action,) = session_actions(long_ago, set(), began, CLOSE + timedelta(days=10))
+    assert action.name == "session_close-20260105"
 
 
 def test_the_next_moment_is_the_nearest_of_slots_open_close_and_the_next_look() -> None:
@@ -106,7 +106,7 @@ def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() 
     since = OPEN - timedelta(hours=2)
     assert missed_slots(TASKS, CALENDAR, {"morning_analysis-20260105"}, since, OPEN) == []
     found = missed_slots(TASKS, CALENDAR, {"morning_analysis-20260105"}, since, OPEN + timedelta(milliseconds=1))
-    assert [(deed.kind, deed.name) for deed in found] == [("missed", "prediction_generation-20260105")]
+    assert [(action.kind, action.name) for action in found] == [("missed", "prediction_generation-20260105")]
     # Due and not yet over: the end of what is useful counts, not the moment at which it was due.
     behind = OPEN + timedelta(milliseconds=1)
     assert next_moment((), CALENDAR, OPEN - MINUTE, TASKS) == OPEN
@@ -126,7 +126,7 @@ def test_slots_count_from_when_their_rule_was_there() -> None:
         }
     )
     found = due_slots(TASKS, CALENDAR, set(), since, now, seen=seen)
-    assert [(deed.kind, deed.name) for deed in found] == [("missed", "morning_analysis-20260105")]
+    assert [(action.kind, action.name) for action in found] == [("missed", "morning_analysis-20260105")]
     assert missed_slots(TASKS, CALENDAR, set(), since, now, seen=seen) == found
     assert len(due_slots(TASKS, CALENDAR, set(), since, now)) > len(found)
 
@@ -135,7 +135,7 @@ def test_a_session_that_an_override_gave_is_to_be_done_as_far_as_its_slots_are_s
     since, now = OPEN - timedelta(hours=2), OPEN
     seen = Since({}, {MONDAY: OPEN - 15 * MINUTE + timedelta(microseconds=1)})
     found = due_slots(TASKS, CALENDAR, set(), since, now, seen=seen)
-    assert [(deed.kind, deed.name) for deed in found] == [("run", "prediction_generation-20260105")]
+    assert [(action.kind, action.name) for action in found] == [("run", "prediction_generation-20260105")]
     at_the_last_moment = Since({}, {MONDAY: OPEN - 15 * MINUTE})
     assert len(due_slots(TASKS, CALENDAR, set(), since, now, seen=at_the_last_moment)) == 2
 
