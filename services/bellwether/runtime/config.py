@@ -46,6 +46,8 @@ class ProcessConfig:
     """The HTTP proxy through which the data provider is asked."""
     ca_bundle: Path | None = None
     """Certificates that are trusted for that in place of the usual ones."""
+    notify_socket: str = ""
+    """The service manager's socket that is told when the process is ready and when it stops; empty: there is none."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ProcessConfig:
@@ -80,6 +82,8 @@ class ProcessConfig:
             csv_root=path("CSV_ROOT"),
             proxy=text("PROXY", "") or None,
             ca_bundle=path("CA_BUNDLE"),
+            # Not ours: systemd's name for it.
+            notify_socket=environ.get("NOTIFY_SOCKET", ""),
         )
 
 

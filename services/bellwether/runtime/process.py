@@ -16,6 +16,7 @@ from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.http import Answer, HealthServer
 from bellwether.runtime.metrics import metrics_text
+from bellwether.runtime.notify import READY, STOPPING, notify
 from bellwether.runtime.service import Service
 from bellwether.runtime.telemetry import Telemetry
 from bellwether.spec.models import TradingSystem
@@ -184,8 +185,10 @@ async def serve(
         await asyncio.wait([starting, ended], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            notify(READY, config.notify_socket)
             await ended
     finally:
+        notify(STOPPING, config.notify_socket)
         starting.cancel()
         ended.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):

@@ -1,0 +1,63 @@
+"""All files of a system for systemd, by where they go on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bellwether.render.kubernetes.configmaps import store_bytes
+from bellwether.render.nats import BOOTSTRAP, nats_conf
+from bellwether.render.parts import NATS, csv_folder, declaration_text, parts
+from bellwether.render.systemd import units
+from bellwether.render.systemd.hardening import USER
+from bellwether.spec.models import TradingSystem
+
+UNITS = "etc/systemd/system"
+CONFIGURATION = units.CONFIGURATION_DIRECTORY.removeprefix("/")
+KEYS = units.KEYS_DIRECTORY.removeprefix("/")
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108
+"""What ProtectHome and PrivateTmp hide from a unit."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Of the machine, what the declaration does not say."""
+
+    public_keys: Mapping[str, str]
+    """Public NATS keys by identity."""
+    version: str
+    home: str = "/opt/bellwether"
+    """The folder that holds `venv`, `services` and `models`."""
+
+
+def render(system: TradingSystem, on: Installation) -> dict[str, str]:
+    """Return the text of every file that is not secret, by its path below `/`.
+
+    Raises:
+        ValueError: if the units could not read what the declaration names.
+
+    """
+    folder = csv_folder(system)
+    hidden = next((one for one in _HIDDEN if folder is not None and f"{folder}/".startswith(f"{one}/")), None)
+    if hidden is not None:
+        raise ValueError(f"spec.data.csv.directory: {folder}: units see nothing below {hidden}; move it, to /srv say")
+    found = {
+        f"{UNITS}/{units.unit_name(NATS)}": units.nats_unit(system, on.home),
+        f"{UNITS}/{units.unit_name(BOOTSTRAP)}": units.bootstrap_unit(system, on.home),
+    }
+    names = [NATS, BOOTSTRAP]
+    for part in parts(system):
+        names.append(part.name)
+        found[f"{UNITS}/{units.unit_name(part.name)}"] = units.service_unit(system, part, on.home, on.version)
+    found[f"{UNITS}/{units.TARGET}"] = units.target(system, names)
+    found["etc/sysusers.d/trading.conf"] = f'u {USER} - "Trading system" {units.DATA_DIRECTORY}\n'
+    found["etc/tmpfiles.d/trading.conf"] = f"d {units.DATA_DIRECTORY} 0750 {USER} {USER} -\n"
+    found[f"{CONFIGURATION}/system.json"] = declaration_text(system)
+    found[f"{CONFIGURATION}/nats.conf"] = nats_conf(
+        on.public_keys,
+        store_directory=units.data_directory(NATS),
+        always_sync=system.spec.clock.mode == "live",
+        host=units.HOST,
+        max_store=store_bytes(system),
+    )
+    return dict(sorted(found.items()))

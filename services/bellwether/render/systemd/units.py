@@ -1,0 +1,166 @@
+"""The units: one per process, NATS, and the target that stands for all of them."""
+
+from __future__ import annotations
+
+from bellwether.render.nats import BOOTSTRAP
+from bellwether.render.parts import (
+    NATS,
+    SMALL_MEBIBYTES,
+    Part,
+    Places,
+    bootstrap_arguments,
+    bootstrap_environment,
+    environment,
+    go_memory_limit,
+    leaves_the_machine,
+    memory_limit,
+    nats_memory_limit,
+)
+from bellwether.render.systemd.hardening import USER, hardening
+from bellwether.render.systemd.unitfile import Settings, assignments, command, unit_text
+from bellwether.spec.models import TradingSystem
+from bellwether.topology import NATS_PORT, SERVICES
+
+TARGET = "trading.target"
+HOST = "127.0.0.1"
+DATA_DIRECTORY = "/var/lib/trading"
+CONFIGURATION_DIRECTORY = "/etc/bellwether"
+KEYS_DIRECTORY = f"{CONFIGURATION_DIRECTORY}/keys"
+DECLARATION_FILE = f"{CONFIGURATION_DIRECTORY}/system.json"
+NATS_FILE = f"{CONFIGURATION_DIRECTORY}/nats.conf"
+CREDENTIALS = "%d"
+"""systemd's own word for the folder that a unit's credentials are in."""
+NATS_URL = f"nats://{HOST}:{NATS_PORT}"
+TASKS = 50
+BOOTSTRAP_SECONDS = 600
+"""How long one attempt waits for NATS: longer than the start limit looks back, so that none is used up."""
+
+
+def unit_name(part: str) -> str:
+    """Return the name of a part's unit."""
+    return f"trading-{part}.service"
+
+
+def data_directory(part: str) -> str:
+    """Return the one folder that a part writes to."""
+    return f"{DATA_DIRECTORY}/{part}"
+
+
+def target(system: TradingSystem, names: list[str]) -> str:
+    """Return the target that starts and stops everything."""
+    return unit_text(
+        {
+            "Unit": [
+                ("Description", f"Trading system {system.metadata.name}"),
+                *(("Wants", unit_name(name)) for name in names),
+            ],
+            "Install": [("WantedBy", "multi-user.target")],
+        }
+    )
+
+
+def service_unit(system: TradingSystem, part: Part, home: str, version: str) -> str:
+    """Return the unit of a process that runs services; `home` is where the program is installed."""
+    after = [unit_name(name) for name in (NATS, BOOTSTRAP, *part.after)]
+    places = Places(data_directory(part.name), DECLARATION_FILE, CREDENTIALS, NATS_URL, HOST)
+    purpose = SERVICES[part.name].purpose if part.name in SERVICES else "All services in one process."
+    outside = leaves_the_machine(system, part)
+    unit = _unit_section(f"{system.metadata.name} {part.name}: {purpose}", after, [TARGET])
+    if outside:
+        unit += [("After", "network-online.target"), ("Wants", "network-online.target")]
+    service: Settings = [
+        ("Type", "notify"),
+        ("ExecStart", command([*_program(home), "serve", "--services", part.argument])),
+        # A process waits for NATS as long as it is away. Ended for that, it would use up its start limit.
+        ("TimeoutStartSec", "infinity"),
+        *_restarts("always"),
+        *_common(part.name, memory_limit(system, part)),
+        *(_credential(name) for name in part.key_files),
+        *_program_path(home),
+        *assignments(environment(system, part, places, version)),
+        *hardening(data_directory(part.name), outside=outside),
+    ]
+    return unit_text({"Unit": unit, "Service": service})
+
+
+def nats_unit(system: TradingSystem, home: str) -> str:
+    """Return the unit of NATS."""
+    service: Settings = [
+        ("Type", "exec"),
+        ("ExecStart", command([*_program(home), "nats", "--config", NATS_FILE])),
+        *_restarts("always"),
+        *_common(NATS, nats_memory_limit(system)),
+        *_program_path(home),
+        *assignments({"GOMEMLIMIT": go_memory_limit(system)}),
+        *hardening(data_directory(NATS), outside=False),
+    ]
+    return unit_text({"Unit": _unit_section(f"{system.metadata.name} NATS", [], [TARGET]), "Service": service})
+
+
+def bootstrap_unit(system: TradingSystem, home: str) -> str:
+    """Return the unit that makes the streams and ends, after each start of NATS.
+
+    It is no ExecStartPost of NATS: those see no credentials before systemd 254.
+    """
+    nats = unit_name(NATS)
+    name = f"{system.metadata.name} streams of NATS"
+    service: Settings = [
+        ("Type", "oneshot"),
+        ("RemainAfterExit", "yes"),
+        ("ExecStart", command([*_program(home), *bootstrap_arguments(system), "--timeout", str(BOOTSTRAP_SECONDS)])),
+        ("TimeoutStartSec", "infinity"),
+        *_restarts("on-failure"),
+        *_common(BOOTSTRAP, SMALL_MEBIBYTES),
+        _credential(f"{BOOTSTRAP}.nk"),
+        *_program_path(home),
+        *assignments(bootstrap_environment(CREDENTIALS, NATS_URL)),
+        *hardening(data_directory(BOOTSTRAP), outside=False),
+    ]
+    return unit_text({"Unit": _unit_section(name, [nats], [TARGET, nats]), "Service": service})
+
+
+def _unit_section(description: str, after: list[str], part_of: list[str]) -> Settings:
+    """Return the first section.
+
+    `Wants`, not `Requires`: systemd starts again what requires a unit that failed, so five crashes of NATS would use
+    up the start limit of every service; services wait for each other by themselves.
+    """
+    return [
+        ("Description", description.rstrip(".").replace("%", "%%")),
+        *(("PartOf", name) for name in part_of),
+        *(("Wants", name) for name in after),
+        *(("After", name) for name in after),
+        ("StartLimitIntervalSec", "300"),
+        ("StartLimitBurst", "5"),
+    ]
+
+
+def _restarts(when: str) -> Settings:
+    return [("Restart", when), ("RestartSec", "5"), ("TimeoutStopSec", "30")]
+
+
+def _common(name: str, memory_mebibytes: int) -> Settings:
+    memory = f"{memory_mebibytes // 1024}G" if memory_mebibytes % 1024 == 0 else f"{memory_mebibytes}M"
+    return [
+        ("User", USER),
+        ("Group", USER),
+        ("SyslogIdentifier", f"trading-{name}"),
+        ("StateDirectory", f"trading/{name}"),
+        ("StateDirectoryMode", "0700"),
+        ("WorkingDirectory", data_directory(name)),
+        ("MemoryMax", memory),
+        ("CPUQuota", "100%"),
+        ("TasksMax", str(TASKS)),
+    ]
+
+
+def _credential(name: str) -> tuple[str, str]:
+    return ("LoadCredential", f"{name}:{KEYS_DIRECTORY}/{name}")
+
+
+def _program(home: str) -> list[str]:
+    return [f"{home}/venv/bin/python", "-m", "bellwether"]
+
+
+def _program_path(home: str) -> Settings:
+    return assignments({"PYTHONPATH": f"{home}/services"})

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bellwether.render.keys import derive_seed, public_key
+from bellwether.render.systemd import UNITS, Installation, render
+from bellwether.render.systemd.unitfile import assignments, command
+from bellwether.spec.models import TradingSystem
+from bellwether.topology import SERVICES
+from unit.render.conftest import SEED, UID, build
+
+PROFILES = ("compact", "standard")
+ANALYZE = shutil.which("systemd-analyze")
+needs_analyze = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here: the package systemd brings it")
+THRESHOLD = 20
+"""systemd counts in tenths: an exposure of 2.0."""
+
+Unit = dict[str, list[str]]
+
+
+def installation(home: str = "/opt/bellwether") -> Installation:
+    keys = {name: public_key(derive_seed(SEED, UID, name)) for name in (*SERVICES, "bootstrap", "cli")}
+    return Installation(keys, "1.2.3", home)
+
+
+def unit(text: str) -> Unit:
+    found: Unit = {}
+    for line in text.splitlines():
+        key, given, value = line.partition("=")
+        if given:
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def units(system: TradingSystem) -> dict[str, Unit]:
+    return {Path(path).name: unit(text) for path, text in render(system, installation()).items() if UNITS in path}
+
+
+def test_compact_is_one_unit_beside_nats_with_one_limit() -> None:
+    found = units(build(profile="compact"))
+    parts = ["bootstrap", "nats", "system"]
+    assert sorted(found) == [*(f"trading-{name}.service" for name in parts), "trading.target"]
+    assert found["trading-system.service"]["MemoryMax"] == ["1040M"]
+    assert found["trading.target"]["Wants"] == [
+        f"trading-{name}.service" for name in ("nats", "bootstrap", "system")
+    ]
+
+
+def test_standard_is_a_unit_per_service_that_starts_after_what_it_requires() -> None:
+    found = units(build(profile="standard"))
+    names = (*SERVICES, "bootstrap", "nats")
+    assert sorted(found) == sorted([*(f"trading-{name}.service" for name in names), "trading.target"])
+    for name, row in SERVICES.items():
+        expected = {f"trading-{one}.service" for one in ("nats", "bootstrap", *row.requires)}
+        assert set(found[f"trading-{name}.service"]["After"]) == expected
+        assert set(found[f"trading-{name}.service"]["Wants"]) == expected
+
+
+def test_a_service_that_is_switched_off_has_no_unit_and_nobody_waits_for_it() -> None:
+    found = units(build(profile="standard", services={"data-quality": {"enabled": False}}))
+    assert "trading-data-quality.service" not in found
+    assert not [name for name, one in found.items() if "trading-data-quality.service" in one.get("After", [])]
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "nats"])
+def test_every_unit_has_the_required_limits_and_restarts(name: str) -> None:
+    found = units(build(profile="standard"))[f"trading-{name}.service"]
+    expected = {
+        "Restart": "always",
+        "RestartSec": "5",
+        "StartLimitBurst": "5",
+        "StartLimitIntervalSec": "300",
+        "TimeoutStopSec": "30",
+        "MemoryMax": "1G" if name == "ml-model" else "512M",
+        "CPUQuota": "100%",
+        "TasksMax": "50",
+        "NoNewPrivileges": "yes",
+        "ProtectSystem": "strict",
+        "ProtectHome": "yes",
+        "ReadWritePaths": f"/var/lib/trading/{name}",
+        "SyslogIdentifier": f"trading-{name}",
+        "User": "trading",
+        "Group": "trading",
+    }
+    assert {key: found.get(key) for key in expected} == {key: [value] for key, value in expected.items()}
+
+
+def test_a_declared_memory_beyond_the_limit_raises_it() -> None:
+    found = units(build(profile="standard", services={"prediction": {"memory": "1500Mi"}}))
+    assert found["trading-prediction.service"]["MemoryMax"] == ["1500M"]
+
+
+def test_nats_that_stays_away_ends_no_service_and_restarts_none() -> None:
+    found = units(build(profile="standard"))
+    for name in SERVICES:
+        one = found[f"trading-{name}.service"]
+        assert (one["Type"], one["TimeoutStartSec"]) == (["notify"], ["infinity"])
+        assert not {"Requires", "BindsTo", "Requisite"} & set(one)
+
+
+def test_the_streams_are_made_again_after_each_start_of_nats_by_a_unit_of_their_own() -> None:
+    found = units(build(profile="standard"))
+    one = found["trading-bootstrap.service"]
+    assert (one["Type"], one["After"]) == (["oneshot"], ["trading-nats.service"])
+    assert "trading-nats.service" in one["PartOf"]
+    # Before systemd 254 what follows a start sees no credentials, so it could not reach NATS.
+    assert not [name for name, each in found.items() if "ExecStartPost" in each]
+
+
+def test_a_unit_gets_its_own_keys_and_no_secret_stands_in_any_file() -> None:
+    texts = render(build(profile="standard"), installation())
+    found = {Path(path).name: unit(text) for path, text in texts.items() if UNITS in path}
+    keys = "/etc/bellwether/keys"
+    assert found["trading-prediction.service"]["LoadCredential"] == [f"prediction.nk:{keys}/prediction.nk"]
+    assert found["trading-bootstrap.service"]["LoadCredential"] == [f"bootstrap.nk:{keys}/bootstrap.nk"]
+    gateway = found["trading-gateway.service"]
+    assert gateway["LoadCredential"] == [f"{name}:{keys}/{name}" for name in ("gateway.nk", "gateway.token")]
+    assert "BELLWETHER_GATEWAY_TOKEN_FILE=%d/gateway.token" in gateway["Environment"]
+    seeds = [derive_seed(SEED, UID, name) for name in SERVICES]
+    assert not [path for path, text in texts.items() for seed in seeds if seed in text]
+
+
+def test_services_of_one_machine_have_ports_of_their_own_on_loopback() -> None:
+    ports = []
+    for name, one in units(build(profile="standard")).items():
+        values = dict(line.split("=", 1) for line in one.get("Environment", []))
+        if name not in ("trading.target", "trading-nats.service", "trading-bootstrap.service"):
+            ports.append(values["BELLWETHER_HEALTH_PORT"])
+            assert values["BELLWETHER_HEALTH_HOST"] == "127.0.0.1"
+    assert len(set(ports)) == len(SERVICES)
+
+
+def test_only_the_unit_that_asks_yahoo_reaches_other_machines() -> None:
+    found = units(build(profile="standard", data={"provider": "yahoo"}, clock={"mode": "live"}))
+    outside = [name for name, one in found.items() if name != "trading.target" and "IPAddressDeny" not in one]
+    assert outside == ["trading-market-data.service"]
+
+
+def test_bars_in_a_folder_that_units_cannot_see_are_refused() -> None:
+    system = build(data={"provider": "csv", "csv": {"directory": "/home/ann/bars"}}, clock={"mode": "live"})
+    with pytest.raises(ValueError, match=r"spec.data.csv.directory: /home/ann/bars: units see nothing below /home"):
+        render(system, installation())
+
+
+def test_words_that_systemd_would_read_otherwise_are_written_as_it_reads_them() -> None:
+    assert command(["/a b/python", "100%", "$HOME"]) == '"/a b/python" 100%% $$HOME'
+    assert assignments({"A": 'x "y"', "B": "50%", "C": "%d/k"}) == [
+        ("Environment", '"A=x \\"y\\""'),
+        ("Environment", "B=50%%"),
+        ("Environment", "C=%d/k"),
+    ]
+
+
+@pytest.fixture(params=PROFILES)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder of rendered units whose program is there: verify looks for it."""
+    program = tmp_path / "home/venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(sys.executable)
+    for path, text in render(build(profile=request.param), installation(str(tmp_path / "home"))).items():
+        if UNITS in path:
+            (tmp_path / Path(path).name).write_text(text)
+    return tmp_path
+
+
+def analyze(folder: Path, *arguments: str, pattern: str = "trading*") -> tuple[int, str]:
+    assert ANALYZE is not None
+    files = sorted(str(path) for path in folder.glob(pattern))
+    ended = subprocess.run([ANALYZE, *arguments, *files], capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+@needs_analyze
+def test_systemd_accepts_every_unit(folder: Path) -> None:
+    assert analyze(folder, "verify", "--recursive-errors=yes") == (0, "")
+
+
+@needs_analyze
+def test_systemd_refuses_a_unit_with_a_key_that_it_does_not_know(folder: Path) -> None:
+    path = folder / "trading-nats.service"
+    path.write_text(path.read_text() + "MemoryMaximum=1G\n")
+    code, told = analyze(folder, "verify", "--recursive-errors=yes")
+    assert code != 0
+    assert "MemoryMaximum" in told
+
+
+@needs_analyze
+def test_every_unit_is_exposed_by_less_than_two(folder: Path) -> None:
+    code, told = analyze(
+        folder, "security", "--offline=true", f"--threshold={THRESHOLD}", "--no-pager", pattern="*.service"
+    )
+    assert code == 0, told
+    path = folder / "trading-nats.service"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "CapabilityBounding" not in line))
+    assert analyze(folder, "security", "--offline=true", f"--threshold={THRESHOLD}", pattern=path.name)[0] != 0
