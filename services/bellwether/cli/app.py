@@ -178,6 +178,23 @@ def status(session: Session) -> None:
 
 @app.command(rich_help_panel=_LOOK)
 @talks
+def health(session: Session) -> None:
+    """Show the health of every service, and CPU, memory and disk."""
+    session.show(session.client.get("/v1/system"), _shown("system"))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
+def alerts(session: Session) -> None:
+    """List what is wrong at this moment; ends with 1 when something is critical."""
+    found = session.client.get("/v1/alerts")
+    session.show(found, _part("alerts", "alerts"))
+    if any(one["severity"] == "critical" for one in found["alerts"]):
+        raise SystemExit(1)
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
 def decisions(session: Session, symbol: MaybeSymbol = None, lines: Count = 20) -> None:
     """List decisions, newest first."""
     answer = session.client.get("/v1/decisions", symbol=symbol, limit=lines)

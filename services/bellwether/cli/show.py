@@ -125,6 +125,47 @@ def services(found: list[dict[str, Any]]) -> Table:
     return table
 
 
+def system(found: dict[str, Any]) -> RenderableType:
+    """Return the machine's figures, and each service with those of its process."""
+    machine = found["system"]
+    figures = ("up", "MiB", "of limit", "CPU")
+    table = _table("service", "status", *figures, "last error", right=figures)
+    for name, one in found["services"].items():
+        style = "green" if one["status"] == "healthy" else "yellow" if one["healthy"] else "red"
+        table.add_row(
+            name,
+            Text(one["status"], style=style),
+            "-" if one["uptime"] is None else f"{one['uptime']:,.0f} s",
+            "-" if one["memory_usage"] is None else f"{one['memory_usage']:,.0f}",
+            percent(one["memory_percent"]),
+            percent(one["cpu_usage"]),
+            Text(one["last_error"] or "", overflow="ellipsis"),
+        )
+    head = (
+        f"{'container' if machine['scope'] == 'container' else 'machine'}: CPU {percent(machine['cpu_percent'])}, "
+        f"memory {percent(machine['memory_percent'])}, disk {percent(machine['disk_usage'])}"
+    )
+    count = len(found["processes"])
+    total = f"all services: {found['memory_usage']:,.0f} MiB in {count} process{'' if count == 1 else 'es'}"
+    return Group(Text(head), Text(total), Text(), table)
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a person reads it."""
+    return "-" if value is None else f"{value:.0f} %"
+
+
+def alerts(found: list[dict[str, Any]]) -> RenderableType:
+    """Return what is wrong, critical first."""
+    if not found:
+        return Text("nothing is wrong", style="green")
+    table = _table("severity", "since (UTC)", "service", "what")
+    for one in found:
+        style = "bold red" if one["severity"] == "critical" else "yellow"
+        table.add_row(Text(one["severity"], style=style), moment(one["since"]), one["service"], Text(one["message"]))
+    return table
+
+
 def decisions(found: list[dict[str, Any]]) -> RenderableType:
     """Return decisions, newest first."""
     if not found:

@@ -14,6 +14,7 @@ from bellwether.gateway.funnel import funnel
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.market_data import GetMarketData, MarketData
+from bellwether.messages.monitoring import Alerts, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
 from bellwether.messages.scheduling import Jobs, ListJobs
@@ -148,6 +149,19 @@ async def why(request: Request, symbol: str) -> Response:
 async def quality(request: Request) -> Response:
     """Return the quality of every declared symbol's bars, with the rules that are broken."""
     return answer(await gateway_of(request).peers.ask("data-quality", "get_quality", GetQuality(), Quality))
+
+
+@router.get("/v1/system")
+async def system(request: Request) -> Response:
+    """Return the health of every service, the memory and CPU of each process, and the machine's figures."""
+    peers = gateway_of(request).peers
+    return answer(await peers.ask("monitoring", "collect_system_metrics", None, SystemMetrics))
+
+
+@router.get("/v1/alerts")
+async def alerts(request: Request) -> Response:
+    """Return what is wrong with the system at this moment, critical first."""
+    return answer(await gateway_of(request).peers.ask("monitoring", "check_alerts", None, Alerts))
 
 
 async def _held(peers: Peers) -> set[str]:

@@ -23,6 +23,7 @@ from bellwether.messages.quality import (
 )
 from bellwether.quality.rules import WINDOW, Evidence
 from bellwether.quality.score import assess, check_values, overall, scored
+from bellwether.runtime.alarm import CLEAR, Alarm, turned
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -49,7 +50,7 @@ class QualityService:
         self._calendar: Calendar | None = None
         self._kept: dict[str, _Kept] = {}
         self._overall: float | None = None
-        self._raised = False
+        self._alarm = CLEAR
 
     def declared(self, system: TradingSystem) -> None:
         """Take the declaration's calendar, and forget what was judged by another."""
@@ -110,7 +111,7 @@ class QualityService:
     def health(self) -> dict[str, Any]:
         """Return what health says besides; degraded while the overall score is below what is declared."""
         found: dict[str, Any] = {"overall_score": self._overall, "judged": len(self._kept)}
-        if self._raised:
+        if self._alarm.raised:
             found["status"] = "degraded"
             found["warning"] = f"data quality is {self._overall}, below quality.minScore {self._least:g}"
         return found
@@ -160,17 +161,19 @@ class QualityService:
 
     async def _alert(self, score: float | None, qualities: Mapping[str, SymbolQuality], call: Call) -> None:
         """Publish a change of state once. An unknown score changes nothing: it is neither good nor bad."""
-        if score is None or (score < self._least) == self._raised:
+        alarm = Alarm(raise_at=self._least, clear_at=self._least, severity="warning", low=True)
+        before, self._alarm = self._alarm, alarm.judge(self._alarm, score, call.as_of)
+        if score is None or turned(before, self._alarm) is None:
             return
-        self._raised = score < self._least
+        raised = self._alarm.raised
         low = {one.symbol: one for one in qualities.values() if one.quality_score is not None and not one.valid}
         alert = DataQualityAlert(
-            state="raised" if self._raised else "cleared",
+            state="raised" if raised else "cleared",
             overall_score=score,
             min_score=self._least,
-            symbols={symbol: one.quality_score or 0.0 for symbol, one in low.items()} if self._raised else {},
+            symbols={symbol: one.quality_score or 0.0 for symbol, one in low.items()} if raised else {},
             issues=[f"{one.symbol}: {one.findings[0].message}" for one in low.values() if one.findings]
-            if self._raised
+            if raised
             else [],
         )
         event_id = f"data_quality_alert-{alert.state}-{call.as_of:%Y%m%dT%H%M%S}"

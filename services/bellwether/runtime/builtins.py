@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +15,7 @@ from bellwether.runtime import errors
 from bellwether.runtime.call import Call
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.machine import read_group
 from bellwether.runtime.metrics import metrics_text
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ class BuiltIns:
         self._process = psutil.Process()
         self._process.cpu_percent(None)
         self._began = monotonic()
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._machine_bytes = psutil.virtual_memory().total
 
     def register(self) -> None:
         """Add the methods to the service."""
@@ -79,14 +84,19 @@ class BuiltIns:
             self._service.server.add(method.__name__, method, built_in=True)
 
     async def health(self, call: Call) -> dict[str, Any]:
-        """Say how the service is; `memory_usage` is in MiB and `cpu_usage` in percent, both of the whole process."""
+        """Say how the service is; `memory_usage` is in MiB and `cpu_usage` in percent, both of the whole `process`.
+
+        `memory_percent` is of the limit of its container, with all that runs in there; None without a limit.
+        """
         service = self._service
         found: dict[str, Any] = {
             "service": service.name,
             "status": "healthy" if service.ready else "starting",
             "uptime": round(monotonic() - self._began, 3),
             "memory_usage": round(self._process.memory_info().rss / 2**20, 1),
+            "memory_percent": read_group(machine_bytes=self._machine_bytes).memory_percent,
             "cpu_usage": self._process.cpu_percent(None),
+            "process": self._name,
             "last_error": service.figures.last_error,
             "handlers": sorted(service.server.methods),
             "generation": service.context.declaration.generation,

@@ -48,7 +48,15 @@ SCHEDULER_NAMES = ("session_open", "session_close", "first_start")
 
 CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
 ServiceName: TypeAlias = Literal[
-    "market-data", "data-quality", "ml-model", "prediction", "paper-trading", "scheduler", "gateway", "nats"
+    "market-data",
+    "data-quality",
+    "ml-model",
+    "prediction",
+    "paper-trading",
+    "scheduler",
+    "monitoring",
+    "gateway",
+    "nats",
 ]
 
 

@@ -21,6 +21,7 @@ from bellwether.messages.market_data import (
     Volume,
 )
 from bellwether.messages.models import ModelInfo, Models
+from bellwether.messages.monitoring import Alert, Alerts, ProcessFigures, ServiceFigures, SystemFigures, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
 from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
@@ -150,6 +151,19 @@ FRESHNESS = Freshness(
     ],
 )
 SLOTS = SlotJobs(None, [SlotJob("morning_analysis-20090105", "morning_analysis", SESSION, AT, "completed")])
+METRICS = SystemMetrics(
+    AT,
+    {
+        "prediction": ServiceFigures("healthy", True, "pod:7", 61.0, 140.2, 73.0, 4.0),
+        "ml-model": ServiceFigures("unreachable", False, last_error="nobody serves ml-model.health at this moment"),
+    },
+    SystemFigures("container", 12.4, 73.0, 41.0),
+    [ProcessFigures("pod:7", ["prediction"], 140.2, 73.0, 4.0)],
+    140.2,
+)
+ALERTS = Alerts(
+    AT, [Alert("memory_high", "warning", "system", "memory of system is 85 % of the container's limit", AT)]
+)
 ANSWERS: dict[str, dict[str, Any]] = {
     "market-data": {"get_market_data": MARKET_DATA, "get_freshness": FRESHNESS},
     "data-quality": {
@@ -179,6 +193,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "resume": HaltState(False, []),
     },
     "scheduler": {"get_replay": REPLAY, "list_jobs": Jobs([]), "list_slots": SLOTS},
+    "monitoring": {"collect_system_metrics": METRICS, "check_alerts": ALERTS},
 }
 
 

@@ -31,6 +31,7 @@ async def test_status_joins_services_replay_account_and_halts(standing: Opened) 
         "prediction",
         "paper-trading",
         "scheduler",
+        "monitoring",
         "gateway",
     }
     assert status["replay"]["sessions_total"] == 1047
@@ -69,6 +70,22 @@ async def test_status_says_what_is_safe_fresh_served_and_done(standing: Opened) 
         "since_by_task": {},
         "since_by_session": {},
         "failing": None,
+    }
+
+
+@IN_MODULES_LOOP
+async def test_who_may_look_sees_the_figures_and_the_alerts(standing: Opened) -> None:
+    for path in ("/v1/system", "/v1/alerts"):
+        assert (await standing.stranger.get(path)).status_code == 401
+        assert (await standing.stranger.get(path, headers=READING)).status_code == 200
+    figures = (await standing.http.get("/v1/system")).json()
+    assert set(figures["system"]) == {"scope", "cpu_percent", "memory_percent", "disk_usage"}
+    assert figures["services"]["ml-model"]["status"] == "unreachable"
+    (alert,) = (await standing.http.get("/v1/alerts")).json()["alerts"]
+    assert {name: alert[name] for name in ("type", "severity", "service")} == {
+        "type": "memory_high",
+        "severity": "warning",
+        "service": "system",
     }
 
 

@@ -1,0 +1,124 @@
+"""What the answers of all services mean: figures per service and process, and the alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bellwether.messages.monitoring import Alert, AlertType, ProcessFigures, ServiceFigures, SystemMetrics
+from bellwether.runtime.alarm import CLEAR, Alarm, AlarmState
+
+NAME = "monitoring"
+SYSTEM = "system"
+MEMORY_HIGH = Alarm(raise_at=80.0, clear_at=75.0, severity="warning")
+UNHEALTHY = Alarm(raise_at=0.0, clear_at=0.0, severity="critical", looks=2)
+"""Of 1 (unhealthy) and 0. Two looks: a pod that is replaced is away for a few seconds."""
+
+Key = tuple[AlertType, str]
+States = Mapping[Key, AlarmState]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One value that an alarm judges; the message says it in words, good or bad."""
+
+    type: AlertType
+    service: str
+    alarm: Alarm
+    value: float | None
+    message: str
+
+    @property
+    def key(self) -> Key:
+        """What its state is kept under."""
+        return self.type, self.service
+
+
+def service_figures(health: Mapping[str, Any] | str) -> ServiceFigures:
+    """Return a service's figures from its answer to `health`, or from the words why there is none."""
+    if isinstance(health, str):
+        return ServiceFigures("unreachable", False, last_error=health)
+    status = str(health.get("status", "unknown"))
+    return ServiceFigures(
+        status=status,
+        healthy=bool(health.get("ready", status in ("healthy", "degraded"))),
+        process=_text(health.get("process")),
+        uptime=_number(health.get("uptime")),
+        memory_usage=_number(health.get("memory_usage")),
+        memory_percent=_number(health.get("memory_percent")),
+        cpu_usage=_number(health.get("cpu_usage")),
+        last_error=_text(health.get("last_error")) or _text(health.get("warning")),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def processes(services: Mapping[str, ServiceFigures]) -> list[ProcessFigures]:
+    """Return each process once; what does not name its process counts as one of its own."""
+    held: dict[str, list[str]] = {}
+    for name, one in services.items():
+        if one.memory_usage is not None:
+            held.setdefault(one.process or name, []).append(name)
+    # The services of a process measured it a moment apart: the largest is on the safe side.
+    return [
+        ProcessFigures(
+            process=process,
+            services=names,
+            memory_usage=_largest(services[name].memory_usage for name in names),
+            memory_percent=_largest(services[name].memory_percent for name in names),
+            cpu_usage=_largest(services[name].cpu_usage for name in names),
+        )
+        for process, names in held.items()
+    ]
+
+
+def _largest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def observations(metrics: SystemMetrics) -> list[Observation]:
+    """Return everything that is watched: the memory of the machine and of each container, and each service."""
+    machine = metrics.system
+    what = "of the container's limit" if machine.scope == "container" else "of the machine's memory"
+    found = [_memory(SYSTEM, machine.memory_percent, what)]
+    for process in metrics.processes:
+        # Its own container is the machine's figure already.
+        if NAME not in process.services and process.memory_percent is not None:
+            found.append(_memory(process.services[0], process.memory_percent, "of its container's limit"))
+    for name, service in metrics.services.items():
+        reason = f": {service.last_error}" if service.last_error else ""
+        message = f"{name} is {service.status}{reason}"
+        found.append(Observation("service_unhealthy", name, UNHEALTHY, float(not service.healthy), message))
+    return found
+
+
+def _memory(name: str, percent: float | None, what: str) -> Observation:
+    said = "unknown" if percent is None else f"{percent:g} %"
+    message = f"memory of {name} is {said} {what}; the limit is {MEMORY_HIGH.raise_at:g} %"
+    return Observation("memory_high", name, MEMORY_HIGH, percent, message)
+
+
+def judged(states: States, seen: Iterable[Observation], at: datetime) -> dict[Key, AlarmState]:
+    """Return the state of each alarm after a look. What was not observed keeps its state: it is unknown."""
+    after = dict(states)
+    for one in seen:
+        after[one.key] = one.alarm.judge(states.get(one.key, CLEAR), one.value, at)
+    return after
+
+
+def alerts(states: States, seen: Iterable[Observation]) -> list[Alert]:
+    """Return what is wrong, critical first and then by service; also what no alarm has been raised for yet."""
+    found = [
+        Alert(one.type, one.alarm.severity, one.service, one.message, state.since)
+        for one in seen
+        if (state := states.get(one.key, CLEAR)).since is not None
+    ]
+    return sorted(found, key=lambda one: (one.severity != "critical", one.service, one.type))
