@@ -23,7 +23,6 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.machine import Machine
 from bellwether.runtime.service import Service
-from bellwether.topology import start_order
 
 HEALTH_BUDGET = 2.0
 """Seconds that every service has for its answer; all are asked at once."""
@@ -90,7 +89,7 @@ class Monitoring:
         if context.declaration.known:
             declared = context.declaration.current.spec.services
             off = {name for name, override in declared.items() if not override.enabled}
-        return [name for name in start_order(context.rows) if name not in off]
+        return [name for name in context.rows if name not in off]
 
     async def _health(self, name: str, call: Call) -> dict[str, Any] | str:
         try:
