@@ -94,7 +94,7 @@ _ROWS = (
         calls={"market-data": ("get_evidence",)},
         publishes={"data_quality_alert": "high"},
         external=("dns",),
-        resources=Resources(50, 96),
+        resources=Resources(50, 128),
         trading_path=True,
     ),
     ServiceRow(
@@ -214,7 +214,7 @@ _ROWS = (
         serves=("collect_system_metrics", "check_alerts"),
         publishes={"system_alert": "urgent"},
         external=("dns",),
-        resources=Resources(25, 96),
+        resources=Resources(25, 112),
     ),
     ServiceRow(
         name="gateway",
