@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bellwether.market.sessions import Calendar
 
+CALM = 30
+"""The newest bars, which move by a cent only."""
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume"
 
 
@@ -28,14 +30,16 @@ def write(
 ) -> None:
     """Write a symbol's file with its newest `count` sessions through a day, all at about one price, the last at it.
 
-    Every other close is a cent higher: prices that never move are no prices to data-quality.
+    Every other close is a cent or two higher: prices that never move are no prices to data-quality.
     """
     folder.mkdir(exist_ok=True)
     days = [session.day for session in calendar.sessions(date(through.year - 1, 1, 1), through)][-count:]
-    lines = [
-        HEADER,
-        *(row(day, price, price + 0.01 * ((len(days) - 1 - at) % 2), factor=factor) for at, day in enumerate(days)),
-    ]
+    rows = []
+    for before, day in enumerate(reversed(days)):
+        # Calmer of late: the market's mood stays neutral.
+        cents = 0.0 if before % 2 == 0 else 0.01 if before < CALM else 0.02
+        rows.append(row(day, price, price + cents, factor=factor))
+    lines = [HEADER, *reversed(rows)]
     (folder / f"{symbol}.csv").write_text("\n".join(lines) + "\n")
 
 
