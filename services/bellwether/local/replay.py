@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 import sys
 import tempfile
@@ -38,6 +39,7 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.2
 _BUDGET = 120.0
 _INTERRUPTED = 130
+_CONDUCTOR = "bellwether.scheduling.conductor"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def replay_file(file: Path, options: ReplayOptions) -> int:
         raise RunError(f"--sampling {options.sampling:g}: a share from 0 to 1")
     system = replayed(load_system(file), options)
     configure_logs("replay", "warning", terminal=True)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(is_news)
     with contextlib.ExitStack() as stack:
         data = options.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellwether-replay-")))
         found = run_loop(_replay(system, data, options))
@@ -72,6 +76,11 @@ def replay_file(file: Path, options: ReplayOptions) -> int:
         return _INTERRUPTED
     sys.stdout.write((json.dumps(asdict(found), indent=2) if options.as_json else "\n".join(sum_lines(found))) + "\n")
     return 0 if found.whole else 1
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Return whether a line says what the replay's end does not: why it failed is its last line."""
+    return record.name != _CONDUCTOR or record.levelno < logging.ERROR
 
 
 def replayed(system: TradingSystem, options: ReplayOptions) -> TradingSystem:

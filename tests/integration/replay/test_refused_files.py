@@ -31,5 +31,6 @@ def test_a_replay_whose_files_are_all_refused_ends_and_names_file_and_line(
     assert main(["replay", str(tmp_path / "system.yaml"), "--data", str(tmp_path / "data")]) == 1
     told = capsys.readouterr().err
     assert "error: the replay failed: no symbol has bars: BHP.AX: " in told
+    assert told.count("no symbol has bars") == 1, "why it failed is said once, at the end"
     assert f"{tmp_path}/bars/BHP.AX.csv does not exist: each symbol needs its SYMBOL.csv" in told
     assert "CBA.AX.csv: it has no row with prices: line 2: its quotes do not match" in told
