@@ -192,7 +192,7 @@ def as_json(one: Look) -> dict[str, Any]:
     answer |= {
         "form": found.form,
         "prices": found.prices,
-        "heldBack": one.held or None,
+        "held_back": one.held or None,
         "sessions": len(found.rows),
         "first": found.rows[0].session.isoformat(),
         "last": found.rows[-1].session.isoformat(),

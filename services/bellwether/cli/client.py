@@ -197,7 +197,7 @@ def make_client(target: Target, state_root: Path | None = None, environ: Mapping
     """Return a way to the gateway that is meant: --system, else --url, else BELLWETHER_URL, else the local run.
 
     Raises:
-        CommandError: if --system is given and there is no kubectl.
+        CommandError: if --system is given and there is no kubectl, or BELLWETHER_STATE names a folder without a run.
 
     """
     token = target.token or environ.get("BELLWETHER_TOKEN")
@@ -207,6 +207,11 @@ def make_client(target: Target, state_root: Path | None = None, environ: Mapping
     state = find_run(state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether")))
     if url is None and state is not None:
         return HttpClient(state.url, token or state.token)
+    if url is None and (named := environ.get("BELLWETHER_STATE")):
+        raise CommandError(
+            f"no run goes on in {named} (BELLWETHER_STATE). Start one with `bellwether run FILE`, or name a gateway "
+            "with --url or --system"
+        )
     if state is not None and url is not None and url.rstrip("/") == state.url:
         token = token or state.token
     return HttpClient(url or DEFAULT_URL, token)

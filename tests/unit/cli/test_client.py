@@ -142,6 +142,12 @@ def test_a_run_is_found_by_its_own_folder(tmp_path: Path) -> None:
     assert found.name == "here"
 
 
+def test_a_folder_that_was_named_and_holds_no_run_is_said_and_no_other_gateway_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"no run goes on in .*\(BELLWETHER_STATE\)\. Start one with"):
+        make_client(Target(), environ={"BELLWETHER_STATE": str(tmp_path)})
+    make_client(Target(url="http://127.0.0.1:8080"), environ={"BELLWETHER_STATE": str(tmp_path)})
+
+
 def test_queries_leave_out_what_is_not_given() -> None:
     assert (
         full_path("/v1/traces", {"limit": 5, "has_order": True, "service": None}) == "/v1/traces?limit=5&has_order=true"
