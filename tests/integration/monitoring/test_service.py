@@ -13,10 +13,13 @@ import pytest
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.envelope import Event
 from bellwether.messages.monitoring import Alerts, SystemAlert, SystemMetrics
+from bellwether.monitoring.service import Monitoring
 from bellwether.monitoring.service import create as monitoring
 from bellwether.quality.service import create as quality
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.clock import LiveClock
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.machine import Machine
 from bellwether.runtime.service import Service
 from bellwether.topology import SERVICES, ServiceRow
 from harness.nats import nats_server
@@ -166,6 +169,43 @@ async def test_all_services_are_asked_at_once(tmp_path: Path) -> None:
     async with running(builds, data_dir=tmp_path, declaration=declaration(), rows=rows) as system:
         found = await figures(system)
     assert {name: one.status for name, one in found.services.items()} == dict.fromkeys(rows, "healthy")
+
+
+async def test_an_alert_that_cannot_be_published_is_published_at_a_later_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Monitoring] = []
+
+    def by_hand(context: ServiceContext) -> Service:
+        service = monitoring(context)
+        made.append(Monitoring(service, Machine(tmp_path), every=1.0))
+        return service
+
+    ward = Ward()
+    rows = {name: ROWS[name] for name in ("monitoring", "gateway")}
+    builds = {"monitoring": by_hand, "gateway": ward.gateway}
+    async with running(builds, data_dir=tmp_path, declaration=declaration(), rows=rows) as system:
+        service, publish = system.services["monitoring"], Call.publish_event
+
+        async def away(self: Call, event_type: str, data: Any, **more: Any) -> None:
+            raise RpcError("UNAVAILABLE", "NATS is away")
+
+        async def look(status: str, publishing: Any) -> None:
+            ward.status = status
+            monkeypatch.setattr(Call, "publish_event", publishing)
+            await made[0].look(service.call())
+
+        for status, publishing in (
+            ("failing", publish),
+            ("failing", away),
+            ("failing", publish),
+            ("healthy", away),
+            ("healthy", publish),
+            ("healthy", publish),
+        ):
+            await look(status, publishing)
+        await until(partial(ward.has_heard, "gateway", "resolved"))
+    assert [one.state for one in ward.heard if one.service == "gateway"] == ["raised", "resolved"]
 
 
 @pytest.mark.parametrize("live", [True, False])
