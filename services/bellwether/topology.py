@@ -14,7 +14,7 @@ from typing import Literal
 
 Priority = Literal["normal", "high", "urgent"]
 PRIORITIES: tuple[Priority, ...] = ("urgent", "high", "normal")
-External = Literal["dns", "yahoo", "otlp"]
+External = Literal["dns", "yahoo", "feeds", "otlp"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,13 @@ _ROWS = (
         trading_path=True,
     ),
     ServiceRow(
+        name="sentiment",
+        purpose="Reads headlines from a file or from feeds, and says how good or bad the news about a symbol is.",
+        serves=("analyze_sentiment",),
+        external=("dns", "feeds"),
+        resources=Resources(50, 128),
+    ),
+    ServiceRow(
         name="ml-model",
         purpose="Serves models from the registry; makes the recipe's model in a child process when there is none.",
         serves=("load_model", "predict", "list_models"),
@@ -111,10 +118,11 @@ _ROWS = (
     ServiceRow(
         name="prediction",
         purpose="Owns the decisions: joins bars and model into a prediction with its reasons, and publishes it.",
-        requires=("market-data", "data-quality", "ml-model"),
+        requires=("market-data", "data-quality", "sentiment", "ml-model"),
         calls={
             "market-data": ("get_market_data", "get_bars"),
             "data-quality": ("get_quality",),
+            "sentiment": ("analyze_sentiment",),
             "ml-model": ("load_model", "predict"),
         },
         serves=(
@@ -205,6 +213,7 @@ _ROWS = (
         calls={
             "market-data": ("health",),
             "data-quality": ("health",),
+            "sentiment": ("health",),
             "ml-model": ("health",),
             "prediction": ("health",),
             "paper-trading": ("health",),
@@ -219,10 +228,11 @@ _ROWS = (
     ServiceRow(
         name="gateway",
         purpose="The one door for people: REST, dashboard, live declaration, halt, and the trace store.",
-        requires=("market-data", "data-quality", "ml-model", "prediction", "paper-trading", "scheduler"),
+        requires=("market-data", "data-quality", "sentiment", "ml-model", "prediction", "paper-trading", "scheduler"),
         calls={
             "market-data": ("health", "get_market_data", "get_coverage", "get_freshness"),
             "data-quality": ("health", "get_quality", "validate_prediction_data"),
+            "sentiment": ("health",),
             "ml-model": ("health", "list_models"),
             "prediction": (
                 "health",

@@ -16,10 +16,17 @@ from bellwether.models.service import create as ml_model
 from bellwether.prediction.service import create as prediction
 from bellwether.quality.service import create as quality
 from bellwether.runtime.errors import RpcError
+from bellwether.sentiment.service import create as sentiment
 from bellwether.spec.models import TradingSystem
 from harness.system import System, running
 
-BUILDS = {"market-data": market_data, "data-quality": quality, "ml-model": ml_model, "prediction": prediction}
+BUILDS = {
+    "market-data": market_data,
+    "data-quality": quality,
+    "sentiment": sentiment,
+    "ml-model": ml_model,
+    "prediction": prediction,
+}
 MODEL = "direction-lr"
 
 

@@ -83,13 +83,19 @@ def make_plan(asked: Asked) -> Plan:
 
 def _beyond_the_cluster(declared: TradingSystem) -> list[str]:
     """Return what the API server accepts and no pod can do."""
-    csv = declared.spec.data.csv
+    notes = []
+    csv, news = declared.spec.data.csv, declared.spec.sentiment.csv
     if declared.spec.data.provider == "csv" and csv is not None and csv.volume_claim is None:
-        return [
+        notes.append(
             f"spec.data.csv.volumeClaim: a cluster needs it, the claim of the volume with the folder {csv.directory}; "
             "without it no pod sees a file"
-        ]
-    return []
+        )
+    if declared.spec.sentiment.provider == "csv" and news is not None and news.volume_claim is None:
+        notes.append(
+            f"spec.sentiment.csv.volumeClaim: a cluster needs it, the claim of the volume with the file {news.file}; "
+            "without it no pod sees the file"
+        )
+    return notes
 
 
 def instant(text: str) -> datetime:

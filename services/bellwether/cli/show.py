@@ -199,6 +199,7 @@ def prediction(one: dict[str, Any]) -> RenderableType:
         ("price", f"{one['current_price']:.2f} at the close of {one['bar_session']}" if one["bar_session"] else "none"),
         ("for session", one["target_session"]),
         ("model", f"{one['model_name']} {one['model_version'][:12]}"),
+        ("news", _news(one)),
         ("missing", missing),
         ("may trade", "yes" if one["may_trade"] else "no"),
         ("made", moment(one["timestamp"]) + (" (cached)" if one["cached"] else "")),
@@ -208,6 +209,14 @@ def prediction(one: dict[str, Any]) -> RenderableType:
     for name, value in rows:
         table.add_row(Text(name, style="dim"), value)
     return table
+
+
+def _news(one: dict[str, Any]) -> str:
+    """Return what the news said and the negative headlines, or that there was none."""
+    if not one.get("sentiment_data_available"):
+        return "none"
+    said = f"{one['sentiment_score']:g}, confidence {one['news_confidence']:g}"
+    return "\n".join([said, *(f"{bad['score']:g} {bad['title']} ({bad['source'] or '-'})" for bad in one["bad_news"])])
 
 
 def decision(found: dict[str, Any]) -> RenderableType:

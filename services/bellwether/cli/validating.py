@@ -58,6 +58,11 @@ def missing_here(spec: TradingSystemSpec, file: Path) -> list[Problem]:
         folder = (file.parent / csv.directory).resolve()
         if not folder.is_dir():
             problems.append(Problem("spec.data.csv.directory", f"{folder} is not a folder (relative to {file})"))
+    news = spec.sentiment.csv
+    if spec.sentiment.provider == "csv" and news is not None and news.volume_claim is None:
+        path = (file.parent / news.file).resolve()
+        if not path.is_file():
+            problems.append(Problem("spec.sentiment.csv.file", f"{path} is not a file (relative to {file})"))
     try:
         find_recipe(spec.predictions.model)
     except RecipeError as error:

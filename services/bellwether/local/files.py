@@ -56,9 +56,21 @@ def _only_system(text: str, file: Path) -> TradingSystem:
 def _with_absolute_folder(system: TradingSystem, file: Path) -> TradingSystem:
     csv = system.spec.data.csv
     if csv is None:
-        return system
+        return _with_absolute_news(system, file)
     folder = (file.parent / csv.directory).resolve()
     if not folder.is_dir():
         raise RunError(f"spec.data.csv.directory: {folder} is not a folder (relative to {file})")
     data = system.spec.data.model_copy(update={"csv": csv.model_copy(update={"directory": str(folder)})})
-    return system.model_copy(update={"spec": system.spec.model_copy(update={"data": data})})
+    found = system.model_copy(update={"spec": system.spec.model_copy(update={"data": data})})
+    return _with_absolute_news(found, file)
+
+
+def _with_absolute_news(system: TradingSystem, file: Path) -> TradingSystem:
+    sentiment = system.spec.sentiment
+    if sentiment.csv is None:
+        return system
+    path = (file.parent / sentiment.csv.file).resolve()
+    if sentiment.provider == "csv" and not path.is_file():
+        raise RunError(f"spec.sentiment.csv.file: {path} is not a file (relative to {file})")
+    news = sentiment.model_copy(update={"csv": sentiment.csv.model_copy(update={"file": str(path)})})
+    return system.model_copy(update={"spec": system.spec.model_copy(update={"sentiment": news})})

@@ -18,6 +18,7 @@ MODULES: Mapping[str, str] = MappingProxyType(
     {
         "market-data": "bellwether.market_data.service",
         "data-quality": "bellwether.quality.service",
+        "sentiment": "bellwether.sentiment.service",
         "ml-model": "bellwether.models.service",
         "prediction": "bellwether.prediction.service",
         "paper-trading": "bellwether.trading.service",

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from bellwether.messages.sentiment import Headline
+
 Action = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
 BUY_ACTIONS: tuple[Action, ...] = ("STRONG_BUY", "BUY")
 SELL_ACTIONS: tuple[Action, ...] = ("STRONG_SELL", "SELL")
@@ -48,6 +50,14 @@ class Prediction(msgspec.Struct, frozen=True):
     """Quality of the symbol's bars, 0-100; None: nothing was measured."""
     quality_issues: list[str] = []
     """Ids of the quality rules that are broken, the costliest first."""
+    sentiment_score: float = 0.0
+    """What the news says, -1 to 1; 0 where `sentiment_data_available` is false."""
+    news_confidence: float = 0.5
+    """0-1; 0.5 where `sentiment_data_available` is false."""
+    news_quality_score: float = 0.5
+    """0-1; 0.5 where `sentiment_data_available` is false."""
+    bad_news: list[Headline] = []
+    """The negative headlines, newest first, five at most."""
     cached: bool = False
     cache_age: float = 0.0
     """Seconds since it was made, on the domain clock."""

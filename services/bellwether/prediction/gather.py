@@ -6,11 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bellwether.market.sessions import Calendar
+from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
 from bellwether.messages.models import Predict, Probability
 from bellwether.messages.quality import GetQuality
 from bellwether.messages.quality import Quality as Qualities
-from bellwether.prediction.logic import MARKET_DATA, MODEL, QUALITY, Inputs, Market, Quality, market_of
+from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
+from bellwether.prediction.logic import (
+    MARKET_DATA,
+    MODEL,
+    QUALITY,
+    SENTIMENT,
+    Inputs,
+    Market,
+    News,
+    Quality,
+    market_of,
+    news_of,
+)
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.training.features import WINDOW, NotEnoughBars, features, moves
@@ -26,6 +39,8 @@ MODEL_AWAY = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 AWAY = MODEL_AWAY | {"OVERLOADED", "STOPPING", "NOT_READY"}
 """Answers that say a service is away: asked again, it may answer."""
+NEWS_SECONDS = 5.0
+"""How long a live decision waits for news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,8 @@ class Question:
     trade_asked: bool
     model_name: str
     wait_for_model: bool
+    news_declared: bool = False
+    """Whether `sentiment.provider` names a source of news; without one nobody is asked."""
 
 
 async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Inputs:
@@ -47,7 +64,7 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         RpcError: when a service is away, or does not know the symbol.
 
     """
-    missing = {"sentiment": "NOT_SERVED"}
+    missing: dict[str, str] = {}
     market: Market | None = None
     row: dict[str, float] = {}
     revision: str | None = None
@@ -86,6 +103,9 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         if question.slot is not None and error.code in AWAY:
             raise
         quality, missing[QUALITY] = None, error.code
+    news, without = await _news_of(question, call)
+    if news is None:
+        missing[SENTIMENT] = without
     target = calendar.next_session(question.as_of)
     return Inputs(
         symbol=question.symbol,
@@ -102,7 +122,31 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         model=model,
         quality=quality,
         missing=missing,
+        news=news,
     )
+
+
+async def _news_of(question: Question, call: Call) -> tuple[News | None, str]:
+    """Return what sentiment says of a symbol, or why there is nothing.
+
+    A replay waits for sentiment, or its decisions would depend on when it started; live, a decision goes on without.
+    """
+    if not question.news_declared:
+        return None, "NOT_SERVED"
+    try:
+        told = await call.request(
+            "sentiment",
+            "analyze_sentiment",
+            AnalyzeSentiment(question.symbol),
+            SymbolSentiment,
+            idempotent=True,
+            budget=NEWS_SECONDS if call.run == LIVE else None,
+        )
+    except RpcError as error:
+        if call.run != LIVE and question.slot is not None and error.code in AWAY:
+            raise
+        return None, error.code
+    return news_of(told), told.reason or "NO_NEWS"
 
 
 async def _quality_of(symbol: str, call: Call) -> Quality:

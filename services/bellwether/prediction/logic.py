@@ -13,6 +13,7 @@ from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import MarketData
 from bellwether.messages.models import Probability
 from bellwether.messages.prediction import BUY_ACTIONS, Action, Prediction
+from bellwether.messages.sentiment import Headline, SymbolSentiment
 from bellwether.naming import symbol_token
 
 FALLBACK_BASE_RATE = 0.5
@@ -23,6 +24,14 @@ MARKET_DATA = "market_data"
 STALE = "market_data_stale"
 MODEL = "model"
 QUALITY = "quality"
+NO_SENTIMENT, NO_CONFIDENCE = 0.0, 0.5
+"""What stands for the news where there is none; flagged as missing, and never a reason to refuse an order."""
+MOST_HEADLINES = 20
+"""Headlines that a record keeps: the newest."""
+MOST_BAD = 5
+"""Negative headlines that a prediction carries to the guards: the newest."""
+NEGATIVE = -0.05
+"""The score from which VADER calls a text negative."""
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -50,7 +59,18 @@ class Quality(msgspec.Struct, frozen=True):
     """Of the bars that were judged."""
 
 
-class Inputs(msgspec.Struct, frozen=True):
+class News(msgspec.Struct, frozen=True):
+    """What sentiment said of the symbol, with the headlines behind it, newest first."""
+
+    score: float
+    confidence: float
+    quality: float
+    count: int
+    """Headlines that the score was made of; the newest of them are kept."""
+    headlines: list[Headline]
+
+
+class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that a decision is computed from. None says that an input was not there."""
 
     symbol: str
@@ -69,6 +89,8 @@ class Inputs(msgspec.Struct, frozen=True):
     quality: Quality | None
     missing: dict[str, str]
     """Why an input is missing, by its name: the code of the error."""
+    news: News | None = None
+    """Left out of the bytes where there is none, so that records from before there was news stay equal."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -102,6 +124,19 @@ def market_of(data: MarketData) -> Market:
     )
 
 
+def news_of(told: SymbolSentiment) -> News | None:
+    """Return what a decision keeps of sentiment's answer; None where it has no news."""
+    if told.sentiment_score is None:
+        return None
+    return News(
+        score=told.sentiment_score,
+        confidence=told.news_confidence,
+        quality=told.news_quality_score,
+        count=len(told.headlines),
+        headlines=told.headlines[:MOST_HEADLINES],
+    )
+
+
 def action_of(probability: float, base_rate: float, margin: float) -> Action:
     """Return the action for a calibrated probability p beside the symbol's base rate b and the margin m.
 
@@ -126,7 +161,7 @@ def decide(inputs: Inputs) -> Outcome:
     a model, the decision is HOLD or at least may not trade.
     """
     market, model = inputs.market, inputs.model
-    fallbacks = [SENTIMENT]
+    fallbacks = [] if inputs.news is not None else [SENTIMENT]
     base_rate = _base_rate(market, model)
     margin = FALLBACK_MARGIN if market is None else market.margin
     price = 0.0 if market is None else market.current_price
@@ -171,6 +206,9 @@ def _reasons(inputs: Inputs, action: Action, probability: float, base_rate: floa
         score = "unknown" if quality.score is None else f"{quality.score:g}"
         broken = f": {', '.join(quality.rules)}" if quality.rules else ""
         found.append(f"data quality {score}{broken}")
+    news = inputs.news
+    if news is not None:
+        found.append(f"news {news.score:g} of {news.count} headlines, confidence {news.confidence:g}")
     if inputs.stale_sessions > 0:
         found.append(f"{inputs.stale_sessions} sessions have closed since the newest bar: it may not trade")
     found += [f"{name} is missing: {code}" for name, code in sorted(inputs.missing.items())]
@@ -203,7 +241,7 @@ def decision_id(slot: str | None, as_of: datetime, symbol: str) -> str:
 
 def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str) -> Prediction:
     """Return the prediction as callers see it."""
-    model, market = inputs.model, inputs.market
+    model, market, news = inputs.model, inputs.market, inputs.news
     return Prediction(
         prediction_id=decision,
         symbol=inputs.symbol,
@@ -221,7 +259,7 @@ def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str
         target_session=inputs.target_session,
         valid_until=inputs.valid_until,
         market_data_available=market is not None,
-        sentiment_data_available=False,
+        sentiment_data_available=news is not None,
         model_available=model is not None,
         fallbacks=outcome.fallbacks,
         may_trade=outcome.may_trade,
@@ -229,6 +267,10 @@ def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str
         trace_id=trace_id,
         quality_score=None if inputs.quality is None else inputs.quality.score,
         quality_issues=[] if inputs.quality is None else inputs.quality.rules,
+        sentiment_score=NO_SENTIMENT if news is None else news.score,
+        news_confidence=NO_CONFIDENCE if news is None else news.confidence,
+        news_quality_score=NO_CONFIDENCE if news is None else news.quality,
+        bad_news=[] if news is None else [one for one in news.headlines if one.score <= NEGATIVE][:MOST_BAD],
     )
 
 

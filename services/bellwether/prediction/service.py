@@ -119,6 +119,7 @@ class PredictionService:
                 trade_asked=request.may_trade,
                 model_name=spec.predictions.model,
                 wait_for_model=request.slot is not None,
+                news_declared=spec.sentiment.provider != "none",
             )
             return await self._attempt(question, ids[symbol], calendar, kept.bar_traces.get(symbol), call)
 

@@ -42,6 +42,8 @@ class ProcessConfig:
     version: str = "dev"
     csv_root: Path | None = None
     """The folder that data.csv.directory lies in, where that is a volume's; none: it is a path of this machine."""
+    news_root: Path | None = None
+    """The folder that sentiment.csv.file lies in, where that is a volume's; none: it is a path of this machine."""
     proxy: str | None = None
     """The HTTP proxy through which the data provider is asked."""
     ca_bundle: Path | None = None
@@ -80,6 +82,7 @@ class ProcessConfig:
             own_schedule=text("OWN_SCHEDULE", "false").lower() in ("1", "true", "yes"),
             version=text("VERSION", cls.version),
             csv_root=path("CSV_ROOT"),
+            news_root=path("NEWS_ROOT"),
             proxy=text("PROXY", "") or None,
             ca_bundle=path("CA_BUNDLE"),
             # Not ours: systemd's name for it.

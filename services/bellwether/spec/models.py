@@ -50,6 +50,7 @@ CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
 ServiceName: TypeAlias = Literal[
     "market-data",
     "data-quality",
+    "sentiment",
     "ml-model",
     "prediction",
     "paper-trading",
@@ -348,6 +349,87 @@ class Quality(Block):
     )
 
 
+class NewsCsv(Block):
+    """Headlines in a file: a heading with published, source, title and perhaps symbol, then a row for each."""
+
+    file: str = Field(
+        min_length=1,
+        max_length=400,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="The file: on one machine a path, relative to the resource's file; in a cluster a path inside the "
+        "volume of `volumeClaim`.",
+    )
+    volume_claim: str | None = Field(
+        None,
+        max_length=253,
+        pattern=OBJECT_NAME_PATTERN,
+        description="In a cluster: the PersistentVolumeClaim in the same namespace that holds the file, mounted "
+        "read-only.",
+    )
+
+
+class Feed(Block):
+    """One RSS or Atom feed."""
+
+    url: str = Field(
+        max_length=500,
+        pattern=r"^https?://[^\s/@?#]+([/?#][^\s]*)?$",
+        description="Where it is, http or https, without a user's name.",
+    )
+    source: str | None = Field(
+        None, max_length=60, description="What its headlines give as their source; without it, the feed's own title."
+    )
+    private: bool = Field(
+        False,
+        description="Whether its host may have an address that is not public, such as one inside the cluster. A "
+        "redirect never may.",
+    )
+
+
+class Alias(Block):
+    """Names that headlines use for a symbol, besides those that are built in."""
+
+    symbol: Symbol = Field(description="The share.")
+    names: list[Annotated[str, Field(min_length=2, max_length=60)]] = Field(
+        min_length=1, max_length=20, description="Its firm's names, as whole words; upper and lower case count."
+    )
+
+
+class NewsVeto(Block):
+    """When news refuses a BUY; orders that close a position are never refused for it."""
+
+    enabled: bool = Field(True, description="Whether news refuses a BUY at all.")
+    score: Ratio = Field("0.4", description="How bad: a sentiment score at or below minus this.")
+    confidence: Ratio = Field("0.5", description="How sure: a confidence of at least this.")
+    max_age: Duration = Field("48h", description="How fresh: a negative headline published no longer ago than this.")
+
+
+class Sentiment(Block):
+    """Where news comes from, and what it does."""
+
+    model_config = _rules(
+        cel("self.provider != 'csv' || has(self.csv)", "provider csv needs sentiment.csv.file", ".csv"),
+        cel(
+            "self.provider != 'feeds' || (has(self.feeds) && self.feeds.size() > 0)",
+            "provider feeds needs at least one of sentiment.feeds",
+            ".feeds",
+        ),
+    )
+    provider: Literal["none", "csv", "feeds"] = Field(
+        "none",
+        description="none: no news is used; csv: headlines in your file; feeds: RSS or Atom, in live systems only.",
+    )
+    csv: NewsCsv | None = Field(None, description="Settings of provider csv.")
+    feeds: Annotated[list[Feed], Field(max_length=20, json_schema_extra={"x-kubernetes-list-map-keys": ["url"]})] = (
+        Field(default_factory=list, description="The feeds of provider feeds.")
+    )
+    max_age: Duration = Field("72h", description="How old a headline may be, by its time of publishing, to count.")
+    aliases: Annotated[
+        list[Alias], Field(max_length=50, json_schema_extra={"x-kubernetes-list-map-keys": ["symbol"]})
+    ] = Field(default_factory=list, description="More names of symbols.")
+    veto: NewsVeto = Field(default_factory=NewsVeto, description="When news refuses a BUY.")
+
+
 class Task(Block):
     """Work that is due at a moment of each session."""
 
@@ -590,6 +672,7 @@ class TradingSystemSpec(Block):
     predictions: Predictions = Field(default_factory=Predictions, description="How predictions are made and kept.")
     trading: Trading = Field(default_factory=Trading, description="Whether and how signals become orders.")
     quality: Quality = Field(default_factory=Quality, description="How good the data has to be.")
+    sentiment: Sentiment = Field(default_factory=Sentiment, description="News, and whether it can refuse an order.")
     tasks: Annotated[list[Task], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})] = (
         Field(default_factory=default_tasks, description="Work that is due at a moment of each session.")
     )
@@ -729,6 +812,7 @@ LIVE_FIELDS = (
     "predictions",
     "trading",
     "quality",
+    "sentiment",
     "tasks",
     "gateway",
 )

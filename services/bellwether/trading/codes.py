@@ -16,6 +16,7 @@ class Code(Enum):
     DATA_STALE = "the symbol's newest bar is older than the one that can be expected, so no position is opened on it"
     QUALITY_UNKNOWN = "nothing was measured of the quality of the symbol's data, so no position is opened on it"
     QUALITY_TOO_LOW = "the quality score of the symbol's data is below quality.minScore, so no position is opened on it"
+    NEWS_VETO = "the news about the symbol is negative, confident and fresh (sentiment.veto), so no position is opened"
     PREDICTION_EXPIRED = "the moment lies after the prediction's valid_until"
     EXIT_RULE_OFF = "trading.exit.onSell is false: a SELL prediction closes nothing"
     NOTHING_TO_SELL = "the symbol is not held; short positions are not allowed"

@@ -19,6 +19,7 @@ from bellwether.trading.guards import (
     REDUCING,
     Candidate,
     Conditions,
+    News,
     Objection,
     Quality,
     Situation,
@@ -74,6 +75,8 @@ class Wish:
     """Session of the bar that `price` is the close of."""
     quality: Quality | None = None
     """Of the data behind a prediction; None for what no prediction asks for."""
+    news: News | None = None
+    """About the symbol, that a prediction was made with."""
     strength: float = 0.0
     """Of a signal to buy: by how much its probability is above the base rate."""
 
@@ -112,6 +115,7 @@ def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
         ),
         bar_session=prediction.bar_session if real else None,
         quality=quality_of(prediction.quality_score, prediction.quality_issues),
+        news=news_of(prediction),
         strength=strength_of(prediction) if reason == "signal" else 0.0,
     )
 
@@ -119,6 +123,14 @@ def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
 def quality_of(score: float | None, rules: Sequence[str]) -> Quality:
     """Return a quality score as the guards compare it."""
     return Quality(None if score is None else Decimal(str(score)), tuple(rules))
+
+
+def news_of(prediction: Prediction) -> News | None:
+    """Return the news of a prediction as the guard compares it; None where there was none."""
+    if not prediction.sentiment_data_available:
+        return None
+    score, confidence = Decimal(str(prediction.sentiment_score)), Decimal(str(prediction.news_confidence))
+    return News(score, confidence, tuple(prediction.bad_news))
 
 
 def strength_of(prediction: Prediction) -> float:
@@ -187,6 +199,7 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
         loss=book.loss_at(book.equity),
         bar_session=wish.bar_session,
         quality=wish.quality,
+        news=wish.news,
     )
 
 

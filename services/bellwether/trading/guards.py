@@ -16,6 +16,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from bellwether.messages.sentiment import Headline
 from bellwether.messages.trading import Side
 from bellwether.trading.codes import Code
 from bellwether.trading.events import Reason
@@ -46,6 +47,14 @@ class Quality(NamedTuple):
 
     score: Decimal | None = None
     rules: tuple[str, ...] = ()
+
+
+class News(NamedTuple):
+    """What the news says that a wish was made with: score and confidence, and the negative headlines."""
+
+    score: Decimal
+    confidence: Decimal
+    bad: tuple[Headline, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class Situation:
         loss: by how much equity fell over the newest closed session or since its close, whichever is more; negative
             for a gain.
         bar_session: session of the bar that `price` is the close of; None for an opening price.
+        news: about the symbol, that the prediction was made with; None where there is none, or no prediction asks.
         quality: of the data that the prediction was made from; None where no prediction asks (by hand, at the open).
 
     """
@@ -109,6 +119,7 @@ class Situation:
     loss: Decimal
     bar_session: date | None = None
     quality: Quality | None = None
+    news: News | None = None
 
     @property
     def now(self) -> datetime:
@@ -187,6 +198,28 @@ def quality_too_low(situation: Situation, order: Candidate | None) -> Objection 
     if situation.side == "SELL" or quality is None or quality.score is None or quality.score >= least:
         return None
     return Objection(f"{text(quality.score)} ({', '.join(quality.rules)})", text(least))
+
+
+def news_veto(situation: Situation, order: Candidate | None) -> Objection | None:
+    """No position is opened on news that is negative, confident and fresh; the value is the worst fresh headline."""
+    news, veto = situation.news, situation.rules.veto
+    if situation.side == "SELL" or news is None or veto is None:
+        return None
+    if news.score > -veto.score or news.confidence < veto.confidence:
+        return None
+    fresh = [one for one in news.bad if situation.now - one.published <= veto.max_age]
+    if not fresh:
+        return None
+    worst = min(fresh, key=lambda one: (one.score, one.id))
+    said_by = (
+        f" ({worst.source}, {worst.published:%Y-%m-%d %H:%M}Z)"
+        if worst.source
+        else f" ({worst.published:%Y-%m-%d %H:%M}Z)"
+    )
+    return Objection(
+        f'"{worst.title}"{said_by}; news {text(news.score)}, confidence {text(news.confidence)}',
+        f"news above -{text(veto.score)}, or confidence below {text(veto.confidence)}",
+    )
 
 
 def prediction_expired(situation: Situation, order: Candidate | None) -> Objection | None:
@@ -291,6 +324,7 @@ GUARDS: Sequence[Listed] = (
     Listed(Code.DATA_STALE, data_stale, "symbol"),
     Listed(Code.QUALITY_UNKNOWN, quality_unknown, "symbol"),
     Listed(Code.QUALITY_TOO_LOW, quality_too_low, "symbol"),
+    Listed(Code.NEWS_VETO, news_veto),
     Listed(Code.PREDICTION_EXPIRED, prediction_expired),
     Listed(Code.EXIT_RULE_OFF, exit_rule_off),
     Listed(Code.NOTHING_TO_SELL, nothing_to_sell),

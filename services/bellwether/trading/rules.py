@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
-from bellwether.spec.models import TradingSystemSpec, money
+from bellwether.spec.fields import parse_duration
+from bellwether.spec.models import Sentiment, TradingSystemSpec, money
 
 ZERO = Decimal(0)
 BASIS_POINT = Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True)
+class Veto:
+    """From which score and confidence on, and until which age of a negative headline, news refuses a BUY."""
+
+    score: Decimal
+    confidence: Decimal
+    max_age: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,7 @@ class Rules:
         max_position_value: the most that a position may be worth after an order.
         max_orders_per_session: the most orders for one session.
         min_quality: the quality score below which no position is opened, 0-100.
+        veto: when news refuses a BUY; None: never.
         max_daily_loss: the loss since the previous close from which no position is opened.
 
     """
@@ -52,6 +64,7 @@ class Rules:
     max_orders_per_session: int
     max_daily_loss: Decimal
     min_quality: Decimal = ZERO
+    veto: Veto | None = None
 
 
 def rules_of(spec: TradingSystemSpec) -> Rules:
@@ -74,4 +87,12 @@ def rules_of(spec: TradingSystemSpec) -> Rules:
         max_orders_per_session=trading.risk.max_orders_per_session,
         max_daily_loss=money(trading.risk.max_daily_loss),
         min_quality=Decimal(spec.quality.min_score),
+        veto=_veto_of(spec.sentiment),
     )
+
+
+def _veto_of(sentiment: Sentiment) -> Veto | None:
+    veto = sentiment.veto
+    if sentiment.provider == "none" or not veto.enabled:
+        return None
+    return Veto(money(veto.score), money(veto.confidence), parse_duration(veto.max_age))

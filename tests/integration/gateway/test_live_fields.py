@@ -18,10 +18,12 @@ from bellwether.gateway.settings import GatewaySettings
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.market_data import Freshness, MarketData
 from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
+from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.messages.trading import Order
 from bellwether.prediction.service import create as prediction
 from bellwether.quality.service import create as data_quality
 from bellwether.runtime.errors import RpcError
+from bellwether.sentiment.service import create as sentiment
 from bellwether.spec.models import LIVE_FIELDS
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
@@ -36,7 +38,7 @@ from integration.trading.peers import CALENDAR, ROWS, Peers, declaration
 pytestmark = pytest.mark.integration
 
 NIGHT = datetime(2026, 1, 6, 4, 0, tzinfo=UTC)
-REAL = ("market-data", "data-quality", "prediction", "paper-trading", "scheduler")
+REAL = ("market-data", "data-quality", "sentiment", "prediction", "paper-trading", "scheduler")
 ROWS_HERE = {
     **ROWS,
     **{name: SERVICES[name] for name in REAL},
@@ -73,6 +75,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         "ml-model": peers.builds()["ml-model"],
         "market-data": market_data,
         "data-quality": data_quality,
+        "sentiment": sentiment,
         "prediction": prediction,
         "paper-trading": trading.create,
         "scheduler": maker,
@@ -134,6 +137,15 @@ async def least_quality(lab: Lab) -> Any:
     return found.min_score
 
 
+async def news(lab: Lab) -> Any:
+    asked = AnalyzeSentiment("AAA")
+    try:
+        found = await lab.system.call("sentiment", "analyze_sentiment", asked, SymbolSentiment, as_of=lab.clock.now())
+    except RpcError as error:
+        return error.code
+    return found.reason
+
+
 @dataclass(frozen=True)
 class Edit:
     """A change of one field, and what shows that it is in force: before it and after it."""
@@ -158,6 +170,9 @@ EDITS = {
     "trading.halted": Edit({"trading": {"halted": True}}, halts, [], ["declaration: spec.trading.halted is true"]),
     "trading.risk": Edit({"trading": {"risk": {"maxOrdersPerSession": 0}}}, by_hand, "queued", "refused"),
     "quality": Edit({"quality": {"minScore": 85}}, least_quality, 70.0, 85.0),
+    "sentiment": Edit(
+        {"sentiment": {"provider": "csv", "csv": {"file": "gone.csv"}}}, news, "NO_PROVIDER", "NEWS_UNAVAILABLE"
+    ),
     "tasks": Edit({"tasks": [{"name": "look", "anchor": "time", "time": "07:32"}]}, idle_minutes, 5, 2),
 }
 

@@ -169,6 +169,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "data-quality": {
         "get_quality": lambda asked: Quality({one: SymbolQuality(one, 96.0, True, []) for one in asked["symbols"]})
     },
+    "sentiment": {},
     "ml-model": {"list_models": Models([MODEL])},
     "prediction": {
         "generate_single_prediction": prediction(may_trade=False),

@@ -27,6 +27,7 @@ async def test_status_joins_services_replay_account_and_halts(standing: Opened) 
     assert {one["name"] for one in status["services"]} == {
         "market-data",
         "data-quality",
+        "sentiment",
         "ml-model",
         "prediction",
         "paper-trading",

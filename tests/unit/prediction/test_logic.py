@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from bellwether.messages.models import Probability
 from bellwether.messages.prediction import Action, Prediction
+from bellwether.messages.sentiment import Headline
 from bellwether.prediction.logic import (
     Inputs,
     Market,
+    News,
     Quality,
     action_of,
     buy_rate,
@@ -173,3 +175,29 @@ def test_a_batch_is_published_strongest_first_and_among_equals_by_symbol() -> No
 
     found = {symbol: made(symbol, p) for symbol, p in (("A", 0.51), ("B", 0.6), ("C", 0.4), ("D", 0.51), ("E", 0.3))}
     assert in_turn(found) == ["E", "B", "C", "A", "D"]
+
+
+BAD = [Headline(str(number), f"title {number}", "Wire", AS_OF, AS_OF, -0.1 * number) for number in range(8)]
+
+
+def test_news_is_no_fallback_and_goes_to_the_guards_with_its_negative_headlines() -> None:
+    inputs = given_inputs(news=News(-0.6, 0.7, 0.8, 8, BAD), missing={})
+    outcome = decide(inputs)
+    assert outcome.fallbacks == []
+    assert "news -0.6 of 8 headlines, confidence 0.7" in outcome.reasons
+    made = prediction_of("id", inputs, outcome, "")
+    assert made.sentiment_data_available
+    assert (made.sentiment_score, made.news_confidence, made.news_quality_score) == (-0.6, 0.7, 0.8)
+    assert [one.title for one in made.bad_news] == [f"title {number}" for number in (1, 2, 3, 4, 5)]
+
+
+def test_without_news_the_values_are_neutral_and_flagged() -> None:
+    made = prediction_of("id", INPUTS, decide(INPUTS), "")
+    assert (made.sentiment_score, made.news_confidence, made.news_quality_score) == (0.0, 0.5, 0.5)
+    assert (made.sentiment_data_available, made.fallbacks, made.bad_news) == (False, ["sentiment"], [])
+
+
+def test_news_is_part_of_the_record_and_a_record_without_news_has_no_word_of_it() -> None:
+    inputs = given_inputs(news=News(-0.6, 0.7, 0.8, 8, BAD))
+    assert b'"title 7"' in canonical_record(inputs, decide(inputs), "v")
+    assert b"news" not in canonical_record(INPUTS, decide(INPUTS), "v")

@@ -84,3 +84,13 @@ def test_behind_a_proxy_the_way_out_is_the_proxys_port_alone() -> None:
     behind = by_component(**LIVE, network={"proxy": "http://proxy.example:3128"})
     assert ports(behind["system"]["egress"]) == {53, 3128}
     assert ports(by_component(**LIVE, network={"proxy": "http://proxy.example"})["system"]["egress"]) == {53, 80}
+
+
+def test_sentiment_reaches_the_ports_of_its_feeds_and_only_where_there_are_some() -> None:
+    feeds = [{"url": "http://news.example:8000/rss"}, {"url": "http://other.example/rss"}]
+    news = {"provider": "feeds", "feeds": feeds}
+    found = by_component(profile="standard", **LIVE, sentiment=news)
+    assert ports(found["sentiment"]["egress"]) == {53, 80, 443, 4222, 8000}
+    assert ports(by_component(profile="standard", **LIVE)["sentiment"]["egress"]) == {53, 4222}
+    proxied = by_component(profile="standard", **LIVE, sentiment=news, network={"proxy": "http://proxy.example:3128"})
+    assert ports(proxied["sentiment"]["egress"]) == {53, 3128, 4222}

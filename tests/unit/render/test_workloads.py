@@ -127,6 +127,7 @@ def test_an_override_replaces_what_a_service_gets(context: RenderContext) -> Non
 
 EDITS: dict[str, Any] = {
     "quality": {"minScore": 80},
+    "sentiment": {"veto": {"score": "0.3"}},
     "symbols": ["IBM"],
     "market": {"calendar": "XNYS", "overrides": [{"date": "2009-02-02", "closed": True}]},
     "predictions": {"margin": "0.02"},
@@ -178,6 +179,16 @@ def test_csv_files_are_mounted_read_only_where_they_are_read(context: RenderCont
     assert {"mountPath": "/csv", "name": "csv", "readOnly": True} in reader["containers"][0]["volumeMounts"]
     assert environment(reader["containers"][0])["BELLWETHER_CSV_ROOT"] == "/csv"
     assert all(volume["name"] != "csv" for volume in found["demo-prediction"]["spec"]["volumes"])
+
+
+def test_a_file_of_news_is_mounted_read_only_where_it_is_read(context: RenderContext) -> None:
+    news = {"provider": "csv", "csv": {"file": "news.csv", "volumeClaim": "headlines"}}
+    found = pods(build(profile="standard", sentiment=news), context)
+    reader = found["demo-sentiment"]["spec"]
+    assert {"name": "news", "persistentVolumeClaim": {"claimName": "headlines", "readOnly": True}} in reader["volumes"]
+    assert {"mountPath": "/news", "name": "news", "readOnly": True} in reader["containers"][0]["volumeMounts"]
+    assert environment(reader["containers"][0])["BELLWETHER_NEWS_ROOT"] == "/news"
+    assert all(volume["name"] != "news" for volume in found["demo-market-data"]["spec"]["volumes"])
 
 
 @pytest.mark.parametrize("profile", ["compact", "standard"])

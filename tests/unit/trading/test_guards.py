@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from bellwether.messages.sentiment import Headline
 from bellwether.trading.codes import Code, code_table
-from bellwether.trading.guards import GUARDS, Candidate, Conditions, Quality, Situation, judge
+from bellwether.trading.guards import GUARDS, Candidate, Conditions, News, Quality, Situation, judge
 from bellwether.trading.pricing import quote
-from bellwether.trading.rules import Rules
-from unit.trading.making import CLOSE, RULES, SESSION, conditions
+from bellwether.trading.rules import Rules, Veto
+from unit.trading.making import BEFORE_OPEN, CLOSE, RULES, SESSION, conditions
 
 AT_OPEN_ONLY = {Code.NO_OPENING_PRICE, Code.ORDER_EXPIRED}
 """Cancellations: what happened, not what a guard judges."""
@@ -48,6 +49,17 @@ def order(quantity: int, found: Situation) -> Candidate:
 
 POOR = Quality(Decimal("62.5"), ("missing_sessions", "stale"))
 UNMEASURED = Quality()
+VETO = Veto(Decimal("0.4"), Decimal("0.5"), timedelta(hours=48))
+
+
+def headline(hours: float, score: float = -0.8, title: str = "AAA sued for fraud") -> Headline:
+    at = BEFORE_OPEN - timedelta(hours=hours)
+    return Headline("ab", title, "Wire", at, at, score)
+
+
+def news(score: str = "-0.6", confidence: str = "0.7", *bad: Headline) -> News:
+    return News(Decimal(score), Decimal(confidence), bad or (headline(1),))
+
 
 CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
     (Code.NO_REAL_PRICE, {"price": Decimal(0)}, 1, "0", "more than 0"),
@@ -68,6 +80,13 @@ CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
         1,
         "unknown",
         "a score of at least 70",
+    ),
+    (
+        Code.NEWS_VETO,
+        {"conditions": under(veto=VETO), "news": news()},
+        1,
+        '"AAA sued for fraud" (Wire, 2009-01-05 13:15Z); news -0.6, confidence 0.7',
+        "news above -0.4, or confidence below 0.5",
     ),
     (
         Code.DATA_STALE,
@@ -173,3 +192,32 @@ def test_a_loss_limit_of_zero_stops_openings_at_any_loss_and_not_without_one() -
 def test_the_table_of_codes_is_the_enum() -> None:
     lines = code_table().splitlines()
     assert [line.split("`")[1] for line in lines[2:]] == [code.name for code in Code]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        news("-0.39"),
+        news("0.6"),
+        news("-0.6", "0.49"),
+        news("-0.6", "0.7", headline(49)),
+    ],
+    ids=["no news", "not bad enough", "good", "not sure enough", "not fresh"],
+)
+def test_news_that_is_not_negative_confident_and_fresh_refuses_nothing(found: News | None) -> None:
+    before = situation(conditions=under(veto=VETO), news=found)
+    assert judge(before, order(1, before)).code is None
+
+
+def test_bad_news_refuses_no_sale_and_nothing_without_a_declared_veto() -> None:
+    sale = situation(conditions=under(veto=VETO), news=news(), side="SELL", reason="sell_signal", held=Decimal(5))
+    assert judge(sale, order(1, sale)).code is None
+    off = situation(news=news())
+    assert judge(off, order(1, off)).code is None
+
+
+def test_the_worst_headline_that_is_fresh_is_named() -> None:
+    found = news("-0.6", "0.7", headline(60, -0.9, "old"), headline(3, -0.5, "bad"), headline(2, -0.7, "worse"))
+    before = situation(conditions=under(veto=VETO), news=found)
+    assert judge(before, None).objection.value.startswith('"worse" (Wire')

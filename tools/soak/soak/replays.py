@@ -29,7 +29,7 @@ from soak.victim import STRIKE
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = ROOT / "manifests" / "samples" / "replay.yaml"
-SERVED = ("market-data", "data-quality", "ml-model", "prediction", "paper-trading", "scheduler")
+SERVED = ("market-data", "data-quality", "sentiment", "ml-model", "prediction", "paper-trading", "scheduler")
 ACK_WAIT = 2.0
 """Seconds after which an event that a killed process had in hand comes again; 30 in a system of one's own."""
 DEADLINE = 240.0

@@ -18,6 +18,7 @@ DECLARATION_DIRECTORY = "/etc/bellwether/declaration"
 NATS_CONFIG_DIRECTORY = "/etc/nats"
 DATA_DIRECTORY = "/data"
 CSV_DIRECTORY = "/csv"
+NEWS_DIRECTORY = "/news"
 CA_DIRECTORY = "/etc/bellwether/ca"
 CA_FILE = "ca.crt"
 MOVE_SOURCE_DIRECTORY = "/from"
@@ -158,7 +159,10 @@ def services_container(
     if reads_csv(system, services):
         environment["BELLWETHER_CSV_ROOT"] = CSV_DIRECTORY
         mounts.insert(0, _mount("csv", CSV_DIRECTORY, read_only=True))
-    if asks_yahoo(system, services):
+    if reads_news(system, services):
+        environment["BELLWETHER_NEWS_ROOT"] = NEWS_DIRECTORY
+        mounts.insert(0, _mount("news", NEWS_DIRECTORY, read_only=True))
+    if asks_outside(system, services):
         network = system.spec.network
         if network.proxy is not None:
             environment["BELLWETHER_PROXY"] = network.proxy
@@ -247,6 +251,18 @@ def reads_csv(system: TradingSystem, services: Sequence[str]) -> bool:
     )
 
 
-def asks_yahoo(system: TradingSystem, services: Sequence[str]) -> bool:
-    """Whether one of the services asks Yahoo for bars."""
-    return "market-data" in services and system.spec.data.provider == "yahoo"
+def reads_news(system: TradingSystem, services: Sequence[str]) -> bool:
+    """Whether one of the services reads headlines from the volume that the declaration names."""
+    news = system.spec.sentiment
+    return (
+        "sentiment" in services
+        and news.provider == "csv"
+        and news.csv is not None
+        and news.csv.volume_claim is not None
+    )
+
+
+def asks_outside(system: TradingSystem, services: Sequence[str]) -> bool:
+    """Whether one of the services asks Yahoo for bars, or feeds for news."""
+    asks_yahoo = "market-data" in services and system.spec.data.provider == "yahoo"
+    return asks_yahoo or ("sentiment" in services and system.spec.sentiment.provider == "feeds")

@@ -29,7 +29,18 @@ def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, An
     edges = [_DNS] if "dns" in wanted else []
     if "yahoo" in wanted and system.spec.data.provider == "yahoo":
         edges.append({"ports": _tcp(_web_port(system.spec.network.proxy))})
+    news = system.spec.sentiment
+    if "feeds" in wanted and news.provider == "feeds":
+        proxy = system.spec.network.proxy
+        # 443 in any case: feeds redirect to https.
+        asked = {443, *(_feed_port(feed.url) for feed in news.feeds)} if proxy is None else {_web_port(proxy)}
+        edges += [edge for edge in ({"ports": _tcp(port)} for port in sorted(asked)) if edge not in edges]
     return edges
+
+
+def _feed_port(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _web_port(proxy: str | None) -> int:

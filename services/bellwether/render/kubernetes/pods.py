@@ -9,12 +9,13 @@ from bellwether.render.kubernetes.configmaps import start_value_annotations
 from bellwether.render.kubernetes.containers import (
     CA_FILE,
     TOKEN_FILE,
-    asks_yahoo,
+    asks_outside,
     compact_resources,
     job_container,
     move_container,
     nats_container,
     reads_csv,
+    reads_news,
     resources_of,
     services_container,
 )
@@ -83,8 +84,11 @@ def _volumes(
     csv = system.spec.data.csv
     if csv is not None and reads_csv(system, services):
         found.append({"name": "csv", "persistentVolumeClaim": {"claimName": csv.volume_claim, "readOnly": True}})
+    news = system.spec.sentiment.csv
+    if news is not None and reads_news(system, services):
+        found.append({"name": "news", "persistentVolumeClaim": {"claimName": news.volume_claim, "readOnly": True}})
     bundle = system.spec.network.ca_bundle_ref
-    if bundle is not None and asks_yahoo(system, services):
+    if bundle is not None and asks_outside(system, services):
         items = [{"key": bundle.key, "path": CA_FILE}]
         found.append({"name": "ca", "configMap": {"name": bundle.name, "items": items}})
     return sorted(found, key=lambda volume: str(volume["name"]))
