@@ -108,7 +108,7 @@ def test_the_streams_are_made_again_after_each_start_of_nats_by_a_unit_of_their_
     one = found["trading-bootstrap.service"]
     assert (one["Type"], one["After"]) == (["oneshot"], ["trading-nats.service"])
     assert "trading-nats.service" in one["PartOf"]
-    # Before systemd 254 what follows a start sees no credentials, so it could not reach NATS.
+    # systemd 252 shows an ExecStartPost no credentials, so it could not reach NATS.
     assert not [name for name, each in found.items() if "ExecStartPost" in each]
 
 

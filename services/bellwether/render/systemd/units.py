@@ -19,7 +19,7 @@ from bellwether.render.parts import (
 from bellwether.render.systemd.hardening import USER, hardening
 from bellwether.render.systemd.unitfile import Settings, assignments, command, unit_text
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import NATS_PORT, SERVICES
+from bellwether.topology import NATS_PORT
 
 TARGET = "trading.target"
 HOST = "127.0.0.1"
@@ -63,9 +63,8 @@ def service_unit(system: TradingSystem, part: Part, home: str, version: str) -> 
     """Return the unit of a process that runs services; `home` is where the program is installed."""
     after = [unit_name(name) for name in (NATS, BOOTSTRAP, *part.after)]
     places = Places(data_directory(part.name), DECLARATION_FILE, CREDENTIALS, NATS_URL, HOST)
-    purpose = SERVICES[part.name].purpose if part.name in SERVICES else "All services in one process."
     outside = leaves_the_machine(system, part)
-    unit = _unit_section(f"{system.metadata.name} {part.name}: {purpose}", after, [TARGET])
+    unit = _unit_section(f"{system.metadata.name}: {part.name}", after, [TARGET])
     if outside:
         unit += [("After", "network-online.target"), ("Wants", "network-online.target")]
     service: Settings = [
@@ -94,16 +93,16 @@ def nats_unit(system: TradingSystem, home: str) -> str:
         *assignments({"GOMEMLIMIT": go_memory_limit(system)}),
         *hardening(data_directory(NATS), outside=False),
     ]
-    return unit_text({"Unit": _unit_section(f"{system.metadata.name} NATS", [], [TARGET]), "Service": service})
+    return unit_text({"Unit": _unit_section(f"{system.metadata.name}: NATS", [], [TARGET]), "Service": service})
 
 
 def bootstrap_unit(system: TradingSystem, home: str) -> str:
     """Return the unit that makes the streams and ends, after each start of NATS.
 
-    It is no ExecStartPost of NATS: those see no credentials before systemd 254.
+    It is no ExecStartPost of NATS: systemd 252 shows those no credentials.
     """
     nats = unit_name(NATS)
-    name = f"{system.metadata.name} streams of NATS"
+    name = f"{system.metadata.name}: streams of NATS"
     service: Settings = [
         ("Type", "oneshot"),
         ("RemainAfterExit", "yes"),
@@ -126,7 +125,7 @@ def _unit_section(description: str, after: list[str], part_of: list[str]) -> Set
     up the start limit of every service; services wait for each other by themselves.
     """
     return [
-        ("Description", description.rstrip(".").replace("%", "%%")),
+        ("Description", description),
         *(("PartOf", name) for name in part_of),
         *(("Wants", name) for name in after),
         *(("After", name) for name in after),
