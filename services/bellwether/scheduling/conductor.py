@@ -275,11 +275,11 @@ class Conductor:
             if symbol not in self._without:
                 self._without.add(symbol)
                 _log.warning("the replay begins without %s: %s", symbol, why)
-        await call.request("ml-model", "load_model", LoadModel(words.model), ModelInfo)
         last = max(coverage.last.values())
         self._last = last if words.last is None else min(last, words.last)
         if self._last < words.first:
             raise ReplayFailed(f"clock.from is {words.first}, and the newest bars are of {last}")
+        await call.request("ml-model", "load_model", LoadModel(words.model), ModelInfo)
         self._draw()
         self._relieved("the replay")
 

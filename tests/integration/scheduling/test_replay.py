@@ -179,9 +179,12 @@ async def test_without_bars_the_replay_waits_and_says_so(tmp_path: Path) -> None
                 await system.call("scheduler", method, asked, Job)
 
 
-async def test_a_replay_that_begins_after_its_newest_bars_ends_and_says_so(tmp_path: Path) -> None:
+async def test_a_replay_that_begins_after_its_newest_bars_ends_and_says_so_before_a_model_is_made(
+    tmp_path: Path,
+) -> None:
     system = declaration(clock={"mode": "replay", "from": "2020-01-02", "pace": "0s"})
-    async with running({**Peers().builds(), **BUILDS}, data_dir=tmp_path, declaration=system, rows=ROWS) as running_one:
+    builds = {**Peers(away={"load_model": 1_000_000}).builds(), **BUILDS}
+    async with running(builds, data_dir=tmp_path, declaration=system, rows=ROWS) as running_one:
         state = await replayed(running_one)
         assert (state.state, state.error) == ("failed", f"clock.from is 2020-01-02, and the newest bars are of {LAST}")
 
