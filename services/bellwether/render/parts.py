@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from bellwether.render.kubernetes.configmaps import declaration_document, store_bytes
 from bellwether.render.kubernetes.containers import compact_resources, resources_of
@@ -80,9 +81,10 @@ def _limit(asked: int) -> int:
 
 
 def leaves_the_machine(system: TradingSystem, part: Part) -> bool:
-    """Whether a part talks to other machines: the one that asks Yahoo for bars does."""
+    """Whether a part talks to other machines: those that ask Yahoo for bars, or feeds for news, do."""
     hosts = {host for name in part.services for host in SERVICES[name].external}
-    return "yahoo" in hosts and system.spec.data.provider == "yahoo"
+    asks_yahoo = "yahoo" in hosts and system.spec.data.provider == "yahoo"
+    return asks_yahoo or ("feeds" in hosts and system.spec.sentiment.provider == "feeds")
 
 
 def environment(system: TradingSystem, part: Part, places: Places, version: str) -> dict[str, str]:
@@ -135,3 +137,9 @@ def csv_folder(system: TradingSystem) -> str | None:
     """Return the folder of this machine that bars are read from, where they come from files."""
     data = system.spec.data
     return data.csv.directory if data.provider == "csv" and data.csv is not None else None
+
+
+def news_folder(system: TradingSystem) -> str | None:
+    """Return the folder of this machine that holds the file of news, where news comes from one."""
+    news = system.spec.sentiment
+    return str(PurePosixPath(news.csv.file).parent) if news.provider == "csv" and news.csv is not None else None

@@ -326,6 +326,10 @@ spec:
     ("spec", "words"),
     [
         ("", "spec.data.csv.directory: {here}/bars is not a folder (relative to system.yaml)"),
+        (
+            "  sentiment: {{provider: csv, csv: {{file: news.csv}}}}",
+            "spec.sentiment.csv.file: {here}/news.csv is not a file (relative to system.yaml)",
+        ),
         ("  predictions: {{model: foo}}", "spec.predictions.model: 'foo': there is no foo.yaml in "),
         ("  symbols: [BRK.B, BRK-B]", "spec.symbols[1]: BRK-B and BRK.B cannot be told apart on the bus"),
         (

@@ -3,6 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from bellwether.gateway.funnel import funnel
@@ -16,6 +17,14 @@ AWAY = Problem(503, "UNAVAILABLE", "market-data does not answer: nobody serves i
 def explained(outcome: Any = "order", **changed: Any) -> Explanation:
     values: dict[str, Any] = {"order": order(), "refusals": [], "guards": ["HALTED"]}
     return Explanation("AAPL", "p-AAPL", outcome, **(values | changed))
+
+
+VETO = msgspec.structs.replace(
+    REFUSAL,
+    code="NEWS_VETO",
+    value='"IBM sued for fraud" (Wire, 2009-01-05 13:15Z); news -0.6, confidence 0.7',
+    limit="news above -0.4, or confidence below 0.5",
+)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,11 @@ def explained(outcome: Any = "order", **changed: Any) -> Explanation:
             (MARKET_DATA, prediction(), explained("refused", order=None, refusals=[REFUSAL])),
             "guards",
             "POSITION_VALUE_EXCEEDED: value 26000, limit 25000",
+        ),
+        (
+            (MARKET_DATA, prediction(), explained("refused", order=None, refusals=[VETO])),
+            "guards",
+            'NEWS_VETO: value "IBM sued for fraud" (Wire, 2009-01-05 13:15Z); news -0.6, confidence 0.7',
         ),
         ((MARKET_DATA, prediction(), explained("unseen", order=None)), "guards", "has not seen this decision"),
         (

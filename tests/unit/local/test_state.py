@@ -234,3 +234,14 @@ async def test_a_replay_with_one_share_without_bars_is_summed_up_and_says_why() 
         decisions_per_second=0.0,
     )
     assert "without     BHP.AX: BHP.AX.csv, line 2: its quotes do not match" in sum_lines(whole)
+
+
+def test_a_file_of_news_is_made_absolute_or_its_absence_told(tmp_path: Path) -> None:
+    path = tmp_path / "demo.yaml"
+    path.write_text(GOOD.rstrip() + "\n  sentiment: {provider: csv, csv: {file: news.csv}}\n")
+    with pytest.raises(RunError, match=r"spec.sentiment.csv.file: .*/news.csv is not a file"):
+        load_system(path)
+    (tmp_path / "news.csv").touch()
+    csv = load_system(path).spec.sentiment.csv
+    assert csv is not None
+    assert csv.file == str(tmp_path / "news.csv")

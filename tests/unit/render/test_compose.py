@@ -98,6 +98,12 @@ def test_bars_in_files_are_mounted_where_the_declaration_says() -> None:
     assert volumes[-1] == {"type": "bind", "source": "/srv/ba$$rs", "target": "/srv/ba$$rs", "read_only": True}
 
 
+def test_the_folder_of_a_file_of_news_is_mounted() -> None:
+    system = build(sentiment={"provider": "csv", "csv": {"file": "/srv/ne$ws/all.csv"}})
+    volumes = compose(system, ON)["services"]["system"]["volumes"]
+    assert volumes[-1] == {"type": "bind", "source": "/srv/ne$$ws", "target": "/srv/ne$$ws", "read_only": True}
+
+
 def test_nats_writes_to_its_folder_and_asks_for_keys() -> None:
     text = nats_text(build(), {"prediction": "UKEY"})
     assert 'store_dir: "/data"' in text

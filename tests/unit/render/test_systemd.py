@@ -136,10 +136,26 @@ def test_services_of_one_machine_have_ports_of_their_own_on_loopback() -> None:
     assert len(set(ports)) == len(SERVICES)
 
 
+OWN_BARS = {"provider": "csv", "csv": {"directory": "/srv/bars"}}
+
+
 def test_only_the_unit_that_asks_yahoo_reaches_other_machines() -> None:
     found = units(build(profile="standard", data={"provider": "yahoo"}, clock={"mode": "live"}))
     outside = [name for name, one in found.items() if name != "trading.target" and "IPAddressDeny" not in one]
     assert outside == ["trading-market-data.service"]
+
+
+def test_the_unit_that_asks_feeds_reaches_other_machines_too() -> None:
+    news = {"provider": "feeds", "feeds": [{"url": "https://news.example/rss"}]}
+    found = units(build(profile="standard", clock={"mode": "live"}, data=OWN_BARS, sentiment=news))
+    outside = [name for name, one in found.items() if name != "trading.target" and "IPAddressDeny" not in one]
+    assert outside == ["trading-sentiment.service"]
+
+
+def test_a_file_of_news_that_units_cannot_see_is_refused() -> None:
+    news = {"provider": "csv", "csv": {"file": "/home/ann/news.csv"}}
+    with pytest.raises(ValueError, match=r"spec.sentiment.csv.file: /home/ann: units see nothing below /home"):
+        render(build(sentiment=news), installation())
 
 
 def test_bars_in_a_folder_that_units_cannot_see_are_refused() -> None:

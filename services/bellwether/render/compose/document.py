@@ -20,6 +20,7 @@ from bellwether.render.parts import (
     go_memory_limit,
     memory_limit,
     nats_memory_limit,
+    news_folder,
     parts,
 )
 from bellwether.spec.models import TradingSystem
@@ -120,6 +121,10 @@ def _service(system: TradingSystem, part: Part, on: Installation) -> dict[str, A
     csv = csv_folder(system)
     if csv is not None and "market-data" in part.services:
         found["volumes"].append({"type": "bind", "source": csv, "target": csv, "read_only": True})
+    news = news_folder(system)
+    if news is not None and "sentiment" in part.services and news != csv:
+        # The folder, because a file that is replaced would stay what it was in the container.
+        found["volumes"].append({"type": "bind", "source": news, "target": news, "read_only": True})
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bellwether.render.kubernetes.configmaps import store_bytes
 from bellwether.render.nats import BOOTSTRAP, nats_conf
-from bellwether.render.parts import NATS, csv_folder, declaration_text, parts
+from bellwether.render.parts import NATS, csv_folder, declaration_text, news_folder, parts
 from bellwether.render.systemd import units
 from bellwether.render.systemd.hardening import USER
 from bellwether.spec.models import TradingSystem
@@ -30,6 +30,12 @@ class Installation:
     """The folder that holds `venv`, `services` and `models`."""
 
 
+def _refuse_hidden(field: str, folder: str | None) -> None:
+    hidden = next((one for one in _HIDDEN if folder is not None and f"{folder}/".startswith(f"{one}/")), None)
+    if hidden is not None:
+        raise ValueError(f"{field}: {folder}: units see nothing below {hidden}; move it, to /srv say")
+
+
 def render(system: TradingSystem, on: Installation) -> dict[str, str]:
     """Return the text of every file that is not secret, by its path below `/`.
 
@@ -37,10 +43,8 @@ def render(system: TradingSystem, on: Installation) -> dict[str, str]:
         ValueError: if the units could not read what the declaration names.
 
     """
-    folder = csv_folder(system)
-    hidden = next((one for one in _HIDDEN if folder is not None and f"{folder}/".startswith(f"{one}/")), None)
-    if hidden is not None:
-        raise ValueError(f"spec.data.csv.directory: {folder}: units see nothing below {hidden}; move it, to /srv say")
+    _refuse_hidden("spec.data.csv.directory", csv_folder(system))
+    _refuse_hidden("spec.sentiment.csv.file", news_folder(system))
     found = {
         f"{UNITS}/{units.unit_name(NATS)}": units.nats_unit(system, on.home),
         f"{UNITS}/{units.unit_name(BOOTSTRAP)}": units.bootstrap_unit(system, on.home),
