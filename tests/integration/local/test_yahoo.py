@@ -5,14 +5,24 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
+import yaml
 
+from bellwether.market.declared import calendar_of
+from bellwether.spec.models import Market
+from e2e.days import Day
+from harness.yahoo.planted import on_calendar, planted, standing_in_beside
+from harness.yahoo.shares import EXCHANGES
 from integration.local.test_memory import FORBIDDEN, IMPORTED
 
 pytestmark = pytest.mark.integration
@@ -26,13 +36,17 @@ spec:
   symbols: [BHP.AX, CBA.AX]
   data: {provider: yahoo, yahoo: {historyYears: 4}}
 """
-DEADLINE = 200.0
+SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "asx-banks.yaml"
+PREPARE = timedelta(seconds=45)
+"""So long before the minute of its open the session is declared, so that the services run by then."""
+DEADLINE = 240.0
+T = TypeVar("T")
 REACHED = re.compile(r"export (BELLWETHER_PROXY)=(\S+) (BELLWETHER_CA_BUNDLE)=(\S+)")
 
 
-def eventually(found: Callable[[], re.Match[str] | None], said: Path) -> re.Match[str]:
+def eventually(found: Callable[[], T | None], said: Path) -> T:
     end = time.monotonic() + DEADLINE
-    while (match := found()) is None:
+    while not (match := found()):
         assert time.monotonic() < end, f"not within {DEADLINE:g} s; it said: {said.read_text()}"
         time.sleep(0.1)
     return match
@@ -76,3 +90,58 @@ def test_history_arrives_a_model_learns_from_it_and_the_process_that_stays_impor
     imported.discard("aiohttp")
     large = {name for name in imported for root in FORBIDDEN if name == root or name.startswith(root + ".")}
     assert not large, f"imported in a process that runs all services: {sorted(large)}"
+
+
+def the_sample(day: Day, **override: str | bool) -> dict[str, Any]:
+    """Return the sample with today as it is declared, and the tasks close around it."""
+    document: dict[str, Any] = yaml.safe_load(SAMPLE.read_text("utf-8"))
+    spec = document["spec"]
+    spec["market"] = {"calendar": day.exchange, "overrides": [{"date": str(day.date), **override}]}
+    spec["trading"]["currency"] = EXCHANGES[day.exchange][2]
+    spec["data"]["yahoo"] = {"delay": "5s"}
+    for task in spec["tasks"]:
+        task["offset"] = "20s" if task["anchor"] == "close" else "-10s"
+    return document
+
+
+@contextmanager
+def run(folder: Path, document: dict[str, Any], reach: dict[str, str]) -> Iterator[Path]:
+    """Run a system; give the file of what it says."""
+    said, file = folder / "said", folder / "asx.yaml"
+    file.write_text(yaml.safe_dump(document))
+    command = [sys.executable, "-m", "bellwether", "run", str(file), "--port", "18471", "--data", str(folder / "state")]
+    with said.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | reach | {"COLUMNS": "200"})
+    try:
+        yield said
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+
+
+def filled_on(ledger: Path, day: Day) -> list[tuple[str]]:
+    """Return the orders that were filled in a day's session."""
+    with closing(sqlite3.connect(ledger)) as connection:
+        found = connection.execute(
+            "select order_id from orders where status = 'filled' and session = ?", (str(day.date),)
+        )
+        return found.fetchall()
+
+
+@pytest.mark.timeout(600)
+def test_the_sample_fills_orders_of_a_session_that_an_override_opens(tmp_path: Path) -> None:
+    day = Day.today(("XASX", "XNYS"), range(4, 23))
+    document = the_sample(day, closed=True)
+    with standing_in_beside(tmp_path / "ca") as yahoo:
+        reach = {"BELLWETHER_PROXY": yahoo.url, "BELLWETHER_CA_BUNDLE": str(yahoo.authority)}
+        calendar = calendar_of(Market.model_validate(document["spec"]["market"]))
+        yahoo.shares = planted(document["spec"]["symbols"], calendar, datetime.now(UTC))
+        with run(tmp_path, document, reach) as said:
+            eventually(lambda: re.search(r"^  model       direction-lr", said.read_text(), re.MULTILINE), said)
+        opens = (datetime.now(UTC) + PREPARE).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        document = the_sample(day, open=day.clock(opens), close=day.clock(opens + timedelta(minutes=1)))
+        on_calendar(yahoo, calendar_of(Market.model_validate(document["spec"]["market"])))
+        with run(tmp_path, document, reach) as said:
+            (ledger,) = (tmp_path / "state").rglob("ledger.db")
+            eventually(lambda: filled_on(ledger, day), said)
