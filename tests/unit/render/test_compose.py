@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import json
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from bellwether.render.compose import Installation, compose, nats_text
 from bellwether.topology import SERVICES
 from unit.render.conftest import UID, build
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "fixtures/compose/compose-spec.json").read_text())
 ON = Installation("bellwether/services:1", "/srv/demo", "1.2.3", "65532:65532")
 PROFILES = ("compact", "standard")
 
@@ -22,16 +18,6 @@ Composed = dict[str, Any]
 @pytest.fixture(params=PROFILES)
 def composed(request: pytest.FixtureRequest) -> Composed:
     return compose(build(profile=request.param), ON)
-
-
-def problems(document: Composed) -> list[str]:
-    return [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(document)]
-
-
-def test_the_file_is_one_by_the_specification(composed: Composed) -> None:
-    assert problems(composed) == []
-    composed["services"]["nats"]["helthcheck"] = {}
-    assert "helthcheck" in problems(composed)[0]
 
 
 def test_whatever_is_waited_for_to_be_healthy_has_a_health_check_and_nothing_waits_in_a_circle(
