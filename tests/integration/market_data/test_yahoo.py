@@ -148,6 +148,19 @@ async def test_history_restated_for_a_split_is_the_same_shares_and_not_fetched_a
     assert [request.kind for request in friday.yahoo.log].count("chart") == 1
 
 
+async def test_a_split_that_yahoo_does_not_tell_holds_the_symbol_back_until_it_is_told(friday: Asx) -> None:
+    friday.yahoo.shares[SYMBOL] = replace(SHARE, splits={**SHARE.splits, FRIDAY: (12, 1)})
+    friday.yahoo.set(split_untold=True)
+    await friday.at(NEXT_EVENING)
+    held = await friday.freshness()
+    assert not held.fresh
+    assert "HELD_BACK" in held.problem
+    friday.yahoo.reset()
+    await friday.at(NEXT_EVENING + timedelta(days=8))
+    told = await friday.freshness()
+    assert "HELD_BACK" not in told.problem
+
+
 async def test_history_restated_for_no_split_is_fetched_as_a_whole_before_any_of_it_is_believed(
     friday: Asx, caplog: pytest.LogCaptureFixture
 ) -> None:
