@@ -50,6 +50,13 @@ def eventually(what: str, seconds: float, probe: Callable[[], T | None]) -> T:
         time.sleep(0.25)
 
 
+def parents_arrived(spans: Iterable[Object]) -> bool:
+    """Whether each span's parent is among the spans: each service sends its own at times of its own."""
+    spans = list(spans)
+    known = {span["span_id"] for span in spans}
+    return all(not span["parent_span_id"] or span["parent_span_id"] in known for span in spans)
+
+
 def names(objects: Iterable[Object]) -> list[str]:
     """Return `Kind/name` of objects, and whether each is on its way out."""
     return sorted(

@@ -21,7 +21,7 @@ from bellwether.render.kubernetes.names import LABEL_TASK
 from bellwether.spec.models import Market
 from e2e import waits
 from e2e.days import Day
-from e2e.lab import Lab, Object, System, eventually
+from e2e.lab import Lab, Object, System, eventually, parents_arrived
 from e2e.schedules import schedules
 from environments.clusters import Embedded
 from environments.machine import ROOT
@@ -185,7 +185,8 @@ def test_one_trace_of_a_filled_order_spans_the_five_services_from_bars_to_fill(s
     def complete() -> list[Object] | None:
         spans: list[Object] = session.asked(f"/v1/traces/{order['trace_id']}")["spans"]
         has_fill = any(span["service"] == "paper-trading" and "fill" in span["name"] for span in spans)
-        return spans if has_fill and {span["service"] for span in spans} >= SPANNED else None
+        expected = {span["service"] for span in spans} >= SPANNED
+        return spans if expected and has_fill and parents_arrived(spans) else None
 
     spans = eventually(f"the trace {order['trace_id']} has all its services", waits.FIRST_FILLS, complete)
     (root,) = (span for span in spans if not span["parent_span_id"])

@@ -5,7 +5,7 @@ from typing import Any
 
 from bellwether.topology import SERVICES, start_order
 from e2e import waits
-from e2e.lab import System, eventually
+from e2e.lab import System, eventually, parents_arrived
 from e2e.replayed import all_orders, essence, replay_step, session_under_way, sessions_done, undisturbed
 
 WORKLOADS = "deployments,statefulsets"
@@ -38,7 +38,8 @@ def test_one_trace_of_one_decision_spans_the_services_in_their_own_pods(standard
         spans: list[dict[str, Any]] = answer.raise_for_status().json()["spans"]
         names = {span["service"] for span in spans}
         has_fill = any(span["service"] == "paper-trading" and "fill" in span["name"] for span in spans)
-        return spans if {"market-data", "ml-model", "prediction", "paper-trading"} <= names and has_fill else None
+        expected = {"market-data", "ml-model", "prediction", "paper-trading"} <= names
+        return spans if expected and has_fill and parents_arrived(spans) else None
 
     spans = eventually("the trace has all its services", waits.FIRST_FILLS, complete)
     by_id = {span["span_id"]: span for span in spans}
