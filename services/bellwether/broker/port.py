@@ -1,0 +1,136 @@
+"""The broker as a port: what paper-trading needs of it, whichever broker it is.
+
+One instance is one account. Every adapter keeps these promises, and one conformance suite holds all of them to it
+(tests/integration/broker/conformance):
+
+- `submit` hands an order over at most once. It returns when the broker has taken it, or tells of its rejection as an
+  event. `NotSent` says that the broker certainly did not get it, `Unclear` that this is not known: then the caller
+  looks the order up by its reference, and never simply submits it again.
+- A reference that the broker knows is never a second order, whatever the caller does.
+- Acknowledgements, fills and rejects come as events from `drain`, in the order of each order's life. Events may be
+  lost with the process and may come twice: `query` is what can be relied on, events only make it unnecessary.
+- Nothing an adapter does changes the ledger. What it reports is recorded by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from bellwether.broker.values import (
+    Adjustment,
+    BrokerAccount,
+    BrokerEvent,
+    BrokerPosition,
+    Lookup,
+    MarketState,
+    NewOrder,
+)
+
+
+class BrokerError(Exception):
+    """The broker could not do what it was asked: `code` for programs, `message` for people. Never holds a secret."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class NotSent(BrokerError):
+    """The broker certainly did not get the order: there is no connection, no session, or no allowance left."""
+
+
+class Unclear(BrokerError):
+    """The order was sent and no answer came: the broker may have it or not."""
+
+
+class NoBroker(BrokerError):
+    """A question, not an order, that the broker does not answer now; asking again is harmless."""
+
+
+class Broker(Protocol):
+    """One account at one broker."""
+
+    @property
+    def name(self) -> str:
+        """What people call it: `simulated`, `ig-demo`."""
+
+    async def connect(self) -> Sequence[str]:
+        """Open the session and check every declared symbol; return the symbols that can be traded.
+
+        It may be called again at any time; it then checks again.
+
+        Raises:
+            BrokerError: with the code of what is missing (credentials, account, instrument).
+
+        """
+
+    async def market(self, symbol: str) -> MarketState:
+        """Return whether a market order would be taken now, and the price to judge it by.
+
+        Raises:
+            NoBroker: while the broker cannot say.
+
+        """
+
+    async def submit(self, order: NewOrder) -> None:
+        """Hand an order over. Its acknowledgement, fills or rejection come from `drain`.
+
+        Raises:
+            NotSent: the broker certainly did not get it.
+            Unclear: whether the broker got it is not known.
+
+        """
+
+    async def cancel(self, reference: str) -> None:
+        """Ask to end what still works of an order; that it ended comes as an event, so does a fill that was faster.
+
+        An order that is over, or that the broker does not know, is left alone.
+
+        Raises:
+            NoBroker: the broker did not take the request; the order may still be filled.
+
+        """
+
+    async def query(self, reference: str, since: datetime) -> Lookup:
+        """Return everything that the broker knows of an order which was sent at `since` or later.
+
+        Raises:
+            NoBroker: while the broker cannot say.
+
+        """
+
+    async def drain(self) -> Sequence[BrokerEvent]:
+        """Return the events since the last time, oldest first, without waiting for any."""
+
+    def on_events(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called on the event loop whenever `drain` has something new."""
+
+    async def positions(self) -> Sequence[BrokerPosition]:
+        """Return what the account holds, one row for each symbol.
+
+        Raises:
+            NoBroker: while the broker cannot say.
+
+        """
+
+    async def account(self) -> BrokerAccount:
+        """Return the account.
+
+        Raises:
+            NoBroker: while the broker cannot say.
+
+        """
+
+    async def adjustments(self, since: datetime) -> Sequence[Adjustment]:
+        """Return what moved money since an instant besides fills.
+
+        Raises:
+            NoBroker: while the broker cannot say.
+
+        """
+
+    async def close(self) -> None:
+        """End the session. Orders that work go on working."""
