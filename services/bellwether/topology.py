@@ -78,6 +78,7 @@ _ROWS = (
             "get_coverage",
             "get_freshness",
             "get_evidence",
+            "get_news",
             "publish_bars",
         ),
         publishes={"market_data_updated": "normal"},
@@ -99,7 +100,8 @@ _ROWS = (
     ),
     ServiceRow(
         name="sentiment",
-        purpose="Reads headlines from a file or from feeds, and says how good or bad the news about a symbol is.",
+        purpose="Reads headlines of Yahoo, of feeds or of a file, and says how good or bad the news about a symbol is.",
+        calls={"market-data": ("get_news",)},
         serves=("analyze_sentiment",),
         external=("dns", "feeds"),
         resources=Resources(50, 128),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,10 @@ from bellwether.market_data.known import Rules as KnownRules
 from bellwether.market_data.rows import Loaded, NotYet, SourceError
 from bellwether.market_data.series import Series
 from bellwether.market_data.sources import Source, Unavailable, open_source
+from bellwether.market_data.yahoo.allowance import Allowance
 from bellwether.market_data.yahoo.asking import Reach
-from bellwether.market_data.yahoo.bars import YahooBars, plan_of
+from bellwether.market_data.yahoo.bars import YahooBars, coming_slots, plan_of
+from bellwether.market_data.yahoo.headlines import NOT_YET, YahooNews
 from bellwether.messages.market_data import (
     MOST_BARS,
     Bars,
@@ -43,6 +46,7 @@ from bellwether.messages.market_data import (
     PublishBars,
     PublishedBars,
 )
+from bellwether.messages.sentiment import FoundNews, GetNews, News
 from bellwether.naming import symbol_token
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -54,6 +58,8 @@ from bellwether.training.recipe import RecipeError, load_recipe
 
 ASK_SECONDS = 5.0
 """How often it looks whether bars are due at Yahoo."""
+NEWS_SECONDS, NEWS_BATCH_SECONDS = 20.0, 60.0
+"""The longest that news of one symbol may take, and that of all: bars wait for it."""
 MOST_ANNOUNCED = 20
 """So many sessions of one statement are announced, the newest."""
 MOST_TOLD = 20
@@ -79,6 +85,7 @@ class MarketDataService:
         self._zone: ZoneInfo | None = None
         self._loading = asyncio.Lock()
         self._told: set[str] = set()
+        self.news: YahooNews | None = None
 
     @property
     def book(self) -> Book:
@@ -196,14 +203,17 @@ class MarketDataService:
         return self._source[1]
 
     def _open_yahoo(self, declared: YahooData) -> YahooBars:
-        config, folder = self.context.config, self.context.files / "yahoo"
-        reach = Reach(folder / "cache", config.proxy, config.ca_bundle)
-        return YahooBars(declared, folder, reach, self.context.clock.now)
+        return YahooBars(declared, self.context.files / "yahoo", self._reach(), self.context.clock.now)
+
+    def _reach(self) -> Reach:
+        config = self.context.config
+        return Reach(self.context.files / "yahoo" / "cache", config.proxy, config.ca_bundle)
 
     async def ask(self) -> None:
         """In a live system with provider yahoo: ask for bars when they are due. Ends never."""
         while self.context.clock.live:
             await self.ask_due()
+            await self.ask_news_due()
             await asyncio.sleep(ASK_SECONDS)
 
     async def ask_due(self) -> None:
@@ -220,6 +230,27 @@ class MarketDataService:
             await source.ask_due(plan_of(self.context.declaration.current.spec, self.book, self.context.clock, arrived))
         except OutsideCalendar as error:
             _log.warning("yahoo is asked for nothing: %s", error)
+
+    async def ask_news_due(self) -> None:
+        """With news of Yahoo declared: ask for what is due of it, bars first."""
+        source = None if self._source is None else self._source[1]
+        if self._book is None:
+            return
+        spec = self.context.declaration.current.spec
+        if spec.sentiment.provider != "yahoo":
+            self.news = None
+            return
+        if self.news is None:
+            reach = replace(self._reach(), answer_seconds=NEWS_SECONDS, batch_seconds=NEWS_BATCH_SECONDS)
+            self.news = YahooNews(reach, self.context.clock.now, Allowance(spec.data.yahoo.requests_per_minute))
+        coming = coming_slots(spec, self._book, self.context.clock.now())
+        await self.news.ask_due(spec.symbols, coming, source if isinstance(source, YahooBars) else None)
+
+    async def get_news(self, request: GetNews, call: Call) -> News:
+        """Return the news of Yahoo that was fetched so far; nobody is asked for it now."""
+        news = self.news
+        unknown = FoundNews([], None, NOT_YET)
+        return News({name: unknown if news is None else news.found(name) for name in request.symbols})
 
     async def watch(self, service: Service) -> None:
         """In a live system: read new bars as they come, and tell about each once. Ends never."""
@@ -441,6 +472,7 @@ def create(context: ServiceContext) -> Service:
         market.get_coverage,
         market.get_freshness,
         market.get_evidence,
+        market.get_news,
         market.publish_bars,
     ):
         service.rpc(handler.__name__)(handler)

@@ -44,3 +44,36 @@ class SymbolSentiment(msgspec.Struct, frozen=True):
     """Headlines that repeat one of them."""
     reason: str = ""
     """Why there is no score."""
+
+
+class NewsItem(msgspec.Struct, frozen=True):
+    """One article of Yahoo; nothing of it is cleaned yet."""
+
+    title: str
+    source: str
+    published: datetime
+    """As Yahoo states it; the time of fetching where it states none."""
+    fetched: datetime
+    """When it was first fetched."""
+
+
+class FoundNews(msgspec.Struct, frozen=True):
+    """What was fetched of a symbol's news."""
+
+    items: list[NewsItem]
+    asked_at: datetime | None = None
+    """When Yahoo last answered for it."""
+    problem: str = ""
+    """Why there may be newer news; empty where all is well."""
+
+
+class GetNews(msgspec.Struct, frozen=True):
+    """Ask market-data, which alone talks to Yahoo, for the news that it fetched."""
+
+    symbols: list[str]
+
+
+class News(msgspec.Struct, frozen=True):
+    """What was fetched, by symbol."""
+
+    symbols: dict[str, FoundNews]

@@ -81,10 +81,11 @@ def _limit(asked: int) -> int:
 
 
 def leaves_the_machine(system: TradingSystem, part: Part) -> bool:
-    """Whether a part talks to other machines: those that ask Yahoo for bars, or feeds for news, do."""
+    """Whether a part talks to other machines: those that ask Yahoo for bars or news, or feeds, do."""
     hosts = {host for name in part.services for host in SERVICES[name].external}
-    asks_yahoo = "yahoo" in hosts and system.spec.data.provider == "yahoo"
-    return asks_yahoo or ("feeds" in hosts and system.spec.sentiment.provider == "feeds")
+    return ("yahoo" in hosts and system.spec.asks_yahoo) or (
+        "feeds" in hosts and system.spec.sentiment.provider == "feeds"
+    )
 
 
 def environment(system: TradingSystem, part: Part, places: Places, version: str) -> dict[str, str]:

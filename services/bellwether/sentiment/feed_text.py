@@ -10,10 +10,9 @@ from typing import Any
 
 from bellwether.sentiment.csv_news import NewsError
 from bellwether.sentiment.raw import Raw
-from bellwether.sentiment.scoring import clean
+from bellwether.sentiment.scoring import LONGEST_SOURCE, clean
 
 MOST_ENTRIES = 500
-LONGEST_SOURCE = 60
 
 
 def headlines_of(body: bytes, content_type: str, source: str, fetched: datetime) -> list[Raw]:

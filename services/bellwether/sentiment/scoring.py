@@ -16,6 +16,7 @@ from bellwether.messages.sentiment import Headline
 from bellwether.sentiment.lexicon import WORDS, tokens
 
 LONGEST_TITLE = 300
+LONGEST_SOURCE = 60
 MOST_HEADLINES = 50
 """How many headlines of a symbol count: the newest."""
 HALF_LIFE = timedelta(hours=24)

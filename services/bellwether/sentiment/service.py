@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
+from bellwether.messages.sentiment import AnalyzeSentiment, GetNews, News, SymbolSentiment
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.sentiment.csv_news import MOST_TOLD, NewsError, read_file
 from bellwether.sentiment.feed_text import headlines_of
-from bellwether.sentiment.raw import Collection, analyze
+from bellwether.sentiment.raw import Collection, Raw, analyze
 from bellwether.sentiment.relevance import Relevance
+from bellwether.sentiment.scoring import LONGEST_SOURCE, clean
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import Feed, Sentiment, TradingSystem
 
@@ -25,6 +27,8 @@ READ = "read"
 """How the state of a feed begins that was read."""
 FETCH_SECONDS = 600.0
 """Between two looks at the feeds."""
+PULL_SECONDS = 60.0
+"""Between two looks at the news that market-data fetched from Yahoo; each question looks besides."""
 
 
 class SentimentService:
@@ -39,6 +43,7 @@ class SentimentService:
         self._problem = ""
         self._odd: list[str] = []
         self._feeds: dict[str, str] = {}
+        self._yahoo: dict[str, str] = {}
         self._changed = asyncio.Event()
 
     def declared(self, system: TradingSystem) -> None:
@@ -51,6 +56,7 @@ class SentimentService:
         aliases = {alias.symbol: alias.names for alias in spec.sentiment.aliases}
         self._news = Collection(Relevance(spec.symbols, aliases))
         self._feeds = {feed.url: "not fetched yet" for feed in spec.sentiment.feeds}
+        self._yahoo = {}
         self._changed.set()
 
     @property
@@ -68,8 +74,10 @@ class SentimentService:
             return SymbolSentiment(request.symbol, None, 0.0, 0.0, [], reason="NO_PROVIDER")
         if spec.provider == "csv":
             await self._read_file(spec)
+        if spec.provider == "yahoo" and self.context.clock.live:
+            await self._pull([request.symbol], call)
         found = analyze(request.symbol, self._news.about(request.symbol), call.as_of, parse_duration(spec.max_age))
-        problem = self._problem or self._feeds_problem(spec)
+        problem = self._problem or self._feeds_problem(spec) or self._yahoo_problem(spec, request.symbol)
         if problem and not found.headlines:
             raise RpcError("NEWS_UNAVAILABLE", problem)
         return found
@@ -104,6 +112,41 @@ class SentimentService:
         if not self.context.clock.live:
             return "feeds have no history: a replay takes news from a file (sentiment.provider csv)"
         return "; ".join(f"{url}: {state}" for url, state in sorted(self._feeds.items()))
+
+    def _yahoo_problem(self, spec: Sentiment, symbol: str) -> str:
+        if spec.provider != "yahoo":
+            return ""
+        if not self.context.clock.live:
+            return "Yahoo has recent news only: a replay takes news from a file (sentiment.provider csv)"
+        return self._yahoo.get(symbol, "")
+
+    async def follow_yahoo(self, service: Service) -> None:
+        """In a live system with provider yahoo: take over every minute what market-data fetched. Ends never."""
+        while True:
+            declaration = self.context.declaration
+            if self.context.clock.live and declaration.known:
+                spec = declaration.current.spec
+                if spec.sentiment.provider == "yahoo":
+                    await self._pull(spec.symbols, service.call())
+            await asyncio.sleep(PULL_SECONDS)
+
+    async def _pull(self, symbols: Sequence[str], call: Call) -> None:
+        """Take over the news of Yahoo. What market-data has not fetched, or does not answer, leaves a problem."""
+        news = self._news
+        try:
+            told = await call.request("market-data", "get_news", GetNews(list(symbols)), News, idempotent=True)
+        except RpcError as error:
+            problems = dict.fromkeys(symbols, f"market-data gives no news: {error.code}")
+        else:
+            problems = {symbol: found.problem for symbol, found in told.symbols.items()}
+            for found in told.symbols.values():
+                for item in found.items:
+                    # Whose news Yahoo takes it for does not count: it lists articles about others, too.
+                    raw = Raw(item.published, clean(item.source)[:LONGEST_SOURCE], clean(item.title))
+                    if raw.title:
+                        news.add([raw], item.fetched)
+        if news is self._news:
+            self._yahoo |= problems
 
     async def follow_feeds(self) -> None:
         """In a live system with provider feeds: fetch them now and every ten minutes. Ends never."""
@@ -162,6 +205,13 @@ class SentimentService:
             if broken:
                 why = "; ".join(f"{url}: {state}" for url, state in broken.items())
                 found |= {"status": "degraded", "warning": why}
+        if provider == "yahoo":
+            broken = {symbol: problem for symbol, problem in sorted(self._yahoo.items()) if problem}
+            if broken:
+                found |= {
+                    "status": "degraded",
+                    "warning": "; ".join(f"{name}: {said}" for name, said in broken.items()),
+                }
         found |= {
             "headlines_read": self._news.read,
             "about_other_firms": self._news.others,
@@ -180,4 +230,9 @@ def create(context: ServiceContext) -> Service:
     service.on_declaration(sentiment.declared)
     service.on_health(sentiment.health)
     service.background(sentiment.follow_feeds)
+
+    async def follow_yahoo() -> None:
+        await sentiment.follow_yahoo(service)
+
+    service.background(follow_yahoo)
     return service

@@ -415,9 +415,10 @@ class Sentiment(Block):
             ".feeds",
         ),
     )
-    provider: Literal["none", "csv", "feeds"] = Field(
+    provider: Literal["none", "csv", "feeds", "yahoo"] = Field(
         "none",
-        description="none: no news is used; csv: headlines in your file; feeds: RSS or Atom, in live systems only.",
+        description="none: no news is used; csv: headlines in your file; feeds: RSS or Atom; yahoo: Yahoo's news, "
+        "within data.yahoo.requestsPerMinute wherever bars come from. Feeds and Yahoo are for live systems only.",
     )
     csv: NewsCsv | None = Field(None, description="Settings of provider csv.")
     feeds: Annotated[list[Feed], Field(max_length=20, json_schema_extra={"x-kubernetes-list-map-keys": ["url"]})] = (
@@ -692,6 +693,11 @@ class TradingSystemSpec(Block):
     services: dict[ServiceName, ServiceOverride] = Field(
         default_factory=dict, max_length=20, description="Per service, what it gets instead of its defaults."
     )
+
+    @property
+    def asks_yahoo(self) -> bool:
+        """Whether market-data, which alone talks to Yahoo, has to: for bars, or for the news of sentiment."""
+        return "yahoo" in (self.data.provider, self.sentiment.provider)
 
 
 class Condition(Block):

@@ -11,8 +11,9 @@ By hand: `make yahoo` (docs/operations.md). Every price is made up and says so i
 
 from __future__ import annotations
 
+from harness.yahoo.answers import Article
 from harness.yahoo.shares import Share, default_shares
 from harness.yahoo.standin import Request, StandIn, standing_in
 from harness.yahoo.switches import Switches
 
-__all__ = ["Request", "Share", "StandIn", "Switches", "default_shares", "standing_in"]
+__all__ = ["Article", "Request", "Share", "StandIn", "Switches", "default_shares", "standing_in"]

@@ -31,6 +31,16 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Article:
+    """One made-up article; of all symbols where none is named."""
+
+    title: str
+    published: datetime
+    symbol: str = ""
+    source: str = "Made Up News"
+
+
 def kind_of(method: str, path: str) -> str:
     """Return what a request asks for: cookie, crumb, chart, timezone, news, consent or other."""
     route, _, query = path.partition("?")
@@ -222,21 +232,37 @@ def _meta(share: Share, rows: Sequence[Row], odd: Switches, now: datetime) -> di
     }
 
 
-def news(symbols: Sequence[str], count: int, now: datetime) -> Answer:
-    """Return made-up headlines of the last days."""
-    stream = []
+def news(symbols: Sequence[str], count: int, told: Sequence[Article], switches: Switches, now: datetime) -> Answer:
+    """Return the newest articles, with an advertisement among them as Yahoo has it.
+
+    Without articles of the test's own, made-up neutral ones of the last days.
+    """
+    if switches.news == "null":
+        return as_json(200, {"data": {"tickerStream": None}, "status": "OK"})
+    stream: list[Any] = []
     for symbol in symbols:
-        for number in range(min(count, 3)):
-            at = (now - timedelta(hours=6 * (number + 1))).astimezone(UTC)
-            stream.append(
-                {
-                    "id": f"{symbol}-{at:%Y%m%d%H}",
-                    "content": {
-                        "title": f"Made-up headline {number + 1} about {symbol}",
-                        "pubDate": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                        "provider": {"displayName": "Made Up News"},
-                        "canonicalUrl": {"url": f"https://finance.yahoo.com/made-up/{symbol}-{number}.html"},
-                    },
-                }
-            )
+        if switches.news == "empty":
+            break
+        articles = told or [
+            Article(f"Made-up headline {number} about {symbol}", now - timedelta(hours=6 * number))
+            for number in (1, 2, 3)
+        ]
+        stream += [_article(article) for article in articles if article.symbol in ("", symbol)][:count]
+        stream.append({"id": "advertisement", "ad": [{"title": "Made-up advertisement"}], "content": None})
+    if switches.news == "renamed":
+        stream = [{"id": each["id"], "article": each["content"]} for each in stream]
+    if switches.news == "odd":
+        stream += [{"id": "x"}, {"content": {"title": 7}}, {"content": {"title": "No time", "provider": None}}]
     return as_json(200, {"data": {"tickerStream": {"stream": stream}}, "status": "OK"})
+
+
+def _article(article: Article) -> dict[str, Any]:
+    return {
+        "id": f"{article.title}-{article.published:%Y%m%d%H%M}",
+        "content": {
+            "title": article.title,
+            "pubDate": article.published.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "provider": {"displayName": article.source},
+            "canonicalUrl": {"url": "https://finance.yahoo.com/made-up/article.html"},
+        },
+    }

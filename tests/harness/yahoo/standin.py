@@ -14,7 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from harness.yahoo.answers import CHART, CONSENT, TOO_MANY, Answer, as_json, chart, cookie, kind_of, news, refusal, text
+from harness.yahoo.answers import (
+    CHART,
+    CONSENT,
+    TOO_MANY,
+    Answer,
+    Article,
+    as_json,
+    chart,
+    cookie,
+    kind_of,
+    news,
+    refusal,
+    text,
+)
 from harness.yahoo.authority import make_authority
 from harness.yahoo.shares import Share
 from harness.yahoo.switches import Switches
@@ -60,6 +73,8 @@ class StandIn:
         self.shares = dict(shares)
         self.authority = authority
         self.switches = Switches()
+        self.articles: list[Article] = []
+        """What its news is; none: neutral headlines about each symbol."""
         self.log: list[Request] = []
         self.port = 0
         self._tls = tls
@@ -167,8 +182,12 @@ class StandIn:
                 return refusal(401, "Unauthorized", "Invalid Crumb")
             return chart(self.shares.get(symbol), symbol, query, switches, now)
         if kind == "news":
+            if switches.news == "limited":
+                return text(429, TOO_MANY)
+            if switches.news == "consent":
+                return text(200, CONSENT, "text/html")
             asked = json.loads(head.body or b"{}").get("serviceConfig", {})
-            return news(asked.get("s", []), int(asked.get("snippetCount", 10)), now)
+            return news(asked.get("s", []), int(asked.get("snippetCount", 10)), self.articles, switches, now)
         return as_json(404, {"finance": {"result": None, "error": {"code": "Not Found", "description": "made up"}}})
 
     def _note(self, kind: str, symbol: str, status: int, host: str, path: str) -> None:

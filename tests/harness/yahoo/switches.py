@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 
 Shape = Literal["", "no-timestamp", "no-currency", "renamed", "text"]
 
+OfNews = Literal["", "limited", "consent", "null", "empty", "renamed", "odd"]
+
 
 @dataclass(frozen=True)
 class Switches:
@@ -43,6 +45,8 @@ class Switches:
     """Rows of the exchange's summer time carry an instant of the day before."""
     shape: Shape = ""
     """A changed shape of charts."""
+    news: OfNews = ""
+    """News: 429, the consent page, `tickerStream: null`, no article, a changed shape, odd articles among good ones."""
     down: bool = False
     """Status 500 and a page that says "Will be right back"."""
     slow: float = 0.0
@@ -82,5 +86,7 @@ class Switches:
                 raise ValueError(f"switch {name}: {value!r} is not of type {wanted.__name__}")
         if values.get("shape", "") not in get_args(Shape):
             raise ValueError(f"switch shape: {values['shape']!r} is none of {', '.join(get_args(Shape))}")
+        if values.get("news", "") not in get_args(OfNews):
+            raise ValueError(f"switch news: {values['news']!r} is none of {', '.join(get_args(OfNews))}")
         given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return replace(self, **given)

@@ -94,3 +94,13 @@ def test_sentiment_reaches_the_ports_of_its_feeds_and_only_where_there_are_some(
     assert ports(by_component(profile="standard", **LIVE)["sentiment"]["egress"]) == {53, 4222}
     proxied = by_component(profile="standard", **LIVE, sentiment=news, network={"proxy": "http://proxy.example:3128"})
     assert ports(proxied["sentiment"]["egress"]) == {53, 3128, 4222}
+
+
+def test_news_of_yahoo_is_asked_for_by_market_data_alone() -> None:
+    news = {"provider": "yahoo"}
+    own = {"provider": "csv", "csv": {"directory": "/srv/bars", "volumeClaim": "bars"}}
+    found = by_component(profile="standard", clock={"mode": "live"}, data=own, sentiment=news)
+    assert ports(found["market-data"]["egress"]) == {53, 443, 4222}
+    assert ports(found["sentiment"]["egress"]) == {53, 4222}
+    silent = by_component(profile="standard", clock={"mode": "live"}, data=own)
+    assert ports(silent["market-data"]["egress"]) == {53, 4222}

@@ -66,6 +66,8 @@ class Answer(msgspec.Struct, frozen=True):
             float | None,
         ]
     ] = []
+    news: list[tuple[str, str, str]] = []
+    """Of each article title, source, and time of publishing as Yahoo writes it; empty where there is none."""
     error: str = ""
     message: str = ""
 

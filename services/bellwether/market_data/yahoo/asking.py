@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,34 +48,39 @@ class Conversation:
         self._listening = asyncio.ensure_future(self._listen())
 
     async def ask(self, ask: Ask) -> Answer:
-        """Return the child's answer for a symbol.
+        """Return the child's answer for a symbol's bars.
 
         Raises:
             Refused: `network` when there is none in time, `down` when the process ended.
 
         """
+        return await self._ask(ask.symbol, {"symbol": ask.symbol, "start": ask.start.isoformat()})
+
+    async def ask_news(self, symbol: str, count: int) -> Answer:
+        """Return the child's answer for a symbol's newest articles; raises as `ask` does."""
+        return await self._ask(symbol, {"symbol": symbol, "news": count})
+
+    async def _ask(self, symbol: str, line: Mapping[str, str | int]) -> Answer:
         assert self._child.stdin is not None  # noqa: S101 (pipes were asked for)
         assert self._child.stdout is not None  # noqa: S101
         began = monotonic()
         seconds = min(self._reach.answer_seconds, self._left)
         try:
             async with asyncio.timeout(seconds):
-                self._child.stdin.write(
-                    json.dumps({"symbol": ask.symbol, "start": ask.start.isoformat()}).encode() + b"\n"
-                )
+                self._child.stdin.write(json.dumps(line).encode() + b"\n")
                 await self._child.stdin.drain()
-                line = await self._child.stdout.readline()
+                answer = await self._child.stdout.readline()
         except TimeoutError:
-            raise Refused("network", f"Yahoo gave no answer for {ask.symbol} within {seconds:.0f} s") from None
+            raise Refused("network", f"Yahoo gave no answer for {symbol} within {seconds:.0f} s") from None
         except OSError:
-            line = b""
+            answer = b""
         except ValueError as error:
-            raise Refused("shape", f"{ask.symbol}: an answer of more than {LONGEST_LINE} bytes") from error
+            raise Refused("shape", f"{symbol}: an answer of more than {LONGEST_LINE} bytes") from error
         finally:
             self._left -= monotonic() - began
-        if not line:
+        if not answer:
             raise Refused("down", f"the process that asks Yahoo {await self._last_words()}")
-        return read_answer(line)
+        return read_answer(answer)
 
     async def end(self) -> None:
         """End the process."""

@@ -78,8 +78,12 @@ def plan_of(spec: TradingSystemSpec, book: Book, clock: Clock, arrived: Callable
             return ()
         return book.series(symbol).unadjusted(now).bars(2 * WINDOW_SESSIONS)
 
-    coming = slots(task_rules(spec.tasks), book.calendar, now, now + 2 * LEAD)
-    return Plan(book.calendar, spec.symbols, [slot.due for slot in coming], stored, arrived)
+    return Plan(book.calendar, spec.symbols, coming_slots(spec, book, now), stored, arrived)
+
+
+def coming_slots(spec: TradingSystemSpec, book: Book, now: datetime) -> list[datetime]:
+    """Return the instants at which tasks are due within the time that bars and news are seen to before them."""
+    return [slot.due for slot in slots(task_rules(spec.tasks), book.calendar, now, now + 2 * LEAD)]
 
 
 @dataclass
@@ -104,8 +108,13 @@ class YahooBars:
 
     def __post_init__(self) -> None:
         self._delay: timedelta = parse_duration(self.declared.delay)
-        self._allowance = Allowance(self.declared.requests_per_minute)
+        self.allowance = Allowance(self.declared.requests_per_minute)
         self._state = self._read()
+
+    @property
+    def hold(self) -> Hold | None:
+        """Why nothing is asked; None where nothing is in the way."""
+        return self._state.hold
 
     # As a source
 
@@ -145,7 +154,7 @@ class YahooBars:
         """Return what health says of asking."""
         hold = self._state.hold
         found: dict[str, Any] = {
-            "requests_last_minute": self._allowance.used(monotonic()),
+            "requests_last_minute": self.allowance.used(monotonic()),
             "requests_per_minute": self.declared.requests_per_minute,
             "asking": self._asking,
         }
@@ -187,7 +196,7 @@ class YahooBars:
             async with conversation(self.reach) as child:
                 await self._converse(child, deque(asks), plan)
         except Refused as error:
-            self._hold_all(error)
+            self.hold_all(error)
             for ask in asks:
                 await plan.arrived(ask.symbol)
         finally:
@@ -202,7 +211,7 @@ class YahooBars:
         wanted = FIRST_REQUESTS
         while asks:
             ask = asks.popleft()
-            if pause := self._allowance.wait(monotonic(), wanted):
+            if pause := self.allowance.wait(monotonic(), wanted):
                 await asyncio.sleep(pause)
             wanted = REQUESTS
             again = await self._one(child, ask, plan)
@@ -224,9 +233,9 @@ class YahooBars:
             try:
                 answer = await child.ask(ask)
             except Refused:
-                self._allowance.spend(monotonic(), REQUESTS)
+                self.allowance.spend(monotonic(), REQUESTS)
                 raise
-            self._allowance.spend(monotonic(), answer.requests)
+            self.allowance.spend(monotonic(), answer.requests)
             found = loaded(answer, plan.calendar, self.now())
         except Refused as error:
             self._shapeless = self._shapeless + 1 if error.kind == "shape" else 0
@@ -250,7 +259,8 @@ class YahooBars:
         )
         return None
 
-    def _hold_all(self, error: Refused) -> None:
+    def hold_all(self, error: Refused) -> None:
+        """Ask for nothing for a while."""
         now = self.now()
         chance = random.random()  # noqa: S311 (spreads systems over time, keeps no secret)
         hold = held(self._state.hold, now, str(error), chance, limited=error.kind == "rate-limited")

@@ -1,7 +1,8 @@
 """The process that asks Yahoo, through yfinance: it lives for one batch of symbols and then gives its memory back.
 
 Nothing that stays imports this module: yfinance needs pandas. It is spoken to in lines of JSON. The first line on its
-standard input says how to reach Yahoo, each further one names a symbol; each symbol gets one line back. Whoever asks
+standard input says how to reach Yahoo, each further one names a symbol and the first day of the bars that are wanted,
+or how many articles; each gets one line back. Whoever asks
 keeps the pace, and ends the batch by closing the input.
 """
 
@@ -18,6 +19,7 @@ from typing import Any, TextIO
 
 PRICES = ("Open", "High", "Low", "Close", "Adj Close")
 REQUEST_SECONDS = 10
+LONGEST_TITLE = 1000
 
 
 def main(lines: TextIO, out: TextIO) -> None:
@@ -27,7 +29,8 @@ def main(lines: TextIO, out: TextIO) -> None:
     for line in lines:
         asked = json.loads(line)
         before = session.count
-        answer = {"symbol": asked["symbol"], **_ask(yf, session, asked)}
+        ask = _ask_news if "news" in asked else _ask
+        answer = {"symbol": asked["symbol"], **ask(yf, session, asked)}
         answer["requests"] = session.count - before
         out.write(json.dumps(answer) + "\n")
         out.flush()
@@ -62,7 +65,7 @@ def _prepare(settings: Mapping[str, Any]) -> tuple[Any, Any]:
     return session, yf
 
 
-def _ask(yf: Any, session: Any, asked: Mapping[str, str]) -> dict[str, Any]:
+def _ask(yf: Any, session: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
     try:
         ticker = yf.Ticker(asked["symbol"], session=session)
         frame = ticker.history(
@@ -77,6 +80,36 @@ def _ask(yf: Any, session: Any, asked: Mapping[str, str]) -> dict[str, Any]:
     except Exception as error:  # each way in which it can fail is a fact to report, and none may end the batch
         kind, message = _named(error)
         return {"error": kind, "message": message}
+
+
+def _ask_news(yf: Any, session: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        articles = yf.Ticker(asked["symbol"], session=session).get_news(count=asked["news"])
+        found = [each for each in map(_article, articles) if each is not None]
+    except Exception as error:
+        kind, message = _named(error)
+        return {"error": kind, "message": message if kind != "unknown" else f"Yahoo has no news of it ({error})"}
+    if articles and not found:
+        words = f"Yahoo's news is of another shape than before: of {len(articles)} articles none has a title"
+        return {"error": "shape", "message": words}
+    return {"news": found[: asked["news"]]}
+
+
+def _article(article: Any) -> list[str] | None:
+    """Return title, source and time of publishing of an article; None for one without a title."""
+    content = article.get("content") if isinstance(article, dict) else None
+    if not isinstance(content, dict):
+        return None
+    provider = content.get("provider")
+    source = provider.get("displayName") if isinstance(provider, dict) else None
+    title, published = content.get("title"), content.get("pubDate")
+    if not isinstance(title, str) or not title.strip():
+        return None
+    return [
+        title[:LONGEST_TITLE],
+        source[:LONGEST_TITLE] if isinstance(source, str) else "",
+        published[:LONGEST_TITLE] if isinstance(published, str) else "",
+    ]
 
 
 def _meta(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -263,6 +263,7 @@ def reads_news(system: TradingSystem, services: Sequence[str]) -> bool:
 
 
 def asks_outside(system: TradingSystem, services: Sequence[str]) -> bool:
-    """Whether one of the services asks Yahoo for bars, or feeds for news."""
-    asks_yahoo = "market-data" in services and system.spec.data.provider == "yahoo"
-    return asks_yahoo or ("sentiment" in services and system.spec.sentiment.provider == "feeds")
+    """Whether one of the services asks Yahoo for bars or news, or feeds."""
+    return ("market-data" in services and system.spec.asks_yahoo) or (
+        "sentiment" in services and system.spec.sentiment.provider == "feeds"
+    )

@@ -27,7 +27,7 @@ def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, An
     """Return the ways out of the cluster that the rows name and the declaration really uses."""
     wanted = {host for row in rows for host in row.external}
     edges = [_DNS] if "dns" in wanted else []
-    if "yahoo" in wanted and system.spec.data.provider == "yahoo":
+    if "yahoo" in wanted and system.spec.asks_yahoo:
         edges.append({"ports": _tcp(_web_port(system.spec.network.proxy))})
     news = system.spec.sentiment
     if "feeds" in wanted and news.provider == "feeds":
