@@ -1,4 +1,4 @@
-"""A certificate authority for one run, and the certificate with which the stand-in is taken for Yahoo."""
+"""A certificate authority for one run, and the certificate with which a stand-in is taken for its original."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HOSTS = ("yahoo.com", "*.yahoo.com", "*.finance.yahoo.com")
 _LIFE = timedelta(days=30)
 
 
-def make_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Write `ca.pem` into a folder; return its path and a server's context with a certificate of Yahoo's names."""
+def make_authority(folder: Path, hosts: tuple[str, ...] = HOSTS) -> tuple[Path, ssl.SSLContext]:
+    """Write `ca.pem` into a folder; return its path and a server's context with a certificate of these names."""
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in for Yahoo, of tests only")])
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"stand-in for {hosts[0]}, of tests only")])
     ca = (
         _builder(ca_name, ca_name, ca_key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -28,8 +28,8 @@ def make_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
         .sign(ca_key, hashes.SHA256())
     )
     leaf = (
-        _builder(ca_name, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTS[0])]), key.public_key(), now)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS]), critical=False)
+        _builder(ca_name, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])]), key.public_key(), now)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
