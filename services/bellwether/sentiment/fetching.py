@@ -33,8 +33,7 @@ class Reach:
 
     proxy: str | None = None
     ca_bundle: Path | None = None
-    most_bytes: int = 512 * 1024
-    """A malformed feed takes the parser a time that grows faster than its size."""
+    most_bytes: int = 2 * 1024 * 1024
     seconds: float = 15.0
 
 

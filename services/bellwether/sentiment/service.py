@@ -14,7 +14,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.sentiment.csv_news import MOST_TOLD, NewsError, read_file
-from bellwether.sentiment.feed_text import headlines_of
+from bellwether.sentiment.parsing import Parser
 from bellwether.sentiment.raw import Collection, Raw, analyze
 from bellwether.sentiment.relevance import Relevance
 from bellwether.sentiment.scoring import LONGEST_SOURCE, clean
@@ -45,6 +45,7 @@ class SentimentService:
         self._feeds: dict[str, str] = {}
         self._yahoo: dict[str, str] = {}
         self._changed = asyncio.Event()
+        self._parser = Parser()
 
     def declared(self, system: TradingSystem) -> None:
         """Start anew with another source, other symbols or other names; other edits change nothing here."""
@@ -169,7 +170,7 @@ class SentimentService:
         try:
             got = await fetch(feed.url, Reach(config.proxy, config.ca_bundle), private=feed.private)
             now = self.context.clock.now()
-            found = await asyncio.to_thread(headlines_of, got.body, got.content_type, feed.source or "", now)
+            found = await self._parser.headlines(got.body, got.content_type, feed.source or "", now)
         except NewsError as error:
             state = str(error)
         except Exception as error:

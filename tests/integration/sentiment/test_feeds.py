@@ -13,6 +13,7 @@ import pytest
 
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.runtime.clock import LiveClock
+from bellwether.sentiment import fetching
 from bellwether.sentiment.csv_news import NewsError
 from bellwether.sentiment.fetching import Reach, fetch
 from bellwether.sentiment.service import create as sentiment
@@ -71,6 +72,7 @@ class Feeds:
             "/page": answer(b"<html><body>Sign in</body></html>", "content-type: text/html"),
             "/bomb": answer(b"<!DOCTYPE r [<!ENTITY a 'x'>]><rss version='2.0'>&a;</rss>"),
             "/gzip": answer(gzip.compress(b"x" * 10_000_000), "content-encoding: gzip"),
+            "/hex": answer(b"", "location: http://0x7f000001/good", status="302 Found"),
             "/inside": answer(b"", "location: /good", status="302 Found"),
             "/metadata": answer(b"", "location: http://169.254.169.254/latest", status="302 Found"),
             "/file": answer(b"", "location: file:///etc/passwd", status="302 Found"),
@@ -114,6 +116,7 @@ async def test_a_feed_of_a_private_host_is_read_only_where_that_is_declared(feed
         ("/ssh", "cannot be fetched"),
         ("/gone", "the answer is 404, not 200"),
         ("/gzip", "compressed, though that was not asked for"),
+        ("/hex", "host 0x7f000001 has the address 127.0.0.1, which is not public"),
         ("/inside", "127.0.0.1, which is not public"),
         ("/metadata", "169.254.169.254, which is not public"),
         ("/file", "not plain http or https"),
@@ -124,6 +127,15 @@ async def test_what_a_feed_must_not_do_is_refused_and_said(feeds: Feeds, path: s
     with pytest.raises(NewsError, match=says):
         await fetch(f"{feeds.base}{path}", LIMITED, private=True)
     assert feeds.asked == [path]
+
+
+async def test_feeds_that_lead_to_each_other_are_given_up(feeds: Feeds, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds.answers["/round"] = answer(b"", f"location: {feeds.base}/round", status="302 Found")
+    # As if the loopback interface were the internet.
+    monkeypatch.setattr(fetching, "is_public", lambda address: True)
+    with pytest.raises(NewsError, match="more than 5 redirects"):
+        await fetch(f"{feeds.base}/round", LIMITED)
+    assert feeds.asked == ["/round"] * 6
 
 
 def live(*urls: str) -> TradingSystem:
