@@ -23,6 +23,7 @@ from bellwether.broker.simulated_tables import add_simulated_tables
 from bellwether.broker.values import NewOrder
 from bellwether.messages.trading import Side
 from bellwether.storage.store import Store
+from harness.ig.lab import IgLab, ig_lab
 
 SESSION = date(2026, 12, 1)
 OPEN = datetime(2026, 11, 30, 23, 0, tzinfo=UTC)
@@ -35,6 +36,8 @@ class Lab(ABC):
     """One account, empty but for `CASH`, at a broker whose market is shut; both symbols are declared."""
 
     broker: Broker
+    rests = True
+    """Whether a market order can work without being filled. At IG it is filled, in part or not at all."""
 
     def order(self, reference: str, side: Side = "BUY", quantity: int = 10, symbol: str = SYMBOLS[0]) -> NewOrder:
         """Return an order for the session."""
@@ -121,5 +124,42 @@ async def simulated_lab(folder: Path) -> AsyncIterator[Lab]:
         await lab.close()
 
 
-LABS: dict[str, Callable[[Path], AbstractAsyncContextManager[Lab]]] = {"simulated": simulated_lab}
+class OverIg(Lab):
+    """IG's adapter over the stand-in."""
+
+    rests = False
+
+    def __init__(self, lab: IgLab) -> None:
+        self._lab = lab
+        self.broker = lab.broker
+
+    def deadline(self) -> datetime:
+        """Return an instant of the real time to come: IG's own clock cannot be set."""
+        return datetime.now(UTC) + timedelta(hours=6)
+
+    async def open_market(self) -> None:
+        self._lab.ig.set(status="TRADEABLE")
+
+    async def shut_market(self) -> None:
+        self._lab.ig.set(status="CLOSED")
+
+    async def hold_fills(self) -> None:
+        raise NotImplementedError
+
+    async def let_fill(self) -> None:
+        raise NotImplementedError
+
+    async def restart(self) -> None:
+        await self._lab.restart()
+        self.broker = self._lab.broker
+
+
+@asynccontextmanager
+async def over_ig(folder: Path) -> AsyncIterator[Lab]:
+    async with ig_lab(folder) as lab:
+        lab.ig.set(status="CLOSED")
+        yield OverIg(lab)
+
+
+LABS: dict[str, Callable[[Path], AbstractAsyncContextManager[Lab]]] = {"simulated": simulated_lab, "ig-demo": over_ig}
 """Every adapter of the port, by name."""

@@ -56,6 +56,11 @@ def end_of(events: list[BrokerEvent], quantity: int = 10) -> Progress:
     return replay(sending(Progress("bw-1", Decimal(quantity)), OPEN), events)
 
 
+def needs_resting(lab: Lab) -> None:
+    if not lab.rests:
+        pytest.skip("a market order of this broker never works without being filled")
+
+
 async def test_every_declared_symbol_can_be_traded_once_connected(lab: Lab) -> None:
     assert list(await lab.broker.connect()) == list(SYMBOLS)
     account = await lab.broker.account()
@@ -124,7 +129,7 @@ async def test_the_same_reference_is_one_order_whatever_the_caller_does(lab: Lab
 async def test_a_shut_market_rejects_with_a_code(lab: Lab) -> None:
     watch = Watch(lab)
     await lab.broker.submit(lab.order("bw-1"))
-    (rejected,) = await watch.until(Rejected)
+    rejected = (await watch.until(Rejected))[-1]
     assert isinstance(rejected, Rejected)
     assert rejected.code
     assert await held(lab) == {}
@@ -140,6 +145,7 @@ async def test_more_than_the_account_pays_for_is_rejected(lab: Lab) -> None:
 
 
 async def test_what_works_can_be_cancelled(lab: Lab) -> None:
+    needs_resting(lab)
     await lab.open_market()
     await lab.hold_fills()
     watch = Watch(lab)
@@ -174,6 +180,7 @@ async def test_after_a_restart_a_lookup_finds_what_was_not_drained(lab: Lab) -> 
 
 
 async def test_an_order_that_works_over_a_restart_is_filled_later(lab: Lab) -> None:
+    needs_resting(lab)
     await lab.open_market()
     await lab.hold_fills()
     watch = Watch(lab)

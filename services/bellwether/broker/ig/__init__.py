@@ -1,0 +1,1 @@
+"""A demo account at IG Markets over its REST interface."""

@@ -1,0 +1,67 @@
+"""What moved money on the account: IG's transactions as adjustments. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from bellwether.broker.ig.facts import NotUnderstood
+from bellwether.broker.ig.lookup import moment
+from bellwether.broker.values import Adjustment
+
+Kind = Literal["funding", "dividend", "commission", "realised", "transfer", "other"]
+_AMOUNT = re.compile(r"-?[0-9][0-9,]*(\.[0-9]+)?$")
+_WORDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+    ("dividend", ("DIVIDEND", "DVD")),
+    ("funding", ("INTEREST", "FUNDING", "BORROW", "ADMIN FEE")),
+    ("commission", ("COMM",)),
+    ("transfer", ("CASH IN", "CASH OUT", "TRANSFER", "DEPOSIT", "WITHDRAWAL", "CARD PAYMENT")),
+)
+
+
+def adjustments_of(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], now: datetime) -> list[Adjustment]:
+    """Return an adjustment for each transaction, oldest first; `names` gives the symbol of a market's name.
+
+    IG does not say what a cash transaction is for but in its text, so its words decide; what they do not tell is
+    `other`, with the text.
+
+    Raises:
+        NotUnderstood: when an amount cannot be read: no money may be overlooked.
+
+    """
+    found: dict[str, Adjustment] = {}
+    for row in rows:
+        text, kind = str(row.get("instrumentName") or "")[:120], str(row.get("transactionType") or "")
+        at = moment(row.get("dateUtc"), now)
+        amount = _amount(row.get("profitAndLoss"))
+        known = _kind(text, kind, cash=bool(row.get("cashTransaction")))
+        symbol = next((symbol for name, symbol in names.items() if name and name in text), "")
+        said = "|".join(str(row.get(key)) for key in sorted(row))
+        # A reference is shared by a deal's commission, funding and close, so that the whole row is the identity; two
+        # equal rows are two.
+        number, digest = 1, hashlib.sha256(said.encode()).hexdigest()[:24]
+        while f"ig:{digest}:{number}" in found:
+            number += 1
+        identity = f"ig:{digest}:{number}"
+        found[identity] = Adjustment(identity, at, known, amount, symbol, text)
+    return sorted(found.values(), key=lambda one: one.at)
+
+
+def _kind(text: str, kind: str, *, cash: bool) -> Kind:
+    if kind == "TRADE" and not cash:
+        return "realised"
+    upper = text.upper()
+    return next((name for name, words in _WORDS if any(word in upper for word in words)), "other")
+
+
+def _amount(value: Any) -> Decimal:
+    text = str(value or "").replace(" ", "")
+    sign = -1 if "-" in text else 1
+    digits = re.search(r"[0-9][0-9,]*(\.[0-9]+)?", text)
+    if digits is None or _AMOUNT.match(digits[0]) is None:
+        raise NotUnderstood(f"profitAndLoss: {text[:40]!r} is no amount")
+    return sign * Decimal(digits[0].replace(",", ""))
