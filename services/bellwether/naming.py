@@ -16,6 +16,8 @@ DEAD_SUBJECTS = "bw.dead.>"
 DECLARATION_BUCKET = "declaration"
 DECLARATION_KEY = "current"
 ACKS_BUCKET = "acks"
+MONITORING_BUCKET = "monitoring"
+MONITORING_KEY = "book"
 TRACE_SUBJECTS = "bw.trace.>"
 
 _NOT_IN_A_TOKEN = re.compile(r"[^a-z0-9]+")

@@ -14,7 +14,7 @@ from typing import Literal
 
 Priority = Literal["normal", "high", "urgent"]
 PRIORITIES: tuple[Priority, ...] = ("urgent", "high", "normal")
-External = Literal["dns", "yahoo", "feeds", "otlp"]
+External = Literal["dns", "yahoo", "feeds", "otlp", "notify"]
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ _ROWS = (
     ),
     ServiceRow(
         name="monitoring",
-        purpose="Asks every service how it is, looks at the machine, and warns of what is wrong. It keeps nothing.",
+        purpose="Asks every service how it is, looks at the machine, and tells people what is wrong.",
         calls={
             "market-data": ("health",),
             "data-quality": ("health",),
@@ -222,9 +222,9 @@ _ROWS = (
             "scheduler": ("health",),
             "gateway": ("health",),
         },
-        serves=("collect_system_metrics", "check_alerts"),
+        serves=("collect_system_metrics", "check_alerts", "list_notifications", "test_notification"),
         publishes={"system_alert": "urgent"},
-        external=("dns",),
+        external=("dns", "notify"),
         resources=Resources(25, 112),
     ),
     ServiceRow(
@@ -259,7 +259,13 @@ _ROWS = (
                 "resume",
             ),
             "scheduler": ("health", "execute_job", "list_jobs", "list_slots", "get_replay"),
-            "monitoring": ("health", "collect_system_metrics", "check_alerts"),
+            "monitoring": (
+                "health",
+                "collect_system_metrics",
+                "check_alerts",
+                "list_notifications",
+                "test_notification",
+            ),
         },
         store="traces.db",
         scratch=True,

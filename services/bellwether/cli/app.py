@@ -195,6 +195,26 @@ def alerts(session: Session) -> None:
 
 @app.command(rich_help_panel=_LOOK)
 @talks
+def notify(
+    session: Session,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="With --test: only this notification.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Send a test message now; ends with 1 if one fails.")] = False,
+    lines: Count = 20,
+) -> None:
+    """Show who is told of alarms and what was sent, or send a test message."""
+    if not test:
+        if name is not None:
+            raise typer.BadParameter("a NAME is for --test")
+        session.show(session.client.get("/v1/notifications", limit=lines), _shown("notifications"))
+        return
+    found = session.client.send("POST", "/v1/notifications/test", name=name)
+    session.show(found, _part("results", "test_messages"))
+    if not all(one["delivered"] for one in found["results"]):
+        raise SystemExit(1)
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
 def decisions(session: Session, symbol: MaybeSymbol = None, lines: Count = 20) -> None:
     """List decisions, newest first."""
     answer = session.client.get("/v1/decisions", symbol=symbol, limit=lines)

@@ -166,6 +166,33 @@ def alerts(found: list[dict[str, Any]]) -> RenderableType:
     return table
 
 
+def notifications(found: dict[str, Any]) -> RenderableType:
+    """Return who is told, and what of, newest first."""
+    if not found["channels"]:
+        return Text("nobody is told: spec.notifications is empty", style="yellow")
+    channels = _table("notification", "kind", "from", "owed", "held", "last delivered (UTC)", "state", right=("owed",))
+    for one in found["channels"]:
+        state = Text("delivers", style="green") if one["failing"] is None else Text(one["failing"], style="bold red")
+        owed, held = str(one["owed"]), str(one["held"])
+        last = moment(one["last_delivered"])
+        channels.add_row(one["name"], one["kind"], one["min_severity"], owed, held, last, state)
+    notices = _table("when (UTC)", "severity", "state", "what", "sent to")
+    for one in found["notices"]:
+        sent = ", ".join(f"{name}: {status}" for name, status in one["deliveries"].items()) or "nobody"
+        notices.add_row(moment(one["timestamp"]), one["severity"], one["state"], Text(one["message"]), Text(sent))
+    return Group(channels, Text(), notices) if found["notices"] else channels
+
+
+def test_messages(found: list[dict[str, Any]]) -> RenderableType:
+    """Return what became of test messages."""
+    table = _table("notification", "kind", "result")
+    for one in found:
+        good = one["delivered"]
+        result = Text("delivered", style="green") if good else Text(one["error"] or "", style="bold red")
+        table.add_row(one["name"], one["kind"], result)
+    return table
+
+
 def decisions(found: list[dict[str, Any]]) -> RenderableType:
     """Return decisions, newest first."""
     if not found:

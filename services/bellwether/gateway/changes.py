@@ -14,6 +14,7 @@ from bellwether.gateway.answers import answer, gateway_of, read_body
 from bellwether.gateway.auth import Scope
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
+from bellwether.messages.monitoring import SendTestMessage, SentTestMessages
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
 from bellwether.messages.trading import Halt, HaltState, Resume
 from bellwether.spec.wire import known_part
@@ -121,3 +122,11 @@ async def replay(request: Request, decision_id: str) -> Response:
     question = ReplayDecision(decision_id)
     peers = gateway_of(request).peers
     return answer(await peers.ask("prediction", "replay_decision", question, ReplayedDecision, budget=_PREDICT_BUDGET))
+
+
+@router.post("/v1/notifications/test", dependencies=_OPERATE)
+async def send_test_messages(request: Request, name: str | None = None) -> Response:
+    """Send a test message to one declared notification, or to all, and return what became of each."""
+    question, peers = SendTestMessage(name), gateway_of(request).peers
+    answered = await peers.ask("monitoring", "test_notification", question, SentTestMessages, budget=_PREDICT_BUDGET)
+    return answer(answered)

@@ -14,7 +14,7 @@ from bellwether.gateway.funnel import funnel
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.market_data import GetMarketData, MarketData
-from bellwether.messages.monitoring import Alerts, SystemMetrics
+from bellwether.messages.monitoring import Alerts, ListNotifications, Notifications, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
 from bellwether.messages.scheduling import Jobs, ListJobs
@@ -162,6 +162,13 @@ async def system(request: Request) -> Response:
 async def alerts(request: Request) -> Response:
     """Return what is wrong with the system at this moment, critical first."""
     return answer(await gateway_of(request).peers.ask("monitoring", "check_alerts", None, Alerts))
+
+
+@router.get("/v1/notifications")
+async def notifications(request: Request, limit: Limit = 50) -> Response:
+    """Return the declared notifications, and the newest notices with how far each is."""
+    peers = gateway_of(request).peers
+    return answer(await peers.ask("monitoring", "list_notifications", ListNotifications(limit), Notifications))
 
 
 async def _held(peers: Peers) -> set[str]:

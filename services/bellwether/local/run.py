@@ -199,6 +199,7 @@ class LocalRun:
             own_schedule=True,
             proxy=self._edge.proxy or system.spec.network.proxy,
             ca_bundle=self._edge.ca_bundle,
+            notify_secrets=self._edge.notify_secrets,
         )
         settings = GatewaySettings(host=HOST, port=self._port, token=who.token)
         process = Process(config, registry(named_services("all"), gateway=settings), declaration=system, health=False)

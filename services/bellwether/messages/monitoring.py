@@ -7,7 +7,20 @@ from typing import Literal
 
 import msgspec
 
-AlertType = Literal["memory_high", "service_unhealthy"]
+Severity = Literal["info", "warning", "critical"]
+
+
+class AlarmReading(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a service says in `alarms` of its health: that something is wrong, or not known.
+
+    What it does not name is well. One reading per type and service; the message names what it is about.
+    """
+
+    type: str
+    severity: Literal["warning", "critical"]
+    message: str
+    unknown: bool = False
+    """Not measured: an alarm that is raised stays so, and none is raised."""
 
 
 class ServiceFigures(msgspec.Struct, frozen=True):
@@ -26,6 +39,8 @@ class ServiceFigures(msgspec.Struct, frozen=True):
     cpu_usage: float | None = None
     """Percent of one core, of its whole process."""
     last_error: str | None = None
+    alarms: list[AlarmReading] = []
+    """What it says is wrong, besides its own health."""
 
 
 class ProcessFigures(msgspec.Struct, frozen=True):
@@ -61,7 +76,7 @@ class SystemMetrics(msgspec.Struct, frozen=True):
 class Alert(msgspec.Struct, frozen=True):
     """Something is wrong at this moment. `service` is `system` for the machine."""
 
-    type: AlertType
+    type: str
     severity: Literal["warning", "critical"]
     service: str
     message: str
@@ -79,8 +94,71 @@ class SystemAlert(msgspec.Struct, frozen=True):
     """An alert was raised, or is over (`resolved`); each is published once."""
 
     state: Literal["raised", "resolved"]
-    type: AlertType
+    type: str
     severity: Literal["warning", "critical"]
     service: str
     message: str
     since: datetime
+
+
+class ChannelState(msgspec.Struct, frozen=True):
+    """One declared notification: what it owes, and how it went."""
+
+    name: str
+    kind: str
+    min_severity: Severity
+    owed: int
+    """Notices that are to be sent, those that quiet hours hold included."""
+    held: int
+    delivered: int
+    """Of the notices that are still remembered."""
+    failing: str | None = None
+    """Why the tries fail; None while they do not."""
+    last_delivered: datetime | None = None
+
+
+class NoticeRecord(msgspec.Struct, frozen=True):
+    """One notice and how far it is with each channel: pending, held, delivered, cancelled or given_up."""
+
+    id: str
+    timestamp: datetime
+    state: str
+    type: str
+    service: str
+    severity: Severity
+    message: str
+    deliveries: dict[str, str]
+
+
+class ListNotifications(msgspec.Struct, frozen=True):
+    """Ask for the newest notices."""
+
+    limit: int = 50
+
+
+class Notifications(msgspec.Struct, frozen=True):
+    """The channels, and the newest notices first."""
+
+    channels: list[ChannelState]
+    notices: list[NoticeRecord]
+
+
+class SendTestMessage(msgspec.Struct, frozen=True):
+    """Ask for a test message to one channel, or to all."""
+
+    name: str | None = None
+
+
+class MessageOutcome(msgspec.Struct, frozen=True):
+    """Whether a test message arrived at a channel, and if not, why."""
+
+    name: str
+    kind: str
+    delivered: bool
+    error: str | None = None
+
+
+class SentTestMessages(msgspec.Struct, frozen=True):
+    """What became of the test messages."""
+
+    results: list[MessageOutcome]

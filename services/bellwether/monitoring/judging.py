@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bellwether.messages.monitoring import Alert, AlertType, ProcessFigures, ServiceFigures, SystemMetrics
+import msgspec
+
+from bellwether.messages.monitoring import AlarmReading, Alert, ProcessFigures, ServiceFigures, SystemMetrics
+from bellwether.monitoring.book import FAILING, Book, failing
 from bellwether.runtime.alarm import CLEAR, Alarm, AlarmState
+from bellwether.spec.notifications import Notification
 
 NAME = "monitoring"
 SYSTEM = "system"
@@ -16,7 +20,11 @@ MEMORY_HIGH = Alarm(raise_at=80.0, clear_at=75.0, severity="warning")
 UNHEALTHY = Alarm(raise_at=0.0, clear_at=0.0, severity="critical", looks=2)
 """Of 1 (unhealthy) and 0. Two looks: a pod that is replaced is away for a few seconds."""
 
-Key = tuple[AlertType, str]
+NOT_DELIVERED = Alarm(raise_at=0.0, clear_at=0.0, severity="critical")
+MEASURED = frozenset({"memory_high", "service_unhealthy", FAILING})
+"""Types that monitoring itself measures; services tell of the others."""
+
+Key = tuple[str, str]
 States = Mapping[Key, AlarmState]
 
 
@@ -24,7 +32,7 @@ States = Mapping[Key, AlarmState]
 class Observation:
     """One value that an alarm judges; the message says it in words, good or bad."""
 
-    type: AlertType
+    type: str
     service: str
     alarm: Alarm
     value: float | None
@@ -50,7 +58,19 @@ def service_figures(health: Mapping[str, Any] | str) -> ServiceFigures:
         memory_percent=_number(health.get("memory_percent")),
         cpu_usage=_number(health.get("cpu_usage")),
         last_error=_text(health.get("last_error")) or _text(health.get("warning")),
+        alarms=_readings(health.get("alarms")),
     )
+
+
+def _readings(told: Any) -> list[AlarmReading]:
+    """Return what a service says is wrong; what cannot be read is of another release, and left out."""
+    found: list[AlarmReading] = []
+    for one in told if isinstance(told, list) else ():
+        try:
+            found.append(one if isinstance(one, AlarmReading) else msgspec.convert(one, AlarmReading))
+        except msgspec.ValidationError:
+            continue
+    return found
 
 
 def _number(value: Any) -> float | None:
@@ -104,6 +124,45 @@ def _memory(name: str, percent: float | None, what: str) -> Observation:
     said = "unknown" if percent is None else f"{percent:g} %"
     message = f"memory of {name} is {said} {what}; the limit is {MEMORY_HIGH.raise_at:g} %"
     return Observation("memory_high", name, MEMORY_HIGH, percent, message)
+
+
+def told(metrics: SystemMetrics, states: States) -> list[Observation]:
+    """Return what services say of themselves: what is wrong, and that what was wrong is so no more.
+
+    A service that does not answer says nothing, so its alarms stay as they are.
+    """
+    found: list[Observation] = []
+    for name, service in metrics.services.items():
+        for one in service.alarms:
+            alarm = Alarm(raise_at=0.0, clear_at=0.0, severity=one.severity)
+            found.append(Observation(one.type, name, alarm, None if one.unknown else 1.0, one.message))
+        said = {one.type for one in service.alarms}
+        if service.status == "unreachable":
+            continue
+        for (kind, of), state in states.items():
+            if of == name and kind not in said and kind not in MEASURED and state.since is not None:
+                alarm = Alarm(raise_at=0.0, clear_at=0.0, severity="warning")
+                found.append(Observation(kind, name, alarm, 0.0, f"{name}: {kind.replace('_', ' ')} is over"))
+    return found
+
+
+def failing_channels(book: Book, channels: Iterable[Notification], states: States) -> list[Observation]:
+    """Return whether each channel delivers what it owes; one that is declared no more fails no more."""
+    reasons = failing(book)
+    known = [one.name for one in channels]
+    gone = [of for kind, of in states if kind == FAILING and of not in known]
+    return [
+        Observation(
+            FAILING,
+            name,
+            NOT_DELIVERED,
+            float(name in reasons and name in known),
+            f"notification {name} is not delivered: {reasons[name]}"
+            if name in reasons
+            else f"notification {name} is delivered",
+        )
+        for name in [*known, *gone]
+    ]
 
 
 def judged(states: States, seen: Iterable[Observation], at: datetime) -> dict[Key, AlarmState]:

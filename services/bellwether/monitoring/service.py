@@ -1,24 +1,43 @@
-"""monitoring: asks every service how it is, looks at the machine, and says what is wrong. It keeps nothing."""
+"""monitoring: asks every service how it is, looks at the machine, says what is wrong, and tells people of it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from bellwether.messages.monitoring import Alerts, SystemAlert, SystemFigures, SystemMetrics
+import msgspec
+
+from bellwether.messages.monitoring import (
+    Alerts,
+    ListNotifications,
+    MessageOutcome,
+    Notifications,
+    SendTestMessage,
+    SentTestMessages,
+    SystemAlert,
+    SystemFigures,
+    SystemMetrics,
+)
+from bellwether.monitoring.book import Book, Entry, Notice, State
 from bellwether.monitoring.judging import (
     NAME,
     Key,
     Observation,
     alerts,
+    failing_channels,
     judged,
     observations,
     processes,
     service_figures,
+    told,
 )
+from bellwether.monitoring.notifier import Notifier, Send
+from bellwether.monitoring.records import channel_states, notice_records
 from bellwether.runtime.alarm import CLEAR, AlarmState, turned
+from bellwether.runtime.bus import BusError
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.machine import Machine
@@ -36,11 +55,20 @@ _log = logging.getLogger(__name__)
 class Monitoring:
     """The looks at a system. Only `watch` changes the alarms; whoever asks is told and changes nothing."""
 
-    def __init__(self, service: Service, machine: Machine, every: float) -> None:
+    def __init__(self, service: Service, machine: Machine, every: float, notifier: Notifier) -> None:
         self._service = service
         self._machine = machine
         self._every = every
+        self._notifier = notifier
         self._states: dict[Key, AlarmState] = {}
+
+    async def begin(self) -> None:
+        """Take up the alarms that were raised when monitoring last ran."""
+        if not self._service.context.clock.live:
+            return
+        await self._notifier.load()
+        for one in self._notifier.book.alarms:
+            self._states[one.type, one.service] = AlarmState(one.since, 1, raised=True)
 
     async def collect_system_metrics(self, call: Call) -> SystemMetrics:
         """Return each service's health, the memory and CPU of each process once, and the machine's figures."""
@@ -59,24 +87,107 @@ class Monitoring:
 
     async def check_alerts(self, call: Call) -> Alerts:
         """Return what is wrong at this moment."""
-        seen = observations(await self.collect_system_metrics(call))
+        seen = await self._observe(call)
         return Alerts(call.as_of, alerts(judged(self._states, seen, call.as_of), seen))
 
+    async def list_notifications(self, request: ListNotifications, call: Call) -> Notifications:
+        """Return the declared notifications and what people were told, newest first."""
+        book = self._notifier.book
+        return Notifications(channel_states(book, self._notifier.channels), notice_records(book, request.limit))
+
+    async def test_notification(self, request: SendTestMessage, call: Call) -> SentTestMessages:
+        """Send a test message at once, whatever the severity and the hour, and return what became of it."""
+        known = {one.name: one for one in self._notifier.channels}
+        if request.name is not None and request.name not in known:
+            declared = ", ".join(known) or "none"
+            raise RpcError("UNKNOWN_NOTIFICATION", f"notification {request.name!r}: declared are {declared}")
+        wanted = [one for name, one in known.items() if request.name in (None, name)]
+        if not wanted:
+            raise RpcError("NO_NOTIFICATIONS", "no notification is declared: add one to spec.notifications")
+        words = "this is a test message; nothing is wrong"
+        notice_id = f"test-{call.request_id}"
+        notice = Notice(notice_id, call.as_of, "test", "test", NAME, "info", words, call.as_of, published=True)
+        errors = await asyncio.gather(*(self._notifier.attempt(one, notice) for one in wanted))
+        pairs = zip(wanted, errors, strict=True)
+        return SentTestMessages([MessageOutcome(one.name, one.kind, error is None, error) for one, error in pairs])
+
     async def watch(self) -> None:
-        """Look again and again, and publish each alarm that is raised or resolved."""
+        """Look again and again; each alarm that is raised or resolved is published and told once."""
         while True:
             await asyncio.sleep(self._every)
             await self.look(self._service.call(budget=LOOK_BUDGET))
 
+    async def _observe(self, call: Call) -> list[Observation]:
+        metrics = await self.collect_system_metrics(call)
+        own = failing_channels(self._notifier.book, self._notifier.channels, self._states)
+        return [*observations(metrics), *told(metrics, self._states), *own]
+
     async def look(self, call: Call) -> None:
-        """Look once. What cannot be published counts as not changed, so that the next look publishes it."""
-        seen = observations(await self.collect_system_metrics(call))
+        """Look once. What cannot be stored or published is so at a later look, with the same ids."""
+        seen = await self._observe(call)
         after = judged(self._states, seen, call.as_of)
         for one in seen:
             before, now = self._states.get(one.key, CLEAR), after[one.key]
-            if turned(before, now) is not None and not await self._publish(one, before, now, call):
-                after[one.key] = replace(now, raised=False) if now.raised else before
+            turn = turned(before, now)
+            since = now.since if turn == "raised" else before.since
+            if turn is not None and since is not None:
+                self._turn(one, turn == "raised", since, call.as_of)
         self._states = after
+        try:
+            await self._notifier.store()
+        except BusError as error:
+            _log.warning("the alarms are not stored yet: %s", error)
+            return
+        await self._publish_owed(call)
+        with contextlib.suppress(BusError):
+            await self._notifier.store()
+
+    def _turn(self, one: Observation, raised: bool, since: datetime, at: datetime) -> None:
+        book = self._notifier.book
+        alarms = [entry for entry in book.alarms if (entry.type, entry.service) != one.key]
+        severity = one.alarm.severity
+        if raised:
+            alarms.append(Entry(one.type, one.service, severity, one.message, since))
+        else:
+            # It is over at the severity that it was raised with.
+            entries = [entry for entry in book.alarms if (entry.type, entry.service) == one.key]
+            severity = entries[0].severity if entries and entries[0].severity != "info" else severity
+        state: State = "raised" if raised else "resolved"
+        self._notifier.book = Book(alarms, book.notices)
+        self._notifier.add(
+            Notice(
+                id=f"system_alert-{one.type}-{one.service}-{since:%Y%m%dT%H%M%S%f}-{state}",
+                at=at,
+                state=state,
+                type=one.type,
+                service=one.service,
+                severity=severity,
+                message=one.message,
+                since=since,
+            )
+        )
+
+    async def _publish_owed(self, call: Call) -> None:
+        """Publish the notices of alarms that are not yet; one that was already is dropped by its id."""
+        for notice in [one for one in self._notifier.book.notices if not one.published]:
+            alert = SystemAlert(
+                state="raised" if notice.state == "raised" else "resolved",
+                type=notice.type,
+                severity="critical" if notice.severity == "critical" else "warning",
+                service=notice.service,
+                message=notice.message,
+                since=notice.since,
+            )
+            try:
+                await call.at(notice.at).publish_event("system_alert", alert, event_id=notice.id)
+            except RpcError as error:
+                _log.warning("%s is not published yet: %s", notice.id, error.message)
+                return
+            book = self._notifier.book
+            done = [
+                msgspec.structs.replace(one, published=True) if one.id == notice.id else one for one in book.notices
+            ]
+            self._notifier.book = Book(book.alarms, done)
 
     def health(self) -> dict[str, Any]:
         """Return what health says besides."""
@@ -100,34 +211,23 @@ class Monitoring:
         except RpcError as error:
             return error.message
 
-    async def _publish(self, one: Observation, before: AlarmState, now: AlarmState, call: Call) -> bool:
-        state, since = ("raised", now.since) if now.raised else ("resolved", before.since)
-        if since is None:
-            return True
-        alert = SystemAlert(
-            state="raised" if now.raised else "resolved",
-            type=one.type,
-            severity=one.alarm.severity,
-            service=one.service,
-            message=one.message,
-            since=since,
-        )
-        event_id = f"system_alert-{one.type}-{one.service}-{since:%Y%m%dT%H%M%S%f}-{state}"
-        try:
-            await call.publish_event("system_alert", alert, event_id=event_id)
-        except RpcError as error:
-            _log.warning("%s is not published yet: %s", event_id, error.message)
-            return False
-        return True
 
-
-def create(context: ServiceContext, *, every: float = EVERY) -> Service:
+def create(context: ServiceContext, *, every: float = EVERY, sender: Send | None = None) -> Service:
     """Return the service, wired to its runtime."""
     service = Service(NAME, context)
-    monitoring = Monitoring(service, Machine(context.config.data_dir), every)
-    for handler in (monitoring.collect_system_metrics, monitoring.check_alerts):
+    notifier = Notifier(context) if sender is None else Notifier(context, sender=sender)
+    monitoring = Monitoring(service, Machine(context.config.data_dir), every, notifier)
+    for handler in (
+        monitoring.collect_system_metrics,
+        monitoring.check_alerts,
+        monitoring.list_notifications,
+        monitoring.test_notification,
+    ):
         service.rpc(handler.__name__)(handler)
     service.on_health(monitoring.health)
+    service.on_start(monitoring.begin)
+    service.on_declaration(notifier.declared)
     if context.clock.live:
         service.background(monitoring.watch)
+        service.background(notifier.deliver)
     return service

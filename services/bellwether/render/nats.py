@@ -17,6 +17,8 @@ from bellwether.naming import (
     DECLARATION_KEY,
     EVENT_STREAM,
     EVENT_SUBJECTS,
+    MONITORING_BUCKET,
+    MONITORING_KEY,
     TRACE_SUBJECTS,
     bucket_stream,
     consumer_name,
@@ -35,6 +37,7 @@ CLI = "cli"
 JOB = "job"
 """Whoever is started for one slot, knows nothing and is soon gone: it may ask for that and for nothing else."""
 GATEWAY = "gateway"
+MONITORING = "monitoring"
 MAX_PAYLOAD = 1024 * 1024
 MEBIBYTE = 1024 * 1024
 
@@ -75,6 +78,11 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
     if name == GATEWAY:
         publish |= {key_subject(DECLARATION_BUCKET, DECLARATION_KEY), _direct_get(ACKS_BUCKET, "*")}
         subscribe |= {TRACE_SUBJECTS, EVENT_SUBJECTS, key_subject(ACKS_BUCKET, "*")}
+    if name == MONITORING:
+        publish |= {
+            key_subject(MONITORING_BUCKET, MONITORING_KEY),
+            _direct_get(MONITORING_BUCKET, MONITORING_KEY),
+        }
     return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
 
 

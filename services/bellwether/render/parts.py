@@ -16,6 +16,9 @@ SYSTEM = "system"
 """The part that runs all services of the compact profile."""
 NATS = "nats"
 GATEWAY = "gateway"
+NOTIFIER = "monitoring"
+NOTIFY_SECRETS = "/etc/bellwether/notify"
+"""The folder of the Secrets of notifications, a folder for each: of this machine, and of the container."""
 TOKEN_FILE = "gateway.token"  # noqa: S105
 SMALL_MEBIBYTES = 512
 LARGE_MEBIBYTES = 1024
@@ -81,10 +84,12 @@ def _limit(asked: int) -> int:
 
 
 def leaves_the_machine(system: TradingSystem, part: Part) -> bool:
-    """Whether a part talks to other machines: those that ask Yahoo for bars or news, or feeds, do."""
+    """Whether a part talks to other machines: those that ask Yahoo or feeds, or tell people, do."""
     hosts = {host for name in part.services for host in SERVICES[name].external}
-    return ("yahoo" in hosts and system.spec.asks_yahoo) or (
-        "feeds" in hosts and system.spec.sentiment.provider == "feeds"
+    return (
+        ("yahoo" in hosts and system.spec.asks_yahoo)
+        or ("feeds" in hosts and system.spec.sentiment.provider == "feeds")
+        or ("notify" in hosts and bool(system.spec.notifications))
     )
 
 
@@ -109,6 +114,8 @@ def environment(system: TradingSystem, part: Part, places: Places, version: str)
     if GATEWAY in part.services:
         found["BELLWETHER_GATEWAY_HOST"] = places.http_host
         found["BELLWETHER_GATEWAY_TOKEN_FILE"] = f"{places.keys}/{TOKEN_FILE}"
+    if NOTIFIER in part.services and any(one.secret_ref is not None for one in system.spec.notifications):
+        found["BELLWETHER_NOTIFY_SECRETS"] = NOTIFY_SECRETS
     if leaves_the_machine(system, part) and system.spec.network.proxy is not None:
         found["BELLWETHER_PROXY"] = system.spec.network.proxy
     return dict(sorted(found.items()))

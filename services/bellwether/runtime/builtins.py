@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psutil
 
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.runtime import errors
 from bellwether.runtime.call import Call
 from bellwether.runtime.clock import monotonic
@@ -109,6 +110,12 @@ class BuiltIns:
             if found["status"] != "healthy":
                 more = {name: value for name, value in more.items() if name != "status"}
             found.update(more)
+        alarms: list[AlarmReading] = []
+        for read in service.alarm_callbacks:
+            readings = read()
+            alarms.extend(await readings if inspect.isawaitable(readings) else readings)
+        if alarms:
+            found["alarms"] = alarms
         if service.stopping:
             found["status"] = "stopping"
         return found

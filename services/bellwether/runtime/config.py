@@ -48,6 +48,8 @@ class ProcessConfig:
     """The HTTP proxy through which the data provider is asked."""
     ca_bundle: Path | None = None
     """Certificates that are trusted for that in place of the usual ones."""
+    notify_secrets: Path | None = None
+    """The folder of the Secrets of notifications: NAME/ENTRY is a file."""
     notify_socket: str = ""
     """The service manager's socket that is told when the process is ready and when it stops; empty: there is none."""
 
@@ -85,6 +87,7 @@ class ProcessConfig:
             news_root=path("NEWS_ROOT"),
             proxy=text("PROXY", "") or None,
             ca_bundle=path("CA_BUNDLE"),
+            notify_secrets=path("NOTIFY_SECRETS"),
             # Not ours: systemd's name for it.
             notify_socket=environ.get("NOTIFY_SOCKET", ""),
         )

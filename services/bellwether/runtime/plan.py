@@ -12,6 +12,7 @@ from bellwether.naming import (
     DECLARATION_BUCKET,
     EVENT_STREAM,
     EVENT_SUBJECTS,
+    MONITORING_BUCKET,
     consumer_name,
     event_subject,
 )
@@ -54,7 +55,7 @@ def bus_plan(
             StreamPlan(EVENT_STREAM, (EVENT_SUBJECTS,), max_age=7 * DAY, max_bytes=max_store // 3),
             StreamPlan(DEAD_STREAM, (DEAD_SUBJECTS,), max_age=90 * DAY, max_bytes=max_store // 12),
         ),
-        buckets=(BucketPlan(DECLARATION_BUCKET), BucketPlan(ACKS_BUCKET)),
+        buckets=(BucketPlan(DECLARATION_BUCKET), BucketPlan(ACKS_BUCKET), BucketPlan(MONITORING_BUCKET)),
         consumers=tuple(sorted(consumers, key=lambda one: one.name)),
     )
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
 from bellwether.messages.envelope import LIVE, encode
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.builtins import BuiltIns
 from bellwether.runtime.bus import BusError, NoResponder, Subscription
@@ -36,6 +37,7 @@ from bellwether.topology import BUILT_IN_METHODS
 
 H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
 HealthCallback = Callable[[], dict[str, Any] | Awaitable[dict[str, Any]]]
+AlarmCallback = Callable[[], Iterable[AlarmReading] | Awaitable[Iterable[AlarmReading]]]
 Hook = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Service:
         self.stopping = False
         self.shutdown_requested = asyncio.Event()
         self.health_callbacks: list[HealthCallback] = []
+        self.alarm_callbacks: list[AlarmCallback] = []
         self._start_hooks: list[Hook] = []
         self._stop_hooks: list[Hook] = []
         self._background: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -101,6 +104,14 @@ class Service:
     def on_health(self, callback: HealthCallback) -> HealthCallback:
         """Add fields to health; a `status` of "degraded" turns it so."""
         self.health_callbacks.append(callback)
+        return callback
+
+    def on_alarms(self, callback: AlarmCallback) -> AlarmCallback:
+        """Add what the service finds wrong with its own affairs; monitoring raises and resolves it, and tells people.
+
+        The types are listed in `bellwether.monitoring.catalog`.
+        """
+        self.alarm_callbacks.append(callback)
         return callback
 
     def on_start(self, hook: Hook) -> Hook:

@@ -9,11 +9,11 @@ words.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field
 
+from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import (
     CLASS_NAME_PATTERN,
     LABEL_PATTERN,
@@ -33,6 +33,7 @@ from bellwether.spec.fields import (
     TaskName,
     TimeOfDay,
 )
+from bellwether.spec.notifications import Notification
 
 GROUP = "bellwether.dev"
 VERSION = "v1alpha1"
@@ -61,29 +62,10 @@ ServiceName: TypeAlias = Literal[
 ]
 
 
-def cel(rule: str, message: str, field_path: str | None = None) -> dict[str, Any]:
-    """Return one validation rule of the resource: a CEL expression over `self` and what is right in words."""
-    found = {"rule": rule, "message": message}
-    if field_path is not None:
-        found["fieldPath"] = field_path
-    return found
-
-
-class Block(BaseModel):
-    """A part of the declaration: unknown fields are refused, names are camelCase in the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-
-def _rules(*rules: dict[str, Any], **more: Any) -> ConfigDict:
-    extra: dict[str, Any] = {"x-kubernetes-validations": list(rules), **more}
-    return ConfigDict(json_schema_extra=extra)
-
-
 class SessionOverride(Block):
     """One day on which the exchange's table is wrong or incomplete: a closure, an odd hour, an extra session."""
 
-    model_config = _rules(
+    model_config = rules(
         cel(
             "(has(self.closed) && self.closed) ? !has(self.open) && !has(self.close) "
             ": has(self.open) || has(self.close)",
@@ -190,7 +172,7 @@ class YahooData(Block):
 class Data(Block):
     """Where bars come from."""
 
-    model_config = _rules(
+    model_config = rules(
         cel("self.provider != 'csv' || has(self.csv)", "provider csv needs data.csv.directory", ".csv"),
     )
     provider: Literal["replay", "csv", "yahoo"] = Field(
@@ -206,7 +188,7 @@ class Data(Block):
 class Clock(Block):
     """Whether the system lives in the present or steps through history."""
 
-    model_config = _rules(
+    model_config = rules(
         cel(
             "self.mode != 'replay' || has(self.from)",
             "clock.mode replay needs clock.from, the first day",
@@ -267,7 +249,7 @@ class Predictions(Block):
 class Sizing(Block):
     """How many shares a signal is worth."""
 
-    model_config = _rules(
+    model_config = rules(
         cel(
             "self.method != 'equityFraction' || (self.value.matches('[1-9]') && "
             "self.value.matches(r'^0*(1(\\.0*)?$|0?(\\.|$))'))",
@@ -407,7 +389,7 @@ class NewsVeto(Block):
 class Sentiment(Block):
     """Where news comes from, and what it does."""
 
-    model_config = _rules(
+    model_config = rules(
         cel("self.provider != 'csv' || has(self.csv)", "provider csv needs sentiment.csv.file", ".csv"),
         cel(
             "self.provider != 'feeds' || (has(self.feeds) && self.feeds.size() > 0)",
@@ -434,7 +416,7 @@ class Sentiment(Block):
 class Task(Block):
     """Work that is due at a moment of each session."""
 
-    model_config = _rules(
+    model_config = rules(
         cel(
             "self.anchor == 'time' ? has(self.time) && !has(self.offset) : !has(self.time)",
             "anchor time needs `time` and no `offset`; anchors open and close take `offset` and no `time`",
@@ -489,7 +471,7 @@ class Storage(Block):
 class Toleration(Block):
     """A taint that the pods tolerate."""
 
-    model_config = _rules(
+    model_config = rules(
         cel(
             "has(self.key) || self.operator == 'Exists'",
             "a toleration without a key is for every taint: it needs operator Exists",
@@ -611,7 +593,7 @@ class Pause(Block):
 class TradingSystemSpec(Block):
     """What the system is to be."""
 
-    model_config = _rules(
+    model_config = rules(
         cel(
             "self.data.provider != 'replay' || self.clock.mode == 'replay'",
             "provider replay has no bars of today: it needs clock.mode replay",
@@ -681,6 +663,9 @@ class TradingSystemSpec(Block):
     network: Network = Field(default_factory=Network, description="Ways to hosts outside the cluster.")
     rollout: Rollout = Field(default_factory=Rollout, description="When pods are replaced.")
     gateway: Gateway = Field(default_factory=Gateway, description="Who may look at dashboard and API.")
+    notifications: Annotated[
+        list[Notification], Field(max_length=10, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
+    ] = Field(default_factory=list, description="Who is told when something is wrong, and when it is over.")
     paused: Pause | None = Field(
         None, description="The operator leaves pods and what they use as they are for a while."
     )
@@ -786,7 +771,7 @@ class Metadata(Block):
 class TradingSystem(Block):
     """A stock-trading system as one declared resource."""
 
-    model_config = _rules(
+    model_config = rules(
         cel(
             f"self.metadata.name.matches('{SYSTEM_NAME_PATTERN}') && self.metadata.name.size() <= {SYSTEM_NAME_LENGTH}",
             f"metadata.name must begin with a lower-case letter and have at most {SYSTEM_NAME_LENGTH} characters of "
@@ -821,5 +806,6 @@ LIVE_FIELDS = (
     "sentiment",
     "tasks",
     "gateway",
+    "notifications",
 )
 """Fields of the spec that reach running services through the gateway, never by a new pod."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ HOSTS = ("yahoo.com", "*.yahoo.com", "*.finance.yahoo.com")
 _LIFE = timedelta(days=30)
 
 
-def make_authority(folder: Path, hosts: tuple[str, ...] = HOSTS) -> tuple[Path, ssl.SSLContext]:
+def make_authority(folder: Path, hosts: Sequence[str] = HOSTS) -> tuple[Path, ssl.SSLContext]:
     """Write `ca.pem` into a folder; return its path and a server's context with a certificate of these names."""
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)

@@ -17,9 +17,11 @@ from bellwether.gateway import service as gateway
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.market_data import Freshness, MarketData
+from bellwether.messages.monitoring import Notifications
 from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.messages.trading import Order
+from bellwether.monitoring.service import create as monitoring
 from bellwether.prediction.service import create as prediction
 from bellwether.quality.service import create as data_quality
 from bellwether.runtime.errors import RpcError
@@ -38,7 +40,7 @@ from integration.trading.peers import CALENDAR, ROWS, Peers, declaration
 pytestmark = pytest.mark.integration
 
 NIGHT = datetime(2026, 1, 6, 4, 0, tzinfo=UTC)
-REAL = ("market-data", "data-quality", "sentiment", "prediction", "paper-trading", "scheduler")
+REAL = ("market-data", "data-quality", "sentiment", "prediction", "paper-trading", "scheduler", "monitoring")
 ROWS_HERE = {
     **ROWS,
     **{name: SERVICES[name] for name in REAL},
@@ -79,6 +81,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         "prediction": prediction,
         "paper-trading": trading.create,
         "scheduler": maker,
+        "monitoring": monitoring,
         "gateway": partial(gateway.create, settings=settings),
     }
     options: dict[str, Any] = {"declaration": system, "rows": ROWS_HERE, "clock": clock}
@@ -146,6 +149,11 @@ async def news(lab: Lab) -> Any:
     return found.reason
 
 
+async def told(lab: Lab) -> Any:
+    found = await lab.system.call("monitoring", "list_notifications", None, Notifications)
+    return [one.name for one in found.channels]
+
+
 @dataclass(frozen=True)
 class Edit:
     """A change of one field, and what shows that it is in force: before it and after it."""
@@ -174,6 +182,9 @@ EDITS = {
         {"sentiment": {"provider": "csv", "csv": {"file": "gone.csv"}}}, news, "NO_PROVIDER", "NEWS_UNAVAILABLE"
     ),
     "tasks": Edit({"tasks": [{"name": "look", "anchor": "time", "time": "07:32"}]}, idle_minutes, 5, 2),
+    "notifications": Edit(
+        {"notifications": [{"name": "ops", "kind": "webhook", "url": "https://hook.example"}]}, told, [], ["ops"]
+    ),
 }
 
 

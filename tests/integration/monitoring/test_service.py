@@ -13,6 +13,7 @@ import pytest
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.envelope import Event
 from bellwether.messages.monitoring import Alerts, SystemAlert, SystemMetrics
+from bellwether.monitoring.notifier import Notifier
 from bellwether.monitoring.service import Monitoring
 from bellwether.monitoring.service import create as monitoring
 from bellwether.quality.service import create as quality
@@ -178,7 +179,7 @@ async def test_an_alert_that_cannot_be_published_is_published_at_a_later_look(
 
     def by_hand(context: ServiceContext) -> Service:
         service = monitoring(context)
-        made.append(Monitoring(service, Machine(tmp_path), every=1.0))
+        made.append(Monitoring(service, Machine(tmp_path), 1.0, Notifier(context)))
         return service
 
     ward = Ward()

@@ -104,3 +104,16 @@ def test_news_of_yahoo_is_asked_for_by_market_data_alone() -> None:
     assert ports(found["sentiment"]["egress"]) == {53, 4222}
     silent = by_component(profile="standard", clock={"mode": "live"}, data=own)
     assert ports(silent["market-data"]["egress"]) == {53, 4222}
+
+
+def test_only_monitoring_reaches_the_ports_of_notifications() -> None:
+    email = {"host": "mail.example", "from": "a@example.com", "to": ["b@example.com"]}
+    told = [
+        {"name": "mail", "kind": "email", "email": email},
+        {"name": "hook", "kind": "webhook", "url": "http://hook.example:9000/in"},
+        {"name": "hidden", "kind": "webhook", "secretRef": {"name": "hidden"}},
+    ]
+    found = by_component(profile="standard", **LIVE, notifications=told)
+    assert ports(found["monitoring"]["egress"]) == {53, 443, 587, 4222, 9000}
+    assert ports(found["gateway"]["egress"]) == {53, 4222}
+    assert ports(by_component(profile="standard", **LIVE)["monitoring"]["egress"]) == {53, 4222}

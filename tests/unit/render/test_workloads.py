@@ -134,6 +134,7 @@ EDITS: dict[str, Any] = {
     "trading": {"mode": "simulated", "halted": True, "risk": {"maxPositionValue": "1"}},
     "tasks": [],
     "gateway": {"openReads": True},
+    "notifications": [{"name": "ops", "kind": "webhook", "url": "https://hook.example"}],
 }
 
 
@@ -189,6 +190,18 @@ def test_a_file_of_news_is_mounted_read_only_where_it_is_read(context: RenderCon
     assert {"mountPath": "/news", "name": "news", "readOnly": True} in reader["containers"][0]["volumeMounts"]
     assert environment(reader["containers"][0])["BELLWETHER_NEWS_ROOT"] == "/news"
     assert all(volume["name"] != "news" for volume in found["demo-market-data"]["spec"]["volumes"])
+
+
+def test_secrets_of_notifications_are_mounted_in_the_pod_that_sends_and_in_no_other(context: RenderContext) -> None:
+    hook = {"name": "hook", "kind": "webhook", "secretRef": {"name": "on-call"}}
+    found = pods(build(profile="standard", notifications=[hook]), context)
+    sender = found["demo-monitoring"]["spec"]
+    (source,) = next(one for one in sender["volumes"] if one["name"] == "notify")["projected"]["sources"]
+    assert (source["secret"]["name"], source["secret"]["optional"]) == ("on-call", True)
+    assert {"key": "key", "path": "on-call/key"} in source["secret"]["items"]
+    assert environment(sender["containers"][0])["BELLWETHER_NOTIFY_SECRETS"] == "/etc/bellwether/notify"
+    others = [pod["spec"]["volumes"] for name, pod in found.items() if name != "demo-monitoring"]
+    assert all(volume["name"] != "notify" for volumes in others for volume in volumes)
 
 
 @pytest.mark.parametrize("profile", ["compact", "standard"])

@@ -10,6 +10,7 @@ from bellwether.render.kubernetes.configmaps import store_bytes
 from bellwether.render.nats import BOOTSTRAP, nats_conf
 from bellwether.render.parts import (
     NATS,
+    NOTIFY_SECRETS,
     SMALL_MEBIBYTES,
     Part,
     Places,
@@ -125,6 +126,9 @@ def _service(system: TradingSystem, part: Part, on: Installation) -> dict[str, A
     if news is not None and "sentiment" in part.services and news != csv:
         # The folder, because a file that is replaced would stay what it was in the container.
         found["volumes"].append({"type": "bind", "source": news, "target": news, "read_only": True})
+    if "BELLWETHER_NOTIFY_SECRETS" in found["environment"]:
+        source = f"{on.directory}/notify"
+        found["volumes"].append({"type": "bind", "source": source, "target": NOTIFY_SECRETS, "read_only": True})
     return found
 
 

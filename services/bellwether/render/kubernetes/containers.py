@@ -19,6 +19,7 @@ NATS_CONFIG_DIRECTORY = "/etc/nats"
 DATA_DIRECTORY = "/data"
 CSV_DIRECTORY = "/csv"
 NEWS_DIRECTORY = "/news"
+NOTIFY_DIRECTORY = "/etc/bellwether/notify"
 CA_DIRECTORY = "/etc/bellwether/ca"
 CA_FILE = "ca.crt"
 MOVE_SOURCE_DIRECTORY = "/from"
@@ -169,6 +170,9 @@ def services_container(
         if network.ca_bundle_ref is not None:
             environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
             mounts.insert(0, _mount("ca", CA_DIRECTORY, read_only=True))
+    if notification_secrets(system, services):
+        environment["BELLWETHER_NOTIFY_SECRETS"] = NOTIFY_DIRECTORY
+        mounts.insert(0, _mount("notify", NOTIFY_DIRECTORY, read_only=True))
     ports = [{"containerPort": HEALTH_PORT, "name": "health", "protocol": "TCP"}]
     ports += [
         {"containerPort": port, "name": "http", "protocol": "TCP"}
@@ -263,7 +267,16 @@ def reads_news(system: TradingSystem, services: Sequence[str]) -> bool:
 
 
 def asks_outside(system: TradingSystem, services: Sequence[str]) -> bool:
-    """Whether one of the services asks Yahoo for bars or news, or feeds."""
-    return ("market-data" in services and system.spec.asks_yahoo) or (
-        "sentiment" in services and system.spec.sentiment.provider == "feeds"
+    """Whether one of the services asks Yahoo for bars or news, or feeds, or tells people outside."""
+    return (
+        ("market-data" in services and system.spec.asks_yahoo)
+        or ("sentiment" in services and system.spec.sentiment.provider == "feeds")
+        or ("monitoring" in services and bool(system.spec.notifications))
     )
+
+
+def notification_secrets(system: TradingSystem, services: Sequence[str]) -> list[str]:
+    """Return the Secrets of notifications that one of the services reads, sorted; all others never see them."""
+    if "monitoring" not in services:
+        return []
+    return sorted({one.secret_ref.name for one in system.spec.notifications if one.secret_ref is not None})

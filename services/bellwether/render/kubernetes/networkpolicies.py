@@ -10,6 +10,7 @@ from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, chi
 from bellwether.render.kubernetes.services import component_of
 from bellwether.render.nats import JOB
 from bellwether.spec.models import TradingSystem
+from bellwether.spec.notifications import Notification
 from bellwether.topology import HEALTH_PORT, NATS_PORT, SERVICES, ServiceRow
 
 _DNS: dict[str, Any] = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
@@ -35,7 +36,19 @@ def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, An
         # 443 in any case: feeds redirect to https.
         asked = {443, *(_feed_port(feed.url) for feed in news.feeds)} if proxy is None else {_web_port(proxy)}
         edges += [edge for edge in ({"ports": _tcp(port)} for port in sorted(asked)) if edge not in edges]
+    if "notify" in wanted:
+        told = {port for one in system.spec.notifications for port in _told_on(one, system.spec.network.proxy)}
+        edges += [edge for edge in ({"ports": _tcp(port)} for port in sorted(told)) if edge not in edges]
     return edges
+
+
+def _told_on(channel: Notification, proxy: str | None) -> set[int]:
+    """Return the ports that a notification goes to; an address that only its Secret has is taken to be https."""
+    if channel.email is not None:
+        return {channel.email.port}
+    # A receiver inside the cluster is reached past the proxy, so both ports are open.
+    own = 443 if channel.url is None else _feed_port(channel.url)
+    return {own} if proxy is None else {own, _web_port(proxy)}
 
 
 def _feed_port(url: str) -> int:

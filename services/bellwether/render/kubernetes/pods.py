@@ -14,6 +14,7 @@ from bellwether.render.kubernetes.containers import (
     job_container,
     move_container,
     nats_container,
+    notification_secrets,
     reads_csv,
     reads_news,
     resources_of,
@@ -41,6 +42,8 @@ from bellwether.topology import SERVICES
 
 USER = 65532
 GRACE_SECONDS = 30
+NOTIFY_ENTRIES = ("key", "password", "token", "url", "username")
+"""Entries of a notification's Secret that are mounted, where it has them."""
 SCRATCH_SIZE = "1Gi"
 """What a pod without a volume may keep on its node: the gateway's traces, bounded below that, with room to work."""
 _READ_ONLY_MODE = 0o440
@@ -91,6 +94,20 @@ def _volumes(
     if bundle is not None and asks_outside(system, services):
         items = [{"key": bundle.key, "path": CA_FILE}]
         found.append({"name": "ca", "configMap": {"name": bundle.name, "items": items}})
+    secrets = notification_secrets(system, services)
+    if secrets:
+        # Optional: a Secret that is not there yet keeps no pod from starting; monitoring says that it is missing.
+        sources = [
+            {
+                "secret": {
+                    "name": secret,
+                    "optional": True,
+                    "items": [{"key": entry, "path": f"{secret}/{entry}"} for entry in NOTIFY_ENTRIES],
+                }
+            }
+            for secret in secrets
+        ]
+        found.append({"name": "notify", "projected": {"defaultMode": _READ_ONLY_MODE, "sources": sources}})
     return sorted(found, key=lambda volume: str(volume["name"]))
 
 

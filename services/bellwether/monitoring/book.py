@@ -1,0 +1,202 @@
+"""What monitoring remembers: the alarms that are raised, and who was told of what. Pure: no clock, no I/O.
+
+All of it is one value, stored under one key, so that an alarm and the notices that it owes are stored together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from bellwether.messages.monitoring import Severity
+from bellwether.monitoring.quiet import quiet_until
+from bellwether.spec.notifications import Notification
+
+RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
+PAUSES = (5.0, 15.0, 60.0, 180.0, 600.0)
+"""Seconds between the tries of one delivery; the last one repeats."""
+GIVE_UP_AFTER = timedelta(hours=72)
+FAILING_TRIES = 3
+"""Tries of one delivery that fail before its channel counts as failing."""
+MOST_NOTICES = 200
+MOST_BYTES = 512 * 1024
+"""Of the whole book; the oldest notices that are done with go first, then the oldest that are owed."""
+FAILING = "notification_failing"
+
+State = Literal["raised", "resolved", "report", "test"]
+Status = Literal["pending", "held", "delivered", "cancelled", "given_up"]
+OWED: frozenset[Status] = frozenset({"pending", "held"})
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An alarm that is raised."""
+
+    type: str
+    service: str
+    severity: Severity
+    message: str
+    since: datetime
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """How far one notice is with one channel; instants in UTC."""
+
+    status: Status = "pending"
+    attempts: int = 0
+    next_at: datetime | None = None
+    done_at: datetime | None = None
+    error: str | None = None
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that people are told once."""
+
+    id: str
+    at: datetime
+    state: State
+    type: str
+    service: str
+    severity: Severity
+    message: str
+    since: datetime
+    details: str = ""
+    """What a mail says below the message."""
+    published: bool = False
+    """Whether it went out as the event `system_alert`; what is no alarm needs none."""
+    deliveries: dict[str, Delivery] = {}
+
+    @property
+    def alarm(self) -> tuple[str, str, datetime]:
+        """What its raised and its resolved notice have in common."""
+        return self.type, self.service, self.since
+
+
+class Book(msgspec.Struct, frozen=True):
+    """Everything that outlives a restart."""
+
+    alarms: list[Entry] = []
+    notices: list[Notice] = []
+
+
+def wants(channel: Notification, notice: Notice) -> bool:
+    """Whether a channel is told of a notice. That it fails itself is for the others."""
+    if notice.type == FAILING and notice.service == channel.name:
+        return False
+    return RANK[notice.severity] >= RANK[channel.min_severity]
+
+
+def with_notice(book: Book, notice: Notice, channels: Iterable[Notification]) -> Book:
+    """Return the book with one more notice, owed to each channel that wants it. One that is there stays as it is.
+
+    A resolved notice whose raised one is still held back by quiet hours cancels both: it was over before anybody was
+    to be told.
+    """
+    if any(known.id == notice.id for known in book.notices):
+        return book
+    owed = {one.name: Delivery(next_at=notice.at) for one in channels if wants(one, notice)}
+    notices = list(book.notices)
+    if notice.state == "resolved":
+        for place, known in enumerate(notices):
+            if known.alarm != notice.alarm or known.state != "raised":
+                continue
+            never_sent = {name for name, one in known.deliveries.items() if one.status == "held" and not one.attempts}
+            cancelled = Delivery("cancelled", done_at=notice.at, error="it was over within the quiet hours")
+            both = dict.fromkeys(never_sent, cancelled)
+            notices[place] = msgspec.structs.replace(known, deliveries={**known.deliveries, **both})
+            owed.update({name: one for name, one in both.items() if name in owed})
+    notices.append(msgspec.structs.replace(notice, deliveries=owed))
+    return trimmed(Book(book.alarms, notices))
+
+
+def trimmed(book: Book) -> Book:
+    """Return the book within its bounds."""
+    notices = list(book.notices)
+    size = sum(len(msgspec.json.encode(one)) for one in notices)
+    while notices and (len(notices) > MOST_NOTICES or size > MOST_BYTES):
+        place = next((number for number, one in enumerate(notices) if not _is_owed(one)), 0)
+        size -= len(msgspec.json.encode(notices.pop(place)))
+    return Book(book.alarms, notices)
+
+
+def _is_owed(notice: Notice) -> bool:
+    return any(one.status in OWED for one in notice.deliveries.values())
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A notice that is to be sent to a channel now."""
+
+    notice: Notice
+    channel: Notification
+
+
+def due(
+    book: Book, channels: Sequence[Notification], zone: ZoneInfo, now: datetime
+) -> tuple[Book, list[Due], datetime | None]:
+    """Return the book with what waits for the end of quiet hours held, what is to be sent now, and when more is due."""
+    by_name = {one.name: one for one in channels}
+    notices: list[Notice] = []
+    ready: list[Due] = []
+    later: list[datetime] = []
+    waiting: set[tuple[str, tuple[str, str, datetime]]] = set()
+    for notice in book.notices:
+        deliveries = dict(notice.deliveries)
+        for name, before in notice.deliveries.items():
+            one = before
+            if one.status not in OWED:
+                continue
+            channel = by_name.get(name)
+            if channel is None:
+                deliveries[name] = Delivery("cancelled", one.attempts, done_at=now, error="it is declared no more")
+                continue
+            if now - notice.at > GIVE_UP_AFTER:
+                deliveries[name] = msgspec.structs.replace(one, status="given_up", next_at=None, done_at=now)
+                continue
+            until = None if notice.severity == "critical" else quiet_until(channel.quiet_hours, zone, now)
+            if until is not None:
+                one = deliveries[name] = msgspec.structs.replace(one, status="held", next_at=until)
+            elif one.status == "held":
+                one = deliveries[name] = msgspec.structs.replace(one, status="pending", next_at=now)
+            # Nobody hears that something is over before hearing that it is wrong.
+            first = (name, notice.alarm) not in waiting
+            waiting.add((name, notice.alarm))
+            if one.next_at is not None and one.next_at > now:
+                later.append(one.next_at)
+            elif first:
+                ready.append(Due(notice, channel))
+        notices.append(notice if deliveries == notice.deliveries else _with(notice, deliveries))
+    return Book(book.alarms, notices), ready, min(later, default=None)
+
+
+def _with(notice: Notice, deliveries: dict[str, Delivery]) -> Notice:
+    return msgspec.structs.replace(notice, deliveries=deliveries)
+
+
+def tried(book: Book, notice_id: str, channel: str, error: str | None, now: datetime) -> Book:
+    """Return the book after a try; `error` says in words why it failed, None that it is delivered."""
+    notices = list(book.notices)
+    for place, notice in enumerate(notices):
+        one = notice.deliveries.get(channel)
+        if notice.id != notice_id or one is None:
+            continue
+        attempts = one.attempts + 1
+        if error is None:
+            after = Delivery("delivered", attempts, done_at=now)
+        else:
+            pause = PAUSES[min(attempts, len(PAUSES)) - 1]
+            after = Delivery("pending", attempts, next_at=now + timedelta(seconds=pause), error=error)
+        notices[place] = _with(notice, {**notice.deliveries, channel: after})
+    return Book(book.alarms, notices)
+
+
+def failing(book: Book) -> dict[str, str]:
+    """Return the channels that are failing, with the newest reason."""
+    found: dict[str, str] = {}
+    for notice in book.notices:
+        for name, one in notice.deliveries.items():
+            if one.status in OWED and one.attempts >= FAILING_TRIES and one.error:
+                found[name] = one.error
+    return found

@@ -1,0 +1,49 @@
+"""The book as people ask for it: how each channel does, and what was told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bellwether.messages.monitoring import ChannelState, NoticeRecord
+from bellwether.monitoring.book import OWED, Book, failing
+from bellwether.spec.notifications import Notification
+
+
+def channel_states(book: Book, channels: Sequence[Notification]) -> list[ChannelState]:
+    """Return each declared channel with what it owes."""
+    reasons = failing(book)
+    found: list[ChannelState] = []
+    for channel in channels:
+        mine = [notice.deliveries[channel.name] for notice in book.notices if channel.name in notice.deliveries]
+        delivered = [one for one in mine if one.status == "delivered"]
+        found.append(
+            ChannelState(
+                name=channel.name,
+                kind=channel.kind,
+                min_severity=channel.min_severity,
+                owed=sum(one.status in OWED for one in mine),
+                held=sum(one.status == "held" for one in mine),
+                delivered=len(delivered),
+                failing=reasons.get(channel.name),
+                last_delivered=max((one.done_at for one in delivered if one.done_at is not None), default=None),
+            )
+        )
+    return found
+
+
+def notice_records(book: Book, limit: int) -> list[NoticeRecord]:
+    """Return the newest notices."""
+    newest = book.notices[: -max(1, limit) - 1 : -1]
+    return [
+        NoticeRecord(
+            id=one.id,
+            timestamp=one.at,
+            state=one.state,
+            type=one.type,
+            service=one.service,
+            severity=one.severity,
+            message=one.message,
+            deliveries={name: delivery.status for name, delivery in one.deliveries.items()},
+        )
+        for one in newest
+    ]

@@ -1,0 +1,212 @@
+"""Notifications over a real nats-server, to an HTTP receiver and a mail server of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bellwether.messages.monitoring import AlarmReading, Notifications, SentTestMessages
+from bellwether.monitoring import book
+from bellwether.monitoring.service import create as monitoring
+from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.clock import LiveClock
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.topology import SERVICES, ServiceRow
+from harness.nats import NatsServer, nats_server
+from harness.receivers import HttpReceiver, MailReceiver
+from harness.system import System, running
+from harness.until import until
+from harness.yahoo.authority import make_authority
+from integration.trading.peers import declaration
+
+pytestmark = pytest.mark.integration
+
+ROWS = {"monitoring": SERVICES["monitoring"], "market-data": ServiceRow("market-data", "is ill or well")}
+KEY, PASSWORD = "a key of tests only", "a password of tests only"
+FULL = AlarmReading("volume_filling", "warning", "the volume is 90 % full")
+STOPPED = AlarmReading("trading_halted", "critical", "orders are halted: made up")
+
+
+@dataclass
+class Stage:
+    """A system whose market-data has the alarms of the moment, and those who are told."""
+
+    folder: Path
+    server: NatsServer
+    hook: HttpReceiver
+    mail: MailReceiver
+    alarms: list[AlarmReading] = field(default_factory=list)
+    channels: list[dict[str, Any]] = field(default_factory=list)
+
+    def patient(self, context: ServiceContext) -> Service:
+        """Return the service that is ill."""
+        service = Service("market-data", context)
+        service.on_alarms(lambda: list(self.alarms))
+        return service
+
+    def monitoring(self, context: ServiceContext) -> Service:
+        """Return monitoring that looks all the time."""
+        context.config = replace(
+            context.config, system="made-up", notify_secrets=self.folder / "secrets", ca_bundle=self.folder / "ca.pem"
+        )
+        return monitoring(context, every=0.05)
+
+    @contextlib.asynccontextmanager
+    async def system(self) -> AsyncIterator[System]:
+        """Run both services."""
+        builds = {"market-data": self.patient, "monitoring": self.monitoring}
+        options: dict[str, Any] = {"data_dir": self.folder, "clock": LiveClock(), "rows": ROWS}
+        declared = declaration(symbols=["AAPL"], notifications=self.channels)
+        async with running(builds, declaration=declared, connect=self.server.connect, **options) as system:
+            yield system
+
+    def told(self) -> list[tuple[str, str]]:
+        """Return what the webhook was told: type and state."""
+        return [(one["type"], one["state"]) for one in self.hook.documents]
+
+    def mailed(self) -> list[str]:
+        """Return the subjects of the mails."""
+        return [str(one["Subject"]) for one in self.mail.mails]
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(book, "PAUSES", (0.05,))
+    _, tls = make_authority(tmp_path, ["localhost"])
+    for secret, entry, value in (("hook", "key", KEY), ("mail", "username", "me"), ("mail", "password", PASSWORD)):
+        (tmp_path / "secrets" / secret).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "secrets" / secret / entry).write_text(value + "\n")
+    hook, mail = HttpReceiver(), MailReceiver(tls, "me", PASSWORD)
+    email = {"host": "localhost", "port": mail.port, "from": "bellwether@test.example", "to": ["me@test.example"]}
+    async with nats_server(tmp_path / "nats", ROWS) as server:
+        found = Stage(tmp_path, server, hook, mail)
+        found.channels = [
+            {"name": "hook", "kind": "webhook", "url": hook.url, "secretRef": {"name": "hook"}},
+            {"name": "mail", "kind": "email", "email": email, "secretRef": {"name": "mail"}},
+        ]
+        await hook.start()
+        await mail.start()
+        yield found
+        await hook.stop()
+        await mail.stop()
+
+
+def counted(read: Callable[[], list[Any]], number: int) -> Callable[[], bool]:
+    """Return whether as many were told."""
+    return lambda: len(read()) >= number
+
+
+async def test_raised_and_resolved_come_once_each_signed_and_by_mail(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with stage.system() as system:
+        stage.alarms = [FULL]
+        await until(counted(stage.told, 1))
+        await until(counted(stage.mailed, 1))
+        stage.alarms = []
+        await until(counted(stage.told, 2))
+        await until(counted(stage.mailed, 2))
+        found: Notifications = await system.call("monitoring", "list_notifications", None, Notifications)
+    assert stage.told() == [("volume_filling", "raised"), ("volume_filling", "resolved")]
+    assert stage.mailed() == [
+        "[made-up] warning raised: the volume is 90 % full",
+        "[made-up] warning resolved: market-data: volume filling is over",
+    ]
+    for headers, body in stage.hook.taken:
+        stamp, _, given = headers["bellwether-signature"].partition(",v1=")
+        expected = hmac.new(KEY.encode(), f"{stamp[2:]}.".encode() + body, hashlib.sha256).hexdigest()
+        assert given == expected
+    assert {one.state: one.deliveries for one in found.notices} == {
+        state: {"hook": "delivered", "mail": "delivered"} for state in ("raised", "resolved")
+    }
+    assert KEY not in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+async def test_both_come_after_the_receivers_were_away_and_after_a_restart(stage: Stage) -> None:
+    await stage.hook.stop()
+    await stage.mail.stop()
+
+    def away(found: Notifications) -> bool:
+        return bool(found.channels) and all(one.owed >= 2 and one.failing for one in found.channels)
+
+    stage.alarms = [FULL]
+    async with stage.system() as system:
+
+        async def noted(enough: Callable[[Notifications], bool]) -> None:
+            async with asyncio.timeout(30.0):
+                # What is owed sets no event.
+                while not enough(await system.call("monitoring", "list_notifications", None, Notifications)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+
+        await noted(lambda found: bool(found.notices))
+        stage.alarms = []
+        await noted(away)
+        # That both fail is an alarm, too.
+        alerts = await system.call("monitoring", "check_alerts", None)
+        assert {"notification_failing"} == {one["type"] for one in alerts["alerts"]}
+    assert (stage.told(), stage.mailed()) == ([], [])
+    async with stage.system():
+        await stage.hook.start()
+        await stage.mail.start()
+        await until(counted(lambda: [one for one in stage.told() if one[0] == "volume_filling"], 2))
+        await until(counted(lambda: [one for one in stage.mailed() if "volume" in one], 2))
+    async with stage.system() as system:
+        await until(lambda: system.services["monitoring"].ready)
+    told = [state for kind, state in stage.told() if kind == "volume_filling"]
+    assert told == ["raised", "resolved"]
+    assert [one.split(":")[0] for one in stage.mailed() if "volume" in one] == [
+        "[made-up] warning raised",
+        "[made-up] warning resolved",
+    ]
+
+
+async def test_in_quiet_hours_only_what_is_critical_comes(stage: Stage) -> None:
+    there = datetime.now(UTC).astimezone(ZoneInfo("America/New_York"))
+    around = [f"{there + timedelta(hours=hours):%H:%M}" for hours in (-2, 2)]
+    quiet = {"quietHours": dict(zip(("from", "to"), around, strict=True))}
+    stage.channels[0] |= quiet
+    async with stage.system() as system:
+        stage.alarms = [FULL]
+        # The mail has no quiet hours: when it is there, the webhook has been passed over.
+        await until(counted(stage.mailed, 1))
+        stage.alarms = [FULL, STOPPED]
+        await until(counted(stage.mailed, 2))
+        await until(counted(stage.told, 1))
+        found: Notifications = await system.call("monitoring", "list_notifications", None, Notifications)
+    assert stage.told() == [("trading_halted", "raised")]
+    assert [one.held for one in found.channels] == [1, 0]
+
+
+async def test_a_test_message_says_what_is_wrong_with_each_channel(stage: Stage) -> None:
+    stage.channels += [
+        {"name": "gone", "kind": "webhook", "secretRef": {"name": "nowhere"}},
+        {"name": "push", "kind": "ntfy", "url": f"{stage.hook.url}/my-topic"},
+    ]
+    (stage.folder / "secrets" / "mail" / "password").write_text("wrong")
+    async with stage.system() as system:
+        found: SentTestMessages = await system.call("monitoring", "test_notification", None, SentTestMessages)
+        with pytest.raises(RpcError, match="declared are hook, mail, gone, push"):
+            await system.call("monitoring", "test_notification", {"name": "nobody"}, SentTestMessages)
+    said = {one.name: one.error or "" for one in found.results}
+    assert said["hook"] == said["push"] == ""
+    assert "535" in said["mail"]
+    assert said["gone"].startswith("secret nowhere is not there")
+    push = next(one for one in stage.hook.documents if "topic" in one)
+    assert (push["topic"], push["message"]) == (
+        "my-topic",
+        "[made-up] info test: this is a test message; nothing is wrong",
+    )
