@@ -1,7 +1,4 @@
-"""The words of financial headlines that VADER's general lexicon lacks or rates otherwise; chosen by hand.
-
-Values are VADER's: from -4 (very negative) to 4 (very positive). They were not fitted to market data.
-"""
+"""Our own words and phrases as VADER takes them. docs/headlines.md says how well they do on sentences of our own."""
 
 from __future__ import annotations
 
@@ -9,147 +6,18 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-WORDS: Mapping[str, float] = MappingProxyType(
-    {
-        # Results and forecasts
-        "beats": 2.0,
-        "tops": 1.6,
-        "outperforms": 2.0,
-        "outperform": 1.8,
-        "misses": -2.0,
-        "shortfall": -2.2,
-        "underperforms": -2.0,
-        "underperform": -1.8,
-        "profit": 1.2,
-        "profits": 1.2,
-        "profitable": 1.8,
-        "unprofitable": -1.8,
-        "loss": -1.8,
-        "losses": -1.8,
-        "upgrade": 2.0,
-        "upgrades": 2.0,
-        "upgraded": 2.0,
-        "downgrade": -2.2,
-        "downgrades": -2.2,
-        "downgraded": -2.2,
-        "impairment": -2.2,
-        "impairments": -2.2,
-        "writedown": -2.4,
-        "writedowns": -2.4,
-        "dividend": 0.8,
-        "buyback": 1.6,
-        "buybacks": 1.6,
-        # Moves
-        "surges": 2.4,
-        "surge": 2.2,
-        "soars": 2.6,
-        "soar": 2.4,
-        "rallies": 2.0,
-        "rally": 1.8,
-        "jumps": 1.8,
-        "climbs": 1.4,
-        "gains": 1.4,
-        "rises": 1.2,
-        "rebounds": 1.6,
-        "rebound": 1.4,
-        "falls": -1.4,
-        "drops": -1.4,
-        "slides": -1.6,
-        "slumps": -2.2,
-        "slump": -2.2,
-        "sinks": -2.0,
-        "tumbles": -2.2,
-        "tumble": -2.0,
-        "plunges": -2.8,
-        "plunge": -2.6,
-        "plummets": -2.8,
-        "crashes": -3.0,
-        "selloff": -2.2,
-        # Law and trouble
-        "lawsuit": -1.8,
-        "lawsuits": -1.8,
-        "sues": -1.6,
-        "sued": -1.8,
-        "probe": -1.6,
-        "probes": -1.6,
-        "investigation": -1.6,
-        "fine": -1.4,
-        "fined": -2.2,
-        "penalty": -1.8,
-        "fraud": -3.2,
-        "bribery": -3.0,
-        "misconduct": -2.4,
-        "laundering": -3.0,
-        "breach": -2.0,
-        "recall": -1.8,
-        "recalls": -1.8,
-        "outage": -1.6,
-        "strike": -1.4,
-        "layoffs": -1.8,
-        "bankruptcy": -3.4,
-        "insolvency": -3.4,
-        "insolvent": -3.4,
-        "default": -2.6,
-        "defaults": -2.6,
-        "delisted": -2.6,
-        "resigns": -1.2,
-        "cuts": -1.2,
-        # Words that are strong in speech and mean nothing in a market report
-        "share": 0.0,
-        "shares": 0.0,
-        "interest": 0.0,
-        "trust": 0.0,
-        "treasury": 0.0,
-        "security": 0.0,
-        "securities": 0.0,
-        "energy": 0.0,
-        "vice": 0.0,
-        "gross": 0.0,
-        "debt": 0.0,
-        # Phrases, as `tokens` joins them
-        "profitwarning": -3.0,
-        "profitsfall": -2.4,
-        "profitfalls": -2.4,
-        "recordprofit": 2.8,
-        "recordloss": -3.0,
-        "recordhigh": 2.0,
-        "recordlow": -2.0,
-        "guidancecut": -2.6,
-        "cutsguidance": -2.6,
-        "raisesguidance": 2.4,
-        "cutsdividend": -2.6,
-        "dividendcut": -2.6,
-        "raisesdividend": 2.2,
-        "classaction": -2.2,
-        "moneylaundering": -3.2,
-        "jobcuts": -1.8,
-        "tradinghalt": -1.8,
-        "capitalraising": -1.0,
-    }
-)
-"""Valence by lower-case word."""
+from bellwether.sentiment.phrases import PHRASES
+from bellwether.sentiment.words import WORDS
 
-_PHRASES = (
-    "profit warning",
-    "profits fall",
-    "profit falls",
-    "record profit",
-    "record loss",
-    "record high",
-    "record low",
-    "guidance cut",
-    "cuts guidance",
-    "raises guidance",
-    "cuts dividend",
-    "dividend cut",
-    "raises dividend",
-    "class action",
-    "money laundering",
-    "job cuts",
-    "trading halt",
-    "capital raising",
+VALENCES: Mapping[str, float] = MappingProxyType(
+    {**WORDS, **{phrase.replace(" ", ""): value for phrase, value in PHRASES.items()}}
 )
-_JOINED = re.compile(r"\b(" + "|".join(phrase.replace(" ", r"[\s-]+") for phrase in _PHRASES) + r")\b", re.IGNORECASE)
+"""What VADER's own list is updated with."""
+
+_LONGEST_FIRST = sorted(PHRASES, key=lambda phrase: (-len(phrase), phrase))
+_JOINED = re.compile(
+    r"\b(" + "|".join(phrase.replace(" ", r"[\s-]+") for phrase in _LONGEST_FIRST) + r")\b", re.IGNORECASE
+)
 
 
 def tokens(title: str) -> str:

@@ -13,10 +13,12 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from bellwether.messages.sentiment import Headline
-from bellwether.sentiment.lexicon import WORDS, tokens
+from bellwether.sentiment.lexicon import VALENCES, tokens
 
 LONGEST_TITLE = 300
 LONGEST_SOURCE = 60
+NEGATIVE, POSITIVE = -0.05, 0.05
+"""Below and above which a score is called bad and good news: VADER's own limits."""
 MOST_HEADLINES = 50
 """How many headlines of a symbol count: the newest."""
 HALF_LIFE = timedelta(hours=24)
@@ -59,7 +61,7 @@ def _analyzer() -> Any:
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     made = SentimentIntensityAnalyzer()
-    made.lexicon.update(WORDS)
+    made.lexicon.update(VALENCES)
     return made
 
 
