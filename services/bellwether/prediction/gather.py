@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.envelope import LIVE
-from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
+from bellwether.messages.market_data import Bar, Bars, GetBars, GetMarketData, MarketData
 from bellwether.messages.models import Predict, Probability
 from bellwether.messages.quality import GetQuality
 from bellwether.messages.quality import Quality as Qualities
@@ -26,7 +26,9 @@ from bellwether.prediction.logic import (
 )
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
-from bellwether.training.features import WINDOW, NotEnoughBars, features, moves
+from bellwether.training.feature_table import Basket
+from bellwether.training.features import WINDOW, NotEnoughBars, basket_of, features, moves, needs_basket
+from bellwether.training.recipe import recipe_features
 
 NO_MARKET_DATA = frozenset({"BARS_LOADING", "NO_BARS", "NOT_ENOUGH_BARS", "SOURCE_UNAVAILABLE", "HELD_BACK"})
 """Answers that say there is no market data, now or if asked again: the decision goes on without."""
@@ -55,6 +57,8 @@ class Question:
     wait_for_model: bool
     news_declared: bool = False
     """Whether `sentiment.provider` names a source of news; without one nobody is asked."""
+    basket: tuple[str, ...] = ()
+    """The declared symbols: the market's own state is what they do together."""
 
 
 async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Inputs:
@@ -68,6 +72,7 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
     market: Market | None = None
     row: dict[str, float] = {}
     revision: str | None = None
+    basket: dict[str, str] | None = None
     model: Probability | None = None
     try:
         data = await call.request(
@@ -78,7 +83,11 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
             "market-data", "get_bars", GetBars(question.symbol, count=WINDOW), Bars, idempotent=True
         )
         revision = bars.revision
-        row = features(bars.bars)
+        names = recipe_features(question.model_name)
+        market_moves: Basket = {}
+        if needs_basket(names):
+            basket, market_moves = await _basket(question, bars.bars, call)
+        row = features(bars.bars, names, market_moves)
         if not moves([bar.close for bar in bars.bars]):
             # Asked about constants, a model would answer about them.
             row, missing[MODEL] = {}, NO_MOVEMENT
@@ -123,7 +132,26 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         quality=quality,
         missing=missing,
         news=news,
+        basket=basket,
     )
+
+
+async def _basket(question: Question, own: list[Bar], call: Call) -> tuple[dict[str, str], Basket]:
+    """Return the revisions of the other symbols' bars, and the market's own moves; who has no bars is left out."""
+    revisions: dict[str, str] = {}
+    histories = [own]
+    for symbol in question.basket:
+        if symbol == question.symbol:
+            continue
+        try:
+            told = await call.request("market-data", "get_bars", GetBars(symbol, count=WINDOW), Bars, idempotent=True)
+        except RpcError as error:
+            if error.code not in NO_MARKET_DATA | {"UNKNOWN_SYMBOL"}:
+                raise
+            continue
+        revisions[symbol] = told.revision
+        histories.append(told.bars)
+    return revisions, basket_of(histories)
 
 
 async def _news_of(question: Question, call: Call) -> tuple[News | None, str]:

@@ -91,6 +91,8 @@ class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an input is missing, by its name: the code of the error."""
     news: News | None = None
     """Left out of the bytes where there is none, so that records from before there was news stay equal."""
+    basket: dict[str, str] | None = None
+    """Revisions of the other symbols' bars, by symbol, where features look at the market's own state."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

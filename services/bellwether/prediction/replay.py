@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 
 from bellwether.messages.canonical import canonical_bytes
-from bellwether.messages.market_data import Bars, GetBars
+from bellwether.messages.market_data import Bar, Bars, GetBars
 from bellwether.messages.prediction import ReplayedDecision
 from bellwether.prediction.gather import ask_model
 from bellwether.prediction.logic import Inputs, canonical_record, decide, differences
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
-from bellwether.training.features import WINDOW, NotEnoughBars, features
+from bellwether.training.feature_table import TABLE, Basket
+from bellwether.training.features import WINDOW, NotEnoughBars, basket_of, features, needs_basket
 
 TOLERANCE = 1.0e-6
 
@@ -57,7 +58,9 @@ async def _inputs_again(inputs: Inputs, call: Call) -> Inputs:
         question = GetBars(inputs.symbol, count=WINDOW, revision=inputs.bars_revision)
         bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)
         changes["bars_revision"] = bars.revision
-        changes["features"] = features(bars.bars) if inputs.features else {}
+        names = [name for name in inputs.features if name in TABLE]
+        basket = await _basket_again(inputs, bars.bars, call) if needs_basket(names) else {}
+        changes["features"] = features(bars.bars, names, basket) if names else {}
     except NotEnoughBars:
         changes["features"] = {}
     except RpcError as error:
@@ -69,6 +72,15 @@ async def _inputs_again(inputs: Inputs, call: Call) -> Inputs:
         row = changes.get("features") or inputs.features
         changes["model"] = await ask_model(inputs.model_name, inputs.symbol, row, call, inputs.model.version)
     return msgspec.structs.replace(inputs, **changes)
+
+
+async def _basket_again(inputs: Inputs, own: list[Bar], call: Call) -> Basket:
+    """Return the basket of the very bars that the decision was made with."""
+    histories = [own]
+    for symbol, revision in sorted((inputs.basket or {}).items()):
+        question = GetBars(symbol, count=WINDOW, revision=revision)
+        histories.append((await call.request("market-data", "get_bars", question, Bars, idempotent=True)).bars)
+    return basket_of(histories)
 
 
 def _plain(content: bytes) -> Any:

@@ -120,6 +120,7 @@ class PredictionService:
                 model_name=spec.predictions.model,
                 wait_for_model=request.slot is not None,
                 news_declared=spec.sentiment.provider != "none",
+                basket=tuple(sorted(spec.symbols)),
             )
             return await self._attempt(question, ids[symbol], calendar, kept.bar_traces.get(symbol), call)
 

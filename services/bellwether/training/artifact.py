@@ -23,6 +23,8 @@ MANIFEST = "manifest.json"
 ONNX = "model.onnx"
 SKOPS = "model.skops"
 CARD = "card.md"
+EVIDENCE = "evidence.json"
+"""What the gate judges by. It stands beside the manifest: two models with the same bytes were judged the same."""
 
 
 class ArtifactError(Exception):
@@ -35,10 +37,10 @@ class Parity(msgspec.Struct, frozen=True):
     rows: int
     largest_difference: float
     other_side: int
-    """Rows on which the two stand on different sides of the symbol's base rate."""
+    """Rows on which the two would be acted on differently."""
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model is, what it was made of, and how it did."""
 
     format: int
@@ -62,6 +64,12 @@ class Manifest(msgspec.Struct, frozen=True):
     libraries: dict[str, str]
     files: dict[str, str]
     """SHA-256 by file name."""
+    feature_version: str = ""
+    """Hash of the definitions of its features; empty, and left out, in models of recipes of the first form."""
+    estimator: str = ""
+    """What learned, in words; empty in models of recipes of the first form."""
+    expires_on: date | None = None
+    """From this day on it opens no position; None: never."""
 
 
 def version_of(manifest: Manifest) -> str:
@@ -79,6 +87,10 @@ def write_artifact(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -
     version = version_of(manifest)
     target = root / version
     if target.is_dir():
+        for name in files.keys() - manifest.files.keys():
+            # What stands beside the manifest may be missing in a folder that an earlier release wrote.
+            if not (target / name).exists():
+                _write(target / name, files[name])
         return target
     scratch = root / f".{version}.{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bellwether.training.artifact import Manifest
+from bellwether.training.evidence import Evidence, Interval
 from bellwether.training.recipe import Recipe
 
 _ROWS = (
@@ -20,8 +21,8 @@ _CAVEATS = (
 )
 
 
-def card(recipe: Recipe, manifest: Manifest, version: str) -> str:
-    """Return the card as Markdown."""
+def card(recipe: Recipe, manifest: Manifest, version: str, evidence: Evidence | None = None) -> str:
+    """Return the card as Markdown; `evidence` adds the estimators beside, with intervals."""
     scope = manifest.symbol or "all symbols: " + ", ".join(sorted(manifest.symbol_base_rates))
     lines = [
         f"# {manifest.name}",
@@ -33,7 +34,7 @@ def card(recipe: Recipe, manifest: Manifest, version: str) -> str:
         f"- Horizon: {manifest.horizon_sessions} sessions; the label is a higher close at its end",
         f"- Bars seen, labels included: {manifest.trained_from} to {manifest.trained_through}, {manifest.rows} rows",
         f"- Features: {', '.join(manifest.features)}",
-        f"- Estimator: logistic regression on standardised features, C = {recipe.estimator.inverse_penalty:g}",
+        f"- Estimator: {manifest.estimator or _regression(recipe)}",
         f"- Calibration on the newest {recipe.calibration.share:.0%} of the sessions: slope "
         f"{manifest.calibrator.slope:.4f}, intercept {manifest.calibrator.intercept:.4f}, and one shift per symbol",
         f"- Base rate, in the same sessions: {manifest.base_rate:.4f} ("
@@ -46,12 +47,33 @@ def card(recipe: Recipe, manifest: Manifest, version: str) -> str:
         "",
         *_judgement(manifest),
         "",
+        *([] if evidence is None else [*score_table(evidence), ""]),
         "## What to keep in mind",
         "",
         _CAVEATS,
         "",
     ]
     return "\n".join(lines)
+
+
+def score_table(evidence: Evidence) -> list[str]:
+    """Return every estimator and base rate with 95 % intervals of the block bootstrap, as a Markdown table."""
+    lines = ["| predictor | Brier score | log loss | AUC | hit rate |", "|---|---|---|---|---|"]
+    for one in evidence.table:
+        cells = [interval(part) for part in (one.brier, one.log_loss, one.auc, one.hit_rate)]
+        lines.append(f"| {one.name}{' (serves)' if one.serves else ''} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def interval(found: Interval, digits: int = 4) -> str:
+    """Return a figure with its interval."""
+    if found.low is None or found.high is None:
+        return f"{found.value:.{digits}f} (too few sessions for an interval)"
+    return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
+
+
+def _regression(recipe: Recipe) -> str:
+    return f"logistic regression on standardised features, C = {recipe.estimator.inverse_penalty:g}"
 
 
 def _judgement(manifest: Manifest) -> list[str]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bellwether.messages.canonical import content_hash
 from bellwether.messages.market_data import Bar
-from bellwether.training.features import MOVE, WINDOW, features, moves
+from bellwether.training.feature_table import Basket
+from bellwether.training.features import MOVE, WINDOW, basket_of, features, moves, needs_basket
 
 Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -28,10 +29,13 @@ class Rows:
     known: Numbers
     symbol: Numbers
     symbols: tuple[str, ...]
+    gain: Matrix | None = None
+    """Return of a share bought at the next session's open and sold at the horizon's close, as a fraction."""
 
     def where(self, mask: Flags) -> Rows:
         """Return the rows of a mask."""
-        return Rows(self.x[mask], self.y[mask], self.day[mask], self.known[mask], self.symbol[mask], self.symbols)
+        gain = None if self.gain is None else self.gain[mask]
+        return Rows(self.x[mask], self.y[mask], self.day[mask], self.known[mask], self.symbol[mask], self.symbols, gain)
 
     def of(self, symbol: str) -> Rows:
         """Return the rows of one symbol."""
@@ -52,20 +56,39 @@ def make_rows(histories: Mapping[str, Sequence[Bar]], names: Sequence[str], hori
     The label is 1 where the close `horizon` sessions later is higher. Features come from the function that prediction
     calls, on windows of the same length. Sessions at which a share stands still are left out: nothing is said of them.
     """
-    symbols = tuple(sorted(histories))
-    found: list[tuple[int, int, list[float], int, int]] = []
-    for number, symbol in enumerate(symbols):
-        bars = histories[symbol]
-        closes = [bar.close for bar in bars]
-        for end in range(WINDOW, len(bars) - horizon + 1):
-            if not moves(closes[end - MOVE : end]):
-                continue
-            last, outcome = bars[end - 1], bars[end - 1 + horizon]
-            values = features(bars[end - WINDOW : end])
-            row = [values[name] for name in names]
-            found.append(
-                (last.session.toordinal(), number, row, int(outcome.close > last.close), outcome.session.toordinal())
-            )
+    basket = basket_of(histories.values()) if needs_basket(names) else {}
+    return join_rows({symbol: symbol_rows(bars, names, horizon, basket) for symbol, bars in histories.items()}, names)
+
+
+Row = tuple[int, list[float], int, int, float]
+"""Session, features, outcome, the session that settles it (days as ordinals), and what holding brought."""
+
+
+def symbol_rows(bars: Sequence[Bar], names: Sequence[str], horizon: int, basket: Basket) -> list[Row]:
+    """Return the rows of one symbol: plain values, so that processes can share the work."""
+    found: list[Row] = []
+    closes = [bar.close for bar in bars]
+    for end in range(WINDOW, len(bars) - horizon + 1):
+        if not moves(closes[end - MOVE : end]):
+            continue
+        last, outcome = bars[end - 1], bars[end - 1 + horizon]
+        values = features(bars[end - WINDOW : end], names, basket)
+        row = [values[name] for name in names]
+        gain = outcome.close / bars[end].open - 1.0
+        found.append(
+            (last.session.toordinal(), row, int(outcome.close > last.close), outcome.session.toordinal(), gain)
+        )
+    return found
+
+
+def join_rows(parts: Mapping[str, Sequence[Row]], names: Sequence[str]) -> Rows:
+    """Return the rows of all symbols in one table."""
+    symbols = tuple(sorted(parts))
+    found = [
+        (day, number, row, outcome, known, gain)
+        for number, symbol in enumerate(symbols)
+        for day, row, outcome, known, gain in parts[symbol]
+    ]
     found.sort(key=lambda row: row[:2])
     return Rows(
         x=np.array([row[2] for row in found], dtype=np.float64).reshape(len(found), len(names)),
@@ -74,6 +97,7 @@ def make_rows(histories: Mapping[str, Sequence[Bar]], names: Sequence[str], hori
         known=np.array([row[4] for row in found], dtype=np.int64),
         symbol=np.array([row[1] for row in found], dtype=np.int64),
         symbols=symbols,
+        gain=np.array([row[5] for row in found], dtype=np.float64),
     )
 
 

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bellwether.training.calibration import Calibrator, log_odds
-from bellwether.training.dataset import Matrix, Numbers, Rows, newest_share, part_by_day, test_blocks
-from bellwether.training.recipe import Calibration, Recipe
+from bellwether.training.dataset import Matrix, Numbers, Rows, newest_share, part_by_day
+from bellwether.training.recipe import Calibration, Estimator, Recipe
 
 PLATT_STEPS = 50
+SEED = 1
+"""Of whatever an estimator draws: the same rows give the same model."""
 LEAST_SPREAD = 1.0e-12
 """Variance of the scores below which they are one number."""
 
@@ -36,8 +38,7 @@ class Fitted:
 
     def scores(self, x: Matrix) -> Matrix:
         """Return the raw scores (log odds) of rows."""
-        found: Matrix = self.pipeline.decision_function(x)
-        return found
+        return raw_scores(self.pipeline, x)
 
     def probabilities(self, rows: Rows) -> Matrix:
         """Return the calibrated probability of each row."""
@@ -54,7 +55,34 @@ def calibrated(scores: Matrix, rows: Rows, calibrator: Calibrator) -> Matrix:
     )
 
 
-def fit(rows: Rows, recipe: Recipe) -> Fitted:
+def raw_scores(pipeline: Any, x: Matrix) -> Matrix:
+    """Return the log odds that an estimator gives before calibration."""
+    found: Matrix = pipeline.decision_function(x)
+    return found
+
+
+def untrained(estimator: Estimator) -> Pipeline:
+    """Return what scikit-learn calls an estimator; everything that draws numbers draws the same ones each time."""
+    if estimator.kind == "logistic-regression":
+        regression = LogisticRegression(C=estimator.inverse_penalty, max_iter=1000, tol=1.0e-8)
+        return Pipeline([("scale", StandardScaler()), ("regression", regression)])
+    depth, rate = estimator.depth or 2, estimator.learning_rate or 0.05
+    if estimator.kind == "gradient-boosting":
+        boosting = GradientBoostingClassifier(
+            n_estimators=estimator.trees or 100,
+            max_depth=depth,
+            learning_rate=rate,
+            subsample=estimator.subsample or 1.0,
+            random_state=SEED,
+        )
+        return Pipeline([("boosting", boosting)])
+    histogram = HistGradientBoostingClassifier(
+        max_iter=estimator.trees or 100, max_depth=depth, learning_rate=rate, early_stopping=False, random_state=SEED
+    )
+    return Pipeline([("boosting", histogram)])
+
+
+def fit(rows: Rows, recipe: Recipe, estimator: Estimator | None = None) -> Fitted:
     """Fit on the older sessions and calibrate on the newest share, purged of labels that reach into it.
 
     The base rates are those of the sessions of the calibration, too.
@@ -71,18 +99,13 @@ def fit(rows: Rows, recipe: Recipe) -> Fitted:
             f"{len(learn)} rows to learn from and {len(calibrate)} to calibrate by: {recipe.name} needs "
             f"{recipe.minimum_rows} (minimumRows) and both outcomes in each part; give it a longer history"
         )
-    pipeline = Pipeline(
-        [
-            ("scale", StandardScaler()),
-            ("regression", LogisticRegression(C=recipe.estimator.inverse_penalty, max_iter=1000, tol=1.0e-8)),
-        ]
-    )
+    pipeline = untrained(estimator or recipe.estimator)
     pipeline.fit(learn.x, learn.y)
     pooled = float(calibrate.y.mean())
     rates = {symbol: float(calibrate.of(symbol).y.mean()) for symbol in rows.symbols if len(calibrate.of(symbol))}
     base = log_odds(pooled)
     shifts = {symbol: log_odds(rate) - base for symbol, rate in rates.items()}
-    slope, intercept = platt(pipeline.decision_function(calibrate.x), calibrate, shifts, recipe.calibration)
+    slope, intercept = platt(raw_scores(pipeline, calibrate.x), calibrate, shifts, recipe.calibration)
     return Fitted(pipeline, Calibrator(slope, intercept, shifts, base), pooled, rates)
 
 
@@ -112,43 +135,3 @@ def _newton(scores: Matrix, outcomes: Numbers, offset: Matrix, weight: float) ->
         if float(np.abs(step).max()) < 1.0e-12:
             break
     return float(parameters[0]), float(parameters[1])
-
-
-def walk_forward(rows: Rows, recipe: Recipe) -> dict[str, float]:
-    """Return metrics of predictions that were all made before their outcome, by expanding purged folds.
-
-    Beside each stands what the symbol's base rate as known at that time scores (`base_rate_...`): a model without an
-    edge is no better.
-    """
-    truth: list[Numbers] = []
-    model: list[Matrix] = []
-    naive: list[Matrix] = []
-    folds = 0
-    for first, last in test_blocks(rows, recipe.evaluation.folds, recipe.evaluation.share):
-        known, ahead = part_by_day(rows, first)
-        block = ahead.where(ahead.day <= last)
-        try:
-            fitted = fit(known, recipe)
-        except TooFewRows:
-            continue
-        folds += 1
-        truth.append(block.y)
-        model.append(fitted.probabilities(block))
-        rates = fitted.symbol_base_rates
-        naive.append(np.array([rates.get(block.symbols[number], fitted.base_rate) for number in block.symbol]))
-    if not folds:
-        return {"folds": 0.0, "rows": 0.0}
-    y, p, b = np.concatenate(truth), np.concatenate(model), np.concatenate(naive)
-    return {"folds": float(folds), "rows": float(len(y)), **_scores(y, p, ""), **_scores(y, b, "base_rate_")}
-
-
-def _scores(y: Numbers, p: Matrix, prefix: str) -> dict[str, float]:
-    inside = np.clip(p, 1.0e-6, 1.0 - 1.0e-6)
-    auc = float(roc_auc_score(y, p)) if len(set(y.tolist())) == 2 else 0.5
-    found = {
-        "brier": float(np.mean((p - y) ** 2)),
-        "log_loss": float(-np.mean(y * np.log(inside) + (1 - y) * np.log(1.0 - inside))),
-        "auc": auc,
-        "accuracy": float(np.mean((p >= 0.5) == (y == 1))),
-    }
-    return {prefix + name: round(value, 6) for name, value in found.items()}

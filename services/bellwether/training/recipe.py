@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 import bellwether
 from bellwether.messages.canonical import content_hash
+from bellwether.training.feature_table import TABLE
 from bellwether.training.features import FEATURES
 
 METHOD = 2
@@ -26,11 +28,28 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
-class Estimator(_Part):
-    """Logistic regression on standardised features; `inverse_penalty` is scikit-learn's C: smaller is flatter."""
+EstimatorKind = Literal["logistic-regression", "gradient-boosting", "histogram-boosting"]
+SERVABLE: tuple[EstimatorKind, ...] = ("logistic-regression", "gradient-boosting")
+"""What converts to ONNX and may serve; histogram boosting does not convert and is only compared."""
 
-    kind: Literal["logistic-regression"] = "logistic-regression"
+
+class Estimator(_Part):
+    """What learns. `inverse_penalty` is scikit-learn's C of the regression: smaller is flatter; the rest is trees."""
+
+    kind: EstimatorKind = "logistic-regression"
     inverse_penalty: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
+    trees: Annotated[int, Field(ge=1, le=1000)] | None = None
+    depth: Annotated[int, Field(ge=1, le=6)] | None = None
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    subsample: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Estimator:
+        if self.kind == "logistic-regression":
+            for name in ("trees", "depth", "learning_rate", "subsample"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{to_camel(name)} is for boosting, not for logistic-regression: leave it out")
+        return self
 
 
 class Calibration(_Part):
@@ -47,6 +66,25 @@ class Evaluation(_Part):
 
     folds: Annotated[int, Field(ge=1, le=50)] = 5
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    embargo_sessions: Annotated[int, Field(ge=0, le=250)] = 0
+    """Sessions before each test block that are left out besides those whose label reaches into it."""
+
+
+class Gate(_Part):
+    """What a model has to show before it serves (docs/models.md)."""
+
+    level: Annotated[float, Field(gt=0.0, le=0.1)] = 0.01
+    """How often, at most, all trials together may pass a recipe that knows nothing."""
+    margin: Annotated[float, Field(ge=0.0, le=0.1)] = 0.0
+    """By how much of log loss per row it must be better than the model in service, of another recipe."""
+    tolerance: Annotated[float, Field(ge=0.0, le=0.1)] = 0.002
+    """By how much of log loss per row a refit may at most be worse than the base rate."""
+
+
+class Data(_Part):
+    """What bars it takes: full ones, or such as have nothing but a closing price."""
+
+    prices: Literal["bars", "closes"] = "bars"
 
 
 class Recipe(_Part):
@@ -62,13 +100,38 @@ class Recipe(_Part):
     per_symbol: bool = False
     """Whether each symbol gets its own model beside the general one."""
     minimum_rows: Annotated[int, Field(ge=50)] = 500
+    data: Data = Field(default_factory=Data)
+    target: Literal["higher-close"] = "higher-close"
+    beside: list[Estimator] = Field(default_factory=list, max_length=5)
+    """Estimators that are judged beside; the base rate and a logistic regression always are."""
+    gate: Gate | None = None
+    """None in a recipe of the first form: it is judged by the gate's defaults, and its manifest stays as it was."""
+    expires_after_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    """How many days after the last session it learned from a model may open positions; None: for ever."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if self.estimator.kind not in SERVABLE:
+            raise ValueError(
+                f"estimator.kind {self.estimator.kind} cannot serve (it does not convert to ONNX): name it under "
+                f"beside, and one of {', '.join(SERVABLE)} here"
+            )
+        full = [name for name in self.features if TABLE[name].needs == "bars"]
+        if self.data.prices == "closes" and full:
+            raise ValueError(f"feature {full[0]} needs full bars, data.prices says closes")
+        return self
+
+    @property
+    def judged_by(self) -> Gate:
+        """The gate's declaration, or its defaults."""
+        return self.gate or Gate()
 
     @field_validator("features")
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
-        unknown = [name for name in names if name not in FEATURES]
+        unknown = [name for name in names if name not in TABLE]
         if unknown:
-            raise ValueError(f"{unknown[0]} is not a feature; there are {', '.join(FEATURES)}")
+            raise ValueError(f"{unknown[0]} is not a feature; there are {', '.join(TABLE)}")
         if len(set(names)) != len(names):
             raise ValueError("a feature is named twice")
         return names
@@ -76,7 +139,14 @@ class Recipe(_Part):
     @property
     def hash(self) -> str:
         """The SHA-256 of what the recipe says and of the method it is followed by, whatever its file looks like."""
-        return content_hash(self.model_dump(mode="json") | {"method": METHOD})
+        told = self.model_dump(mode="json", exclude_none=True)
+        # What was added later is left out at its default, so that older recipes keep their hash, and their models.
+        for name, default in (("data", Data()), ("target", "higher-close"), ("beside", [])):
+            if getattr(self, name) == default:
+                del told[name]
+        if not self.evaluation.embargo_sessions:
+            del told["evaluation"]["embargo_sessions"]
+        return content_hash(told | {"method": METHOD})
 
 
 def recipe_folders() -> list[Path]:
@@ -120,6 +190,20 @@ def read_recipe(path: Path) -> Recipe:
     if recipe.name != path.stem:
         raise RecipeError(f"recipe {path}: name is {recipe.name!r}, the file's name says {path.stem!r}")
     return recipe
+
+
+@lru_cache(maxsize=16)
+def _read_once(path: Path, changed: int) -> Recipe:
+    return read_recipe(path)
+
+
+def recipe_features(name: str) -> tuple[str, ...]:
+    """Return the features that a recipe names; where there is no such recipe, those of the default one."""
+    try:
+        path = find_recipe(name)
+        return tuple(_read_once(path, path.stat().st_mtime_ns).features)
+    except (RecipeError, OSError):
+        return FEATURES
 
 
 def load_recipe(name: str) -> Recipe:

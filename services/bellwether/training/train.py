@@ -1,15 +1,25 @@
-"""From a recipe and bars to models in a registry."""
+"""From a recipe and bars to models in a registry, by as many processes as are wanted, resumable."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 
+from bellwether.messages.canonical import content_hash
 from bellwether.messages.market_data import Bar
 from bellwether.training.artifact import (
     CARD,
+    EVIDENCE,
     FORMAT,
+    MANIFEST,
     ONNX,
     SKOPS,
     Manifest,
@@ -18,22 +28,65 @@ from bellwether.training.artifact import (
     write_artifact,
 )
 from bellwether.training.card import card
-from bellwether.training.dataset import data_revision, last_session, make_rows
+from bellwether.training.dataset import Row, data_revision, join_rows, last_session, symbol_rows
+from bellwether.training.evidence import Evidence, to_bytes
 from bellwether.training.export import from_skops_bytes, prove_parity, to_onnx_bytes, to_skops_bytes
-from bellwether.training.features import WINDOW
-from bellwether.training.fit import TooFewRows, fit, walk_forward
+from bellwether.training.features import WINDOW, basket_of, feature_version, needs_basket
+from bellwether.training.fit import TooFewRows, fit
 from bellwether.training.recipe import Recipe
+from bellwether.training.walk import estimators, evidence_of, plain_metrics, title, walk
 
 LIBRARIES = ("scikit-learn", "skl2onnx", "numpy")
 
 Progress = Callable[[str], None]
+Parts = Mapping[str, Sequence[Row]]
 
 
-def train(recipe: Recipe, histories: Mapping[str, Sequence[Bar]], root: Path, say: Progress) -> list[str]:
+@dataclass(frozen=True)
+class Work:
+    """One model to be made."""
+
+    recipe: Recipe
+    histories: Mapping[str, Sequence[Bar]]
+    parts: Parts
+    symbol: str | None
+    rival: Recipe | None = None
+    rival_parts: Parts | None = None
+
+    @property
+    def title(self) -> str:
+        """What progress calls it."""
+        return f"{self.recipe.name}, {self.symbol or 'all symbols'}"
+
+    @property
+    def key(self) -> str:
+        """What it is made of, as a hash: a model of this key need not be made again."""
+        return content_hash(
+            {
+                "recipe": self.recipe.hash,
+                "features": feature_version(tuple(self.recipe.features)),
+                "data": data_revision(self.histories),
+                "symbol": self.symbol,
+                "rival": None if self.rival is None else self.rival.hash,
+                "libraries": _libraries(),
+            }
+        )
+
+
+def train(
+    recipe: Recipe,
+    histories: Mapping[str, Sequence[Bar]],
+    root: Path,
+    say: Progress,
+    *,
+    workers: int = 1,
+    rival: Recipe | None = None,
+) -> list[str]:
     """Make the recipe's models, put them into the registry, and return their versions, the general one first.
 
     A symbol with less history than one row needs does not take part. The same recipe, bars and library versions give
-    the same versions.
+    the same versions; a model that is there already is not made again. `rival` is the recipe that serves, if it is
+    another one: it is walked forward over the same bars, so that the gate can compare.
 
     Raises:
         TooFewRows: when the history does not suffice for the general model.
@@ -41,28 +94,44 @@ def train(recipe: Recipe, histories: Mapping[str, Sequence[Bar]], root: Path, sa
 
     """
     usable = {name: bars for name, bars in histories.items() if len(bars) >= WINDOW + recipe.horizon_sessions}
-    versions = [train_one(recipe, usable, None, root, say)]
-    for name in sorted(usable) if recipe.per_symbol else ():
-        try:
-            versions.append(train_one(recipe, {name: usable[name]}, name, root, say))
-        except TooFewRows as error:
-            say(f"{recipe.name}, {name}: no model of its own, the general one answers: {error}")
+    whole = Work(recipe, usable, {}, None, rival)
+    with _pool(workers) as pool:
+        if not recipe.per_symbol and (version := _made(root, whole.key)) is not None:
+            say(f"{whole.title}: is there already, {version[:12]}")
+            return [version]
+        parts = _rows(pool, recipe, usable, say)
+        theirs = None if rival is None else _rows(pool, rival, usable, say)
+        whole = Work(recipe, usable, parts, None, rival, theirs)
+        works = [
+            Work(recipe, {name: usable[name]}, {name: parts[name]}, name, rival, theirs and {name: theirs[name]})
+            for name in (sorted(usable) if recipe.per_symbol else ())
+        ]
+        waiting = [pool.submit(_attempt, work, root) for work in works] if pool is not None else []
+        versions = [_one(whole, root, say)]
+        for number, work in enumerate(works):
+            found, why = waiting[number].result() if waiting else _attempt(work, root)
+            if found is None:
+                say(f"{work.title}: no model of its own, the general one answers: {why}")
+            else:
+                versions.append(found)
+                say(f"{work.title}: {why}")
     return versions
 
 
-def train_one(
-    recipe: Recipe, histories: Mapping[str, Sequence[Bar]], symbol: str | None, root: Path, say: Progress
-) -> str:
+def train_one(work: Work, root: Path, say: Progress) -> str:
     """Make one model and return its version; raises as `train`."""
-    title = symbol or "all symbols"
-    rows = make_rows(histories, recipe.features, recipe.horizon_sessions)
-    say(f"{recipe.name}, {title}: {len(rows)} rows of {len(histories)} symbols")
+    recipe, histories, symbol = work.recipe, work.histories, work.symbol
+    rows = join_rows(work.parts, recipe.features)
+    say(f"{work.title}: {len(rows)} rows of {len(histories)} symbols")
     fitted = fit(rows, recipe)
-    say(f"{recipe.name}, {title}: fitted and calibrated, judging it by walk-forward")
-    metrics = walk_forward(rows, recipe)
+    say(f"{work.title}: fitted and calibrated, judging it by walk-forward")
+    found = walk(rows, recipe, estimators(recipe), say)
+    metrics = plain_metrics(found, title(recipe.estimator))
     onnx, study = to_onnx_bytes(fitted), to_skops_bytes(fitted)
     from_skops_bytes(study)
     parity = prove_parity(onnx, fitted, rows)
+    through = last_session(histories)
+    plain = recipe.gate is None
     manifest = Manifest(
         format=FORMAT,
         name=recipe.name,
@@ -72,7 +141,7 @@ def train_one(
         features=list(recipe.features),
         horizon_sessions=recipe.horizon_sessions,
         trained_from=min(bars[0].session for bars in histories.values()),
-        trained_through=last_session(histories),
+        trained_through=through,
         rows=len(rows),
         base_rate=fitted.base_rate,
         symbol_base_rates=dict(fitted.symbol_base_rates),
@@ -80,13 +149,96 @@ def train_one(
         metrics=metrics,
         gated=bool(metrics.get("folds")) and metrics["brier"] <= metrics["base_rate_brier"],
         parity=parity,
-        libraries={name: installed(name) for name in LIBRARIES},
+        libraries=_libraries(),
         files={ONNX: file_hash(onnx), SKOPS: file_hash(study)},
+        feature_version="" if plain else feature_version(tuple(recipe.features)),
+        estimator="" if plain else title(recipe.estimator),
+        expires_on=None if recipe.expires_after_days is None else through + timedelta(days=recipe.expires_after_days),
     )
     version = version_of(manifest)
-    text = card(recipe, manifest, version)
-    write_artifact(root, manifest, {ONNX: onnx, SKOPS: study, CARD: text.encode()})
+    evidence: Evidence | None = None
+    if found is not None:
+        rival_walk = None
+        if work.rival is not None and work.rival_parts is not None:
+            theirs = walk(join_rows(work.rival_parts, work.rival.features), work.rival, [work.rival.estimator])
+            rival_walk = None if theirs is None else (work.rival.hash, theirs)
+        evidence = evidence_of(
+            found,
+            recipe,
+            feature_version=feature_version(tuple(recipe.features)),
+            data_revision=manifest.data_revision,
+            symbol=symbol,
+            parity=parity,
+            rival=rival_walk,
+        )
+    files = {ONNX: onnx, SKOPS: study, CARD: card(recipe, manifest, version, evidence).encode()}
+    if evidence is not None:
+        files[EVIDENCE] = to_bytes(evidence)
+    write_artifact(root, manifest, files)
+    _note(root, work.key, version)
     if metrics.get("folds"):
         brier, base = metrics["brier"], metrics["base_rate_brier"]
-        say(f"{recipe.name}, {title}: Brier {brier:.4f} beside {base:.4f} of the base rate")
+        say(f"{work.title}: Brier {brier:.4f} beside {base:.4f} of the base rate")
     return version
+
+
+def _one(work: Work, root: Path, say: Progress) -> str:
+    found = _made(root, work.key)
+    if found is not None:
+        say(f"{work.title}: is there already, {found[:12]}")
+        return found
+    return train_one(work, root, say)
+
+
+def _attempt(work: Work, root: Path) -> tuple[str | None, str]:
+    """Return the version of a symbol's own model, or None and why there is none."""
+    lines: list[str] = []
+    try:
+        return _one(work, root, lines.append), lines[-1].partition(": ")[2]
+    except TooFewRows as error:
+        return None, str(error)
+
+
+def _rows(
+    pool: Executor | None, recipe: Recipe, histories: Mapping[str, Sequence[Bar]], say: Progress
+) -> dict[str, list[Row]]:
+    basket = basket_of(histories.values()) if needs_basket(recipe.features) else {}
+    make = partial(symbol_rows, names=recipe.features, horizon=recipe.horizon_sessions, basket=basket)
+    names = sorted(histories)
+    made = (pool.map if pool is not None else map)(make, [histories[name] for name in names])
+    found: dict[str, list[Row]] = {}
+    for name, rows in zip(names, made, strict=True):
+        found[name] = rows
+        if len(names) > 1:
+            say(f"{recipe.name}: features of {name}, {len(found)} of {len(names)} symbols")
+    return found
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor | None]:
+    if workers <= 1:
+        yield None
+        return
+    # A fork shares what is imported; this process has no threads.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
+        yield pool
+
+
+def _libraries() -> dict[str, str]:
+    return {name: installed(name) for name in LIBRARIES}
+
+
+def _made(root: Path, key: str) -> str | None:
+    """Return the version of a model that was made of this before and is still there."""
+    try:
+        version = (root / f".made-{key}").read_text()
+    except OSError:
+        return None
+    folder = root / version
+    return version if (folder / MANIFEST).is_file() and (folder / EVIDENCE).is_file() else None
+
+
+def _note(root: Path, key: str, version: str) -> None:
+    scratch = root / f".made-{key}.{os.getpid()}"
+    scratch.write_text(version)
+    scratch.replace(root / f".made-{key}")

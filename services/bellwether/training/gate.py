@@ -1,0 +1,162 @@
+"""The gate: whether a model may serve, from what its walk-forward showed and what was tried before. Pure.
+
+A new recipe has to be better than the base rate by more than luck explains, at a level that is spent over all trials.
+A refit of a recipe that passed has to be calibrated, not worse than the base rate, and the same in ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from bellwether.training.bootstrap import Resampled, block_length, resample
+from bellwether.training.evidence import Day, Evidence
+from bellwether.training.recipe import Gate
+
+LARGEST_DIFFERENCE = 1.0e-5
+LARGEST_BIAS = 0.05
+"""By how much the mean probability may miss the share that rose, where luck does not explain it."""
+CALIBRATION_LEVEL = 0.01
+RECENT_SHARE = 1.0 / 3.0
+"""The newest part of the test sessions, in which a signal must still be there."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was asked: what was found, what was wanted, in words."""
+
+    name: str
+    passed: bool
+    found: str
+    wanted: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the gate says of a model."""
+
+    passed: bool
+    kind: Literal["new", "refit"]
+    trials: int
+    """Trials of its scope so far, this one included."""
+    level: float
+    """What was left of the declared level for this trial."""
+    checks: list[Check]
+
+    def words(self) -> str:
+        """Return the verdict in one line: what failed, or that nothing did."""
+        failed = [f"{check.name}: {check.found}, wanted {check.wanted}" for check in self.checks if not check.passed]
+        return "passed" if self.passed else "failed: " + "; ".join(failed)
+
+
+def level_of(declared: float, trial: int) -> float:
+    """Return the level of the n-th trial, n from 1: declared / (n (n + 1)), which adds up to what was declared."""
+    return declared / (trial * (trial + 1))
+
+
+def judge(evidence: Evidence, gate: Gate, *, trials: int, refit: bool) -> Verdict:
+    """Return whether a model may serve.
+
+    Args:
+        evidence: what its walk-forward showed.
+        gate: what the recipe declares.
+        trials: trials of its scope, this one included.
+        refit: whether this very recipe passed before; then it needs not win again, only not have got worse.
+
+    """
+    level = level_of(gate.level, max(trials, 1))
+    length = block_length(evidence.horizon_sessions)
+    days = evidence.days
+    try:
+        gains = _gain(days, length)
+        checks = [_no_worse(gains, gate)] if refit else _better(days, gains, level)
+        if evidence.rival is not None and not refit:
+            checks.append(_beats_rival(days, length, gate, level))
+        checks += _calibrated(days, length)
+    except ValueError as error:
+        checks = [Check("history", False, str(error), "enough test sessions")]
+    checks.append(_parity(evidence))
+    return Verdict(
+        passed=all(check.passed for check in checks),
+        kind="refit" if refit else "new",
+        trials=trials,
+        level=level,
+        checks=checks,
+    )
+
+
+def _gain(days: Sequence[Day], length: int) -> Resampled:
+    """Return by how much the model's log loss is lower than that of the better base rate, per row."""
+    pooled, symbol = sum(day.pooled for day in days), sum(day.symbol for day in days)
+    base = [day.pooled if pooled <= symbol else day.symbol for day in days]
+    sums = [loss - day.model for loss, day in zip(base, days, strict=True)]
+    return resample(sums, [day.rows for day in days], length)
+
+
+def _better(days: Sequence[Day], gains: Resampled, level: float) -> list[Check]:
+    bound = gains.lower(level)
+    recent = list(days[-max(int(len(days) * RECENT_SHARE), 1) :])
+    pooled, symbol = sum(day.pooled for day in recent), sum(day.symbol for day in recent)
+    late = (min(pooled, symbol) - sum(day.model for day in recent)) / sum(day.rows for day in recent)
+    return [
+        Check(
+            "better than the base rate",
+            bound > 0.0,
+            f"log loss {gains.mean:+.5f} better, lower bound {bound:+.5f} at level {level:.2g}",
+            "a bound above 0",
+        ),
+        Check("still there", late > 0.0, f"{late:+.5f} in the newest third of the test", "above 0"),
+    ]
+
+
+def _no_worse(gains: Resampled, gate: Gate) -> Check:
+    bound = gains.lower(gate.level)
+    return Check(
+        "not worse than the base rate",
+        bound > -gate.tolerance,
+        f"log loss {gains.mean:+.5f} better, lower bound {bound:+.5f} at level {gate.level:g}",
+        f"a bound above -{gate.tolerance:g} (gate.tolerance)",
+    )
+
+
+def _beats_rival(days: Sequence[Day], length: int, gate: Gate, level: float) -> Check:
+    found = [(day.rival - day.model, day.rows) for day in days if day.rival is not None]
+    gains = resample([sums for sums, _ in found], [rows for _, rows in found], length)
+    bound = gains.lower(level)
+    return Check(
+        "better than what serves",
+        bound > gate.margin,
+        f"log loss {gains.mean:+.5f} better, lower bound {bound:+.5f} at level {level:.2g}",
+        f"a bound above {gate.margin:g} (gate.margin)",
+    )
+
+
+def _calibrated(days: Sequence[Day], length: int) -> list[Check]:
+    rows = [day.rows for day in days]
+    bias, tilt = resample([day.bias for day in days], rows, length), resample([day.tilt for day in days], rows, length)
+    low, high = bias.lower(CALIBRATION_LEVEL / 2), bias.upper(CALIBRATION_LEVEL / 2)
+    off = abs(bias.mean) > LARGEST_BIAS and not low <= 0.0 <= high
+    steepest = tilt.upper(CALIBRATION_LEVEL)
+    return [
+        Check(
+            "calibrated on the whole",
+            not off,
+            f"probabilities {bias.mean:+.4f} beside outcomes ({low:+.4f} to {high:+.4f})",
+            f"within {LARGEST_BIAS:g}, or explained by luck",
+        ),
+        Check(
+            "not too sure",
+            steepest >= 0.0,
+            f"tilt {tilt.mean:+.5f}, upper bound {steepest:+.5f}",
+            "an upper bound of 0 or more: below, probabilities lie too far from the base rate",
+        ),
+    ]
+
+
+def _parity(evidence: Evidence) -> Check:
+    return Check(
+        "the same in ONNX Runtime",
+        evidence.largest_difference < LARGEST_DIFFERENCE and evidence.other_side == 0,
+        f"largest difference {evidence.largest_difference:.1e}, {evidence.other_side} rows on another side",
+        f"below {LARGEST_DIFFERENCE:g}, and the same action on every row",
+    )
