@@ -30,6 +30,7 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --
 lock: .venv/.stamp ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) --group dev -o requirements/dev.txt
 	for group in services training operator; do $(LOCK) --group $$group -c requirements/dev.txt -o requirements/$$group.txt; done
+	$(LOCK) --no-deps --group evaluation -o requirements/evaluation.txt
 	echo uv | $(LOCK) - -o requirements/uv.txt
 
 .PHONY: up
@@ -55,6 +56,11 @@ images: venv ## both images, by Docker or Podman; REGISTRY=... pushes them there
 .PHONY: generate
 generate: venv ## write the custom resource definitions, reference pages and session tables anew
 	@$(PY) -m generate
+
+.PHONY: models
+models: venv ## train every recipe on recorded bars, and write docs/models.md
+	@.venv/bin/pip install --quiet --require-hashes --no-deps -r requirements/evaluation.txt
+	@$(PY) -m generate.models
 
 .PHONY: check
 check: venv ## formatting, lint, types, import directions, generated files

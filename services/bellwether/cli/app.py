@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli import process_help, rendering
+from bellwether.cli import models, process_help, rendering, training
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
 from bellwether.runtime.terminal import visible
@@ -46,6 +46,8 @@ A system in a cluster answers the same commands with --system NAME.
 )
 process_help.add_beginnings(app)
 app.add_typer(rendering.app, name="render", rich_help_panel="Begin")
+app.command(rich_help_panel="Models")(training.train)
+app.add_typer(models.app, name="models", rich_help_panel="Models")
 
 Count = Annotated[int, typer.Option("-l", "--lines", min=1, max=500, help="How many at most.")]
 Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")]

@@ -23,11 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--bars", required=True, type=Path, help="JSON file: bars by symbol, split-adjusted, oldest first"
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of the model registry")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the symbols (1)")
+    parser.add_argument("--rival", help="name of the recipe that serves, where it is another one")
     parser.add_argument("--card", type=Path, help="also write the general model's card to this file")
     options = parser.parse_args(arguments)
     try:
         path = Path(options.recipe) if options.recipe.endswith(".yaml") else find_recipe(options.recipe)
         recipe = read_recipe(path)
+        rival = read_recipe(find_recipe(options.rival)) if options.rival else None
         histories = msgspec.json.decode(options.bars.read_bytes(), type=dict[str, list[Bar]])
     except (RecipeError, OSError, msgspec.MsgspecError) as error:
         return _refuse(str(error))
@@ -43,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not any(histories.values()):
         return _refuse(f"{options.bars} holds no bars")
     try:
-        versions = train(recipe, histories, options.out, _say)
+        versions = train(recipe, histories, options.out, _say, workers=options.workers, rival=rival)
     except TooFewRows as error:
         _refuse(str(error))
         return TOO_FEW_ROWS

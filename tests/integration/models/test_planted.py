@@ -12,7 +12,8 @@ from harness.signals import RECIPE, Strength, planted, rows_of, shifted, too_sur
 pytestmark = pytest.mark.integration
 
 SESSIONS = 1800
-STRONG = 0.25
+STRONG = 0.5
+"""Stronger than any market: a short history shows no weaker one (docs/models.md)."""
 
 
 def made(strength: Strength) -> Rows:
@@ -30,7 +31,7 @@ def verdict(found: Evidence) -> Verdict:
 
 def test_a_signal_in_the_prices_is_found_and_accepted(steady: Rows) -> None:
     found = walked(steady, RECIPE)
-    assert found.table[0].auc.value > 0.57
+    assert found.table[0].auc.value > 0.6
     assert verdict(found).passed
 
 

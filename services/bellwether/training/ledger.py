@@ -1,0 +1,204 @@
+"""Which model serves where, which wait, and what was tried: the registry's book, as pure values.
+
+Stages of a model, per recipe and symbol (None: the general one): candidate, shadow, serving, retired. At most one
+serves. Only `record`, `promote` and `roll_back` change a stage, and nothing is ever taken out of the book: a model
+that a stored decision names stays where it is.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from bellwether.messages.canonical import content_hash
+from bellwether.training.artifact import Manifest
+from bellwether.training.evidence import Evidence
+from bellwether.training.gate import Verdict, judge
+from bellwether.training.recipe import Gate
+
+Stage = Literal["candidate", "shadow", "serving", "retired"]
+Mode = Literal["enforce", "report"]
+FILE = "ledger.json"
+
+
+class LedgerError(Exception):
+    """A change that the book does not allow; the message says why and what to do."""
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One model of the registry."""
+
+    version: str
+    name: str
+    symbol: str | None
+    recipe_hash: str
+    stage: Stage
+    since: datetime
+    reason: str
+    verdict: Verdict | None
+    """None where there is no evidence to judge by."""
+    evidence_hash: str = ""
+    before: str | None = None
+    """The version that served until this one did: where a rollback goes."""
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """One look at what had not been seen before: the level of the gate is spent over these."""
+
+    key: str
+    name: str
+    symbol: str | None
+    at: datetime
+    passed: bool
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """The book."""
+
+    entries: list[Entry] = []
+    trials: list[Trial] = []
+
+    def entry(self, version: str) -> Entry:
+        """Return a model's entry by its version or the beginning of one.
+
+        Raises:
+            LedgerError: when there is none, or several begin like that.
+
+        """
+        found = [one for one in self.entries if one.version.startswith(version)] if version else []
+        if len(found) != 1:
+            known = ", ".join(one.version[:12] for one in self.entries) or "none"
+            what = "no model" if not found else f"{len(found)} models"
+            raise LedgerError(f"version {version!r}: {what} of that beginning; there are {known}")
+        return found[0]
+
+    def serving(self, name: str, symbol: str | None) -> Entry | None:
+        """Return what serves for a recipe and a symbol."""
+        return next(
+            (one for one in self.entries if (one.name, one.symbol, one.stage) == (name, symbol, "serving")), None
+        )
+
+
+def judged(ledger: Ledger, evidence: Evidence, gate: Gate, at: datetime) -> tuple[Ledger, Verdict]:
+    """Return the book with the trial counted, and what the gate says.
+
+    A recipe that passed for this symbol before is a refit. Looking at the same evidence again is no new trial.
+    """
+    scope = [one for one in ledger.trials if one.symbol == evidence.symbol]
+    known = next((number for number, one in enumerate(scope, 1) if one.key == evidence.trial), None)
+    refit = known is None and any(
+        entry.verdict is not None
+        and entry.verdict.passed
+        and (entry.recipe_hash, entry.symbol) == (evidence.recipe_hash, evidence.symbol)
+        for entry in ledger.entries
+    )
+    trials = known or (len(scope) if refit else len(scope) + 1)
+    verdict = judge(evidence, gate, trials=max(trials, 1), refit=refit)
+    if known is None and not refit:
+        trial = Trial(evidence.trial, evidence.recipe, evidence.symbol, at, verdict.passed)
+        ledger = Ledger(ledger.entries, [*ledger.trials, trial])
+    return ledger, verdict
+
+
+def record(
+    ledger: Ledger, version: str, manifest: Manifest, evidence: Evidence | None, gate: Gate, *, at: datetime
+) -> Ledger:
+    """Return the book with a new model as a candidate, judged; one that is known already changes nothing."""
+    if any(one.version == version for one in ledger.entries):
+        return ledger
+    verdict = None
+    if evidence is not None:
+        ledger, verdict = judged(ledger, evidence, gate, at)
+    entry = Entry(
+        version=version,
+        name=manifest.name,
+        symbol=manifest.symbol,
+        recipe_hash=manifest.recipe_hash,
+        stage="candidate",
+        since=at,
+        reason="trained" if verdict is None else verdict.words(),
+        verdict=verdict,
+        evidence_hash="" if evidence is None else content_hash(evidence),
+    )
+    return Ledger([*ledger.entries, entry], ledger.trials)
+
+
+def promote(ledger: Ledger, version: str, at: datetime, reason: str, *, mode: Mode, by_hand: bool = False) -> Ledger:
+    """Return the book with a model in service; what served for its recipe and symbol is retired.
+
+    Raises:
+        LedgerError: under `enforce`, when it did not pass the gate; nobody can promote past that.
+
+    """
+    entry = ledger.entry(version)
+    passed = entry.verdict is not None and entry.verdict.passed
+    if mode == "enforce" and not passed:
+        why = "there is no evidence to judge by" if entry.verdict is None else entry.verdict.words()
+        raise LedgerError(
+            f"model {entry.version[:12]} did not pass the gate ({why}), and training.gate.mode is enforce: "
+            "declare report to let it serve all the same"
+        )
+    if entry.stage == "serving":
+        return ledger
+    old = ledger.serving(entry.name, entry.symbol)
+    words = f"{'by hand: ' if by_hand else ''}{reason}"
+    changed = {
+        entry.version: msgspec.structs.replace(
+            entry, stage="serving", since=at, reason=words, before=None if old is None else old.version
+        )
+    }
+    if old is not None:
+        changed[old.version] = msgspec.structs.replace(
+            old, stage="retired", since=at, reason=f"replaced by {entry.version[:12]}"
+        )
+    return Ledger([changed.get(one.version, one) for one in ledger.entries], ledger.trials)
+
+
+def roll_back(ledger: Ledger, name: str, symbol: str | None, at: datetime, reason: str, *, mode: Mode) -> Ledger:
+    """Return the book with the version in service that served before.
+
+    Raises:
+        LedgerError: when none did, or it did not pass the gate under `enforce`.
+
+    """
+    serving = ledger.serving(name, symbol)
+    whose = f"{name}, {symbol or 'all symbols'}"
+    if serving is None:
+        raise LedgerError(f"{whose}: no model serves, so there is nothing to roll back")
+    if serving.before is None:
+        raise LedgerError(f"{whose}: {serving.version[:12]} is the first that served, there is none to go back to")
+    target, older = serving.before, ledger.entry(serving.before).before
+    changed = promote(ledger, target, at, f"rolled back from {serving.version[:12]}: {reason}", mode=mode)
+    # Rolling back again goes further back, not to and fro.
+    entries = [msgspec.structs.replace(one, before=older) if one.version == target else one for one in changed.entries]
+    return Ledger(entries, changed.trials)
+
+
+def read_ledger(root: Path) -> Ledger:
+    """Return the book of a registry's folder, an empty one where there is none.
+
+    Raises:
+        LedgerError: naming the file, when it cannot be read.
+
+    """
+    try:
+        return msgspec.json.decode((root / FILE).read_bytes(), type=Ledger)
+    except FileNotFoundError:
+        return Ledger()
+    except (OSError, msgspec.MsgspecError) as error:
+        raise LedgerError(f"{root / FILE}: {error}") from error
+
+
+def write_ledger(root: Path, ledger: Ledger) -> None:
+    """Write the book; it changes whole or not at all."""
+    root.mkdir(parents=True, exist_ok=True)
+    scratch = root / f".{FILE}.{os.getpid()}"
+    with scratch.open("wb") as stream:
+        stream.write(msgspec.json.format(msgspec.json.encode(ledger), indent=1))
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(root / FILE)

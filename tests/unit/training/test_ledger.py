@@ -1,0 +1,152 @@
+"""The registry's book: what serves, what was tried, and what may not serve."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bellwether.training.artifact import Manifest, Parity, version_of
+from bellwether.training.calibration import Calibrator
+from bellwether.training.evidence import Day, Evidence
+from bellwether.training.ledger import (
+    Ledger,
+    LedgerError,
+    promote,
+    read_ledger,
+    record,
+    roll_back,
+    write_ledger,
+)
+from bellwether.training.recipe import Gate
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+SHORT = 300
+
+
+def manifest(number: int, symbol: str | None = None) -> Manifest:
+    return Manifest(
+        format=1,
+        name="made-up",
+        symbol=symbol,
+        recipe_hash="recipe",
+        data_revision=str(number),
+        features=["return_1"],
+        horizon_sessions=1,
+        trained_from=date(2020, 1, 1),
+        trained_through=date(2025, 1, 1),
+        rows=1000,
+        base_rate=0.5,
+        symbol_base_rates={},
+        calibrator=Calibrator(1.0, 0.0, {}, 0.0),
+        metrics={},
+        gated=True,
+        parity=Parity(1, 0.0, 0),
+        libraries={},
+        files={},
+    )
+
+
+def evidence(number: int, gain: float, *, recipe: str = "recipe", symbol: str | None = None) -> Evidence:
+    noise = [0.05 if day % 2 else -0.05 for day in range(SHORT)]
+    return Evidence(
+        recipe="made-up",
+        recipe_hash=recipe,
+        feature_version="f",
+        data_revision=str(number),
+        symbol=symbol,
+        horizon_sessions=1,
+        folds=5,
+        days=[Day(day, 1, 0.69 - gain, 0.69, 0.69, noise[day], noise[day]) for day in range(SHORT)],
+        table=[],
+        bins=[],
+        costs=None,
+        largest_difference=0.0,
+        other_side=0,
+    )
+
+
+def add(ledger: Ledger, number: int, gain: float, **more: Any) -> tuple[Ledger, str]:
+    told = manifest(number, more.get("symbol"))
+    told = msgspec.structs.replace(told, recipe_hash=more.get("recipe", "recipe"))
+    found = record(ledger, version_of(told), told, evidence(number, gain, **more), Gate(), at=NOW)
+    return found, version_of(told)
+
+
+def verdict(ledger: Ledger, version: str) -> Any:
+    found = ledger.entry(version).verdict
+    assert found is not None
+    return found
+
+
+def test_a_new_model_is_a_candidate_and_its_trial_is_counted() -> None:
+    ledger, good = add(Ledger(), 1, 0.02)
+    ledger, bad = add(ledger, 2, -0.02, recipe="other")
+    assert [(one.stage, one.verdict and one.verdict.passed) for one in ledger.entries] == [
+        ("candidate", True),
+        ("candidate", False),
+    ]
+    assert len(ledger.trials) == 2
+    assert verdict(ledger, good).level == 0.005
+    assert verdict(ledger, bad).level == pytest.approx(0.01 / 6)
+
+
+def test_a_refit_of_what_passed_is_no_trial_and_a_symbol_has_its_own_count() -> None:
+    ledger, _ = add(Ledger(), 1, 0.02)
+    ledger, refit = add(ledger, 2, 0.0)
+    ledger, own = add(ledger, 3, 0.02, symbol="IBM")
+    assert verdict(ledger, refit).kind == "refit"
+    assert verdict(ledger, refit).passed
+    assert verdict(ledger, own).trials == 1
+    assert [trial.symbol for trial in ledger.trials] == [None, "IBM"]
+
+
+def test_recording_the_same_model_again_changes_nothing() -> None:
+    ledger, _ = add(Ledger(), 1, 0.02)
+    assert add(ledger, 1, 0.02)[0] == ledger
+
+
+def test_one_model_serves_and_a_rollback_goes_back_step_by_step() -> None:
+    ledger, one = add(Ledger(), 1, 0.02)
+    ledger, two = add(ledger, 2, 0.02)
+    ledger, three = add(ledger, 3, 0.02)
+    for version in (one, two, three):
+        ledger = promote(ledger, version, NOW, "better", mode="enforce")
+    assert [entry.stage for entry in ledger.entries] == ["retired", "retired", "serving"]
+    for expected in (two, one):
+        ledger = roll_back(ledger, "made-up", None, NOW, "worse", mode="enforce")
+        serving = ledger.serving("made-up", None)
+        assert serving is not None
+        assert serving.version == expected
+    with pytest.raises(LedgerError, match="is the first that served, there is none to go back to"):
+        roll_back(ledger, "made-up", None, NOW, "worse", mode="enforce")
+
+
+def test_under_enforce_nothing_serves_that_failed_not_even_by_hand() -> None:
+    ledger, bad = add(Ledger(), 1, -0.02)
+    with pytest.raises(LedgerError, match=r"did not pass the gate \(failed: better than the base rate"):
+        promote(ledger, bad, NOW, "please", mode="enforce", by_hand=True)
+    told = promote(ledger, bad, NOW, "please", mode="report", by_hand=True)
+    assert told.entry(bad).reason == "by hand: please"
+
+
+def test_an_unknown_or_ambiguous_version_is_named() -> None:
+    ledger, one = add(Ledger(), 1, 0.02)
+    assert ledger.entry(one[:8]).version == one
+    with pytest.raises(LedgerError, match="version 'zz': no model of that beginning; there are"):
+        ledger.entry("zz")
+    with pytest.raises(LedgerError, match="version '': no model"):
+        ledger.entry("")
+
+
+def test_the_book_is_kept_in_a_file(tmp_path: Path) -> None:
+    ledger, _ = add(Ledger(), 1, 0.02)
+    write_ledger(tmp_path, ledger)
+    assert read_ledger(tmp_path) == ledger
+    assert read_ledger(tmp_path / "none") == Ledger()
+    (tmp_path / "ledger.json").write_text("{")
+    with pytest.raises(LedgerError, match=r"ledger\.json"):
+        read_ledger(tmp_path)
