@@ -12,6 +12,8 @@ import typer
 
 from bellwether.cli import models, process_help, rendering, training
 from bellwether.cli.client import CommandError
+from bellwether.cli.manage import commands as manage
+from bellwether.cli.manage.places import On
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
 from bellwether.runtime.terminal import visible
 
@@ -24,7 +26,7 @@ _TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 app = typer.Typer(
     name="bellwether",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="""A stock-trading system as one declared resource.
@@ -49,6 +51,8 @@ app.add_typer(rendering.app, name="render", rich_help_panel="Begin")
 app.command(rich_help_panel="Models")(training.train)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 
+Services = manage.Services
+Place = Annotated[On | None, typer.Option("--on", help="The processes of this place, whether or not they answer.")]
 Count = Annotated[int, typer.Option("-l", "--lines", min=1, max=500, help="How many at most.")]
 Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")]
 MaybeSymbol = Annotated[str | None, typer.Argument(help="Only this share.")]
@@ -173,16 +177,43 @@ def bars(
 
 @app.command(rich_help_panel=_LOOK)
 @talks
-def status(session: Session) -> None:
-    """Show services, replay, account and what halts."""
-    session.show(session.client.get("/v1/status"), _shown("status"))
+def status(session: Session, service: Services = None, on: Place = None) -> None:
+    """Show services, replay, account and what halts.
+
+    With --on: the processes, as systemd, compose, the cluster or the local run has them, also when nothing answers;
+    ends with 3 when one of them does not run.
+    """
+    if on is not None:
+        from bellwether.cli.manage.finding import Asked, find
+
+        target = session.target
+        place = find(Asked(on, target.system, target.namespace, target.context), manage.say)
+        manage.show_parts(place, service or [], session.output)
+        return
+    found = session.client.get("/v1/status")
+    if service:
+        found["services"] = _only([(one["name"], one) for one in found["services"]], service)
+    session.show(found, _part("services", "services") if service else _shown("status"))
 
 
 @app.command(rich_help_panel=_LOOK)
 @talks
-def health(session: Session) -> None:
+def health(session: Session, service: Services = None) -> None:
     """Show the health of every service, and CPU, memory and disk."""
-    session.show(session.client.get("/v1/system"), _shown("system"))
+    found = session.client.get("/v1/system")
+    if service:
+        rows = [(name, (name, one)) for name, one in found["services"].items()]
+        found["services"] = dict(_only(rows, service))
+    session.show(found, _shown("system"))
+
+
+def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
+    """Return the rows of some services."""
+    known = [name for name, _ in rows]
+    for name in names:
+        if name not in known:
+            raise CommandError(f"--service {name!r}: no such service; there are {', '.join(known)}")
+    return [row for name, row in rows if name in names]
 
 
 @app.command(rich_help_panel=_LOOK)
@@ -326,6 +357,7 @@ def resume(session: Session, reason: Why, seen: Seen = None) -> None:
     session.show(session.client.send("POST", "/v1/resume", body), _shown("halt_state"))
 
 
+manage.add(app)
 process_help.add_parts(app)
 
 

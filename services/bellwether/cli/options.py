@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any
 
 import typer
@@ -59,8 +60,13 @@ _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 class Session:
     """One command's way to its gateway and its output."""
 
-    client: Client
+    target: Target
     output: Output
+
+    @cached_property
+    def client(self) -> Client:
+        """The way to the gateway, found when it is first needed."""
+        return make_client(self.target)
 
     def show(self, answer: Any, draw: Callable[[Any], Any]) -> None:
         """Write an answer: as it came for programs, drawn for people."""
@@ -119,7 +125,7 @@ def talks(command: Callable[..., None]) -> Callable[..., None]:
         output: Output = Output.text,
         **named: Any,
     ) -> None:
-        command(Session(make_client(target_of(url, token, system, namespace, context)), output), *arguments, **named)
+        command(Session(target_of(url, token, system, namespace, context), output), *arguments, **named)
 
     shared = {
         "url": Url,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -12,6 +12,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from bellwether.cli.tree import Node, build_tree, duration, span_facts
+
+if TYPE_CHECKING:
+    from bellwether.cli.manage.places import Part
 
 _ACTION_STYLE = {
     "STRONG_BUY": "bold green",
@@ -123,6 +126,17 @@ def services(found: list[dict[str, Any]]) -> Table:
         said = one["last_error"] or ""
         table.add_row(one["name"], Text(one["status"], style=style), generation, up, Text(said, overflow="ellipsis"))
     return table
+
+
+def parts(title: str, rows: list[tuple[Part, str]]) -> RenderableType:
+    """Return the processes of a place, each with what it runs in words."""
+    table = _table("process", "state", "PID", "MiB", "since", "services", "detail", right=("PID", "MiB"))
+    for one, runs in rows:
+        style = "green" if one.good else "red" if one.state in ("failed", "stopped") else "yellow"
+        memory = "-" if one.memory_mib is None else f"{one.memory_mib:,.0f}"
+        pid = "-" if one.pid is None else str(one.pid)
+        table.add_row(one.name, Text(one.state, style=style), pid, memory, one.since or "-", runs, one.detail)
+    return Group(Text(title), Text(), table)
 
 
 def system(found: dict[str, Any]) -> RenderableType:

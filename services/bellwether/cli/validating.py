@@ -14,8 +14,10 @@ from bellwether.spec.validate import InvalidDeclaration, Problem, RulesUnavailab
 from bellwether.training.recipe import RecipeError, find_recipe
 
 
-def check_file(file: Path, *, as_json: bool) -> int:
+def check_file(file: Path, *, as_json: bool, quiet: bool = False) -> int:
     """Write what is wrong with a file, one line per problem; return 0 when nothing is, else 1.
+
+    With `quiet` nothing is written about a file that is right.
 
     Beside what the API server refuses it says what would fail later: days without a session, a missing folder.
 
@@ -36,7 +38,7 @@ def check_file(file: Path, *, as_json: bool) -> int:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     elif problems:
         sys.stderr.write("".join(f"{file}: {visible(str(problem))}\n" for problem in problems))
-    else:
+    elif not quiet:
         sys.stdout.write(f"{file} is valid\n")
     return 1 if problems else 0
 

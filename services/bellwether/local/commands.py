@@ -115,6 +115,12 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--data", type=Path, metavar="DIR", help="where its state is kept (./.bellwether/NAME)")
     run.add_argument("--fresh", action="store_true", help="forget the state of earlier runs first")
     run.add_argument("--verbose", action="store_true", help="write the services' logs to this terminal, not to a file")
+    run.add_argument(
+        "--restart", action="store_true", help="after a crash start it again, 5 s later, at most 5 times in 5 minutes"
+    )
+    run.add_argument(
+        "--detach", action="store_true", help="go on in the background, with --restart; `bellwether stop` ends it"
+    )
     run.set_defaults(command=_run)
 
 
@@ -182,9 +188,24 @@ def _execute_slot(given: argparse.Namespace) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    if given.detach or given.restart:
+        return _run_again(given)
     from bellwether.local.run import run_file
 
     return run_file(given.file, port=given.port, data=given.data, fresh=given.fresh, verbose=given.verbose)
+
+
+def _run_again(given: argparse.Namespace) -> int:
+    from bellwether.local.detached import Start, start_detached, supervise
+    from bellwether.local.files import run_folder
+
+    options = [f"--{name}" for name in ("fresh", "verbose") if getattr(given, name)]
+    root = run_folder(given.file, given.data)
+    if given.detach:
+        start_detached(Start(given.file, given.port), root, options, lambda line: print(line, flush=True))
+        return 0
+    command = [sys.executable, "-m", "bellwether", "run", str(given.file), "--data", str(root)]
+    return supervise([*command, "--port", str(given.port)], options, root, lambda line: print(line, flush=True))
 
 
 def _replay(given: argparse.Namespace) -> int:

@@ -42,6 +42,16 @@ def load_system(file: Path) -> TradingSystem:
     return _with_absolute_folder(_only_system(text, file), file)
 
 
+def run_folder(file: Path, data: Path | None) -> Path:
+    """Return the folder that a run of a file keeps its state in: the one that is given, else one of its name.
+
+    Raises:
+        RunError: with the problems, as `load_system` does.
+
+    """
+    return data or Path(".bellwether") / load_system(file).metadata.name
+
+
 def _only_system(text: str, file: Path) -> TradingSystem:
     documents, problems = parse(text)
     found = [one for one in documents if isinstance(one, dict) and one.get("kind") == "TradingSystem"]

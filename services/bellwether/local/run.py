@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.local.declared import choose
+from bellwether.local.detached import Start, remember
 from bellwether.local.files import load_system
 from bellwether.local.narrator import Narrator
 from bellwether.local.nats_child import NatsChild
@@ -54,7 +55,8 @@ def run_file(file: Path, *, port: int, data: Path | None, fresh: bool, verbose: 
     edge = ProcessConfig.from_environment()
     with opened(root, fresh=fresh) as directory:
         _configure_logs(directory, verbose=verbose)
-        return run_loop(LocalRun(directory, system, free_port(port), edge).run())
+        run = LocalRun(directory, system, free_port(port), edge, Start(file, port))
+        return run_loop(run.run())
 
 
 def free_port(wanted: int) -> int:
@@ -102,11 +104,14 @@ def hints(root: Path, symbol: str) -> list[str]:
 class LocalRun:
     """One run of one system in one folder."""
 
-    def __init__(self, directory: RunDirectory, file: TradingSystem, port: int, edge: ProcessConfig) -> None:
+    def __init__(
+        self, directory: RunDirectory, file: TradingSystem, port: int, edge: ProcessConfig, start: Start
+    ) -> None:
         self._directory = directory
         self._file = file
         self._port = port
         self._edge = edge
+        self._start = start
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
@@ -142,6 +147,7 @@ class LocalRun:
             url = f"http://{HOST}:{self._port}"
             told = {"name": system.metadata.name, "url": url, "token": who.token, "pid": os.getpid()}
             write_private(self._directory.run_file, json.dumps(told))
+            remember(self._directory.root, self._start)
             # The address lets a browser in: to look and to halt, and no more.
             say(f"  dashboard   {url}/?key={scoped_token(who.token, 'halt')}")
             for line in hints(self._directory.root, system.spec.symbols[0]):

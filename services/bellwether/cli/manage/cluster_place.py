@@ -1,0 +1,200 @@
+"""A system in a Kubernetes cluster, through the kubectl on PATH."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.manage.places import On, Part
+from bellwether.cli.manage.programs import lines_of, run
+from bellwether.render.kubernetes.names import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
+from bellwether.spec.models import PLURAL
+from bellwether.topology import SERVICES, start_order
+
+SYSTEM = "system"
+READY_SECONDS = 900.0
+_POLL_SECONDS = 1.0
+_ALONE = (
+    "in profile compact one pod runs all services, so none can be stopped alone: declare profile standard. Orders "
+    "are stopped by `bellwether halt`, the whole system is taken away by `bellwether undeploy`"
+)
+
+
+class ClusterPlace:
+    """One TradingSystem and its pods."""
+
+    on = On.cluster
+
+    def __init__(self, system: str, namespace: str | None, context: str | None) -> None:
+        self._name = system
+        self._kubectl = kubectl(namespace, context)
+        self.title = f"the system {system} in the cluster"
+
+    def parts(self) -> list[Part]:
+        """Return the system's workloads by their pods; a service that is switched off is stopped."""
+        system = self._system()
+        found: dict[str, Part] = {}
+        for pod in self._pods():
+            component = pod["metadata"]["labels"].get(LABEL_COMPONENT, "")
+            if component not in found and pod["status"].get("phase") != "Succeeded":
+                found[component] = _part(component, pod)
+        compact = system["spec"].get("profile", "compact") == "compact"
+        wanted = ["nats", *([SYSTEM] if compact else start_order())]
+        return [found.get(name, Part(name, _services(name), "stopped")) for name in wanted]
+
+    def start(self, part: str) -> None:
+        """Declare a service as wanted, and wait until its pod is ready."""
+        self._enable(part, enabled=True)
+        self._await_ready(part)
+
+    def stop(self, part: str) -> None:
+        """Declare a service as not wanted: drift repair would start what is only deleted."""
+        self._enable(part, enabled=False)
+        self._await(part, lambda one: one.state == "stopped", "still there")
+
+    def restart(self, part: str) -> None:
+        """Delete a pod, and wait until the next one is ready."""
+        before = {pod["metadata"]["uid"] for pod in self._pods(part)}
+        run([*self._kubectl, "delete", "pod", "-l", self._selector(part), "--wait=true"])
+        deadline = time.monotonic() + READY_SECONDS
+        while not any(pod["metadata"]["uid"] not in before and _ready(pod) for pod in self._pods(part)):
+            if time.monotonic() > deadline:
+                raise CommandError(f"{part}: no new pod is ready after {READY_SECONDS:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+    def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
+        """Return lines of the pods' logs."""
+        names = ",".join(parts)
+        selector = f"{LABEL_INSTANCE}={self._name},{LABEL_MANAGED_BY}={MANAGER},{LABEL_COMPONENT} in ({names})"
+        options = ["--tail", str(lines), "--max-log-requests=30", *(["-f"] if follow else [])]
+        return lines_of([*self._kubectl, "logs", "-l", selector, "--all-containers", *options])
+
+    def undeploy(self) -> str:
+        """Delete the TradingSystem."""
+        policy = self._system()["spec"].get("deletionPolicy", "Retain")
+        run([*self._kubectl, "delete", PLURAL, self._name, "--wait=true"], seconds=READY_SECONDS)
+        if policy == "Retain":
+            return "its volumes are retained: the same name applied again takes them up"
+        return "its volumes are deleted, as deletionPolicy says"
+
+    def _system(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(run([*self._kubectl, "get", PLURAL, self._name, "-o", "json"]))
+        return found
+
+    def _selector(self, component: str) -> str:
+        return f"{LABEL_INSTANCE}={self._name},{LABEL_MANAGED_BY}={MANAGER},{LABEL_COMPONENT}={component}"
+
+    def _pods(self, component: str | None = None) -> list[dict[str, Any]]:
+        of = f"{LABEL_INSTANCE}={self._name},{LABEL_MANAGED_BY}={MANAGER}"
+        selector = of if component is None else self._selector(component)
+        found: list[dict[str, Any]] = json.loads(run([*self._kubectl, "get", "pods", "-l", selector, "-o", "json"]))[
+            "items"
+        ]
+        return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
+
+    def _enable(self, part: str, *, enabled: bool) -> None:
+        if part == SYSTEM:
+            if not enabled:
+                raise CommandError(_ALONE)
+            return
+        if part not in SERVICES:
+            return
+        patch = {"spec": {"services": {part: {"enabled": enabled}}}}
+        run([*self._kubectl, "patch", PLURAL, self._name, "--type=merge", "-p", json.dumps(patch)])
+
+    def _await_ready(self, part: str) -> None:
+        self._await(part, lambda one: one.good, "not ready")
+
+    def _await(self, name: str, reached: Callable[[Part], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            found = next((one for one in self.parts() if one.name == name), None)
+            if found is None or reached(found):
+                return
+            if time.monotonic() > deadline:
+                raise CommandError(f"{name} is {otherwise} after {READY_SECONDS:.0f} s: {found.state} {found.detail}")
+            time.sleep(_POLL_SECONDS)
+
+
+def kubectl(namespace: str | None, context: str | None) -> list[str]:
+    """Return the beginning of a kubectl command.
+
+    Raises:
+        CommandError: if there is none on PATH.
+
+    """
+    if shutil.which("kubectl") is None:
+        raise CommandError("kubectl is not on PATH: --on cluster needs it")
+    return [
+        "kubectl",
+        *([] if context is None else [f"--context={context}"]),
+        *([] if namespace is None else [f"--namespace={namespace}"]),
+    ]
+
+
+def _services(component: str) -> tuple[str, ...]:
+    return tuple(start_order()) if component == SYSTEM else (component,) if component in SERVICES else ()
+
+
+def _ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _part(component: str, pod: dict[str, Any]) -> Part:
+    status = pod["status"]
+    detail, failed = "", False
+    for container in status.get("containerStatuses", []):
+        waiting = container.get("state", {}).get("waiting") or {}
+        ended = container.get("lastState", {}).get("terminated") or {}
+        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            detail, failed = str(waiting["reason"]), True
+        elif ended.get("reason") not in (None, "Completed"):
+            detail = f"last ended: {ended['reason']}"
+    if "deletionTimestamp" in pod["metadata"]:
+        state = "stopping"
+    elif _ready(pod):
+        state = "running"
+    else:
+        state = "failed" if failed or status.get("phase") == "Failed" else "starting"
+    return Part(component, _services(component), state, since=status.get("startTime"), detail=detail)
+
+
+def deploy(file: Path, namespace: str | None, context: str | None, tell: Callable[[str], None]) -> list[str]:
+    """Apply a file and wait until its system is Ready, telling each change of the reason; return what was done.
+
+    Raises:
+        CommandError: if the API server refuses it, or it is not Ready in time.
+
+    """
+    command = kubectl(namespace, context)
+    applied = json.loads(
+        run([*command, "apply", "--server-side", "--field-manager=kubectl", "-f", str(file), "-o", "json"])
+    )
+    objects = applied["items"] if applied["kind"] == "List" else [applied]
+    systems = [one for one in objects if one["kind"] == "TradingSystem"]
+    if len(systems) != 1:
+        raise CommandError(f"{file}: holds {len(systems)} systems, one is needed")
+    name, where = systems[0]["metadata"]["name"], systems[0]["metadata"]["namespace"]
+    generation = systems[0]["metadata"]["generation"]
+    told = ""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        found = json.loads(run([*kubectl(where, context), "get", PLURAL, name, "-o", "json"]))
+        conditions = {one["type"]: one for one in found.get("status", {}).get("conditions", [])}
+        ready = conditions.get("Ready")
+        current = ready is not None and ready.get("observedGeneration", 0) >= generation
+        if ready is not None and current and ready["status"] == "True":
+            return [f"{where}/{name} is Ready"]
+        line = "the operator has not seen it yet" if ready is None or not current else str(ready["message"])
+        if line != told:
+            tell(line)
+            told = line
+        if time.monotonic() > deadline:
+            raise CommandError(f"{where}/{name} is not Ready after {READY_SECONDS:.0f} s: {line}")
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,71 @@
+"""Finding the system that a command means: named with --on or --system, else the only one that is here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.manage.places import On, Place, only
+
+STATE = ".bellwether"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person said about which system is meant."""
+
+    on: On | None = None
+    system: str | None = None
+    namespace: str | None = None
+    context: str | None = None
+
+
+def state_root() -> Path:
+    """Return where local runs and compose files are kept."""
+    return Path(os.environ.get("BELLWETHER_STATE", STATE))
+
+
+def find(asked: Asked, tell: Callable[[str], None]) -> Place:
+    """Return the place that is meant.
+
+    Raises:
+        CommandError: if there is none, or several, or what was said does not fit together.
+
+    """
+    if asked.on is On.cluster or (asked.on is None and asked.system is not None):
+        return _cluster(asked)
+    if asked.system is not None:
+        raise CommandError(f"--system is for a cluster; with --on {asked.on} leave it out")
+    return only(found_here(asked.on, tell))
+
+
+def found_here(on: On | None, tell: Callable[[str], None]) -> list[Place]:
+    """Return the systems of this machine, of one kind or of all; of several local runs the one that goes on."""
+    found: list[Place] = []
+    if on in (None, On.local):
+        from bellwether.cli.manage.local_place import LocalPlace, state_folders
+
+        folders = state_folders(state_root())
+        found += [LocalPlace(one, tell) for one in folders[:1]]
+    if on in (None, On.systemd):
+        from bellwether.cli.manage import systemd_place
+
+        if on is On.systemd or systemd_place.deployed():
+            found.append(systemd_place.SystemdPlace())
+    if on in (None, On.compose):
+        from bellwether.cli.manage import compose_place
+
+        found += [compose_place.ComposePlace(one) for one in compose_place.files_below(state_root())]
+    return found
+
+
+def _cluster(asked: Asked) -> Place:
+    from bellwether.cli.manage.cluster_place import ClusterPlace
+
+    if asked.system is None:
+        raise CommandError("--on cluster needs the system's name: --system NAME or --system NAMESPACE/NAME")
+    namespace, _, name = asked.system.rpartition("/")
+    return ClusterPlace(name, namespace or asked.namespace, asked.context)

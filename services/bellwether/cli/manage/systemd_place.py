@@ -1,0 +1,163 @@
+"""The units of a system under systemd on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.manage.places import On, Part
+from bellwether.cli.manage.programs import lines_of, run
+from bellwether.local.state import RunError
+from bellwether.render import parts as rendered
+from bellwether.render.nats import BOOTSTRAP
+from bellwether.render.systemd import units
+from bellwether.runtime.declaration import parse_declaration
+from bellwether.spec.models import TradingSystem
+
+_SHOWN = ("ActiveState", "SubState", "Result", "MainPID", "MemoryCurrent", "StateChangeTimestamp", "NRestarts")
+_STATES = {"active": "running", "activating": "starting", "deactivating": "stopping", "inactive": "stopped"}
+RENDERED = "/var/lib/bellwether/rendered"
+"""Where deploy keeps the rendered files with the system's identity."""
+_NOT_SET = 2**64 - 1
+"""What systemd says where it does not know a figure."""
+
+
+class SystemdPlace:
+    """The units that `bellwether deploy --on systemd` or a copy of the rendered files put on this machine."""
+
+    on = On.systemd
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._system = _declared(root)
+        self.title = f"the systemd units of {self._system.metadata.name}"
+
+    def parts(self) -> list[Part]:
+        """Return every unit's process."""
+        found = [(rendered.NATS, ()), (BOOTSTRAP, ())]
+        found += [(one.name, one.services) for one in rendered.parts(self._system)]
+        return [self._part(name, services) for name, services in found]
+
+    def _part(self, name: str, services: tuple[str, ...]) -> Part:
+        unit = units.unit_name(name)
+        told = dict(
+            line.split("=", 1)
+            for line in run(["systemctl", "show", unit, f"--property={','.join(_SHOWN)}"]).splitlines()
+            if "=" in line
+        )
+        state = _STATES.get(told.get("ActiveState", ""), told.get("ActiveState", "unknown"))
+        pid, memory = int(told.get("MainPID") or 0), told.get("MemoryCurrent", "")
+        mebibytes = int(memory) / 2**20 if memory.isdigit() and int(memory) != _NOT_SET else None
+        restarts = int(told.get("NRestarts") or 0)
+        why = told.get("Result", "")
+        detail = [] if why in ("", "success") else [why]
+        if restarts:
+            detail.append(f"restarted {restarts} times")
+        return Part(
+            name, services, state, pid or None, mebibytes, told.get("StateChangeTimestamp") or None, ", ".join(detail)
+        )
+
+    def start(self, part: str) -> None:
+        """Start a unit; `Type=notify` makes this wait until it is ready."""
+        run(["systemctl", "start", units.unit_name(part)], seconds=units.BOOTSTRAP_SECONDS)
+
+    def stop(self, part: str) -> None:
+        """Stop a unit."""
+        run(["systemctl", "stop", units.unit_name(part)])
+
+    def restart(self, part: str) -> None:
+        """Restart a unit."""
+        run(["systemctl", "restart", units.unit_name(part)], seconds=units.BOOTSTRAP_SECONDS)
+
+    def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
+        """Return lines of the journal."""
+        chosen = [word for name in parts for word in ("-u", units.unit_name(name))]
+        return lines_of(
+            ["journalctl", *chosen, "-n", str(lines), "-o", "cat", "--no-pager", *(["-f"] if follow else [])]
+        )
+
+    def undeploy(self) -> str:
+        """Stop and remove the units and the configuration; data and keys are kept."""
+        run(["systemctl", "disable", "--now", units.TARGET])
+        for path in (self._root / "etc/systemd/system").glob("trading-*.service"):
+            path.unlink()
+        for name in ("etc/systemd/system/trading.target", "etc/sysusers.d/trading.conf", "etc/tmpfiles.d/trading.conf"):
+            (self._root / name).unlink(missing_ok=True)
+        for name in ("system.json", "nats.conf"):
+            (self._root / "etc/bellwether" / name).unlink(missing_ok=True)
+        run(["systemctl", "daemon-reload"])
+        return f"data is kept in {units.DATA_DIRECTORY}, keys in {units.KEYS_DIRECTORY}, the identity in {RENDERED}"
+
+
+def _declared(root: Path) -> TradingSystem:
+    path = root / units.DECLARATION_FILE.removeprefix("/")
+    try:
+        return parse_declaration(path.read_bytes())
+    except OSError as error:
+        raise CommandError(
+            f"{path}: {error.strerror}: deploy a system first, `bellwether deploy FILE --on systemd`"
+        ) from error
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}") from error
+
+
+def deployed(root: Path = Path("/")) -> bool:
+    """Whether there are units of a system on this machine."""
+    return (root / "etc/systemd/system" / units.TARGET).exists()
+
+
+def deploy(file: Path, home: str, root: Path = Path("/")) -> list[str]:
+    """Put units, configuration and keys in place and start what is new or changed; return in words what was done.
+
+    Raises:
+        CommandError: if this machine cannot run them, or the file is wrong.
+
+    """
+    from bellwether.local.rendering import render_systemd
+
+    if os.geteuid() != 0:
+        raise CommandError("deploy --on systemd writes to /etc: run it as root (sudo)")
+    program = Path(home) / "venv" / "bin" / "python"
+    if not program.exists():
+        raise CommandError(
+            f"--home {home}: {program} is not there. Install the program where units can read it:\n"
+            f"  python3 -m venv {home}/venv && {home}/venv/bin/pip install bellwether"
+        )
+    tree = root / RENDERED.removeprefix("/")
+    try:
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        names = render_systemd(file, tree, home)
+    except RunError as error:
+        raise CommandError(str(error)) from error
+    changed = _copy(tree / "etc", root / "etc")
+    gone = [one for one in (root / "etc/systemd/system").glob("trading-*.service") if one.name not in names]
+    for one in gone:
+        run(["systemctl", "disable", "--now", one.name])
+        one.unlink()
+    run(["systemd-sysusers"])
+    run(["systemd-tmpfiles", "--create", "trading.conf"])
+    run(["systemctl", "daemon-reload"])
+    run(["systemctl", "enable", units.TARGET])
+    verb = "restart" if changed else "start"
+    run(["systemctl", verb, units.TARGET], seconds=units.BOOTSTRAP_SECONDS)
+    told = [f"{len(names)} units, {len(changed)} files changed"]
+    told += [f"removed {one.name}" for one in gone]
+    return [*told, f"{verb}ed {units.TARGET}; `bellwether status --on systemd` shows how it comes up"]
+
+
+def _copy(source: Path, target: Path) -> list[str]:
+    """Copy what differs, with its mode; return the names."""
+    changed = []
+    for path in sorted(source.rglob("*")):
+        goal = target / path.relative_to(source)
+        if path.is_dir():
+            if not goal.exists():
+                goal.mkdir(parents=True)
+                shutil.copymode(path, goal)
+        elif not goal.exists() or goal.read_bytes() != path.read_bytes():
+            shutil.copy2(path, goal)
+            changed.append(str(path.relative_to(source)))
+    return changed
