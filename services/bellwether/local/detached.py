@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -191,12 +192,11 @@ def supervise(command: list[str], first: list[str], root: Path, say: Callable[[s
         RunError: if the folder is supervised already.
 
     """
-    stopping = False
+    stopping = threading.Event()
     child: subprocess.Popen[bytes] | None = None
 
     def stop(number: int, _: object) -> None:
-        nonlocal stopping
-        stopping = True
+        stopping.set()
         if child is not None and child.poll() is None:
             child.send_signal(number)
 
@@ -206,22 +206,22 @@ def supervise(command: list[str], first: list[str], root: Path, say: Callable[[s
     with _supervising(root):
         before = _came_up(root)
         options = first
-        while not stopping:
+        while not stopping.is_set():
             began = time.monotonic()
             child = subprocess.Popen([*command, *options])
-            if stopping:
+            if stopping.is_set():
                 child.terminate()
             code = child.wait()
             ended = time.monotonic()
             options = []
-            if stopping or code == 0 or _came_up(root) == before:
+            if stopping.is_set() or code == 0 or _came_up(root) == before:
                 return code
             crashes = [*(one for one in crashes if one > ended - BURST_SECONDS), ended]
             if len(crashes) > BURST:
                 say(f"it crashed {len(crashes)} times within {BURST_SECONDS:.0f} s: not started again")
                 return code
             say(f"ended with {code} after {ended - began:.0f} s; started again in {RESTART_SECONDS:.0f} s")
-            _wait(RESTART_SECONDS, lambda: stopping)
+            _wait(RESTART_SECONDS, stopping.is_set)
         return 0
 
 

@@ -37,7 +37,7 @@ class SystemdPlace:
 
     def parts(self) -> list[Part]:
         """Return every unit's process."""
-        found = [(rendered.NATS, ()), (BOOTSTRAP, ())]
+        found: list[tuple[str, tuple[str, ...]]] = [(rendered.NATS, ()), (BOOTSTRAP, ())]
         found += [(one.name, one.services) for one in rendered.parts(self._system)]
         return [self._part(name, services) for name, services in found]
 
