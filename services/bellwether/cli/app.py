@@ -218,6 +218,20 @@ def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
 
 @app.command(rich_help_panel=_LOOK)
 @talks
+def dashboard(session: Session) -> None:
+    """Show a live screen: services, session, safe to trade, decisions, alarms; looks again every 10 s.
+
+    Keys: h halts (it asks why), t shows the trace of a decision, r looks now, q quits.
+    """
+    if not sys.stdout.isatty():
+        raise CommandError("dashboard needs a terminal; `bellwether status -o json` is for programs")
+    from bellwether.cli.manage.dashboard import show_dashboard
+
+    show_dashboard(session.client)
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
 def alerts(session: Session) -> None:
     """List what is wrong at this moment; ends with 1 when something is critical."""
     found = session.client.get("/v1/alerts")

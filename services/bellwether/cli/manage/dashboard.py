@@ -1,0 +1,162 @@
+"""`bellwether dashboard`: a live screen of one system in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import work
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import DataTable, Footer, Input, Label, Static
+
+from bellwether.cli import show
+from bellwether.cli.client import Client, CommandError
+from bellwether.cli.manage import dashboard_view as looks
+
+SECONDS = 10.0
+_COLUMNS = ("when (UTC)", "symbol", "action", "p", "base", "for", "trades", "id")
+
+
+class TraceScreen(ModalScreen[None]):
+    """The trace of one decision."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,t", "dismiss", "Back")]
+
+    def __init__(self, drawn: Any) -> None:
+        super().__init__()
+        self._drawn = drawn
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        yield VerticalScroll(Static(self._drawn), id="trace")
+        yield Footer()
+
+
+class HaltScreen(ModalScreen[str | None]):
+    """Asks why, before every order is stopped."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Do not halt")]
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        with Vertical(id="halt"):
+            yield Label("Stop every order until somebody resumes. Why? (Enter halts, Escape does not)")
+            yield Input(placeholder="the reason, for whoever reads it later")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Halt with the reason; without one ask on."""
+        if event.value.strip():
+            self.dismiss(event.value.strip())
+
+
+class Dashboard(App[None]):
+    """The screen: state, services, decisions, alarms; looks again every 10 s."""
+
+    CSS = """
+    #head, #services, #alarms { height: auto; padding: 0 1; margin-bottom: 1; }
+    #decisions { height: 1fr; min-height: 6; }
+    #halt, #trace { background: $surface; border: round $primary; padding: 1 2; }
+    #halt { height: auto; margin: 6 8; }
+    #trace { margin: 1 2; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("h", "halt", "Halt"),
+        Binding("t,enter", "trace", "Trace of the decision", priority=False),
+        Binding("r", "look", "Look now"),
+        Binding("q,ctrl+c", "quit", "Quit"),
+    ]
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, client: Client, seconds: float = SECONDS) -> None:
+        super().__init__()
+        self._client = client
+        self._seconds = seconds
+        self._shown: list[dict[str, Any]] = []
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        yield Static("asking the gateway ...", id="head")
+        yield Static(id="services")
+        yield Static(id="alarms")
+        yield DataTable(id="decisions", cursor_type="row", zebra_stripes=True)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.query_one("#decisions", DataTable).add_columns(*_COLUMNS)
+        self.query_one("#decisions").focus()
+        self.action_look()
+        self.set_interval(self._seconds, self.action_look)
+
+    @work(thread=True, exclusive=True, group="look")
+    def action_look(self) -> None:
+        """Ask the gateway, beside what the screen does."""
+        view = looks.gather(self._client)
+        self.call_from_thread(self._show, view)
+
+    def _show(self, view: looks.View) -> None:
+        self.query_one("#head", Static).update(looks.head(view))
+        self.query_one("#services", Static).update(looks.services(view))
+        self.query_one("#alarms", Static).update(looks.alarms(view))
+        if view.status is None or view.decisions == self._shown:
+            return
+        table = self.query_one("#decisions", DataTable)
+        table.clear()
+        self._shown = view.decisions
+        for one in view.decisions:
+            table.add_row(
+                show.moment(one["timestamp"]),
+                one["symbol"],
+                one["action"],
+                f"{one['probability']:.3f}",
+                f"{one['base_rate']:.3f}",
+                str(one["target_session"]),
+                "yes" if one["may_trade"] else "no",
+                one["prediction_id"],
+                key=one["prediction_id"],
+            )
+
+    def on_data_table_row_selected(self, _: DataTable.RowSelected) -> None:
+        """Enter on a decision shows its trace."""
+        self.action_trace()
+
+    def action_trace(self) -> None:
+        """Show the trace of the decision under the cursor."""
+        row = self.query_one("#decisions", DataTable).cursor_row
+        if 0 <= row < len(self._shown):
+            self._fetch_trace(self._shown[row]["prediction_id"])
+
+    @work(thread=True, exclusive=True, group="trace")
+    def _fetch_trace(self, decision: str) -> None:
+        try:
+            found = self._client.get(f"/v1/decisions/{decision}")
+            drawn = show.trace(self._client.get(f"/v1/traces/{found['prediction']['trace_id']}"))
+        except CommandError as error:
+            drawn = Text(str(error), style="red")
+        self.call_from_thread(self.push_screen, TraceScreen(drawn))
+
+    def action_halt(self) -> None:
+        """Ask why, then halt."""
+        self.push_screen(HaltScreen(), self._halt)
+
+    def _halt(self, reason: str | None) -> None:
+        if reason is not None:
+            self._send_halt(reason)
+
+    @work(thread=True, group="halt")
+    def _send_halt(self, reason: str) -> None:
+        try:
+            self._client.send("POST", "/v1/halt", {"reason": reason, "source": "dashboard"})
+        except CommandError as error:
+            self.call_from_thread(self.notify, str(error), title="Not halted", severity="error", timeout=20)
+            return
+        self.call_from_thread(self.notify, "orders are stopped; `bellwether resume` allows them again", title="Halted")
+        self.call_from_thread(self.action_look)
+
+
+def show_dashboard(client: Client) -> None:
+    """Show the screen until somebody quits it."""
+    Dashboard(client).run()
