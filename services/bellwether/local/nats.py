@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
@@ -52,6 +52,12 @@ def exec_nats(arguments: Sequence[str]) -> NoReturn:
 
     """
     program = nats_server_path()
-    # Its heap may grow by half of what lives between collections, not by all of it: 4 MB less in a small system.
-    os.environ.setdefault("GOGC", "50")
-    os.execv(program, [PROGRAM, *arguments])  # noqa: S606 (no shell on purpose)
+    os.execve(program, [PROGRAM, *arguments], nats_environment(os.environ))  # noqa: S606 (no shell on purpose)
+
+
+def nats_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for nats-server: an earlier garbage collection, where GOGC does not say otherwise.
+
+    Its heap may grow by a quarter of what lives between collections, not by all of it: 8 MB less in a small system.
+    """
+    return {"GOGC": "25", **environ}

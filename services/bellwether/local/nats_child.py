@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import ctypes
 import json
+import os
 import signal
 from pathlib import Path
 
-from bellwether.local.nats import PROGRAM, nats_server_path
+from bellwether.local.nats import PROGRAM, nats_environment, nats_server_path
 from bellwether.local.state import RunDirectory, RunError
 from bellwether.render.nats import nats_conf
 
@@ -56,6 +57,7 @@ class NatsChild:
                 stdout=log,
                 stderr=log,
                 stdin=asyncio.subprocess.DEVNULL,
+                env=nats_environment(os.environ),
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )

@@ -11,6 +11,7 @@ held back has no opening price, no action and no state from the first session in
 from __future__ import annotations
 
 import hashlib
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,48 @@ from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import Bar
 
 
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """The canonical bytes of some bars, end to end in one buffer: an object for each would take twice the memory.
+
+    Attributes:
+        joined: the bytes of all bars, with a comma between two.
+        begins: where each bar begins in them, and one past the comma that the last would have.
+        revisions: 32 bytes for each bar, the hash of all bars up to it.
+
+    """
+
+    joined: bytes
+    begins: array[int]
+    revisions: bytes
+
+    @classmethod
+    def of(cls, bars: Sequence[Bar]) -> Spelled:
+        """Return the bytes and hashes of bars, oldest first."""
+        parts, begins, revisions, digest = [], array("Q", [0]), bytearray(), b""
+        for bar in bars:
+            part = canonical_bytes(bar)
+            digest = hashlib.sha256(digest + part).digest()
+            parts.append(part)
+            begins.append(begins[-1] + len(part) + 1)
+            revisions += digest
+        return cls(b",".join(parts), begins, bytes(revisions))
+
+    def between(self, begin: int, end: int) -> bytes:
+        """Return the canonical bytes of the bars from one position to before another, with commas between them."""
+        return self.joined[self.begins[begin] : max(self.begins[end] - 1, 0)]
+
+    def revision(self, count: int) -> str:
+        """Return the hash of the first `count` bars, as 64 hexadecimal digits."""
+        return self.revisions[32 * (count - 1) : 32 * count].hex()
+
+
 @dataclass(slots=True)
 class _Epoch:
     """All bars in the units after the first k splits, with what is quick to look up by position."""
 
     bars: list[Bar]
-    fragments: list[bytes] | None = None
-    chain: list[str] | None = None
+    spelled: Spelled | None = None
     rises: dict[int, list[int]] | None = None
 
 
@@ -61,14 +97,12 @@ class View:
         """A hash of all bars in the view: each bar's bytes hashed onto the revision before it."""
         if not self.count:
             return hashlib.sha256(b"").hexdigest()
-        return self.series.chain(self.epoch)[self.count - 1]
+        return self.series.spelled(self.epoch).revision(self.count)
 
     def revision_of(self, newest: int) -> str:
         """Return the SHA-256 of the canonical bytes of the newest bars."""
         begin = max(self.count - newest, 0)
-        return hashlib.sha256(
-            b"[" + b",".join(self.series.fragments(self.epoch)[begin : self.count]) + b"]"
-        ).hexdigest()
+        return hashlib.sha256(b"[" + self.series.spelled(self.epoch).between(begin, self.count) + b"]").hexdigest()
 
     def before(self, day: date) -> View:
         """Return the same view without the bars from a day on."""
@@ -172,22 +206,12 @@ class Series:
             found = self._epochs[splits] = _Epoch(adjusted(self._raw, self._splits[:splits]))
         return found
 
-    def fragments(self, splits: int) -> list[bytes]:
-        """Return the canonical bytes of each bar of an epoch."""
+    def spelled(self, splits: int) -> Spelled:
+        """Return the canonical bytes and revisions of the bars of an epoch."""
         epoch = self.epoch(splits)
-        if epoch.fragments is None:
-            epoch.fragments = [canonical_bytes(bar) for bar in epoch.bars]
-        return epoch.fragments
-
-    def chain(self, splits: int) -> list[str]:
-        """Return, for each bar of an epoch, the revision of all bars up to it."""
-        epoch = self.epoch(splits)
-        if epoch.chain is None:
-            epoch.chain, digest = [], b""
-            for fragment in self.fragments(splits):
-                digest = hashlib.sha256(digest + fragment).digest()
-                epoch.chain.append(digest.hex())
-        return epoch.chain
+        if epoch.spelled is None:
+            epoch.spelled = Spelled.of(epoch.bars)
+        return epoch.spelled
 
     def rises(self, splits: int, horizon: int) -> list[int]:
         """Return how many of the first n closes were followed by a higher one `horizon` sessions later, for each n."""

@@ -82,7 +82,8 @@ class RecordedBars:
             raise SourceError(f"dataset {dataset} needs the package {package}, which is not installed")
         self._path = Path(places[0]) / self._data.file
         self._digest: str | None = None
-        self._rows: dict[str, tuple[SourceRow, ...]] | None = None
+        # Rows that were parsed and not taken yet: one parse serves all symbols, and none is kept once it is stored.
+        self._waiting: dict[str, tuple[SourceRow, ...]] = {}
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -99,11 +100,11 @@ class RecordedBars:
     def load(self, symbol: str) -> Loaded:
         """Return all rows of a symbol."""
         self._known(symbol)
-        if self._rows is None:
+        if symbol not in self._waiting:
             with gzip.open(self._path, "rt", encoding="utf-8", newline="") as stream:
-                self._rows = read_recorded(stream, str(self._path.name), self._data.symbols)
+                self._waiting = read_recorded(stream, str(self._path.name), self._data.symbols)
         return Loaded(
-            rows=self._rows[symbol],
+            rows=self._waiting.pop(symbol),
             source=f"recorded:{self._dataset}",
             fingerprint=self.fingerprint(symbol),
             recorded_at=self._data.recorded_at,

@@ -250,7 +250,8 @@ def _pragmas(synchronous: str) -> Callable[[Any, Any], None]:
             cursor.execute(f"PRAGMA synchronous = {synchronous}")
             cursor.execute("PRAGMA foreign_keys = ON")
             cursor.execute("PRAGMA temp_store = MEMORY")
-            cursor.execute("PRAGMA cache_size = -2000")
+            # 500 KiB. The system's page cache holds the file anyway, and a process may have five such connections.
+            cursor.execute("PRAGMA cache_size = -500")
 
     return connect
 

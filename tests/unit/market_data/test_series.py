@@ -93,7 +93,13 @@ def test_the_revision_of_bars_is_the_hash_of_their_canonical_bytes(
     recorded: dict[str, Recorded], calendar: Calendar
 ) -> None:
     view = book_of(recorded, calendar).view("IBM", at("2009-01-05T14:15"))
-    assert view.revision_of(10) == hashlib.sha256(canonical_bytes(view.bars(10))).hexdigest()
+    for newest in (0, 1, 10, view.count, view.count + 1):
+        wanted = canonical_bytes(view.bars(newest) if newest else [])
+        assert view.revision_of(newest) == hashlib.sha256(wanted).hexdigest()
+    digest = b""
+    for bar in view.bars():
+        digest = hashlib.sha256(digest + canonical_bytes(bar)).digest()
+    assert view.revision == digest.hex()
 
 
 def test_the_base_rate_counts_settled_sessions_only(calendar: Calendar) -> None:

@@ -116,3 +116,10 @@ def test_recorded_bars_reach_as_far_as_documented() -> None:
         "MSFT": date(2000, 3, 1),
     }
     assert {rows[-1].bar.session for rows in reach.values()} == {date(2013, 3, 1)}
+
+
+def test_recorded_rows_are_the_same_however_often_they_are_read() -> None:
+    recorded = RecordedBars("us-2000-2013")
+    first = recorded.load("IBM")
+    assert recorded.load("AAPL").rows != first.rows
+    assert recorded.load("IBM") == first
