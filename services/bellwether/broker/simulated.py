@@ -42,10 +42,12 @@ class SimulatedBroker:
 
     # What only a simulated broker has to be told
 
-    async def open_account(self, cash: Decimal, positions: Mapping[str, Decimal]) -> bool:
-        """Open the account with what is in it; return False, and change nothing, where there is one already."""
-        currency = self._settings().currency
-        return await self._change(lambda books: books.open(currency, cash, positions))
+    async def open_account(self, cash: Decimal, positions: Mapping[str, Decimal], done: Sequence[Move] = ()) -> bool:
+        """Open the account with what is in it; return False, and change nothing, where there is one already.
+
+        `done` are the splits, dividends and transfers that cash and positions include.
+        """
+        return await self._change(lambda books: books.open(cash, positions, done))
 
     async def opened(self, market: Market) -> None:
         """Tell of an open session; what works is filled, unless the market holds it back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
@@ -97,13 +97,16 @@ class Books:
         self._settings = settings
         self.told: list[BrokerEvent] = []
 
-    def open(self, currency: str, cash: Decimal, positions: Mapping[str, Decimal]) -> bool:
+    def open(self, cash: Decimal, positions: Mapping[str, Decimal], done: Sequence[Move] = ()) -> bool:
         """Open the account; return False where there is one already."""
         query = "INSERT INTO sim_accounts (account, currency, cash) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-        if self._tx.driver.execute(query, (self._account, currency, str(cash))).rowcount == 0:
+        row = (self._account, self._settings.currency, str(cash))
+        if self._tx.driver.execute(query, row).rowcount == 0:
             return False
         for symbol, quantity in positions.items():
             self._hold(symbol, quantity)
+        for move in done:
+            self._note(move)
         return True
 
     def take(self, order: NewOrder, market: Market | None) -> None:
@@ -200,17 +203,21 @@ class Books:
 
     def move(self, move: Move) -> None:
         """Apply a split, dividend or transfer, once by its key."""
-        query = (
-            "INSERT INTO sim_actions (account, key, at, symbol, kind, amount) VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT DO NOTHING"
-        )
-        row = (self._account, move.key, move.at.isoformat(), move.symbol, move.kind, str(move.cash))
-        if self._tx.driver.execute(query, row).rowcount == 0:
+        if not self._note(move):
             return
         self._pay(self.cash() + move.cash)
         if move.kind == "split":
             shares = self.held().get(move.symbol, ZERO) * move.ratio
             self._hold(move.symbol, shares.to_integral_value(ROUND_DOWN))
+
+    def _note(self, move: Move) -> bool:
+        """Write a move down; return False where it was before."""
+        query = (
+            "INSERT INTO sim_actions (account, key, at, symbol, kind, amount) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING"
+        )
+        row = (self._account, move.key, move.at.isoformat(), move.symbol, move.kind, str(move.cash))
+        return self._tx.driver.execute(query, row).rowcount == 1
 
     def _working(self) -> dict[str, NewOrder]:
         query = "SELECT reference, data FROM sim_orders WHERE account = ? AND works = 1 ORDER BY rowid"

@@ -9,7 +9,21 @@ from typing import Literal
 import msgspec
 
 Side = Literal["BUY", "SELL"]
-OrderStatus = Literal["queued", "filled", "refused", "cancelled", "unknown"]
+OrderStatus = Literal[
+    "queued",
+    "awaiting_approval",
+    "sending",
+    "working",
+    "partially_filled",
+    "filled",
+    "refused",
+    "rejected",
+    "cancelled",
+    "expired",
+    "unknown",
+]
+"""`refused`: by a guard here; `rejected`: by the broker. `unknown`: sent, and the broker does not say what became of
+it. `partially_filled` stays once the rest is over."""
 
 BARS_AWAITED = "BARS_AWAITED"
 """Code with which a live session's close is put off while bars that the ledger needs may still come."""
@@ -44,6 +58,8 @@ class Order(msgspec.Struct, frozen=True):
     """The quantity that was asked for, where the open had room for fewer shares."""
     reduction: str | None = None
     """Code of the guard that would have refused that, with value and limit."""
+    filled_quantity: Decimal | None = None
+    """How many shares were filled; None before the first."""
 
 
 class Position(msgspec.Struct, frozen=True):

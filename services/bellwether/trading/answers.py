@@ -7,12 +7,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from bellwether.messages.trading import Account, EquityPoint, Order, Position, Refusal
 from bellwether.trading.book import Book
-from bellwether.trading.events import OrderFilled, OrderQueued, OrderReduced, Refused
-from bellwether.trading.ledger import Latch, Seen, refusal_text
+from bellwether.trading.events import OrderQueued, OrderRejected, Refused
+from bellwether.trading.ledger import Latch, Seen
 from bellwether.trading.pricing import PRICE_STEP, ZERO
 from bellwether.trading.rules import Rules
 
@@ -39,6 +37,7 @@ def order_from(row: Mapping[str, Any]) -> Order:
         strength=row["strength"] or 0.0,
         reduced_from=_decimal(row["reduced_from"]),
         reduction=row["reduction"],
+        filled_quantity=_decimal(row["filled_quantity"]),
     )
 
 
@@ -51,7 +50,7 @@ def queued_order(event: OrderQueued) -> Order:
         symbol=event.symbol,
         side=event.side,
         quantity=event.quantity,
-        status="queued",
+        status="awaiting_approval" if event.approval else "queued",
         session=event.session,
         created_at=event.at,
         model_name=event.model_name,
@@ -59,21 +58,6 @@ def queued_order(event: OrderQueued) -> Order:
         trace_id=event.trace_id,
         strength=event.strength,
     )
-
-
-def filled_order(queued: OrderQueued, fill: OrderFilled, reduced: OrderReduced | None) -> Order:
-    """Return an order as it was filled, after it was made smaller or as it was asked for."""
-    changes: dict[str, Any] = {
-        "quantity": fill.quantity,
-        "status": "filled",
-        "filled_at": fill.at,
-        "fill_price": fill.price,
-        "commission": fill.commission,
-    }
-    if reduced is not None:
-        changes["reduced_from"] = reduced.asked
-        changes["reduction"] = refusal_text(reduced.code, reduced.value, reduced.limit)
-    return msgspec.structs.replace(queued_order(queued), **changes)
 
 
 def refusal_from(row: Mapping[str, Any]) -> Refusal:
@@ -99,6 +83,19 @@ def refusal_of(event: Refused) -> Refusal:
         limit=event.limit,
         at=event.at,
         stage=event.stage,
+    )
+
+
+def rejection_of(event: OrderRejected) -> Refusal:
+    """Return the broker's rejection as a refusal: what the broker said stands where a guard says its value."""
+    return Refusal(
+        prediction_id=None,
+        symbol=event.symbol,
+        code=event.code,
+        value=event.message,
+        limit="the broker takes the order",
+        at=event.at,
+        stage="open",
     )
 
 

@@ -1,6 +1,7 @@
 """The account as the fold of its events: cash, positions, queued orders. Pure; the tables are its copy.
 
-Held at every moment, whatever the events: initial cash + realised + dividends - commission = cash + cost of positions.
+Held at every moment, whatever the events: initial cash + transfers + adjustments + realised + dividends - commission =
+cash + cost of positions.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ import msgspec
 
 from bellwether.trading.events import (
     AccountOpened,
+    Adjusted,
     DividendPaid,
     LedgerEvent,
+    OrderApproved,
     OrderCancelled,
     OrderFilled,
     OrderQueued,
     OrderReduced,
+    OrderRejected,
     OrderSplit,
     PositionSplit,
     Refused,
     SessionMarked,
     SessionOpenDone,
+    Transferred,
 )
 from bellwether.trading.pricing import PRICE_STEP, ZERO
 
@@ -57,6 +62,10 @@ class Book:
     realised: Decimal = ZERO
     dividends: Decimal = ZERO
     commission: Decimal = ZERO
+    transferred: Decimal = ZERO
+    """Deposits less withdrawals, after the initial cash."""
+    adjusted: Decimal = ZERO
+    """What the broker moved for other reasons than fills."""
     holdings: dict[str, Holding] = field(default_factory=dict)
     queued: dict[str, OrderQueued] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=dict)
@@ -73,6 +82,16 @@ class Book:
     """By how much equity fell over the newest closed session, from the close before it; negative for a gain."""
     opened_session: date | None = None
     closed_session: date | None = None
+    peak_equity: Decimal = ZERO
+    """The highest equity at a close, or the initial cash; transfers move it, too."""
+    turnover: dict[date, Decimal] = field(default_factory=dict)
+    """Value of the fills by session; sessions that are over are dropped."""
+    partly: frozenset[str] = frozenset()
+    """Orders of which a part was filled and the rest is not over."""
+    reductions: dict[str, int] = field(default_factory=dict)
+    """How often an order that waits was made smaller."""
+    turned: int = 0
+    """`seq` of the newest open or close."""
     fills: int = 0
     as_of: datetime | None = None
 
@@ -84,6 +103,8 @@ class Book:
         other.prices = dict(self.prices)
         other.order_counts = dict(self.order_counts)
         other.missed = dict(self.missed)
+        other.turnover = dict(self.turnover)
+        other.reductions = dict(self.reductions)
         return other
 
     @property
@@ -117,7 +138,19 @@ class Book:
     def imbalance(self) -> Decimal:
         """Return by how much cash and cost of positions differ from what was put in, gained and paid; 0 is right."""
         cost = sum((holding.cost for holding in self.holdings.values()), ZERO)
-        return self.cash + cost - (self.initial + self.realised + self.dividends - self.commission)
+        came_in = self.initial + self.transferred + self.adjusted + self.realised + self.dividends
+        return self.cash + cost - (came_in - self.commission)
+
+    @property
+    def drawdown(self) -> Decimal:
+        """By how much the equity is below its peak, as a share of that; 0 at a new peak."""
+        return self.drawdown_at(self.equity)
+
+    def drawdown_at(self, equity: Decimal) -> Decimal:
+        """Return by how much an equity is below the peak, as a share of that; 0 at a new peak."""
+        if self.peak_equity <= 0 or equity >= self.peak_equity:
+            return ZERO
+        return ((self.peak_equity - equity) / self.peak_equity).quantize(PRICE_STEP)
 
 
 def fold(events: Iterable[LedgerEvent], book: Book | None = None) -> Book:
@@ -141,21 +174,9 @@ def apply(book: Book, event: LedgerEvent) -> None:
     book.as_of = event.at
     match event:
         case AccountOpened():
-            book.initial = book.cash = book.closing_equity = event.cash
-        case OrderQueued():
-            book.queued[event.order_id] = event
-            book.order_counts[event.session] = book.order_counts.get(event.session, 0) + 1
-        case Refused(order_id=order_id):
-            if order_id is not None:
-                _take_out(book, order_id)
-        case OrderCancelled():
-            _take_out(book, event.order_id)
-        case OrderFilled():
-            _fill(book, event, book.queued.pop(event.order_id, None))
+            book.initial = book.cash = book.closing_equity = book.peak_equity = event.cash
         case PositionSplit():
             _split(book, event)
-        case OrderSplit() | OrderReduced():
-            _resize(book, event)
         case DividendPaid():
             book.cash += event.cash
             book.dividends += event.cash
@@ -164,6 +185,35 @@ def apply(book: Book, event: LedgerEvent) -> None:
             _open(book, event)
         case SessionMarked():
             _mark(book, event)
+        case Transferred():
+            _transfer(book, event.amount)
+            book.transferred += event.amount
+        case Adjusted():
+            book.cash += event.amount
+            book.adjusted += event.amount
+        case _:
+            _apply_to_order(book, event)
+
+
+def _apply_to_order(book: Book, event: LedgerEvent) -> None:
+    match event:
+        case OrderQueued():
+            book.queued[event.order_id] = event
+            book.order_counts[event.session] = book.order_counts.get(event.session, 0) + 1
+        case Refused(order_id=order_id):
+            if order_id is not None:
+                _take_out(book, order_id)
+        case OrderCancelled() | OrderRejected():
+            _take_out(book, event.order_id)
+        case OrderApproved():
+            order = book.queued[event.order_id]
+            book.queued[event.order_id] = msgspec.structs.replace(order, approval=False)
+        case OrderFilled():
+            _fill(book, event, _taken(book, event))
+        case OrderSplit() | OrderReduced():
+            _resize(book, event)
+        case _:
+            pass
 
 
 def _resize(book: Book, event: OrderSplit | OrderReduced) -> None:
@@ -171,12 +221,41 @@ def _resize(book: Book, event: OrderSplit | OrderReduced) -> None:
     if isinstance(event, OrderSplit):
         order = msgspec.structs.replace(order, price=event.price)
         book.actions_done |= {event.key}
+    else:
+        book.reductions[event.order_id] = book.reductions.get(event.order_id, 0) + 1
     book.queued[event.order_id] = order
 
 
+def _transfer(book: Book, amount: Decimal) -> None:
+    # Money that comes or goes is neither gain nor loss.
+    book.cash += amount
+    book.closing_equity += amount
+    book.peak_equity += amount
+
+
+def _taken(book: Book, event: OrderFilled) -> OrderQueued | None:
+    """Take an order out of those that wait; one that is filled in part stays, with its rest."""
+    order = book.queued.get(event.order_id)
+    if order is None:
+        return None
+    if event.leaves > 0:
+        book.queued[event.order_id] = msgspec.structs.replace(order, quantity=event.leaves)
+        book.partly |= {event.order_id}
+    else:
+        _forget(book, event.order_id)
+    return order
+
+
+def _forget(book: Book, order_id: str) -> OrderQueued | None:
+    book.partly -= {order_id}
+    book.reductions.pop(order_id, None)
+    return book.queued.pop(order_id, None)
+
+
 def _take_out(book: Book, order_id: str) -> None:
-    order = book.queued.pop(order_id, None)
-    if order is not None:
+    partly = order_id in book.partly
+    order = _forget(book, order_id)
+    if order is not None and not partly:
         book.order_counts[order.session] = book.order_counts.get(order.session, 1) - 1
 
 
@@ -184,6 +263,7 @@ def _fill(book: Book, event: OrderFilled, order: OrderQueued | None) -> None:
     value = event.price * event.quantity
     holding = book.holdings.get(event.symbol)
     book.fills += 1
+    book.turnover[event.session] = book.turnover.get(event.session, ZERO) + value
     book.commission += event.commission
     if event.side == "BUY":
         book.cash -= value + event.commission
@@ -223,6 +303,7 @@ def _split(book: Book, event: PositionSplit) -> None:
 
 def _open(book: Book, event: SessionOpenDone) -> None:
     book.opened_session = event.session
+    book.turned = book.seq
     book.prices.update(event.prices)
     book.missed = {symbol: book.missed.get(symbol, event.session) for symbol in event.missed}
     if not book.missed and book.actions_done:
@@ -239,4 +320,7 @@ def _mark(book: Book, event: SessionMarked) -> None:
     equity = event.cash + event.positions_value
     book.session_loss = book.closing_equity - equity
     book.closing_equity = equity
+    book.peak_equity = max(book.peak_equity, equity)
+    book.turned = book.seq
+    book.turnover = {day: value for day, value in book.turnover.items() if day > event.session}
     book.order_counts = {day: count for day, count in book.order_counts.items() if day > event.session and count > 0}

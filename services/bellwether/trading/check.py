@@ -9,20 +9,28 @@ from typing import Any
 
 from bellwether.messages.trading import LedgerCheck
 from bellwether.trading.book import Book, fold
+from bellwether.trading.codes import Code
 from bellwether.trading.events import (
     AccountOpened,
+    Adjusted,
     DividendPaid,
     LedgerEvent,
+    OrderApproved,
     OrderCancelled,
     OrderFilled,
     OrderQueued,
     OrderReduced,
+    OrderRejected,
     OrderSplit,
     PositionSplit,
     Refused,
+    Transferred,
 )
 from bellwether.trading.guards import text
 from bellwether.trading.pricing import ZERO
+
+EXPIRED = frozenset({Code.ORDER_EXPIRED.name, Code.NOT_APPROVED.name})
+"""Codes of orders whose time was over before anything was filled."""
 
 
 def check_ledger(events: Sequence[LedgerEvent], book: Book, orders: Sequence[Mapping[str, Any]]) -> LedgerCheck:
@@ -31,12 +39,14 @@ def check_ledger(events: Sequence[LedgerEvent], book: Book, orders: Sequence[Map
     fills = [event for event in events if isinstance(event, OrderFilled)]
     # The exit of a position names the decision that opened it; it is not a second order of that decision.
     per_decision = Counter(event.prediction_id for event in queued if event.reason in ("signal", "sell_signal"))
-    per_order = Counter(event.order_id for event in fills)
+    per_order = Counter(event.order_id for event in fills if not event.fill_id)
     duplicates = sum(count - 1 for count in per_decision.values())
     violations = [f"decision {one} has {count} orders" for one, count in per_decision.items() if count > 1]
     violations += [f"order {one} was filled {count} times" for one, count in per_order.items() if count > 1]
     known = {event.order_id for event in queued}
-    violations += [f"order {one} was filled but never queued" for one in sorted(set(per_order) - known)]
+    filled = {event.order_id for event in fills}
+    violations += [f"order {one} was filled but never queued" for one in sorted(filled - known)]
+    violations += _overfilled(events)
     cash = cash_from(events)
     violations += _state_violations(events, book, cash)
     violations += _table_violations(events, orders)
@@ -48,6 +58,24 @@ def check_ledger(events: Sequence[LedgerEvent], book: Book, orders: Sequence[Map
         cash_from_events=cash,
         violations=violations,
     )
+
+
+def _overfilled(events: Sequence[LedgerEvent]) -> list[str]:
+    """Return the orders that got more shares than were asked for."""
+    asked: dict[str, Decimal] = {}
+    found = []
+    for event in events:
+        match event:
+            case OrderQueued() | OrderSplit() | OrderReduced():
+                asked[event.order_id] = event.quantity
+            case OrderFilled() if event.order_id in asked:
+                asked[event.order_id] -= event.quantity
+                if asked[event.order_id] != event.leaves:
+                    left, told = text(asked[event.order_id]), text(event.leaves)
+                    found.append(f"order {event.order_id} has {left} shares left after a fill that says {told}")
+            case _:
+                pass
+    return found
 
 
 def cash_from(events: Sequence[LedgerEvent]) -> Decimal:
@@ -64,6 +92,8 @@ def cash_from(events: Sequence[LedgerEvent]) -> Decimal:
                 total += event.cash_in_lieu
             case DividendPaid():
                 total += event.cash
+            case Transferred() | Adjusted():
+                total += event.amount
             case _:
                 pass
     return total
@@ -90,18 +120,29 @@ def statuses_from(events: Sequence[LedgerEvent]) -> dict[str, tuple[str, Decimal
     for event in events:
         match event:
             case OrderQueued():
-                found[event.order_id] = ("queued", event.quantity)
+                found[event.order_id] = ("awaiting_approval" if event.approval else "queued", event.quantity)
+            case OrderApproved():
+                found[event.order_id] = ("queued", found[event.order_id][1])
             case Refused(order_id=str() as order_id):
                 found[order_id] = ("refused", found[order_id][1])
-            case OrderCancelled():
-                found[event.order_id] = ("cancelled", found[event.order_id][1])
+            case OrderCancelled() | OrderRejected():
+                before, quantity = found[event.order_id]
+                found[event.order_id] = (before if before == "partially_filled" else ended_as(event), quantity)
             case OrderSplit() | OrderReduced():
-                found[event.order_id] = ("queued", event.quantity)
+                found[event.order_id] = (found[event.order_id][0], event.quantity)
             case OrderFilled() if event.order_id in found:
-                found[event.order_id] = ("filled", found[event.order_id][1])
+                status = "partially_filled" if event.leaves else "filled"
+                found[event.order_id] = (status, found[event.order_id][1])
             case _:
                 pass
     return found
+
+
+def ended_as(event: OrderCancelled | OrderRejected) -> str:
+    """Return the status of an order of which nothing was filled, after its end."""
+    if isinstance(event, OrderRejected):
+        return "rejected"
+    return "expired" if event.code in EXPIRED else "cancelled"
 
 
 def _state_violations(events: Sequence[LedgerEvent], book: Book, cash: Decimal) -> list[str]:

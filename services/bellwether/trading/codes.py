@@ -38,6 +38,12 @@ class Code(Enum):
         "where not even one share is paid for"
     )
     NO_OPENING_PRICE = "the symbol had no opening price in the session the order was for"
+    NOT_APPROVED = "trading.approval is required, and nobody approved the order before its session opened"
+    BROKER_CANCELLED = "the broker ended the order: it was cancelled there, or less of it could be filled"
+    BROKER_UNRECONCILED = (
+        "the broker's position in the symbol is not the ledger's, or the outcome of an order is unknown: nothing is "
+        "traded in it until sync_positions finds that they agree"
+    )
     ORDER_EXPIRED = "the session the order was for is over; it is never filled late"
 
 

@@ -58,6 +58,8 @@ class OrderQueued(_Fact, frozen=True, tag="order_queued", omit_defaults=True):
     """Session of the bar whose close the order was sized with; None for an exit, and where it was not stored."""
     strength: float = 0.0
     """Of a purchase that a prediction asks for: by how much its probability is above the base rate."""
+    approval: bool = False
+    """Whether somebody has to approve it before it may be sent."""
 
     @property
     def key(self) -> str:
@@ -98,7 +100,7 @@ class OrderCancelled(_Fact, frozen=True, tag="order_cancelled"):
         return f"cancelled:{self.order_id}"
 
 
-class OrderReduced(_Fact, frozen=True, tag="order_reduced"):
+class OrderReduced(_Fact, frozen=True, tag="order_reduced", omit_defaults=True):
     """At the open a limit or the cash left room for fewer shares than a prediction's order asked for.
 
     `code`, `value` and `limit` are those of the guard that would have refused the `asked` quantity.
@@ -112,14 +114,43 @@ class OrderReduced(_Fact, frozen=True, tag="order_reduced"):
     code: str
     value: str
     limit: str
+    again: int = 0
+    """How often it was made smaller before: an order that could not be sent meets the guards once more."""
 
     @property
     def key(self) -> str:
         """What it is the effect of."""
-        return f"reduced:{self.order_id}"
+        return f"reduced:{self.order_id}" + (f":{self.again}" if self.again else "")
 
 
-class OrderFilled(_Fact, frozen=True, tag="order_filled"):
+class OrderApproved(_Fact, frozen=True, tag="order_approved"):
+    """Somebody allowed an order that waited for approval."""
+
+    order_id: str
+    symbol: str
+    by: str
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"approved:{self.order_id}"
+
+
+class OrderRejected(_Fact, frozen=True, tag="order_rejected"):
+    """The broker did not take an order; `code` and `message` are the broker's."""
+
+    order_id: str
+    symbol: str
+    code: str
+    message: str
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"rejected:{self.order_id}"
+
+
+class OrderFilled(_Fact, frozen=True, tag="order_filled", omit_defaults=True):
     """An order was filled: `price` per share with slippage, `realised` gain of a sale without commission."""
 
     order_id: str
@@ -130,11 +161,15 @@ class OrderFilled(_Fact, frozen=True, tag="order_filled"):
     commission: Decimal
     realised: Decimal
     session: date
+    fill_id: str = ""
+    """The broker's, of a fill of a part; empty where the whole was filled at once."""
+    leaves: Decimal = Decimal(0)
+    """Shares of the order that are not filled yet."""
 
     @property
     def key(self) -> str:
         """What it is the effect of."""
-        return f"filled:{self.order_id}"
+        return f"filled:{self.order_id}" + (f":{self.fill_id}" if self.fill_id else "")
 
 
 class PositionSplit(_Fact, frozen=True, tag="position_split"):
@@ -206,6 +241,34 @@ class SessionOpenDone(_Fact, frozen=True, tag="session_open_done", omit_defaults
         return f"open:{self.session}"
 
 
+class Transferred(_Fact, frozen=True, tag="transferred"):
+    """Cash was put into the account (positive) or taken out of it."""
+
+    transfer_id: str
+    amount: Decimal
+    note: str
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"transfer:{self.transfer_id}"
+
+
+class Adjusted(_Fact, frozen=True, tag="adjusted"):
+    """The broker moved money for another reason than a fill: funding, a dividend, a fee."""
+
+    adjustment_id: str
+    kind: str
+    amount: Decimal
+    symbol: str
+    text: str
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"adjustment:{self.adjustment_id}"
+
+
 class SessionMarked(_Fact, frozen=True, tag="session_marked"):
     """Positions were valued at a session's close."""
 
@@ -226,12 +289,16 @@ LedgerEvent = (
     | Refused
     | OrderCancelled
     | OrderReduced
+    | OrderApproved
+    | OrderRejected
     | OrderFilled
     | PositionSplit
     | OrderSplit
     | DividendPaid
     | SessionOpenDone
     | SessionMarked
+    | Transferred
+    | Adjusted
 )
 
 _encoder = msgspec.json.Encoder(decimal_format="string", order="deterministic")

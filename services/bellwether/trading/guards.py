@@ -10,8 +10,8 @@ an order would be allowed if the session were open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -77,6 +77,8 @@ class Conditions:
     """The newest session whose open is not after `now`; None where no calendar was asked."""
     expected: date | None = None
     """The newest session whose bar can be expected at `now`; None where no calendar was asked."""
+    unreconciled: Mapping[str, str] = field(default_factory=dict)
+    """Why symbols are blocked whose position the broker does not confirm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,12 @@ def unknown_symbol(situation: Situation, order: Candidate | None) -> Objection |
     if situation.side == "SELL" or situation.symbol in situation.rules.symbols:
         return None
     return Objection(situation.symbol, "one of " + ", ".join(sorted(situation.rules.symbols)))
+
+
+def broker_unreconciled(situation: Situation, order: Candidate | None) -> Objection | None:
+    """What is held is not certain: an order could buy it twice, or sell more than there is."""
+    words = situation.conditions.unreconciled.get(situation.symbol)
+    return None if words is None else Objection(words, "the broker confirms the ledger's position")
 
 
 def data_stale(situation: Situation, order: Candidate | None) -> Objection | None:
@@ -321,6 +329,7 @@ GUARDS: Sequence[Listed] = (
     Listed(Code.TRADING_OFF, trading_off, "system"),
     Listed(Code.HALTED, halted, "system"),
     Listed(Code.UNKNOWN_SYMBOL, unknown_symbol),
+    Listed(Code.BROKER_UNRECONCILED, broker_unreconciled, "symbol"),
     Listed(Code.DATA_STALE, data_stale, "symbol"),
     Listed(Code.QUALITY_UNKNOWN, quality_unknown, "symbol"),
     Listed(Code.QUALITY_TOO_LOW, quality_too_low, "symbol"),

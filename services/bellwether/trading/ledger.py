@@ -7,29 +7,17 @@ as many events as the table, so a transaction that was rolled back, or a restart
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
 
-from sqlalchemy import Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import delete, insert, select
 
-from bellwether.messages.trading import EquityPoint
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
 from bellwether.trading.book import Book, fold
-from bellwether.trading.events import (
-    LedgerEvent,
-    OrderCancelled,
-    OrderFilled,
-    OrderQueued,
-    OrderReduced,
-    OrderSplit,
-    Refused,
-    SessionMarked,
-    decode,
-    encode,
-)
+from bellwether.trading.events import LedgerEvent, decode, encode
+from bellwether.trading.projection import project
 
 BOOKS_KEPT = 4
 
@@ -46,20 +34,6 @@ _ADD_DECISION = (
     '(run, prediction_id, symbol, at, may_trade, outcome, order_id, guards, code, value, "limit") '
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, prediction_id) DO NOTHING"
 )
-_ADD_ORDER = insert(tables.orders)
-_ADD_REFUSAL = insert(tables.refusals)
-_ADD_EQUITY = insert(tables.equity)
-_OF_ORDER = (tables.orders.c.run == bindparam("of_run"), tables.orders.c.order_id == bindparam("of_order"))
-
-
-def _change(*columns: str) -> Update:
-    return update(tables.orders).where(*_OF_ORDER).values({name: bindparam(f"new_{name}") for name in columns})
-
-
-_END_ORDER = _change("status", "refusal")
-_RESIZE_ORDER = _change("quantity")
-_REDUCE_ORDER = _change("quantity", "reduced_from", "reduction")
-_FILL_ORDER = _change("status", "filled_at", "fill_price", "commission")
 
 
 class Latch(NamedTuple):
@@ -118,6 +92,12 @@ class Ledger:
         rows = tx.execute(select(events.c.data).where(events.c.run == run).order_by(events.c.seq))
         return [decode(row[0]) for row in rows]
 
+    def events_after(self, tx: Transaction, run: str, seq: int) -> list[LedgerEvent]:
+        """Return the events of a run after one, in order."""
+        events = tables.ledger_events
+        query = select(events.c.data).where(events.c.run == run, events.c.seq > seq).order_by(events.c.seq)
+        return [decode(row[0]) for row in tx.execute(query)]
+
     def event(self, tx: Transaction, run: str, key: str) -> LedgerEvent | None:
         """Return the event with this key, if it happened."""
         events = tables.ledger_events
@@ -146,14 +126,14 @@ class Ledger:
             for number, event in enumerate(new, start=1)
         ]
         tx.connection.exec_driver_sql(_ADD_EVENT, rows)
-        _project(tx, run, new)
+        project(tx, run, new)
         return self._keep(run, fold(new, book))
 
     def rebuild(self, tx: Transaction, run: str) -> None:
         """Make the projections of a run anew from its events."""
         for table in tables.PROJECTIONS:
             tx.execute(delete(table).where(table.c.run == run))
-        _project(tx, run, self.events(tx, run))
+        project(tx, run, self.events(tx, run))
         self._books.pop(run, None)
 
     def remember(self, tx: Transaction, run: str, seen: Seen, *, may_trade: bool) -> None:
@@ -209,154 +189,3 @@ class Ledger:
         while len(self._books) > BOOKS_KEPT:
             del self._books[next(iter(self._books))]
         return book
-
-
-def find_orders(
-    tx: Transaction, run: str, *, symbol: str | None = None, status: str | None = None, limit: int = 50
-) -> tuple[list[dict[str, Any]], int]:
-    """Return rows of orders, newest first, and how many fit in all."""
-    table = tables.orders
-    wanted = [table.c.run == run]
-    if symbol is not None:
-        wanted.append(table.c.symbol == symbol)
-    if status is not None:
-        wanted.append(table.c.status == status)
-    total = tx.execute(select(func.count()).select_from(table).where(*wanted)).scalar_one()
-    rows = tx.execute(select(table).where(*wanted).order_by(table.c.id.desc()).limit(limit)).mappings()
-    return [dict(row) for row in rows], int(total)
-
-
-def find_order(tx: Transaction, run: str, order_id: str) -> dict[str, Any] | None:
-    """Return the row of one order."""
-    table = tables.orders
-    row = tx.execute(select(table).where(table.c.run == run, table.c.order_id == order_id)).mappings().first()
-    return None if row is None else dict(row)
-
-
-def find_exits(tx: Transaction, run: str, at: datetime) -> list[str]:
-    """Return the ids of the exits that were queued at this close, sorted."""
-    table = tables.orders
-    wanted = (table.c.run == run, table.c.reason == "horizon", table.c.created_at == at.isoformat())
-    return sorted(tx.execute(select(table.c.order_id).where(*wanted)).scalars())
-
-
-def find_refusals(
-    tx: Transaction, run: str, *, symbol: str | None = None, prediction_id: str | None = None, limit: int = 50
-) -> tuple[list[dict[str, Any]], int]:
-    """Return rows of refusals, newest first, and how many fit in all."""
-    table = tables.refusals
-    wanted = [table.c.run == run]
-    if symbol is not None:
-        wanted.append(table.c.symbol == symbol)
-    if prediction_id is not None:
-        wanted.append(table.c.prediction_id == prediction_id)
-    total = tx.execute(select(func.count()).select_from(table).where(*wanted)).scalar_one()
-    rows = tx.execute(select(table).where(*wanted).order_by(table.c.id.desc()).limit(limit)).mappings()
-    return [dict(row) for row in rows], int(total)
-
-
-def find_equity(tx: Transaction, run: str) -> list[EquityPoint]:
-    """Return the account at the close of each session of a run, oldest first."""
-    table = tables.equity
-    query = select(table.c.session, table.c.cash, table.c.positions_value, table.c.equity)
-    rows = tx.execute(query.where(table.c.run == run).order_by(table.c.session))
-    return [EquityPoint(date.fromisoformat(row[0]), *map(Decimal, row[1:])) for row in rows]
-
-
-def refusal_text(code: str, value: str, limit: str) -> str:
-    """Return a refusal as the one line that an order carries."""
-    return f"{code}: value={value} limit={limit}"
-
-
-def _project(tx: Transaction, run: str, events: Iterable[LedgerEvent]) -> None:
-    for event in events:
-        match event:
-            case OrderQueued():
-                tx.execute(_ADD_ORDER, _order_row(run, event))
-            case Refused():
-                tx.execute(_ADD_REFUSAL, _refusal_row(run, event))
-                if event.order_id is not None:
-                    _end_order(tx, run, event.order_id, "refused", event)
-            case OrderCancelled():
-                _end_order(tx, run, event.order_id, "cancelled", event)
-            case OrderSplit():
-                values = {"of_run": run, "of_order": event.order_id, "new_quantity": str(event.quantity)}
-                tx.execute(_RESIZE_ORDER, values)
-            case OrderReduced():
-                tx.execute(_REDUCE_ORDER, _reduction_row(run, event))
-            case OrderFilled():
-                tx.execute(_FILL_ORDER, _fill_row(run, event))
-            case SessionMarked():
-                tx.execute(_ADD_EQUITY, _equity_row(run, event))
-            case _:
-                pass
-
-
-def _end_order(tx: Transaction, run: str, order_id: str, status: str, event: Refused | OrderCancelled) -> None:
-    line = refusal_text(event.code, event.value, event.limit)
-    tx.execute(_END_ORDER, {"of_run": run, "of_order": order_id, "new_status": status, "new_refusal": line})
-
-
-def _reduction_row(run: str, event: OrderReduced) -> dict[str, str]:
-    return {
-        "of_run": run,
-        "of_order": event.order_id,
-        "new_quantity": str(event.quantity),
-        "new_reduced_from": str(event.asked),
-        "new_reduction": refusal_text(event.code, event.value, event.limit),
-    }
-
-
-def _fill_row(run: str, event: OrderFilled) -> dict[str, str]:
-    return {
-        "of_run": run,
-        "of_order": event.order_id,
-        "new_status": "filled",
-        "new_filled_at": event.at.isoformat(),
-        "new_fill_price": str(event.price),
-        "new_commission": str(event.commission),
-    }
-
-
-def _order_row(run: str, event: OrderQueued) -> dict[str, Any]:
-    return {
-        "run": run,
-        "order_id": event.order_id,
-        "prediction_id": event.prediction_id,
-        "reason": event.reason,
-        "symbol": event.symbol,
-        "side": event.side,
-        "quantity": str(event.quantity),
-        "status": "queued",
-        "session": event.session.isoformat(),
-        "created_at": event.at.isoformat(),
-        "model_name": event.model_name,
-        "model_version": event.model_version,
-        "trace_id": event.trace_id,
-        "traceparent": event.traceparent,
-        "strength": event.strength,
-    }
-
-
-def _refusal_row(run: str, event: Refused) -> dict[str, Any]:
-    return {
-        "run": run,
-        "prediction_id": event.prediction_id,
-        "order_id": event.order_id,
-        "symbol": event.symbol,
-        "code": event.code,
-        "value": event.value,
-        "limit": event.limit,
-        "at": event.at.isoformat(),
-        "stage": event.stage,
-    }
-
-
-def _equity_row(run: str, event: SessionMarked) -> dict[str, Any]:
-    return {
-        "run": run,
-        "session": event.session.isoformat(),
-        "cash": str(event.cash),
-        "positions_value": str(event.positions_value),
-        "equity": str(event.cash + event.positions_value),
-    }

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_UP, ROUND_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
+from bellwether.broker.costs import CENT, ONE, PRICE_STEP, Quote, costs_of, with_slippage
 from bellwether.messages.trading import Side
 from bellwether.trading.rules import Rules
 
-PRICE_STEP = Decimal("0.0001")
-CENT = Decimal("0.01")
-ONE = Decimal(1)
+__all__ = ["CENT", "ONE", "PRICE_STEP", "ZERO", "Quote", "exact_price", "most_shares", "quote", "whole_shares"]
+
 ZERO = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What an order costs: `price` per share with slippage, `value` of all shares, `commission`."""
-
-    price: Decimal
-    value: Decimal
-    commission: Decimal
 
 
 def exact_price(price: float) -> Decimal:
@@ -33,13 +23,7 @@ def exact_price(price: float) -> Decimal:
 
 def quote(side: Side, quantity: Decimal, price: Decimal, rules: Rules) -> Quote:
     """Return what an order costs at this market price: slippage and rounding are always to the account's cost."""
-    if side == "BUY":
-        paid = (price * (ONE + rules.slippage_rate)).quantize(PRICE_STEP, ROUND_UP)
-    else:
-        paid = (price * (ONE - rules.slippage_rate)).quantize(PRICE_STEP, ROUND_DOWN)
-    value = paid * quantity
-    commission = (rules.commission_per_order + value * rules.commission_rate).quantize(CENT, ROUND_UP)
-    return Quote(price=paid, value=value, commission=commission)
+    return costs_of(side, quantity, price, rules.costs)
 
 
 def whole_shares(rules: Rules, equity: Decimal, price: Decimal) -> Decimal:
@@ -49,13 +33,13 @@ def whole_shares(rules: Rules, equity: Decimal, price: Decimal) -> Decimal:
     money = rules.sizing_value if rules.sizing_method == "fixedValue" else equity * rules.sizing_value
     if money <= 0:
         return ZERO
-    paid = (price * (ONE + rules.slippage_rate)).quantize(PRICE_STEP, ROUND_UP)
+    paid = with_slippage("BUY", price, rules.costs)
     return (money / paid).quantize(ONE, ROUND_DOWN)
 
 
 def most_shares(money: Decimal, price: Decimal, rules: Rules, *, with_commission: bool) -> Decimal:
     """Return the most whole shares whose purchase costs no more than `money`: their value, or that and commission."""
-    paid = (price * (ONE + rules.slippage_rate)).quantize(PRICE_STEP, ROUND_UP)
+    paid = with_slippage("BUY", price, rules.costs)
     rate = ONE + rules.commission_rate if with_commission else ONE
     free = money - rules.commission_per_order if with_commission else money
     if free <= 0 or paid <= 0:

@@ -1,4 +1,4 @@
-"""How a waiting order meets its open: in which turn, with how many shares, filled, refused or cancelled. Pure."""
+"""How a waiting order meets its open: in which turn, with how many shares, sent, refused or cancelled. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from bellwether.trading.book import Book, cost_of_sold
+from bellwether.broker.values import MarketState
+from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.decide import names
-from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderFilled, OrderQueued, OrderReduced, Refused
+from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderQueued, OrderReduced, Refused
 from bellwether.trading.guards import REDUCING, Candidate, Conditions, Situation, Verdict, judge
 from bellwether.trading.pricing import ZERO, Quote, most_shares, quote
 
@@ -37,10 +38,14 @@ class AtOpen(Protocol):
 
 
 class Released(NamedTuple):
-    """What became of one order: its events (none while it has to wait), and the guards that were passed."""
+    """What becomes of one order: its events, the guards that were passed, and how many shares are to be sent.
+
+    `send` 0 and no events: it has to wait.
+    """
 
     events: tuple[LedgerEvent, ...]
     guards: tuple[str, ...]
+    send: Decimal = ZERO
 
 
 def by_turn(orders: Iterable[OrderQueued]) -> list[OrderQueued]:
@@ -55,30 +60,35 @@ def by_turn(orders: Iterable[OrderQueued]) -> list[OrderQueued]:
     )
 
 
-def release(book: Book, order: OrderQueued, conditions: Conditions, opening: AtOpen) -> Released:
-    """Return the fill, refusal or cancellation of one order.
+def release(
+    book: Book, order: OrderQueued, conditions: Conditions, opening: AtOpen, market: MarketState | None = None
+) -> Released:
+    """Return whether an order is to be sent now, with how many shares, or its refusal or cancellation.
 
     A purchase that a prediction asked for is made as small as the limit on a position's value and the cash ask for; it
-    is refused where not even one share is left.
+    is refused where not even one share is left. `market` is what the broker says; without it the opening price decides.
     """
     now = conditions.now
     if order.session < opening.session:
         return Released((cancelled(order, now, Code.ORDER_EXPIRED, str(opening.session), str(order.session)),), ())
-    price = opening.prices.get(order.symbol, ZERO)
-    if price <= 0:
-        if not opening.final:
+    if order.approval:
+        return Released(
+            (cancelled(order, now, Code.NOT_APPROVED, "not approved", f"an approval before {order.session} opens"),), ()
+        )
+    price = opening.prices.get(order.symbol, ZERO) if market is None else market.price
+    if price <= 0 or (market is not None and not market.tradeable):
+        if not opening.final and not (market is not None and market.final):
             return Released((), ())
         return Released(
             (cancelled(order, now, Code.NO_OPENING_PRICE, "none", f"an opening price on {order.session}"),), ()
         )
-    sized = _sized(order, _situation(book, order, conditions, opening), conditions)
+    sized = _sized(order, _situation(book, order, conditions, opening, price), conditions)
     if sized.verdict.code is not None:
         return Released((_refused(order, now, sized.verdict),), names(sized.verdict.passed))
     events: list[LedgerEvent] = []
     if sized.limit is not None:
-        events.append(_reduced(order, now, sized))
-    events.append(_filled(book, order, sized, now))
-    return Released(tuple(events), names(sized.verdict.passed))
+        events.append(_reduced(book, order, now, sized))
+    return Released(tuple(events), names(sized.verdict.passed), sized.quantity)
 
 
 def cancelled(order: OrderQueued, now: datetime, code: Code, value: str, limit: str) -> OrderCancelled:
@@ -129,7 +139,7 @@ def _refused(order: OrderQueued, now: datetime, verdict: Verdict) -> Refused:
     )
 
 
-def _reduced(order: OrderQueued, now: datetime, sized: _Sized) -> OrderReduced:
+def _reduced(book: Book, order: OrderQueued, now: datetime, sized: _Sized) -> OrderReduced:
     limit = sized.limit or sized.verdict
     return OrderReduced(
         at=now,
@@ -141,30 +151,11 @@ def _reduced(order: OrderQueued, now: datetime, sized: _Sized) -> OrderReduced:
         code="" if limit.code is None else limit.code.name,
         value=limit.objection.value,
         limit=limit.objection.limit,
+        again=book.reductions.get(order.order_id, 0),
     )
 
 
-def _filled(book: Book, order: OrderQueued, sized: _Sized, now: datetime) -> OrderFilled:
-    realised, commission = ZERO, sized.cost.commission
-    if order.side == "SELL":
-        realised = sized.cost.value - cost_of_sold(book.holdings[order.symbol], sized.quantity)
-        # Selling is never refused, so what is worth less than its commission costs what there is.
-        commission = min(commission, book.cash + sized.cost.value)
-    return OrderFilled(
-        at=now,
-        order_id=order.order_id,
-        symbol=order.symbol,
-        side=order.side,
-        quantity=sized.quantity,
-        price=sized.cost.price,
-        commission=commission,
-        realised=realised,
-        session=order.session,
-    )
-
-
-def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: AtOpen) -> Situation:
-    price = opening.prices[order.symbol]
+def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: AtOpen, price: Decimal) -> Situation:
     held = book.held(order.symbol)
     value = sum(
         (

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
+from bellwether.broker.costs import Costs
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import Sentiment, TradingSystemSpec, money
 
@@ -44,6 +45,7 @@ class Rules:
         max_orders_per_session: the most orders for one session.
         min_quality: the quality score below which no position is opened, 0-100.
         veto: when news refuses a BUY; None: never.
+        volume_share: the largest share of the last closed session's volume that an order gets; None: no limit.
         max_daily_loss: the loss since the previous close from which no position is opened.
 
     """
@@ -65,6 +67,12 @@ class Rules:
     max_daily_loss: Decimal
     min_quality: Decimal = ZERO
     veto: Veto | None = None
+    volume_share: Decimal | None = None
+
+    @property
+    def costs(self) -> Costs:
+        """What an order costs."""
+        return Costs(self.commission_per_order, self.commission_rate, self.slippage_rate)
 
 
 def rules_of(spec: TradingSystemSpec) -> Rules:

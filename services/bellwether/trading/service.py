@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from bellwether.messages.envelope import Event
 from bellwether.messages.prediction import PredictionGenerated
@@ -47,12 +47,19 @@ from bellwether.trading.answers import (
     refusal_seen,
     thinned,
 )
-from bellwether.trading.broker import Broker, SimulatedBroker
+from bellwether.trading.brokers import Brokers
 from bellwether.trading.check import check_ledger
+from bellwether.trading.closing import Closes
 from bellwether.trading.desk import Desk
+from bellwether.trading.executor import Executor
 from bellwether.trading.guards import text
-from bellwether.trading.ledger import find_equity, find_order, find_orders, find_refusals
-from bellwether.trading.pricing import ZERO
+from bellwether.trading.halting import Halting
+from bellwether.trading.incoming import Incoming
+from bellwether.trading.market import MarketQuestions
+from bellwether.trading.opening import Opens
+from bellwether.trading.queries import find_equity, find_order, find_orders, find_refusals
+from bellwether.trading.reconciling import Reconciling
+from bellwether.trading.safety import safety_of
 
 MOST_ROWS = 1000
 MOST_POINTS = 2000
@@ -61,48 +68,78 @@ ALL_ROWS = 10_000_000
 _log = logging.getLogger(__name__)
 
 
+class Trader(NamedTuple):
+    """The parts of the desk."""
+
+    desk: Desk
+    market: MarketQuestions
+    incoming: Incoming
+    opens: Opens
+    closes: Closes
+    halting: Halting
+    reconciling: Reconciling
+    brokers: Brokers
+
+
+def trader_of(context: ServiceContext) -> Trader:
+    """Return the parts of the desk over its opened ledger."""
+    store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, durable=True)
+    desk = Desk(context, store)
+    market, brokers = MarketQuestions(desk), Brokers(desk)
+    executor = Executor(desk, brokers)
+    return Trader(
+        desk=desk,
+        market=market,
+        incoming=Incoming(desk, market),
+        opens=Opens(desk, market, executor, brokers),
+        closes=Closes(desk, market, executor),
+        halting=Halting(desk),
+        reconciling=Reconciling(desk, brokers, executor),
+        brokers=brokers,
+    )
+
+
 def create(context: ServiceContext) -> Service:
     """Return the service paper-trading with its ledger opened."""
     service = Service("paper-trading", context)
-    desk = Desk(
-        context, context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, durable=True)
-    )
-    broker = SimulatedBroker(desk.store, desk.ledger, lambda: desk.rules.mode)
-    _register_effects(service, desk)
-    _register_answers(service, desk)
-    _register_explanations(service, desk)
-    _register_broker(service, desk, broker)
-    _register_life(service, desk, broker)
+    trader = trader_of(context)
+    _register_effects(service, trader)
+    _register_answers(service, trader)
+    _register_explanations(service, trader.desk)
+    _register_broker(service, trader)
+    _register_life(service, trader)
     return service
 
 
-def _register_effects(service: Service, desk: Desk) -> None:
+def _register_effects(service: Service, trader: Trader) -> None:
     @service.on_event("prediction_generated")
     async def prediction_generated(event: Event[PredictionGenerated], call: Call) -> None:
-        await desk.take(event.data.prediction, event.id, call)
+        await trader.incoming.take(event.data.prediction, event.id, call)
 
     @service.rpc("session_open")
     async def session_open(request: SessionOpen, call: Call) -> SessionOpened:
-        return await desk.open(request.session, call)
+        return await trader.opens.open(request.session, call)
 
     @service.rpc("session_close")
     async def session_close(request: SessionClose, call: Call) -> SessionClosed:
-        return await desk.close(request.session, call)
+        return await trader.closes.close(request.session, call)
 
     @service.rpc("execute_trade")
     async def execute_trade(request: ExecuteTrade, call: Call) -> Order:
-        return await desk.trade(request, call)
+        return await trader.incoming.trade(request, call)
 
     @service.rpc("halt")
     async def halt(request: Halt, call: Call) -> HaltState:
-        return await desk.halt(request, call)
+        return await trader.halting.halt(request, call)
 
     @service.rpc("resume")
     async def resume(request: Resume, call: Call) -> HaltState:
-        return await desk.resume(request, call)
+        return await trader.halting.resume(request, call)
 
 
-def _register_answers(service: Service, desk: Desk) -> None:
+def _register_answers(service: Service, trader: Trader) -> None:
+    desk = trader.desk
+
     @service.rpc("get_account")
     async def get_account(call: Call) -> Account:
         def look(tx: Transaction) -> Account:
@@ -120,7 +157,7 @@ def _register_answers(service: Service, desk: Desk) -> None:
 
     @service.rpc("get_safety")
     async def get_safety(call: Call) -> Safety:
-        return await desk.safety(call)
+        return await safety(trader, call)
 
     @service.rpc("get_positions")
     async def get_positions(call: Call) -> Positions:
@@ -165,17 +202,23 @@ def _register_explanations(service: Service, desk: Desk) -> None:
         return await desk.store.transact(look)
 
 
-def _register_broker(service: Service, desk: Desk, broker: Broker) -> None:
+def _register_broker(service: Service, trader: Trader) -> None:
     @service.rpc("initialize_ig_markets")
     async def initialize_ig_markets(call: Call) -> MarketsInitialized:
-        return MarketsInitialized("ig_markets_initialized", await broker.initialize())
+        mode = trader.desk.rules.mode
+        raise RpcError(
+            "NO_IG_ACCOUNT",
+            f"trading.mode is {mode}: orders go to the simulated broker, and no IG account is connected",
+            mode=mode,
+        )
 
     @service.rpc("sync_positions")
     async def sync_positions(call: Call) -> SyncedPositions:
-        return await synced(desk, broker, call)
+        return await trader.reconciling.sync(call)
 
 
-def _register_life(service: Service, desk: Desk, broker: Broker) -> None:
+def _register_life(service: Service, trader: Trader) -> None:
+    desk = trader.desk
     declared_halt: dict[str, bool] = {}
 
     @service.on_declaration
@@ -186,13 +229,16 @@ def _register_life(service: Service, desk: Desk, broker: Broker) -> None:
         declared_halt["halted"] = words.rules.halted
         if before is not None and before != words.rules.halted:
             generation = service.context.declaration.generation
-            await desk.declared_halt_changed(generation, service.call())
+            await trader.halting.declared_halt_changed(generation, service.call())
 
     @service.on_start
     async def reconcile() -> None:
-        found = await synced(desk, broker, service.call())
-        for difference in found.differences:
-            _log.error("the ledger differs from the broker: %s", difference)
+        if not service.context.declaration.known:
+            return
+        try:
+            await trader.reconciling.sync(service.call())
+        except RpcError as error:
+            _log.error("positions are not reconciled: %s", error)
 
     @service.on_health
     async def health() -> dict[str, Any]:
@@ -219,22 +265,16 @@ def _register_life(service: Service, desk: Desk, broker: Broker) -> None:
         return await desk.store.transact(look)
 
 
-async def synced(desk: Desk, broker: Broker, call: Call) -> SyncedPositions:
-    """Compare what the ledger holds with what the broker holds, symbol by symbol."""
+async def safety(trader: Trader, call: Call) -> Safety:
+    """Return whether an order would be allowed if the session were open, as far as it can be told in time."""
+    desk = trader.desk
+    newest = await trader.market.newest(call)
 
-    def ours(tx: Transaction) -> tuple[str, dict[str, Any]]:
+    def look(tx: Transaction) -> Safety:
         run = desk.run_of(tx, call)
-        book = desk.ledger.book(tx, run)
-        return run, {symbol: holding.quantity for symbol, holding in book.holdings.items()}
+        return safety_of(desk.ledger.book(tx, run), desk.conditions(tx, run, desk.now_of(call)), newest)
 
-    run, held = await desk.store.transact(ours)
-    theirs = await broker.positions(run, call)
-    differences = [
-        f"{symbol}: ledger {text(held.get(symbol, ZERO))}, broker {text(theirs.get(symbol, ZERO))}"
-        for symbol in sorted(set(held) | set(theirs))
-        if held.get(symbol, ZERO) != theirs.get(symbol, ZERO)
-    ]
-    return SyncedPositions(synced_positions=len(held), differences=differences)
+    return await desk.store.transact(look)
 
 
 def _explain(tx: Transaction, desk: Desk, request: Explain, call: Call) -> Explanation:

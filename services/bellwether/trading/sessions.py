@@ -19,6 +19,7 @@ from bellwether.trading.events import (
     OrderCancelled,
     OrderFilled,
     OrderQueued,
+    OrderRejected,
     OrderSplit,
     PositionSplit,
     Refused,
@@ -27,7 +28,7 @@ from bellwether.trading.events import (
 )
 from bellwether.trading.guards import Conditions
 from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO
-from bellwether.trading.release import by_turn, cancelled, release
+from bellwether.trading.release import by_turn, cancelled
 
 MISSED_SESSIONS = 10
 """So many sessions back a held share's missed bar is still asked for, at each open until there is one of it again."""
@@ -100,45 +101,23 @@ class Opening:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What the open did: its events in order, and by order id the guards that were passed."""
-
-    events: tuple[LedgerEvent, ...]
-    guards: Mapping[str, tuple[str, ...]]
+def due(book: Book, opening: Opening) -> list[OrderQueued]:
+    """Return the orders that an open has to do something about, in their turn."""
+    return [order for order in by_turn(book.queued.values()) if order.session <= opening.session]
 
 
-def open_session(book: Book, conditions: Conditions, opening: Opening) -> Opened:
-    """Return everything that a session's open does to the ledger.
+def open_done(
+    events: Sequence[LedgerEvent], book: Book, opening: Opening, now: datetime, unknown: frozenset[str] = frozenset()
+) -> SessionOpenDone | None:
+    """Return the event that ends an open, None while it has to wait for prices or for the broker.
 
-    Corporate actions come first, splits before dividends. Then the queued orders, in their turn, pass all guards again
-    with the cash and position of that moment and are filled at the opening price. Orders of an earlier session are
-    cancelled, never filled late.
+    `events` are the ledger's since the last close or open. What is held waits, too: a split or dividend of the day is
+    told by the bar that has the opening price. An order whose outcome is unknown is not waited for.
     """
-    state = book.copied()
-    events: list[LedgerEvent] = []
-    passed: dict[str, tuple[str, ...]] = {}
-
-    def record(event: LedgerEvent) -> None:
-        apply(state, event)
-        events.append(event)
-
-    for event in corporate_events(state, opening, conditions.now):
-        record(event)
-    for order in by_turn(state.queued.values()):
-        if order.session > opening.session:
-            continue
-        found, guards = release(state, order, conditions, opening)
-        passed[order.order_id] = guards
-        for event in found:
-            record(event)
-    # What is held waits, too: a split or dividend of the day is told by the bar that has the opening price.
-    waiting = any(order.session <= opening.session for order in state.queued.values()) or any(
-        symbol not in opening.prices for symbol in state.holdings
-    )
-    if opening.final or not waiting:
-        record(_done(events, state, opening, conditions.now))
-    return Opened(tuple(events), passed)
+    waiting = any(symbol not in opening.prices for symbol in book.holdings)
+    if any(order.order_id not in unknown for order in due(book, opening)) or (waiting and not opening.final):
+        return None
+    return _done(events, book, opening, now)
 
 
 def corporate_events(book: Book, opening: Opening, now: datetime) -> list[LedgerEvent]:
@@ -229,11 +208,17 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
 
 
 def _done(events: Sequence[LedgerEvent], book: Book, opening: Opening, now: datetime) -> SessionOpenDone:
+    ended = [
+        event
+        for event in events
+        if (isinstance(event, Refused) and event.stage == "open") or isinstance(event, (OrderCancelled, OrderRejected))
+    ]
     return SessionOpenDone(
         at=now,
         session=opening.session,
-        filled=[event.order_id for event in events if isinstance(event, OrderFilled)],
-        refused=[event.order_id or "" for event in events if isinstance(event, (Refused, OrderCancelled))],
+        filled=list(dict.fromkeys(event.order_id for event in events if isinstance(event, OrderFilled))),
+        # What was cancelled before the open is not of it.
+        refused=[event.order_id or "" for event in ended if opening.at is None or event.at >= opening.at],
         corporate_actions=sum(1 for event in events if isinstance(event, (PositionSplit, DividendPaid))),
         missed=sorted(symbol for symbol in book.holdings if symbol not in opening.prices),
         prices={symbol: opening.prices[symbol] for symbol in sorted(book.holdings) if symbol in opening.prices},
@@ -257,10 +242,13 @@ class Closed:
     guards: Mapping[str, tuple[str, ...]]
 
 
-def close_session(book: Book, conditions: Conditions, closing: Closing) -> Closed:
+def close_session(
+    book: Book, conditions: Conditions, closing: Closing, in_flight: frozenset[str] = frozenset()
+) -> Closed:
     """Return everything that a session's close does to the ledger.
 
-    Orders for this session or an earlier one that are still queued are cancelled, positions are valued at the
+    Orders for this session or an earlier one that are still queued are cancelled, but not those that the broker has or
+    may have (`in_flight`), positions are valued at the
     close, and those held for the declared number of closes are queued for sale at the following open. A share whose
     bar the open missed keeps its last price: the closing price may be that after a split which only an open applies.
     """
@@ -268,7 +256,7 @@ def close_session(book: Book, conditions: Conditions, closing: Closing) -> Close
     events: list[LedgerEvent] = []
     guards: dict[str, tuple[str, ...]] = {}
     for order in by_turn(state.queued.values()):
-        if order.session <= closing.session:
+        if order.session <= closing.session and order.order_id not in in_flight:
             late = cancelled(order, now, Code.ORDER_EXPIRED, now.isoformat(), f"the open of {order.session}")
             apply(state, late)
             events.append(late)

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
 
+from bellwether.broker.simulated_tables import add_simulated_tables
 from bellwether.storage.store import Upgrade
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 
@@ -55,6 +56,8 @@ orders = Table(
     Column("strength", Float),
     Column("reduced_from", String),
     Column("reduction", String),
+    # Null in rows that version 2 wrote, and where nothing was filled.
+    Column("filled_quantity", String),
     UniqueConstraint("run", "order_id"),
 )
 # An exit at the end of the horizon names the decision that opened the position; it is not a second order of it.
@@ -115,7 +118,39 @@ decisions = Table(
 )
 Index("decisions_by_symbol", decisions.c.run, decisions.c.symbol, decisions.c.may_trade, decisions.c.id)
 
-# Halts outlive runs: a replay that begins anew does not open a latch.
+# What the broker knows of each order that was sent, or may have been. Its one writer is execution.
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, nullable=False),
+    Column("order_id", String, nullable=False),
+    Column("symbol", String, nullable=False),
+    Column("side", String, nullable=False),
+    Column("session", String, nullable=False),
+    Column("deadline", String, nullable=False),
+    Column("quantity", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("filled", String, nullable=False),
+    Column("fills", Text, nullable=False),
+    Column("broker_id", String, nullable=False),
+    Column("sent_at", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    UniqueConstraint("run", "order_id"),
+)
+Index("executions_in_flight", executions.c.run, executions.c.state)
+
+# Symbols whose position differs from the broker's, from when on, and by what; empty once they agree.
+unreconciled = Table(
+    "unreconciled",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("symbol", String, primary_key=True),
+    Column("words", Text, nullable=False),
+    Column("since", String, nullable=False),
+)
+
+# Halts outlive runs: a replay that begins anew does not open a latch. One with a run is that run's own.
 halts = Table(
     "halts",
     metadata,
@@ -124,7 +159,12 @@ halts = Table(
     Column("source", String, nullable=False),
     Column("reason", String, nullable=False),
     Column("at", String, nullable=False),
+    Column("run", String),
 )
+add_simulated_tables(metadata)
+
+EXITS = ("horizon", "stop_loss", "take_profit", "trailing_stop")
+"""Reasons of orders that an exit rule queued at a close."""
 
 PROJECTIONS = (orders, refusals, equity)
 """Tables that `rebuild` makes anew from the events."""
@@ -145,4 +185,20 @@ def _keep_reductions(connection: Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {column}")
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions}
+def _add_execution(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE orders ADD COLUMN filled_quantity VARCHAR")
+    connection.exec_driver_sql("ALTER TABLE halts ADD COLUMN run VARCHAR")
+    connection.exec_driver_sql("UPDATE orders SET filled_quantity = quantity WHERE status = 'filled'")
+    metadata.create_all(connection, tables=[metadata.tables[name] for name in _SINCE_3])
+
+
+_SINCE_3 = (
+    "executions",
+    "unreconciled",
+    "sim_accounts",
+    "sim_positions",
+    "sim_orders",
+    "sim_events",
+    "sim_actions",
+)
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions, 2: _add_execution}

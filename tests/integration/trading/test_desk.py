@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import update
 
 from bellwether.messages.prediction import GeneratePredictions, Prediction, PredictionGenerated
 from bellwether.messages.trading import (
@@ -333,11 +332,15 @@ async def test_a_ledger_of_the_former_release_is_read_on(tmp_path: Path) -> None
         await Trader(system, peers).signalled(signal())
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
         for table, columns in (
-            ("orders", ("strength", "reduced_from", "reduction")),
+            ("orders", ("strength", "reduced_from", "reduction", "filled_quantity")),
             ("decisions", ("code", "value", '"limit"')),
+            ("halts", ("run",)),
         ):
             for column in columns:
                 ledger.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for table in ("executions", "unreconciled", "sim_accounts", "sim_positions", "sim_orders", "sim_events"):
+            ledger.execute(f"DROP TABLE {table}")
+        ledger.execute("DROP TABLE sim_actions")
         ledger.execute("PRAGMA user_version = 1")
         ledger.commit()
     async with started(tmp_path, peers) as system:
@@ -368,16 +371,23 @@ async def test_positions_agree_with_the_broker_and_a_difference_is_named(trader:
     store = trader.system.services["paper-trading"].context.store
     assert store is not None
 
-    def lose(tx: Transaction) -> None:
-        table = tables.ledger_events
-        data = tx.execute(table.select().where(table.c.key.like("filled:%"))).mappings().one()
-        tx.execute(update(table).where(table.c.id == data["id"]).values(data=data["data"].replace('"BUY"', '"SELL"')))
+    def put(tx: Transaction, quantity: str) -> None:
+        tx.driver.execute("UPDATE sim_positions SET quantity = ? WHERE account = ?", (quantity, RUN))
 
-    await store.transact(lose)
+    (held,) = (await trader.ask("get_positions", None, Positions)).positions
+    await store.transact(lambda tx: put(tx, "3"))
     found = await trader.ask("sync_positions", None, SyncedPositions)
-    assert len(found.differences) == 1
-    assert found.differences[0].startswith("AAA: ledger ")
-    assert (await trader.check()).violations != []
+    assert found.differences == [f"AAA: ledger {held.quantity}, broker 3"]
+    # Nothing is traded in it until they agree, and no order is made up to mend it.
+    morning = BEFORE + timedelta(days=1)
+    await trader.signalled(signal(action="SELL", as_of=morning), at=morning)
+    refusals: Refusals = await trader.ask("list_refusals", {"symbol": "AAA"}, Refusals)
+    assert refusals.refusals[0].code == "BROKER_UNRECONCILED"
+    assert len(await trader.orders()) == 1
+    await store.transact(lambda tx: put(tx, str(held.quantity)))
+    assert (await trader.ask("sync_positions", None, SyncedPositions)).differences == []
+    await trader.signalled(signal(action="SELL", as_of=morning, prediction_id="again"), at=morning)
+    assert len(await trader.orders(status="queued")) == 1
 
 
 async def test_no_opening_price_cancels_with_its_code(trader: Trader) -> None:

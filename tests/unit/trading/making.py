@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from bellwether.broker.values import Fill
 from bellwether.messages.prediction import Prediction
 from bellwether.trading.book import Book, fold
 from bellwether.trading.events import AccountOpened, LedgerEvent
 from bellwether.trading.guards import Conditions
+from bellwether.trading.pricing import quote
+from bellwether.trading.recording import filled
+from bellwether.trading.release import release
 from bellwether.trading.rules import Rules
+from bellwether.trading.sessions import Opening, corporate_events, due, open_done
 
 BEFORE_OPEN = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
 OPEN = datetime(2009, 1, 5, 14, 30, tzinfo=UTC)
@@ -78,3 +83,28 @@ def prediction(**changes: Any) -> Prediction:
         quality_score=100.0,
     )
     return msgspec.structs.replace(made, **changes)
+
+
+class Opened(NamedTuple):
+    events: tuple[LedgerEvent, ...]
+
+
+def open_session(book: Book, at: Conditions, opening: Opening) -> Opened:
+    """Open a session with a broker that fills every order at once, at the opening price and with the declared costs."""
+    events = corporate_events(book, opening, at.now)
+    book = fold(events, book)
+    for order in due(book, opening):
+        released = release(book, book.queued[order.order_id], at, opening)
+        events += released.events
+        book = fold(released.events, book)
+        if released.send:
+            cost = quote(order.side, released.send, opening.prices[order.symbol], at.rules)
+            commission = cost.commission
+            if order.side == "SELL":
+                commission = min(commission, book.cash + cost.value)
+            fill = Fill(order.order_id, at.now, "fill", released.send, cost.price, commission)
+            facts = [filled(book, book.queued[order.order_id], fill, at.now)]
+            events += facts
+            book = fold(facts, book)
+    done = open_done(events, book, opening, at.now)
+    return Opened((*events, *([] if done is None else [done])))

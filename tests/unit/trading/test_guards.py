@@ -14,7 +14,7 @@ from bellwether.trading.pricing import quote
 from bellwether.trading.rules import Rules, Veto
 from unit.trading.making import BEFORE_OPEN, CLOSE, RULES, SESSION, conditions
 
-AT_OPEN_ONLY = {Code.NO_OPENING_PRICE, Code.ORDER_EXPIRED}
+AT_OPEN_ONLY = {Code.NO_OPENING_PRICE, Code.ORDER_EXPIRED, Code.NOT_APPROVED, Code.BROKER_CANCELLED}
 """Cancellations: what happened, not what a guard judges."""
 
 
@@ -94,6 +94,13 @@ CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
         1,
         "bar of 2009-01-02",
         "bar of 2009-01-05",
+    ),
+    (
+        Code.BROKER_UNRECONCILED,
+        {"conditions": replace(conditions(), unreconciled={"AAA": "AAA: ledger 3, broker 4"})},
+        1,
+        "AAA: ledger 3, broker 4",
+        "the broker confirms the ledger's position",
     ),
     (
         Code.PREDICTION_EXPIRED,

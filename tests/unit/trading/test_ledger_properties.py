@@ -17,8 +17,8 @@ from bellwether.trading.decide import Origin, Wish, decide, order_id_of, queue
 from bellwether.trading.events import AccountOpened, LedgerEvent, decode, encode
 from bellwether.trading.guards import Conditions
 from bellwether.trading.rules import Rules
-from bellwether.trading.sessions import Closing, Opening, close_session, open_session
-from unit.trading.making import BEFORE_OPEN, RULES, prediction
+from bellwether.trading.sessions import Closing, Opening, close_session
+from unit.trading.making import BEFORE_OPEN, RULES, open_session, prediction
 
 SYMBOLS = ("AAA", "BBB", "CCC")
 ACTIONS: tuple[Action, ...] = ("STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL")

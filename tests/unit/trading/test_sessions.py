@@ -36,7 +36,6 @@ from bellwether.trading.sessions import (
     Closing,
     Opening,
     close_session,
-    open_session,
     untold_actions,
 )
 from unit.trading.making import (
@@ -49,6 +48,7 @@ from unit.trading.making import (
     SESSION,
     account,
     conditions,
+    open_session,
     prediction,
 )
 

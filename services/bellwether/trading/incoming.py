@@ -1,0 +1,135 @@
+"""Orders on their way in: from predictions, and by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bellwether.messages.prediction import Prediction
+from bellwether.messages.trading import ExecuteTrade, Order
+from bellwether.runtime.call import Call
+from bellwether.runtime.errors import RpcError
+from bellwether.storage.store import Transaction
+from bellwether.trading.answers import order_from
+from bellwether.trading.decide import Origin, Outcome, Wish, decide, order_id_of, queue
+from bellwether.trading.desk import Desk
+from bellwether.trading.ledger import Seen
+from bellwether.trading.market import MarketQuestions
+from bellwether.trading.projection import refusal_text
+from bellwether.trading.queries import find_order
+from bellwether.trading.telling import tell
+
+
+class Incoming:
+    """Turns predictions and requests into queued orders, or refusals."""
+
+    def __init__(self, desk: Desk, market: MarketQuestions) -> None:
+        self._desk = desk
+        self._market = market
+
+    async def take(self, prediction: Prediction, event_id: str, call: Call) -> None:
+        """Turn a prediction into an order, a refusal, or nothing, once."""
+
+        def work(tx: Transaction) -> Outcome | None:
+            if not tx.claim(call.run, event_id):
+                return None
+            book, latches, met = self._desk.ledger.glance(tx, call.run, prediction.prediction_id)
+            if met:
+                return None
+            now = self._desk.now_of(call)
+            book = book if book.seq else self._desk.opened(tx, call.run, now)
+            conditions = self._desk.conditions(tx, call.run, now, latches)
+            outcome = decide(prediction, call.trace_context or "", book, conditions)
+            if outcome.events:
+                self._desk.ledger.append(tx, call.run, outcome.events)
+            self._desk.ledger.remember(tx, call.run, _seen(prediction, outcome, now), may_trade=prediction.may_trade)
+            tell(tx, call.run, outcome.events, call)
+            return outcome
+
+        outcome = await self._desk.store.transact(work)
+        if outcome is not None:
+            _annotate(call, prediction, outcome)
+
+    async def trade(self, request: ExecuteTrade, call: Call) -> Order:
+        """Queue an order by hand for the next session, or refuse it; the same `client_id` gives the same order.
+
+        Raises:
+            RpcError: INVALID_PARAMS for a quantity that is not a whole number of shares, CLIENT_ID_TAKEN when the id
+                was used for another order, UNAVAILABLE while no price can be asked for: the id is free then.
+
+        """
+        quantity = request.quantity
+        if not quantity.is_finite() or quantity <= 0 or quantity != quantity.to_integral_value():
+            raise RpcError("INVALID_PARAMS", f"quantity: {quantity} must be a whole number of shares, at least 1")
+        if not request.client_id:
+            raise RpcError("INVALID_PARAMS", "client_id: it must not be empty; the same id never makes a second order")
+        order_id = order_id_of("manual", request.client_id)
+        newest = await self._market.last_price(request.symbol, call)
+
+        def work(tx: Transaction) -> Order:
+            run, now = self._desk.run_of(tx, call), self._desk.now_of(call)
+            known = find_order(tx, run, order_id)
+            if known is None:
+                wish = Wish(
+                    order_id=order_id,
+                    reason="manual",
+                    symbol=request.symbol,
+                    side=request.action,
+                    session=self._desk.words.calendar.next_session(now).day,
+                    price=newest.price,
+                    quantity=quantity,
+                    may_trade=True,
+                    origin=Origin(trace_id=call.trace_id or "", traceparent=call.trace_context or ""),
+                    bar_session=newest.session,
+                )
+                book = self._desk.opened(tx, run, now)
+                outcome = queue(wish, book, self._desk.conditions(tx, run, now), "manual")
+                self._desk.ledger.append(tx, run, outcome.events)
+                tell(tx, run, outcome.events, call)
+                known = find_order(tx, run, order_id)
+            if known is None:
+                raise RpcError("INTERNAL", f"order {order_id} was not written")
+            found = order_from(known)
+            asked = (request.symbol, request.action, request.quantity)
+            if (found.symbol, found.side, found.quantity) != asked:
+                raise RpcError(
+                    "CLIENT_ID_TAKEN",
+                    f"client_id {request.client_id!r} is the order {found.side} {found.quantity} {found.symbol}",
+                )
+            return found
+
+        return await self._desk.store.transact(work)
+
+
+def _seen(prediction: Prediction, outcome: Outcome, now: datetime) -> Seen:
+    verdict = outcome.refused
+    refusal = None
+    if verdict is not None and verdict.code is not None:
+        refusal = (verdict.code.name, verdict.objection.value, verdict.objection.limit)
+    return Seen(
+        prediction_id=prediction.prediction_id,
+        symbol=prediction.symbol,
+        outcome=outcome.outcome,
+        order_id=outcome.order_id,
+        guards=list(outcome.guards),
+        at=now,
+        refusal=refusal,
+    )
+
+
+def _annotate(call: Call, prediction: Prediction, outcome: Outcome) -> None:
+    if call.span is None:
+        return
+    facts = {
+        "bellwether.prediction_id": prediction.prediction_id,
+        "bellwether.symbol": prediction.symbol,
+        "bellwether.outcome": outcome.outcome,
+        "bellwether.guards_passed": ",".join(outcome.guards),
+    }
+    if outcome.order_id is not None:
+        facts["bellwether.order_id"] = outcome.order_id
+    verdict = outcome.refused
+    if verdict is not None and verdict.code is not None:
+        # Traces with a refusal are always kept; that there was nothing to do is not worth it.
+        what = "refusal" if outcome.events else "nothing_to_do"
+        facts[f"bellwether.{what}"] = refusal_text(verdict.code.name, *verdict.objection)
+    call.annotate(**facts)

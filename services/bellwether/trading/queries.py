@@ -1,0 +1,88 @@
+"""Questions about the ledger's tables: orders, refusals, equity. All run inside a transaction."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
+
+from bellwether.messages.trading import EquityPoint
+from bellwether.storage.store import Transaction
+from bellwether.trading import tables
+
+_AT_BROKER = ("sending", "working", "unknown")
+"""States of an order at the broker that its row does not show; what was filled, it does."""
+
+
+def _orders() -> Select[Any]:
+    """Return rows of orders; one that the broker has shows the state it is in there."""
+    orders, sent = tables.orders, tables.executions
+    waits = and_(orders.c.status == "queued", sent.c.state.in_(_AT_BROKER))
+    status = case((waits, sent.c.state), else_=orders.c.status).label("status")
+    columns = [status if column.name == "status" else column for column in orders.c]
+    joined = orders.outerjoin(sent, and_(sent.c.run == orders.c.run, sent.c.order_id == orders.c.order_id))
+    return select(*columns, sent.c.state.label("at_broker")).select_from(joined)
+
+
+def find_orders(
+    tx: Transaction, run: str, *, symbol: str | None = None, status: str | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], int]:
+    """Return rows of orders, newest first, and how many fit in all."""
+    table = tables.orders
+    wanted = [table.c.run == run]
+    if symbol is not None:
+        wanted.append(table.c.symbol == symbol)
+    if status is not None:
+        wanted.append(_status_is(status))
+    found = _orders().where(*wanted)
+    total = tx.execute(select(func.count()).select_from(found.subquery())).scalar_one()
+    rows = tx.execute(found.order_by(table.c.id.desc()).limit(limit)).mappings()
+    return [dict(row) for row in rows], int(total)
+
+
+def find_order(tx: Transaction, run: str, order_id: str) -> dict[str, Any] | None:
+    """Return the row of one order."""
+    table = tables.orders
+    row = tx.execute(_orders().where(table.c.run == run, table.c.order_id == order_id)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def find_exits(tx: Transaction, run: str, at: datetime) -> list[str]:
+    """Return the ids of the exits that were queued at this close, sorted."""
+    table = tables.orders
+    wanted = (table.c.run == run, table.c.reason.in_(tables.EXITS), table.c.created_at == at.isoformat())
+    return sorted(tx.execute(select(table.c.order_id).where(*wanted)).scalars())
+
+
+def find_refusals(
+    tx: Transaction, run: str, *, symbol: str | None = None, prediction_id: str | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], int]:
+    """Return rows of refusals, newest first, and how many fit in all."""
+    table = tables.refusals
+    wanted = [table.c.run == run]
+    if symbol is not None:
+        wanted.append(table.c.symbol == symbol)
+    if prediction_id is not None:
+        wanted.append(table.c.prediction_id == prediction_id)
+    total = tx.execute(select(func.count()).select_from(table).where(*wanted)).scalar_one()
+    rows = tx.execute(select(table).where(*wanted).order_by(table.c.id.desc()).limit(limit)).mappings()
+    return [dict(row) for row in rows], int(total)
+
+
+def find_equity(tx: Transaction, run: str) -> list[EquityPoint]:
+    """Return the account at the close of each session of a run, oldest first."""
+    table = tables.equity
+    query = select(table.c.session, table.c.cash, table.c.positions_value, table.c.equity)
+    rows = tx.execute(query.where(table.c.run == run).order_by(table.c.session))
+    return [EquityPoint(date.fromisoformat(row[0]), *map(Decimal, row[1:])) for row in rows]
+
+
+def _status_is(status: str) -> ColumnElement[bool]:
+    orders, sent = tables.orders, tables.executions
+    if status in _AT_BROKER:
+        return and_(orders.c.status == "queued", sent.c.state == status)
+    if status == "queued":
+        return and_(orders.c.status == "queued", func.coalesce(sent.c.state, "").not_in(_AT_BROKER))
+    return orders.c.status == status
