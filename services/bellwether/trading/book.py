@@ -238,7 +238,7 @@ def _taken(book: Book, event: OrderFilled) -> OrderQueued | None:
     order = book.queued.get(event.order_id)
     if order is None:
         return None
-    if event.leaves > 0:
+    if event.leaves is not None:
         book.queued[event.order_id] = msgspec.structs.replace(order, quantity=event.leaves)
         book.partly |= {event.order_id}
     else:

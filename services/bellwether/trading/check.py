@@ -70,9 +70,10 @@ def _overfilled(events: Sequence[LedgerEvent]) -> list[str]:
                 asked[event.order_id] = event.quantity
             case OrderFilled() if event.order_id in asked:
                 asked[event.order_id] -= event.quantity
-                if asked[event.order_id] != event.leaves:
-                    left, told = text(asked[event.order_id]), text(event.leaves)
-                    found.append(f"order {event.order_id} has {left} shares left after a fill that says {told}")
+                told = ZERO if event.leaves is None else event.leaves
+                if asked[event.order_id] != told:
+                    left = text(asked[event.order_id])
+                    found.append(f"order {event.order_id} has {left} shares left after a fill that says {text(told)}")
             case _:
                 pass
     return found

@@ -163,8 +163,8 @@ class OrderFilled(_Fact, frozen=True, tag="order_filled", omit_defaults=True):
     session: date
     fill_id: str = ""
     """The broker's, of a fill of a part; empty where the whole was filled at once."""
-    leaves: Decimal = Decimal(0)
-    """Shares of the order that are not filled yet."""
+    leaves: Decimal | None = None
+    """Shares of the order that are not filled yet; None where all are."""
 
     @property
     def key(self) -> str:

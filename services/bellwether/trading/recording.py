@@ -54,7 +54,7 @@ def filled(book: Book, order: OrderQueued, fill: Fill, now: datetime, *, leaves:
         realised=realised,
         session=order.session,
         fill_id=fill.fill_id if part else "",
-        leaves=leaves,
+        leaves=leaves if leaves > 0 else None,
     )
 
 
