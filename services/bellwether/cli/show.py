@@ -143,7 +143,7 @@ def system(found: dict[str, Any]) -> RenderableType:
     """Return the machine's figures, and each service with those of its process."""
     machine = found["system"]
     figures = ("up", "MiB", "of limit", "CPU")
-    table = _table("service", "status", *figures, "last error", right=figures)
+    table = _table("service", "status", *figures, "process", "last error", right=figures)
     for name, one in found["services"].items():
         style = "green" if one["status"] == "healthy" else "yellow" if one["healthy"] else "red"
         table.add_row(
@@ -153,6 +153,7 @@ def system(found: dict[str, Any]) -> RenderableType:
             "-" if one["memory_usage"] is None else f"{one['memory_usage']:,.0f}",
             percent(one["memory_percent"]),
             percent(one["cpu_usage"]),
+            one["process"] or "-",
             Text(one["last_error"] or "", overflow="ellipsis"),
         )
     head = (

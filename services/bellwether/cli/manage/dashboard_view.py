@@ -103,7 +103,9 @@ def head(view: View) -> RenderableType:
     account = found["account"]
     if account:
         equity, cash = show.money(account["equity"]), show.money(account["cash"])
-        lines.append(Text(f"equity {equity} {account['currency']}, cash {cash}, {account['orders_filled']} orders filled"))
+        lines.append(
+            Text(f"equity {equity} {account['currency']}, cash {cash}, {account['orders_filled']} orders filled")
+        )
     problems = [*found["problems"], *view.problems]
     return Group(*lines, *(Text(f"unknown: {line}", style="yellow") for line in problems))
 

@@ -1,0 +1,157 @@
+"""The terminal dashboard, driven by keys, on a gateway that answers or does not."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+from textual.widgets import DataTable, Static
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.manage import dashboard_view as looks
+from bellwether.cli.manage.dashboard import Dashboard, HaltScreen, TraceScreen
+from bellwether.market.sessions import load_calendar
+from unit.gateway.test_traces import span
+
+DECISION = {
+    "timestamp": "2026-11-26T23:45:00Z",
+    "symbol": "CBA.AX",
+    "action": "BUY",
+    "probability": 0.57,
+    "base_rate": 0.54,
+    "current_price": 171.2,
+    "target_session": "2026-11-27",
+    "may_trade": True,
+    "prediction_id": "p-CBA",
+}
+ANSWERS: dict[str, Any] = {
+    "/v1/status": {
+        "system": "demo",
+        "ready": True,
+        "mode": "live",
+        "trading": "simulated",
+        "now": "2026-11-26T22:15:00Z",
+        "safety": {"safe": False, "refusals": [{"code": "DATA_STALE", "message": "bars are old", "symbol": None}]},
+        "halts": ["cli: lunch"],
+        "account": None,
+        "problems": [],
+    },
+    "/v1/system": {
+        "system": {"scope": "host", "cpu_percent": 3.0, "memory_percent": 40.0, "disk_usage": 9.0},
+        "services": {
+            "prediction": {
+                "status": "degraded",
+                "healthy": True,
+                "process": "box/42",
+                "uptime": 12.0,
+                "memory_usage": 150.0,
+                "memory_percent": None,
+                "cpu_usage": 1.0,
+                "last_error": "21 % errors",
+            }
+        },
+        "processes": [{"process": "box/42"}],
+        "memory_usage": 150.0,
+    },
+    "/v1/alerts": {
+        "alerts": [
+            {"severity": "critical", "since": "2026-11-26T22:00:00Z", "service": "ml-model", "message": "unreachable"}
+        ]
+    },
+    "/v1/decisions": {"decisions": [DECISION]},
+    "/v1/decisions/p-CBA": {"prediction": {"trace_id": "ab" * 16}},
+    "/v1/declaration": {"spec": {"market": {"calendar": "XASX"}}},
+}
+
+
+class Gateway:
+    """Answers from a table, and writes down what it was told to change."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self.sent: list[tuple[str, Any]] = []
+
+    def get(self, path: str, **_: Any) -> Any:
+        if path.startswith("/v1/traces/"):
+            return {"trace_id": "ab" * 16, "spans": [{**msgspec.to_builtins(span(1)), "duration_ms": 5.0}]}
+        if path not in self.answers:
+            raise CommandError(f"no gateway answers at {path}")
+        return self.answers[path]
+
+    def send(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
+        self.sent.append((f"{method} {path}", body))
+        return {}
+
+
+def words(drawn: Any) -> str:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(drawn)
+    return console.export_text()
+
+
+def test_everything_that_is_asked_for_is_on_the_screen() -> None:
+    view = looks.gather(Gateway(ANSWERS))
+    head = words(looks.head(view))
+    assert "demo  ready  live · trading simulated" in head
+    assert "closed, session 2026-11-27 opens in 45 min" in head
+    assert "not safe to trade: bars are old" in head
+    assert "HALTED: cli: lunch" in head
+    told = words(looks.services(view))
+    assert all(one in told for one in ("prediction", "degraded", "150", "21 % errors", "box/42"))
+    assert "unreachable" in words(looks.alarms(view))
+
+
+def test_what_does_not_answer_is_named() -> None:
+    view = looks.gather(Gateway({"/v1/status": ANSWERS["/v1/status"]}))
+    assert "unknown: no gateway answers at /v1/system" in words(looks.head(view))
+    assert words(looks.services(view)).strip() == "the services did not say how they are"
+    assert words(looks.alarms(view)).strip() == "not known"
+    assert "no gateway answers at /v1/status" in words(looks.head(looks.gather(Gateway({}))))
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (datetime(2026, 11, 27, 1, 0, tzinfo=UTC), "session 2026-11-27 is open, closes in 4 h 0 min"),
+        (datetime(2026, 11, 27, 6, 0, tzinfo=UTC), "closed, session 2026-11-30 opens in 2 d 17 h 0 min"),
+        (datetime(1900, 1, 1, tzinfo=UTC), "XASX"),
+    ],
+)
+def test_the_countdown_knows_the_session(now: datetime, told: str) -> None:
+    assert told in looks.countdown(load_calendar("XASX"), now)
+    assert looks.span(timedelta(hours=26, minutes=3, seconds=59)) == "1 d 2 h 3 min"
+
+
+def test_keys_show_a_trace_halt_with_a_reason_and_quit() -> None:
+    gateway = Gateway(ANSWERS)
+
+    async def typed() -> None:
+        app = Dashboard(gateway, seconds=3600)
+        async with app.run_test(size=(140, 50)) as pilot:
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            table = app.query_one("#decisions", DataTable)
+            assert table.row_count == 1
+            assert "demo" in words(app.query_one("#head", Static).content)
+            await pilot.press("t")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert isinstance(app.screen, TraceScreen)
+            await pilot.press("escape")
+            await pilot.press("h")
+            await pilot.pause()
+            assert isinstance(app.screen, HaltScreen)
+            await pilot.press("enter")
+            assert gateway.sent == []
+            await pilot.press(*"news", "enter")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert gateway.sent == [("POST /v1/halt", {"reason": "news", "source": "dashboard"})]
+            await pilot.press("q")
+
+    asyncio.run(typed())
