@@ -316,6 +316,33 @@ def why(session: Session, symbol: Symbol) -> None:
 
 @app.command(rich_help_panel=_LOOK)
 @talks
+def report(
+    session: Session,
+    day: Annotated[
+        str | None, typer.Option("--session", metavar="DAY", help="The session, as 2026-11-27; else the newest.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--list", help="List the reports instead.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compose it again from its rows and compare.")] = False,
+    lines: Count = 20,
+) -> None:
+    """Show the report of a session: what was due, predicted, refused and filled, and why.
+
+    evening_analysis writes one for each session. With --verify it ends with 1
+    when composing it again gives other bytes.
+    """
+    from bellwether.cli.reports import listed, told
+
+    if all_:
+        session.show(session.client.get("/v1/reports", limit=lines), listed)
+        return
+    found = session.client.get(f"/v1/reports/{day or 'latest'}", verify=verify or None)
+    session.show(found, told)
+    if found["equal"] is False:
+        raise SystemExit(1)
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
 def trace(
     session: Session,
     trace_id: Annotated[

@@ -17,7 +17,7 @@ from bellwether.gateway.gateway import Gateway
 from bellwether.gateway.problems import Problem
 
 _TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
-_FILES = ("index.html", "dashboard.js", "drawing.js", "news.js", "stream.js", "style.css")
+_FILES = ("index.html", "dashboard.js", "drawing.js", "news.js", "reports.html", "reports.js", "stream.js", "style.css")
 # The page needs nothing from anywhere else, so nothing else is allowed.
 _POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
@@ -92,6 +92,12 @@ async def index(request: Request, key: str | None = None) -> Response:
 async def dashboard() -> Response:
     """Lead to the dashboard."""
     return RedirectResponse("./", status_code=307)
+
+
+@router.get("/reports", include_in_schema=False)
+async def reports() -> Response:
+    """Return the page of session reports."""
+    return _file("reports.html")
 
 
 @router.get("/static/{name}", include_in_schema=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import date
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from bellwether.gateway.access import needs
 from bellwether.gateway.answers import answer, gateway_of
@@ -17,6 +18,7 @@ from bellwether.messages.market_data import GetMarketData, MarketData
 from bellwether.messages.monitoring import Alerts, ListNotifications, Notifications, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
+from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ListJobs
 from bellwether.messages.trading import (
     Account,
@@ -33,6 +35,7 @@ from bellwether.messages.trading import (
     Positions,
     Refusals,
 )
+from bellwether.reporting.session_text import session_lines
 
 router = APIRouter(dependencies=[Depends(needs(Scope.READ))])
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
@@ -114,6 +117,33 @@ async def refusals(request: Request, symbol: str | None = None, limit: Limit = 5
 async def jobs(request: Request, limit: Limit = 50) -> Response:
     """Return slots and jobs, newest first."""
     return answer(await gateway_of(request).peers.ask("scheduler", "list_jobs", ListJobs(limit=limit), Jobs))
+
+
+@router.get("/v1/reports")
+async def reports(request: Request, limit: Limit = 50) -> Response:
+    """Return the sessions that have a report, newest first, each in one line."""
+    return answer(await gateway_of(request).peers.ask("scheduler", "list_reports", ListReports(limit), Reports))
+
+
+@router.get("/v1/reports/{session}")
+async def report(
+    request: Request, session: str, verify: bool = False, format: Literal["json", "text"] = "json"
+) -> Response:
+    """Return the report of a session (`2009-01-05`, or `latest`); `verify` composes it again from its rows."""
+    question = GetReport(_day(session), verify)
+    found = await gateway_of(request).peers.ask("scheduler", "get_report", question, StoredReport)
+    if format == "text":
+        return PlainTextResponse("\n".join(session_lines(found.report)) + "\n")
+    return answer(found)
+
+
+def _day(session: str) -> date | None:
+    if session == "latest":
+        return None
+    try:
+        return date.fromisoformat(session)
+    except ValueError:
+        raise Problem(422, "INVALID_PARAMS", f"session {session!r}: a day is written 2009-01-05, or latest") from None
 
 
 @router.get("/v1/ledger/check")

@@ -43,9 +43,11 @@ from bellwether.messages.prediction import (
     SellRateAlert,
     Summary,
 )
+from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.prediction import logic, replay
 from bellwether.prediction import store as rows
 from bellwether.prediction.gather import AWAY, Question, gather_inputs
+from bellwether.prediction.session import MOST_SESSIONS, session_decisions
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.history import newest_bars
@@ -360,6 +362,12 @@ class PredictionService:
                 found.append((row, last.session, last.close > bars[begin].close))
         return found
 
+    async def get_session_decisions(self, request: GetSessionDecisions, call: Call) -> SessionDecisions:
+        """Return what was decided for a session and what came of earlier decisions, of the caller's run."""
+        if not 1 <= request.sessions <= MOST_SESSIONS:
+            raise RpcError("INVALID_PARAMS", f"sessions is {request.sessions}: it must be from 1 to {MOST_SESSIONS}")
+        return await self.store.transact(lambda tx: session_decisions(tx, call.run, request))
+
     async def bars_arrived(self, event: Event[MarketDataUpdated], call: Call) -> None:
         """A symbol has a new bar: what was predicted before does not answer for it any more."""
 
@@ -474,6 +482,7 @@ def create(context: ServiceContext) -> Service:
         prediction.get_decision,
         prediction.replay_decision,
         prediction.record_outcomes,
+        prediction.get_session_decisions,
     ):
         service.rpc(handler.__name__)(handler)
     service.on_event("market_data_updated")(prediction.bars_arrived)

@@ -32,7 +32,7 @@ from bellwether.messages.prediction import Action, Prediction
 from bellwether.runtime.call import Call
 from bellwether.storage.store import OutboxEvent, Transaction, Upgrade
 
-VERSION = 2
+VERSION = 3
 EVERY_SYMBOL = "*"
 metadata = MetaData()
 
@@ -83,6 +83,7 @@ outcomes = Table(
     sqlite_with_rowid=False,
 )
 """What came of the predictions that a model made."""
+_OUTCOMES_BY_SESSION = Index("outcomes_of_session", outcomes.c.run, outcomes.c.session)
 
 alarms = Table(
     "alarms",
@@ -99,7 +100,11 @@ def _add_alarms(connection: Connection) -> None:
     alarms.create(connection)
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms}
+def _index_outcomes(connection: Connection) -> None:
+    _OUTCOMES_BY_SESSION.create(connection)
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms, 2: _index_outcomes}
 
 _decoder = msgspec.json.Decoder(Prediction)
 

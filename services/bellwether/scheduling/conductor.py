@@ -25,6 +25,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, tables
 from bellwether.scheduling.effects import ALL_FAILED, AWAY, perform, settle
+from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.timeline import Key, Step, Timeline, cursor_text, parse_cursor, timeline
 from bellwether.scheduling.words import Reader, Words
 from bellwether.storage.store import Store, Transaction
@@ -71,10 +72,11 @@ class Progress:
 class Conductor:
     """Conducts the replay of one system."""
 
-    def __init__(self, service: Service, store: Store, reader: Reader) -> None:
+    def __init__(self, service: Service, store: Store, reader: Reader, reports: SessionReports) -> None:
         self._service = service
         self._store = store
         self._reader = reader
+        self._reports = reports
         self._line = Timeline((), ())
         self._line_words: Words | None = None
         self._last: date | None = None
@@ -193,7 +195,7 @@ class Conductor:
         while True:
             call = self._service.call(as_of=step.at, run=self.run, budget=STEP_BUDGET)
             try:
-                result = await perform(step, call)
+                result = await perform(step, call, self._reports)
             except RpcError as error:
                 refusals += error.code not in AWAY
                 self._complain(step.name, error)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import PublishBars, PublishedBars
 from bellwether.messages.prediction import GeneratePredictions, PredictionBatch, RecordedOutcomes, RecordOutcomes
 from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
@@ -15,11 +16,11 @@ from bellwether.messages.trading import SessionClose, SessionClosed, SessionOpen
 from bellwether.runtime.builtins import Settle, Settled
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
+from bellwether.scheduling.reports import TRADING_TASK, SessionReports
 from bellwether.scheduling.timeline import Step
 
-TRADING_TASK = "prediction_generation"
+MORNING_TASK = "morning_analysis"
 OUTCOMES_TASK = "evening_analysis"
-QUALITY_TASKS = ("morning_analysis", OUTCOMES_TASK)
 
 ALL_FAILED = "PREDICTIONS_FAILED"
 """Code with which a slot fails that predicted nothing; where one symbol fails of several, the others go on."""
@@ -32,7 +33,7 @@ AWAY = frozenset(
 _log = logging.getLogger(__name__)
 
 
-async def perform(step: Step, call: Call) -> dict[str, Any]:
+async def perform(step: Step, call: Call, reports: SessionReports) -> dict[str, Any]:
     """Do one step as of its instant; return what is worth keeping of it.
 
     Raises:
@@ -44,7 +45,7 @@ async def perform(step: Step, call: Call) -> dict[str, Any]:
         return _plain(opened)
     if step.kind == "close":
         return await close_session(step.session, call)
-    return await run_task(step.task, step.name, step.session, call)
+    return await run_task(step.task, step.name, step.session, call, reports)
 
 
 async def close_session(session: date, call: Call) -> dict[str, Any]:
@@ -84,17 +85,19 @@ async def _close_book(session: date, call: Call) -> dict[str, Any]:
     return _plain(closed)
 
 
-async def run_task(task: str, slot: str, session: date, call: Call) -> dict[str, Any]:
+async def run_task(task: str, slot: str, session: date, call: Call, reports: SessionReports) -> dict[str, Any]:
     """Do the work of a slot.
 
-    prediction_generation is the batch that may trade, evening_analysis writes realised outcomes; every other task,
-    morning_analysis and those of a name of one's own, makes predictions for looking at.
+    morning_analysis reads the source again, judges the data and makes predictions for looking at; prediction_generation
+    is the batch that may trade; evening_analysis judges the data, writes realised outcomes and the session's report.
+    Every other task, of a name of one's own, makes predictions for looking at.
     """
-    if task in QUALITY_TASKS:
-        await _monitor_quality(call)
     if task == OUTCOMES_TASK:
-        outcomes = await call.request("prediction", "record_outcomes", RecordOutcomes(session), RecordedOutcomes)
-        return _plain(outcomes)
+        return await _evening(slot, session, call, reports)
+    found: dict[str, Any] = {}
+    if task == MORNING_TASK:
+        found = await _refresh(session, call, reports)
+        await _monitor_quality(call)
     trades = task == TRADING_TASK
     request = GeneratePredictions(force_refresh=trades, may_trade=trades, slot=slot)
     batch = await call.request("prediction", "generate_predictions", request, PredictionBatch)
@@ -103,12 +106,35 @@ async def run_task(task: str, slot: str, session: date, call: Call) -> dict[str,
     if batch.errors and not batch.summary.successful:
         told = "; ".join(f"{symbol}: {error}" for symbol, error in sorted(batch.errors.items()))
         raise RpcError(ALL_FAILED, f"every prediction failed: {told}")
-    return {"summary": _plain(batch.summary), "errors": batch.errors}
+    return {"summary": _plain(batch.summary), "errors": batch.errors, **found}
 
 
-async def _monitor_quality(call: Call) -> None:
+async def _evening(slot: str, session: date, call: Call, reports: SessionReports) -> dict[str, Any]:
+    quality = await _monitor_quality(call)
+    outcomes = await call.request("prediction", "record_outcomes", RecordOutcomes(session), RecordedOutcomes)
+    sha256 = await reports.make(session, slot, quality, call)
+    return {**_plain(outcomes), "report": sha256}
+
+
+async def _refresh(session: date, call: Call, reports: SessionReports) -> dict[str, Any]:
+    """Have the source read once more, so that what came overnight counts; a replay's bars do not change.
+
+    What cannot be read does not hold up the morning: data quality names it, and orders on stale bars are refused.
+    """
+    before = reports.session_before(session)
+    if call.run != LIVE or before is None:
+        return {}
+    try:
+        await settle("prediction", await _publish_bars(before, call), call)
+    except RpcError as error:
+        _log.warning("the bars of %s could not be read again: %s", before, error)
+        return {"refresh_error": str(error)}
+    return {}
+
+
+async def _monitor_quality(call: Call) -> DataQualityReport:
     """Have the quality of all symbols judged, and the alert raised or cleared."""
-    await call.request("data-quality", "monitor_data_quality", MonitorDataQuality(), DataQualityReport)
+    return await call.request("data-quality", "monitor_data_quality", MonitorDataQuality(), DataQualityReport)
 
 
 def _try_again_if_away(errors: dict[str, str]) -> None:

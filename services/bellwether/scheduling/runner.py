@@ -18,6 +18,7 @@ from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, jobs
 from bellwether.scheduling.closing import Closer
 from bellwether.scheduling.effects import OUTCOMES_TASK, run_task
+from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.words import Reader, Words
 from bellwether.spec.models import SCHEDULER_NAMES
 from bellwether.storage.store import Store, Transaction
@@ -45,11 +46,12 @@ class Known(NamedTuple):
 class Runner:
     """Runs slots of a live system."""
 
-    def __init__(self, service: Service, store: Store, reader: Reader, closer: Closer) -> None:
+    def __init__(self, service: Service, store: Store, reader: Reader, closer: Closer, reports: SessionReports) -> None:
         self._service = service
         self._store = store
         self._reader = reader
         self._closer = closer
+        self._reports = reports
         self._running: dict[str, asyncio.Task[Job]] = {}
 
     async def known(self, words: Words | None = None) -> Known:
@@ -216,7 +218,7 @@ class Runner:
                 await self._closer.settle(due.session)
             call = self._service.call(budget=TASK_BUDGET.total_seconds())
             try:
-                result = await run_task(due.task, due.name, due.session, call)
+                result = await run_task(due.task, due.name, due.session, call, self._reports)
             except RpcError as error:
                 text = f"{error.code}: {error.message}"
                 await self._store.transact(lambda tx: claims.fail(tx, LIVE, due.name, clock.now(), text))

@@ -8,6 +8,7 @@ from typing import Any
 
 from bellwether.market.slots import slots
 from bellwether.messages.envelope import LIVE
+from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
 from bellwether.messages.scheduling import (
     ExecuteJob,
     ExecuteSlot,
@@ -29,6 +30,7 @@ from bellwether.scheduling import claims, jobs, tables
 from bellwether.scheduling.clockwork import Clockwork, is_due_anew
 from bellwether.scheduling.closing import LOOK_BACK, Closer
 from bellwether.scheduling.conductor import Conductor
+from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.runner import Runner
 from bellwether.scheduling.words import Reader
 from bellwether.spec.models import TradingSystem
@@ -45,13 +47,15 @@ def create(context: ServiceContext) -> Service:
     service = Service("scheduler", context)
     store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES)
     reader = Reader(context.declaration)
-    conductor = Conductor(service, store, reader)
+    reports = SessionReports(store, reader)
+    conductor = Conductor(service, store, reader, reports)
     closer = Closer(service, store, reader)
-    runner = Runner(service, store, reader, closer)
+    runner = Runner(service, store, reader, closer, reports)
     clockwork = Clockwork(service, store, reader, runner, closer)
     _register_jobs(service, store, reader, conductor, runner)
     _register_slots(service, store, reader, conductor, clockwork)
     _register_schedule(service, store, reader, clockwork)
+    _register_reports(service, reader, conductor, reports)
 
     @service.rpc("get_replay")
     async def get_replay(request: GetReplay, call: Call) -> ReplayState:
@@ -200,6 +204,19 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
         clockwork.wake()
         _log.info("%d scheduled jobs are stopped", stopped)
         return StoppedJobs(stopped)
+
+
+def _register_reports(service: Service, reader: Reader, conductor: Conductor, reports: SessionReports) -> None:
+    def run() -> str:
+        return conductor.run if reader.words.replays else LIVE
+
+    @service.rpc("get_report")
+    async def get_report(request: GetReport, call: Call) -> StoredReport:
+        return await reports.stored(run(), request.session, verify=request.verify)
+
+    @service.rpc("list_reports")
+    async def list_reports(request: ListReports, call: Call) -> Reports:
+        return await reports.listed(run(), request.limit)
 
 
 async def _coming(reader: Reader, runner: Runner, service: Service) -> list[Job]:

@@ -8,7 +8,7 @@ from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Tab
 
 from bellwether.storage.store import Upgrade
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 
@@ -58,8 +58,26 @@ replay = Table(
 )
 
 
+# A session's report as canonical bytes, and the rows it was composed from, likewise.
+reports = Table(
+    "reports",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("session", String, primary_key=True),
+    Column("as_of", String, nullable=False),
+    Column("summary", String, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("rows", Text, nullable=False),
+    Column("sha256", String, nullable=False),
+)
+
+
 def _keep_use(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN useful_seconds FLOAT")
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _keep_use}
+def _keep_reports(connection: Connection) -> None:
+    reports.create(connection)
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_use, 2: _keep_reports}

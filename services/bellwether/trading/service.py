@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from bellwether.messages.envelope import Event
 from bellwether.messages.prediction import PredictionGenerated
+from bellwether.messages.reporting import GetSessionBook, SessionBook
 from bellwether.messages.trading import (
     Account,
     EquityCurve,
@@ -60,6 +61,7 @@ from bellwether.trading.opening import Opens
 from bellwether.trading.queries import find_equity, find_order, find_orders, find_refusals
 from bellwether.trading.reconciling import Reconciling
 from bellwether.trading.safety import safety_of
+from bellwether.trading.session_book import session_book
 
 MOST_ROWS = 1000
 MOST_POINTS = 2000
@@ -191,6 +193,15 @@ def _register_explanations(service: Service, desk: Desk) -> None:
     @service.rpc("explain")
     async def explain(request: Explain, call: Call) -> Explanation:
         return await desk.store.transact(lambda tx: _explain(tx, desk, request, call))
+
+    @service.rpc("get_session_book")
+    async def get_session_book(request: GetSessionBook, call: Call) -> SessionBook:
+        def look(tx: Transaction) -> SessionBook:
+            run = desk.run_of(tx, call)
+            book = desk.ledger.book(tx, run)
+            return session_book(tx, run, request, book, account_of(book, desk.rules, desk.halts(tx), 0))
+
+        return await desk.store.transact(look)
 
     @service.rpc("check_ledger")
     async def check(call: Call) -> LedgerCheck:

@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, Stri
 from bellwether.broker.simulated_tables import add_simulated_tables
 from bellwether.storage.store import Upgrade
 
-VERSION = 3
+VERSION = 4
 
 metadata = MetaData()
 
@@ -86,6 +86,7 @@ refusals = Table(
 )
 Index("refusals_by_symbol", refusals.c.run, refusals.c.symbol, refusals.c.id)
 Index("refusals_by_decision", refusals.c.run, refusals.c.prediction_id)
+_REFUSALS_BY_TIME = Index("refusals_by_time", refusals.c.run, refusals.c.at)
 
 equity = Table(
     "equity",
@@ -117,6 +118,8 @@ decisions = Table(
     UniqueConstraint("run", "prediction_id"),
 )
 Index("decisions_by_symbol", decisions.c.run, decisions.c.symbol, decisions.c.may_trade, decisions.c.id)
+
+_DECISIONS_BY_TIME = Index("decisions_by_time", decisions.c.run, decisions.c.at)
 
 # What the broker knows of each order that was sent, or may have been. Its one writer is execution.
 executions = Table(
@@ -201,4 +204,11 @@ _SINCE_3 = (
     "sim_events",
     "sim_actions",
 )
-UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions, 2: _add_execution}
+
+
+def _index_times(connection: Connection) -> None:
+    for index in (_REFUSALS_BY_TIME, _DECISIONS_BY_TIME):
+        index.create(connection)
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions, 2: _add_execution, 3: _index_times}

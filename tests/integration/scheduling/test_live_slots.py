@@ -36,7 +36,7 @@ async def test_due_slots_run_once_each_and_a_session_opens_and_closes(scheduler:
     await scheduler.at(CLOSE + timedelta(hours=1))
     await scheduler.at(CLOSE + timedelta(hours=2))
     assert scheduler.count("generate_predictions") == 2
-    assert scheduler.count("publish_bars") == 1
+    assert scheduler.count("publish_bars") == 2, "in the morning the bars of before once more, and at the close"
     assert scheduler.count("record_outcomes") == 1
     done = {name for name, status in (await scheduler.jobs()).items() if status == "completed"}
     assert done == {

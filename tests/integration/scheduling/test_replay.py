@@ -4,14 +4,16 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from bellwether.messages.reporting import Reports, StoredReport
 from bellwether.messages.scheduling import Job, ReplayState, SlotJobs
-from bellwether.messages.trading import LedgerCheck, Orders
+from bellwether.messages.trading import Account, LedgerCheck, Orders
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import service as scheduling
 from bellwether.spec.models import TradingSystem
@@ -145,6 +147,7 @@ async def test_a_peer_that_is_away_holds_the_replay_but_does_not_fail_it(tmp_pat
             "get_bars": 2,
             "generate_predictions": 2,
             "record_outcomes": 1,
+            "get_session_decisions": 1,
         }
     )
     system = declaration(clock={"mode": "replay", "from": "2009-01-02", "to": "2009-01-08", "pace": "0s"})
@@ -157,6 +160,13 @@ async def test_a_peer_that_is_away_holds_the_replay_but_does_not_fail_it(tmp_pat
         assert told.since is None
         assert told.jobs[0].name == "evening_analysis-20090108"
         assert {one.status for one in told.jobs} == {"completed"}
+        found: StoredReport = await running_one.call("scheduler", "get_report", {"verify": True}, StoredReport)
+        assert (found.report.session, found.equal) == (date(2009, 1, 8), True)
+        assert {one.status for one in found.report.slots} == {"completed"}
+        account: Account = await running_one.call("paper-trading", "get_account", {}, Account)
+        assert found.report.account.equity == account.equity
+        listed: Reports = await running_one.call("scheduler", "list_reports", {}, Reports)
+        assert (listed.total, listed.reports[0].sha256) == (5, found.sha256)
     assert set(peers.away.values()) == {0}
     assert ledger_of(tmp_path / "away") == await whole(tmp_path / "here", system)
 

@@ -51,6 +51,7 @@ from bellwether.messages.quality import (
     Quality,
     SymbolQuality,
 )
+from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -82,7 +83,7 @@ ROWS = {
     "prediction": ServiceRow(
         "prediction",
         "stands in, with made-up signals",
-        serves=("generate_predictions", "record_outcomes"),
+        serves=("generate_predictions", "record_outcomes", "get_session_decisions"),
         publishes={"prediction_generated": "high"},
         consumes=("market_data_updated",),
     ),
@@ -271,6 +272,11 @@ class Peers:
         async def record_outcomes(request: RecordOutcomes, call: Call) -> RecordedOutcomes:
             self._met("record_outcomes", call)
             return RecordedOutcomes(0, None, None)
+
+        @service.rpc("get_session_decisions")
+        async def get_session_decisions(request: GetSessionDecisions, call: Call) -> SessionDecisions:
+            self._met("get_session_decisions", call)
+            return SessionDecisions([], [], [], [])
 
         return service
 

@@ -24,6 +24,7 @@ from bellwether.messages.models import ModelInfo, Models
 from bellwether.messages.monitoring import Alert, Alerts, ProcessFigures, ServiceFigures, SystemFigures, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
 from bellwether.messages.quality import Quality, SymbolQuality
+from bellwether.messages.reporting import ReportLine, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
 from bellwether.messages.trading import (
     Account,
@@ -40,10 +41,12 @@ from bellwether.messages.trading import (
     Refusals,
     Safety,
 )
+from bellwether.reporting.session import compose
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
+from unit.reporting.rows import rows as report_rows
 
 AT = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
 SESSION = date(2009, 1, 5)
@@ -164,6 +167,8 @@ METRICS = SystemMetrics(
 ALERTS = Alerts(
     AT, [Alert("memory_high", "warning", "system", "memory of system is 85 % of the container's limit", AT)]
 )
+REPORT = compose(report_rows())
+
 ANSWERS: dict[str, dict[str, Any]] = {
     "market-data": {"get_market_data": MARKET_DATA, "get_freshness": FRESHNESS},
     "data-quality": {
@@ -193,7 +198,13 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "halt": lambda asked: HaltState(True, [f"{asked['source']}: {asked['reason']}"]),
         "resume": HaltState(False, []),
     },
-    "scheduler": {"get_replay": REPLAY, "list_jobs": Jobs([]), "list_slots": SLOTS},
+    "scheduler": {
+        "get_replay": REPLAY,
+        "list_jobs": Jobs([]),
+        "list_slots": SLOTS,
+        "get_report": lambda asked: StoredReport(REPORT, "replay-1", "ab" * 32, True if asked.get("verify") else None),
+        "list_reports": Reports([ReportLine(REPORT.session, "replay-1", REPORT.as_of, REPORT.summary, "ab" * 32)], 1),
+    },
     "monitoring": {"collect_system_metrics": METRICS, "check_alerts": ALERTS},
 }
 

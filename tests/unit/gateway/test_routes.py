@@ -15,7 +15,7 @@ from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, TOKEN, Opened, op
 from unit.gateway.samples import ANSWERS, AT, POSITION, SYSTEM, Seen
 
 READING = {"Authorization": f"Bearer {scoped_token(TOKEN, 'read')}"}
-SAMPLE = {"symbol": "AAPL", "decision_id": "p-AAPL", "trace_id": "0" * 32}
+SAMPLE = {"session": "2009-01-05", "symbol": "AAPL", "decision_id": "p-AAPL", "trace_id": "0" * 32}
 
 
 @IN_MODULES_LOOP
@@ -233,11 +233,36 @@ async def test_every_route_that_tells_of_the_system_refuses_a_stranger(standing:
 
 
 @IN_MODULES_LOOP
-@pytest.mark.parametrize("path", ["/", "/static/dashboard.js", "/static/stream.js", "/static/news.js", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/reports",
+        "/static/reports.js",
+        "/static/dashboard.js",
+        "/static/stream.js",
+        "/static/news.js",
+        "/favicon.ico",
+    ],
+)
 async def test_the_page_itself_needs_no_token_and_tells_nothing(standing: Opened, path: str) -> None:
     reply = await standing.stranger.get(path)
     assert reply.is_success
     assert "set-cookie" not in reply.headers
+
+
+@IN_MODULES_LOOP
+async def test_a_session_report_comes_as_json_and_as_text_and_is_composed_again_when_asked(standing: Opened) -> None:
+    found = (await standing.http.get("/v1/reports/2009-01-05")).json()
+    assert (found["report"]["session"], found["equal"]) == ("2009-01-05", None)
+    assert (await standing.http.get("/v1/reports/latest?verify=true")).json()["equal"] is True
+    text = await standing.http.get("/v1/reports/latest?format=text")
+    assert text.headers["content-type"].startswith("text/plain")
+    assert "refused, NOTHING_TO_SELL: the symbol is not held" in text.text
+    assert (await standing.http.get("/v1/reports")).json()["reports"][0]["session"] == "2009-01-05"
+    refused = await standing.http.get("/v1/reports/yesterday")
+    assert refused.status_code == 422
+    assert "a day is written 2009-01-05, or latest" in refused.json()["error"]["message"]
 
 
 async def test_where_reads_are_declared_open_everybody_may_look_and_nobody_halt(tmp_path: Path) -> None:

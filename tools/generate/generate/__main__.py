@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bellwether.market.sessions import CALENDARS
 from bellwether.spec.schema import resource_schema
-from generate import calendars, compat, definition, headlines, quality, reference
+from generate import calendars, compat, definition, headlines, quality, reference, services
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = Path("crds/published.json")
@@ -24,6 +24,7 @@ def generated() -> dict[Path, str]:
         Path("charts/bellwether/files/tradingsystems.bellwether.dev.yaml"): defined,
         Path("docs/reference/tradingsystem.md"): reference.page(schema),
         Path("docs/reference/refusals.md"): reference.refusals(),
+        Path("docs/reference/services.md"): services.page(),
         Path("docs/headlines.md"): headlines.page(),
         Path("docs/quality.md"): quality.page(),
     }

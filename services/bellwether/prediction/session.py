@@ -1,0 +1,120 @@
+"""What was decided for a session and what came of earlier decisions, for the session's report."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from bellwether.messages.prediction import BUY_ACTIONS, SELL_ACTIONS, Prediction
+from bellwether.messages.reporting import (
+    CalibrationBin,
+    GetSessionDecisions,
+    OutcomeDay,
+    SessionDecision,
+    SessionDecisions,
+    SettledDecision,
+    UsedHeadline,
+)
+from bellwether.prediction.logic import News
+from bellwether.storage.store import Transaction
+
+MOST_SESSIONS = 5000
+MOST_SHOWN = 5
+"""Headlines of a decision that a report shows."""
+TRADING_BATCH = "prediction_generation"
+"""The task whose decisions are judged: others repeat them for looking at."""
+
+_BUYS = ", ".join(f"'{action}'" for action in BUY_ACTIONS)
+_SELLS = ", ".join(f"'{action}'" for action in SELL_ACTIONS)
+# An id is its slot's name, a hyphen and the symbol: `.` is the character behind the hyphen.
+_OF_SLOT = "run = ? AND id >= ? || '-' AND id < ? || '.'"
+_DECISIONS = f"SELECT prediction, canonical FROM decisions WHERE {_OF_SLOT} ORDER BY sequence"  # noqa: S608
+_SETTLED = (
+    "SELECT o.id, d.symbol, d.action, o.probability, o.base_rate, o.rose FROM outcomes o "
+    "JOIN decisions d ON d.run = o.run AND d.id = o.id "
+    "WHERE o.run = ? AND o.session = ? AND o.id >= ? || '-' AND o.id < ? || '.' ORDER BY o.id"
+)
+_JUDGED = (
+    "FROM outcomes o JOIN decisions d ON d.run = o.run AND d.id = o.id "
+    "WHERE o.run = ? AND o.session >= ? AND o.session <= ? AND o.id >= ? || '-' AND o.id < ? || '.' "
+)
+_FIRST = (
+    "SELECT session FROM (SELECT DISTINCT session FROM outcomes WHERE run = ? AND session <= ? "
+    "ORDER BY session DESC LIMIT ?) ORDER BY session LIMIT 1"
+)
+_DAYS = (
+    "SELECT o.session, count(*), sum(o.rose), "
+    f"sum(d.action IN ({_BUYS})), sum(d.action IN ({_BUYS}) AND o.rose), "
+    f"sum(d.action IN ({_SELLS})), sum(d.action IN ({_SELLS}) AND o.rose), "
+    "sum((o.probability - o.rose) * (o.probability - o.rose)), "
+    f"sum((o.base_rate - o.rose) * (o.base_rate - o.rose)) {_JUDGED} GROUP BY o.session ORDER BY o.session"
+)
+_BINS = (
+    "SELECT CAST(o.probability * 20 AS INTEGER), count(*), avg(o.probability), sum(o.rose) "
+    f"{_JUDGED} GROUP BY 1 ORDER BY 1"
+)
+
+
+class _Inputs(msgspec.Struct):
+    news: News | None = None
+
+
+class _Record(msgspec.Struct):
+    """The part of a canonical record that a report shows."""
+
+    inputs: _Inputs
+
+
+_predictions = msgspec.json.Decoder(Prediction)
+_records = msgspec.json.Decoder(_Record)
+
+
+def session_decisions(tx: Transaction, run: str, asked: GetSessionDecisions) -> SessionDecisions:
+    """Return the decisions of the first slot that has any, and the outcomes up to the session."""
+    execute, session = tx.connection.exec_driver_sql, asked.session.isoformat()
+    found: list[Any] = []
+    for slot in asked.slots:
+        found = list(execute(_DECISIONS, (run, slot, slot)).all())
+        if found:
+            break
+    first = execute(_FIRST, (run, session, asked.sessions)).scalar_one_or_none() or session
+    judged = (run, first, session, TRADING_BATCH, TRADING_BATCH)
+    return SessionDecisions(
+        decisions=sorted((_decision(*row) for row in found), key=lambda one: one.symbol),
+        settled=[
+            SettledDecision(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
+            for row in execute(_SETTLED, (run, session, TRADING_BATCH, TRADING_BATCH)).all()
+        ],
+        days=[OutcomeDay(date.fromisoformat(row[0]), *row[1:]) for row in execute(_DAYS, judged).all()],
+        bins=[CalibrationBin(row[0] / 20, row[1], row[2], row[3]) for row in execute(_BINS, judged).all()],
+    )
+
+
+def _decision(prediction: bytes, canonical: bytes) -> SessionDecision:
+    made = _predictions.decode(prediction)
+    news = _records.decode(canonical).inputs.news if made.sentiment_data_available else None
+    return SessionDecision(
+        prediction_id=made.prediction_id,
+        symbol=made.symbol,
+        timestamp=made.timestamp,
+        action=made.action,
+        probability=made.probability,
+        base_rate=made.base_rate,
+        buy_threshold=made.buy_threshold,
+        current_price=made.current_price,
+        bar_session=made.bar_session,
+        model_name=made.model_name,
+        model_version=made.model_version,
+        horizon_sessions=made.horizon_sessions,
+        may_trade=made.may_trade,
+        fallbacks=made.fallbacks,
+        quality_score=made.quality_score,
+        quality_issues=made.quality_issues,
+        sentiment_score=None if news is None else news.score,
+        news_confidence=None if news is None else news.confidence,
+        headlines=[]
+        if news is None
+        else [UsedHeadline(one.title, one.source, one.score) for one in news.headlines[:MOST_SHOWN]],
+    )

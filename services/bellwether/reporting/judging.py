@@ -1,0 +1,120 @@
+"""How decisions fared, beside what the share of rises alone would have given. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bellwether.messages.reporting import CalibrationBin, IntervalValue, Judgement, OutcomeDay
+from bellwether.reporting.intervals import FEWEST_SESSIONS, Interval, Sums, block_bootstrap, rounded, wilson
+
+NO_OUTCOMES = "no decision has come to its horizon yet"
+NO_SIGNALS = "no decision was a BUY or a SELL"
+
+
+class _Counts(NamedTuple):
+    """Sums over sessions."""
+
+    decisions: int
+    rose: int
+    buys: int
+    buys_rose: int
+    sells: int
+    sells_rose: int
+
+    @property
+    def signals(self) -> int:
+        return self.buys + self.sells
+
+    @property
+    def hits(self) -> int:
+        return self.buys_rose + self.sells - self.sells_rose
+
+
+def judge(days: Sequence[OutcomeDay], bins: Sequence[CalibrationBin], horizon: int) -> Judgement:
+    """Return how the decisions of these sessions fared; `horizon` in sessions says how far outcomes overlap."""
+    rows: list[Sums] = [_row(day) for day in days]
+    total = _Counts(*(sum(column) for column in zip(*rows, strict=True))) if rows else _Counts(0, 0, 0, 0, 0, 0)
+    count = total.decisions
+    return Judgement(
+        sessions=len(days),
+        decisions=count,
+        signals=total.signals,
+        hits=total.hits,
+        hit_rate=_hit_rate(rows, total, horizon),
+        base_hit_rate=_rounded(base_hit_rate(total)),
+        difference=_difference(rows, total, horizon),
+        rise_rate=_rise_rate(rows, total, horizon),
+        brier=rounded(sum(day.brier for day in days) / count) if count else None,
+        base_brier=rounded(sum(day.base_brier for day in days) / count) if count else None,
+        bins=list(bins),
+    )
+
+
+def hit_rate(sums: Sums) -> float | None:
+    """Return the share of the signals that hit; None without any."""
+    counts = _Counts(*sums)
+    return counts.hits / counts.signals if counts.signals else None
+
+
+def base_hit_rate(sums: Sums) -> float | None:
+    """Return what as many BUY and SELL signals would have hit at the share of rises; None without any."""
+    counts = _Counts(*sums)
+    if not counts.signals or not counts.decisions:
+        return None
+    rises = counts.rose / counts.decisions
+    return (counts.buys * rises + counts.sells * (1.0 - rises)) / counts.signals
+
+
+def _gain(sums: Sums) -> float | None:
+    hits, base = hit_rate(sums), base_hit_rate(sums)
+    return None if hits is None or base is None else hits - base
+
+
+def _rises(sums: Sums) -> float | None:
+    counts = _Counts(*sums)
+    return counts.rose / counts.decisions if counts.decisions else None
+
+
+def _hit_rate(rows: Sequence[Sums], total: _Counts, horizon: int) -> IntervalValue:
+    if not total.signals:
+        return IntervalValue(None, undefined=NO_SIGNALS if total.decisions else NO_OUTCOMES)
+    found = block_bootstrap(rows, horizon, hit_rate) or _alone(wilson(total.hits, total.signals))
+    return _with(total.hits / total.signals, found)
+
+
+def _rise_rate(rows: Sequence[Sums], total: _Counts, horizon: int) -> IntervalValue:
+    if not total.decisions:
+        return IntervalValue(None, undefined=NO_OUTCOMES)
+    found = block_bootstrap(rows, horizon, _rises) or _alone(wilson(total.rose, total.decisions))
+    return _with(total.rose / total.decisions, found)
+
+
+def _difference(rows: Sequence[Sums], total: _Counts, horizon: int) -> IntervalValue:
+    value = _gain(total)
+    if value is None:
+        return IntervalValue(None, undefined=NO_SIGNALS if total.decisions else NO_OUTCOMES)
+    found = block_bootstrap(rows, horizon, _gain)
+    if found is None:
+        words = f"its interval is not defined: it takes {FEWEST_SESSIONS} sessions and twice the horizon, with signals"
+        return IntervalValue(rounded(value), undefined=words)
+    return _with(value, found)
+
+
+def _alone(found: Interval | None) -> Interval | None:
+    """Say of Wilson's interval what it supposes."""
+    return None if found is None else Interval(found.low, found.high, f"{found.method}, as if all were independent")
+
+
+def _with(value: float, found: Interval | None) -> IntervalValue:
+    if found is None:
+        return IntervalValue(rounded(value))
+    return IntervalValue(rounded(value), found.low, found.high, found.method)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else rounded(value)
+
+
+def _row(day: OutcomeDay) -> Sums:
+    return (day.decisions, day.rose, day.buys, day.buys_rose, day.sells, day.sells_rose)

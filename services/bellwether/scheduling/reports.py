@@ -1,0 +1,179 @@
+"""Session reports: what the evening gathers from the other services, and the reports on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import func, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from bellwether.market.sessions import Session
+from bellwether.market.slots import slot_of
+from bellwether.messages.canonical import canonical_bytes
+from bellwether.messages.quality import DataQualityReport
+from bellwether.messages.reporting import (
+    GetSessionBook,
+    GetSessionDecisions,
+    ReportLine,
+    Reports,
+    SessionBook,
+    SessionDecisions,
+    SessionReport,
+    SessionRows,
+    SlotEnd,
+    StoredReport,
+)
+from bellwether.reporting.session import compose
+from bellwether.runtime.call import Call
+from bellwether.runtime.errors import RpcError
+from bellwether.scheduling import tables
+from bellwether.scheduling.claims import FIRST_START
+from bellwether.scheduling.words import Reader
+from bellwether.storage.store import Store, Transaction
+
+TRADING_TASK = "prediction_generation"
+MOST_LISTED = 500
+_LOOKING_TASK = "morning_analysis"
+
+
+class SessionReports:
+    """Makes and keeps the reports of one system."""
+
+    def __init__(self, store: Store, reader: Reader) -> None:
+        self._store = store
+        self._reader = reader
+
+    def session_before(self, day: date) -> date | None:
+        """Return the session before another one; None for a day on which the exchange does not trade."""
+        calendar = self._reader.words.calendar
+        session = calendar.session_on(day)
+        return None if session is None else calendar.previous_session(session.open).day
+
+    async def make(self, day: date, own_slot: str, quality: DataQualityReport, call: Call) -> str | None:
+        """Gather, compose and store the report of a session; return its sha256. Made again, it replaces the old one.
+
+        None for a day on which the exchange does not trade: a job by hand may run on any day.
+
+        Raises:
+            RpcError: of the service that could not do its part.
+
+        """
+        session = self._reader.words.calendar.session_on(day)
+        if session is None:
+            return None
+        rows = await self._gather(session, own_slot, quality, call)
+        report = compose(rows)
+        body = canonical_bytes(report)
+        sha256 = hashlib.sha256(body).hexdigest()
+        values = {
+            "run": call.run,
+            "session": day.isoformat(),
+            "as_of": call.as_of.isoformat(),
+            "summary": report.summary,
+            "report": body.decode(),
+            "rows": canonical_bytes(rows).decode(),
+            "sha256": sha256,
+        }
+        statement = upsert(tables.reports).values(values)
+        changed = {name: value for name, value in values.items() if name not in ("run", "session")}
+        statement = statement.on_conflict_do_update(index_elements=["run", "session"], set_=changed)
+        await self._store.transact(lambda tx: tx.execute(statement) and None)
+        return sha256
+
+    async def _gather(self, session: Session, own_slot: str, quality: DataQualityReport, call: Call) -> SessionRows:
+        words, day = self._reader.words, session.day
+        before = words.calendar.previous_session(session.open)
+        slots = [f"{task}-{day:%Y%m%d}" for task in (TRADING_TASK, _LOOKING_TASK)]
+        decided = await call.request(
+            "prediction", "get_session_decisions", GetSessionDecisions(day, slots), SessionDecisions, idempotent=True
+        )
+        asked = GetSessionBook(day, before.close, session.close)
+        book = await call.request("paper-trading", "get_session_book", asked, SessionBook, idempotent=True)
+        ends, failures = await self._store.transact(lambda tx: self._ends(tx, call.run, session, own_slot))
+        return SessionRows(
+            system=words.system.metadata.name,
+            calendar=words.calendar.name,
+            session=day,
+            open=session.open,
+            close=session.close,
+            as_of=call.as_of,
+            symbols=list(words.system.spec.symbols),
+            slots=ends,
+            failures=failures,
+            decided=decided,
+            book=book,
+            quality=quality,
+        )
+
+    def _ends(self, tx: Transaction, run: str, session: Session, own_slot: str) -> tuple[list[SlotEnd], dict[str, str]]:
+        """Return how the slots of a session ended, by time, and which symbols the batch could not predict."""
+        words, table, day = self._reader.words, tables.slots, session.day
+        query = select(table).where(table.c.run == run, table.c.session == day.isoformat())
+        known = {row["name"]: dict(row) for row in tx.execute(query).mappings() if row["name"] != FIRST_START}
+        due = [slot_of(rule, session, words.calendar.timezone) for rule in words.tasks]
+        found = [
+            SlotEnd(name, row["task"], datetime.fromisoformat(row["due"]), row["status"], row["error"])
+            for name, row in known.items()
+        ]
+        found += [SlotEnd(slot.name, slot.task, slot.due, "not run") for slot in due if slot.name not in known]
+        # It still runs; that there is a report says that it ended well.
+        found = [replace(one, status="completed", error=None) if one.name == own_slot else one for one in found]
+        batch = known.get(f"{TRADING_TASK}-{day:%Y%m%d}")
+        failures: dict[str, str] = {}
+        if batch is not None and batch["result"] is not None:
+            failures = json.loads(batch["result"]).get("errors", {})
+        return sorted(found, key=lambda one: (one.due, one.name)), failures
+
+    # Looking
+
+    async def stored(self, run: str, session: date | None, *, verify: bool) -> StoredReport:
+        """Return the report of a session, or the newest.
+
+        Raises:
+            RpcError: NO_REPORT where there is none.
+
+        """
+        table = tables.reports
+        query = select(table).where(table.c.run == run)
+        if session is not None:
+            query = query.where(table.c.session == session.isoformat())
+        query = query.order_by(table.c.session.desc()).limit(1)
+        row = await self._store.transact(lambda tx: tx.execute(query).mappings().first())
+        if row is None:
+            raise RpcError("NO_REPORT", f"there is no report of {session or 'any session'}: evening_analysis makes it")
+        equal = None
+        if verify:
+            again = canonical_bytes(compose(msgspec.json.decode(row["rows"], type=SessionRows)))
+            equal = again == row["report"].encode()
+        return StoredReport(msgspec.json.decode(row["report"], type=SessionReport), row["run"], row["sha256"], equal)
+
+    async def listed(self, run: str, limit: int) -> Reports:
+        """Return the newest reports in one line each, and how many there are.
+
+        Raises:
+            RpcError: INVALID_PARAMS for a limit that is out of its bounds.
+
+        """
+        if not 1 <= limit <= MOST_LISTED:
+            raise RpcError("INVALID_PARAMS", f"limit: {limit} must be from 1 to {MOST_LISTED}")
+        table = tables.reports
+        query = select(table.c.session, table.c.run, table.c.as_of, table.c.summary, table.c.sha256)
+        query = query.where(table.c.run == run).order_by(table.c.session.desc()).limit(limit)
+
+        def look(tx: Transaction) -> Reports:
+            rows: Any = tx.execute(query).all()
+            total = tx.execute(select(func.count()).select_from(table).where(table.c.run == run)).scalar_one()
+            return Reports(
+                [
+                    ReportLine(date.fromisoformat(row[0]), row[1], datetime.fromisoformat(row[2]), row[3], row[4])
+                    for row in rows
+                ],
+                int(total),
+            )
+
+        return await self._store.transact(look)

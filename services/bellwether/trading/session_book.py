@@ -1,0 +1,119 @@
+"""What the trader did for a session, for the session's report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from bellwether.messages.reporting import GetSessionBook, Idle, MetDecision, SessionBook
+from bellwether.messages.trading import Account, EquityPoint
+from bellwether.storage.store import Transaction
+from bellwether.trading import tables
+from bellwether.trading.answers import order_from, positions_of, refusal_from
+from bellwether.trading.book import Book
+from bellwether.trading.codes import Code
+
+MOST_ROWS = 500
+HOLD = "HOLD"
+TRADING_BATCH = "prediction_generation"
+
+_NEWEST_ORDER = (
+    "SELECT session, created_at FROM orders WHERE run = ? AND session <= ? AND status NOT IN ('refused', 'cancelled') "
+    "ORDER BY session DESC, id DESC LIMIT 1"
+)
+_LATER = (
+    "SELECT count(*) FROM orders WHERE run = ? AND session > ? AND created_at <= ? "
+    "AND status NOT IN ('refused', 'cancelled')"
+)
+_CLOSED_SINCE = "SELECT count(*) FROM equity WHERE run = ? AND session > ? AND session <= ?"
+_MET_SINCE = (
+    "SELECT outcome, code, count(*) FROM decisions WHERE run = ? AND at > ? AND at <= ? "
+    "AND prediction_id >= ? || '-' AND prediction_id < ? || '.' AND outcome != 'order' GROUP BY outcome, code"
+)
+_REFUSED_SINCE = (
+    "SELECT code, count(*) FROM refusals WHERE run = ? AND at > ? AND at <= ? AND stage != 'signal' GROUP BY code"
+)
+
+
+def session_book(tx: Transaction, run: str, asked: GetSessionBook, book: Book, account: Account) -> SessionBook:
+    """Return orders, refusals, decisions and account of a session."""
+    close, before = _points(tx, run, asked.session)
+    refusals = [refusal_from(row) for row in _between(tx, run, tables.refusals, asked)]
+    met = [_met(row) for row in _between(tx, run, tables.decisions, asked)]
+    idle = _idle(tx, run, asked)
+    codes = {one.code for one in refusals} | {one.code for one in met if one.code} | idle.reasons.keys()
+    return SessionBook(
+        currency=account.currency,
+        initial_cash=account.initial_cash,
+        orders=[order_from(row) for row in _orders(tx, run, asked)],
+        refusals=refusals,
+        met=met,
+        close=close,
+        before=before,
+        realised=account.realised,
+        commission=account.commission,
+        positions=positions_of(book),
+        halts=account.halts,
+        idle=idle,
+        meanings={code.name: code.value for code in Code if code.name in codes},
+    )
+
+
+def _between(tx: Transaction, run: str, table: Any, asked: GetSessionBook) -> list[dict[str, Any]]:
+    query = select(table).where(
+        table.c.run == run, table.c.at > asked.since.isoformat(), table.c.at <= asked.until.isoformat()
+    )
+    return [dict(row) for row in tx.execute(query.order_by(table.c.id).limit(MOST_ROWS)).mappings()]
+
+
+def _orders(tx: Transaction, run: str, asked: GetSessionBook) -> list[dict[str, Any]]:
+    table = tables.orders
+    made = (table.c.created_at > asked.since.isoformat()) & (table.c.created_at <= asked.until.isoformat())
+    query = select(table).where(table.c.run == run, or_(table.c.session == asked.session.isoformat(), made))
+    return [dict(row) for row in tx.execute(query.order_by(table.c.id).limit(MOST_ROWS)).mappings()]
+
+
+def _met(row: dict[str, Any]) -> MetDecision:
+    return MetDecision(
+        prediction_id=row["prediction_id"],
+        symbol=row["symbol"],
+        outcome=row["outcome"],
+        order_id=row["order_id"],
+        code=row["code"],
+        value=row["value"],
+        limit=row["limit"],
+        at=datetime.fromisoformat(row["at"]),
+    )
+
+
+def _points(tx: Transaction, run: str, session: date) -> tuple[EquityPoint | None, EquityPoint | None]:
+    """Return the account at the close of a session and at the close before."""
+    table = tables.equity
+    query = select(table.c.session, table.c.cash, table.c.positions_value, table.c.equity)
+    query = query.where(table.c.run == run, table.c.session <= session.isoformat())
+    rows = tx.execute(query.order_by(table.c.session.desc()).limit(2)).all()
+    points = [EquityPoint(date.fromisoformat(row[0]), *map(Decimal, row[1:])) for row in rows]
+    close = points.pop(0) if points and points[0].session == session else None
+    return close, points[0] if points else None
+
+
+def _idle(tx: Transaction, run: str, asked: GetSessionBook) -> Idle:
+    """Return for how many closed sessions nothing was ordered, and why; an order that was refused is none."""
+    execute, session, until = tx.connection.exec_driver_sql, asked.session.isoformat(), asked.until.isoformat()
+    if execute(_LATER, (run, session, until)).scalar_one():
+        return Idle(0, {})
+    newest = execute(_NEWEST_ORDER, (run, session)).first()
+    last, since = ("", "") if newest is None else (str(newest[0]), str(newest[1]))
+    sessions = int(execute(_CLOSED_SINCE, (run, last, session)).scalar_one())
+    if not sessions:
+        return Idle(0, {})
+    counts: Counter[str] = Counter()
+    for outcome, code, count in execute(_MET_SINCE, (run, since, until, TRADING_BATCH, TRADING_BATCH)).all():
+        counts[code or (HOLD if outcome == "ignored" else "UNKNOWN")] += count
+    for code, count in execute(_REFUSED_SINCE, (run, since, until)).all():
+        counts[code] += count
+    return Idle(sessions, dict(sorted(counts.items())))
