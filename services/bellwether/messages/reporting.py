@@ -225,6 +225,7 @@ class ReportedOrder(msgspec.Struct, frozen=True):
     commission: Decimal | None = None
     refusal: str | None = None
     reduction: str | None = None
+    filled_quantity: Decimal | None = None
 
 
 class ReportedAccount(msgspec.Struct, frozen=True):

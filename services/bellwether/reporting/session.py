@@ -141,6 +141,7 @@ def _order(one: Order) -> ReportedOrder:
         symbol=one.symbol,
         side=one.side,
         quantity=one.quantity,
+        filled_quantity=one.filled_quantity,
         status=one.status,
         session=one.session,
         reason=one.reason,
@@ -211,7 +212,9 @@ def _summary(
 ) -> str:
     """Return the session in one line."""
     predicted = sum(one.action is not None for one in predictions)
-    filled = sum(one.status == "filled" and one.session == rows.session for one in rows.book.orders)
+    filled = sum(
+        one.status in ("filled", "partially_filled") and one.session == rows.session for one in rows.book.orders
+    )
     change = "not closed yet" if account.change is None else f"{account.change:+,.2f} {account.currency}"
     parts = [
         f"{predicted} of {len(predictions)} predicted",

@@ -22,12 +22,12 @@ HOLD = "HOLD"
 TRADING_BATCH = "prediction_generation"
 
 _NEWEST_ORDER = (
-    "SELECT session, created_at FROM orders WHERE run = ? AND session <= ? AND status NOT IN ('refused', 'cancelled') "
+    "SELECT session, created_at FROM orders WHERE run = ? AND session <= ? AND status NOT IN ('refused', 'rejected', 'cancelled', 'expired') "
     "ORDER BY session DESC, id DESC LIMIT 1"
 )
 _LATER = (
     "SELECT count(*) FROM orders WHERE run = ? AND session > ? AND created_at <= ? "
-    "AND status NOT IN ('refused', 'cancelled')"
+    "AND status NOT IN ('refused', 'rejected', 'cancelled', 'expired')"
 )
 _CLOSED_SINCE = "SELECT count(*) FROM equity WHERE run = ? AND session > ? AND session <= ?"
 _MET_SINCE = (
@@ -102,7 +102,7 @@ def _points(tx: Transaction, run: str, session: date) -> tuple[EquityPoint | Non
 
 
 def _idle(tx: Transaction, run: str, asked: GetSessionBook) -> Idle:
-    """Return for how many closed sessions nothing was ordered, and why; an order that was refused is none."""
+    """Return for how many closed sessions nothing was ordered, and why; an order that came to nothing is none."""
     execute, session, until = tx.connection.exec_driver_sql, asked.session.isoformat(), asked.until.isoformat()
     if execute(_LATER, (run, session, until)).scalar_one():
         return Idle(0, {})
