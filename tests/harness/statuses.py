@@ -381,6 +381,9 @@ SCENES: dict[str, Scene] = {
     "after a loss": Scene(
         {"SafeToTrade": ("False", "DailyLossExceeded")}, refused(Refusal("DAILY_LOSS_EXCEEDED", "5200", "5000"))
     ),
+    "a volume that is nearly full": Scene(
+        {"SafeToTrade": ("False", "VolumeFull")}, refused(Refusal("VOLUME_FULL", "93 % full", "below 92 %"))
+    ),
     "a session that cannot be closed": Scene(
         {"SafeToTrade": ("False", "SessionStuck"), "Ready": ("True", "Ready")},
         refused(

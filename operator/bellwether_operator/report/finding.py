@@ -42,6 +42,7 @@ class Reason(StrEnum):
     DAILY_LOSS_EXCEEDED = "DailyLossExceeded"
     DATA_STALE = "DataStale"
     QUALITY_UNKNOWN = "QualityUnknown"
+    VOLUME_FULL = "VolumeFull"
     QUALITY_TOO_LOW = "QualityTooLow"
     DELIVERING = "Delivering"
     DOES_NOT_FIT = "DoesNotFit"

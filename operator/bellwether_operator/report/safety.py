@@ -33,6 +33,9 @@ _KNOWN: Mapping[str, _Known] = {
         "It stops the rest of the session and the next one, until that has closed; the limit is "
         "spec.trading.risk.maxDailyLoss.",
     ),
+    "VOLUME_FULL": _Known(
+        Reason.VOLUME_FULL, "Raise spec.storage.size where the class lets volumes grow, or shorten spec.retention."
+    ),
     "DATA_STALE": _Known(Reason.DATA_STALE, "Condition DataFresh says which bars are missing, and why."),
     "QUALITY_UNKNOWN": _Known(
         Reason.QUALITY_UNKNOWN, "data-quality has to measure the bars first: its health and its log say what keeps it."

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli import models, process_help, rendering, training
+from bellwether.cli import letters, models, process_help, rendering, training
 from bellwether.cli.client import CommandError
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
@@ -399,6 +399,7 @@ def resume(session: Session, reason: Why, seen: Seen = None) -> None:
 
 
 manage.add(app)
+app.add_typer(letters.app, name="dead-letters", rich_help_panel=_CHANGE)
 process_help.add_parts(app)
 
 

@@ -198,6 +198,18 @@ def notifications(found: dict[str, Any]) -> RenderableType:
     return Group(channels, Text(), notices) if found["notices"] else channels
 
 
+def dead_letters(found: dict[str, Any]) -> RenderableType:
+    """Return events that were given up, oldest first."""
+    if not found["letters"]:
+        return Text(f"none of {found['total']} is to be shown" if found["total"] else "there is none", style="green")
+    table = _table("number", "when (UTC)", "given up by", "type", "attempts", "why", right=("number", "attempts"))
+    for one in found["letters"]:
+        why = Text(one["error"], overflow="ellipsis")
+        row = (str(one["number"]), moment(one["timestamp"]), one["service"], one["type"], str(one["attempts"]))
+        table.add_row(*row, why)
+    return Group(table, Text(f"{found['total']} in all", style="dim"))
+
+
 def test_messages(found: list[dict[str, Any]]) -> RenderableType:
     """Return what became of test messages."""
     table = _table("notification", "kind", "result")

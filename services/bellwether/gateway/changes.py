@@ -14,6 +14,7 @@ from bellwether.gateway.answers import answer, gateway_of, read_body
 from bellwether.gateway.auth import Scope
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
+from bellwether.messages.dead_letters import DeadLetterGone, PickDeadLetter
 from bellwether.messages.monitoring import SendTestMessage, SentTestMessages
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
 from bellwether.messages.trading import Halt, HaltState, Resume
@@ -130,3 +131,17 @@ async def send_test_messages(request: Request, name: str | None = None) -> Respo
     question, peers = SendTestMessage(name), gateway_of(request).peers
     answered = await peers.ask("monitoring", "test_notification", question, SentTestMessages, budget=_PREDICT_BUDGET)
     return answer(answered)
+
+
+@router.post("/v1/dead-letters/{number}/replay", dependencies=_OPERATE)
+async def replay_dead_letter(request: Request, number: int) -> Response:
+    """Publish the event of a dead letter again, and take the letter away."""
+    question, peers = PickDeadLetter(number), gateway_of(request).peers
+    return answer(await peers.ask("monitoring", "replay_dead_letter", question, DeadLetterGone))
+
+
+@router.delete("/v1/dead-letters/{number}", dependencies=_OPERATE)
+async def drop_dead_letter(request: Request, number: int) -> Response:
+    """Take a dead letter away for good."""
+    question, peers = PickDeadLetter(number), gateway_of(request).peers
+    return answer(await peers.ask("monitoring", "drop_dead_letter", question, DeadLetterGone))

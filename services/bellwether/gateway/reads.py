@@ -14,6 +14,7 @@ from bellwether.gateway.auth import Scope
 from bellwether.gateway.funnel import funnel
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
+from bellwether.messages.dead_letters import DeadLetterBody, DeadLetters, ListDeadLetters, PickDeadLetter
 from bellwether.messages.market_data import GetMarketData, MarketData
 from bellwether.messages.monitoring import Alerts, ListNotifications, Notifications, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
@@ -192,6 +193,20 @@ async def system(request: Request) -> Response:
 async def alerts(request: Request) -> Response:
     """Return what is wrong with the system at this moment, critical first."""
     return answer(await gateway_of(request).peers.ask("monitoring", "check_alerts", None, Alerts))
+
+
+@router.get("/v1/dead-letters")
+async def dead_letters(request: Request, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 50) -> Response:
+    """Return events that were given up, oldest first, from a number on."""
+    question = ListDeadLetters(after, min(limit, 200))
+    return answer(await gateway_of(request).peers.ask("monitoring", "list_dead_letters", question, DeadLetters))
+
+
+@router.get("/v1/dead-letters/{number}")
+async def dead_letter(request: Request, number: int) -> Response:
+    """Return one dead letter with its event."""
+    question = PickDeadLetter(number)
+    return answer(await gateway_of(request).peers.ask("monitoring", "get_dead_letter", question, DeadLetterBody))
 
 
 @router.get("/v1/notifications")

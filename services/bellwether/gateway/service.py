@@ -25,6 +25,7 @@ from bellwether.naming import ACKS_BUCKET, EVENT_SUBJECTS, TRACE_SUBJECTS
 from bellwether.runtime.bus import Message, Subscription
 from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.service import Service
+from bellwether.spec.fields import parse_days
 
 BATCHES_WAITING = 1024
 BYTES_WAITING = 16 * 1024 * 1024
@@ -139,6 +140,14 @@ class GatewayService:
             while removed:
                 removed = await self.gateway.with_db(lambda db: tables.sweep(db, time.time()))
 
+    async def prune(self) -> None:
+        """Forget traces that are older than what is kept."""
+        gateway = self.gateway
+        before = gateway.context.clock.now() - parse_days(gateway.context.declaration.current.spec.retention.traces)
+        removed = 1
+        while removed:
+            removed = await gateway.with_db(lambda db: gateway.tables.forget(db, before))
+
     async def look(self) -> None:
         """Once a second: tell watchers when account or replay changed."""
         while True:
@@ -181,6 +190,7 @@ def create(context: ServiceContext, settings: GatewaySettings | None = None) -> 
     service.on_declaration(gateway.declared)
     service.on_start(joined.start)
     service.on_stop(joined.stop)
+    service.on_prune(joined.prune)
     for work in (joined.write_spans, joined.sweep, joined.look):
         service.background(work)
     service.on_health(lambda: {"http_port": joined.http.port, "watchers": gateway.feed.watchers})

@@ -162,6 +162,13 @@ class TraceTables:
         oldest = "SELECT trace_id FROM traces WHERE has_order = ? ORDER BY last_ns LIMIT ?"
         return _remove(db, oldest, (0, _SWEEP_BATCH)) or _remove(db, oldest, (1, _SWEEP_BATCH))
 
+    def forget(self, db: sqlite3.Connection, before: datetime) -> int:
+        """Remove a batch of traces without an order whose newest span is older; return how many."""
+        oldest = "SELECT trace_id FROM traces WHERE has_order = 0 AND last_ns < ? ORDER BY last_ns LIMIT ?"
+        gone = _remove(db, oldest, (int(before.timestamp() * 1e9), _SWEEP_BATCH))
+        self._removed += gone
+        return gone
+
     def state(self, db: sqlite3.Connection) -> StoreState:
         """Return how full the store is."""
         (traces,) = db.execute("SELECT count(*) FROM traces").fetchone()

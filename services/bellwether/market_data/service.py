@@ -26,6 +26,7 @@ from bellwether.market_data.yahoo.allowance import Allowance
 from bellwether.market_data.yahoo.asking import Reach
 from bellwether.market_data.yahoo.bars import YahooBars, coming_slots, plan_of
 from bellwether.market_data.yahoo.headlines import NOT_YET, YahooNews
+from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import (
     MOST_BARS,
     Bars,
@@ -46,6 +47,7 @@ from bellwether.messages.market_data import (
     PublishBars,
     PublishedBars,
 )
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.sentiment import FoundNews, GetNews, News
 from bellwether.naming import symbol_token
 from bellwether.runtime.call import Call, ServiceContext
@@ -69,6 +71,9 @@ MOST_VERSIONS = 60
 WATCH_SECONDS = 30.0
 """How often a live system looks for new bars at its source."""
 DEFAULT_HORIZON = 5
+
+LATE = timedelta(hours=3)
+"""How long after a close a bar may take until people are told that it is missing."""
 
 _log = logging.getLogger(__name__)
 
@@ -434,6 +439,19 @@ class MarketDataService:
             found["warning"] = next(iter((errors | held).values()))
         return found
 
+    def alarms(self) -> list[AlarmReading]:
+        """Return the alarm of bars that are older than they could be."""
+        if self._book is None or not self.context.clock.live:
+            return []
+        try:
+            now = self.context.clock.now()
+            found, due = self._book.freshness(now), self._book.freshness(now - LATE).expected
+        except OutsideCalendar as error:
+            return [alarm("data_stale", str(error)[:500])]
+        stale = [one for one in found.symbols if not one.fresh and (one.last_session is None or one.last_session < due)]
+        names = ", ".join(one.symbol for one in stale)
+        return [alarm("data_stale", f"no bar of {due} yet for {names}"[:500])] if stale else []
+
 
 def bars_of(series: Series, request: GetBars, as_of: datetime) -> Bars:
     """Return the newest bars that a request asks for."""
@@ -478,6 +496,7 @@ def create(context: ServiceContext) -> Service:
         service.rpc(handler.__name__)(handler)
     service.on_declaration(market.declared)
     service.on_health(market.health)
+    service.on_alarms(market.alarms)
 
     async def watch() -> None:
         await market.watch(service)

@@ -85,6 +85,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     attempts: int
     error: str
     body: str
+    truncated: bool = False
+    """Whether the body is only its beginning: such an event cannot be published again from here."""
 
 
 _encoder = msgspec.json.Encoder(decimal_format="string")

@@ -62,6 +62,14 @@ class SystemFigures(msgspec.Struct, frozen=True):
     disk_usage: float | None
 
 
+class StreamUse(msgspec.Struct, frozen=True):
+    """What one stream of JetStream holds; `max_bytes` None: no limit."""
+
+    messages: int
+    bytes: int
+    max_bytes: int | None
+
+
 class SystemMetrics(msgspec.Struct, frozen=True):
     """Every service of the topology, the processes they are in, and the machine."""
 
@@ -71,6 +79,8 @@ class SystemMetrics(msgspec.Struct, frozen=True):
     processes: list[ProcessFigures]
     memory_usage: float
     """MiB of all processes that answered."""
+    streams: dict[str, StreamUse] = {}
+    """By name; empty where NATS could not be asked."""
 
 
 class Alert(msgspec.Struct, frozen=True):

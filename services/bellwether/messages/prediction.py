@@ -219,3 +219,18 @@ class SellRateAlert(msgspec.Struct, frozen=True):
     sell_signals: int
     alert_type: Literal["high_sell_rate"] = "high_sell_rate"
     resolved: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class PruneDecisions(msgspec.Struct, frozen=True):
+    """Ask to forget the decisions made before an instant, but those that are named: orders came of them."""
+
+    before: datetime
+    after: datetime | None = None
+    """From when on; None: from the oldest one."""
+    keep: list[str] = []
+
+
+class PrunedDecisions(msgspec.Struct, frozen=True):
+    """How many decisions are gone."""
+
+    deleted: int

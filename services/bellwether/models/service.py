@@ -13,8 +13,10 @@ import msgspec
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar
+from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import Bar, Coverage, GetCoverage
 from bellwether.messages.models import ListModels, LoadModel, ModelInfo, Models, Predict, Probability
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.models.registry import Choice, Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
 from bellwether.runtime.call import Call, ServiceContext
@@ -89,6 +91,17 @@ class ModelService:
             "model_state": self._state,
             "ungated_models": [model.manifest.name for model in serving if not model.manifest.gated],
         }
+
+    def alarms(self) -> list[AlarmReading]:
+        """Return the alarm of a declared model that does not serve."""
+        if not self.context.declaration.known:
+            return []
+        name = self.context.declaration.current.spec.predictions.model
+        if self.registry.find(name, None) is not None or any(
+            one.manifest.name == name for one in self.registry.serving()
+        ):
+            return []
+        return [alarm("model_missing", f"model {name} does not serve: {self._state}"[:500])]
 
     def _named(self, request: Predict) -> ServedModel:
         if request.version is None:

@@ -11,6 +11,7 @@ import msgspec
 
 from bellwether.messages.monitoring import AlarmReading, Alert, ProcessFigures, ServiceFigures, SystemMetrics
 from bellwether.monitoring.book import FAILING, Book, failing
+from bellwether.naming import DEAD_STREAM
 from bellwether.runtime.alarm import CLEAR, Alarm, AlarmState
 from bellwether.spec.notifications import Notification
 
@@ -21,7 +22,10 @@ UNHEALTHY = Alarm(raise_at=0.0, clear_at=0.0, severity="critical", looks=2)
 """Of 1 (unhealthy) and 0. Two looks: a pod that is replaced is away for a few seconds."""
 
 NOT_DELIVERED = Alarm(raise_at=0.0, clear_at=0.0, severity="critical")
-MEASURED = frozenset({"memory_high", "service_unhealthy", FAILING})
+DEAD = Alarm(raise_at=0.0, clear_at=0.0, severity="warning")
+FILLING = Alarm(raise_at=90.0, clear_at=80.0, severity="warning")
+NATS = "nats"
+MEASURED = frozenset({"memory_high", "service_unhealthy", "dead_letters", "jetstream_filling", FAILING})
 """Types that monitoring itself measures; services tell of the others."""
 
 Key = tuple[str, str]
@@ -117,6 +121,13 @@ def observations(metrics: SystemMetrics) -> list[Observation]:
         reason = f": {service.last_error}" if service.last_error else ""
         message = f"{name} is {service.status}{reason}"
         found.append(Observation("service_unhealthy", name, UNHEALTHY, float(not service.healthy), message))
+    for name, held in metrics.streams.items():
+        if name == DEAD_STREAM:
+            found.append(Observation("dead_letters", NATS, DEAD, float(held.messages), f"{held.messages} dead letters"))
+        elif held.max_bytes:
+            percent = round(100.0 * held.bytes / held.max_bytes, 1)
+            message = f"stream {name} uses {percent:g} % of its {held.max_bytes // 2**20} MiB"
+            found.append(Observation("jetstream_filling", NATS, FILLING, percent, message))
     return found
 
 
@@ -132,8 +143,14 @@ def told(metrics: SystemMetrics, states: States) -> list[Observation]:
     A service that does not answer says nothing, so its alarms stay as they are.
     """
     found: list[Observation] = []
+    shared: set[tuple[str, str]] = set()
     for name, service in metrics.services.items():
         for one in service.alarms:
+            # Services of one process share its volume, and it is told of once.
+            if one.type == "volume_filling" and service.process is not None:
+                if (one.type, service.process) in shared:
+                    continue
+                shared.add((one.type, service.process))
             alarm = Alarm(raise_at=0.0, clear_at=0.0, severity=one.severity)
             found.append(Observation(one.type, name, alarm, None if one.unknown else 1.0, one.message))
         said = {one.type for one in service.alarms}

@@ -17,6 +17,7 @@ from bellwether.messages.monitoring import (
     Notifications,
     SendTestMessage,
     SentTestMessages,
+    StreamUse,
     SystemAlert,
     SystemFigures,
     SystemMetrics,
@@ -34,8 +35,10 @@ from bellwether.monitoring.judging import (
     service_figures,
     told,
 )
+from bellwether.monitoring.letters import Letters
 from bellwether.monitoring.notifier import Notifier, Send
 from bellwether.monitoring.records import channel_states, notice_records
+from bellwether.naming import DEAD_STREAM, EVENT_STREAM
 from bellwether.runtime.alarm import CLEAR, AlarmState, turned
 from bellwether.runtime.bus import BusError
 from bellwether.runtime.call import Call, ServiceContext
@@ -83,7 +86,20 @@ class Monitoring:
             system=SystemFigures(machine.scope, machine.cpu_percent, machine.memory_percent, machine.disk_usage),
             processes=each,
             memory_usage=round(sum(one.memory_usage or 0.0 for one in each), 1),
+            streams=await self._streams(),
         )
+
+    async def _streams(self) -> dict[str, StreamUse]:
+        """Return what the streams hold; nothing for one that cannot be asked."""
+        found: dict[str, StreamUse] = {}
+        for name in (EVENT_STREAM, DEAD_STREAM):
+            try:
+                held = await self._service.context.bus.stream_figures(name)
+            except BusError as error:
+                _log.warning("stream %s cannot be asked: %s", name, error)
+                continue
+            found[name] = StreamUse(held.messages, held.bytes, held.max_bytes or None)
+        return found
 
     async def check_alerts(self, call: Call) -> Alerts:
         """Return what is wrong at this moment."""
@@ -216,12 +232,17 @@ def create(context: ServiceContext, *, every: float = EVERY, sender: Send | None
     """Return the service, wired to its runtime."""
     service = Service(NAME, context)
     notifier = Notifier(context) if sender is None else Notifier(context, sender=sender)
+    letters = Letters(context.bus)
     monitoring = Monitoring(service, Machine(context.config.data_dir), every, notifier)
     for handler in (
         monitoring.collect_system_metrics,
         monitoring.check_alerts,
         monitoring.list_notifications,
         monitoring.test_notification,
+        letters.list_dead_letters,
+        letters.get_dead_letter,
+        letters.replay_dead_letter,
+        letters.drop_dead_letter,
     ):
         service.rpc(handler.__name__)(handler)
     service.on_health(monitoring.health)

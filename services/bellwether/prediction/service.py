@@ -15,8 +15,10 @@ import msgspec
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar
+from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE, Event
 from bellwether.messages.market_data import MarketDataUpdated
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.prediction import (
     BUY_ACTIONS,
     SELL_ACTIONS,
@@ -36,6 +38,8 @@ from bellwether.messages.prediction import (
     Prediction,
     PredictionBatch,
     PredictionGenerated,
+    PrunedDecisions,
+    PruneDecisions,
     RecordedOutcomes,
     RecordOutcomes,
     ReplayDecision,
@@ -52,7 +56,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.history import newest_bars
 from bellwether.runtime.service import Service
-from bellwether.spec.fields import parse_duration
+from bellwether.spec.fields import parse_days, parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
 
@@ -379,6 +383,26 @@ class PredictionService:
 
     # Around it
 
+    async def prune_decisions(self, request: PruneDecisions, call: Call) -> PrunedDecisions:
+        """Forget decisions that are older than what is kept; paper-trading names those that orders came of.
+
+        Raises:
+            RpcError: RETENTION, for an instant within what the declaration keeps.
+
+        """
+        limit = self.context.clock.now() - parse_days(self.context.declaration.current.spec.retention.decisions)
+        if not self.context.clock.live or request.before > limit:
+            words = (
+                f"decisions are kept from {limit.isoformat()} on, so none before {request.before.isoformat()} may go"
+            )
+            raise RpcError("RETENTION", words if self.context.clock.live else "a replay keeps every decision")
+
+        def work(tx: Transaction) -> int:
+            after = request.after or rows.oldest(tx, LIVE)
+            return 0 if after is None else rows.prune(tx, LIVE, after, request.before, request.keep)
+
+        return PrunedDecisions(await self.store.transact(work))
+
     async def health(self) -> dict[str, Any]:
         """Return what health says besides; degraded above 20 % errors among the recent predictions."""
         now = self.context.clock.now()
@@ -411,6 +435,23 @@ class PredictionService:
         if len(self._attempts) >= FEWEST_ATTEMPTS and failed > DEGRADED_ABOVE * len(self._attempts):
             found["status"] = "degraded"
             found["warning"] = f"{failed} of the last {len(self._attempts)} predictions failed"
+        return found
+
+    async def alarms(self) -> list[AlarmReading]:
+        """Return the alarms of one-sided signals, and of predictions that fail."""
+        if not self.context.declaration.known or not self.context.clock.live:
+            return []
+        limits = self._spec.predictions
+        raised = await self.store.transact(lambda tx: rows.raised(tx, LIVE))
+        found = []
+        if "buy_rate_alert" in raised:
+            found.append(alarm("buy_rate_high", f"more than {limits.buy_rate_alert} % of the last batch is BUY"))
+        if "sell_rate_alert" in raised:
+            found.append(alarm("sell_rate_high", f"more than {limits.sell_rate_alert} % of the last batch is SELL"))
+        failed = self._attempts.count(False)
+        if len(self._attempts) >= FEWEST_ATTEMPTS and failed > DEGRADED_ABOVE * len(self._attempts):
+            words = f"{failed} of the last {len(self._attempts)} predictions failed"
+            found.append(alarm("predictions_failing", words))
         return found
 
     def declared(self, system: TradingSystem) -> None:
@@ -483,9 +524,11 @@ def create(context: ServiceContext) -> Service:
         prediction.replay_decision,
         prediction.record_outcomes,
         prediction.get_session_decisions,
+        prediction.prune_decisions,
     ):
         service.rpc(handler.__name__)(handler)
     service.on_event("market_data_updated")(prediction.bars_arrived)
     service.on_declaration(prediction.declared)
     service.on_health(prediction.health)
+    service.on_alarms(prediction.alarms)
     return service

@@ -179,6 +179,11 @@ def turn(tx: Transaction, run: str, name: str, at: datetime, *, high: bool) -> b
     return False if tx.execute(delete(alarms).where(*where)).rowcount else None
 
 
+def raised(tx: Transaction, run: str) -> set[str]:
+    """Return the names of the alarms that are raised."""
+    return set(tx.execute(select(alarms.c.name).where(alarms.c.run == run)).scalars())
+
+
 def find(tx: Transaction, identifier: str, run: str | None) -> Row | None:
     """Return a decision by its id; without a run, the newest of that id."""
     query = _rows().where(decisions.c.id == identifier).order_by(decisions.c.sequence.desc()).limit(1)
@@ -320,3 +325,29 @@ def _rows() -> Select[Any]:
 
 def _row(row: Any) -> Row:
     return Row(row[0], row[1], _decoder.decode(row[2]), row[3], row[4], row[5])
+
+
+def prune(tx: Transaction, run: str, after: datetime, before: datetime, keep: Iterable[str]) -> int:
+    """Delete a run's decisions made from `after` until `before` but those named, with their outcomes; return how many.
+
+    One whose outcome is still due stays until it is settled.
+    """
+    within = (
+        decisions.c.run == run,
+        decisions.c.as_of >= stamp(after),
+        decisions.c.as_of < stamp(before),
+        decisions.c.outcome_session.is_(None),
+    )
+    named = set(keep)
+    going = [one for one in tx.execute(select(decisions.c.id).where(*within)).scalars() if one not in named]
+    for place in range(0, len(going), 500):
+        part = going[place : place + 500]
+        tx.execute(delete(outcomes).where(outcomes.c.run == run, outcomes.c.id.in_(part)))
+        tx.execute(delete(decisions).where(decisions.c.run == run, decisions.c.id.in_(part)))
+    return len(going)
+
+
+def oldest(tx: Transaction, run: str) -> datetime | None:
+    """Return when the oldest decision of a run was made."""
+    found = tx.execute(select(func.min(decisions.c.as_of)).where(decisions.c.run == run)).scalar()
+    return None if found is None else datetime.fromisoformat(found)

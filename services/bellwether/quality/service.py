@@ -9,8 +9,10 @@ from typing import Any
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar, OutsideCalendar
+from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import Evidence as Told
 from bellwether.messages.market_data import GetEvidence
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.quality import (
     DataQualityAlert,
     DataQualityReport,
@@ -116,6 +118,12 @@ class QualityService:
             found["warning"] = f"data quality is {self._overall}, below quality.minScore {self._least:g}"
         return found
 
+    def alarms(self) -> list[AlarmReading]:
+        """Return the alarm of an overall score that is too low."""
+        if not self._alarm.raised:
+            return []
+        return [alarm("data_quality_low", f"data quality is {self._overall}, below quality.minScore {self._least:g}")]
+
     # Judging
 
     @property
@@ -192,4 +200,5 @@ def create(context: ServiceContext) -> Service:
         service.rpc(handler.__name__)(handler)
     service.on_declaration(quality.declared)
     service.on_health(quality.health)
+    service.on_alarms(quality.alarms)
     return service

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from bellwether.naming import (
     ACKS_BUCKET,
+    DEAD_STREAM,
     DECLARATION_BUCKET,
     DECLARATION_KEY,
     EVENT_STREAM,
@@ -82,7 +83,13 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
         publish |= {
             key_subject(MONITORING_BUCKET, MONITORING_KEY),
             _direct_get(MONITORING_BUCKET, MONITORING_KEY),
+            f"$JS.API.STREAM.INFO.{EVENT_STREAM}",
+            f"$JS.API.STREAM.INFO.{DEAD_STREAM}",
+            f"$JS.API.STREAM.MSG.GET.{DEAD_STREAM}",
+            f"$JS.API.STREAM.MSG.DELETE.{DEAD_STREAM}",
         }
+        # A dead letter is published again on the subject that it came by.
+        publish |= {event_subject(rank, kind) for one in rows.values() for kind, rank in one.publishes.items()}
     return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
 
 

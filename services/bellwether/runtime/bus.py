@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 Headers = Mapping[str, str]
@@ -92,6 +93,26 @@ class ConsumerPlan:
     subjects: tuple[str, ...]
     ack_wait: float = 30.0
     max_ack_pending: int = 256
+
+
+@dataclass(frozen=True)
+class StreamFigures:
+    """What a stream holds; `max_bytes` 0 means no limit."""
+
+    messages: int
+    bytes: int
+    max_bytes: int
+
+
+@dataclass(frozen=True)
+class StoredMessage:
+    """One message of a stream as it is kept."""
+
+    sequence: int
+    subject: str
+    body: bytes
+    time: datetime
+    """When it was stored, UTC."""
 
 
 class Message(Protocol):
@@ -206,6 +227,20 @@ class Bus(Protocol):
 
     async def pull(self, stream: str, consumer: str, on_arrival: Callable[[], None], *, batch: int = 64) -> Pull:
         """Begin to pull from a durable consumer, waiting until it exists; `on_arrival` says the buffer has more."""
+
+    async def stream_figures(self, stream: str) -> StreamFigures:
+        """Return what a stream holds.
+
+        Raises:
+            BusError: if there is no such stream, or it cannot be asked.
+
+        """
+
+    async def stream_message(self, stream: str, sequence: int) -> StoredMessage | None:
+        """Return the first message of a stream from a sequence on, or none."""
+
+    async def stream_delete(self, stream: str, sequence: int) -> bool:
+        """Take one message out of a stream; False if it was not there."""
 
     async def kv_get(self, bucket: str, key: str) -> tuple[bytes, int] | None:
         """Return a key's value and revision, or none."""

@@ -21,9 +21,8 @@ async def bury(
 
     """
     room = bus.max_payload // 3
-    letter = DeadLetter(
-        service, subject, message_id, attempts, error[:LONGEST_ERROR], body[:room].decode(errors="replace")
-    )
+    kept = body[:room].decode(errors="replace")
+    letter = DeadLetter(service, subject, message_id, attempts, error[:LONGEST_ERROR], kept, len(body) > room)
     await bus.publish_event(
         dead_subject(service, event_type), encode(letter), message_id=f"{message_id}.dead.{service}"
     )

@@ -22,6 +22,8 @@ from bellwether.runtime.bus import (
     Headers,
     NoResponder,
     RequestTimeout,
+    StoredMessage,
+    StreamFigures,
     StreamPlan,
     check_size,
 )
@@ -303,6 +305,18 @@ class MemoryBus:
         self._pulls.append(pull)
         found.attach(pull)
         return pull
+
+    async def stream_figures(self, stream: str) -> StreamFigures:
+        """Return nothing held: what every consumer had is not kept within a process."""
+        return StreamFigures(0, 0, 0)
+
+    async def stream_message(self, stream: str, sequence: int) -> StoredMessage | None:
+        """Return none: nothing is kept."""
+        return None
+
+    async def stream_delete(self, stream: str, sequence: int) -> bool:
+        """Return that it was not there."""
+        return False
 
     async def kv_get(self, bucket: str, key: str) -> tuple[bytes, int] | None:
         """Return a key's value and revision, or none."""

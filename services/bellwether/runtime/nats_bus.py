@@ -7,12 +7,14 @@ the first. So a server that is away at the start, later, or for an hour is all o
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import itertools
 import json
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +27,8 @@ from bellwether.runtime.bus import (
     NoResponder,
     PayloadTooLarge,
     RequestTimeout,
+    StoredMessage,
+    StreamFigures,
     check_size,
 )
 from bellwether.runtime.clock import monotonic
@@ -44,6 +48,7 @@ CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.25
 STORED_SECONDS = 5.0
 SAY_AGAIN_SECONDS = 30.0
+NOT_FOUND = 404
 # Of one subscription; what is over it is dropped by the client, which is said and counted.
 PENDING_MESSAGES = 65_536
 PENDING_BYTES = 32 * 1024 * 1024
@@ -440,6 +445,33 @@ class NatsBus:
     def subscription(self, subject: str, callback: Callable[[Msg], None]) -> NatsSubscription:
         """Return a subscription that is not taken up yet."""
         return NatsSubscription(self, subject, "", callback)
+
+    async def stream_figures(self, stream: str) -> StreamFigures:
+        """Return what a stream holds."""
+        answer = await self.api(f"$JS.API.STREAM.INFO.{stream}", {})
+        if "error" in answer:
+            raise BusError(f"stream {stream}: {answer['error'].get('description')}")
+        state = answer["state"]
+        return StreamFigures(state["messages"], state["bytes"], max(0, answer["config"].get("max_bytes", 0)))
+
+    async def stream_message(self, stream: str, sequence: int) -> StoredMessage | None:
+        """Return the first message of a stream from a sequence on."""
+        subject = f"$JS.API.STREAM.MSG.GET.{stream}"
+        answer = await self.api(subject, {"seq": max(1, sequence), "next_by_subj": ">"})
+        error = answer.get("error")
+        if error is not None:
+            if error.get("code") == NOT_FOUND:
+                return None
+            raise BusError(f"stream {stream}: {error.get('description')}")
+        found = answer["message"]
+        # Nanoseconds are more than a datetime holds.
+        stored = datetime.fromisoformat(found["time"][:19] + "+00:00")
+        return StoredMessage(found["seq"], found["subject"], base64.b64decode(found.get("data", "")), stored)
+
+    async def stream_delete(self, stream: str, sequence: int) -> bool:
+        """Take one message out of a stream."""
+        answer = await self.api(f"$JS.API.STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
+        return bool(answer.get("success"))
 
     # Buckets
 

@@ -13,6 +13,7 @@ from collections import deque
 
 from bellwether.messages.envelope import TRACE_HEADER
 from bellwether.runtime.bus import Bus, BusError, PayloadTooLarge
+from bellwether.runtime.clock import monotonic
 from bellwether.runtime.dead_letters import bury
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.tasks import end_tasks
@@ -38,6 +39,7 @@ class Relay:
         # True: the database may hold rows that are not in the queue.
         self._behind = True
         self._wake = Wake(TICK_SECONDS)
+        self._stuck: float | None = None
         self._busy = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -45,6 +47,11 @@ class Relay:
     def waiting(self) -> int:
         """How many events it knows to be unpublished."""
         return len(self._queue)
+
+    @property
+    def lag(self) -> float:
+        """For how many seconds nothing could be published; 0 while that goes well."""
+        return 0.0 if self._stuck is None else monotonic() - self._stuck
 
     def start(self) -> None:
         """Begin to publish."""
@@ -102,7 +109,9 @@ class Relay:
                 await self._publish(row.event)
             except BusError as error:
                 _log.warning("%d events wait for the bus: %s", len(self._queue), error)
+                self._stuck = self._stuck or monotonic()
                 return False
+            self._stuck = None
             self._queue.popleft()
             self._published.append(row.sequence)
             if len(self._published) >= PAGE:

@@ -32,6 +32,14 @@ from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.relay import Relay
 from bellwether.runtime.rpc import CONCURRENCY, RpcServer
 from bellwether.runtime.tasks import end_tasks
+from bellwether.runtime.upkeep import (
+    FIRST_PRUNE_SECONDS,
+    PRUNE_SECONDS,
+    lag_alarm,
+    prune_bus_tables,
+    volume_alarm,
+    volume_percent,
+)
 from bellwether.runtime.wake import Wake
 from bellwether.topology import BUILT_IN_METHODS
 
@@ -64,6 +72,7 @@ class Service:
         self.alarm_callbacks: list[AlarmCallback] = []
         self._start_hooks: list[Hook] = []
         self._stop_hooks: list[Hook] = []
+        self._prune_hooks: list[Hook] = []
         self._background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: Subscription | None = None
@@ -71,6 +80,8 @@ class Service:
         self._latest: bytes | None = None
         BuiltIns(self).register()
         self._count()
+        if context.row.store is not None or context.row.volume:
+            self.alarm_callbacks.append(self._upkeep)
 
     # Registering
 
@@ -109,7 +120,7 @@ class Service:
     def on_alarms(self, callback: AlarmCallback) -> AlarmCallback:
         """Add what the service finds wrong with its own affairs; monitoring raises and resolves it, and tells people.
 
-        The types are listed in `bellwether.monitoring.catalog`.
+        The types are those of `bellwether.messages.alarms`.
         """
         self.alarm_callbacks.append(callback)
         return callback
@@ -185,6 +196,8 @@ class Service:
         if self.context.store is not None:
             self.relay = Relay(self.context.store, bus, self.figures)
             self.relay.start()
+            if self.context.clock.live:
+                self._spawn(self._prune, "prune")
         await self.server.start()
         await self.consumer.start()
         for work in self._background:
@@ -192,8 +205,40 @@ class Service:
         self.ready = True
         _log.info("%s is ready", self.name)
 
+    def on_prune(self, hook: Hook) -> Hook:
+        """Run when what is no longer kept is deleted, some minutes after the start and every six hours; only live."""
+        self._prune_hooks.append(hook)
+        return hook
+
+    async def _prune(self) -> None:
+        pause = FIRST_PRUNE_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            pause = PRUNE_SECONDS
+            if self.context.store is not None and self.context.declaration.known:
+                await prune_bus_tables(self.context.store, self.context.declaration.current.spec.retention)
+                for hook in self._prune_hooks:
+                    await hook()
+
+    def _upkeep(self) -> list[AlarmReading]:
+        """Return what is wrong with its volume and its outbox."""
+        found = volume_alarm(volume_percent(self.context.config.data_dir))
+        return found if self.relay is None else [*found, *lag_alarm(self.relay.lag, self.relay.waiting)]
+
     def _count(self) -> None:
         telemetry = self.context.telemetry
+        if self.context.row.store is not None or self.context.row.volume:
+            folder = self.context.config.data_dir
+            self.figures.gauge(
+                "bellwether_volume_used_percent",
+                "How full the volume is; -1: not measured.",
+                lambda: -1.0 if (percent := volume_percent(folder)) is None else percent,
+            )
+        self.figures.gauge(
+            "bellwether_outbox_lag_seconds",
+            "For how long nothing could be published.",
+            lambda: self.relay.lag if self.relay else 0.0,
+        )
         self.figures.gauge(
             "bellwether_in_flight", "Calls and events in hand.", lambda: self.server.in_flight + self.consumer.in_flight
         )

@@ -235,6 +235,17 @@ def over(tx: Transaction, run: str, since: datetime) -> Over:
     return found
 
 
+def last_missed(tx: Transaction, run: str, since: datetime) -> list[str]:
+    """Return the tasks whose newest slot due since then was missed, with the instant it was due, sorted."""
+    query = (
+        select(slots.c.task, slots.c.due, slots.c.status)
+        .where(slots.c.run == run, slots.c.due >= since.isoformat(), slots.c.status.in_(("completed", "missed")))
+        .order_by(slots.c.due)
+    )
+    newest = {row.task: row for row in tx.execute(query)}
+    return sorted(f"{task} of {row.due[:16]} UTC" for task, row in newest.items() if row.status == "missed")
+
+
 def job_from(row: Mapping[str, Any]) -> Job:
     """Return a slot's row as a job."""
     started = row["started_at"]

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bellwether.market.slots import slots
+from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
 from bellwether.messages.scheduling import (
     ExecuteJob,
@@ -38,6 +40,9 @@ from bellwether.storage.store import Store, Transaction
 
 MOST_ROWS = 1000
 LOOK_AHEAD = timedelta(days=7)
+
+MISSED_LOOK_BACK = timedelta(days=7)
+"""How long a missed slot is told of where its task does not run again."""
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +99,18 @@ def create(context: ServiceContext) -> Service:
             found["status"] = "degraded"
         return found
 
+    _register_alarms(service, store, reader)
     return service
+
+
+def _register_alarms(service: Service, store: Store, reader: Reader) -> None:
+    @service.on_alarms
+    async def alarms() -> list[AlarmReading]:
+        if not service.context.declaration.known or reader.words.replays:
+            return []
+        since = service.context.clock.now() - MISSED_LOOK_BACK
+        missed = await store.transact(lambda tx: claims.last_missed(tx, LIVE, since))
+        return [alarm("slot_missed", "missed: " + ", ".join(missed))] if missed else []
 
 
 def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Conductor, runner: Runner) -> None:

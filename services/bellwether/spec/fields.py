@@ -122,6 +122,7 @@ Instant = Annotated[
     ),
     AfterValidator(_instant),
 ]
+Days = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}d$", max_length=5, examples=["365d"])]
 _SYMBOL_PATTERN = r"^[A-Z0-9^][A-Z0-9.^=-]{0,14}$"
 Symbol = Annotated[
     str,
@@ -159,6 +160,18 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is not a duration: write hours, minutes, seconds as in 1h30m or 500ms")
     total = sum(Decimal(number) * _UNIT_MICROSECONDS[unit] for number, unit in _PART.findall(text))
     return timedelta(microseconds=int(-total if text.startswith("-") else total))
+
+
+def parse_days(text: str) -> timedelta:
+    """Return the length of time that days such as `365d` state.
+
+    Raises:
+        ValueError: if the text is not a whole number of days.
+
+    """
+    if not re.fullmatch(r"[1-9][0-9]{0,3}d", text):
+        raise ValueError(f"{text!r} is not a number of days: write 1d to 9999d")
+    return timedelta(days=int(text[:-1]))
 
 
 def parse_instant(text: str) -> datetime:

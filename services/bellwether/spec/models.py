@@ -34,6 +34,7 @@ from bellwether.spec.fields import (
     TimeOfDay,
 )
 from bellwether.spec.notifications import Notification
+from bellwether.spec.retention import Retention
 
 GROUP = "bellwether.dev"
 VERSION = "v1alpha1"
@@ -666,6 +667,7 @@ class TradingSystemSpec(Block):
     notifications: Annotated[
         list[Notification], Field(max_length=10, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ] = Field(default_factory=list, description="Who is told when something is wrong, and when it is over.")
+    retention: Retention = Field(default_factory=Retention, description="What is kept, and how long.")
     paused: Pause | None = Field(
         None, description="The operator leaves pods and what they use as they are for a while."
     )
@@ -807,5 +809,6 @@ LIVE_FIELDS = (
     "tasks",
     "gateway",
     "notifications",
+    "retention",
 )
 """Fields of the spec that reach running services through the gateway, never by a new pod."""

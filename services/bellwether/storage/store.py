@@ -36,7 +36,17 @@ _OUTBOX_INSERT = (
     "INSERT INTO outbox (message_id, subject, trace, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (message_id) DO UPDATE SET published_at = NULL RETURNING sequence"
 )
-_INBOX_INSERT = "INSERT INTO inbox (run, event_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_INBOX_INSERT = "INSERT INTO inbox (run, event_id, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_OUTBOX_PRUNE = (
+    "DELETE FROM outbox WHERE sequence IN "
+    "(SELECT sequence FROM outbox WHERE published_at IS NOT NULL AND published_at < ? ORDER BY sequence LIMIT ?)"
+)
+_INBOX_PRUNE = (
+    "DELETE FROM inbox WHERE (run, event_id) IN "
+    "(SELECT run, event_id FROM inbox WHERE at IS NOT NULL AND at < ? LIMIT ?)"
+)
+PRUNE_BATCH = 2000
+"""Rows that one transaction of pruning takes away: others wait meanwhile."""
 _OUTBOX_WAITING = (
     "SELECT sequence, message_id, subject, trace, body FROM outbox "
     "WHERE published_at IS NULL AND sequence > ? ORDER BY sequence LIMIT ?"
@@ -88,7 +98,7 @@ class Transaction:
 
     def claim(self, run: str, event_id: str) -> bool:
         """Record that an event's effect is in this transaction; False if it was in one before."""
-        return self.driver.execute(_INBOX_INSERT, (run, event_id)).rowcount == 1
+        return self.driver.execute(_INBOX_INSERT, (run, event_id, time.time())).rowcount == 1
 
 
 class Store:
@@ -224,6 +234,23 @@ class Store:
         if marks:
             await self.transact(lambda tx: tx.driver.executemany(_OUTBOX_MARK, marks))
 
+    async def prune(self, *, outbox_before: float, inbox_before: float) -> tuple[int, int]:
+        """Delete published outbox rows and inbox rows older than these instants (wall time in seconds), in batches.
+
+        Returns: how many rows of each went.
+        """
+        return await self._prune(_OUTBOX_PRUNE, outbox_before), await self._prune(_INBOX_PRUNE, inbox_before)
+
+    async def _prune(self, statement: str, before: float) -> int:
+        def batch(tx: Transaction) -> int:
+            return tx.driver.execute(statement, (before, PRUNE_BATCH)).rowcount
+
+        gone = total = await self.transact(batch)
+        while gone == PRUNE_BATCH:
+            gone = await self.transact(batch)
+            total += gone
+        return total
+
     async def close(self) -> None:
         """Make all durable and close the file."""
         if self._closed:
@@ -287,5 +314,14 @@ def _prepare(engine: Engine, path: Path, metadata: MetaData, version: int, upgra
                 if step not in upgrades:
                     raise StoreError(f"{path.name} has tables of version {found}; no upgrade from {step} to {step + 1}")
                 upgrades[step](connection)
+            _date_inbox(connection)
         if found != version:
             connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+
+
+def _date_inbox(connection: Connection) -> None:
+    """Give the inbox of an earlier release its instants: what is there counts as of now."""
+    columns = {str(row[1]) for row in connection.exec_driver_sql("PRAGMA table_info(inbox)")}
+    if columns and "at" not in columns:
+        connection.exec_driver_sql("ALTER TABLE inbox ADD COLUMN at FLOAT")
+        connection.exec_driver_sql("UPDATE inbox SET at = ?", (time.time(),))

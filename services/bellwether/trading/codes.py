@@ -29,6 +29,7 @@ class Code(Enum):
         "equity fell by trading.risk.maxDailyLoss over the newest closed session, or since its close: no position is "
         "opened until the next close"
     )
+    VOLUME_FULL = "the ledger's volume is nearly full: no position is opened, so that the ledger can still be written"
     POSITION_VALUE_EXCEEDED = (
         "the position would be worth more than trading.risk.maxPositionValue; a prediction's order is made smaller "
         "first, and refused where not even one share fits"

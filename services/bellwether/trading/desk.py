@@ -12,6 +12,7 @@ from bellwether.market.sessions import Calendar, Session
 from bellwether.messages.envelope import LIVE
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.upkeep import volume_percent
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading.book import Book
@@ -89,7 +90,9 @@ class Desk:
         """Return what holds at this moment."""
         halts = self.lines(self.ledger.latches(tx) if latches is None else latches)
         expected = expected_bar(self.words.calendar, now)
-        return Conditions(self.rules, halts, now, self.begun(now), expected, self.unreconciled.of(tx, run))
+        # Of this machine, so never part of a replay.
+        percent = volume_percent(self.context.config.data_dir) if self.context.clock.live else None
+        return Conditions(self.rules, halts, now, self.begun(now), expected, self.unreconciled.of(tx, run), percent)
 
     def begun(self, now: datetime) -> date:
         """Return the newest session whose open is not after a moment."""

@@ -16,6 +16,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from bellwether.messages.alarms import FULL_PERCENT
 from bellwether.messages.sentiment import Headline
 from bellwether.messages.trading import Side
 from bellwether.trading.codes import Code
@@ -79,6 +80,8 @@ class Conditions:
     """The newest session whose bar can be expected at `now`; None where no calendar was asked."""
     unreconciled: Mapping[str, str] = field(default_factory=dict)
     """Why symbols are blocked whose position the broker does not confirm."""
+    volume_percent: float | None = None
+    """How full the ledger's volume is; None in a replay, and where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +294,14 @@ def daily_loss_exceeded(situation: Situation, order: Candidate | None) -> Object
     return Objection(text(situation.loss), text(limit))
 
 
+def volume_full(situation: Situation, order: Candidate | None) -> Objection | None:
+    """A ledger that cannot be written is worse than an order that is not made; closing stays possible."""
+    percent = situation.conditions.volume_percent
+    if situation.side == "SELL" or percent is None or percent < FULL_PERCENT:
+        return None
+    return Objection(f"{percent:g} % full", f"below {FULL_PERCENT:g} %")
+
+
 def position_value_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
     """What is held already counts."""
     if order is None or order.side == "SELL":
@@ -343,6 +354,7 @@ GUARDS: Sequence[Listed] = (
     Listed(Code.QUANTITY_TOO_SMALL, quantity_too_small),
     Listed(Code.ORDERS_PER_SESSION_EXCEEDED, orders_per_session_exceeded),
     Listed(Code.DAILY_LOSS_EXCEEDED, daily_loss_exceeded, "system"),
+    Listed(Code.VOLUME_FULL, volume_full, "system"),
     Listed(Code.POSITION_VALUE_EXCEEDED, position_value_exceeded),
     Listed(Code.INSUFFICIENT_CASH, insufficient_cash),
 )

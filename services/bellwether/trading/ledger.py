@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
@@ -110,6 +110,14 @@ class Ledger:
         return tx.execute(
             select(events.c.run).where(events.c.key == "account").order_by(events.c.id.desc()).limit(1)
         ).scalar_one_or_none()
+
+    def newest_order_session(self, tx: Transaction, run: str) -> date | None:
+        """Return the session of the newest order, refused or not; without one the day the account was opened."""
+        newest = tx.execute(select(func.max(tables.orders.c.session)).where(tables.orders.c.run == run)).scalar()
+        events = tables.ledger_events.c
+        opened = tx.execute(select(events.at).where(events.run == run, events.key == "account")).scalar()
+        told = [str(one)[:10] for one in (newest, opened) if one]
+        return max(map(date.fromisoformat, told), default=None)
 
     def append(self, tx: Transaction, run: str, new: Sequence[LedgerEvent]) -> Book:
         """Add events and project them; return the book after them.

@@ -62,6 +62,7 @@ from bellwether.trading.queries import find_equity, find_order, find_orders, fin
 from bellwether.trading.reconciling import Reconciling
 from bellwether.trading.safety import safety_of
 from bellwether.trading.session_book import session_book
+from bellwether.trading.upkeep import register_upkeep
 
 MOST_ROWS = 1000
 MOST_POINTS = 2000
@@ -110,6 +111,7 @@ def create(context: ServiceContext) -> Service:
     _register_explanations(service, trader.desk)
     _register_broker(service, trader)
     _register_life(service, trader)
+    register_upkeep(service, trader.desk)
     return service
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from bellwether.gateway.settings import GatewaySettings
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.market_data import Freshness, MarketData
 from bellwether.messages.monitoring import Notifications
+from bellwether.messages.prediction import PrunedDecisions, PruneDecisions
 from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.messages.trading import Order
@@ -149,6 +150,15 @@ async def news(lab: Lab) -> Any:
     return found.reason
 
 
+async def earliest_prune(lab: Lab) -> Any:
+    """Return how many decisions go that are older than two months, or why none may."""
+    asked = PruneDecisions(before=lab.clock.now() - timedelta(days=60))
+    try:
+        return (await lab.system.call("prediction", "prune_decisions", asked, PrunedDecisions)).deleted
+    except RpcError as error:
+        return error.code
+
+
 async def told(lab: Lab) -> Any:
     found = await lab.system.call("monitoring", "list_notifications", None, Notifications)
     return [one.name for one in found.channels]
@@ -182,6 +192,7 @@ EDITS = {
         {"sentiment": {"provider": "csv", "csv": {"file": "gone.csv"}}}, news, "NO_PROVIDER", "NEWS_UNAVAILABLE"
     ),
     "tasks": Edit({"tasks": [{"name": "look", "anchor": "time", "time": "07:32"}]}, idle_minutes, 5, 2),
+    "retention": Edit({"retention": {"decisions": "30d"}}, earliest_prune, "RETENTION", 0),
     "notifications": Edit(
         {"notifications": [{"name": "ops", "kind": "webhook", "url": "https://hook.example"}]}, told, [], ["ops"]
     ),

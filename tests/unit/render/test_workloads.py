@@ -134,6 +134,7 @@ EDITS: dict[str, Any] = {
     "trading": {"mode": "simulated", "halted": True, "risk": {"maxPositionValue": "1"}},
     "tasks": [],
     "gateway": {"openReads": True},
+    "retention": {"outbox": "3d"},
     "notifications": [{"name": "ops", "kind": "webhook", "url": "https://hook.example"}],
 }
 

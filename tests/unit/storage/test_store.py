@@ -166,3 +166,36 @@ async def test_a_store_of_a_release_that_noted_no_beginning_takes_the_first_one_
     await Store.open(path, MetaData(), begun=BEGUN).close()
     with pytest.raises(StoreError, match="was begun otherwise"):
         Store.open(path, MetaData(), begun=BEGUN | {"metadata.name": "other"})
+
+
+async def test_pruning_takes_what_was_published_and_had_its_effect_long_ago_and_nothing_else(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "notes.db", tables()[0])
+    for name in ("old", "new", "owed"):
+        await store.transact(sending(name))
+    sequences = {row.event.message_id.rpartition(".")[2]: row.sequence for row in await store.waiting(0, 10)}
+    await store.mark_published([sequences["old"], sequences["new"]])
+    await store.transact(claiming("live"))
+    await store.transact(claiming("other"))
+
+    def age(tx: Transaction) -> None:
+        tx.execute(text("UPDATE outbox SET published_at = 1000 WHERE message_id = 'uid.live.old'"))
+        tx.execute(text("UPDATE inbox SET at = 1000 WHERE run = 'other'"))
+
+    await store.transact(age)
+    assert await store.prune(outbox_before=2000, inbox_before=2000) == (1, 1)
+    assert await store.prune(outbox_before=2000, inbox_before=2000) == (0, 0)
+    assert [row.event.message_id for row in await store.waiting(0, 10)] == ["uid.live.owed"]
+    assert await store.claimed("live", ["e"]) == {"e"}
+    assert await store.claimed("other", ["e"]) == set()
+    await store.close()
+
+
+async def test_the_inbox_of_an_earlier_release_counts_as_of_now(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "notes.db", tables()[0])
+    await store.transact(claiming("live"))
+    await store.transact(lambda tx: tx.execute(text("ALTER TABLE inbox DROP COLUMN at")) and None)
+    await store.close()
+    again = Store.open(tmp_path / "notes.db", tables()[0])
+    assert await again.claimed("live", ["e"]) == {"e"}
+    assert await again.prune(outbox_before=2000, inbox_before=2000) == (0, 0)
+    await again.close()

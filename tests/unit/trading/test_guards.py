@@ -61,6 +61,7 @@ def news(score: str = "-0.6", confidence: str = "0.7", *bad: Headline) -> News:
     return News(Decimal(score), Decimal(confidence), bad or (headline(1),))
 
 
+FULL = replace(conditions(), volume_percent=93.5)
 CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
     (Code.NO_REAL_PRICE, {"price": Decimal(0)}, 1, "0", "more than 0"),
     (Code.NOT_FOR_TRADING, {"may_trade": False}, 1, "may_trade=false", "may_trade=true"),
@@ -123,6 +124,7 @@ CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
     (Code.QUANTITY_TOO_SMALL, {}, 0, "0", "1"),
     (Code.ORDERS_PER_SESSION_EXCEEDED, {"session_orders": 10}, 1, "11", "10"),
     (Code.DAILY_LOSS_EXCEEDED, {"loss": Decimal("5000.5")}, 1, "5000.5", "5000"),
+    (Code.VOLUME_FULL, {"conditions": FULL}, 1, "93.5 % full", "below 92 %"),
     (Code.POSITION_VALUE_EXCEEDED, {"reason": "manual", "held_value": Decimal(24990)}, 1, "25040.025", "25000"),
     (Code.INSUFFICIENT_CASH, {"cash": Decimal(55)}, 1, "55.075", "55"),
 ]
@@ -194,6 +196,13 @@ def test_a_loss_limit_of_zero_stops_openings_at_any_loss_and_not_without_one() -
     nothing_lost = situation(conditions=under(max_daily_loss=Decimal(0)))
     assert judge(nothing_lost, None).code is None
     assert judge(replace(nothing_lost, loss=Decimal("0.01")), None).code is Code.DAILY_LOSS_EXCEEDED
+
+
+def test_a_volume_that_is_nearly_full_stops_openings_and_no_sale() -> None:
+    sale = situation(conditions=FULL, side="SELL", reason="manual", held=Decimal(5))
+    assert judge(sale, order(5, sale)).code is None
+    room = situation(conditions=replace(FULL, volume_percent=91.9))
+    assert judge(room, order(1, room)).code is None
 
 
 def test_the_table_of_codes_is_the_enum() -> None:

@@ -130,6 +130,7 @@ def test_a_full_session_and_a_small_purse_judge_an_order_and_not_the_system() ->
         "TRADING_OFF",
         "HALTED",
         "DAILY_LOSS_EXCEEDED",
+        "VOLUME_FULL",
         "QUALITY_UNKNOWN",
         "QUALITY_TOO_LOW",
         "NO_REAL_PRICE",

@@ -23,6 +23,7 @@ def generated() -> dict[Path, str]:
         # helm reads only what is inside of the chart.
         Path("charts/bellwether/files/tradingsystems.bellwether.dev.yaml"): defined,
         Path("docs/reference/tradingsystem.md"): reference.page(schema),
+        Path("docs/reference/alarms.md"): reference.alarms(),
         Path("docs/reference/refusals.md"): reference.refusals(),
         Path("docs/reference/services.md"): services.page(),
         Path("docs/headlines.md"): headlines.page(),

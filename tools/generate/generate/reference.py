@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bellwether.messages.alarms import ALARMS
 from bellwether.spec.models import API_VERSION, KIND, PLURAL, SHORT_NAME
 from bellwether.spec.schema import LIST_TYPE, MAP_KEYS, RULES
 from bellwether.trading.codes import code_table
@@ -145,3 +146,18 @@ def refusals() -> str:
         "that objects decides.\n`bellwether why SYMBOL` and `GET /v1/refusals` show them.\n\n"
     )
     return intro + code_table()
+
+
+def alarms() -> str:
+    """Return the page of the alarms: what each means, and what to do."""
+    lines = [
+        "# Alarms",
+        "",
+        "Made from the code by `make generate`. What is wrong now: `bellwether alerts`, `GET /v1/alerts`. Who is told:",
+        "[notifications](../notifications.md). An alarm is raised and resolved once, whatever happens in between.",
+        "",
+        "| alarm | severity | meaning | what to do |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| `{name}` | {one.severity} | {one.meaning} | {one.todo} |" for name, one in sorted(ALARMS.items())]
+    return "\n".join(lines) + "\n"
