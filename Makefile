@@ -75,12 +75,12 @@ unit: venv ## pure tests: no network, no server
 
 .PHONY: integration
 integration: venv ## tests with a real NATS server, real databases and a real API server
-	@.venv/bin/pytest -q -n 3 --dist loadfile tests/integration
+	@.venv/bin/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration
 
 .PHONY: e2e
 e2e: venv ## tests of the whole system on a whole node
 	@BELLWETHER_KEEP_NODE=1 .venv/bin/pytest -q -m apart tests/e2e; apart=$$?; \
-		.venv/bin/pytest -q -n 2 --dist loadfile -m "not apart" tests/e2e && exit $$apart
+		.venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not apart" tests/e2e && exit $$apart
 
 .PHONY: test
 test: venv ## everything that guards a change: check, unit, integration, e2e

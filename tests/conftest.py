@@ -1,8 +1,16 @@
-"""What holds for every test: drawn examples are judged by what they find, never by how busy the machine is."""
+"""What holds for every test: long files come first, and drawn examples are judged by what they find, never by how busy
+the machine is."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from harness.order import rank
 
 settings.register_profile("bellwether", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bellwether")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: rank(item.path))

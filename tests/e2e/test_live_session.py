@@ -33,8 +33,9 @@ SYMBOLS = ["MADEUP1", "MADEUP2"]
 EXCHANGES = ("XASX", "XNYS", "XHKG", "XLON", "XTKS")
 HOURS = range(4, 20)
 """Neither early nor late at the exchange, nor the hours in which clocks are changed."""
-PREPARE = timedelta(seconds=50)
-"""So long before the slots fall due the day is declared, so that everything is in its place by then."""
+PREPARE = timedelta(seconds=80)
+"""So long before the slots fall due the day is declared, so that everything is in its place by then, on a machine with
+other tests beside these, too."""
 ONCE, KILLED, CAUGHT_UP, TOO_LATE = "prediction_generation", "look_around", "evening_analysis", "look_too_late"
 CUT_SHORT, FELLED, CALLED_OFF = "look_cut_short", "look_felled", "look_called_off"
 AFTER = {CUT_SHORT: timedelta(seconds=80), KILLED: timedelta(seconds=90), FELLED: timedelta(seconds=100)}

@@ -18,9 +18,9 @@ class MemoryGroup:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def enter(self) -> None:
-        """Put the calling process into it, and with it all that it starts; for `preexec_fn`."""
-        (self._folder / "cgroup.procs").write_text(str(os.getpid()))
+    def take(self, pid: int) -> None:
+        """Put a process into it, and with it all that it starts from now on."""
+        (self._folder / "cgroup.procs").write_text(str(pid))
 
 
 @contextlib.contextmanager

@@ -7,7 +7,9 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -59,13 +61,9 @@ async def test_the_first_history_of_fifty_symbols_stays_within_the_pods_memory(t
             "BELLWETHER_CA_BUNDLE": str(yahoo.authority),
         }
         with memory_group(LIMIT_BYTES) as group, (tmp_path / "log").open("wb") as log:
-            pod = subprocess.Popen(
-                [sys.executable, "-m", "bellwether", "serve", "--services", "market-data"],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                preexec_fn=None if group is None else group.enter,
-            )
+            pod = _start(environment, log)
+            if group is not None:
+                group.take(pod.pid)
             try:
                 highest = await _all_arrived(caller, pod)
             except TimeoutError:
@@ -75,6 +73,11 @@ async def test_the_first_history_of_fifty_symbols_stays_within_the_pods_memory(t
                 pod.wait()
         assert "was ended by signal" not in (tmp_path / "log").read_text(), "the process that asks Yahoo was ended"
     assert sum(highest.values()) <= LIMIT_BYTES, {name: f"{size / 2**20:.0f} MiB" for name, size in highest.items()}
+
+
+def _start(environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bellwether", "serve", "--services", "market-data"]
+    return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
 async def _all_arrived(caller: System, pod: subprocess.Popen[bytes]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from environments.choose import Choice
-from gate.plan import left_out, slow
+from gate.plan import Stage, left_out, slow
 from gate.record import PARTS
 from gate.steps import Step, report, run_beside
 
@@ -13,19 +13,22 @@ NODE = Choice("kind", "a Docker engine answers")
 MOVE = next(part for part in PARTS if "tests/e2e/test_profile.py" in part.tests)
 
 
+def steps_of(stages: list[Stage]) -> list[Step]:
+    return [step for rows in stages for row in rows for step in row]
+
+
 def test_with_a_node_no_test_is_left_out_and_each_runs_once() -> None:
-    apart, rows = slow(has_planes=True, has_node=True, cores=2, without=[])
-    commands = [step.command for step in [*apart, *(step for row in rows for step in row)]]
+    commands = [step.command for step in steps_of(slow(has_planes=True, has_node=True, cores=2, without=[]))]
     assert not any(word.startswith("--ignore") or word == "not cluster" for command in commands for word in command)
     marks = [command[command.index("-m", 3) + 1] for command in commands if "-m" in command[3:]]
     assert marks == ["apart", "not apart"]
+    assert sum("tests/integration" in command for command in commands) == 1
 
 
 def test_what_has_not_changed_is_left_out_where_it_would_run_and_each_is_said_with_its_reason() -> None:
-    apart, rows = slow(has_planes=True, has_node=True, cores=2, without=MOVE.tests)
     told = {
         step.name: [word for word in step.command if word.startswith("--ignore")]
-        for step in [*apart, *(step for row in rows for step in row)]
+        for step in steps_of(slow(has_planes=True, has_node=True, cores=2, without=MOVE.tests))
     }
     assert told["e2e lanes"] == ["--ignore=tests/e2e/test_profile.py"]
     assert set(told["integration"]) == {f"--ignore={each}" for each in MOVE.tests if "integration" in each}
@@ -35,16 +38,21 @@ def test_what_has_not_changed_is_left_out_where_it_would_run_and_each_is_said_wi
 
 
 @pytest.mark.parametrize(
-    ("cores", "rows"), [(2, [["integration", "e2e lanes"]]), (4, [["integration"], ["e2e lanes"]])]
+    ("cores", "stages"),
+    [
+        (2, [[["e2e apart"], ["integration"]], [["e2e lanes"]]]),
+        (4, [[["e2e apart", "e2e lanes"], ["integration"]]]),
+    ],
 )
-def test_integration_runs_beside_the_lanes_where_cores_allow_it(cores: int, rows: list[list[str]]) -> None:
-    apart, found = slow(has_planes=True, has_node=True, cores=cores, without=[])
-    assert [step.name for step in apart] == ["e2e apart"]
-    assert [[step.name for step in row] for row in found] == rows
+def test_integration_runs_beside_what_waits_and_beside_the_lanes_where_cores_allow_it(
+    cores: int, stages: list[list[list[str]]]
+) -> None:
+    found = slow(has_planes=True, has_node=True, cores=cores, without=[])
+    assert [[[step.name for step in row] for row in rows] for rows in found] == stages
 
 
 def test_without_a_cluster_its_tests_are_named_as_left_out() -> None:
-    _, ((integration,),) = slow(has_planes=False, has_node=False, cores=8, without=[])
+    (((integration,),),) = slow(has_planes=False, has_node=False, cores=8, without=[])
     assert integration.command[-2:] == ["-m", "not cluster"]
     found = left_out({}, RECORD, has_planes=False, choice=Choice("local", "not Linux"))
     assert [words.partition(":")[0].partition(" (")[0] for words in found] == [

@@ -53,11 +53,10 @@ def main() -> int:
     unchanged = {part.name: passed[prints[part.name]] for part in PARTS if prints[part.name] in passed}
     without = [test for part in PARTS if part.name in unchanged for test in part.tests]
     cores = os.cpu_count() or 1
-    apart, rows = plan.slow(has_planes=has_planes, has_node=choice.kind != "local", cores=cores, without=without)
-    for step in apart:
-        run(step, os.environ)
-    run_beside(rows, os.environ)
-    steps = [*first, *apart, *(step for row in rows for step in row)]
+    stages = plan.slow(has_planes=has_planes, has_node=choice.kind != "local", cores=cores, without=without)
+    for rows in stages:
+        run_beside(rows, os.environ)
+    steps = [*first, *(step for rows in stages for row in rows for step in row)]
     left_out = plan.left_out(unchanged, record.record_file(), has_planes=has_planes, choice=choice)
     print("\n" + "\n".join(report(steps, left_out, time.monotonic() - began)))
     if any(step.code != 0 for step in steps):

@@ -12,9 +12,13 @@ from gate.steps import Step, pytest
 INTEGRATION, E2E = "tests/integration", "tests/e2e"
 LANES = "2"
 CORES_FOR_BOTH = 4
-"""From so many on, integration runs beside the lanes. With fewer it would keep systems on the node from acknowledging a
-halt in their 5 s."""
+"""From so many on, integration runs beside the lanes, too. With fewer it would keep systems on the node from
+acknowledging a halt in their 5 s."""
 KEEP_NODE = {"BELLWETHER_KEEP_NODE": "1"}
+SLOWEST = ("--durations", "15", "--durations-min", "5")
+"""What took longest is said, for those who look after the time and the order."""
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+"""A worker takes a file at a time, in the order of tests/conftest.py: those first that take long."""
 
 
 def quick() -> list[Step]:
@@ -22,10 +26,15 @@ def quick() -> list[Step]:
     return [Step("check", ["make", "--no-print-directory", "check"]), Step("unit", pytest("-n", "2", "tests/unit"))]
 
 
-def slow(
-    *, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]
-) -> tuple[list[Step], list[list[Step]]]:
-    """Return the steps that run by themselves, then rows of steps that run beside each other where cores allow it.
+Stage = list[list[Step]]
+"""Rows of steps. The rows run beside each other, the steps of a row one after the other."""
+
+
+def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]) -> list[Stage]:
+    """Return the stages that need servers; each begins when the one before has ended.
+
+    Beside integration runs what mostly waits for minutes to come: a live session and uninstallations, with the node to
+    themselves.
 
     Args:
         has_planes: whether control planes can be started here.
@@ -39,15 +48,17 @@ def slow(
         return [f"--ignore={each}" for each in without if each.startswith(folder)]
 
     marks = [] if has_planes else ["-m", "not cluster"]
-    command = pytest("-n", "3", "--dist", "loadfile", INTEGRATION, *marks, *ignored(INTEGRATION))
+    command = pytest("-n", "3", *BY_FILE, *SLOWEST, INTEGRATION, *marks, *ignored(INTEGRATION))
     integration = Step("integration", command)
     if not has_node:
-        return [], [[integration]]
+        return [[[integration]]]
     # On the node that the lanes use then: a second start would cost more than it shows.
-    apart = Step("e2e apart", pytest("-m", "apart", E2E, *ignored(E2E)), KEEP_NODE)
-    command = pytest("-n", LANES, "--dist", "loadfile", "-m", "not apart", E2E, *ignored(E2E))
+    apart = Step("e2e apart", pytest("-m", "apart", *SLOWEST, E2E, *ignored(E2E)), KEEP_NODE)
+    command = pytest("-n", LANES, *BY_FILE, *SLOWEST, "-m", "not apart", E2E, *ignored(E2E))
     lanes = Step("e2e lanes", command)
-    return [apart], [[integration], [lanes]] if cores >= CORES_FOR_BOTH else [[integration, lanes]]
+    if cores >= CORES_FOR_BOTH:
+        return [[[apart, lanes], [integration]]]
+    return [[[apart], [integration]], [[lanes]]]
 
 
 def left_out(unchanged: Mapping[str, str], file: Path, *, has_planes: bool, choice: Choice) -> list[str]:

@@ -1,0 +1,36 @@
+"""The order of test files: first those that take long, so that no worker is left alone with one at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+LONG = (
+    "e2e/test_asx_banks.py",
+    "e2e/test_profile.py",
+    "e2e/test_open_session.py",
+    "e2e/test_compact.py",
+    "e2e/test_operator_killed.py",
+    "integration/local/test_yahoo.py",
+    "integration/replay/test_equal_bytes.py",
+    "integration/local/test_run.py",
+    "integration/devcluster/test_node.py",
+    "integration/devcluster/test_csi.py",
+    "integration/scheduling/test_scenarios.py",
+    "integration/models/test_training.py",
+    "integration/operator/test_killed.py",
+    "integration/operator/test_sessions.py",
+    "integration/local/test_move.py",
+    "integration/market_data/test_yahoo.py",
+    "integration/local/test_memory.py",
+    "integration/market_data/test_pod.py",
+    "integration/scheduling/test_failing.py",
+    "integration/operator/test_move_job.py",
+)
+"""Files that take more than half a minute each on a quiet machine; of those that mostly wait, the longest first."""
+_RANKS = {TESTS / name: rank for rank, name in enumerate(LONG)}
+
+
+def rank(file: Path) -> int:
+    """Return a test file's place: that of a long one, or the one behind them all."""
+    return _RANKS.get(file, len(LONG))
