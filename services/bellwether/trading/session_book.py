@@ -22,7 +22,8 @@ HOLD = "HOLD"
 TRADING_BATCH = "prediction_generation"
 
 _NEWEST_ORDER = (
-    "SELECT session, created_at FROM orders WHERE run = ? AND session <= ? AND status NOT IN ('refused', 'rejected', 'cancelled', 'expired') "
+    "SELECT session, created_at FROM orders WHERE run = ? AND session <= ? "
+    "AND status NOT IN ('refused', 'rejected', 'cancelled', 'expired') "
     "ORDER BY session DESC, id DESC LIMIT 1"
 )
 _LATER = (
