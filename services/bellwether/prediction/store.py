@@ -101,7 +101,7 @@ def _add_alarms(connection: Connection) -> None:
 
 
 def _index_outcomes(connection: Connection) -> None:
-    _OUTCOMES_BY_SESSION.create(connection)
+    _OUTCOMES_BY_SESSION.create(connection, checkfirst=True)
 
 
 UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms, 2: _index_outcomes}

@@ -208,7 +208,7 @@ _SINCE_3 = (
 
 def _index_times(connection: Connection) -> None:
     for index in (_REFUSALS_BY_TIME, _DECISIONS_BY_TIME):
-        index.create(connection)
+        index.create(connection, checkfirst=True)
 
 
 UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions, 2: _add_execution, 3: _index_times}

@@ -341,6 +341,8 @@ async def test_a_ledger_of_the_former_release_is_read_on(tmp_path: Path) -> None
         for table in ("executions", "unreconciled", "sim_accounts", "sim_positions", "sim_orders", "sim_events"):
             ledger.execute(f"DROP TABLE {table}")
         ledger.execute("DROP TABLE sim_actions")
+        for index in ("refusals_by_time", "decisions_by_time"):
+            ledger.execute(f"DROP INDEX {index}")
         ledger.execute("PRAGMA user_version = 1")
         ledger.commit()
     async with started(tmp_path, peers) as system:

@@ -175,6 +175,7 @@ def _envelope() -> list[str]:
         "        raise RuntimeError(f\"{answer['error']['code']}: {answer['error']['message']}\")",
         '    return answer["result"]',
         "",
+        "",
         '# nc = await nats.connect(url, nkeys_seed="cli.nk", inbox_prefix=b"_INBOX_cli")',
         "```",
         "",
