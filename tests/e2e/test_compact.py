@@ -62,18 +62,24 @@ def test_a_halt_in_the_resource_stops_orders_until_it_is_taken_back(compact: Sys
 
     eventually("the trader acknowledged the halt", waits.LIVE_FIELD_ACKNOWLEDGED, acknowledged)
     before = len(filled_orders(compact))
-    assert compact.resource()["status"]["halts"]
+    eventually(
+        "the status tells of the halt", waits.LIVE_FIELD_ACKNOWLEDGED, lambda: compact.resource()["status"].get("halts")
+    )
 
     def session() -> str:
         with compact.gateway() as client:
             return str(client.get("/v1/status").raise_for_status().json()["replay"]["session"])
 
     started = session()
-    eventually("replay goes on", 60, lambda: session() > started)
+    eventually("replay goes on", waits.FIRST_FILLS, lambda: session() > started)
+
+    def refused() -> bool:
+        with compact.gateway() as client:
+            refusals = client.get("/v1/refusals", params={"limit": 50}).raise_for_status().json()["refusals"]
+        return "HALTED" in {refusal["code"] for refusal in refusals}
+
+    eventually("an order is refused", waits.FIRST_FILLS, refused)
     assert len(filled_orders(compact)) == before
-    with compact.gateway() as client:
-        refusals = client.get("/v1/refusals", params={"limit": 50}).raise_for_status().json()["refusals"]
-    assert "HALTED" in {refusal["code"] for refusal in refusals}
     compact.patch({"trading": {"halted": False}})
     eventually("orders are filled again", waits.FIRST_FILLS, lambda: len(filled_orders(compact)) > before)
     assert compact.pods() == pods
@@ -121,7 +127,8 @@ def test_a_restart_that_a_person_asks_for_happens_once_and_is_not_undone(lab: La
     assert after != before
     compact.wait_ready(waits.POD_BACK)
     assert compact.pods() == after, "the operator took the restart back"
-    assert orders <= {order["order_id"] for order in filled_orders(compact)}
+    there = eventually("the orders are listed again", waits.POD_BACK, lambda: filled_orders(compact))
+    assert orders <= {order["order_id"] for order in there}
 
 
 def test_a_release_that_does_not_exist_is_named_and_what_ran_before_runs_again(lab: Lab, compact: System) -> None:
@@ -144,7 +151,11 @@ def test_a_release_that_does_not_exist_is_named_and_what_ran_before_runs_again(l
         return images == image and [each["status"] for each in ready] == ["True"]
 
     eventually("what ran before runs again", waits.GONE_BACK, back)
-    assert compact.condition("Stalled")["reason"] == "RolloutFailed"
+    eventually(
+        "the status says that it went back",
+        waits.CHILD_PUT_RIGHT,
+        lambda: compact.condition("Stalled").get("reason") == "RolloutFailed",
+    )
     assert compact.resource()["status"]["release"] == release
     eventually("orders are filled again", waits.FIRST_FILLS, lambda: len(filled_orders(compact)) > len(orders))
     assert orders <= {order["order_id"] for order in filled_orders(compact)}

@@ -76,8 +76,7 @@ def test_the_gateway_is_a_deployment_without_a_volume_and_rolls_by_itself(standa
 
     eventually("another pod of the gateway", waits.POD_BACK, rolled)
     standard.wait_ready(waits.POD_BACK)
-    with standard.gateway() as client:
-        assert client.get("/v1/status").raise_for_status().json()["replay"]
+    eventually("the new pod says where the replay is", waits.POD_BACK, lambda: replay_step(standard))
     gateway = standard.pods_of("gateway")
     assert {name: uid for name, uid in standard.pods().items() if name not in gateway} == others
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from e2e import waits
-from e2e.lab import Lab, RefusedError, System, eventually, names, replay_system
+from e2e.lab import Lab, Object, RefusedError, System, eventually, names, replay_system
 from environments.install import CHART
 from harness.churn import document, unscheduled
 
@@ -33,6 +33,13 @@ def systems(lab: Lab) -> Iterator[tuple[System, System]]:
             yield running, keeping
     finally:
         lab.install()
+
+
+def orders_of(system: System) -> list[Object]:
+    """Return the orders of a system, up to 500."""
+    with system.gateway() as client:
+        found: list[Object] = client.get("/v1/orders", params={"limit": 500}).raise_for_status().json()["orders"]
+    return found
 
 
 def newer_chart(folder: Path) -> Path:
@@ -86,8 +93,7 @@ def test_the_operators_own_namespace_goes_first_and_a_new_installation_takes_up_
     """With its namespace goes the seed: the next installation gives every system new keys."""
     running, _ = systems
     pods, before = running.pods(), names(lab.everything(NAMESPACE))
-    with running.gateway() as client:
-        orders = client.get("/v1/orders", params={"limit": 500}).raise_for_status().json()["orders"]
+    orders = orders_of(running)
     lab.delete_namespace(lab.release.namespace)
     with pytest.raises(RefusedError, match="not found"):
         lab.uninstall()  # its record went with the namespace
@@ -97,6 +103,6 @@ def test_the_operators_own_namespace_goes_first_and_a_new_installation_takes_up_
     lab.install()
     eventually("pods with the new keys", waits.POD_BACK, lambda: running.pods() and running.pods() != pods)
     running.wait_ready(waits.SYSTEM_READY)
-    with running.gateway() as client:
-        now = client.get("/v1/orders", params={"limit": 500}).raise_for_status().json()["orders"]
+    # Ready may still be what the operator before it found.
+    now = eventually("the orders are listed again", waits.POD_BACK, lambda: orders_of(running))
     assert {order["order_id"] for order in orders} <= {order["order_id"] for order in now}

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -82,6 +82,12 @@ class Run:
         command = [sys.executable, "-m", "bellwether", *words]
         return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60, check=False)
 
+    def until_shown(self, parts: Sequence[str], *words: str) -> None:
+        """Return when a command shows all of these, as it does of a trace when every service has sent its spans."""
+        end = time.monotonic() + DEADLINE
+        while not all(part in (shown := self.ask(*words)).stdout for part in parts):
+            assert time.monotonic() < end, shown.stdout + shown.stderr
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -131,10 +137,7 @@ def test_a_first_run_trades_answers_and_ends_cleanly(run: Run) -> None:
         assert httpx.get(page.url.join("v1/status"), trust_env=False).status_code == 401
     orders = json.loads(run.ask("orders", "-o", "json").stdout)["orders"]
     filled = next(one for one in orders if one["status"] == "filled" and one["trace_id"])
-    tree = run.ask("trace", filled["trace_id"])
-    assert tree.returncode == 0, tree.stderr
-    for part in ("prediction decision", "market-data", "ml-model", "paper-trading"):
-        assert part in tree.stdout
+    run.until_shown(("prediction decision", "market-data", "ml-model", "paper-trading"), "trace", filled["trace_id"])
     assert "there is an order" in run.ask("why", "AAPL").stdout or "stopped at" in run.ask("why", "AAPL").stdout
     mapped = Path(f"/proc/{run.process.pid}/maps").read_text()
     assert not [name for name in ("/pandas/", "/sklearn/", "/scipy/", "/aiohttp/") if name in mapped]
