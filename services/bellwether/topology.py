@@ -225,7 +225,7 @@ _ROWS = (
             "ml-model": ("health",),
             "prediction": ("health",),
             "paper-trading": ("health",),
-            "scheduler": ("health",),
+            "scheduler": ("health", "list_reports", "get_report"),
             "gateway": ("health",),
         },
         serves=(

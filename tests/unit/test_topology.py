@@ -53,5 +53,7 @@ def test_consumed_types_are_found_by_priority() -> None:
     assert consumed_types(SERVICES["paper-trading"]) == {"high": ("prediction_generated",)}
 
 
-def test_monitoring_asks_every_other_service_how_it_is_and_may_do_nothing_else() -> None:
-    assert dict(SERVICES["monitoring"].calls) == {name: ("health",) for name in SERVICES if name != "monitoring"}
+def test_monitoring_asks_every_other_service_how_it_is_and_reads_reports_and_may_do_nothing_else() -> None:
+    asked: dict[str, tuple[str, ...]] = {name: ("health",) for name in SERVICES if name != "monitoring"}
+    asked["scheduler"] = ("health", "list_reports", "get_report")
+    assert dict(SERVICES["monitoring"].calls) == asked

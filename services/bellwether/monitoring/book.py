@@ -80,6 +80,8 @@ class Book(msgspec.Struct, frozen=True):
 
     alarms: list[Entry] = []
     notices: list[Notice] = []
+    reported: str = ""
+    """The newest session whose report people were sent, as ISO 8601."""
 
 
 def wants(channel: Notification, notice: Notice) -> bool:
@@ -109,7 +111,7 @@ def with_notice(book: Book, notice: Notice, channels: Iterable[Notification]) ->
             notices[place] = msgspec.structs.replace(known, deliveries={**known.deliveries, **both})
             owed.update({name: one for name, one in both.items() if name in owed})
     notices.append(msgspec.structs.replace(notice, deliveries=owed))
-    return trimmed(Book(book.alarms, notices))
+    return trimmed(msgspec.structs.replace(book, notices=notices))
 
 
 def trimmed(book: Book) -> Book:
@@ -119,7 +121,7 @@ def trimmed(book: Book) -> Book:
     while notices and (len(notices) > MOST_NOTICES or size > MOST_BYTES):
         place = next((number for number, one in enumerate(notices) if not _is_owed(one)), 0)
         size -= len(msgspec.json.encode(notices.pop(place)))
-    return Book(book.alarms, notices)
+    return msgspec.structs.replace(book, notices=notices)
 
 
 def _is_owed(notice: Notice) -> bool:
@@ -168,7 +170,7 @@ def due(
             elif first:
                 ready.append(Due(notice, channel))
         notices.append(notice if deliveries == notice.deliveries else _with(notice, deliveries))
-    return Book(book.alarms, notices), ready, min(later, default=None)
+    return msgspec.structs.replace(book, notices=notices), ready, min(later, default=None)
 
 
 def _with(notice: Notice, deliveries: dict[str, Delivery]) -> Notice:
@@ -189,7 +191,7 @@ def tried(book: Book, notice_id: str, channel: str, error: str | None, now: date
             pause = PAUSES[min(attempts, len(PAUSES)) - 1]
             after = Delivery("pending", attempts, next_at=now + timedelta(seconds=pause), error=error)
         notices[place] = _with(notice, {**notice.deliveries, channel: after})
-    return Book(book.alarms, notices)
+    return msgspec.structs.replace(book, notices=notices)
 
 
 def failing(book: Book) -> dict[str, str]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bellwether.messages.monitoring import ChannelState, NoticeRecord
-from bellwether.monitoring.book import OWED, Book, failing
+from bellwether.messages.reporting import SessionReport
+from bellwether.monitoring.book import OWED, Book, Notice, failing
+from bellwether.reporting.session_text import session_lines
 from bellwether.spec.notifications import Notification
+
+LONGEST_DETAILS = 20_000
 
 
 def channel_states(book: Book, channels: Sequence[Notification]) -> list[ChannelState]:
@@ -47,3 +51,19 @@ def notice_records(book: Book, limit: int) -> list[NoticeRecord]:
         )
         for one in newest
     ]
+
+
+def report_notice(report: SessionReport) -> Notice:
+    """Return the notice of a session report: its summary in one line, all of it as details."""
+    return Notice(
+        id=f"session_report-{report.session}",
+        at=report.as_of,
+        state="report",
+        type="session_report",
+        service="scheduler",
+        severity="info",
+        message=f"session {report.session}: {report.summary}"[:1000],
+        since=report.as_of,
+        details="\n".join(session_lines(report))[:LONGEST_DETAILS],
+        published=True,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -22,7 +22,8 @@ from bellwether.messages.monitoring import (
     SystemFigures,
     SystemMetrics,
 )
-from bellwether.monitoring.book import Book, Entry, Notice, State
+from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
+from bellwether.monitoring.book import Entry, Notice, State
 from bellwether.monitoring.judging import (
     NAME,
     Key,
@@ -37,7 +38,7 @@ from bellwether.monitoring.judging import (
 )
 from bellwether.monitoring.letters import Letters
 from bellwether.monitoring.notifier import Notifier, Send
-from bellwether.monitoring.records import channel_states, notice_records
+from bellwether.monitoring.records import channel_states, notice_records, report_notice
 from bellwether.naming import DEAD_STREAM, EVENT_STREAM
 from bellwether.runtime.alarm import CLEAR, AlarmState, turned
 from bellwether.runtime.bus import BusError
@@ -51,6 +52,9 @@ HEALTH_BUDGET = 2.0
 EVERY = 30.0
 """Seconds between two looks of a live system."""
 LOOK_BUDGET = 10.0
+
+REPORT_FRESH = timedelta(days=1)
+"""An older report is not sent: it was there before anybody asked for reports."""
 
 _log = logging.getLogger(__name__)
 
@@ -149,6 +153,7 @@ class Monitoring:
             if turn is not None and since is not None:
                 self._turn(one, turn == "raised", since, call.as_of)
         self._states = after
+        await self._take_report(call)
         try:
             await self._notifier.store()
         except BusError as error:
@@ -169,7 +174,7 @@ class Monitoring:
             entries = [entry for entry in book.alarms if (entry.type, entry.service) == one.key]
             severity = entries[0].severity if entries and entries[0].severity != "info" else severity
         state: State = "raised" if raised else "resolved"
-        self._notifier.book = Book(alarms, book.notices)
+        self._notifier.book = msgspec.structs.replace(book, alarms=alarms)
         self._notifier.add(
             Notice(
                 id=f"system_alert-{one.type}-{one.service}-{since:%Y%m%dT%H%M%S%f}-{state}",
@@ -182,6 +187,23 @@ class Monitoring:
                 since=since,
             )
         )
+
+    async def _take_report(self, call: Call) -> None:
+        """Send the newest session report, once, where somebody wants to hear what is only information."""
+        if not any(one.min_severity == "info" for one in self._notifier.channels):
+            return
+        try:
+            listed = await call.request("scheduler", "list_reports", ListReports(1), Reports, budget=HEALTH_BUDGET)
+            newest = listed.reports[0].session.isoformat() if listed.reports else ""
+            if newest <= self._notifier.book.reported:
+                return
+            found = await call.request("scheduler", "get_report", GetReport(), StoredReport, budget=HEALTH_BUDGET)
+        except RpcError as error:
+            _log.warning("there is no session report to be had: %s", error.message)
+            return
+        self._notifier.book = msgspec.structs.replace(self._notifier.book, reported=newest)
+        if call.as_of - found.report.as_of < REPORT_FRESH:
+            self._notifier.add(report_notice(found.report))
 
     async def _publish_owed(self, call: Call) -> None:
         """Publish the notices of alarms that are not yet; one that was already is dropped by its id."""
@@ -203,7 +225,7 @@ class Monitoring:
             done = [
                 msgspec.structs.replace(one, published=True) if one.id == notice.id else one for one in book.notices
             ]
-            self._notifier.book = Book(book.alarms, done)
+            self._notifier.book = msgspec.structs.replace(book, notices=done)
 
     def health(self) -> dict[str, Any]:
         """Return what health says besides."""

@@ -27,6 +27,7 @@ from bellwether.runtime import errors
 from bellwether.runtime.bus import Bus, BusAway, BusError, NoResponder, PayloadTooLarge, RequestTimeout
 from bellwether.runtime.clock import Clock, monotonic
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.dead_letters import bury
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.spans import Attributes, Span, traceparent
@@ -248,7 +249,8 @@ class Call:
         """Return an event ready for `tx.outbox(...)`, with a span of its own in the trace.
 
         `event_id` must be a function of what happened, and unique among all events of this service in a run. It may
-        be called inside a transaction.
+        be called inside a transaction. One that is larger than the bus carries becomes a dead letter when it is to be
+        published: its cause has happened all the same.
 
         Raises:
             ValueError: if the topology does not let this service publish the type, or not with this priority.
@@ -276,10 +278,6 @@ class Call:
                 data=msgspec.Raw(envelope.encode(data)),
             )
         )
-        if len(body) > context.bus.max_payload:
-            raise ValueError(
-                f"event {event_type}: {len(body)} bytes are over the bus's limit of {context.bus.max_payload}"
-            )
         unique = message_id(context.config.uid, self.run, event_id)
         return OutboxEvent(unique, event_subject(declared, event_type), trace, body)
 
@@ -300,12 +298,34 @@ class Call:
                     event.subject, event.body, message_id=event.message_id, headers=headers
                 )
                 return
+            except PayloadTooLarge as error:
+                await self._bury(event_type, event, error)
+                return
             except BusError as error:
                 # The same id again is dropped by the stream, so trying again is always safe.
                 if self.remaining <= pause:
                     raise RpcError(errors.UNAVAILABLE, f"event {event_type} is not stored: {error}") from None
                 await asyncio.sleep(pause)
                 pause = min(2.0, pause * 2)
+
+    async def _bury(self, event_type: str, event: OutboxEvent, why: PayloadTooLarge) -> None:
+        """Make a dead letter of an event that can never be published."""
+        _log.error("event %s is a dead letter: %s", event.message_id, why)
+        try:
+            await bury(
+                self.context.bus,
+                self.context.row.name,
+                event_type,
+                subject=event.subject,
+                message_id=event.message_id,
+                body=event.body,
+                attempts=1,
+                error=f"it cannot be published: {why}",
+            )
+        except BusError as error:
+            raise RpcError(
+                errors.UNAVAILABLE, f"event {event_type} is too large, and no dead letter yet: {error}"
+            ) from None
 
 
 def _not_declared(row: ServiceRow, event_type: str, priority: str | None) -> str:

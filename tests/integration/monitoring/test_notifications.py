@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from bellwether.messages.monitoring import AlarmReading, Notifications, SentTestMessages
+from bellwether.messages.reporting import GetReport, ListReports, ReportLine, Reports, StoredReport
 from bellwether.monitoring import book
 from bellwether.monitoring.service import create as monitoring
-from bellwether.runtime.call import ServiceContext
+from bellwether.reporting.session import compose
+from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.clock import LiveClock
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -30,10 +33,15 @@ from harness.system import System, running
 from harness.until import until
 from harness.yahoo.authority import make_authority
 from integration.trading.peers import declaration
+from unit.reporting.rows import rows
 
 pytestmark = pytest.mark.integration
 
-ROWS = {"monitoring": SERVICES["monitoring"], "market-data": ServiceRow("market-data", "is ill or well")}
+ROWS: dict[str, ServiceRow] = {
+    "monitoring": SERVICES["monitoring"],
+    "market-data": ServiceRow("market-data", "is ill or well"),
+    "scheduler": ServiceRow("scheduler", "has a report", serves=("list_reports", "get_report")),
+}
 KEY, PASSWORD = "a key of tests only", "a password of tests only"
 FULL = AlarmReading("volume_filling", "warning", "the volume is 90 % full")
 STOPPED = AlarmReading("trading_halted", "critical", "orders are halted: made up")
@@ -56,6 +64,22 @@ class Stage:
         service.on_alarms(lambda: list(self.alarms))
         return service
 
+    def scheduler(self, context: ServiceContext) -> Service:
+        """Return the service that has a report of today."""
+        service = Service("scheduler", context)
+        report = msgspec.structs.replace(compose(rows()), as_of=datetime.now(UTC))
+
+        @service.rpc("list_reports")
+        async def list_reports(request: ListReports, call: Call) -> Reports:
+            line = ReportLine(report.session, "live", report.as_of, report.summary, "")
+            return Reports([line], 1)
+
+        @service.rpc("get_report")
+        async def get_report(request: GetReport, call: Call) -> StoredReport:
+            return StoredReport(report, "live", "")
+
+        return service
+
     def monitoring(self, context: ServiceContext) -> Service:
         """Return monitoring that looks all the time."""
         context.config = replace(
@@ -66,7 +90,7 @@ class Stage:
     @contextlib.asynccontextmanager
     async def system(self) -> AsyncIterator[System]:
         """Run both services."""
-        builds = {"market-data": self.patient, "monitoring": self.monitoring}
+        builds = {"market-data": self.patient, "scheduler": self.scheduler, "monitoring": self.monitoring}
         options: dict[str, Any] = {"data_dir": self.folder, "clock": LiveClock(), "rows": ROWS}
         declared = declaration(symbols=["AAPL"], notifications=self.channels)
         async with running(builds, declaration=declared, connect=self.server.connect, **options) as system:
@@ -189,6 +213,18 @@ async def test_in_quiet_hours_only_what_is_critical_comes(stage: Stage) -> None:
         found: Notifications = await system.call("monitoring", "list_notifications", None, Notifications)
     assert stage.told() == [("trading_halted", "raised")]
     assert [one.held for one in found.channels] == [1, 0]
+
+
+async def test_a_session_report_is_sent_once_to_who_wants_information(stage: Stage) -> None:
+    stage.channels[1] |= {"minSeverity": "info"}
+    async with stage.system():
+        await until(counted(stage.mailed, 1))
+    stage.alarms = [FULL]
+    async with stage.system():
+        await until(counted(stage.mailed, 2))
+    assert [one.split(":")[0] for one in stage.mailed()] == ["[made-up] info report", "[made-up] warning raised"]
+    assert "Account at the close" in stage.mail.mails[0].get_payload()
+    assert stage.told() == [("volume_filling", "raised")]
 
 
 async def test_a_test_message_says_what_is_wrong_with_each_channel(stage: Stage) -> None:

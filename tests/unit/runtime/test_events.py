@@ -112,6 +112,18 @@ async def test_an_event_that_the_bus_cannot_carry_becomes_a_dead_letter_and_hold
     assert await store.waiting(0, 10) == []
 
 
+async def test_an_event_that_is_published_at_once_and_too_large_becomes_a_dead_letter(system: System) -> None:
+    letters: list[DeadLetter] = []
+    bus, call = system.context.bus, system.services["shop"].call()
+    await bus.subscribe(
+        "bw.dead.shop.order_taken", lambda message: letters.append(msgspec.json.decode(message.body, type=DeadLetter))
+    )
+    await call.publish_event("order_taken", Order("x" * bus.max_payload), event_id="big")
+    await until(lambda: letters)
+    assert (letters[0].subject.rpartition(".")[2], letters[0].truncated) == ("order_taken", True)
+    assert len(letters[0].body) == bus.max_payload // 3
+
+
 async def test_settle_names_what_is_missing_when_its_time_is_over(system: System) -> None:
     await system.call("shop", "order", Order("a"), Price)
     with pytest.raises(RpcError) as raised:
