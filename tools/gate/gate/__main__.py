@@ -17,7 +17,7 @@ from environments.machine import ROOT, facts
 from gate import plan, record
 from gate.imports import Imports
 from gate.record import PARTS
-from gate.steps import report, run, run_beside
+from gate.steps import report, run_beside
 
 BUILD = "python -m devcluster build"
 NEEDED = {
@@ -41,11 +41,10 @@ def main() -> int:
         return 1
     has_planes = found.is_linux and choice.kind in NEEDED
     print(f"cluster for the tests: {choice.kind} ({choice.why})", flush=True)
-    first = plan.quick()
+    stages = [plan.quick()]
     with tempfile.TemporaryFile() as log:
         preparation = _prepare(NEEDED[choice.kind], log) if has_planes else None
-        for step in first:
-            run(step, os.environ)
+        run_beside(stages[0], os.environ)
         if preparation is not None and not _finish(preparation, log):
             return 1
     prints = _fingerprints(choice)
@@ -53,10 +52,10 @@ def main() -> int:
     unchanged = {part.name: passed[prints[part.name]] for part in PARTS if prints[part.name] in passed}
     without = [test for part in PARTS if part.name in unchanged for test in part.tests]
     cores = os.cpu_count() or 1
-    stages = plan.slow(has_planes=has_planes, has_node=choice.kind != "local", cores=cores, without=without)
-    for rows in stages:
+    stages += plan.slow(has_planes=has_planes, has_node=choice.kind != "local", cores=cores, without=without)
+    for rows in stages[1:]:
         run_beside(rows, os.environ)
-    steps = [*first, *(step for rows in stages for row in rows for step in row)]
+    steps = [step for rows in stages for row in rows for step in row]
     left_out = plan.left_out(unchanged, record.record_file(), has_planes=has_planes, choice=choice)
     print("\n" + "\n".join(report(steps, left_out, time.monotonic() - began)))
     if any(step.code != 0 for step in steps):
