@@ -39,7 +39,7 @@ def load_system(file: Path) -> TradingSystem:
     )
     if checked.returncode != 0:
         raise RunError(checked.stderr.strip().removeprefix("error: ") or f"{file} is not valid")
-    return _with_absolute_folder(_only_system(text, file), file)
+    return _with_absolute_backups(_with_absolute_folder(_only_system(text, file), file), file)
 
 
 def run_folder(file: Path, data: Path | None) -> Path:
@@ -84,3 +84,15 @@ def _with_absolute_news(system: TradingSystem, file: Path) -> TradingSystem:
         raise RunError(f"spec.sentiment.csv.file: {path} is not a file (relative to {file})")
     news = sentiment.model_copy(update={"csv": sentiment.csv.model_copy(update={"file": str(path)})})
     return system.model_copy(update={"spec": system.spec.model_copy(update={"sentiment": news})})
+
+
+def _with_absolute_backups(system: TradingSystem, file: Path) -> TradingSystem:
+    backup = system.spec.backup
+    if backup is None:
+        return system
+    locations = [
+        one if one.path is None else one.model_copy(update={"path": str((file.parent / one.path).resolve())})
+        for one in backup.locations
+    ]
+    absolute = backup.model_copy(update={"locations": locations})
+    return system.model_copy(update={"spec": system.spec.model_copy(update={"backup": absolute})})

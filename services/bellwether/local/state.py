@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bellwether.local.swap import BACKUP, finish, kept_aside
 from bellwether.render.keys import derive_seed, gateway_token, public_key
 from bellwether.render.nats import BOOTSTRAP, CLI
 from bellwether.topology import SERVICES
@@ -111,13 +112,15 @@ def opened(root: Path, *, fresh: bool) -> Iterator[RunDirectory]:
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         if fresh:
             _empty(root)
+        finish(root)
         yield RunDirectory(root)
     finally:
         os.close(lock)
 
 
 def _empty(root: Path) -> None:
-    others = [path for path in root.iterdir() if path.name != _LOCK]
+    # Records of backups, and what a restore set aside, are no state of a run.
+    others = [path for path in root.iterdir() if path.name not in (_LOCK, BACKUP) and not kept_aside(path)]
     if others and not (root / _IDENTITY).exists():
         raise RunError(f"--fresh: {root} is not the state of a run, so nothing in it is deleted")
     for path in others:

@@ -1,8 +1,9 @@
 """The configuration of a system's NATS server: who may say and hear what follows from the topology.
 
 Every service has its own key and can reach exactly what its row names: the peers' methods it calls, the events it
-publishes, its own methods, consumers and inbox. `bootstrap` makes streams and consumers and does nothing else;
-`cli` calls methods and listens; `job` has the scheduler run a declared slot, and nothing that somebody else scheduled.
+publishes, its own methods, consumers and inbox. `bootstrap` makes streams and consumers, saves and restores them, and
+does nothing else; `cli` calls methods and listens; `job` has the scheduler run a declared slot, and nothing that
+somebody else scheduled.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
 def role_permissions() -> dict[str, Permissions]:
     """Return what the identities may do that are not services."""
     return {
-        BOOTSTRAP: Permissions(("$JS.API.>",), (f"{inbox_prefix(BOOTSTRAP)}.>",)),
+        # Streams are saved and restored under this identity: the server moves snapshots on subjects of their own.
+        BOOTSTRAP: Permissions(("$JS.API.>", "$JS.SNAPSHOT.>"), (f"{inbox_prefix(BOOTSTRAP)}.>",)),
         CLI: Permissions(("bw.rpc.*.*",), tuple(sorted((f"{inbox_prefix(CLI)}.>", EVENT_SUBJECTS)))),
         JOB: Permissions((rpc_subject("scheduler", "execute_slot"),), (f"{inbox_prefix(JOB)}.>",)),
     }

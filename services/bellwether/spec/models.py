@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from bellwether.spec.backup import Backup
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import (
     CLASS_NAME_PATTERN,
@@ -660,6 +661,7 @@ class TradingSystemSpec(Block):
     tasks: Annotated[list[Task], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})] = (
         Field(default_factory=default_tasks, description="Work that is due at a moment of each session.")
     )
+    backup: Backup | None = Field(None, description="Backups of what the system keeps; without it, none are made.")
     storage: Storage = Field(default_factory=Storage, description="Volumes.")
     network: Network = Field(default_factory=Network, description="Ways to hosts outside the cluster.")
     rollout: Rollout = Field(default_factory=Rollout, description="When pods are replaced.")

@@ -70,7 +70,7 @@ def test_only_the_gateway_writes_the_declaration_and_hears_traces() -> None:
 
 def test_bootstrap_does_nothing_but_the_streams_and_the_cli_nothing_but_calls() -> None:
     roles = role_permissions()
-    assert roles["bootstrap"].publish == ("$JS.API.>",)
+    assert roles["bootstrap"].publish == ("$JS.API.>", "$JS.SNAPSHOT.>")
     assert roles["cli"].publish == ("bw.rpc.*.*",)
 
 

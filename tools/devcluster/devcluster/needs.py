@@ -33,6 +33,9 @@ PACKAGES_OF_NODE = {
 PACKAGES_OF_IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 """Program -> Debian package, for building images."""
 
+PACKAGES_OF_BACKUPS = {"restic": "restic"}
+"""Program -> Debian package, for backups and their tests; a cluster runs without."""
+
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -50,7 +53,7 @@ def cni_folder() -> str:
 
 def missing_packages(programs: Iterable[str], is_there: Callable[[str], bool] = there) -> list[str]:
     """The Debian packages of those programs that are not there, each once, sorted."""
-    known = PACKAGES_OF_NODE | PACKAGES_OF_IMAGES
+    known = PACKAGES_OF_NODE | PACKAGES_OF_IMAGES | PACKAGES_OF_BACKUPS
     return sorted({known[p] for p in programs if not is_there(p)})
 
 

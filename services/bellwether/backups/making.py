@@ -1,0 +1,235 @@
+"""Making a backup: the pieces are copied, counted, kept in every location, and found whole there. Only then it is one.
+
+    reach     every location, before anything is copied
+    copy      the pieces, into a folder of their own
+    count     what is in them; the manifest
+    keep      in each location: store, read the manifest back, check, mark as verified
+    retain    what has outlived its use is removed
+
+A backup that was killed at any step leaves nothing that counts: an unmarked snapshot, and a folder that the next one
+empties.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from bellwether.backups.databases import CopyError, newest_session
+from bellwether.backups.inspecting import pieces_in
+from bellwether.backups.locations import OURS, Machine, opened
+from bellwether.backups.manifest import FORMAT, MANIFEST, Kind, Manifest, Piece, decode, digest, encode
+from bellwether.backups.records import Record, Records
+from bellwether.backups.restic import Repository, RepositoryError, ResticMissing, Snapshot
+from bellwether.backups.retention import Kept, outlived
+from bellwether.backups.secrets import SecretError
+from bellwether.backups.source import DATABASES, Collected, Say, Source, empty
+from bellwether.spec.backup import BackupLocation, BackupRetention
+from bellwether.spec.fields import days
+
+LEDGER = "ledger.db"
+VERIFIED = "verified"
+_EXPECTED = (CopyError, SecretError, ResticMissing, RepositoryError, OSError)
+
+
+class BackupFailed(Exception):
+    """A backup is not complete; the message says why, and the record too."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(record.reason)
+        self.record = record
+
+
+class Order(NamedTuple):
+    """What is to be done."""
+
+    system: str
+    release: str
+    kind: Kind
+    locations: Sequence[BackupLocation]
+    retention: BackupRetention
+
+
+class Making:
+    """One backup on its way."""
+
+    def __init__(self, order: Order, source: Source, machine: Machine, records: Records, say: Say) -> None:
+        self._order = order
+        self._source = source
+        self._machine = machine
+        self._records = records
+        self._say = say
+        self._record = Record(records.new_id(), "backup", "running", datetime.now(UTC), kind=order.kind)
+        self._staging = records.root / "staging"
+
+    async def make(self) -> Record:
+        """Make it; return its record. The lock of the records is held by the caller.
+
+        Raises:
+            BackupFailed: if it is not in every location, verified; in those where it is, it stays.
+
+        """
+        self._at("reach")
+        try:
+            reached = self._reach()
+            if reached:
+                self._at("copy")
+                empty(self._staging)
+                cut = datetime.now(UTC)
+                collected = await self._source.collect(self._staging, self._say)
+                self._at("count")
+                manifest = self._count(collected, cut)
+                self._keep_in_each(reached, manifest)
+        except _EXPECTED as error:
+            raise self._failed(_words(error)) from error
+        finally:
+            shutil.rmtree(self._staging, ignore_errors=True)
+        if self._record.failed:
+            raise self._failed("; ".join(self._record.failed.values()))
+        self._note(state="complete", step="", ended=datetime.now(UTC))
+        return self._record
+
+    def _reach(self) -> list[tuple[str, Repository]]:
+        found = []
+        for location in self._order.locations:
+            try:
+                repository = opened(location, self._machine, make=True)
+                repository.unlock()
+                found.append((location.name, repository))
+            except _EXPECTED as error:
+                self._lost(location.name, error)
+        return found
+
+    def _count(self, collected: Collected, cut: datetime) -> Manifest:
+        found = pieces_in(self._staging)
+        unreadable = [f"{path}: {piece}" for path, piece in found.items() if isinstance(piece, str)]
+        if unreadable:
+            raise CopyError("; ".join(unreadable))
+        session = newest_session(self._staging / DATABASES / LEDGER)
+        manifest = Manifest(
+            format=FORMAT,
+            id=self._record.id,
+            system=self._order.system,
+            kind=self._order.kind,
+            release=self._order.release,
+            cut=cut,
+            session=session,
+            declaration=collected.declaration,
+            pieces=[piece for piece in found.values() if isinstance(piece, Piece)],
+            left_out=collected.left_out,
+        )
+        (self._staging / MANIFEST).write_bytes(encode(manifest))
+        self._note(size=manifest.size, session="" if session is None else session.isoformat())
+        self._say(f"counted {len(manifest.pieces)} pieces, {manifest.size / 1e6:.1f} MB")
+        return manifest
+
+    def _keep_in_each(self, reached: Sequence[tuple[str, Repository]], manifest: Manifest) -> None:
+        written = digest((self._staging / MANIFEST).read_bytes())
+        for name, repository in reached:
+            try:
+                self._keep(name, repository, manifest, written)
+            except _EXPECTED as error:
+                self._lost(name, error)
+                continue
+            self._at(f"retain {name}")
+            try:
+                self.retain(repository)
+            except _EXPECTED as error:
+                # The backup is good; that older ones are still there is told, and tried again after the next one.
+                self._say(f"not pruned: {_words(error)}")
+
+    def _keep(self, name: str, repository: Repository, manifest: Manifest, written: str) -> None:
+        full = self._order.kind == "full"
+        self._at(f"store {name}")
+        session = [] if manifest.session is None else [f"session={manifest.session}"]
+        tags = [OURS, f"id={manifest.id}", f"kind={manifest.kind}", f"manifest={written}", *session]
+        summary = repository.save(
+            self._staging, host=manifest.system, tags=tags, everything=full, told=_progress(self._say, name)
+        )
+        added = int(summary.get("data_added", 0))
+        self._note(added={**self._record.added, name: added})
+        self._say(f"stored in {name}: {added / 1e6:.1f} MB added")
+        self._at(f"check {name}")
+        snapshot = snapshot_of(repository, manifest.system, manifest.id)
+        decode(repository.read(snapshot.id, MANIFEST), written)
+        repository.check(read_data=full)
+        repository.add_tag(snapshot.id, VERIFIED)
+        self._say(f"checked {name}: {'every byte' if full else 'index and structure'}")
+
+    def retain(self, repository: Repository) -> list[str]:
+        """Remove from a repository what has outlived its use; return the ids."""
+        return prune(repository, self._order.system, self._order.retention, self._say)
+
+    def _at(self, step: str) -> None:
+        self._note(step=step)
+        self._say(f"step {step}")
+
+    def _lost(self, name: str, error: BaseException) -> None:
+        self._note(failed={**self._record.failed, name: _words(error)})
+        self._say(f"not in {name}: {_words(error)}")
+
+    def _failed(self, reason: str) -> BackupFailed:
+        self._note(state="failed", reason=reason, ended=datetime.now(UTC))
+        return BackupFailed(self._record)
+
+    def _note(self, **changes: object) -> None:
+        self._record = msgspec.structs.replace(self._record, **changes)
+        self._records.write(self._record)
+
+
+def prune(repository: Repository, system: str, retention: BackupRetention, say: Say) -> list[str]:
+    """Remove the backups of a system that have outlived their use; return their ids, oldest first."""
+    snapshots = ours(repository, system)
+    gone = outlived(
+        [Kept(key, one.time, VERIFIED in one.tags) for key, one in snapshots.items()],
+        datetime.now(UTC),
+        count=retention.count,
+        age=days(retention.age),
+    )
+    if gone:
+        repository.forget([snapshots[key].id for key in gone])
+        say(f"pruned {repository.where}: {', '.join(gone)}")
+    return gone
+
+
+def ours(repository: Repository, system: str) -> Mapping[str, Snapshot]:
+    """Return a system's snapshots by the id of the backup, oldest first."""
+    found = {one.tag("id"): one for one in repository.snapshots(OURS) if one.host == system}
+    return {key: one for key, one in found.items() if key is not None}
+
+
+def snapshot_of(repository: Repository, system: str, backup_id: str) -> Snapshot:
+    """Return the snapshot of a backup.
+
+    Raises:
+        CopyError: if it is not in the repository.
+
+    """
+    found = ours(repository, system).get(backup_id)
+    if found is None:
+        raise CopyError(f"{repository.where} has no backup {backup_id} of {system}")
+    return found
+
+
+def _progress(say: Say, name: str) -> Callable[[dict[str, object]], None]:
+    shown = -1
+
+    def told(message: dict[str, object]) -> None:
+        nonlocal shown
+        done = message.get("percent_done")
+        tenth = int(done * 10) if isinstance(done, int | float) else 0
+        if tenth > shown and tenth:
+            shown = tenth
+            say(f"storing in {name}: {tenth * 10} %")
+
+    return told
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    return str(error)

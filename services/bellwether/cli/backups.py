@@ -1,0 +1,378 @@
+"""`bellwether backup …` and `bellwether restore`: backups of a system on this machine, and the proof of them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.options import Format, Output, write_json
+from bellwether.runtime.terminal import visible
+
+if TYPE_CHECKING:
+    from bellwether.backups.restic import Repository
+    from bellwether.local.backup_places import Place
+    from bellwether.spec.models import TradingSystem
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Make, look at, verify and prune backups of a system on this machine.
+
+What the system declares in spec.backup.locations is where they go: a folder, or
+a bucket. They are encrypted; the password is in the file that secretRef names,
+in ~/.config/bellwether/secrets (or BELLWETHER_SECRETS).
+
+    bellwether backup create
+    bellwether backup list
+    bellwether backup drill
+    bellwether restore 20261129T231500Z
+""",
+)
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="The folder of the run; else BELLWETHER_STATE, else the newest here.")
+]
+Systemd = Annotated[bool, typer.Option("--systemd", help="The system whose units are installed on this machine.")]
+Location = Annotated[
+    str | None, typer.Option("--location", help="One of spec.backup.locations; else the first that has it.")
+]
+Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="The backup, from `bellwether backup list`.")]
+SessionDay = Annotated[
+    str | None, typer.Option("--session", metavar="DAY", help="The newest backup of this session, 2026-11-27.")
+]
+File = Annotated[
+    Path | None,
+    typer.Option("-f", "--file", help="Where the state is gone: the TradingSystem that says where its backups are."),
+]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn the failures that people can do something about into words."""
+    from bellwether.backups.databases import CopyError
+    from bellwether.backups.locations import LocationError
+    from bellwether.backups.making import BackupFailed
+    from bellwether.backups.manifest import ManifestError
+    from bellwether.backups.records import InUse
+    from bellwether.backups.restic import RepositoryError, ResticMissing
+    from bellwether.backups.secrets import SecretError
+    from bellwether.local.nats import NatsMissing
+    from bellwether.local.state import RunError
+    from bellwether.local.unpacking import NotRight
+
+    known = (CopyError, LocationError, BackupFailed, ManifestError, InUse, RepositoryError, ResticMissing, SecretError)
+    try:
+        yield
+    except (*known, NatsMissing, RunError, NotRight, OSError) as error:
+        raise CommandError(str(error)) from error
+
+
+def say(line: str) -> None:
+    """Tell of progress, beside the answer."""
+    sys.stderr.write(f"  {visible(line)}\n")
+    sys.stderr.flush()
+
+
+@app.command()
+def create(
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Read every byte again, in the repository too.")] = False,
+    location: Location = None,
+    data: Data = None,
+    systemd: Systemd = False,
+    output: Format = Output.text,
+) -> None:
+    """Make a backup in every location, whether the system runs or not; it counts only when it is found whole there."""
+    with told():
+        from bellwether.backups.locations import repositories
+        from bellwether.backups.making import Making, Order
+        from bellwether.backups.source import Say
+        from bellwether.local.backup_places import source_of
+
+        place, system = _chosen(data, systemd)
+        locations = repositories(system.spec.backup, location)
+        assert system.spec.backup is not None  # noqa: S101 (repositories refuses it)
+        order = Order(
+            system.metadata.name,
+            _release(),
+            "full" if full else "incremental",
+            locations,
+            system.spec.backup.retention,
+        )
+
+        async def make(tell: Say) -> Any:
+            with place.records.held():
+                async with source_of(place) as source:
+                    return await Making(order, source, place.machine(), place.records, tell).make()
+
+        record = asyncio.run(make(say))
+        _show(
+            output, _plain(record), f"{record.id} complete: {record.size / 1e6:.1f} MB, session {record.session or '-'}"
+        )
+
+
+@app.command("list")
+def list_(
+    *,
+    location: Location = None,
+    data: Data = None,
+    systemd: Systemd = False,
+    file: File = None,
+    output: Format = Output.text,
+) -> None:
+    """List backups, newest first: those in the locations, and those that failed."""
+    with told():
+        from bellwether.backups.making import VERIFIED, ours
+
+        place, system = _chosen(data, systemd, file)
+        rows: dict[str, dict[str, Any]] = {}
+        for record in place.records.all("backup"):
+            rows[record.id] = {
+                "id": record.id,
+                "state": record.state,
+                "kind": record.kind,
+                "session": record.session,
+                "size": record.size,
+                "locations": [],
+                "reason": record.reason,
+            }
+        for repository, name in _opened(place, system, location):
+            for key, snapshot in ours(repository, system.metadata.name).items():
+                row = rows.setdefault(key, {"id": key, "state": "complete", "size": 0, "reason": "", "locations": []})
+                row["kind"], row["session"] = snapshot.tag("kind") or "", snapshot.tag("session") or ""
+                row["locations"].append(name if VERIFIED in snapshot.tags else f"{name} (not verified)")
+        for row in rows.values():
+            if row["state"] == "complete" and not row["locations"]:
+                row["state"] = "pruned"
+        found = sorted(rows.values(), key=lambda row: row["id"], reverse=True)
+        lines = [
+            f"{row['id']}  {row['state']:9} {row['kind']:12} {row['session'] or '-':11}"
+            f"{row['size'] / 1e6:8.1f} MB  {', '.join(row['locations']) or row['reason']}"
+            for row in found
+        ]
+        _show(output, found, "\n".join(lines) or "no backup of this system has been made yet")
+
+
+@app.command()
+def show(
+    backup: Id = None,
+    *,
+    session: SessionDay = None,
+    location: Location = None,
+    data: Data = None,
+    systemd: Systemd = False,
+    file: File = None,
+    declaration: Annotated[bool, typer.Option("--declaration", help="Only the TradingSystem, for `run`.")] = False,
+    output: Format = Output.text,
+) -> None:
+    """Show what a backup holds, and what it leaves out; the newest without an ID."""
+    with told():
+        from bellwether.backups.manifest import MANIFEST, decode
+        from bellwether.local.restoring import declared
+
+        place, system = _chosen(data, systemd, file)
+        repository, snapshot, _ = _found(place, system, location, backup, session)
+        manifest = decode(repository.read(snapshot.id, MANIFEST), snapshot.tag("manifest"))
+        if declaration:
+            write_json(declared(manifest))
+            return
+        lines = [
+            f"{manifest.id}  {manifest.kind}, of {manifest.system}, release {manifest.release}",
+            f"cut {manifest.cut:%Y-%m-%d %H:%M:%S} UTC, session {manifest.session or '-'}",
+            *(f"  {one.kind:13} {one.name:56.56} {one.size:>12} bytes{_counted(one)}" for one in manifest.pieces),
+            "left out:",
+            *(f"  {one.name}: {one.why}" for one in manifest.left_out),
+        ]
+        _show(output, _plain(manifest), "\n".join(lines))
+
+
+@app.command()
+def verify(
+    backup: Id = None,
+    *,
+    session: SessionDay = None,
+    location: Location = None,
+    data: Data = None,
+    systemd: Systemd = False,
+    file: File = None,
+) -> None:
+    """Read every byte of the repository, and compare every piece of a backup with its manifest."""
+    with told():
+        import shutil
+
+        from bellwether.local.unpacking import fetched, scratch
+
+        place, system = _chosen(data, systemd, file)
+        with place.records.held():
+            for repository, name in _opened(place, system, location):
+                say(f"reading all of {name}")
+                repository.check(read_data=True)
+            repository, _, key = _found(place, system, location, backup, session)
+            folder = scratch(place.machine(), "verify")
+            try:
+                fetched(repository, system.metadata.name, key, folder, say)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        sys.stdout.write(f"{key} is whole\n")
+
+
+@app.command()
+def prune(*, location: Location = None, data: Data = None, systemd: Systemd = False) -> None:
+    """Remove what has outlived spec.backup.retention; the newest verified backup stays."""
+    with told():
+        from bellwether.backups import making
+
+        place, system = _chosen(data, systemd)
+        gone: list[str] = []
+        with place.records.held():
+            for repository, _ in _opened(place, system, location):
+                assert system.spec.backup is not None  # noqa: S101 (it has locations)
+                gone += making.prune(repository, system.metadata.name, system.spec.backup.retention, say)
+        sys.stdout.write(f"{len(gone)} removed\n")
+
+
+@app.command()
+def drill(
+    backup: Id = None,
+    *,
+    session: SessionDay = None,
+    location: Location = None,
+    data: Data = None,
+    systemd: Systemd = False,
+    file: File = None,
+    output: Format = Output.text,
+) -> None:
+    """Restore a backup into a scratch folder, compare all of it, decide the last session again, and take it away."""
+    with told():
+        from bellwether.local import drill as drills
+
+        place, system = _chosen(data, systemd, file)
+        with place.records.held():
+            repository, _, key = _found(place, system, location, backup, session)
+            record = asyncio.run(
+                drills.drill(place, repository, key, say, system=system.metadata.name, release=_release())
+            )
+        figures = ", ".join(f"{value} {name}" for name, value in record.figures.items())
+        _show(output, _plain(record), f"RestoreVerified: {key}: {figures}")
+
+
+def restore(
+    backup: Id = None,
+    *,
+    session: SessionDay = None,
+    location: Location = None,
+    data: Data = None,
+    file: File = None,
+) -> None:
+    """Put a backup in the place of a local run's state: checked first, then trading stops; it starts halted.
+
+    What was there is kept aside. Where the state is gone, name the TradingSystem
+    with -f, which says where its backups are, and an empty folder with --data.
+
+        bellwether restore 20261129T231500Z
+        bellwether restore --session 2026-11-27
+        bellwether restore --session 2026-11-27 -f system.yaml --data .bellwether/again
+    """
+    with told():
+        from bellwether.local import restoring
+
+        place, system = _chosen(data, False, file)
+        with place.records.held():
+            repository, _, key = _found(place, system, location, backup, session)
+            found = asyncio.run(restoring.restore(place, repository, system.metadata.name, key, say))
+        lines = [f"restored {key} of {found.manifest.cut:%Y-%m-%d %H:%M} UTC to {found.root}; it starts halted"]
+        if found.aside is not None:
+            lines.append(f"what was there is in {found.aside}: delete it when all is as it should be")
+        lines.append(f"go on with: bellwether run {found.file} --data {found.root}; then: bellwether resume")
+        sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _chosen(data: Path | None, systemd: bool, file: Path | None = None) -> tuple[Place, TradingSystem]:
+    from bellwether.local.backup_places import chosen, of_run
+
+    if file is not None:
+        from bellwether.local.files import load_system
+
+        system = load_system(file)
+        return of_run(data or Path(".bellwether") / system.metadata.name), system
+    place = chosen(data, systemd=systemd)
+    return place, place.system()
+
+
+def _opened(place: Place, system: TradingSystem, only: str | None) -> list[tuple[Repository, str]]:
+    from bellwether.backups.locations import opened, repositories
+
+    found = []
+    for location in repositories(system.spec.backup, only):
+        repository = opened(location, place.machine(), make=False)
+        found.append((repository, location.name))
+    return found
+
+
+def _found(
+    place: Place, system: TradingSystem, only: str | None, backup: str | None, session: str | None
+) -> tuple[Repository, Any, str]:
+    """Return the backup that is meant, its snapshot and its id: by id, by session, else the newest that is verified."""
+    from bellwether.backups.making import VERIFIED, ours
+
+    if backup is not None and session is not None:
+        raise typer.BadParameter("give an ID or --session, not both")
+    errors: list[str] = []
+    from bellwether.backups.locations import opened, repositories
+    from bellwether.backups.restic import RepositoryError
+    from bellwether.backups.secrets import SecretError
+
+    for location in repositories(system.spec.backup, only):
+        try:
+            repository = opened(location, place.machine(), make=False)
+            known = ours(repository, system.metadata.name)
+        except (RepositoryError, SecretError) as error:
+            errors.append(str(error))
+            continue
+        fitting = [
+            key
+            for key, one in known.items()
+            if (key == backup if backup else VERIFIED in one.tags and session in (None, one.tag("session")))
+        ]
+        if fitting:
+            return repository, known[fitting[-1]], fitting[-1]
+        errors.append(f"{repository.where} has no {_meant(backup, session)} of {system.metadata.name}")
+    raise CommandError("; ".join(errors))
+
+
+def _meant(backup: str | None, session: str | None) -> str:
+    return f"backup {backup}" if backup else f"verified backup of session {session}" if session else "verified backup"
+
+
+def _counted(piece: Any) -> str:
+    if piece.kind == "database":
+        return f", {sum(piece.rows.values())} rows"
+    return f", {piece.messages} messages, last {piece.last[piece.name]}" if piece.kind == "stream" else ""
+
+
+def _release() -> str:
+    from bellwether.runtime.config import ProcessConfig
+
+    return ProcessConfig.from_environment().version
+
+
+def _plain(value: Any) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(
+        value, builtin_types=(), enc_hook=lambda one: one.isoformat() if isinstance(one, datetime) else str(one)
+    )
+
+
+def _show(output: Output, answer: Any, text: str) -> None:
+    if output is Output.json:
+        write_json(answer)
+    else:
+        sys.stdout.write(visible(text, keep="\n") + "\n")

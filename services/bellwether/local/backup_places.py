@@ -1,0 +1,182 @@
+"""Where the stores of a system on this machine are: of a local run, up or not, and of one under systemd."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bellwether.backups.locations import Machine
+from bellwether.backups.records import Records
+from bellwether.backups.secrets import secrets_folder
+from bellwether.backups.source import FileSource, holders, stores
+from bellwether.local.nats_child import NatsChild
+from bellwether.local.state import RunDirectory, RunError, identity, opened, write_keys
+from bellwether.local.swap import BACKUP
+from bellwether.render.nats import BOOTSTRAP
+from bellwether.render.parts import NATS, parts
+from bellwether.render.systemd.units import (
+    DATA_DIRECTORY,
+    DECLARATION_FILE,
+    KEYS_DIRECTORY,
+    NATS_URL,
+)
+from bellwether.runtime.declaration import parse_declaration
+from bellwether.spec.models import TradingSystem
+
+SYSTEMD = Path("/")
+"""Where the files of units lie."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One system on this machine."""
+
+    root: Path
+    """The folder of its run; under systemd, of its units' data."""
+    declaration: Path
+    databases: Mapping[str, Path]
+    folders: Mapping[str, Path]
+    keys: Path
+    fixed_nats: str | None = None
+    """Where its NATS is, where that is known without looking."""
+
+    @property
+    def records(self) -> Records:
+        """The records of its backups."""
+        return Records(self.root / BACKUP)
+
+    def machine(self, environ: Mapping[str, str] = os.environ) -> Machine:
+        """Return what its locations need to know of this machine."""
+        bundle = environ.get("BELLWETHER_CA_BUNDLE")
+        return Machine(
+            secrets_folder(environ), self.root / BACKUP, self.root.parent, None if not bundle else Path(bundle)
+        )
+
+    def system(self) -> TradingSystem:
+        """Return the declaration of its last start.
+
+        Raises:
+            RunError: if it never was started.
+
+        """
+        try:
+            return parse_declaration(self.declaration.read_bytes())
+        except FileNotFoundError:
+            raise RunError(
+                f"{self.root} is no system's state: name the folder of a run with --data or BELLWETHER_STATE"
+            ) from None
+        except ValueError as error:
+            raise RunError(f"{self.declaration} is no declaration: {error}") from None
+
+
+def of_run(root: Path) -> Place:
+    """Return the places of a local run."""
+    run = RunDirectory(root)
+    databases = {name: run.data / name for name in stores()}
+    folders = {name: run.data / name for name in holders()}
+    return Place(root, run.declaration, databases, folders, run.keys)
+
+
+def of_units(machine: Path = SYSTEMD) -> Place:
+    """Return the places of the system whose units are installed on this machine."""
+
+    def at(path: str) -> Path:
+        return machine / path.removeprefix("/")
+
+    found = Place(at(DATA_DIRECTORY), at(DECLARATION_FILE), {}, {}, at(KEYS_DIRECTORY), NATS_URL)
+    part_of = {service: part.name for part in parts(found.system()) for service in part.services}
+    databases = {
+        name: at(f"{DATA_DIRECTORY}/{part_of[owner]}/{name}") for name, owner in stores().items() if owner in part_of
+    }
+    folders = {name: at(f"{DATA_DIRECTORY}/{part_of[name]}/{name}") for name in holders() if name in part_of}
+    return Place(found.root, found.declaration, databases, folders, found.keys, NATS_URL)
+
+
+def chosen(data: Path | None, *, systemd: bool, environ: Mapping[str, str] = os.environ) -> Place:
+    """Return the system that is meant: --systemd, --data, BELLWETHER_STATE, else the newest run below ./.bellwether.
+
+    Raises:
+        RunError: if there is none.
+
+    """
+    if systemd:
+        return of_units()
+    root = data or Path(environ.get("BELLWETHER_STATE", ".bellwether"))
+    found = [path for path in (root, *root.glob("*")) if (path / "system.json").exists()]
+    if not found:
+        raise RunError(f"{root} holds no system's state: start one with `bellwether run FILE`, or name it with --data")
+    return of_run(max(found, key=lambda path: (path == root, (path / "system.json").stat().st_mtime)))
+
+
+@contextlib.asynccontextmanager
+async def source_of(place: Place) -> AsyncIterator[FileSource]:
+    """Give the stores of a system that runs; of a local run that does not, with a NATS server over its streams.
+
+    Raises:
+        RunError: if NATS cannot be found, or does not start.
+
+    """
+    declaration = json.loads(place.declaration.read_bytes())
+
+    def source(url: str) -> FileSource:
+        seed = place.keys / f"{BOOTSTRAP}.nk"
+        return FileSource(place.databases, place.folders, url, BOOTSTRAP, seed, declaration)
+
+    if place.fixed_nats is not None:
+        yield source(place.fixed_nats)
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            directory = stack.enter_context(opened(place.root, fresh=False))
+        except RunError:
+            yield source(running_nats(place.root))
+            return
+        async with nats_over(directory) as url:
+            yield source(url)
+
+
+@contextlib.asynccontextmanager
+async def nats_over(directory: RunDirectory) -> AsyncIterator[str]:
+    """Run a NATS server over a folder's streams, with the keys of the folder's system; give its URL."""
+    child = NatsChild(directory, write_keys(directory, identity(directory)), always_sync=False)
+    try:
+        await child.start()
+        yield child.url
+    finally:
+        await child.stop()
+
+
+def running_nats(root: Path) -> str:
+    """Return where the NATS server of a running local run listens.
+
+    Raises:
+        RunError: if it is not up yet.
+
+    """
+    for path in (root / "ports").glob(f"{NATS}-server_*.ports"):
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            return str(msgspec.json.decode(path.read_bytes())["nats"][0])
+    raise RunError(f"the run of {root} has no NATS server yet: try again when it is up")
+
+
+async def asked_to_end(root: Path, pid: int, seconds: float) -> None:
+    """Wait until a run that was asked to end has left its folder.
+
+    Raises:
+        RunError: if it has not after so many seconds.
+
+    """
+    for _ in range(int(seconds / 0.2)):
+        try:
+            with opened(root, fresh=False):
+                return
+        except RunError:
+            await asyncio.sleep(0.2)
+    raise RunError(f"the run (process {pid}) did not end within {seconds:g} s: end it, and restore again")

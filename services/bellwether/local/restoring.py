@@ -1,0 +1,147 @@
+"""Restoring a backup: checked first, beside the running system; then trading stops, and the state takes its place.
+
+    fetch     the pieces, compared with the manifest
+    restore   them to a state of their own: databases, streams; the ledger's invariants are computed again
+    stop      the running system: orders are halted, then its process ends
+    swap      the restored state takes the place of the former one, which is kept aside
+
+Up to `stop` the running system is not touched, whatever fails. What is restored starts halted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import msgspec
+
+from bellwether.backups.manifest import Manifest
+from bellwether.backups.records import Record
+from bellwether.backups.restic import Repository
+from bellwether.backups.source import Say
+from bellwether.local.backup_places import Place, asked_to_end
+from bellwether.local.state import RunDirectory, RunError, opened
+from bellwether.local.swap import ASIDE, NEXT, begin, finish
+from bellwether.local.unpacking import fetched, ledger_holds, made_ready, scratch, unpacked
+
+STOP_SECONDS = 60.0
+HALT_SECONDS = 10.0
+DECLARATION_FILE = "restored-system.json"
+
+
+class Restored(NamedTuple):
+    """What a restore has brought."""
+
+    manifest: Manifest
+    root: Path
+    aside: Path | None
+    """Where the former state is; None where there was none."""
+    file: Path
+    """The declaration of then, to start with."""
+
+
+async def restore(place: Place, repository: Repository, system: str, backup_id: str, say: Say) -> Restored:
+    """Restore a backup in place of a local run's state; the lock of the records is held by the caller.
+
+    Raises:
+        NotRight, CopyError, RepositoryError, RunError, OSError: why not; before the swap nothing has been touched.
+
+    """
+    records, machine, root = place.records, place.machine(), place.root
+    record = Record(backup_id, "restore", "running", datetime.now(UTC), step="fetch")
+    records.write(record)
+    began = time.monotonic()
+    pieces, ready = scratch(machine, "incoming"), scratch(machine, NEXT)
+    try:
+        manifest = fetched(repository, system, backup_id, pieces, say)
+        records.write(record := msgspec.structs.replace(record, step="restore"))
+        state = RunDirectory(ready)
+        if place.declaration.exists():
+            ready.mkdir(mode=0o700)
+            # The same system goes on: its keys stay, and the ids of its messages.
+            shutil.copy2(root / "identity.json", ready / "identity.json")
+        await unpacked(manifest, pieces, state, say)
+        made_ready(manifest, state.data)
+        ledger = await ledger_holds(state.data)
+        say(f"the ledger's invariants hold: {ledger.orders} orders, {ledger.fills} fills")
+        new = not place.declaration.exists()
+        if new:
+            shutil.copy2(ready / "identity.json", root / "identity.json")
+        records.write(record := msgspec.structs.replace(record, step="stop"))
+        await stopped(root, backup_id, say)
+        records.write(record := msgspec.structs.replace(record, step="swap"))
+        with opened(root, fresh=False):
+            begin(root, f"{ASIDE}{backup_id}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+            aside = finish(root)
+        file = root / DECLARATION_FILE
+        file.write_text(json.dumps(declared(manifest), indent=1) + "\n")
+        records.write(
+            msgspec.structs.replace(
+                record,
+                state="complete",
+                step="",
+                ended=datetime.now(UTC),
+                figures={"seconds": round(time.monotonic() - began, 1), "orders": ledger.orders},
+            )
+        )
+        if new and aside is not None:
+            aside.rmdir()
+        return Restored(manifest, root, None if new else aside, file)
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
+        records.write(msgspec.structs.replace(record, state="failed", reason=reason, ended=datetime.now(UTC)))
+        raise
+    finally:
+        for folder in (pieces, ready):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def stopped(root: Path, backup_id: str, say: Say) -> None:
+    """Halt the run of a folder and have its process end; nothing where none is up.
+
+    Raises:
+        RunError: if it does not end.
+
+    """
+    try:
+        told = json.loads((root / "run.json").read_text())
+    except (OSError, ValueError):
+        return
+    pid = int(told["pid"])
+    if not _is_run(root, pid):
+        return
+    body = {"reason": f"restore of backup {backup_id}", "source": "restore"}
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=HALT_SECONDS) as client:
+            authorized = {"Authorization": f"Bearer {told['token']}"}
+            reply = await client.post(f"{told['url']}/v1/halt", json=body, headers=authorized)
+            reply.raise_for_status()
+        say("orders are halted")
+    except httpx.HTTPError as error:
+        say(f"the halt was not acknowledged ({type(error).__name__}); the process is ended all the same")
+    os.kill(pid, signal.SIGTERM)
+    await asked_to_end(root, pid, STOP_SECONDS)
+    say(f"the run (process {pid}) has ended")
+
+
+def declared(manifest: Manifest) -> dict[str, object]:
+    """Return the TradingSystem of a backup as a file for `bellwether run`."""
+    found = manifest.declaration
+    name = {"name": found["metadata"]["name"]}
+    return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": name, "spec": found["spec"]}
+
+
+def _is_run(root: Path, pid: int) -> bool:
+    """Whether the process that has the folder is this one: a number in an old file may be anybody's by now."""
+    try:
+        with opened(root, fresh=False):
+            return False
+    except RunError:
+        return (root / "lock").read_text().strip() == str(pid)

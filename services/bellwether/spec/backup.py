@@ -1,0 +1,131 @@
+"""The part of the declaration about backups: when, where to, how long they are kept, how they are proven."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from bellwether.spec.block import Block, cel, rules
+from bellwether.spec.fields import CLASS_NAME_PATTERN, OBJECT_NAME_PATTERN, Duration, Offset
+
+LOCATION_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+Weekday: TypeAlias = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+AGE_PATTERN = r"^[1-9][0-9]{0,3}d$"
+
+
+class BackupSecretRef(Block):
+    """A Secret of the same namespace; on one machine a file of that name that only its owner can read."""
+
+    name: str = Field(
+        max_length=253,
+        pattern=OBJECT_NAME_PATTERN,
+        description="The Secret's name. Its entries: `password` of the repository; for kind s3 also `accessKey` and "
+        "`secretKey`. Keep a second copy elsewhere: without the password no backup can be read.",
+    )
+
+
+class BackupLocation(Block):
+    """A place that backups are kept in."""
+
+    model_config = rules(
+        cel(
+            "self.kind == 'folder' ? has(self.path) && !has(self.url) : !has(self.path) && !has(self.volumeClaim)",
+            "kind folder needs path and takes no url; the other kinds take neither path nor volumeClaim",
+        ),
+        cel(
+            "self.kind == 's3' ? has(self.url) : !has(self.url)",
+            "kind s3 needs url, the other kinds take none",
+        ),
+        cel(
+            "self.kind == 'volumeSnapshots' ? !has(self.secretRef) : has(self.secretRef)",
+            "kinds folder and s3 need secretRef, with the repository's password; kind volumeSnapshots takes none",
+        ),
+        cel(
+            "self.kind == 'volumeSnapshots' || !has(self.className)",
+            "className is for kind volumeSnapshots",
+            ".className",
+        ),
+    )
+    name: str = Field(max_length=30, pattern=LOCATION_NAME_PATTERN, description="What it is called.")
+    kind: Literal["folder", "s3", "volumeSnapshots"] = Field(
+        description="folder: an encrypted repository in a folder; s3: one in a bucket; volumeSnapshots: snapshots of "
+        "the volumes, in a cluster only.",
+    )
+    path: str | None = Field(
+        None,
+        min_length=1,
+        max_length=400,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Of kind folder: on one machine a path, relative to the resource's file, best on another disk; in "
+        "a cluster a path inside the volume of `volumeClaim`.",
+    )
+    volume_claim: str | None = Field(
+        None,
+        max_length=253,
+        pattern=OBJECT_NAME_PATTERN,
+        description="Of kind folder in a cluster: the PersistentVolumeClaim in the same namespace.",
+    )
+    url: str | None = Field(
+        None,
+        max_length=400,
+        pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](/[-._A-Za-z0-9]+)*$",
+        description="Of kind s3: server and bucket, and a prefix where several systems share it, such as "
+        "https://s3.example/trading/replay.",
+    )
+    class_name: str | None = Field(
+        None,
+        max_length=253,
+        pattern=CLASS_NAME_PATTERN,
+        description="Of kind volumeSnapshots: the VolumeSnapshotClass; without it, the cluster's default.",
+    )
+    secret_ref: BackupSecretRef | None = Field(None, description="Where password and credentials are.")
+
+
+class BackupSchedule(Block):
+    """When a backup is made by itself: once for each session of the exchange."""
+
+    offset: Offset = Field("30m", description="After the session's close, such as 30m.")
+    useful_until: Duration = Field(
+        "12h", description="How long after it was due a missed backup is still caught up; later it is reported missed."
+    )
+    full_every: int = Field(
+        7, ge=1, le=366, description="Every which backup is a full one, all of it read again; 1: each."
+    )
+
+
+class BackupRetention(Block):
+    """How long backups are kept. The newest one that was verified always is."""
+
+    count: int = Field(30, ge=1, le=1000, description="How many of the newest are kept at most.")
+    age: str = Field("90d", max_length=5, pattern=AGE_PATTERN, description="How old one may become, in days.")
+
+
+def _fridays() -> list[Weekday]:
+    return ["Fri"]
+
+
+class BackupDrill(Block):
+    """When the newest backup is restored into a scratch folder and compared, to prove that it can be."""
+
+    weekdays: Annotated[
+        list[Weekday],
+        Field(min_length=1, max_length=7, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = Field(default_factory=_fridays, description="The sessions of which weekdays end with a drill.")
+
+
+def _by_name() -> dict[str, Any]:
+    return {"x-kubernetes-list-map-keys": ["name"]}
+
+
+class Backup(Block):
+    """Backups of what the system keeps: databases, streams, models and the declaration."""
+
+    schedule: BackupSchedule | None = Field(
+        None, description="When one is made by itself; without it, only when somebody asks."
+    )
+    locations: Annotated[list[BackupLocation], Field(min_length=1, max_length=4, json_schema_extra=_by_name())] = Field(
+        description="Where to; each backup goes to all of them."
+    )
+    retention: BackupRetention = Field(default_factory=BackupRetention, description="How long they are kept.")
+    drill: BackupDrill | None = Field(None, description="When one is restored for a test; without it, when asked.")

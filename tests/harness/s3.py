@@ -1,0 +1,78 @@
+"""A real S3 server of its wheel, for backups into a bucket."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harness.nats import free_port
+
+PROGRAM = Path(sysconfig.get_path("scripts")) / "weed"
+UP_SECONDS = 60.0
+
+
+def allowed(key: str, secret: str) -> str:
+    """Return the configuration of a server that lets one identity in."""
+    who = {"name": "us", "credentials": [{"accessKey": key, "secretKey": secret}], "actions": ["Admin"]}
+    return json.dumps({"identities": [who]})
+
+
+class Server:
+    """One S3 server with its storage."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = folder / "s3.json"
+        self.process: subprocess.Popen[bytes] | None = None
+        (folder / "store").mkdir(parents=True)
+
+    def start(self, key: str = "key", secret: str = "secret") -> None:  # noqa: S107
+        self.config.write_text(allowed(key, secret))
+        ports = [free_port() for _ in range(3)]
+        command = [
+            str(PROGRAM),
+            "server",
+            f"-dir={self.folder / 'store'}",
+            "-ip=127.0.0.1",
+            "-filer",
+            "-s3",
+            f"-s3.port={self.port}",
+            f"-s3.config={self.config}",
+            f"-master.port={ports[0]}",
+            f"-volume.port={ports[1]}",
+            f"-filer.port={ports[2]}",
+            "-volume.max=4",
+            f"-master.port.grpc={free_port()}",
+            f"-volume.port.grpc={free_port()}",
+            f"-filer.port.grpc={free_port()}",
+            f"-s3.port.grpc={free_port()}",
+        ]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        end = time.monotonic() + UP_SECONDS
+        while time.monotonic() < end:
+            try:
+                if httpx.get(self.url, timeout=2, trust_env=False).status_code < 500:
+                    return
+            except httpx.HTTPError:
+                assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+            time.sleep(0.1)
+        pytest.fail(f"no S3 server after {UP_SECONDS:g} s: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(5)
+            self.process = None

@@ -1,0 +1,55 @@
+"""A restored state takes the place of the former one: killed before any of its renames, it is brought to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bellwether.local.swap import SWAPPED, begin, finish
+
+
+def state(folder: Path, words: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("data", "nats"):
+        (folder / name).mkdir()
+        (folder / name / "file").write_text(words)
+    (folder / "system.json").write_text(words)
+
+
+def words_in(folder: Path) -> set[str]:
+    return {(folder / name / "file" if name != "system.json" else folder / name).read_text() for name in SWAPPED}
+
+
+def test_nothing_happens_that_was_not_decided(tmp_path: Path) -> None:
+    state(tmp_path, "former")
+    state(tmp_path / "backup" / "next", "restored")
+    assert finish(tmp_path) is None
+    assert words_in(tmp_path) == {"former"}
+
+
+@pytest.mark.parametrize("killed_before", range(1, 7))
+def test_killed_at_any_rename_the_next_start_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: int
+) -> None:
+    state(tmp_path, "former")
+    state(tmp_path / "backup" / "next", "restored")
+    begin(tmp_path, "before-restore-1")
+    renames = 0
+    rename = Path.rename
+
+    def counted(self: Path, target: Path) -> Path:
+        nonlocal renames
+        renames += 1
+        if renames == killed_before:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", counted)
+        with pytest.raises(KeyboardInterrupt):
+            finish(tmp_path)
+    assert finish(tmp_path) == tmp_path / "before-restore-1"
+    assert words_in(tmp_path) == {"restored"}
+    assert words_in(tmp_path / "before-restore-1") == {"former"}
+    assert finish(tmp_path) is None
