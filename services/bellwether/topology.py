@@ -197,6 +197,7 @@ _ROWS = (
             "ml-model": ("load_model",),
             "prediction": ("generate_predictions", "record_outcomes", "get_session_decisions", "settle"),
             "paper-trading": ("session_open", "session_close", "get_session_book", "settle"),
+            "backup": ("create_backup",),
         },
         serves=(
             "schedule_market_aware_job",
@@ -216,6 +217,13 @@ _ROWS = (
         trading_path=True,
     ),
     ServiceRow(
+        name="backup",
+        purpose="Makes backups of a local run when asked and when due; in a cluster the operator does.",
+        serves=("create_backup", "restore_backup", "list_backups"),
+        external=("dns",),
+        resources=Resources(25, 96),
+    ),
+    ServiceRow(
         name="monitoring",
         purpose="Asks every service how it is, looks at the machine, and tells people what is wrong.",
         calls={
@@ -226,6 +234,7 @@ _ROWS = (
             "prediction": ("health",),
             "paper-trading": ("health",),
             "scheduler": ("health", "list_reports", "get_report"),
+            "backup": ("health",),
             "gateway": ("health",),
         },
         serves=(
@@ -273,6 +282,7 @@ _ROWS = (
                 "halt",
                 "resume",
             ),
+            "backup": ("health", "create_backup", "list_backups"),
             "scheduler": (
                 "health",
                 "execute_job",

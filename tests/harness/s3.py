@@ -69,10 +69,7 @@ class Server:
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(5)
+            # Asked to end, it waits 15 s for its own parts.
+            self.process.kill()
+            self.process.wait(5)
             self.process = None

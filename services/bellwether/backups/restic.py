@@ -75,7 +75,7 @@ class Repository:
         try:
             self.run("cat", "config")
         except RepositoryError as error:
-            if error.failure is Failure.NO_REPOSITORY:
+            if error.failure in (Failure.NO_REPOSITORY, Failure.NO_BUCKET):
                 return False
             raise
         return True

@@ -23,6 +23,7 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "prediction": "bellwether.prediction.service",
         "paper-trading": "bellwether.trading.service",
         "scheduler": "bellwether.scheduling.service",
+        "backup": "bellwether.backups.service",
         "monitoring": "bellwether.monitoring.service",
         "gateway": "bellwether.gateway.service",
     }

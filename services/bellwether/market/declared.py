@@ -8,9 +8,14 @@ from datetime import date, datetime, time, timedelta
 from bellwether.market.sessions import Calendar, CalendarError, Override, load_calendar
 from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slots
 from bellwether.naming import symbol_token
+from bellwether.spec.backup import Backup
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import Market, Task, TradingSystemSpec
 from bellwether.spec.validate_structure import Problem
+
+BACKUP_TASK = "create_backup"
+"""What a scheduler that fires its own slots does for spec.backup.schedule; in a cluster the operator has slots of its
+own."""
 
 
 def calendar_of(market: Market) -> Calendar:
@@ -53,6 +58,26 @@ def task_rules(tasks: Sequence[Task]) -> list[TaskRule]:
             useful_for=_length(task.name, "usefulUntil", task.useful_until),
         )
         for task in tasks
+    ]
+
+
+def backup_rule(backup: Backup | None) -> list[TaskRule]:
+    """Return when the declared backup of a session is due, as one task; none where no schedule is declared.
+
+    Raises:
+        ValueError: when the offset is longer than a week.
+
+    """
+    schedule = None if backup is None else backup.schedule
+    if schedule is None:
+        return []
+    return [
+        TaskRule(
+            name=BACKUP_TASK,
+            anchor="close",
+            offset=_length(BACKUP_TASK, "offset", schedule.offset),
+            useful_for=_length(BACKUP_TASK, "usefulUntil", schedule.useful_until),
+        )
     ]
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from bellwether.market.declared import BACKUP_TASK
+from bellwether.messages.backup import BackupMade, CreateBackup
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import PublishBars, PublishedBars
 from bellwether.messages.prediction import GeneratePredictions, PredictionBatch, RecordedOutcomes, RecordOutcomes
@@ -92,6 +94,9 @@ async def run_task(task: str, slot: str, session: date, call: Call, reports: Ses
     is the batch that may trade; evening_analysis judges the data, writes realised outcomes and the session's report.
     Every other task, of a name of one's own, makes predictions for looking at.
     """
+    if task == BACKUP_TASK:
+        wanted = CreateBackup("auto")
+        return _plain(await call.request("backup", "create_backup", wanted, BackupMade))
     if task == OUTCOMES_TASK:
         return await _evening(slot, session, call, reports)
     found: dict[str, Any] = {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from bellwether.market.declared import calendar_of, task_rules
+from bellwether.market.declared import backup_rule, calendar_of, task_rules
 from bellwether.market.sessions import Calendar
 from bellwether.market.slots import TaskRule
 from bellwether.runtime.declaration import DeclarationHolder
@@ -36,8 +36,10 @@ class Words:
 class Reader:
     """Reads the declaration in force, and again only when it is another one."""
 
-    def __init__(self, holder: DeclarationHolder) -> None:
+    def __init__(self, holder: DeclarationHolder, *, backs_up: bool = False) -> None:
+        """Take where the declaration is, and whether this scheduler also has backups made when they are due."""
         self._holder = holder
+        self._backs_up = backs_up
         self._words: Words | None = None
 
     @property
@@ -57,11 +59,11 @@ class Reader:
             raise RpcError("NO_DECLARATION", "the scheduler has no declaration yet; it comes from a file or the bus")
         system = self._holder.current
         if self._words is None or self._words.system is not system:
-            self._words = read(system)
+            self._words = read(system, backs_up=self._backs_up)
         return self._words
 
 
-def read(system: TradingSystem) -> Words:
+def read(system: TradingSystem, *, backs_up: bool = False) -> Words:
     """Return what a declaration says about time.
 
     Raises:
@@ -69,10 +71,15 @@ def read(system: TradingSystem) -> Words:
 
     """
     clock = system.spec.clock
+    rules = task_rules(system.spec.tasks)
+    declared = {rule.name for rule in rules}
+    if backs_up and clock.mode == "live":
+        # A task of this name is the person's own: it says when.
+        rules += [rule for rule in backup_rule(system.spec.backup) if rule.name not in declared]
     return Words(
         system=system,
         calendar=calendar_of(system.spec.market),
-        tasks=tuple(task_rules(system.spec.tasks)),
+        tasks=tuple(rules),
         pace=parse_duration(clock.pace),
         first=None if clock.from_ is None else date.fromisoformat(clock.from_),
         last=None if clock.to is None else date.fromisoformat(clock.to),

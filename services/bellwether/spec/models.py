@@ -58,6 +58,7 @@ ServiceName: TypeAlias = Literal[
     "prediction",
     "paper-trading",
     "scheduler",
+    "backup",
     "monitoring",
     "gateway",
     "nats",

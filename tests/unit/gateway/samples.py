@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import MetaData
 
+from bellwether.messages.backup import BackupMade, Backups
 from bellwether.messages.envelope import Event
 from bellwether.messages.market_data import (
     Freshness,
@@ -164,6 +165,7 @@ METRICS = SystemMetrics(
     [ProcessFigures("pod:7", ["prediction"], 140.2, 73.0, 4.0)],
     140.2,
 )
+MADE = BackupMade("20261127T213000Z", AT, "full", ["ledger.db"], 2.5, "complete")
 ALERTS = Alerts(
     AT, [Alert("memory_high", "warning", "system", "memory of system is 85 % of the container's limit", AT)]
 )
@@ -205,6 +207,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "get_report": lambda asked: StoredReport(REPORT, "replay-1", "ab" * 32, True if asked.get("verify") else None),
         "list_reports": Reports([ReportLine(REPORT.session, "replay-1", REPORT.as_of, REPORT.summary, "ab" * 32)], 1),
     },
+    "backup": {"create_backup": MADE, "list_backups": Backups([])},
     "monitoring": {"collect_system_metrics": METRICS, "check_alerts": ALERTS},
 }
 

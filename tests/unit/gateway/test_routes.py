@@ -32,6 +32,7 @@ async def test_status_joins_services_replay_account_and_halts(standing: Opened) 
         "prediction",
         "paper-trading",
         "scheduler",
+        "backup",
         "monitoring",
         "gateway",
     }

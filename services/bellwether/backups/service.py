@@ -1,0 +1,236 @@
+"""backup: makes backups of a local run when it is asked or when one is due. It keeps nothing but their records.
+
+The work is done by `bellwether backup create` in a process of its own, so that a system at rest carries none of it.
+In a cluster the operator makes backups, of volumes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from bellwether.backups.records import Record, Records
+from bellwether.backups.source import stores
+from bellwether.messages.backup import (
+    PRODUCTION,
+    BackupMade,
+    BackupRestored,
+    BackupRow,
+    Backups,
+    CreateBackup,
+    ListBackups,
+    RestoreBackup,
+)
+from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.runtime.tasks import end_tasks
+from bellwether.spec.backup import Backup
+from bellwether.spec.fields import parse_duration
+
+NAME = "backup"
+REFUSED = (
+    "production: volume snapshots are made and restored by the operator of a cluster, with a TradingBackup, not by "
+    "this service"
+)
+ELSEWHERE = (
+    "this service makes backups of a local run (`bellwether run`); under systemd `bellwether backup create --systemd` "
+    "does, in a cluster the operator, with a TradingBackup"
+)
+_FOLDER = "backup"
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+_log = logging.getLogger(__name__)
+
+
+class BackupService:
+    """Backups of the run whose process this is part of."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._root = run_of(service.context.config.data_dir)
+        self._making: asyncio.Task[dict[str, Any]] | None = None
+        self._drill: asyncio.Task[None] | None = None
+
+    async def create_backup(self, request: CreateBackup, call: Call) -> BackupMade:
+        """Make a backup; whoever asks while one is made waits for the same one.
+
+        Raises:
+            RpcError: PRODUCTION_REFUSED, NOT_HERE, NO_BACKUP_DECLARED, or BACKUP_FAILED with the reason.
+
+        """
+        root, declared = self._checked(request.location)
+        if self._making is None or self._making.done():
+            kind = full_or_incremental(request.type, Records(root / _FOLDER).all("backup"), declared)
+            words = ["create", *(["--full"] if kind == "full" else [])]
+            if request.location is not None:
+                words += ["--location", request.location]
+            self._making = asyncio.get_running_loop().create_task(self._run(words, root), name="backup")
+        # A caller that gives up must not stop what others wait for.
+        made = await asyncio.shield(self._making)
+        self._drill_if_due(declared, made, root)
+        return BackupMade(
+            backup_id=str(made["id"]),
+            timestamp=datetime.fromisoformat(str(made["started"])),
+            type=str(made["kind"]),
+            databases_backed_up=sorted(stores()),
+            size_mb=round(int(made.get("size", 0)) / 1e6, 2),
+            status="complete",
+            session=str(made.get("session", "")),
+        )
+
+    async def restore_backup(self, request: RestoreBackup, call: Call) -> BackupRestored:
+        """Refuse: what is restored takes the place of this very process."""
+        self._checked(request.location)
+        raise RpcError(
+            "RESTORE_FROM_OUTSIDE",
+            f"a restore ends this process: run `bellwether restore {request.backup_id}` beside it, which checks the "
+            "backup, stops trading, and puts it in place; it starts halted",
+        )
+
+    async def list_backups(self, request: ListBackups, call: Call) -> Backups:
+        """Return what is known of backups, newest first."""
+        if self._root is None:
+            return Backups([])
+        records = Records(self._root / _FOLDER)
+        found = [_row(record) for record in reversed(records.all("backup"))]
+        drills = records.all("drill")
+        return Backups(found[: request.limit], _drill_in_words(drills[-1]) if drills else "")
+
+    def health(self) -> dict[str, Any]:
+        """Return what health says besides: degraded while the newest good backup is older than it should be."""
+        declared = self._declared()
+        if self._root is None or declared is None:
+            return {}
+        records = Records(self._root / _FOLDER).all("backup")
+        words = overdue(records, declared, self._service.context.clock.now())
+        return {} if words is None else {"status": "degraded", "warning": words}
+
+    async def stop(self) -> None:
+        """End what is on its way: a backup that is ended is told as failed."""
+        await end_tasks([task for task in (self._making, self._drill) if task is not None])
+
+    def _checked(self, location: str | None) -> tuple[Path, Backup]:
+        if location == PRODUCTION:
+            raise RpcError("PRODUCTION_REFUSED", REFUSED)
+        declared = self._declared()
+        if declared is None:
+            raise RpcError("NO_BACKUP_DECLARED", "spec.backup is not declared: name at least one of its locations")
+        if self._root is None:
+            raise RpcError("NOT_HERE", ELSEWHERE)
+        return self._root, declared
+
+    def _declared(self) -> Backup | None:
+        holder = self._service.context.declaration
+        return holder.current.spec.backup if holder.known else None
+
+    def _drill_if_due(self, declared: Backup, made: dict[str, Any], root: Path) -> None:
+        session = str(made.get("session", ""))
+        if declared.drill is None or not session or (self._drill is not None and not self._drill.done()):
+            return
+        if _WEEKDAYS[date.fromisoformat(session).weekday()] not in declared.drill.weekdays:
+            return
+        drills = [one for one in Records(root / _FOLDER).all("drill") if one.id == made["id"]]
+        if not drills:
+            self._drill = asyncio.get_running_loop().create_task(self._test(str(made["id"]), root), name="drill")
+
+    async def _test(self, backup_id: str, root: Path) -> None:
+        try:
+            await self._run(["drill", backup_id], root)
+        except RpcError as error:
+            _log.error("the drill of backup %s failed: %s", backup_id, error.message)
+
+    async def _run(self, words: list[str], root: Path) -> dict[str, Any]:
+        """Run a command of backups to its end; return what it answers."""
+        command = [sys.executable, "-m", "bellwether", "backup", *words, "--data", str(root), "-o", "json"]
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            answer, said = await child.communicate()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+            raise
+        if child.returncode != 0:
+            lines = said.decode(errors="replace").strip().splitlines()
+            reason = lines[-1].removeprefix("error: ") if lines else f"it ended with {child.returncode}"
+            raise RpcError("BACKUP_FAILED", reason)
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+
+def run_of(data_dir: Path) -> Path | None:
+    """Return the folder of the local run whose data these are; None where they are of something else."""
+    root = data_dir.absolute().parent
+    return root if (root / "identity.json").exists() and data_dir.name == "data" else None
+
+
+def full_or_incremental(asked: str, records: list[Record], declared: Backup) -> str:
+    """Return the kind of the next backup: as asked for, or by how many complete ones have followed the last full."""
+    if asked != "auto":
+        return asked
+    every = 1 if declared.schedule is None else declared.schedule.full_every
+    newest_first = reversed([one for one in records if one.state == "complete"])
+    since_full = next((number for number, one in enumerate(newest_first) if one.kind == "full"), None)
+    return "full" if since_full is None or since_full + 1 >= every else "incremental"
+
+
+def overdue(records: list[Record], declared: Backup, now: datetime) -> str | None:
+    """Return in words that backups are wanting, None when they are as they should be, or are not scheduled.
+
+    The longest pause between two sessions is taken as five days: a long week-end.
+    """
+    if declared.schedule is None:
+        return None
+    good = [one for one in records if one.state == "complete"]
+    failed = records[-1] if records and records[-1].state == "failed" else None
+    why = f"; the last one failed: {failed.reason}" if failed is not None else ""
+    if not good:
+        return f"no backup is complete yet{why}" if failed is not None else None
+    age = now.astimezone(UTC) - good[-1].started
+    if age > _LONGEST_PAUSE + parse_duration(declared.schedule.useful_until):
+        return f"the newest complete backup {good[-1].id} is {age.days} days old{why}"
+    return f"backup {failed.id} failed: {failed.reason}" if failed is not None else None
+
+
+_LONGEST_PAUSE = parse_duration("120h")
+
+
+def _row(record: Record) -> BackupRow:
+    return BackupRow(
+        backup_id=record.id,
+        timestamp=record.started,
+        type=record.kind,
+        size_mb=round(record.size / 1e6, 2),
+        status=record.state,
+        session=record.session,
+        error=record.reason,
+    )
+
+
+def _drill_in_words(drill: Record) -> str:
+    if drill.state == "complete":
+        return f"RestoreVerified: {drill.id}, {drill.started:%Y-%m-%d %H:%M} UTC, {drill.figures.get('seconds')} s"
+    return f"{drill.state}: {drill.id}: {drill.reason or drill.step}"
+
+
+def create(context: ServiceContext) -> Service:
+    """Return the service, wired to its runtime."""
+    service = Service(NAME, context)
+    backups = BackupService(service)
+    for handler in (backups.create_backup, backups.restore_backup, backups.list_backups):
+        service.rpc(handler.__name__)(handler)
+    service.on_health(backups.health)
+    service.on_stop(backups.stop)
+    return service

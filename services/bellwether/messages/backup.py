@@ -1,0 +1,69 @@
+"""What the backup service is asked and answers, in the shapes of the old system."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+PRODUCTION = "production"
+
+
+class CreateBackup(msgspec.Struct, frozen=True):
+    """Make a backup; `auto` is full each time that spec.backup.schedule.fullEvery says, else incremental."""
+
+    type: Literal["full", "incremental", "auto"] = "incremental"
+    location: str | None = None
+    """One of spec.backup.locations; without it all that are repositories."""
+
+
+class BackupMade(msgspec.Struct, frozen=True):
+    """A backup that is complete in every location."""
+
+    backup_id: str
+    timestamp: datetime
+    type: str
+    databases_backed_up: list[str]
+    size_mb: float
+    status: str
+    session: str = ""
+
+
+class RestoreBackup(msgspec.Struct, frozen=True):
+    """Put a backup in the place of what is there."""
+
+    backup_id: str
+    location: str | None = None
+
+
+class BackupRestored(msgspec.Struct, frozen=True):
+    """A restored system; it starts halted."""
+
+    backup_id: str
+    status: str = "restore_completed"
+
+
+class ListBackups(msgspec.Struct, frozen=True):
+    """Ask for backups, newest first."""
+
+    limit: int = 50
+
+
+class BackupRow(msgspec.Struct, frozen=True):
+    """One backup, or why it is none."""
+
+    backup_id: str
+    timestamp: datetime
+    type: str
+    size_mb: float
+    status: Literal["running", "complete", "failed"]
+    session: str = ""
+    error: str = ""
+
+
+class Backups(msgspec.Struct, frozen=True):
+    """The backups that this system knows of, newest first, and the newest drill's outcome."""
+
+    backups: list[BackupRow]
+    last_drill: str = ""

@@ -1,0 +1,61 @@
+"""When a backup is full by itself, and when the newest one is too old."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bellwether.backups.records import Record
+from bellwether.backups.service import full_or_incremental, overdue
+from bellwether.spec.backup import Backup
+
+NOW = datetime(2026, 11, 27, 22, tzinfo=UTC)
+
+
+def declared(**schedule: Any) -> Backup:
+    return Backup.model_validate({"locations": [{"name": "snap", "kind": "volumeSnapshots"}], "schedule": schedule})
+
+
+def record(days: float, kind: str = "incremental", state: Any = "complete", reason: str = "") -> Record:
+    return Record(f"d{days}", "backup", state, NOW - timedelta(days=days), kind=kind, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wanted"),
+    [
+        ([], "full"),
+        (["full"], "incremental"),
+        (["full", "incremental"], "incremental"),
+        (["full", "incremental", "incremental"], "full"),
+        (["incremental"], "full"),
+    ],
+)
+def test_every_third_is_a_full_one(kinds: list[str], wanted: str) -> None:
+    records = [record(9 - number, kind) for number, kind in enumerate(kinds)]
+    assert full_or_incremental("auto", records, declared(fullEvery=3)) == wanted
+
+
+def test_what_is_asked_for_is_made() -> None:
+    assert full_or_incremental("incremental", [], declared()) == "incremental"
+
+
+def test_a_failed_one_does_not_count() -> None:
+    records = [record(3, "full", "failed"), record(2, "full"), record(1, "incremental", "failed")]
+    assert full_or_incremental("auto", records, declared(fullEvery=2)) == "incremental"
+
+
+def test_what_is_overdue_or_failed_is_told() -> None:
+    assert overdue([record(1)], declared(), NOW) is None
+    assert overdue([record(6)], declared(), NOW) == "the newest complete backup d6 is 6 days old"
+    failed = record(0.1, state="failed", reason="location disk: no space is left")
+    assert overdue([record(1), failed], declared(), NOW) == "backup d0.1 failed: location disk: no space is left"
+    assert overdue([failed], declared(), NOW) == (
+        "no backup is complete yet; the last one failed: location disk: no space is left"
+    )
+
+
+def test_without_a_schedule_nothing_is_overdue() -> None:
+    plain = Backup.model_validate({"locations": [{"name": "snap", "kind": "volumeSnapshots"}]})
+    assert overdue([record(400)], plain, NOW) is None
