@@ -24,7 +24,8 @@ from bellwether.runtime.nats_bus import NatsBus
 from bellwether.storage.store import Store, StoreError, Transaction
 from bellwether.trading import tables
 from bellwether.trading.check import check_ledger
-from bellwether.trading.ledger import Latch, Ledger, find_orders
+from bellwether.trading.ledger import Latch, Ledger
+from bellwether.trading.queries import find_orders
 
 SOURCE_OF_HALT = "restore"
 _ALL = 10_000_000
