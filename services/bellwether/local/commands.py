@@ -136,6 +136,9 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     replay.add_argument("--to", dest="last", metavar="DAY", help="the last day, instead of clock.to")
     replay.add_argument("--data", type=Path, metavar="DIR", help="keep the databases here (else they are thrown away)")
     replay.add_argument("--sampling", type=float, default=0.0, help="share of decisions that are traced, 0-1 (0)")
+    replay.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a page (index.html) and its figures (report.json) here"
+    )
     replay.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how the sum is written")
     replay.set_defaults(command=_replay)
 
@@ -211,5 +214,7 @@ def _run_again(given: argparse.Namespace) -> int:
 def _replay(given: argparse.Namespace) -> int:
     from bellwether.local.replay import ReplayOptions, replay_file
 
-    options = ReplayOptions(given.first, given.last, given.data, given.sampling, as_json=given.output == "json")
+    options = ReplayOptions(
+        given.first, given.last, given.data, given.sampling, as_json=given.output == "json", report=given.report
+    )
     return replay_file(given.file, options)

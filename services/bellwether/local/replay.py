@@ -33,6 +33,7 @@ from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.runtime.process import Process
 from bellwether.spec.models import TradingSystem
+from bellwether.storage.store import Store
 
 T = TypeVar("T")
 
@@ -51,6 +52,8 @@ class ReplayOptions:
     data: Path | None = None
     sampling: float = 0.0
     as_json: bool = False
+    report: Path | None = None
+    """Folder for the page and its JSON."""
 
 
 def replay_file(file: Path, options: ReplayOptions) -> int:
@@ -111,7 +114,24 @@ async def _replay(system: TradingSystem, data: Path, options: ReplayOptions) -> 
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with running(system, data, options.sampling) as desk:
         state, seconds = await _to_the_end(desk, stopping)
-        return None if state is None else await _sum(desk, system, state, seconds)
+        if state is None:
+            return None
+        found = await _sum(desk, system, state, seconds)
+        if options.report is not None:
+            await _report(desk, system, state, options.report)
+        return found
+
+
+async def _report(desk: Desk, system: TradingSystem, state: ReplayState, folder: Path) -> None:
+    from bellwether.local.replay_report import Asked, gather, write_report
+
+    histories, _ = await histories_of(desk, system.spec.symbols, state)
+    positions = await desk.ask("paper-trading", "get_positions", Empty(), Positions, state)
+    rate = await desk.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
+    held = {one.symbol: one.market_value for one in positions.positions}
+    rows = await gather(desk, system, state.run, Asked(histories, held, rate.actions))
+    for path in write_report(rows, folder):
+        sys.stderr.write(f"wrote {path}\n")
 
 
 class Asks(Protocol):
@@ -125,7 +145,20 @@ class Desk:
     """Asks the services of this process."""
 
     def __init__(self, process: Process) -> None:
+        self._process = process
         self._service = process.services["scheduler"]
+
+    def store(self, service: str) -> Store:
+        """Return the store of a service of this process.
+
+        Raises:
+            RunError: if it has none.
+
+        """
+        found = self._process.services[service].context.store
+        if found is None:
+            raise RunError(f"{service} has no store")
+        return found
 
     async def ask(self, peer: str, method: str, params: Any, result: type[T], at: ReplayState | None = None) -> T:
         """Call a method, at a replay's instant if there is one.

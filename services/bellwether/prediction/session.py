@@ -57,6 +57,9 @@ _BINS = (
 )
 
 
+_DAYS_OF_SYMBOL = _DAYS.replace("GROUP BY", "AND d.symbol = ? GROUP BY")
+
+
 class _Inputs(msgspec.Struct):
     news: News | None = None
 
@@ -90,6 +93,13 @@ def session_decisions(tx: Transaction, run: str, asked: GetSessionDecisions) -> 
         days=[OutcomeDay(date.fromisoformat(row[0]), *row[1:]) for row in execute(_DAYS, judged).all()],
         bins=[CalibrationBin(row[0] / 20, row[1], row[2], row[3]) for row in execute(_BINS, judged).all()],
     )
+
+
+def outcomes_of_symbol(tx: Transaction, run: str, symbol: str) -> list[OutcomeDay]:
+    """Return all outcomes of one symbol by session, of decisions of the batch that may trade."""
+    values = (run, "", "9", TRADING_BATCH, TRADING_BATCH, symbol)
+    found = tx.connection.exec_driver_sql(_DAYS_OF_SYMBOL, values).all()
+    return [OutcomeDay(date.fromisoformat(row[0]), *row[1:]) for row in found]
 
 
 def _decision(prediction: bytes, canonical: bytes) -> SessionDecision:

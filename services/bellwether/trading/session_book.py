@@ -64,6 +64,18 @@ def session_book(tx: Transaction, run: str, asked: GetSessionBook, book: Book, a
     )
 
 
+def refusal_counts(tx: Transaction, run: str) -> dict[str, int]:
+    """Return how often each guard refused something in a whole run: decisions of the batch, and orders."""
+    execute, ever = tx.connection.exec_driver_sql, ("", "9")
+    counts: Counter[str] = Counter()
+    for outcome, code, count in execute(_MET_SINCE, (run, *ever, TRADING_BATCH, TRADING_BATCH)).all():
+        if outcome == "refused" and code is not None:
+            counts[code] += count
+    for code, count in execute(_REFUSED_SINCE, (run, *ever)).all():
+        counts[code] += count
+    return dict(counts)
+
+
 def _between(tx: Transaction, run: str, table: Any, asked: GetSessionBook) -> list[dict[str, Any]]:
     query = select(table).where(
         table.c.run == run, table.c.at > asked.since.isoformat(), table.c.at <= asked.until.isoformat()
