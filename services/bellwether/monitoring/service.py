@@ -24,6 +24,7 @@ from bellwether.messages.monitoring import (
 )
 from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
 from bellwether.monitoring.book import Entry, Notice, State
+from bellwether.monitoring.figures import AlarmFigures
 from bellwether.monitoring.judging import (
     NAME,
     Key,
@@ -68,6 +69,10 @@ class Monitoring:
         self._every = every
         self._notifier = notifier
         self._states: dict[Key, AlarmState] = {}
+        self._looked: datetime | None = None
+        service.figures.registry.register(
+            AlarmFigures(lambda: self._states, lambda: self._notifier.book, lambda: self._looked)
+        )
 
     async def begin(self) -> None:
         """Take up the alarms that were raised when monitoring last ran."""
@@ -152,7 +157,7 @@ class Monitoring:
             since = now.since if turn == "raised" else before.since
             if turn is not None and since is not None:
                 self._turn(one, turn == "raised", since, call.as_of)
-        self._states = after
+        self._states, self._looked = after, call.as_of
         await self._take_report(call)
         try:
             await self._notifier.store()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -130,3 +131,15 @@ def metrics_text(sources: Iterable[ServiceMetrics]) -> str:
     registry = CollectorRegistry()
     registry.register(_Merged(sources))
     return generate_latest(registry).decode()
+
+
+@cache
+def _process_registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def process_text() -> str:
+    """Return the usual `process_*` figures of this process: CPU, memory, open files, start."""
+    return generate_latest(_process_registry()).decode()

@@ -15,7 +15,7 @@ from bellwether.runtime.clock import Clock, LiveClock, ReplayClock, monotonic
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.http import Answer, HealthServer
-from bellwether.runtime.metrics import metrics_text
+from bellwether.runtime.metrics import metrics_text, process_text
 from bellwether.runtime.notify import READY, STOPPING, notify
 from bellwether.runtime.service import Service
 from bellwether.runtime.telemetry import Telemetry
@@ -120,7 +120,8 @@ class Process:
         return Answer(200, "ready\n")
 
     def _metrics(self) -> Answer:
-        return Answer(200, metrics_text([service.figures for service in self.services.values()]), PROMETHEUS)
+        text = metrics_text([service.figures for service in self.services.values()])
+        return Answer(200, text + process_text(), PROMETHEUS)
 
     @property
     def ready(self) -> bool:

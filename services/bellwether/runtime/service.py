@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -230,9 +231,9 @@ class Service:
         if self.context.row.store is not None or self.context.row.volume:
             folder = self.context.config.data_dir
             self.figures.gauge(
-                "bellwether_volume_used_percent",
-                "How full the volume is; -1: not measured.",
-                lambda: -1.0 if (percent := volume_percent(folder)) is None else percent,
+                "bellwether_volume_used_ratio",
+                "How full the volume is, 0 to 1; NaN: not measured.",
+                lambda: math.nan if (percent := volume_percent(folder)) is None else percent / 100,
             )
         self.figures.gauge(
             "bellwether_outbox_lag_seconds",

@@ -127,6 +127,16 @@ def test_the_definition_stays_when_the_chart_goes_and_can_be_left_out(kube: Kube
     assert not [each for each in without if each["kind"] == "CustomResourceDefinition"]
 
 
+def test_figures_are_collected_and_alerts_installed_where_that_is_asked_for(kube: Kube) -> None:
+    flags = ("--set", "podMonitor.enabled=true,prometheusRule.enabled=true", "--set", "prometheusRule.labels.team=ops")
+    found = [one for one in rendered(kube, *flags) if one["apiVersion"] == "monitoring.coreos.com/v1"]
+    assert sorted(one["kind"] for one in found) == ["PodMonitor", "PodMonitor", "PrometheusRule"]
+    rule = next(one for one in found if one["kind"] == "PrometheusRule")
+    assert rule["metadata"]["labels"]["team"] == "ops"
+    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    assert not [one for one in rendered(kube) if one["apiVersion"] == "monitoring.coreos.com/v1"]
+
+
 def test_the_operators_pod_is_restricted(kube: Kube) -> None:
     (deployment,) = (each for each in rendered(kube) if each["kind"] == "Deployment")
     pod = deployment["spec"]["template"]["spec"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bellwether.market.sessions import CALENDARS
 from bellwether.spec.schema import resource_schema
-from generate import calendars, compat, definition, headlines, quality, reference, services
+from generate import calendars, compat, definition, headlines, quality, reference, rules, services
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = Path("crds/published.json")
@@ -23,6 +23,8 @@ def generated() -> dict[Path, str]:
         # helm reads only what is inside of the chart.
         Path("charts/bellwether/files/tradingsystems.bellwether.dev.yaml"): defined,
         Path("docs/reference/tradingsystem.md"): reference.page(schema),
+        Path("charts/bellwether/files/alerts.yaml"): rules.chart_file(),
+        Path("docs/alerts.md"): rules.page(),
         Path("docs/reference/alarms.md"): reference.alarms(),
         Path("docs/reference/refusals.md"): reference.refusals(),
         Path("docs/reference/services.md"): services.page(),
