@@ -47,6 +47,11 @@ SIGNAL ?= 0
 yahoo: venv ## a stand-in for Yahoo with made-up bars, for FILE=system.yaml; SIGNAL=0.3 plants one
 	@$(PY) -m harness.yahoo $(FILE) --signal $(SIGNAL)
 
+IG ?= manifests/samples/ig-demo.yaml
+.PHONY: ig
+ig: venv ## a stand-in for IG Markets with made-up quotes, for IG=system.yaml
+	@$(PY) -m harness.ig $(IG)
+
 REGISTRY ?=
 TAG ?=
 .PHONY: images

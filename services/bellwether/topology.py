@@ -14,7 +14,7 @@ from typing import Literal
 
 Priority = Literal["normal", "high", "urgent"]
 PRIORITIES: tuple[Priority, ...] = ("urgent", "high", "normal")
-External = Literal["dns", "yahoo", "feeds", "otlp", "notify"]
+External = Literal["dns", "yahoo", "feeds", "ig", "otlp", "notify"]
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ _ROWS = (
         consumes=("prediction_generated",),
         ordered=True,
         store="ledger.db",
-        external=("dns",),
+        external=("dns", "ig"),
         resources=Resources(100, 160),
         trading_path=True,
     ),

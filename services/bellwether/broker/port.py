@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from bellwether.broker.values import (
@@ -126,6 +127,14 @@ class Broker(Protocol):
 
     async def adjustments(self, since: datetime) -> Sequence[Adjustment]:
         """Return what moved money since an instant besides fills.
+
+        Raises:
+            NoBroker: while the broker cannot say.
+
+        """
+
+    async def traded_price(self, symbol: str, since: datetime) -> Decimal | None:
+        """Return the average price of what was closed in a symbol since an instant; None where nothing tells it.
 
         Raises:
             NoBroker: while the broker cannot say.

@@ -122,6 +122,10 @@ class SimulatedBroker:
         """Return splits' payments, dividends and transfers."""
         return [one for one in await self._change(lambda books: books.moves()) if one.at >= since]
 
+    async def traded_price(self, symbol: str, since: datetime) -> Decimal | None:
+        """Return None: a lookup here tells everything."""
+        return None
+
     async def close(self) -> None:
         """Forget the market."""
         self.closed()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli import backups, letters, models, process_help, rendering, training
+from bellwether.cli import backups, ig, letters, models, process_help, rendering, training
 from bellwether.cli.client import CommandError
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
@@ -52,6 +52,7 @@ app.command(rich_help_panel="Models")(training.train)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 app.add_typer(backups.app, name="backup", rich_help_panel="Keep")
 app.command(rich_help_panel="Keep")(backups.restore)
+app.add_typer(ig.app, name="ig", rich_help_panel="Begin")
 
 Services = manage.Services
 Place = Annotated[On | None, typer.Option("--on", help="The processes of this place, whether or not they answer.")]

@@ -206,6 +206,7 @@ class LocalRun:
             proxy=self._edge.proxy or system.spec.network.proxy,
             ca_bundle=self._edge.ca_bundle,
             notify_secrets=self._edge.notify_secrets,
+            ig_credentials=self._edge.ig_credentials,
         )
         settings = GatewaySettings(host=HOST, port=self._port, token=who.token)
         process = Process(config, registry(named_services("all"), gateway=settings), declaration=system, health=False)

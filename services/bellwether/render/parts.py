@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from bellwether.render.kubernetes.configmaps import declaration_document, store_bytes
-from bellwether.render.kubernetes.containers import compact_resources, resources_of
+from bellwether.render.kubernetes.containers import asks_outside, compact_resources, resources_of, trades_at_ig
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import HEALTH_PORT, SERVICES, start_order
@@ -20,6 +20,8 @@ NOTIFIER = "monitoring"
 NOTIFY_SECRETS = "/etc/bellwether/notify"
 """The folder of the Secrets of notifications, a folder for each: of this machine, and of the container."""
 TOKEN_FILE = "gateway.token"  # noqa: S105
+BROKER_FILE = "ig.json"
+"""The account at IG, among the keys: whoever renders puts it there."""
 SMALL_MEBIBYTES = 512
 LARGE_MEBIBYTES = 1024
 
@@ -84,13 +86,13 @@ def _limit(asked: int) -> int:
 
 
 def leaves_the_machine(system: TradingSystem, part: Part) -> bool:
-    """Whether a part talks to other machines: those that ask Yahoo or feeds, or tell people, do."""
-    hosts = {host for name in part.services for host in SERVICES[name].external}
-    return (
-        ("yahoo" in hosts and system.spec.asks_yahoo)
-        or ("feeds" in hosts and system.spec.sentiment.provider == "feeds")
-        or ("notify" in hosts and bool(system.spec.notifications))
-    )
+    """Whether a part talks to other machines: those do that ask Yahoo or feeds, tell people, or trade at IG."""
+    return asks_outside(system, part.services)
+
+
+def secret_files(system: TradingSystem, part: Part) -> tuple[str, ...]:
+    """Return the files of a part's keys, and that of the account at IG where the part trades there."""
+    return (*part.key_files, BROKER_FILE) if trades_at_ig(system, part.services) else part.key_files
 
 
 def environment(system: TradingSystem, part: Part, places: Places, version: str) -> dict[str, str]:
@@ -116,6 +118,8 @@ def environment(system: TradingSystem, part: Part, places: Places, version: str)
         found["BELLWETHER_GATEWAY_TOKEN_FILE"] = f"{places.keys}/{TOKEN_FILE}"
     if NOTIFIER in part.services and any(one.secret_ref is not None for one in system.spec.notifications):
         found["BELLWETHER_NOTIFY_SECRETS"] = NOTIFY_SECRETS
+    if trades_at_ig(system, part.services):
+        found["BELLWETHER_IG_CREDENTIALS"] = f"{places.keys}/{BROKER_FILE}"
     if leaves_the_machine(system, part) and system.spec.network.proxy is not None:
         found["BELLWETHER_PROXY"] = system.spec.network.proxy
     return dict(sorted(found.items()))

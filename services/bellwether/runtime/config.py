@@ -45,11 +45,13 @@ class ProcessConfig:
     news_root: Path | None = None
     """The folder that sentiment.csv.file lies in, where that is a volume's; none: it is a path of this machine."""
     proxy: str | None = None
-    """The HTTP proxy through which the data provider is asked."""
+    """The HTTP proxy through which hosts outside are asked."""
     ca_bundle: Path | None = None
     """Certificates that are trusted for that in place of the usual ones."""
     notify_secrets: Path | None = None
     """The folder of the Secrets of notifications: NAME/ENTRY is a file."""
+    ig_credentials: Path | None = None
+    """The account at IG: a JSON file, or a folder with a file for each entry, as a Secret is mounted."""
     notify_socket: str = ""
     """The service manager's socket that is told when the process is ready and when it stops; empty: there is none."""
 
@@ -88,6 +90,7 @@ class ProcessConfig:
             proxy=text("PROXY", "") or None,
             ca_bundle=path("CA_BUNDLE"),
             notify_secrets=path("NOTIFY_SECRETS"),
+            ig_credentials=path("IG_CREDENTIALS"),
             # Not ours: systemd's name for it.
             notify_socket=environ.get("NOTIFY_SOCKET", ""),
         )

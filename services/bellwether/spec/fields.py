@@ -135,6 +135,8 @@ Symbol = Annotated[
         ),
     ),
 ]
+SymbolKey = Annotated[str, Field(pattern=_SYMBOL_PATTERN, max_length=15)]
+"""A symbol as the key of a map, where no rule can be."""
 TaskName = Annotated[str, Field(pattern=r"^[a-z]([_a-z0-9]*[a-z0-9])?$", max_length=24)]
 _DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 LABEL_PATTERN = rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"

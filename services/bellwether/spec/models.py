@@ -31,6 +31,7 @@ from bellwether.spec.fields import (
     PositiveMoney,
     Ratio,
     Symbol,
+    SymbolKey,
     TaskName,
     TimeOfDay,
 )
@@ -301,10 +302,83 @@ class Risk(Block):
     )
 
 
+class SecretRef(Block):
+    """A Secret of the same namespace."""
+
+    name: str = Field(max_length=253, pattern=OBJECT_NAME_PATTERN, description="The Secret's name.")
+
+
+class Instrument(Block):
+    """What a symbol is called at IG."""
+
+    epic: str = Field(
+        min_length=6,
+        max_length=30,
+        pattern=r"^[A-Za-z0-9._]+$",
+        examples=["AA.D.CBA.CASH.IP"],
+        description="IG's name of the market. Of a share it is a contract for difference on margin, no share.",
+    )
+    lot_size: int = Field(1, ge=1, le=1_000_000, description="Shares in one contract; orders are for whole contracts.")
+
+
+class Ig(Block):
+    """How the demo account at IG Markets is used."""
+
+    exclusive_account: bool = Field(
+        False,
+        description="True says that nothing and nobody else trades on the account: it is reconciled as a whole, and an "
+        "opposite order reduces whatever it holds.",
+    )
+    time_in_force: Literal["FILL_OR_KILL", "EXECUTE_AND_ELIMINATE"] = Field(
+        "FILL_OR_KILL",
+        description="FILL_OR_KILL: a whole order or nothing; EXECUTE_AND_ELIMINATE: a part of it may be filled, and "
+        "the rest ends.",
+    )
+    send_until: Duration = Field(
+        "10m",
+        description="How long after the open an order may still be sent, where the market is not tradeable earlier; "
+        "then it expires.",
+    )
+    lookup_window: Duration = Field(
+        "2m",
+        description="How long an order whose outcome is not known is looked up before it is unknown, and its symbol is "
+        "blocked.",
+    )
+    reconcile_every: Duration = Field("15m", description="How often positions are compared with the ledger.")
+    requests_per_minute: int = Field(
+        20, ge=5, le=60, description="The most requests of any minute; a demo account's allowance may be 10 to 30."
+    )
+
+
 class Trading(Block):
     """Whether and how signals become orders."""
 
-    mode: Literal["off", "simulated"] = Field("off", description="off: predictions only; simulated: a paper account.")
+    model_config = rules(
+        cel(
+            "self.mode != 'ig-demo' || has(self.brokerSecretRef)",
+            "mode ig-demo needs trading.brokerSecretRef, the Secret with the account's credentials (on one machine the "
+            "file that BELLWETHER_IG_CREDENTIALS names stands in for it)",
+            ".brokerSecretRef",
+        ),
+        cel(
+            "self.mode != 'ig-demo' || self.ig.exclusiveAccount",
+            "mode ig-demo needs trading.ig.exclusiveAccount true: the account at IG must be this system's alone",
+            ".ig",
+        ),
+    )
+    mode: Literal["off", "simulated", "ig-demo"] = Field(
+        "off",
+        description="off: predictions only; simulated: a paper account; ig-demo: a demo account at IG Markets.",
+    )
+    broker_secret_ref: SecretRef | None = Field(
+        None,
+        description="The Secret with the entries apiKey, identifier, password and accountId of the account at IG; only "
+        "paper-trading's pod mounts it.",
+    )
+    instruments: dict[SymbolKey, Instrument] = Field(
+        default_factory=dict, max_length=50, description="Per symbol, what it is called at IG."
+    )
+    ig: Ig = Field(default_factory=Ig, description="Settings of mode ig-demo.")
     halted: bool = Field(False, description="True stops every order within a second, whatever else is declared.")
     currency: str = Field("AUD", pattern=r"^[A-Z]{3}$", max_length=3, min_length=3, description="ISO 4217 code.")
     initial_cash: PositiveMoney = Field(
@@ -612,6 +686,26 @@ class TradingSystemSpec(Block):
             "in profile compact all services run in one pod, so none can be switched off: leave `enabled` out, or take "
             "profile standard; trading stops with trading.mode off or trading.halted true",
             ".services",
+        ),
+        cel(
+            "self.trading.mode != 'ig-demo' || self.clock.mode == 'live'",
+            "trading.mode ig-demo is live: a replay needs trading.mode simulated or off",
+            ".trading",
+        ),
+        cel(
+            "self.trading.mode != 'ig-demo' || self.symbols.all(symbol, symbol in self.trading.instruments)",
+            "with trading.mode ig-demo, trading.instruments names the epic of every one of symbols",
+            ".trading",
+        ),
+        cel(
+            "self.trading.mode != 'ig-demo' || oldSelf.trading.mode != 'simulated'",
+            "trading.mode cannot go from simulated to ig-demo: make a new system, a ledger is of one account",
+            ".trading",
+        ),
+        cel(
+            "oldSelf.trading.mode != 'ig-demo' || self.trading.mode != 'simulated'",
+            "trading.mode cannot go from ig-demo to simulated: make a new system, a ledger is of one account",
+            ".trading",
         ),
         cel("self.clock == oldSelf.clock", "clock cannot be changed: make a new system", ".clock"),
         cel(

@@ -17,6 +17,7 @@ import msgspec
 from bellwether.trading.events import (
     AccountOpened,
     Adjusted,
+    BrokerStated,
     DividendPaid,
     LedgerEvent,
     OrderApproved,
@@ -86,6 +87,10 @@ class Book:
     """The highest equity at a close, or the initial cash; transfers move it, too."""
     turnover: dict[date, Decimal] = field(default_factory=dict)
     """Value of the fills by session; sessions that are over are dropped."""
+    margin: Decimal = ZERO
+    """What the broker held back for open positions when it was last asked."""
+    broker_offset: Decimal | None = None
+    """The broker's balance less the cost of open positions, less our cash, when both were first compared."""
     partly: frozenset[str] = frozenset()
     """Orders of which a part was filled and the rest is not over."""
     reductions: dict[str, int] = field(default_factory=dict)
@@ -188,6 +193,10 @@ def apply(book: Book, event: LedgerEvent) -> None:
         case Transferred():
             _transfer(book, event.amount)
             book.transferred += event.amount
+        case BrokerStated():
+            book.margin = event.margin
+            if book.broker_offset is None:
+                book.broker_offset = event.balance - event.open_cost - book.cash
         case Adjusted():
             book.cash += event.amount
             book.adjusted += event.amount

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+from bellwether.broker.ig.adapter import IgBroker, settings_of
+from bellwether.broker.ig.client import IgClient, Reach
+from bellwether.broker.ig.credentials import read_credentials
 from bellwether.broker.port import Broker
 from bellwether.broker.simulated import SimulatedBroker
 from bellwether.broker.simulated_books import Market, Move, Settings
+from bellwether.messages.envelope import LIVE
 from bellwether.trading.check import shares_from
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import DividendPaid, LedgerEvent, PositionSplit, Transferred
@@ -20,10 +24,34 @@ class Brokers:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._simulated: dict[str, SimulatedBroker] = {}
+        self._ig: IgBroker | None = None
 
     def of(self, run: str) -> Broker:
         """Return the broker that a run's orders go to."""
-        return self._simulator(run)
+        return self.ig if self.at_ig(run) else self._simulator(run)
+
+    def at_ig(self, run: str) -> bool:
+        """Whether a run's orders go to an account at IG."""
+        return run == LIVE and self._desk.rules.mode == "ig-demo"
+
+    @property
+    def ig(self) -> IgBroker:
+        """The account at IG."""
+        if self._ig is None:
+            config = self._desk.context.config
+            proxy = config.proxy or self._desk.words.system.spec.network.proxy
+            client = IgClient(
+                lambda: read_credentials(config.ig_credentials),
+                Reach(proxy, config.ca_bundle),
+                per_minute=lambda: self._desk.words.system.spec.trading.ig.requests_per_minute,
+            )
+            self._ig = IgBroker(client, lambda: settings_of(self._desk.words.system.spec), self._desk.context.clock.now)
+        return self._ig
+
+    async def close(self) -> None:
+        """End the sessions with brokers."""
+        if self._ig is not None:
+            await self._ig.close()
 
     def _simulator(self, run: str) -> SimulatedBroker:
         found = self._simulated.get(run)
@@ -41,7 +69,7 @@ class Brokers:
         It begins with what the ledger holds, which for a new run is its cash. What moved shares or money is told again
         after a restart: it counts once.
         """
-        if run in self._simulated:
+        if self.at_ig(run) or run in self._simulated:
             return
         simulator = self._simulator(run)
         try:

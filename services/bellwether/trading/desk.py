@@ -113,7 +113,7 @@ class Desk:
 
     def deadline(self, session: Session) -> datetime:
         """Return the instant from which an order for a session must not be sent any more."""
-        return session.close
+        return session.open + self.rules.ig.send_until if self.rules.mode == "ig-demo" else session.close
 
     def opened(self, tx: Transaction, run: str, at: datetime) -> Book:
         """Return the book of a run, whose account begins with the first thing that happens in it."""

@@ -254,6 +254,39 @@ class Transferred(_Fact, frozen=True, tag="transferred"):
         return f"transfer:{self.transfer_id}"
 
 
+class BrokerStated(_Fact, frozen=True, tag="broker_stated"):
+    """What the broker said of the account once all was reconciled: it changes nothing, it is what cash is held against.
+
+    `open_cost` is what the open positions cost at the broker; balance less that moves as the ledger's cash does.
+    """
+
+    balance: Decimal
+    available: Decimal
+    margin: Decimal
+    open_cost: Decimal
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"statement:{self.at.isoformat()}"
+
+
+class OpenCompared(_Fact, frozen=True, tag="open_compared"):
+    """A fill at the broker beside the exchange's opening price; `slippage` per share, positive where it was worse."""
+
+    order_id: str
+    symbol: str
+    session: date
+    price: Decimal
+    official_open: Decimal
+    slippage: Decimal
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"compared:{self.order_id}"
+
+
 class Adjusted(_Fact, frozen=True, tag="adjusted"):
     """The broker moved money for another reason than a fill: funding, a dividend, a fee."""
 
@@ -299,6 +332,8 @@ LedgerEvent = (
     | SessionMarked
     | Transferred
     | Adjusted
+    | BrokerStated
+    | OpenCompared
 )
 
 _encoder = msgspec.json.Encoder(decimal_format="string", order="deterministic")

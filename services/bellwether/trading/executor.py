@@ -17,11 +17,12 @@ from bellwether.storage.store import Transaction
 from bellwether.trading import executions
 from bellwether.trading.book import Book
 from bellwether.trading.brokers import Brokers
+from bellwether.trading.codes import Code
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import OrderQueued
 from bellwether.trading.executions import Execution
 from bellwether.trading.recording import recorded
-from bellwether.trading.release import release
+from bellwether.trading.release import cancelled, release
 from bellwether.trading.sessions import Opening
 from bellwether.trading.telling import tell
 
@@ -76,6 +77,14 @@ class Executor:
         order, sent = book.queued.get(order_id), executions.find(tx, turn.run, order_id)
         if order is None or (sent is not None and sent.progress.state != "queued"):
             return None
+        deadline = desk.deadline(desk.session_on(order.session))
+        if self._brokers.at_ig(turn.run) and turn.now >= deadline:
+            late = cancelled(
+                order, turn.now, Code.ORDER_EXPIRED, turn.now.isoformat(), f"sent before {deadline.isoformat()}"
+            )
+            desk.ledger.append(tx, turn.run, [late])
+            tell(tx, turn.run, [late], turn.call)
+            return None
         released = release(book, order, desk.conditions(tx, turn.run, turn.now), opening, market)
         desk.ledger.append(tx, turn.run, released.events)
         tell(tx, turn.run, released.events, turn.call)
@@ -87,7 +96,7 @@ class Executor:
             side=order.side,
             quantity=released.send,
             session=order.session,
-            deadline=desk.deadline(desk.session_on(order.session)),
+            deadline=deadline,
             closes=order.side == "SELL",
             partial=desk.rules.volume_share is not None,
         )
@@ -117,6 +126,11 @@ class Executor:
     async def collect(self, turn: Turn) -> None:
         """Write down what the broker has told since the last time."""
         events = await self._brokers.of(turn.run).drain()
+        if events:
+            await self._desk.store.transact(lambda tx: self._take_in(tx, turn, events))
+
+    async def record(self, turn: Turn, events: Sequence[BrokerEvent]) -> None:
+        """Write down what else is known of orders."""
         if events:
             await self._desk.store.transact(lambda tx: self._take_in(tx, turn, events))
 

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from bellwether.broker.port import NoBroker
 from bellwether.market.freshness import settles_by
 from bellwether.market.sessions import Session
 from bellwether.messages.trading import SessionOpened
@@ -82,7 +83,9 @@ class Opens:
             if not wanted <= market.asked:
                 return Wanted(wanted, book.opened_session, book.missed)
             final = final_bars(self._desk, session, now)
-            opening = Opening(session.day, market.prices, market.actions, final, session.open)
+            # The broker of an account at IG adjusts its cash for dividends itself, and tells of it.
+            told = [one for one in market.actions if one.kind == "split" or not self._brokers.at_ig(call.run)]
+            opening = Opening(session.day, market.prices, told, final, session.open)
             events = corporate_events(book, opening, now)
             book = self._desk.ledger.append(tx, call.run, events)
             tell(tx, call.run, events, call)
@@ -100,8 +103,11 @@ class Opens:
         await self._brokers.tell(run, await self._desk.store.transact(news))
         await self._brokers.market_opened(run, ready.opening, ready.volumes)
         await self._executor.collect(Turn(run, now, call))
-        for order_id in ready.orders:
-            await self._executor.send(Turn(run, now, call), order_id, ready.opening)
+        try:
+            for order_id in ready.orders:
+                await self._executor.send(Turn(run, now, call), order_id, ready.opening)
+        except NoBroker as error:
+            raise RpcError("BROKER_UNAVAILABLE", f"orders wait: the broker does not answer: {error.message}") from error
         self._brokers.market_closed(run)
 
     async def _finish(self, opening: Opening, now: datetime, call: Call) -> SessionOpened:

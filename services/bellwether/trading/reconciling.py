@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from bellwether.broker.ig.lookup import fill_id
 from bellwether.broker.port import NoBroker
+from bellwether.broker.values import BrokerEvent, Ended, Fill
 from bellwether.messages.trading import SyncedPositions
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
@@ -15,9 +19,12 @@ from bellwether.storage.store import Transaction
 from bellwether.trading import executions
 from bellwether.trading.brokers import Brokers
 from bellwether.trading.desk import Desk
+from bellwether.trading.events import BrokerStated
+from bellwether.trading.executions import Execution
 from bellwether.trading.executor import Executor, Turn
 from bellwether.trading.guards import text
 from bellwether.trading.pricing import ZERO
+from bellwether.trading.statement import adjusted, blocked_by, cash_words, proof, stated, unexplained
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +55,7 @@ class Reconciling:
         self._desk = desk
         self._brokers = brokers
         self._executor = executor
+        self._cash_differed = False
 
     async def sync(self, call: Call) -> SyncedPositions:
         """Look up what is in flight, compare every position, and block the symbols that differ.
@@ -62,27 +70,103 @@ class Reconciling:
             await self._brokers.ready(run)
             await self._executor.recover(Turn(run, now, call))
             await self._executor.collect(Turn(run, now, call))
+            broker, statement = self._brokers.of(run), None
             try:
-                positions = await self._brokers.of(run).positions()
+                positions = await broker.positions()
+                theirs = {one.symbol: one.quantity for one in positions if one.quantity}
+                if self._brokers.at_ig(run):
+                    await self._settle(Turn(run, now, call), theirs)
+                    await self._import(run, now)
+                    statement = stated(await broker.account(), positions, now)
             except NoBroker as error:
                 raise RpcError("BROKER_UNAVAILABLE", f"the broker does not tell its positions: {error}") from error
-            theirs = {one.symbol: one.quantity for one in positions}
 
             def work(tx: Transaction) -> SyncedPositions:
                 book = self._desk.ledger.book(tx, run)
                 ours = {symbol: holding.quantity for symbol, holding in book.holdings.items()}
                 found = differences(ours, theirs)
-                blocked = {one.symbol: one.line() for one in found}
-                for one in executions.in_flight(tx, run):
-                    if one.progress.state == "unknown":
-                        words = f"order {one.progress.reference} is unknown: {one.progress.reason}"
-                        blocked.setdefault(one.symbol, words)
+                unknown = {
+                    one.symbol: f"order {one.progress.reference} is unknown: {one.progress.reason}"
+                    for one in executions.in_flight(tx, run)
+                    if one.progress.state == "unknown"
+                }
+                cash = self._compare_cash(tx, run, statement, settled=not found and not unknown)
+                lines = {one.symbol: one.line() for one in found}
+                blocked = blocked_by(lines, unknown, cash, self._desk.rules.symbols)
                 before = dict(self._desk.unreconciled.of(tx, run))
                 self._desk.unreconciled.put(tx, run, blocked, now)
                 _log_changes(before, blocked)
-                return SyncedPositions(synced_positions=len(ours), differences=[one.line() for one in found])
+                told = [one.line() for one in found] + ([cash] if cash else [])
+                return SyncedPositions(synced_positions=len(ours), differences=told)
 
             return await self._desk.store.transact(work)
+
+    async def _import(self, run: str, now: datetime) -> None:
+        """Record what moved money at the broker since the ledger began, each movement once."""
+
+        def began(tx: Transaction) -> datetime:
+            self._desk.opened(tx, run, now)
+            event = self._desk.ledger.event(tx, run, "account")
+            return now if event is None else event.at
+
+        since = (await self._desk.store.transact(began)).replace(microsecond=0)
+        told = adjusted(await self._brokers.of(run).adjustments(since))
+
+        def record(tx: Transaction) -> None:
+            ledger = self._desk.ledger
+            new = [event for event in told if ledger.event(tx, run, event.key) is None]
+            ledger.append(tx, run, new)
+
+        await self._desk.store.transact(record)
+
+    async def _settle(self, turn: Turn, theirs: Mapping[str, Decimal]) -> None:
+        """End the doubt about orders that positions prove filled or not filled, once their lookup window is over."""
+        window = self._desk.rules.ig.lookup_window
+
+        def doubtful(tx: Transaction) -> list[tuple[Execution, Decimal]]:
+            book = self._desk.ledger.book(tx, turn.run)
+            found = executions.in_flight(tx, turn.run)
+            alone = Counter(one.symbol for one in found)
+            return [
+                (one, book.held(one.symbol))
+                for one in found
+                if one.progress.state == "unknown"
+                and alone[one.symbol] == 1
+                and one.progress.sent_at is not None
+                and turn.now - one.progress.sent_at >= window
+            ]
+
+        for one, ours in await self._desk.store.transact(doubtful):
+            await self._executor.record(turn, await self._proven(turn, one, ours, theirs.get(one.symbol, ZERO)))
+
+    async def _proven(self, turn: Turn, one: Execution, ours: Decimal, theirs: Decimal) -> list[BrokerEvent]:
+        progress = one.progress
+        found, shares = proof(one.side, progress.leaves, ours, theirs, partial=True)
+        reference = progress.reference
+        if found == "nothing":
+            words = "the broker's position shows that it was not filled"
+            return [Ended(reference, turn.now, "cancelled", words)]
+        if found == "unproven" or progress.sent_at is None:
+            return []
+        since = progress.sent_at.replace(microsecond=0)
+        price = await self._brokers.of(turn.run).traded_price(one.symbol, since)
+        if price is None:
+            return []
+        _log.warning("order %s: the broker's position shows that %s shares were filled", reference, text(shares))
+        fill = Fill(reference, turn.now, fill_id(reference), shares, price)
+        return [fill, Ended(reference, turn.now, "cancelled", "the rest was not filled")]
+
+    def _compare_cash(self, tx: Transaction, run: str, statement: BrokerStated | None, *, settled: bool) -> str:
+        """Return in words by how much money differs at two looks in a row; write down what the broker stated."""
+        if statement is None or not settled:
+            return ""
+        ledger = self._desk.ledger
+        book = ledger.book(tx, run)
+        words = cash_words(unexplained(book, statement))
+        before, self._cash_differed = self._cash_differed, bool(words)
+        if not words and (book.broker_offset is None or statement.margin != book.margin):
+            ledger.append(tx, run, [statement])
+        return words if before else ""
 
 
 def _log_changes(before: Mapping[str, str], after: Mapping[str, str]) -> None:

@@ -25,6 +25,15 @@ class Veto:
 
 
 @dataclass(frozen=True, slots=True)
+class IgRules:
+    """What holds at IG: until how long after the open orders are sent, how long one is looked up, how often all is."""
+
+    send_until: timedelta = timedelta(minutes=10)
+    lookup_window: timedelta = timedelta(minutes=2)
+    reconcile_every: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What trading follows now; money in the declared currency, rates as shares of one.
 
@@ -45,12 +54,13 @@ class Rules:
         max_orders_per_session: the most orders for one session.
         min_quality: the quality score below which no position is opened, 0-100.
         veto: when news refuses a BUY; None: never.
+        ig: what holds in mode ig-demo.
         volume_share: the largest share of the last closed session's volume that an order gets; None: no limit.
         max_daily_loss: the loss since the previous close from which no position is opened.
 
     """
 
-    mode: Literal["off", "simulated"]
+    mode: Literal["off", "simulated", "ig-demo"]
     halted: bool
     symbols: frozenset[str]
     currency: str
@@ -68,6 +78,7 @@ class Rules:
     min_quality: Decimal = ZERO
     veto: Veto | None = None
     volume_share: Decimal | None = None
+    ig: IgRules = IgRules()
 
     @property
     def costs(self) -> Costs:
@@ -96,6 +107,11 @@ def rules_of(spec: TradingSystemSpec) -> Rules:
         max_daily_loss=money(trading.risk.max_daily_loss),
         min_quality=Decimal(spec.quality.min_score),
         veto=_veto_of(spec.sentiment),
+        ig=IgRules(
+            send_until=parse_duration(trading.ig.send_until),
+            lookup_window=parse_duration(trading.ig.lookup_window),
+            reconcile_every=parse_duration(trading.ig.reconcile_every),
+        ),
     )
 
 

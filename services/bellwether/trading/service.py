@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bellwether.messages.envelope import Event
+from bellwether.broker.port import BrokerError
+from bellwether.messages.envelope import LIVE, Event
 from bellwether.messages.prediction import PredictionGenerated
 from bellwether.messages.reporting import GetSessionBook, SessionBook
 from bellwether.messages.trading import (
@@ -53,6 +55,7 @@ from bellwether.trading.check import check_ledger
 from bellwether.trading.closing import Closes
 from bellwether.trading.desk import Desk
 from bellwether.trading.executor import Executor
+from bellwether.trading.following import Following
 from bellwether.trading.guards import text
 from bellwether.trading.halting import Halting
 from bellwether.trading.incoming import Incoming
@@ -82,14 +85,16 @@ class Trader(NamedTuple):
     halting: Halting
     reconciling: Reconciling
     brokers: Brokers
+    following: Following
 
 
-def trader_of(context: ServiceContext) -> Trader:
+def trader_of(context: ServiceContext, call: Callable[[float], Call]) -> Trader:
     """Return the parts of the desk over its opened ledger."""
     store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, durable=True)
     desk = Desk(context, store)
     market, brokers = MarketQuestions(desk), Brokers(desk)
     executor = Executor(desk, brokers)
+    reconciling = Reconciling(desk, brokers, executor)
     return Trader(
         desk=desk,
         market=market,
@@ -97,20 +102,22 @@ def trader_of(context: ServiceContext) -> Trader:
         opens=Opens(desk, market, executor, brokers),
         closes=Closes(desk, market, executor),
         halting=Halting(desk),
-        reconciling=Reconciling(desk, brokers, executor),
+        reconciling=reconciling,
         brokers=brokers,
+        following=Following(desk, brokers, executor, reconciling, call),
     )
 
 
 def create(context: ServiceContext) -> Service:
     """Return the service paper-trading with its ledger opened."""
     service = Service("paper-trading", context)
-    trader = trader_of(context)
+    trader = trader_of(context, lambda budget: service.call(budget=budget))
     _register_effects(service, trader)
     _register_answers(service, trader)
     _register_explanations(service, trader.desk)
     _register_broker(service, trader)
     _register_life(service, trader)
+    _register_health(service, trader)
     register_upkeep(service, trader.desk)
     return service
 
@@ -134,7 +141,9 @@ def _register_effects(service: Service, trader: Trader) -> None:
 
     @service.rpc("halt")
     async def halt(request: Halt, call: Call) -> HaltState:
-        return await trader.halting.halt(request, call)
+        answer = await trader.halting.halt(request, call)
+        trader.following.halt()
+        return answer
 
     @service.rpc("resume")
     async def resume(request: Resume, call: Call) -> HaltState:
@@ -219,6 +228,11 @@ def _register_broker(service: Service, trader: Trader) -> None:
     @service.rpc("initialize_ig_markets")
     async def initialize_ig_markets(call: Call) -> MarketsInitialized:
         mode = trader.desk.rules.mode
+        if trader.brokers.at_ig(call.run):
+            try:
+                return MarketsInitialized("ig_markets_initialized", list(await trader.brokers.ig.connect()))
+            except BrokerError as error:
+                raise RpcError(error.code, error.message) from error
         raise RpcError(
             "NO_IG_ACCOUNT",
             f"trading.mode is {mode}: orders go to the simulated broker, and no IG account is connected",
@@ -243,15 +257,28 @@ def _register_life(service: Service, trader: Trader) -> None:
         if before is not None and before != words.rules.halted:
             generation = service.context.declaration.generation
             await trader.halting.declared_halt_changed(generation, service.call())
+        if words.rules.halted:
+            trader.following.halt()
+        trader.following.wake()
+
+    service.background(trader.following.run)
+    service.on_stop(trader.brokers.close)
 
     @service.on_start
     async def reconcile() -> None:
         if not service.context.declaration.known:
             return
+        if trader.brokers.at_ig(LIVE):
+            # The background work does it: IG may take its time, and the service answers meanwhile.
+            return
         try:
             await trader.reconciling.sync(service.call())
         except RpcError as error:
             _log.error("positions are not reconciled: %s", error)
+
+
+def _register_health(service: Service, trader: Trader) -> None:
+    desk = trader.desk
 
     @service.on_health
     async def health() -> dict[str, Any]:
@@ -271,6 +298,8 @@ def _register_life(service: Service, trader: Trader) -> None:
                 "orders_filled": book.fills,
                 "ledger_events": book.seq,
             }
+            if trader.following.trouble:
+                found |= {"status": "degraded", "warning": f"the broker: {trader.following.trouble}"}
             if book.imbalance() != 0:
                 found |= {"status": "degraded", "warning": f"the ledger is out of balance by {text(book.imbalance())}"}
             return found

@@ -38,3 +38,14 @@ def objects(system: TradingSystem, context: RenderContext) -> dict[tuple[str, st
 @pytest.fixture(scope="session")
 def context() -> RenderContext:
     return RenderContext(image=IMAGE, keyring=derive_keyring(SEED, UID))
+
+
+AT_IG: dict[str, Any] = {
+    "trading": {
+        "mode": "ig-demo",
+        "brokerSecretRef": {"name": "ig-demo-account"},
+        "ig": {"exclusiveAccount": True},
+        "instruments": {"AAPL": {"epic": "UA.D.AAPL.CASH.IP"}},
+    }
+}
+"""A declaration that trades at IG."""

@@ -8,7 +8,7 @@ from bellwether.render.kubernetes import RenderContext, render
 from bellwether.render.kubernetes.networkpolicies import network_policies
 from bellwether.topology import SERVICES
 
-from .conftest import build
+from .conftest import AT_IG, build
 
 LIVE = {"data": {"provider": "yahoo"}, "clock": {"mode": "live"}}
 
@@ -94,6 +94,13 @@ def test_sentiment_reaches_the_ports_of_its_feeds_and_only_where_there_are_some(
     assert ports(by_component(profile="standard", **LIVE)["sentiment"]["egress"]) == {53, 4222}
     proxied = by_component(profile="standard", **LIVE, sentiment=news, network={"proxy": "http://proxy.example:3128"})
     assert ports(proxied["sentiment"]["egress"]) == {53, 3128, 4222}
+
+
+def test_only_paper_trading_reaches_ig_and_only_where_it_trades_there() -> None:
+    own = {"provider": "csv", "csv": {"directory": "/srv/bars", "volumeClaim": "bars"}}
+    found = by_component(profile="standard", clock={"mode": "live"}, data=own, **AT_IG)
+    assert ports(found["paper-trading"]["egress"]) == {53, 443, 4222}
+    assert [name for name, one in found.items() if 443 in ports(one.get("egress", []))] == ["paper-trading"]
 
 
 def test_news_of_yahoo_is_asked_for_by_market_data_alone() -> None:

@@ -13,7 +13,7 @@ from bellwether.render.systemd import UNITS, Installation, render
 from bellwether.render.systemd.unitfile import assignments, command
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
-from unit.render.conftest import SEED, UID, build
+from unit.render.conftest import AT_IG, SEED, UID, build
 
 PROFILES = ("compact", "standard")
 ANALYZE = shutil.which("systemd-analyze")
@@ -150,6 +150,15 @@ def test_the_unit_that_asks_feeds_reaches_other_machines_too() -> None:
     found = units(build(profile="standard", clock={"mode": "live"}, data=OWN_BARS, sentiment=news))
     outside = [name for name, one in found.items() if name != "trading.target" and "IPAddressDeny" not in one]
     assert outside == ["trading-sentiment.service"]
+
+
+def test_the_unit_that_trades_at_ig_reaches_it_and_has_the_accounts_file_alone() -> None:
+    found = units(build(profile="standard", clock={"mode": "live"}, data=OWN_BARS, **AT_IG))
+    outside = [name for name, one in found.items() if name != "trading.target" and "IPAddressDeny" not in one]
+    assert outside == ["trading-paper-trading.service"]
+    holders = [name for name, one in found.items() if any("ig.json" in line for line in one.get("LoadCredential", []))]
+    assert holders == outside
+    assert "BELLWETHER_IG_CREDENTIALS=%d/ig.json" in found["trading-paper-trading.service"]["Environment"]
 
 
 def test_a_file_of_news_that_units_cannot_see_is_refused() -> None:

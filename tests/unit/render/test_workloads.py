@@ -12,7 +12,7 @@ from bellwether.render.kubernetes.workloads import of_kind, packed, unpacked
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem
 from bellwether.topology import SERVICES
 
-from .conftest import IMAGE, build, objects
+from .conftest import AT_IG, IMAGE, build, objects
 
 
 def pods(system: TradingSystem, context: RenderContext) -> dict[str, Any]:
@@ -171,6 +171,19 @@ def test_labels_of_the_declaration_never_replace_ours(context: RenderContext) ->
     (template,) = pods(system, context).values()
     assert template["metadata"]["labels"]["team"] == "quants"
     assert template["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
+
+
+def test_the_brokers_secret_is_mounted_only_where_orders_are_sent(context: RenderContext) -> None:
+    own = {"provider": "csv", "csv": {"directory": "/srv/bars", "volumeClaim": "bars"}}
+    found = pods(build(profile="standard", clock={"mode": "live"}, data=own, **AT_IG), context)
+    volume = {"name": "broker", "secret": {"secretName": "ig-demo-account", "defaultMode": 0o440}}
+    holders = [name for name, pod in found.items() if volume in pod["spec"]["volumes"]]
+    assert holders == ["demo-paper-trading"]
+    (container,) = found["demo-paper-trading"]["spec"]["containers"]
+    assert {"mountPath": "/etc/bellwether/broker", "name": "broker", "readOnly": True} in container["volumeMounts"]
+    assert environment(container)["BELLWETHER_IG_CREDENTIALS"] == "/etc/bellwether/broker"
+    simulated = pods(build(profile="standard", clock={"mode": "live"}, data=own), context)
+    assert "ig-demo-account" not in str(simulated)
 
 
 def test_csv_files_are_mounted_read_only_where_they_are_read(context: RenderContext) -> None:

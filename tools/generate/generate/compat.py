@@ -55,8 +55,21 @@ def problems(before: Summary, after: Summary) -> list[str]:
         if path not in after:
             lines.append(f"{name}: was published and would be gone")
             continue
-        lines.extend(f"{name}: {problem}" for problem in _tightened(old, after[path]))
+        new = {
+            **after[path],
+            "rules": [rule for rule in after[path].get("rules", []) if not _spares(rule, path, before)],
+        }
+        lines.extend(f"{name}: {problem}" for problem in _tightened({**old, "rules": old.get("rules", [])}, new))
     return lines
+
+
+def _spares(rule: str, path: str, before: Summary) -> bool:
+    """Whether a rule refuses nothing but what has a value that the published schema did not have."""
+    found = re.match(r"(?:self|oldSelf)((?:\.[A-Za-z]+)+) != '([^']+)' \|\| ", rule)
+    if found is None:
+        return False
+    values = before.get(f"{path}{found[1]}", {}).get("enum")
+    return values is not None and found[2] not in values
 
 
 def _tightened(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from bellwether.broker.ig.cash import adjustments_of
+from bellwether.broker.ig.cash import adjustments_of, closing_price
 from bellwether.broker.ig.client import IgClient, IgError
 from bellwether.broker.ig.facts import MarketFacts, NotUnderstood, exact, facts_of, problems
-from bellwether.broker.ig.lookup import from_activity, from_confirm, from_positions, references_of
+from bellwether.broker.ig.lookup import from_activity, from_confirm, from_positions, moment, references_of
 from bellwether.broker.ig.words import EQUITY, EQUITY_WORDS, reason_words, status_words
 from bellwether.broker.port import BrokerError, NoBroker, NotSent, Unclear
 from bellwether.broker.values import (
@@ -36,6 +36,8 @@ from bellwether.broker.values import (
     NewOrder,
     Rejected,
 )
+from bellwether.spec.fields import parse_duration
+from bellwether.spec.models import TradingSystemSpec
 
 QUOTES_LAST = 2.0
 """Seconds for which one answer about all markets serves."""
@@ -43,6 +45,8 @@ CONFIRM_AFTER = (0.3, 0.7, 1.5, 3.0, 6.0)
 """Seconds between looks for an order's confirm; the last one again and again until the lookup window is over."""
 MARGIN_OF_TIME = timedelta(hours=36)
 """How much earlier than an order its activity is asked for: dates there are in the account's own time zone."""
+YOUNG = 300.0
+"""Seconds in which an order of an earlier process may still be confirmed, and stand nowhere else."""
 LOOK_BACK = timedelta(days=7)
 ALL_ROWS = 500
 MOST_PAGES = 20
@@ -58,6 +62,17 @@ class Settings:
     instruments: Mapping[str, tuple[str, int]]
     time_in_force: str = "FILL_OR_KILL"
     lookup_window: timedelta = timedelta(minutes=2)
+
+
+def settings_of(spec: TradingSystemSpec) -> Settings:
+    """Return what a declaration says of the account."""
+    trading = spec.trading
+    return Settings(
+        currency=trading.currency,
+        instruments={symbol: (one.epic, one.lot_size) for symbol, one in trading.instruments.items()},
+        time_in_force=trading.ig.time_in_force,
+        lookup_window=parse_duration(trading.ig.lookup_window),
+    )
 
 
 class IgBroker:
@@ -81,6 +96,7 @@ class IgBroker:
         self._quotes_last = quotes_last
         self._facts: dict[str, MarketFacts] = {}
         self._quoted = 0.0
+        self._made = time.monotonic()
         self._events: list[BrokerEvent] = []
         self._wake: Callable[[], None] = lambda: None
         self._known: set[str] | None = None
@@ -217,6 +233,8 @@ class IgBroker:
             self._known = set(references_of(rows, await self._positions()))
         if reference in self._known:
             return True
+        if time.monotonic() - self._made > YOUNG:
+            return False
         found = bool(await self._confirm(reference, 1, None))
         if found:
             self._known.add(reference)
@@ -383,18 +401,30 @@ class IgBroker:
 
     async def adjustments(self, since: datetime) -> Sequence[Adjustment]:
         """Return what moved money since an instant: funding, dividends, commission, realised profit, transfers."""
-        params = {"type": "ALL", "from": f"{since - MARGIN_OF_TIME:%Y-%m-%dT%H:%M:%S}", "pageSize": "0"}
-        answer = await self._ask("/history/transactions", 2, params)
+        rows = await self._transactions(since)
         names = {
             facts.name: symbol
             for symbol, (epic, _) in self._settings().instruments.items()
             if (facts := self._facts.get(epic)) is not None
         }
         try:
-            found = adjustments_of(answer.get("transactions") or (), names, self._now())
+            found = adjustments_of(rows, names, self._now())
         except NotUnderstood as error:
             raise NoBroker("IG_ERROR", f"IG's transactions: {error}") from None
         return [one for one in found if one.at >= since]
+
+    async def traded_price(self, symbol: str, since: datetime) -> Decimal | None:
+        """Return the average closing level, per share, of a symbol's trades since an instant."""
+        epic, lot = self._settings().instruments.get(symbol, ("", 1))
+        facts = self._facts.get(epic) or await self._quote(symbol)
+        if facts is None:
+            return None
+        rows = [row for row in await self._transactions(since) if moment(row.get("dateUtc"), since) >= since]
+        return closing_price(rows, facts.name, lot)
+
+    async def _transactions(self, since: datetime) -> list[dict[str, Any]]:
+        params = {"type": "ALL", "from": f"{since - MARGIN_OF_TIME:%Y-%m-%dT%H:%M:%S}", "pageSize": "0"}
+        return list((await self._ask("/history/transactions", 2, params)).get("transactions") or ())
 
     # Events
 

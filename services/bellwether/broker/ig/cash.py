@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from bellwether.broker.ig.facts import NotUnderstood
+from bellwether.broker.ig.facts import NotUnderstood, exact
 from bellwether.broker.ig.lookup import moment
 from bellwether.broker.values import Adjustment
 
@@ -65,3 +65,14 @@ def _amount(value: Any) -> Decimal:
     if digits is None or _AMOUNT.match(digits[0]) is None:
         raise NotUnderstood(f"profitAndLoss: {text[:40]!r} is no amount")
     return sign * Decimal(digits[0].replace(",", ""))
+
+
+def closing_price(rows: Iterable[Mapping[str, Any]], name: str, lot: int) -> Decimal | None:
+    """Return the average price per share at which positions in a market were closed; None where none were."""
+    value = size = Decimal(0)
+    for row in rows:
+        if row.get("transactionType") == "TRADE" and str(row.get("instrumentName")) == name:
+            part = abs(exact(str(row.get("size")).replace(",", ""), "size"))
+            value += part * exact(str(row.get("closeLevel")).replace(",", ""), "closeLevel")
+            size += part
+    return None if size == 0 or value <= 0 else (value / size / lot).quantize(Decimal("0.0001"))

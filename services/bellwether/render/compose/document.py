@@ -23,6 +23,7 @@ from bellwether.render.parts import (
     nats_memory_limit,
     news_folder,
     parts,
+    secret_files,
 )
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, SERVICES
@@ -57,7 +58,7 @@ def compose(system: TradingSystem, on: Installation) -> dict[str, Any]:
     seeds = ["bootstrap.nk"]
     for part in parts(system):
         services[part.name] = _service(system, part, on)
-        seeds += part.key_files
+        seeds += secret_files(system, part)
     found = {
         "name": system.metadata.name,
         "services": services,
@@ -110,7 +111,7 @@ def _service(system: TradingSystem, part: Part, on: Installation) -> dict[str, A
         "command": ["serve", "--services", part.argument],
         "environment": environment(system, part, places, on.version),
         "configs": [_config("declaration", DECLARATION_FILE)],
-        "secrets": [_secret(name) for name in part.key_files],
+        "secrets": [_secret(name) for name in secret_files(system, part)],
         "volumes": [_folder(on, part.name)],
         "healthcheck": _health(f"http://127.0.0.1:{part.health_port}/readyz"),
         "depends_on": {**_STREAMS_MADE, **{name: {"condition": "service_healthy"} for name in part.after}},

@@ -21,6 +21,7 @@ CSV_DIRECTORY = "/csv"
 NEWS_DIRECTORY = "/news"
 NOTIFY_DIRECTORY = "/etc/bellwether/notify"
 CA_DIRECTORY = "/etc/bellwether/ca"
+BROKER_DIRECTORY = "/etc/bellwether/broker"
 CA_FILE = "ca.crt"
 MOVE_SOURCE_DIRECTORY = "/from"
 MOVE_TARGET_DIRECTORY = "/to"
@@ -163,6 +164,9 @@ def services_container(
     if reads_news(system, services):
         environment["BELLWETHER_NEWS_ROOT"] = NEWS_DIRECTORY
         mounts.insert(0, _mount("news", NEWS_DIRECTORY, read_only=True))
+    if trades_at_ig(system, services):
+        environment["BELLWETHER_IG_CREDENTIALS"] = BROKER_DIRECTORY
+        mounts.insert(0, _mount("broker", BROKER_DIRECTORY, read_only=True))
     if asks_outside(system, services):
         network = system.spec.network
         if network.proxy is not None:
@@ -267,12 +271,18 @@ def reads_news(system: TradingSystem, services: Sequence[str]) -> bool:
 
 
 def asks_outside(system: TradingSystem, services: Sequence[str]) -> bool:
-    """Whether one of the services asks Yahoo for bars or news, or feeds, or tells people outside."""
+    """Whether one of the services asks Yahoo or feeds, tells people outside, or trades at IG."""
     return (
         ("market-data" in services and system.spec.asks_yahoo)
         or ("sentiment" in services and system.spec.sentiment.provider == "feeds")
         or ("monitoring" in services and bool(system.spec.notifications))
+        or trades_at_ig(system, services)
     )
+
+
+def trades_at_ig(system: TradingSystem, services: Sequence[str]) -> bool:
+    """Whether one of the services sends orders to IG: it alone gets the account's credentials."""
+    return "paper-trading" in services and system.spec.trading.mode == "ig-demo"
 
 
 def notification_secrets(system: TradingSystem, services: Sequence[str]) -> list[str]:

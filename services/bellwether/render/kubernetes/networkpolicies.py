@@ -30,6 +30,9 @@ def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, An
     edges = [_DNS] if "dns" in wanted else []
     if "yahoo" in wanted and system.spec.asks_yahoo:
         edges.append({"ports": _tcp(_web_port(system.spec.network.proxy))})
+    if "ig" in wanted and system.spec.trading.mode == "ig-demo":
+        edge = {"ports": _tcp(_web_port(system.spec.network.proxy))}
+        edges += [] if edge in edges else [edge]
     news = system.spec.sentiment
     if "feeds" in wanted and news.provider == "feeds":
         proxy = system.spec.network.proxy

@@ -19,6 +19,7 @@ from bellwether.render.kubernetes.containers import (
     reads_news,
     resources_of,
     services_container,
+    trades_at_ig,
 )
 from bellwether.render.kubernetes.context import RenderContext
 from bellwether.render.kubernetes.names import (
@@ -90,6 +91,9 @@ def _volumes(
     news = system.spec.sentiment.csv
     if news is not None and reads_news(system, services):
         found.append({"name": "news", "persistentVolumeClaim": {"claimName": news.volume_claim, "readOnly": True}})
+    broker = system.spec.trading.broker_secret_ref
+    if broker is not None and trades_at_ig(system, services):
+        found.append({"name": "broker", "secret": {"secretName": broker.name, "defaultMode": _READ_ONLY_MODE}})
     bundle = system.spec.network.ca_bundle_ref
     if bundle is not None and asks_outside(system, services):
         items = [{"key": bundle.key, "path": CA_FILE}]

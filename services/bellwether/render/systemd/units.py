@@ -15,6 +15,7 @@ from bellwether.render.parts import (
     leaves_the_machine,
     memory_limit,
     nats_memory_limit,
+    secret_files,
 )
 from bellwether.render.systemd.hardening import USER, hardening
 from bellwether.render.systemd.unitfile import Settings, assignments, command, unit_text
@@ -74,7 +75,7 @@ def service_unit(system: TradingSystem, part: Part, home: str, version: str) -> 
         ("TimeoutStartSec", "infinity"),
         *_restarts("always"),
         *_common(part.name, memory_limit(system, part)),
-        *(_credential(name) for name in part.key_files),
+        *(_credential(name) for name in secret_files(system, part)),
         *_program_path(home),
         *assignments(environment(system, part, places, version)),
         *hardening(data_directory(part.name), outside=outside),

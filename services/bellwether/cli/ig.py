@@ -1,0 +1,45 @@
+"""`bellwether ig check FILE`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.options import Format, Output, write_json
+
+app = typer.Typer(no_args_is_help=True, help="Look at the demo account at IG Markets before any order is sent.")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A TradingSystem as YAML or JSON.")], output: Format = Output.text
+) -> None:
+    """Ask IG about the account and every declared epic; no order is sent.
+
+    For each symbol: name, currency, expiry, state, smallest order, margin, and
+    what speaks against trading it. The account's credentials come from the file
+    that BELLWETHER_IG_CREDENTIALS names: JSON with apiKey, identifier, password
+    and accountId, readable by its owner only.
+
+        BELLWETHER_IG_CREDENTIALS=ig.json bellwether ig check system.yaml
+
+    Ends with 1 when something could not be traded.
+    """
+    from bellwether.cli.ig_check import as_json, as_lines, look
+    from bellwether.local.files import load_system
+    from bellwether.local.state import RunError
+
+    try:
+        system = load_system(file)
+    except RunError as error:
+        raise CommandError(str(error)) from error
+    found = look(system)
+    if output is Output.json:
+        write_json(as_json(found))
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in as_lines(found)))
+    raise SystemExit(0 if found.good else 1)

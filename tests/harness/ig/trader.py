@@ -1,0 +1,136 @@
+"""paper-trading on an account at IG, in a process that tests kill: `python -m harness.ig.trader FOLDER GAPS`.
+
+It reads one JSON object a line and answers with one: {"at": instant} sets the clock, which then goes on; {"signal":
+[symbol, action]} has a prediction published and met; {"method": name, "params": {...}} calls paper-trading. market-data
+and the others are made up. At the points that GAPS count to (commits, and requests to IG before they go out and after
+their answer came) it ends as if the power went, and says where.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bellwether.broker.ig.client import IgClient
+from bellwether.broker.ig.pacing import Pace
+from bellwether.messages.prediction import GeneratePredictions, PredictionGenerated
+from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.logs import configure_logs
+from bellwether.spec.models import TradingSystem
+from bellwether.trading import service as trading
+from harness.ig.markets import epic_of
+from harness.system import System, running
+from integration.trading.peers import ROWS, SYMBOLS, Peers, declaration, predicted
+from soak.victim import Strikes, count_stores, end_process
+
+STARTED = "started"
+QUICKLY = {"lookupWindow": "1s", "reconcileEvery": "1h", "sendUntil": "6h", "requestsPerMinute": 60}
+
+
+class Moving:
+    """A live clock that a test sets, and that goes on from there."""
+
+    live = True
+
+    def __init__(self, moment: datetime) -> None:
+        self.set(moment)
+
+    def set(self, moment: datetime) -> None:
+        """Go on from a moment."""
+        self._moment, self._since = moment, time.monotonic()
+
+    def now(self) -> datetime:
+        """Return the moment, in UTC."""
+        return self._moment + timedelta(seconds=time.monotonic() - self._since)
+
+    def observe(self, as_of: datetime) -> None:
+        """Ignore it: the present does not follow messages."""
+
+
+def at_ig(**ig: Any) -> TradingSystem:
+    """Return a live system of the made-up symbols that trades at IG."""
+    return declaration(
+        clock={"mode": "live"},
+        data={"provider": "csv", "csv": {"directory": "."}},
+        trading={
+            "mode": "ig-demo",
+            "brokerSecretRef": {"name": "account"},
+            "ig": {"exclusiveAccount": True, **QUICKLY, **ig},
+            "instruments": {symbol: {"epic": epic_of(symbol)} for symbol in SYMBOLS},
+            "risk": {"maxPositionValue": "5000", "maxOrdersPerSession": 100, "maxDailyLoss": "90000"},
+        },
+    )
+
+
+def count_requests(strikes: Strikes) -> None:
+    """Count requests to IG: before each goes out, and after its answer came."""
+    send = IgClient._send
+
+    async def counted(self: IgClient, method: Any, path: str, *arguments: Any, **options: Any) -> Any:
+        what = path.split("/")[1]
+        strikes.reach(f"before {method} {what}")
+        answer = await send(self, method, path, *arguments, **options)
+        strikes.reach(f"after {method} {what}")
+        return answer
+
+    IgClient._send = counted  # type: ignore[method-assign]
+
+
+async def _answer(system: System, clock: Moving, asked: Mapping[str, Any]) -> Any:
+    if "at" in asked:
+        clock.set(datetime.fromisoformat(asked["at"]))
+        return {}
+    if "signal" in asked:
+        symbol, action = asked["signal"]
+        now = clock.now().replace(microsecond=0)
+        made = predicted(symbol, now, GeneratePredictions(may_trade=True, slot=f"slot-{now:%Y%m%d}"))
+        made = msgspec.structs.replace(made, action=action)
+        event_id = f"prediction_generated:{made.prediction_id}"
+        work = system.work(as_of=now)
+        await work.publish_event("prediction_generated", PredictionGenerated(made), event_id=event_id)
+        await system.settle("paper-trading", event_id)
+        return {"prediction_id": made.prediction_id}
+    try:
+        return await system.call(
+            "paper-trading", asked["method"], asked.get("params"), dict, as_of=clock.now(), budget=60.0
+        )
+    except RpcError as error:
+        return {"error": error.code, "message": error.message}
+
+
+async def _main(folder: Path, gaps: str) -> None:
+    configure_logs("trader", os.environ.get("BELLWETHER_LOG_LEVEL", "info"))
+    config = ProcessConfig.from_environment()
+    strikes = Strikes([int(gap) for gap in gaps.split(",") if gap], end_process)
+    # The real clock's allowance is tested elsewhere; here it would only make kills slow.
+    Pace.wait = lambda self, now: 0.0  # type: ignore[method-assign]
+    clock = Moving(datetime.fromisoformat(os.environ["HARNESS_MOMENT"]))
+    count_stores(strikes)
+    count_requests(strikes)
+
+    def create(context: Any) -> Any:
+        found = replace(context.config, proxy=config.proxy, ca_bundle=config.ca_bundle)
+        return trading.create(replace(context, config=replace(found, ig_credentials=config.ig_credentials)))
+
+    builds = {**Peers().builds(), "paper-trading": create}
+    system = at_ig(**json.loads(os.environ.get("HARNESS_IG", "{}")))
+    async with running(builds, data_dir=folder, rows=ROWS, declaration=system, clock=clock) as found:
+        print(STARTED, flush=True)
+        loop = asyncio.get_running_loop()
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            print(json.dumps(await _answer(found, clock, json.loads(line)), default=str), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))

@@ -1,0 +1,158 @@
+"""The trader's process on the stand-in's account, killed; judged by the stand-in's books."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.ig.account import Ticket
+from harness.ig.killed import Killed, Trader, made_up_markets, trial, usd
+from harness.ig.lab import write_credentials
+from harness.ig.markets import epic_of
+from harness.ig.standin import API_KEY, PASSWORD, USERNAME, StandIn, standing_in
+from harness.until import until as until_true
+
+pytestmark = pytest.mark.integration
+
+DAY = "2009-01-05"
+OPEN = datetime(2009, 1, 5, 14, 30, 5, tzinfo=UTC)
+DEADLINE = 60.0
+
+
+@pytest.fixture
+async def ig(tmp_path: Path) -> AsyncIterator[StandIn]:
+    async with standing_in(tmp_path, made_up_markets()) as found:
+        usd(found)
+        yield found
+
+
+@pytest.fixture
+async def trader(ig: StandIn, tmp_path: Path) -> AsyncIterator[Trader]:
+    found = Trader(ig, tmp_path, write_credentials(tmp_path))
+    await found.start()
+    try:
+        yield found
+    finally:
+        await found.stop()
+
+
+async def until(trader: Trader, wanted: str) -> dict[str, Any]:
+    """Ask for the open until the one order has a state."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            await trader.call("session_open", session=DAY)
+            (order,) = (await trader.orders()).values()
+            if order["status"] == wanted:
+                return order
+            await asyncio.sleep(0.1)
+
+
+async def executed(ig: StandIn, count: int) -> None:
+    await until_true(lambda: len([deal for deal in ig.account.deals if deal.filled]) >= count, DEADLINE)
+
+
+async def test_an_order_waits_for_the_market_and_is_filled_and_reconciled(ig: StandIn, trader: Trader) -> None:
+    assert (await trader.call("initialize_ig_markets"))["status"] == "ig_markets_initialized"
+    await trader.do({"signal": ["AAA", "BUY"]})
+    ig.set(status="ON_AUCTION")
+    await trader.at(OPEN)
+    await trader.call("session_open", session=DAY)
+    (waiting,) = (await trader.orders()).values()
+    assert (waiting["status"], ig.account.deals) == ("queued", [])
+    ig.reset()
+    await asyncio.sleep(2.1)  # quotes of IG serve for two seconds
+    order = await until(trader, "filled")
+    (deal,) = ig.account.deals
+    assert (deal.ticket.reference, deal.ticket.time_in_force) == (order["order_id"], "FILL_OR_KILL")
+    synced = await trader.call("sync_positions")
+    assert (synced["synced_positions"], synced["differences"]) == (1, [])
+    account = await trader.call("get_account")
+    # The commission is IG's own, from its transactions.
+    assert float(account["cash"]) == pytest.approx(
+        100000 - float(deal.filled * (deal.level or 0)) + float(ig.account.movements[0].amount)
+    )
+
+
+async def test_killed_between_sending_and_confirming_it_finds_the_fill_and_sends_nothing_again(
+    ig: StandIn, trader: Trader
+) -> None:
+    await trader.do({"signal": ["AAA", "BUY"]})
+    await trader.at(OPEN)
+    ig.set(hold=["open"])
+    asked = asyncio.ensure_future(trader.ask({"method": "session_open", "params": {"session": DAY}}))
+    await executed(ig, 1)
+    trader.kill()
+    with pytest.raises(Killed):
+        await asked
+    ig.reset()
+    await trader.start()
+    await until(trader, "filled")
+    assert len(ig.account.deals) == 1
+    assert (await trader.call("sync_positions"))["differences"] == []
+
+
+async def test_a_halt_between_sending_and_confirming_stops_the_next_order_and_keeps_the_fill(
+    ig: StandIn, trader: Trader
+) -> None:
+    for symbol in ("AAA", "BBB"):
+        await trader.do({"signal": [symbol, "BUY"]})
+    ticket = Ticket("somebody", epic_of("CCC"), "BUY", Decimal(1), "USD", level=Decimal(1))
+    ig.account.rest(ticket, "LIMIT", None, ig.now())
+    await trader.at(OPEN)
+    ig.set(confirm="lost", activity="none")
+    await trader.call("session_open", session=DAY)
+    await executed(ig, 1)
+    before = len(ig.account.deals)
+    await trader.call("halt", reason="enough", source="test")
+    states = sorted(one["status"] for one in (await trader.orders()).values())
+    ig.reset()
+    await until_true(lambda: not ig.account.working, DEADLINE)
+    await trader.call("session_open", session=DAY)
+    assert len([deal for deal in ig.account.deals if deal.filled]) <= before
+    assert states
+
+
+async def test_a_position_that_is_not_ours_blocks_its_symbol_until_it_is_gone(ig: StandIn, trader: Trader) -> None:
+    epic = epic_of("AAA")
+    ig.account.execute(Ticket("somebody", epic, "BUY", Decimal(3), "USD"), ig.now(), status="TRADEABLE")
+    synced = await trader.call("sync_positions")
+    assert synced["differences"] == ["AAA: ledger 0, broker 3"]
+    await trader.do({"signal": ["AAA", "BUY"]})
+    assert [one["status"] for one in (await trader.orders()).values()] in ([], ["refused"])
+    ig.account.execute(Ticket("somebody", epic, "SELL", Decimal(3), "USD"), ig.now(), status="TRADEABLE")
+    assert [line for line in (await trader.call("sync_positions"))["differences"] if "AAA" in line] == []
+
+
+async def test_no_secret_stands_in_the_ledger_the_log_or_an_answer(ig: StandIn, trader: Trader) -> None:
+    await trader.do({"signal": ["AAA", "BUY"]})
+    await trader.at(OPEN)
+    await until(trader, "filled")
+    ig.set(login="invalid-details")
+    ig.expire()
+    said = [await trader.call("sync_positions"), await trader.call("initialize_ig_markets")]
+    said.append(await trader.call("health"))
+    await trader.stop()
+    assert trader.log is not None
+    everything = trader.log.read_text() + str(said)
+    tokens = {one.token for one in ig.sessions.values()} | {"cst-1-", "cst-2-"}
+    for file in (trader.folder / "data").rglob("*"):
+        if file.is_file():
+            everything += file.read_bytes().decode("latin-1")
+    for secret in (API_KEY, USERNAME, PASSWORD, *tokens):
+        assert secret not in everything
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_whatever_the_kills_no_order_is_sent_twice_and_none_is_lost(
+    ig: StandIn, tmp_path: Path, seed: int
+) -> None:
+    found = await trial(ig, tmp_path, write_credentials(tmp_path), seed, kills=3, sessions=2)
+    assert found.violations == []
+    assert found.kills
+    assert found.unknown <= found.orders // 2
