@@ -1,7 +1,8 @@
 """The sample of the seven ASX shares on the stand-in for Yahoo, through a session that an override opens now.
 
 Not the sample's own are only: where Yahoo is reached, the short delay of its prices, today's hours, and the offsets of
-the tasks, all due within minutes. At night in Sydney it is New York's exchange.
+the tasks, all due within minutes, and news of Yahoo, with a bad headline about one share that the model would buy. At
+night in Sydney it is New York's exchange.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import yaml
 
 from bellwether.market.declared import calendar_of
 from bellwether.render.kubernetes.names import LABEL_TASK
+from bellwether.sentiment.relevance import NAMES
 from bellwether.spec.models import Market
 from e2e import waits
 from e2e.days import Day
@@ -25,8 +27,8 @@ from e2e.lab import Lab, Object, System, eventually, parents_arrived
 from e2e.schedules import schedules
 from environments.clusters import Embedded
 from environments.machine import ROOT
-from harness.yahoo import StandIn
-from harness.yahoo.planted import on_calendar, planted, standing_in_beside
+from harness.yahoo import Article, StandIn
+from harness.yahoo.planted import most_fallen, on_calendar, planted, standing_in_beside
 from harness.yahoo.shares import EXCHANGES, Row
 
 SAMPLE = ROOT / "manifests" / "samples" / "asx-banks.yaml"
@@ -38,7 +40,8 @@ LENGTH = timedelta(minutes=1)
 DELAY = "10s"
 OFFSETS = {"morning_analysis": "-60s", "prediction_generation": "-45s", "evening_analysis": "30s"}
 GREEN = ("DataFresh", "ModelsCurrent", "SafeToTrade")
-SPANNED = {"market-data", "data-quality", "ml-model", "prediction", "paper-trading"}
+SPANNED = {"market-data", "data-quality", "sentiment", "ml-model", "prediction", "paper-trading"}
+BAD = "{name} plunges as regulator opens fraud investigation"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Session:
     yahoo: StandIn
     green: dict[str, Object]
     """The conditions before the session."""
+    hit: str
+    """The share that the bad headline is about."""
 
     def asked(self, path: str, **params: Any) -> Any:
         """Return what the gateway answers."""
@@ -93,6 +98,7 @@ def the_sample(namespace: str, day: Day, proxy: str) -> Object:
     spec["market"] = market_of(day, closed=True)
     spec["trading"]["currency"] = EXCHANGES[day.exchange][2]
     spec["data"]["yahoo"] = {"delay": DELAY}
+    spec["sentiment"] = {"provider": "yahoo"}
     spec["network"] = {"proxy": proxy, "caBundleRef": {"name": "yahoo-ca", "key": "ca.pem"}}
     return document
 
@@ -129,6 +135,8 @@ def session(lab: Lab, yahoo: StandIn) -> Iterator[Session]:
         document = the_sample(namespace, day, f"http://{lab.env.machine()}:{yahoo.port}")
         calendar = calendar_of(Market.model_validate(document["spec"]["market"]))
         yahoo.shares = planted(document["spec"]["symbols"], calendar, datetime.now(UTC))
+        hit = most_fallen(yahoo.shares, datetime.now(UTC))
+        yahoo.articles = [Article(BAD.format(name=NAMES[hit][0]), datetime.now(UTC) - timedelta(minutes=5), hit)]
         metadata = {"name": "yahoo-ca", "namespace": namespace}
         bundle = {"ca.pem": yahoo.authority.read_text()}
         lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": bundle}, document)
@@ -141,7 +149,7 @@ def session(lab: Lab, yahoo: StandIn) -> Iterator[Session]:
 
         before = eventually("it is safe to trade", waits.SYSTEM_READY, green)
         open_soon(system, day, yahoo)
-        so_far = Session(system, day, yahoo, before)
+        so_far = Session(system, day, yahoo, before, hit)
         for task in OFFSETS:
             eventually(f"{task} is done", waits.SLOT_DONE, partial(so_far.done, task))
         yield so_far
@@ -178,7 +186,19 @@ def test_orders_fill_at_the_opening_price_and_the_account_is_valued_at_the_close
     assert session.asked("/v1/ledger/check")["violations"] == []
 
 
-def test_one_trace_of_a_filled_order_spans_the_five_services_from_bars_to_fill(session: Session) -> None:
+def test_a_bad_headline_stops_the_order_of_its_share_and_no_other(session: Session) -> None:
+    refusals: list[Object] = session.asked("/v1/refusals", symbol=session.hit)["refusals"]
+    (refusal,) = (each for each in refusals if each["code"] == "NEWS_VETO")
+    assert BAD.format(name=NAMES[session.hit][0]) in refusal["value"]
+    assert session.hit not in {order["symbol"] for order in session.filled()}
+    others: list[Object] = session.asked("/v1/refusals")["refusals"]
+    assert [each["symbol"] for each in others if each["code"] == "NEWS_VETO"] == [session.hit]
+    made = session.asked(f"/v1/decisions/{refusal['prediction_id']}")["canonical"]["inputs"]["news"]
+    (headline,) = made["headlines"]
+    assert headline["available_at"] > headline["published"], "it counts from when it was first fetched"
+
+
+def test_one_trace_of_a_filled_order_spans_the_six_services_from_bars_to_fill(session: Session) -> None:
     eventually("the account is valued at the close", waits.FIRST_FILLS, session.valued)
     order = session.filled()[0]
 

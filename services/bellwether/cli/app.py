@@ -75,6 +75,15 @@ def _shown(name: str) -> Any:
     return draw
 
 
+def _shown_news(name: str) -> Any:
+    def draw(found: Any) -> Any:
+        from bellwether.cli import show_news
+
+        return getattr(show_news, name)(found)
+
+    return draw
+
+
 def _part(name: str, key: str) -> Any:
     return lambda found: _shown(name)(found[key])
 
@@ -280,7 +289,7 @@ def decision(
 ) -> None:
     """Show one decision: what it was made from and what came out."""
     if not replay:
-        session.show(session.client.get(f"/v1/decisions/{decision_id}"), _shown("decision"))
+        session.show(session.client.get(f"/v1/decisions/{decision_id}"), _shown_news("decision"))
         return
     found = session.client.send("POST", f"/v1/decisions/{decision_id}/replay")
     session.show(found, lambda answer: "\n".join([answer["outcome"], *answer["differences"]]))

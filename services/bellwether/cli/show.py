@@ -41,7 +41,8 @@ def short(trace_id: str | None) -> str:
     return (trace_id or "-")[:12]
 
 
-def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+def table_of(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """Return an empty table; columns named in `right` stand at the right."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
@@ -118,7 +119,7 @@ def _sentences(refusals: Iterable[dict[str, Any]]) -> list[str]:
 
 def services(found: list[dict[str, Any]]) -> Table:
     """Return the services, one per row."""
-    table = _table("service", "status", "generation", "up", "last error", right=("generation", "up"))
+    table = table_of("service", "status", "generation", "up", "last error", right=("generation", "up"))
     for one in found:
         style = "green" if one["status"] == "healthy" else "yellow" if one["ready"] else "red"
         up = "-" if one["uptime"] is None else f"{one['uptime']:,.0f} s"
@@ -130,7 +131,7 @@ def services(found: list[dict[str, Any]]) -> Table:
 
 def parts(title: str, rows: list[tuple[Part, str]]) -> RenderableType:
     """Return the processes of a place, each with what it runs in words."""
-    table = _table("process", "state", "PID", "MiB", "since", "services", "detail", right=("PID", "MiB"))
+    table = table_of("process", "state", "PID", "MiB", "since", "services", "detail", right=("PID", "MiB"))
     for one, runs in rows:
         style = "green" if one.good else "red" if one.state in ("failed", "stopped") else "yellow"
         memory = "-" if one.memory_mib is None else f"{one.memory_mib:,.0f}"
@@ -143,7 +144,7 @@ def system(found: dict[str, Any]) -> RenderableType:
     """Return the machine's figures, and each service with those of its process."""
     machine = found["system"]
     figures = ("up", "MiB", "of limit", "CPU")
-    table = _table("service", "status", *figures, "process", "last error", right=figures)
+    table = table_of("service", "status", *figures, "process", "last error", right=figures)
     for name, one in found["services"].items():
         style = "green" if one["status"] == "healthy" else "yellow" if one["healthy"] else "red"
         table.add_row(
@@ -174,7 +175,7 @@ def alerts(found: list[dict[str, Any]]) -> RenderableType:
     """Return what is wrong, critical first."""
     if not found:
         return Text("nothing is wrong", style="green")
-    table = _table("severity", "since (UTC)", "service", "what")
+    table = table_of("severity", "since (UTC)", "service", "what")
     for one in found:
         style = "bold red" if one["severity"] == "critical" else "yellow"
         table.add_row(Text(one["severity"], style=style), moment(one["since"]), one["service"], Text(one["message"]))
@@ -185,13 +186,15 @@ def notifications(found: dict[str, Any]) -> RenderableType:
     """Return who is told, and what of, newest first."""
     if not found["channels"]:
         return Text("nobody is told: spec.notifications is empty", style="yellow")
-    channels = _table("notification", "kind", "from", "owed", "held", "last delivered (UTC)", "state", right=("owed",))
+    channels = table_of(
+        "notification", "kind", "from", "owed", "held", "last delivered (UTC)", "state", right=("owed",)
+    )
     for one in found["channels"]:
         state = Text("delivers", style="green") if one["failing"] is None else Text(one["failing"], style="bold red")
         owed, held = str(one["owed"]), str(one["held"])
         last = moment(one["last_delivered"])
         channels.add_row(one["name"], one["kind"], one["min_severity"], owed, held, last, state)
-    notices = _table("when (UTC)", "severity", "state", "what", "sent to")
+    notices = table_of("when (UTC)", "severity", "state", "what", "sent to")
     for one in found["notices"]:
         sent = ", ".join(f"{name}: {status}" for name, status in one["deliveries"].items()) or "nobody"
         notices.add_row(moment(one["timestamp"]), one["severity"], one["state"], Text(one["message"]), Text(sent))
@@ -202,7 +205,7 @@ def dead_letters(found: dict[str, Any]) -> RenderableType:
     """Return events that were given up, oldest first."""
     if not found["letters"]:
         return Text(f"none of {found['total']} is to be shown" if found["total"] else "there is none", style="green")
-    table = _table("number", "when (UTC)", "given up by", "type", "attempts", "why", right=("number", "attempts"))
+    table = table_of("number", "when (UTC)", "given up by", "type", "attempts", "why", right=("number", "attempts"))
     for one in found["letters"]:
         why = Text(one["error"], overflow="ellipsis")
         row = (str(one["number"]), moment(one["timestamp"]), one["service"], one["type"], str(one["attempts"]))
@@ -212,7 +215,7 @@ def dead_letters(found: dict[str, Any]) -> RenderableType:
 
 def test_messages(found: list[dict[str, Any]]) -> RenderableType:
     """Return what became of test messages."""
-    table = _table("notification", "kind", "result")
+    table = table_of("notification", "kind", "result")
     for one in found:
         good = one["delivered"]
         result = Text("delivered", style="green") if good else Text(one["error"] or "", style="bold red")
@@ -225,7 +228,7 @@ def decisions(found: list[dict[str, Any]]) -> RenderableType:
     if not found:
         return Text("nothing was decided", style="dim")
     right = ("p", "base", "price")
-    table = _table("when (UTC)", "symbol", "action", "p", "base", "price", "for", "trades", "id", right=right)
+    table = table_of("when (UTC)", "symbol", "action", "p", "base", "price", "for", "trades", "id", right=right)
     for one in found:
         table.add_row(
             moment(one["timestamp"]),
@@ -273,21 +276,12 @@ def _news(one: dict[str, Any]) -> str:
     return "\n".join([said, *(f"{bad['score']:g} {bad['title']} ({bad['source'] or '-'})" for bad in one["bad_news"])])
 
 
-def decision(found: dict[str, Any]) -> RenderableType:
-    """Return one decision with its features and the hash of its record."""
-    made = found["prediction"]
-    features = _table("feature", "value", right=("value",))
-    for name, value in made["features"].items():
-        features.add_row(name, f"{value:.6g}")
-    return Group(prediction(made), Text(f"record sha256 {found['sha256']}", style="dim"), Text(), features)
-
-
 def positions(found: list[dict[str, Any]]) -> RenderableType:
     """Return what is held."""
     if not found:
         return Text("nothing is held", style="dim")
     right = ("quantity", "cost", "price", "value", "unrealised", "sessions")
-    table = _table("symbol", "quantity", "cost", "price", "value", "unrealised", "since", "sessions", right=right)
+    table = table_of("symbol", "quantity", "cost", "price", "value", "unrealised", "since", "sessions", right=right)
     for one in found:
         gain = float(one["unrealised"])
         table.add_row(
@@ -308,7 +302,7 @@ def orders(found: list[dict[str, Any]]) -> RenderableType:
     if not found:
         return Text("there are no orders", style="dim")
     right = ("quantity", "price", "commission")
-    table = _table(
+    table = table_of(
         "session", "symbol", "side", "quantity", "status", "price", "commission", "why", "trace", right=right
     )
     for one in found:
@@ -377,7 +371,7 @@ def traces(found: list[dict[str, Any]]) -> RenderableType:
     """Return traces, newest first."""
     if not found:
         return Text("no trace has arrived yet", style="dim")
-    table = _table("when (UTC)", "name", "spans", "took", "order", "services", "trace", right=("spans", "took"))
+    table = table_of("when (UTC)", "name", "spans", "took", "order", "services", "trace", right=("spans", "took"))
     for one in found:
         told = "order" if one["has_order"] else "refused" if one["has_refusal"] else "error" if one["has_error"] else ""
         took = duration(one["duration_ms"])

@@ -44,6 +44,8 @@ class SymbolSentiment(msgspec.Struct, frozen=True):
     """Headlines that repeat one of them."""
     reason: str = ""
     """Why there is no score."""
+    version: str = ""
+    """Of the word lists by which headlines were scored."""
 
 
 class NewsItem(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from bellwether.prediction.logic import (
     Inputs,
     Market,
     News,
+    NewsWeight,
     Quality,
     market_of,
     news_of,
@@ -59,6 +60,8 @@ class Question:
     """Whether `sentiment.provider` names a source of news; without one nobody is asked."""
     basket: tuple[str, ...] = ()
     """The declared symbols: the market's own state is what they do together."""
+    news_weight: NewsWeight | None = None
+    """How much the news moves the probability; None: not at all."""
 
 
 async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Inputs:
@@ -133,6 +136,7 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         missing=missing,
         news=news,
         basket=basket,
+        news_weight=None if news is None else question.news_weight,
     )
 
 

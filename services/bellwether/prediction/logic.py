@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -59,7 +60,7 @@ class Quality(msgspec.Struct, frozen=True):
     """Of the bars that were judged."""
 
 
-class News(msgspec.Struct, frozen=True):
+class News(msgspec.Struct, frozen=True, omit_defaults=True):
     """What sentiment said of the symbol, with the headlines behind it, newest first."""
 
     score: float
@@ -68,6 +69,18 @@ class News(msgspec.Struct, frozen=True):
     count: int
     """Headlines that the score was made of; the newest of them are kept."""
     headlines: list[Headline]
+    version: str = ""
+    """Of the word lists by which headlines were scored."""
+
+
+class NewsWeight(msgspec.Struct, frozen=True):
+    """How much the news moves the log odds of the model's probability."""
+
+    weight: float
+    outcomes: int
+    """Of so many earlier decisions it was learnt."""
+    through: date
+    """The last session that is in it."""
 
 
 class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,6 +106,8 @@ class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
     """Left out of the bytes where there is none, so that records from before there was news stay equal."""
     basket: dict[str, str] | None = None
     """Revisions of the other symbols' bars, by symbol, where features look at the market's own state."""
+    news_weight: NewsWeight | None = None
+    """None: the news does not move the probability."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -136,7 +151,16 @@ def news_of(told: SymbolSentiment) -> News | None:
         quality=told.news_quality_score,
         count=len(told.headlines),
         headlines=told.headlines[:MOST_HEADLINES],
+        version=told.version,
     )
+
+
+def moved(probability: float, weight: float, news: float) -> float:
+    """Return a probability whose log odds are moved by weight x news; 0 and 1 stay."""
+    if not 0.0 < probability < 1.0:
+        return probability
+    odds = math.log(probability / (1.0 - probability)) + weight * news
+    return 1.0 / (1.0 + math.exp(-odds)) if odds >= 0.0 else math.exp(odds) / (1.0 + math.exp(odds))
 
 
 def action_of(probability: float, base_rate: float, margin: float) -> Action:
@@ -175,7 +199,7 @@ def decide(inputs: Inputs) -> Outcome:
         fallbacks.append(MODEL)
     if inputs.quality is None or inputs.quality.score is None:
         fallbacks.append(QUALITY)
-    probability = base_rate if model is None else model.probability
+    probability = base_rate if model is None else _with_news(model, inputs)
     action: Action = "HOLD" if market is None or model is None else action_of(probability, base_rate, margin)
     usable = market is not None and model is not None and inputs.stale_sessions <= 0 and price > 0.0
     return Outcome(
@@ -184,12 +208,22 @@ def decide(inputs: Inputs) -> Outcome:
         base_rate=base_rate,
         margin=margin,
         buy_threshold=base_rate + margin,
-        confidence=0.0 if model is None else model.confidence,
+        confidence=0.0 if model is None else _confidence(model, probability),
         current_price=price,
         fallbacks=fallbacks,
         may_trade=inputs.trade_asked and usable,
         reasons=_reasons(inputs, action, probability, base_rate, margin),
     )
+
+
+def _with_news(model: Probability, inputs: Inputs) -> float:
+    if inputs.news is None or inputs.news_weight is None:
+        return model.probability
+    return moved(model.probability, inputs.news_weight.weight, inputs.news.score * inputs.news.confidence)
+
+
+def _confidence(model: Probability, probability: float) -> float:
+    return model.confidence if probability == model.probability else abs(probability - 0.5) * 2.0
 
 
 def _base_rate(market: Market | None, model: Probability | None) -> float:
@@ -211,6 +245,12 @@ def _reasons(inputs: Inputs, action: Action, probability: float, base_rate: floa
     news = inputs.news
     if news is not None:
         found.append(f"news {news.score:g} of {news.count} headlines, confidence {news.confidence:g}")
+    weight = inputs.news_weight
+    if weight is not None and inputs.model is not None:
+        found.append(
+            f"news moves the model's {inputs.model.probability:.4f}: weight {weight.weight:g}, learnt of "
+            f"{weight.outcomes} outcomes through {weight.through}"
+        )
     if inputs.stale_sessions > 0:
         found.append(f"{inputs.stale_sessions} sessions have closed since the newest bar: it may not trade")
     found += [f"{name} is missing: {code}" for name, code in sorted(inputs.missing.items())]

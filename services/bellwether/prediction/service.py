@@ -52,6 +52,8 @@ from bellwether.prediction import logic, replay
 from bellwether.prediction import store as rows
 from bellwether.prediction.gather import AWAY, Question, gather_inputs
 from bellwether.prediction.session import MOST_SESSIONS, session_decisions
+from bellwether.prediction.logic import NewsWeight
+from bellwether.prediction.news_weight import Learnt, Sample, learn
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.history import newest_bars
@@ -59,10 +61,13 @@ from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_days, parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
+from bellwether.training.recipe import NewsFeature, RecipeError, load_recipe
 
 _log = logging.getLogger(__name__)
 
 MOST_LISTED = 500
+MOST_LEARNT_OF = 20_000
+"""Kept decisions that the weight of the news is learnt of: the newest."""
 RECENT_ATTEMPTS = 100
 FEWEST_ATTEMPTS = 5
 DEGRADED_ABOVE = 0.2
@@ -89,6 +94,8 @@ class PredictionService:
         self._attempts: deque[bool] = deque(maxlen=RECENT_ATTEMPTS)
         self._errors = 0
         self._model_answered = False
+        self._news_rule: NewsFeature | None = None
+        self._learnt: tuple[Any, Learnt] | None = None
 
     # Making
 
@@ -116,6 +123,7 @@ class PredictionService:
         use_cache = not request.force_refresh and request.slot is None
         kept = await self.store.transact(lambda tx: self._look(tx, ids, use_cache, call))
         missing = [symbol for symbol in symbols if ids[symbol] not in kept.stored and symbol not in kept.cached]
+        news_weight = await self._news_weight(call) if missing else None
 
         async def make(symbol: str) -> rows.New | str:
             question = Question(
@@ -127,6 +135,7 @@ class PredictionService:
                 wait_for_model=request.slot is not None,
                 news_declared=spec.sentiment.provider != "none",
                 basket=tuple(sorted(spec.symbols)),
+                news_weight=news_weight,
             )
             return await self._attempt(question, ids[symbol], calendar, kept.bar_traces.get(symbol), call)
 
@@ -177,6 +186,26 @@ class PredictionService:
             ),
             event_ids=fresh_ids,
         )
+
+    async def _news_weight(self, call: Call) -> NewsWeight | None:
+        """Return how much the news moves probabilities, where the recipe has it move them; learnt once a session.
+
+        What the newest session settled is left out: it is written in the evening, and decisions made before and after
+        that would differ.
+        """
+        rule = self._news_rule
+        if rule is None or self._spec.sentiment.provider == "none":
+            self._learnt = None
+            return None
+        session = self.calendar.previous_session(call.as_of).day
+        key = (call.run, session, rule)
+        if self._learnt is None or self._learnt[0] != key:
+            kept = await self.store.transact(lambda tx: rows.settled_with_news(tx, call.run, session, MOST_LEARNT_OF))
+            samples = await asyncio.to_thread(lambda: [_sample(*one) for one in kept])
+            found = await asyncio.to_thread(learn, samples, rule)
+            self._learnt = key, found
+            _log.info("news in probabilities: %s", found.words)
+        return self._learnt[1].weight
 
     def _turn_alarms(self, tx: Transaction, actions: list[Action], slot: str | None, call: Call) -> None:
         """Tell when the signals of a batch begin to be one-sided, and when they no longer are."""
@@ -431,6 +460,8 @@ class PredictionService:
             found["warning"] = f"buy rate {rate:g} % is above {self._spec.predictions.buy_rate_alert} %"
         elif known and sell_rate > self._spec.predictions.sell_rate_alert:
             found["warning"] = f"sell rate {sell_rate:g} % is above {self._spec.predictions.sell_rate_alert} %"
+        if self._learnt is not None:
+            found["news_weight"] = self._learnt[1].words
         failed = self._attempts.count(False)
         if len(self._attempts) >= FEWEST_ATTEMPTS and failed > DEGRADED_ABOVE * len(self._attempts):
             found["status"] = "degraded"
@@ -462,6 +493,11 @@ class PredictionService:
 
         """
         self._calendar, self._market = calendar_of(system.spec.market), system.spec.market
+        try:
+            self._news_rule = load_recipe(system.spec.predictions.model).news
+        except RecipeError:
+            # ml-model says what is wrong with it.
+            self._news_rule = None
 
     @property
     def calendar(self) -> Calendar:
@@ -476,6 +512,26 @@ class PredictionService:
         if not self.context.declaration.known:
             raise RpcError("NOT_READY", "there is no declaration yet")
         return self.context.declaration.current.spec
+
+
+class _ModelInput(msgspec.Struct):
+    probability: float
+
+
+class _KeptInputs(msgspec.Struct):
+    model: _ModelInput
+
+
+class _KeptRecord(msgspec.Struct):
+    inputs: _KeptInputs
+
+
+def _sample(row: rows.Row, settled: date, rose: bool) -> Sample:
+    """Return what the weight of the news learns of a decision; the model's probability is that before the news."""
+    made = row.prediction
+    model = msgspec.json.decode(row.canonical, type=_KeptRecord).inputs.model
+    news = made.sentiment_score * made.news_confidence
+    return Sample(made.bar_session or made.target_session, settled, model.probability, news, rose)
 
 
 def _only(call: Call) -> str | None:

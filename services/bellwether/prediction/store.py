@@ -306,6 +306,29 @@ def brier(tx: Transaction, run: str | None) -> tuple[float, float] | None:
     return (float(found[1]), float(found[2])) if found[0] else None
 
 
+def settled_with_news(tx: Transaction, run: str, before: date, limit: int) -> list[tuple[Row, date, bool]]:
+    """Return the newest decisions that a session before a day settled, with that session and whether the close rose.
+
+    Of several of a symbol with the same newest bar the last one counts; those without news or model are left out.
+    """
+    query = (
+        _rows()
+        .add_columns(outcomes.c.session, outcomes.c.rose)
+        .join(outcomes, (outcomes.c.run == decisions.c.run) & (outcomes.c.id == decisions.c.id))
+        .where(decisions.c.run == run, outcomes.c.session < before.isoformat())
+        .order_by(decisions.c.sequence.desc())
+        .limit(limit)
+    )
+    found: dict[tuple[str, date | None], tuple[Row, date, bool]] = {}
+    answer: Sequence[Any] = tx.execute(query).all()
+    for each in answer:
+        row = _row(each)
+        made = row.prediction
+        if made.sentiment_data_available and made.model_available:
+            found.setdefault((made.symbol, made.bar_session), (row, date.fromisoformat(each[6]), bool(each[7])))
+    return list(found.values())
+
+
 def event_again(row: Row, call: Call, data: Any, event_id: str) -> OutboxEvent:
     """Return the event of a stored decision, as it was published the first time."""
     event = call.at(row.prediction.timestamp, run=row.run).event("prediction_generated", data, event_id=event_id)

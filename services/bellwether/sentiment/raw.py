@@ -14,6 +14,7 @@ from bellwether.sentiment.scoring import (
     headline_id,
     score_of,
     summary_of,
+    version,
     visible,
 )
 
@@ -88,4 +89,5 @@ def analyze(symbol: str, headlines: Sequence[Headline], as_of: datetime, max_age
         headlines=used[::-1],
         duplicates=len(seen) - len(distinct),
         reason="" if used else "NO_NEWS",
+        version=version(),
     )

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from importlib.metadata import version as installed
 from typing import Any, NamedTuple
 
 from bellwether.messages.sentiment import Headline
@@ -63,6 +64,13 @@ def _analyzer() -> Any:
     made = SentimentIntensityAnalyzer()
     made.lexicon.update(VALENCES)
     return made
+
+
+@cache
+def version() -> str:
+    """Return what scores depend on: VADER's version and a hash of our words."""
+    ours = hashlib.sha256(repr(sorted(VALENCES.items())).encode()).hexdigest()[:12]
+    return f"vader-{installed('vaderSentiment')}-{ours}"
 
 
 def score_of(title: str) -> float:

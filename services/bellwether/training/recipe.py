@@ -87,6 +87,15 @@ class Data(_Part):
     prices: Literal["bars", "closes"] = "bars"
 
 
+class NewsFeature(_Part):
+    """The news as one more feature, whose weight prediction learns of the decisions that it kept."""
+
+    minimum_outcomes: Annotated[int, Field(ge=20, le=1_000_000)] = 1000
+    """With fewer known outcomes of decisions with news the news moves nothing."""
+    prior_strength: Annotated[float, Field(ge=0.0, le=1.0e6)] = 5.0
+    """How strongly the weight is held at 0."""
+
+
 class Recipe(_Part):
     """What a model is made of."""
 
@@ -108,6 +117,8 @@ class Recipe(_Part):
     """None in a recipe of the first form: it is judged by the gate's defaults, and its manifest stays as it was."""
     expires_after_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     """How many days after the last session it learned from a model may open positions; None: for ever."""
+    news: NewsFeature | None = None
+    """Whether the news moves the model's probability; no part of the model, nor of the recipe's hash."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
@@ -139,7 +150,7 @@ class Recipe(_Part):
     @property
     def hash(self) -> str:
         """The SHA-256 of what the recipe says and of the method it is followed by, whatever its file looks like."""
-        told = self.model_dump(mode="json", exclude_none=True)
+        told = self.model_dump(mode="json", exclude_none=True, exclude={"news"})
         # What was added later is left out at its default, so that older recipes keep their hash, and their models.
         for name, default in (("data", Data()), ("target", "higher-close"), ("beside", [])):
             if getattr(self, name) == default:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +29,11 @@ def planted(symbols: Sequence[str], calendar: Calendar, now: datetime) -> dict[s
     raise AssertionError(f"in no walk {FALLEN} shares have fallen by {now}")
 
 
+def most_fallen(shares: Mapping[str, Share], now: datetime) -> str:
+    """Return the share that is furthest below its mean: the surest to be bought."""
+    return min(shares, key=lambda symbol: _below(shares[symbol], now))
+
+
 def on_calendar(yahoo: StandIn, calendar: Calendar) -> None:
     """Have the shares trade on other sessions from now on; what is before the first other one stays as it was."""
     yahoo.shares = {symbol: replace(share, calendar=calendar) for symbol, share in yahoo.shares.items()}
@@ -44,5 +49,10 @@ def standing_in_beside(folder: Path, host: str = "127.0.0.1") -> Iterator[StandI
 
 
 def _has_fallen(share: Share, now: datetime) -> bool:
+    return _below(share, now) < 1 - DAILY
+
+
+def _below(share: Share, now: datetime) -> float:
+    """Return the newest close over the mean."""
     closes = [row.close for row in share.rows(now)[-MEAN_SESSIONS:]]
-    return closes[-1] < (1 - DAILY) * sum(closes) / len(closes)
+    return closes[-1] * len(closes) / sum(closes)

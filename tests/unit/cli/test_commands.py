@@ -57,6 +57,8 @@ def typed(
         (["status"], ["safe to trade"]),
         (["decisions", "AAPL", "-l", "5"], ["AAPL", "BUY", "0.570", "0.540", "p-AAPL"]),
         (["decision", "p-AAPL"], ["probability", "0.5700 beside a base rate of 0.5400", "return_1", "sentiment"]),
+        (["decision", "p-AAPL"], ["Apple plunges on fraud probe", "-0.80", "Wire", "scored by vader-1-words"]),
+        (["decision", "p-AAPL"], ["0.75 of 1200 outcomes through 2008-12-31", "none: UNAVAILABLE", "34" * 8]),
         (["decision", "p-AAPL", "--replay"], ["equal"]),
         (["positions"], ["AAPL", "110", "10,403.80", "+136.00"]),
         (["orders"], ["AAPL", "filled", "93.22", "signal"]),

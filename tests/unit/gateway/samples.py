@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from sqlalchemy import MetaData
 
 from bellwether.messages.backup import BackupMade, Backups
@@ -27,6 +28,7 @@ from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction
 from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.reporting import ReportLine, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
+from bellwether.messages.sentiment import Headline
 from bellwether.messages.trading import (
     Account,
     EquityCurve,
@@ -171,6 +173,17 @@ ALERTS = Alerts(
 )
 REPORT = compose(report_rows())
 
+HEADLINE = Headline("h1", "Apple plunges on fraud probe", "Wire", AT, AT, -0.8)
+CANONICAL = {
+    "inputs": {
+        "bars_revision": "34" * 32,
+        "missing": {"quality": "UNAVAILABLE"},
+        "model": {"version": "ab" * 32},
+        "news": {"headlines": [msgspec.to_builtins(HEADLINE)], "version": "vader-1-words"},
+        "news_weight": {"weight": 0.75, "outcomes": 1200, "through": "2008-12-31"},
+    },
+    "outputs": {"action": "BUY"},
+}
 ANSWERS: dict[str, dict[str, Any]] = {
     "market-data": {"get_market_data": MARKET_DATA, "get_freshness": FRESHNESS},
     "data-quality": {
@@ -183,7 +196,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "list_decisions": lambda asked: Decisions(
             [prediction(one) for one in ("AAPL", "IBM") if asked.get("symbol") in (None, one)], 2
         ),
-        "get_decision": DecisionRecord(prediction(), {"outputs": {"action": "BUY"}}, "12" * 32),
+        "get_decision": DecisionRecord(prediction(), CANONICAL, "12" * 32),
         "replay_decision": ReplayedDecision("p-AAPL", "equal", []),
     },
     "paper-trading": {

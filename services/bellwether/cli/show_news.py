@@ -1,0 +1,78 @@
+"""Decisions with what they were made from, and news, for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bellwether.cli.show import moment, prediction, table_of
+
+NEGATIVE = -0.05
+"""The score from which a headline is called bad; mirrored, good."""
+
+
+def decision(found: dict[str, Any]) -> RenderableType:
+    """Return one decision with its features and the hash of its record."""
+    made = found["prediction"]
+    features = table_of("feature", "value", right=("value",))
+    for name, value in made["features"].items():
+        features.add_row(name, f"{value:.6g}")
+    inputs = found.get("canonical", {}).get("inputs", {})
+    parts: list[RenderableType] = [prediction(made), Text(f"record sha256 {found['sha256']}", style="dim"), Text()]
+    parts += [_versions(inputs), Text(), features]
+    if seen := (inputs.get("news") or {}).get("headlines"):
+        parts += [Text(), headlines(seen)]
+    return Group(*parts)
+
+
+def headlines(found: list[dict[str, Any]]) -> RenderableType:
+    """Return headlines with their scores, newest first."""
+    table = table_of("published (UTC)", "known from", "score", "source", "headline", right=("score",))
+    for one in found:
+        style = "red" if one["score"] <= NEGATIVE else "green" if one["score"] >= -NEGATIVE else ""
+        score = Text(f"{one['score']:+.2f}", style=style)
+        known = moment(one["available_at"])
+        table.add_row(moment(one["published"]), known, score, Text(one["source"] or "-"), Text(one["title"]))
+    return table
+
+
+def _versions(inputs: dict[str, Any]) -> RenderableType:
+    """Return which version of each input a decision was made from, and what was missing."""
+    news, weight = inputs.get("news") or {}, inputs.get("news_weight")
+    count = len(news.get("headlines", []))
+    rows = {
+        "bars": inputs.get("bars_revision"),
+        "model": (inputs.get("model") or {}).get("version"),
+        "quality": (inputs.get("quality") or {}).get("revision"),
+        "news": f"{count} headlines, scored by {news.get('version') or 'an unnamed version'}" if news else None,
+        "news weight": weight and f"{weight['weight']:g} of {weight['outcomes']} outcomes through {weight['through']}",
+    }
+    table = table_of("input", "version")
+    for name, value in rows.items():
+        why = inputs.get("missing", {}).get({"bars": "market_data", "news": "sentiment"}.get(name, name))
+        if value or why:
+            table.add_row(name, Text(str(value)) if value else Text(f"none: {why}", style="yellow"))
+    return table
+
+
+def news(found: dict[str, Any]) -> RenderableType:
+    """Return what the news says of a symbol, its headlines, and the state of the source."""
+    parts: list[RenderableType] = []
+    score = found["sentiment_score"]
+    if score is None:
+        parts.append(Text(f"{found['symbol']}: no score: {found['reason']}", style="yellow"))
+    else:
+        parts.append(
+            Text(
+                f"{found['symbol']}: {score:+.2f}, confidence {found['news_confidence']:.2f}, "
+                f"quality {found['news_quality_score']:.2f}; {len(found['headlines'])} headlines, "
+                f"{found['duplicates']} repeated"
+            )
+        )
+    if found["headlines"]:
+        parts.append(headlines(found["headlines"]))
+    source = found["source"]
+    parts.append(Text(f"source {source['provider']}: {source['state']}", style="dim"))
+    return Group(*parts)
