@@ -258,7 +258,7 @@ _ROWS = (
         calls={
             "market-data": ("health", "get_market_data", "get_coverage", "get_freshness"),
             "data-quality": ("health", "get_quality", "validate_prediction_data"),
-            "sentiment": ("health",),
+            "sentiment": ("health", "analyze_sentiment"),
             "ml-model": ("health", "list_models"),
             "prediction": (
                 "health",

@@ -299,6 +299,13 @@ def decision(
 
 @app.command(rich_help_panel=_LOOK)
 @talks
+def news(session: Session, symbol: MaybeSymbol = None) -> None:
+    """Show what the news says of each share; with SYMBOL also the headlines."""
+    session.show(session.client.get("/v1/sentiment", symbol=symbol), _shown_news("news"))
+
+
+@app.command(rich_help_panel=_LOOK)
+@talks
 def positions(session: Session) -> None:
     """Show what is held."""
     session.show(session.client.get("/v1/positions"), _part("positions", "positions"))

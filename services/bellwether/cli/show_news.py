@@ -58,21 +58,17 @@ def _versions(inputs: dict[str, Any]) -> RenderableType:
 
 
 def news(found: dict[str, Any]) -> RenderableType:
-    """Return what the news says of a symbol, its headlines, and the state of the source."""
-    parts: list[RenderableType] = []
-    score = found["sentiment_score"]
-    if score is None:
-        parts.append(Text(f"{found['symbol']}: no score: {found['reason']}", style="yellow"))
-    else:
-        parts.append(
-            Text(
-                f"{found['symbol']}: {score:+.2f}, confidence {found['news_confidence']:.2f}, "
-                f"quality {found['news_quality_score']:.2f}; {len(found['headlines'])} headlines, "
-                f"{found['duplicates']} repeated"
-            )
-        )
-    if found["headlines"]:
-        parts.append(headlines(found["headlines"]))
-    source = found["source"]
-    parts.append(Text(f"source {source['provider']}: {source['state']}", style="dim"))
-    return Group(*parts)
+    """Return what the news says of each symbol, the headlines where there is one symbol, and the source's state."""
+    said, symbols = found["source"], found["news"]
+    source = Text(f"source {said['provider']}: {said['state']}", style="dim")
+    table = table_of(
+        "symbol", "score", "confidence", "quality", "headlines", "", right=("score", "confidence", "quality")
+    )
+    for one in symbols:
+        count, none = f"{len(one['headlines'])}, {one['duplicates']} repeated", one["sentiment_score"] is None
+        score = Text("none", style="yellow") if none else Text(f"{one['sentiment_score']:+.2f}")
+        confidence, quality = f"{one['news_confidence']:.2f}", f"{one['news_quality_score']:.2f}"
+        table.add_row(one["symbol"], score, confidence, quality, count, Text(one["reason"]))
+    if len(symbols) == 1 and symbols[0]["headlines"]:
+        return Group(table, Text(), headlines(symbols[0]["headlines"]), Text(), source)
+    return Group(table, Text(), source)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import PlainTextResponse, Response
@@ -21,6 +22,7 @@ from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecisio
 from bellwether.messages.quality import GetQuality, Quality
 from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ListJobs
+from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.messages.trading import (
     Account,
     Empty,
@@ -78,6 +80,33 @@ async def decision(request: Request, decision_id: str) -> Response:
     """Return one decision with the record it is stored as."""
     question = GetDecision(decision_id)
     return answer(await gateway_of(request).peers.ask("prediction", "get_decision", question, DecisionRecord))
+
+
+@router.get("/v1/sentiment")
+async def sentiment(request: Request, symbol: str | None = None) -> Response:
+    """Return what the news says now of one symbol or of all declared ones, with headlines and the source's state."""
+    gateway = gateway_of(request)
+    declared = gateway.system.spec.symbols
+    if symbol is not None and symbol not in declared:
+        raise Problem(404, "UNKNOWN_SYMBOL", f"{symbol} is not declared; declared are {', '.join(declared)}")
+    wanted = list(declared) if symbol is None else [symbol]
+    peers = gateway.peers
+    health, *asked = await asyncio.gather(
+        peers.try_ask("sentiment", "health", None, dict[str, Any]),
+        *(peers.try_ask("sentiment", "analyze_sentiment", AnalyzeSentiment(one), SymbolSentiment) for one in wanted),
+    )
+    provider = gateway.system.spec.sentiment.provider
+    if isinstance(health, Problem):
+        state = health.message
+    else:
+        state = health.get("warning") or ("nobody is asked" if provider == "none" else "read")
+    found = [
+        SymbolSentiment(one, None, 0.0, 0.0, [], reason=f"{told.code}: {told.message}")
+        if isinstance(told, Problem)
+        else told
+        for one, told in zip(wanted, asked, strict=True)
+    ]
+    return answer({"news": found, "source": {"provider": provider, "state": state}})
 
 
 @router.get("/v1/positions")

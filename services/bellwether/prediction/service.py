@@ -51,9 +51,9 @@ from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.prediction import logic, replay
 from bellwether.prediction import store as rows
 from bellwether.prediction.gather import AWAY, Question, gather_inputs
-from bellwether.prediction.session import MOST_SESSIONS, session_decisions
 from bellwether.prediction.logic import NewsWeight
 from bellwether.prediction.news_weight import Learnt, Sample, learn
+from bellwether.prediction.session import MOST_SESSIONS, session_decisions
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.history import newest_bars

@@ -60,6 +60,11 @@ def typed(
         (["decision", "p-AAPL"], ["Apple plunges on fraud probe", "-0.80", "Wire", "scored by vader-1-words"]),
         (["decision", "p-AAPL"], ["0.75 of 1200 outcomes through 2008-12-31", "none: UNAVAILABLE", "34" * 8]),
         (["decision", "p-AAPL", "--replay"], ["equal"]),
+        (
+            ["news"],
+            ["AAPL", "-0.80", "0.63", "1, 1 repeated", "IBM", "none", "NO_NEWS", "source none: nobody is asked"],
+        ),
+        (["news", "AAPL"], ["Apple plunges on fraud probe", "Wire"]),
         (["positions"], ["AAPL", "110", "10,403.80", "+136.00"]),
         (["orders"], ["AAPL", "filled", "93.22", "signal"]),
         (["predict", "AAPL"], ["BUY from", "may trade", "no"]),

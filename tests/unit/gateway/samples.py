@@ -28,7 +28,7 @@ from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction
 from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.reporting import ReportLine, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
-from bellwether.messages.sentiment import Headline
+from bellwether.messages.sentiment import Headline, SymbolSentiment
 from bellwether.messages.trading import (
     Account,
     EquityCurve,
@@ -184,12 +184,21 @@ CANONICAL = {
     },
     "outputs": {"action": "BUY"},
 }
+
+
+def said(asked: dict[str, Any]) -> SymbolSentiment:
+    """Return bad news of AAPL, and none of other shares."""
+    if asked["symbol"] == "AAPL":
+        return SymbolSentiment("AAPL", -0.8, 0.63, 0.66, [HEADLINE], duplicates=1, version="vader-1-words")
+    return SymbolSentiment(asked["symbol"], None, 0.0, 0.0, [], reason="NO_NEWS")
+
+
 ANSWERS: dict[str, dict[str, Any]] = {
     "market-data": {"get_market_data": MARKET_DATA, "get_freshness": FRESHNESS},
     "data-quality": {
         "get_quality": lambda asked: Quality({one: SymbolQuality(one, 96.0, True, []) for one in asked["symbols"]})
     },
-    "sentiment": {},
+    "sentiment": {"analyze_sentiment": said},
     "ml-model": {"list_models": Models([MODEL])},
     "prediction": {
         "generate_single_prediction": prediction(may_trade=False),

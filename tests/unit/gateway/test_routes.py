@@ -438,3 +438,24 @@ async def test_why_does_not_say_that_a_share_is_not_held_while_nobody_knows(gate
     reply = await gateway.http.get("/v1/why/MSFT")
     assert reply.status_code >= 500
     assert reply.json()["error"]["message"] == "no store"
+
+
+@IN_MODULES_LOOP
+async def test_news_is_told_of_one_share_or_of_all_with_the_state_of_its_source(standing: Opened) -> None:
+    one = (await standing.http.get("/v1/sentiment", params={"symbol": "AAPL"})).json()
+    (apple,) = one["news"]
+    assert (apple["sentiment_score"], apple["headlines"][0]["title"]) == (-0.8, "Apple plunges on fraud probe")
+    assert one["source"] == {"provider": "none", "state": "nobody is asked"}
+    every = (await standing.http.get("/v1/sentiment")).json()["news"]
+    assert [(each["symbol"], each["reason"]) for each in every] == [("AAPL", ""), ("IBM", "NO_NEWS")]
+    reply = await standing.http.get("/v1/sentiment", params={"symbol": "MSFT"})
+    assert reply.status_code == 404
+    assert "MSFT is not declared; declared are AAPL, IBM" in reply.json()["error"]["message"]
+
+
+async def test_news_that_cannot_be_had_says_why(tmp_path: Path) -> None:
+    answers = ANSWERS | {"sentiment": {"analyze_sentiment": RpcError("NEWS_UNAVAILABLE", "Yahoo answers 429")}}
+    async with opened(tmp_path, answers, Seen()) as gateway:
+        found = (await gateway.http.get("/v1/sentiment", params={"symbol": "AAPL"})).json()
+    assert found["news"][0]["sentiment_score"] is None
+    assert found["news"][0]["reason"] == "NEWS_UNAVAILABLE: Yahoo answers 429"

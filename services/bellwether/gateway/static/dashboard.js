@@ -126,13 +126,21 @@ function account(found) {
 const action = (one) => element("span", { class: `action ${one.action}` }, one.action.replace("_", " "));
 const traced = (id, text) => (id ? element("button", { class: "link", type: "button", onclick: () => show(id) }, text) : text);
 
+function newsOf(one) {
+  if (!one.sentiment_data_available) return [];
+  const worst = one.bad_news.reduce((least, each) => (least && least.score <= each.score ? least : each), null);
+  return [element("div", { class: "foot" },
+    element("span", {}, `news ${one.sentiment_score.toFixed(2)}${worst ? `: ${worst.title}` : ""}`))];
+}
+
 function predictions(found) {
   const cards = Object.values(found.predictions).map((one) => element("div", { class: "card" },
     element("div", { class: "top" }, element("span", {}, element("b", {}, one.symbol), " ", element("span", { class: "dim" }, one.current_price.toFixed(2))), action(one)),
     gauge(one),
     element("div", { class: "foot" },
       element("span", {}, `p ${one.probability.toFixed(3)}, base rate ${one.base_rate.toFixed(3)}`),
-      traced(one.trace_id, "trace"))));
+      traced(one.trace_id, "trace")),
+    ...newsOf(one)));
   by("predictions").replaceChildren(...(cards.length ? cards : [element("p", { class: "empty" }, "Nothing was predicted yet.")]));
 }
 
