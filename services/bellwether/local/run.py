@@ -203,6 +203,8 @@ class LocalRun:
             keys_dir=self._directory.keys,
             grace=GRACE_SECONDS,
             own_schedule=True,
+            sockets_dir=_folder(system.spec.compatibility.socket_directory),
+            sockets_group=system.spec.compatibility.socket_group,
             proxy=self._edge.proxy or system.spec.network.proxy,
             ca_bundle=self._edge.ca_bundle,
             notify_secrets=self._edge.notify_secrets,
@@ -222,6 +224,10 @@ class LocalRun:
                 task.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
             await process.stop()
+
+
+def _folder(path: str | None) -> Path | None:
+    return None if path is None else Path(path)
 
 
 def _in_words(system: TradingSystem) -> str:

@@ -55,6 +55,11 @@ class ProcessConfig:
     notify_socket: str = ""
     """The service manager's socket that is told when the process is ready and when it stops; empty: there is none."""
 
+    sockets_dir: Path | None = None
+    """Where callers of the old system find a Unix socket per service; none: there are no such sockets."""
+    sockets_group: str | None = None
+    """The group that may use them; none: their owner's."""
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ProcessConfig:
         """Read `BELLWETHER_*` variables; what is not set keeps its default.
@@ -92,6 +97,8 @@ class ProcessConfig:
             notify_secrets=path("NOTIFY_SECRETS"),
             ig_credentials=path("IG_CREDENTIALS"),
             # Not ours: systemd's name for it.
+            sockets_dir=path("SOCKETS_DIR"),
+            sockets_group=text("SOCKETS_GROUP", "") or None,
             notify_socket=environ.get("NOTIFY_SOCKET", ""),
         )
 

@@ -17,6 +17,7 @@ from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.http import Answer, HealthServer
 from bellwether.runtime.metrics import metrics_text, process_text
 from bellwether.runtime.notify import READY, STOPPING, notify
+from bellwether.runtime.old_sockets import OldSocket, inherited
 from bellwether.runtime.service import Service
 from bellwether.runtime.telemetry import Telemetry
 from bellwether.spec.models import TradingSystem
@@ -77,6 +78,7 @@ class Process:
         self.clock = clock_of(declaration)
         connect = connect or nats_connect(config)
         self.services: dict[str, Service] = {}
+        self._sockets: list[OldSocket] = []
         for name in (one for one in start_order(rows) if one in factories):
             context = ServiceContext(
                 row=rows[name],
@@ -134,10 +136,25 @@ class Process:
             await self.health.start()
         for service in self.services.values():
             await service.start()
+        await self._open_sockets()
+
+    async def _open_sockets(self) -> None:
+        given = inherited()
+        for name, service in self.services.items():
+            if name not in given and self._config.sockets_dir is None:
+                continue
+            old = OldSocket(service.server, name)
+            if name in given:
+                await old.take(given[name])
+            elif self._config.sockets_dir is not None:
+                await old.listen(self._config.sockets_dir, self._config.sockets_group)
+            self._sockets.append(old)
 
     async def stop(self) -> None:
         """Stop within the grace period, those first that others do not need."""
         self.stopping.set()
+        for old in self._sockets:
+            await old.close()
         end = monotonic() + self._config.grace
         left = list(self.services.values())
         while left:

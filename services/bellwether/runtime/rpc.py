@@ -16,8 +16,8 @@ from opentelemetry.trace import SpanKind
 from bellwether.messages import envelope
 from bellwether.naming import rpc_subjects
 from bellwether.runtime import errors
-from bellwether.runtime.bus import Message, Subscription
-from bellwether.runtime.call import Call, ServiceContext, decode_as, mark_failed
+from bellwether.runtime.bus import Headers, Message, Subscription
+from bellwether.runtime.call import Call, ServiceContext, decode_as, mark_failed, new_request_id
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.deadlines import Deadlines
 from bellwether.runtime.errors import RpcError
@@ -60,6 +60,21 @@ def describe_handler(handler: Handler) -> tuple[Any, Any]:
         raise TypeError(f"{name}: a handler takes (request, call) or (call), all annotated, and annotates its result")
     first = hints[arguments[0]] if len(arguments) == 2 else None
     return first, hints["return"]
+
+
+class _LocalMessage:
+    """A call from this process, with the future that takes its reply."""
+
+    headers: Headers | None = None
+
+    def __init__(self, subject: str, body: bytes, reply: asyncio.Future[bytes]) -> None:
+        self.subject = subject
+        self.body = body
+        self._reply = reply
+
+    async def respond(self, body: bytes) -> None:
+        if not self._reply.done():
+            self._reply.set_result(body)
 
 
 class RpcServer:
@@ -113,6 +128,13 @@ class RpcServer:
     def in_flight(self) -> int:
         """How many calls are being answered or wait for it."""
         return len(self._tasks) + len(self._waiting)
+
+    async def answer(self, method: str, params: dict[str, Any], budget: float) -> bytes:
+        """Answer a call that did not come over the bus, in its turn among those that did; return the encoded reply."""
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        request = envelope.Request(new_request_id(), "local", budget, params=msgspec.Raw(msgspec.json.encode(params)))
+        self._arrived(_LocalMessage(f"local.{method}", envelope.encode(request), reply))
+        return await reply
 
     def _arrived(self, message: Message) -> None:
         method = message.subject.rpartition(".")[2]

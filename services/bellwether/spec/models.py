@@ -657,6 +657,24 @@ class Gateway(Block):
     )
 
 
+class Compatibility(Block):
+    """Doors for callers of the system that this one replaces, outside of a cluster."""
+
+    socket_directory: str | None = Field(
+        None,
+        max_length=80,
+        pattern=r"^/[^\s:]*$",
+        description="Where each service has a Unix socket `trading_<service>.sock` that takes the old JSON requests: "
+        "an absolute path, such as /tmp. Without it there are none; in a cluster it does nothing.",
+    )
+    socket_group: str | None = Field(
+        None,
+        max_length=32,
+        pattern=r"^[a-z_][a-z0-9_-]*$",
+        description="The group whose members may use these sockets (mode 0660); without it, that of the processes.",
+    )
+
+
 class Pause(Block):
     """A time in which the operator keeps its hands off."""
 
@@ -760,6 +778,9 @@ class TradingSystemSpec(Block):
     storage: Storage = Field(default_factory=Storage, description="Volumes.")
     network: Network = Field(default_factory=Network, description="Ways to hosts outside the cluster.")
     rollout: Rollout = Field(default_factory=Rollout, description="When pods are replaced.")
+    compatibility: Compatibility = Field(
+        default_factory=Compatibility, description="Unix sockets for callers of the old system."
+    )
     gateway: Gateway = Field(default_factory=Gateway, description="Who may look at dashboard and API.")
     notifications: Annotated[
         list[Notification], Field(max_length=10, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})

@@ -173,6 +173,22 @@ def test_bars_in_a_folder_that_units_cannot_see_are_refused() -> None:
         render(system, installation())
 
 
+def test_old_sockets_are_made_by_systemd_which_sees_tmp_for_the_service_that_does_not() -> None:
+    system = build(profile="standard", compatibility={"socketDirectory": "/tmp", "socketGroup": "traders"})
+    found = units(system)
+    one = found["trading-old-prediction.socket"]
+    assert one["ListenStream"] == ["/tmp/trading_prediction.sock"]
+    assert (one["SocketMode"], one["SocketUser"], one["SocketGroup"]) == (["0660"], ["trading"], ["traders"])
+    assert (one["Service"], one["FileDescriptorName"]) == (["trading-prediction.service"], ["prediction"])
+    service = found["trading-prediction.service"]
+    assert service["Sockets"] == ["trading-old-prediction.socket"]
+    assert "trading-old-prediction.socket" in service["After"]
+    assert "trading-old-prediction.socket" in found["trading.target"]["Wants"]
+    compact = units(build(profile="compact", compatibility={"socketDirectory": "/run/old/"}))
+    assert len(compact["trading-system.service"]["Sockets"]) == len(SERVICES)
+    assert compact["trading-old-gateway.socket"]["ListenStream"] == ["/run/old/trading_gateway.sock"]
+
+
 def test_words_that_systemd_would_read_otherwise_are_written_as_it_reads_them() -> None:
     assert command(["/a b/python", "100%", "$HOME"]) == '"/a b/python" 100%% $$HOME'
     assert assignments({"A": 'x "y"', "B": "50%", "C": "%d/k"}) == [
@@ -188,7 +204,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     program = tmp_path / "home/venv/bin/python"
     program.parent.mkdir(parents=True)
     program.symlink_to(sys.executable)
-    for path, text in render(build(profile=request.param), installation(str(tmp_path / "home"))).items():
+    system = build(profile=request.param, compatibility={"socketDirectory": "/tmp"})
+    for path, text in render(system, installation(str(tmp_path / "home"))).items():
         if UNITS in path:
             (tmp_path / Path(path).name).write_text(text)
     # With these the folder is a whole system: what is wrong with this machine's own units is no affair of the test.

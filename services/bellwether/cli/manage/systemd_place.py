@@ -82,8 +82,9 @@ class SystemdPlace:
     def undeploy(self) -> str:
         """Stop and remove the units and the configuration; data and keys are kept."""
         run(["systemctl", "disable", "--now", units.TARGET])
-        for path in (self._root / "etc/systemd/system").glob("trading-*.service"):
-            path.unlink()
+        for pattern in ("trading-*.service", "trading-*.socket"):
+            for path in (self._root / "etc/systemd/system").glob(pattern):
+                path.unlink()
         for name in ("etc/systemd/system/trading.target", "etc/sysusers.d/trading.conf", "etc/tmpfiles.d/trading.conf"):
             (self._root / name).unlink(missing_ok=True)
         for name in ("system.json", "nats.conf"):
@@ -133,7 +134,7 @@ def deploy(file: Path, home: str, root: Path = Path("/")) -> list[str]:
     except RunError as error:
         raise CommandError(str(error)) from error
     changed = _copy(tree / "etc", root / "etc")
-    gone = [one for one in (root / "etc/systemd/system").glob("trading-*.service") if one.name not in names]
+    gone = [one for one in (root / "etc/systemd/system").glob("trading-*.*") if one.name not in {*names, units.TARGET}]
     for one in gone:
         run(["systemctl", "disable", "--now", one.name])
         one.unlink()

@@ -49,9 +49,14 @@ def render(system: TradingSystem, on: Installation) -> dict[str, str]:
         f"{UNITS}/{units.unit_name(NATS)}": units.nats_unit(system, on.home),
         f"{UNITS}/{units.unit_name(BOOTSTRAP)}": units.bootstrap_unit(system, on.home),
     }
-    names = [NATS, BOOTSTRAP]
+    names = [units.unit_name(NATS), units.unit_name(BOOTSTRAP)]
+    directory = system.spec.compatibility.socket_directory
     for part in parts(system):
-        names.append(part.name)
+        names.append(units.unit_name(part.name))
+        for service in part.services if directory else ():
+            names.append(units.socket_name(service))
+            text = units.socket_unit(system, part, service, str(directory).rstrip("/"))
+            found[f"{UNITS}/{units.socket_name(service)}"] = text
         found[f"{UNITS}/{units.unit_name(part.name)}"] = units.service_unit(system, part, on.home, on.version)
     found[f"{UNITS}/{units.TARGET}"] = units.target(system, names)
     found["etc/sysusers.d/trading.conf"] = f'u {USER} - "Trading system" {units.DATA_DIRECTORY}\n'

@@ -53,7 +53,7 @@ def target(system: TradingSystem, names: list[str]) -> str:
         {
             "Unit": [
                 ("Description", f"Trading system {system.metadata.name}"),
-                *(("Wants", unit_name(name)) for name in names),
+                *(("Wants", name) for name in names),
             ],
             "Install": [("WantedBy", "multi-user.target")],
         }
@@ -62,7 +62,8 @@ def target(system: TradingSystem, names: list[str]) -> str:
 
 def service_unit(system: TradingSystem, part: Part, home: str, version: str) -> str:
     """Return the unit of a process that runs services; `home` is where the program is installed."""
-    after = [unit_name(name) for name in (NATS, BOOTSTRAP, *part.after)]
+    sockets = [socket_name(name) for name in part.services if system.spec.compatibility.socket_directory]
+    after = [*(unit_name(name) for name in (NATS, BOOTSTRAP, *part.after)), *sockets]
     places = Places(data_directory(part.name), DECLARATION_FILE, CREDENTIALS, NATS_URL, HOST)
     outside = leaves_the_machine(system, part)
     unit = _unit_section(f"{system.metadata.name}: {part.name}", after, [TARGET])
@@ -70,6 +71,7 @@ def service_unit(system: TradingSystem, part: Part, home: str, version: str) -> 
         unit += [("After", "network-online.target"), ("Wants", "network-online.target")]
     service: Settings = [
         ("Type", "notify"),
+        *(("Sockets", name) for name in sockets),
         ("ExecStart", command([*_program(home), "serve", "--services", part.argument])),
         # A process waits for NATS as long as it is away. Ended for that, it would use up its start limit.
         ("TimeoutStartSec", "infinity"),
@@ -81,6 +83,29 @@ def service_unit(system: TradingSystem, part: Part, home: str, version: str) -> 
         *hardening(data_directory(part.name), outside=outside),
     ]
     return unit_text({"Unit": unit, "Service": service})
+
+
+def socket_name(service: str) -> str:
+    """Return the name of the unit of a service's socket for callers of the old system."""
+    return f"trading-old-{service}.socket"
+
+
+def socket_unit(system: TradingSystem, part: Part, service: str, directory: str) -> str:
+    """Return the unit of a service's old socket: systemd makes it, since PrivateTmp hides /tmp from the service."""
+    return unit_text(
+        {
+            "Unit": [("Description", f"{system.metadata.name}: old socket of {service}"), ("PartOf", TARGET)],
+            "Socket": [
+                ("ListenStream", f"{directory}/trading_{service}.sock"),
+                ("SocketMode", "0660"),
+                ("SocketUser", USER),
+                ("SocketGroup", system.spec.compatibility.socket_group or USER),
+                ("FileDescriptorName", service),
+                ("Service", unit_name(part.name)),
+                ("RemoveOnStop", "yes"),
+            ],
+        }
+    )
 
 
 def nats_unit(system: TradingSystem, home: str) -> str:

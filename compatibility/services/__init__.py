@@ -1,0 +1,1 @@
+"""The package that callers of the old system import."""
