@@ -1,0 +1,139 @@
+"""`bellwether migrate cron FILE`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.options import Format, Output, write_json
+from bellwether.market.sessions import CALENDARS, CalendarError, load_calendar
+from bellwether.migrate.crontab import Judgement, Unreadable, Wrong, judge, read
+from bellwether.runtime.terminal import visible
+
+app = typer.Typer(no_args_is_help=True, help="Come from the old system: what its crontab did, and what replaces it.")
+_SHOWN = 12
+_IN_WORDS = {
+    Wrong.closed: "although the exchange was closed",
+    Wrong.hour: "at another hour than usual (summer time)",
+    Wrong.half_day: "after the early close of a half day",
+}
+
+
+@app.callback()
+def _only_a_group() -> None:
+    """Keep `cron` a command of its own, though it is the only one."""
+
+
+@app.command()
+def cron(
+    file: Annotated[Path, typer.Argument(help="A crontab: what `crontab -l` prints.")],
+    *,
+    calendar: Annotated[str, typer.Option("--calendar", help="The exchange.")] = "XASX",
+    timezone: Annotated[
+        str, typer.Option("--timezone", help="The zone of the machine that ran it, such as UTC or Australia/Sydney.")
+    ] = "UTC",
+    since: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day; else a year ago.")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day; else in a year.")] = None,
+    with_user: Annotated[
+        bool, typer.Option("--with-user", help="The file has a user column, as /etc/crontab.")
+    ] = False,
+    output: Format = Output.text,
+) -> None:
+    """Say on which days each line of a crontab ran, or will run, at a wrong moment, and which task replaces it.
+
+    crontab -l > old.cron
+    bellwether migrate cron old.cron --timezone UTC
+
+    Ends with 1 when a line cannot be read.
+    """
+    if calendar not in CALENDARS:
+        raise CommandError(f"--calendar {calendar!r}: there are {', '.join(CALENDARS)}")
+    today = datetime.now(UTC).date()
+    first = _day("--from", since) or today - timedelta(days=365)
+    last = _day("--to", until) or today + timedelta(days=365)
+    if first > last:
+        raise CommandError(f"--from {first} is after --to {last}")
+    try:
+        lines, odd = read(file.read_text(encoding="utf-8"), _zone(timezone), with_user=with_user)
+        judged = [judge(line, load_calendar(calendar), first, last) for line in lines]
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file}: not UTF-8 text ({error.reason})") from error
+    except CalendarError as error:
+        raise CommandError(str(error)) from error
+    if output is Output.json:
+        write_json({"from": str(first), "to": str(last), "lines": [_as_json(one) for one in judged], "odd": _odd(odd)})
+    else:
+        sys.stdout.write("\n".join([*_as_text(judged, first, last), *(_complaint(one) for one in odd)]) + "\n")
+    raise SystemExit(1 if odd else 0)
+
+
+def _day(option: str, text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"{option} {text!r}: a day is written 2026-11-27") from None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise CommandError(f"--timezone {name!r}: there is no such zone; write UTC or Australia/Sydney") from None
+
+
+def _task(one: Judgement) -> str:
+    minutes = int(one.replacement.offset.total_seconds()) // 60
+    told = f"{minutes:+d} min" if minutes else "at once"
+    return f"{one.replacement.name} ({told} from the {one.replacement.anchor})"
+
+
+def _as_text(judged: list[Judgement], first: date, last: date) -> list[str]:
+    told = [f"{first} to {last}, {len(judged)} jobs"]
+    for one in judged:
+        usual = "several times a day" if one.usual is None else f"usually {one.usual:%H:%M} at the exchange"
+        told += ["", visible(f"line {one.line.number}: {one.line.schedule}  {one.line.command}")]
+        told.append(f"  {one.runs:,} runs, {usual}; replaced by {_task(one)}")
+        counts = Counter(fault.wrong for fault in one.faults)
+        for wrong, count in counts.items():
+            days = sorted({str(fault.day) for fault in one.faults if fault.wrong is wrong})
+            more = f" and {len(days) - _SHOWN} more days" if len(days) > _SHOWN else ""
+            told.append(f"  {count:,} {_IN_WORDS[wrong]}: {', '.join(days[:_SHOWN])}{more}")
+        if not one.faults:
+            told.append("  no run at a wrong moment")
+    return told
+
+
+def _complaint(one: Unreadable) -> str:
+    return visible(f"line {one.number}: {one.why}: {one.text}")
+
+
+def _odd(found: list[Unreadable]) -> list[dict[str, Any]]:
+    return [{"line": one.number, "text": one.text, "why": one.why} for one in found]
+
+
+def _as_json(one: Judgement) -> dict[str, Any]:
+    return {
+        "line": one.line.number,
+        "schedule": one.line.schedule,
+        "command": one.line.command,
+        "runs": one.runs,
+        "usual": None if one.usual is None else f"{one.usual:%H:%M}",
+        "task": {
+            "name": one.replacement.name,
+            "anchor": one.replacement.anchor,
+            "offset_minutes": int(one.replacement.offset.total_seconds()) // 60,
+        },
+        "faults": [
+            {"at": fault.at.isoformat(), "day": str(fault.day), "time": f"{fault.clock:%H:%M}", "wrong": fault.wrong}
+            for fault in one.faults
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Coming from the old system: what its crontab did, and which tasks replace it."""
