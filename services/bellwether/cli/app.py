@@ -15,6 +15,7 @@ from bellwether.cli.client import CommandError
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
+from bellwether.cli.trading import add_trading
 from bellwether.runtime.terminal import visible
 
 _LOOK = "Look"
@@ -420,6 +421,7 @@ def resume(session: Session, reason: Why, seen: Seen = None) -> None:
 
 manage.add(app)
 app.add_typer(letters.app, name="dead-letters", rich_help_panel=_CHANGE)
+add_trading(app)
 process_help.add_parts(app)
 
 

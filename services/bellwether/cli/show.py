@@ -23,7 +23,7 @@ _ACTION_STYLE = {
     "STRONG_SELL": "bold red",
     "HOLD": "dim",
 }
-_STATUS_STYLE = {"filled": "green", "queued": "yellow", "refused": "red", "cancelled": "dim"}
+_STATUS_STYLE = {"filled": "green", "queued": "yellow", "refused": "red", "rejected": "red", "cancelled": "dim"}
 
 
 def moment(text: str | None) -> str:

@@ -243,6 +243,7 @@ async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: f
     ledger = await desk.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, state)
     refused = await desk.ask("paper-trading", "list_orders", ListOrders(status="refused", limit=1), Orders, state)
     cancelled = await desk.ask("paper-trading", "list_orders", ListOrders(status="cancelled", limit=1), Orders, state)
+    expired = await desk.ask("paper-trading", "list_orders", ListOrders(status="expired", limit=1), Orders, state)
     rate = await desk.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
     coverage = await desk.ask("market-data", "get_coverage", GetCoverage(), Coverage, state)
     histories, without = await histories_of(desk, system.spec.symbols, state)
@@ -266,7 +267,7 @@ async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: f
         decisions_per_second=round(decisions.total / seconds, 1) if seconds else 0.0,
         actions=shares_of(rate.actions),
         refused=refused.total,
-        cancelled=cancelled.total,
+        cancelled=cancelled.total + expired.total,
         open_positions=await _open(desk, coverage, state),
         bars_end={symbol: day.isoformat() for symbol, day in sorted(ends.items())},
         predictions_failed=state.predictions_failed,

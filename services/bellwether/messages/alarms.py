@@ -71,6 +71,12 @@ ALARMS: Mapping[str, AlarmKind] = {
         "The ledger's postings do not add up to zero.",
         "Halt, keep the volume, and run `GET /v1/ledger/check`: it names the first event that does not add up.",
     ),
+    "positions_unreconciled": AlarmKind(
+        "critical",
+        "The broker's position in a symbol is not the ledger's, or what became of an order is unknown; the symbol is "
+        "blocked.",
+        "Look at the account at the broker, then `bellwether reconcile`. No order is made to mend it.",
+    ),
     "no_orders": AlarmKind(
         "warning",
         "Trading is on, and there was no order for 20 sessions, not even a refused one.",

@@ -25,6 +25,8 @@ OrderStatus = Literal[
 """`refused`: by a guard here; `rejected`: by the broker. `unknown`: sent, and the broker does not say what became of
 it. `partially_filled` stays once the rest is over."""
 
+OrderReason = Literal["signal", "sell_signal", "horizon", "stop_loss", "take_profit", "trailing_stop", "manual"]
+
 BARS_AWAITED = "BARS_AWAITED"
 """Code with which a live session's close is put off while bars that the ledger needs may still come."""
 
@@ -35,7 +37,7 @@ class Order(msgspec.Struct, frozen=True):
     order_id: str
     prediction_id: str | None
     """The decision it came from, for a `horizon` exit the one that opened the position; None for an order by hand."""
-    reason: Literal["signal", "sell_signal", "horizon", "manual"]
+    reason: OrderReason
     symbol: str
     side: Side
     quantity: Decimal
@@ -92,6 +94,10 @@ class Account(msgspec.Struct, frozen=True):
     """What halts now, one line per source."""
     newest_halt: int = 0
     """Number of the newest halt that nobody resumed, for whoever resumes; 0: there is none."""
+    transferred: Decimal = Decimal(0)
+    """Deposits less withdrawals, after the initial cash."""
+    adjusted: Decimal = Decimal(0)
+    """What the broker moved for other reasons than fills."""
 
 
 class GetEquity(msgspec.Struct, frozen=True):
@@ -167,12 +173,74 @@ class Refusals(msgspec.Struct, frozen=True):
 
 
 class ExecuteTrade(msgspec.Struct, frozen=True):
-    """Ask for an order by hand. `client_id` makes a retry harmless: the same id never makes a second order."""
+    """Ask for an order by hand. `client_id` makes a retry harmless: the same id never makes a second order.
+
+    Without one the request's own id is taken, so that only the very same request is known again.
+    """
 
     symbol: str
     action: Side
     quantity: Decimal
-    client_id: str
+    client_id: str = ""
+
+
+class Trade(msgspec.Struct, frozen=True):
+    """An order by hand in the shape of the old system, with the order itself.
+
+    `status` was `executed` or `failed` there. Here it is `executed` once the order is filled, never before; `queued`
+    while it waits for its session, an approval or the broker; `failed` when it was refused, rejected or cancelled.
+    """
+
+    symbol: str
+    action: Side
+    quantity: Decimal
+    timestamp: datetime
+    trade_id: str
+    """Our own id of the order."""
+    ig_order_id: str | None
+    """What IG calls it; None for the simulated broker, and until IG has it."""
+    status: Literal["queued", "executed", "failed"]
+    error: str | None
+    """Why it failed."""
+    order: Order
+
+
+class ApproveOrder(msgspec.Struct, frozen=True):
+    """Allow an order that waits for approval; `by` says who."""
+
+    order_id: str
+    by: str
+
+
+class CancelOrder(msgspec.Struct, frozen=True):
+    """End an order that is not over; `by` says who."""
+
+    order_id: str
+    by: str
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """Put cash into the simulated account (positive) or take it out; the same `transfer_id` counts once."""
+
+    amount: Decimal
+    transfer_id: str
+    note: str = ""
+
+
+class Export(msgspec.Struct, frozen=True):
+    """Ask for rows of the ledger as a table, `limit` of them after the first `skip`."""
+
+    what: Literal["trades", "lots"]
+    skip: int = 0
+    limit: int = 1000
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """Rows of a table; `total` counts all of them."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    total: int
 
 
 class SyncedPositions(msgspec.Struct, frozen=True):

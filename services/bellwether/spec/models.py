@@ -280,6 +280,19 @@ class Exit(Block):
     horizon_sessions: int = Field(
         5, ge=0, le=500, description="Close a position held for this many sessions; 0 keeps it until a SELL."
     )
+    stop_loss: Ratio | None = Field(
+        None,
+        description="Close a position whose closing price is this share below its average cost. Judged at each close, "
+        "sold at the next open.",
+    )
+    take_profit: Ratio | None = Field(
+        None, description="Close a position whose closing price is this share above its average cost; as stopLoss."
+    )
+    trailing_stop: Ratio | None = Field(
+        None,
+        description="Close a position whose closing price is this share below its highest close since it was opened; "
+        "as stopLoss.",
+    )
 
 
 class Costs(Block):
@@ -288,6 +301,11 @@ class Costs(Block):
     commission_per_order: Money = Field("5", description="Money per filled order.")
     commission_bps: int = Field(8, ge=0, le=1000, description="Basis points (1/10000) of the traded value on top.")
     slippage_bps: int = Field(5, ge=0, le=1000, description="Basis points that a fill is worse than the opening price.")
+    volume_share: Ratio | None = Field(
+        None,
+        description="The largest share of the last closed session's volume that an order gets; the rest of it is "
+        "cancelled. Unset: no limit.",
+    )
 
 
 class Risk(Block):
@@ -299,6 +317,27 @@ class Risk(Block):
         "5000",
         description="When equity has fallen by this much over a session, or since its close, no position is opened "
         "until the next close.",
+    )
+    max_gross_exposure: Money | None = Field(
+        None, description="The most that all positions, and what waits to be bought, may be worth; unset: no limit."
+    )
+    max_turnover_per_session: Money | None = Field(
+        None, description="The most that may be bought and sold for one session; closing is never refused for it."
+    )
+    max_drawdown: Ratio | None = Field(
+        None,
+        description="When equity at a close is this share below its highest close, trading is halted until somebody "
+        "resumes; unset: no limit.",
+    )
+    on_daily_loss: Literal["block", "halt"] = Field(
+        "block",
+        description="What a loss of maxDailyLoss at a close does. block: no position is opened until the next close; "
+        "halt: trading is halted until somebody resumes.",
+    )
+    price_band: Ratio | None = Field(
+        None,
+        description="A position is not opened at a price further than this share from the close that its order was "
+        "sized by; unset: no limit.",
     )
 
 
@@ -389,6 +428,11 @@ class Trading(Block):
     allow_short: Literal[False] = Field(False, description="Short positions are refused.")
     entry: Literal["nextOpen"] = Field(
         "nextOpen", description="Orders are queued and filled at the next opening price."
+    )
+    approval: Literal["none", "required"] = Field(
+        "none",
+        description="required: each order waits until somebody approves it; one that nobody approved before its "
+        "session opens expires.",
     )
     sizing: Sizing = Field(default_factory=Sizing, description="From signal to quantity.")
     exit: Exit = Field(default_factory=Exit, description="From position to closing order.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
-from bellwether.messages.trading import Account, EquityPoint, Order, Position, Refusal
+from bellwether.messages.trading import Account, EquityPoint, Order, Position, Refusal, Trade
 from bellwether.trading.book import Book
 from bellwether.trading.events import OrderQueued, OrderRejected, Refused
 from bellwether.trading.ledger import Latch, Seen
@@ -38,6 +38,28 @@ def order_from(row: Mapping[str, Any]) -> Order:
         reduced_from=_decimal(row["reduced_from"]),
         reduction=row["reduction"],
         filled_quantity=_decimal(row["filled_quantity"]),
+    )
+
+
+def trade_of(order: Order, broker_id: str | None) -> Trade:
+    """Return an order by hand in the shape of the old system."""
+    status: Literal["queued", "executed", "failed"] = "queued"
+    if order.status == "filled":
+        status = "executed"
+    elif order.status in ("refused", "rejected", "cancelled", "expired"):
+        status = "failed"
+    elif order.status == "partially_filled" and order.refusal is not None:
+        status = "executed"
+    return Trade(
+        symbol=order.symbol,
+        action=order.side,
+        quantity=order.quantity,
+        timestamp=order.filled_at or order.created_at,
+        trade_id=order.order_id,
+        ig_order_id=broker_id if broker_id and not broker_id.startswith("SIM") else None,
+        status=status,
+        error=order.refusal,
+        order=order,
     )
 
 
@@ -146,6 +168,8 @@ def account_of(book: Book, rules: Rules, halts: Sequence[str], newest_halt: int)
         halted=bool(halts),
         halts=list(halts),
         newest_halt=newest_halt,
+        transferred=book.transferred,
+        adjusted=book.adjusted,
     )
 
 

@@ -29,6 +29,7 @@ from bellwether.trading.events import (
     OrderSplit,
     PositionSplit,
     Refused,
+    RiskReset,
     SessionMarked,
     SessionOpenDone,
     Transferred,
@@ -43,7 +44,8 @@ ACTIONS_REMEMBERED = timedelta(days=40)
 class Holding:
     """Shares held: `cost` of all of them without commission; `closes` counts the closes since the opening fill.
 
-    `opened_by` is the order that opened the position: its exit belongs to the same decision.
+    `opened_by` is the order that opened the position: its exit belongs to the same decision. `peak` is the highest
+    closing price since, zero before the first close.
     """
 
     quantity: Decimal
@@ -51,6 +53,7 @@ class Holding:
     opened: date
     closes: int = 0
     opened_by: OrderQueued | None = None
+    peak: Decimal = ZERO
 
 
 @dataclass(slots=True)
@@ -200,6 +203,8 @@ def apply(book: Book, event: LedgerEvent) -> None:
         case Adjusted():
             book.cash += event.amount
             book.adjusted += event.amount
+        case RiskReset():
+            book.peak_equity = book.closing_equity
         case _:
             _apply_to_order(book, event)
 
@@ -305,7 +310,12 @@ def _split(book: Book, event: PositionSplit) -> None:
     book.prices[event.symbol] = event.price
     book.actions_done |= {event.key}
     if event.quantity > 0:
-        book.holdings[event.symbol] = replace(holding, quantity=event.quantity, cost=event.cost)
+        book.holdings[event.symbol] = replace(
+            holding,
+            quantity=event.quantity,
+            cost=event.cost,
+            peak=(holding.peak / event.ratio).quantize(PRICE_STEP),
+        )
     else:
         del book.holdings[event.symbol]
 
@@ -322,7 +332,8 @@ def _open(book: Book, event: SessionOpenDone) -> None:
 
 def _mark(book: Book, event: SessionMarked) -> None:
     for symbol, holding in book.holdings.items():
-        book.holdings[symbol] = replace(holding, closes=holding.closes + 1)
+        peak = max(holding.peak, event.prices.get(symbol, ZERO))
+        book.holdings[symbol] = replace(holding, closes=holding.closes + 1, peak=peak)
     book.prices = {symbol: price for symbol, price in book.prices.items() if symbol in book.holdings}
     book.prices.update(event.prices)
     book.closed_session = event.session

@@ -17,6 +17,7 @@ from bellwether.trading.book import Book
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import SessionMarked
 from bellwether.trading.executor import Executor, Turn
+from bellwether.trading.halting import Halting
 from bellwether.trading.market import MarketQuestions
 from bellwether.trading.opening import final_bars
 from bellwether.trading.pricing import ZERO
@@ -28,10 +29,11 @@ from bellwether.trading.telling import tell
 class Closes:
     """Closes sessions."""
 
-    def __init__(self, desk: Desk, market: MarketQuestions, executor: Executor) -> None:
+    def __init__(self, desk: Desk, market: MarketQuestions, executor: Executor, halting: Halting) -> None:
         self._desk = desk
         self._market = market
         self._executor = executor
+        self._halting = halting
 
     async def close(self, day: date, call: Call) -> SessionClosed:
         """Do what a session's close does, once; asked again it gives the same answer.
@@ -84,6 +86,7 @@ class Closes:
             closed = close_session(book, self._desk.conditions(tx, call.run, now), closing, unknown)
             self._desk.ledger.append(tx, call.run, closed.events)
             tell(tx, call.run, closed.events, call)
+            self._halting.latch_limits(tx, call.run, call)
             return self._closed_before(tx, call.run, session.day)
 
         return await self._desk.store.transact(work)

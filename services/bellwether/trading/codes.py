@@ -30,6 +30,17 @@ class Code(Enum):
         "opened until the next close"
     )
     VOLUME_FULL = "the ledger's volume is nearly full: no position is opened, so that the ledger can still be written"
+    DRAWDOWN_EXCEEDED = (
+        "equity is trading.risk.maxDrawdown below its highest close: no position is opened; at a close it halts trading"
+    )
+    PRICE_OUT_OF_BAND = (
+        "the price lies further than trading.risk.priceBand from the close that the order was sized by: bad data, or "
+        "news that the prediction did not know"
+    )
+    TURNOVER_EXCEEDED = "trading.risk.maxTurnoverPerSession is used up: no position is opened"
+    GROSS_EXPOSURE_EXCEEDED = (
+        "positions and queued purchases together would be worth more than trading.risk.maxGrossExposure"
+    )
     POSITION_VALUE_EXCEEDED = (
         "the position would be worth more than trading.risk.maxPositionValue; a prediction's order is made smaller "
         "first, and refused where not even one share fits"
@@ -40,6 +51,7 @@ class Code(Enum):
     )
     NO_OPENING_PRICE = "the symbol had no opening price in the session the order was for"
     NOT_APPROVED = "trading.approval is required, and nobody approved the order before its session opened"
+    CANCELLED_BY_HAND = "somebody cancelled the order before it was filled"
     BROKER_CANCELLED = "the broker ended the order: it was cancelled there, or less of it could be filled"
     BROKER_UNRECONCILED = (
         "the broker's position in the symbol is not the ledger's, or the outcome of an order is unknown: nothing is "

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from bellwether.messages.prediction import BUY_ACTIONS, SELL_ACTIONS, Prediction
 from bellwether.messages.trading import Side
-from bellwether.trading.book import Book
+from bellwether.trading.book import Book, Holding
 from bellwether.trading.codes import Code
 from bellwether.trading.events import LedgerEvent, OrderQueued, Reason, Refused, Stage
 from bellwether.trading.guards import (
@@ -29,7 +29,7 @@ from bellwether.trading.guards import (
 from bellwether.trading.pricing import ONE, ZERO, exact_price, quote, whole_shares
 from bellwether.trading.rules import Rules
 
-SIDE_OF_REASON: dict[Reason, Side] = {"signal": "BUY", "sell_signal": "SELL", "horizon": "SELL"}
+SIDE_OF_REASON: dict[Reason, Side] = {"signal": "BUY", "sell_signal": "SELL"}
 
 
 class Outcome(NamedTuple):
@@ -173,7 +173,9 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Outco
         verdict = _judged(ONE, wish, situation)
     if verdict.code is not None:
         return _refused(wish, now, stage, verdict)
-    return Outcome("order", (order_of(wish, quantity, now),), names(verdict.passed), wish.order_id)
+    return Outcome(
+        "order", (order_of(wish, quantity, now, approval=rules.approval),), names(verdict.passed), wish.order_id
+    )
 
 
 def _judged(quantity: Decimal, wish: Wish, situation: Situation) -> Verdict:
@@ -200,10 +202,29 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
         bar_session=wish.bar_session,
         quality=wish.quality,
         news=wish.news,
+        drawdown=book.drawdown,
+        exposure=book.positions_value + waiting_value(book, side="BUY"),
+        turnover=book.turnover.get(wish.session, ZERO) + waiting_value(book, session=wish.session),
     )
 
 
-def order_of(wish: Wish, quantity: Decimal, now: datetime) -> OrderQueued:
+def waiting_value(
+    book: Book, *, side: Side | None = None, session: date | None = None, but: str | None = None
+) -> Decimal:
+    """Return the value of orders that wait, by the prices that they were sized with; `but` leaves one out."""
+    return sum(
+        (
+            order.quantity * order.price
+            for order in book.queued.values()
+            if (side is None or order.side == side)
+            and (session is None or order.session == session)
+            and order.order_id != but
+        ),
+        ZERO,
+    )
+
+
+def order_of(wish: Wish, quantity: Decimal, now: datetime, *, approval: bool = False) -> OrderQueued:
     """Return the event that queues the order."""
     return OrderQueued(
         at=now,
@@ -222,6 +243,7 @@ def order_of(wish: Wish, quantity: Decimal, now: datetime) -> OrderQueued:
         traceparent=wish.origin.traceparent,
         bar_session=wish.bar_session,
         strength=wish.strength,
+        approval=approval,
     )
 
 
@@ -230,12 +252,28 @@ def names(codes: Sequence[Code]) -> tuple[str, ...]:
     return tuple(code.name for code in codes)
 
 
-def horizon_wish(symbol: str, book: Book, closed: date, following: date) -> Wish:
-    """Return the exit of a position whose horizon is over at this close, for the following session."""
+def exit_reason(holding: Holding, price: Decimal, rules: Rules) -> Reason | None:
+    """Return which exit rule closes a position at this closing price, None when none does.
+
+    A loss comes before a gain, and both before the horizon: the reason that is told is the most urgent one.
+    """
+    average = holding.cost / holding.quantity
+    if price > 0:
+        if rules.stop_loss is not None and price <= average * (1 - rules.stop_loss):
+            return "stop_loss"
+        if rules.trailing_stop is not None and price <= max(holding.peak, average) * (1 - rules.trailing_stop):
+            return "trailing_stop"
+        if rules.take_profit is not None and price >= average * (1 + rules.take_profit):
+            return "take_profit"
+    return "horizon" if rules.horizon_sessions and holding.closes >= rules.horizon_sessions else None
+
+
+def exit_wish(reason: Reason, symbol: str, book: Book, closed: date, following: date) -> Wish:
+    """Return the exit of a position by a rule that held at this close, for the following session."""
     holding = book.holdings[symbol]
     return Wish(
-        order_id=order_id_of("horizon", f"{symbol}\n{closed}"),
-        reason="horizon",
+        order_id=order_id_of(reason, f"{symbol}\n{closed}"),
+        reason=reason,
         symbol=symbol,
         side="SELL",
         session=following,

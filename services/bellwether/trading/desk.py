@@ -75,9 +75,9 @@ class Desk:
         """Return the moment to judge by: the present when live (a message may be old), else the message's."""
         return self.context.clock.now() if self.context.clock.live else call.as_of
 
-    def halts(self, tx: Transaction) -> tuple[str, ...]:
-        """Return what halts now, one line per source."""
-        return self.lines(self.ledger.latches(tx))
+    def halts(self, tx: Transaction, run: str) -> tuple[str, ...]:
+        """Return what halts a run now, one line per source."""
+        return self.lines(self.ledger.latches(tx, run))
 
     def lines(self, latches: Iterable[Latch]) -> tuple[str, ...]:
         """Return what halts, one line per source: the declaration, then these latches."""
@@ -88,7 +88,7 @@ class Desk:
         self, tx: Transaction, run: str, now: datetime, latches: Iterable[Latch] | None = None
     ) -> Conditions:
         """Return what holds at this moment."""
-        halts = self.lines(self.ledger.latches(tx) if latches is None else latches)
+        halts = self.lines(self.ledger.latches(tx, run) if latches is None else latches)
         expected = expected_bar(self.words.calendar, now)
         # Of this machine, so never part of a replay.
         percent = volume_percent(self.context.config.data_dir) if self.context.clock.live else None

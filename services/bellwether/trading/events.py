@@ -12,9 +12,9 @@ from typing import Literal
 
 import msgspec
 
-from bellwether.messages.trading import Side
+from bellwether.messages.trading import OrderReason, Side
 
-Reason = Literal["signal", "sell_signal", "horizon", "manual"]
+Reason = OrderReason
 Stage = Literal["signal", "open", "manual"]
 
 
@@ -302,6 +302,18 @@ class Adjusted(_Fact, frozen=True, tag="adjusted"):
         return f"adjustment:{self.adjustment_id}"
 
 
+class RiskReset(_Fact, frozen=True, tag="risk_reset"):
+    """Somebody resumed after a halt by a limit: the drawdown counts from the equity of the newest close on."""
+
+    number: int
+    """Of the resume."""
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return f"risk_reset:{self.number}"
+
+
 class SessionMarked(_Fact, frozen=True, tag="session_marked"):
     """Positions were valued at a session's close."""
 
@@ -334,6 +346,7 @@ LedgerEvent = (
     | Adjusted
     | BrokerStated
     | OpenCompared
+    | RiskReset
 )
 
 _encoder = msgspec.json.Encoder(decimal_format="string", order="deterministic")

@@ -21,7 +21,7 @@ from bellwether.messages.sentiment import Headline
 from bellwether.messages.trading import Side
 from bellwether.trading.codes import Code
 from bellwether.trading.events import Reason
-from bellwether.trading.pricing import Quote
+from bellwether.trading.pricing import PRICE_STEP, ZERO, Quote
 from bellwether.trading.rules import Rules
 
 
@@ -105,6 +105,10 @@ class Situation:
             for a gain.
         bar_session: session of the bar that `price` is the close of; None for an opening price.
         news: about the symbol, that the prediction was made with; None where there is none, or no prediction asks.
+        drawdown: by which share equity is below its highest close.
+        exposure: value of all positions and of other purchases that wait.
+        turnover: value of the session's fills and of other orders that wait for it.
+        sized_by: the close that the order was sized by, where `price` is another one; zero: there is none.
         quality: of the data that the prediction was made from; None where no prediction asks (by hand, at the open).
 
     """
@@ -125,6 +129,10 @@ class Situation:
     bar_session: date | None = None
     quality: Quality | None = None
     news: News | None = None
+    drawdown: Decimal = ZERO
+    exposure: Decimal = ZERO
+    turnover: Decimal = ZERO
+    sized_by: Decimal = ZERO
 
     @property
     def now(self) -> datetime:
@@ -302,6 +310,41 @@ def volume_full(situation: Situation, order: Candidate | None) -> Objection | No
     return Objection(f"{percent:g} % full", f"below {FULL_PERCENT:g} %")
 
 
+def drawdown_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
+    """After a fall from the highest close nothing is opened; closing stays possible."""
+    limit = situation.rules.max_drawdown
+    if situation.side == "SELL" or limit is None or situation.drawdown < limit or situation.drawdown <= 0:
+        return None
+    return Objection(text(situation.drawdown), text(limit))
+
+
+def price_out_of_band(situation: Situation, order: Candidate | None) -> Objection | None:
+    """A price far from the last close is bad data, or news; what closes a position is sold at any price."""
+    band, before = situation.rules.price_band, situation.sized_by
+    if situation.side == "SELL" or band is None or before <= 0:
+        return None
+    away = abs(situation.price / before - 1).quantize(PRICE_STEP)
+    return Objection(f"{text(situation.price)}, {text(away)} from {text(before)}", text(band)) if away > band else None
+
+
+def turnover_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
+    """Sales count, too; what closes a position is never refused for it."""
+    limit = situation.rules.max_turnover
+    if order is None or order.side == "SELL" or limit is None:
+        return None
+    value = situation.turnover + order.cost.value
+    return Objection(text(value), text(limit)) if value > limit else None
+
+
+def gross_exposure_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
+    """All that is held, and all that waits to be bought."""
+    limit = situation.rules.max_gross_exposure
+    if order is None or order.side == "SELL" or limit is None:
+        return None
+    value = situation.exposure + order.cost.value
+    return Objection(text(value), text(limit)) if value > limit else None
+
+
 def position_value_exceeded(situation: Situation, order: Candidate | None) -> Objection | None:
     """What is held already counts."""
     if order is None or order.side == "SELL":
@@ -320,7 +363,14 @@ def insufficient_cash(situation: Situation, order: Candidate | None) -> Objectio
 
 NOTHING_TO_DO = frozenset({Code.NOTHING_TO_SELL, Code.ALREADY_HELD, Code.ALREADY_QUEUED, Code.EXIT_RULE_OFF})
 """Objections that say of a prediction that it asks for nothing that is not so already: no fact of the ledger."""
-REDUCING = frozenset({Code.POSITION_VALUE_EXCEEDED, Code.INSUFFICIENT_CASH})
+REDUCING = frozenset(
+    {
+        Code.POSITION_VALUE_EXCEEDED,
+        Code.INSUFFICIENT_CASH,
+        Code.GROSS_EXPOSURE_EXCEEDED,
+        Code.TURNOVER_EXCEEDED,
+    }
+)
 """Limits that make a purchase smaller whose size is the rules' own; an order by hand is filled as asked, or not."""
 
 About = Literal["system", "symbol", "order"]
@@ -355,6 +405,10 @@ GUARDS: Sequence[Listed] = (
     Listed(Code.ORDERS_PER_SESSION_EXCEEDED, orders_per_session_exceeded),
     Listed(Code.DAILY_LOSS_EXCEEDED, daily_loss_exceeded, "system"),
     Listed(Code.VOLUME_FULL, volume_full, "system"),
+    Listed(Code.DRAWDOWN_EXCEEDED, drawdown_exceeded, "system"),
+    Listed(Code.PRICE_OUT_OF_BAND, price_out_of_band),
+    Listed(Code.TURNOVER_EXCEEDED, turnover_exceeded),
+    Listed(Code.GROSS_EXPOSURE_EXCEEDED, gross_exposure_exceeded),
     Listed(Code.POSITION_VALUE_EXCEEDED, position_value_exceeded),
     Listed(Code.INSUFFICIENT_CASH, insufficient_cash),
 )

@@ -5,26 +5,31 @@ from __future__ import annotations
 from datetime import datetime
 
 from bellwether.messages.prediction import Prediction
-from bellwether.messages.trading import ExecuteTrade, Order
+from bellwether.messages.trading import ApproveOrder, CancelOrder, ExecuteTrade, Order, Trade
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.storage.store import Transaction
-from bellwether.trading.answers import order_from
+from bellwether.trading.answers import order_from, trade_of
+from bellwether.trading.codes import Code
 from bellwether.trading.decide import Origin, Outcome, Wish, decide, order_id_of, queue
 from bellwether.trading.desk import Desk
+from bellwether.trading.events import OrderApproved
+from bellwether.trading.executor import Executor, Turn
 from bellwether.trading.ledger import Seen
 from bellwether.trading.market import MarketQuestions
 from bellwether.trading.projection import refusal_text
 from bellwether.trading.queries import find_order
+from bellwether.trading.release import cancelled
 from bellwether.trading.telling import tell
 
 
 class Incoming:
     """Turns predictions and requests into queued orders, or refusals."""
 
-    def __init__(self, desk: Desk, market: MarketQuestions) -> None:
+    def __init__(self, desk: Desk, market: MarketQuestions, executor: Executor) -> None:
         self._desk = desk
         self._market = market
+        self._executor = executor
 
     async def take(self, prediction: Prediction, event_id: str, call: Call) -> None:
         """Turn a prediction into an order, a refusal, or nothing, once."""
@@ -49,7 +54,7 @@ class Incoming:
         if outcome is not None:
             _annotate(call, prediction, outcome)
 
-    async def trade(self, request: ExecuteTrade, call: Call) -> Order:
+    async def trade(self, request: ExecuteTrade, call: Call) -> Trade:
         """Queue an order by hand for the next session, or refuse it; the same `client_id` gives the same order.
 
         Raises:
@@ -60,12 +65,10 @@ class Incoming:
         quantity = request.quantity
         if not quantity.is_finite() or quantity <= 0 or quantity != quantity.to_integral_value():
             raise RpcError("INVALID_PARAMS", f"quantity: {quantity} must be a whole number of shares, at least 1")
-        if not request.client_id:
-            raise RpcError("INVALID_PARAMS", "client_id: it must not be empty; the same id never makes a second order")
-        order_id = order_id_of("manual", request.client_id)
+        order_id = order_id_of("manual", request.client_id or call.request_id)
         newest = await self._market.last_price(request.symbol, call)
 
-        def work(tx: Transaction) -> Order:
+        def work(tx: Transaction) -> Trade:
             run, now = self._desk.run_of(tx, call), self._desk.now_of(call)
             known = find_order(tx, run, order_id)
             if known is None:
@@ -95,9 +98,60 @@ class Incoming:
                     "CLIENT_ID_TAKEN",
                     f"client_id {request.client_id!r} is the order {found.side} {found.quantity} {found.symbol}",
                 )
-            return found
+            return trade_of(found, known["broker_id"])
 
         return await self._desk.store.transact(work)
+
+    async def approve(self, request: ApproveOrder, call: Call) -> Order:
+        """Allow an order that waits for approval; allowed twice is allowed.
+
+        Raises:
+            RpcError: UNKNOWN_ORDER, or NOT_AWAITING for one that is past that.
+
+        """
+
+        def work(tx: Transaction) -> Order:
+            run = self._desk.run_of(tx, call)
+            order = self._known(tx, run, request.order_id)
+            if order.status == "awaiting_approval":
+                event = OrderApproved(self._desk.now_of(call), order.order_id, order.symbol, request.by or "unknown")
+                self._desk.ledger.append(tx, run, [event])
+                order = self._known(tx, run, request.order_id)
+            elif order.status != "queued":
+                raise RpcError("NOT_AWAITING", f"order {order.order_id} is {order.status}: there is nothing to approve")
+            return order
+
+        return await self._desk.store.transact(work)
+
+    async def cancel(self, request: CancelOrder, call: Call) -> Order:
+        """End an order that waits here, or ask the broker to end it; one that is over stays as it is.
+
+        Raises:
+            RpcError: UNKNOWN_ORDER.
+
+        """
+        now = self._desk.now_of(call)
+
+        def work(tx: Transaction) -> tuple[str, bool]:
+            run = self._desk.run_of(tx, call)
+            order = self._known(tx, run, request.order_id)
+            if order.status in ("queued", "awaiting_approval"):
+                waiting = self._desk.ledger.book(tx, run).queued[order.order_id]
+                event = cancelled(waiting, now, Code.CANCELLED_BY_HAND, request.by or "unknown", "nobody cancels it")
+                self._desk.ledger.append(tx, run, [event])
+                tell(tx, run, [event], call)
+            return run, order.status in ("sending", "working", "partially_filled", "unknown")
+
+        run, sent = await self._desk.store.transact(work)
+        if sent:
+            await self._executor.cancel(Turn(run, now, call), [request.order_id])
+        return await self._desk.store.transact(lambda tx: self._known(tx, run, request.order_id))
+
+    def _known(self, tx: Transaction, run: str, order_id: str) -> Order:
+        row = find_order(tx, run, order_id)
+        if row is None:
+            raise RpcError("UNKNOWN_ORDER", f"order {order_id}: there is no such order")
+        return order_from(row)
 
 
 def _seen(prediction: Prediction, outcome: Outcome, now: datetime) -> Seen:

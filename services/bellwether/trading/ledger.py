@@ -44,6 +44,8 @@ class Latch(NamedTuple):
     at: datetime
     number: int = 0
     """Counts halts and resumes in the order in which they came."""
+    run: str | None = None
+    """The only run that it stops, where a limit of that run opened it; None: every run."""
 
     def line(self) -> str:
         """Return it as one line for people."""
@@ -78,7 +80,7 @@ class Ledger:
         """Return book, latches, and whether a decision was met before: all that a decision needs, in one query."""
         values = {"run": run, "decision": prediction_id}
         last, halt, met = tx.connection.exec_driver_sql(_AT_A_GLANCE, values).one()
-        return self._book_at(tx, run, last), self._latches_at(tx, halt), bool(met)
+        return self._book_at(tx, run, last), _of_run(self._latches_at(tx, halt), run), bool(met)
 
     def _book_at(self, tx: Transaction, run: str, last: int) -> Book:
         known = self._books.get(run)
@@ -169,9 +171,9 @@ class Ledger:
             refusal=None if row["code"] is None else (row["code"], row["value"], row["limit"]),
         )
 
-    def latches(self, tx: Transaction) -> tuple[Latch, ...]:
-        """Return the halts that nobody resumed."""
-        return self._latches_at(tx, int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one()))
+    def latches(self, tx: Transaction, run: str) -> tuple[Latch, ...]:
+        """Return the halts of a run that nobody resumed."""
+        return _of_run(self._latches_at(tx, int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one())), run)
 
     def _latches_at(self, tx: Transaction, last: int) -> tuple[Latch, ...]:
         if last != self._latches[0]:
@@ -181,14 +183,14 @@ class Ledger:
                     found.clear()
                 else:
                     at = datetime.fromisoformat(row["at"])
-                    found.append(Latch(row["source"], row["reason"], at, int(row["seq"])))
+                    found.append(Latch(row["source"], row["reason"], at, int(row["seq"]), row["run"]))
             self._latches = (last, tuple(found))
         return self._latches[1]
 
     def latch(self, tx: Transaction, kind: str, latch: Latch) -> int:
         """Add a halt or a resume; return its number."""
         values = {"kind": kind, "source": latch.source, "reason": latch.reason, "at": latch.at.isoformat()}
-        tx.execute(insert(tables.halts), values)
+        tx.execute(insert(tables.halts), {**values, "run": latch.run})
         return int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one())
 
     def _keep(self, run: str, book: Book) -> Book:
@@ -197,3 +199,7 @@ class Ledger:
         while len(self._books) > BOOKS_KEPT:
             del self._books[next(iter(self._books))]
         return book
+
+
+def _of_run(latches: tuple[Latch, ...], run: str) -> tuple[Latch, ...]:
+    return tuple(latch for latch in latches if latch.run is None or latch.run == run)

@@ -23,7 +23,7 @@ def _orders() -> Select[Any]:
     status = case((waits, sent.c.state), else_=orders.c.status).label("status")
     columns = [status if column.name == "status" else column for column in orders.c]
     joined = orders.outerjoin(sent, and_(sent.c.run == orders.c.run, sent.c.order_id == orders.c.order_id))
-    return select(*columns, sent.c.state.label("at_broker")).select_from(joined)
+    return select(*columns, sent.c.broker_id).select_from(joined)
 
 
 def find_orders(

@@ -113,16 +113,25 @@ def _sized(order: OrderQueued, situation: Situation, conditions: Conditions) -> 
     while True:
         cost = quote(order.side, quantity, situation.price, rules)
         verdict = judge(situation, Candidate(order.side, quantity, cost))
-        if verdict.code not in REDUCING or order.reason != "signal":
+        if verdict.code is None or verdict.code not in REDUCING or order.reason != "signal":
             return _Sized(quantity, cost, verdict, limit)
-        room = rules.max_position_value - situation.held_value
-        money = room if verdict.code is Code.POSITION_VALUE_EXCEEDED else situation.cash
-        fitting = most_shares(
-            money, situation.price, rules, with_commission=verdict.code is not Code.POSITION_VALUE_EXCEEDED
-        )
+        of_cash = verdict.code is Code.INSUFFICIENT_CASH
+        fitting = most_shares(_room(verdict.code, situation), situation.price, rules, with_commission=of_cash)
         if fitting < 1:
             return _Sized(quantity, cost, verdict, limit)
         limit, quantity = verdict, fitting
+
+
+def _room(code: Code, situation: Situation) -> Decimal:
+    """Return how much money the limit that objected leaves for an order."""
+    rules = situation.rules
+    if code is Code.POSITION_VALUE_EXCEEDED:
+        return rules.max_position_value - situation.held_value
+    if code is Code.GROSS_EXPOSURE_EXCEEDED and rules.max_gross_exposure is not None:
+        return rules.max_gross_exposure - situation.exposure
+    if code is Code.TURNOVER_EXCEEDED and rules.max_turnover is not None:
+        return rules.max_turnover - situation.turnover
+    return situation.cash
 
 
 def _refused(order: OrderQueued, now: datetime, verdict: Verdict) -> Refused:
@@ -184,4 +193,9 @@ def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: 
         cash=book.cash,
         session_orders=earlier,
         loss=book.loss_at(book.cash + value),
+        drawdown=book.drawdown_at(book.cash + value),
+        # Orders that are still to come are judged in their turn, by what is held then.
+        exposure=value,
+        turnover=book.turnover.get(order.session, ZERO),
+        sized_by=order.price,
     )

@@ -55,6 +55,15 @@ class Rules:
         min_quality: the quality score below which no position is opened, 0-100.
         veto: when news refuses a BUY; None: never.
         ig: what holds in mode ig-demo.
+        max_gross_exposure: the most that all positions and queued purchases may be worth; None: no limit.
+        max_turnover: the most that may be traded for one session; None: no limit.
+        max_drawdown: share below the highest close from which trading is halted; None: no limit.
+        halt_on_loss: whether a daily loss halts trading.
+        price_band: share by which an opening price may differ from the close that an order was sized by; None: any.
+        stop_loss: share below average cost at which a position is closed; None: never.
+        take_profit: share above average cost at which a position is closed; None: never.
+        trailing_stop: share below the highest close at which a position is closed; None: never.
+        approval: whether orders wait for an approval.
         volume_share: the largest share of the last closed session's volume that an order gets; None: no limit.
         max_daily_loss: the loss since the previous close from which no position is opened.
 
@@ -79,6 +88,15 @@ class Rules:
     veto: Veto | None = None
     volume_share: Decimal | None = None
     ig: IgRules = IgRules()
+    max_gross_exposure: Decimal | None = None
+    max_turnover: Decimal | None = None
+    max_drawdown: Decimal | None = None
+    halt_on_loss: bool = False
+    price_band: Decimal | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    trailing_stop: Decimal | None = None
+    approval: bool = False
 
     @property
     def costs(self) -> Costs:
@@ -106,6 +124,16 @@ def rules_of(spec: TradingSystemSpec) -> Rules:
         max_orders_per_session=trading.risk.max_orders_per_session,
         max_daily_loss=money(trading.risk.max_daily_loss),
         min_quality=Decimal(spec.quality.min_score),
+        volume_share=_maybe(trading.costs.volume_share),
+        max_gross_exposure=_maybe(trading.risk.max_gross_exposure),
+        max_turnover=_maybe(trading.risk.max_turnover_per_session),
+        max_drawdown=_maybe(trading.risk.max_drawdown),
+        halt_on_loss=trading.risk.on_daily_loss == "halt",
+        price_band=_maybe(trading.risk.price_band),
+        stop_loss=_maybe(trading.exit.stop_loss),
+        take_profit=_maybe(trading.exit.take_profit),
+        trailing_stop=_maybe(trading.exit.trailing_stop),
+        approval=trading.approval == "required",
         veto=_veto_of(spec.sentiment),
         ig=IgRules(
             send_until=parse_duration(trading.ig.send_until),
@@ -113,6 +141,10 @@ def rules_of(spec: TradingSystemSpec) -> Rules:
             reconcile_every=parse_duration(trading.ig.reconcile_every),
         ),
     )
+
+
+def _maybe(text: str | None) -> Decimal | None:
+    return None if text is None else money(text)
 
 
 def _veto_of(sentiment: Sentiment) -> Veto | None:

@@ -12,10 +12,14 @@ from bellwether.messages.prediction import PredictionGenerated
 from bellwether.messages.reporting import GetSessionBook, SessionBook
 from bellwether.messages.trading import (
     Account,
+    ApproveOrder,
+    CancelOrder,
     EquityCurve,
     ExecuteTrade,
     Explain,
     Explanation,
+    Export,
+    Exported,
     GetEquity,
     Halt,
     HaltState,
@@ -34,6 +38,8 @@ from bellwether.messages.trading import (
     SessionOpen,
     SessionOpened,
     SyncedPositions,
+    Trade,
+    Transfer,
 )
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -43,7 +49,6 @@ from bellwether.storage.store import Transaction
 from bellwether.trading import tables
 from bellwether.trading.answers import (
     account_of,
-    newest_number,
     order_from,
     positions_of,
     refusal_from,
@@ -60,6 +65,7 @@ from bellwether.trading.guards import text
 from bellwether.trading.halting import Halting
 from bellwether.trading.incoming import Incoming
 from bellwether.trading.market import MarketQuestions
+from bellwether.trading.money import Money
 from bellwether.trading.opening import Opens
 from bellwether.trading.queries import find_equity, find_order, find_orders, find_refusals
 from bellwether.trading.reconciling import Reconciling
@@ -86,6 +92,7 @@ class Trader(NamedTuple):
     reconciling: Reconciling
     brokers: Brokers
     following: Following
+    money: Money
 
 
 def trader_of(context: ServiceContext, call: Callable[[float], Call]) -> Trader:
@@ -95,16 +102,18 @@ def trader_of(context: ServiceContext, call: Callable[[float], Call]) -> Trader:
     market, brokers = MarketQuestions(desk), Brokers(desk)
     executor = Executor(desk, brokers)
     reconciling = Reconciling(desk, brokers, executor)
+    halting = Halting(desk, executor)
     return Trader(
         desk=desk,
         market=market,
-        incoming=Incoming(desk, market),
+        incoming=Incoming(desk, market, executor),
         opens=Opens(desk, market, executor, brokers),
-        closes=Closes(desk, market, executor),
-        halting=Halting(desk),
+        closes=Closes(desk, market, executor, halting),
+        halting=halting,
         reconciling=reconciling,
         brokers=brokers,
         following=Following(desk, brokers, executor, reconciling, call),
+        money=Money(desk, brokers),
     )
 
 
@@ -136,8 +145,20 @@ def _register_effects(service: Service, trader: Trader) -> None:
         return await trader.closes.close(request.session, call)
 
     @service.rpc("execute_trade")
-    async def execute_trade(request: ExecuteTrade, call: Call) -> Order:
+    async def execute_trade(request: ExecuteTrade, call: Call) -> Trade:
         return await trader.incoming.trade(request, call)
+
+    @service.rpc("approve_order")
+    async def approve_order(request: ApproveOrder, call: Call) -> Order:
+        return await trader.incoming.approve(request, call)
+
+    @service.rpc("cancel_order")
+    async def cancel_order(request: CancelOrder, call: Call) -> Order:
+        return await trader.incoming.cancel(request, call)
+
+    @service.rpc("transfer")
+    async def transfer(request: Transfer, call: Call) -> Account:
+        return await trader.money.transfer(request, call)
 
     @service.rpc("halt")
     async def halt(request: Halt, call: Call) -> HaltState:
@@ -155,11 +176,11 @@ def _register_answers(service: Service, trader: Trader) -> None:
 
     @service.rpc("get_account")
     async def get_account(call: Call) -> Account:
-        def look(tx: Transaction) -> Account:
-            book, newest = desk.ledger.book(tx, desk.run_of(tx, call)), newest_number(desk.ledger.latches(tx))
-            return account_of(book, desk.rules, desk.halts(tx), newest)
+        return await trader.money.account(call)
 
-        return await desk.store.transact(look)
+    @service.rpc("export")
+    async def export(request: Export, call: Call) -> Exported:
+        return await trader.money.export(request, call)
 
     @service.rpc("get_equity")
     async def get_equity(request: GetEquity, call: Call) -> EquityCurve:
@@ -210,7 +231,7 @@ def _register_explanations(service: Service, desk: Desk) -> None:
         def look(tx: Transaction) -> SessionBook:
             run = desk.run_of(tx, call)
             book = desk.ledger.book(tx, run)
-            return session_book(tx, run, request, book, account_of(book, desk.rules, desk.halts(tx), 0))
+            return session_book(tx, run, request, book, account_of(book, desk.rules, desk.halts(tx, run), 0))
 
         return await desk.store.transact(look)
 
@@ -287,7 +308,7 @@ def _register_health(service: Service, trader: Trader) -> None:
 
         def look(tx: Transaction) -> dict[str, Any]:
             run = desk.run_of(tx, service.call())
-            book, halts = desk.ledger.book(tx, run), desk.halts(tx)
+            book, halts = desk.ledger.book(tx, run), desk.halts(tx, run)
             found: dict[str, Any] = {
                 "mode": desk.rules.mode,
                 "run": run,
@@ -300,6 +321,9 @@ def _register_health(service: Service, trader: Trader) -> None:
             }
             if trader.following.trouble:
                 found |= {"status": "degraded", "warning": f"the broker: {trader.following.trouble}"}
+            blocked = desk.unreconciled.of(tx, run)
+            if blocked:
+                found |= {"status": "degraded", "warning": "blocked until reconciled: " + "; ".join(blocked.values())}
             if book.imbalance() != 0:
                 found |= {"status": "degraded", "warning": f"the ledger is out of balance by {text(book.imbalance())}"}
             return found

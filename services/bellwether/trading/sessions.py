@@ -12,7 +12,7 @@ from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book, apply
 from bellwether.trading.codes import Code
-from bellwether.trading.decide import horizon_wish, queue
+from bellwether.trading.decide import exit_reason, exit_wish, queue
 from bellwether.trading.events import (
     DividendPaid,
     LedgerEvent,
@@ -249,10 +249,11 @@ def close_session(
 
     Orders for this session or an earlier one that are still queued are cancelled, but not those that the broker has or
     may have (`in_flight`), positions are valued at the
-    close, and those held for the declared number of closes are queued for sale at the following open. A share whose
+    close, and those that an exit rule closes (stop-loss, trailing stop, take-profit, the end of the horizon) are queued
+    for sale at the following open. A share whose
     bar the open missed keeps its last price: the closing price may be that after a split which only an open applies.
     """
-    state, now, horizon = book.copied(), conditions.now, conditions.rules.horizon_sessions
+    state, now = book.copied(), conditions.now
     events: list[LedgerEvent] = []
     guards: dict[str, tuple[str, ...]] = {}
     for order in by_turn(state.queued.values()):
@@ -270,9 +271,10 @@ def close_session(
     apply(state, marked)
     events.append(marked)
     for symbol in held:
-        if not horizon or state.holdings[symbol].closes < horizon:
+        reason = exit_reason(state.holdings[symbol], prices.get(symbol, ZERO), conditions.rules)
+        if reason is None:
             continue
-        wish = horizon_wish(symbol, state, closing.session, closing.following)
+        wish = exit_wish(reason, symbol, state, closing.session, closing.following)
         outcome = queue(wish, state, conditions, "signal")
         for event in outcome.events:
             apply(state, event)

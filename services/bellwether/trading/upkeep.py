@@ -39,9 +39,12 @@ def register_upkeep(service: Service, desk: Desk) -> None:
 def desk_alarms(desk: Desk, tx: Transaction, now: datetime) -> list[AlarmReading]:
     """Return what people have to know of the ledger: halts, a sum that is wrong, and that nothing was ordered."""
     found: list[AlarmReading] = []
-    halts, book = desk.halts(tx), desk.ledger.book(tx, LIVE)
+    halts, book = desk.halts(tx, LIVE), desk.ledger.book(tx, LIVE)
     if halts:
         found.append(alarm("trading_halted", f"orders are halted: {'; '.join(halts)}"[:500]))
+    blocked = desk.unreconciled.of(tx, LIVE)
+    if blocked:
+        found.append(alarm("positions_unreconciled", f"blocked: {'; '.join(blocked.values())}"[:500]))
     if book.imbalance() != 0:
         found.append(alarm("ledger_out_of_balance", f"the ledger is out of balance by {text(book.imbalance())}"))
     elif not halts and desk.rules.mode != "off":

@@ -142,12 +142,12 @@ async def test_a_halt_is_acknowledged_only_when_it_is_in_force_and_then_no_order
     delivered = await halting
     assert delivered["acknowledged"]["paper-trading"] == 2
     assert (delivered["missing"], delivered["errors"]) == ([], {})
-    # What was queued before the halt is refused at the open.
+    # What was queued before the halt is cancelled by it.
     lab.clock.moment = OPEN
     opened: SessionOpened = await lab.trader.ask("session_open", {"session": DAY}, SessionOpened)
     assert opened.filled == []
     orders: Orders = await lab.trader.ask("list_orders", {"symbol": "AAA"}, Orders)
-    assert [one.status for one in orders.orders] == ["refused"]
+    assert [(one.status, str(one.refusal)[:6]) for one in orders.orders] == [("cancelled", "HALTED")]
     status = (await lab.http.get("/v1/status", timeout=60)).json()
     assert status["halts"] == ["declaration: spec.trading.halted is true"]
     assert status["safety"]["refusals"][0]["code"] == "HALTED"

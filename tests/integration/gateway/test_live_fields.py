@@ -21,7 +21,7 @@ from bellwether.messages.monitoring import Notifications
 from bellwether.messages.prediction import PrunedDecisions, PruneDecisions
 from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
-from bellwether.messages.trading import Order
+from bellwether.messages.trading import Trade
 from bellwether.monitoring.service import create as monitoring
 from bellwether.prediction.service import create as prediction
 from bellwether.quality.service import create as data_quality
@@ -117,7 +117,7 @@ async def by_hand(lab: Lab) -> Any:
     """Return what becomes of an order by hand."""
     wish = {"symbol": "AAA", "action": "BUY", "quantity": "1", "client_id": str(uuid4())}
     try:
-        found = await lab.system.call("paper-trading", "execute_trade", wish, Order, as_of=lab.clock.now())
+        found = (await lab.system.call("paper-trading", "execute_trade", wish, Trade, as_of=lab.clock.now())).order
     except RpcError as error:
         return error.code
     return found.status

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bellwether.messages.trading import Order, Side
+from bellwether.messages.trading import Order, Side, Trade
 from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
@@ -42,7 +42,7 @@ async def declare(one: Floor, *symbols: str) -> None:
 
 async def by_hand(one: Floor, side: Side, quantity: Decimal) -> Order:
     wish = {"symbol": "AAA", "action": side, "quantity": str(quantity), "client_id": f"by hand {side}"}
-    found: Order = await one.system.call("paper-trading", "execute_trade", wish, Order, as_of=one.clock.now())
+    found: Order = (await one.system.call("paper-trading", "execute_trade", wish, Trade, as_of=one.clock.now())).order
     return found
 
 

@@ -19,6 +19,7 @@ from bellwether.messages.trading import (
     Account,
     EquityCurve,
     Explanation,
+    Exported,
     HaltState,
     LedgerCheck,
     Order,
@@ -29,6 +30,7 @@ from bellwether.messages.trading import (
     SessionClosed,
     SessionOpened,
     SyncedPositions,
+    Trade,
 )
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
@@ -196,7 +198,6 @@ async def test_a_halt_stops_new_and_queued_orders_until_resumed_and_survives_a_r
         assert opened.filled == []
         refusals: Refusals = await trader.ask("list_refusals", {}, Refusals)
         assert [(one.symbol, one.code, one.stage) for one in refusals.refusals] == [
-            ("AAA", "HALTED", "open"),
             ("BBB", "HALTED", "signal"),
         ]
         (order,) = await trader.orders()
@@ -239,17 +240,17 @@ class Heard:
 
 async def test_a_manual_order_passes_the_guards_and_its_retry_is_the_same_order(trader: Trader) -> None:
     wish = {"symbol": "AAA", "action": "BUY", "quantity": "7", "client_id": "mine"}
-    first: Order = await trader.ask("execute_trade", wish, Order)
+    first: Order = (await trader.ask("execute_trade", wish, Trade)).order
     assert (first.status, first.reason, first.quantity, first.session) == ("queued", "manual", Decimal(7), DAY)
-    assert await trader.ask("execute_trade", wish, Order) == first
+    assert (await trader.ask("execute_trade", wish, Trade)).order == first
     with pytest.raises(RpcError, match="CLIENT_ID_TAKEN"):
-        await trader.ask("execute_trade", {**wish, "symbol": "BBB"}, Order)
+        await trader.ask("execute_trade", {**wish, "symbol": "BBB"}, Trade)
     large = {**wish, "quantity": "100000", "client_id": "large"}
-    refused: Order = await trader.ask("execute_trade", large, Order)
+    refused: Order = (await trader.ask("execute_trade", large, Trade)).order
     assert refused.status == "refused"
     assert str(refused.refusal).startswith("POSITION_VALUE_EXCEEDED: value=")
-    assert await trader.ask("execute_trade", large, Order) == refused
-    short: Order = await trader.ask("execute_trade", {**wish, "action": "SELL", "client_id": "short"}, Order)
+    assert (await trader.ask("execute_trade", large, Trade)).order == refused
+    short: Order = (await trader.ask("execute_trade", {**wish, "action": "SELL", "client_id": "short"}, Trade)).order
     assert str(short.refusal).startswith("NOTHING_TO_SELL")
     opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
     assert opened.filled == [first.order_id]
@@ -265,12 +266,12 @@ async def test_an_order_by_hand_whose_price_cannot_be_asked_for_is_unavailable_a
     wish = {"symbol": "AAA", "action": "BUY", "quantity": "7", "client_id": "mine"}
     trader.peers.refused["get_bars"] = code
     with pytest.raises(RpcError) as refused:
-        await trader.ask("execute_trade", wish, Order)
+        await trader.ask("execute_trade", wish, Trade)
     assert refused.value.code == "UNAVAILABLE"
     assert code in refused.value.message
     assert await trader.orders() == []
     del trader.peers.refused["get_bars"]
-    order: Order = await trader.ask("execute_trade", wish, Order)
+    order: Order = (await trader.ask("execute_trade", wish, Trade)).order
     assert order.status == "queued"
 
 
@@ -357,7 +358,7 @@ async def test_a_ledger_of_the_former_release_is_read_on(tmp_path: Path) -> None
 async def test_a_manual_order_needs_whole_shares(trader: Trader, quantity: str) -> None:
     wish = {"symbol": "AAA", "action": "BUY", "quantity": quantity, "client_id": "x"}
     with pytest.raises(RpcError, match=r"quantity: .* must be a whole number of shares"):
-        await trader.ask("execute_trade", wish, Order)
+        await trader.ask("execute_trade", wish, Trade)
 
 
 async def test_there_is_no_ig_account_and_the_words_name_the_mode(trader: Trader) -> None:
@@ -550,9 +551,123 @@ async def test_no_position_is_opened_by_hand_on_old_bars_and_closing_one_stays_p
         # The bars stay where they are, and sessions go by.
         clock.moment = OPEN + timedelta(days=3)
         wish = {"symbol": "BBB", "action": "BUY", "quantity": "1", "client_id": "buy"}
-        bought: Order = await system.call("paper-trading", "execute_trade", wish, Order, as_of=OPEN)
+        bought: Order = (await system.call("paper-trading", "execute_trade", wish, Trade, as_of=OPEN)).order
         assert bought.refusal == "DATA_STALE: value=bar of 2009-01-02 limit=bar of 2009-01-07"
         (position,) = (await trader.ask("get_positions", None, Positions)).positions
         sale = {"symbol": "AAA", "action": "SELL", "quantity": str(position.quantity), "client_id": "sell"}
-        sold: Order = await system.call("paper-trading", "execute_trade", sale, Order, as_of=OPEN)
+        sold: Order = (await system.call("paper-trading", "execute_trade", sale, Trade, as_of=OPEN)).order
         assert sold.status == "queued"
+
+
+async def test_execute_trade_says_executed_only_of_what_was_filled(trader: Trader) -> None:
+    wish = {"symbol": "AAA", "action": "BUY", "quantity": "7", "client_id": "mine"}
+    queued: Trade = await trader.ask("execute_trade", wish, Trade)
+    assert (queued.status, queued.ig_order_id, queued.error) == ("queued", None, None)
+    await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    executed: Trade = await trader.ask("execute_trade", wish, Trade)
+    assert (executed.status, executed.trade_id, executed.action) == ("executed", queued.trade_id, "BUY")
+    large = {**wish, "client_id": "x", "quantity": "100000"}
+    failed: Trade = await trader.ask("execute_trade", large, Trade, OPEN)
+    assert failed.status == "failed"
+    assert str(failed.error).startswith("POSITION_VALUE_EXCEEDED")
+
+
+async def test_without_an_id_of_the_caller_each_request_is_an_order(trader: Trader) -> None:
+    wish = {"symbol": "AAA", "action": "BUY", "quantity": "7"}
+    one: Trade = await trader.ask("execute_trade", wish, Trade)
+    other: Trade = await trader.ask("execute_trade", wish, Trade)
+    assert one.trade_id != other.trade_id
+
+
+async def test_an_order_waits_for_approval_and_expires_without_one(tmp_path: Path) -> None:
+    peers = Peers()
+    async with started(tmp_path, peers, declaration=declaration(trading={"approval": "required"})) as system:
+        trader = Trader(system, peers)
+        await trader.signalled(signal(), signal("BBB"))
+        first, second = await trader.orders(status="awaiting_approval")
+        approved: Order = await trader.ask("approve_order", {"order_id": first.order_id, "by": "test"}, Order)
+        assert approved.status == "queued"
+        assert (await trader.ask("approve_order", {"order_id": first.order_id, "by": "test"}, Order)) == approved
+        opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+        assert (opened.filled, opened.refused) == ([first.order_id], [second.order_id])
+        (expired,) = await trader.orders(status="expired")
+        assert str(expired.refusal).startswith("NOT_APPROVED")
+        with pytest.raises(RpcError, match=r"NOT_AWAITING: order .* is expired"):
+            await trader.ask("approve_order", {"order_id": second.order_id, "by": "test"}, Order)
+        with pytest.raises(RpcError, match="UNKNOWN_ORDER"):
+            await trader.ask("approve_order", {"order_id": "bw-none", "by": "test"}, Order)
+        assert (await trader.check()).violations == []
+
+
+async def test_a_halt_cancels_what_waits_and_a_resume_does_not_bring_it_back(trader: Trader) -> None:
+    await trader.signalled(signal())
+    halted: HaltState = await trader.ask("halt", {"reason": "test", "source": "cli"}, HaltState)
+    (order,) = await trader.orders(status="cancelled")
+    assert str(order.refusal).startswith("HALTED: value=cli: test")
+    await trader.ask("resume", {"reason": "done", "source": "cli", "seen": halted.newest_halt}, HaltState)
+    opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    assert opened.filled == []
+    assert (await trader.check()).violations == []
+
+
+async def test_an_order_can_be_cancelled_by_hand(trader: Trader) -> None:
+    await trader.signalled(signal())
+    (order,) = await trader.orders()
+    cancelled: Order = await trader.ask("cancel_order", {"order_id": order.order_id, "by": "me"}, Order)
+    assert (cancelled.status, str(cancelled.refusal)[:17]) == ("cancelled", "CANCELLED_BY_HAND")
+    again: Order = await trader.ask("cancel_order", {"order_id": order.order_id, "by": "me"}, Order)
+    assert again == cancelled
+
+
+async def test_deposits_and_withdrawals_are_in_the_ledger_once_and_are_no_gain(trader: Trader) -> None:
+    deposit = {"amount": "2500.50", "transfer_id": "t-1", "note": "salary"}
+    account: Account = await trader.ask("transfer", deposit, Account)
+    assert account.cash == account.initial_cash + Decimal("2500.50")
+    assert (await trader.ask("transfer", deposit, Account)).cash == account.cash
+    with pytest.raises(RpcError, match=r"TRANSFER_ID_TAKEN: transfer_id t-1 is a transfer of 2500\.5"):
+        await trader.ask("transfer", {**deposit, "amount": "1"}, Account)
+    with pytest.raises(RpcError, match=r"INSUFFICIENT_CASH: 1000000 to withdraw"):
+        await trader.ask("transfer", {"amount": "-1000000", "transfer_id": "t-2"}, Account)
+    with pytest.raises(RpcError, match=r"amount: 0\.001 must be money to the cent"):
+        await trader.ask("transfer", {"amount": "0.001", "transfer_id": "t-2"}, Account)
+    out: Account = await trader.ask("transfer", {"amount": "-500", "transfer_id": "t-2"}, Account)
+    assert out.transferred == Decimal("2000.50")
+    assert (await trader.check()).violations == []
+    # What was put in can be spent at the simulated broker.
+    await trader.signalled(signal())
+    await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    assert (await trader.ask("sync_positions", None, SyncedPositions)).differences == []
+
+
+async def test_a_share_of_the_volume_fills_a_part_and_the_rest_ends(tmp_path: Path) -> None:
+    peers = Peers()
+    # The made-up bars have a volume of 1000 shares or more; a share of one in a thousand leaves a few.
+    costs = {"costs": {"volumeShare": "0.001"}}
+    async with started(tmp_path, peers, declaration=declaration(trading=costs)) as system:
+        trader = Trader(system, peers)
+        wish = {"symbol": "AAA", "action": "BUY", "quantity": "300", "client_id": "large"}
+        await trader.ask("execute_trade", wish, Trade)
+        opened = await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+        (order,) = await trader.orders()
+        assert order.status == "partially_filled"
+        assert opened.filled == [order.order_id]
+        assert order.filled_quantity is not None
+        assert 0 < order.filled_quantity < 300
+        assert str(order.refusal).startswith("BROKER_CANCELLED")
+        (position,) = (await trader.ask("get_positions", None, Positions)).positions
+        assert position.quantity == order.filled_quantity
+        assert (await trader.check()).violations == []
+        assert (await trader.ask("sync_positions", None, SyncedPositions)).differences == []
+        trade: Trade = await trader.ask("execute_trade", wish, Trade)
+        assert trade.status == "executed"
+
+
+async def test_trades_and_lots_are_exported(trader: Trader) -> None:
+    await trader.signalled(signal())
+    await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+    trades: Exported = await trader.ask("export", {"what": "trades"}, Exported)
+    assert trades.total == len(trades.rows) == 1
+    lots: Exported = await trader.ask("export", {"what": "lots"}, Exported)
+    row = dict(zip(lots.columns, lots.rows[0], strict=True))
+    assert (row["symbol"], row["acquired"], row["disposed"], row["held_12_months"]) == ("AAA", str(DAY), "", "no")
+    assert (await trader.ask("export", {"what": "lots", "skip": 1}, Exported)).rows == []

@@ -15,7 +15,15 @@ from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, TOKEN, Opened, op
 from unit.gateway.samples import ANSWERS, AT, POSITION, SYSTEM, Seen
 
 READING = {"Authorization": f"Bearer {scoped_token(TOKEN, 'read')}"}
-SAMPLE = {"number": 1, "session": "2009-01-05", "symbol": "AAPL", "decision_id": "p-AAPL", "trace_id": "0" * 32}
+SAMPLE = {
+    "number": 1,
+    "session": "2009-01-05",
+    "symbol": "AAPL",
+    "decision_id": "p-AAPL",
+    "trace_id": "0" * 32,
+    "order_id": "bw-1",
+    "what": "trades",
+}
 
 
 @IN_MODULES_LOOP

@@ -14,7 +14,13 @@ from bellwether.trading.pricing import quote
 from bellwether.trading.rules import Rules, Veto
 from unit.trading.making import BEFORE_OPEN, CLOSE, RULES, SESSION, conditions
 
-AT_OPEN_ONLY = {Code.NO_OPENING_PRICE, Code.ORDER_EXPIRED, Code.NOT_APPROVED, Code.BROKER_CANCELLED}
+AT_OPEN_ONLY = {
+    Code.NO_OPENING_PRICE,
+    Code.ORDER_EXPIRED,
+    Code.NOT_APPROVED,
+    Code.BROKER_CANCELLED,
+    Code.CANCELLED_BY_HAND,
+}
 """Cancellations: what happened, not what a guard judges."""
 
 
@@ -125,6 +131,34 @@ CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
     (Code.ORDERS_PER_SESSION_EXCEEDED, {"session_orders": 10}, 1, "11", "10"),
     (Code.DAILY_LOSS_EXCEEDED, {"loss": Decimal("5000.5")}, 1, "5000.5", "5000"),
     (Code.VOLUME_FULL, {"conditions": FULL}, 1, "93.5 % full", "below 92 %"),
+    (
+        Code.DRAWDOWN_EXCEEDED,
+        {"drawdown": Decimal("0.21"), "conditions": under(max_drawdown=Decimal("0.2"))},
+        1,
+        "0.21",
+        "0.2",
+    ),
+    (
+        Code.PRICE_OUT_OF_BAND,
+        {"sized_by": Decimal(100), "conditions": under(price_band=Decimal("0.2"))},
+        1,
+        "50, 0.5 from 100",
+        "0.2",
+    ),
+    (
+        Code.TURNOVER_EXCEEDED,
+        {"turnover": Decimal(960), "conditions": under(max_turnover=Decimal(1000))},
+        1,
+        "1010.025",
+        "1000",
+    ),
+    (
+        Code.GROSS_EXPOSURE_EXCEEDED,
+        {"exposure": Decimal(960), "conditions": under(max_gross_exposure=Decimal(1000))},
+        1,
+        "1010.025",
+        "1000",
+    ),
     (Code.POSITION_VALUE_EXCEEDED, {"reason": "manual", "held_value": Decimal(24990)}, 1, "25040.025", "25000"),
     (Code.INSUFFICIENT_CASH, {"cash": Decimal(55)}, 1, "55.075", "55"),
 ]

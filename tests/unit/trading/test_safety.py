@@ -136,4 +136,5 @@ def test_a_full_session_and_a_small_purse_judge_an_order_and_not_the_system() ->
         "NO_REAL_PRICE",
         "DATA_STALE",
         "BROKER_UNRECONCILED",
+        "DRAWDOWN_EXCEEDED",
     }

@@ -153,13 +153,21 @@ function positions(found) {
 }
 
 function orders(found) {
-  const kinds = { filled: "good", queued: "warn", refused: "bad" };
+  const kinds = { filled: "good", queued: "warn", awaiting_approval: "warn", refused: "bad", rejected: "bad", unknown: "bad" };
   by("orders").replaceChildren(table(
     [["session"], ["symbol"], ["side"], ["quantity", "num"], ["status"], ["price", "num"], ["why"], [""]],
     found.orders.map((one) => [one.session, one.symbol, one.side, one.quantity,
-      element("span", { class: kinds[one.status] ?? "dim" }, one.status), money(one.fill_price), one.refusal ?? one.reason.replace("_", " "),
+      element("span", { class: kinds[one.status] ?? "dim" }, one.status.replace("_", " ")), money(one.fill_price),
+      one.status === "awaiting_approval" ? approval(one) : one.refusal ?? one.reason.replace("_", " "),
       traced(one.trace_id, one.trace_id ? "trace" : "")]),
     "There are no orders yet."));
+}
+
+function approval(order) {
+  const button = element("button", { type: "button" }, "Approve");
+  button.addEventListener("click", () => begin(`Approve: ${order.side} ${order.quantity} ${order.symbol}`, {
+    path: `v1/orders/${encodeURIComponent(order.order_id)}/approve`, token: true, reason: false, body: () => ({ by: "dashboard" }) }));
+  return button;
 }
 
 function refusals(found) {
@@ -194,27 +202,35 @@ function askToken(wanted) {
   by("change-token").required = wanted;
 }
 
-// What is resumed is what was shown when the button was pressed: a later halt is refused, not cleared unseen.
-let resuming = false, seenHalt = 0;
-by("halt").addEventListener("click", () => {
-  resuming = halted;
-  seenHalt = newestHalt;
-  by("change-title").textContent = halted ? "Allow orders again" : "Stop every order";
+// What the dialog confirms: the route, whether it needs a token and a reason, and the body.
+let change = null;
+function begin(title, wanted) {
+  change = wanted;
+  by("change-title").textContent = title;
   by("change-error").hidden = true;
-  askToken(halted);
+  by("change-reason-label").hidden = !wanted.reason;
+  by("change-reason").required = wanted.reason;
+  askToken(wanted.token);
   by("change").showModal();
+}
+
+// What is resumed is what was shown when the button was pressed: a later halt is refused, not cleared unseen.
+by("halt").addEventListener("click", () => {
+  const resuming = halted, seen = newestHalt;
+  begin(resuming ? "Allow orders again" : "Stop every order", {
+    path: resuming ? "v1/resume" : "v1/halt", token: resuming, reason: true,
+    body: () => ({ reason: by("change-reason").value, source: "dashboard", ...(resuming && { seen }) }) });
 });
 by("change-cancel").addEventListener("click", () => by("change").close());
 by("change-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const token = by("change-token").value.trim();
   try {
-    await ask(resuming ? "v1/resume" : "v1/halt", {
+    await ask(change.path, {
       method: "POST",
       priority: "high", // before whatever this and other pages ask meanwhile
       headers: { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) },
-      body: JSON.stringify({
-        reason: by("change-reason").value, source: "dashboard", ...(resuming && { seen: seenHalt }) }),
+      body: JSON.stringify(change.body()),
     });
     by("change-token").value = "";
     by("change").close();

@@ -1,0 +1,170 @@
+"""Commands that trade by hand, approve, move the simulated account's money, and export."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import uuid
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bellwether.cli.options import Session, talks
+
+_CHANGE = "Change"
+_LOOK = "Look"
+_PAGE = 2000
+
+OrderId = Annotated[str, typer.Argument(metavar="ORDER", help="The order, from `bellwether orders -o json`.")]
+Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="Money of the account: 2500, 99.95.")]
+TransferId = Annotated[
+    str | None, typer.Option("--id", help="Your id of the transfer: the same one counts once. Else a new one.")
+]
+Note = Annotated[str, typer.Option("--note", help="A few words for whoever reads it later.")]
+
+
+class Action(StrEnum):
+    """What an order does."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class Table(StrEnum):
+    """What can be exported."""
+
+    trades = "trades"
+    lots = "lots"
+
+
+def add_trading(app: typer.Typer) -> None:
+    """Add the commands to the list."""
+
+    @app.command(rich_help_panel=_CHANGE)
+    @talks
+    def trade(
+        session: Session,
+        symbol: Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")],
+        action: Annotated[Action, typer.Argument(case_sensitive=False, help="BUY or SELL.")],
+        quantity: Annotated[int, typer.Argument(min=1, help="Whole shares.")],
+        client_id: Annotated[
+            str | None, typer.Option("--id", help="Your id of the order: the same one is never a second order.")
+        ] = None,
+    ) -> None:
+        """Queue an order by hand for the next session; it passes the same guards.
+
+        The answer says queued, or failed and why. It says executed only of an
+        order that was filled. Ends with 1 when it failed.
+        """
+        body = {"symbol": symbol, "action": action.value, "quantity": quantity, "client_id": client_id or _new_id()}
+        found = session.client.send("POST", "/v1/trades", body)
+        session.show(found, _trade)
+        if found["status"] == "failed":
+            raise SystemExit(1)
+
+    @app.command(rich_help_panel=_CHANGE)
+    @talks
+    def approve(session: Session, order: OrderId) -> None:
+        """Allow an order that waits for approval (trading.approval: required)."""
+        found = session.client.send("POST", f"/v1/orders/{order}/approve", {"by": "cli"})
+        session.show(found, _order)
+
+    @app.command(rich_help_panel=_CHANGE)
+    @talks
+    def cancel(session: Session, order: OrderId) -> None:
+        """End an order that is not filled yet."""
+        found = session.client.send("POST", f"/v1/orders/{order}/cancel", {"by": "cli"})
+        session.show(found, _order)
+
+    @app.command(rich_help_panel=_CHANGE)
+    @talks
+    def deposit(session: Session, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
+        """Put cash into the simulated account."""
+        _transfer(session, _money(amount), transfer_id, note)
+
+    @app.command(rich_help_panel=_CHANGE)
+    @talks
+    def withdraw(session: Session, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
+        """Take cash out of the simulated account."""
+        _transfer(session, f"-{_money(amount)}", transfer_id, note)
+
+    @app.command(rich_help_panel=_CHANGE)
+    @talks
+    def reconcile(session: Session) -> None:
+        """Compare positions with the broker now; ends with 1 when they differ."""
+        found = session.client.send("POST", "/v1/reconcile")
+        session.show(found, _synced)
+        if found["differences"]:
+            raise SystemExit(1)
+
+    @app.command(rich_help_panel=_LOOK)
+    @talks
+    def export(
+        session: Session,
+        what: Annotated[Table, typer.Argument(help="trades: every fill; lots: tax lots, first in, first out.")],
+        file: Annotated[Path | None, typer.Option("--file", help="Where to write it; else to the output.")] = None,
+    ) -> None:
+        """Write trades or tax lots as CSV.
+
+        `held_12_months` of a lot is Australia's mark for the discount on capital
+        gains: more than 12 months between the days of purchase and sale.
+        """
+        columns, rows = _table(session, what.value)
+        if file is None:
+            _write(sys.stdout, columns, rows)
+        else:
+            with file.open("w", encoding="utf-8", newline="") as out:
+                _write(out, columns, rows)
+
+
+def _new_id() -> str:
+    return f"cli-{uuid.uuid4().hex[:20]}"
+
+
+def _money(amount: str) -> str:
+    if not amount.replace(".", "", 1).isdigit():
+        raise typer.BadParameter(f"{amount!r} is no amount of money; write 2500 or 99.95", param_hint="AMOUNT")
+    return amount
+
+
+def _transfer(session: Any, amount: str, transfer_id: str | None, note: str) -> None:
+    body = {"amount": amount, "transfer_id": transfer_id or _new_id(), "note": note}
+    session.show(session.client.send("POST", "/v1/transfers", body), _account)
+
+
+def _table(session: Any, what: str) -> tuple[list[str], list[list[str]]]:
+    rows: list[list[str]] = []
+    while True:
+        page = session.client.get(f"/v1/export/{what}", skip=len(rows), limit=_PAGE)
+        rows += page["rows"]
+        if len(rows) >= page["total"] or not page["rows"]:
+            return page["columns"], rows
+
+
+def _write(out: Any, columns: list[str], rows: list[list[str]]) -> None:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def _trade(found: dict[str, Any]) -> str:
+    order = found["order"]
+    said = f"{found['status']}: {found['action']} {found['quantity']} {found['symbol']} for {order['session']}"
+    return f"{said}, order {found['trade_id']}" + (f"\n{found['error']}" if found["error"] else "")
+
+
+def _order(order: dict[str, Any]) -> str:
+    said = f"{order['order_id']}: {order['side']} {order['quantity']} {order['symbol']} is {order['status']}"
+    return said + (f"\n{order['refusal']}" if order["refusal"] else "")
+
+
+def _account(account: dict[str, Any]) -> str:
+    return f"cash {account['cash']} {account['currency']}, equity {account['equity']}"
+
+
+def _synced(found: dict[str, Any]) -> str:
+    if not found["differences"]:
+        return f"{found['synced_positions']} positions agree with the broker"
+    return "\n".join(["these differ from the broker and are blocked:", *found["differences"]])
