@@ -73,7 +73,10 @@ def session_lines(report: SessionReport) -> list[str]:
     ]
     if report.idle_sessions:
         what = "1 session" if report.idle_sessions == 1 else f"{report.idle_sessions} sessions"
-        reasons = [f"{one.count} times {one.code}: {one.meaning}" for one in report.idle_reasons]
+        reasons = [
+            f"{'once' if one.count == 1 else f'{one.count} times'} {one.code}: {one.meaning}"
+            for one in report.idle_reasons
+        ]
         lines += _section(f"No orders for {what}, and why", reasons)
     return lines
 

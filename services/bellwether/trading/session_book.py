@@ -22,7 +22,7 @@ HOLD = "HOLD"
 TRADING_BATCH = "prediction_generation"
 
 _NEWEST_ORDER = (
-    "SELECT session, created_at FROM orders WHERE run = ? AND session <= ? "
+    "SELECT session, coalesce(filled_at, created_at) FROM orders WHERE run = ? AND session <= ? "
     "AND status NOT IN ('refused', 'rejected', 'cancelled', 'expired') "
     "ORDER BY session DESC, id DESC LIMIT 1"
 )

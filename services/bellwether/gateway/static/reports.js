@@ -61,7 +61,7 @@ function draw(found) {
     element("p", {}, one.summary),
     element("p", { class: "dim" }, `${one.calendar}, run ${found.run}, as of ${moment(one.as_of)} UTC`),
     ...(one.idle_sessions ? [part(`No orders for ${whole(one.idle_sessions)} session${one.idle_sessions === 1 ? "" : "s"}, and why`,
-      ...lines(one.idle_reasons.map((each) => `${whole(each.count)} times ${each.code}: ${each.meaning}`)))] : []),
+      ...lines(one.idle_reasons.map((each) => `${each.count === 1 ? "once" : `${whole(each.count)} times`} ${each.code}: ${each.meaning}`)))] : []),
     part("Due", scrolled(table([["slot"], ["due (UTC)"], ["ended"], ["error", "wrap"]],
       one.slots.map((each) => [each.name, moment(each.due), element("span", { class: each.status === "completed" ? "good" : "warn" }, each.status), each.error ?? ""]), "Nothing was due."))),
     part("Predicted", scrolled(table([["symbol"], ["action"], ["probability", "num"], ["base rate", "num"], ["price", "num"], ["what became of it", "wrap"], ["missing", "wrap"]],
