@@ -96,9 +96,10 @@ test-changed: venv ## the unit and integration tests that your edit can reach (s
 	@$(PY) -m gate.changed
 
 .PHONY: soak
-soak: venv ## the crash tests in full numbers; writes docs/reliability.md
+soak: venv ## the crash tests in full numbers; writes docs/reliability.md and docs/reliability-ig.md
 	@$(PY) -m gate.always
 	@$(PY) -m soak
+	@$(PY) -m soak.ig
 
 .PHONY: bench
 bench: venv ## measure, and write docs/performance.md with target, value, met or missed

@@ -1,9 +1,10 @@
 """paper-trading on an account at IG, in a process that tests kill: `python -m harness.ig.trader FOLDER GAPS`.
 
 It reads one JSON object a line and answers with one: {"at": instant} sets the clock, which then goes on; {"signal":
-[symbol, action]} has a prediction published and met; {"method": name, "params": {...}} calls paper-trading. market-data
-and the others are made up. At the points that GAPS count to (commits, and requests to IG before they go out and after
-their answer came) it ends as if the power went, and says where.
+[symbol, action]} has a prediction published and met; {"method": name, "params": {...}} calls paper-trading; {"apart":
+{...}} does one of these beside what comes after it. market-data and the others are made up. At the points that GAPS
+count to (commits, and requests to IG before they go out and after their answer came) it ends as if the power went, and
+says where.
 """
 
 from __future__ import annotations
@@ -127,9 +128,13 @@ async def _main(folder: Path, gaps: str) -> None:
     system = at_ig(**json.loads(os.environ.get("HARNESS_IG", "{}")))
     async with running(builds, data_dir=folder, rows=ROWS, declaration=system, clock=clock) as found:
         print(STARTED, flush=True)
-        loop = asyncio.get_running_loop()
+        loop, apart = asyncio.get_running_loop(), set[asyncio.Task[Any]]()
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            print(json.dumps(await _answer(found, clock, json.loads(line)), default=str), flush=True)
+            asked = json.loads(line)
+            if "apart" in asked:
+                apart.add(loop.create_task(_answer(found, clock, asked["apart"])))
+            answer = {} if "apart" in asked else await _answer(found, clock, asked)
+            print(json.dumps(answer, default=str), flush=True)
 
 
 if __name__ == "__main__":

@@ -105,17 +105,21 @@ async def test_a_halt_between_sending_and_confirming_stops_the_next_order_and_ke
     ticket = Ticket("somebody", epic_of("CCC"), "BUY", Decimal(1), "USD", level=Decimal(1))
     ig.account.rest(ticket, "LIMIT", None, ig.now())
     await trader.at(OPEN)
-    ig.set(confirm="lost", activity="none")
-    await trader.call("session_open", session=DAY)
+    ig.set(hold=["open"])
+    await trader.do({"apart": {"method": "session_open", "params": {"session": DAY}}})
     await executed(ig, 1)
-    before = len(ig.account.deals)
     await trader.call("halt", reason="enough", source="test")
-    states = sorted(one["status"] for one in (await trader.orders()).values())
     ig.reset()
+    # What rests on the account is taken back, whoever made it.
     await until_true(lambda: not ig.account.working, DEADLINE)
-    await trader.call("session_open", session=DAY)
-    assert len([deal for deal in ig.account.deals if deal.filled]) <= before
-    assert states
+    async with asyncio.timeout(DEADLINE):
+        while sorted(one["status"] for one in (await trader.orders()).values()) != ["filled", "refused"]:
+            await trader.call("session_open", session=DAY)
+    (sent,) = [deal for deal in ig.account.deals if not deal.working]
+    orders = await trader.orders()
+    assert orders[sent.ticket.reference]["status"] == "filled"
+    (refused,) = [one for one in orders.values() if one["status"] == "refused"]
+    assert "HALTED" in refused["refusal"]
 
 
 async def test_a_position_that_is_not_ours_blocks_its_symbol_until_it_is_gone(ig: StandIn, trader: Trader) -> None:
