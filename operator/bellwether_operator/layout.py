@@ -88,7 +88,14 @@ def profile_in_force(system: TradingSystem, children: Iterable[Observed]) -> Pro
     return look(system, children).volumes.in_force
 
 
-def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, wanted: Profile | None = None) -> Layout:
+def layout(
+    system: TradingSystem,
+    children: Iterable[Observed],
+    *,
+    image: str,
+    wanted: Profile | None = None,
+    quiesced: bool = False,
+) -> Layout:
     """Return what is to be rendered now, so that the wanted profile comes into force and nothing is lost.
 
     Args:
@@ -96,6 +103,7 @@ def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, w
         children: what was observed of the system, and the claims that an earlier one of its name left.
         image: what the Job runs; another one is a reason to try again what has failed.
         wanted: the profile to go to, where it is not the declared one because a session is under way.
+        quiesced: whether the system is to have no pods, since its volumes are being cut for a backup.
 
     """
     seen = look(system, children)
@@ -113,7 +121,7 @@ def layout(system: TradingSystem, children: Iterable[Observed], *, image: str, w
             *_filled(seen, profile),
             *((name, said) for name, said in seen.volumes.said.items() if name not in seen.claims[profile]),
         ),
-        stopped=_stopped(seen, profile, all_of_it=False),
+        stopped=_stopped(seen, profile, all_of_it=quiesced),
         drop=_drops(over),
     )
 

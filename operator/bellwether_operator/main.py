@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.backups.running import Backups
 from bellwether_operator.collecting import collecting
 from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.handlers import registry
@@ -42,7 +43,11 @@ class Operator:
         self.client = client
         self.cache = Cache()
         self.gateway = GatewayClient(settings.gateway_url)
-        self.workers = Workers(settings, Reconciler(settings, client, self.cache, now), self.cache, self.gateway)
+        self.backups = Backups(client, self.cache, self._mark, now)
+        reconciler = Reconciler(
+            settings, client, self.cache, now, quiesced=self.backups.quiesced, newest_backup=self.backups.newest
+        )
+        self.workers = Workers(settings, reconciler, self.cache, self.gateway)
         self.watching = Watching(client, self.cache, self.workers.mark, settings.watch_namespaces)
         self._seen = asyncio.Event()
         """Set once there is a namespace of which all was seen."""
@@ -96,6 +101,7 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.watching.run(scope), name="watch the children")
             group.create_task(self.list_again(scope), name="list again")
+            group.create_task(self.backups.run(scope), name="follow the backups")
 
     async def _first_list(self, scope: str | None) -> None:
         """See everything before anything is done: what was not listed yet would look as if it were missing."""
@@ -103,6 +109,11 @@ class Operator:
         while not await self._list(scope, set()):  # all are marked below
             await asyncio.sleep(jittered(delay))
             delay = min(2 * delay, LAST_RETRY_SECONDS)
+        try:
+            # Before any pass: a system whose volumes are being cut gets no pods by a restart of the operator.
+            await self.backups.list_all(scope)
+        except ApiError as error:
+            log.warning("backups are not known yet: %s", error.message)
         self._mark_all(scope)
         self._seen.set()
         log.info("%d systems, %d children", len(self.cache.systems), len(self.cache.children))
@@ -143,6 +154,9 @@ class Operator:
         troubles.clear(scope, what)
         self.workers.touch()
         return True
+
+    def _mark(self, system: SystemKey) -> None:
+        self.workers.mark(system)
 
     def _mark_all(self, scope: str | None) -> None:
         for key in list(self.cache.systems):

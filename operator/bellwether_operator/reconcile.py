@@ -49,7 +49,7 @@ from bellwether_operator.observe.workloads import expected, workloads_of
 from bellwether_operator.passes import Memory, Outcome, Pass, Rendered
 from bellwether_operator.report.events import EventRecord, event, event_records
 from bellwether_operator.report.market import misfits
-from bellwether_operator.report.observation import Observation
+from bellwether_operator.report.observation import BackupNews, Observation
 from bellwether_operator.report.status import status
 from bellwether_operator.rest import Basis, Rest, rest
 from bellwether_operator.rolling import Rollouts
@@ -76,7 +76,19 @@ def utc_now() -> datetime:
 class Reconciler:
     """Passes over systems; holds no state of its own besides the connections and the shared cache."""
 
-    def __init__(self, settings: Settings, client: Client, cache: Cache, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        cache: Cache,
+        now: Callable[[], datetime],
+        *,
+        quiesced: Callable[[SystemKey], datetime | None] = lambda _: None,
+        newest_backup: Callable[[SystemKey], BackupNews | None] = lambda _: None,
+    ) -> None:
+        """Take what passes need; `quiesced` says until when a system is to have no pods, for a backup."""
+        self._quiesced = quiesced
+        self._newest_backup = newest_backup
         self._settings = settings
         self._client = client
         self._cache = cache
@@ -249,7 +261,10 @@ class Reconciler:
         wanted = effective_profile(spec.profile, in_force, holding=holding_now(spec, this.moment))
         if wanted != spec.profile:
             this.held.append(f"profile: {wanted} -> {spec.profile}")
-        this.layout = layout(this.system, children, image=this.image, wanted=wanted)
+        quiesced = self._quiesced(this.key)
+        if quiesced is not None:
+            this.due.append(quiesced)
+        this.layout = layout(this.system, children, image=this.image, wanted=wanted, quiesced=quiesced is not None)
         return Basis(this.system.metadata.generation, this.moment, this.layout)
 
     async def _desire(self, this: Pass, basis: Basis) -> None:
@@ -433,6 +448,7 @@ class Reconciler:
             workloads=workloads,
             view=view,
             view_pending=pending,
+            backup=self._newest_backup(this.key),
             release=release_of(this.image),
             volume_size=volume_size(self._cache.children_of(this.key), this.uid),
             gateway=self._settings.gateway_url.format(namespace=this.key.namespace, name=this.key.name),

@@ -13,7 +13,7 @@ from bellwether.render.kubernetes.moment import Moment
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether_operator.gateway import Bars, GatewayView, Refusal, Safety, ServedModel, Slots
-from bellwether_operator.report.observation import Observation, TaskRow, Workload
+from bellwether_operator.report.observation import BackupNews, Observation, TaskRow, Workload
 from bellwether_operator.report.pods import CAUSES, Cause
 from bellwether_operator.report.status import status
 
@@ -401,6 +401,14 @@ SCENES: dict[str, Scene] = {
         {"SafeToTrade": ("False", "Refused")}, refused(Refusal("MOON_IS_FULL", "full", "new", "The moon is full"))
     ),
     "refused without a reason": Scene({"SafeToTrade": ("False", "Refused")}, refused()),
+    "a backup is complete": Scene(
+        {"BackupHealthy": ("True", "BackupComplete"), "Ready": ("True", "Ready")},
+        seen(backup=BackupNews("friday", True, "all 2 volumes are kept, of 2026-11-20 06:00:00 UTC")),
+    ),
+    "a backup has failed": Scene(
+        {"BackupHealthy": ("False", "BackupFailed"), "Ready": ("True", "Ready")},
+        seen(backup=BackupNews("friday", False, "data-demo-0: failed to get snapshot class fast")),
+    ),
     "replayed": Scene(
         {"CalendarCurrent": ("True", "ReplayClock"), "DataFresh": ("True", "ReplayClock")},
         seen(view=view(replay="running"), moment=Moment(), tasks=()),

@@ -64,6 +64,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
   resources: [jobs]
   verbs: [create, delete, list, watch]
 - apiGroups: [bellwether.dev]
+  resources: [tradingbackups]
+  verbs: [get, list, watch]
+- apiGroups: [bellwether.dev]
+  resources: [tradingbackups/status]
+  verbs: [patch]
+- apiGroups: [bellwether.dev]
   resources: [tradingsystems]
   verbs: [get, list, watch]
 - apiGroups: [bellwether.dev]
@@ -82,4 +88,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [create, delete, get, list, patch, watch]
+- apiGroups: [snapshot.storage.k8s.io]
+  # Made for a TradingBackup and read by their names until it has ended; without one nothing of them is asked for.
+  resources: [volumesnapshots]
+  verbs: [create, get]
 {{- end }}

@@ -147,16 +147,18 @@ class Client:
         found = await self._call("GET", f"/api/v1/namespaces/{namespace}/events", query)
         return list(found["items"])
 
-    async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply a system's status, and return the system."""
+    async def apply_status(
+        self, namespace: str, name: str, status: Mapping[str, Any], kind: Kind = SYSTEMS
+    ) -> dict[str, Any]:
+        """Apply the status of a system, or of another object with one, and return the object."""
         body = {
-            "apiVersion": SYSTEMS.api_version,
-            "kind": SYSTEMS.kind,
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
             "metadata": {"name": name, "namespace": namespace},
             "status": status,
         }
         query = {"fieldManager": MANAGER, "force": "true"}
-        return await self._call("PATCH", SYSTEMS.path(namespace, name) + "/status", query, body, APPLY_PATCH)
+        return await self._call("PATCH", kind.path(namespace, name) + "/status", query, body, APPLY_PATCH)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None when there is none of that name."""
@@ -166,6 +168,16 @@ class Client:
             if error.status == _NOT_FOUND:
                 return None
             raise
+
+    async def knows(self, kind: Kind, namespace: str) -> bool:
+        """Return whether the API server serves a kind: of one that it does, it says the name of what is not there."""
+        try:
+            await self._call("GET", kind.path(namespace, "bellwether-asks-whether-this-kind-is-known"))
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return "bellwether-asks" in error.message
+        return True
 
     async def page(
         self, kind: Kind, namespace: str | None, selector: str, limit: int, following: str = "", *, whole: bool = True

@@ -34,6 +34,8 @@ class Reason(StrEnum):
 
     ACCEPTED = "Accepted"
     APPLY_REFUSED = "ApplyRefused"
+    BACKUP_COMPLETE = "BackupComplete"
+    BACKUP_FAILED = "BackupFailed"
     BEGUN_OTHERWISE = "BegunOtherwise"
     CONTAINER_NOT_STARTED = "ContainerNotStarted"
     CONTESTED = "Contested"

@@ -31,6 +31,14 @@ class TaskRow(NamedTuple):
     missed: datetime | None = None
 
 
+class BackupNews(NamedTuple):
+    """The newest backup of a system that has ended."""
+
+    name: str
+    complete: bool
+    words: str
+
+
 @dataclass(frozen=True)
 class Observation:
     """Everything that a pass found out. Datetimes are aware."""
@@ -54,6 +62,7 @@ class Observation:
     """What the gateway last said; None when it was never reached, or too long ago."""
     view_pending: bool = False
     """Whether this operator has only just begun to ask the gateway: what was said before still counts."""
+    backup: BackupNews | None = None
     release: str = ""
     volume_size: str | None = None
     """The largest size that a volume claim asks for."""

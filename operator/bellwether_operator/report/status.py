@@ -75,8 +75,8 @@ def _findings(case: Case) -> list[Finding]:
         market.data_fresh(case),
         market.models_current(case),
         safety.safe_to_trade(case),
-        backup.backup_healthy(),
-        backup.restore_verified(),
+        backup.backup_healthy(seen.backup),
+        backup.restore_verified(seen.backup),
         change.rollout_pending(seen),
         change.contested(seen),
     ]

@@ -10,7 +10,7 @@ The one thing that is translated: what a map says of its keys becomes a validati
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -115,19 +115,26 @@ class _WithFactories(GenerateJsonSchema):
 
 def custom_resource_definition() -> Schema:
     """Return the CustomResourceDefinition of TradingSystem as plain data."""
+    names = {"kind": KIND, "plural": PLURAL, "shortNames": [SHORT_NAME]}
+    return definition_of(names, PRINTER_COLUMNS, resource_schema())
+
+
+def definition_of(names: Schema, columns: Sequence[Schema], schema: Schema) -> Schema:
+    """Return a CustomResourceDefinition of our group; `names` has kind, plural and shortNames."""
+    kind, plural = str(names["kind"]), str(names["plural"])
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": KIND.lower(),
-                "shortNames": [SHORT_NAME],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": names["shortNames"],
                 "categories": ["bellwether"],
             },
             "versions": [
@@ -136,8 +143,8 @@ def custom_resource_definition() -> Schema:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [dict(column) for column in PRINTER_COLUMNS],
-                    "schema": {"openAPIV3Schema": resource_schema()},
+                    "additionalPrinterColumns": [dict(column) for column in columns],
+                    "schema": {"openAPIV3Schema": schema},
                 }
             ],
         },

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from bellwether.spec.schema import custom_resource_definition
+from bellwether.spec.trading_backup import backup_definition
 
 HEADER = "# Written by `make generate` from services/bellwether/spec/models.py: change the models, not this file.\n"
 
@@ -19,7 +20,14 @@ class _Plain(yaml.SafeDumper):
 
 
 def text() -> str:
-    """Return the definition as YAML."""
-    return HEADER + yaml.dump(
-        custom_resource_definition(), Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True
-    )
+    """Return the definition of TradingSystem as YAML."""
+    return _yaml(custom_resource_definition())
+
+
+def backup_text() -> str:
+    """Return the definition of TradingBackup as YAML."""
+    return _yaml(backup_definition()).replace("spec/models.py", "spec/trading_backup.py", 1)
+
+
+def _yaml(definition: dict[str, Any]) -> str:
+    return HEADER + yaml.dump(definition, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)

@@ -1,0 +1,100 @@
+"""A backup's progress as its status, and back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bellwether_operator.backups.steps import Progress, State, Volume, instant
+
+
+def progress_of(raw: Mapping[str, Any]) -> Progress:
+    """Return how far a backup is by its status."""
+    status = raw.get("status") or {}
+    volumes = tuple(
+        Volume(
+            str(one["claim"]),
+            str(one["snapshot"]),
+            str(one.get("content", "")),
+            str(one.get("cutAt", "")),
+            str(one.get("size", "")),
+            bool(one.get("ready", False)),
+        )
+        for one in status.get("volumes") or ()
+    )
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    complete = conditions.get("Complete", {})
+    state: State = "running"
+    if complete.get("status") == "True":
+        state = "complete"
+    elif conditions.get("Failed", {}).get("status") == "True":
+        state = "failed"
+    return Progress(
+        volumes=volumes,
+        class_name=str(status.get("className", "")),
+        started_at=instant(str(status.get("startedAt", ""))),
+        quiesced_until=instant(str(status.get("quiescedUntil", ""))),
+        cut_at=instant(str(status.get("cutAt", ""))),
+        ended_at=instant(str(status.get("endedAt", ""))),
+        state=state,
+        reason=str(complete.get("reason", "Started")),
+        message=str(complete.get("message", "")),
+    )
+
+
+def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts: str) -> dict[str, Any]:
+    """Return the status that says this; `facts` are further texts that are kept once they are written."""
+    before = raw.get("status") or {}
+    generation = int(raw["metadata"].get("generation", 0))
+    held = progress.quiesced_until is not None
+    kind = str((raw.get("spec") or {}).get("kind", "full"))
+    note = " (of volume snapshots each is whole: incremental is full)" if kind == "incremental" else ""
+    ended = {"complete": ("True", "False"), "failed": ("False", "True"), "running": ("False", "False")}
+    complete, failed = ended[progress.state]
+    why = (progress.reason, progress.message) if failed == "True" else ("NotFailed", "")
+    wanted = [
+        ("Complete", complete, progress.reason, progress.message + note),
+        ("Failed", failed, *why),
+        ("Quiesced", "True" if held else "False", "CuttingVolumes" if held else "Running", ""),
+    ]
+    known = {one["type"]: one for one in before.get("conditions") or ()}
+    found: dict[str, Any] = {
+        "observedGeneration": generation,
+        "conditions": [
+            {
+                "type": kind_,
+                "status": status,
+                "reason": reason,
+                "message": message[:2000],
+                "observedGeneration": generation,
+                "lastTransitionTime": known[kind_]["lastTransitionTime"]
+                if kind_ in known and known[kind_]["status"] == status
+                else _text(now),
+            }
+            for kind_, status, reason, message in wanted
+        ],
+        "volumes": [
+            {
+                "claim": one.claim,
+                "snapshot": one.snapshot,
+                "content": one.content,
+                "cutAt": one.cut_at,
+                "size": one.size,
+                "ready": one.ready,
+            }
+            for one in progress.volumes
+        ],
+        "className": progress.class_name,
+        "startedAt": _text(progress.started_at),
+        "quiescedUntil": _text(progress.quiesced_until),
+        "cutAt": _text(progress.cut_at),
+        "endedAt": _text(progress.ended_at),
+    }
+    for name in ("release", "declaration"):
+        found[name] = str(before.get(name) or facts.get(name, ""))
+    return found
+
+
+def _text(at: datetime | None) -> str:
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

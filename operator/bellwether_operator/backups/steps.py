@@ -1,0 +1,214 @@
+"""The steps of a backup by volume snapshots. Pure: from what is there follows the one thing to be done next.
+
+    1  expect    every volume of the system is written to the backup's status, before anything is made
+    2  quiesce   the system is to have no pods, until a deadline that is written down too
+    3  stop      wait until it has none
+    4  snapshot  one for each expected volume, by its name
+    5  cut       wait until the driver has cut every one: from here on the system runs again
+    6  ready     wait until every one can be restored
+    7  complete
+
+Everything that a step needs is in the API server, so the operator can be killed at any of them and goes on by looking
+again. The deadline is part of the picture: past it the system has its pods whether anybody looks or not, and a backup
+that was not cut by then has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from bellwether_operator.backups.errors import is_final
+from bellwether_operator.backups.snapshots import Seen, snapshot_name
+
+QUIESCE = timedelta(minutes=5)
+"""How long the system may be without pods for a backup, from step 2 to step 5."""
+READY = timedelta(hours=2)
+"""How long a snapshot that was cut may take until it can be restored."""
+
+UNAVAILABLE = "this cluster knows no VolumeSnapshots (snapshot.storage.k8s.io/v1): install its definitions and a driver"
+State = Literal["running", "complete", "failed"]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One expected volume, and its snapshot as it was seen last."""
+
+    claim: str
+    snapshot: str
+    content: str = ""
+    cut_at: str = ""
+    size: str = ""
+    ready: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a backup is: what its status says."""
+
+    volumes: tuple[Volume, ...] = ()
+    class_name: str = ""
+    started_at: datetime | None = None
+    quiesced_until: datetime | None = None
+    cut_at: datetime | None = None
+    ended_at: datetime | None = None
+    state: State = "running"
+    reason: str = "Started"
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is there besides."""
+
+    now: datetime
+    claims: Sequence[str] | None
+    """The claims of the system; None where there is no such system."""
+    pods: Sequence[str]
+    """The workloads that still have pods."""
+    hindrance: str | None
+    """Why the system's pods cannot be stopped now, in words: it moves or is paused."""
+    snapshots: Mapping[str, Seen] | None
+    """By name, those that are there; None where the cluster knows nothing of snapshots."""
+    class_name: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is next: the progress to be written, and snapshots to be made after that."""
+
+    progress: Progress
+    make: tuple[Volume, ...] = ()
+
+
+def next_step(before: Progress, picture: Picture) -> Step:
+    """Return the next step of a backup that has not ended."""
+    if picture.snapshots is None:
+        words = (
+            "this cluster knows no VolumeSnapshots (snapshot.storage.k8s.io/v1): install its definitions and a driver"
+        )
+        return _fail(before, picture, "SnapshotsUnavailable", words)
+    if not before.volumes:
+        return _expect(before, picture)
+    if before.cut_at is None:
+        return _until_cut(before, picture, picture.snapshots)
+    return _until_ready(_looked_at(before, picture.snapshots), picture, picture.snapshots)
+
+
+def _expect(before: Progress, picture: Picture) -> Step:
+    if picture.claims is None:
+        return _fail(before, picture, "SystemNotFound", "there is no such TradingSystem in this namespace")
+    if not picture.claims:
+        return _fail(before, picture, "NoVolumes", "the system has no volume yet")
+    return Step(
+        replace(
+            before,
+            volumes=tuple(Volume(claim, "") for claim in sorted(picture.claims)),
+            class_name=picture.class_name,
+            started_at=picture.now,
+            reason="Expected",
+            message=f"{len(picture.claims)} volumes are expected: {', '.join(sorted(picture.claims))}",
+        )
+    )
+
+
+def _until_cut(before: Progress, picture: Picture, snapshots: Mapping[str, Seen]) -> Step:
+    if before.quiesced_until is None:
+        if picture.hindrance is not None:
+            return Step(replace(before, reason="Waiting", message=picture.hindrance))
+        until = picture.now + QUIESCE
+        words = f"the system has no pods until its volumes are cut, until {until:%H:%M:%S} UTC at the latest"
+        return Step(replace(before, quiesced_until=until, reason="Quiescing", message=words))
+    seen = _looked_at(before, snapshots)
+    if (failed := _refused(seen, picture, snapshots)) is not None:
+        return failed
+    if all(volume.cut_at for volume in seen.volumes):
+        words = "every volume is cut, the system runs again; waiting until all can be restored"
+        cut = replace(seen, cut_at=picture.now, quiesced_until=None, reason="Cut", message=words)
+        return Step(cut)
+    if picture.now >= before.quiesced_until:
+        late = [volume.claim for volume in seen.volumes if not volume.cut_at]
+        what = f"{', '.join(picture.pods)} still had pods" if picture.pods else f"not cut: {', '.join(late)}"
+        words = f"{what} after {QUIESCE.total_seconds():g} s; the system runs again"
+        return _fail(seen, picture, "QuiesceTimeout", words)
+    missing = tuple(volume for volume in seen.volumes if volume.snapshot not in snapshots)
+    if picture.pods and missing:
+        # What is there already was made when there were no pods: only what is missing has to wait.
+        words = f"waiting for the pods of {', '.join(picture.pods)} to end"
+        return Step(replace(seen, reason="Quiescing", message=words))
+    waiting = [volume.claim for volume in seen.volumes if not volume.cut_at]
+    return Step(replace(seen, reason="Snapshotting", message=f"not cut yet: {', '.join(waiting)}"), missing)
+
+
+def _until_ready(seen: Progress, picture: Picture, snapshots: Mapping[str, Seen]) -> Step:
+    lost = [volume.snapshot for volume in seen.volumes if volume.snapshot not in snapshots]
+    if lost:
+        return _fail(seen, picture, "SnapshotLost", f"somebody deleted {', '.join(lost)}")
+    if (failed := _refused(seen, picture, snapshots)) is not None:
+        return failed
+    late = [volume.claim for volume in seen.volumes if not volume.ready]
+    if not late:
+        words = f"all {len(seen.volumes)} volumes are kept, of {seen.cut_at:%Y-%m-%d %H:%M:%S} UTC"
+        done = replace(seen, state="complete", ended_at=picture.now, reason="AllVolumesKept", message=words)
+        return Step(done)
+    if seen.cut_at is not None and picture.now >= seen.cut_at + READY:
+        return _fail(seen, picture, "NotReady", f"{', '.join(late)} cannot be restored after {READY}")
+    return Step(replace(seen, reason="Cut", message=f"waiting until it can be restored: {', '.join(late)}"))
+
+
+def _looked_at(before: Progress, snapshots: Mapping[str, Seen]) -> Progress:
+    """Return the progress with each volume as its snapshot is now. What was cut once stays cut."""
+    volumes = []
+    for volume in before.volumes:
+        seen = snapshots.get(volume.snapshot)
+        if seen is None or not seen.ours:
+            volumes.append(volume)
+            continue
+        volumes.append(
+            replace(
+                volume,
+                content=seen.content or volume.content,
+                cut_at=seen.cut_at or volume.cut_at,
+                size=seen.size or volume.size,
+                ready=seen.ready,
+            )
+        )
+    return replace(before, volumes=tuple(volumes))
+
+
+def _refused(seen: Progress, picture: Picture, snapshots: Mapping[str, Seen]) -> Step | None:
+    """Return the failure where a snapshot is somebody else's, or can never come about."""
+    for volume in seen.volumes:
+        found = snapshots.get(volume.snapshot)
+        if found is None:
+            continue
+        if not found.ours:
+            words = f"there is another VolumeSnapshot {volume.snapshot}, which was not made for this backup"
+            return _fail(seen, picture, "SnapshotNameTaken", words)
+        if found.error and not found.ready and is_final(found.error):
+            return _fail(seen, picture, "SnapshotFailed", f"{volume.claim}: {found.error[:500]}")
+    return None
+
+
+def _fail(before: Progress, picture: Picture, reason: str, message: str) -> Step:
+    ended = replace(before, state="failed", reason=reason, message=message, ended_at=picture.now, quiesced_until=None)
+    return Step(ended)
+
+
+def named(progress: Progress, backup: str) -> Progress:
+    """Return the progress with each volume's snapshot by its name."""
+    volumes = tuple(replace(one, snapshot=snapshot_name(backup, one.claim)) for one in progress.volumes)
+    return replace(progress, volumes=volumes)
+
+
+def quiesced(progress: Progress, now: datetime) -> datetime | None:
+    """Return until when a system is to have no pods for this backup, None when it may run."""
+    until = progress.quiesced_until
+    return until if progress.state == "running" and progress.cut_at is None and until and now < until else None
+
+
+def instant(text: str) -> datetime | None:
+    """Return the instant that a status says, None where it is empty."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if text else None

@@ -1,0 +1,131 @@
+"""A backup of a system's volumes in a cluster, as one declared resource."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from bellwether.spec.backup import LOCATION_NAME_PATTERN
+from bellwether.spec.block import Block, cel, rules
+from bellwether.spec.fields import CLASS_NAME_PATTERN
+from bellwether.spec.models import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN, Condition
+from bellwether.spec.schema import MAP_KEYS, Schema, definition_of, structural_schema
+
+KIND = "TradingBackup"
+PLURAL = "tradingbackups"
+SHORT_NAME = "tbackup"
+NAME_LENGTH = 63
+DECLARATION_LENGTH = 200_000
+
+
+class TradingBackupSpec(Block):
+    """What is to be kept. It cannot be changed: a backup is a deed."""
+
+    model_config = rules(cel("self == oldSelf", "a backup cannot be changed: make another one"))
+    system: str = Field(
+        max_length=SYSTEM_NAME_LENGTH,
+        pattern=SYSTEM_NAME_PATTERN,
+        description="The TradingSystem, in the same namespace.",
+    )
+    kind: Literal["full", "incremental"] = Field(
+        "full", description="Of volume snapshots every one is whole: incremental means the same, and status says so."
+    )
+    location: str | None = Field(
+        None,
+        max_length=30,
+        pattern=LOCATION_NAME_PATTERN,
+        description="One of the system's spec.backup.locations, of kind volumeSnapshots; without it the first such "
+        "one, and without any the cluster's default class.",
+    )
+
+
+class VolumeStatus(Block):
+    """One volume that has to be kept for the backup to be complete."""
+
+    claim: str = Field(max_length=253, description="The PersistentVolumeClaim.")
+    snapshot: str = Field(max_length=253, description="The VolumeSnapshot.")
+    content: str = Field("", max_length=253, description="The VolumeSnapshotContent, once it is bound.")
+    cut_at: str = Field("", max_length=40, description="Of which moment it is, UTC; empty before.")
+    size: str = Field("", max_length=32, description="How much a restore needs.")
+    ready: bool = Field(False, description="Whether a volume can be made of it.")
+
+
+class TradingBackupStatus(Block):
+    """How far it is: the volumes that are expected are written here before the first snapshot is made."""
+
+    observed_generation: int = Field(0, ge=0, le=2**53, description="The generation that this status speaks of.")
+    conditions: Annotated[list[Condition], Field(max_length=10, json_schema_extra={MAP_KEYS: ["type"]})] = Field(
+        default_factory=list, description="Complete, Failed, Quiesced. One of the first two ends it."
+    )
+    volumes: Annotated[list[VolumeStatus], Field(max_length=20, json_schema_extra={MAP_KEYS: ["claim"]})] = Field(
+        default_factory=list, description="The volumes."
+    )
+    class_name: str = Field(
+        "",
+        max_length=253,
+        pattern=f"^$|{CLASS_NAME_PATTERN}",
+        description="The VolumeSnapshotClass; empty: the default.",
+    )
+    started_at: str = Field("", max_length=40, description="When it began, UTC.")
+    quiesced_until: str = Field(
+        "", max_length=40, description="Until when the system has no pods for it, UTC, at the latest; empty: not."
+    )
+    cut_at: str = Field("", max_length=40, description="When every snapshot was cut and the system started again, UTC.")
+    ended_at: str = Field("", max_length=40, description="When it was complete or failed, UTC.")
+    release: str = Field("", max_length=128, description="The release that wrote the volumes.")
+    declaration: str = Field(
+        "", max_length=DECLARATION_LENGTH, description="The whole TradingSystem, as JSON: for when it is gone."
+    )
+
+
+_COLUMNS: tuple[Schema, ...] = (
+    {"name": "System", "type": "string", "jsonPath": ".spec.system"},
+    {
+        "name": "Complete",
+        "type": "string",
+        "description": "Whether every expected volume is kept.",
+        "jsonPath": '.status.conditions[?(@.type=="Complete")].status',
+    },
+    {
+        "name": "Reason",
+        "type": "string",
+        "description": "How far it is, or why it failed.",
+        "jsonPath": '.status.conditions[?(@.type=="Complete")].reason',
+    },
+    {"name": "Cut", "type": "date", "jsonPath": ".status.cutAt"},
+    {
+        "name": "Message",
+        "type": "string",
+        "priority": 1,
+        "jsonPath": '.status.conditions[?(@.type=="Complete")].message',
+    },
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+)
+
+
+def backup_definition() -> Schema:
+    """Return the CustomResourceDefinition of TradingBackup as plain data."""
+    names = {"kind": KIND, "plural": PLURAL, "shortNames": [SHORT_NAME]}
+    return definition_of(names, _COLUMNS, backup_schema())
+
+
+def backup_schema() -> Schema:
+    """Return the structural schema of a whole TradingBackup."""
+    name = f"self.metadata.name.size() <= {NAME_LENGTH}"
+    properties: dict[str, Any] = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": structural_schema(TradingBackupSpec, "spec"),
+        "status": structural_schema(TradingBackupStatus, "status"),
+    }
+    return {
+        "type": "object",
+        "description": "A backup of a system's volumes.",
+        "required": ["spec"],
+        "properties": properties,
+        "x-kubernetes-validations": [
+            {"rule": name, "message": f"metadata.name has at most {NAME_LENGTH} characters: snapshots are named by it"}
+        ],
+    }

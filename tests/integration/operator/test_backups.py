@@ -1,0 +1,135 @@
+"""A TradingBackup from its making to its end, with a real API server; kubelet and driver are played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bellwether_operator.settings import Settings
+from devcluster import build
+
+from .conftest import FakeGateway, Kube, eventually, running, system
+
+pytestmark = [pytest.mark.integration, pytest.mark.cluster]
+
+DEFINITION = Path(__file__).resolve().parents[3] / "crds" / "tradingbackups.bellwether.dev.yaml"
+CLAIM = "data-demo-0"
+
+
+async def define(kube: Kube, text: str) -> None:
+    name = yaml.safe_load(text)["metadata"]["name"]
+    await kube("apply", "-f", "-", stdin=text)
+    await kube("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+
+
+async def define_snapshots(kube: Kube) -> None:
+    await define(kube, (build.programs_folder() / "crds" / "volumesnapshots.yaml").read_text())
+
+
+async def make(kube: Kube, name: str, **spec: Any) -> None:
+    body = {
+        "apiVersion": "bellwether.dev/v1alpha1",
+        "kind": "TradingBackup",
+        "metadata": {"name": name},
+        "spec": {"system": "demo", **spec},
+    }
+    await kube("create", "-f", "-", stdin=json.dumps(body))
+
+
+async def one(kube: Kube, kind: str, name: str) -> dict[str, Any]:
+    text = await kube("get", kind, name, "-o", "json", "--ignore-not-found")
+    found: dict[str, Any] = json.loads(text) if text.strip() else {}
+    return found
+
+
+async def reason(kube: Kube, name: str) -> str:
+    conditions = (await one(kube, "tbackup", name)).get("status", {}).get("conditions", [])
+    return next((str(each["reason"]) for each in conditions if each["type"] == "Complete"), "")
+
+
+async def replicas(kube: Kube) -> int:
+    found = await kube.get("statefulset", "demo")
+    return -1 if found is None else int(found["spec"]["replicas"])
+
+
+async def play_stopped(kube: Kube) -> None:
+    """Say what the controller says of a StatefulSet that has no pod left."""
+
+    async def told() -> bool:
+        return await replicas(kube) == 0
+
+    await eventually("the workload to have no replicas", told)
+    found = await kube.get("statefulset", "demo")
+    assert found is not None
+    counts = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "currentReplicas"), 0)
+    status = {"observedGeneration": found["metadata"]["generation"], **counts}
+    await kube.patch("statefulset", "demo", {"status": status}, "--subresource=status")
+
+
+async def cut(kube: Kube, name: str, *, ready: bool) -> None:
+    status = {
+        "boundVolumeSnapshotContentName": f"c-{name}",
+        "creationTime": "2026-11-27T21:30:05Z",
+        "readyToUse": ready,
+    }
+    patch = json.dumps({"status": status})
+    await kube("patch", "volumesnapshot", name, "--subresource=status", "--type=merge", "-p", patch)
+
+
+async def test_a_backup_quiesces_cuts_resumes_and_is_complete_also_over_a_restart(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    async with running(settings):
+        await kube.apply(system(kube))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await make(kube, "nightly", kind="incremental")
+        await play_stopped(kube)
+
+        async def made() -> bool:
+            return bool(await one(kube, "volumesnapshot", f"nightly-{claim}"))
+
+        found = await one(kube, "tbackup", "nightly")
+        (claim,) = [each["claim"] for each in found["status"]["volumes"]]
+        assert json.loads(found["status"]["declaration"])["spec"]["symbols"] == ["AAPL", "MSFT"]
+        await eventually("the snapshot", made)
+        assert await replicas(kube) == 0
+    # The operator was away in the middle of it: the system stays without pods, and the backup goes on.
+    async with running(settings):
+        assert await replicas(kube) == 0
+        await cut(kube, f"nightly-{claim}", ready=False)
+
+        async def runs() -> bool:
+            return await replicas(kube) == 1
+
+        await eventually("the system to run again once it is cut", runs)
+        assert await reason(kube, "nightly") == "Cut"
+        await cut(kube, f"nightly-{claim}", ready=True)
+        await kube("wait", "--for=condition=Complete", "tbackup/nightly", "--timeout=30s")
+        healthy = await kube.until_condition("demo", "BackupHealthy", "True", "BackupComplete")
+        assert healthy["message"].startswith("nightly: all 1 volumes are kept")
+    changed = await asyncio.gather(
+        kube("patch", "tbackup", "nightly", "--type=merge", "-p", '{"spec":{"kind":"full"}}'), return_exceptions=True
+    )
+    assert "a backup cannot be changed: make another one" in str(changed[0])
+    writes = {line.partition("/")[0] for line in kube.operator_writes()}
+    assert {write for write in writes if "snapshot" in write or "backup" in write} == {
+        "create volumesnapshots",
+        "patch tradingbackups",
+    }
+
+
+async def test_what_cannot_be_is_failed_with_its_reason(kube: Kube, settings: Settings, gateway: FakeGateway) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    async with running(settings):
+        await make(kube, "lost")
+        await kube("wait", "--for=condition=Failed", "tbackup/lost", "--timeout=30s")
+        assert await reason(kube, "lost") == "SystemNotFound"

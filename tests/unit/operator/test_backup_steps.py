@@ -1,0 +1,160 @@
+"""The steps of a backup by volume snapshots: never complete with a gap, and the system always runs again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bellwether_operator.backups.errors import is_final
+from bellwether_operator.backups.snapshots import Seen, seen_of, snapshot, snapshot_name
+from bellwether_operator.backups.status import progress_of, status_of
+from bellwether_operator.backups.steps import QUIESCE, READY, Picture, Progress, named, next_step, quiesced
+
+NOW = datetime(2026, 11, 27, 21, 30, tzinfo=UTC)
+CUT = "2026-11-27T21:30:05Z"
+RAW: dict[str, Any] = {
+    "metadata": {"name": "nightly", "namespace": "trade", "uid": "u-1", "generation": 1},
+    "spec": {"system": "demo", "kind": "full"},
+}
+
+
+def picture(**given: Any) -> Picture:
+    found: dict[str, Any] = {
+        "now": NOW,
+        "claims": ["data-demo-0", "data-demo-nats-0"],
+        "pods": (),
+        "hindrance": None,
+        "snapshots": {},
+        **given,
+    }
+    return Picture(**found)
+
+
+def walk(before: Progress, **given: Any) -> Progress:
+    """Return the progress after a step, through its status as the API server would keep it."""
+    step = next_step(before, picture(**given))
+    written = status_of(named(step.progress, "nightly"), RAW, NOW)
+    return progress_of({**RAW, "status": written})
+
+
+def expected() -> Progress:
+    return walk(Progress())
+
+
+def stopped() -> Progress:
+    return walk(expected(), pods=("system",))
+
+
+def cut(ready: bool = False) -> dict[str, Seen]:
+    return {one.snapshot: Seen(True, f"content-{one.claim}", CUT, "1Gi", ready) for one in expected().volumes}
+
+
+def test_the_expected_volumes_are_written_down_before_anything_is_made() -> None:
+    step = next_step(Progress(), picture())
+    assert [one.claim for one in step.progress.volumes] == ["data-demo-0", "data-demo-nats-0"]
+    assert step.make == ()
+    assert quiesced(step.progress, NOW) is None
+
+
+def test_the_system_has_no_pods_from_then_until_a_deadline_at_most() -> None:
+    found = stopped()
+    assert quiesced(found, NOW) == NOW + QUIESCE
+    assert quiesced(found, NOW + QUIESCE) is None
+
+
+def test_nothing_is_snapshotted_while_there_are_pods() -> None:
+    assert next_step(stopped(), picture(pods=("system",))).make == ()
+    assert [one.claim for one in next_step(stopped(), picture()).make] == ["data-demo-0", "data-demo-nats-0"]
+
+
+def test_a_snapshot_that_is_there_is_not_made_again_and_the_missing_one_is() -> None:
+    one = dict(list(cut().items())[:1])
+    step = next_step(stopped(), picture(snapshots=one))
+    assert [volume.claim for volume in step.make] == ["data-demo-nats-0"]
+    assert step.progress.state == "running"
+
+
+def test_the_system_runs_again_once_all_is_cut_and_it_is_complete_once_all_is_ready() -> None:
+    after = walk(stopped(), snapshots=cut())
+    assert after.cut_at == NOW
+    assert quiesced(after, NOW) is None
+    assert after.state == "running"
+    assert walk(after, snapshots=cut(ready=True)).state == "complete"
+
+
+def test_it_is_not_complete_with_one_of_two() -> None:
+    half = {name: replace(one, ready=number == 0) for number, (name, one) in enumerate(cut().items())}
+    after = walk(walk(stopped(), snapshots=cut()), snapshots=half)
+    assert after.state == "running"
+    late = walk(after, snapshots=half, now=NOW + READY)
+    assert (late.state, late.reason) == ("failed", "NotReady")
+
+
+@pytest.mark.parametrize(
+    ("progress", "given", "reason"),
+    [
+        (Progress(), {"snapshots": None}, "SnapshotsUnavailable"),
+        (Progress(), {"claims": None}, "SystemNotFound"),
+        (Progress(), {"claims": []}, "NoVolumes"),
+        (stopped(), {"pods": ("system",), "now": NOW + QUIESCE}, "QuiesceTimeout"),
+        (stopped(), {"now": NOW + QUIESCE}, "QuiesceTimeout"),
+        (stopped(), {"snapshots": {n: replace(s, ours=False) for n, s in cut().items()}}, "SnapshotNameTaken"),
+        (
+            stopped(),
+            {"snapshots": {n: Seen(True, error="failed to get snapshot class fast") for n in cut()}},
+            "SnapshotFailed",
+        ),
+        (walk(stopped(), snapshots=cut()), {"snapshots": {}}, "SnapshotLost"),
+    ],
+)
+def test_each_failure_has_its_reason_and_lets_the_system_run(
+    progress: Progress, given: dict[str, Any], reason: str
+) -> None:
+    found = walk(progress, **given)
+    assert (found.state, found.reason) == ("failed", reason)
+    assert found.message
+    assert quiesced(found, NOW) is None
+
+
+def test_an_error_that_may_pass_is_waited_for() -> None:
+    snapshots = {name: Seen(True, error="rpc error: code = Unavailable") for name in cut()}
+    assert walk(stopped(), snapshots=snapshots).state == "running"
+    assert not is_final("rpc error: code = DeadlineExceeded")
+
+
+def test_a_system_that_is_paused_is_waited_for_with_its_pods() -> None:
+    found = walk(expected(), hindrance="waiting for the end of the system's pause")
+    assert found.message.startswith("waiting for the end of the system's pause")
+    assert found.quiesced_until is None
+
+
+def test_that_an_incremental_one_is_whole_is_said() -> None:
+    raw = {**RAW, "spec": {"system": "demo", "kind": "incremental"}}
+    (complete, *_) = status_of(expected(), raw, NOW)["conditions"]
+    assert complete["message"].endswith("(of volume snapshots each is whole: incremental is full)")
+
+
+def test_a_snapshot_belongs_to_its_backup_and_is_known_by_it() -> None:
+    made = snapshot(RAW, "nightly-data-demo-0", "data-demo-0", "fast")
+    assert made["spec"] == {
+        "source": {"persistentVolumeClaimName": "data-demo-0"},
+        "volumeSnapshotClassName": "fast",
+    }
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+    assert seen_of(made, "u-1").ours
+    assert not seen_of(made, "u-2").ours
+    # A creation time without a content is of nothing that could be found again.
+    assert not seen_of({**made, "status": {"creationTime": CUT, "readyToUse": True}}, "u-1").cut_at
+
+
+def test_names_stay_within_their_length_and_apart() -> None:
+    long = [snapshot_name("b" * 63, f"data-demo-{number}") for number in range(3)]
+    assert len(set(long)) == 3
+    assert max(map(len, long)) <= 63
+
+
+def test_the_deadline_is_in_the_status_to_the_second() -> None:
+    assert stopped().quiesced_until == NOW + timedelta(minutes=5)
