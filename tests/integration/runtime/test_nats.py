@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bellwether.messages.envelope import DeadLetter
 from bellwether.naming import consumer_name
 from bellwether.runtime.bus import BusError, RequestTimeout
+from bellwether.runtime.errors import RpcError
 from bellwether.runtime.nats_admin import NatsAdmin
 from bellwether.runtime.plan import bus_plan
 from bellwether.storage.store import OutboxEvent
@@ -58,6 +59,39 @@ async def test_an_order_is_booked_once_although_the_server_is_killed_in_between(
         async with asyncio.timeout(DEADLINE):
             await ordering
         await system.settle("ledger", *(f"order_taken-{name}" for name in wanted))
+        count = await system.call("ledger", "count", None, Count)
+        assert sorted(count.orders) == sorted(wanted)
+
+
+async def test_under_load_every_event_takes_effect_once_though_the_server_is_killed_again_and_again(
+    tmp_path: Path,
+) -> None:
+    switches, wanted = Switches(), [f"order-{number}" for number in range(400)]
+    async with (
+        nats_server(tmp_path / "nats", ROWS, always_sync=True, ack_wait=1.0) as server,
+        running(builds(switches), data_dir=tmp_path, rows=ROWS, connect=server.connect) as system,
+    ):
+        left = iter(wanted)
+
+        async def order_some() -> None:
+            for name in left:
+                # The same order again is the same event again.
+                while True:
+                    try:
+                        await system.call("shop", "order", Order(name), Price, budget=2.0)
+                        break
+                    except RpcError:
+                        await asyncio.sleep(0.02)
+
+        ordering = asyncio.gather(*(order_some() for _ in range(16)))
+        for booked in (40, 150, 280):
+            await until(partial(switches.handled_at_least, booked), 60.0)
+            await server.kill()
+            await asyncio.sleep(0)
+            await server.start()
+        async with asyncio.timeout(4 * DEADLINE):
+            await ordering
+        await system.settle("ledger", *(f"order_taken-{name}" for name in wanted), budget=60.0)
         count = await system.call("ledger", "count", None, Count)
         assert sorted(count.orders) == sorted(wanted)
 
