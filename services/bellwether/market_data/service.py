@@ -60,8 +60,8 @@ from bellwether.training.recipe import RecipeError, load_recipe
 
 ASK_SECONDS = 5.0
 """How often it looks whether bars are due at Yahoo."""
-NEWS_SECONDS, NEWS_BATCH_SECONDS = 20.0, 60.0
-"""The longest that news of one symbol may take, and that of all: bars wait for it."""
+NEWS_BATCH_SECONDS = 90.0
+"""The longest that the news of all symbols may take: bars wait for it. One symbol may take as long as its bars."""
 MOST_ANNOUNCED = 20
 """So many sessions of one statement are announced, the newest."""
 MOST_TOLD = 20
@@ -246,7 +246,7 @@ class MarketDataService:
             self.news = None
             return
         if self.news is None:
-            reach = replace(self._reach(), answer_seconds=NEWS_SECONDS, batch_seconds=NEWS_BATCH_SECONDS)
+            reach = replace(self._reach(), batch_seconds=NEWS_BATCH_SECONDS)
             self.news = YahooNews(reach, self.context.clock.now, Allowance(spec.data.yahoo.requests_per_minute))
         coming = coming_slots(spec, self._book, self.context.clock.now())
         await self.news.ask_due(spec.symbols, coming, source if isinstance(source, YahooBars) else None)

@@ -50,7 +50,7 @@ class YahooNews:
     def found(self, symbol: str) -> FoundNews:
         """Return a symbol's articles, oldest fetched first; `problem` says why they may not be the newest."""
         kept = self._kept.get(symbol, _Kept())
-        error = kept.error or (self._hold.reason if self._hold is not None else "")
+        error = self._hold.reason if self._hold is not None else kept.error
         return FoundNews(list(kept.items.values()), kept.asked_at, error)
 
     async def ask_due(self, symbols: Sequence[str], slots: Sequence[datetime], bars: YahooBars | None) -> None:
