@@ -100,6 +100,7 @@ soak: venv ## the crash tests in full numbers; writes docs/reliability.md and do
 	@$(PY) -m gate.always
 	@$(PY) -m soak
 	@$(PY) -m soak.ig
+	@$(PY) -m soak.gate 20 500
 
 .PHONY: bench
 bench: venv ## measure, and write docs/performance.md with target, value, met or missed

@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from bellwether.cli import models_system
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, print_drawn, write_json
-from bellwether.cli.training import REGISTRY, RegistryFolder, read_model
-from bellwether.training.artifact import CARD, ArtifactError
+from bellwether.cli.training import REGISTRY, RegistryFolder
+from bellwether.training.artifact import CARD, ArtifactError, read_model
 from bellwether.training.ledger import Entry, Ledger, LedgerError, promote, read_ledger, roll_back, write_ledger
 
 app = typer.Typer(no_args_is_help=True, help="The models of a registry: list, show, diff, promote, rollback.")
+app.add_typer(models_system.app, name="system")
 Version = Annotated[str, typer.Argument(help="A version, or its beginning.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
 Enforce = Annotated[bool, typer.Option("--enforce", help="As with training.gate.mode enforce: only what passed.")]

@@ -18,8 +18,7 @@ import typer
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, write_json
 from bellwether.messages.market_data import Bar
-from bellwether.training.artifact import CARD, EVIDENCE, ArtifactError, Manifest, read_artifact
-from bellwether.training.evidence import Evidence, from_bytes
+from bellwether.training.artifact import CARD, ArtifactError, read_model
 from bellwether.training.ledger import Ledger, LedgerError, read_ledger, record, write_ledger
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
 
@@ -110,22 +109,6 @@ def enter(registry: Path, versions: Sequence[str], recipe: Recipe) -> Ledger:
         ledger = record(ledger, version, manifest, evidence, recipe.judged_by, at=now)
     write_ledger(registry, ledger)
     return ledger
-
-
-def read_model(registry: Path, version: str) -> tuple[Manifest, Evidence | None]:
-    """Return a model's manifest, verified, and its evidence.
-
-    Raises:
-        ArtifactError: when one of them is not what it should be.
-
-    """
-    manifest = read_artifact(registry / version)
-    try:
-        return manifest, from_bytes((registry / version / EVIDENCE).read_bytes())
-    except FileNotFoundError:
-        return manifest, None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ArtifactError(f"{registry / version / EVIDENCE}: {error}") from error
 
 
 def _bars(data: str, before: date | None) -> dict[str, list[Bar]]:

@@ -15,6 +15,7 @@ from bellwether.gateway.auth import Scope
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
 from bellwether.messages.dead_letters import DeadLetterGone, PickDeadLetter
+from bellwether.messages.models import PromoteModel, RegisteredModel, RollbackModel, TrainingState, TrainModel
 from bellwether.messages.monitoring import SendTestMessage, SentTestMessages
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
 from bellwether.messages.trading import Halt, HaltState, Resume
@@ -106,6 +107,29 @@ async def resume(request: Request) -> Response:
     why = await _reason(request, ResumeReason)
     question = Resume(reason=why.reason, source=why.source, seen=why.seen)
     return answer(await gateway_of(request).peers.ask("paper-trading", "resume", question, HaltState))
+
+
+@router.post("/v1/training", dependencies=_OPERATE)
+async def train(request: Request, model_name: str | None = None) -> Response:
+    """Begin to make a recipe's models again, the declared one's unless another is named."""
+    question = TrainModel(model_name)
+    return answer(await gateway_of(request).peers.ask("ml-training", "train_model", question, TrainingState))
+
+
+@router.post("/v1/models/{version}/promote", dependencies=_OPERATE, openapi_extra=_shape(Reason))
+async def promote(request: Request, version: str) -> Response:
+    """Let a model serve in place of what serves for its recipe and symbol."""
+    why = await _reason(request, Reason)
+    question = PromoteModel(version, why.reason)
+    return answer(await gateway_of(request).peers.ask("ml-training", "promote_model", question, RegisteredModel))
+
+
+@router.post("/v1/models/{model_name}/rollback", dependencies=_OPERATE, openapi_extra=_shape(Reason))
+async def rollback(request: Request, model_name: str, symbol: str | None = None) -> Response:
+    """Let the model serve again that served before."""
+    why = await _reason(request, Reason)
+    question = RollbackModel(model_name, why.reason, symbol)
+    return answer(await gateway_of(request).peers.ask("ml-training", "rollback_model", question, RegisteredModel))
 
 
 @router.post("/v1/predict/{symbol}", dependencies=_READ)

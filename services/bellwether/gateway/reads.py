@@ -17,6 +17,7 @@ from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.dead_letters import DeadLetterBody, DeadLetters, ListDeadLetters, PickDeadLetter
 from bellwether.messages.market_data import GetMarketData, MarketData
+from bellwether.messages.models import GetTraining, ListRegistry, RegisteredModels, TrainingState
 from bellwether.messages.monitoring import Alerts, ListNotifications, Notifications, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
@@ -209,6 +210,19 @@ async def why(request: Request, symbol: str) -> Response:
 async def quality(request: Request) -> Response:
     """Return the quality of every declared symbol's bars, with the rules that are broken."""
     return answer(await gateway_of(request).peers.ask("data-quality", "get_quality", GetQuality(), Quality))
+
+
+@router.get("/v1/models")
+async def models(request: Request, model_name: str | None = None) -> Response:
+    """Return every model of the registry, its stage, and what the gate said."""
+    peers = gateway_of(request).peers
+    return answer(await peers.ask("ml-training", "list_registry", ListRegistry(model_name), RegisteredModels))
+
+
+@router.get("/v1/training")
+async def training(request: Request) -> Response:
+    """Return how training is."""
+    return answer(await gateway_of(request).peers.ask("ml-training", "get_training", GetTraining(), TrainingState))
 
 
 @router.get("/v1/system")

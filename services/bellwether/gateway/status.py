@@ -62,7 +62,7 @@ class DataState(msgspec.Struct, frozen=True):
 class ModelState(ModelInfo, frozen=True):
     """A model in service, and the declared symbols that it answers for."""
 
-    serves: list[str]
+    serves: list[str] = msgspec.field(default_factory=list)
 
 
 class SystemStatus(msgspec.Struct, frozen=True):

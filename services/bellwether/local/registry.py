@@ -20,6 +20,7 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "data-quality": "bellwether.quality.service",
         "sentiment": "bellwether.sentiment.service",
         "ml-model": "bellwether.models.service",
+        "ml-training": "bellwether.models.training",
         "prediction": "bellwether.prediction.service",
         "paper-trading": "bellwether.trading.service",
         "scheduler": "bellwether.scheduling.service",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import msgspec
 
@@ -30,6 +30,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     """Held-out metrics; each stands beside its `base_rate_` or `climatology_` peer."""
     gated: bool
     """Whether it passed the training gate."""
+    gate: str = ""
+    """What the gate said, in words."""
 
 
 class ListModels(msgspec.Struct, frozen=True):
@@ -63,3 +65,116 @@ class Probability(msgspec.Struct, frozen=True, omit_defaults=True):
     base_rate: float | None = None
     """Share of higher closes in the very sessions the probability was calibrated by: what it is to be compared with.
     None in the answer of a model that an earlier release made."""
+
+
+class PutArtifact(msgspec.Struct, frozen=True):
+    """Upload a part of one file of a model: a candidate, that nothing serves until the registry's book says so."""
+
+    version: str
+    name: str
+    offset: int
+    total: int
+    content: bytes
+
+
+class ArtifactState(msgspec.Struct, frozen=True):
+    """What there is of a file, in bytes; `complete` once the whole model is there and every hash is right."""
+
+    received: int
+    complete: bool
+
+
+class GetRegistry(msgspec.Struct, frozen=True):
+    """Ask for the registry's book."""
+
+
+class RegistryBook(msgspec.Struct, frozen=True):
+    """The book as canonical JSON, and its hash, by which a change says what it is a change of."""
+
+    book: str
+    hash: str
+
+
+class SetRegistry(msgspec.Struct, frozen=True):
+    """Replace the book of hash `before`; models that it puts into service serve from then on."""
+
+    before: str
+    book: str
+
+
+class TrainModel(msgspec.Struct, frozen=True):
+    """Ask for models of a recipe to be made again; without a name, of the declared one."""
+
+    model_name: str | None = None
+    reason: str = "asked for"
+
+
+class TrainingState(msgspec.Struct, frozen=True):
+    """How training is: `status` is training_started, training, idle or failed; `progress` its newest line."""
+
+    status: str
+    model_name: str = ""
+    progress: str = ""
+    started: datetime | None = None
+    finished: datetime | None = None
+    versions: list[str] = []
+    error: str = ""
+
+
+class GetTraining(msgspec.Struct, frozen=True):
+    """Ask how training is."""
+
+
+class ListRegistry(msgspec.Struct, frozen=True):
+    """Ask for every model of the registry, or those of one recipe."""
+
+    model_name: str | None = None
+
+
+class RegisteredModel(msgspec.Struct, frozen=True):
+    """One model of the registry: `stage` is candidate, shadow, serving or retired; `gate` what the gate said."""
+
+    version: str
+    model_name: str
+    symbol: str | None
+    stage: str
+    since: datetime
+    reason: str
+    passed: bool | None
+    """None: nobody judged it."""
+    gate: str
+
+
+class RegisteredModels(msgspec.Struct, frozen=True):
+    """Models of the registry, and how many trials were counted."""
+
+    models: list[RegisteredModel]
+    trials: int
+
+
+class PromoteModel(msgspec.Struct, frozen=True):
+    """Let a model serve; `version` may be the beginning of one."""
+
+    version: str
+    reason: str
+
+
+class RollbackModel(msgspec.Struct, frozen=True):
+    """Let the model serve again that served before; without a symbol, the general one."""
+
+    model_name: str
+    reason: str
+    symbol: str | None = None
+
+
+class ModelTrained(msgspec.Struct, frozen=True):
+    """A model was made and judged."""
+
+    model: RegisteredModel
+
+
+class ModelPromoted(msgspec.Struct, frozen=True):
+    """A model serves from now on; `before` is the version that served until then."""
+
+    model: RegisteredModel
+    before: str | None

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
 
 from bellwether.models.serving import ServedModel
-from bellwether.training.artifact import ArtifactError
+from bellwether.training.artifact import ArtifactError, read_model
+from bellwether.training.gate import Verdict
+from bellwether.training.ledger import Ledger, LedgerError, promote, read_ledger, record, write_ledger
+from bellwether.training.recipe import Recipe
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class Registry:
         self.root = root
         self._serving: dict[tuple[str, str | None], ServedModel] = {}
         self._open: dict[str, ServedModel] = {}
+        self._book: Ledger | None = None
 
     def choice(self, recipe: str) -> Choice | None:
         """Return what was chosen to serve for a recipe, None where nothing readable is written down."""
@@ -67,6 +71,56 @@ class Registry:
             kept[(model.manifest.name, model.manifest.symbol)] = model
         self._serving = kept
         return models
+
+    def judge(self, versions: list[str], recipe: Recipe, at: datetime) -> None:
+        """Write models into the book, each with what the gate says; what is in service is promoted there.
+
+        Raises:
+            ArtifactError: when a model, or what it is judged by, is not what it should be.
+
+        """
+        try:
+            ledger = read_ledger(self.root)
+            for version in versions:
+                manifest, evidence = read_model(self.root, version)
+                ledger = record(ledger, version, manifest, evidence, recipe.judged_by, at=at)
+                ledger = promote(ledger, version, at, "the first of its recipe", mode="report")
+            write_ledger(self.root, ledger)
+        except LedgerError as error:
+            raise ArtifactError(str(error)) from error
+        self._book = ledger
+
+    def verdict(self, version: str) -> Verdict | None:
+        """Return what the gate said of a model, None where nobody judged it."""
+        return next((one.verdict for one in self.book().entries if one.version == version), None)
+
+    def words(self, version: str) -> str:
+        """Return what the gate said of a model, in words."""
+        verdict = self.verdict(version)
+        return "nobody judged it" if verdict is None else verdict.words()
+
+    def set_book(self, ledger: Ledger) -> None:
+        """Keep another book; every model that it puts into service is verified first.
+
+        Raises:
+            ArtifactError: when one of them is not there or not what its version says.
+
+        """
+        for one in ledger.entries:
+            if one.stage == "serving":
+                self.version(one.version)
+        write_ledger(self.root, ledger)
+        self._book = ledger
+
+    def book(self) -> Ledger:
+        """Return the registry's book; one that cannot be read counts as empty, and nothing in it as judged."""
+        if self._book is None:
+            try:
+                self._book = read_ledger(self.root)
+            except LedgerError as error:
+                _log.warning("%s: no model counts as judged", error)
+                self._book = Ledger()
+        return self._book
 
     def find(self, name: str, symbol: str | None) -> ServedModel | None:
         """Return the symbol's own model, else the general one, None where neither serves."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,35 @@ from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import Bar, Coverage, GetCoverage
-from bellwether.messages.models import ListModels, LoadModel, ModelInfo, Models, Predict, Probability
+from bellwether.messages.models import (
+    ArtifactState,
+    GetRegistry,
+    ListModels,
+    LoadModel,
+    ModelInfo,
+    Models,
+    Predict,
+    Probability,
+    PutArtifact,
+    RegistryBook,
+    SetRegistry,
+)
 from bellwether.messages.monitoring import AlarmReading
+from bellwether.models import book
+from bellwether.models.child import TRAINING_BARS, HistoryTooShort, TrainingFailed, bars_of, train_in_child
 from bellwether.models.registry import Choice, Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
+from bellwether.models.uploads import Uploads
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
-from bellwether.runtime.history import newest_bars
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.training.artifact import ArtifactError
 from bellwether.training.dataset import data_revision
-from bellwether.training.enough import TOO_FEW_ROWS, first_enough
+from bellwether.training.enough import first_enough
+from bellwether.training.ledger import Ledger, LedgerError
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
 
-TRAINING_BARS = 5000
-"""The most bars of a symbol that a model is made from, the newest."""
 WHOLE_HISTORY = 50_000
 RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
@@ -44,6 +56,7 @@ class ModelService:
     def __init__(self, context: ServiceContext) -> None:
         self.context = context
         self.registry = Registry(context.files / "registry")
+        self._uploads = Uploads(self.registry.root)
         self._wanted = asyncio.Event()
         self._state = "no model yet"
         self._trouble: RpcError | None = None
@@ -62,7 +75,7 @@ class ModelService:
 
         """
         try:
-            return self._find(request.model_name, request.symbol).info()
+            return self._info(self._find(request.model_name, request.symbol))
         except RpcError as error:
             if error.code != "MODEL_NOT_READY" or self._trouble is None:
                 raise
@@ -72,6 +85,9 @@ class ModelService:
         """Return the calibrated probability for one row of features."""
         model = self._named(request)
         self._refuse_lookahead(model, call.as_of)
+        if request.version is None:
+            # What a stored decision names is asked as it was, whatever has become of it since.
+            self._refuse_unfit(model, call.as_of)
         try:
             found = model.predict(request.features, request.symbol)
         except FeaturesMismatch as error:
@@ -81,7 +97,58 @@ class ModelService:
 
     async def list_models(self, request: ListModels, call: Call) -> Models:
         """Return all models in service."""
-        return Models([model.info() for model in self.registry.serving()])
+        return Models([self._info(model) for model in self.registry.serving()])
+
+    # The registry
+
+    async def get_registry(self, request: GetRegistry, call: Call) -> RegistryBook:
+        """Return the registry's book."""
+        return book.told(self.registry.book())
+
+    async def put_artifact(self, request: PutArtifact, call: Call) -> ArtifactState:
+        """Take a part of a candidate's file.
+
+        Raises:
+            RpcError: MODEL_REFUSED, when it is not what its version says.
+
+        """
+        try:
+            received, complete = await asyncio.to_thread(
+                self._uploads.take, request.version, request.name, request.offset, request.total, request.content
+            )
+        except ArtifactError as error:
+            raise RpcError("MODEL_REFUSED", str(error)) from error
+        return ArtifactState(received, complete)
+
+    async def set_registry(self, request: SetRegistry, call: Call) -> RegistryBook:
+        """Take a change of the registry's book, and let serve what it says.
+
+        Raises:
+            RpcError: BOOK_CHANGED, when it is a change of an older book; NOT_ALLOWED; MODEL_REFUSED.
+
+        """
+        before = self.registry.book()
+        if request.before != book.told(before).hash:
+            raise RpcError("BOOK_CHANGED", "the registry's book was changed in between: read it again")
+        try:
+            after = book.read(request.book)
+            book.check_change(before, after, self._enforced())
+            self.registry.set_book(after)
+            self._serve_by_book(after)
+        except LedgerError as error:
+            raise RpcError("NOT_ALLOWED", str(error)) from error
+        except ArtifactError as error:
+            raise RpcError("MODEL_REFUSED", str(error)) from error
+        return book.told(after)
+
+    def _serve_by_book(self, ledger: Ledger) -> None:
+        """Bring into service what the book says of the declared recipe."""
+        recipe, path, cut = self._goal()
+        serving = [one for one in ledger.entries if (one.name, one.stage) == (recipe.name, "serving")]
+        fitting = [one.version for one in serving if one.recipe_hash == recipe.hash]
+        if fitting and any(one.symbol is None for one in serving):
+            self.registry.choose(Choice(recipe.name, recipe.hash, cut, fitting))
+            self._serve_chosen(recipe, path, cut)
 
     def health(self) -> dict[str, Any]:
         """Return what health says besides."""
@@ -89,7 +156,8 @@ class ModelService:
         return {
             "models": len(serving),
             "model_state": self._state,
-            "ungated_models": [model.manifest.name for model in serving if not model.manifest.gated],
+            "ungated_models": [model.manifest.name for model in serving if not self._gated(model)],
+            "gate_mode": "enforce" if self._enforced() else "report",
         }
 
     def alarms(self) -> list[AlarmReading]:
@@ -130,6 +198,35 @@ class ModelService:
                 trained_through=through.isoformat(),
                 day=day.isoformat(),
             )
+
+    def _refuse_unfit(self, model: ServedModel, as_of: datetime) -> None:
+        """Refuse a model that did not pass the gate, where the declaration enforces it, and one that has expired."""
+        name, manifest = model.manifest.name, model.manifest
+        if self._enforced() and not self._gated(model):
+            raise RpcError(
+                "MODEL_NOT_GATED",
+                f"model {name} did not pass the gate ({self.registry.words(model.version)}), and training.gate.mode is "
+                "enforce",
+            )
+        day = self._calendar_now().local_day(as_of)
+        if manifest.expires_on is not None and day >= manifest.expires_on:
+            raise RpcError(
+                "MODEL_EXPIRED",
+                f"model {name} learned from sessions through {manifest.trained_through} and expired on "
+                f"{manifest.expires_on}: train it again",
+            )
+
+    def _enforced(self) -> bool:
+        declaration = self.context.declaration
+        return declaration.known and declaration.current.spec.training.gate.mode == "enforce"
+
+    def _gated(self, model: ServedModel) -> bool:
+        """Return whether a model passed the gate; one that nobody judged did not."""
+        verdict = self.registry.verdict(model.version)
+        return verdict is not None and verdict.passed
+
+    def _info(self, model: ServedModel) -> ModelInfo:
+        return msgspec.structs.replace(model.info(), gated=self._gated(model), gate=self.registry.words(model.version))
 
     def _calendar_now(self) -> Calendar:
         market = self.context.declaration.current.spec.market
@@ -217,6 +314,7 @@ class ModelService:
             words = f"{error}{await self._first_day_that_would_do(service, recipe, cut)}"
             self._too_short = (key, words)
             raise HistoryTooShort(words) from error
+        await asyncio.to_thread(self.registry.judge, versions, recipe, self.context.clock.now())
         self.registry.choose(Choice(recipe.name, recipe.hash, cut, versions))
         self._serve_chosen(recipe, path, cut)
 
@@ -232,7 +330,7 @@ class ModelService:
         last = max(coverage.last.values())
         # Of the sessions after the cut only their number matters here, and no model is made of them.
         as_of = datetime.combine(last + timedelta(days=1), time(0), calendar.timezone).astimezone(UTC)
-        histories, _ = await self._asked(service, symbols, as_of, WHOLE_HISTORY)
+        histories, _ = await bars_of(service, symbols, as_of, WHOLE_HISTORY)
         found = await asyncio.to_thread(first_enough, recipe, histories)
         counts = ", ".join(f"{symbol} has {len(bars)} from {bars[0].session}" for symbol, bars in histories.items())
         if found is None or found > last:
@@ -245,36 +343,12 @@ class ModelService:
         last_day = cut or calendar.local_day(self.context.clock.now())
         # Midnight at the exchange: sessions before that day are complete, its own is not.
         as_of = datetime.combine(last_day, time(0), calendar.timezone).astimezone(UTC)
-        found, errors = await self._asked(service, sorted(spec.symbols), as_of, TRAINING_BARS)
+        found, errors = await bars_of(service, sorted(spec.symbols), as_of, TRAINING_BARS)
         if not any(found.values()):
             words = f"no declared symbol has bars before {last_day.isoformat()}" + "".join(f"; {e}" for e in errors)
             hint = await self._first_day_that_would_do(service, recipe, cut)
             raise HistoryTooShort(words + hint) if hint else TrainingFailed(words)
         return found
-
-    async def _asked(
-        self, service: Service, symbols: list[str], as_of: datetime, count: int
-    ) -> tuple[dict[str, list[Bar]], list[str]]:
-        """Return the bars of the symbols that have any at a moment, and why others have none."""
-        found: dict[str, list[Bar]] = {}
-        errors: list[str] = []
-        for symbol in symbols:
-            call = service.call(as_of=as_of)
-            try:
-                found[symbol] = await newest_bars(call, symbol, count)
-            except RpcError as error:
-                if error.code not in ("UNKNOWN_SYMBOL", "NO_BARS", "SOURCE_UNAVAILABLE"):
-                    raise
-                errors.append(error.message)
-        return found, errors
-
-
-class TrainingFailed(Exception):
-    """The training process gave no model; the message is its last word."""
-
-
-class HistoryTooShort(TrainingFailed):
-    """There are too few bars to make a model from."""
 
 
 def _trouble(error: Exception) -> RpcError | None:
@@ -288,57 +362,6 @@ def _trouble(error: Exception) -> RpcError | None:
     return None
 
 
-async def train_in_child(recipe: Path, histories: dict[str, list[Bar]], root: Path) -> list[str]:
-    """Make a recipe's models in a process of its own, which ends and gives its memory back; return their versions.
-
-    Raises:
-        TrainingFailed: with the process's last line; HistoryTooShort where there are too few bars.
-
-    """
-    bars = await asyncio.to_thread(_write_bars, root, histories)
-    arguments = ["-m", "bellwether.training", "--recipe", str(recipe), "--bars", str(bars), "--out", str(root)]
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        said, output = await asyncio.gather(_log_lines(child), _read_output(child))
-        if await child.wait() != 0:
-            last = said.removeprefix("error: ") or f"exit code {child.returncode}"
-            failed = HistoryTooShort if child.returncode == TOO_FEW_ROWS else TrainingFailed
-            raise failed(f"training failed: {last}")
-        return msgspec.json.decode(output, type=list[str])
-    except msgspec.MsgspecError as error:
-        raise TrainingFailed(f"training gave no versions: {error}") from error
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-        bars.unlink(missing_ok=True)
-
-
-def _write_bars(root: Path, histories: dict[str, list[Bar]]) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    path = root / ".bars.json"
-    path.write_bytes(msgspec.json.encode(histories))
-    return path
-
-
-async def _read_output(child: asyncio.subprocess.Process) -> bytes:
-    assert child.stdout is not None  # noqa: S101 (a pipe was asked for)
-    return await child.stdout.read()
-
-
-async def _log_lines(child: asyncio.subprocess.Process) -> str:
-    assert child.stderr is not None  # noqa: S101 (a pipe was asked for)
-    last = ""
-    async for line in child.stderr:
-        text = line.decode("utf-8", "replace").rstrip()
-        if text:
-            last = text
-            _log.info("training: %s", text)
-    return last
-
-
 def create(context: ServiceContext) -> Service:
     """Return the service, wired to its runtime."""
     service = Service("ml-model", context)
@@ -346,6 +369,9 @@ def create(context: ServiceContext) -> Service:
     service.rpc("load_model")(models.load_model)
     service.rpc("predict")(models.predict)
     service.rpc("list_models")(models.list_models)
+    service.rpc("get_registry")(models.get_registry)
+    service.rpc("put_artifact")(models.put_artifact)
+    service.rpc("set_registry")(models.set_registry)
     service.on_declaration(models.declared)
     service.on_health(models.health)
     service.on_start(models.start)

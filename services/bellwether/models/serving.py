@@ -10,9 +10,16 @@ import numpy as np
 import onnxruntime
 
 from bellwether.messages.models import ModelInfo, Probability
-from bellwether.training.artifact import ONNX, Manifest, read_artifact, read_file
+from bellwether.training.artifact import ONNX, ArtifactError, Manifest, read_artifact, read_file
+from bellwether.training.feature_table import TABLE, feature_version
 
 SCORES = "probabilities"
+
+
+def _features_now(manifest: Manifest) -> str:
+    """Return the version of the model's features as this release computes them; empty where it has not all of them."""
+    known = all(name in TABLE for name in manifest.features)
+    return feature_version(tuple(manifest.features)) if known else ""
 
 
 class FeaturesMismatch(ValueError):
@@ -46,6 +53,11 @@ class ServedModel:
 
         """
         manifest = read_artifact(folder)
+        if manifest.feature_version and manifest.feature_version != _features_now(manifest):
+            raise ArtifactError(
+                f"{folder.name}: it learned from features of another definition ({manifest.feature_version[:12]}): "
+                "train it again"
+            )
         return cls(folder.name, manifest, read_file(folder, ONNX, manifest.files[ONNX]))
 
     def predict(self, features: Mapping[str, float], symbol: str | None) -> Probability:

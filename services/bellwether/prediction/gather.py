@@ -33,7 +33,7 @@ from bellwether.training.recipe import recipe_features
 
 NO_MARKET_DATA = frozenset({"BARS_LOADING", "NO_BARS", "NOT_ENOUGH_BARS", "SOURCE_UNAVAILABLE", "HELD_BACK"})
 """Answers that say there is no market data, now or if asked again: the decision goes on without."""
-NO_MODEL = frozenset({"MODEL_NOT_FOUND", "MODEL_LOOKAHEAD", "FEATURES_MISMATCH"})
+NO_MODEL = frozenset({"MODEL_NOT_FOUND", "MODEL_LOOKAHEAD", "MODEL_NOT_GATED", "MODEL_EXPIRED", "FEATURES_MISMATCH"})
 """Answers that say no model will speak to this: the decision goes on without."""
 NO_MOVEMENT = "NO_MOVEMENT"
 """Why no model is asked about a share whose price stands still: it is HOLD."""

@@ -37,6 +37,7 @@ from bellwether.spec.fields import (
 )
 from bellwether.spec.notifications import Notification
 from bellwether.spec.retention import Retention
+from bellwether.spec.training import Training
 
 GROUP = "bellwether.dev"
 VERSION = "v1alpha1"
@@ -56,6 +57,7 @@ ServiceName: TypeAlias = Literal[
     "data-quality",
     "sentiment",
     "ml-model",
+    "ml-training",
     "prediction",
     "paper-trading",
     "scheduler",
@@ -812,6 +814,7 @@ class TradingSystemSpec(Block):
     data: Data = Field(default_factory=Data, description="Where bars come from.")
     clock: Clock = Field(default_factory=Clock, description="Live, or replayed history.")
     predictions: Predictions = Field(default_factory=Predictions, description="How predictions are made and kept.")
+    training: Training = Field(default_factory=Training, description="When models are made again, and the gate.")
     trading: Trading = Field(default_factory=Trading, description="Whether and how signals become orders.")
     quality: Quality = Field(default_factory=Quality, description="How good the data has to be.")
     sentiment: Sentiment = Field(default_factory=Sentiment, description="News, and whether it can refuse an order.")
@@ -965,6 +968,7 @@ LIVE_FIELDS = (
     "symbols",
     "market",
     "predictions",
+    "training",
     "trading",
     "quality",
     "sentiment",

@@ -17,6 +17,7 @@ import msgspec
 
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.training.calibration import Calibrator
+from bellwether.training.evidence import Evidence, from_bytes
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -127,6 +128,22 @@ def read_artifact(folder: Path) -> Manifest:
     for name, wanted in manifest.files.items():
         read_file(folder, name, wanted)
     return manifest
+
+
+def read_model(root: Path, version: str) -> tuple[Manifest, Evidence | None]:
+    """Return a model's manifest, verified, and its evidence.
+
+    Raises:
+        ArtifactError: when one of them is not what it should be.
+
+    """
+    manifest = read_artifact(root / version)
+    try:
+        return manifest, from_bytes((root / version / EVIDENCE).read_bytes())
+    except FileNotFoundError:
+        return manifest, None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ArtifactError(f"{root / version / EVIDENCE}: {error}") from error
 
 
 def read_file(folder: Path, name: str, wanted: str) -> bytes:

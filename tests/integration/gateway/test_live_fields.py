@@ -22,6 +22,7 @@ from bellwether.messages.prediction import PrunedDecisions, PruneDecisions
 from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.messages.trading import Trade
+from bellwether.models.training import create as ml_training
 from bellwether.monitoring.service import create as monitoring
 from bellwether.prediction.service import create as prediction
 from bellwether.quality.service import create as data_quality
@@ -42,9 +43,12 @@ pytestmark = pytest.mark.integration
 
 NIGHT = datetime(2026, 1, 6, 4, 0, tzinfo=UTC)
 REAL = ("market-data", "data-quality", "sentiment", "prediction", "paper-trading", "scheduler", "monitoring")
+# ml-model stands in, and keeps no registry.
+TRAINING = replace(SERVICES["ml-training"], calls={"market-data": ("get_bars",)})
 ROWS_HERE = {
     **ROWS,
     **{name: SERVICES[name] for name in REAL},
+    "ml-training": TRAINING,
     "gateway": replace(SERVICES["gateway"], requires=("paper-trading",)),
 }
 
@@ -78,6 +82,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         "ml-model": peers.builds()["ml-model"],
         "market-data": market_data,
         "data-quality": data_quality,
+        "ml-training": ml_training,
         "sentiment": sentiment,
         "prediction": prediction,
         "paper-trading": trading.create,
@@ -164,6 +169,10 @@ async def told(lab: Lab) -> Any:
     return [one.name for one in found.channels]
 
 
+async def training_every(lab: Lab) -> Any:
+    return (await lab.system.call("ml-training", "health"))["every_sessions"]
+
+
 @dataclass(frozen=True)
 class Edit:
     """A change of one field, and what shows that it is in force: before it and after it."""
@@ -184,6 +193,7 @@ EDITS = {
         BEFORE_IT,
     ),
     "predictions.margin": Edit({"predictions": {"margin": "0.2"}}, margin, 0.01, 0.2),
+    "training": Edit({"training": {"everySessions": 20}}, training_every, 0, 20),
     "trading.mode": Edit({"trading": {"mode": "off"}}, refusals, [], ["TRADING_OFF"]),
     "trading.halted": Edit({"trading": {"halted": True}}, halts, [], ["declaration: spec.trading.halted is true"]),
     "trading.risk": Edit({"trading": {"risk": {"maxOrdersPerSession": 0}}}, by_hand, "queued", "refused"),

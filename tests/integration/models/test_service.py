@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.messages.models import LoadModel, ModelInfo
-from bellwether.models.service import TrainingFailed, train_in_child
+from bellwether.models.child import TrainingFailed, train_in_child
 from bellwether.runtime.errors import RpcError
 from bellwether.training.recipe import find_recipe
 from harness.replayed import BUILDS, declared, model_serves, train_once

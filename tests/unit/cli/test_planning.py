@@ -70,9 +70,9 @@ def test_a_person_reads_what_changes_when_and_which_pods_feel_it(typed: Typed) -
         "PersistentVolumeClaim ×6",
         "resources.requests.storage 1Gi → 2Gi",
         "Objects at the close, Mon 23 Nov 2026 16:00 AEDT (05:00 UTC)",
-        "restart pods ×11",
+        "restart pods ×12",
         "for version",
-        "11 pods restart.",
+        "12 pods restart.",
     ):
         assert words in out, out
 
@@ -121,7 +121,7 @@ def test_without_a_cluster_everything_is_new(typed: Typed) -> None:
     code, out, _ = typed(typed.write("new.yaml", OLD), "--offline")
     assert code == 0
     assert "trading/demo  new" in out
-    assert "11 pods start." in out
+    assert "12 pods start." in out
     code, out, _ = typed(typed.write("new.yaml", OLD), "--offline", "-o", "json")
     told = json.loads(out)
     assert {step["action"] for step in told["steps"]} == {"create"}

@@ -200,6 +200,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
     "sentiment": {"analyze_sentiment": said},
     "ml-model": {"list_models": Models([MODEL])},
+    "ml-training": {},
     "prediction": {
         "generate_single_prediction": prediction(may_trade=False),
         "list_decisions": lambda asked: Decisions(

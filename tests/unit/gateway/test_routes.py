@@ -23,6 +23,8 @@ SAMPLE = {
     "trace_id": "0" * 32,
     "order_id": "bw-1",
     "what": "trades",
+    "version": "ab",
+    "model_name": "m",
 }
 
 
@@ -36,6 +38,7 @@ async def test_status_joins_services_replay_account_and_halts(standing: Opened) 
         "market-data",
         "data-quality",
         "sentiment",
+        "ml-training",
         "ml-model",
         "prediction",
         "paper-trading",

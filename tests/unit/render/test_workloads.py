@@ -131,6 +131,7 @@ EDITS: dict[str, Any] = {
     "symbols": ["IBM"],
     "market": {"calendar": "XNYS", "overrides": [{"date": "2009-02-02", "closed": True}]},
     "predictions": {"margin": "0.02"},
+    "training": {"gate": {"mode": "enforce"}},
     "trading": {"mode": "simulated", "halted": True, "risk": {"maxPositionValue": "1"}},
     "tasks": [],
     "gateway": {"openReads": True},

@@ -1,0 +1,83 @@
+"""`bellwether models system`: the same of a system that runs, through its gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from bellwether.cli.options import Session, talks
+
+app = typer.Typer(no_args_is_help=True, help="The models of a running system: list, train, promote, rollback.")
+Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
+
+
+@app.command("list")
+@talks
+def list_models(session: Session) -> None:
+    """List the models of the system's registry with their stage and what the gate said."""
+    session.show(session.client.get("/v1/models"), _table)
+
+
+@app.command()
+@talks
+def train(
+    session: Session,
+    recipe: Annotated[str | None, typer.Argument(help="The recipe; else the one that the system declares.")] = None,
+) -> None:
+    """Have the models of a recipe made again; `status` tells how far it is."""
+    query = f"?model_name={quote(recipe)}" if recipe else ""
+    session.show(session.client.send("POST", f"/v1/training{query}", {}), _state)
+
+
+@app.command()
+@talks
+def status(session: Session) -> None:
+    """Tell how training is."""
+    session.show(session.client.get("/v1/training"), _state)
+
+
+@app.command()
+@talks
+def promote(
+    session: Session, version: Annotated[str, typer.Argument(help="A version, or its beginning.")], reason: Reason
+) -> None:
+    """Let a model serve in place of what serves for its recipe and symbol."""
+    body = {"reason": reason, "source": "cli"}
+    session.show(session.client.send("POST", f"/v1/models/{quote(version)}/promote", body), _one)
+
+
+@app.command()
+@talks
+def rollback(
+    session: Session,
+    recipe: Annotated[str, typer.Argument(help="The recipe's name.")],
+    reason: Reason,
+    symbol: Annotated[str | None, typer.Option("--symbol", help="Its own model; else the general one.")] = None,
+) -> None:
+    """Let the model serve again that served before."""
+    query = f"?symbol={quote(symbol)}" if symbol else ""
+    body = {"reason": reason, "source": "cli"}
+    session.show(session.client.send("POST", f"/v1/models/{quote(recipe)}/rollback{query}", body), _one)
+
+
+def _table(found: Any) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("recipe", "symbol", "stage", "since", "version", "gate"):
+        table.add_column(title, overflow="fold")
+    for one in found["models"]:
+        since, version = str(one["since"])[:16], str(one["version"])[:12]
+        table.add_row(one["model_name"], one["symbol"] or "all", one["stage"], since, version, one["gate"])
+    return table
+
+
+def _one(found: Any) -> Any:
+    return f"{found['model_name']}, {found['symbol'] or 'all symbols'}: {found['version'][:12]} is {found['stage']}"
+
+
+def _state(found: Any) -> Any:
+    words = found.get("error") or found.get("progress") or ""
+    return f"{found['status']} {found.get('model_name', '')} {words}".strip()

@@ -1,0 +1,125 @@
+"""ml-training beside ml-model: a model is made again, judged, promoted without a gap, and rolled back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bellwether.messages.models import (
+    ArtifactState,
+    GetTraining,
+    ListRegistry,
+    Predict,
+    Probability,
+    PromoteModel,
+    PutArtifact,
+    RegisteredModel,
+    RegisteredModels,
+    RollbackModel,
+    TrainingState,
+    TrainModel,
+)
+from bellwether.models.training import create as ml_training
+from bellwether.runtime.errors import RpcError
+from bellwether.training.artifact import ONNX
+from harness.replayed import BUILDS, MODEL, declared, model_serves, until
+from harness.system import System, running
+
+pytestmark = pytest.mark.integration
+
+SYMBOLS = ["IBM", "MSFT"]
+SPEC: dict[str, Any] = {"symbols": SYMBOLS, "clock": {"mode": "replay", "from": "2004-01-02"}}
+PARTS = {name: BUILDS[name] for name in ("market-data", "ml-model")} | {"ml-training": ml_training}
+
+
+async def trained(system: System, recipe: str) -> TrainingState:
+    await system.call("ml-training", "train_model", TrainModel(recipe), TrainingState)
+
+    async def over() -> TrainingState | None:
+        found: TrainingState = await system.call("ml-training", "get_training", GetTraining(), TrainingState)
+        return found if found.status in ("idle", "failed") and found.model_name == recipe else None
+
+    found: TrainingState = await until(over, 240.0)
+    assert found.error == ""
+    return found
+
+
+async def listed(system: System) -> RegisteredModels:
+    found: RegisteredModels = await system.call("ml-training", "list_registry", ListRegistry(), RegisteredModels)
+    return found
+
+
+async def test_a_model_is_made_again_served_without_a_gap_and_rolled_back(tmp_path: Path) -> None:
+    async with running(PARTS, data_dir=tmp_path, declaration=declared(**SPEC)) as system:
+        first = await model_serves(system)
+        assert (first.gated, first.gate[:7]) == (False, "failed:")
+        row, failed = dict.fromkeys(first.features, 0.01), list[str]()
+
+        async def ask() -> None:
+            while True:
+                try:
+                    await system.call("ml-model", "predict", Predict(MODEL, row, "IBM"), Probability)
+                except RpcError as error:
+                    failed.append(error.code)
+                await asyncio.sleep(0.01)
+
+        load = asyncio.create_task(ask())
+        # The same recipe and bars give the same version: nothing changes. Another recipe is a candidate.
+        assert (await trained(system, MODEL)).versions == [first.version]
+        other = (await trained(system, "direction-boost")).versions[0]
+        stages = {one.version: one.stage for one in (await listed(system)).models}
+        assert stages == {first.version: "serving", other: "candidate"}
+        promoted = await system.call(
+            "ml-training", "promote_model", PromoteModel(other[:10], "to see it"), RegisteredModel
+        )
+        assert (promoted.stage, promoted.reason) == ("serving", "by hand: to see it")
+        with pytest.raises(RpcError) as refused:
+            await system.call("ml-training", "rollback_model", RollbackModel(MODEL, "worse"), RegisteredModel)
+        assert refused.value.code == "NOT_ALLOWED"
+        assert "is the first that served" in refused.value.message
+        load.cancel()
+        assert failed == []
+        assert (await model_serves(system)).version == first.version
+
+
+async def test_under_enforce_what_did_not_pass_answers_nothing(tmp_path: Path) -> None:
+    declaration = declared(**SPEC, training={"gate": {"mode": "enforce"}})
+    async with running(PARTS, data_dir=tmp_path, declaration=declaration) as system:
+        found = await model_serves(system)
+        row = dict.fromkeys(found.features, 0.01)
+        with pytest.raises(RpcError) as refused:
+            await system.call("ml-model", "predict", Predict(MODEL, row, "IBM"), Probability)
+        assert refused.value.code == "MODEL_NOT_GATED"
+        assert "failed: better than the base rate" in refused.value.message
+        # A stored decision names its version, and is computed again whatever became of the model.
+        again = Predict(MODEL, row, "IBM", found.version)
+        assert 0.0 < (await system.call("ml-model", "predict", again, Probability)).probability < 1.0
+        with pytest.raises(RpcError) as kept:
+            await system.call("ml-training", "promote_model", PromoteModel(found.version, "please"), RegisteredModel)
+        assert kept.value.code == "NOT_ALLOWED"
+        assert (await system.call("ml-model", "health"))["gate_mode"] == "enforce"
+
+
+async def test_an_upload_that_is_not_what_its_version_says_is_refused(tmp_path: Path) -> None:
+    only = {"ml-model": BUILDS["ml-model"]}
+    async with running(only, data_dir=tmp_path, declaration=declared(**SPEC)) as system:
+
+        async def put(version: str, name: str, content: bytes) -> ArtifactState:
+            request = PutArtifact(version, name, 0, len(content), content)
+            found: ArtifactState = await system.call("ml-model", "put_artifact", request, ArtifactState)
+            return found
+
+        for version, name, words in (
+            ("../x", ONNX, "is not a version"),
+            ("a" * 64, "model.pkl", "is no file of a model"),
+        ):
+            with pytest.raises(RpcError, match=words) as refused:
+                await put(version, name, b"x")
+            assert refused.value.code == "MODEL_REFUSED"
+        assert await put("a" * 64, "manifest.json", b"{}") == ArtifactState(2, False)
+        with pytest.raises(RpcError, match=r"manifest\.json"):
+            await put("a" * 64, "evidence.json", b"{}")
+        assert not list((tmp_path / "ml-model" / "registry").glob("a*"))
