@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from bellwether.broker.ig.adapter import IgBroker, settings_of
-from bellwether.broker.ig.client import IgClient, Reach
-from bellwether.broker.ig.credentials import read_credentials
 from bellwether.broker.port import Broker
 from bellwether.broker.simulated import SimulatedBroker
 from bellwether.broker.simulated_books import Market, Move, Settings
@@ -16,6 +14,9 @@ from bellwether.trading.check import shares_from
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import DividendPaid, LedgerEvent, PositionSplit, Transferred
 from bellwether.trading.sessions import Opening
+
+if TYPE_CHECKING:
+    from bellwether.broker.ig.adapter import IgBroker
 
 
 class Brokers:
@@ -38,6 +39,11 @@ class Brokers:
     def ig(self) -> IgBroker:
         """The account at IG."""
         if self._ig is None:
+            # 5 MB with what they import, for systems that trade there alone.
+            from bellwether.broker.ig.adapter import IgBroker, settings_of
+            from bellwether.broker.ig.client import IgClient, Reach
+            from bellwether.broker.ig.credentials import read_credentials
+
             config = self._desk.context.config
             proxy = config.proxy or self._desk.words.system.spec.network.proxy
             client = IgClient(
