@@ -368,6 +368,10 @@ SCENES: dict[str, Scene] = {
         {"SafeToTrade": ("False", "NoRealPrice")},
         refused(Refusal("NO_REAL_PRICE", "0", "more than 0", "There is no real price of CBA.AX")),
     ),
+    "positions that differ at the broker": Scene(
+        {"SafeToTrade": ("False", "BrokerUnreconciled")},
+        refused(Refusal("BROKER_UNRECONCILED", "differs", "agrees", "The broker's position in CBA.AX is another")),
+    ),
     "data of poor quality": Scene(
         {"SafeToTrade": ("False", "QualityTooLow")},
         refused(Refusal("QUALITY_TOO_LOW", "55 (untold_split)", "70", "The data of CBA.AX is poor")),
@@ -380,6 +384,9 @@ SCENES: dict[str, Scene] = {
     ),
     "after a loss": Scene(
         {"SafeToTrade": ("False", "DailyLossExceeded")}, refused(Refusal("DAILY_LOSS_EXCEEDED", "5200", "5000"))
+    ),
+    "after a fall from the highest close": Scene(
+        {"SafeToTrade": ("False", "DrawdownExceeded")}, refused(Refusal("DRAWDOWN_EXCEEDED", "0.21", "0.2"))
     ),
     "a volume that is nearly full": Scene(
         {"SafeToTrade": ("False", "VolumeFull")}, refused(Refusal("VOLUME_FULL", "93 % full", "below 92 %"))

@@ -33,6 +33,11 @@ _KNOWN: Mapping[str, _Known] = {
         "It stops the rest of the session and the next one, until that has closed; the limit is "
         "spec.trading.risk.maxDailyLoss.",
     ),
+    "DRAWDOWN_EXCEEDED": _Known(
+        Reason.DRAWDOWN_EXCEEDED,
+        "The account fell by spec.trading.risk.maxDrawdown from its highest close; `bellwether resume` begins to count "
+        "again from what it is worth now.",
+    ),
     "VOLUME_FULL": _Known(
         Reason.VOLUME_FULL, "Raise spec.storage.size where the class lets volumes grow, or shorten spec.retention."
     ),
@@ -46,6 +51,11 @@ _KNOWN: Mapping[str, _Known] = {
     ),
     "NO_REAL_PRICE": _Known(
         Reason.NO_REAL_PRICE, "An order needs a bar with a real price: condition DataFresh says what is missing."
+    ),
+    "BROKER_UNRECONCILED": _Known(
+        Reason.BROKER_UNRECONCILED,
+        "Compare the symbol's position at the broker with the ledger's and mend what differs there; `sync_positions` "
+        "frees the symbol once both agree.",
     ),
     "SESSION_STUCK": _Known(
         Reason.SESSION_STUCK,

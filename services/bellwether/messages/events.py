@@ -8,6 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from bellwether.messages.market_data import MarketDataUpdated
+from bellwether.messages.models import ModelPromoted, ModelTrained
 from bellwether.messages.monitoring import SystemAlert
 from bellwether.messages.prediction import BuyRateAlert, PredictionGenerated, SellRateAlert
 from bellwether.messages.quality import DataQualityAlert
@@ -20,6 +21,8 @@ EVENTS: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
         "data_quality_alert": DataQualityAlert,
         "halt_changed": HaltChanged,
         "market_data_updated": MarketDataUpdated,
+        "model_promoted": ModelPromoted,
+        "model_trained": ModelTrained,
         "order_filled": OrderEvent,
         "order_queued": OrderEvent,
         "order_refused": OrderRefused,
