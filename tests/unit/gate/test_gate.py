@@ -40,13 +40,11 @@ def test_what_has_not_changed_is_left_out_where_it_would_run_and_each_is_said_wi
 @pytest.mark.parametrize(
     ("cores", "stages"),
     [
-        (2, [[["e2e apart"], ["integration"]], [["e2e lanes"]]]),
+        (2, [[["e2e apart"]], [["integration"]], [["e2e lanes"]]]),
         (4, [[["e2e apart", "e2e lanes"], ["integration"]]]),
     ],
 )
-def test_integration_runs_beside_what_waits_and_beside_the_lanes_where_cores_allow_it(
-    cores: int, stages: list[list[list[str]]]
-) -> None:
+def test_integration_runs_beside_e2e_where_cores_allow_it(cores: int, stages: list[list[list[str]]]) -> None:
     found = slow(has_planes=True, has_node=True, cores=cores, without=[])
     assert [[[step.name for step in row] for row in rows] for rows in found] == stages
 

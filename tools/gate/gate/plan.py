@@ -12,8 +12,8 @@ from gate.steps import Step, pytest
 INTEGRATION, E2E = "tests/integration", "tests/e2e"
 LANES = "2"
 CORES_FOR_BOTH = 4
-"""From so many on, integration runs beside the lanes, too. With fewer it would keep systems on the node from
-acknowledging a halt in their 5 s."""
+"""From so many on, integration runs beside e2e. With fewer it would keep systems on the node from acknowledging a halt
+in their 5 s."""
 KEEP_NODE = {"BELLWETHER_KEEP_NODE": "1"}
 SLOWEST = ("--durations", "15", "--durations-min", "5")
 """What took longest is said, for those who look after the time and the order."""
@@ -33,8 +33,8 @@ def quick() -> Stage:
 def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]) -> list[Stage]:
     """Return the stages that need servers; each begins when the one before has ended.
 
-    Beside integration runs what mostly waits for minutes to come: a live session and uninstallations, with the node to
-    themselves.
+    With few cores nothing runs beside anything: a live session is prepared by the minute, and misses its open where
+    three workers take the processors.
 
     Args:
         has_planes: whether control planes can be started here.
@@ -58,7 +58,7 @@ def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]
     lanes = Step("e2e lanes", command)
     if cores >= CORES_FOR_BOTH:
         return [[[apart, lanes], [integration]]]
-    return [[[apart], [integration]], [[lanes]]]
+    return [[[apart]], [[integration]], [[lanes]]]
 
 
 def left_out(unchanged: Mapping[str, str], file: Path, *, has_planes: bool, choice: Choice) -> list[str]:
