@@ -27,7 +27,10 @@ class Failure(StrEnum):
 
 _WORDS: tuple[tuple[Failure, str], ...] = (
     (Failure.WRONG_KEY, r"wrong password or no key found"),
-    (Failure.CREDENTIAL, r"access ?denied|access ?key id|signaturedoesnotmatch|invalidaccesskey|403 forbidden"),
+    (
+        Failure.CREDENTIAL,
+        r"access ?denied|access ?key id|signaturedoesnotmatch|signature we calculated|invalidaccesskey|403 forbidden",
+    ),
     (Failure.NO_BUCKET, r"bucket does not exist|nosuchbucket"),
     (Failure.FULL, r"no space left on device|disk quota exceeded|file too large|insufficient ?storage"),
     (

@@ -172,7 +172,7 @@ def test_containers_are_told_by_health_and_the_engine_is_called_with_the_file(
     file.write_text(render_compose(tmp_path / "system.yaml", tmp_path / "keys", "image:1", None))
     place = ComposePlace(file)
     told = {one.name: one for one in place.parts()}
-    assert list(told)[:3] == ["nats", "bootstrap", "market-data"]
+    assert list(told) == ["nats", "bootstrap", *start_order()]
     assert {name: told[name].state for name in ("gateway", "prediction", "bootstrap", "ml-model", "nats")} == {
         "gateway": "running",
         "prediction": "starting",

@@ -119,10 +119,13 @@ async def test_an_upgrade_of_the_chart_that_changes_no_spec_restarts_nothing(
 
 
 def test_the_definition_stays_when_the_chart_goes_and_can_be_left_out(kube: Kube) -> None:
-    (definition,) = (each for each in rendered(kube) if each["kind"] == "CustomResourceDefinition")
-    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
-    source = yaml.safe_load((CHART.parents[1] / "crds" / "tradingsystems.bellwether.dev.yaml").read_text())
-    assert definition["spec"] == source["spec"]
+    definitions = [each for each in rendered(kube) if each["kind"] == "CustomResourceDefinition"]
+    names = {each["metadata"]["name"] for each in definitions}
+    assert names == {"tradingsystems.bellwether.dev", "tradingbackups.bellwether.dev"}
+    for definition in definitions:
+        assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        source = yaml.safe_load((CHART.parents[1] / "crds" / f"{definition['metadata']['name']}.yaml").read_text())
+        assert definition["spec"] == source["spec"]
     without = rendered(kube, "--set", "crds.create=false")
     assert not [each for each in without if each["kind"] == "CustomResourceDefinition"]
 

@@ -91,6 +91,7 @@ async def test_under_load_every_event_takes_effect_once_though_the_server_is_kil
             await server.start()
         async with asyncio.timeout(4 * DEADLINE):
             await ordering
+        await system.connected()
         await system.settle("ledger", *(f"order_taken-{name}" for name in wanted), budget=60.0)
         count = await system.call("ledger", "count", None, Count)
         assert sorted(count.orders) == sorted(wanted)
