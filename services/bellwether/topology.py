@@ -84,7 +84,7 @@ _ROWS = (
         publishes={"market_data_updated": "normal"},
         store="bars.db",
         external=("dns", "yahoo"),
-        resources=Resources(100, 320),
+        resources=Resources(75, 320),
         trading_path=True,
     ),
     ServiceRow(
@@ -114,7 +114,7 @@ _ROWS = (
         calls={"market-data": ("get_bars", "get_coverage")},
         volume=True,
         external=("dns",),
-        resources=Resources(100, 768),
+        resources=Resources(75, 768),
         trading_path=True,
     ),
     ServiceRow(
@@ -125,7 +125,7 @@ _ROWS = (
         serves=("train_model", "get_training", "list_registry", "promote_model", "rollback_model"),
         publishes={"model_trained": "normal", "model_promoted": "high"},
         external=("dns",),
-        resources=Resources(25, 512),
+        resources=Resources(10, 512),
     ),
     ServiceRow(
         name="prediction",
@@ -154,7 +154,7 @@ _ROWS = (
         consumes=("market_data_updated",),
         store="decisions.db",
         external=("dns",),
-        resources=Resources(100, 192),
+        resources=Resources(75, 192),
         trading_path=True,
     ),
     ServiceRow(
@@ -235,7 +235,7 @@ _ROWS = (
         purpose="Makes backups of a local run when asked and when due; in a cluster the operator does.",
         serves=("create_backup", "restore_backup", "list_backups"),
         external=("dns",),
-        resources=Resources(25, 96),
+        resources=Resources(10, 96),
     ),
     ServiceRow(
         name="monitoring",
@@ -264,7 +264,7 @@ _ROWS = (
         ),
         publishes={"system_alert": "urgent"},
         external=("dns", "notify"),
-        resources=Resources(25, 112),
+        resources=Resources(10, 112),
     ),
     ServiceRow(
         name="gateway",
@@ -337,7 +337,7 @@ _ROWS = (
         scratch=True,
         external=("dns", "otlp"),
         http_port=8080,
-        resources=Resources(100, 192),
+        resources=Resources(50, 192),
     ),
 )
 
@@ -346,7 +346,7 @@ SERVICES: Mapping[str, ServiceRow] = MappingProxyType({row.name: row for row in 
 NATS_PORT = 4222
 NATS_MONITOR_PORT = 8222
 HEALTH_PORT = 8081
-NATS_RESOURCES = Resources(100, 256)
+NATS_RESOURCES = Resources(75, 256)
 NATS_STORE_BYTES = 768 * 1024 * 1024
 """What JetStream may keep on disk where the volume is large enough."""
 

@@ -2,7 +2,16 @@ from dataclasses import replace
 
 import pytest
 
-from bellwether.topology import SERVICES, ServiceRow, TopologyError, check, consumed_types, matches, start_order
+from bellwether.topology import (
+    NATS_RESOURCES,
+    SERVICES,
+    ServiceRow,
+    TopologyError,
+    check,
+    consumed_types,
+    matches,
+    start_order,
+)
 
 
 def test_the_table_contradicts_nothing() -> None:
@@ -57,3 +66,8 @@ def test_monitoring_asks_every_other_service_how_it_is_and_reads_reports_and_may
     asked: dict[str, tuple[str, ...]] = {name: ("health",) for name in SERVICES if name != "monitoring"}
     asked["scheduler"] = ("health", "list_reports", "get_report")
     assert dict(SERVICES["monitoring"].calls) == asked
+
+
+def test_a_standard_system_and_the_copy_of_a_drill_fit_into_one_and_a_half_processors() -> None:
+    asked = NATS_RESOURCES.cpu_millis + sum(row.resources.cpu_millis for row in SERVICES.values())
+    assert 2 * asked <= 1500
