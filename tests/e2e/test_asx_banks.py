@@ -198,6 +198,17 @@ def test_a_bad_headline_stops_the_order_of_its_share_and_no_other(session: Sessi
     assert headline["available_at"] > headline["published"], "it counts from when it was first fetched"
 
 
+def test_the_report_of_the_session_names_the_headline_and_what_it_stopped(session: Session) -> None:
+    found = session.asked(f"/v1/reports/{session.day.date}", verify=True)
+    assert found["equal"] is True, "composed again from its rows it has the same bytes"
+    report = found["report"]
+    (refusal,) = (each for each in report["refusals"] if each["code"] == "NEWS_VETO")
+    assert (refusal["symbol"], BAD.format(name=NAMES[session.hit][0]) in refusal["value"]) == (session.hit, True)
+    (news,) = (each for each in report["news"] if each["symbol"] == session.hit)
+    assert [each["title"] for each in news["headlines"]] == [BAD.format(name=NAMES[session.hit][0])]
+    assert {each["symbol"] for each in report["predictions"]} == set(session.yahoo.shares)
+
+
 def test_one_trace_of_a_filled_order_spans_the_six_services_from_bars_to_fill(session: Session) -> None:
     eventually("the account is valued at the close", waits.FIRST_FILLS, session.valued)
     order = session.filled()[0]
