@@ -220,6 +220,7 @@ def test_stopping_a_service_in_a_cluster_edits_the_declaration(programs: Program
 
 def test_one_service_of_a_compact_system_cannot_be_stopped_alone(programs: Programs) -> None:
     place = cluster(programs, "compact")()
+    assert [one.name for one in place.parts()] == ["system"], "NATS is in its pod"
     with pytest.raises(CommandError, match=r"one process \(system\) runs all services"):
         chosen(place, ["prediction"])
     with pytest.raises(CommandError, match="bellwether halt"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bellwether.cli.client import CommandError
-from bellwether.cli.manage.places import On, Part
+from bellwether.cli.manage.places import NATS, On, Part
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.render.kubernetes.names import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
 from bellwether.spec.models import PLURAL
@@ -44,7 +44,8 @@ class ClusterPlace:
             if component not in found and pod["status"].get("phase") != "Succeeded":
                 found[component] = _part(component, pod)
         compact = system["spec"].get("profile", "compact") == "compact"
-        wanted = ["nats", *([SYSTEM] if compact else start_order())]
+        # In profile compact NATS is a container of the same pod.
+        wanted = [SYSTEM] if compact else [NATS, *start_order()]
         return [found.get(name, Part(name, _services(name), "stopped")) for name in wanted]
 
     def start(self, part: str) -> None:
