@@ -12,7 +12,8 @@ from bellwether.render.kubernetes.moves import MOVED_IN, NOTHING_MOVED_IN, PROFI
 from bellwether.render.kubernetes.names import LABEL_COMPONENT, MOVE, content_hash
 from bellwether.render.kubernetes.quantities import mebibytes
 from bellwether.render.kubernetes.workloads import components, stateful_components
-from bellwether.spec.models import SIZE_PATTERN, TradingSystem
+from bellwether.spec.fields import SIZE_PATTERN
+from bellwether.spec.models import TradingSystem
 from bellwether_operator.observe.cache import Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, JOB
 

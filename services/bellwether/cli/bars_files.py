@@ -19,7 +19,7 @@ from bellwether.market_data.csv_forms.reading import Found, Options
 from bellwether.market_data.intake import read_statement
 from bellwether.market_data.rows import Loaded, SourceError, SourceRow
 from bellwether.runtime.terminal import visible
-from bellwether.spec.models import CsvData
+from bellwether.spec.data import CsvData
 
 _LISTED = 12
 _PRICES = {

@@ -29,7 +29,8 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.runtime.process import Process
-from bellwether.spec.models import Sentiment, TradingSystem
+from bellwether.spec.models import TradingSystem
+from bellwether.spec.sentiment import Sentiment
 
 SERVICES = ("market-data", "ml-model", "prediction")
 NOWHERE = "http://127.0.0.1:9"

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from bellwether.market_data.csv_forms.errors import FormError
 from bellwether.market_data.csv_forms.reading import Found, Options, read
 from bellwether.market_data.rows import Loaded, SourceError
-from bellwether.spec.models import CsvData
+from bellwether.spec.data import CsvData
 
 LARGEST_FILE = 64 * 2**20
 """A century of daily bars takes some 3 MB."""

@@ -53,8 +53,9 @@ from bellwether.naming import symbol_token
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
+from bellwether.spec.data import Data, YahooData
 from bellwether.spec.fields import parse_duration
-from bellwether.spec.models import Data, TradingSystem, YahooData
+from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
 from bellwether.training.recipe import RecipeError, load_recipe
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from bellwether.market_data.csv_files import CsvFiles
 from bellwether.market_data.rows import Loaded, SourceError, SourceRow
-from bellwether.spec.models import Data, YahooData
+from bellwether.spec.data import Data, YahooData
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
 YAHOO_COLUMNS = ("Date", *PRICE_COLUMNS, "Adj Close", "Volume")

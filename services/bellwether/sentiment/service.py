@@ -19,7 +19,8 @@ from bellwether.sentiment.raw import Collection, Raw, analyze
 from bellwether.sentiment.relevance import Relevance
 from bellwether.sentiment.scoring import LONGEST_SOURCE, clean
 from bellwether.spec.fields import parse_duration
-from bellwether.spec.models import Feed, Sentiment, TradingSystem
+from bellwether.spec.models import TradingSystem
+from bellwether.spec.sentiment import Feed, Sentiment
 
 _log = logging.getLogger(__name__)
 

@@ -15,28 +15,30 @@ from pydantic import ConfigDict, Field
 
 from bellwether.spec.backup import Backup
 from bellwether.spec.block import Block, cel, rules
+from bellwether.spec.data import Data
 from bellwether.spec.fields import (
     CLASS_NAME_PATTERN,
     LABEL_PATTERN,
     LABEL_VALUE_PATTERN,
     OBJECT_NAME_PATTERN,
+    SIZE_PATTERN,
     Day,
     Duration,
     Instant,
     Label,
     LabelValue,
-    Money,
     ObjectName,
     Offset,
-    PositiveMoney,
     Ratio,
     Symbol,
-    SymbolKey,
     TaskName,
     TimeOfDay,
 )
 from bellwether.spec.notifications import Notification
 from bellwether.spec.retention import Retention
+from bellwether.spec.sentiment import Sentiment
+from bellwether.spec.status import TradingSystemStatus
+from bellwether.spec.trading import Trading
 from bellwether.spec.training import Training
 
 GROUP = "bellwether.dev"
@@ -105,92 +107,6 @@ class Market(Block):
     ] = Field(default_factory=list, description="Days on which the built-in table is to be corrected.")
 
 
-class ReplayData(Block):
-    """Recorded bars that come with the product."""
-
-    dataset: Literal["us-2000-2013"] = Field(
-        "us-2000-2013",
-        description="Recorded daily bars: us-2000-2013 holds AAPL, GOOG, IBM and MSFT, unadjusted, from 2000-03-01 "
-        "(GOOG 2004-08-19) to 2013-03-01.",
-    )
-
-
-class CsvData(Block):
-    """Daily bars in files, one SYMBOL.csv per symbol, in one of the forms that docs/bars.md names."""
-
-    directory: str = Field(
-        min_length=1,
-        max_length=400,
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                cel(r"!self.matches(r'[\x00-\x1f\x7f]')", "a folder's name has no control characters")
-            ]
-        },
-        description="The folder of the files: on one machine a path, relative to the resource's file; in a cluster a "
-        "path inside the volume of `volumeClaim`.",
-    )
-    volume_claim: str | None = Field(
-        None,
-        max_length=253,
-        pattern=OBJECT_NAME_PATTERN,
-        description="In a cluster: the PersistentVolumeClaim in the same namespace that holds the folder, mounted "
-        "read-only.",
-    )
-    prices: Literal["raw", "splitAdjusted", "adjusted"] | None = Field(
-        None,
-        description="What the files' prices are, where their form does not say it: raw, as traded; splitAdjusted, "
-        "restated after later splits; adjusted, restated after later splits and dividends.",
-    )
-    dates: Literal["dayFirst", "monthFirst"] | None = Field(
-        None,
-        description="How 2/01/2020 is read, where neither the files' form nor their other days tell.",
-    )
-    max_odd_rows: Ratio = Field(
-        "0.05",
-        description="The share of a file's rows that may be left out as odd, 0-1; with more the file is refused. One "
-        'row may always be, unless this is "0".',
-    )
-    delay: Duration = Field(
-        "20m",
-        description="How long after the close of a session a row of it is not final yet: a file that was written "
-        "earlier has a quote of that session, and no bar.",
-    )
-
-
-class YahooData(Block):
-    """How Yahoo Finance is asked."""
-
-    requests_per_minute: int = Field(
-        60,
-        ge=10,
-        le=600,
-        description="The most requests that the system makes in any minute, those for cookies, crumbs and time zones "
-        "included. A symbol takes two.",
-    )
-    history_years: int = Field(10, ge=1, le=50, description="How far back bars are fetched.")
-    delay: Duration = Field(
-        "30m",
-        description="How long after the close of a session its row is not final yet: the closing auction, and the "
-        "delay of Yahoo's prices.",
-    )
-
-
-class Data(Block):
-    """Where bars come from."""
-
-    model_config = rules(
-        cel("self.provider != 'csv' || has(self.csv)", "provider csv needs data.csv.directory", ".csv"),
-    )
-    provider: Literal["replay", "csv", "yahoo"] = Field(
-        "yahoo",
-        description="replay: recorded bars that come with the product; csv: your files; yahoo: Yahoo Finance.",
-    )
-    interval: Literal["1d"] = Field("1d", description="The length of a bar: one session.")
-    replay: ReplayData = Field(default_factory=ReplayData, description="Settings of provider replay.")
-    csv: CsvData | None = Field(None, description="Settings of provider csv.")
-    yahoo: YahooData = Field(default_factory=YahooData, description="Settings of provider yahoo.")
-
-
 class Clock(Block):
     """Whether the system lives in the present or steps through history."""
 
@@ -252,196 +168,6 @@ class Predictions(Block):
     )
 
 
-class Sizing(Block):
-    """How many shares a signal is worth."""
-
-    model_config = rules(
-        cel(
-            "self.method != 'equityFraction' || (self.value.matches('[1-9]') && "
-            "self.value.matches(r'^0*(1(\\.0*)?$|0?(\\.|$))'))",
-            "with method equityFraction, sizing.value is a share of equity: above 0, at most 1",
-            ".value",
-        ),
-        cel(
-            "self.method != 'fixedValue' || self.value.matches('^0*[1-9]')",
-            "with method fixedValue, sizing.value is money per order: at least 1",
-            ".value",
-        ),
-    )
-    method: Literal["fixedValue", "equityFraction"] = Field(
-        "equityFraction",
-        description="fixedValue: `value` is money per order; equityFraction: a share of equity, 0-1.",
-    )
-    value: Money = Field("0.1", description="Money or fraction, by `method`.")
-
-
-class Exit(Block):
-    """When a position is closed."""
-
-    on_sell: bool = Field(True, description="Close the position when a SELL or STRONG_SELL is predicted.")
-    horizon_sessions: int = Field(
-        5, ge=0, le=500, description="Close a position held for this many sessions; 0 keeps it until a SELL."
-    )
-    stop_loss: Ratio | None = Field(
-        None,
-        description="Close a position whose closing price is this share below its average cost. Judged at each close, "
-        "sold at the next open.",
-    )
-    take_profit: Ratio | None = Field(
-        None, description="Close a position whose closing price is this share above its average cost; as stopLoss."
-    )
-    trailing_stop: Ratio | None = Field(
-        None,
-        description="Close a position whose closing price is this share below its highest close since it was opened; "
-        "as stopLoss.",
-    )
-
-
-class Costs(Block):
-    """What the simulated broker charges."""
-
-    commission_per_order: Money = Field("5", description="Money per filled order.")
-    commission_bps: int = Field(8, ge=0, le=1000, description="Basis points (1/10000) of the traded value on top.")
-    slippage_bps: int = Field(5, ge=0, le=1000, description="Basis points that a fill is worse than the opening price.")
-    volume_share: Ratio | None = Field(
-        None,
-        description="The largest share of the last closed session's volume that an order gets; the rest of it is "
-        "cancelled. Unset: no limit.",
-    )
-
-
-class Risk(Block):
-    """Limits that every order passes before it is sent; a refused order is recorded with the limit and the value."""
-
-    max_position_value: Money = Field("25000", description="The most that one position may be worth after an order.")
-    max_orders_per_session: int = Field(10, ge=0, le=10000, description="The most orders of one session.")
-    max_daily_loss: Money = Field(
-        "5000",
-        description="When equity has fallen by this much over a session, or since its close, no position is opened "
-        "until the next close.",
-    )
-    max_gross_exposure: Money | None = Field(
-        None, description="The most that all positions, and what waits to be bought, may be worth; unset: no limit."
-    )
-    max_turnover_per_session: Money | None = Field(
-        None, description="The most that may be bought and sold for one session; closing is never refused for it."
-    )
-    max_drawdown: Ratio | None = Field(
-        None,
-        description="When equity at a close is this share below its highest close, trading is halted until somebody "
-        "resumes; unset: no limit.",
-    )
-    on_daily_loss: Literal["block", "halt"] = Field(
-        "block",
-        description="What a loss of maxDailyLoss at a close does. block: no position is opened until the next close; "
-        "halt: trading is halted until somebody resumes.",
-    )
-    price_band: Ratio | None = Field(
-        None,
-        description="A position is not opened at a price further than this share from the close that its order was "
-        "sized by; unset: no limit.",
-    )
-
-
-class SecretRef(Block):
-    """A Secret of the same namespace."""
-
-    name: str = Field(max_length=253, pattern=OBJECT_NAME_PATTERN, description="The Secret's name.")
-
-
-class Instrument(Block):
-    """What a symbol is called at IG."""
-
-    epic: str = Field(
-        min_length=6,
-        max_length=30,
-        pattern=r"^[A-Za-z0-9._]+$",
-        examples=["AA.D.CBA.CASH.IP"],
-        description="IG's name of the market. Of a share it is a contract for difference on margin, no share.",
-    )
-    lot_size: int = Field(1, ge=1, le=1_000_000, description="Shares in one contract; orders are for whole contracts.")
-
-
-class Ig(Block):
-    """How the demo account at IG Markets is used."""
-
-    exclusive_account: bool = Field(
-        False,
-        description="True says that nothing and nobody else trades on the account: it is reconciled as a whole, and an "
-        "opposite order reduces whatever it holds.",
-    )
-    time_in_force: Literal["FILL_OR_KILL", "EXECUTE_AND_ELIMINATE"] = Field(
-        "FILL_OR_KILL",
-        description="FILL_OR_KILL: a whole order or nothing; EXECUTE_AND_ELIMINATE: a part of it may be filled, and "
-        "the rest ends.",
-    )
-    send_until: Duration = Field(
-        "10m",
-        description="How long after the open an order may still be sent, where the market is not tradeable earlier; "
-        "then it expires.",
-    )
-    lookup_window: Duration = Field(
-        "2m",
-        description="How long an order whose outcome is not known is looked up before it is unknown, and its symbol is "
-        "blocked.",
-    )
-    reconcile_every: Duration = Field("15m", description="How often positions are compared with the ledger.")
-    requests_per_minute: int = Field(
-        20, ge=5, le=60, description="The most requests of any minute; a demo account's allowance may be 10 to 30."
-    )
-
-
-class Trading(Block):
-    """Whether and how signals become orders."""
-
-    model_config = rules(
-        cel(
-            "self.mode != 'ig-demo' || has(self.brokerSecretRef)",
-            "mode ig-demo needs trading.brokerSecretRef, the Secret with the account's credentials (on one machine the "
-            "file that BELLWETHER_IG_CREDENTIALS names stands in for it)",
-            ".brokerSecretRef",
-        ),
-        cel(
-            "self.mode != 'ig-demo' || self.ig.exclusiveAccount",
-            "mode ig-demo needs trading.ig.exclusiveAccount true: the account at IG must be this system's alone",
-            ".ig",
-        ),
-    )
-    mode: Literal["off", "simulated", "ig-demo"] = Field(
-        "off",
-        description="off: predictions only; simulated: a paper account; ig-demo: a demo account at IG Markets.",
-    )
-    broker_secret_ref: SecretRef | None = Field(
-        None,
-        description="The Secret with the entries apiKey, identifier, password and accountId of the account at IG; only "
-        "paper-trading's pod mounts it.",
-    )
-    instruments: dict[SymbolKey, Instrument] = Field(
-        default_factory=dict, max_length=50, description="Per symbol, what it is called at IG."
-    )
-    ig: Ig = Field(default_factory=Ig, description="Settings of mode ig-demo.")
-    halted: bool = Field(False, description="True stops every order within a second, whatever else is declared.")
-    currency: str = Field("AUD", pattern=r"^[A-Z]{3}$", max_length=3, min_length=3, description="ISO 4217 code.")
-    initial_cash: PositiveMoney = Field(
-        "100000",
-        description="Cash of the simulated account at its beginning.",
-        json_schema_extra={"x-bellwether-immutable": True},
-    )
-    allow_short: Literal[False] = Field(False, description="Short positions are refused.")
-    entry: Literal["nextOpen"] = Field(
-        "nextOpen", description="Orders are queued and filled at the next opening price."
-    )
-    approval: Literal["none", "required"] = Field(
-        "none",
-        description="required: each order waits until somebody approves it; one that nobody approved before its "
-        "session opens expires.",
-    )
-    sizing: Sizing = Field(default_factory=Sizing, description="From signal to quantity.")
-    exit: Exit = Field(default_factory=Exit, description="From position to closing order.")
-    costs: Costs = Field(default_factory=Costs, description="Commission and slippage.")
-    risk: Risk = Field(default_factory=Risk, description="Limits.")
-
-
 class Quality(Block):
     """How good the data has to be."""
 
@@ -452,88 +178,6 @@ class Quality(Block):
         description="The quality score (0-100) below which a symbol's prediction opens no position, and below which "
         "the overall score raises an alert. A score that is unknown opens none either.",
     )
-
-
-class NewsCsv(Block):
-    """Headlines in a file: a heading with published, source, title and perhaps symbol, then a row for each."""
-
-    file: str = Field(
-        min_length=1,
-        max_length=400,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="The file: on one machine a path, relative to the resource's file; in a cluster a path inside the "
-        "volume of `volumeClaim`.",
-    )
-    volume_claim: str | None = Field(
-        None,
-        max_length=253,
-        pattern=OBJECT_NAME_PATTERN,
-        description="In a cluster: the PersistentVolumeClaim in the same namespace that holds the file, mounted "
-        "read-only.",
-    )
-
-
-class Feed(Block):
-    """One RSS or Atom feed."""
-
-    url: str = Field(
-        max_length=500,
-        pattern=r"^https?://[^\s/@?#]+([/?#][^\s]*)?$",
-        description="Where it is, http or https, without a user's name.",
-    )
-    source: str | None = Field(
-        None, max_length=60, description="What its headlines give as their source; without it, the feed's own title."
-    )
-    private: bool = Field(
-        False,
-        description="Whether its host may have an address that is not public, such as one inside the cluster. A "
-        "redirect never may.",
-    )
-
-
-class Alias(Block):
-    """Names that headlines use for a symbol, besides those that are built in."""
-
-    symbol: Symbol = Field(description="The share.")
-    names: list[Annotated[str, Field(min_length=2, max_length=60)]] = Field(
-        min_length=1, max_length=20, description="Its firm's names, as whole words; upper and lower case count."
-    )
-
-
-class NewsVeto(Block):
-    """When news refuses a BUY; orders that close a position are never refused for it."""
-
-    enabled: bool = Field(True, description="Whether news refuses a BUY at all.")
-    score: Ratio = Field("0.4", description="How bad: a sentiment score at or below minus this.")
-    confidence: Ratio = Field("0.5", description="How sure: a confidence of at least this.")
-    max_age: Duration = Field("48h", description="How fresh: a negative headline published no longer ago than this.")
-
-
-class Sentiment(Block):
-    """Where news comes from, and what it does."""
-
-    model_config = rules(
-        cel("self.provider != 'csv' || has(self.csv)", "provider csv needs sentiment.csv.file", ".csv"),
-        cel(
-            "self.provider != 'feeds' || (has(self.feeds) && self.feeds.size() > 0)",
-            "provider feeds needs at least one of sentiment.feeds",
-            ".feeds",
-        ),
-    )
-    provider: Literal["none", "csv", "feeds", "yahoo"] = Field(
-        "none",
-        description="none: no news is used; csv: headlines in your file; feeds: RSS or Atom; yahoo: Yahoo's news, "
-        "within data.yahoo.requestsPerMinute wherever bars come from. Feeds and Yahoo are for live systems only.",
-    )
-    csv: NewsCsv | None = Field(None, description="Settings of provider csv.")
-    feeds: Annotated[list[Feed], Field(max_length=20, json_schema_extra={"x-kubernetes-list-map-keys": ["url"]})] = (
-        Field(default_factory=list, description="The feeds of provider feeds.")
-    )
-    max_age: Duration = Field("72h", description="How old a headline may be, by its time of publishing, to count.")
-    aliases: Annotated[
-        list[Alias], Field(max_length=50, json_schema_extra={"x-kubernetes-list-map-keys": ["symbol"]})
-    ] = Field(default_factory=list, description="More names of symbols.")
-    veto: NewsVeto = Field(default_factory=NewsVeto, description="When news refuses a BUY.")
 
 
 class Task(Block):
@@ -569,9 +213,6 @@ def default_tasks() -> list[Task]:
         Task(name="prediction_generation", anchor="open", offset="-15m", useful_until="15m"),
         Task(name="evening_analysis", anchor="close", offset="1h", useful_until="4h"),
     ]
-
-
-SIZE_PATTERN = r"^([1-9][0-9]{2,5}Mi|[1-9][0-9]{0,5}(Gi|Ti))$"
 
 
 class Storage(Block):
@@ -850,77 +491,6 @@ class TradingSystemSpec(Block):
     def asks_yahoo(self) -> bool:
         """Whether market-data, which alone talks to Yahoo, has to: for bars, or for the news of sentiment."""
         return "yahoo" in (self.data.provider, self.sentiment.provider)
-
-
-class Condition(Block):
-    """One observed aspect of the system, in the form of metav1.Condition."""
-
-    type: str = Field(max_length=64, description="The aspect.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: str = Field(max_length=64, description="A machine's word for why.")
-    message: str = Field("", max_length=2000, description="Why, in words for a person.")
-    last_transition_time: str = Field(
-        max_length=40,
-        description="When the status last changed, UTC.",
-        json_schema_extra={"format": "date-time"},
-    )
-    observed_generation: int = Field(0, ge=0, le=2**53, description="The generation of the resource it speaks of.")
-
-
-class ServiceStatus(Block):
-    """What was seen of one service."""
-
-    name: str = Field(max_length=64, description="The service.")
-    ready: bool = Field(description="Subscribed, and its store is open.")
-    generation: int = Field(0, ge=0, le=2**53, description="The generation of the declaration that it acknowledged.")
-
-
-class SessionStatus(Block):
-    """The session under way or, when closed, the next one; none of it in a replay."""
-
-    state: Literal["Open", "Closed"] = Field(description="Whether the exchange trades now.")
-    date: Day = Field(description="The day of the session, at the exchange.")
-    opens: Instant = Field(description="When it opens or opened, UTC.")
-    closes: Instant = Field(description="When it closes, UTC.")
-    irregular: bool = Field(False, description="Whether its hours are not the usual ones, or an override made it.")
-
-
-class TaskStatus(Block):
-    """When a task runs, ran, and did not run though it was due; all UTC."""
-
-    name: str = Field(max_length=64, description="The task.")
-    next: Instant | None = Field(None, description="When it is due next.")
-    last: Instant | None = Field(None, description="When the newest slot was due that was done.")
-    missed: Instant | None = Field(
-        None, description="When the newest slot was due that was not done while it was useful."
-    )
-
-
-class TradingSystemStatus(Block):
-    """What the operator last saw: instants and transitions only."""
-
-    observed_generation: int = Field(0, ge=0, le=2**53, description="The generation that this status speaks of.")
-    conditions: Annotated[
-        list[Condition], Field(max_length=20, json_schema_extra={"x-kubernetes-list-map-keys": ["type"]})
-    ] = Field(default_factory=list, description="Conditions; Ready sums them up.")
-    services: Annotated[
-        list[ServiceStatus], Field(max_length=20, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
-    ] = Field(default_factory=list, description="The services.")
-    session: SessionStatus | None = Field(None, description="The session under way, or the next one.")
-    tasks: Annotated[
-        list[TaskStatus], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
-    ] = Field(default_factory=list, description="The tasks.")
-    halts: list[Annotated[str, Field(max_length=300)]] = Field(
-        default_factory=list, max_length=20, description="What stops orders now, one line per source."
-    )
-    gateway: str = Field("", max_length=300, description="Where the dashboard and the API answer inside the cluster.")
-    release: str = Field("", max_length=128, description="The version of the services that runs.")
-    volume_size: str | None = Field(
-        None,
-        pattern=SIZE_PATTERN,
-        max_length=8,
-        description="The size that the largest volume has or is growing to; `spec.storage.size` cannot be less.",
-    )
 
 
 class Metadata(Block):

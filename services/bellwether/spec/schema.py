@@ -17,16 +17,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
-from bellwether.spec.models import (
-    GROUP,
-    KIND,
-    PLURAL,
-    SHORT_NAME,
-    VERSION,
-    TradingSystem,
-    TradingSystemSpec,
-    TradingSystemStatus,
-)
+from bellwether.spec.models import GROUP, KIND, PLURAL, SHORT_NAME, VERSION, TradingSystem, TradingSystemSpec
+from bellwether.spec.status import TradingSystemStatus
 
 Schema = dict[str, Any]
 

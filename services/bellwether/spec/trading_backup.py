@@ -9,8 +9,9 @@ from pydantic import Field
 from bellwether.spec.backup import LOCATION_NAME_PATTERN
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import CLASS_NAME_PATTERN
-from bellwether.spec.models import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN, Condition
+from bellwether.spec.models import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN
 from bellwether.spec.schema import MAP_KEYS, Schema, definition_of, structural_schema
+from bellwether.spec.status import Condition
 
 KIND = "TradingBackup"
 PLURAL = "tradingbackups"

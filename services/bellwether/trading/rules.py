@@ -9,7 +9,8 @@ from typing import Literal
 
 from bellwether.broker.costs import Costs
 from bellwether.spec.fields import parse_duration
-from bellwether.spec.models import Sentiment, TradingSystemSpec, money
+from bellwether.spec.models import TradingSystemSpec, money
+from bellwether.spec.sentiment import Sentiment
 
 ZERO = Decimal(0)
 BASIS_POINT = Decimal("0.0001")

@@ -16,7 +16,8 @@ from bellwether.render.kubernetes import Manifest
 from bellwether.render.kubernetes.moves import Profile
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
 from bellwether.render.kubernetes.workloads import of_kind
-from bellwether.spec.models import TradingSystem, TradingSystemStatus
+from bellwether.spec.models import TradingSystem
+from bellwether.spec.status import TradingSystemStatus
 from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import observed_from
 

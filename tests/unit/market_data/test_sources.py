@@ -10,7 +10,7 @@ import pytest
 from bellwether.market_data.csv_files import CsvFiles, read_settled
 from bellwether.market_data.rows import SourceError
 from bellwether.market_data.sources import RecordedBars, open_source
-from bellwether.spec.models import CsvData, Data
+from bellwether.spec.data import CsvData, Data
 
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume"
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "bars"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellwether.spec.models import TradingSystemStatus
+from bellwether.spec.status import TradingSystemStatus
 from bellwether.topology import SERVICES
 from bellwether_operator.gateway import GatewayView
 from bellwether_operator.halting import Halting

@@ -37,8 +37,9 @@ from bellwether.market_data.yahoo.due import (
 )
 from bellwether.messages.market_data import Bar
 from bellwether.runtime.clock import Clock, monotonic
+from bellwether.spec.data import YahooData
 from bellwether.spec.fields import parse_duration
-from bellwether.spec.models import TradingSystemSpec, YahooData
+from bellwether.spec.models import TradingSystemSpec
 
 STATE = "asked.json"
 FOLLOWED = timedelta(days=3)
