@@ -61,9 +61,9 @@ class Desk:
         """Make the day a holiday."""
         self.declare({"closed": True}, "Closed")
 
-    def uid(self) -> str:
-        """Return the identity of the pod."""
-        return self.system.pods()[self.pod]
+    def uid(self) -> str | None:
+        """Return the identity of the pod; None while there is none."""
+        return self.system.pods().get(self.pod)
 
     def await_budget(self, allowed: int) -> None:
         """Return when Kubernetes has reckoned that so many pods may be evicted of the one that is ready."""
