@@ -198,11 +198,9 @@ def status(session: Session, service: Services = None, on: Place = None) -> None
     ends with 3 when one of them does not run.
     """
     if on is not None:
-        from bellwether.cli.manage.finding import Asked, find
+        from bellwether.cli.manage.finding import find
 
-        target = session.target
-        place = find(Asked(on, target.system, target.namespace, target.context), manage.say)
-        manage.show_parts(place, service or [], session.output)
+        manage.show_parts(find(on, session.target, manage.say), service or [], session.output)
         return
     found = session.client.get("/v1/status")
     if service:

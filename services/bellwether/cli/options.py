@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -112,38 +112,47 @@ def target_of(
     return Target(url=url, token=token, system=system, namespace=namespace, context=context)
 
 
-def talks(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a gateway; it gets a `Session` as its first argument."""
+def with_options(
+    command: Callable[..., None], shared: Mapping[str, inspect.Parameter], make: Callable[..., Any]
+) -> Callable[..., None]:
+    """Return a command that has shared options, too; its first argument is what `make` makes of their values."""
 
-    def run(
-        *arguments: Any,
-        url: str | None = None,
-        token: str | None = None,
-        system: str | None = None,
-        namespace: str | None = None,
-        context: str | None = None,
-        output: Output = Output.text,
-        **named: Any,
-    ) -> None:
-        command(Session(target_of(url, token, system, namespace, context), output), *arguments, **named)
+    def run(*arguments: Any, **named: Any) -> None:
+        own = {name: value for name, value in named.items() if name not in shared}
+        first = make(**{name: named.get(name, parameter.default) for name, parameter in shared.items()})
+        command(first, *arguments, **own)
 
-    shared = {
-        "url": Url,
-        "token": Token,
-        "system": System,
-        "namespace": Namespace,
-        "context": Context,
-        "output": Format,
-    }
     own = inspect.signature(command, eval_str=True)
-    parameters = list(own.parameters.values())[1:] + [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=Output.text if name == "output" else None, annotation=kind
-        )
-        for name, kind in shared.items()
-    ]
+    parameters = [*list(own.parameters.values())[1:], *shared.values()]
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
     run.__doc__ = command.__doc__
     run.__name__ = command.__name__
     return run
+
+
+def option(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """Return a shared option."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+_GATEWAY = {
+    one.name: one
+    for one in (
+        option("url", Url),
+        option("token", Token),
+        option("system", System),
+        option("namespace", Namespace),
+        option("context", Context),
+        option("output", Format, Output.text),
+    )
+}
+
+
+def talks(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a gateway; it gets a `Session` as its first argument."""
+
+    def session(output: Output, **which: Any) -> Session:
+        return Session(target_of(**which), output)
+
+    return with_options(command, _GATEWAY, session)

@@ -6,7 +6,6 @@ The folder of a run remembers which file it was started with, so that `bellwethe
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -14,11 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bellwether.local.state import RunError, write_private
+from bellwether.local.state import LockTaken, RunDirectory, RunError, lock_held, lock_holder, write_private
 
 RESTART_SECONDS = 5.0
 """Between a crash and the next start; the units of systemd wait as long."""
@@ -30,8 +29,6 @@ READY_SECONDS = 600.0
 STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.2
 _LAST_WORDS = 5
-_SUPERVISOR = "supervisor.lock"
-_RUN = "lock"
 
 
 @dataclass(frozen=True)
@@ -51,57 +48,40 @@ class Running:
 
 
 def remember(root: Path, start: Start) -> None:
-    """Write down what a run is started with."""
-    write_private(root / "start.json", json.dumps({"file": str(start.file.resolve()), "port": start.port}))
+    """Write down what a run was started with, once it is up."""
+    told = {"file": str(start.file.resolve()), "port": start.port}
+    write_private(RunDirectory(root).start_file, json.dumps(told))
 
 
 def remembered(root: Path) -> Start:
     """Return what the last run of a folder was started with.
 
     Raises:
-        RunError: if no run was ever started in it.
+        RunError: if no run was ever up in it.
 
     """
     try:
-        told = json.loads((root / "start.json").read_text())
+        told = json.loads(RunDirectory(root).start_file.read_text())
         return Start(Path(told["file"]), int(told["port"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{root} remembers no run: start one with `bellwether run FILE --detach`") from error
 
 
-def output_of(root: Path) -> Path:
-    """Return the file that a detached run's own lines go to, those that a terminal would show."""
-    return root / "output.log"
-
-
 def holder(root: Path) -> int | None:
-    """Return the process that has the folder: the run's supervisor, else the run itself; None: nobody."""
-    return _locked_by(root / _SUPERVISOR) or _locked_by(root / _RUN)
+    """Return the process to end for a folder's run to end: its supervisor, else the run itself; None: no run."""
+    directory = RunDirectory(root)
+    return lock_holder(directory.supervisor_lock) or lock_holder(directory.lock)
 
 
 def running(root: Path) -> Running | None:
-    """Return the run that goes on in a folder and is up."""
+    """Return the folder's run; None while it is not up."""
+    directory = RunDirectory(root)
     try:
-        told = json.loads((root / "run.json").read_text())
+        told = json.loads(directory.run_file.read_text())
         url, pid = str(told["url"]), int(told["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Running(url, pid) if _locked_by(root / _RUN) == pid else None
-
-
-def _locked_by(path: Path) -> int | None:
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        told = os.pread(lock, 32, 0).decode(errors="replace").strip()
-        return int(told) if told.isdigit() else None
-    finally:
-        os.close(lock)
-    return None
+    return Running(url, pid) if lock_holder(directory.lock) == pid else None
 
 
 def start_detached(start: Start, root: Path, options: list[str], tell: Callable[[str], None]) -> Running:
@@ -116,7 +96,8 @@ def start_detached(start: Start, root: Path, options: list[str], tell: Callable[
         raise RunError(f"another run (process {taken}) has {root}: `bellwether stop` ends it")
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "bellwether", "run", str(start.file), "--data", str(root), "--port"]
-    with output_of(root).open("wb") as output:
+    written = RunDirectory(root).output
+    with written.open("wb") as output:
         process = subprocess.Popen(
             [*command, str(start.port), "--restart", *options],
             stdin=subprocess.DEVNULL,
@@ -127,7 +108,7 @@ def start_detached(start: Start, root: Path, options: list[str], tell: Callable[
     told = 0
     deadline = time.monotonic() + READY_SECONDS
     while True:
-        lines = output_of(root).read_text(errors="replace").splitlines()
+        lines = written.read_text(errors="replace").splitlines()
         for line in lines[told:]:
             tell(line)
         told = len(lines)
@@ -138,7 +119,7 @@ def start_detached(start: Start, root: Path, options: list[str], tell: Callable[
             words = "\n".join(lines[-_LAST_WORDS:]) or "it said nothing"
             raise RunError(f"the run ended with {process.returncode}: {words.removeprefix('error: ')}")
         if time.monotonic() > deadline:
-            raise RunError(f"not up within {READY_SECONDS:.0f} s; it goes on, {output_of(root)} says how")
+            raise RunError(f"not up within {READY_SECONDS:.0f} s; it goes on, {written} says how")
         time.sleep(_POLL_SECONDS)
 
 
@@ -166,22 +147,6 @@ def stop_detached(root: Path) -> bool:
     return asked is not None
 
 
-@contextlib.contextmanager
-def _supervising(root: Path) -> Iterator[None]:
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(root / _SUPERVISOR, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(f"{root} is kept running already: `bellwether stop` ends it") from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(lock)
-
-
 def supervise(command: list[str], first: list[str], root: Path, say: Callable[[str], None]) -> int:
     """Run a command until it ends by itself with 0 or is asked to; after a crash run it again. Return its last code.
 
@@ -203,7 +168,12 @@ def supervise(command: list[str], first: list[str], root: Path, say: Callable[[s
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     crashes: list[float] = []
-    with _supervising(root):
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock_held(RunDirectory(root).supervisor_lock))
+        except LockTaken:
+            raise RunError(f"{root} is kept running already: `bellwether stop` ends it") from None
         before = _came_up(root)
         options = first
         while not stopping.is_set():
@@ -228,7 +198,7 @@ def supervise(command: list[str], first: list[str], root: Path, say: Callable[[s
 def _came_up(root: Path) -> int:
     """Return when a run of the folder was last up, in nanoseconds; 0: never."""
     try:
-        return (root / "start.json").stat().st_mtime_ns
+        return RunDirectory(root).start_file.stat().st_mtime_ns
     except OSError:
         return 0
 

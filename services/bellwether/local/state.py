@@ -19,8 +19,15 @@ from bellwether.render.nats import BOOTSTRAP, CLI
 from bellwether.topology import SERVICES
 
 IDENTITIES = (*SERVICES, BOOTSTRAP, CLI)
-_LOCK = "lock"
 _IDENTITY = "identity.json"
+
+
+class LockTaken(Exception):
+    """A lock file is held by another process, `pid`; None where that wrote down no number."""
+
+    def __init__(self, pid: int | None) -> None:
+        super().__init__(f"held by process {pid or 'unknown'}")
+        self.pid = pid
 
 
 class RunError(Exception):
@@ -86,6 +93,68 @@ class RunDirectory:
         """Where the gateway of the present run is; for the commands that look for it."""
         return self.root / "run.json"
 
+    @property
+    def start_file(self) -> Path:
+        """What the last run that came up was started with."""
+        return self.root / "start.json"
+
+    @property
+    def output(self) -> Path:
+        """What a run in the background writes, as it would to a terminal."""
+        return self.root / "output.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run."""
+        return self.root / "lock"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Held by the process that restarts the run after a crash."""
+        return self.root / "supervisor.lock"
+
+
+@contextlib.contextmanager
+def lock_held(path: Path) -> Iterator[None]:
+    """Hold a lock file, with this process' number in it.
+
+    Raises:
+        LockTaken: if another process holds it.
+        OSError: if it cannot be made.
+
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LockTaken(_number_in(lock)) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def lock_holder(path: Path) -> int | None:
+    """Return the process that holds a lock file; None: nobody."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return _number_in(lock)
+    finally:
+        os.close(lock)
+    return None
+
+
+def _number_in(lock: int) -> int | None:
+    told = os.pread(lock, 32, 0).decode(errors="replace").strip()
+    return int(told) if told.isdigit() else None
+
 
 @contextlib.contextmanager
 def opened(root: Path, *, fresh: bool) -> Iterator[RunDirectory]:
@@ -95,32 +164,29 @@ def opened(root: Path, *, fresh: bool) -> Iterator[RunDirectory]:
         RunError: if another run has it, it cannot be written, or `fresh` would delete what no run made.
 
     """
-    try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise RunError(f"{root} cannot hold a run's state: {error.strerror}; choose another with --data") from error
-    try:
+    directory = RunDirectory(root)
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(lock, 32, 0).decode().strip() or "unknown"
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            held.enter_context(lock_held(directory.lock))
+        except LockTaken as taken:
             raise RunError(
-                f"another run (process {holder}) has {root}: end it first, or choose another folder with --data"
+                f"another run (process {taken.pid or 'unknown'}) has {root}: end it first, or choose another folder "
+                "with --data"
             ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            raise RunError(f"{root} cannot hold a run's state: {error.strerror}; choose another with --data") from error
         if fresh:
             _empty(root)
         finish(root)
-        yield RunDirectory(root)
-    finally:
-        os.close(lock)
+        yield directory
 
 
 def _empty(root: Path) -> None:
-    # Records of backups, and what a restore set aside, are no state of a run.
-    others = [path for path in root.iterdir() if path.name not in (_LOCK, BACKUP) and not kept_aside(path)]
+    # Records of backups, what a restore set aside, and what belongs to a supervisor are no state of a run.
+    directory = RunDirectory(root)
+    kept = {directory.lock.name, directory.supervisor_lock.name, directory.output.name, BACKUP}
+    others = [path for path in root.iterdir() if path.name not in kept and not kept_aside(path)]
     if others and not (root / _IDENTITY).exists():
         raise RunError(f"--fresh: {root} is not the state of a run, so nothing in it is deleted")
     for path in others:

@@ -10,14 +10,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from bellwether.market.declared import task_rules
 from bellwether.market.sessions import Calendar, Session
+from bellwether.market.slots import TaskRule
+from bellwether.spec.models import default_tasks
 
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 _MACROS = {
@@ -75,15 +79,6 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Replacement:
-    """The task that does it by the session: its anchor (open or close) and offset, as declared in `spec.tasks`."""
-
-    name: str
-    anchor: str
-    offset: timedelta
-
-
-@dataclass(frozen=True)
 class Judgement:
     """One line: how often it runs within the span, its usual time on the exchange's clock, and its faults."""
 
@@ -91,16 +86,13 @@ class Judgement:
     runs: int
     usual: time | None
     faults: tuple[Fault, ...]
-    replacement: Replacement
+    replacement: TaskRule
+    """The task of a TradingSystem that does the same by the session."""
     cut: bool
     """Whether there were more runs than are looked at."""
 
 
-TASKS = (
-    Replacement("morning_analysis", "open", timedelta(minutes=-30)),
-    Replacement("prediction_generation", "open", timedelta(minutes=-15)),
-    Replacement("evening_analysis", "close", timedelta(hours=1)),
-)
+TASKS = tuple(task_rules(default_tasks()))
 _WORDS = (
     ("evening", "evening_analysis"),
     ("outcome", "evening_analysis"),
@@ -165,14 +157,11 @@ def judge(line: Line, calendar: Calendar, first: date, last: date) -> Judgement:
 
     """
     sessions = {one.day: one for one in calendar.sessions(first, last)}
-    runs: list[tuple[datetime, datetime]] = []
-    for at in _runs(line, first, last, calendar.timezone):
-        runs.append((at, at.astimezone(calendar.timezone)))
-        if len(runs) >= MOST_RUNS:
-            break
     zone = calendar.timezone
+    looked_at = islice(_runs(line, first, last, zone), MOST_RUNS)
+    runs = [(at, at.astimezone(zone)) for at in looked_at]
     regular = next((one for one in sessions.values() if not one.irregular), None)
-    usual = None if _times_a_day(runs) > 1 else _usual(runs, sessions, zone, line.command)
+    usual = None if _times_a_day(runs) > 1 else _usual(runs, regular, zone, line.command)
     found = [_fault(at, local, sessions, regular, usual) for at, local in runs]
     return Judgement(
         line,
@@ -201,25 +190,24 @@ def _times_a_day(runs: Sequence[tuple[datetime, datetime]]) -> int:
 
 
 def _usual(
-    runs: Sequence[tuple[datetime, datetime]], sessions: Mapping[date, Session], zone: ZoneInfo, command: str
+    runs: Sequence[tuple[datetime, datetime]], regular: Session | None, zone: ZoneInfo, command: str
 ) -> time | None:
     """Return the time on the exchange's clock that a line is meant for: of those it has, the nearest to its task."""
     times = Counter(local.time() for _, local in runs)
-    regular = next((one for one in sessions.values() if not one.irregular), None)
     if regular is None or len(times) < 2:
         return next(iter(times), None)
     due = [_seconds(_due(task, regular, zone)) for task in _candidates(command)]
     return min(times, key=lambda at: (min(abs(_seconds(at) - one) for one in due), -times[at]))
 
 
-def _candidates(command: str) -> list[Replacement]:
+def _candidates(command: str) -> list[TaskRule]:
     """Return the tasks that a command may stand for: the one that its words name, else all."""
     words = command.lower()
     named = next((task for word, task in _WORDS if word in words), None)
     return [one for one in TASKS if named in (None, one.name)]
 
 
-def _due(task: Replacement, session: Session, zone: ZoneInfo) -> time:
+def _due(task: TaskRule, session: Session, zone: ZoneInfo) -> time:
     """Return when a task is due on the exchange's clock."""
     anchor = session.open if task.anchor == "open" else session.close
     return (anchor + task.offset).astimezone(zone).time()
@@ -245,7 +233,7 @@ def _fault(
     return None if wrong is None else Fault(at, local.date(), local.time(), wrong)
 
 
-def replacement(command: str, usual: time | None, regular: Session | None, zone: ZoneInfo) -> Replacement:
+def replacement(command: str, usual: time | None, regular: Session | None, zone: ZoneInfo) -> TaskRule:
     """Return the task that replaces a line: the one that its command names, else the nearest by time.
 
     Its offset is the line's own distance from the open or the close where the line runs once a day.
@@ -256,4 +244,4 @@ def replacement(command: str, usual: time | None, regular: Session | None, zone:
     nearest = min(found, key=lambda task: abs(_seconds(usual) - _seconds(_due(task, regular, zone))))
     anchor = regular.open if nearest.anchor == "open" else regular.close
     offset = _seconds(usual) - _seconds(anchor.astimezone(zone).time())
-    return Replacement(nearest.name, nearest.anchor, timedelta(seconds=offset))
+    return replace(nearest, offset=timedelta(seconds=offset))

@@ -50,10 +50,33 @@ def inherited(environ: Mapping[str, str] = os.environ) -> dict[str, socket.socke
     return {name: socket.socket(fileno=_FIRST_FD + number) for number, name in enumerate(names)}
 
 
-def _make_room(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-    if path.is_socket():
+def bound(path: Path, group: str | None) -> socket.socket:
+    """Return a socket at a path, for its owner and a group. What was there from an earlier run is replaced.
+
+    Raises:
+        ValueError: if the folder or the group cannot be used; the message names the field.
+
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if path.is_socket():
+            path.unlink()
+        before = os.umask(0o777 & ~MODE)
+        try:
+            made.bind(str(path))
+        finally:
+            os.umask(before)
+        if group is not None:
+            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except KeyError:
+        made.close()
         path.unlink()
+        raise ValueError(f"spec.compatibility.socketGroup: there is no group {group!r} on this machine") from None
+    except OSError as error:
+        made.close()
+        raise ValueError(f"spec.compatibility.socketDirectory: {path}: {error.strerror or error}") from error
+    return made
 
 
 class OldSocket:
@@ -68,31 +91,14 @@ class OldSocket:
         self._open: set[asyncio.Task[Any]] = set()
 
     async def listen(self, directory: Path, group: str | None) -> None:
-        """Make the socket, for its owner and a group.
-
-        Raises:
-            ValueError: if the folder or the group cannot be used; the message names it.
-
-        """
+        """Make the socket in a folder and serve it; raises as `bound` does."""
         path = socket_path(directory, self._service)
-        try:
-            await asyncio.to_thread(_make_room, path)
-            before = os.umask(0o777 & ~MODE)
-            try:
-                self._server = await asyncio.start_unix_server(self._connected, path, limit=REQUEST_BYTES)
-            finally:
-                os.umask(before)
-            if group is not None:
-                os.chown(path, -1, grp.getgrnam(group).gr_gid)
-        except KeyError:
-            raise ValueError(f"spec.compatibility.socketGroup: there is no group {group!r} on this machine") from None
-        except OSError as error:
-            raise ValueError(f"spec.compatibility.socketDirectory: {path}: {error.strerror}") from error
+        await self.take(bound(path, group))
         self._path = path
 
     async def take(self, given: socket.socket) -> None:
-        """Serve a socket that systemd made."""
-        self._server = await asyncio.start_unix_server(self._connected, sock=given, limit=REQUEST_BYTES)
+        """Serve a socket that was made already, by systemd say."""
+        self._server = await asyncio.start_unix_server(self._connected, sock=given)
 
     async def close(self) -> None:
         """Take no more connections, end those that are open, remove the socket."""
@@ -131,9 +137,8 @@ class OldSocket:
                     read = await reader.read(65536)
                 if not read:
                     if buffer.strip():
-                        await self._write(
-                            writer, _invalid(next(self._numbers), "the request is no complete JSON object")
-                        )
+                        why = "the request is no complete JSON object"
+                        await self._write(writer, _invalid(next(self._numbers), why))
                     return
                 buffer += read
                 continue

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bellwether.local.detached import Running, holder, running
+from bellwether.local.state import RunDirectory, lock_held, opened
 
 pytestmark = pytest.mark.integration
 
@@ -92,6 +93,15 @@ def test_a_run_in_the_background_comes_back_after_a_kill_and_ends_when_it_is_tol
 
     assert typed("start").returncode == 0
     assert running(typed.root) is not None
+
+
+def test_a_fresh_start_in_the_background_leaves_its_supervisors_files(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.output.touch()
+    with lock_held(directory.supervisor_lock), opened(tmp_path, fresh=True):
+        assert directory.output.exists()
+        assert holder(tmp_path) == os.getpid()
+    assert holder(tmp_path) is None
 
 
 def test_what_cannot_come_up_is_told_once_and_not_tried_again(typed: Typed, tmp_path: Path) -> None:

@@ -228,6 +228,15 @@ def test_one_service_of_a_compact_system_cannot_be_stopped_alone(programs: Progr
     assert not [call for call in programs.calls if " patch " in call]
 
 
+def test_a_system_that_is_no_name_is_refused_before_kubectl_is_called(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster(programs, "standard")
+    assert main(["stop", "--system", "--all"]) == 1
+    assert "a name has a-z, 0-9 and -" in capsys.readouterr().err
+    assert programs.calls == []
+
+
 def test_several_systems_of_one_machine_have_to_be_told_apart() -> None:
     class Found:
         def __init__(self, on: On) -> None:

@@ -111,6 +111,8 @@ def test_what_does_not_answer_is_named() -> None:
     assert "unknown: no gateway answers at /v1/system" in words(looks.head(view))
     assert words(looks.services(view)).strip() == "the services did not say how they are"
     assert words(looks.alarms(view)).strip() == "not known"
+    without_alarms = looks.gather(Gateway({path: ANSWERS[path] for path in ("/v1/status", "/v1/system")}))
+    assert words(looks.alarms(without_alarms)).strip() == "not known"
     assert "no gateway answers at /v1/status" in words(looks.head(looks.gather(Gateway({}))))
 
 

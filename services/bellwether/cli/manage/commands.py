@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bellwether.cli.client import CommandError
-from bellwether.cli.manage.finding import Asked, find, state_root
+from bellwether.cli.manage.finding import find, state_root
 from bellwether.cli.manage.places import On, Part, Place, chosen, services_of
-from bellwether.cli.options import Format, Output, print_drawn, write_json
+from bellwether.cli.options import Format, Output, option, print_drawn, target_of, with_options, write_json
 from bellwether.runtime.terminal import visible
 
 _PANEL = "Manage"
@@ -22,26 +23,20 @@ Services = Annotated[
     list[str] | None,
     typer.Option("-s", "--service", metavar="SERVICE", help="Only this service; may be given several times."),
 ]
-Place_ = Annotated[
+_On = Annotated[
     On | None,
     typer.Option("--on", help="Where it runs; else found: the only system of this machine.", rich_help_panel=_WHICH),
 ]
-System = Annotated[
+_System = Annotated[
     str | None,
     typer.Option("--system", help="In a cluster: NAME or NAMESPACE/NAME.", rich_help_panel=_WHICH),
 ]
-Namespace = Annotated[
+_Namespace = Annotated[
     str | None, typer.Option("--namespace", help="Of --system; else the context's.", rich_help_panel=_WHICH)
 ]
-Context = Annotated[
+_Context = Annotated[
     str | None, typer.Option("--context", help="The cluster, of those in KUBECONFIG.", rich_help_panel=_WHICH)
 ]
-
-
-def add(app: typer.Typer) -> None:
-    """Add the commands to the list."""
-    for command in (start, stop, restart, logs, deploy, undeploy):
-        app.command(rich_help_panel=_PANEL)(command)
 
 
 def say(line: str) -> None:
@@ -50,53 +45,49 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
-def start(
-    services: Services = None,
-    *,
-    on: Place_ = None,
-    system: System = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    output: Format = Output.text,
-) -> None:
+_WHICH_ONE = {
+    one.name: one
+    for one in (
+        option("on", _On),
+        option("system", _System),
+        option("namespace", _Namespace),
+        option("context", _Context),
+    )
+}
+
+
+def manages(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which system is meant; it gets its `Place` as its first argument."""
+
+    def place(on: On | None, system: str | None, namespace: str | None, context: str | None) -> Place:
+        return find(on, target_of(None, None, system, namespace, context), say)
+
+    return with_options(command, _WHICH_ONE, place)
+
+
+@manages
+def start(place: Place, services: Services = None, *, output: Format = Output.text) -> None:
     """Start a system, or one service: first what others need.
 
     bellwether start
     bellwether start -s prediction --system demo
     """
-    place = find(Asked(on, system, namespace, context), say)
     _each(place, chosen(place, services or []), "started", place.start, output)
 
 
-def stop(
-    services: Services = None,
-    *,
-    on: Place_ = None,
-    system: System = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    output: Format = Output.text,
-) -> None:
+@manages
+def stop(place: Place, services: Services = None, *, output: Format = Output.text) -> None:
     """Stop a system, or one service: in reverse, first what needs others.
 
     In a cluster a service is switched off in the declaration, so that the operator
     does not start it again. Orders alone are stopped by `bellwether halt`.
     """
-    place = find(Asked(on, system, namespace, context), say)
     _each(place, chosen(place, services or [])[::-1], "stopped", place.stop, output)
 
 
-def restart(
-    services: Services = None,
-    *,
-    on: Place_ = None,
-    system: System = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    output: Format = Output.text,
-) -> None:
+@manages
+def restart(place: Place, services: Services = None, *, output: Format = Output.text) -> None:
     """Stop and start a system, or one service."""
-    place = find(Asked(on, system, namespace, context), say)
     parts = chosen(place, services or [])
     if services or len(parts) == 1 or place.on is On.cluster:
         _each(place, parts, "restarted", place.restart, output)
@@ -122,15 +113,13 @@ def _each(place: Place, parts: list[Part], done: str, act: Callable[[str], None]
         write_json({"on": place.on.value, "parts": results})
 
 
+@manages
 def logs(
+    place: Place,
     services: Services = None,
     *,
     lines: Annotated[int, typer.Option("-n", "--lines", "-l", min=0, max=100_000, help="The last so many.")] = 50,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
-    on: Place_ = None,
-    system: System = None,
-    namespace: Namespace = None,
-    context: Context = None,
     output: Annotated[Output, typer.Option("-o", "--output", help="text, or the lines as they were written.")] = (
         Output.text
     ),
@@ -142,7 +131,6 @@ def logs(
     """
     from bellwether.cli.manage.log_lines import of_services, shown
 
-    place = find(Asked(on, system, namespace, context), say)
     parts = place.parts()
     if services:
         from bellwether.cli.manage.places import check_services
@@ -226,16 +214,9 @@ def _deploy_local(file: Path, root: Path, port: int) -> list[str]:
     return [f"{'restarted' if ended else 'started'}: {found.url}, process {found.pid}, state in {root}"]
 
 
-def undeploy(
-    *,
-    on: Place_ = None,
-    system: System = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
-) -> None:
+@manages
+def undeploy(place: Place, *, yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False) -> None:
     """Stop a system and take it away; its data is kept where nothing else is said."""
-    place = find(Asked(on, system, namespace, context), say)
     if not yes:
         if not sys.stdin.isatty():
             raise CommandError(f"this takes away {place.title}: say --yes")
@@ -247,10 +228,16 @@ def show_parts(place: Place, services: list[str], output: Output) -> None:
     """Write the processes of a place; end with 3 when one does not run, as `systemctl status` does."""
     parts = chosen(place, services) if services else place.parts()
     if output is Output.json:
-        write_json({"on": place.on.value, "parts": [one.as_json() for one in parts]})
+        write_json({"on": place.on.value, "parts": [asdict(one) for one in parts]})
     else:
         from bellwether.cli import show
 
         print_drawn(show.parts(place.title, [(one, services_of(one)) for one in parts]))
     if any(one.state in ("stopped", "failed") for one in parts if one.services):
         raise SystemExit(3)
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands to the list."""
+    for command in (start, stop, restart, logs, deploy, undeploy):
+        app.command(rich_help_panel=_PANEL)(command)

@@ -14,8 +14,7 @@ from bellwether.cli.client import CommandError
 from bellwether.cli.manage.places import On, Part
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.local.state import RunError
-from bellwether.render.nats import BOOTSTRAP
-from bellwether.render.parts import NATS, SYSTEM
+from bellwether.render.parts import SYSTEM
 from bellwether.topology import SERVICES, start_order
 
 FILE = "compose.yaml"
@@ -55,11 +54,9 @@ class ComposePlace:
 
     def parts(self) -> list[Part]:
         """Return every container."""
-        told = {}
-        for one in _objects(run([*self._command, "ps", "-a", "--format", "json"])):
-            told[one.get("Service")] = one
-        order = [NATS, BOOTSTRAP, SYSTEM, *start_order()]
-        return [_part(name, told.get(name)) for name in sorted(self._names, key=order.index)]
+        told = {one.get("Service"): one for one in _objects(run([*self._command, "ps", "-a", "--format", "json"]))}
+        # They are written in start order.
+        return [_part(name, told.get(name)) for name in self._names]
 
     def start(self, part: str) -> None:
         """Start a container and wait until it is healthy."""

@@ -101,7 +101,7 @@ class Dashboard(App[None]):
         self.query_one("#head", Static).update(looks.head(view))
         self.query_one("#services", Static).update(looks.services(view))
         self.query_one("#alarms", Static).update(looks.alarms(view))
-        if view.status is None or view.decisions == self._shown:
+        if view.decisions is None or view.decisions == self._shown:
             return
         table = self.query_one("#decisions", DataTable)
         table.clear()

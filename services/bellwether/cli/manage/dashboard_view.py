@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,37 +19,41 @@ from bellwether.spec.models import Market
 DECISIONS = 12
 
 
-@dataclass
+@dataclass(frozen=True)
 class View:
-    """One look at a system; None or empty where the gateway did not answer, and `problems` says why."""
+    """One look at a system; None where the gateway did not answer, and `problems` says why."""
 
     status: dict[str, Any] | None = None
     system: dict[str, Any] | None = None
-    alerts: list[dict[str, Any]] = field(default_factory=list)
-    decisions: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] | None = None
+    decisions: list[dict[str, Any]] | None = None
     calendar: Calendar | None = None
-    problems: list[str] = field(default_factory=list)
+    problems: tuple[str, ...] = ()
 
 
 def gather(client: Client) -> View:
-    """Ask the gateway everything that is shown; what it does not answer is named, never left out in silence."""
-    view = View()
+    """Ask the gateway everything that is shown."""
+    problems: dict[str, None] = {}
 
-    def ask(path: str, take: Callable[[Any], None], **query: Any) -> None:
+    def ask(path: str, **query: Any) -> dict[str, Any]:
         try:
-            take(all_visible(client.get(path, **query)))
+            found: dict[str, Any] = all_visible(client.get(path, **query))
         except CommandError as error:
-            if str(error) not in view.problems:
-                view.problems.append(str(error))
+            problems[str(error)] = None
+            return {}
+        return found
 
-    ask("/v1/status", lambda found: setattr(view, "status", found))
-    if view.status is None:
-        return view
-    ask("/v1/system", lambda found: setattr(view, "system", found))
-    ask("/v1/alerts", lambda found: setattr(view, "alerts", found["alerts"]))
-    ask("/v1/decisions", lambda found: setattr(view, "decisions", found["decisions"]), limit=DECISIONS)
-    ask("/v1/declaration", lambda found: setattr(view, "calendar", _calendar(found)))
-    return view
+    status = ask("/v1/status")
+    if not status:
+        return View(problems=tuple(problems))
+    return View(
+        status,
+        ask("/v1/system") or None,
+        ask("/v1/alerts").get("alerts"),
+        ask("/v1/decisions", limit=DECISIONS).get("decisions"),
+        _calendar(ask("/v1/declaration")),
+        tuple(problems),
+    )
 
 
 def _calendar(declaration: dict[str, Any]) -> Calendar | None:
@@ -119,6 +122,6 @@ def services(view: View) -> RenderableType:
 
 def alarms(view: View) -> RenderableType:
     """Return what is wrong at this moment."""
-    if view.system is None:
+    if view.alerts is None:
         return Text("not known", style="yellow")
     return show.alerts(view.alerts)

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, Target
 from bellwether.cli.manage.places import On, Place, only
 
 STATE = ".bellwether"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a person said about which system is meant."""
-
-    on: On | None = None
-    system: str | None = None
-    namespace: str | None = None
-    context: str | None = None
 
 
 def state_root() -> Path:
@@ -28,18 +17,18 @@ def state_root() -> Path:
     return Path(os.environ.get("BELLWETHER_STATE", STATE))
 
 
-def find(asked: Asked, tell: Callable[[str], None]) -> Place:
-    """Return the place that is meant.
+def find(on: On | None, target: Target, tell: Callable[[str], None]) -> Place:
+    """Return the place that is meant; progress goes to `tell`.
 
     Raises:
         CommandError: if there is none, or several, or what was said does not fit together.
 
     """
-    if asked.on is On.cluster or (asked.on is None and asked.system is not None):
-        return _cluster(asked)
-    if asked.system is not None:
-        raise CommandError(f"--system is for a cluster; with --on {asked.on} leave it out")
-    return only(found_here(asked.on, tell))
+    if on is On.cluster or (on is None and target.system is not None):
+        return _cluster(target)
+    if target.system is not None:
+        raise CommandError(f"--system is for a cluster; with --on {on} leave it out")
+    return only(found_here(on, tell))
 
 
 def found_here(on: On | None, tell: Callable[[str], None]) -> list[Place]:
@@ -62,10 +51,9 @@ def found_here(on: On | None, tell: Callable[[str], None]) -> list[Place]:
     return found
 
 
-def _cluster(asked: Asked) -> Place:
+def _cluster(target: Target) -> Place:
     from bellwether.cli.manage.cluster_place import ClusterPlace
 
-    if asked.system is None:
+    if target.system is None:
         raise CommandError("--on cluster needs the system's name: --system NAME or --system NAMESPACE/NAME")
-    namespace, _, name = asked.system.rpartition("/")
-    return ClusterPlace(name, namespace or asked.namespace, asked.context)
+    return ClusterPlace(target.system, target.namespace, target.context)

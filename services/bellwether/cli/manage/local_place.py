@@ -12,7 +12,7 @@ from pathlib import Path
 from bellwether.cli.client import CommandError
 from bellwether.cli.manage.places import On, Part
 from bellwether.local.detached import Running, holder, remembered, running, start_detached, stop_detached
-from bellwether.local.state import RunError
+from bellwether.local.state import RunDirectory, RunError
 from bellwether.topology import start_order
 
 SYSTEM = "system"
@@ -21,13 +21,16 @@ _POLL_SECONDS = 0.25
 
 def state_folders(root: Path) -> list[Path]:
     """Return the folders of runs: the folder itself, or those in it; runs that go on come first, then the newest."""
-    marks = ("start.json", "identity.json", "run.json")
-    found = [root] if any((root / mark).exists() for mark in marks) else []
+    found = [root] if _is_of_a_run(root) else []
     try:
-        found = found or [one for one in root.iterdir() if (one / "start.json").exists() or (one / "run.json").exists()]
+        found = found or [one for one in root.iterdir() if _is_of_a_run(one)]
     except OSError:
         return []
     return sorted(found, key=lambda one: (holder(one) is not None, one.stat().st_mtime), reverse=True)
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    return RunDirectory(folder).lock.exists()
 
 
 class LocalPlace:
@@ -74,7 +77,7 @@ class LocalPlace:
 
     def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
         """Return the last lines of the run's log."""
-        return _tail(self._root / "bellwether.log", lines, follow=follow)
+        return _tail(RunDirectory(self._root).log, lines, follow=follow)
 
     def undeploy(self) -> str:
         """End the run; its folder is kept."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from bellwether.cli.client import CommandError
 from bellwether.topology import SERVICES, start_order
@@ -42,18 +42,6 @@ class Part:
         """Whether it runs."""
         return self.state == "running"
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it for programs."""
-        return {
-            "name": self.name,
-            "services": list(self.services),
-            "state": self.state,
-            "pid": self.pid,
-            "memory_mib": self.memory_mib,
-            "since": self.since,
-            "detail": self.detail,
-        }
-
 
 class Place(Protocol):
     """A system in one place. Every method raises CommandError with the reason when it cannot be done."""
@@ -85,14 +73,14 @@ def check_services(names: Sequence[str]) -> list[str]:
     """Return services in start order.
 
     Raises:
-        CommandError: if one is unknown, or the topology has a cycle.
+        CommandError: if one is unknown.
 
     """
     known = (NATS, *start_order())
     for name in names:
         if name not in known:
             raise CommandError(f"--service {name!r}: no such service; there are {', '.join(known)}")
-    return [name for name in (NATS, *start_order()) if name in names]
+    return [name for name in known if name in names]
 
 
 def chosen(place: Place, services: Sequence[str]) -> list[Part]:
