@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from bellwether.local.files import load_system
+from harness.authority import make_authority
 from harness.ig.markets import Market, default_markets
 from harness.ig.standin import ACCOUNT, API_KEY, HOST, PASSWORD, USERNAME, StandIn
-from harness.yahoo.authority import make_authority
 
 
 def _markets(file: Path) -> list[Market]:

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from harness.https_proxy import Head, Reply, as_text
 from harness.ig.account import Ticket
-from harness.ig.wire import Head, Reply, as_text
+from harness.ig.switches import Switches
 
 if TYPE_CHECKING:
     from harness.ig.standin import StandIn
@@ -53,8 +54,6 @@ def _read_switches(world: StandIn, body: Any) -> Any:
 
 
 def _turn_switches(world: StandIn, body: Any) -> Any:
-    from harness.ig.switches import Switches
-
     world.switches = Switches().changed(body)
     return asdict(world.switches)
 

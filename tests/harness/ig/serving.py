@@ -10,11 +10,11 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from harness.https_proxy import Broken, Head, Reply, as_json
 from harness.ig import answers
 from harness.ig.account import Account, Deal, Ticket
 from harness.ig.markets import Market
 from harness.ig.routes import Asked
-from harness.ig.wire import Broken, Head, Reply, as_json
 
 if TYPE_CHECKING:
     from harness.ig.standin import StandIn

@@ -18,14 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from harness.authority import make_authority
+from harness.https_proxy import Broken, Head, Proxy, Reply, as_text, write
 from harness.ig.account import Account
 from harness.ig.control import control
 from harness.ig.markets import Market
 from harness.ig.routes import TRADING, Asked, asked_of
 from harness.ig.serving import Desk, Session, refusal
 from harness.ig.switches import Switches
-from harness.ig.wire import LONGEST_HEAD, Broken, Head, Reply, as_json, as_text, flush, read, write
-from harness.yahoo.authority import make_authority
 
 HOST = "demo-api.ig.com"
 ACCOUNT = "ABC12"
@@ -48,7 +48,7 @@ class Request:
     status: int
 
 
-class StandIn:
+class StandIn(Proxy):
     """IG as far as its REST interface goes; switches and markets may be changed while it runs."""
 
     def __init__(
@@ -58,25 +58,18 @@ class StandIn:
         tls: ssl.SSLContext,
         now: Callable[[], datetime] = _present,
     ) -> None:
+        super().__init__(tls)
         self.markets = {market.epic: market for market in markets}
         # The first is the client's preferred account: the one that a login is given.
         self.accounts = {name: Account(name, self.markets) for name in (OTHER_ACCOUNT, ACCOUNT)}
         self.authority = authority
         self.log: list[Request] = []
-        self.port = 0
         self.sessions: dict[str, Session] = {}
         self.desk = Desk(self)
         self.now = now
         self._switches = Switches()
         self._turned = asyncio.Event()
         self._recent: deque[datetime] = deque()
-        self._tls = tls
-        self._open: set[asyncio.Task[None]] = set()
-
-    @property
-    def url(self) -> str:
-        """Where it answers as a proxy."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def account(self) -> Account:
@@ -112,53 +105,15 @@ class StandIn:
         """Return how many requests of these kinds were made; without a kind, all."""
         return sum(1 for request in self.log if not kinds or request.kind in kinds)
 
-    @contextlib.asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[StandIn]:
-        """Listen until the block ends."""
-        server = await asyncio.start_server(self._connected, host, port, limit=LONGEST_HEAD)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in list(self._open):
-                task.cancel()
-            await asyncio.gather(*self._open, return_exceptions=True)
+    def _control(self, head: Head) -> Reply:
+        return control(self, head)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError, Broken):
-                await self._serve(reader, writer)
-        finally:
-            self._open.discard(task)
-            if writer.transport is not None:
-                writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await read(reader)
-        if head is None:
-            return
-        if head.method != "CONNECT":
-            await write(writer, control(self, head))
-            await flush(writer)
-            return
+    def _refusal(self, host: str) -> Reply | None:
         if self.switches.broken == "connect":
             raise Broken
-        host = head.target.partition(":")[0]
-        if host != HOST:
-            await write(writer, as_text(403, f"the stand-in answers for {HOST} alone, not for {host}\n"))
-            await flush(writer)
-            return
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await writer.drain()
-        await writer.start_tls(self._tls)
-        while (head := await read(reader)) is not None:
-            await self._answer(head, writer)
+        return None if host == HOST else as_text(403, f"the stand-in answers for {HOST} alone, not for {host}\n")
 
-    async def _answer(self, head: Head, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, head: Head, host: str, writer: asyncio.StreamWriter) -> None:
         # IG takes a DELETE with a body as a POST that says so in a header.
         method = head.headers.get("_method", head.method).upper()
         asked = asked_of(method, urlsplit(head.target).path, head.headers.get("version"))
@@ -232,4 +187,4 @@ async def standing_in(
         yield found
 
 
-__all__ = ["ACCOUNT", "API_KEY", "HOST", "OTHER_ACCOUNT", "PASSWORD", "USERNAME", "StandIn", "as_json", "standing_in"]
+__all__ = ["ACCOUNT", "API_KEY", "HOST", "OTHER_ACCOUNT", "PASSWORD", "USERNAME", "StandIn", "standing_in"]

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from bellwether.local.files import load_system
 from bellwether.market.declared import calendar_of
-from harness.yahoo.authority import make_authority
+from harness.authority import make_authority
 from harness.yahoo.shares import default_shares
-from harness.yahoo.standin import StandIn
+from harness.yahoo.standin import HOSTS, StandIn
 
 
 async def _run(options: argparse.Namespace) -> None:
     system = load_system(options.file)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="yahoo-"))
-    authority, tls = make_authority(folder)
+    authority, tls = make_authority(folder, HOSTS)
     calendar = calendar_of(system.spec.market)
     shares = default_shares(system.spec.symbols, calendar, signal=options.signal)
     ended = asyncio.Event()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from harness.https_proxy import Reply, as_json
 from harness.yahoo.shares import EXCHANGES, Row, Share, stated
 from harness.yahoo.switches import Switches
 
@@ -19,16 +19,6 @@ CONSENT = (
 TOO_MANY = "Too Many Requests\r\n"
 CHART = "/v8/finance/chart/"
 _DAY = 86400
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One reply over HTTP."""
-
-    status: int
-    body: bytes
-    kind: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,29 +45,19 @@ def kind_of(method: str, path: str) -> str:
     return "cookie" if route == "/" else "other"
 
 
-def as_json(status: int, document: Any) -> Answer:
-    """Return a document as an answer; numbers that are none become null."""
-    return Answer(status, json.dumps(document).encode())
-
-
-def text(status: int, said: str, kind: str = "text/plain") -> Answer:
-    """Return a text as an answer."""
-    return Answer(status, said.encode(), kind)
-
-
-def refusal(code: int, reason: str, description: str) -> Answer:
+def refusal(code: int, reason: str, description: str) -> Reply:
     """Return an error in a chart's form."""
     return as_json(code, {"chart": {"result": None, "error": {"code": reason, "description": description}}})
 
 
-def cookie(now: datetime) -> Answer:
+def cookie(now: datetime) -> Reply:
     """Return what fc.yahoo.com answers: 404, and the cookie that all else needs."""
     expires = (now + timedelta(days=365)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     value = f"A3=d=made-up; Expires={expires}; Max-Age=31557600; Domain=.yahoo.com; Path=/; SameSite=None; Secure"
-    return Answer(404, b"", "text/html", {"Set-Cookie": f"{value}; HttpOnly"})
+    return Reply(404, b"", {"Set-Cookie": f"{value}; HttpOnly"}, "text/html")
 
 
-def chart(share: Share | None, symbol: str, query: Mapping[str, str], switches: Switches, now: datetime) -> Answer:
+def chart(share: Share | None, symbol: str, query: Mapping[str, str], switches: Switches, now: datetime) -> Reply:
     """Return a chart of daily bars: of the asked period, or the newest day for `range`."""
     odd = switches if switches.holds(symbol) else Switches()
     if share is None or odd.delisted:
@@ -129,7 +109,7 @@ def chart(share: Share | None, symbol: str, query: Mapping[str, str], switches: 
     return _shaped(result, odd)
 
 
-def _shaped(result: dict[str, Any], odd: Switches) -> Answer:
+def _shaped(result: dict[str, Any], odd: Switches) -> Reply:
     if odd.shape == "no-timestamp":
         del result["timestamp"]
     elif odd.shape == "no-currency":
@@ -232,7 +212,7 @@ def _meta(share: Share, rows: Sequence[Row], odd: Switches, now: datetime) -> di
     }
 
 
-def news(symbols: Sequence[str], count: int, told: Sequence[Article], switches: Switches, now: datetime) -> Answer:
+def news(symbols: Sequence[str], count: int, told: Sequence[Article], switches: Switches, now: datetime) -> Reply:
     """Return the newest articles, with an advertisement among them as Yahoo has it.
 
     Without articles of the test's own, made-up neutral ones of the last days.

@@ -11,9 +11,9 @@ from pathlib import Path
 from anyio.from_thread import start_blocking_portal
 
 from bellwether.market.sessions import Calendar
-from harness.yahoo.authority import make_authority
+from harness.authority import make_authority
 from harness.yahoo.shares import DAILY, MEAN_SESSIONS, Share, default_shares
-from harness.yahoo.standin import StandIn
+from harness.yahoo.standin import HOSTS, StandIn
 
 SIGNAL = 0.5
 FALLEN = 3
@@ -42,7 +42,7 @@ def on_calendar(yahoo: StandIn, calendar: Calendar) -> None:
 @contextmanager
 def standing_in_beside(folder: Path, host: str = "127.0.0.1") -> Iterator[StandIn]:
     """Run a stand-in, without shares at first, in a thread of its own."""
-    authority, tls = make_authority(folder)
+    authority, tls = make_authority(folder, HOSTS)
     yahoo = StandIn({}, authority, tls)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(yahoo.serving(host)):
         yield yahoo

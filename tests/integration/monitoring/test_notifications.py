@@ -27,11 +27,11 @@ from bellwether.runtime.clock import LiveClock
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.topology import SERVICES, ServiceRow
+from harness.authority import make_authority
 from harness.nats import NatsServer, nats_server
 from harness.receivers import HttpReceiver, MailReceiver
 from harness.system import System, running
 from harness.until import until
-from harness.yahoo.authority import make_authority
 from integration.trading.peers import declaration
 from unit.reporting.rows import rows
 

@@ -12,11 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-HOSTS = ("yahoo.com", "*.yahoo.com", "*.finance.yahoo.com")
 _LIFE = timedelta(days=30)
 
 
-def make_authority(folder: Path, hosts: Sequence[str] = HOSTS) -> tuple[Path, ssl.SSLContext]:
+def make_authority(folder: Path, hosts: Sequence[str]) -> tuple[Path, ssl.SSLContext]:
     """Write `ca.pem` into a folder; return its path and a server's context with a certificate of these names."""
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
