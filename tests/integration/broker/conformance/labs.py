@@ -1,6 +1,6 @@
 """A broker, its adapter, and hands on its market: what the conformance suite needs of each adapter.
 
-A lab of another adapter is a class with these methods and a line in `LABS`.
+A lab of another adapter is a class with the methods of `Lab` or `RestingLab`, and a line in `LABS`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ class Lab(ABC):
     """One account, empty but for `CASH`, at a broker whose market is shut; both symbols are declared."""
 
     broker: Broker
-    rests = True
-    """Whether a market order can work without being filled. At IG it is filled, in part or not at all."""
 
     def order(self, reference: str, side: Side = "BUY", quantity: int = 10, symbol: str = SYMBOLS[0]) -> NewOrder:
         """Return an order for the session."""
@@ -64,6 +62,14 @@ class Lab(ABC):
         """Have the market shut."""
 
     @abstractmethod
+    async def restart(self) -> None:
+        """Replace `broker` by a new one over the same account; what the old one did not drain is lost."""
+
+
+class RestingLab(Lab):
+    """A lab whose market orders can work without being filled. At IG they are filled, in part or not at all."""
+
+    @abstractmethod
     async def hold_fills(self) -> None:
         """With the market open: have orders from now on accepted, and work without being filled."""
 
@@ -71,12 +77,8 @@ class Lab(ABC):
     async def let_fill(self) -> None:
         """Fill what works, at `PRICES`."""
 
-    @abstractmethod
-    async def restart(self) -> None:
-        """Replace `broker` by a new one over the same account; what the old one did not drain is lost."""
 
-
-class SimulatedLab(Lab):
+class SimulatedLab(RestingLab):
     """The simulator over a database of its own."""
 
     def __init__(self, path: Path) -> None:
@@ -127,8 +129,6 @@ async def simulated_lab(folder: Path) -> AsyncIterator[Lab]:
 class OverIg(Lab):
     """IG's adapter over the stand-in."""
 
-    rests = False
-
     def __init__(self, lab: IgLab) -> None:
         self._lab = lab
         self.broker = lab.broker
@@ -142,12 +142,6 @@ class OverIg(Lab):
 
     async def shut_market(self) -> None:
         self._lab.ig.set(status="CLOSED")
-
-    async def hold_fills(self) -> None:
-        raise NotImplementedError
-
-    async def let_fill(self) -> None:
-        raise NotImplementedError
 
     async def restart(self) -> None:
         await self._lab.restart()
