@@ -24,6 +24,8 @@ from soak.victim import STRIKE
 FIRST_DAY = date(2009, 1, 5)
 ANSWER_SECONDS = 90.0
 TRIES = 60
+DOUBTFUL = frozenset({"sending", "working", "unknown"})
+"""States of an order whose outcome the ledger does not know."""
 
 
 class Killed(Exception):
@@ -208,24 +210,22 @@ async def trial(ig: StandIn, folder: Path, credentials: Path, seed: int, *, kill
 
 
 async def _through_the_open(trader: Trader, day: date) -> set[str]:
-    """Ask for the open until each order is over, or in doubt; return those in doubt."""
-    for _ in range(12):
-        await trader.call("session_open", session=day.isoformat())
-        await asyncio.sleep(0.25)
+    """Ask for the open until each order is over or in doubt, 24 times at most; return those in doubt."""
+    states: dict[str, str] = {}
+    for _ in range(24):
         await trader.call("session_open", session=day.isoformat())
         states = {name: one["status"] for name, one in (await trader.orders()).items()}
         if not any(one in ("queued", "sending", "working", "partially_filled") for one in states.values()):
             break
-    states = {name: one["status"] for name, one in (await trader.orders()).items()}
-    return {name for name, one in states.items() if one in ("unknown", "sending", "working")}
+        await asyncio.sleep(0.1)
+    return {name for name, one in states.items() if one in DOUBTFUL}
 
 
 async def _settled(trader: Trader) -> None:
-    """Have the account compared until no order is in doubt, or that does not change any more."""
+    """Have the account compared until no order is in doubt, six times at most: longer than IG is looked up for."""
     for _ in range(6):
         await trader.call("sync_positions")
-        states = [one["status"] for one in (await trader.orders()).values()]
-        if not any(one in ("sending", "working", "unknown") for one in states):
+        if not any(one["status"] in DOUBTFUL for one in (await trader.orders()).values()):
             return
         await asyncio.sleep(0.5)
 
@@ -241,7 +241,7 @@ async def _judged(ig: StandIn, trader: Trader, seed: int, doubtful: set[str]) ->
     references = [deal.ticket.reference for deal in executed]
     violations = [f"order {one} was executed twice" for one in sorted(set(references)) if references.count(one) > 1]
     violations += [f"IG executed {one}, which is no order" for one in references if one not in orders]
-    unknown = {name for name, one in orders.items() if one["status"] in ("unknown", "sending", "working")}
+    unknown = {name for name, one in orders.items() if one["status"] in DOUBTFUL}
     for name in references:
         if name in orders and name not in unknown and not orders[name].get("filled_quantity"):
             violations.append(f"order {name} was executed and is {orders[name]['status']} in the ledger")

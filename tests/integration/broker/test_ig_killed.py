@@ -66,7 +66,6 @@ async def test_an_order_waits_for_the_market_and_is_filled_and_reconciled(ig: St
     (waiting,) = (await trader.orders()).values()
     assert (waiting["status"], ig.account.deals) == ("queued", [])
     ig.reset()
-    await asyncio.sleep(2.1)  # quotes of IG serve for two seconds
     order = await until(trader, "filled")
     (deal,) = ig.account.deals
     assert (deal.ticket.reference, deal.ticket.time_in_force) == (order["order_id"], "FILL_OR_KILL")
