@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from harness.browser import dumped
 from unit.gateway.conftest import opened
 from unit.gateway.samples import ANSWERS, SYSTEM, Seen
 
@@ -16,18 +15,10 @@ pytestmark = pytest.mark.integration
 
 
 async def test_a_report_is_drawn_with_what_was_due_refused_and_used(tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("there is no Chromium to look with")
     spec = SYSTEM.spec.model_copy(update={"gateway": SYSTEM.spec.gateway.model_copy(update={"open_reads": True})})
     async with opened(tmp_path, ANSWERS, Seen(), SYSTEM.model_copy(update={"spec": spec})) as gateway:
-        command = [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"),
-            *("--virtual-time-budget=8000", "--dump-dom", f"{gateway.stranger.base_url}/reports#2009-01-05"),
-        ]
-        done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, timeout=120, check=False
-        )
+        url = f"{gateway.stranger.base_url}/reports#2009-01-05"
+        done = await asyncio.to_thread(dumped, url, tmp_path / "profile", milliseconds=8000)
     for words in (
         "Session 2009-01-05 of banks",
         "audit-20090105",

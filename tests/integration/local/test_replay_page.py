@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from html import unescape
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from bellwether.reporting.page import replay_page
 from bellwether.reporting.replay import compose_replay
+from harness.browser import dumped
 from unit.reporting.test_replay_page import replay_rows
 
 pytestmark = pytest.mark.integration
@@ -28,17 +27,10 @@ FRAMES = """<!doctype html><body><pre id="told"></pre>
 
 
 def test_the_page_fits_wide_and_narrow_windows_and_asks_nothing_of_another_host(tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("there is no Chromium to look with")
     (tmp_path / "index.html").write_text(replay_page(compose_replay(replay_rows())))
     (tmp_path / "frames.html").write_text(FRAMES)
-    command = [
-        *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
-        *("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"),
-        *("--virtual-time-budget=5000", "--dump-dom", (tmp_path / "frames.html").as_uri()),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    options = ("--allow-file-access-from-files", "--host-resolver-rules=MAP * ~NOTFOUND")
+    done = dumped((tmp_path / "frames.html").as_uri(), tmp_path / "profile", *options, milliseconds=5000)
     told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
     assert told is not None, done.stderr
     wide, narrow = json.loads(unescape(told.group(1)))
