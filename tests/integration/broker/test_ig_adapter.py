@@ -21,6 +21,7 @@ from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, NewOrde
 from bellwether.messages.trading import Side
 from harness.ig.account import Ticket
 from harness.ig.lab import EPICS, PRICES, SYMBOLS, IgLab, ig_lab, write_credentials
+from harness.ig.markets import Market
 from harness.ig.standin import API_KEY, OTHER_ACCOUNT, PASSWORD, USERNAME
 
 pytestmark = pytest.mark.integration
@@ -188,7 +189,7 @@ async def test_an_order_whose_time_is_over_is_not_sent(lab: IgLab) -> None:
     assert lab.ig.requests("open") == 0
 
 
-async def test_tokens_that_are_gone_are_got_anew(lab: IgLab) -> None:
+async def test_expired_tokens_are_replaced_and_a_weekend_is_no_answer(lab: IgLab) -> None:
     await lab.broker.positions()
     lab.ig.expire()
     await lab.broker.positions()
@@ -273,8 +274,6 @@ async def test_money_that_moved_is_told_with_its_kind(lab: IgLab) -> None:
 
 
 async def test_what_is_held_in_an_epic_that_is_not_declared_is_told_under_its_name(lab: IgLab) -> None:
-    from harness.ig.markets import Market
-
     lab.ig.markets["AA.D.ZZZ.CASH.IP"] = Market("AA.D.ZZZ.CASH.IP", "ZZZ Ltd")
     ticket = Ticket("somebody", "AA.D.ZZZ.CASH.IP", "SELL", Decimal(2), "AUD")
     lab.ig.account.execute(ticket, lab.ig.now(), status="TRADEABLE")

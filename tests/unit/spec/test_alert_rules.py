@@ -18,7 +18,7 @@ from bellwether.messages.monitoring import AlarmReading
 from bellwether.monitoring.service import create as monitoring
 from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.clock import LiveClock
-from bellwether.runtime.metrics import process_text
+from bellwether.runtime.metrics import metrics_text, process_text
 from bellwether.runtime.service import Service
 from bellwether.topology import SERVICES, ServiceRow
 from bellwether_operator import telemetry
@@ -63,8 +63,8 @@ async def figures(tmp_path: Path) -> dict[str, set[str]]:
         for name, service in system.services.items():
             service.figures.event("market_data_updated", "dead")
             if name == "monitoring":
-                await until(lambda: 'type="slot_missed"' in "".join(_texts(system.services["monitoring"])))
-            text += _texts(service)
+                await until(lambda: 'type="slot_missed"' in metrics_text([system.services["monitoring"].figures]))
+            text.append(metrics_text([service.figures]))
     telemetry.NAMESPACE_FAILING.labels("default").set(0)
     text += [process_text(), generate_latest(REGISTRY).decode()]
     found: dict[str, set[str]] = {}
@@ -73,12 +73,6 @@ async def figures(tmp_path: Path) -> dict[str, set[str]]:
             for sample in family.samples:
                 found.setdefault(sample.name, set()).update(sample.labels)
     return found
-
-
-def _texts(service: Service) -> list[str]:
-    from bellwether.runtime.metrics import metrics_text
-
-    return [metrics_text([service.figures])]
 
 
 async def test_each_alert_asks_for_figures_and_labels_that_there_are(figures: dict[str, set[str]]) -> None:

@@ -140,6 +140,9 @@ def test_an_unknown_or_ambiguous_version_is_named() -> None:
         ledger.entry("zz")
     with pytest.raises(LedgerError, match="version '': no model"):
         ledger.entry("")
+    twin = record(ledger, f"{one[:8]}-twin", manifest(2), evidence(2, 0.02), Gate(), at=NOW)
+    with pytest.raises(LedgerError, match=f"version '{one[:8]}': 2 models of that beginning"):
+        twin.entry(one[:8])
 
 
 def test_the_book_is_kept_in_a_file(tmp_path: Path) -> None:
