@@ -8,7 +8,18 @@ import pytest
 
 from bellwether.sentiment.phrases import PHRASES
 from bellwether.sentiment.words import WORDS
-from generate.headlines import FILE, Item, accuracy, confusion, interval, judges, kappa, macro_f1, read
+from generate.headlines import (
+    FILE,
+    Item,
+    accuracy,
+    confusion,
+    in_held_out_only,
+    interval,
+    judges,
+    kappa,
+    macro_f1,
+    read,
+)
 
 
 def test_the_sentences_are_those_that_were_frozen(tmp_path: Path) -> None:
@@ -45,6 +56,12 @@ def test_kappa_is_agreement_beyond_chance() -> None:
     assert kappa(items((1, 1), (0, 0), (-1, -1))) == 1.0
     assert kappa(items((1, 1), (1, -1), (-1, 1), (-1, -1))) == 0.0
     assert kappa(items((1, 1), (1, 1), (-1, -1), (-1, 1))) == pytest.approx((0.75 - 0.5) / 0.5)
+
+
+def test_words_and_phrases_of_the_held_out_half_only_are_counted() -> None:
+    items = [Item(title, 0, 0) for title in ("BHP posts record-high profit", "Acme ups profit", "Profit is up")]
+    assert [item.held_out for item in items] == [True, False, False]
+    assert in_held_out_only(["record high", "profit", "up", "recor"], items) == ["record high"]
 
 
 def test_valences_are_vaders_and_phrases_are_of_several_words() -> None:
