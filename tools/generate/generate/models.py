@@ -13,7 +13,7 @@ from bellwether.cli.training_bars import SP500, cut, dataset
 from bellwether.messages.market_data import Bar
 from bellwether.training.artifact import read_model
 from bellwether.training.card import interval, score_table
-from bellwether.training.evidence import Bin, Evidence
+from bellwether.training.evidence import Bin, Evidence, Interval
 from bellwether.training.ledger import Entry
 from bellwether.training.recipe import Recipe, load_recipe, recipe_folders
 
@@ -29,16 +29,19 @@ _TOP = """# Models
 Written by `make models`; do not edit.
 
 What each recipe in `models/` is worth on recorded daily bars. Every figure is of predictions that were made before
-their outcome: expanding walk-forward, purged (no label that a model learned from reaches into the test block) and
-embargoed, calibrated on sessions that the estimator did not see. Beside every figure stand the base rates, as known at
-that time, and 95 % intervals of a block bootstrap over whole sessions, in blocks longer than the horizon.
+their outcome: expanding walk-forward, purged (no label that a model learned from reaches into the test block),
+embargoed where the recipe has `embargoSessions`, calibrated on sessions that the estimator did not see. Beside every
+figure stand the base rates, as known at that time, and 95 % intervals of a block bootstrap over whole sessions, in
+blocks longer than the horizon. `direction-lr-news` is the model of `direction-lr`, so it is not listed.
 
 **What the figures carry.** The interval is the claim. Where a recipe's interval and that of the base rate overlap and
 the gate says `failed`, nothing is known that would let anybody earn money with it; the samples run such models because
 they declare `training.gate.mode: report`, and say so. All shares here are large firms that are known to have done well
 later, so even the base rates are kinder than those of shares picked today.
 
-Make them again: `bellwether train RECIPE --data NAME`; `bellwether models show VERSION` gives card and verdict.
+Make them again: `make models`, or one of them by `bellwether train RECIPE --data NAME`. Of `sp500-1990-2022` this page
+takes the sessions from 2003 on (before, some of the shares cost cents and are rounded to three digits); `train` takes
+all. `bellwether models show VERSION` gives card and verdict.
 """
 
 
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = [_TOP]
     for path in sorted(recipe_folders()[0].glob("*.yaml")):
         recipe = load_recipe(path.stem)
+        if recipe.news is not None:
+            # The news is no part of the model: this one is that of another recipe.
+            continue
         for name in datasets(recipe):
             sys.stderr.write(f"{recipe.name} on {name}\n")
             registry = options.registry / name
@@ -124,12 +130,11 @@ def section(recipe: Recipe, name: str, found: Sequence[tuple[Entry, Evidence | N
     return "\n".join(lines)
 
 
-def percent(found: object) -> str:
+def percent(found: Interval) -> str:
     """Return a fraction with its interval in percent."""
-    value, low, high = (getattr(found, name) for name in ("value", "low", "high"))
-    if low is None:
-        return f"{value:+.2%}"
-    return f"{value:+.2%} ({low:+.2%} to {high:+.2%})"
+    if found.low is None or found.high is None:
+        return f"{found.value:+.2%}"
+    return f"{found.value:+.2%} ({found.low:+.2%} to {found.high:+.2%})"
 
 
 def plot(bins: Sequence[Bin]) -> str:
