@@ -71,7 +71,7 @@ class Evaluation(_Part):
 
 
 class Gate(_Part):
-    """What a model has to show before it serves (docs/models.md)."""
+    """What a model has to show before it serves (docs/training.md)."""
 
     level: Annotated[float, Field(gt=0.0, le=0.1)] = 0.01
     """How often, at most, all trials together may pass a recipe that knows nothing."""

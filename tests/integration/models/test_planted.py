@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 SESSIONS = 1800
 STRONG = 0.5
-"""Stronger than any market: a short history shows no weaker one (docs/models.md)."""
+"""Stronger than any market: a short history shows no weaker one (docs/gate.md)."""
 
 
 def made(strength: Strength) -> Rows:
