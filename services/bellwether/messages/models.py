@@ -132,7 +132,7 @@ class ListRegistry(msgspec.Struct, frozen=True):
 
 
 class RegisteredModel(msgspec.Struct, frozen=True):
-    """One model of the registry: `stage` is candidate, shadow, serving or retired; `gate` what the gate said."""
+    """One model of the registry: `stage` is candidate, serving or retired; `gate` what the gate said."""
 
     version: str
     model_name: str

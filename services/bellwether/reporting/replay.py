@@ -15,7 +15,7 @@ from bellwether.messages.reporting import CalibrationBin, Judgement, OutcomeDay,
 from bellwether.messages.trading import EquityPoint, Order
 from bellwether.reporting.intervals import rounded
 from bellwether.reporting.judging import judge
-from bellwether.reporting.performance import Figure, Performance, Point, drawdowns, monthly, performance
+from bellwether.reporting.performance import YEAR, Figure, Performance, Point, drawdowns, monthly, performance
 
 VERSION = 1
 FILLED = ("filled", "partially_filled")
@@ -224,7 +224,7 @@ def _turnover(filled: Sequence[Order], equity: Sequence[EquityPoint]) -> Figure:
     if mean <= 0:
         return Figure(None, "nothing is left")
     traded = sum(float(_value(one)) for one in filled)
-    return Figure(rounded(traded / 2 / mean * 252 / len(equity)))
+    return Figure(rounded(traded / 2 / mean * YEAR / len(equity)))
 
 
 def _quantity(one: Order) -> Decimal:

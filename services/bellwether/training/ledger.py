@@ -1,6 +1,6 @@
 """Which model serves where, which wait, and what was tried: the registry's book, as pure values.
 
-Stages of a model, per recipe and symbol (None: the general one): candidate, shadow, serving, retired. At most one
+Stages of a model, per recipe and symbol (None: the general one): candidate, serving, retired. At most one
 serves. Only `record`, `promote` and `roll_back` change a stage, and nothing is ever taken out of the book: a model
 that a stored decision names stays where it is.
 """
@@ -20,7 +20,7 @@ from bellwether.training.evidence import Evidence
 from bellwether.training.gate import Verdict, judge
 from bellwether.training.recipe import Gate
 
-Stage = Literal["candidate", "shadow", "serving", "retired"]
+Stage = Literal["candidate", "serving", "retired"]
 Mode = Literal["enforce", "report"]
 FILE = "ledger.json"
 
