@@ -41,7 +41,12 @@ class Table(StrEnum):
 
 def add_trading(app: typer.Typer) -> None:
     """Add the commands to the list."""
+    _add_orders(app)
+    _add_money(app)
+    _add_books(app)
 
+
+def _add_orders(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_CHANGE)
     @talks
     def trade(
@@ -78,6 +83,8 @@ def add_trading(app: typer.Typer) -> None:
         found = session.client.send("POST", f"/v1/orders/{order}/cancel", {"by": "cli"})
         session.show(found, _order)
 
+
+def _add_money(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_CHANGE)
     @talks
     def deposit(session: Session, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
@@ -90,6 +97,8 @@ def add_trading(app: typer.Typer) -> None:
         """Take cash out of the simulated account."""
         _transfer(session, f"-{_money(amount)}", transfer_id, note)
 
+
+def _add_books(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_CHANGE)
     @talks
     def reconcile(session: Session) -> None:

@@ -290,7 +290,7 @@ def _fill(book: Book, event: OrderFilled, order: OrderQueued | None) -> None:
         book.prices.setdefault(event.symbol, event.price)
         return
     if holding is None or event.quantity > holding.quantity:
-        held = ZERO if holding is None else holding.quantity
+        held = book.held(event.symbol)
         raise ValueError(f"order {event.order_id} sells {event.quantity} {event.symbol}, but {held} are held")
     book.cash += value - event.commission
     book.realised += event.realised

@@ -45,13 +45,15 @@ class Brokers:
             from bellwether.broker.ig.credentials import read_credentials
 
             config = self._desk.context.config
-            proxy = config.proxy or self._desk.words.system.spec.network.proxy
+            proxy = config.proxy or self._desk.declaration.system.spec.network.proxy
             client = IgClient(
                 lambda: read_credentials(config.ig_credentials),
                 Reach(proxy, config.ca_bundle),
-                per_minute=lambda: self._desk.words.system.spec.trading.ig.requests_per_minute,
+                per_minute=lambda: self._desk.declaration.system.spec.trading.ig.requests_per_minute,
             )
-            self._ig = IgBroker(client, lambda: settings_of(self._desk.words.system.spec), self._desk.context.clock.now)
+            self._ig = IgBroker(
+                client, lambda: settings_of(self._desk.declaration.system.spec), self._desk.context.clock.now
+            )
         return self._ig
 
     async def close(self) -> None:

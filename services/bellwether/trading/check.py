@@ -30,6 +30,7 @@ from bellwether.trading.guards import text
 from bellwether.trading.pricing import ZERO
 
 AT_BROKER = frozenset({"sending", "working", "unknown"})
+"""States of an order at the broker that are no event of the ledger yet."""
 WAITING = frozenset({"queued", "partially_filled"})
 EXPIRED = frozenset({Code.ORDER_EXPIRED.name, Code.NOT_APPROVED.name})
 """Codes of orders whose time was over before anything was filled."""

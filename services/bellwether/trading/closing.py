@@ -50,19 +50,17 @@ class Closes:
                 "NOT_CLOSED_YET", f"session {day} closes at {session.close.isoformat()}, it is {now.isoformat()}"
             )
         await self._end_orders(session, now, call)
-        asked: frozenset[str] = frozenset()
         prices: dict[str, Decimal] = {}
         while True:
-            answer = await self._close_with(session, (asked, prices), now, call)
+            answer = await self._close_with(session, prices, now, call)
             if isinstance(answer, SessionClosed):
                 return answer
-            asked = answer
             prices = {symbol: await self._market.close_price(symbol, day, call) for symbol in sorted(answer)}
 
     async def _close_with(
-        self, session: Session, known: tuple[frozenset[str], Mapping[str, Decimal]], now: datetime, call: Call
+        self, session: Session, prices: Mapping[str, Decimal], now: datetime, call: Call
     ) -> SessionClosed | frozenset[str]:
-        asked, prices = known
+        """Close the session if prices were asked for of all that is held, else return whose are to be asked."""
 
         def work(tx: Transaction) -> SessionClosed | frozenset[str]:
             book = self._desk.opened(tx, call.run, now)
@@ -71,7 +69,7 @@ class Closes:
             if book.opened_session is not None and session.day < book.opened_session:
                 raise RpcError("SESSION_PASSED", f"session {session.day} is over: a later one was opened already")
             wanted, unknown = frozenset(book.holdings), in_flight(tx, call.run)
-            if not wanted <= asked:
+            if not wanted <= prices.keys():
                 return wanted
             if not final_bars(self._desk, session, now):
                 self._refuse_awaited(book, session, prices, unknown)
@@ -82,7 +80,7 @@ class Closes:
             ):
                 # Asked for while bars were still waited for, the open was left undone; nothing else does its part.
                 raise RpcError("NOT_OPENED_YET", f"session {session.day} is closed once its open is done: ask for that")
-            closing = Closing(session.day, self._desk.words.calendar.after(session.day, 1).day, prices)
+            closing = Closing(session.day, self._desk.declaration.calendar.after(session.day, 1).day, prices)
             closed = close_session(book, self._desk.conditions(tx, call.run, now), closing, unknown)
             self._desk.ledger.append(tx, call.run, closed.events)
             tell(tx, call.run, closed.events, call)
@@ -99,7 +97,7 @@ class Closes:
         opened = _opened_on(book, session)
         waiting |= {symbol for symbol in book.holdings if not opened or prices.get(symbol, ZERO) <= 0}
         if waiting:
-            until = settles_by(self._desk.words.calendar, session).isoformat()
+            until = settles_by(self._desk.declaration.calendar, session).isoformat()
             names = ", ".join(sorted(waiting))
             raise RpcError(BARS_AWAITED, f"session {session.day} waits until {until} for bars of {names}")
 

@@ -26,8 +26,8 @@ DECLARED_HALT = "declaration: spec.trading.halted is true"
 
 
 @dataclass(frozen=True)
-class Words:
-    """What the declaration says, ready to use."""
+class Declaration:
+    """The declaration in force, with its rules as exact numbers and its exchange's calendar."""
 
     system: TradingSystem
     rules: Rules
@@ -35,17 +35,17 @@ class Words:
 
 
 class Desk:
-    """The ledger and the words that it follows."""
+    """The ledger and the declaration that it follows."""
 
     def __init__(self, context: ServiceContext, store: Store) -> None:
         self.context = context
-        self._words: Words | None = None
+        self._declaration: Declaration | None = None
         self.store = store
         self.ledger = Ledger()
         self.unreconciled = Unreconciled()
 
     @property
-    def words(self) -> Words:
+    def declaration(self) -> Declaration:
         """The declaration in force.
 
         Raises:
@@ -56,14 +56,14 @@ class Desk:
         if not holder.known:
             raise RpcError("NO_DECLARATION", "paper-trading has no declaration yet; it comes from a file or the bus")
         system = holder.current
-        if self._words is None or self._words.system is not system:
-            self._words = Words(system, rules_of(system.spec), calendar_of(system.spec.market))
-        return self._words
+        if self._declaration is None or self._declaration.system is not system:
+            self._declaration = Declaration(system, rules_of(system.spec), calendar_of(system.spec.market))
+        return self._declaration
 
     @property
     def rules(self) -> Rules:
         """What the declaration in force says about trading."""
-        return self.words.rules
+        return self.declaration.rules
 
     def run_of(self, tx: Transaction, call: Call) -> str:
         """Return the run that a call is about: its own, or in a replay the newest when it names none."""
@@ -89,14 +89,14 @@ class Desk:
     ) -> Conditions:
         """Return what holds at this moment."""
         halts = self.lines(self.ledger.latches(tx, run) if latches is None else latches)
-        expected = expected_bar(self.words.calendar, now)
+        expected = expected_bar(self.declaration.calendar, now)
         # Of this machine, so never part of a replay.
         percent = volume_percent(self.context.config.data_dir) if self.context.clock.live else None
         return Conditions(self.rules, halts, now, self.begun(now), expected, self.unreconciled.of(tx, run), percent)
 
     def begun(self, now: datetime) -> date:
         """Return the newest session whose open is not after a moment."""
-        calendar = self.words.calendar
+        calendar = self.declaration.calendar
         return (calendar.session_at(now) or calendar.previous_session(now)).day
 
     def session_on(self, day: date) -> Session:
@@ -106,9 +106,11 @@ class Desk:
             RpcError: NOT_A_SESSION when the exchange is closed all day.
 
         """
-        session = self.words.calendar.session_on(day)
+        session = self.declaration.calendar.session_on(day)
         if session is None:
-            raise RpcError("NOT_A_SESSION", f"session {day}: {self.words.calendar.name} does not trade on that day")
+            raise RpcError(
+                "NOT_A_SESSION", f"session {day}: {self.declaration.calendar.name} does not trade on that day"
+            )
         return session
 
     def deadline(self, session: Session) -> datetime:

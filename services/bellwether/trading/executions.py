@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
-from bellwether.broker.lifecycle import AT_BROKER, OVER, Progress, State
+from bellwether.broker.lifecycle import AT_BROKER, Progress, State
 from bellwether.messages.trading import Side
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
@@ -42,12 +42,6 @@ def in_flight(tx: Transaction, run: str) -> list[Execution]:
         return []
     query = select(_table).where(_table.c.run == run, _table.c.state.in_(sorted(AT_BROKER))).order_by(_table.c.id)
     return [_from(row) for row in tx.execute(query).mappings()]
-
-
-def runs_in_flight(tx: Transaction) -> Sequence[str]:
-    """Return the runs that have such orders."""
-    query = select(_table.c.run).where(_table.c.state.not_in(sorted(OVER | {"queued"}))).distinct()
-    return [str(row[0]) for row in tx.execute(query)]
 
 
 def save(tx: Transaction, run: str, one: Execution) -> None:

@@ -23,7 +23,7 @@ from bellwether.trading.brokers import Brokers
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import OpenCompared, OrderFilled
 from bellwether.trading.executor import Executor, Turn
-from bellwether.trading.pricing import ZERO, exact_price
+from bellwether.trading.pricing import exact_price
 from bellwether.trading.reconciling import Reconciling
 
 SOON = timedelta(seconds=20)
@@ -147,4 +147,4 @@ class Following:
 def compared(fill: OrderFilled, official: Decimal, now: datetime) -> OpenCompared:
     """Return a fill beside the exchange's opening price."""
     worse = fill.price - official if fill.side == "BUY" else official - fill.price
-    return OpenCompared(now, fill.order_id, fill.symbol, fill.session, fill.price, official, worse + ZERO)
+    return OpenCompared(now, fill.order_id, fill.symbol, fill.session, fill.price, official, worse)

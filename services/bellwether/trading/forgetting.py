@@ -64,10 +64,10 @@ async def forget(desk: Desk, call: Call) -> int:
     """Have old decisions forgotten that no order came of, here and by prediction; return how many prediction deleted.
 
     Raises:
-        RpcError: prediction is away; the next time does it.
+        RpcError: prediction is unreachable; nothing was forgotten here, and the next run tries again.
 
     """
-    before = call.as_of - parse_days(desk.words.system.spec.retention.decisions)
+    before = call.as_of - parse_days(desk.declaration.system.spec.retention.decisions)
     named = await desk.store.transact(lambda tx: _named(tx, before))
     gone = 0
     for question in questions(named, before):

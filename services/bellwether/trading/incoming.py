@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from bellwether.broker.lifecycle import AT_BROKER, HERE
 from bellwether.messages.prediction import Prediction
 from bellwether.messages.trading import ApproveOrder, CancelOrder, ExecuteTrade, Order, Trade
 from bellwether.runtime.call import Call
@@ -77,7 +78,7 @@ class Incoming:
                     reason="manual",
                     symbol=request.symbol,
                     side=request.action,
-                    session=self._desk.words.calendar.next_session(now).day,
+                    session=self._desk.declaration.calendar.next_session(now).day,
                     price=newest.price,
                     quantity=quantity,
                     may_trade=True,
@@ -135,12 +136,12 @@ class Incoming:
         def work(tx: Transaction) -> tuple[str, bool]:
             run = self._desk.run_of(tx, call)
             order = self._known(tx, run, request.order_id)
-            if order.status in ("queued", "awaiting_approval"):
+            if order.status in HERE:
                 waiting = self._desk.ledger.book(tx, run).queued[order.order_id]
                 event = cancelled(waiting, now, Code.CANCELLED_BY_HAND, request.by or "unknown", "nobody cancels it")
                 self._desk.ledger.append(tx, run, [event])
                 tell(tx, run, [event], call)
-            return run, order.status in ("sending", "working", "partially_filled", "unknown")
+            return run, order.status in AT_BROKER
 
         run, sent = await self._desk.store.transact(work)
         if sent:

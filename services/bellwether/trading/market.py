@@ -77,7 +77,7 @@ class MarketQuestions:
         found: list[CorporateAction] = []
         # Live, a split may be told after its session was opened, by a source that restates its history late.
         again = LATE_SESSIONS if self._desk.context.clock.live else 0
-        for first, last, untold in untold_actions(self._desk.words.calendar, day, *wanted, again=again):
+        for first, last, untold in untold_actions(self._desk.declaration.calendar, day, *wanted, again=again):
             question = GetCorporateActions(last, sorted(untold), since=first)
             told = await call.request(
                 "market-data", "get_corporate_actions", question, CorporateActions, idempotent=True
@@ -136,7 +136,7 @@ class MarketQuestions:
         Live, zero also when its bars are lost and its source does not tell them; a replay stops at that.
         """
         # A close that is done late finds newer bars, too.
-        newer = self._desk.words.calendar.sessions_between(day, self._desk.begun(self._desk.now_of(call)))
+        newer = self._desk.declaration.calendar.sessions_between(day, self._desk.begun(self._desk.now_of(call)))
         question = GetBars(symbol, 1 + newer, adjusted=False)
         try:
             bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)

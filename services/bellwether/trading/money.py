@@ -82,7 +82,7 @@ class Money:
             RpcError: INVALID_PARAMS for a `skip` or `limit` that is none.
 
         """
-        if not request.skip >= 0 or not 1 <= request.limit <= MOST_ROWS:
+        if request.skip < 0 or not 1 <= request.limit <= MOST_ROWS:
             words = f"skip: {request.skip} must be at least 0, limit: {request.limit} from 1 to {MOST_ROWS}"
             raise RpcError("INVALID_PARAMS", words)
 

@@ -134,7 +134,7 @@ class Opens:
 
 def final_bars(desk: Desk, session: Session, now: datetime) -> bool:
     """Return whether the session's bars are final. In a replay they always are."""
-    return not desk.context.clock.live or now >= settles_by(desk.words.calendar, session)
+    return not desk.context.clock.live or now >= settles_by(desk.declaration.calendar, session)
 
 
 def unknown_orders(tx: Transaction, run: str) -> frozenset[str]:

@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from bellwether.messages.trading import EquityPoint
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
+from bellwether.trading.check import AT_BROKER
 
-_AT_BROKER = ("sending", "working", "unknown")
-"""States of an order at the broker that its row does not show; what was filled, it does."""
+_AT_BROKER = sorted(AT_BROKER)
+"""What the row of an order does not show; what was filled, it does."""
 
 
 def _orders() -> Select[Any]:

@@ -96,7 +96,7 @@ class Reconciling:
                 before = dict(self._desk.unreconciled.of(tx, run))
                 self._desk.unreconciled.put(tx, run, blocked, now)
                 _log_changes(before, blocked)
-                told = [one.line() for one in found] + ([cash] if cash else [])
+                told = [*lines.values(), *([cash] if cash else [])]
                 return SyncedPositions(synced_positions=len(ours), differences=told)
 
             return await self._desk.store.transact(work)

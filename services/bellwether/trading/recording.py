@@ -38,8 +38,8 @@ def filled(book: Book, order: OrderQueued, fill: Fill, now: datetime, *, leaves:
     """Return the event of a fill; one that fills a whole order at once carries no id of its own."""
     realised, holding = ZERO, book.holdings.get(order.symbol)
     if order.side == "SELL":
-        held = ZERO if holding is None else holding.quantity
-        if holding is None or fill.quantity > held:
+        if holding is None or fill.quantity > holding.quantity:
+            held = book.held(order.symbol)
             raise ValueError(f"order {order.order_id} sold {fill.quantity} {order.symbol}, the ledger holds {held}")
         realised = fill.price * fill.quantity - cost_of_sold(holding, fill.quantity)
     part = leaves > 0 or order.order_id in book.partly or order.order_id not in book.queued

@@ -271,14 +271,14 @@ def _register_life(service: Service, trader: Trader) -> None:
 
     @service.on_declaration
     async def declared(system: TradingSystem) -> None:
-        # Reading the words here makes a declaration that cannot be applied fail its acknowledgement.
-        words = desk.words
+        # Reading it here makes a declaration that cannot be applied fail its acknowledgement.
+        declaration = desk.declaration
         before = declared_halt.get("halted")
-        declared_halt["halted"] = words.rules.halted
-        if before is not None and before != words.rules.halted:
+        declared_halt["halted"] = declaration.rules.halted
+        if before is not None and before != declaration.rules.halted:
             generation = service.context.declaration.generation
             await trader.halting.declared_halt_changed(generation, service.call())
-        if words.rules.halted:
+        if declaration.rules.halted:
             trader.following.halt()
         trader.following.wake()
 

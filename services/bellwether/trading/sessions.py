@@ -248,10 +248,9 @@ def close_session(
     """Return everything that a session's close does to the ledger.
 
     Orders for this session or an earlier one that are still queued are cancelled, but not those that the broker has or
-    may have (`in_flight`), positions are valued at the
-    close, and those that an exit rule closes (stop-loss, trailing stop, take-profit, the end of the horizon) are queued
-    for sale at the following open. A share whose
-    bar the open missed keeps its last price: the closing price may be that after a split which only an open applies.
+    may have (`in_flight`). Positions are valued at the close, and those that an exit rule closes (stop-loss, trailing
+    stop, take-profit, the end of the horizon) are queued for sale at the following open. A share whose bar the open
+    missed keeps its last price: the closing price may be that after a split which only an open applies.
     """
     state, now = book.copied(), conditions.now
     events: list[LedgerEvent] = []

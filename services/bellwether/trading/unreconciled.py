@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
@@ -37,7 +37,7 @@ class Unreconciled:
             if symbol not in before:
                 tx.execute(insert(table), {"run": run, "symbol": symbol, "words": words, "since": now.isoformat()})
             elif before[symbol] != words:
-                tx.execute(table.update().where(table.c.run == run, table.c.symbol == symbol).values(words=words))
+                tx.execute(update(table).where(table.c.run == run, table.c.symbol == symbol).values(words=words))
         # Read again at the next question: a transaction that is rolled back must leave nothing in memory.
         self._known.pop(run, None)
 

@@ -47,12 +47,12 @@ def facts(**changed: Any) -> Any:
     ],
 )
 def test_what_speaks_against_a_market_is_said(changed: dict[str, Any], words: str) -> None:
-    (line,) = problems(facts(**changed), "AUD", 1)
+    (line,) = problems(facts(**changed), "AUD")
     assert line.startswith(words)
 
 
 def test_a_share_in_the_declared_currency_can_be_traded_and_its_margin_is_said() -> None:
-    assert problems(facts(), "AUD", 1) == []
+    assert problems(facts(), "AUD") == []
     assert any("contract for difference on margin (20 %)" in line for line in remarks(facts(), 1))
 
 

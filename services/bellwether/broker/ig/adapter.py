@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from bellwether.broker.ig.cash import adjustments_of, closing_price
 from bellwether.broker.ig.client import IgClient, IgError
 from bellwether.broker.ig.facts import MarketFacts, NotUnderstood, exact, facts_of, problems
-from bellwether.broker.ig.lookup import from_activity, from_confirm, from_positions, moment, references_of
+from bellwether.broker.ig.lookup import from_activity, from_confirm, from_positions, instant_of, references_of
 from bellwether.broker.ig.words import EQUITY, EQUITY_WORDS, reason_words, status_words
 from bellwether.broker.port import BrokerError, NoBroker, NotSent, Unclear
 from bellwether.broker.values import (
@@ -134,7 +135,7 @@ class IgBroker:
 
         """
         settings = self._settings()
-        epic, lot = settings.instruments[symbol]
+        epic, _ = settings.instruments[symbol]
         try:
             facts = facts_of(await self._client.get(f"/markets/{epic}", 3))
         except IgError as error:
@@ -143,7 +144,7 @@ class IgBroker:
             return [f"epic {epic}: {error.words}"]
         except NotUnderstood as error:
             return [f"epic {epic}: {error}"]
-        found = problems(facts, settings.currency, lot)
+        found = problems(facts, settings.currency)
         if not found:
             self._facts[epic] = facts
         return [f"epic {epic} ({facts.name}): {line}" for line in found] or facts
@@ -265,27 +266,28 @@ class IgBroker:
 
     async def cancel(self, reference: str) -> None:
         """Take back a resting order. A market order has nothing left to take back."""
-        for row in (await self._ask("/workingorders", 2)).get("workingOrders") or ():
-            data = row.get("workingOrderData") or {}
-            deal_id = str(data.get("dealId") or "")
+        for deal_id in await self._resting():
             if deal_id and await self._opened_by(deal_id) == reference:
-                try:
-                    await self._client.order("DELETE", f"/workingorders/otc/{deal_id}", 2, {})
-                except (IgError, NotSent, Unclear) as error:
-                    raise NoBroker("IG_ERROR", f"the order {reference} was not taken back: {error}") from None
+                await self._take_back(deal_id, f"the order {reference}")
                 self._tell(Ended(reference, self._now(), "cancelled", "taken back at IG"))
 
     async def cancel_resting(self) -> int:
         """Take back every order that rests on the account, whoever made it; return how many."""
-        taken = 0
-        for row in (await self._ask("/workingorders", 2)).get("workingOrders") or ():
-            deal_id = str((row.get("workingOrderData") or {}).get("dealId") or "")
-            try:
-                await self._client.order("DELETE", f"/workingorders/otc/{deal_id}", 2, {})
-            except (IgError, NotSent, Unclear) as error:
-                raise NoBroker("IG_ERROR", f"the resting order {deal_id} was not taken back: {error}") from None
-            taken += 1
-        return taken
+        resting = await self._resting()
+        for deal_id in resting:
+            await self._take_back(deal_id, f"the resting order {deal_id}")
+        return len(resting)
+
+    async def _resting(self) -> list[str]:
+        """Return the deal ids of the orders that rest on the account."""
+        rows = (await self._ask("/workingorders", 2)).get("workingOrders") or ()
+        return [str((row.get("workingOrderData") or {}).get("dealId") or "") for row in rows]
+
+    async def _take_back(self, deal_id: str, name: str) -> None:
+        try:
+            await self._client.order("DELETE", f"/workingorders/otc/{deal_id}", 2, {})
+        except (IgError, NotSent, Unclear) as error:
+            raise NoBroker("IG_ERROR", f"{name} was not taken back: {error}") from None
 
     async def _opened_by(self, deal_id: str) -> str:
         rows = await self._activity(self._now() - LOOK_BACK, deal_id)
@@ -419,7 +421,7 @@ class IgBroker:
         facts = self._facts.get(epic) or await self._quote(symbol)
         if facts is None:
             return None
-        rows = [row for row in await self._transactions(since) if moment(row.get("dateUtc"), since) >= since]
+        rows = [row for row in await self._transactions(since) if instant_of(row.get("dateUtc"), since) >= since]
         return closing_price(rows, facts.name, lot)
 
     async def _transactions(self, since: datetime) -> list[dict[str, Any]]:
@@ -493,6 +495,4 @@ def _signed(row: Mapping[str, Any]) -> Decimal:
 
 def _query_of(following: str, before: Mapping[str, str]) -> dict[str, str]:
     """Return the query of the next page, as the answer names it."""
-    from urllib.parse import parse_qsl, urlsplit
-
     return {**before, **{name: value for name, value in parse_qsl(urlsplit(following).query) if name != "version"}}

@@ -7,15 +7,14 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from bellwether.broker.ig.facts import NotUnderstood, exact
-from bellwether.broker.ig.lookup import moment
-from bellwether.broker.values import Adjustment
+from bellwether.broker.ig.lookup import instant_of
+from bellwether.broker.values import Adjustment, AdjustmentKind
 
-Kind = Literal["funding", "dividend", "commission", "realised", "transfer", "other"]
-_AMOUNT = re.compile(r"-?[0-9][0-9,]*(\.[0-9]+)?$")
-_WORDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+_AMOUNT = re.compile(r"[0-9][0-9,]*(\.[0-9]+)?")
+_WORDS: tuple[tuple[AdjustmentKind, tuple[str, ...]], ...] = (
     ("dividend", ("DIVIDEND", "DVD")),
     ("funding", ("INTEREST", "FUNDING", "BORROW", "ADMIN FEE")),
     ("commission", ("COMM",)),
@@ -36,7 +35,7 @@ def adjustments_of(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], 
     found: dict[str, Adjustment] = {}
     for row in rows:
         text, kind = str(row.get("instrumentName") or "")[:120], str(row.get("transactionType") or "")
-        at = moment(row.get("dateUtc"), now)
+        at = instant_of(row.get("dateUtc"), now)
         amount = _amount(row.get("profitAndLoss"))
         known = _kind(text, kind, cash=bool(row.get("cashTransaction")))
         symbol = next((symbol for name, symbol in names.items() if name and name in text), "")
@@ -51,7 +50,7 @@ def adjustments_of(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], 
     return sorted(found.values(), key=lambda one: one.at)
 
 
-def _kind(text: str, kind: str, *, cash: bool) -> Kind:
+def _kind(text: str, kind: str, *, cash: bool) -> AdjustmentKind:
     if kind == "TRADE" and not cash:
         return "realised"
     upper = text.upper()
@@ -61,8 +60,8 @@ def _kind(text: str, kind: str, *, cash: bool) -> Kind:
 def _amount(value: Any) -> Decimal:
     text = str(value or "").replace(" ", "")
     sign = -1 if "-" in text else 1
-    digits = re.search(r"[0-9][0-9,]*(\.[0-9]+)?", text)
-    if digits is None or _AMOUNT.match(digits[0]) is None:
+    digits = _AMOUNT.search(text)
+    if digits is None:
         raise NotUnderstood(f"profitAndLoss: {text[:40]!r} is no amount")
     return sign * Decimal(digits[0].replace(",", ""))
 

@@ -30,11 +30,6 @@ class Credentials:
     def __repr__(self) -> str:
         return f"Credentials(account ...{self.account_id[-2:]})"
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must not stand anywhere."""
-        return self.api_key, self.identifier, self.password
-
 
 def read_credentials(place: Path | None) -> Credentials:
     """Return the credentials of a JSON file, or of a folder with one file for each entry.

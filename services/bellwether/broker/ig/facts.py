@@ -31,7 +31,6 @@ class MarketFacts:
     margin_unit: str
     bid: Decimal
     offer: Decimal
-    step: Decimal = ZERO
 
     @property
     def middle(self) -> Decimal:
@@ -95,7 +94,7 @@ def facts_of(answer: Mapping[str, Any]) -> MarketFacts:
         raise NotUnderstood(f"IG's answer about a market has no {error}") from error
 
 
-def problems(facts: MarketFacts, currency: str, lot_size: int) -> list[str]:
+def problems(facts: MarketFacts, currency: str) -> list[str]:
     """Return what speaks against trading a market, one line each; none: it can be traded."""
     found = []
     if currency not in facts.currencies:

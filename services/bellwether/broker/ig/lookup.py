@@ -109,7 +109,7 @@ def references_of(activity: Iterable[Mapping[str, Any]], positions: Iterable[Map
     return frozenset(known - {"None", ""})
 
 
-def moment(text: Any, default: datetime) -> datetime:
+def instant_of(text: Any, default: datetime) -> datetime:
     """Return an instant of an answer, UTC; the default where there is none."""
     try:
         found = datetime.fromisoformat(str(text))
