@@ -1,12 +1,11 @@
-"""Following the TradingBackups: each that has not ended is brought on, a step at a time, until it has.
+"""The operator's TradingBackups: each that has not ended is taken through its steps, one at a time.
 
-Nothing is remembered that is not in the API server. As long as there is no TradingBackup nothing of snapshots is asked.
+Nothing is remembered that is not in the API server. VolumeSnapshots are asked for only while there is a TradingBackup.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -174,9 +173,7 @@ class Backups:
         step = next_step(before, await self._picture(raw, before))
         await self._write(key, raw, before, step)
         for volume in step.make:
-            made = snapshot(raw, volume.snapshot, volume.claim, step.progress.class_name)
-            with contextlib.suppress(_Exists):
-                await self._make(made)
+            await self._make(snapshot(raw, volume.snapshot, volume.claim, step.progress.class_name))
 
     async def _write(self, key: BackupKey, raw: dict[str, Any], before: Progress, step: Step) -> None:
         """Write the status before anything is done by it; the system hears of it when its pods are to go or come."""
@@ -190,12 +187,12 @@ class Backups:
             self._mark(_system(raw))
 
     async def _make(self, manifest: dict[str, Any]) -> None:
+        """Make a snapshot. Where one of its name exists, the next look says whose it is."""
         try:
             await self._client.create(SNAPSHOTS.path(manifest["metadata"]["namespace"]), manifest)
         except ApiError as error:
-            if error.reason == "AlreadyExists":
-                raise _Exists from error
-            raise
+            if error.reason != "AlreadyExists":
+                raise
 
     async def _picture(self, raw: Mapping[str, Any], before: Progress) -> Picture:
         now, key = self._now(), _system(raw)
@@ -274,10 +271,6 @@ class Backups:
 
     def _of(self, system: SystemKey) -> list[dict[str, Any]]:
         return [raw for raw in self._known.values() if _system(raw) == system]
-
-
-class _Exists(Exception):
-    """There is a snapshot of this name already: the next look says whose."""
 
 
 def _key(raw: Mapping[str, Any]) -> BackupKey:

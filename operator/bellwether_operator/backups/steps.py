@@ -86,10 +86,7 @@ class Step:
 def next_step(before: Progress, picture: Picture) -> Step:
     """Return the next step of a backup that has not ended."""
     if picture.snapshots is None:
-        words = (
-            "this cluster knows no VolumeSnapshots (snapshot.storage.k8s.io/v1): install its definitions and a driver"
-        )
-        return _fail(before, picture, "SnapshotsUnavailable", words)
+        return _fail(before, picture, "SnapshotsUnavailable", UNAVAILABLE)
     if not before.volumes:
         return _expect(before, picture)
     if before.cut_at is None:

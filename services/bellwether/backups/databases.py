@@ -10,12 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+from bellwether.backups.errors import BackupError
 from bellwether.storage.folders import sync_folder
 
 BUSY_SECONDS = 10.0
 
 
-class CopyError(Exception):
+class CopyError(BackupError):
     """Something of a system cannot be copied; the message names it and says why."""
 
 

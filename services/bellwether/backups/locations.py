@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bellwether.backups.errors import BackupError
 from bellwether.backups.failures import Failure
 from bellwether.backups.restic import Repository, RepositoryError
 from bellwether.backups.secrets import ACCESS_KEY, PASSWORD, SECRET_KEY, read_secret
@@ -18,7 +19,7 @@ OURS = "bellwether"
 """A tag of every snapshot of ours."""
 
 
-class LocationError(Exception):
+class LocationError(BackupError):
     """A location is not declared, or of a kind that cannot be used here; the message says what would be right."""
 
 

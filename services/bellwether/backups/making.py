@@ -20,23 +20,23 @@ from typing import NamedTuple
 import msgspec
 
 from bellwether.backups.databases import CopyError, newest_session
+from bellwether.backups.errors import BackupError
 from bellwether.backups.inspecting import pieces_in
 from bellwether.backups.locations import OURS, Machine, opened
 from bellwether.backups.manifest import FORMAT, MANIFEST, Kind, Manifest, Piece, decode, digest, encode
 from bellwether.backups.records import Record, Records
-from bellwether.backups.restic import Repository, RepositoryError, ResticMissing, Snapshot
+from bellwether.backups.restic import Repository, Snapshot
 from bellwether.backups.retention import Kept, outlived
-from bellwether.backups.secrets import SecretError
 from bellwether.backups.source import DATABASES, Collected, Say, Source, empty
 from bellwether.spec.backup import BackupLocation, BackupRetention
 from bellwether.spec.fields import days
 
 LEDGER = "ledger.db"
 VERIFIED = "verified"
-_EXPECTED = (CopyError, SecretError, ResticMissing, RepositoryError, OSError)
+_EXPECTED = (BackupError, OSError)
 
 
-class BackupFailed(Exception):
+class BackupFailed(BackupError):
     """A backup is not complete; the message says why, and the record too."""
 
     def __init__(self, record: Record) -> None:
@@ -137,9 +137,9 @@ class Making:
                 continue
             self._at(f"retain {name}")
             try:
-                self.retain(repository)
+                prune(repository, self._order.system, self._order.retention, self._say)
             except _EXPECTED as error:
-                # The backup is good; that older ones are still there is told, and tried again after the next one.
+                # The backup is good; the older ones that are still there are tried again after the next one.
                 self._say(f"not pruned: {_words(error)}")
 
     def _keep(self, name: str, repository: Repository, manifest: Manifest, written: str) -> None:
@@ -159,10 +159,6 @@ class Making:
         repository.check(read_data=full)
         repository.add_tag(snapshot.id, VERIFIED)
         self._say(f"checked {name}: {'every byte' if full else 'index and structure'}")
-
-    def retain(self, repository: Repository) -> list[str]:
-        """Remove from a repository what has outlived its use; return the ids."""
-        return prune(repository, self._order.system, self._order.retention, self._say)
 
     def _at(self, step: str) -> None:
         self._note(step=step)

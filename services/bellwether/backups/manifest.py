@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from bellwether.backups.errors import BackupError
+
 FORMAT = 1
 MANIFEST = "manifest.json"
 Kind = Literal["full", "incremental"]
@@ -74,7 +76,7 @@ class Manifest(msgspec.Struct, frozen=True):
         return sorted((piece for piece in self.pieces if piece.kind == kind), key=lambda piece: piece.name)
 
 
-class ManifestError(Exception):
+class ManifestError(BackupError):
     """A manifest cannot be used; the message says why."""
 
 

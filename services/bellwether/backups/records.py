@@ -1,7 +1,7 @@
 """What became of each backup, restore and drill, beside the system: a small file for each.
 
-A record says `running` from its first step on. One whose process has ended without saying more was killed: it is told
-as failed at the step where it was.
+A record says `running` from its first step on. One whose process was killed becomes `failed`, at the step where it was,
+when the next work takes the lock.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from bellwether.backups.errors import BackupError
 from bellwether.storage.folders import write_durably
 
 Work = Literal["backup", "drill", "restore"]
@@ -46,7 +47,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of a drill: what was compared."""
 
 
-class InUse(Exception):
+class InUse(BackupError):
     """Another process makes, restores or tests a backup of this system; the message names it."""
 
 
@@ -97,10 +98,6 @@ class Records:
                 found.append(record)
         return sorted(found, key=lambda one: (one.started, one.id))
 
-    def drop(self, record: Record) -> None:
-        """Remove a record."""
-        self._path(record).unlink(missing_ok=True)
-
     def new_id(self) -> str:
         """Return an id that none has, from the time: 20261129T231500Z."""
         known = {record.id for record in self.all()}
@@ -111,7 +108,7 @@ class Records:
         return name
 
     def _end_killed(self) -> None:
-        """Tell as failed what says that it is running: the lock is ours, so its process is gone."""
+        """Mark what says that it is running as failed: the lock is ours, so its process is gone."""
         for record in self.all():
             if record.state == "running":
                 reason = f"its process ended at the step: {record.step}"

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bellwether.backups.errors import BackupError
 from bellwether.backups.failures import Failure, failure_of, is_futile, last_words
 
 PROGRAM = "restic"
@@ -25,11 +26,11 @@ SECONDS = 3600.0
 Told = Callable[[dict[str, Any]], None]
 
 
-class ResticMissing(Exception):
+class ResticMissing(BackupError):
     """There is no restic on this machine; the message says how to get it."""
 
 
-class RepositoryError(Exception):
+class RepositoryError(BackupError):
     """A repository cannot be used; the message names the location, what restic says, and what to do."""
 
     def __init__(self, where: str, failure: Failure, words: str) -> None:

@@ -12,12 +12,14 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from bellwether.backups.errors import BackupError
+
 PASSWORD, ACCESS_KEY, SECRET_KEY = "password", "accessKey", "secretKey"
 ENTRIES = {"folder": (PASSWORD,), "s3": (PASSWORD, ACCESS_KEY, SECRET_KEY)}
 SHORTEST_PASSWORD = 12
 
 
-class SecretError(Exception):
+class SecretError(BackupError):
     """A secret cannot be used; the message says which, why, and what would be right. It holds nothing of it."""
 
 

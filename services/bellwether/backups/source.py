@@ -30,7 +30,7 @@ from newer ones it would leave some out."""
 _THEN = ("ledger.db", "decisions.db")
 """In this order after the streams: what the ledger does not know yet is still waiting in the outbox of whoever knew."""
 LEFT_OUT = (
-    LeftOut("keys and tokens", "secret: a system has its own, and makes them anew"),
+    LeftOut("keys and tokens", "secret: a system makes its own"),
     LeftOut("secrets of secretRef", "secret: keep copies of them elsewhere, without them no backup can be read"),
     LeftOut("traces.db", "traces of the gateway: bounded, and no decision depends on them"),
     LeftOut(bucket_stream(ACKS_BUCKET), "acknowledgements of running services: they are given again at the start"),

@@ -54,28 +54,20 @@ File = Annotated[
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def _words() -> Iterator[None]:
     """Turn the failures that people can do something about into words."""
-    from bellwether.backups.databases import CopyError
-    from bellwether.backups.locations import LocationError
-    from bellwether.backups.making import BackupFailed
-    from bellwether.backups.manifest import ManifestError
-    from bellwether.backups.records import InUse
-    from bellwether.backups.restic import RepositoryError, ResticMissing
-    from bellwether.backups.secrets import SecretError
+    from bellwether.backups.errors import BackupError
     from bellwether.local.nats import NatsMissing
     from bellwether.local.state import RunError
-    from bellwether.local.unpacking import NotRight
 
-    known = (CopyError, LocationError, BackupFailed, ManifestError, InUse, RepositoryError, ResticMissing, SecretError)
     try:
         yield
-    except (*known, NatsMissing, RunError, NotRight, OSError) as error:
+    except (BackupError, NatsMissing, RunError, OSError) as error:
         raise CommandError(str(error)) from error
 
 
 def say(line: str) -> None:
-    """Tell of progress, beside the answer."""
+    """Write a line of progress to stderr, beside the answer."""
     sys.stderr.write(f"  {visible(line)}\n")
     sys.stderr.flush()
 
@@ -90,7 +82,7 @@ def create(
     output: Format = Output.text,
 ) -> None:
     """Make a backup in every location, whether the system runs or not; it counts only when it is found whole there."""
-    with told():
+    with _words():
         from bellwether.backups.locations import repositories
         from bellwether.backups.making import Making, Order
         from bellwether.backups.source import Say
@@ -128,7 +120,7 @@ def list_(
     output: Format = Output.text,
 ) -> None:
     """List backups, newest first: those in the locations, and those that failed."""
-    with told():
+    with _words():
         from bellwether.backups.making import VERIFIED, ours
 
         place, system = _chosen(data, systemd, file)
@@ -173,7 +165,7 @@ def show(
     output: Format = Output.text,
 ) -> None:
     """Show what a backup holds, and what it leaves out; the newest without an ID."""
-    with told():
+    with _words():
         from bellwether.backups.manifest import MANIFEST, decode
         from bellwether.local.restoring import declared
 
@@ -204,7 +196,7 @@ def verify(
     file: File = None,
 ) -> None:
     """Read every byte of the repository, and compare every piece of a backup with its manifest."""
-    with told():
+    with _words():
         import shutil
 
         from bellwether.local.unpacking import fetched, scratch
@@ -226,7 +218,7 @@ def verify(
 @app.command()
 def prune(*, location: Location = None, data: Data = None, systemd: Systemd = False) -> None:
     """Remove what has outlived spec.backup.retention; the newest verified backup stays."""
-    with told():
+    with _words():
         from bellwether.backups import making
 
         place, system = _chosen(data, systemd)
@@ -250,7 +242,7 @@ def drill(
     output: Format = Output.text,
 ) -> None:
     """Restore a backup into a scratch folder, compare all of it, decide the last session again, and take it away."""
-    with told():
+    with _words():
         from bellwether.local import drill as drills
 
         place, system = _chosen(data, systemd, file)
@@ -280,7 +272,7 @@ def restore(
         bellwether restore --session 2026-11-27
         bellwether restore --session 2026-11-27 -f system.yaml --data .bellwether/again
     """
-    with told():
+    with _words():
         from bellwether.local import restoring
 
         place, system = _chosen(data, False, file)
@@ -309,26 +301,22 @@ def _chosen(data: Path | None, systemd: bool, file: Path | None = None) -> tuple
 def _opened(place: Place, system: TradingSystem, only: str | None) -> list[tuple[Repository, str]]:
     from bellwether.backups.locations import opened, repositories
 
-    found = []
-    for location in repositories(system.spec.backup, only):
-        repository = opened(location, place.machine(), make=False)
-        found.append((repository, location.name))
-    return found
+    machine = place.machine()
+    return [(opened(one, machine, make=False), one.name) for one in repositories(system.spec.backup, only)]
 
 
 def _found(
     place: Place, system: TradingSystem, only: str | None, backup: str | None, session: str | None
 ) -> tuple[Repository, Any, str]:
     """Return the backup that is meant, its snapshot and its id: by id, by session, else the newest that is verified."""
+    from bellwether.backups.locations import opened, repositories
     from bellwether.backups.making import VERIFIED, ours
+    from bellwether.backups.restic import RepositoryError
+    from bellwether.backups.secrets import SecretError
 
     if backup is not None and session is not None:
         raise typer.BadParameter("give an ID or --session, not both")
     errors: list[str] = []
-    from bellwether.backups.locations import opened, repositories
-    from bellwether.backups.restic import RepositoryError
-    from bellwether.backups.secrets import SecretError
-
     for location in repositories(system.spec.backup, only):
         try:
             repository = opened(location, place.machine(), make=False)

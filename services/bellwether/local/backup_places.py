@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -164,19 +163,3 @@ def running_nats(root: Path) -> str:
         with contextlib.suppress(OSError, ValueError, LookupError):
             return str(msgspec.json.decode(path.read_bytes())["nats"][0])
     raise RunError(f"the run of {root} has no NATS server yet: try again when it is up")
-
-
-async def asked_to_end(root: Path, pid: int, seconds: float) -> None:
-    """Wait until a run that was asked to end has left its folder.
-
-    Raises:
-        RunError: if it has not after so many seconds.
-
-    """
-    for _ in range(int(seconds / 0.2)):
-        try:
-            with opened(root, fresh=False):
-                return
-        except RunError:
-            await asyncio.sleep(0.2)
-    raise RunError(f"the run (process {pid}) did not end within {seconds:g} s: end it, and restore again")

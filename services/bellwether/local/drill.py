@@ -22,7 +22,7 @@ from bellwether.backups.source import Say
 from bellwether.local.backup_places import Place
 from bellwether.local.registry import registry
 from bellwether.local.state import RunDirectory
-from bellwether.local.unpacking import NotRight, fetched, ledger_holds, made_ready, scratch, unpacked
+from bellwether.local.unpacking import NotRight, fetched, rebuilt, scratch
 from bellwether.messages.prediction import ReplayDecision, ReplayedDecision
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError
@@ -64,10 +64,7 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
         manifest = fetched(repository, system, backup_id, folder / "pieces", say)
         records.write(record := msgspec.structs.replace(record, step="restore"))
         directory = RunDirectory(folder / "run")
-        await unpacked(manifest, folder / "pieces", directory, say)
-        made_ready(manifest, directory.data)
-        ledger = await ledger_holds(directory.data)
-        say(f"the ledger's invariants hold: {ledger.orders} orders, {ledger.fills} fills")
+        ledger = await rebuilt(manifest, folder / "pieces", directory, say)
         records.write(record := msgspec.structs.replace(record, step="decide"))
         outcomes = await decided_again(manifest, directory, release)
         say(f"decisions of the last session computed again: {_told(outcomes)}")

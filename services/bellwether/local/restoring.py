@@ -10,10 +10,9 @@ Up to `stop` the running system is not touched, whatever fails. What is restored
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
 import shutil
-import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +25,12 @@ from bellwether.backups.manifest import Manifest
 from bellwether.backups.records import Record
 from bellwether.backups.restic import Repository
 from bellwether.backups.source import Say
-from bellwether.local.backup_places import Place, asked_to_end
+from bellwether.local.backup_places import Place
+from bellwether.local.detached import Running, running, stop_detached
 from bellwether.local.state import RunDirectory, RunError, opened
 from bellwether.local.swap import ASIDE, NEXT, begin, finish
-from bellwether.local.unpacking import fetched, ledger_holds, made_ready, scratch, unpacked
+from bellwether.local.unpacking import fetched, rebuilt, scratch
 
-STOP_SECONDS = 60.0
 HALT_SECONDS = 10.0
 DECLARATION_FILE = "restored-system.json"
 
@@ -67,10 +66,7 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
             ready.mkdir(mode=0o700)
             # The same system goes on: its keys stay, and the ids of its messages.
             shutil.copy2(root / "identity.json", ready / "identity.json")
-        await unpacked(manifest, pieces, state, say)
-        made_ready(manifest, state.data)
-        ledger = await ledger_holds(state.data)
-        say(f"the ledger's invariants hold: {ledger.orders} orders, {ledger.fills} fills")
+        ledger = await rebuilt(manifest, pieces, state, say)
         new = not place.declaration.exists()
         if new:
             shutil.copy2(ready / "identity.json", root / "identity.json")
@@ -104,31 +100,31 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
 
 
 async def stopped(root: Path, backup_id: str, say: Say) -> None:
-    """Halt the run of a folder and have its process end; nothing where none is up.
+    """Halt the run of a folder and end it, its supervisor first; nothing where none goes on.
 
     Raises:
         RunError: if it does not end.
 
     """
-    try:
-        told = json.loads((root / "run.json").read_text())
-    except (OSError, ValueError):
-        return
-    pid = int(told["pid"])
-    if not _is_run(root, pid):
-        return
+    run = running(root)
+    if run is not None:
+        await _halted(root, run, backup_id, say)
+    if await asyncio.to_thread(stop_detached, root):
+        say("the run has ended")
+
+
+async def _halted(root: Path, run: Running, backup_id: str, say: Say) -> None:
+    """Have orders refused until the process has ended; that is done whether the run acknowledges it or not."""
     body = {"reason": f"restore of backup {backup_id}", "source": "restore"}
     try:
+        token = str(json.loads(RunDirectory(root).run_file.read_text())["token"])
         async with httpx.AsyncClient(trust_env=False, timeout=HALT_SECONDS) as client:
-            authorized = {"Authorization": f"Bearer {told['token']}"}
-            reply = await client.post(f"{told['url']}/v1/halt", json=body, headers=authorized)
+            authorized = {"Authorization": f"Bearer {token}"}
+            reply = await client.post(f"{run.url}/v1/halt", json=body, headers=authorized)
             reply.raise_for_status()
         say("orders are halted")
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
         say(f"the halt was not acknowledged ({type(error).__name__}); the process is ended all the same")
-    os.kill(pid, signal.SIGTERM)
-    await asked_to_end(root, pid, STOP_SECONDS)
-    say(f"the run (process {pid}) has ended")
 
 
 def declared(manifest: Manifest) -> dict[str, object]:
@@ -136,12 +132,3 @@ def declared(manifest: Manifest) -> dict[str, object]:
     found = manifest.declaration
     name = {"name": found["metadata"]["name"]}
     return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": name, "spec": found["spec"]}
-
-
-def _is_run(root: Path, pid: int) -> bool:
-    """Whether the process that has the folder is this one: a number in an old file may be anybody's by now."""
-    try:
-        with opened(root, fresh=False):
-            return False
-    except RunError:
-        return (root / "lock").read_text().strip() == str(pid)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from bellwether.backups.databases import CopyError
+from bellwether.backups.errors import BackupError
 from bellwether.backups.inspecting import compare
 from bellwether.backups.locations import Machine
 from bellwether.backups.making import LEDGER, snapshot_of
@@ -31,7 +31,7 @@ SOURCE_OF_HALT = "restore"
 _ALL = 10_000_000
 
 
-class NotRight(Exception):
+class NotRight(BackupError):
     """A backup is not what was written, or its contents contradict each other; the message names each difference."""
 
     def __init__(self, what: str, problems: list[str]) -> None:
@@ -101,6 +101,20 @@ async def unpacked(manifest: Manifest, pieces: Path, directory: RunDirectory, sa
             await bus.close()
 
 
+async def rebuilt(manifest: Manifest, pieces: Path, directory: RunDirectory, say: Say) -> LedgerFigures:
+    """Make a state that can be started, halted, of a backup's pieces, which are used up; return its ledger's figures.
+
+    Raises:
+        NotRight: if a stream comes back otherwise, or an invariant of the ledger does not hold.
+
+    """
+    await unpacked(manifest, pieces, directory, say)
+    made_ready(manifest, directory.data)
+    ledger = await ledger_holds(directory.data)
+    say(f"the ledger's invariants hold: {ledger.orders} orders, {ledger.fills} fills")
+    return ledger
+
+
 def made_ready(manifest: Manifest, data: Path) -> None:
     """Let restored databases go on: orders are halted, and events that the streams may not hold are published again.
 
@@ -160,6 +174,3 @@ def scratch(machine: Machine, name: str) -> Path:
     folder = machine.work / name
     shutil.rmtree(folder, ignore_errors=True)
     return folder
-
-
-__all__ = ["CopyError", "LedgerFigures", "NotRight", "fetched", "ledger_holds", "made_ready", "scratch", "unpacked"]

@@ -143,14 +143,14 @@ def told(metrics: SystemMetrics, states: States) -> list[Observation]:
     A service that does not answer says nothing, so its alarms stay as they are.
     """
     found: list[Observation] = []
-    shared: set[tuple[str, str]] = set()
+    filling: set[str] = set()
     for name, service in metrics.services.items():
         for one in service.alarms:
-            # Services of one process share its volume, and it is told of once.
+            # Services of one process share its volume, which is reported once.
             if one.type == "volume_filling" and service.process is not None:
-                if (one.type, service.process) in shared:
+                if service.process in filling:
                     continue
-                shared.add((one.type, service.process))
+                filling.add(service.process)
             alarm = Alarm(raise_at=0.0, clear_at=0.0, severity=one.severity)
             found.append(Observation(one.type, name, alarm, None if one.unknown else 1.0, one.message))
         said = {one.type for one in service.alarms}

@@ -68,7 +68,7 @@ class Notifier:
             try:
                 self.book = self._stored = msgspec.json.decode(found[0], type=Book)
             except msgspec.DecodeError as error:
-                _log.error("what was remembered of alarms cannot be read, and starts anew: %s", error)
+                _log.error("the stored alarms and notices cannot be read, monitoring starts without them: %s", error)
 
     async def store(self) -> None:
         """Store the book where it changed.

@@ -6,6 +6,7 @@ What is compared are figures taken by sqlite3 and sha256 at the cut, not those o
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import signal
 import sqlite3
@@ -20,7 +21,7 @@ import pytest
 from bellwether.backups.failures import Failure
 from bellwether.backups.locations import opened
 from bellwether.backups.making import BackupFailed, ours
-from bellwether.backups.restic import RepositoryError
+from bellwether.backups.restic import Repository, RepositoryError
 from bellwether.backups.secrets import SecretError
 from bellwether.local import drill as drills
 from bellwether.local.backup_places import nats_over, of_run
@@ -230,6 +231,38 @@ def test_killed_at_each_step_a_backup_is_failed_with_its_step_and_the_next_is_co
     assert not (lab.place.root / "backup" / "staging").exists()
     whole = ours(lab.repository(), "kept")
     assert "verified" in whole[records[-1].id].tags
+
+
+async def test_a_manifest_that_reads_back_otherwise_fails_the_backup(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(repository: Repository, snapshot: str, path: str) -> bytes:
+        return repository.run("dump", snapshot, f"/{path}", "--no-lock").encode() + b" "
+
+    monkeypatch.setattr(Repository, "read", changed)
+    with pytest.raises(BackupFailed, match=r"manifest\.json was changed"):
+        await lab.make()
+    assert [one.state for one in lab.place.records.all()] == ["failed"]
+    assert ["verified" in one.tags for one in ours(lab.repository(), "kept").values()] == [False]
+
+
+def test_the_commands_answer_from_a_backup_to_its_restore(lab: Lab) -> None:
+    def asked(*words: str) -> str:
+        command = [sys.executable, "-m", "bellwether", *words]
+        ran = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    made = json.loads(asked("backup", "create", "-o", "json"))
+    (row,) = json.loads(asked("backup", "list", "-o", "json"))
+    assert (row["id"], row["state"], row["locations"]) == (made["id"], "complete", ["disk"])
+    assert asked("backup", "show", "--session", "2009-01-16").startswith(f"{made['id']}  incremental, of kept")
+    assert asked("backup", "verify", made["id"]) == f"{made['id']} is whole\n"
+    assert asked("backup", "prune") == "0 removed\n"
+    assert asked("restore").startswith(f"restored {made['id']} of ")
+
+    unknown = [sys.executable, "-m", "bellwether", "backup", "show", "20000101T000000Z"]
+    refused = subprocess.run(unknown, check=False, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "location disk has no backup 20000101T000000Z of kept" in refused.stderr
 
 
 @pytest.fixture
