@@ -27,7 +27,7 @@ from bellwether.backups.restic import Repository
 from bellwether.backups.source import Say
 from bellwether.local.backup_places import Place
 from bellwether.local.detached import Running, running, stop_detached
-from bellwether.local.state import RunDirectory, RunError, opened
+from bellwether.local.state import RunDirectory, opened
 from bellwether.local.swap import ASIDE, NEXT, begin, finish
 from bellwether.local.unpacking import fetched, rebuilt, scratch
 

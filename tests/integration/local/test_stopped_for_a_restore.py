@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -39,14 +40,14 @@ sys.exit(supervise([sys.executable, "-c", sys.argv[1], sys.argv[2]], [], root, p
 """
 
 
-async def test_a_supervised_run_that_ends_badly_is_not_started_again(tmp_path: Path) -> None:
+def test_a_supervised_run_that_ends_badly_is_not_started_again(tmp_path: Path) -> None:
     root, said = tmp_path / "run", list[str]()
     command = [sys.executable, "-c", SUPERVISOR, CHILD, str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
         assert supervisor.stdout.readline() == "up\n"
         assert running(root) is not None
-        await stopped(root, "20261127T211500Z", said.append)
+        asyncio.run(stopped(root, "20261127T211500Z", said.append))
         assert holder(root) is None
         assert supervisor.wait() == 1
     assert (RunDirectory(root).root / "starts").read_text() == "x"
@@ -54,7 +55,7 @@ async def test_a_supervised_run_that_ends_badly_is_not_started_again(tmp_path: P
     assert said[1:] == ["the run has ended"]
 
 
-async def test_where_nothing_runs_nothing_is_ended(tmp_path: Path) -> None:
+def test_where_nothing_runs_nothing_is_ended(tmp_path: Path) -> None:
     said: list[str] = []
-    await stopped(tmp_path, "20261127T211500Z", said.append)
+    asyncio.run(stopped(tmp_path, "20261127T211500Z", said.append))
     assert said == []
