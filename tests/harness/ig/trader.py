@@ -1,10 +1,9 @@
-"""paper-trading on an account at IG, in a process that tests kill: `python -m harness.ig.trader FOLDER GAPS`.
+"""paper-trading on an account at a broker, in a process that tests kill: `python -m harness.ig.trader FOLDER AIM`.
 
 It reads one JSON object a line and answers with one: {"at": instant} sets the clock, which then goes on; {"signal":
 [symbol, action]} has a prediction published and met; {"method": name, "params": {...}} calls paper-trading; {"apart":
-{...}} does one of these beside what comes after it. market-data and the others are made up. At the points that GAPS
-count to (commits, and requests to IG before they go out and after their answer came) it ends as if the power went, and
-says where.
+{...}} does one of these beside what comes after it; {"aim": text} sets where it ends. market-data and the others are
+made up. At the step that the aim counts to (see `steps`) it ends as if the power went, and says where.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from typing import Any
 
 import msgspec
 
-from bellwether.broker.ig.client import IgClient
 from bellwether.broker.ig.pacing import Pace
 from bellwether.messages.prediction import GeneratePredictions, PredictionGenerated
 from bellwether.runtime.config import ProcessConfig
@@ -31,9 +29,10 @@ from bellwether.runtime.logs import configure_logs
 from bellwether.spec.models import TradingSystem
 from bellwether.trading import service as trading
 from harness.ig.markets import epic_of
+from harness.ig.steps import Aimed, count_requests, count_writes
 from harness.system import System, running
 from integration.trading.peers import ROWS, SYMBOLS, Peers, declaration, predicted
-from soak.victim import Strikes, count_stores, end_process
+from soak.victim import end_process
 
 STARTED = "started"
 QUICKLY = {"lookupWindow": "1s", "reconcileEvery": "1h", "sendUntil": "6h", "requestsPerMinute": 60}
@@ -59,36 +58,27 @@ class Moving:
         """Ignore it: the present does not follow messages."""
 
 
-def at_ig(**ig: Any) -> TradingSystem:
-    """Return a live system of the made-up symbols that trades at IG."""
+RISK = {"maxPositionValue": "5000", "maxOrdersPerSession": 100, "maxDailyLoss": "90000"}
+
+
+def live(broker: str, **ig: Any) -> TradingSystem:
+    """Return a live system of the made-up symbols that trades at a broker."""
+    at_ig = {
+        "brokerSecretRef": {"name": "account"},
+        "ig": {"exclusiveAccount": True, **QUICKLY, **ig},
+        "instruments": {symbol: {"epic": epic_of(symbol)} for symbol in SYMBOLS},
+    }
     return declaration(
         clock={"mode": "live"},
         data={"provider": "csv", "csv": {"directory": "."}},
-        trading={
-            "mode": "ig-demo",
-            "brokerSecretRef": {"name": "account"},
-            "ig": {"exclusiveAccount": True, **QUICKLY, **ig},
-            "instruments": {symbol: {"epic": epic_of(symbol)} for symbol in SYMBOLS},
-            "risk": {"maxPositionValue": "5000", "maxOrdersPerSession": 100, "maxDailyLoss": "90000"},
-        },
+        trading={"mode": broker, "risk": RISK, **(at_ig if broker == "ig-demo" else {})},
     )
 
 
-def count_requests(strikes: Strikes) -> None:
-    """Count requests to IG: before each goes out, and after its answer came."""
-    send = IgClient._send
-
-    async def counted(self: IgClient, method: Any, path: str, *arguments: Any, **options: Any) -> Any:
-        what = path.split("/")[1]
-        strikes.reach(f"before {method} {what}")
-        answer = await send(self, method, path, *arguments, **options)
-        strikes.reach(f"after {method} {what}")
-        return answer
-
-    IgClient._send = counted  # type: ignore[method-assign]
-
-
-async def _answer(system: System, clock: Moving, asked: Mapping[str, Any]) -> Any:
+async def _answer(system: System, clock: Moving, aimed: Aimed, asked: Mapping[str, Any]) -> Any:
+    if "aim" in asked:
+        aimed.aim(asked["aim"])
+        return {}
     if "at" in asked:
         clock.set(datetime.fromisoformat(asked["at"]))
         return {}
@@ -110,30 +100,30 @@ async def _answer(system: System, clock: Moving, asked: Mapping[str, Any]) -> An
         return {"error": error.code, "message": error.message}
 
 
-async def _main(folder: Path, gaps: str) -> None:
+async def _main(folder: Path, aim: str) -> None:
     configure_logs("trader", os.environ.get("BELLWETHER_LOG_LEVEL", "info"))
     config = ProcessConfig.from_environment()
-    strikes = Strikes([int(gap) for gap in gaps.split(",") if gap], end_process)
+    aimed = Aimed(aim, end_process)
     # The real clock's allowance is tested elsewhere; here it would only make kills slow.
     Pace.wait = lambda self, now: 0.0  # type: ignore[method-assign]
     clock = Moving(datetime.fromisoformat(os.environ["HARNESS_MOMENT"]))
-    count_stores(strikes)
-    count_requests(strikes)
+    count_writes(aimed)
+    count_requests(aimed)
 
     def create(context: Any) -> Any:
         found = replace(context.config, proxy=config.proxy, ca_bundle=config.ca_bundle)
         return trading.create(replace(context, config=replace(found, ig_credentials=config.ig_credentials)))
 
     builds = {**Peers().builds(), "paper-trading": create}
-    system = at_ig(**json.loads(os.environ.get("HARNESS_IG", "{}")))
+    system = live(os.environ.get("HARNESS_BROKER", "ig-demo"), **json.loads(os.environ.get("HARNESS_IG", "{}")))
     async with running(builds, data_dir=folder, rows=ROWS, declaration=system, clock=clock) as found:
         print(STARTED, flush=True)
         loop, apart = asyncio.get_running_loop(), set[asyncio.Task[Any]]()
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             asked = json.loads(line)
             if "apart" in asked:
-                apart.add(loop.create_task(_answer(found, clock, asked["apart"])))
-            answer = {} if "apart" in asked else await _answer(found, clock, asked)
+                apart.add(loop.create_task(_answer(found, clock, aimed, asked["apart"])))
+            answer = {} if "apart" in asked else await _answer(found, clock, aimed, asked)
             print(json.dumps(answer, default=str), flush=True)
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from harness.ig.account import Ticket
-from harness.ig.killed import Killed, Trader, made_up_markets, trial, usd
+from harness.ig.killed import Killed, Trader
 from harness.ig.lab import write_credentials
 from harness.ig.markets import epic_of
 from harness.ig.standin import API_KEY, PASSWORD, USERNAME, StandIn, standing_in
+from harness.ig.trials import made_up_markets, trial, usd
 from harness.until import until as until_true
 
 pytestmark = pytest.mark.integration
@@ -152,11 +153,25 @@ async def test_no_secret_stands_in_the_ledger_the_log_or_an_answer(ig: StandIn, 
         assert secret not in everything
 
 
+AIMS = (
+    ("1 after the intent is written", "2 after POST positions", "1 before the fill is written"),
+    ("1 before POST positions", "1 after the order is written", "2 after GET confirms"),
+)
+"""Between intent and sending, between sending and confirming, between confirming and recording, and around those."""
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_whatever_the_kills_no_order_is_sent_twice_and_none_is_lost(
     ig: StandIn, tmp_path: Path, seed: int
 ) -> None:
-    found = await trial(ig, tmp_path, write_credentials(tmp_path), seed, kills=3, sessions=2)
+    found = await trial(ig, tmp_path, write_credentials(tmp_path), seed, aims=AIMS[seed - 1], sessions=1)
     assert found.violations == []
     assert found.kills
     assert found.unknown <= found.orders // 2
+
+
+async def test_killed_at_the_simulator_no_order_is_filled_twice_and_none_is_lost(tmp_path: Path) -> None:
+    aims = ("1 after the intent is written", "2 before the simulator's deal is written", "2 before the fill is written")
+    found = await trial(None, tmp_path, None, 1, aims=aims, sessions=1)
+    assert (found.violations, found.unknown) == ([], 0)
+    assert len(found.kills) == len(aims)

@@ -1,4 +1,4 @@
-"""Kills of a trader on an account at IG's stand-in, judged by the stand-in's books; writes docs/reliability-ig.md."""
+"""Kills of a trader at every step of its orders' lives, judged by the broker's books; writes docs/reliability-ig.md."""
 
 from __future__ import annotations
 
@@ -8,83 +8,122 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.ig.killed import Trial, made_up_markets, trial, usd
 from harness.ig.lab import write_credentials
 from harness.ig.standin import standing_in
+from harness.ig.steps import STEPS
+from harness.ig.trials import Trial, aims_of, made_up_markets, trial, usd
 from soak.replays import ROOT
 
 PAGE = ROOT / "docs" / "reliability-ig.md"
-KILLS_PER_TRIAL = 5
+AIMS_PER_TRIAL = 9
+NAMES = {"ig-demo": "the stand-in for IG", "simulated": "the simulator"}
+_HOW = """The trader's process is ended with SIGKILL at a step of an order's life and started again on the same files:
+before and after the order, the intent to send it, and its fill are written down, before and after each request to IG
+that is about it. A seed chooses at which of the session's orders. At IG each open has one of its odd ways: lost
+confirms, 405, activity that is late or lacks closes or everything, answers that break off with the order taken or not.
+
+Judged by the broker's books alone ([the stand-in's](ig.md), or the simulator's own tables): no order executed twice,
+none executed that the ledger does not have with the same size, none filled in the ledger that was never executed, equal
+positions, never a short one. An order whose outcome nobody tells is `unknown`: it counts below, and its symbol is
+blocked meanwhile."""
 
 
 def main(
     *,
-    kills: Annotated[int, typer.Option(min=1, help="Kills of the trader.")] = 200,
+    kills: Annotated[int, typer.Option(min=1, help="Kills of the trader at IG.")] = 200,
+    simulated: Annotated[int, typer.Option(min=0, help="Kills of the trader at the simulator.")] = 60,
     seed: Annotated[int, typer.Option(help="The first trial's; the next ones count on.")] = 1,
     minutes: Annotated[float, typer.Option(min=0.1, help="After so many no trial is begun.")] = 90.0,
     write: Annotated[bool, typer.Option(help="Write docs/reliability-ig.md.")] = True,
 ) -> None:
     """Kill and restart the trader under IG's odd ways. Ends with 1 if an order was sent twice, or one was lost."""
-    found = asyncio.run(_all(kills, seed, time.monotonic() + minutes * 60))
+    wanted = {"ig-demo": kills, "simulated": simulated}
+    found = asyncio.run(_all(wanted, seed, time.monotonic() + minutes * 60))
     if write:
-        PAGE.write_text(page(found, kills, f"python -m soak.ig --kills {kills} --seed {seed}"))
+        command = f"python -m soak.ig --kills {kills} --simulated {simulated} --seed {seed}"
+        PAGE.write_text(page(found, wanted, command))
         print(f"wrote {PAGE.relative_to(ROOT)}", flush=True)
     if any(one.violations for one in found):
         raise typer.Exit(1)
 
 
-async def _all(kills: int, seed: int, end: float) -> list[Trial]:
+async def _all(wanted: Mapping[str, int], seed: int, end: float) -> list[Trial]:
     found: list[Trial] = []
-    while (left := kills - sum(len(one.kills) for one in found)) > 0 and time.monotonic() < end:
-        folder = Path(tempfile.mkdtemp(prefix="bellwether-ig-"))
-        async with standing_in(folder, made_up_markets()) as ig:
-            usd(ig)
-            one = await trial(
-                ig, folder, write_credentials(folder), seed + len(found), kills=min(left, KILLS_PER_TRIAL)
-            )
+    tried: dict[str, Counter[str]] = {broker: Counter() for broker in wanted}
+    # In turn, so that each broker has its share when the time is over.
+    while (left := _left(found, wanted)) and time.monotonic() < end:
+        broker = max(left, key=lambda one: left[one] / wanted[one])
+        aims = aims_of(broker, seed + len(found), AIMS_PER_TRIAL, tried[broker])
+        tried[broker].update(aim.partition(" ")[2] for aim in aims)
+        one = await _one(broker, seed + len(found), aims)
         found.append(one)
         told = f"{len(one.kills)} kills, {one.executed} of {one.orders} orders executed, {one.unknown} unknown"
-        print(f"seed {one.seed}: {told}", *one.violations, sep="\n  ", flush=True)
-        if not one.violations:
-            await asyncio.to_thread(shutil.rmtree, folder)
+        print(f"{broker}, seed {one.seed}: {told}", *one.violations, sep="\n  ", flush=True)
     return found
 
 
-def page(trials: Sequence[Trial], wanted: int, command: str) -> str:
+def _left(found: Sequence[Trial], wanted: Mapping[str, int]) -> dict[str, int]:
+    done: Counter[str] = Counter()
+    for one in found:
+        done[one.broker] += len(one.kills)
+    return {broker: count - done[broker] for broker, count in wanted.items() if count > done[broker]}
+
+
+async def _one(broker: str, seed: int, aims: Sequence[str]) -> Trial:
+    folder = Path(tempfile.mkdtemp(prefix="bellwether-kills-"))
+    if broker == "simulated":
+        one = await trial(None, folder, None, seed, aims=aims)
+    else:
+        async with standing_in(folder, made_up_markets()) as ig:
+            usd(ig)
+            one = await trial(ig, folder, write_credentials(folder), seed, aims=aims)
+    if not one.violations:
+        await asyncio.to_thread(shutil.rmtree, folder)
+    return one
+
+
+def page(trials: Sequence[Trial], wanted: Mapping[str, int], command: str) -> str:
     """Return the page of what was found."""
-    orders, executed = sum(one.orders for one in trials), sum(one.executed for one in trials)
-    meanwhile, unknown = sum(one.unknown_meanwhile for one in trials), sum(one.unknown for one in trials)
-    violations = [f"seed {one.seed}: {line}" for one in trials for line in one.violations]
-    where = Counter(point for one in trials for point in one.kills)
-    lines = [
-        "# Reliability at IG",
-        "",
-        "The trader's process on an account at the stand-in for IG ([how](ig.md)), ended with SIGKILL and started "
-        + "again. A seed chooses the points (commits of the ledger, requests to IG before and after), and which of "
-        + "IG's odd ways each open has: lost confirms, 405, late or missing activity, answers that break off with the "
-        + "order taken or not. Judged by the stand-in's books alone.",
-        "",
-        f"Written by `{command}`.",
-        "",
-        "| what | found |",
-        "|---|---|",
-        f"| kills | {sum(len(one.kills) for one in trials)} of {wanted} wanted, in {len(trials)} trials |",
-        f"| orders | {orders}, of which IG executed {executed} |",
-        f"| sent twice, lost, or of another size in the ledger | {len(violations)} |",
-        f"| in doubt at some moment of their session's open | {meanwhile} |",
-        f"| left `unknown` once IG answers as it should and the lookup window is over | {unknown} |",
-        "",
-        *(f"- {line}" for line in violations),
-        *([""] if violations else []),
-        "Where the kills were: " + ", ".join(f"{point} ({count})" for point, count in where.most_common()) + ".",
+    by = {broker: [one for one in trials if one.broker == broker] for broker in wanted}
+    violations = [f"{one.broker}, seed {one.seed}: {line}" for one in trials for line in one.violations]
+
+    wrong = [sum(len(one.violations) for one in found) for found in by.values()]
+
+    def row(what: str, *values: object) -> str:
+        return f"| {what} | " + " | ".join(str(value) for value in values) + " |"
+
+    def total(field: str) -> list[object]:
+        return [sum(getattr(one, field) for one in found) for found in by.values()]
+
+    lines = ["# Reliability of orders", "", "Written by `make soak`; do not edit.", "", _HOW, ""]
+    lines += [f"Command: `{command}`.", "", row("what", *(NAMES[one] for one in by)), "|---|" + "---|" * len(by)]
+    lines += [
+        row("kills", *(_count(found, wanted[broker]) for broker, found in by.items())),
+        row("trials of three sessions", *(len(found) for found in by.values())),
+        row("orders", *total("orders")),
+        row("executed by the broker", *total("executed")),
+        row("executed twice, lost, or of another size", *wrong),
+        row("in doubt at some moment of their session's open", *total("unknown_meanwhile")),
+        row("left `unknown` once the broker answers and the lookup window is over", *total("unknown")),
     ]
+    lines += ["", "## Violations", "", *([f"- {line}" for line in violations] or ["None."]), ""]
+    where = {broker: Counter(point for one in found for point in one.kills) for broker, found in by.items()}
+    lines += ["## Where it was killed", "", row("step", *(NAMES[one] for one in by)), "|---|" + "---|" * len(by)]
+    steps = list(dict.fromkeys(step for broker in by for step in STEPS[broker]))
+    for step in steps:
+        lines.append(row(step, *(where[one][step] if step in STEPS[one] else "" for one in by)))
     return "\n".join(lines) + "\n"
+
+
+def _count(found: Sequence[Trial], wanted: int) -> str:
+    kills = sum(len(one.kills) for one in found)
+    return str(kills) if kills >= wanted else f"{kills} of {wanted} wanted: the time was over"
 
 
 if __name__ == "__main__":
