@@ -1,4 +1,4 @@
-"""`bellwether migrate cron FILE`."""
+"""`bellwether migrate`: coming from the old system."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from bellwether.cli import old_data
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, write_json
 from bellwether.market.sessions import CALENDARS, CalendarError, load_calendar
 from bellwether.migrate.crontab import Judgement, Unreadable, Wrong, judge, read
 from bellwether.runtime.terminal import visible
 
-app = typer.Typer(no_args_is_help=True, help="Come from the old system: what its crontab did, and what replaces it.")
+app = typer.Typer(no_args_is_help=True, help="Come from the old system: its data, its crontab.")
 _SHOWN = 12
 _IN_WORDS = {
     Wrong.closed: "although the exchange was closed",
@@ -26,9 +27,7 @@ _IN_WORDS = {
 }
 
 
-@app.callback()
-def _only_a_group() -> None:
-    """Keep `cron` a command of its own, though it is the only one."""
+old_data.add(app)
 
 
 @app.command()
