@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import ipaddress
 import json
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,6 @@ ID_HEADER = "Bellwether-Id"
 _LONGEST_SECRET = 8 * 1024
 _PRIORITY = {"info": 2, "warning": 3, "critical": 5}
 _TAGS = {"raised": "rotating_light", "resolved": "white_check_mark", "report": "bar_chart", "test": "wave"}
-
-# It writes the whole address of each request, which may be a secret.
-logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class DeliveryFailed(Exception):

@@ -95,3 +95,6 @@ def configure_logs(service: str, level: str = "info", *, terminal: bool = False)
     root.setLevel(level.upper())
     # The client says each lost connection attempt itself; ours says it once per change.
     logging.getLogger("nats").setLevel("ERROR")
+    # They write whole addresses, and at level debug the headers of answers: a broker's tokens are among those.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel("WARNING")
