@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bellwether.market.sessions import Calendar
@@ -64,6 +64,17 @@ class Question:
     """How much the news moves the probability; None: not at all."""
 
 
+@dataclass(frozen=True, slots=True)
+class _MarketInputs:
+    """What market-data said of a symbol, and the features made of it: empty where no model is to be asked."""
+
+    market: Market | None = None
+    revision: str | None = None
+    basket: dict[str, str] | None = None
+    features: dict[str, float] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
 async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Inputs:
     """Return the inputs of a decision, with what is missing and why.
 
@@ -71,53 +82,19 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         RpcError: when a service is away, or does not know the symbol.
 
     """
-    missing: dict[str, str] = {}
-    market: Market | None = None
-    row: dict[str, float] = {}
-    revision: str | None = None
-    basket: dict[str, str] | None = None
+    found = await _market_inputs(question, call)
+    missing = dict(found.missing)
     model: Probability | None = None
-    try:
-        data = await call.request(
-            "market-data", "get_market_data", GetMarketData(question.symbol), MarketData, idempotent=True
-        )
-        market = market_of(data)
-        bars = await call.request(
-            "market-data", "get_bars", GetBars(question.symbol, count=WINDOW), Bars, idempotent=True
-        )
-        revision = bars.revision
-        names = recipe_features(question.model_name)
-        market_moves: Basket = {}
-        if needs_basket(names):
-            basket, market_moves = await _basket(question, bars.bars, call)
-        row = features(bars.bars, names, market_moves)
-        if not moves([bar.close for bar in bars.bars]):
-            # Asked about constants, a model would answer about them.
-            row, missing[MODEL] = {}, NO_MOVEMENT
-    except NotEnoughBars:
-        missing[MODEL] = "NOT_ENOUGH_BARS"
-    except RpcError as error:
-        if error.code not in NO_MARKET_DATA:
-            raise
-        missing[MARKET_DATA] = missing[MODEL] = error.code
-    if row:
-        try:
-            model = await ask_model(question.model_name, question.symbol, row, call)
-        except RpcError as error:
-            if error.code not in NO_MODEL and (question.wait_for_model or error.code not in MODEL_AWAY):
-                raise
-            missing[MODEL] = error.code
-    quality: Quality | None
-    try:
-        quality = await _quality_of(question.symbol, call)
-    except RpcError as error:
-        # A slot waits for data-quality: its decisions could open nothing without. What is for looking at goes on.
-        if question.slot is not None and error.code in AWAY:
-            raise
-        quality, missing[QUALITY] = None, error.code
-    news, without = await _news_of(question, call)
+    if found.features:
+        model, why = await _model_of(question, found.features, call)
+        if model is None:
+            missing[MODEL] = why
+    quality, why = await _quality_of(question, call)
+    if quality is None:
+        missing[QUALITY] = why
+    news, why = await _news_of(question, call)
     if news is None:
-        missing[SENTIMENT] = without
+        missing[SENTIMENT] = why
     target = calendar.next_session(question.as_of)
     return Inputs(
         symbol=question.symbol,
@@ -127,17 +104,50 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         valid_until=target.close,
         trade_asked=question.trade_asked,
         model_name=question.model_name,
-        market=market,
-        stale_sessions=0 if market is None else stale_sessions(market, calendar, question.as_of),
-        bars_revision=revision,
-        features=row,
+        market=found.market,
+        stale_sessions=0 if found.market is None else stale_sessions(found.market, calendar, question.as_of),
+        bars_revision=found.revision,
+        features=found.features,
         model=model,
         quality=quality,
         missing=missing,
         news=news,
-        basket=basket,
+        basket=found.basket,
         news_weight=None if news is None else question.news_weight,
     )
+
+
+async def _market_inputs(question: Question, call: Call) -> _MarketInputs:
+    """Return the market, the features, and why either is missing."""
+    market: Market | None = None
+    try:
+        data = await call.request(
+            "market-data", "get_market_data", GetMarketData(question.symbol), MarketData, idempotent=True
+        )
+        market = market_of(data)
+        bars = await _bars_of(question.symbol, call)
+    except RpcError as error:
+        if error.code not in NO_MARKET_DATA:
+            raise
+        return _MarketInputs(market, missing={MARKET_DATA: error.code, MODEL: error.code})
+    names = recipe_features(question.model_name)
+    basket: dict[str, str] | None = None
+    market_moves: Basket = {}
+    if needs_basket(names):
+        basket, market_moves = await _basket(question, bars.bars, call)
+    try:
+        row = features(bars.bars, names, market_moves)
+    except NotEnoughBars:
+        return _MarketInputs(market, bars.revision, basket, missing={MODEL: "NOT_ENOUGH_BARS"})
+    if not moves([bar.close for bar in bars.bars]):
+        # Asked about constants, a model would answer about them.
+        return _MarketInputs(market, bars.revision, basket, missing={MODEL: NO_MOVEMENT})
+    return _MarketInputs(market, bars.revision, basket, row)
+
+
+async def _bars_of(symbol: str, call: Call) -> Bars:
+    """Return as many bars as features look back over."""
+    return await call.request("market-data", "get_bars", GetBars(symbol, count=WINDOW), Bars, idempotent=True)
 
 
 async def _basket(question: Question, own: list[Bar], call: Call) -> tuple[dict[str, str], Basket]:
@@ -148,7 +158,7 @@ async def _basket(question: Question, own: list[Bar], call: Call) -> tuple[dict[
         if symbol == question.symbol:
             continue
         try:
-            told = await call.request("market-data", "get_bars", GetBars(symbol, count=WINDOW), Bars, idempotent=True)
+            told = await _bars_of(symbol, call)
         except RpcError as error:
             if error.code not in NO_MARKET_DATA | {"UNKNOWN_SYMBOL"}:
                 raise
@@ -181,11 +191,30 @@ async def _news_of(question: Question, call: Call) -> tuple[News | None, str]:
     return news_of(told), told.reason or "NO_NEWS"
 
 
-async def _quality_of(symbol: str, call: Call) -> Quality:
-    """Return what data-quality says of a symbol's bars."""
-    told = await call.request("data-quality", "get_quality", GetQuality([symbol]), Qualities, idempotent=True)
-    found = told.symbols[symbol]
-    return Quality(found.quality_score, [finding.rule for finding in found.findings], found.revision)
+async def _quality_of(question: Question, call: Call) -> tuple[Quality | None, str]:
+    """Return what data-quality says of a symbol's bars, or why there is nothing.
+
+    A slot waits for data-quality: without it, its decisions could open no position. Other decisions go on without.
+    """
+    asked = GetQuality([question.symbol])
+    try:
+        told = await call.request("data-quality", "get_quality", asked, Qualities, idempotent=True)
+    except RpcError as error:
+        if question.slot is not None and error.code in AWAY:
+            raise
+        return None, error.code
+    found = told.symbols[question.symbol]
+    return Quality(found.quality_score, [finding.rule for finding in found.findings], found.revision), ""
+
+
+async def _model_of(question: Question, row: dict[str, float], call: Call) -> tuple[Probability | None, str]:
+    """Return the model's probability for a row of features, or why there is none."""
+    try:
+        return await ask_model(question.model_name, question.symbol, row, call), ""
+    except RpcError as error:
+        if error.code not in NO_MODEL and (question.wait_for_model or error.code not in MODEL_AWAY):
+            raise
+        return None, error.code
 
 
 async def ask_model(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -21,10 +20,8 @@ from bellwether.messages.market_data import MarketDataUpdated
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.prediction import (
     BUY_ACTIONS,
-    SELL_ACTIONS,
     Action,
     BuyRate,
-    BuyRateAlert,
     ClearCache,
     ClearedCache,
     DecisionRecord,
@@ -44,34 +41,27 @@ from bellwether.messages.prediction import (
     RecordOutcomes,
     ReplayDecision,
     ReplayedDecision,
-    SellRateAlert,
     Summary,
 )
 from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.prediction import logic, replay
 from bellwether.prediction import store as rows
+from bellwether.prediction.attempts import Attempts
 from bellwether.prediction.gather import AWAY, Question, gather_inputs
-from bellwether.prediction.logic import NewsWeight
-from bellwether.prediction.news_weight import Learnt, Sample, learn
+from bellwether.prediction.learning import NewsLearning
+from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
+from bellwether.prediction.outcomes import Settled, settled
 from bellwether.prediction.session import MOST_SESSIONS, session_decisions
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
-from bellwether.runtime.history import newest_bars
 from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_days, parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
-from bellwether.training.recipe import NewsFeature, RecipeError, load_recipe
 
 _log = logging.getLogger(__name__)
 
 MOST_LISTED = 500
-MOST_LEARNT_OF = 20_000
-"""Kept decisions that the weight of the news is learnt of: the newest."""
-RECENT_ATTEMPTS = 100
-FEWEST_ATTEMPTS = 5
-DEGRADED_ABOVE = 0.2
-"""Share of failed predictions among the recent ones above which health is degraded."""
 
 
 @dataclass(slots=True)
@@ -91,11 +81,9 @@ class PredictionService:
         self.store = context.open_store(rows.metadata, version=rows.VERSION, upgrades=rows.UPGRADES)
         self._calendar: Calendar | None = None
         self._market: Any = None
-        self._attempts: deque[bool] = deque(maxlen=RECENT_ATTEMPTS)
-        self._errors = 0
+        self._attempts = Attempts()
         self._model_answered = False
-        self._news_rule: NewsFeature | None = None
-        self._learnt: tuple[Any, Learnt] | None = None
+        self._news = NewsLearning(self.store)
 
     # Making
 
@@ -123,7 +111,7 @@ class PredictionService:
         use_cache = not request.force_refresh and request.slot is None
         kept = await self.store.transact(lambda tx: self._look(tx, ids, use_cache, call))
         missing = [symbol for symbol in symbols if ids[symbol] not in kept.stored and symbol not in kept.cached]
-        news_weight = await self._news_weight(call) if missing else None
+        news_weight = await self._news.weight(spec.sentiment.provider, calendar, call) if missing else None
 
         async def make(symbol: str) -> rows.New | str:
             question = Question(
@@ -169,7 +157,7 @@ class PredictionService:
                 elif isinstance(new, rows.New):
                     rows.add(tx, call.run, [new])
             if request.may_trade:
-                self._turn_alarms(tx, [one.action for one in predictions.values()], request.slot, call)
+                turn_alerts(tx, [one.action for one in predictions.values()], spec.predictions, request.slot, call)
 
         if fresh_ids:
             await self.store.transact(write)
@@ -186,43 +174,6 @@ class PredictionService:
             ),
             event_ids=fresh_ids,
         )
-
-    async def _news_weight(self, call: Call) -> NewsWeight | None:
-        """Return how much the news moves probabilities, where the recipe has it move them; learnt once a session.
-
-        What the newest session settled is left out: it is written in the evening, and decisions made before and after
-        that would differ.
-        """
-        rule = self._news_rule
-        if rule is None or self._spec.sentiment.provider == "none":
-            self._learnt = None
-            return None
-        session = self.calendar.previous_session(call.as_of).day
-        key = (call.run, session, rule)
-        if self._learnt is None or self._learnt[0] != key:
-            kept = await self.store.transact(lambda tx: rows.settled_with_news(tx, call.run, session, MOST_LEARNT_OF))
-            samples = await asyncio.to_thread(lambda: [_sample(*one) for one in kept])
-            found = await asyncio.to_thread(learn, samples, rule)
-            self._learnt = key, found
-            _log.info("news in probabilities: %s", found.words)
-        return self._learnt[1].weight
-
-    def _turn_alarms(self, tx: Transaction, actions: list[Action], slot: str | None, call: Call) -> None:
-        """Tell when the signals of a batch begin to be one-sided, and when they no longer are."""
-        limits = self._spec.predictions
-        moment = slot or f"at-{call.as_of:%Y%m%dT%H%M%S}{call.as_of.microsecond:06d}"
-        alarms: list[tuple[str, type[BuyRateAlert] | type[SellRateAlert], Sequence[Action], int]] = [
-            ("buy_rate_alert", BuyRateAlert, BUY_ACTIONS, limits.buy_rate_alert),
-            ("sell_rate_alert", SellRateAlert, SELL_ACTIONS, limits.sell_rate_alert),
-        ]
-        for name, made, wanted, limit in alarms:
-            rate, signals = logic.rate_of(wanted, actions)
-            raised = rows.turn(tx, call.run, name, call.as_of, high=rate > limit)
-            if raised is True:
-                tx.outbox(call.event(name, made(rate, len(actions), signals), event_id=f"{name}-{moment}"))
-            elif raised is False:
-                data = made(rate, len(actions), signals, resolved=True)
-                tx.outbox(call.event(name, data, event_id=f"{name}-cleared-{moment}"))
 
     def _look(self, tx: Transaction, ids: dict[str, str], use_cache: bool, call: Call) -> _Kept:
         stored = rows.stored(tx, call.run, ids.values())
@@ -244,19 +195,15 @@ class PredictionService:
         except RpcError as error:
             # A model that is still being trained is waited for; it is no failure.
             if error.code != "MODEL_NOT_READY":
-                self._failed()
+                self._attempts.failed()
             return f"{error.code}: {error.message}"
         except Exception as error:
-            self._failed()
+            self._attempts.failed()
             _log_failure(question.symbol, error)
             return f"{INTERNAL}: the prediction of {question.symbol} failed; the log of prediction has the reason"
-        self._attempts.append(True)
+        self._attempts.succeeded()
         self._model_answered = self._model_answered or new.prediction.model_available
         return new
-
-    def _failed(self) -> None:
-        self._attempts.append(False)
-        self._errors += 1
 
     async def _decide(
         self, question: Question, identifier: str, calendar: Calendar, bars: str | None, call: Call
@@ -362,38 +309,18 @@ class PredictionService:
         """Write what came of the predictions whose horizon ends by a session."""
         run = _only(call)
         waiting = await self.store.transact(lambda tx: rows.due(tx, run, request.session))
-        settled: list[tuple[rows.Row, date, bool]] = []
+        found: list[Settled] = []
         for symbol in sorted({row.prediction.symbol for row in waiting}):
-            settled += await self._settled([row for row in waiting if row.prediction.symbol == symbol], call)
+            of_symbol = [row for row in waiting if row.prediction.symbol == symbol]
+            found += await settled(of_symbol, self.calendar, call)
 
         def write(tx: Transaction) -> RecordedOutcomes:
             earlier = rows.outcomes_of(tx, run, request.session)
-            rows.write_outcomes(tx, settled)
-            new = {(row.run, row.prediction.prediction_id) for row, _, _ in settled}
+            rows.write_outcomes(tx, found)
+            new = {(row.run, row.prediction.prediction_id) for row, _, _ in found}
             return RecordedOutcomes(len(earlier | new), *(rows.brier(tx, run) or (None, None)))
 
         return await self.store.transact(write)
-
-    async def _settled(self, waiting: list[rows.Row], call: Call) -> list[tuple[rows.Row, date, bool]]:
-        """Return those of one symbol whose outcome the bars show; the horizon is counted in the symbol's own bars."""
-        first = min(row.prediction.bar_session for row in waiting if row.prediction.bar_session is not None)
-        newest_session = self.calendar.previous_session(call.as_of).day
-        count = self.calendar.sessions_between(first, newest_session) + 1
-        try:
-            bars = await newest_bars(call, waiting[0].prediction.symbol, max(count, 1))
-        except RpcError as error:
-            if error.code in ("BARS_LOADING", "NO_BARS", "UNKNOWN_SYMBOL", "SOURCE_UNAVAILABLE"):
-                return []
-            raise
-        place = {bar.session: index for index, bar in enumerate(bars)}
-        found = []
-        for row in waiting:
-            begin = place.get(row.prediction.bar_session) if row.prediction.bar_session is not None else None
-            end = None if begin is None else begin + row.prediction.horizon_sessions
-            if begin is not None and end is not None and end < len(bars):
-                last = bars[end]
-                found.append((row, last.session, last.close > bars[begin].close))
-        return found
 
     async def get_session_decisions(self, request: GetSessionDecisions, call: Call) -> SessionDecisions:
         """Return what was decided for a session and what came of earlier decisions, of the caller's run."""
@@ -446,43 +373,31 @@ class PredictionService:
 
         current, counts, fresh = await self.store.transact(look)
         rate = logic.rate_of(BUY_ACTIONS, current)[0] if current else None
-        sell_rate = logic.rate_of(SELL_ACTIONS, current)[0]
         found: dict[str, Any] = {
             "predictor_loaded": self._model_answered,
             "cache_size": fresh,
             "prediction_count": sum(counts.values()),
             "buy_signal_count": sum(counts.get(action, 0) for action in BUY_ACTIONS),
-            "error_count": self._errors,
+            "error_count": self._attempts.errors,
             "current_buy_rate": rate,
             "warning": None,
         }
-        if known and rate is not None and rate > self._spec.predictions.buy_rate_alert:
-            found["warning"] = f"buy rate {rate:g} % is above {self._spec.predictions.buy_rate_alert} %"
-        elif known and sell_rate > self._spec.predictions.sell_rate_alert:
-            found["warning"] = f"sell rate {sell_rate:g} % is above {self._spec.predictions.sell_rate_alert} %"
-        if self._learnt is not None:
-            found["news_weight"] = self._learnt[1].words
-        failed = self._attempts.count(False)
-        if len(self._attempts) >= FEWEST_ATTEMPTS and failed > DEGRADED_ABOVE * len(self._attempts):
-            found["status"] = "degraded"
-            found["warning"] = f"{failed} of the last {len(self._attempts)} predictions failed"
+        if known:
+            found["warning"] = warning_of(current, self._spec.predictions)
+        if self._news.words is not None:
+            found["news_weight"] = self._news.words
+        if self._attempts.problem:
+            found |= {"status": "degraded", "warning": self._attempts.problem}
         return found
 
     async def alarms(self) -> list[AlarmReading]:
         """Return the alarms of one-sided signals, and of predictions that fail."""
         if not self.context.declaration.known or not self.context.clock.live:
             return []
-        limits = self._spec.predictions
         raised = await self.store.transact(lambda tx: rows.raised(tx, LIVE))
-        found = []
-        if "buy_rate_alert" in raised:
-            found.append(alarm("buy_rate_high", f"more than {limits.buy_rate_alert} % of the last batch is BUY"))
-        if "sell_rate_alert" in raised:
-            found.append(alarm("sell_rate_high", f"more than {limits.sell_rate_alert} % of the last batch is SELL"))
-        failed = self._attempts.count(False)
-        if len(self._attempts) >= FEWEST_ATTEMPTS and failed > DEGRADED_ABOVE * len(self._attempts):
-            words = f"{failed} of the last {len(self._attempts)} predictions failed"
-            found.append(alarm("predictions_failing", words))
+        found = alarms_of(raised, self._spec.predictions)
+        if self._attempts.problem:
+            found.append(alarm("predictions_failing", self._attempts.problem))
         return found
 
     def declared(self, system: TradingSystem) -> None:
@@ -493,11 +408,7 @@ class PredictionService:
 
         """
         self._calendar, self._market = calendar_of(system.spec.market), system.spec.market
-        try:
-            self._news_rule = load_recipe(system.spec.predictions.model).news
-        except RecipeError:
-            # ml-model says what is wrong with it.
-            self._news_rule = None
+        self._news.declared(system)
 
     @property
     def calendar(self) -> Calendar:
@@ -512,26 +423,6 @@ class PredictionService:
         if not self.context.declaration.known:
             raise RpcError("NOT_READY", "there is no declaration yet")
         return self.context.declaration.current.spec
-
-
-class _ModelInput(msgspec.Struct):
-    probability: float
-
-
-class _KeptInputs(msgspec.Struct):
-    model: _ModelInput
-
-
-class _KeptRecord(msgspec.Struct):
-    inputs: _KeptInputs
-
-
-def _sample(row: rows.Row, settled: date, rose: bool) -> Sample:
-    """Return what the weight of the news learns of a decision; the model's probability is that before the news."""
-    made = row.prediction
-    model = msgspec.json.decode(row.canonical, type=_KeptRecord).inputs.model
-    news = made.sentiment_score * made.news_confidence
-    return Sample(made.bar_session or made.target_session, settled, model.probability, news, rose)
 
 
 def _only(call: Call) -> str | None:

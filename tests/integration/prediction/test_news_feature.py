@@ -12,7 +12,7 @@ import pytest
 from bellwether.market.sessions import load_calendar
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.prediction import RecordedOutcomes, RecordOutcomes, ReplayDecision, ReplayedDecision
-from bellwether.prediction import service
+from bellwether.prediction import learning
 from bellwether.prediction.logic import Inputs, decide
 from bellwether.trading.decide import decide as desk
 from bellwether.trading.guards import Conditions
@@ -69,7 +69,7 @@ async def test_news_that_told_outcomes_moves_probabilities_and_changes_an_order(
     def recipe(name: str) -> Recipe:
         return load_recipe(name).model_copy(update={"news": NewsFeature(minimum_outcomes=32, prior_strength=1.0)})
 
-    monkeypatch.setattr(service, "load_recipe", recipe)
+    monkeypatch.setattr(learning, "load_recipe", recipe)
     file = tmp_path / "news.csv"
     planted(file)
     declaration = declared(
