@@ -198,11 +198,9 @@ class Draws:
         length = block_length(horizon)
         self.enough = len(days) >= FEWEST_BLOCKS * length
         self._days = len(days)
-        self._weights = np.zeros((draws, len(days)))
-        for number, chosen in enumerate(starts(len(days), length, 1, draws)):
-            for start in chosen:
-                for day in range(start, start + length):
-                    self._weights[number, day % len(days)] += 1.0
+        begins = np.array([np.bincount(chosen, minlength=len(days)) for chosen in starts(len(days), length, 1, draws)])
+        # A session is drawn once for each block that begins at it or within the sessions of a block before it.
+        self._weights = sum((np.roll(begins, offset, axis=1) for offset in range(length)), np.zeros(begins.shape))
 
     def mean(self, values: Matrix, mask: Flags | None = None) -> Interval:
         """Return the mean of a value per row and its interval; `mask` counts only some rows."""

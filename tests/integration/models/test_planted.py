@@ -7,7 +7,7 @@ import pytest
 from bellwether.training.dataset import Rows
 from bellwether.training.evidence import Evidence
 from bellwether.training.gate import Verdict, judge
-from harness.signals import RECIPE, Strength, planted, rows_of, shifted, too_sure, walked
+from harness.signals import RECIPE, Strength, auc_of, planted, rows_of, shifted, too_sure, walked
 
 pytestmark = pytest.mark.integration
 
@@ -30,9 +30,8 @@ def verdict(found: Evidence) -> Verdict:
 
 
 def test_a_signal_in_the_prices_is_found_and_accepted(steady: Rows) -> None:
-    found = walked(steady, RECIPE)
-    assert found.table[0].auc.value > 0.6
-    assert verdict(found).passed
+    assert auc_of(steady, RECIPE) > 0.6
+    assert verdict(walked(steady, RECIPE)).passed
 
 
 def test_the_same_signal_too_sure_of_itself_is_refused(steady: Rows) -> None:

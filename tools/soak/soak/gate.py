@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 
 from bellwether.training.bootstrap import block_length
+from bellwether.training.dataset import Rows
 from bellwether.training.evidence import Day, Evidence
 from bellwether.training.gate import judge
 from bellwether.training.recipe import Gate
-from harness.signals import RECIPE, planted, rows_of, shifted, too_sure, walked
+from harness.signals import RECIPE, auc_of, planted, rows_of, shifted, too_sure, walked
 from soak.replays import ROOT
+from soak.report import with_gate
 
-PAGE = ROOT / "docs" / "gate.md"
+PAGE, RELIABILITY = ROOT / "docs" / "gate.md", ROOT / "docs" / "reliability.md"
+STATE = ROOT / "build" / "soak-gate.jsonl"
 STRENGTH = 0.2
 """Of the planted state: it comes to an AUC of about .60 over five sessions."""
 AUCS = (0.52, 0.55, 0.60, 0.65)
@@ -35,31 +40,81 @@ still move together."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the seeds and the shifts given as arguments (20 500), print and write what was found."""
+    """Run the seeds and the shifts given as arguments (20 500), print and write what was found.
+
+    What was found is kept in build/soak-gate.jsonl as it comes: a run that was ended goes on from there. A file of
+    another state of the gate has to be removed first.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     seeds, shifts = int(given[0]) if given else 20, int(given[1]) if len(given) > 1 else 500
-    began = time.monotonic()
-    counts = dict.fromkeys(("accepted", "sure", "died"), 0)
-    aucs: list[float] = []
+    kept = Kept(STATE)
     for seed in range(seeds):
-        steady = rows_of(planted(seed, lambda _: STRENGTH), RECIPE)
-        found = walked(steady, RECIPE)
-        aucs.append(found.table[0].auc.value)
-        counts["accepted"] += passes(found)
-        counts["sure"] += passes(walked(steady, RECIPE, too_sure))
-        counts["died"] += passes(walked(rows_of(planted(seed, fading(0.5)), RECIPE), RECIPE))
-        print(f"seed {seed}: AUC {aucs[-1]:.3f}, {counts}", flush=True)
-    rows, drawn, wrong = rows_of(planted(0, lambda _: STRENGTH), RECIPE), random.Random(1), 0  # noqa: S311
-    for number in range(shifts):
-        wrong += passes(walked(shifted(rows, drawn.uniform(0.05, 0.95), RECIPE.horizon_sessions), RECIPE))
+        found = kept.once(f"seed {seed}", partial(planted_results, seed))
+        print(f"seed {seed}: AUC {found['auc']:.3f}, {found}", flush=True)
+    drawn = random.Random(1)  # noqa: S311 (nothing secret)
+    shares = [drawn.uniform(0.05, 0.95) for _ in range(shifts)]
+    rows = cache(lambda: rows_of(planted(0, lambda _: STRENGTH), RECIPE))
+    wrong = 0.0
+    for number, share in enumerate(shares):
+        wrong += kept.once(f"shift {number}", partial(shift_of, rows, share))["accepted"]
         if number % 20 == 19:
-            print(f"{number + 1} shifts: {wrong} accepted", flush=True)
+            print(f"{number + 1} shifts: {wrong:g} accepted", flush=True)
+    began = time.monotonic()
     table = power_table()
-    minutes = (time.monotonic() - began) / 60
-    text = page(seeds=seeds, counts=counts, aucs=aucs, shifts=shifts, wrong=wrong, table=table, minutes=minutes)
+    planted_found = [kept.found[f"seed {seed}"] for seed in range(seeds)]
+    counts = {name: round(sum(one[name] for one in planted_found)) for name in ("accepted", "sure", "died")}
+    aucs = [one["auc"] for one in planted_found]
+    minutes = (kept.seconds + time.monotonic() - began) / 60
+    text = page(seeds=seeds, counts=counts, aucs=aucs, shifts=shifts, wrong=round(wrong), table=table, minutes=minutes)
     PAGE.write_text(text, "utf-8")
-    print(f"wrote {PAGE.relative_to(Path(ROOT))}")
+    lines = [*planted_lines(seeds, counts, aucs, shifts, round(wrong)), "", "More: [gate.md](gate.md)."]
+    RELIABILITY.write_text(with_gate(RELIABILITY.read_text("utf-8"), "\n".join(lines)), "utf-8")
+    print(f"wrote {PAGE.relative_to(Path(ROOT))} and {RELIABILITY.relative_to(Path(ROOT))}")
     return 0 if counts["accepted"] >= 0.95 * seeds and not counts["sure"] + counts["died"] else 1
+
+
+Result = dict[str, float]
+
+
+class Kept:
+    """Results by name, each in a line of a file as soon as it is there."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        # The last line of a run that was killed may be half a line.
+        self.found: dict[str, Result] = dict(json.loads(line) for line in lines if line.endswith("]"))
+
+    @property
+    def seconds(self) -> float:
+        """How long all results took together."""
+        return sum(one["seconds"] for one in self.found.values())
+
+    def once(self, name: str, work: Callable[[], Result]) -> Result:
+        """Return a result, found now or by an earlier run."""
+        if name not in self.found:
+            began = time.monotonic()
+            self.found[name] = {**work(), "seconds": round(time.monotonic() - began, 3)}
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([name, self.found[name]]) + "\n")
+        return self.found[name]
+
+
+def planted_results(seed: int) -> Result:
+    """Return the AUC of a seed's planted signal, and which of its three variants passed."""
+    steady = rows_of(planted(seed, lambda _: STRENGTH), RECIPE)
+    return {
+        "auc": auc_of(steady, RECIPE),
+        "accepted": passes(walked(steady, RECIPE)),
+        "sure": passes(walked(steady, RECIPE, too_sure)),
+        "died": passes(walked(rows_of(planted(seed, fading(0.5)), RECIPE), RECIPE)),
+    }
+
+
+def shift_of(rows: Callable[[], Rows], share: float) -> Result:
+    """Return whether outcomes that were turned by a share of the history pass."""
+    return {"accepted": passes(walked(shifted(rows(), share, RECIPE.horizon_sessions), RECIPE))}
 
 
 def passes(evidence: Evidence) -> bool:
@@ -134,6 +189,23 @@ def wilson(hits: int, draws: int) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
+def planted_lines(seeds: int, counts: Mapping[str, int], aucs: Sequence[float], shifts: int, wrong: int) -> list[str]:
+    """Return what came of the planted signals and of the shifts, as lines of Markdown."""
+    spread = f"{min(aucs):.3f} to {max(aucs):.3f}" if aucs else "none"
+    low, high = wilson(wrong, shifts) if shifts else (0.0, 1.0)
+    return [
+        "| what | accepted | of |",
+        "|---|---|---|",
+        f"| a signal in the prices of 7 symbols, AUC {spread} | {counts['accepted']} | {seeds} |",
+        f"| the same, two and a half times as sure as it may be | {counts['sure']} | {seeds} |",
+        f"| a signal that dies midway | {counts['died']} | {seeds} |",
+        f"| no signal (shifted outcomes) | {wrong} | {shifts} |",
+        "",
+        f"Without a signal {wrong / max(shifts, 1):.2%} are accepted; Wilson's 95 % interval of that share is "
+        f"{low:.2%} to {high:.2%}.",
+    ]
+
+
 def page(
     *,
     seeds: int,
@@ -145,15 +217,8 @@ def page(
     minutes: float,
 ) -> str:
     """Return the page as Markdown."""
-    low, high = wilson(wrong, shifts) if shifts else (0.0, 1.0)
     lines = ["# What the gate can tell", "", f"Written by `python -m soak.gate {seeds} {shifts}`; do not edit.", ""]
-    lines += [_HOW, "", "| what | accepted | of |", "|---|---|---|"]
-    spread = f"{min(aucs):.3f} to {max(aucs):.3f}" if aucs else "none"
-    lines.append(f"| a signal in the prices of 7 symbols, AUC {spread} | {counts['accepted']} | {seeds} |")
-    lines.append(f"| the same, two and a half times as sure as it may be | {counts['sure']} | {seeds} |")
-    lines.append(f"| a signal that dies midway | {counts['died']} | {seeds} |")
-    lines.append(f"| no signal (shifted outcomes) | {wrong} | {shifts} |")
-    lines += ["", f"Without a signal {wrong / max(shifts, 1):.2%} are accepted, 95 % interval {low:.2%} to {high:.2%}."]
+    lines += [_HOW, "", *planted_lines(seeds, counts, aucs, shifts, wrong)]
     lines += [
         "",
         "## Power",

@@ -16,6 +16,9 @@ TITLES: Mapping[Kind, str] = {
     "command": "`bellwether replay --data` killed",
 }
 
+GATE = "## The gate of models"
+"""Heading of the section at the end of the page that `python -m soak.gate` writes."""
+
 _HOW = """The same recorded days are replayed undisturbed once, then again and again while something is killed with
 SIGKILL and started anew on the same files, until the replay is complete. A seed chooses the points: the process counts
 what could be lost or repeated (before a commit, between a commit and its events, before and after an event is
@@ -97,3 +100,14 @@ def page(parts: Sequence[Part], *, days: str, machine: str, command: str, minute
     for point in sorted(set().union(*points.values())):
         lines.append(f"| {point} | " + " | ".join(str(points[kind][point]) for kind in kinds) + " |")
     return "\n".join(lines) + "\n"
+
+
+def with_gate(text: str, section: str) -> str:
+    """Return the page with another section about the gate."""
+    rest = text.partition(f"\n{GATE}\n")[0].rstrip("\n")
+    return f"{rest}\n\n{GATE}\n\n{section}\n"
+
+
+def gate_section(text: str) -> str:
+    """Return what a page says about the gate, empty where it says nothing."""
+    return text.partition(f"\n{GATE}\n")[2].strip("\n")
