@@ -22,14 +22,13 @@ class _Side(NamedTuple):
     event: type[BuyRateAlert] | type[SellRateAlert]
     actions: Sequence[Action]
     limit: int
-    alarm: str
     signal: str
 
 
 def _sides(limits: Predictions) -> list[_Side]:
     return [
-        _Side("buy_rate_alert", BuyRateAlert, BUY_ACTIONS, limits.buy_rate_alert, "buy_rate_high", "BUY"),
-        _Side("sell_rate_alert", SellRateAlert, SELL_ACTIONS, limits.sell_rate_alert, "sell_rate_high", "SELL"),
+        _Side("buy_rate_alert", BuyRateAlert, BUY_ACTIONS, limits.buy_rate_alert, "BUY"),
+        _Side("sell_rate_alert", SellRateAlert, SELL_ACTIONS, limits.sell_rate_alert, "SELL"),
     ]
 
 
@@ -58,8 +57,9 @@ def warning_of(actions: Sequence[Action], limits: Predictions) -> str | None:
 
 def alarms_of(raised: Collection[str], limits: Predictions) -> list[AlarmReading]:
     """Return the alarms of the alerts that are raised."""
-    return [
-        alarm(side.alarm, f"more than {side.limit} % of the last batch is {side.signal}")
-        for side in _sides(limits)
-        if side.name in raised
-    ]
+    found = []
+    if "buy_rate_alert" in raised:
+        found.append(alarm("buy_rate_high", f"more than {limits.buy_rate_alert} % of the last batch is BUY"))
+    if "sell_rate_alert" in raised:
+        found.append(alarm("sell_rate_high", f"more than {limits.sell_rate_alert} % of the last batch is SELL"))
+    return found
