@@ -64,11 +64,15 @@ class Bars(NamedTuple):
 
 
 class ServedModel(NamedTuple):
-    """A model in service: its recipe, its symbol (None: any), and whether it passed the training gate."""
+    """A model in service: its recipe, its symbol (None: any), and whether it passed the training gate.
+
+    `expired` is the day on which it expired; None: it has not.
+    """
 
     name: str
     symbol: str | None
     gated: bool | None
+    expired: date | None = None
 
 
 class SlotJob(NamedTuple):
@@ -191,6 +195,7 @@ def _models(rows: Any) -> tuple[ServedModel, ...]:
             name=_name(row["model_name"]),
             symbol=None if row.get("symbol") is None else _name(row["symbol"]),
             gated=_truth(row.get("gated")),
+            expired=_day(row["expires_on"]) if row.get("expired") else None,
         )
         for row in rows
     )

@@ -358,6 +358,18 @@ SCENES: dict[str, Scene] = {
         {"ModelsCurrent": ("True", "Ungated")},
         seen(view=view(models=(ServedModel("direction-lr", "CBA.AX", False), ServedModel("direction-lr", None, True)))),
     ),
+    "an expired model": Scene(
+        {"ModelsCurrent": ("False", "ModelExpired"), "SafeToTrade": ("False", "ModelExpired")},
+        seen(
+            view=view(
+                models=(ServedModel("direction-lr", None, True, date(2026, 11, 1)),),
+                safety=Safety(
+                    False,
+                    (Refusal("MODEL_EXPIRED", "2026-11-01", "a model", "Model direction-lr expired on 2026-11-01"),),
+                ),
+            )
+        ),
+    ),
     "safety unsaid": Scene({"SafeToTrade": ("Unknown", "NotSaid")}, seen(view=view(safety=Safety(None)))),
     "halted": Scene(
         {"SafeToTrade": ("False", "Halted"), "Ready": ("True", "Ready")},

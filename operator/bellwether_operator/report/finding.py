@@ -58,6 +58,7 @@ class Reason(StrEnum):
     HORIZON_PASSED = "HorizonPassed"
     IMAGE_NOT_PULLED = "ImageNotPulled"
     INVALID = "Invalid"
+    MODEL_EXPIRED = "ModelExpired"
     MOVE_FAILED = "MoveFailed"
     MOVING = "Moving"
     NAME_TAKEN = "NameTaken"

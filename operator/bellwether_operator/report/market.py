@@ -14,6 +14,7 @@ from bellwether_operator.report.finding import Finding, Reason, listed, previous
 from bellwether_operator.report.observation import Case
 from bellwether_operator.report.words import spoken_of, unheard
 
+_TRAIN = "train it again (`bellwether models system train`)"
 NEAR_DAYS = 30
 """So many days before the calendar's known end a person is told."""
 
@@ -70,7 +71,7 @@ def data_fresh(case: Case) -> Finding:
 
 
 def models_current(case: Case) -> Finding:
-    """Return whether a model serves every declared symbol; one that did not pass its gate is named."""
+    """Return whether a model serves every declared symbol and none has expired; one that failed its gate is named."""
     kind = "ModelsCurrent"
     view, symbols = case.seen.view, case.system.spec.symbols
     if view is None:
@@ -84,6 +85,13 @@ def models_current(case: Case) -> Finding:
     if without:
         return Finding(kind, "False", Reason.NO_MODEL, f"no model {recipe} serves {listed(without)}", speaks_of)
     used = {symbol: serving.get(symbol) or serving[None] for symbol in symbols}
+    expired: dict[str, list[str]] = {}
+    for symbol, model in used.items():
+        if model.expired is not None:
+            expired.setdefault(model.expired.isoformat(), []).append(symbol)
+    if expired:
+        words = "; ".join(f"on {day} for {listed(whose)}" for day, whose in sorted(expired.items()))
+        return Finding(kind, "False", Reason.MODEL_EXPIRED, f"model {recipe} expired {words}: {_TRAIN}", speaks_of)
     ungated = [symbol for symbol, model in used.items() if model.gated is False]
     if ungated:
         words = f"model {recipe} serves, but did not pass its training gate for {listed(ungated)}"

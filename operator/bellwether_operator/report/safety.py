@@ -57,6 +57,11 @@ _KNOWN: Mapping[str, _Known] = {
         "Compare the symbol's position at the broker with the ledger's and mend what differs there; `sync_positions` "
         "frees the symbol once both agree.",
     ),
+    "MODEL_EXPIRED": _Known(
+        Reason.MODEL_EXPIRED,
+        "Train it again: `bellwether models system train`, or declare training.everySessions. Until then each decision "
+        "about its symbols is HOLD.",
+    ),
     "SESSION_STUCK": _Known(
         Reason.SESSION_STUCK,
         "Until it succeeds no later session is opened or closed and no order is filled. It is tried again all the "

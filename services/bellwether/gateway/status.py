@@ -17,7 +17,7 @@ from bellwether.gateway.delivery import Acks
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.market_data import Freshness, GetFreshness
-from bellwether.messages.models import ListModels, ModelInfo, Models
+from bellwether.messages.models import ListModels, ModelInfo, Models, expiry_words
 from bellwether.messages.scheduling import FailingSession, ListSlots, ReplayState, SlotJobs
 from bellwether.messages.trading import Account, Empty, Safety, SafetyRefusal
 from bellwether.runtime.clock import monotonic
@@ -27,8 +27,8 @@ STATUS_BUDGET = 1.0
 """Seconds that all questions have together; the operator waits for two."""
 REPLAY_BUDGET = 0.4
 """Of them, so many for the replay's moment, which the questions about a moment wait for."""
-SESSION_STUCK = "SESSION_STUCK"
-"""Code of the one reason not to trade that is the scheduler's to tell."""
+SESSION_STUCK, MODEL_EXPIRED = "SESSION_STUCK", "MODEL_EXPIRED"
+"""Codes of the reasons not to trade that the scheduler and ml-model tell, not the trader."""
 
 T = TypeVar("T")
 
@@ -170,7 +170,7 @@ async def system_status(
         halted=trader.halted if trader else None,
         halts=trader.halts if trader else [],
         account=trader,
-        safety=safety_state(_known(dated.safety), _known(slots)),
+        safety=safety_state(_known(dated.safety), _known(slots), expired_models(system.spec, _known(models))),
         data=data_states(system.spec.symbols, dated.freshness),
         models=None if isinstance(models, Problem) else model_states(system.spec, models.models),
         slots=_known(slots),
@@ -200,18 +200,43 @@ def _known(answer: T | Problem | None) -> T | None:
     return None if isinstance(answer, Problem) else answer
 
 
-def safety_state(told: Safety | None, slots: SlotJobs | None) -> Safety:
-    """Return whether it is safe to trade: by the trader, and by whether its sessions are opened and closed at all.
+def safety_state(told: Safety | None, slots: SlotJobs | None, expired: Sequence[SafetyRefusal] = ()) -> Safety:
+    """Return whether it is safe to trade: by the trader, by whether its sessions are opened and closed at all, and by
+    whether models have expired.
 
     What is about every order comes before what is about single symbols, as with the trader.
     """
     known = told or Safety(None, [])
     failing = None if slots is None else slots.failing
-    if failing is None or not failing.lasting:
+    more = [_stuck(failing)] if failing is not None and failing.lasting else []
+    said = {(one.code, one.symbol) for one in known.refusals}
+    more += [one for one in expired if (one.code, one.symbol) not in said]
+    if not more:
         return known
-    every = [one for one in known.refusals if not one.symbol]
-    single = [one for one in known.refusals if one.symbol]
-    return Safety(False, [*every, _stuck(failing), *single])
+    found = [*known.refusals, *more]
+    every = [one for one in found if not one.symbol]
+    single = [one for one in found if one.symbol]
+    return Safety(False if any(not one.symbol for one in more) else known.safe, [*every, *single])
+
+
+def expired_models(spec: TradingSystemSpec, models: Models | None) -> list[SafetyRefusal]:
+    """Return what expired models forbid: every order, where no symbol has another one, else those of their symbols."""
+    states = [] if models is None else model_states(spec, models.models)
+    expired = [one for one in states if one.expired and one.serves]
+    found = [(one, symbol) for one in expired for symbol in one.serves]
+    if len(found) == len(spec.symbols):
+        return [_expired(one) for one in expired]
+    return [_expired(one, symbol) for one, symbol in found]
+
+
+def _expired(model: ModelState, symbol: str = "") -> SafetyRefusal:
+    return SafetyRefusal(
+        code=MODEL_EXPIRED,
+        value=f"{model.expires_on}",
+        limit="a model that has not expired",
+        message=expiry_words(model),
+        symbol=symbol,
+    )
 
 
 def _stuck(failing: FailingSession) -> SafetyRefusal:

@@ -112,6 +112,12 @@ ALARMS: Mapping[str, AlarmKind] = {
         "The declared model does not serve, so nothing is predicted.",
         "The message says what ml-model is doing; a model that cannot be trained names the reason in its log.",
     ),
+    "model_expired": AlarmKind(
+        "warning",
+        "A model that serves expires within two weeks; once it has expired (critical) it answers nothing, so decisions "
+        "are HOLD and no position is opened.",
+        "Train it again: `bellwether models system train`, or declare `training.everySessions`.",
+    ),
     "slot_missed": AlarmKind(
         "warning",
         "A task was due and could not run while it was useful; it is over when the task runs next.",

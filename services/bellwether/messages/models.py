@@ -32,6 +32,17 @@ class ModelInfo(msgspec.Struct, frozen=True):
     """Whether it passed the training gate."""
     gate: str = ""
     """What the gate said, in words."""
+    expires_on: date | None = None
+    """From this day on, at the exchange, it opens no position; None: never."""
+    expired: bool = False
+    """Whether that day has come; in a replay each prediction judges it by its own day."""
+
+
+def expiry_words(model: ModelInfo) -> str:
+    """Return which model expires or has expired, and when, in words."""
+    whose = f"{model.model_name} {model.version[:12]}" + (f" of {model.symbol}" if model.symbol else "")
+    verb = "expired" if model.expired else "expires"
+    return f"model {whose} {verb} on {model.expires_on}: it learned from sessions through {model.trained_through}"
 
 
 class ListModels(msgspec.Struct, frozen=True):
@@ -65,6 +76,8 @@ class Probability(msgspec.Struct, frozen=True, omit_defaults=True):
     base_rate: float | None = None
     """Share of higher closes in the very sessions the probability was calibrated by: what it is to be compared with.
     None in the answer of a model that an earlier release made."""
+    expires_on: date | None = None
+    """From this day on, at the exchange, the model answers no more; None: never. No part of a decision's record."""
 
 
 class PutArtifact(msgspec.Struct, frozen=True):

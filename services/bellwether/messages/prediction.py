@@ -58,6 +58,9 @@ class Prediction(msgspec.Struct, frozen=True):
     """0-1; 0.5 where `sentiment_data_available` is false."""
     bad_news: list[Headline] = []
     """The negative headlines, newest first, five at most."""
+    model_expires_on: date | None = None
+    """From this day on, at the exchange, the model answers no more. Where that day has come, `model_available` is false
+    and `model_version` still names the model. None: it never expires, or no model answered."""
     cached: bool = False
     cache_age: float = 0.0
     """Seconds since it was made, on the domain clock."""

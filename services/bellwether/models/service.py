@@ -26,10 +26,12 @@ from bellwether.messages.models import (
     PutArtifact,
     RegistryBook,
     SetRegistry,
+    expiry_words,
 )
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.models import book
 from bellwether.models.child import TRAINING_BARS, HistoryTooShort, TrainingFailed, bars_of, train_in_child
+from bellwether.models.expiry import expiry_alarms, has_expired
 from bellwether.models.registry import Choice, Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
 from bellwether.models.uploads import Uploads
@@ -161,15 +163,14 @@ class ModelService:
         }
 
     def alarms(self) -> list[AlarmReading]:
-        """Return the alarm of a declared model that does not serve."""
+        """Return the alarms of a declared model that does not serve, that has expired, or that soon will."""
         if not self.context.declaration.known:
             return []
         name = self.context.declaration.current.spec.predictions.model
-        if self.registry.find(name, None) is not None or any(
-            one.manifest.name == name for one in self.registry.serving()
-        ):
-            return []
-        return [alarm("model_missing", f"model {name} does not serve: {self._state}"[:500])]
+        declared = [self._info(model) for model in self.registry.serving() if model.manifest.name == name]
+        if not declared:
+            return [alarm("model_missing", f"model {name} does not serve: {self._state}"[:500])]
+        return expiry_alarms(declared, self._today()) if self.context.clock.live else []
 
     def _named(self, request: Predict) -> ServedModel:
         if request.version is None:
@@ -208,12 +209,14 @@ class ModelService:
                 f"model {name} did not pass the gate ({self.registry.words(model.version)}), and training.gate.mode is "
                 "enforce",
             )
-        day = self._calendar_now().local_day(as_of)
-        if manifest.expires_on is not None and day >= manifest.expires_on:
+        ends = manifest.expires_on
+        if ends is not None and has_expired(ends, self._calendar_now().local_day(as_of)):
+            told = msgspec.structs.replace(model.info(), expired=True)
             raise RpcError(
                 "MODEL_EXPIRED",
-                f"model {name} learned from sessions through {manifest.trained_through} and expired on "
-                f"{manifest.expires_on}: train it again",
+                f"{expiry_words(told)}: train it again",
+                version=model.version,
+                expires_on=ends.isoformat(),
             )
 
     def _enforced(self) -> bool:
@@ -226,7 +229,16 @@ class ModelService:
         return verdict is not None and verdict.passed
 
     def _info(self, model: ServedModel) -> ModelInfo:
-        return msgspec.structs.replace(model.info(), gated=self._gated(model), gate=self.registry.words(model.version))
+        info, ends = model.info(), model.manifest.expires_on
+        return msgspec.structs.replace(
+            info,
+            gated=self._gated(model),
+            gate=self.registry.words(model.version),
+            expired=ends is not None and self.context.clock.live and has_expired(ends, self._today()),
+        )
+
+    def _today(self) -> date:
+        return self._calendar_now().local_day(self.context.clock.now())
 
     def _calendar_now(self) -> Calendar:
         market = self.context.declaration.current.spec.market

@@ -79,6 +79,7 @@ class ServedModel:
             version=self.version,
             horizon_sessions=manifest.horizon_sessions,
             base_rate=manifest.calibrator.base_rate(symbol),
+            expires_on=manifest.expires_on,
         )
 
     def info(self) -> ModelInfo:
@@ -95,6 +96,7 @@ class ServedModel:
             base_rate=manifest.base_rate,
             metrics=dict(manifest.metrics),
             gated=manifest.gated,
+            expires_on=manifest.expires_on,
         )
 
     def _check(self, features: Mapping[str, float]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import msgspec
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.envelope import LIVE
@@ -15,8 +19,10 @@ from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.prediction.logic import (
     MARKET_DATA,
     MODEL,
+    NO_EXPIRY,
     QUALITY,
     SENTIMENT,
+    Expiry,
     Inputs,
     Market,
     News,
@@ -75,7 +81,14 @@ class _MarketInputs:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Inputs:
+class Gathered(NamedTuple):
+    """The inputs of a decision, and what is told beside it: no part of its record."""
+
+    inputs: Inputs
+    expiry: Expiry
+
+
+async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Gathered:
     """Return the inputs of a decision, with what is missing and why.
 
     Raises:
@@ -85,10 +98,12 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
     found = await _market_inputs(question, call)
     missing = dict(found.missing)
     model: Probability | None = None
+    expiry = NO_EXPIRY
     if found.features:
-        model, why = await _model_of(question, found.features, call)
+        answer = await _model_of(question, found.features, call)
+        model, expiry = answer.model, answer.expiry
         if model is None:
-            missing[MODEL] = why
+            missing[MODEL] = answer.why
     quality, why = await _quality_of(question, call)
     if quality is None:
         missing[QUALITY] = why
@@ -96,7 +111,7 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
     if news is None:
         missing[SENTIMENT] = why
     target = calendar.next_session(question.as_of)
-    return Inputs(
+    inputs = Inputs(
         symbol=question.symbol,
         as_of=question.as_of,
         slot=question.slot,
@@ -115,6 +130,7 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> I
         basket=found.basket,
         news_weight=None if news is None else question.news_weight,
     )
+    return Gathered(inputs, expiry)
 
 
 async def _market_inputs(question: Question, call: Call) -> _MarketInputs:
@@ -207,22 +223,45 @@ async def _quality_of(question: Question, call: Call) -> tuple[Quality | None, s
     return Quality(found.quality_score, [finding.rule for finding in found.findings], found.revision), ""
 
 
-async def _model_of(question: Question, row: dict[str, float], call: Call) -> tuple[Probability | None, str]:
+class _ModelAnswer(NamedTuple):
+    """A probability, or None and why; and which model expires when."""
+
+    model: Probability | None
+    why: str
+    expiry: Expiry
+
+
+async def _model_of(question: Question, row: dict[str, float], call: Call) -> _ModelAnswer:
     """Return the model's probability for a row of features, or why there is none."""
     try:
-        return await ask_model(question.model_name, question.symbol, row, call), ""
+        found = await _ask_model(Predict(question.model_name, row, question.symbol), call)
     except RpcError as error:
         if error.code not in NO_MODEL and (question.wait_for_model or error.code not in MODEL_AWAY):
             raise
-        return None, error.code
+        return _ModelAnswer(None, error.code, expiry_in(error.detail))
+    return _ModelAnswer(_recorded(found), "", Expiry(found.version, found.expires_on))
 
 
-async def ask_model(
-    name: str, symbol: str, row: dict[str, float], call: Call, version: str | None = None
-) -> Probability:
-    """Return the model's probability for a row of features."""
-    request = Predict(name, row, symbol, version)
+async def ask_model(name: str, symbol: str, row: dict[str, float], call: Call, version: str) -> Probability:
+    """Return the probability that a version of a model gives for a row of features, as it is recorded."""
+    return _recorded(await _ask_model(Predict(name, row, symbol, version), call))
+
+
+async def _ask_model(request: Predict, call: Call) -> Probability:
     return await call.request("ml-model", "predict", request, Probability, idempotent=True)
+
+
+def _recorded(found: Probability) -> Probability:
+    # The version says when it expires; records from before that was told stay equal.
+    return msgspec.structs.replace(found, expires_on=None)
+
+
+def expiry_in(detail: Mapping[str, Any]) -> Expiry:
+    """Return which model has expired and when, from the details of an error; nothing of an error about others."""
+    try:
+        return Expiry(str(detail["version"]), date.fromisoformat(str(detail["expires_on"])))
+    except (KeyError, ValueError):
+        return NO_EXPIRY
 
 
 def stale_sessions(market: Market, calendar: Calendar, as_of: datetime) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -108,6 +108,16 @@ class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
     """Revisions of the other symbols' bars, by symbol, where features look at the market's own state."""
     news_weight: NewsWeight | None = None
     """None: the news does not move the probability."""
+
+
+class Expiry(NamedTuple):
+    """Which model answered, or has expired, and from which day on it answers no more (None: never)."""
+
+    version: str = ""
+    on: date | None = None
+
+
+NO_EXPIRY = Expiry()
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -281,7 +291,9 @@ def decision_id(slot: str | None, as_of: datetime, symbol: str) -> str:
     return f"{moment}-{token}"
 
 
-def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str) -> Prediction:
+def prediction_of(
+    decision: str, inputs: Inputs, outcome: Outcome, trace_id: str, expiry: Expiry = NO_EXPIRY
+) -> Prediction:
     """Return the prediction as callers see it."""
     model, market, news = inputs.model, inputs.market, inputs.news
     return Prediction(
@@ -294,7 +306,7 @@ def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str
         buy_threshold=outcome.buy_threshold,
         confidence=outcome.confidence,
         model_name=inputs.model_name,
-        model_version="" if model is None else model.version,
+        model_version=expiry.version if model is None else model.version,
         horizon_sessions=0 if model is None else model.horizon_sessions,
         current_price=outcome.current_price,
         bar_session=None if market is None else market.last_session,
@@ -313,6 +325,7 @@ def prediction_of(decision: str, inputs: Inputs, outcome: Outcome, trace_id: str
         news_confidence=NO_CONFIDENCE if news is None else news.confidence,
         news_quality_score=NO_CONFIDENCE if news is None else news.quality,
         bad_news=[] if news is None else [one for one in news.headlines if one.score <= NEGATIVE][:MOST_BAD],
+        model_expires_on=expiry.on,
     )
 
 

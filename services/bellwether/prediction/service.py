@@ -212,9 +212,9 @@ class PredictionService:
         attributes = {"bellwether.symbol": question.symbol, "bellwether.prediction_id": identifier}
         links = [bars] if bars else []
         with call.start_root("decision", trace, links=links, attributes=attributes) as work:
-            inputs = await gather_inputs(question, calendar, work)
+            inputs, expiry = await gather_inputs(question, calendar, work)
             outcome = logic.decide(inputs)
-            prediction = logic.prediction_of(identifier, inputs, outcome, f"{trace:032x}")
+            prediction = logic.prediction_of(identifier, inputs, outcome, f"{trace:032x}", expiry)
             canonical = logic.canonical_record(inputs, outcome, call.context.config.version)
             work.annotate(
                 **{

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import msgspec
 import pytest
 
-from bellwether.gateway.status import SESSION_STUCK, safety_state
+from bellwether.gateway.status import MODEL_EXPIRED, SESSION_STUCK, expired_models, safety_state
+from bellwether.messages.models import ModelInfo, Models
 from bellwether.messages.scheduling import FailingSession, SlotJobs
 from bellwether.messages.trading import Safety, SafetyRefusal
-from unit.gateway.samples import SESSION
+from bellwether.spec.models import TradingSystemSpec
+from unit.gateway.samples import MODEL, SESSION
 
 SINCE = datetime(2009, 1, 5, 22, 0, 3, 250000, tzinfo=UTC)
 FAILING = FailingSession("close", SESSION, "INTERNAL", "no space left", SINCE, 70, lasting=True)
@@ -63,3 +65,38 @@ def test_it_is_told_after_what_else_is_about_every_order_and_before_what_is_abou
 def test_without_one_that_lasts_it_is_as_the_trader_says(slots: SlotJobs | None) -> None:
     assert safety_state(Safety(True, [STALE]), slots) == Safety(True, [STALE])
     assert safety_state(None, slots) == Safety(None, [])
+
+
+SPEC = TradingSystemSpec.model_validate({"symbols": ["AAPL", "IBM"]})
+EXPIRED = msgspec.structs.replace(MODEL, expires_on=date(2009, 6, 1), expired=True)
+
+
+def refused(*models: ModelInfo) -> list[tuple[str, str]]:
+    return [(one.code, one.symbol) for one in expired_models(SPEC, Models(list(models)))]
+
+
+def test_an_expired_model_of_every_symbol_forbids_every_order() -> None:
+    (only,) = expired_models(SPEC, Models([EXPIRED]))
+    assert (only.code, only.value, only.symbol) == (MODEL_EXPIRED, "2009-06-01", "")
+    assert only.message == (
+        "model direction-lr cdcdcdcdcdcd expired on 2009-06-01: it learned from sessions through 2008-12-23"
+    )
+    found = safety_state(Safety(True, [STALE]), None, [only])
+    assert (found.safe, [one.code for one in found.refusals]) == (False, [MODEL_EXPIRED, "DATA_STALE"])
+
+
+def test_an_expired_model_forbids_nothing_where_no_symbol_uses_it_and_only_its_symbols_where_others_have_another() -> (
+    None
+):
+    own = msgspec.structs.replace(MODEL, symbol="AAPL")
+    other = msgspec.structs.replace(MODEL, symbol="IBM")
+    assert refused(EXPIRED, own, other) == []
+    assert refused(EXPIRED, own) == [(MODEL_EXPIRED, "IBM")]
+    assert safety_state(Safety(True, []), None, expired_models(SPEC, Models([EXPIRED, own]))).safe is True
+    assert safety_state(None, None, expired_models(SPEC, Models([EXPIRED, own]))).safe is None
+
+
+def test_what_the_trader_said_of_an_expired_model_is_not_said_twice() -> None:
+    (only,) = expired_models(SPEC, Models([EXPIRED]))
+    said = Safety(False, [only])
+    assert safety_state(said, None, [only]) == said
