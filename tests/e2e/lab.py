@@ -24,6 +24,7 @@ from environments.install import Release
 from harness.declared import CHILDREN, OURS, Installation, faults
 from harness.kube import Api
 from harness.kube import RefusedError as RefusedError  # noqa: PLC0414 (tests take it from here)
+from harness.until import NOT_YET
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -34,7 +35,10 @@ OF_EACH_NAMESPACE = frozenset({"default", "kube-root-ca.crt"})
 
 
 def eventually(what: str, seconds: float, probe: Callable[[], T | None]) -> T:
-    """Return the first true answer of `probe`; fail naming `what` when there is none in time."""
+    """Return the first true answer of `probe`; fail naming `what` when there is none in time.
+
+    Who refuses, is not reached, or has no such object or field (yet) has not answered: it is asked again.
+    """
     deadline = time.monotonic() + seconds
     last: object = None
     while True:
@@ -43,7 +47,7 @@ def eventually(what: str, seconds: float, probe: Callable[[], T | None]) -> T:
             if answer:
                 return answer
             last = answer
-        except (httpx.HTTPError, RefusedError) as error:
+        except (httpx.HTTPError, RefusedError, *NOT_YET) as error:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds:.0f} s; last: {last!r}")

@@ -19,6 +19,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.sentiment.service import create as sentiment
 from bellwether.spec.models import TradingSystem
 from harness.system import System, running
+from harness.until import NOT_YET
 
 BUILDS = {
     "market-data": market_data,
@@ -45,12 +46,15 @@ def declared(**changes: Any) -> TradingSystem:
 async def until(what: Callable[[], Awaitable[Any]], seconds: float = 120.0) -> Any:
     """Return the first true result of a question that is asked again and again, for at most `seconds`."""
     end = time.monotonic() + seconds
+    last: object = None
     while True:
-        found = await what()
-        if found:
-            return found
+        try:
+            if last := await what():
+                return last
+        except NOT_YET as error:
+            last = error
         if time.monotonic() > end:
-            raise TimeoutError(f"{what.__name__} did not come true in {seconds:g} s")
+            raise TimeoutError(f"{what.__name__} did not come true in {seconds:g} s; last: {last!r}")
         await asyncio.sleep(0.02)
 
 

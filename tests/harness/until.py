@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 DEADLINE = 30.0
+NOT_YET = (LookupError, StopIteration)
+"""What a probe raises of an object, a field or an entry that is not there (yet). Every loop that asks a probe again and
+again takes it for "no", and names it when the time is over."""
 
 
 async def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> None:
@@ -16,6 +19,15 @@ async def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> Non
         TimeoutError: if it does not within `deadline` seconds.
 
     """
-    async with asyncio.timeout(deadline):
-        while not condition():  # noqa: ASYNC110 (the condition is anything, it sets no event)
-            await asyncio.sleep(0.005)
+    last: object = None
+    try:
+        async with asyncio.timeout(deadline):
+            while True:
+                try:
+                    if last := condition():
+                        return
+                except NOT_YET as error:
+                    last = error
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise TimeoutError(f"not within {deadline:g} s; last: {last!r}") from None

@@ -23,6 +23,7 @@ from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
 from harness import shared
 from harness.kube import Api
+from harness.until import NOT_YET
 
 DEADLINE_SECONDS = 30.0
 IMAGE = "localhost/bellwether/services:dev-1"
@@ -34,11 +35,15 @@ async def eventually(what: str, look: Callable[[], Awaitable[Any]], seconds: flo
     last: Any = None
     try:
         async with asyncio.timeout(seconds):
-            while not (last := await look()):  # noqa: ASYNC110 (the state is in another process)
+            while True:
+                try:
+                    if last := await look():
+                        return last
+                except NOT_YET as error:
+                    last = error
                 await asyncio.sleep(0.05)
     except TimeoutError:
         pytest.fail(f"waited {seconds:g} s for: {what}; last seen: {last!r}")
-    return last
 
 
 @dataclass
@@ -116,13 +121,15 @@ class Kube:
         conditions = (found or {}).get("status", {}).get("conditions", [])
         return next((each for each in conditions if each["type"] == kind), None)
 
-    async def until_condition(self, name: str, kind: str, status: str, reason: str | None = None) -> dict[str, Any]:
+    async def until_condition(
+        self, name: str, kind: str, status: str, reason: str | None = None, *, seconds: float = DEADLINE_SECONDS
+    ) -> dict[str, Any]:
         async def look() -> dict[str, Any] | None:
             found = await self.condition(name, kind)
             good = found is not None and found["status"] == status and reason in {None, found["reason"]}
             return found if good else None
 
-        found: dict[str, Any] = await eventually(f"{name}: {kind}={status} {reason or ''}", look)
+        found: dict[str, Any] = await eventually(f"{name}: {kind}={status} {reason or ''}", look, seconds)
         return found
 
     def operator_writes(self, after: int | None = None) -> list[str]:
