@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -28,12 +29,21 @@ UID = "test"
 READY_SECONDS = 30.0
 
 
+_PORTS = range(21_000, 30_000)
+"""Below those that the kernel itself hands out, above those of the control planes (devcluster/addresses.py)."""
+_next_port = itertools.count(os.getpid() * 5563)
+"""Each process of a test run begins elsewhere: what one has taken is not given by another before it is bound."""
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, and that nobody gets who asks for any port."""
+    for _ in _PORTS:
+        port = _PORTS[next(_next_port) % len(_PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free")
 
 
 class NatsServer:
