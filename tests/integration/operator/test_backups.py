@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from bellwether_operator.settings import Settings
 from devcluster import build
+from devcluster.errors import ClusterError
 
 from .conftest import FakeGateway, Kube, eventually, running, system
 
@@ -25,6 +27,15 @@ async def define(kube: Kube, text: str) -> None:
     name = yaml.safe_load(text)["metadata"]["name"]
     await kube("apply", "-f", "-", stdin=text)
     await kube("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+
+    async def listed() -> bool:
+        # The store of a kind that was just defined refuses reads while it is made.
+        with contextlib.suppress(ClusterError):
+            await kube("get", name)
+            return True
+        return False
+
+    await eventually(f"{name} to be listed", listed)
 
 
 async def define_snapshots(kube: Kube) -> None:

@@ -41,7 +41,11 @@ async def test_a_namespace_that_is_lost_takes_no_other_one_down_and_is_looked_af
         dataclasses.replace(settings, kubeconfig=str(restricted), watch_namespaces=namespaces)
     ) as operator:
         await eventually("the children where there are rights", lambda: all_there(kube))
-        assert f"namespace {other.namespace}: cannot list: " in operator.watching.troubles.words()
+
+        async def told() -> bool:
+            return f"namespace {other.namespace}: cannot list: " in operator.watching.troubles.words()
+
+        await eventually("a word on the namespace without rights", told)
         await allow(other)
         await eventually("the children where rights came later", lambda: all_there(other))
         await other("delete", "rolebinding", "operator")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from bellwether_operator.settings import Settings
 
-from .conftest import IMAGE, FakeGateway, Kube, eventually, running, system
+from .conftest import IMAGE, FakeGateway, Kube, eventually, system
 from .test_reconcile import settled
+from .test_sessions import EVENING, Clock, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
@@ -68,7 +70,8 @@ async def test_a_release_that_does_not_exist_is_named_and_taken_back(
         return await image(kube) == IMAGE
 
     await kube.apply(system(kube))
-    async with running(replace(settings, rollout_deadline=5)):
+    clock = Clock(kube, EVENING)
+    async with running(replace(settings, rollout_deadline=5), clock):
         await settled(kube)
         await kube.patch("tsys", "demo", {"spec": {"version": "0.1.O"}})
         await eventually("the new release", is_mistyped)
@@ -76,13 +79,14 @@ async def test_a_release_that_does_not_exist_is_named_and_taken_back(
         for kind, status in (("Stalled", "True"), ("Ready", "False")):
             found = await kube.until_condition("demo", kind, status, "ImageNotPulled")
             assert f"image {MISTYPED} cannot be pulled" in found["message"]
+        await clock.set(EVENING + timedelta(seconds=6))
         await eventually("the release before", is_back)
         await kube("delete", "pod", "demo-0", "--force", "--grace-period=0")
         await kube.until_condition("demo", "Stalled", "True", "RolloutFailed")
         await kube.make_ready("demo")
         await kube.until_condition("demo", "Available", "True")
         assert ((await kube.get("tsys", "demo")) or {})["status"]["release"] == IMAGE.rpartition(":")[2]
-    async with running(settings):  # another operator does not try it again, whatever else is edited
+    async with running(settings, clock):  # another operator does not try it again, whatever else is edited
         await kube.patch("tsys", "demo", {"spec": {"symbols": ["AAPL"]}})
 
         async def told() -> Any:

@@ -62,12 +62,16 @@ async def test_a_ready_system_says_so(kube: Kube, settings: Settings, gateway: F
         await kube.until_condition("demo", "Ready", "False", "WaitingForNats")
         await settled(kube)
         status = (await kube.get("tsys", "demo") or {})["status"]
+
+        async def told() -> dict[str, str]:
+            notes = {each["reason"]: each["note"] for each in await kube.items("events.events.k8s.io")}
+            return notes if {"Ready", "Halted"} <= set(notes) else {}
+
+        notes = await eventually("the events", told)
     assert status["observedGeneration"] == 1
     assert status["release"] == "dev-1"
     assert status["halts"] == ["latch: somebody pressed the button"]
     assert {each["name"]: each["generation"] for each in status["services"]}["prediction"] == 1
-    told = await kube.items("events.events.k8s.io")
-    notes = {each["reason"]: each["note"] for each in told}
     assert set(notes) == {"Ready", "Halted"}
     assert notes["Ready"] == "Ready is True: all services run and have the declaration"
     assert notes["Halted"].startswith("SafeToTrade is False: Orders are stopped: latch: somebody pressed the button.")

@@ -607,7 +607,7 @@ async def test_a_broken_system_does_not_hold_up_the_others(kube: Kube, settings:
         await kube.create({**theirs, "data": {"theirs": "1"}})
         await kube.apply({**live(kube), "metadata": {"name": name, "namespace": kube.namespace}})
     async with running(settings, Clock(kube, EVENING)):
-        await kube.until_condition("bad-29", "Stalled", "True", "NameTaken")
+        await kube.until_condition("bad-29", "Stalled", "True", "NameTaken", seconds=120)
         await kube.apply(live(kube))
         await settled(kube)
         await kube.patch("tsys", "demo", {"spec": {"symbols": ["BHP.AX"]}})

@@ -58,6 +58,7 @@ async def test_an_order_is_booked_once_although_the_server_is_killed_in_between(
             await server.start()
         async with asyncio.timeout(DEADLINE):
             await ordering
+        await system.connected()
         await system.settle("ledger", *(f"order_taken-{name}" for name in wanted))
         count = await system.call("ledger", "count", None, Count)
         assert sorted(count.orders) == sorted(wanted)
