@@ -53,11 +53,14 @@ def essence(orders: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return sorted(tuple(order[key] for key in keys) for order in orders)
 
 
-def undisturbed(system: System, folder: Path) -> list[dict[str, Any]]:
-    """Return the orders of the same replay in one process, over the in-process bus, with nothing killed."""
+def undisturbed(system: System, folder: Path, to: str = "") -> list[dict[str, Any]]:
+    """Return the orders of the same replay in one process, over the in-process bus, with nothing killed.
+
+    It ends where the system's own does, or on an earlier day.
+    """
     document = replay_system(system.name, system.namespace)
     document["spec"] = system.resource()["spec"]
-    document["spec"]["clock"]["pace"] = "0s"
+    document["spec"]["clock"] |= {"pace": "0s", **({"to": to} if to else {})}
     file = folder / "system.yaml"
     file.write_text(yaml.safe_dump(document))
     command = [sys.executable, "-m", "bellwether", "replay", str(file), "--data", str(folder / "data")]

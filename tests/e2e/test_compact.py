@@ -7,6 +7,7 @@ import pytest
 
 from e2e import waits
 from e2e.lab import Lab, RefusedError, System, eventually, replay_system
+from e2e.replayed import session_under_way
 
 
 def filled_orders(system: System) -> list[dict[str, Any]]:
@@ -66,12 +67,8 @@ def test_a_halt_in_the_resource_stops_orders_until_it_is_taken_back(compact: Sys
         "the status tells of the halt", waits.LIVE_FIELD_ACKNOWLEDGED, lambda: compact.resource()["status"].get("halts")
     )
 
-    def session() -> str:
-        with compact.gateway() as client:
-            return str(client.get("/v1/status").raise_for_status().json()["replay"]["session"])
-
-    started = session()
-    eventually("replay goes on", waits.FIRST_FILLS, lambda: session() > started)
+    started = eventually("the replay says where it is", waits.FIRST_FILLS, lambda: session_under_way(compact))
+    eventually("replay goes on", waits.FIRST_FILLS, lambda: session_under_way(compact) > started)
 
     def refused() -> bool:
         with compact.gateway() as client:

@@ -104,7 +104,7 @@ def test_every_pod_killed_during_a_replay_loses_no_event_and_doubles_no_order(st
     until = eventually("the replay says where it is", waits.POD_BACK, lambda: session_under_way(standard))
     ours, wanted = (
         essence([order for order in orders if order["session"] < until])
-        for orders in (all_orders(standard), undisturbed(standard, tmp_path))
+        for orders in (all_orders(standard), undisturbed(standard, tmp_path, until))
     )
     with standard.gateway() as client:
         check = client.get("/v1/ledger/check").raise_for_status().json()
