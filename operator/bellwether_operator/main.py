@@ -44,9 +44,7 @@ class Operator:
         self.cache = Cache()
         self.gateway = GatewayClient(settings.gateway_url)
         self.backups = Backups(client, self.cache, self._mark, now)
-        reconciler = Reconciler(
-            settings, client, self.cache, now, quiesced=self.backups.quiesced, newest_backup=self.backups.newest
-        )
+        reconciler = Reconciler(settings, client, self.cache, now, backups=self.backups)
         self.workers = Workers(settings, reconciler, self.cache, self.gateway)
         self.watching = Watching(client, self.cache, self.workers.mark, settings.watch_namespaces)
         self._seen = asyncio.Event()

@@ -36,6 +36,8 @@ from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
+from bellwether_operator.backups.keeping import Kept, keep
+from bellwether_operator.backups.running import Backups
 from bellwether_operator.catching_up import Claims, DueWork, due_work, reported
 from bellwether_operator.causes import causes
 from bellwether_operator.gateway import GatewayView, undelivered
@@ -49,7 +51,7 @@ from bellwether_operator.observe.workloads import expected, workloads_of
 from bellwether_operator.passes import Memory, Outcome, Pass, Rendered
 from bellwether_operator.report.events import EventRecord, event, event_records
 from bellwether_operator.report.market import misfits
-from bellwether_operator.report.observation import BackupNews, Observation
+from bellwether_operator.report.observation import BackupsSeen, Observation
 from bellwether_operator.report.status import status
 from bellwether_operator.rest import Basis, Rest, rest
 from bellwether_operator.rolling import Rollouts
@@ -83,12 +85,10 @@ class Reconciler:
         cache: Cache,
         now: Callable[[], datetime],
         *,
-        quiesced: Callable[[SystemKey], datetime | None] = lambda _: None,
-        newest_backup: Callable[[SystemKey], BackupNews | None] = lambda _: None,
+        backups: Backups | None = None,
     ) -> None:
-        """Take what passes need; `quiesced` says until when a system is to have no pods, for a backup."""
-        self._quiesced = quiesced
-        self._newest_backup = newest_backup
+        """Take what passes need."""
+        self._backups = backups
         self._settings = settings
         self._client = client
         self._cache = cache
@@ -261,7 +261,7 @@ class Reconciler:
         wanted = effective_profile(spec.profile, in_force, holding=holding_now(spec, this.moment))
         if wanted != spec.profile:
             this.held.append(f"profile: {wanted} -> {spec.profile}")
-        quiesced = self._quiesced(this.key)
+        quiesced = None if self._backups is None else self._backups.quiesced(this.key)
         if quiesced is not None:
             this.due.append(quiesced)
         this.layout = layout(this.system, children, image=this.image, wanted=wanted, quiesced=quiesced is not None)
@@ -425,6 +425,7 @@ class Reconciler:
         if memory.gateway_up and not pending and informed and started:
             context = self._context(this, this.image)
             await applier.make(slot_job(unversioned(system), context, slot) for slot in due.start)
+        kept = await self._keep_backups(this)
         seen = Observation(
             taken=sorted(found.taken),
             otherwise=sorted(found.otherwise),
@@ -448,7 +449,8 @@ class Reconciler:
             workloads=workloads,
             view=view,
             view_pending=pending,
-            backup=self._newest_backup(this.key),
+            backup=None if self._backups is None else self._backups.newest(this.key),
+            backups=kept.seen,
             release=release_of(this.image),
             volume_size=volume_size(self._cache.children_of(this.key), this.uid),
             gateway=self._settings.gateway_url.format(namespace=this.key.namespace, name=this.key.name),
@@ -466,7 +468,15 @@ class Reconciler:
         settled = all(each.ready for each in workloads)
         if memory.rest is not None or not found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None
-        return Outcome(found.writes + this.annotated + writes, found.troubled, settled, next_in)
+        return Outcome(found.writes + this.annotated + writes, found.troubled or kept.retry, settled, next_in)
+
+    async def _keep_backups(self, this: Pass) -> Kept:
+        if self._backups is None:
+            return Kept(BackupsSeen())
+        kept = await keep(self._backups, this.system, this.raw.get("status") or {}, this.now)
+        if kept.due is not None:
+            this.due.append(kept.due)
+        return kept
 
     @staticmethod
     def _delivery_in(memory: Memory, generation: int) -> float | None:

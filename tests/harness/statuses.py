@@ -13,7 +13,7 @@ from bellwether.render.kubernetes.moment import Moment
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether_operator.gateway import Bars, GatewayView, Refusal, Safety, ServedModel, Slots
-from bellwether_operator.report.observation import BackupNews, Observation, TaskRow, Workload
+from bellwether_operator.report.observation import BackupNews, BackupsSeen, Observation, TaskRow, Workload
 from bellwether_operator.report.pods import CAUSES, Cause
 from bellwether_operator.report.status import status
 
@@ -427,6 +427,37 @@ SCENES: dict[str, Scene] = {
     "a backup has failed": Scene(
         {"BackupHealthy": ("False", "BackupFailed"), "Ready": ("True", "Ready")},
         seen(backup=BackupNews("friday", False, "data-demo-0: failed to get snapshot class fast")),
+    ),
+    "a backup has failed beside a good one": Scene(
+        {"BackupHealthy": ("False", "BackupFailed")},
+        seen(backup=BackupNews("friday", False, "not cut: data-demo-0", "thursday of 2026-11-19 05:30 UTC")),
+    ),
+    "a backup is overdue": Scene(
+        {"BackupHealthy": ("False", "BackupOverdue"), "Ready": ("True", "Ready")},
+        seen(
+            backup=BackupNews("thursday", True, "all 2 volumes are kept"),
+            backups=BackupsSeen({"since": "2026-11-02T00:00:00Z"}, "the backup of session 2026-11-20 was due"),
+        ),
+    ),
+    "a backup cannot be made": Scene(
+        {"BackupHealthy": ("False", "BackupFailed"), "Ready": ("True", "Ready")},
+        seen(backups=BackupsSeen(refused="a backup cannot be made: forbidden")),
+    ),
+    "backups are scheduled": Scene(
+        {"BackupHealthy": ("Unknown", "NoBackups")},
+        seen(backups=BackupsSeen({"since": "2026-11-02T00:00:00Z", "next": "2026-11-23T05:30:00Z"})),
+        spec={"backup": {"schedule": {}, "locations": [{"name": "snap", "kind": "volumeSnapshots"}]}},
+    ),
+    "backups are scheduled where none can be kept": Scene(
+        {"BackupHealthy": ("Unknown", "NoBackups")},
+        spec={
+            "backup": {
+                "schedule": {},
+                "locations": [
+                    {"name": "far", "kind": "s3", "url": "https://s3.example/trading", "secretRef": {"name": "far"}}
+                ],
+            }
+        },
     ),
     "replayed": Scene(
         {"CalendarCurrent": ("True", "ReplayClock"), "DataFresh": ("True", "ReplayClock")},

@@ -64,8 +64,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
   resources: [jobs]
   verbs: [create, delete, list, watch]
 - apiGroups: [bellwether.dev]
+  # Made by schedule, and removed when they have outlived their use.
   resources: [tradingbackups]
-  verbs: [get, list, watch]
+  verbs: [create, delete, get, list, watch]
 - apiGroups: [bellwether.dev]
   resources: [tradingbackups/status]
   verbs: [patch]
@@ -89,7 +90,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
   resources: [poddisruptionbudgets]
   verbs: [create, delete, get, list, patch, watch]
 - apiGroups: [snapshot.storage.k8s.io]
-  # Made for a TradingBackup and read by their names until it has ended; without one nothing of them is asked for.
+  # Made for a TradingBackup, read by their names until it has ended, and deleted before it is removed; without one
+  # nothing of them is asked for.
   resources: [volumesnapshots]
-  verbs: [create, get]
+  verbs: [create, delete, get]
 {{- end }}

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from bellwether.render.kubernetes.names import LABEL_SYSTEM_UID
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import DECLARATION_LENGTH, KIND, PLURAL
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.backups.snapshots import SNAPSHOTS, Seen, seen_of, snapshot
+from bellwether_operator.backups.plan import Known
+from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR, SNAPSHOTS, Seen, seen_of, snapshot
 from bellwether_operator.backups.status import progress_of, status_of
-from bellwether_operator.backups.steps import Picture, Progress, Step, named, next_step, quiesced
+from bellwether_operator.backups.steps import Picture, Progress, Step, named, next_step, prune_step, quiesced
 from bellwether_operator.layout import layout
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import Kind
@@ -37,6 +39,7 @@ RETRY_SECONDS = 5.0
 NOT_INSTALLED_SECONDS = 60.0
 """How often is looked whether the definition of TradingBackup has come."""
 _NOT_FOUND = 404
+_UNDER_WAY = {"running", "pruning"}
 
 
 class BackupKey(NamedTuple):
@@ -74,12 +77,50 @@ class Backups:
 
     def newest(self, system: SystemKey) -> BackupNews | None:
         """Return the newest backup of a system that has ended, None where there is none."""
-        ended = [(progress_of(raw), raw) for raw in self._of(system)]
-        found = [(one.ended_at, raw["metadata"]["name"], one) for one, raw in ended if one.ended_at is not None]
+        told = [(progress_of(raw), raw["metadata"]["name"]) for raw in self._of(system)]
+        found = [
+            (one.ended_at, name, one) for one, name in told if one.ended_at and one.state in {"complete", "failed"}
+        ]
         if not found:
             return None
         _, name, progress = max(found, key=lambda each: each[:2])
-        return BackupNews(name, progress.state == "complete", progress.message)
+        complete = [(one.cut_at, name) for one, name in told if one.state == "complete" and one.cut_at is not None]
+        good = "{1} of {0:%Y-%m-%d %H:%M} UTC".format(*max(complete)) if complete else ""
+        return BackupNews(name, progress.state == "complete", progress.message, good)
+
+    def known(self, system: SystemKey, uid: str) -> list[Known]:
+        """Return the backups of a system; its own are those that were made for this very one by the operator."""
+        return [_known(raw, uid) for raw in self._of(system) if "deletionTimestamp" not in raw["metadata"]]
+
+    async def make(self, manifest: dict[str, Any]) -> None:
+        """Make a TradingBackup; one of its name that is there already is it.
+
+        Raises:
+            ApiError: when the server refuses or is not reached.
+
+        """
+        try:
+            raw = await self._client.create(BACKUPS.path(manifest["metadata"]["namespace"]), manifest)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            return
+        self._known.setdefault(_key(raw), raw)
+        self._drive_all()
+
+    async def remove(self, key: BackupKey) -> None:
+        """Begin to remove a backup that has ended: from here on it counts for nothing.
+
+        Raises:
+            ApiError: when the server refuses or is not reached.
+
+        """
+        raw = self._known.get(key)
+        if raw is None:
+            return
+        before = progress_of(raw)
+        await self._write(key, raw, before, prune_step(before, [volume.snapshot for volume in before.volumes]))
+        self._drive_all()
 
     async def list_all(self, scope: str | None) -> int | None:
         """Take what is there; return as of which version, None where the cluster does not know the kind.
@@ -153,14 +194,14 @@ class Backups:
     def _drive_all(self) -> None:
         for key, raw in self._known.items():
             running = self._drivers.get(key)
-            if (running is None or running.done()) and progress_of(raw).state == "running":
+            if (running is None or running.done()) and progress_of(raw).state in _UNDER_WAY:
                 self._drivers[key] = asyncio.create_task(self._drive(key), name=f"backup {key.namespace}/{key.name}")
 
     async def _drive(self, key: BackupKey) -> None:
         """Bring one backup to its end."""
-        while (raw := self._known.get(key)) is not None and progress_of(raw).state == "running":
+        while (raw := self._known.get(key)) is not None and (state := progress_of(raw).state) in _UNDER_WAY:
             try:
-                await self._one_step(key, raw)
+                await (self._one_step(key, raw) if state == "running" else self._prune(key, raw))
             except ApiError as error:
                 log.warning("backup %s: %s", key.name, error.message)
             except Exception:
@@ -174,6 +215,25 @@ class Backups:
         await self._write(key, raw, before, step)
         for volume in step.make:
             await self._make(snapshot(raw, volume.snapshot, volume.claim, step.progress.class_name))
+
+    async def _prune(self, key: BackupKey, raw: dict[str, Any]) -> None:
+        """Delete the snapshots of a backup and look again; the backup itself goes when none of them is there.
+
+        A snapshot whose class deletes its content is there until the driver has deleted that too.
+        """
+        before, left = progress_of(raw), []
+        for volume in before.volumes:
+            there = await self._client.get(SNAPSHOTS, key.namespace, volume.snapshot)
+            if there is None or not seen_of(there, raw["metadata"]["uid"]).ours:
+                continue
+            left.append(volume.snapshot)
+            if "deletionTimestamp" not in there["metadata"]:
+                await self._client.delete(SNAPSHOTS, key.namespace, volume.snapshot, there["metadata"]["uid"])
+        await self._write(key, raw, before, prune_step(before, left))
+        if not left:
+            await self._client.delete(BACKUPS, key.namespace, key.name, raw["metadata"]["uid"])
+            self._known.pop(key, None)
+            self._mark(_system(raw))
 
     async def _write(self, key: BackupKey, raw: dict[str, Any], before: Progress, step: Step) -> None:
         """Write the status before anything is done by it; the system hears of it when its pods are to go or come."""
@@ -271,6 +331,19 @@ class Backups:
 
     def _of(self, system: SystemKey) -> list[dict[str, Any]]:
         return [raw for raw in self._known.values() if _system(raw) == system]
+
+
+def _known(raw: Mapping[str, Any], system_uid: str) -> Known:
+    metadata, progress = raw["metadata"], progress_of(raw)
+    labels = metadata.get("labels") or {}
+    return Known(
+        metadata["name"],
+        metadata["uid"],
+        LABEL_BY_OPERATOR in labels and labels.get(LABEL_SYSTEM_UID) == system_uid,
+        progress.state,
+        datetime.fromisoformat(metadata["creationTimestamp"]),
+        progress.cut_at,
+    )
 
 
 def _key(raw: Mapping[str, Any]) -> BackupKey:

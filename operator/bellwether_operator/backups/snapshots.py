@@ -14,6 +14,8 @@ from bellwether_operator.observe.kinds import SYSTEMS, Kind
 SNAPSHOTS = Kind("snapshot.storage.k8s.io/v1", "VolumeSnapshot", "volumesnapshots", stateful=True)
 LABEL_BACKUP = f"{GROUP}/backup"
 LABEL_BACKUP_UID = f"{GROUP}/backup-uid"
+LABEL_BY_OPERATOR = f"{GROUP}/made-for"
+"""On a TradingBackup that the operator made: what for."""
 _LONGEST = 63
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
-from bellwether_operator.backups.steps import Progress, State, Volume, instant
+from kubernetes import utils
+
+from bellwether_operator.backups.steps import PRUNING, Progress, State, Volume, instant
 
 
 def progress_of(raw: Mapping[str, Any]) -> Progress:
@@ -28,6 +31,8 @@ def progress_of(raw: Mapping[str, Any]) -> Progress:
     state: State = "running"
     if complete.get("status") == "True":
         state = "complete"
+    elif complete.get("reason") == PRUNING:
+        state = "pruning"
     elif conditions.get("Failed", {}).get("status") == "True":
         state = "failed"
     return Progress(
@@ -37,6 +42,7 @@ def progress_of(raw: Mapping[str, Any]) -> Progress:
         quiesced_until=instant(str(status.get("quiescedUntil", ""))),
         cut_at=instant(str(status.get("cutAt", ""))),
         ended_at=instant(str(status.get("endedAt", ""))),
+        without_pods=int(status.get("secondsWithoutPods", 0)),
         state=state,
         reason=str(complete.get("reason", "Started")),
         message=str(complete.get("message", "")),
@@ -50,8 +56,8 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
     held = progress.quiesced_until is not None
     kind = str((raw.get("spec") or {}).get("kind", "full"))
     note = " (of volume snapshots each is whole: incremental is full)" if kind == "incremental" else ""
-    ended = {"complete": ("True", "False"), "failed": ("False", "True"), "running": ("False", "False")}
-    complete, failed = ended[progress.state]
+    complete = "True" if progress.state == "complete" else "False"
+    failed = "True" if progress.state == "failed" else "False"
     why = (progress.reason, progress.message) if failed == "True" else ("NotFailed", "")
     wanted = [
         ("Complete", complete, progress.reason, progress.message + note),
@@ -90,10 +96,25 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
         "quiescedUntil": _text(progress.quiesced_until),
         "cutAt": _text(progress.cut_at),
         "endedAt": _text(progress.ended_at),
+        "secondsWithoutPods": progress.without_pods,
+        "size": _size([one.size for one in progress.volumes]),
     }
     for name in ("release", "declaration"):
         found[name] = str(before.get(name) or facts.get(name, ""))
     return found
+
+
+def _size(sizes: Sequence[str]) -> str:
+    """Return how much a restore of all needs; empty while that is not known of each."""
+    if not sizes or not all(sizes):
+        return ""
+    try:
+        return f"{sum(_bytes(size) for size in sizes) / Decimal(2**30):.1f}Gi"
+    except ValueError:
+        return ""
+
+
+_bytes: Callable[[str], int | Decimal] = utils.parse_quantity
 
 
 def _text(at: datetime | None) -> str:

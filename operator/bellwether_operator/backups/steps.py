@@ -23,13 +23,15 @@ from typing import Literal
 from bellwether_operator.backups.errors import is_final
 from bellwether_operator.backups.snapshots import Seen, snapshot_name
 
+PRUNING = "Pruning"
 QUIESCE = timedelta(minutes=5)
 """How long the system may be without pods for a backup, from step 2 to step 5."""
 READY = timedelta(hours=2)
 """How long a snapshot that was cut may take until it can be restored."""
 
 UNAVAILABLE = "this cluster knows no VolumeSnapshots (snapshot.storage.k8s.io/v1): install its definitions and a driver"
-State = Literal["running", "complete", "failed"]
+State = Literal["running", "complete", "failed", "pruning"]
+"""pruning: it has outlived its use, and its snapshots are being removed; it counts for nothing any more."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Progress:
     quiesced_until: datetime | None = None
     cut_at: datetime | None = None
     ended_at: datetime | None = None
+    without_pods: int = 0
+    """For how many seconds the system was to have no pods."""
     state: State = "running"
     reason: str = "Started"
     message: str = ""
@@ -123,7 +127,8 @@ def _until_cut(before: Progress, picture: Picture, snapshots: Mapping[str, Seen]
         return failed
     if all(volume.cut_at for volume in seen.volumes):
         words = "every volume is cut, the system runs again; waiting until all can be restored"
-        cut = replace(seen, cut_at=picture.now, quiesced_until=None, reason="Cut", message=words)
+        without = int((picture.now - (before.quiesced_until - QUIESCE)).total_seconds())
+        cut = replace(seen, cut_at=picture.now, quiesced_until=None, without_pods=without, reason="Cut", message=words)
         return Step(cut)
     if picture.now >= before.quiesced_until:
         late = [volume.claim for volume in seen.volumes if not volume.cut_at]
@@ -153,6 +158,12 @@ def _until_ready(seen: Progress, picture: Picture, snapshots: Mapping[str, Seen]
     if seen.cut_at is not None and picture.now >= seen.cut_at + READY:
         return _fail(seen, picture, "NotReady", f"{', '.join(late)} cannot be restored after {READY}")
     return Step(replace(seen, reason="Cut", message=f"waiting until it can be restored: {', '.join(late)}"))
+
+
+def prune_step(before: Progress, left: Sequence[str]) -> Step:
+    """Return the progress of a backup that is being removed, of which these snapshots are still there."""
+    words = f"it has outlived its use; waiting until these are gone: {', '.join(left)}" if left else "all of it is gone"
+    return Step(replace(before, state="pruning", reason=PRUNING, message=words, quiesced_until=None))
 
 
 def _looked_at(before: Progress, snapshots: Mapping[str, Seen]) -> Progress:

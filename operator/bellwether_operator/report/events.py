@@ -17,6 +17,7 @@ _TOLD: Mapping[str, Mapping[str, str]] = {
     "Stalled": {"True": "Warning", "False": "Normal"},
     "CalendarCurrent": {"False": "Warning"},
     "SafeToTrade": {"False": "Warning"},
+    "BackupHealthy": {"False": "Warning"},
     "RolloutPending": {"True": "Normal"},
     "Contested": {"True": "Warning"},
 }

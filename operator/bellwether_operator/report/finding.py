@@ -36,6 +36,7 @@ class Reason(StrEnum):
     APPLY_REFUSED = "ApplyRefused"
     BACKUP_COMPLETE = "BackupComplete"
     BACKUP_FAILED = "BackupFailed"
+    BACKUP_OVERDUE = "BackupOverdue"
     BEGUN_OTHERWISE = "BegunOtherwise"
     BROKER_UNRECONCILED = "BrokerUnreconciled"
     CONTAINER_NOT_STARTED = "ContainerNotStarted"

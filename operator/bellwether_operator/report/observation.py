@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -37,6 +37,19 @@ class BackupNews(NamedTuple):
     name: str
     complete: bool
     words: str
+    good: str = ""
+    """Which is the newest complete one, in words; empty where there is none."""
+
+
+class BackupsSeen(NamedTuple):
+    """What is known of backups by schedule."""
+
+    row: Mapping[str, str] | None = None
+    """What the status keeps of them; None where none are made by schedule."""
+    overdue: str | None = None
+    """In words, that the newest session is in no good backup though it should be."""
+    refused: str | None = None
+    """In words, that one could not be made or removed."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Observation:
     view_pending: bool = False
     """Whether this operator has only just begun to ask the gateway: what was said before still counts."""
     backup: BackupNews | None = None
+    backups: BackupsSeen = field(default_factory=BackupsSeen)
     release: str = ""
     volume_size: str | None = None
     """The largest size that a volume claim asks for."""

@@ -75,7 +75,7 @@ def _findings(case: Case) -> list[Finding]:
         market.data_fresh(case),
         market.models_current(case),
         safety.safe_to_trade(case),
-        backup.backup_healthy(seen.backup),
+        backup.backup_healthy(case),
         backup.restore_verified(seen.backup),
         change.rollout_pending(seen),
         change.contested(seen),
@@ -85,7 +85,9 @@ def _findings(case: Case) -> list[Finding]:
 def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
     """Return what goes on as it was last seen, though nobody looks."""
     return {
-        name: previous[name] for name in ("services", "halts", "gateway", "release", "volumeSize") if name in previous
+        name: previous[name]
+        for name in ("services", "halts", "gateway", "release", "volumeSize", "backups")
+        if name in previous
     }
 
 
@@ -96,6 +98,8 @@ def _rest(case: Case) -> dict[str, Any]:
     found |= {name: value for name, value in told.items() if value}
     if case.seen.volume_size is not None:
         found["volumeSize"] = case.seen.volume_size
+    if case.seen.backups.row is not None:
+        found["backups"] = dict(case.seen.backups.row)
     gateway = case.seen.gateway or case.previous.get("gateway", "")
     return {**found, "gateway": gateway, "release": _release(case)}
 

@@ -54,6 +54,14 @@ class TaskStatus(Block):
     )
 
 
+class BackupsStatus(Block):
+    """Backups by schedule, in a cluster; all UTC."""
+
+    since: Instant = Field(description="Since when they are made.")
+    made: Day | None = Field(None, description="The session of the newest one that was made, at the exchange.")
+    next: Instant | None = Field(None, description="When the next one is due.")
+
+
 class TradingSystemStatus(Block):
     """What the operator last saw: instants and transitions only."""
 
@@ -68,6 +76,7 @@ class TradingSystemStatus(Block):
     tasks: Annotated[
         list[TaskStatus], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ] = Field(default_factory=list, description="The tasks.")
+    backups: BackupsStatus | None = Field(None, description="Backups by schedule.")
     halts: list[Annotated[str, Field(max_length=300)]] = Field(
         default_factory=list, max_length=20, description="What stops orders now, one line per source."
     )

@@ -21,7 +21,7 @@ DECLARATION_LENGTH = 200_000
 
 
 class TradingBackupSpec(Block):
-    """What is to be kept. It cannot be changed: a backup is a deed."""
+    """What is to be kept. It cannot be changed: a backup is an action."""
 
     model_config = rules(cel("self == oldSelf", "a backup cannot be changed: make another one"))
     system: str = Field(
@@ -74,6 +74,8 @@ class TradingBackupStatus(Block):
     )
     cut_at: str = Field("", max_length=40, description="When every snapshot was cut and the system started again, UTC.")
     ended_at: str = Field("", max_length=40, description="When it was complete or failed, UTC.")
+    seconds_without_pods: int = Field(0, ge=0, le=2**31, description="For how long the system had no pods for it.")
+    size: str = Field("", max_length=32, description="How much a restore of all volumes needs.")
     release: str = Field("", max_length=128, description="The release that wrote the volumes.")
     declaration: str = Field(
         "", max_length=DECLARATION_LENGTH, description="The whole TradingSystem, as JSON: for when it is gone."
@@ -95,6 +97,13 @@ _COLUMNS: tuple[Schema, ...] = (
         "jsonPath": '.status.conditions[?(@.type=="Complete")].reason',
     },
     {"name": "Cut", "type": "date", "jsonPath": ".status.cutAt"},
+    {"name": "Size", "type": "string", "jsonPath": ".status.size"},
+    {
+        "name": "Without pods",
+        "type": "integer",
+        "description": "For how many seconds the system had no pods for it.",
+        "jsonPath": ".status.secondsWithoutPods",
+    },
     {
         "name": "Message",
         "type": "string",

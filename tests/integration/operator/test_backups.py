@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from devcluster import build
 from devcluster.errors import ClusterError
 
 from .conftest import FakeGateway, Kube, eventually, running, system
+from .test_sessions import CLOSE, Clock, live
+from .test_sessions import running as running_by
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
@@ -144,3 +147,74 @@ async def test_what_cannot_be_is_failed_with_its_reason(kube: Kube, settings: Se
         await make(kube, "lost")
         await kube("wait", "--for=condition=Failed", "tbackup/lost", "--timeout=30s")
         assert await reason(kube, "lost") == "SystemNotFound"
+
+
+async def kept(kube: Kube, name: str, claim: str) -> None:
+    """Play kubelet and driver for a backup until it is complete."""
+
+    async def there() -> bool:
+        return bool(await one(kube, "volumesnapshot", f"{name}-{claim}"))
+
+    await play_stopped(kube)
+    await eventually(f"the snapshot of {name}", there)
+    await cut(kube, f"{name}-{claim}", ready=True)
+    await kube("wait", "--for=condition=Complete", f"tbackup/{name}", "--timeout=30s")
+
+
+async def until_made(kube: Kube, name: str) -> None:
+    async def there() -> bool:
+        return bool(await one(kube, "tbackup", name))
+
+    await eventually(f"the backup {name}", there)
+
+
+async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_contents(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    backup = {
+        "locations": [{"name": "snap", "kind": "volumeSnapshots"}],
+        "schedule": {"offset": "30m"},
+        "retention": {"count": 1},
+    }
+    clock = Clock(kube, CLOSE)
+    first, second = "demo-20270610", "demo-20270611"
+    async with running_by(settings, clock):
+        await kube.apply(live(kube, backup=backup))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        none = await kube.until_condition("demo", "BackupHealthy", "Unknown", "NoBackups")
+        assert none["message"].endswith("the first one is made after the next session")
+        await clock.set(CLOSE + timedelta(minutes=30))
+        await until_made(kube, first)
+        found = await one(kube, "tbackup", first)
+        assert found["spec"] == {"kind": "full", "location": "snap", "system": "demo"}
+        await kept(kube, first, CLAIM)
+        await kube.until_condition("demo", "BackupHealthy", "True", "BackupComplete")
+
+        await clock.set(CLOSE + timedelta(days=1, minutes=31))
+        await until_made(kube, second)
+        held = json.dumps({"metadata": {"finalizers": ["example.com/driver-is-slow"]}})
+        await kube("patch", "volumesnapshot", f"{first}-{CLAIM}", "--type=merge", "-p", held)
+        await kept(kube, second, CLAIM)
+        await eventually("its turn to go", lambda: is_pruning(kube, first))
+        # The driver has not deleted it yet, so somebody can still see that something is kept.
+        assert (await one(kube, "volumesnapshot", f"{first}-{CLAIM}"))["metadata"]["deletionTimestamp"]
+        freed = json.dumps({"metadata": {"finalizers": None}})
+        await kube("patch", "volumesnapshot", f"{first}-{CLAIM}", "--type=merge", "-p", freed)
+
+        async def gone() -> bool:
+            return not await one(kube, "tbackup", first)
+
+        await eventually("it to be gone", gone)
+        assert (await reason(kube, second)) == "AllVolumesKept"
+        assert await one(kube, "volumesnapshot", f"{second}-{CLAIM}")
+        status = (await kube.get("tsys", "demo") or {})["status"]["backups"]
+        assert status["made"] == "2027-06-11"
+
+
+async def is_pruning(kube: Kube, name: str) -> bool:
+    gone = await one(kube, "tbackup", name)
+    snapshot = await one(kube, "volumesnapshot", f"{name}-{CLAIM}")
+    return bool(gone) and await reason(kube, name) == "Pruning" and "deletionTimestamp" in snapshot["metadata"]

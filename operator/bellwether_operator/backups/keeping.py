@@ -1,0 +1,67 @@
+"""What a pass does about backups: the one that is due is made, one that has outlived its use removed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_SYSTEM_UID
+from bellwether.spec.models import API_VERSION, TradingSystem
+from bellwether.spec.trading_backup import KIND
+from bellwether_operator.apply.client import ApiError
+from bellwether_operator.backups.plan import made, planned, row_of, row_status
+from bellwether_operator.backups.running import BackupKey, Backups
+from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
+from bellwether_operator.observe.cache import SystemKey
+from bellwether_operator.report.observation import BackupsSeen
+
+log = logging.getLogger(__name__)
+
+SCHEDULE = "schedule"
+
+
+class Kept(NamedTuple):
+    """What was done, and when something about it changes next."""
+
+    seen: BackupsSeen
+    due: datetime | None = None
+    retry: bool = False
+
+
+async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any], now: datetime) -> Kept:
+    """Make and remove what is due; what the API server refuses is told and tried again."""
+    if system.spec.backup is None:
+        return Kept(BackupsSeen())
+    key, uid = SystemKey(system.metadata.namespace, system.metadata.name), system.metadata.uid
+    plan = planned(system.spec, row_of(status), backups.known(key, uid), now)
+    row, refused = plan.row, None
+    try:
+        if plan.make is not None and row is not None:
+            name = f"{key.name}-{plan.make.session:%Y%m%d}"
+            labels = {LABEL_SLOT: plan.make.name, LABEL_BY_OPERATOR: SCHEDULE}
+            await backups.make(manifest(system, name, plan.location, labels))
+            row = made(row, plan.make)
+        if plan.remove is not None:
+            await backups.remove(BackupKey(key.namespace, plan.remove))
+    except ApiError as error:
+        what = "made" if plan.make is not None and row == plan.row else "removed"
+        log.warning("a backup of %s cannot be %s: %s", key.name, what, error.message)
+        refused = f"a backup cannot be {what}: {error.message}"
+    seen = BackupsSeen(None if row is None else row_status(row), plan.overdue, refused)
+    return Kept(seen, plan.due, retry=refused is not None)
+
+
+def manifest(system: TradingSystem, name: str, location: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return a backup of a system; it has no owner, since it is to outlive that."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": name,
+            "namespace": system.metadata.namespace,
+            "labels": {LABEL_SYSTEM_UID: system.metadata.uid, **labels},
+        },
+        "spec": {"system": system.metadata.name, "location": location},
+    }

@@ -1,0 +1,173 @@
+"""Which backup of a system is to be made now, which one removed, and whether one is overdue. Pure.
+
+A backup that is due is a slot: the session names it, so it is made once however often the operator looks. What was made
+last is kept in the system's status, and one that somebody deleted is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from bellwether.backups.retention import Kept, outlived
+from bellwether.market.declared import backup_rule, calendar_of
+from bellwether.market.sessions import CalendarError, OutsideCalendar
+from bellwether.market.slots import LONGEST_OFFSET, LONGEST_USE, Slot, slots
+from bellwether.spec.backup import Backup, BackupLocation
+from bellwether.spec.fields import days
+from bellwether.spec.models import TradingSystemSpec
+from bellwether_operator.backups.steps import State
+
+_LOOK_BACK = LONGEST_OFFSET + LONGEST_USE
+_LOOK_AHEAD = LONGEST_OFFSET + timedelta(days=5)
+
+
+class Known(NamedTuple):
+    """A TradingBackup of the system."""
+
+    name: str
+    uid: str
+    own: bool
+    """Whether the operator made it, for this very system: only those are removed by it."""
+    state: State
+    made: datetime
+    cut_at: datetime | None
+
+
+class Row(NamedTuple):
+    """What the system's status keeps of backups by schedule."""
+
+    since: datetime
+    """Since when they are made: what was due earlier is nobody's affair."""
+    made: date | None = None
+    """The session of the newest one that was made."""
+    next: datetime | None = None
+    """When the next one is due."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done about backups."""
+
+    make: Slot | None = None
+    location: str = ""
+    remove: str | None = None
+    overdue: str | None = None
+    """In words, that the newest session is not in a good backup though it should be."""
+    row: Row | None = None
+    due: datetime | None = None
+    """When something about this changes next."""
+
+
+def snapshot_location(backup: Backup | None) -> BackupLocation | None:
+    """Return the location that the operator makes backups in; None where none of its kind is declared."""
+    locations = () if backup is None else backup.locations
+    return next((each for each in locations if each.kind == "volumeSnapshots"), None)
+
+
+def planned(spec: TradingSystemSpec, before: Row | None, known: Sequence[Known], now: datetime) -> Plan:
+    """Return what is to be done now; nothing by itself where no location of volume snapshots is declared."""
+    backup, location = spec.backup, snapshot_location(spec.backup)
+    if backup is None or location is None:
+        return Plan()
+    remove = to_remove(known, now, count=backup.retention.count, age=days(backup.retention.age))
+    if backup.schedule is None or spec.clock.mode == "replay":
+        return Plan(location=location.name, remove=remove)
+    row = before or Row(now)
+    try:
+        rules, calendar = backup_rule(backup), calendar_of(spec.market)
+        past = slots(rules, calendar, max(row.since, now - _LOOK_BACK), now + timedelta(microseconds=1))
+    except (CalendarError, ValueError):
+        return Plan(location=location.name, remove=remove, row=row)  # the calendar's own condition says so
+    try:
+        coming = next((each for each in slots(rules, calendar, now, now + _LOOK_AHEAD) if each.due > now), None)
+    except OutsideCalendar:
+        coming = None
+    row = row._replace(next=None if coming is None else coming.due)
+    make = _to_make(past, row, known, now)
+    ends = [slot.useful_until for slot in past if slot.useful_until > now]
+    return Plan(
+        make=make,
+        location=location.name,
+        remove=remove,
+        overdue=_overdue(past, known, now),
+        row=row,
+        due=min([*ends, *([coming.due] if coming is not None else [])], default=None),
+    )
+
+
+def made(row: Row, slot: Slot) -> Row:
+    """Return the row once the backup of a slot is there."""
+    return row._replace(made=slot.session)
+
+
+def to_remove(known: Sequence[Known], now: datetime, *, count: int, age: timedelta) -> str | None:
+    """Return the one backup that is to be removed next, the oldest first; None while one is on its way out.
+
+    The newest good one always stays. One that failed goes when a newer good one is there, or many newer failed ones.
+    """
+    own = [each for each in known if each.own]
+    if any(each.state == "pruning" for each in own):
+        return None
+    ended = [each for each in own if each.state in {"complete", "failed"}]
+    kept = [Kept(each.name, each.cut_at or each.made, each.state == "complete") for each in ended]
+    gone = outlived(kept, now, count=count, age=age)
+    failed = sorted((one for one in kept if not one.verified), key=lambda one: (one.cut, one.id))
+    gone += [one.id for one in failed[: max(0, len(failed) - count)] if one.id not in gone]
+    return next(iter(gone), None)
+
+
+def _to_make(past: Sequence[Slot], row: Row, known: Sequence[Known], now: datetime) -> Slot | None:
+    """Return the newest slot, where it is still useful and nothing was made for it.
+
+    One that still waits for its turn holds up the next one: that one would keep the very same state.
+    """
+    if not past or any(each.own and each.state == "running" and each.cut_at is None for each in known):
+        return None
+    newest = past[-1]
+    done = row.made is not None and newest.session <= row.made
+    return None if done or now > newest.useful_until else newest
+
+
+def _overdue(past: Sequence[Slot], known: Sequence[Known], now: datetime) -> str | None:
+    over = [slot for slot in past if slot.useful_until <= now]
+    if not over:
+        return None
+    slot = over[-1]
+    good = [each for each in known if each.state == "complete" and each.cut_at is not None]
+    newest = max(good, key=lambda each: each.cut_at or each.made, default=None)
+    if newest is not None and (newest.cut_at or newest.made) >= slot.due:
+        return None
+    last = "there is no good one" if newest is None else f"the newest good one is {newest.name} of {_said(newest)}"
+    return f"the backup of session {slot.session} was due {slot.due:%Y-%m-%d %H:%M} UTC; {last}"
+
+
+def _said(known: Known) -> str:
+    return f"{known.cut_at or known.made:%Y-%m-%d %H:%M} UTC"
+
+
+def row_of(status: Mapping[str, Any]) -> Row | None:
+    """Return what a system's status says of backups."""
+    found = status.get("backups") or {}
+    since = _instant(found.get("since"))
+    if since is None:
+        return None
+    day = found.get("made")
+    return Row(since, None if not day else date.fromisoformat(day), _instant(found.get("next")))
+
+
+def row_status(row: Row) -> dict[str, str]:
+    """Return a row as a status writes it."""
+    found = {"since": _text(row.since)}
+    found |= {} if row.made is None else {"made": row.made.isoformat()}
+    return found | ({} if row.next is None else {"next": _text(row.next)})
+
+
+def _instant(text: Any) -> datetime | None:
+    return None if not text else datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)
+
+
+def _text(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
