@@ -35,8 +35,6 @@ Json = dict[str, Any]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 _log = logging.getLogger(__name__)
-# Its lines at DEBUG hold the headers of answers, the session's tokens among them.
-logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)
