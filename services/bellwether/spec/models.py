@@ -403,6 +403,11 @@ class TradingSystemSpec(Block):
             ".trading",
         ),
         cel(
+            "self.trading.mode != 'ig-demo' || self.training.gate.mode == 'enforce'",
+            "trading.mode ig-demo needs training.gate.mode enforce: only a model that passed its gate trades at IG",
+            ".training",
+        ),
+        cel(
             "self.trading.mode != 'ig-demo' || oldSelf.trading.mode != 'simulated'",
             "trading.mode cannot go from simulated to ig-demo: make a new system, a ledger is of one account",
             ".trading",

@@ -192,7 +192,7 @@ class Trading(Block):
     approval: Literal["none", "required"] = Field(
         "none",
         description="required: each order waits until somebody approves it; one that nobody approved before its "
-        "session opens expires.",
+        "session opens expires. Exits by a rule (stopLoss, takeProfit, trailingStop, horizonSessions) do not wait.",
     )
     sizing: Sizing = Field(default_factory=Sizing, description="From signal to quantity.")
     exit: Exit = Field(default_factory=Exit, description="From position to closing order.")

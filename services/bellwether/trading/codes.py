@@ -18,6 +18,7 @@ class Code(Enum):
     QUALITY_TOO_LOW = "the quality score of the symbol's data is below quality.minScore, so no position is opened on it"
     NEWS_VETO = "the news about the symbol is negative, confident and fresh (sentiment.veto), so no position is opened"
     PREDICTION_EXPIRED = "the moment lies after the prediction's valid_until"
+    MODEL_EXPIRED = "the model behind the prediction has expired by the session of the order, so no position is opened"
     EXIT_RULE_OFF = "trading.exit.onSell is false: a SELL prediction closes nothing"
     NOTHING_TO_SELL = "the symbol is not held; short positions are not allowed"
     MORE_THAN_HELD = "the order sells more than is held; short positions are not allowed"

@@ -30,6 +30,8 @@ from bellwether.trading.pricing import ONE, ZERO, exact_price, quote, whole_shar
 from bellwether.trading.rules import Rules
 
 SIDE_OF_REASON: dict[Reason, Side] = {"signal": "BUY", "sell_signal": "SELL"}
+BY_RULE: frozenset[Reason] = frozenset({"stop_loss", "trailing_stop", "take_profit", "horizon"})
+"""Reasons of exits that a declared rule asks for: they wait for nobody's approval."""
 
 
 class Outcome(NamedTuple):
@@ -56,6 +58,7 @@ class Origin:
     trace_id: str = ""
     traceparent: str = ""
     valid_until: datetime | None = None
+    model_expires_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
             trace_id=prediction.trace_id,
             traceparent=traceparent,
             valid_until=prediction.valid_until,
+            model_expires_on=prediction.model_expires_on,
         ),
         bar_session=prediction.bar_session if real else None,
         quality=quality_of(prediction.quality_score, prediction.quality_issues),
@@ -173,9 +177,9 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Outco
         verdict = _judged(ONE, wish, situation)
     if verdict.code is not None:
         return _refused(wish, now, stage, verdict)
-    return Outcome(
-        "order", (order_of(wish, quantity, now, approval=rules.approval),), names(verdict.passed), wish.order_id
-    )
+    # A rule was approved by whoever declared it: a stop-loss that waits for a person is none.
+    approval = rules.approval and wish.reason not in BY_RULE
+    return Outcome("order", (order_of(wish, quantity, now, approval=approval),), names(verdict.passed), wish.order_id)
 
 
 def _judged(quantity: Decimal, wish: Wish, situation: Situation) -> Verdict:
@@ -202,6 +206,8 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
         bar_session=wish.bar_session,
         quality=wish.quality,
         news=wish.news,
+        session=wish.session,
+        model_expires_on=wish.origin.model_expires_on,
         drawdown=book.drawdown,
         exposure=book.positions_value + waiting_value(book, side="BUY"),
         turnover=book.turnover.get(wish.session, ZERO) + waiting_value(book, session=wish.session),
@@ -244,6 +250,7 @@ def order_of(wish: Wish, quantity: Decimal, now: datetime, *, approval: bool = F
         bar_session=wish.bar_session,
         strength=wish.strength,
         approval=approval,
+        model_expires_on=wish.origin.model_expires_on,
     )
 
 

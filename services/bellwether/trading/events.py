@@ -60,6 +60,8 @@ class OrderQueued(_Fact, frozen=True, tag="order_queued", omit_defaults=True):
     """Of a purchase that a prediction asks for: by how much its probability is above the base rate."""
     approval: bool = False
     """Whether somebody has to approve it before it may be sent."""
+    model_expires_on: date | None = None
+    """From this session on the model behind it opens no position; None: it never expires, or there is no model."""
 
     @property
     def key(self) -> str:

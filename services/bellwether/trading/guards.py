@@ -108,6 +108,8 @@ class Situation:
         drawdown: by which share equity is below its highest close.
         exposure: value of all positions and of other purchases that wait.
         turnover: value of the session's fills and of other orders that wait for it.
+        session: that the order is for; None where no session is asked about.
+        model_expires_on: from this session on the model behind the order opens no position; None: never, or no model.
         sized_by: the close that the order was sized by, where `price` is another one; zero: there is none.
         quality: of the data that the prediction was made from; None where no prediction asks (by hand, at the open).
 
@@ -133,6 +135,8 @@ class Situation:
     exposure: Decimal = ZERO
     turnover: Decimal = ZERO
     sized_by: Decimal = ZERO
+    session: date | None = None
+    model_expires_on: date | None = None
 
     @property
     def now(self) -> datetime:
@@ -246,6 +250,14 @@ def prediction_expired(situation: Situation, order: Candidate | None) -> Objecti
     if situation.valid_until is None or situation.now <= situation.valid_until:
         return None
     return Objection(situation.now.isoformat(), situation.valid_until.isoformat())
+
+
+def model_expired(situation: Situation, order: Candidate | None) -> Objection | None:
+    """No position is opened in a session that the model no longer speaks of; closing stays possible."""
+    ends, session = situation.model_expires_on, situation.session
+    if situation.side == "SELL" or ends is None or session is None or session < ends:
+        return None
+    return Objection(f"session {session}", f"a session before {ends}")
 
 
 def exit_rule_off(situation: Situation, order: Candidate | None) -> Objection | None:
@@ -396,6 +408,7 @@ GUARDS: Sequence[Listed] = (
     Listed(Code.QUALITY_TOO_LOW, quality_too_low, "symbol"),
     Listed(Code.NEWS_VETO, news_veto),
     Listed(Code.PREDICTION_EXPIRED, prediction_expired),
+    Listed(Code.MODEL_EXPIRED, model_expired),
     Listed(Code.EXIT_RULE_OFF, exit_rule_off),
     Listed(Code.NOTHING_TO_SELL, nothing_to_sell),
     Listed(Code.MORE_THAN_HELD, more_than_held),

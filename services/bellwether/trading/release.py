@@ -198,4 +198,6 @@ def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: 
         exposure=value,
         turnover=book.turnover.get(order.session, ZERO),
         sized_by=order.price,
+        session=order.session,
+        model_expires_on=order.model_expires_on,
     )

@@ -17,7 +17,6 @@ from harness.ig.standin import StandIn
 from harness.ig.trader import STARTED
 from soak.victim import STRIKE
 
-ANSWER_SECONDS = 90.0
 TRIES = 60
 
 
@@ -40,6 +39,8 @@ class Trader:
     moment: datetime = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
     strikes: list[str] = field(default_factory=list)
     log: Path | None = None
+    patience: float = 90.0
+    """Seconds in which it has to start, and to answer."""
     _child: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -72,7 +73,7 @@ class Trader:
         assert self._child is not None
         assert self._child.stdout is not None
         while True:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self.patience):
                 line = (await self._child.stdout.readline()).decode().strip()
             if line.startswith(STRIKE):
                 self.strikes.append(line.removeprefix(STRIKE))

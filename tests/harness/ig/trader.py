@@ -71,6 +71,7 @@ def live(broker: str, **ig: Any) -> TradingSystem:
     return declaration(
         clock={"mode": "live"},
         data={"provider": "csv", "csv": {"directory": "."}},
+        training={"gate": {"mode": "enforce"}},
         trading={"mode": broker, "risk": RISK, **(at_ig if broker == "ig-demo" else {})},
     )
 

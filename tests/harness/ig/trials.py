@@ -98,10 +98,11 @@ async def trial(
     *,
     aims: Sequence[str],
     sessions: int = 3,
+    patience: float = 90.0,
 ) -> Trial:
     """Trade some sessions under kills, and odd ways that a seed chooses; return what the broker's books say then."""
     chance = random.Random(seed)
-    trader = Trader(ig, folder, credentials)
+    trader = Trader(ig, folder, credentials, patience=patience)
     doubtful: set[str] = set()
     days = [one.day for one in CALENDAR.sessions(FIRST_DAY, FIRST_DAY + timedelta(days=3 * sessions))[:sessions]]
     try:

@@ -26,6 +26,7 @@ metadata: {name: shares}
 spec:
   symbols: [CBA.AX, BHP.AX]
   data: {provider: csv, csv: {directory: .}}
+  training: {gate: {mode: enforce}}
   trading:
     mode: ig-demo
     brokerSecretRef: {name: account}

@@ -41,11 +41,12 @@ def context() -> RenderContext:
 
 
 AT_IG: dict[str, Any] = {
+    "training": {"gate": {"mode": "enforce"}},
     "trading": {
         "mode": "ig-demo",
         "brokerSecretRef": {"name": "ig-demo-account"},
         "ig": {"exclusiveAccount": True},
         "instruments": {"AAPL": {"epic": "UA.D.AAPL.CASH.IP"}},
-    }
+    },
 }
 """A declaration that trades at IG."""

@@ -117,6 +117,13 @@ CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
         "2009-01-05T21:00:00+00:00",
     ),
     (
+        Code.MODEL_EXPIRED,
+        {"session": SESSION, "model_expires_on": SESSION},
+        1,
+        "session 2009-01-05",
+        "a session before 2009-01-05",
+    ),
+    (
         Code.EXIT_RULE_OFF,
         {"reason": "sell_signal", "side": "SELL", "held": Decimal(3), "conditions": under(exit_on_sell=False)},
         3,
@@ -197,6 +204,11 @@ def test_an_order_within_all_limits_passes_every_guard() -> None:
         ({"side": "SELL", "reason": "sell_signal", "held": Decimal(7), "loss": Decimal(9999), "cash": Decimal(0)}, 7),
         ({"conditions": replace(conditions(), expected=SESSION), "bar_session": SESSION}, 1),
         ({"conditions": replace(conditions(), expected=SESSION)}, 1),
+        ({"session": SESSION, "model_expires_on": SESSION + timedelta(days=1)}, 1),
+        (
+            {"session": SESSION, "model_expires_on": SESSION, "side": "SELL", "reason": "manual", "held": Decimal(7)},
+            7,
+        ),
         (
             {
                 "conditions": replace(conditions(), expected=SESSION),
@@ -218,6 +230,8 @@ def test_an_order_within_all_limits_passes_every_guard() -> None:
         "sell at loss",
         "newest bar",
         "opening price",
+        "the model's last day",
+        "sell after the model's end",
         "sell on old bars",
     ],
 )

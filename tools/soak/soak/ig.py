@@ -22,6 +22,8 @@ from soak.replays import ROOT
 
 PAGE = ROOT / "docs" / "reliability-ig.md"
 AIMS_PER_TRIAL = 9
+PATIENCE = 900.0
+"""Seconds that a process may take to start: it may run beside much else, with the least right to a processor."""
 NAMES = {"ig-demo": "the stand-in for IG", "simulated": "the simulator"}
 _HOW = """The trader's process is ended with SIGKILL at a step of an order's life and started again on the same files:
 before and after the order, the intent to send it, and its fill are written down, before and after each request to IG
@@ -78,11 +80,11 @@ def _left(found: Sequence[Trial], wanted: Mapping[str, int]) -> dict[str, int]:
 async def _one(broker: str, seed: int, aims: Sequence[str]) -> Trial:
     folder = Path(tempfile.mkdtemp(prefix="bellwether-kills-"))
     if broker == "simulated":
-        one = await trial(None, folder, None, seed, aims=aims)
+        one = await trial(None, folder, None, seed, aims=aims, patience=PATIENCE)
     else:
         async with standing_in(folder, made_up_markets()) as ig:
             usd(ig)
-            one = await trial(ig, folder, write_credentials(folder), seed, aims=aims)
+            one = await trial(ig, folder, write_credentials(folder), seed, aims=aims, patience=PATIENCE)
     if not one.violations:
         await asyncio.to_thread(shutil.rmtree, folder)
     return one
