@@ -136,7 +136,7 @@ def _problems(copy: Path) -> list[str]:
             told = database.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})").fetchall()
     except sqlite3.Error as error:
         return [f"SQLite says: {error}"]
-    said = [str(one[0]).replace("\n", "; ") for one in told]
+    said = [line for one in told for line in str(one[0]).splitlines() if not line.startswith("***")]
     return [] if said == ["ok"] else said
 
 
