@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli import backups, ig, letters, migrating, models, process_help, rendering, training
+from bellwether.cli import backups, ig, letters, migrating, models, process_help, rendering, side_by_side, training
 from bellwether.cli.client import CommandError
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
@@ -50,6 +50,7 @@ A system in a cluster answers the same commands with --system NAME.
 process_help.add_beginnings(app)
 app.add_typer(rendering.app, name="render", rich_help_panel="Begin")
 app.add_typer(migrating.app, name="migrate", rich_help_panel="Begin")
+app.command(rich_help_panel="Begin")(side_by_side.compare)
 app.command(rich_help_panel="Models")(training.train)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 app.add_typer(backups.app, name="backup", rich_help_panel="Keep")

@@ -110,6 +110,21 @@ async def sentiment(request: Request, symbol: str | None = None) -> Response:
     return answer({"news": found, "source": {"provider": provider, "state": state}})
 
 
+@router.get("/v1/market-data")
+async def market_data(request: Request) -> Response:
+    """Return the state of every declared symbol: price, indicators, volume, context; `errors` says why one has none."""
+    gateway = gateway_of(request)
+    declared = gateway.system.spec.symbols
+    peers = gateway.peers
+    asked = await asyncio.gather(
+        *(peers.try_ask("market-data", "get_market_data", GetMarketData(one), MarketData) for one in declared)
+    )
+    told = dict(zip(declared, asked, strict=True))
+    found = {symbol: one for symbol, one in told.items() if isinstance(one, MarketData)}
+    errors = {symbol: f"{one.code}: {one.message}" for symbol, one in told.items() if isinstance(one, Problem)}
+    return answer({"market_data": found, "errors": errors})
+
+
 @router.get("/v1/positions")
 async def positions(request: Request) -> Response:
     """Return what is held."""

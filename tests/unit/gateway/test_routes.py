@@ -464,6 +464,15 @@ async def test_news_is_told_of_one_share_or_of_all_with_the_state_of_its_source(
     assert "MSFT is not declared; declared are AAPL, IBM" in reply.json()["error"]["message"]
 
 
+async def test_market_data_is_told_of_every_declared_share_or_why_there_is_none(gateway: Opened) -> None:
+    found = (await gateway.http.get("/v1/market-data")).json()
+    assert set(found["market_data"]) == {"AAPL", "IBM"}
+    assert {"technical", "volume", "market_context", "last_session"} <= set(found["market_data"]["AAPL"])
+    gateway.answers["market-data"]["get_market_data"] = RpcError("NOT_ENOUGH_BARS", "3 bars")
+    found = (await gateway.http.get("/v1/market-data")).json()
+    assert found == {"market_data": {}, "errors": dict.fromkeys(("AAPL", "IBM"), "NOT_ENOUGH_BARS: 3 bars")}
+
+
 async def test_news_that_cannot_be_had_says_why(tmp_path: Path) -> None:
     answers = ANSWERS | {"sentiment": {"analyze_sentiment": RpcError("NEWS_UNAVAILABLE", "Yahoo answers 429")}}
     async with opened(tmp_path, answers, Seen()) as gateway:
