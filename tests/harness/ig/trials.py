@@ -201,6 +201,13 @@ def books_of_simulator(folder: Path) -> Books:
     return Books(fills, {symbol: size for symbol, size in held.items() if size})
 
 
+def cash_of_simulator(folder: Path) -> Decimal:
+    """Return the cash in the simulator's own tables."""
+    (file,) = (one for one in folder.rglob("*.db") if _has_books(one))
+    with sqlite3.connect(file) as db:
+        return Decimal(db.execute("SELECT cash FROM sim_accounts").fetchone()[0])
+
+
 def _has_books(file: Path) -> bool:
     with sqlite3.connect(file) as db:
         return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sim_events'").fetchone() is not None
