@@ -158,9 +158,9 @@ async def test_an_event_that_the_server_cannot_carry_is_kept_as_a_dead_letter(tm
         assert await store.waiting(0, 10) == []
 
 
-async def stored(bus: Any, subject: str) -> bool:
+async def stored(bus: Any, subject: str, seconds: float = 0.5) -> bool:
     try:
-        await bus.ask(subject, b"{}", 0.5)
+        await bus.ask(subject, b"{}", seconds)
     except BusError:
         return False
     return True
@@ -172,7 +172,7 @@ async def test_a_service_reaches_what_its_row_names_and_nothing_else(tmp_path: P
         server.connected("shop") as shop_bus,
         server.connected("ledger") as ledger_bus,
     ):
-        assert await stored(shop_bus, "bw.event.high.order_taken")
+        assert await stored(shop_bus, "bw.event.high.order_taken", 10.0)
         for subject in (
             "bw.event.urgent.order_taken",
             "bw.event.high.halt_changed",
