@@ -49,8 +49,8 @@ class Killer:
         return self._send("SIGSTOP", pod_uid, word)
 
     @contextmanager
-    def aimed(self, pod_uid: str, word: str) -> Iterator[Callable[[], None]]:
-        """Yield what kills the one process of a pod that has this word on its command line.
+    def aimed(self, pod_uid: str, word: str) -> Iterator[Callable[[], int]]:
+        """Yield what kills the one process of a pod that has this word on its command line, and returns their number.
 
         It is found beforehand, so that the kill takes no longer than a line takes to get there.
         """
@@ -60,12 +60,13 @@ class Killer:
             assert sender.stdout is not None
             assert sender.stdout.readline() == "1\n", f"not one process of pod {pod_uid} has the word {word}"
 
-            def kill() -> None:
+            def kill() -> int:
                 assert sender.stdin is not None
                 assert sender.stdout is not None
                 sender.stdin.write("\n")
                 sender.stdin.flush()
                 assert sender.stdout.readline() == "sent\n"
+                return 1
 
             yield kill
 

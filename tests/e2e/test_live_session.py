@@ -38,9 +38,10 @@ PREPARE = timedelta(seconds=80)
 other tests beside these, too."""
 ONCE, KILLED, CAUGHT_UP, TOO_LATE = "prediction_generation", "look_around", "evening_analysis", "look_too_late"
 CUT_SHORT, FELLED, CALLED_OFF = "look_cut_short", "look_felled", "look_called_off"
-AFTER = {CUT_SHORT: timedelta(seconds=140), KILLED: timedelta(seconds=150), FELLED: timedelta(seconds=160)}
+AFTER = {CUT_SHORT: timedelta(seconds=155), KILLED: timedelta(seconds=165), FELLED: timedelta(seconds=175)}
 """So long after the others the slots are due at which something is killed: their Jobs begin with that minute and wait.
-Until then the node has to be back and the first slot done, on a machine with other tests beside these, too.
+Until that minute the node has to be back and the first slot done, and until the first of them is due all three Jobs
+have to be there, on a machine with other tests beside these, too.
 The first one's Job is killed at its work, the second one's while it waits, and under the third the system."""
 TASKS = {ONCE, KILLED, CAUGHT_UP, TOO_LATE, CUT_SHORT, FELLED}
 WITNESS = "witness"
@@ -190,13 +191,15 @@ def kill_around(system: System, day: Day, due: datetime, by: Killer) -> dict[str
     clients = {task: await_client(system, task)["metadata"] for task in (KILLED, CUT_SHORT, FELLED)}
     waiting = clients[KILLED]["uid"]
     kills = {KILLED: eventually("the Job is killed", waits.POD_BACK, lambda: by.kill(waiting, "execute-slot"))}
-    with held(system, day.slot(CUT_SHORT), due + AFTER[CUT_SHORT]):
-        kills[CUT_SHORT] = by.kill(clients[CUT_SHORT]["uid"], "execute-slot")
+    # Aimed before: what is held waits for 5 s only.
+    aimed = by.aimed(clients[CUT_SHORT]["uid"], "execute-slot")
+    with aimed as kill, held(system, day.slot(CUT_SHORT), due + AFTER[CUT_SHORT]):
+        kills[CUT_SHORT] = kill()
         system.kill(clients[CUT_SHORT]["name"])
     of_all = system.pods()[f"{NAME}-0"]
-    with held(system, day.slot(FELLED), due + AFTER[FELLED]):
+    with by.aimed(of_all, "serve") as kill, held(system, day.slot(FELLED), due + AFTER[FELLED]):
         # Deleting alone would let it drain, and so end its work.
-        kills[FELLED] = by.kill(of_all, "serve")
+        kills[FELLED] = kill()
         system.kill(f"{NAME}-0")
     eventually("another pod is there", waits.POD_BACK, lambda: system.pods().get(f"{NAME}-0", of_all) != of_all)
     return kills
