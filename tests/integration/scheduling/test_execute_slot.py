@@ -72,7 +72,9 @@ class Client:
 
     @property
     def words(self) -> str:
-        return "\n".join(json.loads(line)["msg"] for line in self.log.read_text().splitlines() if line[:1] == "{")
+        # The last line may be written just now.
+        whole = self.log.read_text().rpartition("\n")[0].splitlines()
+        return "\n".join(json.loads(line)["msg"] for line in whole if line[:1] == "{")
 
     async def code(self) -> int:
         async with asyncio.timeout(DEADLINE):
