@@ -58,6 +58,10 @@ TAG ?=
 images: venv ## both images, by Docker or Podman; REGISTRY=... pushes them there
 	@$(PY) -m environments images --registry "$(REGISTRY)" --tag "$(TAG)"
 
+.PHONY: wheel
+wheel: venv ## the command line and the services as one wheel in dist/, for `uv tool install` or pip
+	@.venv/bin/hatchling build -t wheel
+
 .PHONY: generate
 generate: venv ## write the custom resource definitions, reference pages and session tables anew
 	@$(PY) -m generate

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +49,28 @@ While it runs, ask from a second terminal:
 A system in a cluster answers the same commands with --system NAME.
 """,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        try:
+            told = installed("bellwether")
+        except PackageNotFoundError:
+            told = "(from its sources, not installed)"
+        sys.stdout.write(f"bellwether {told}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def beginning(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which release this is.")
+    ] = False,
+) -> None:
+    """Read the options that stand before a command."""
+
+
 process_help.add_beginnings(app)
 app.add_typer(rendering.app, name="render", rich_help_panel="Begin")
 app.add_typer(migrating.app, name="migrate", rich_help_panel="Begin")

@@ -77,14 +77,14 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 
 def units(programs: Programs, tmp_path: Path) -> SystemdPlace:
     render_systemd(tmp_path / "system.yaml", tmp_path / "root", "/opt/bellwether")
-    programs.add(
-        "systemctl",
-        {
-            '"systemctl show trading-prediction"*': "ActiveState=failed\nResult=oom-kill\nMainPID=0\nNRestarts=5\n"
-            "MemoryCurrent=[not set]\nStateChangeTimestamp=Fri 2026-11-27 10:00:00 UTC\n",
-            '"systemctl show"*': "ActiveState=active\nResult=success\nMainPID=42\nMemoryCurrent=52428800\n",
-        },
+    failed = (
+        "ActiveState=failed\nResult=oom-kill\nMainPID=0\nNRestarts=5\n"
+        "MemoryCurrent=[not set]\nStateChangeTimestamp=Fri 2026-11-27 10:00:00 UTC\n"
     )
+    runs = "ActiveState=active\nResult=success\nMainPID=42\nMemoryCurrent=52428800\n"
+    names = ["nats", "bootstrap", *start_order()]
+    shown = "\n".join(failed if name == "prediction" else runs for name in names)
+    programs.add("systemctl", {'"systemctl show trading-nats"*': shown})
     return SystemdPlace(tmp_path / "root")
 
 
@@ -123,21 +123,29 @@ def test_deploy_copies_what_changed_and_restarts_for_it_alone(
 ) -> None:
     for name in ("systemctl", "systemd-sysusers", "systemd-tmpfiles"):
         programs.add(name, {})
+    runs = "ActiveState=active\nMainPID=42\n"
+    answers = {
+        profile: "\n".join([runs] * (2 + parts))
+        for profile, parts in (("compact", 1), ("standard", len(start_order())))
+    }
+    programs.add(
+        "systemctl", {'*"trading-system.service"*': answers["compact"], '"systemctl show"*': answers["standard"]}
+    )
     home = tmp_path / "opt"
     (home / "venv/bin").mkdir(parents=True)
     (home / "venv/bin/python").touch()
     monkeypatch.setattr("os.geteuid", lambda: 0)
     root = tmp_path / "machine"
     file = tmp_path / "system.yaml"
-    systemd_place.deploy(file, str(home), root)
+    systemd_place.deploy(file, str(home), print, root)
     assert systemd_place.deployed(root)
     assert oct((root / "etc/bellwether/keys").stat().st_mode & 0o777) == "0o700"
     assert "systemctl restart trading.target" in programs.calls
     before = len(programs.calls)
-    assert "0 files changed" in systemd_place.deploy(file, str(home), root)[0]
+    assert "0 files changed" in systemd_place.deploy(file, str(home), print, root)[0]
     assert "systemctl start trading.target" in programs.calls[before:]
     file.write_text(FILE.replace("standard", "compact"))
-    told = systemd_place.deploy(file, str(home), root)
+    told = systemd_place.deploy(file, str(home), print, root)
     assert "removed trading-prediction.service" in told
     assert not (root / "etc/systemd/system/trading-prediction.service").exists()
     assert "keys in /etc/bellwether/keys" in SystemdPlace(root).undeploy()

@@ -36,6 +36,9 @@ PACKAGES_OF_IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 PACKAGES_OF_BACKUPS = {"restic": "restic"}
 """Program -> Debian package, for backups and their tests; a cluster runs without."""
 
+PACKAGES_OF_UNITS = {"systemd-nspawn": "systemd-container", "systemd-analyze": "systemd"}
+"""Program -> Debian package, for the tests of systemd units; a cluster runs without."""
+
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -53,7 +56,7 @@ def cni_folder() -> str:
 
 def missing_packages(programs: Iterable[str], is_there: Callable[[str], bool] = there) -> list[str]:
     """The Debian packages of those programs that are not there, each once, sorted."""
-    known = PACKAGES_OF_NODE | PACKAGES_OF_IMAGES | PACKAGES_OF_BACKUPS
+    known = PACKAGES_OF_NODE | PACKAGES_OF_IMAGES | PACKAGES_OF_BACKUPS | PACKAGES_OF_UNITS
     return sorted({known[p] for p in programs if not is_there(p)})
 
 

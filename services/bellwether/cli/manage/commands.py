@@ -143,7 +143,7 @@ def logs(
     shared = bool(services) and any(len(one.services) > 1 for one in parts)
     read = 100_000 if shared else lines
     found = place.logs([one.name for one in parts], read, follow=follow)
-    for line in of_services(found, services or [], lines if shared else None, follow=follow):
+    for line in of_services(found, services or [] if shared else [], lines if shared else None, follow=follow):
         sys.stdout.write((line if output is Output.json else shown(line)) + "\n")
         if follow:
             sys.stdout.flush()
@@ -179,7 +179,7 @@ def deploy(
     if on is On.systemd:
         from bellwether.cli.manage import systemd_place
 
-        done = systemd_place.deploy(file, home)
+        done = systemd_place.deploy(file, home, say)
     elif on is On.cluster:
         from bellwether.cli.manage import cluster_place
 

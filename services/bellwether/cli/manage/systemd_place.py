@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bellwether.cli.client import CommandError
+from bellwether.cli.manage.log_lines import shown
 from bellwether.cli.manage.places import On, Part
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.local.state import RunError
@@ -23,6 +27,10 @@ RENDERED = "/var/lib/bellwether/rendered"
 """Where deploy keeps the rendered files with the system's identity."""
 _NOT_SET = 2**64 - 1
 """What systemd says where it does not know a figure."""
+_GIVEN_UP = 2
+"""A unit that systemd has started again so often while it was to come up is told of as failed."""
+_LOOK_SECONDS = 0.5
+_FAULT = re.compile(r"error|fatal", re.IGNORECASE)
 
 
 class SystemdPlace:
@@ -37,27 +45,33 @@ class SystemdPlace:
 
     def parts(self) -> list[Part]:
         """Return every unit's process."""
+        return [_part(name, services, told) for name, services, told in self._shown()]
+
+    def failed(self) -> Part | None:
+        """Return a unit that systemd gave up on, or started again and again since it was told to start it."""
+        for name, services, told in self._shown():
+            if told.get("ActiveState") == "failed" or int(told.get("NRestarts") or 0) >= _GIVEN_UP:
+                return _part(name, services, told)
+        return None
+
+    def _shown(self) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
+        """Return each unit's part, its services and its properties, in start order."""
         found: list[tuple[str, tuple[str, ...]]] = [(rendered.NATS, ()), (BOOTSTRAP, ())]
         found += [(one.name, one.services) for one in rendered.parts(self._system)]
-        return [self._part(name, services) for name, services in found]
+        names = [units.unit_name(name) for name, _ in found]
+        # Of several units systemctl shows one after the other, with an empty line between.
+        blocks = run(["systemctl", "show", *names, f"--property={','.join(_SHOWN)}"]).strip().split("\n\n")
+        told = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+        return [(*part, properties) for part, properties in zip(found, told, strict=True)]
 
-    def _part(self, name: str, services: tuple[str, ...]) -> Part:
-        unit = units.unit_name(name)
-        told = dict(
-            line.split("=", 1)
-            for line in run(["systemctl", "show", unit, f"--property={','.join(_SHOWN)}"]).splitlines()
-            if "=" in line
-        )
-        state = _STATES.get(told.get("ActiveState", ""), told.get("ActiveState", "unknown"))
-        pid, memory = int(told.get("MainPID") or 0), told.get("MemoryCurrent", "")
-        mebibytes = int(memory) / 2**20 if memory.isdigit() and int(memory) != _NOT_SET else None
-        restarts = int(told.get("NRestarts") or 0)
-        why = told.get("Result", "")
-        detail = [] if why in ("", "success") else [why]
-        if restarts:
-            detail.append(f"restarted {restarts} times")
-        return Part(
-            name, services, state, pid or None, mebibytes, told.get("StateChangeTimestamp") or None, ", ".join(detail)
+    def told_failure(self, part: Part) -> str:
+        """Return in words that a unit does not come up, with what it said last."""
+        said = [shown(line) for line in self.logs([part.name], 50, follow=False)]
+        last = next((line for line in reversed(said) if _FAULT.search(line)), said[-1] if said else "it said nothing")
+        detail = f" ({part.detail})" if part.detail else ""
+        return (
+            f"{units.unit_name(part.name)} does not come up{detail}: {last}\n"
+            f"  All it said: bellwether logs --on systemd -s {part.name}"
         )
 
     def start(self, part: str) -> None:
@@ -81,16 +95,34 @@ class SystemdPlace:
 
     def undeploy(self) -> str:
         """Stop and remove the units and the configuration; data and keys are kept."""
-        run(["systemctl", "disable", "--now", units.TARGET])
-        for pattern in ("trading-*.service", "trading-*.socket"):
-            for path in (self._root / "etc/systemd/system").glob(pattern):
-                path.unlink()
+        folder = self._root / "etc/systemd/system"
+        files = [path for pattern in ("trading-*.service", "trading-*.socket") for path in folder.glob(pattern)]
+        run(["systemctl", "disable", units.TARGET])
+        # The target alone would not wait for those that it stops.
+        run(["systemctl", "stop", units.TARGET, *(path.name for path in files)])
+        for path in files:
+            path.unlink()
         for name in ("etc/systemd/system/trading.target", "etc/sysusers.d/trading.conf", "etc/tmpfiles.d/trading.conf"):
             (self._root / name).unlink(missing_ok=True)
         for name in ("system.json", "nats.conf"):
             (self._root / "etc/bellwether" / name).unlink(missing_ok=True)
         run(["systemctl", "daemon-reload"])
         return f"data is kept in {units.DATA_DIRECTORY}, keys in {units.KEYS_DIRECTORY}, the identity in {RENDERED}"
+
+
+def _part(name: str, services: tuple[str, ...], told: dict[str, str]) -> Part:
+    """Return a unit's process from the unit's properties."""
+    state = _STATES.get(told.get("ActiveState", ""), told.get("ActiveState", "unknown"))
+    pid, memory = int(told.get("MainPID") or 0), told.get("MemoryCurrent", "")
+    mebibytes = int(memory) / 2**20 if memory.isdigit() and int(memory) != _NOT_SET else None
+    restarts = int(told.get("NRestarts") or 0)
+    why = told.get("Result", "")
+    detail = [] if why in ("", "success") else [why]
+    if restarts:
+        detail.append(f"restarted {restarts} times")
+    return Part(
+        name, services, state, pid or None, mebibytes, told.get("StateChangeTimestamp") or None, ", ".join(detail)
+    )
 
 
 def _declared(root: Path) -> TradingSystem:
@@ -110,8 +142,10 @@ def deployed(root: Path = Path("/")) -> bool:
     return (root / "etc/systemd/system" / units.TARGET).exists()
 
 
-def deploy(file: Path, home: str, root: Path = Path("/")) -> list[str]:
+def deploy(file: Path, home: str, say: Callable[[str], None], root: Path = Path("/")) -> list[str]:
     """Put units, configuration and keys in place and start what is new or changed; return in words what was done.
+
+    Returns when every unit is ready; `say` is told what is waited for.
 
     Raises:
         CommandError: if this machine cannot run them, or the file is wrong.
@@ -124,8 +158,8 @@ def deploy(file: Path, home: str, root: Path = Path("/")) -> list[str]:
     program = Path(home) / "venv" / "bin" / "python"
     if not program.exists():
         raise CommandError(
-            f"--home {home}: {program} is not there. Install the program where units can read it:\n"
-            f"  python3 -m venv {home}/venv && {home}/venv/bin/pip install bellwether"
+            f"--home {home}: {program} is not there. Install the program where units can read it, from a checkout:\n"
+            f"  make wheel && python3 -m venv {home}/venv && {home}/venv/bin/pip install dist/bellwether-*.whl"
         )
     tree = root / RENDERED.removeprefix("/")
     try:
@@ -142,11 +176,43 @@ def deploy(file: Path, home: str, root: Path = Path("/")) -> list[str]:
     run(["systemd-tmpfiles", "--create", "trading.conf"])
     run(["systemctl", "daemon-reload"])
     run(["systemctl", "enable", units.TARGET])
+    # A unit that was given up could not be started before its limit has passed; restarts are counted from here.
+    run(["systemctl", "reset-failed", *names])
     verb = "restart" if changed else "start"
-    run(["systemctl", verb, units.TARGET], seconds=units.BOOTSTRAP_SECONDS)
+    _bring_up(SystemdPlace(root), verb, say)
     told = [f"{len(names)} units, {len(changed)} files changed"]
     told += [f"removed {one.name}" for one in gone]
-    return [*told, f"{verb}ed {units.TARGET}; `bellwether status --on systemd` shows how it comes up"]
+    return [*told, f"{verb}ed {units.TARGET}: all units are ready"]
+
+
+def _bring_up(place: SystemdPlace, verb: str, say: Callable[[str], None]) -> None:
+    """Start or restart the target and return when every unit is ready, telling what it waits for.
+
+    Raises:
+        CommandError: naming a unit that does not come up, with its last words.
+
+    """
+    end = time.monotonic() + units.BOOTSTRAP_SECONDS
+    before: list[str] = []
+    with subprocess.Popen(["systemctl", verb, units.TARGET], stderr=subprocess.PIPE, text=True) as job:
+        try:
+            while (code := job.poll()) is None and time.monotonic() < end:
+                if failed := place.failed():
+                    raise CommandError(place.told_failure(failed))
+                waits = [part.name for part in place.parts() if not part.good]
+                if waits and waits != before:
+                    say(f"waits for {', '.join(waits)}")
+                before = waits
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            if job.poll() is None:
+                # The units go on; it is only the waiting that ends.
+                job.terminate()
+        if code is None:
+            raise CommandError(f"not ready within {units.BOOTSTRAP_SECONDS} s: {', '.join(before)}")
+        if code != 0:
+            said = job.stderr.read().strip() if job.stderr else ""
+            raise CommandError(f"systemctl {verb} {units.TARGET}: {said or f'ended with {code}'}")
 
 
 def _copy(source: Path, target: Path) -> list[str]:

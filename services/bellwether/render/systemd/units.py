@@ -134,6 +134,8 @@ def bootstrap_unit(system: TradingSystem, home: str) -> str:
         ("RemainAfterExit", "yes"),
         ("ExecStart", command([*_program(home), *bootstrap_arguments(system), "--timeout", str(BOOTSTRAP_SECONDS)])),
         ("TimeoutStartSec", "infinity"),
+        # It is stopped with NATS, maybe while it waits: that is no failure.
+        ("SuccessExitStatus", "SIGTERM"),
         *_restarts("on-failure"),
         *_common(BOOTSTRAP, SMALL_MEBIBYTES),
         _credential(f"{BOOTSTRAP}.nk"),

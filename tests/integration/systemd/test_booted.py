@@ -1,0 +1,168 @@
+"""A system under a systemd that runs: deployed, killed, stopped, changed, and one that cannot come up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+
+from bellwether.market.sessions import load_calendar
+from bellwether.render.systemd.units import HOST
+from bellwether.topology import NATS_PORT, SERVICES, start_order
+from harness import csv_bars
+from harness.booted import HOME, Machine, booted, obstacle
+
+WHY = obstacle()
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(WHY is not None, reason=f"no machine can be booted here: {WHY}"),
+]
+
+SYMBOLS = ["ANZ.AX", "CBA.AX"]
+DOCUMENT: dict[str, Any] = {
+    "apiVersion": "bellwether.dev/v1alpha1",
+    "kind": "TradingSystem",
+    "metadata": {"name": "demo"},
+    "spec": {
+        "profile": "standard",
+        "market": {"calendar": "XASX"},
+        "symbols": SYMBOLS,
+        "data": {"provider": "csv", "csv": {"directory": "/srv/bars"}},
+        "compatibility": {"socketDirectory": "/run/trading-old"},
+    },
+}
+OLD_CLIENT = """
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as old:
+    old.settimeout(60)
+    old.connect("/run/trading-old/trading_prediction.sock")
+    old.sendall(json.dumps({"method": "health", "params": {}, "timestamp": 0, "request_id": 7}).encode())
+    told = b""
+    while part := old.recv(65536):
+        told += part
+print(told.decode())
+"""
+ENDS = 150.0
+"""Five times the 30 s in which a unit has to end, and more than its start takes."""
+
+
+def eventually(what: str, probe: Callable[[], bool], seconds: float = ENDS) -> None:
+    end = time.monotonic() + seconds
+    while not probe():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(0.2)
+
+
+def write(machine: Machine, **spec: Any) -> str:
+    """Write the declaration, changed; return where the machine sees it."""
+    (machine.files / "system.yaml").write_text(yaml.safe_dump(DOCUMENT | {"spec": DOCUMENT["spec"] | spec}))
+    return "/srv/system.yaml"
+
+
+def parts(machine: Machine) -> dict[str, Any]:
+    done = machine.bellwether("status", "--on", "systemd", "-o", "json")
+    return {one["name"]: one for one in json.loads(done.stdout)["parts"]}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with booted(tmp_path_factory.mktemp("machine")) as found:
+        calendar = load_calendar("XASX")
+        yesterday = datetime.now(UTC).date() - timedelta(days=2)
+        for symbol in SYMBOLS:
+            csv_bars.write(found.files / "bars", symbol, calendar, yesterday, count=120)
+        yield found
+
+
+def test_a_unit_that_does_not_come_up_is_named_with_its_last_words(machine: Machine) -> None:
+    server = ["python3", "-m", "http.server", "--bind", HOST, str(NATS_PORT)]
+    machine.run("systemd-run", "--unit=other", *server)
+    taken = ["python3", "-c", f"import socket; socket.create_connection(('{HOST}', {NATS_PORT})).close()"]
+    eventually("the port is taken", lambda: machine.run(*taken).returncode == 0)
+    done = machine.bellwether("deploy", write(machine), "--on", "systemd")
+    machine.run("systemctl", "stop", "other")
+    assert done.returncode == 1
+    assert "trading-nats.service does not come up (" in done.stderr
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_all_units_come_up_in_the_order_of_the_topology(machine: Machine) -> None:
+    done = machine.bellwether("deploy", write(machine), "--on", "systemd")
+    assert done.returncode == 0, done.stderr
+    assert "all units are ready" in done.stdout
+    found = parts(machine)
+    assert list(found) == ["nats", "bootstrap", *start_order()]
+    assert {one["state"] for one in found.values()} == {"running"}, found
+    since = {name: int(machine.show(f"trading-{name}.service", "ActiveEnterTimestampMonotonic")) for name in found}
+    for name, service in SERVICES.items():
+        late = [one for one in ("nats", "bootstrap", *service.requires) if since[one] > since[name]]
+        assert not late, f"{name} was ready before {late}"
+
+
+def test_limits_and_user_are_what_systemd_knows_of_the_unit(machine: Machine) -> None:
+    unit = "trading-prediction.service"
+    told = {name: machine.show(unit, name) for name in ("User", "TasksMax", "MemoryMax", "NoNewPrivileges")}
+    assert told == {"User": "trading", "TasksMax": "50", "MemoryMax": str(512 * 2**20), "NoNewPrivileges": "yes"}
+    pid = machine.show(unit, "MainPID")
+    owner = machine.run("stat", "-c", "%U", f"/proc/{pid}").stdout.strip()
+    keys = machine.run("runuser", "-u", "trading", "--", "ls", "/etc/bellwether/keys")
+    assert (owner, keys.returncode != 0) == ("trading", True), "the keys are for root alone"
+
+
+def test_a_caller_of_the_old_system_is_answered_at_its_socket(machine: Machine) -> None:
+    done = machine.run(f"{HOME}/venv/bin/python", "-c", OLD_CLIENT)
+    told = json.loads(done.stdout)
+    assert told["status"] == "success", told
+
+
+def test_a_killed_service_comes_back_and_its_lines_are_in_the_log(machine: Machine) -> None:
+    unit = "trading-prediction.service"
+    before = machine.show(unit, "MainPID")
+    machine.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", unit)
+    eventually("it is back", lambda: machine.show(unit, "MainPID") not in ("0", before))
+    eventually("it is ready", lambda: machine.show(unit, "ActiveState") == "active")
+    assert parts(machine)["prediction"]["detail"] == "restarted 1 times"
+    lines = machine.bellwether("logs", "--on", "systemd", "-s", "prediction", "-n", "200").stdout
+    assert "status=9/KILL" in lines
+    assert " prediction " in lines
+
+
+def test_nats_killed_costs_no_service_a_start(machine: Machine) -> None:
+    before = {name: machine.show(f"trading-{name}.service", "MainPID") for name in start_order()}
+    nats = machine.show("trading-nats.service", "MainPID")
+    machine.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", "trading-nats.service")
+    eventually("NATS is back", lambda: machine.show("trading-nats.service", "MainPID") not in ("0", nats))
+    eventually("its streams are made", lambda: parts(machine)["bootstrap"]["state"] == "running")
+    assert {name: machine.show(f"trading-{name}.service", "MainPID") for name in start_order()} == before
+
+
+def test_units_stop_in_reverse_order_and_start_again(machine: Machine) -> None:
+    done = machine.bellwether("stop", "--on", "systemd", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    stopped = [one["name"] for one in json.loads(done.stdout)["parts"]]
+    assert stopped == ["nats", "bootstrap", *start_order()][::-1]
+    assert machine.bellwether("status", "--on", "systemd").returncode == 3
+    results = {name: machine.show(f"trading-{name}.service", "Result") for name in stopped}
+    assert set(results.values()) == {"success"}, results
+    started = machine.bellwether("start", "--on", "systemd", "-s", "nats")
+    assert started.returncode == 0, started.stderr
+    assert parts(machine)["nats"]["state"] == "running"
+
+
+def test_another_profile_replaces_the_units_and_undeploy_keeps_the_data(machine: Machine) -> None:
+    done = machine.bellwether("deploy", write(machine, profile="compact"), "--on", "systemd")
+    assert done.returncode == 0, done.stderr
+    assert "removed trading-prediction.service" in done.stdout
+    assert list(parts(machine)) == ["nats", "bootstrap", "system"]
+    done = machine.bellwether("undeploy", "--on", "systemd", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert machine.run("systemctl", "list-units", "trading*", "--no-legend", "--all").stdout.strip() == ""
+    kept = machine.run("ls", "/var/lib/trading").stdout.split()
+    assert {"nats", "system", "paper-trading"} <= set(kept)
