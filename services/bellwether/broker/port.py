@@ -27,6 +27,7 @@ from bellwether.broker.values import (
     Lookup,
     MarketState,
     NewOrder,
+    Stopped,
 )
 
 
@@ -135,6 +136,14 @@ class Broker(Protocol):
 
     async def traded_price(self, symbol: str, since: datetime) -> Decimal | None:
         """Return the average price of what was closed in a symbol since an instant; None where nothing tells it.
+
+        Raises:
+            NoBroker: while the broker cannot say.
+
+        """
+
+    async def stopped(self, since: datetime) -> Sequence[Stopped]:
+        """Return what stops at the broker have closed since an instant, oldest first.
 
         Raises:
             NoBroker: while the broker cannot say.

@@ -21,6 +21,7 @@ from bellwether.broker.values import (
     Lookup,
     MarketState,
     NewOrder,
+    Stopped,
 )
 from bellwether.storage.store import Store, Transaction
 
@@ -125,6 +126,10 @@ class SimulatedBroker:
     async def traded_price(self, symbol: str, since: datetime) -> Decimal | None:
         """Return None: a lookup here tells everything."""
         return None
+
+    async def stopped(self, since: datetime) -> Sequence[Stopped]:
+        """Return nothing: no stop rests here, exits by price are judged at each close."""
+        return ()
 
     async def close(self) -> None:
         """Forget the market."""

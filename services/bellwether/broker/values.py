@@ -138,6 +138,17 @@ class BrokerPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """A position, or a part of one, that a stop which rests at the broker has closed. The same one has the same id."""
+
+    stop_id: str
+    symbol: str
+    quantity: Decimal
+    price: Decimal
+    """Per share."""
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerAccount:
     """The account as the broker tells it."""
 

@@ -43,7 +43,7 @@ class Exit(Block):
     stop_loss: Ratio | None = Field(
         None,
         description="Close a position whose closing price is this share below its average cost. Judged at each close, "
-        "sold at the next open.",
+        "sold at the next open. With mode ig-demo each purchase also carries a stop at IG this share below its price.",
     )
     take_profit: Ratio | None = Field(
         None, description="Close a position whose closing price is this share above its average cost; as stopLoss."

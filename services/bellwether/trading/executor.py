@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from bellwether.broker.lifecycle import HERE, Progress, WrongMove, advance, move, sending
@@ -21,6 +22,7 @@ from bellwether.trading.codes import Code
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import OrderQueued
 from bellwether.trading.executions import Execution
+from bellwether.trading.pricing import CENT
 from bellwether.trading.recording import recorded
 from bellwether.trading.release import cancelled, release
 from bellwether.trading.sessions import Opening
@@ -99,12 +101,20 @@ class Executor:
             deadline=deadline,
             closes=order.side == "SELL",
             partial=desk.rules.volume_share is not None,
+            stop_distance=self._stop_distance(turn.run, order, market),
         )
         progress = Progress(order_id, released.send) if sent is None else replace(sent.progress, quantity=released.send)
         executions.save(
             tx, turn.run, Execution(sending(progress, turn.now), order.symbol, order.side, order.session, made.deadline)
         )
         return made
+
+    def _stop_distance(self, run: str, order: OrderQueued, market: MarketState) -> Decimal | None:
+        """Return how far below a purchase its declared stop-loss is to rest at a broker that keeps stops."""
+        share = self._desk.rules.stop_loss
+        if share is None or order.side == "SELL" or not self._brokers.at_ig(run):
+            return None
+        return max(CENT, (market.price * share).quantize(CENT))
 
     async def _submit(self, turn: Turn, order: NewOrder) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -18,13 +19,16 @@ from bellwether.runtime.errors import RpcError
 from bellwether.storage.store import Transaction
 from bellwether.trading import executions
 from bellwether.trading.brokers import Brokers
+from bellwether.trading.decide import exit_wish, order_id_of, order_of
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import BrokerStated
 from bellwether.trading.executions import Execution
 from bellwether.trading.executor import Executor, Turn
 from bellwether.trading.guards import text
 from bellwether.trading.pricing import ZERO
+from bellwether.trading.recording import filled
 from bellwether.trading.statement import adjusted, blocked_by, cash_words, proof, stated, unexplained
+from bellwether.trading.telling import tell
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +80,7 @@ class Reconciling:
                 theirs = {one.symbol: one.quantity for one in positions if one.quantity}
                 if self._brokers.at_ig(run):
                     await self._settle(Turn(run, now, call), theirs)
+                    await self._take_stops(Turn(run, now, call))
                     await self._import(run, now)
                     statement = stated(await broker.account(), positions, now)
             except NoBroker as error:
@@ -104,18 +109,47 @@ class Reconciling:
     async def _import(self, run: str, now: datetime) -> None:
         """Record what moved money at the broker since the ledger began, each movement once."""
 
-        def began(tx: Transaction) -> datetime:
-            self._desk.opened(tx, run, now)
-            event = self._desk.ledger.event(tx, run, "account")
-            return now if event is None else event.at
-
-        since = (await self._desk.store.transact(began)).replace(microsecond=0)
+        since = await self._desk.store.transact(lambda tx: self._began(tx, run, now))
         told = adjusted(await self._brokers.of(run).adjustments(since))
 
         def record(tx: Transaction) -> None:
             ledger = self._desk.ledger
             new = [event for event in told if ledger.event(tx, run, event.key) is None]
             ledger.append(tx, run, new)
+
+        await self._desk.store.transact(record)
+
+    def _began(self, tx: Transaction, run: str, now: datetime) -> datetime:
+        """Return the second in which the run's account began."""
+        self._desk.opened(tx, run, now)
+        event = self._desk.ledger.event(tx, run, "account")
+        return (now if event is None else event.at).replace(microsecond=0)
+
+    async def _take_stops(self, turn: Turn) -> None:
+        """Record what stops that rest at the broker have closed, each once.
+
+        One that is for more than the ledger holds is left out: the positions differ then, which blocks the symbol.
+        """
+        if self._desk.rules.stop_loss is None:
+            return
+        since = await self._desk.store.transact(lambda tx: self._began(tx, turn.run, turn.now))
+        told = await self._brokers.of(turn.run).stopped(since)
+
+        def record(tx: Transaction) -> None:
+            ledger, day = self._desk.ledger, self._desk.begun(turn.now)
+            for one in told:
+                book = ledger.book(tx, turn.run)
+                order_id = order_id_of("stop", one.stop_id)
+                if one.quantity > book.held(one.symbol) or ledger.event(tx, turn.run, f"queued:{order_id}") is not None:
+                    continue
+                wish = exit_wish("stop_loss", one.symbol, book, day, day)
+                queued = order_of(replace(wish, order_id=order_id, price=one.price), one.quantity, turn.now)
+                book = ledger.append(tx, turn.run, [queued])
+                fill = Fill(order_id, turn.now, fill_id(order_id), one.quantity, one.price)
+                sold = filled(book, queued, fill, turn.now)
+                ledger.append(tx, turn.run, [sold])
+                tell(tx, turn.run, [queued, sold], turn.call)
+                _log.warning("the stop at the broker sold %s %s at %s", text(one.quantity), one.symbol, text(one.price))
 
         await self._desk.store.transact(record)
 

@@ -41,6 +41,10 @@ class Ticket:
     only_deal: str | None = None
     """Close this position and nothing else (DELETE /positions/otc)."""
     closes_only: bool = False
+    stop_distance: Decimal | None = None
+    """How far below (above, of a sale) its level the position's stop is to be."""
+    by_stop: bool = False
+    """Whether a position's stop asks for it, and nobody else."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Position:
     level: Decimal
     currency: str
     opened: datetime
+    stop_level: Decimal | None = None
 
     @property
     def signed(self) -> Decimal:
@@ -199,8 +204,11 @@ class Account:
             profit = (profit or ZERO) + self._close(position, closed, level, now)
             affected.append((position.deal_id, "FULLY_CLOSED" if closed == position.size else "PARTIALLY_CLOSED"))
         if left > 0:
+            stop = None
+            if ticket.stop_distance is not None:
+                stop = level - ticket.stop_distance if ticket.direction == "BUY" else level + ticket.stop_distance
             opened = Position(
-                deal_id, ticket.reference, ticket.epic, ticket.direction, left, level, ticket.currency, now
+                deal_id, ticket.reference, ticket.epic, ticket.direction, left, level, ticket.currency, now, stop
             )
             self.positions[deal_id] = opened
             affected.append((deal_id, "OPENED"))
@@ -272,6 +280,31 @@ class Account:
             )
         )
         return profit
+
+    def _at_its_stop(self, position: Position) -> bool:
+        level, stop = self._closing_level(position), position.stop_level
+        if stop is None:
+            return False
+        return level <= stop if position.direction == "BUY" else level >= stop
+
+    def stop_out(self, now: datetime) -> list[Deal]:
+        """Close the positions whose stop the market has reached, at the market; return the deals."""
+        reached = [one for one in self.positions.values() if self._at_its_stop(one)]
+        found = []
+        for one in reached:
+            direction: Direction = "SELL" if one.direction == "BUY" else "BUY"
+            ticket = Ticket(
+                f"stop{len(self.deals) + 1:09d}",
+                one.epic,
+                direction,
+                one.size,
+                one.currency,
+                only_deal=one.deal_id,
+                closes_only=True,
+                by_stop=True,
+            )
+            found.append(self.execute(ticket, now, status="TRADEABLE"))
+        return found
 
     def rest(self, ticket: Ticket, kind: str, good_till: str | None, now: datetime) -> Deal:
         """Take a working order that waits for its level."""

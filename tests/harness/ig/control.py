@@ -80,6 +80,7 @@ def _price(world: StandIn, body: Any) -> Any:
     market = world.markets[body["epic"]]
     market.price = Decimal(str(body.get("price", market.price)))
     market.status = body.get("status", market.status)
+    world.account.stop_out(world.now())
     return asdict(market)
 
 

@@ -188,6 +188,7 @@ class Desk:
             force_open=_flag(q.body, "forceOpen"),
             order_type=_choice(q.body, "orderType", "MARKET", "LIMIT", "QUOTE"),
             time_in_force=_choice({"timeInForce": "EXECUTE_AND_ELIMINATE"} | q.body, "timeInForce", *_IN_FORCE),
+            stop_distance=None if q.body.get("stopDistance") is None else Decimal(str(q.body["stopDistance"])),
         )
         if ticket.order_type == "MARKET" and (q.body.get("level") is not None or q.body.get("quoteId") is not None):
             raise Invalid("validation.not-null.request")

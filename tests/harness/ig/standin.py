@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -100,6 +101,11 @@ class StandIn(Proxy):
     def expire(self) -> None:
         """Drop all tokens, as IG does at the weekend."""
         self.sessions.clear()
+
+    def quote(self, epic: str, price: Decimal) -> None:
+        """Have a market at another price; stops that it reaches close their positions."""
+        self.markets[epic].price = price
+        self.account.stop_out(self.now())
 
     def requests(self, *kinds: str) -> int:
         """Return how many requests of these kinds were made; without a kind, all."""

@@ -61,8 +61,8 @@ class Moving:
 RISK = {"maxPositionValue": "5000", "maxOrdersPerSession": 100, "maxDailyLoss": "90000"}
 
 
-def live(broker: str, **ig: Any) -> TradingSystem:
-    """Return a live system of the made-up symbols that trades at a broker."""
+def live(broker: str, exits: Mapping[str, Any] | None = None, **ig: Any) -> TradingSystem:
+    """Return a live system of the made-up symbols that trades at a broker; `exits` is its block `trading.exit`."""
     at_ig = {
         "brokerSecretRef": {"name": "account"},
         "ig": {"exclusiveAccount": True, **QUICKLY, **ig},
@@ -72,7 +72,7 @@ def live(broker: str, **ig: Any) -> TradingSystem:
         clock={"mode": "live"},
         data={"provider": "csv", "csv": {"directory": "."}},
         training={"gate": {"mode": "enforce"}},
-        trading={"mode": broker, "risk": RISK, **(at_ig if broker == "ig-demo" else {})},
+        trading={"mode": broker, "risk": RISK, "exit": dict(exits or {}), **(at_ig if broker == "ig-demo" else {})},
     )
 
 

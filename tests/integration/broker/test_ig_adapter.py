@@ -45,6 +45,29 @@ def order(reference: str, side: Side = "BUY", quantity: int = 10, *, partial: bo
     )
 
 
+async def test_a_purchase_s_stop_rests_at_ig_and_what_it_closes_is_told_once(lab: IgLab) -> None:
+    await lab.broker.submit(replace(order("bw-1"), stop_distance=Decimal("1.50")))
+    await outcome(lab.broker)
+    (position,) = lab.ig.account.positions.values()
+    assert position.stop_level == position.level - Decimal("1.50")
+    assert await lab.broker.stopped(SINCE) == []
+    lab.ig.quote(EPIC, Decimal("8.60"))
+    assert await lab.broker.stopped(SINCE) == []
+    lab.ig.quote(EPIC, Decimal("8.00"))
+    assert lab.ig.account.net() == {}
+    (told,) = await lab.broker.stopped(SINCE)
+    closed = lab.ig.account.deals[-1]
+    assert (told.stop_id, told.symbol, told.quantity) == (f"ig:{closed.deal_id}", SYMBOL, Decimal(10))
+    # At the market, which may have jumped over the stop.
+    assert told.price == closed.level == lab.ig.markets[EPIC].bid
+    # What we close ourselves is no stop's.
+    await lab.broker.submit(order("bw-2"))
+    await outcome(lab.broker, "bw-2")
+    await lab.broker.submit(order("bw-3", "SELL"))
+    await outcome(lab.broker, "bw-3")
+    assert len(await lab.broker.stopped(SINCE)) == 1
+
+
 async def outcome(broker: IgBroker, reference: str = "bw-1") -> list[BrokerEvent]:
     """Return the events up to the one that says what became of the order."""
     news, events = asyncio.Event(), list[BrokerEvent]()

@@ -134,6 +134,34 @@ async def test_a_position_that_is_not_ours_blocks_its_symbol_until_it_is_gone(ig
     assert [line for line in (await trader.call("sync_positions"))["differences"] if "AAA" in line] == []
 
 
+async def test_a_stop_that_ig_executes_is_a_sale_in_the_ledger_once_whatever_is_killed(
+    ig: StandIn, tmp_path: Path
+) -> None:
+    trader = Trader(ig, tmp_path, write_credentials(tmp_path), settings={"exits": {"stopLoss": "0.1"}})
+    try:
+        await trader.start()
+        await trader.do({"signal": ["AAA", "BUY"]})
+        await trader.at(OPEN)
+        bought = await until(trader, "filled")
+        epic = epic_of("AAA")
+        (position,) = ig.account.positions.values()
+        assert position.stop_level is not None
+        assert float(position.stop_level) == pytest.approx(float(position.level) * 0.9, rel=0.01)
+        ig.quote(epic, position.level * Decimal("0.8"))
+        assert ig.account.net() == {}
+        # Before and after it is written down.
+        await trader.aim("1 before the fill is written", "1 after the fill is written")
+        for _ in range(3):
+            assert (await trader.call("sync_positions"))["differences"] == []
+        assert len(trader.strikes) == 2
+        (sold,) = [one for one in (await trader.orders()).values() if one["side"] == "SELL"]
+        assert (sold["reason"], sold["status"], sold["quantity"]) == ("stop_loss", "filled", bought["quantity"])
+        assert Decimal(sold["fill_price"]) == ig.account.deals[-1].level
+        assert (await trader.call("check_ledger"))["violations"] == []
+    finally:
+        await trader.stop()
+
+
 async def test_no_secret_stands_in_the_ledger_the_log_or_an_answer(ig: StandIn, trader: Trader) -> None:
     await trader.do({"signal": ["AAA", "BUY"]})
     await trader.at(OPEN)

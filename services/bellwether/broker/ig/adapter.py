@@ -21,7 +21,14 @@ from urllib.parse import parse_qsl, urlsplit
 from bellwether.broker.ig.cash import adjustments_of, closing_price
 from bellwether.broker.ig.client import IgClient, IgError
 from bellwether.broker.ig.facts import MarketFacts, NotUnderstood, exact, facts_of, problems
-from bellwether.broker.ig.lookup import from_activity, from_confirm, from_positions, instant_of, references_of
+from bellwether.broker.ig.lookup import (
+    from_activity,
+    from_confirm,
+    from_positions,
+    instant_of,
+    references_of,
+    stops_from,
+)
 from bellwether.broker.ig.words import EQUITY, EQUITY_WORDS, reason_words, status_words
 from bellwether.broker.port import BrokerError, NoBroker, NotSent, Unclear
 from bellwether.broker.values import (
@@ -36,6 +43,7 @@ from bellwether.broker.values import (
     MarketState,
     NewOrder,
     Rejected,
+    Stopped,
 )
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystemSpec
@@ -49,6 +57,8 @@ MARGIN_OF_TIME = timedelta(hours=36)
 YOUNG = 300.0
 """Seconds in which an order of an earlier process may still be confirmed, and stand nowhere else."""
 LOOK_BACK = timedelta(days=7)
+OURS = "bw-"
+"""How references of our orders begin."""
 ALL_ROWS = 500
 MOST_PAGES = 20
 
@@ -423,6 +433,14 @@ class IgBroker:
             return None
         rows = [row for row in await self._transactions(since) if instant_of(row.get("dateUtc"), since) >= since]
         return closing_price(rows, facts.name, lot)
+
+    async def stopped(self, since: datetime) -> Sequence[Stopped]:
+        """Return what stops that rest at IG have closed, from its activity."""
+        symbols = {epic: (symbol, lot) for symbol, (epic, lot) in self._settings().instruments.items()}
+        try:
+            return stops_from(await self._activity(since), symbols, lambda reference: reference.startswith(OURS))
+        except NotUnderstood as error:
+            raise NoBroker("IG_ERROR", f"IG's activity: {error}") from None
 
     async def _transactions(self, since: datetime) -> list[dict[str, Any]]:
         params = {"type": "ALL", "from": f"{since - MARGIN_OF_TIME:%Y-%m-%dT%H:%M:%S}", "pageSize": "0"}

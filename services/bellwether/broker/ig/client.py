@@ -35,6 +35,9 @@ Json = dict[str, Any]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 _log = logging.getLogger(__name__)
+# Its lines at DEBUG hold the headers of answers, the session's tokens among them: so for a program that configures no
+# logs of ours, too.
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

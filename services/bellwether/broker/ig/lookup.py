@@ -7,14 +7,14 @@ held. What one of them says is true; that all of them say nothing proves nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from bellwether.broker.ig.facts import NotUnderstood, exact
 from bellwether.broker.ig.words import reason_words
-from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, Rejected
+from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, Rejected, Stopped
 
 _OPENED_OR_CLOSED = ("POSITION_OPENED", "POSITION_CLOSED", "POSITION_PARTIALLY_CLOSED")
 
@@ -100,6 +100,35 @@ def from_positions(
                 reference, now, asked, size=size * lot, level=level / lot, broker_id=str(position.get("dealId") or "")
             )
     return ()
+
+
+def stops_from(
+    rows: Iterable[Mapping[str, Any]], symbols: Mapping[str, tuple[str, int]], ours: Callable[[str], bool]
+) -> list[Stopped]:
+    """Return what IG itself closed, oldest first, from rows of the activity (detailed), which come newest first.
+
+    Args:
+        rows: of the activity.
+        symbols: symbol and shares per contract by epic; rows of other epics are left out.
+        ours: whether a dealReference is that of an order of ours.
+
+    """
+    found = []
+    for row in rows:
+        details = row.get("details") or {}
+        actions = {str(action.get("actionType")) for action in details.get("actions") or ()}
+        closed = actions & {"POSITION_CLOSED", "POSITION_PARTIALLY_CLOSED"}
+        if row.get("channel") != "SYSTEM" or row.get("status") != "ACCEPTED" or not closed:
+            continue
+        if ours(str(details.get("dealReference") or "")) or str(row.get("epic")) not in symbols:
+            continue
+        symbol, lot = symbols[str(row.get("epic"))]
+        size, level = exact(details.get("size"), "size"), exact(details.get("level"), "level")
+        if size > 0 and level > 0:
+            shares = size * lot
+            whole = shares.to_integral_value()
+            found.append(Stopped(f"ig:{row.get('dealId')}", symbol, whole if whole == shares else shares, level / lot))
+    return found[::-1]
 
 
 def references_of(activity: Iterable[Mapping[str, Any]], positions: Iterable[Mapping[str, Any]]) -> frozenset[str]:
