@@ -8,9 +8,9 @@ between, come to the declared profile, and pods of both never run together. See 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 from bellwether.render.kubernetes import Manifest, RenderContext, configmaps, render
 from bellwether.render.kubernetes.moves import (
@@ -26,8 +26,9 @@ from bellwether.render.kubernetes.moves import (
     with_moved_in,
 )
 from bellwether.render.kubernetes.names import LABEL_COMPONENT, NATS, content_hash
-from bellwether.render.kubernetes.volumes import volume_claim
+from bellwether.render.kubernetes.volumes import made_from, volume_claim
 from bellwether.spec.models import TradingSystem
+from bellwether_operator.backups.restoring import Restore, restore_of
 from bellwether_operator.halting import with_replicas
 from bellwether_operator.observe.cache import ChildKey, Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
@@ -71,6 +72,8 @@ class Layout:
     drop: tuple[Drop, ...] = ()
     """Jobs of moves that are over, were given up, or begin anew."""
     move: Move | None = None
+    restore: Restore = field(default_factory=Restore)
+    """What claims of the profile in force are made from."""
 
     @property
     def moving(self) -> str | None:
@@ -95,6 +98,7 @@ def layout(
     image: str,
     wanted: Profile | None = None,
     quiesced: bool = False,
+    backup: Mapping[str, Any] | None = None,
 ) -> Layout:
     """Return what is to be rendered now, so that the wanted profile comes into force and nothing is lost.
 
@@ -103,14 +107,17 @@ def layout(
         children: what was observed of the system, and the claims that an earlier one of its name left.
         image: what the Job runs; another one is a reason to try again what has failed.
         wanted: the profile to go to, where it is not the declared one because a session is under way.
+        backup: the TradingBackup that the declaration is restored from, where there is one of that name.
         quiesced: whether the system is to have no pods, since its volumes are being cut for a backup.
 
     """
     seen = look(system, children)
     goal = wanted or system.spec.profile
     profile = seen.volumes.in_force or goal
+    restore = restore_of(system, seen.claims[profile], backup)
     if goal != profile:
-        return _moving(seen, profile, goal, content_hash([image, system.spec.storage.size]))
+        moving = _moving(seen, profile, goal, content_hash([image, system.spec.storage.size]))
+        return replace(moving, restore=restore)
     # Held back by a session only: what has failed is not tried again at every close.
     held_back = system.spec.profile != profile
     over = [each for each in seen.jobs if not (held_back and _condition(each, "Failed") is not None)]
@@ -123,6 +130,7 @@ def layout(
         ),
         stopped=_stopped(seen, profile, all_of_it=quiesced),
         drop=_drops(over),
+        restore=restore,
     )
 
 
@@ -185,7 +193,7 @@ def _stopped(seen: Layouts, profile: Profile, *, all_of_it: bool) -> tuple[str, 
 def render_layout(system: TradingSystem, context: RenderContext, found: Layout) -> list[Manifest]:
     """Return every object that is to be there, as `render` does, in keeping with a layout."""
     declared = configmaps.declaration(system)
-    manifests = [with_moved_in(volume_claim(system, component), value) for component, value in found.claims]
+    manifests = _claims(system, found)
     for each in render(at_profile(system, found.profile), context):
         if each["kind"] == declared["kind"] and each["metadata"]["name"] == declared["metadata"]["name"]:
             manifests.append(declared)  # with the declared profile: it says what is wanted, not what is in force
@@ -202,6 +210,17 @@ def render_layout(system: TradingSystem, context: RenderContext, found: Layout) 
         manifests.append(move_policy(system))
     if found.job is not None:
         manifests.append(move_job(system, context, found.job))
+    return manifests
+
+
+def _claims(system: TradingSystem, found: Layout) -> list[Manifest]:
+    sources, restored = dict(found.restore.sources), system.spec.restore_from
+    manifests = []
+    for component, value in found.claims:
+        # What was moved somewhere holds what the system has done since; only what it began with is restored.
+        first = str(restored) if restored is not None and value == "0" else None
+        claim = with_moved_in(volume_claim(system, component), value)
+        manifests.append(made_from(claim, sources.get(component), first))
     return manifests
 
 

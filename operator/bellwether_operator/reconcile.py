@@ -45,7 +45,7 @@ from bellwether_operator.halting import HALTED, TRADER, stopped_for_halt, trader
 from bellwether_operator.layout import layout, profile_in_force, render_layout
 from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, same_but_for_status, version_of
 from bellwether_operator.observe.jobs import started_jobs
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM
 from bellwether_operator.observe.layouts import volume_size
 from bellwether_operator.observe.workloads import expected, workloads_of
 from bellwether_operator.passes import Memory, Outcome, Pass, Rendered
@@ -66,6 +66,8 @@ DELIVERY_SECONDS = 1.0
 """So long a status waits for the services' word on an edit, which comes within milliseconds where all is well: so it is
 written once, and warns of nothing that is over before anybody reads it. Until then it speaks of the former generation.
 """
+RESTORE_LOOK_SECONDS = 5.0
+"""How often is looked whether a backup that is to be restored is complete now."""
 VIEW_LIFE_PERIODS = 3
 """A gateway's word counts for so many polling periods."""
 
@@ -217,7 +219,14 @@ class Reconciler:
 
     async def _apply(self, this: Pass, applier: Applier) -> None:
         this.urgent.add(this.start_value.key)
-        await applier.apply(this.desired, this.urgent)
+        desired = this.desired
+        if this.layout is not None and this.layout.restore.blocked:
+            # An empty volume in place of a restored one would be a beginning from nothing.
+            claims = {each.key for each in desired if each.key.kind == CLAIM}
+            applier.found.missing |= claims
+            desired = [each for each in desired if each.key not in claims]
+            applier.found.failed += [words for words in [this.layout.restore.waiting] if words is not None]
+        await applier.apply(desired, this.urgent)
         if this.layout is not None and not applier.found.missing and this.only is None:
             await applier.drop(each.key for each in this.layout.drop)
             await applier.make(this.jobs)
@@ -264,8 +273,23 @@ class Reconciler:
         quiesced = None if self._backups is None else self._backups.quiesced(this.key)
         if quiesced is not None:
             this.due.append(quiesced)
-        this.layout = layout(this.system, children, image=this.image, wanted=wanted, quiesced=quiesced is not None)
+        this.layout = layout(
+            this.system,
+            children,
+            image=this.image,
+            wanted=wanted,
+            quiesced=quiesced is not None,
+            backup=self._restored_from(this),
+        )
+        if this.layout.restore.blocked:
+            this.due_in.append(RESTORE_LOOK_SECONDS)
         return Basis(this.system.metadata.generation, this.moment, this.layout)
+
+    def _restored_from(self, this: Pass) -> dict[str, Any] | None:
+        source = this.system.spec.restore_from
+        if source is None or self._backups is None:
+            return None
+        return self._backups.named(this.key.namespace, source.backup)
 
     async def _desire(self, this: Pass, basis: Basis) -> None:
         """Render what is to be, with the pod templates held back while they may not be changed."""
@@ -443,6 +467,7 @@ class Reconciler:
             gone_back=sorted(this.gone_back.values()),
             causes=[this.causes[key] for key in sorted(this.causes)],
             moving=None if this.layout is None else this.layout.moving,
+            unrestorable=None if this.layout is None else this.layout.restore.refused,
             move_failed=None if this.layout is None else this.layout.failed,
             moment=this.moment,
             tasks=due.tasks,

@@ -443,6 +443,16 @@ SCENES: dict[str, Scene] = {
         {"BackupHealthy": ("False", "BackupFailed"), "Ready": ("True", "Ready")},
         seen(backups=BackupsSeen(refused="a backup cannot be made: forbidden")),
     ),
+    "it cannot be restored": Scene(
+        {
+            "Ready": ("False", "RestoreRefused"),
+            "Accepted": ("False", "RestoreRefused"),
+            "Stalled": ("True", "RestoreRefused"),
+        },
+        seen(unrestorable="TradingBackup friday is not complete: failed", workloads=(), view=None),
+        kstatus="Failed",
+        health="Degraded",
+    ),
     "backups are scheduled": Scene(
         {"BackupHealthy": ("Unknown", "NoBackups")},
         seen(backups=BackupsSeen({"since": "2026-11-02T00:00:00Z", "next": "2026-11-23T05:30:00Z"})),

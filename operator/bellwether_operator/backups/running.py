@@ -92,6 +92,10 @@ class Backups:
         """Return the backups of a system; its own are those that were made for this very one by the operator."""
         return [_known(raw, uid) for raw in self._of(system) if "deletionTimestamp" not in raw["metadata"]]
 
+    def named(self, namespace: str, name: str | None) -> dict[str, Any] | None:
+        """Return the backup of a name; None where there is none."""
+        return None if name is None else self._known.get(BackupKey(namespace, name))
+
     async def make(self, manifest: dict[str, Any]) -> None:
         """Make a TradingBackup; one of its name that is there already is it.
 

@@ -80,6 +80,7 @@ class Reason(StrEnum):
     REFUSED = "Refused"
     REPLAY_CLOCK = "ReplayClock"
     REPLAY_COMPLETE = "ReplayComplete"
+    RESTORE_REFUSED = "RestoreRefused"
     RETRYING = "Retrying"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_FAILED = "RolloutFailed"

@@ -102,6 +102,8 @@ class Observation:
     """Why pods do not run, as far as that does not go by itself."""
     move_failed: str | None = None
     """Why a change of profile cannot go on."""
+    unrestorable: str | None = None
+    """Why the volumes of a new system cannot be made from what it is to be restored from."""
     forced: str | None = None
     """Why the trader's pods are stopped: a halt that it did not acknowledge."""
 

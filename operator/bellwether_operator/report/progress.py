@@ -44,6 +44,8 @@ def accepted(seen: Observation, misfits: Sequence[str]) -> Finding:
         return Finding("Accepted", "False", Reason.NAME_TAKEN, "; ".join(seen.taken))
     if seen.otherwise:
         return Finding("Accepted", "False", Reason.BEGUN_OTHERWISE, "; ".join(seen.otherwise))
+    if seen.unrestorable is not None:
+        return Finding("Accepted", "False", Reason.RESTORE_REFUSED, seen.unrestorable)
     words = "; ".join(seen.notes) or "nothing speaks against the declaration"
     return Finding("Accepted", "True", Reason.ACCEPTED, words)
 

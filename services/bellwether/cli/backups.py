@@ -262,6 +262,16 @@ def restore(
     location: Location = None,
     data: Data = None,
     file: File = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="In a cluster: print what restores TradingBackup ID under this name."
+        ),
+    ] = None,
+    handles: Annotated[
+        bool, typer.Option("--handles", help="With --as: by handles, for when the namespace of the backup is gone.")
+    ] = False,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="With --as: the backup's.")] = None,
 ) -> None:
     """Put a backup in the place of a local run's state: checked first, then trading stops; it starts halted.
 
@@ -271,7 +281,14 @@ def restore(
         bellwether restore 20261129T231500Z
         bellwether restore --session 2026-11-27
         bellwether restore --session 2026-11-27 -f system.yaml --data .bellwether/again
+
+    In a cluster a backup is restored by a new system, which is declared:
+
+        bellwether restore friday --as again | kubectl apply -f -
     """
+    if name is not None:
+        _print_restoring(backup, name, namespace, handles=handles)
+        return
     with _words():
         from bellwether.local import restoring
 
@@ -284,6 +301,28 @@ def restore(
             lines.append(f"what was there is in {found.aside}: delete it when all is as it should be")
         lines.append(f"go on with: bellwether run {found.file} --data {found.root}; then: bellwether resume")
         sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _print_restoring(backup: str | None, name: str, namespace: str | None, *, handles: bool) -> None:
+    import yaml
+
+    from bellwether.cli.kubectl import Kubectl
+    from bellwether.cli.restored import contents_of, documents_by_handles, restoring_documents
+
+    if backup is None:
+        raise typer.BadParameter("name the TradingBackup: kubectl get tbackup lists them")
+    kubectl = Kubectl(None, namespace)
+    found = kubectl.get("tradingbackups.bellwether.dev", backup)
+    if found is None:
+        raise CommandError(f"there is no TradingBackup {backup} in namespace {kubectl.namespace}")
+    if handles:
+        kind = "volumesnapshotcontents.snapshot.storage.k8s.io"
+        contents = {one: content for one in contents_of(found) if (content := kubectl.get(kind, one)) is not None}
+        documents = documents_by_handles(found, contents, name)
+    else:
+        documents = restoring_documents(found, name)
+    sys.stdout.write(yaml.safe_dump_all(documents, sort_keys=False))
+    say("it starts halted: compare, then bellwether resume")
 
 
 def _chosen(data: Path | None, systemd: bool, file: Path | None = None) -> tuple[Place, TradingSystem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-PROCESS_COMMANDS = ("serve", "bootstrap", "nats", "move", "run", "replay", "execute-slot")
+PROCESS_COMMANDS = ("serve", "bootstrap", "nats", "move", "adopt", "look", "run", "replay", "execute-slot")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

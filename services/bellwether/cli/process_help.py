@@ -42,3 +42,11 @@ def add_parts(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_PARTS)
     def move() -> None:
         """Copy the volumes of one profile to those of another."""
+
+    @app.command(rich_help_panel=_PARTS)
+    def adopt() -> None:
+        """Make a volume that was restored from a snapshot this system's, halted."""
+
+    @app.command(rich_help_panel=_PARTS)
+    def look() -> None:
+        """Look whether volumes made from snapshots are whole, and say what is on them."""

@@ -32,13 +32,24 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _expected(error: Exception) -> bool:
     """Whether an error is one that its message explains: those are told without a traceback."""
+    from bellwether.backups.errors import BackupError
     from bellwether.gateway.auth import TokenError
     from bellwether.local.nats import NatsMissing
     from bellwether.local.state import RunError
     from bellwether.runtime.errors import StartRefused
     from bellwether.storage.store import StoreError
 
-    known = (TokenError, NatsMissing, RunError, StartRefused, StoreError, ValueError, TimeoutError, OSError)
+    known = (
+        BackupError,
+        TokenError,
+        NatsMissing,
+        RunError,
+        StartRefused,
+        StoreError,
+        ValueError,
+        TimeoutError,
+        OSError,
+    )
     return isinstance(error, known)
 
 
@@ -65,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     bootstrap.set_defaults(command=_bootstrap)
     _add_move(commands)
+    _add_volumes(commands)
     _add_execute_slot(commands)
     _add_run(commands)
     _add_replay(commands)
@@ -86,6 +98,30 @@ def _add_move(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         told = f"where the volumes of the {whose} are, each in the folder of its component's name"
         move.add_argument(f"--{option}", type=Path, required=True, metavar="DIR", help=told)
     move.set_defaults(command=_move)
+
+
+def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    adopt = commands.add_parser(
+        "adopt",
+        help="make a restored volume this system's, halted",
+        description="Check the databases of a volume that was made from a snapshot, and make them this system's, with "
+        "the ledger halted. BELLWETHER_DATA_DIR, BELLWETHER_SYSTEM and BELLWETHER_UID say where and whose. Doing it "
+        "again changes nothing.",
+    )
+    adopt.add_argument("--source", required=True, metavar="WORDS", help="what it was made from")
+    adopt.add_argument(
+        "--apart", action="store_true", help="the system's volumes are not of one moment: publish events again"
+    )
+    adopt.set_defaults(command=_adopt)
+    look = commands.add_parser(
+        "look",
+        help="look whether volumes are whole",
+        description="Read all that is on the volumes mounted in a folder, check every database, and write figures as "
+        "JSON. Ends with 1 and names each file that is not whole.",
+    )
+    look.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by claim")
+    look.add_argument("--write", type=Path, metavar="FILE", help="write the figures here too")
+    look.set_defaults(command=_look)
 
 
 def _add_execute_slot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -182,6 +218,31 @@ def _move(given: argparse.Namespace) -> int:
     from bellwether.local.move import ordered, run_move
 
     return run_move(ordered(given.number, given.leave, given.to, given.source, given.target), os.environ)
+
+
+def _adopt(given: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from bellwether.local.volumes import Adoption, adopt
+    from bellwether.runtime.config import ProcessConfig
+
+    config = ProcessConfig.from_environment()
+    whose = Adoption(config.uid, config.system, given.source, together=not given.apart)
+    for name in adopt(config.data_dir, whose, datetime.now(UTC)):
+        print(f"{name} is whole, and is {whose.name}'s now", flush=True)
+    return 0
+
+
+def _look(given: argparse.Namespace) -> int:
+    import json
+
+    from bellwether.local.volumes import look
+
+    text = json.dumps(look(given.volumes), sort_keys=True)
+    if given.write is not None:
+        given.write.write_text(text)
+    print(text, flush=True)
+    return 0
 
 
 def _execute_slot(given: argparse.Namespace) -> int:

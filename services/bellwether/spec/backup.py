@@ -114,6 +114,51 @@ class BackupDrill(Block):
     ] = Field(default_factory=_fridays, description="The sessions of which weekdays end with a drill.")
 
 
+class RestoredVolume(Block):
+    """A volume that is made from a snapshot."""
+
+    component: str = Field(
+        max_length=40,
+        pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        description="`system` in profile compact; in profile standard `nats` or the service.",
+    )
+    snapshot: str = Field(max_length=253, pattern=OBJECT_NAME_PATTERN, description="The VolumeSnapshot.")
+
+
+def _by_component() -> dict[str, Any]:
+    return {"x-kubernetes-list-map-keys": ["component"]}
+
+
+class RestoreFrom(Block):
+    """What a new system's volumes are made from."""
+
+    model_config = rules(
+        cel(
+            "has(self.backup) != has(self.snapshots)", "name either backup or snapshots: what the volumes are made from"
+        ),
+        cel("self == oldSelf", "restoreFrom cannot be changed: volumes are made from it once; make a new system"),
+    )
+    backup: str | None = Field(
+        None,
+        max_length=63,
+        pattern=OBJECT_NAME_PATTERN,
+        description="A complete TradingBackup of the same namespace, be it of this system's name or another's.",
+    )
+    snapshots: (
+        Annotated[list[RestoredVolume], Field(min_length=1, max_length=20, json_schema_extra=_by_component())] | None
+    ) = Field(
+        None,
+        description="VolumeSnapshots of the same namespace, for when the TradingBackup is gone: they can be made from "
+        "the handles of the contents that are left.",
+    )
+
+    def __str__(self) -> str:
+        """Return what people call it."""
+        if self.backup is not None:
+            return f"backup {self.backup}"
+        return f"snapshots {', '.join(each.snapshot for each in self.snapshots or ())}"
+
+
 def _by_name() -> dict[str, Any]:
     return {"x-kubernetes-list-map-keys": ["name"]}
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from bellwether.spec.backup import Backup
+from bellwether.spec.backup import Backup, RestoreFrom
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.data import Data
 from bellwether.spec.fields import (
@@ -468,6 +468,11 @@ class TradingSystemSpec(Block):
         Field(default_factory=default_tasks, description="Work that is due at a moment of each session.")
     )
     backup: Backup | None = Field(None, description="Backups of what the system keeps; without it, none are made.")
+    restore_from: RestoreFrom | None = Field(
+        None,
+        description="What the volumes of a new system are made from, in a cluster; it starts halted. It can be "
+        "taken away later, and not be changed.",
+    )
     storage: Storage = Field(default_factory=Storage, description="Volumes.")
     network: Network = Field(default_factory=Network, description="Ways to hosts outside the cluster.")
     rollout: Rollout = Field(default_factory=Rollout, description="When pods are replaced.")

@@ -288,6 +288,11 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def make_begun_table(database: sqlite3.Connection) -> None:
+    """Make the table of what a database was begun with, where a former release did not."""
+    database.execute(_BEGUN_TABLE)
+
+
 def _begin(engine: Engine, path: Path, declared: Mapping[str, str]) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(_BEGUN_TABLE)

@@ -221,3 +221,59 @@ async def is_pruning(kube: Kube, name: str) -> bool:
     gone = await one(kube, "tbackup", name)
     snapshot = await one(kube, "volumesnapshot", f"{name}-{CLAIM}")
     return bool(gone) and await reason(kube, name) == "Pruning" and "deletionTimestamp" in snapshot["metadata"]
+
+
+async def test_a_system_is_restored_from_a_backup_under_another_name(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    restored = system(kube, "again", restoreFrom={"backup": "friday"})
+    async with running(settings):
+        await kube.apply(system(kube))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await kube.apply(restored)
+        waiting = await kube.until_condition("again", "Reconciling", "True", "Retrying")
+        assert "there is no TradingBackup friday in this namespace" in waiting["message"]
+        assert await kube.get("pvc", "data-again-0") is None
+        assert await kube.get("statefulset", "again") is None
+
+        await make(kube, "friday")
+        await kept(kube, "friday", CLAIM)
+        await eventually("the restored workload", lambda: kube.get("statefulset", "again"))
+        volume = await kube.get("pvc", "data-again-0")
+        assert volume is not None
+        source = volume["spec"]["dataSource"]
+        assert (source["kind"], source["name"]) == ("VolumeSnapshot", f"friday-{CLAIM}")
+        pods = await kube.get("statefulset", "again")
+        assert pods is not None
+        first = pods["spec"]["template"]["spec"]["initContainers"][0]
+        assert first["command"][3:] == ["adopt", "--source", "backup friday"]
+
+    # Once restored nothing depends on the backup.
+    await kube("delete", "tbackup", "friday", "--wait=true")
+    async with running(settings):
+        await kube.apply({**restored, "spec": {**restored["spec"], "symbols": ["AAPL"]}})
+
+        async def taken_up() -> bool:
+            found = await kube.condition("again", "Accepted")
+            return found is not None and found["observedGeneration"] == 2 and found["status"] == "True"
+
+        await eventually("the edit", taken_up)
+        stalled = await kube.condition("again", "Stalled")
+        assert stalled is not None
+        assert stalled["status"] == "False"
+
+
+async def test_a_volume_that_was_kept_is_not_taken_for_a_restored_one(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    async with running(settings):
+        await kube.apply(system(kube))
+        await eventually("the volume", lambda: kube.get("pvc", CLAIM))
+        await kube.delete("tsys", "demo")
+        await kube.apply(system(kube, restoreFrom={"backup": "friday"}))
+        refused = await kube.until_condition("demo", "Accepted", "False", "RestoreRefused")
+        assert f"{CLAIM} is there and was not made from backup friday" in refused["message"]

@@ -8,7 +8,7 @@ from typing import Any
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
-from bellwether.render.kubernetes.names import MOVE, NATS, child_name
+from bellwether.render.kubernetes.names import ADOPT, LOOK, MOVE, NATS, child_name
 from bellwether.render.nats import JOB
 from bellwether.spec.models import ServiceOverride, TradingSystem
 from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES, Resources
@@ -25,6 +25,8 @@ BROKER_DIRECTORY = "/etc/bellwether/broker"
 CA_FILE = "ca.crt"
 MOVE_SOURCE_DIRECTORY = "/from"
 MOVE_TARGET_DIRECTORY = "/to"
+LOOK_DIRECTORY = "/volumes"
+_TERMINATION_FILE = "/dev/termination-log"
 TOKEN_FILE = "gateway.token"  # noqa: S105
 COMPACT_SHARE = 4
 """In one process each further service costs about a quarter of what it needs alone: libraries are loaded once."""
@@ -245,6 +247,45 @@ def move_container(
             *(_mount(component, f"{MOVE_SOURCE_DIRECTORY}/{component}", read_only=True) for component in source),
             *(_mount(component, f"{MOVE_TARGET_DIRECTORY}/{component}") for component in target),
         ],
+    }
+
+
+def adopt_container(system: TradingSystem, context: RenderContext) -> dict[str, Any]:
+    """Return the container that makes a volume from a snapshot this system's, before anything else opens it."""
+    source = system.spec.restore_from
+    apart = ["--apart"] if source is not None and source.backup is None else []
+    environment = {
+        "BELLWETHER_DATA_DIR": DATA_DIRECTORY,
+        "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
+        "BELLWETHER_SYSTEM": system.metadata.name,
+        "BELLWETHER_UID": system.metadata.uid,
+    }
+    return {
+        "name": ADOPT,
+        "image": image_of(context.image, system.spec.version),
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", "adopt", "--source", str(source), *apart],
+        "env": _environment(environment),
+        "resources": _requirements(_MOVE_RESOURCES),
+        "securityContext": _SECURITY,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_mount("data", DATA_DIRECTORY), _mount("tmp", "/tmp")],  # noqa: S108
+    }
+
+
+def look_container(context: RenderContext, image: str, claims: Sequence[str]) -> dict[str, Any]:
+    """Return the container that looks at volumes made from snapshots, and says what is on them as it ends."""
+    return {
+        "name": LOOK,
+        "image": image,
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", "look", "--volumes", LOOK_DIRECTORY, "--write", _TERMINATION_FILE],
+        "env": _environment({"BELLWETHER_LOG_LEVEL": context.log_level.lower()}),
+        "resources": _requirements(_MOVE_RESOURCES),
+        "securityContext": _SECURITY,
+        "terminationMessagePath": _TERMINATION_FILE,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_mount(f"volume-{at}", f"{LOOK_DIRECTORY}/{claim}") for at, claim in enumerate(claims)],
     }
 
 

@@ -34,6 +34,10 @@ SYSTEM = "system"
 NATS = "nats"
 MOVE = "move"
 """The component of what copies volumes from one profile to the other."""
+ADOPT = "adopt"
+"""The container that makes a restored volume this system's."""
+LOOK = "look"
+"""The component of what looks at volumes made from a backup's snapshots."""
 DATA_VOLUME = "data"
 
 

@@ -9,6 +9,7 @@ from bellwether.render.kubernetes.configmaps import start_value_annotations
 from bellwether.render.kubernetes.containers import (
     CA_FILE,
     TOKEN_FILE,
+    adopt_container,
     asks_outside,
     compact_resources,
     job_container,
@@ -172,7 +173,7 @@ def compact_pod(system: TradingSystem, context: RenderContext, nats_config: str)
     services = list(SERVICES)
     nats = {**nats_container(system, context), "restartPolicy": "Always"}
     containers = {
-        "initContainers": [nats],
+        "initContainers": [*_adopting(system, context), nats],
         "containers": [services_container(system, context, "services", services, compact_resources(system))],
     }
     volumes = _volumes(system, SYSTEM, services, nats_config, claim=True)
@@ -188,9 +189,16 @@ def nats_pod(system: TradingSystem, context: RenderContext, nats_config: str) ->
 def service_pod(system: TradingSystem, context: RenderContext, service: str) -> dict[str, Any]:
     """Return the pod of one service of the standard profile."""
     container = services_container(system, context, service, [service], resources_of(system, service))
-    volumes = _volumes(system, service, [service], None, claim=SERVICES[service].needs_volume)
+    row = SERVICES[service]
+    adopting = _adopting(system, context) if row.store is not None else []
+    volumes = _volumes(system, service, [service], None, claim=row.needs_volume)
     annotations = start_value_annotations(system) if service == "market-data" else {}
-    return _template(system, service, annotations, _pod_spec(system, {"containers": [container]}, volumes))
+    containers = {"containers": [container], **({"initContainers": adopting} if adopting else {})}
+    return _template(system, service, annotations, _pod_spec(system, containers, volumes))
+
+
+def _adopting(system: TradingSystem, context: RenderContext) -> list[dict[str, Any]]:
+    return [] if system.spec.restore_from is None else [adopt_container(system, context)]
 
 
 def job_pod(

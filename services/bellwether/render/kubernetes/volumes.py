@@ -11,7 +11,26 @@ from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import child_name, claim_name, metadata
 from bellwether.spec.begun import ANNOTATION_BEGUN_WITH, begun_with, encode
-from bellwether.spec.models import TradingSystem
+from bellwether.spec.models import GROUP, TradingSystem
+
+SNAPSHOT_GROUP = "snapshot.storage.k8s.io"
+SNAPSHOT_KIND = "VolumeSnapshot"
+RESTORED_FROM = "restored-from"
+ANNOTATION_RESTORED_FROM = f"{GROUP}/{RESTORED_FROM}"
+"""On a volume claim: what it was made from, as the declaration has it."""
+
+
+def made_from(claim: Manifest, snapshot: str | None, source: str | None) -> Manifest:
+    """Return a claim whose volume is made from a snapshot, and that says of what this is a part; None: it is not."""
+    found = dict(claim)
+    if snapshot is not None:
+        wanted = {"apiGroup": SNAPSHOT_GROUP, "kind": SNAPSHOT_KIND, "name": snapshot}
+        found["spec"] = {**claim["spec"], "dataSource": wanted}
+    if source is not None:
+        metadata = claim["metadata"]
+        annotations = {**metadata.get("annotations", {}), ANNOTATION_RESTORED_FROM: source}
+        found["metadata"] = {**metadata, "annotations": annotations}
+    return found
 
 
 def volume_claim(system: TradingSystem, component: str) -> Manifest:

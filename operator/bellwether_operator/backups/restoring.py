@@ -1,0 +1,150 @@
+"""What the volumes of a restored system are made from, or why they cannot be made yet, or ever. Pure.
+
+Only claims that are not there yet are made from a snapshot. One that is there says itself what it was made from, so
+nothing depends on a backup any more once it was restored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from kubernetes import utils
+from pydantic import ValidationError
+
+from bellwether.render.kubernetes.names import SYSTEM, claim_name
+from bellwether.render.kubernetes.volumes import RESTORED_FROM
+from bellwether.spec.begun import begun_with
+from bellwether.spec.models import TradingSystem
+from bellwether.spec.trading_backup import KIND
+from bellwether_operator.backups.status import progress_of
+from bellwether_operator.backups.steps import Progress
+from bellwether_operator.observe.cache import Observed
+
+ByComponent = Mapping[str, Observed | None]
+_NAME = "metadata.name"
+
+
+@dataclass(frozen=True)
+class Restore:
+    """What claims are made from."""
+
+    sources: tuple[tuple[str, str], ...] = ()
+    """By component, the VolumeSnapshot."""
+    waiting: str | None = None
+    """Why the claims that are missing cannot be made yet."""
+    refused: str | None = None
+    """Why they cannot be made as declared."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no volume and no pod is to be made now."""
+        return self.waiting is not None or self.refused is not None
+
+
+def restore_of(system: TradingSystem, claims: ByComponent, backup: Mapping[str, Any] | None) -> Restore:
+    """Return what the claims of a profile are made from.
+
+    Args:
+        system: the declaration.
+        claims: all components with a volume of the profile in force; None where the claim is not there.
+        backup: the TradingBackup that the declaration names; None where there is none of that name.
+
+    """
+    there = {name: claim for name, claim in claims.items() if claim is not None}
+    known = tuple((name, claim.source) for name, claim in there.items() if claim.source is not None)
+    wanted = system.spec.restore_from
+    if wanted is None:
+        return Restore(known)
+    strange = [claim.key.name for claim in there.values() if claim.annotations.get(RESTORED_FROM) != str(wanted)]
+    # What a move has filled was made from nothing; it holds what the restored system did since.
+    if strange and len(there) == len(claims) and all(_was_moved_to(claim) for claim in there.values()):
+        return Restore(known)
+    if strange:
+        words = f"{', '.join(strange)} is there and was not made from {wanted}"
+        return Restore(known, refused=f"{words}: delete it with all that is on it, or name the system otherwise")
+    if len(there) == len(claims):
+        return Restore(known)
+    if wanted.snapshots is not None:
+        given = {each.component: each.snapshot for each in wanted.snapshots}
+        unknown = sorted(given.keys() - claims.keys())
+        if unknown:
+            words = f"restoreFrom.snapshots: profile {system.spec.profile} has no volume of {', '.join(unknown)}"
+            return Restore(known, refused=f"{words}; it has those of {', '.join(claims)}")
+        return Restore(tuple({**given, **dict(known)}.items()))
+    if backup is None:
+        return Restore(known, waiting=f"there is no {KIND} {wanted.backup} in this namespace")
+    return _from_backup(system, claims, backup, dict(known))
+
+
+def _was_moved_to(claim: Observed) -> bool:
+    number = claim.annotations.get("moved-in", "")
+    return number.isdecimal() and int(number) > 0
+
+
+def _from_backup(
+    system: TradingSystem, claims: ByComponent, backup: Mapping[str, Any], known: Mapping[str, str]
+) -> Restore:
+    name, progress = backup["metadata"]["name"], progress_of(backup)
+    rest = tuple(known.items())
+    if progress.state == "running":
+        return Restore(rest, waiting=f"{KIND} {name} is not complete yet: {progress.message}")
+    if progress.state != "complete":
+        return Restore(rest, refused=f"{KIND} {name} is not complete: {progress.message}")
+    former = str(backup["spec"]["system"])
+    found = {component: _of(progress, former, component) for component in claims}
+    sources = {component: snapshot for component, snapshot in found.items() if snapshot is not None}
+    kept = {volume.claim for volume in progress.volumes}
+    left = sorted(kept - {_claim(former, component) for component in claims})
+    if left:
+        other = "standard" if system.spec.profile == "compact" else "compact"
+        words = f"{KIND} {name} has volumes that profile {system.spec.profile} does not: {', '.join(left)}"
+        return Restore(rest, refused=f"{words}; declare profile {other}, and change it once the system runs")
+    if (unlike := _unlike(system, backup)) is not None:
+        return Restore(rest, refused=f"{KIND} {name}: {unlike}")
+    if (small := _too_small(system, progress)) is not None:
+        return Restore(rest, refused=f"{KIND} {name}: {small}")
+    return Restore(tuple({**sources, **known}.items()))
+
+
+def _of(progress: Progress, system: str, component: str) -> str | None:
+    claim = _claim(system, component)
+    return next((volume.snapshot for volume in progress.volumes if volume.claim == claim), None)
+
+
+def _claim(system: str, component: str) -> str:
+    return claim_name(system if component == SYSTEM else f"{system}-{component}")
+
+
+def _unlike(system: TradingSystem, backup: Mapping[str, Any]) -> str | None:
+    """Return in words what the stores were begun with otherwise; None where that is not known."""
+    text = str((backup.get("status") or {}).get("declaration", ""))
+    try:
+        former = json.loads(text)
+        former["metadata"] |= {"namespace": system.metadata.namespace, "uid": "former"}
+        was = begun_with(TradingSystem.model_validate(former))
+    except (ValueError, KeyError, TypeError, ValidationError):
+        return None  # the stores themselves say so
+    wanted = begun_with(system)
+    differ = [name for name in was if name != _NAME and was[name] != wanted[name]]
+    if not differ:
+        return None
+    return "declare " + " and ".join(f"{name}: {was[name]} (it is {wanted[name]})" for name in differ)
+
+
+def _too_small(system: TradingSystem, progress: Progress) -> str | None:
+    try:
+        size = _bytes(system.spec.storage.size)
+        large = [volume for volume in progress.volumes if volume.size and _bytes(volume.size) > size]
+    except ValueError:
+        return None
+    if not large:
+        return None
+    needed = ", ".join(f"{volume.claim} needs {volume.size}" for volume in large)
+    return f"storage.size {system.spec.storage.size} is too little: {needed}"
+
+
+_bytes: Callable[[str], int | Decimal] = utils.parse_quantity

@@ -1,0 +1,80 @@
+"""What is printed for a backup of a cluster to be restored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.restored import component_of_claim, contents_of, documents_by_handles, restoring_documents
+from bellwether.spec.models import TradingSystem
+
+FORMER = {
+    "apiVersion": "bellwether.dev/v1alpha1",
+    "kind": "TradingSystem",
+    "metadata": {"name": "demo"},
+    "spec": {"symbols": ["CBA.AX"], "trading": {"mode": "simulated"}},
+}
+
+
+def backup(**status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "friday", "namespace": "trade"},
+        "spec": {"system": "demo"},
+        "status": {
+            "conditions": [{"type": "Complete", "status": "True"}],
+            "volumes": [{"claim": "data-demo-0", "snapshot": "friday-data-demo-0", "content": "c-1"}],
+            "declaration": json.dumps(FORMER),
+            **status,
+        },
+    }
+
+
+def content(policy: str = "Retain") -> dict[str, Any]:
+    return {"spec": {"deletionPolicy": policy, "driver": "csi.example"}, "status": {"snapshotHandle": "h-1"}}
+
+
+def test_the_system_of_then_is_declared_under_the_new_name() -> None:
+    (found,) = restoring_documents(backup(), "again")
+    assert found["metadata"] == {"name": "again", "namespace": "trade"}
+    assert found["spec"] == {**FORMER["spec"], "restoreFrom": {"backup": "friday"}}  # type: ignore[dict-item]
+    assert TradingSystem.model_validate(found | {"metadata": {**found["metadata"], "uid": "u"}})
+
+
+def test_by_handles_it_depends_on_nothing_of_the_former_namespace() -> None:
+    assert contents_of(backup()) == ["c-1"]
+    kept, snapshot, system = documents_by_handles(backup(), {"c-1": content()}, "again")
+    assert kept["spec"]["source"] == {"snapshotHandle": "h-1"}
+    assert kept["spec"]["volumeSnapshotRef"] == {"name": snapshot["metadata"]["name"], "namespace": "trade"}
+    assert snapshot["spec"]["source"] == {"volumeSnapshotContentName": kept["metadata"]["name"]}
+    assert system["spec"]["restoreFrom"] == {
+        "snapshots": [{"component": "system", "snapshot": snapshot["metadata"]["name"]}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "contents", "words"),
+    [
+        (
+            backup(conditions=[{"type": "Complete", "status": "False", "message": "not cut"}]),
+            {},
+            "not complete: not cut",
+        ),
+        (backup(), {}, "c-1 of data-demo-0 is gone"),
+        (backup(), {"c-1": content("Delete")}, "set its spec.deletionPolicy to Retain"),
+        (backup(declaration=""), {"c-1": content()}, "take your own file, with spec.restoreFrom"),
+    ],
+)
+def test_what_cannot_be_restored_is_told(found: dict[str, Any], contents: dict[str, Any], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        documents_by_handles(found, contents, "again")
+
+
+@pytest.mark.parametrize(
+    ("claim", "component"),
+    [("data-demo-0", "system"), ("data-demo-nats-0", "nats"), ("data-demo-paper-trading-0", "paper-trading")],
+)
+def test_a_claims_component_is_told_by_its_name(claim: str, component: str) -> None:
+    assert component_of_claim(claim, "demo") == component

@@ -1,0 +1,99 @@
+"""Volumes made from snapshots: looked at, and made another system's, halted, once."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bellwether.local.volumes import SKEW, Adoption, Damaged, adopt, look
+from bellwether.storage.store import Store
+from bellwether.trading import tables
+
+NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
+WHOSE = Adoption("u-2", "again", "backup friday")
+
+
+@pytest.fixture
+async def data(tmp_path: Path) -> Path:
+    """A volume with a ledger that was begun as another system's, and a file beside it."""
+    folder = tmp_path / "data-again-0"
+    folder.mkdir()
+    store = Store.open(
+        folder / "ledger.db",
+        tables.metadata,
+        version=tables.VERSION,
+        upgrades=tables.UPGRADES,
+        begun={"metadata.name": "demo", "spec.trading.currency": "USD"},
+    )
+    await store.close()
+    (folder / "ml-model").mkdir()
+    (folder / "ml-model" / "model.onnx").write_bytes(b"model")
+    return folder
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(query).fetchall()
+
+
+async def test_it_goes_on_under_the_new_name_halted_and_a_second_time_nothing_happens(data: Path) -> None:
+    assert adopt(data, WHOSE, NOW) == ["ledger.db"]
+    assert adopt(data, WHOSE, NOW) == []
+    halts = rows(data / "ledger.db", "SELECT kind, source, reason FROM halts")
+    assert halts == [("halt", "restore", "restored from backup friday: compare, then resume")]
+    begun = {"metadata.name": "again", "spec.trading.currency": "USD"}
+    store = Store.open(
+        data / "ledger.db", tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, begun=begun
+    )
+    await store.close()
+
+
+def test_restored_once_more_for_a_third_system_it_is_halted_once_more(data: Path) -> None:
+    adopt(data, WHOSE, NOW)
+    assert adopt(data, WHOSE._replace(uid="u-3", name="third"), NOW) == ["ledger.db"]
+    assert len(rows(data / "ledger.db", "SELECT 1 FROM halts")) == 2
+
+
+@pytest.mark.parametrize(("together", "left"), [(True, 0), (False, 1)])
+def test_events_of_the_last_hour_are_published_again_where_the_volumes_are_not_of_one_moment(
+    data: Path, together: bool, left: int
+) -> None:
+    last = NOW.timestamp()
+    with closing(sqlite3.connect(data / "ledger.db")) as database, database:
+        for name, at in (("late", last), ("early", last - SKEW - 1)):
+            database.execute(
+                "INSERT INTO outbox (message_id, subject, body, published_at) VALUES (?, 'subject', '', ?)", (name, at)
+            )
+    adopt(data, WHOSE._replace(together=together), NOW)
+    assert len(rows(data / "ledger.db", "SELECT 1 FROM outbox WHERE published_at IS NULL")) == left
+
+
+def test_what_is_there_is_counted(data: Path) -> None:
+    found = look(data.parent)
+    assert list(found["databases"]) == ["ledger.db"]
+    assert (found["files"], found["bytes"]) == (1, 5)
+
+
+def test_a_damaged_database_is_named_and_nothing_is_adopted(data: Path) -> None:
+    whole = data / "bars.db"
+    with closing(sqlite3.connect(whole)) as database, database:
+        database.execute("CREATE TABLE bars (x)")
+        database.executemany("INSERT INTO bars VALUES (?)", [("y" * 500,)] * 200)
+    damaged = bytearray(whole.read_bytes())
+    damaged[8192:8300] = b"\xff" * 108
+    whole.write_bytes(bytes(damaged))
+    with pytest.raises(Damaged, match=r"data-again-0/bars\.db: SQLite"):
+        look(data.parent)
+    with pytest.raises(Damaged, match=r"made from backup friday cannot be used: bars\.db: SQLite"):
+        adopt(data, WHOSE, NOW)
+    assert rows(data / "ledger.db", "SELECT 1 FROM halts") == []
+
+
+def test_volumes_without_any_database_are_not_whole(tmp_path: Path) -> None:
+    (tmp_path / "data-again-0").mkdir()
+    with pytest.raises(Damaged, match="no database on any volume"):
+        look(tmp_path)

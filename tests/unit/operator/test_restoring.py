@@ -1,0 +1,105 @@
+"""What the volumes of a restored system are made from, and why they are not made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bellwether.spec.models import TradingSystem
+from bellwether_operator.backups.restoring import Restore, restore_of
+from bellwether_operator.observe.cache import Observed, observed_from
+from harness.statuses import declared
+
+
+def wanted(source: dict[str, Any] | None, **spec: Any) -> TradingSystem:
+    return declared(1, **({} if source is None else {"restoreFrom": source}), **spec)
+
+
+def backup(state: str = "complete", **status: Any) -> dict[str, Any]:
+    told = {"complete": ("True", "False"), "failed": ("False", "True"), "running": ("False", "False")}[state]
+    former = {"metadata": {"name": "old"}, "spec": {"symbols": ["CBA.AX"], "trading": {"mode": "simulated"}}}
+    document = {"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingSystem", **former}
+    return {
+        "metadata": {"name": "friday", "namespace": "trading", "uid": "u-9"},
+        "spec": {"system": "old"},
+        "status": {
+            "conditions": [
+                {"type": "Complete", "status": told[0], "reason": "Some", "message": "words"},
+                {"type": "Failed", "status": told[1], "reason": "Some", "message": "words"},
+            ],
+            "volumes": [{"claim": "data-old-0", "snapshot": "friday-data-old-0", "size": "1Gi"}],
+            "declaration": json.dumps(document),
+            **status,
+        },
+    }
+
+
+def claim(source: str | None = None, **annotations: str) -> Observed:
+    spec = {} if source is None else {"dataSource": {"kind": "VolumeSnapshot", "name": source}}
+    marks = {f"bellwether.dev/{name.replace('_', '-')}": text for name, text in annotations.items()}
+    labels = {"app.kubernetes.io/managed-by": "bellwether", "app.kubernetes.io/instance": "demo"}
+    metadata = {"name": "data-demo-0", "namespace": "trading", "uid": "c", "resourceVersion": "1"}
+    raw = {"metadata": {**metadata, "labels": labels, "annotations": marks}, "spec": spec}
+    return observed_from(raw, "PersistentVolumeClaim")
+
+
+NONE: dict[str, Observed | None] = {"system": None}
+FRIDAY = {"backup": "friday"}
+
+
+def test_volumes_are_made_from_the_snapshots_of_a_complete_backup_of_another_name() -> None:
+    assert restore_of(wanted(FRIDAY), NONE, backup()) == Restore((("system", "friday-data-old-0"),))
+
+
+def test_or_from_snapshots_that_are_named() -> None:
+    source = {"snapshots": [{"component": "system", "snapshot": "by-hand"}]}
+    assert restore_of(wanted(source), NONE, None) == Restore((("system", "by-hand"),))
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [(None, "there is no TradingBackup friday"), (backup("running"), "not complete yet: words")],
+)
+def test_it_waits_for_a_backup_that_may_still_come(found: dict[str, Any] | None, words: str) -> None:
+    got = restore_of(wanted(FRIDAY), NONE, found)
+    assert got.blocked
+    assert got.refused is None
+    assert words in (got.waiting or "")
+
+
+@pytest.mark.parametrize(
+    ("source", "spec", "found", "words"),
+    [
+        (FRIDAY, {}, backup("failed"), "friday is not complete: words"),
+        (FRIDAY, {"storage": {"size": "512Mi"}}, backup(), "data-old-0 needs 1Gi"),
+        (FRIDAY, {"trading": {"mode": "simulated", "initialCash": "5"}}, backup(), "declare spec.trading.initialCash"),
+        (
+            FRIDAY,
+            {},
+            backup(volumes=[{"claim": "data-old-nats-0", "snapshot": "friday-nats"}]),
+            "data-old-nats-0; declare profile standard",
+        ),
+        ({"snapshots": [{"component": "nats", "snapshot": "s"}]}, {}, None, "has no volume of nats"),
+    ],
+)
+def test_what_cannot_be_restored_so_is_refused_with_what_would_be_right(
+    source: dict[str, Any], spec: dict[str, Any], found: dict[str, Any] | None, words: str
+) -> None:
+    got = restore_of(wanted(source, **spec), NONE, found)
+    assert words in (got.refused or "")
+    assert got.blocked
+
+
+def test_a_volume_that_is_there_says_itself_what_it_was_made_from_also_when_the_backup_is_gone() -> None:
+    made = claim("friday-data-old-0", restored_from="backup friday", moved_in="0")
+    assert restore_of(wanted(FRIDAY), {"system": made}, None) == Restore((("system", "friday-data-old-0"),))
+    assert restore_of(wanted(None), {"system": made}, None) == Restore((("system", "friday-data-old-0"),))
+
+
+def test_a_volume_that_was_kept_from_before_is_never_taken_for_the_restored_one() -> None:
+    got = restore_of(wanted(FRIDAY), {"system": claim(moved_in="0")}, backup())
+    assert "data-demo-0 is there and was not made from backup friday" in (got.refused or "")
+    moved = claim(moved_in="1")
+    assert restore_of(wanted(FRIDAY), {"system": moved}, backup()) == Restore()
