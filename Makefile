@@ -30,6 +30,7 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --
 lock: .venv/.stamp ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) --group dev -o requirements/dev.txt
 	for group in services training operator; do $(LOCK) --group $$group -c requirements/dev.txt -o requirements/$$group.txt; done
+	$(LOCK) --group bridge -c requirements/dev.txt -o requirements/bridge.txt
 	$(LOCK) --no-deps --group evaluation -o requirements/evaluation.txt
 	echo uv | $(LOCK) - -o requirements/uv.txt
 

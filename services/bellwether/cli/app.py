@@ -12,7 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli import backups, ig, letters, migrating, models, process_help, rendering, side_by_side, training
+from bellwether.cli import (
+    backups,
+    bridging,
+    ig,
+    letters,
+    migrating,
+    models,
+    process_help,
+    rendering,
+    side_by_side,
+    training,
+)
 from bellwether.cli.client import CommandError
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
@@ -75,6 +86,7 @@ process_help.add_beginnings(app)
 app.add_typer(rendering.app, name="render", rich_help_panel="Begin")
 app.add_typer(migrating.app, name="migrate", rich_help_panel="Begin")
 app.command(rich_help_panel="Begin")(side_by_side.compare)
+app.add_typer(bridging.app, name="bridge", rich_help_panel="Keep")
 app.command(rich_help_panel="Models")(training.train)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 app.add_typer(backups.app, name="backup", rich_help_panel="Keep")

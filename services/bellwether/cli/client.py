@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,6 +34,13 @@ class Client(Protocol):
 
     def send(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Change something, with the token; return the JSON answer."""
+
+
+class ReachableClient(Client, Protocol):
+    """A way to a gateway that can stay open."""
+
+    def reached(self) -> contextlib.AbstractContextManager[tuple[str, str | None]]:
+        """Give the address at which the gateway answers meanwhile, and the token, for what stays connected."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,11 @@ class HttpClient:
         self._url = url.rstrip("/")
         self._token = token
 
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[tuple[str, str | None]]:
+        """Give the address and the token."""
+        yield self._url, self._token
+
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON answer of a path."""
         return self._ask("GET", path, None, query)
@@ -155,6 +168,12 @@ class KubectlClient:
 
     def send(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Ask, with the token; return the JSON answer."""
+        with self.reached(method) as (url, token):
+            return HttpClient(url, token).send(method, path, body, **query)
+
+    @contextlib.contextmanager
+    def reached(self, method: str = "GET") -> Iterator[tuple[str, str | None]]:
+        """Give the address at which the gateway answers meanwhile, and the token."""
         token = self._token or self._token_for(method)
         with tempfile.TemporaryFile() as log:
             forward = subprocess.Popen(
@@ -169,7 +188,7 @@ class KubectlClient:
                     log.seek(0)
                     raise CommandError(f"kubectl port-forward: {log.read().decode().strip() or 'no port'}")
                 port = line.split("->")[0].strip().rpartition(":")[2]
-                return HttpClient(f"http://127.0.0.1:{port}", token).send(method, path, body, **query)
+                yield f"http://127.0.0.1:{port}", token
             finally:
                 forward.terminate()
                 forward.wait(10)
@@ -193,7 +212,9 @@ class KubectlClient:
         raise CommandError(said or f"kubectl ended with {done.returncode}")
 
 
-def make_client(target: Target, state_root: Path | None = None, environ: Mapping[str, str] = os.environ) -> Client:
+def make_client(
+    target: Target, state_root: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> ReachableClient:
     """Return a way to the gateway that is meant: --system, else --url, else BELLWETHER_URL, else the local run.
 
     Raises:

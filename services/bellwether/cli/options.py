@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli.client import Client, CommandError, Target, make_client
+from bellwether.cli.client import CommandError, ReachableClient, Target, make_client
 from bellwether.runtime.terminal import all_visible
 
 _PANEL = "Which system"
@@ -64,7 +64,7 @@ class Session:
     output: Output
 
     @cached_property
-    def client(self) -> Client:
+    def client(self) -> ReachableClient:
         """The way to the gateway, found when it is first needed."""
         return make_client(self.target)
 

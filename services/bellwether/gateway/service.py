@@ -114,8 +114,11 @@ class GatewayService:
             event = decode_event(message.body)
         except msgspec.DecodeError:
             return
+        # `event` is what a bridge to another bus needs besides.
+        about = {"id": event.id, "source_service": event.source_service, "priority": event.priority}
         self.gateway.feed.send(
-            event.type, {"timestamp": event.timestamp.isoformat(), **msgspec.json.decode(event.data)}
+            event.type,
+            {"timestamp": event.timestamp.isoformat(), **msgspec.json.decode(event.data), "event": about},
         )
 
     async def write_spans(self) -> None:

@@ -29,6 +29,7 @@ from bellwether.cli.comparing import GatewaySide
 from bellwether.cli.main import main
 from bellwether.market.sessions import load_calendar
 from harness import csv_bars
+from harness.redis import Redis, free_port, installed
 
 pytestmark = pytest.mark.integration
 
@@ -240,3 +241,74 @@ def test_side_by_side_names_five_planted_differences_and_none_on_equal_input(
     assert nab["words"].endswith("equal decisions on unequal input")
     assert first["verdict"]["state"] == "not safe"
     assert "equal decisions on unequal input" in page.read_text()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[Redis]:
+    if not installed():
+        pytest.skip("redis-tools is not installed: python -m devcluster needs --install")
+    server = Redis(tmp_path, free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+class Bridge:
+    """A running `bellwether bridge redis` and what it says."""
+
+    def __init__(self, live: Live, redis: Redis) -> None:
+        environ = os.environ | {"BELLWETHER_REDIS_URL": redis.url, "BELLWETHER_TOKEN": live.token}
+        command = [sys.executable, "-m", "bellwether", "bridge", "redis", "--url", live.url]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
+        self.said: list[str] = []
+
+    def until(self, part: str) -> None:
+        """Wait for a line; the bridge's own deadline is that of the test."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line)
+            if part in line:
+                return
+        pytest.fail(f"it ended without {part!r}: {self.said}")
+
+
+def heard(subscribed: Any, channel: str) -> dict[str, Any]:
+    """Return the next message of a channel."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        message = subscribed.get_message(ignore_subscribe_messages=True, timeout=1.0)
+        if message is not None and message["channel"].decode() == channel:
+            found: dict[str, Any] = json.loads(message["data"])
+            return found
+    pytest.fail(f"nothing on {channel}")
+
+
+def listening(redis: Redis) -> Any:
+    found: Any = redis.client().pubsub()  # type: ignore[no-untyped-call]
+    found.psubscribe("trading:*")
+    assert found.get_message(timeout=DEADLINE)["type"] == "psubscribe"
+    return found
+
+
+def test_the_old_redis_channels_get_the_events_also_after_redis_was_away(live: Live, redis_server: Redis) -> None:
+    client = HttpClient(live.url, live.token)
+    subscribed = listening(redis_server)
+    bridge = Bridge(live, redis_server)
+    try:
+        bridge.until("bridging ")
+        client.send("POST", "/v1/halt", {"reason": "to see it", "source": "cli"})
+        told = heard(subscribed, "trading:urgent:halt_changed")
+        assert (told["type"], told["priority"], told["source_service"]) == ("halt_changed", "urgent", "paper-trading")
+        assert told["data"]["state"]["halted"] is True
+        redis_server.stop()
+        client.send("POST", "/v1/resume", {"reason": "seen", "source": "cli"})
+        bridge.until("trying again")
+        redis_server.start()
+        subscribed = listening(redis_server)
+        client.send("POST", "/v1/halt", {"reason": "again", "source": "cli"})
+        while heard(subscribed, "trading:urgent:halt_changed")["data"]["reason"] != "again":
+            pass
+        assert "secret" not in "".join(bridge.said)
+    finally:
+        bridge.process.kill()
+        bridge.process.wait(10)

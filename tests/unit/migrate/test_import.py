@@ -15,7 +15,7 @@ from bellwether.cli.main import main
 from bellwether.migrate.mapping import Unfit, action, read_mapping
 from bellwether.migrate.salvage import salvage, shape_of
 
-ROWS = 4000
+ROWS = 2000
 SYMBOLS = ("CBA.AX", "BHP.AX", "MQG.AX")
 
 

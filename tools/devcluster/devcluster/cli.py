@@ -159,7 +159,7 @@ def needs(
     """Name the Debian packages that are missing here, one a line."""
     programs = list(machine.PACKAGES_OF_NODE) if level is Level.NODE else []
     if images and level is Level.NODE:
-        programs += [*machine.PACKAGES_OF_IMAGES, *machine.PACKAGES_OF_BACKUPS, *machine.PACKAGES_OF_UNITS]
+        programs += [*machine.PACKAGES_OF_IMAGES, *machine.PACKAGES_OF_TESTS]
     missing = machine.missing_packages(programs)
     for package in missing:
         print(package, flush=True)

@@ -39,6 +39,13 @@ PACKAGES_OF_BACKUPS = {"restic": "restic"}
 PACKAGES_OF_UNITS = {"systemd-nspawn": "systemd-container", "systemd-analyze": "systemd"}
 """Program -> Debian package, for the tests of systemd units; a cluster runs without."""
 
+PACKAGES_OF_BRIDGE = {"redis-check-rdb": "redis-tools"}
+"""Program -> Debian package, for tests of the bridge to Redis. Called by another name this program is the server; the
+package redis-server would start a daemon."""
+
+PACKAGES_OF_TESTS = PACKAGES_OF_BACKUPS | PACKAGES_OF_UNITS | PACKAGES_OF_BRIDGE
+"""What tests need besides a cluster."""
+
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -56,7 +63,7 @@ def cni_folder() -> str:
 
 def missing_packages(programs: Iterable[str], is_there: Callable[[str], bool] = there) -> list[str]:
     """The Debian packages of those programs that are not there, each once, sorted."""
-    known = PACKAGES_OF_NODE | PACKAGES_OF_IMAGES | PACKAGES_OF_BACKUPS | PACKAGES_OF_UNITS
+    known = PACKAGES_OF_NODE | PACKAGES_OF_IMAGES | PACKAGES_OF_TESTS
     return sorted({known[p] for p in programs if not is_there(p)})
 
 
