@@ -28,10 +28,19 @@ class LocalRun:
         self._log = log
         self._told = data / "run.json"
 
+    def told(self) -> Any:
+        """Return what the run says of itself: where its API answers, and the token.
+
+        Raises:
+            FileNotFoundError: before it has said so.
+
+        """
+        return json.loads(self._told.read_bytes())
+
     def ask(self, path: str, **parameters: str) -> Any:
         """Return an answer of the API; none while it does not answer."""
         try:
-            told = json.loads(self._told.read_bytes())
+            told = self.told()
             headers = {"Authorization": f"Bearer {told['token']}"}
             answer = httpx.get(told["url"] + path, params=parameters, headers=headers, timeout=5, trust_env=False)
         except (httpx.HTTPError, FileNotFoundError):
