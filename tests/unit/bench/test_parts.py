@@ -7,6 +7,7 @@ import pytest
 
 from bellwether.messages.envelope import decode_reply, decode_request
 from bellwether.runtime.call import decode_as
+from bench.halting import p99
 from bench.inference import medians_of
 from bench.memory import pss_of, stated_bytes
 from bench.replay import published, unpaced
@@ -14,6 +15,11 @@ from bench.rpc import paired_ratios
 from bench.rpc_peer import REPLY_BODY, REQUEST_BODY, Features, Score
 
 ROLLUP = "00400000-7ffd rollup\nRss:              2048 kB\nPss:              1000 kB\nPss_Dirty:         10 kB\n"
+
+
+def test_the_99th_percentile_is_a_value_that_was_measured() -> None:
+    assert p99([float(number) for number in range(1, 101)]) == 99.0
+    assert p99([3.0, 1.0]) == 3.0
 
 
 def test_pss_is_read_in_bytes_and_not_taken_from_its_parts() -> None:

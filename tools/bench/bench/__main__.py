@@ -13,13 +13,14 @@ from typing import Annotated
 import psutil
 import typer
 
-from bench import inference, long_run, memory, morning, operators, ready, replay, rpc
+from bench import halting, inference, long_run, memory, morning, operators, ready, replay, rpc
 from bench.report import Machine, Section, page
 from devcluster.errors import ClusterError
 from environments.machine import ROOT, processor
 
 SECTIONS: dict[str, Callable[[], Section]] = {
     "rpc": rpc.measure,
+    "halt": halting.measure,
     "inference": inference.measure,
     "replay": replay.measure,
     "memory": memory.measure,
