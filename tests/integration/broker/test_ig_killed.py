@@ -147,10 +147,10 @@ async def test_a_stop_that_ig_executes_is_a_sale_in_the_ledger_once_whatever_is_
         (position,) = ig.account.positions.values()
         assert position.stop_level is not None
         assert float(position.stop_level) == pytest.approx(float(position.level) * 0.9, rel=0.01)
+        # Before and after the sale is written down, by whichever look at the account finds it.
+        await trader.aim("1 before the fill is written", "1 after the fill is written")
         ig.quote(epic, position.level * Decimal("0.8"))
         assert ig.account.net() == {}
-        # Before and after it is written down.
-        await trader.aim("1 before the fill is written", "1 after the fill is written")
         for _ in range(3):
             assert (await trader.call("sync_positions"))["differences"] == []
         assert len(trader.strikes) == 2

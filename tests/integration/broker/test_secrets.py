@@ -36,7 +36,6 @@ from harness.nats import nats_server
 from harness.receivers import HttpReceiver
 from harness.statuses import NOW, seen
 from harness.system import System, running
-from harness.until import until
 from integration.trading.peers import ROWS, Peers
 from integration.trading.test_desk import BEFORE, DAY, Trader, signal
 
@@ -157,7 +156,8 @@ async def lived(stage: Stage) -> str:
         for method in ("sync_positions", "initialize_ig_markets"):
             await answered(stage, "paper-trading", method)
         stage.ig.reset()
-    await until(lambda: bool(stage.hook.taken), DEADLINE)
+    told = await answered(stage, "monitoring", "test_notification")
+    assert stage.hook.taken, told
     return order.order_id
 
 
