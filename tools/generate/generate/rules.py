@@ -48,7 +48,7 @@ RULES = (
         "critical",
         "monitoring of {{ $labels.namespace }} has not looked for 5 minutes",
         "Whoever would tell you of everything else is stuck: no alarm is raised and nobody is notified.",
-        "Look at the log of monitoring; `bellwether shutdown` or deleting its pod starts it again.",
+        "Look at the log of monitoring; `bellwether restart -s monitoring` or deleting its pod starts it again.",
     ),
     Rule(
         "BellwetherBusAway",
