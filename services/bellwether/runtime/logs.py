@@ -6,6 +6,8 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -24,6 +26,16 @@ class LogContext(NamedTuple):
 
 
 log_context: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
+
+
+@contextmanager
+def log_lines_of(service: str) -> Iterator[None]:
+    """Name a service in the lines that are logged meanwhile, also later by the tasks that are begun meanwhile."""
+    token = log_context.set(LogContext(service))
+    try:
+        yield
+    finally:
+        log_context.reset(token)
 
 
 class JsonFormatter(logging.Formatter):

@@ -29,6 +29,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.declaration import Listener
 from bellwether.runtime.errors import StartRefused
 from bellwether.runtime.events import EventConsumer, RetryPolicy
+from bellwether.runtime.logs import log_lines_of
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.relay import Relay
 from bellwether.runtime.rpc import CONCURRENCY, RpcServer
@@ -184,6 +185,11 @@ class Service:
         differences = self.differences()
         if differences:
             raise StartRefused(f"{self.name} differs from its topology row: " + "; ".join(differences))
+        # Several services of one process write into one log.
+        with log_lines_of(self.name):
+            await self._start()
+
+    async def _start(self) -> None:
         bus = self.context.bus
         await bus.start()
         while not await bus.wait_connected(10.0):

@@ -84,6 +84,9 @@ def test_a_run_in_the_background_comes_back_after_a_kill_and_ends_when_it_is_tol
     )
     lines = typed("logs", "-n", "2").stdout.splitlines()
     assert len(lines) == 2
+    of_one = typed("logs", "-s", "prediction", "-n", "1000").stdout
+    assert "prediction is ready" in of_one
+    assert "market-data is ready" not in of_one
 
     stopped = typed("stop")
     assert stopped.returncode == 0, stopped.stderr
