@@ -23,6 +23,7 @@ from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
 from harness.clock import Present
 from harness.nats import nats_server
+from harness.replayed import until as answered
 from harness.system import System, running
 from harness.until import until
 from integration.trading.peers import ROWS, Peers, declaration
@@ -136,7 +137,11 @@ async def test_a_halt_is_acknowledged_only_when_it_is_in_force_and_then_no_order
     await lab.signalled("BBB")
     refusals: Refusals = await lab.trader.ask("list_refusals", {}, Refusals)
     assert [(one.symbol, one.code) for one in refusals.refusals] == [("BBB", "HALTED")]
-    assert await lab.generation("market-data") == 2
+
+    async def acknowledged() -> bool:
+        return await lab.generation("market-data") == 2
+
+    await answered(acknowledged, 30.0)
     assert await lab.generation("paper-trading") < 2
     lab.slow.may_end.set()
     delivered = await halting

@@ -138,7 +138,8 @@ def test_a_first_run_trades_answers_and_ends_cleanly(run: Run) -> None:
     orders = json.loads(run.ask("orders", "-o", "json").stdout)["orders"]
     filled = next(one for one in orders if one["status"] == "filled" and one["trace_id"])
     run.until_shown(("prediction decision", "market-data", "ml-model", "paper-trading"), "trace", filled["trace_id"])
-    assert "there is an order" in run.ask("why", "AAPL").stdout or "stopped at" in run.ask("why", "AAPL").stdout
+    why = run.ask("why", "AAPL").stdout
+    assert "there is an order" in why or "stopped at" in why
     mapped = Path(f"/proc/{run.process.pid}/maps").read_text()
     assert not [name for name in ("/pandas/", "/sklearn/", "/scipy/", "/aiohttp/") if name in mapped]
     assert run.end(signal.SIGINT) == 0
