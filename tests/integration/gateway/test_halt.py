@@ -69,7 +69,7 @@ class Lab:
     async def declare(self, generation: int, *, halted: bool) -> dict[str, Any]:
         spec = live(halted).spec.model_dump(by_alias=True, exclude_none=True)
         body = {"generation": generation, "spec": spec}
-        reply = await self.http.put("/v1/declaration", json=body, headers=AUTHORIZED, timeout=60)
+        reply = await self.http.put("/v1/declaration?wait=30", json=body, headers=AUTHORIZED, timeout=60)
         assert reply.status_code == 200, reply.text
         found: dict[str, Any] = reply.json()
         return found

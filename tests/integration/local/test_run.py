@@ -82,6 +82,16 @@ class Run:
         command = [sys.executable, "-m", "bellwether", *words]
         return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60, check=False)
 
+    def until_in_force(self, generation: int) -> None:
+        """Return when the system is ready, and every service has a generation of the declaration."""
+        end = time.monotonic() + DEADLINE
+        while True:
+            told = self.ask("status", "-o", "json")
+            status = json.loads(told.stdout or "{}")
+            if status.get("ready") and {one["generation"] for one in status["services"]} == {generation}:
+                return
+            assert time.monotonic() < end, told.stdout + told.stderr
+
     def until_shown(self, parts: Sequence[str], *words: str) -> None:
         """Return when a command shows all of these, as it does of a trace when every service has sent its spans."""
         end = time.monotonic() + DEADLINE
@@ -150,18 +160,16 @@ def test_a_first_run_trades_answers_and_ends_cleanly(run: Run) -> None:
 def test_the_next_run_goes_on_where_the_last_one_was(run: Run) -> None:
     first = run.until(SESSION_LINE).group(1)
     assert first > "2009-01-02"
-    status = json.loads(run.ask("status", "-o", "json").stdout)
-    assert status["ready"]
-    assert {one["generation"] for one in status["services"]} == {1}
+    run.until_in_force(1)
     told = json.loads((run.folder / "run.json").read_text())
     spec = json.loads((run.folder / "system.json").read_text())["spec"]
     spec["symbols"] = ["AAPL", "IBM"]
     edited = httpx.put(
-        f"{told['url']}/v1/declaration",
+        f"{told['url']}/v1/declaration?wait=30",
         json={"generation": 2, "spec": spec},
         headers={"Authorization": f"Bearer {told['token']}"},
         trust_env=False,
-        timeout=30,
+        timeout=60,
     )
     assert edited.status_code == 200, edited.text
     assert edited.json()["missing"] == []
