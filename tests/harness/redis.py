@@ -6,7 +6,6 @@ Debian's redis-tools has the whole server under the name of its checker; called 
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -20,13 +19,6 @@ _SECONDS = 60.0
 def installed() -> bool:
     """Return whether the program is on this machine."""
     return shutil.which(PROGRAM) is not None
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Redis:

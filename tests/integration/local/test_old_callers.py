@@ -29,7 +29,8 @@ from bellwether.cli.comparing import GatewaySide
 from bellwether.cli.main import main
 from bellwether.market.sessions import load_calendar
 from harness import csv_bars
-from harness.redis import Redis, free_port, installed
+from harness.nats import free_port
+from harness.redis import Redis, installed
 
 pytestmark = pytest.mark.integration
 
