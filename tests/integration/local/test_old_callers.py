@@ -102,40 +102,86 @@ def old_call(live: Live, service: str, method: str, *, pieces: int = 1, size: in
         return json.loads(connection.recv(size))
 
 
-def test_a_hundred_old_clients_at_once_get_whole_batches_and_health_in_one_read(live: Live) -> None:
-    calls: list[tuple[str, str, dict[str, Any]]] = [
-        ("prediction", "generate_predictions", {"symbols": SYMBOLS}),
-        ("prediction", "generate_single_prediction", {"symbol": "CBA.AX"}),
-        ("prediction", "get_buy_rate", {}),
-        ("market-data", "get_market_data", {"symbol": "BHP.AX"}),
-        ("sentiment", "analyze_sentiment", {"symbol": "BHP.AX"}),
-        ("data-quality", "monitor_data_quality", {}),
-        ("paper-trading", "sync_positions", {}),
-        ("monitoring", "check_alerts", {}),
+SINGLE = ("prediction_id", "timestamp", "symbol", "market_data_available", "sentiment_data_available")
+JOB = ("id", "type", "schedule_time", "params", "status", "next_run", "last_run", "last_result", "last_error")
+CBA = {"symbol": "CBA.AX"}
+DOCUMENTED: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
+    ("prediction", "generate_predictions", {"symbols": SYMBOLS}, ("predictions", "summary")),
+    ("prediction", "generate_single_prediction", CBA, SINGLE),
+    ("prediction", "get_prediction", CBA, ("cache_age", "cached")),
+    ("prediction", "get_buy_rate", {"timeframe": "day"}, ("buy_rate", "total_predictions", "buy_signals", "timeframe")),
+    ("prediction", "clear_cache", {}, ("cleared_entries",)),
+    ("market-data", "get_market_data", CBA, ("technical", "volume", "market_context")),
+    ("sentiment", "analyze_sentiment", CBA, ("sentiment_score", "news_confidence", "news_quality_score")),
+    ("ml-model", "load_model", {"model_name": "direction-lr", **CBA}, ()),
+    ("ml-model", "predict", {"model_name": "direction-lr", "features": {"a": 1.0}, **CBA}, ()),
+    ("paper-trading", "initialize_ig_markets", {}, ("status",)),
+    ("paper-trading", "sync_positions", {}, ("synced_positions",)),
+    (
+        *("paper-trading", "execute_trade", {"action": "BUY", "quantity": 1, **CBA}),
+        ("symbol", "action", "quantity", "timestamp", "trade_id", "ig_order_id", "status", "error"),
+    ),
+    ("data-quality", "validate_prediction_data", {"data": CBA}, ("valid", "quality_score", "issues")),
+    ("data-quality", "monitor_data_quality", {}, ("overall_score", "symbols")),
+    ("scheduler", "schedule_market_aware_job", {"job_id": "j1", "job_type": "custom", "params": {}}, JOB),
+    ("scheduler", "execute_job", {"job_id": "j1"}, JOB),
+    ("scheduler", "stop_all_jobs", {}, ()),
+    ("backup", "create_backup", {}, ("backup_id", "timestamp", "type", "databases_backed_up", "size_mb", "status")),
+    ("backup", "restore_backup", {"backup_id": "b1"}, ("status", "backup_id")),
+    ("monitoring", "collect_system_metrics", {}, ("services", "system")),
+    ("monitoring", "check_alerts", {}, ("alerts",)),
+    ("prediction", "metrics", {}, ()),
+    (
+        *("prediction", "health", {}),
+        ("predictor_loaded", "cache_size", "prediction_count", "buy_signal_count", "error_count", "current_buy_rate"),
+    ),
+]
+"""The old system's calls, and what their results have."""
+REFUSED = {"load_model", "predict", "initialize_ig_markets", "create_backup", "restore_backup"}
+"""This system has no model, no IG account and no backup declared."""
+ALSO_REFUSED_AT_ONCE = {"get_prediction", "schedule_market_aware_job", "execute_job"}
+"""Beside `clear_cache` and `stop_all_jobs`."""
+
+
+def wrong(method: str, reply: Any, keys: tuple[str, ...], refused: set[str]) -> str | None:
+    """Return what a reply lacks of the old shape."""
+    if not isinstance(reply["request_id"], int) or not isinstance(reply["execution_time"], float):
+        return f"{method}: {reply}"
+    if reply["status"] == "error":
+        return None if method in refused and reply["error"] else f"{method}: {reply['error']}"
+    lacking = set(keys) - set(reply["result"]) if keys else set()
+    return f"{method} lacks {lacking}" if lacking else None
+
+
+def test_each_documented_call_has_the_old_shape(live: Live) -> None:
+    found = [
+        wrong(method, old_call(live, service, method, **params), keys, REFUSED)
+        for service, method, params, keys in DOCUMENTED
     ]
-    old_call(live, "prediction", "generate_predictions", symbols=SYMBOLS)  # the first computes, the others read
+    assert [one for one in found if one is not None] == []
+    unknown = old_call(live, "prediction", "predict_all")
+    assert (unknown["status"], "execution_time" in unknown) == ("error", False)
+
+
+def test_a_hundred_old_clients_at_once_with_requests_in_pieces_each_get_their_reply(live: Live) -> None:
     chance = random.Random(5)
-    wanted = [calls[number % len(calls)] for number in range(100)]
+    wanted = [(DOCUMENTED[number % len(DOCUMENTED)], chance.randrange(1, 12)) for number in range(100)]
     together = threading.Barrier(100)
 
-    def ask(one: tuple[str, str, dict[str, Any]]) -> Any:
-        pieces = chance.randrange(1, 12)
+    def ask(one: tuple[tuple[str, str, dict[str, Any], tuple[str, ...]], int]) -> str | None:
+        (service, method, params, keys), pieces = one
         together.wait(DEADLINE)
-        return old_call(live, one[0], one[1], pieces=pieces, **one[2])
+        reply = old_call(live, service, method, pieces=pieces, **params)
+        return wrong(method, reply, keys, REFUSED | ALSO_REFUSED_AT_ONCE)
 
     with ThreadPoolExecutor(100) as pool:
-        found = list(pool.map(ask, wanted))
-    for (service, method, _), reply in zip(wanted, found, strict=True):
-        # A made-up share has no news; that is an answer, too.
-        told = reply["status"] == "success" or (service == "sentiment" and reply["error"])
-        assert told, f"{service}.{method}: {reply}"
-        assert isinstance(reply["request_id"], int)
-        assert isinstance(reply["execution_time"], float)
-    batch = found[0]["result"]
+        assert [one for one in pool.map(ask, wanted) if one is not None] == []
+    # The whole batch comes in the one read of 32 KiB.
+    batch = old_call(live, "prediction", "generate_predictions", symbols=SYMBOLS)["result"]
     assert set(batch["predictions"]) == set(SYMBOLS)
-    assert batch["summary"]["successful"] == 7
-    one = batch["predictions"]["CBA.AX"]
-    assert {"prediction_id", "timestamp", "symbol", "market_data_available", "sentiment_data_available"} <= set(one)
+    summary = {"total_symbols", "successful", "failed", "cache_hits", "fresh_predictions", "buy_rate"}
+    assert summary <= set(batch["summary"])
+    assert set(SINGLE) <= set(batch["predictions"]["CBA.AX"])
 
 
 def test_a_reply_of_more_than_32_kib_is_whole_for_who_reads_to_the_end(live: Live) -> None:
