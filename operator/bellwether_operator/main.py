@@ -43,7 +43,7 @@ class Operator:
         self.client = client
         self.cache = Cache()
         self.gateway = GatewayClient(settings.gateway_url)
-        self.backups = Backups(client, self.cache, self._mark, now)
+        self.backups = Backups(client, self.cache, self._mark, now, settings=settings)
         reconciler = Reconciler(settings, client, self.cache, now, backups=self.backups)
         self.workers = Workers(settings, reconciler, self.cache, self.gateway)
         self.watching = Watching(client, self.cache, self.workers.mark, settings.watch_namespaces)

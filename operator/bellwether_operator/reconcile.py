@@ -476,6 +476,7 @@ class Reconciler:
             view_pending=pending,
             backup=None if self._backups is None else self._backups.newest(this.key),
             backups=kept.seen,
+            tested=None if self._backups is None else self._backups.tested(this.key),
             release=release_of(this.image),
             volume_size=volume_size(self._cache.children_of(this.key), this.uid),
             gateway=self._settings.gateway_url.format(namespace=this.key.namespace, name=this.key.name),

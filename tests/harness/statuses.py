@@ -443,6 +443,14 @@ SCENES: dict[str, Scene] = {
         {"BackupHealthy": ("False", "BackupFailed"), "Ready": ("True", "Ready")},
         seen(backups=BackupsSeen(refused="a backup cannot be made: forbidden")),
     ),
+    "a backup was restored for a test": Scene(
+        {"RestoreVerified": ("True", "Restored")},
+        seen(tested=BackupNews("friday", True, "ledger.db 12 rows (0123); 3 files, 100 bytes, read in 0.1 s")),
+    ),
+    "a backup could not be restored for a test": Scene(
+        {"RestoreVerified": ("False", "RestoreFailed"), "Ready": ("True", "Ready")},
+        seen(tested=BackupNews("friday", False, "data-demo-0/ledger.db: SQLite finds it damaged")),
+    ),
     "it cannot be restored": Scene(
         {
             "Ready": ("False", "RestoreRefused"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from bellwether.market.slots import Slot
 from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_SYSTEM_UID
 from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import KIND
@@ -41,7 +42,7 @@ async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any
         if plan.make is not None and row is not None:
             name = f"{key.name}-{plan.make.session:%Y%m%d}"
             labels = {LABEL_SLOT: plan.make.name, LABEL_BY_OPERATOR: SCHEDULE}
-            await backups.make(manifest(system, name, plan.location, labels))
+            await backups.make(manifest(system, name, plan.location, labels, tested=is_tested(system, plan.make)))
             row = made(row, plan.make)
         if plan.remove is not None:
             await backups.remove(BackupKey(key.namespace, plan.remove))
@@ -53,7 +54,15 @@ async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any
     return Kept(seen, plan.due, retry=refused is not None)
 
 
-def manifest(system: TradingSystem, name: str, location: str, labels: Mapping[str, str]) -> dict[str, Any]:
+def is_tested(system: TradingSystem, slot: Slot) -> bool:
+    """Whether the backup of a slot is restored for a test: by the day of its session."""
+    drill = None if system.spec.backup is None else system.spec.backup.drill
+    return drill is not None and f"{slot.session:%a}" in drill.weekdays
+
+
+def manifest(
+    system: TradingSystem, name: str, location: str, labels: Mapping[str, str], *, tested: bool
+) -> dict[str, Any]:
     """Return a backup of a system; it has no owner, since it is to outlive that."""
     return {
         "apiVersion": API_VERSION,
@@ -63,5 +72,5 @@ def manifest(system: TradingSystem, name: str, location: str, labels: Mapping[st
             "namespace": system.metadata.namespace,
             "labels": {LABEL_SYSTEM_UID: system.metadata.uid, **labels},
         },
-        "spec": {"system": system.metadata.name, "location": location},
+        "spec": {"system": system.metadata.name, "location": location, "drill": tested},
     }

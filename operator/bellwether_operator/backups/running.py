@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import DECLARATION_LENGTH, KIND, PLURAL
 from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.backups.drilling import drill
+from bellwether_operator.backups.drills import is_due
 from bellwether_operator.backups.plan import Known
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR, SNAPSHOTS, Seen, seen_of, snapshot
 from bellwether_operator.backups.status import progress_of, status_of
@@ -28,6 +30,7 @@ from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import Kind
 from bellwether_operator.observe.layouts import look
 from bellwether_operator.report.observation import BackupNews
+from bellwether_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +39,8 @@ PAGE = 100
 LOOK_SECONDS = 1.0
 """How often a backup that has not ended is looked at."""
 RETRY_SECONDS = 5.0
-NOT_INSTALLED_SECONDS = 60.0
-"""How often is looked whether the definition of TradingBackup has come."""
+NOT_INSTALLED_SECONDS = 60.0  # until it is looked again whether the definition of TradingBackup has come
 _NOT_FOUND = 404
-_UNDER_WAY = {"running", "pruning"}
 
 
 class BackupKey(NamedTuple):
@@ -58,6 +59,8 @@ class Backups:
         cache: Cache,
         mark: Callable[[SystemKey], None],
         now: Callable[[], datetime],
+        *,
+        settings: Settings,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         """Do nothing yet; `mark` hears of each system whose pods are to go or to come back."""
@@ -65,6 +68,7 @@ class Backups:
         self._cache = cache
         self._mark = mark
         self._now = now
+        self._settings = settings
         self._look_seconds = look_seconds
         self._known: dict[BackupKey, dict[str, Any]] = {}
         self._drivers: dict[BackupKey, asyncio.Task[None]] = {}
@@ -91,6 +95,15 @@ class Backups:
     def known(self, system: SystemKey, uid: str) -> list[Known]:
         """Return the backups of a system; its own are those that were made for this very one by the operator."""
         return [_known(raw, uid) for raw in self._of(system) if "deletionTimestamp" not in raw["metadata"]]
+
+    def tested(self, system: SystemKey) -> BackupNews | None:
+        """Return the backup of a system whose test has ended last, and what came of it; None where there is none."""
+        told = [(progress_of(raw), raw["metadata"]["name"]) for raw in self._of(system)]
+        found = [(str(one.drill_started_at), name, one) for one, name in told if one.verified is not None]
+        if not found:
+            return None
+        _, name, progress = max(found, key=lambda each: each[:2])
+        return BackupNews(name, progress.verified is True, progress.drill_message)
 
     def named(self, namespace: str, name: str | None) -> dict[str, Any] | None:
         """Return the backup of a name; None where there is none."""
@@ -198,20 +211,34 @@ class Backups:
     def _drive_all(self) -> None:
         for key, raw in self._known.items():
             running = self._drivers.get(key)
-            if (running is None or running.done()) and progress_of(raw).state in _UNDER_WAY:
+            if (running is None or running.done()) and self._next(raw) is not None:
                 self._drivers[key] = asyncio.create_task(self._drive(key), name=f"backup {key.namespace}/{key.name}")
 
     async def _drive(self, key: BackupKey) -> None:
         """Bring one backup to its end."""
-        while (raw := self._known.get(key)) is not None and (state := progress_of(raw).state) in _UNDER_WAY:
+        while (raw := self._known.get(key)) is not None and (step := self._next(raw)) is not None:
             try:
-                await (self._one_step(key, raw) if state == "running" else self._prune(key, raw))
+                await step(key, raw)
             except ApiError as error:
                 log.warning("backup %s: %s", key.name, error.message)
             except Exception:
                 log.exception("backup %s: a step failed by a fault of the operator", key.name)
             await asyncio.sleep(self._look_seconds)
         self._drivers.pop(key, None)
+
+    def _next(self, raw: Mapping[str, Any]) -> Callable[[BackupKey, dict[str, Any]], Awaitable[None]] | None:
+        """Return what is to be done about a backup; None when it is at rest."""
+        progress = progress_of(raw)
+        if progress.state == "running":
+            return self._one_step
+        if progress.state == "pruning":
+            return self._prune
+        return self._drill if is_due(progress, wanted=bool(raw["spec"].get("drill"))) else None
+
+    async def _drill(self, key: BackupKey, raw: dict[str, Any]) -> None:
+        before = progress_of(raw)
+        step = await drill(self._client, self._settings, raw, self._now())
+        await self._write(key, raw, before, Step(step.progress))
 
     async def _one_step(self, key: BackupKey, raw: dict[str, Any]) -> None:
         before = progress_of(raw)
@@ -247,7 +274,8 @@ class Backups:
             reply = await self._client.apply_status(key.namespace, key.name, wanted, BACKUPS)
             if key in self._known:
                 self._known[key] = reply
-        if (before.quiesced_until, before.state) != (progress.quiesced_until, progress.state):
+        seen = (before.quiesced_until, before.state, before.verified)
+        if seen != (progress.quiesced_until, progress.state, progress.verified):
             self._mark(_system(raw))
 
     async def _make(self, manifest: dict[str, Any]) -> None:

@@ -41,6 +41,16 @@ def snapshot_name(backup: str, claim: str) -> str:
     return f"{name[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def owner_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the reference by which something goes with its backup."""
+    return {
+        "apiVersion": SYSTEMS.api_version,
+        "kind": KIND,
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+    }
+
+
 def snapshot(backup: Mapping[str, Any], name: str, claim: str, class_name: str) -> dict[str, Any]:
     """Return the snapshot of a claim. It belongs to the backup: deleting that deletes it."""
     metadata = backup["metadata"]
@@ -53,14 +63,7 @@ def snapshot(backup: Mapping[str, Any], name: str, claim: str, class_name: str) 
             "name": name,
             "namespace": metadata["namespace"],
             "labels": {LABEL_BACKUP: metadata["name"], LABEL_BACKUP_UID: metadata["uid"]},
-            "ownerReferences": [
-                {
-                    "apiVersion": SYSTEMS.api_version,
-                    "kind": KIND,
-                    "name": metadata["name"],
-                    "uid": metadata["uid"],
-                }
-            ],
+            "ownerReferences": [owner_of(metadata)],
         },
         "spec": {**source, **chosen},
     }

@@ -11,6 +11,8 @@ from kubernetes import utils
 
 from bellwether_operator.backups.steps import PRUNING, Progress, State, Volume, instant
 
+VERIFIED = "RestoreVerified"
+
 
 def progress_of(raw: Mapping[str, Any]) -> Progress:
     """Return how far a backup is by its status."""
@@ -27,7 +29,7 @@ def progress_of(raw: Mapping[str, Any]) -> Progress:
         for one in status.get("volumes") or ()
     )
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
-    complete = conditions.get("Complete", {})
+    complete, drill = conditions.get("Complete", {}), conditions.get(VERIFIED, {})
     state: State = "running"
     if complete.get("status") == "True":
         state = "complete"
@@ -46,6 +48,11 @@ def progress_of(raw: Mapping[str, Any]) -> Progress:
         state=state,
         reason=str(complete.get("reason", "Started")),
         message=str(complete.get("message", "")),
+        verified={"True": True, "False": False}.get(str(drill.get("status"))),
+        drill_started_at=instant(str(status.get("drillStartedAt", ""))),
+        drill_ended_at=instant(str(status.get("drillEndedAt", ""))),
+        drill_reason=str(drill.get("reason", "")),
+        drill_message=str(drill.get("message", "")),
     )
 
 
@@ -64,6 +71,9 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
         ("Failed", failed, *why),
         ("Quiesced", "True" if held else "False", "CuttingVolumes" if held else "Running", ""),
     ]
+    if progress.drill_started_at is not None:
+        said = {True: "True", False: "False", None: "Unknown"}[progress.verified]
+        wanted.append((VERIFIED, said, progress.drill_reason, progress.drill_message))
     known = {one["type"]: one for one in before.get("conditions") or ()}
     found: dict[str, Any] = {
         "observedGeneration": generation,
@@ -96,6 +106,8 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
         "quiescedUntil": _text(progress.quiesced_until),
         "cutAt": _text(progress.cut_at),
         "endedAt": _text(progress.ended_at),
+        "drillStartedAt": _text(progress.drill_started_at),
+        "drillEndedAt": _text(progress.drill_ended_at),
         "secondsWithoutPods": progress.without_pods,
         "size": _size([one.size for one in progress.volumes]),
     }

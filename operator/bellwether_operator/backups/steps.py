@@ -61,6 +61,13 @@ class Progress:
     state: State = "running"
     reason: str = "Started"
     message: str = ""
+    verified: bool | None = None
+    """Whether it was found whole when it was restored for a test; None: that was not done, or goes on."""
+    drill_started_at: datetime | None = None
+    drill_ended_at: datetime | None = None
+    """When all that was made for the test was gone."""
+    drill_reason: str = ""
+    drill_message: str = ""
 
 
 @dataclass(frozen=True)

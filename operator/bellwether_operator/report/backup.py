@@ -35,6 +35,10 @@ def _none(case: Case) -> str:
     return f"{_NONE}: the first one is made after the next session"
 
 
-def restore_verified(newest: BackupNews | None) -> Finding:
-    """Return whether a backup was restored for a test."""
+def restore_verified(newest: BackupNews | None, tested: BackupNews | None) -> Finding:
+    """Return whether the backup that was restored for a test last was found whole."""
+    if tested is not None:
+        reason = Reason.RESTORED if tested.complete else Reason.RESTORE_FAILED
+        words = f"{tested.name}: {tested.words}"
+        return Finding("RestoreVerified", "True" if tested.complete else "False", reason, words)
     return Finding("RestoreVerified", "Unknown", Reason.NO_BACKUPS, _NONE if newest is None else _NOT_RESTORED)

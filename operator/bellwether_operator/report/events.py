@@ -18,6 +18,7 @@ _TOLD: Mapping[str, Mapping[str, str]] = {
     "CalendarCurrent": {"False": "Warning"},
     "SafeToTrade": {"False": "Warning"},
     "BackupHealthy": {"False": "Warning"},
+    "RestoreVerified": {"False": "Warning"},
     "RolloutPending": {"True": "Normal"},
     "Contested": {"True": "Warning"},
 }

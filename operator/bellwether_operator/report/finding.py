@@ -80,6 +80,8 @@ class Reason(StrEnum):
     REFUSED = "Refused"
     REPLAY_CLOCK = "ReplayClock"
     REPLAY_COMPLETE = "ReplayComplete"
+    RESTORED = "Restored"
+    RESTORE_FAILED = "RestoreFailed"
     RESTORE_REFUSED = "RestoreRefused"
     RETRYING = "Retrying"
     ROLLING_OUT = "RollingOut"

@@ -76,6 +76,8 @@ class Observation:
     view_pending: bool = False
     """Whether this operator has only just begun to ask the gateway: what was said before still counts."""
     backup: BackupNews | None = None
+    tested: BackupNews | None = None
+    """The backup that was restored for a test last; complete: it was found whole."""
     backups: BackupsSeen = field(default_factory=BackupsSeen)
     release: str = ""
     volume_size: str | None = None

@@ -76,7 +76,7 @@ def _findings(case: Case) -> list[Finding]:
         market.models_current(case),
         safety.safe_to_trade(case),
         backup.backup_healthy(case),
-        backup.restore_verified(seen.backup),
+        backup.restore_verified(seen.backup, seen.tested),
         change.rollout_pending(seen),
         change.contested(seen),
     ]

@@ -32,6 +32,11 @@ class TradingBackupSpec(Block):
     kind: Literal["full", "incremental"] = Field(
         "full", description="Of volume snapshots every one is whole: incremental means the same, and status says so."
     )
+    drill: bool = Field(
+        False,
+        description="Whether it is restored for a test once it is complete: to scratch volumes, which a Job reads and "
+        "which are taken away again. RestoreVerified says what came of it.",
+    )
     location: str | None = Field(
         None,
         max_length=30,
@@ -57,7 +62,8 @@ class TradingBackupStatus(Block):
 
     observed_generation: int = Field(0, ge=0, le=2**53, description="The generation that this status speaks of.")
     conditions: Annotated[list[Condition], Field(max_length=10, json_schema_extra={MAP_KEYS: ["type"]})] = Field(
-        default_factory=list, description="Complete, Failed, Quiesced. One of the first two ends it."
+        default_factory=list,
+        description="Complete, Failed, Quiesced; RestoreVerified where it is tested. One of the first two ends it.",
     )
     volumes: Annotated[list[VolumeStatus], Field(max_length=20, json_schema_extra={MAP_KEYS: ["claim"]})] = Field(
         default_factory=list, description="The volumes."
@@ -74,6 +80,10 @@ class TradingBackupStatus(Block):
     )
     cut_at: str = Field("", max_length=40, description="When every snapshot was cut and the system started again, UTC.")
     ended_at: str = Field("", max_length=40, description="When it was complete or failed, UTC.")
+    drill_started_at: str = Field("", max_length=40, description="When its test began, UTC.")
+    drill_ended_at: str = Field(
+        "", max_length=40, description="When its test was over and all that was made for it gone, UTC."
+    )
     seconds_without_pods: int = Field(0, ge=0, le=2**31, description="For how long the system had no pods for it.")
     size: str = Field("", max_length=32, description="How much a restore of all volumes needs.")
     release: str = Field("", max_length=128, description="The release that wrote the volumes.")
@@ -103,6 +113,12 @@ _COLUMNS: tuple[Schema, ...] = (
         "type": "integer",
         "description": "For how many seconds the system had no pods for it.",
         "jsonPath": ".status.secondsWithoutPods",
+    },
+    {
+        "name": "Restored",
+        "type": "string",
+        "description": "Whether it was restored for a test and found whole.",
+        "jsonPath": '.status.conditions[?(@.type=="RestoreVerified")].status',
     },
     {
         "name": "Message",

@@ -189,7 +189,7 @@ async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_
         await clock.set(CLOSE + timedelta(minutes=30))
         await until_made(kube, first)
         found = await one(kube, "tbackup", first)
-        assert found["spec"] == {"kind": "full", "location": "snap", "system": "demo"}
+        assert found["spec"] == {"drill": False, "kind": "full", "location": "snap", "system": "demo"}
         await kept(kube, first, CLAIM)
         await kube.until_condition("demo", "BackupHealthy", "True", "BackupComplete")
 
@@ -221,6 +221,79 @@ async def is_pruning(kube: Kube, name: str) -> bool:
     gone = await one(kube, "tbackup", name)
     snapshot = await one(kube, "volumesnapshot", f"{name}-{CLAIM}")
     return bool(gone) and await reason(kube, name) == "Pruning" and "deletionTimestamp" in snapshot["metadata"]
+
+
+FIGURES = json.dumps(
+    {"databases": {"ledger.db": {"rows": 12, "sha256": "ab12"}}, "rows": 12, "files": 3, "bytes": 99, "seconds": 0.2}
+)
+
+
+async def play_look(kube: Kube, job: dict[str, Any], said: str, *kinds: str) -> None:
+    """Play the pod of a backup's test, which says something and ends, and its Job's controller."""
+    template, at = job["spec"]["template"], "2026-11-27T22:00:00Z"
+    name = f"{job['metadata']['name']}-x"
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    pod = {"metadata": {"name": name, "labels": template["metadata"]["labels"]}, "spec": template["spec"]}
+    await kube.apply(account)
+    await kube.apply({"apiVersion": "v1", "kind": "Pod", **pod})
+    container = {"name": "look", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+    ended = {"terminated": {"exitCode": 0, "startedAt": at, "finishedAt": at, "message": said}}
+    status: dict[str, Any] = {"phase": "Succeeded", "containerStatuses": [{**container, "state": ended}]}
+    await kube.patch("pod", name, {"status": status}, "--subresource=status")
+    conditions = [{"type": kind, "status": "True", "lastTransitionTime": at, "lastProbeTime": at} for kind in kinds]
+    done: dict[str, Any] = {"startTime": at, "conditions": conditions}
+    if "Complete" in kinds:
+        done |= {"completionTime": at, "succeeded": 1}
+    await kube.patch("job", job["metadata"]["name"], {"status": done}, "--subresource=status")
+
+
+async def test_a_backup_is_restored_for_a_test_and_all_that_was_made_for_it_goes(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    async with running(settings):
+        await kube.apply(system(kube))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await make(kube, "friday", drill=True)
+        await kept(kube, "friday", CLAIM)
+        await eventually("the Job", lambda: kube.get("job", "friday-look"))
+    # The operator was away in the middle of it.
+    job, scratch = await kube.get("job", "friday-look"), await kube.get("pvc", "friday-look-0")
+    assert job is not None
+    assert scratch is not None
+    assert scratch["spec"]["dataSource"]["name"] == f"friday-{CLAIM}"
+    await play_look(kube, job, FIGURES, "SuccessCriteriaMet", "Complete")
+    async with running(settings):
+        verified = await kube.until_condition("demo", "RestoreVerified", "True", "Restored")
+        assert verified["message"].startswith("friday: ledger.db 12 rows (ab12); 3 files, 99 bytes")
+        # No controllers run here: who mounted the volume, and who deletes what the Job made, is played.
+        await kube.delete("pod", "friday-look-x", wait=False)
+        for kind, name in (("pvc", "friday-look-0"), ("job", "friday-look")):
+            await until_going(kube, kind, name)
+
+        async def over() -> bool:
+            found = await one(kube, "tbackup", "friday")
+            return bool(found["status"]["drillEndedAt"])
+
+        await eventually("the end of the test", over)
+        assert await kube.get("pvc", "friday-look-0") is None
+        assert await kube.get("job", "friday-look") is None
+        assert await reason(kube, "friday") == "AllVolumesKept"
+
+
+async def until_going(kube: Kube, kind: str, name: str) -> None:
+    """Wait until an object is deleted, and take away what a controller that does not run here would."""
+
+    async def going() -> bool:
+        found = await kube.get(kind, name)
+        return found is None or "deletionTimestamp" in found["metadata"]
+
+    await eventually(f"{kind} {name} to be deleted", going)
+    if await kube.get(kind, name) is not None:
+        with contextlib.suppress(ClusterError):
+            await kube.patch(kind, name, {"metadata": {"finalizers": None}})
 
 
 async def test_a_system_is_restored_from_a_backup_under_another_name(

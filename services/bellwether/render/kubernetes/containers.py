@@ -273,14 +273,14 @@ def adopt_container(system: TradingSystem, context: RenderContext) -> dict[str, 
     }
 
 
-def look_container(context: RenderContext, image: str, claims: Sequence[str]) -> dict[str, Any]:
+def look_container(image: str, pull_policy: str, log_level: str, claims: Sequence[str]) -> dict[str, Any]:
     """Return the container that looks at volumes made from snapshots, and says what is on them as it ends."""
     return {
         "name": LOOK,
         "image": image,
-        "imagePullPolicy": context.image_pull_policy,
+        "imagePullPolicy": pull_policy,
         "command": ["python", "-m", "bellwether", "look", "--volumes", LOOK_DIRECTORY, "--write", _TERMINATION_FILE],
-        "env": _environment({"BELLWETHER_LOG_LEVEL": context.log_level.lower()}),
+        "env": _environment({"BELLWETHER_LOG_LEVEL": log_level.lower()}),
         "resources": _requirements(_MOVE_RESOURCES),
         "securityContext": _SECURITY,
         "terminationMessagePath": _TERMINATION_FILE,

@@ -216,6 +216,13 @@ def job_pod(
     return template
 
 
+def scratch_pod_spec(system: TradingSystem, container: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the spec of a pod beside a system, which may be gone: it has no keys and no account of it."""
+    spec = {**_pod_spec(system, {"containers": [container]}, volumes), "restartPolicy": "Never"}
+    del spec["serviceAccountName"]
+    return spec
+
+
 def move_pod(
     system: TradingSystem,
     context: RenderContext,

@@ -1,0 +1,99 @@
+"""What looks at a backup's snapshots: a scratch volume of each, and a Job that reads them and talks to nobody.
+
+All of it belongs to the TradingBackup, and none of it bears the labels of a system: it is no part of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bellwether.render.kubernetes.containers import look_container
+from bellwether.render.kubernetes.context import Manifest, image_of
+from bellwether.render.kubernetes.names import LABEL_COMPONENT, LOOK
+from bellwether.render.kubernetes.pods import scratch_pod_spec
+from bellwether.render.kubernetes.volumes import made_from
+from bellwether.spec.models import GROUP, TradingSystem
+
+LABEL_LOOKED_AT = f"{GROUP}/looks-at"
+"""On all of it: the uid of the backup."""
+SECONDS = 1800
+"""How long reading may take."""
+_TRIES = 1
+
+
+class Looked(NamedTuple):
+    """A backup that is looked at."""
+
+    name: str
+    uid: str
+    namespace: str
+    owner: Mapping[str, Any]
+    """The reference by which all of it goes with the backup."""
+
+
+class Copy(NamedTuple):
+    """A volume of which a scratch copy is made."""
+
+    claim: str
+    snapshot: str
+    size: str
+
+
+def look_name(backup: str) -> str:
+    """Return the name of the Job and the policy."""
+    return f"{backup}-{LOOK}"
+
+
+def scratch_name(backup: str, at: int) -> str:
+    """Return the name of a scratch volume's claim."""
+    return f"{backup}-{LOOK}-{at}"
+
+
+def look_objects(
+    system: TradingSystem, looked: Looked, copies: Sequence[Copy], *, image: str, pull_policy: str, log_level: str
+) -> list[Manifest]:
+    """Return the policy, the scratch claims and the Job, in the order in which they are to be made."""
+    labels = {LABEL_COMPONENT: LOOK, LABEL_LOOKED_AT: looked.uid}
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(looked, look_name(looked.name)),
+        "spec": {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress", "Egress"]},
+    }
+    claims = [_claim(system, looked, copy, at) for at, copy in enumerate(copies)]
+    container = look_container(
+        image_of(image, system.spec.version), pull_policy, log_level, [one.claim for one in copies]
+    )
+    volumes = [
+        {"name": f"volume-{at}", "persistentVolumeClaim": {"claimName": scratch_name(looked.name, at)}}
+        for at in range(len(copies))
+    ]
+    spec = {
+        "activeDeadlineSeconds": SECONDS,
+        "backoffLimit": _TRIES,
+        "template": {"metadata": {"labels": labels}, "spec": scratch_pod_spec(system, container, volumes)},
+    }
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": _metadata(looked, look_name(looked.name)), "spec": spec}
+    return [policy, *claims, job]
+
+
+def _claim(system: TradingSystem, looked: Looked, copy: Copy, at: int) -> Manifest:
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": copy.size}},
+    }
+    if system.spec.storage.class_name is not None:
+        spec["storageClassName"] = system.spec.storage.class_name
+    metadata = _metadata(looked, scratch_name(looked.name, at))
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+    return made_from(claim, copy.snapshot, None)
+
+
+def _metadata(looked: Looked, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "namespace": looked.namespace,
+        "labels": {LABEL_LOOKED_AT: looked.uid},
+        "ownerReferences": [dict(looked.owner)],
+    }
