@@ -104,7 +104,7 @@ def the_sample(namespace: str, day: Day, proxy: str) -> Object:
 
 
 def open_soon(system: System, day: Day, yahoo: StandIn) -> None:
-    """Declare a session that opens soon, and the sample's tasks around it; return when they are set."""
+    """Declare a session that opens soon, and the sample's tasks around it; return when they are in force."""
     first = (datetime.now(UTC) + PREPARE).replace(second=0, microsecond=0) + timedelta(minutes=1)
     opens = first + timedelta(minutes=1)
     market = market_of(day, open=day.clock(opens), close=day.clock(opens + LENGTH), reason="this test's own")
@@ -114,7 +114,8 @@ def open_soon(system: System, day: Day, yahoo: StandIn) -> None:
     eventually(
         "every task has its schedule", waits.CHILD_PUT_RIGHT, lambda: schedules(system, day).keys() == set(OFFSETS)
     )
-    assert datetime.now(UTC) < first, "this machine was too slow: the slots fell due before they had their schedules"
+    system.wait_ready(waits.LIVE_FIELD_ACKNOWLEDGED)
+    assert datetime.now(UTC) < first, "this machine was too slow: the slots fell due before everything knew of them"
 
 
 @pytest.fixture(scope="module")

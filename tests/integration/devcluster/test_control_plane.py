@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from devcluster import Cluster, ClusterError
 from devcluster.listing import listing
 from devcluster.places import state_home
 from devcluster.slots import SlotTable
+from devcluster.waiting import wait_for
 from integration.devcluster.leftovers import leftovers
 
 
@@ -49,9 +51,17 @@ def _shown(cluster: Cluster) -> str:
 def test_requests_are_written_to_the_audit_log(cluster: Cluster, folder: Path) -> None:
     cluster.up()
     cluster.kubectl("get", "configmaps", "-A")
-    lines = [json.loads(line) for line in (folder / "audit.log").read_text().splitlines()]
-    assert any(line["verb"] == "list" and line["objectRef"]["resource"] == "configmaps" for line in lines)
-    assert {line["level"] for line in lines} == {"Metadata"}
+
+    def written() -> list[dict[str, Any]]:
+        # The last line may be written just now.
+        whole = (folder / "audit.log").read_text().rpartition("\n")[0].splitlines()
+        return [json.loads(line) for line in whole]
+
+    def listed() -> bool:
+        return any(each["verb"] == "list" and each["objectRef"]["resource"] == "configmaps" for each in written())
+
+    wait_for("the request is in the log", listed, 30)
+    assert {each["level"] for each in written()} == {"Metadata"}
 
 
 def test_controllers_are_added_when_asked_for_and_a_second_cluster_runs_beside(cluster: Cluster, folder: Path) -> None:
