@@ -8,8 +8,8 @@ from typing import Any
 
 DEADLINE = 30.0
 NOT_YET = (LookupError, StopIteration)
-"""What a probe raises of an object, a field or an entry that is not there (yet). Every loop that asks a probe again and
-again takes it for "no", and names it when the time is over."""
+"""What a probe raises of an object, a field or an entry that is not there (yet). Loops that ask a probe again and again
+take it for "no", and name it when the time is over."""
 
 
 async def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> None:
