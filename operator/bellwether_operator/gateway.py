@@ -66,13 +66,15 @@ class Bars(NamedTuple):
 class ServedModel(NamedTuple):
     """A model in service: its recipe, its symbol (None: any), and whether it passed the training gate.
 
-    `expired` is the day on which it expired; None: it has not.
+    `expired` is the day on which it expired; None: it has not. `demoted` says why its live outcomes took it out of
+    service.
     """
 
     name: str
     symbol: str | None
     gated: bool | None
     expired: date | None = None
+    demoted: str = ""
 
 
 class SlotJob(NamedTuple):
@@ -196,6 +198,7 @@ def _models(rows: Any) -> tuple[ServedModel, ...]:
             symbol=None if row.get("symbol") is None else _name(row["symbol"]),
             gated=_truth(row.get("gated")),
             expired=_day(row["expires_on"]) if row.get("expired") else None,
+            demoted=_text(row.get("demoted")),
         )
         for row in rows
     )

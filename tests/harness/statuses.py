@@ -358,6 +358,10 @@ SCENES: dict[str, Scene] = {
         {"ModelsCurrent": ("True", "Ungated")},
         seen(view=view(models=(ServedModel("direction-lr", "CBA.AX", False), ServedModel("direction-lr", None, True)))),
     ),
+    "a demoted model": Scene(
+        {"ModelsCurrent": ("False", "ModelDemoted")},
+        seen(view=view(models=(ServedModel("direction-lr", None, True, demoted="live log loss -0.02 better"),))),
+    ),
     "an expired model": Scene(
         {"ModelsCurrent": ("False", "ModelExpired"), "SafeToTrade": ("False", "ModelExpired")},
         seen(

@@ -59,6 +59,7 @@ class Reason(StrEnum):
     HORIZON_PASSED = "HorizonPassed"
     IMAGE_NOT_PULLED = "ImageNotPulled"
     INVALID = "Invalid"
+    MODEL_DEMOTED = "ModelDemoted"
     MODEL_EXPIRED = "ModelExpired"
     MOVE_FAILED = "MoveFailed"
     MOVING = "Moving"

@@ -71,7 +71,7 @@ def data_fresh(case: Case) -> Finding:
 
 
 def models_current(case: Case) -> Finding:
-    """Return whether a model serves every declared symbol and none has expired; one that failed its gate is named."""
+    """Return whether a model serves every declared symbol that neither expired nor was demoted."""
     kind = "ModelsCurrent"
     view, symbols = case.seen.view, case.system.spec.symbols
     if view is None:
@@ -92,6 +92,10 @@ def models_current(case: Case) -> Finding:
     if expired:
         words = "; ".join(f"on {day} for {listed(whose)}" for day, whose in sorted(expired.items()))
         return Finding(kind, "False", Reason.MODEL_EXPIRED, f"model {recipe} expired {words}: {_TRAIN}", speaks_of)
+    demoted = [symbol for symbol, model in used.items() if model.demoted]
+    if demoted:
+        words = f"model {recipe} was demoted for {listed(demoted)}: {used[demoted[0]].demoted}"
+        return Finding(kind, "False", Reason.MODEL_DEMOTED, words, speaks_of)
     ungated = [symbol for symbol, model in used.items() if model.gated is False]
     if ungated:
         words = f"model {recipe} serves, but did not pass its training gate for {listed(ungated)}"

@@ -22,6 +22,28 @@ def list_models(session: Session) -> None:
 
 @app.command()
 @talks
+def show(session: Session, version: Annotated[str, typer.Argument(help="A version, or its beginning.")]) -> None:
+    """Show a model's stage, what the gate said, and its live record beside the base rate."""
+    session.show(session.client.get(f"/v1/models/{quote(version)}"), _shown)
+
+
+@app.command()
+@talks
+def shadow(
+    session: Session,
+    version: Annotated[str, typer.Argument(help="A version, or its beginning.")],
+    reason: Reason,
+    *,
+    end: Annotated[bool, typer.Option("--end", help="Take it out of the shadow again.")] = False,
+) -> None:
+    """Ask a candidate beside what serves: its live record grows, and nothing is traded by it."""
+    body = {"reason": reason, "source": "cli"}
+    path = f"/v1/models/{quote(version)}/shadow" + ("?end=true" if end else "")
+    session.show(session.client.send("POST", path, body), _one)
+
+
+@app.command()
+@talks
 def train(
     session: Session,
     recipe: Annotated[str | None, typer.Argument(help="The recipe; else the one that the system declares.")] = None,
@@ -72,6 +94,22 @@ def _table(found: Any) -> Any:
         since, version = str(one["since"])[:16], str(one["version"])[:12]
         table.add_row(one["model_name"], one["symbol"] or "all", one["stage"], since, version, one["gate"])
     return table
+
+
+def _shown(found: Any) -> Any:
+    model = found["model"]
+    lines = [_one(model), f"since {str(model['since'])[:16]} UTC: {model['reason']}", f"gate: {model['gate']}"]
+    if model.get("demoted"):
+        lines.append(f"demoted: {model['demoted']}")
+    for one in found["live"]:
+        lines += [
+            f"live, {one['role']}: {one['decisions']} settled decisions of {one['sessions']} sessions, {one['first']} "
+            f"to {one['last']}",
+            f"  Brier {one['brier']:.4f} beside {one['base_brier']:.4f} of the base rate, log loss "
+            f"{one['log_loss']:.4f} beside {one['base_log_loss']:.4f}",
+            f"  {one['verdict']}",
+        ]
+    return "\n".join(lines if found["live"] else [*lines, "live: no decision of it is settled yet"])
 
 
 def _one(found: Any) -> Any:

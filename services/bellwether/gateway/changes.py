@@ -15,7 +15,14 @@ from bellwether.gateway.auth import Scope
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
 from bellwether.messages.dead_letters import DeadLetterGone, PickDeadLetter
-from bellwether.messages.models import PromoteModel, RegisteredModel, RollbackModel, TrainingState, TrainModel
+from bellwether.messages.models import (
+    PromoteModel,
+    RegisteredModel,
+    RollbackModel,
+    ShadowCandidate,
+    TrainingState,
+    TrainModel,
+)
 from bellwether.messages.monitoring import SendTestMessage, SentTestMessages
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
 from bellwether.messages.trading import Halt, HaltState, Resume
@@ -122,6 +129,14 @@ async def promote(request: Request, version: str) -> Response:
     why = await _reason(request, Reason)
     question = PromoteModel(version, why.reason)
     return answer(await gateway_of(request).peers.ask("ml-training", "promote_model", question, RegisteredModel))
+
+
+@router.post("/v1/models/{version}/shadow", dependencies=_OPERATE, openapi_extra=_shape(Reason))
+async def shadow(request: Request, version: str, end: bool = False) -> Response:
+    """Ask a candidate beside what serves, without trading by it; with `end` no longer."""
+    why = await _reason(request, Reason)
+    question = ShadowCandidate(version, why.reason, end)
+    return answer(await gateway_of(request).peers.ask("ml-training", "shadow_model", question, RegisteredModel))
 
 
 @router.post("/v1/models/{model_name}/rollback", dependencies=_OPERATE, openapi_extra=_shape(Reason))

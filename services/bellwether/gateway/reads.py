@@ -17,7 +17,14 @@ from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.dead_letters import DeadLetterBody, DeadLetters, ListDeadLetters, PickDeadLetter
 from bellwether.messages.market_data import GetMarketData, MarketData
-from bellwether.messages.models import GetTraining, ListRegistry, RegisteredModels, TrainingState
+from bellwether.messages.models import (
+    GetTraining,
+    ListRegistry,
+    RegisteredModels,
+    ShowModel,
+    ShownModel,
+    TrainingState,
+)
 from bellwether.messages.monitoring import Alerts, ListNotifications, Notifications, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
@@ -232,6 +239,13 @@ async def models(request: Request, model_name: str | None = None) -> Response:
     """Return every model of the registry, its stage, and what the gate said."""
     peers = gateway_of(request).peers
     return answer(await peers.ask("ml-training", "list_registry", ListRegistry(model_name), RegisteredModels))
+
+
+@router.get("/v1/models/{version}")
+async def model(request: Request, version: str) -> Response:
+    """Return a model of the registry by its version, or the beginning of one, with its live record."""
+    peers = gateway_of(request).peers
+    return answer(await peers.ask("ml-training", "show_model", ShowModel(version), ShownModel))
 
 
 @router.get("/v1/training")

@@ -118,6 +118,13 @@ ALARMS: Mapping[str, AlarmKind] = {
         "are HOLD and no position is opened.",
         "Train it again: `bellwether models system train`, or declare `training.everySessions`.",
     ),
+    "model_worse_live": AlarmKind(
+        "warning",
+        "A model's live outcomes are worse than the base rate by more than luck explains. With demote as "
+        "`training.demotion.mode` the version before serves again; where there is none (critical), decisions are HOLD.",
+        "`bellwether models system show VERSION` shows its live record. Train another one and promote it, or promote "
+        "this one again by hand: then it is judged by what comes from that day on.",
+    ),
     "slot_missed": AlarmKind(
         "warning",
         "A task was due and could not run while it was useful; it is over when the task runs next.",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from bellwether.messages.market_data import MarketDataUpdated
-from bellwether.messages.models import ModelPromoted, ModelTrained
+from bellwether.messages.models import ModelDemoted, ModelPromoted, ModelTrained
 from bellwether.messages.monitoring import SystemAlert
 from bellwether.messages.prediction import BuyRateAlert, PredictionGenerated, SellRateAlert
 from bellwether.messages.quality import DataQualityAlert
@@ -21,6 +21,7 @@ EVENTS: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
         "data_quality_alert": DataQualityAlert,
         "halt_changed": HaltChanged,
         "market_data_updated": MarketDataUpdated,
+        "model_demoted": ModelDemoted,
         "model_promoted": ModelPromoted,
         "model_trained": ModelTrained,
         "order_filled": OrderEvent,

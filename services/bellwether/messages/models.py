@@ -36,6 +36,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     """From this day on, at the exchange, it opens no position; None: never."""
     expired: bool = False
     """Whether that day has come; in a replay each prediction judges it by its own day."""
+    demoted: str = ""
+    """Why its live outcomes took it out of service; then it answers nothing (MODEL_DEMOTED)."""
 
 
 def expiry_words(model: ModelInfo) -> str:
@@ -65,6 +67,14 @@ class Predict(msgspec.Struct, frozen=True):
     """Ask this very version, whether it serves or not (a decision is being computed again)."""
 
 
+class ShadowModel(msgspec.Struct, frozen=True):
+    """A model in shadow: its version, by which it is asked, and the features that it wants."""
+
+    version: str
+    model_name: str
+    features: list[str]
+
+
 class Probability(msgspec.Struct, frozen=True, omit_defaults=True):
     """`probability` 0-1 of a higher close after `horizon_sessions`; `confidence` 0-1 is its distance from a coin."""
 
@@ -78,6 +88,8 @@ class Probability(msgspec.Struct, frozen=True, omit_defaults=True):
     None in the answer of a model that an earlier release made."""
     expires_on: date | None = None
     """From this day on, at the exchange, the model answers no more; None: never. No part of a decision's record."""
+    shadow: ShadowModel | None = None
+    """What is to be asked beside, for its live record only. No part of a decision's record."""
 
 
 class PutArtifact(msgspec.Struct, frozen=True):
@@ -145,7 +157,7 @@ class ListRegistry(msgspec.Struct, frozen=True):
 
 
 class RegisteredModel(msgspec.Struct, frozen=True):
-    """One model of the registry: `stage` is candidate, serving or retired; `gate` what the gate said."""
+    """One model of the registry: `stage` is candidate, shadow, serving or retired; `gate` what the gate said."""
 
     version: str
     model_name: str
@@ -156,6 +168,8 @@ class RegisteredModel(msgspec.Struct, frozen=True):
     passed: bool | None
     """None: nobody judged it."""
     gate: str
+    demoted: str = ""
+    """Why its live outcomes took it out of service."""
 
 
 class RegisteredModels(msgspec.Struct, frozen=True):
@@ -191,3 +205,81 @@ class ModelPromoted(msgspec.Struct, frozen=True):
 
     model: RegisteredModel
     before: str | None
+
+
+class ShadowCandidate(msgspec.Struct, frozen=True):
+    """Put a candidate into shadow, or with `end` take it out again; `version` may be the beginning of one."""
+
+    version: str
+    reason: str
+    end: bool = False
+
+
+class LiveDay(msgspec.Struct, frozen=True):
+    """Sums over the settled decisions of one newest bar: `rows` of them, log losses and squared errors of the model and
+    of the base rate beside it."""
+
+    session: date
+    rows: int
+    model: float
+    base: float
+    brier: float
+    base_brier: float
+
+
+class LiveRecord(msgspec.Struct, frozen=True):
+    """What came of the decisions that a version made, or that it was asked beside as a shadow, oldest session first."""
+
+    version: str
+    model_name: str
+    role: str
+    """serving or shadow."""
+    horizon_sessions: int
+    days: list[LiveDay]
+
+
+class GetLiveRecords(msgspec.Struct, frozen=True):
+    """Ask for the live records of versions."""
+
+    versions: list[str]
+
+
+class LiveRecords(msgspec.Struct, frozen=True):
+    """The records of those versions that have any."""
+
+    records: list[LiveRecord]
+
+
+class LiveSummary(msgspec.Struct, frozen=True):
+    """A live record in figures: per decision, beside the base rate's; `verdict` is what the declared rule says."""
+
+    role: str
+    decisions: int
+    sessions: int
+    first: date
+    last: date
+    brier: float
+    base_brier: float
+    log_loss: float
+    base_log_loss: float
+    verdict: str
+
+
+class ShowModel(msgspec.Struct, frozen=True):
+    """Ask for a model of the registry with its live record; `version` may be the beginning of one."""
+
+    version: str
+
+
+class ShownModel(msgspec.Struct, frozen=True):
+    """A model with its live records: as what served, and as a shadow."""
+
+    model: RegisteredModel
+    live: list[LiveSummary]
+
+
+class ModelDemoted(msgspec.Struct, frozen=True):
+    """A model's live outcomes took it out of service; `instead` serves from now on, None: decisions are HOLD."""
+
+    model: RegisteredModel
+    instead: str | None

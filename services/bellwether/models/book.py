@@ -28,7 +28,7 @@ def read(book: str) -> Ledger:
 
 
 def check_change(before: Ledger, after: Ledger, enforce: bool) -> None:
-    """Refuse a change that takes something out, lets two models serve at once, or goes past the gate.
+    """Refuse a change that takes something out, lets two models serve or be in shadow at once, or goes past the gate.
 
     Raises:
         LedgerError: naming the model.
@@ -41,10 +41,13 @@ def check_change(before: Ledger, after: Ledger, enforce: bool) -> None:
     twice = {f"{name}, {symbol or 'all symbols'}" for name, symbol in serving if serving.count((name, symbol)) > 1}
     if twice:
         raise LedgerError(f"two models would serve: {'; '.join(sorted(twice))}")
+    shadows = [one.symbol for one in after.entries if one.stage == "shadow"]
+    if len(set(shadows)) != len(shadows):
+        raise LedgerError("two models would be in shadow for one symbol")
     known = {one.version: one for one in before.entries}
     for one in after.entries:
         old = known.get(one.version)
-        starts = one.stage == "serving" and (old is None or old.stage != "serving")
+        starts = one.stage in ("serving", "shadow") and (old is None or old.stage != one.stage)
         if enforce and starts and (one.verdict is None or not one.verdict.passed):
             raise LedgerError(f"model {one.version[:12]} did not pass the gate, and training.gate.mode is enforce")
         if old is not None and old.verdict != one.verdict:
@@ -62,4 +65,5 @@ def shown(entry: Entry) -> RegisteredModel:
         reason=entry.reason,
         passed=None if entry.verdict is None else entry.verdict.passed,
         gate="nobody judged it" if entry.verdict is None else entry.verdict.words(),
+        demoted=entry.demoted,
     )

@@ -39,6 +39,7 @@ class Registry:
         self._serving: dict[tuple[str, str | None], ServedModel] = {}
         self._open: dict[str, ServedModel] = {}
         self._book: Ledger | None = None
+        self._shadows: dict[str | None, ServedModel] | None = None
 
     def choice(self, recipe: str) -> Choice | None:
         """Return what was chosen to serve for a recipe, None where nothing readable is written down."""
@@ -84,7 +85,8 @@ class Registry:
             for version in versions:
                 manifest, evidence = read_model(self.root, version)
                 ledger = record(ledger, version, manifest, evidence, recipe.judged_by, at=at)
-                ledger = promote(ledger, version, at, "the first of its recipe", mode="report")
+                if not ledger.entry(version).demoted:
+                    ledger = promote(ledger, version, at, "the first of its recipe", mode="report")
             write_ledger(self.root, ledger)
         except LedgerError as error:
             raise ArtifactError(str(error)) from error
@@ -110,7 +112,24 @@ class Registry:
             if one.stage == "serving":
                 self.version(one.version)
         write_ledger(self.root, ledger)
-        self._book = ledger
+        self._book, self._shadows = ledger, None
+
+    def shadow(self, symbol: str | None) -> ServedModel | None:
+        """Return the symbol's own model in shadow, else the general one, None where neither is; one that cannot be
+        trusted counts as none."""
+        if self._shadows is None:
+            self._shadows = {}
+            for one in self.book().entries:
+                if one.stage == "shadow":
+                    try:
+                        self._shadows[one.symbol] = self.version(one.version)
+                    except ArtifactError as error:
+                        _log.warning("no shadow: %s", error)
+        return self._shadows.get(symbol) or self._shadows.get(None)
+
+    def demoted(self, version: str) -> str:
+        """Return why a version answers nothing any more, empty where it does."""
+        return next((one.demoted for one in self.book().entries if one.version == version), "")
 
     def book(self) -> Ledger:
         """Return the registry's book; one that cannot be read counts as empty, and nothing in it as judged."""

@@ -26,6 +26,7 @@ from bellwether.messages.models import (
     PutArtifact,
     RegistryBook,
     SetRegistry,
+    ShadowModel,
     expiry_words,
 )
 from bellwether.messages.monitoring import AlarmReading
@@ -94,6 +95,8 @@ class ModelService:
             found = model.predict(request.features, request.symbol)
         except FeaturesMismatch as error:
             raise RpcError("FEATURES_MISMATCH", str(error)) from error
+        if request.version is None:
+            found = msgspec.structs.replace(found, shadow=self._shadow(request.symbol, call.as_of))
         call.annotate(**{"bellwether.model": found.model_name, "bellwether.model_version": found.version})
         return found
 
@@ -201,8 +204,11 @@ class ModelService:
             )
 
     def _refuse_unfit(self, model: ServedModel, as_of: datetime) -> None:
-        """Refuse a model that did not pass the gate, where the declaration enforces it, and one that has expired."""
+        """Refuse a model that did not pass the gate, where that is enforced, that was demoted, or that has expired."""
         name, manifest = model.manifest.name, model.manifest
+        demoted = self.registry.demoted(model.version)
+        if demoted:
+            raise RpcError("MODEL_DEMOTED", f"model {name} {model.version[:12]} was demoted: {demoted}")
         if self._enforced() and not self._gated(model):
             raise RpcError(
                 "MODEL_NOT_GATED",
@@ -219,6 +225,16 @@ class ModelService:
                 expires_on=ends.isoformat(),
             )
 
+    def _shadow(self, symbol: str | None, as_of: datetime) -> ShadowModel | None:
+        """Return what is to be asked beside; not what has seen the day, and not what has expired."""
+        model = self.registry.shadow(symbol)
+        if model is None:
+            return None
+        day, manifest = self._calendar_now().local_day(as_of), model.manifest
+        if manifest.trained_through >= day or has_expired(manifest.expires_on, day):
+            return None
+        return ShadowModel(model.version, manifest.name, list(manifest.features))
+
     def _enforced(self) -> bool:
         declaration = self.context.declaration
         return declaration.known and declaration.current.spec.training.gate.mode == "enforce"
@@ -234,6 +250,7 @@ class ModelService:
             info,
             gated=self._gated(model),
             gate=self.registry.words(model.version),
+            demoted=self.registry.demoted(model.version),
             expired=ends is not None and self.context.clock.live and has_expired(ends, self._today()),
         )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
@@ -16,37 +15,49 @@ from typing import Any, Literal
 from bellwether.market.declared import calendar_of
 from bellwether.messages.models import (
     ArtifactState,
-    GetRegistry,
+    GetLiveRecords,
     GetTraining,
     ListRegistry,
-    ModelPromoted,
-    ModelTrained,
+    LiveRecord,
+    LiveRecords,
+    ModelDemoted,
     PromoteModel,
     PutArtifact,
     RegisteredModel,
     RegisteredModels,
-    RegistryBook,
     RollbackModel,
-    SetRegistry,
+    ShadowCandidate,
+    ShowModel,
+    ShownModel,
     TrainingState,
     TrainModel,
 )
-from bellwether.models import book
+from bellwether.messages.monitoring import AlarmReading
+from bellwether.models import book, live
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
+from bellwether.models.registry_client import RegistryClient
 from bellwether.models.uploads import NAMES
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.training.artifact import EVIDENCE, ArtifactError, read_model
-from bellwether.training.ledger import Entry, Ledger, LedgerError, promote, record, roll_back
+from bellwether.training.ledger import (
+    Ledger,
+    LedgerError,
+    demote,
+    end_shadow,
+    promote,
+    put_in_shadow,
+    record,
+    roll_back,
+)
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
 
 PART = 192 * 1024
 """Bytes of one part of an upload: a message has room for that, written as base64."""
 LOOK_SECONDS = 900.0
 """How often it is looked whether training is due; sessions are counted, so this only bounds how late it begins."""
-TRIES = 5
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +69,9 @@ class TrainingService:
         self._service = service
         self._context = service.context
         self._state = TrainingState("idle")
+        self._registry = RegistryClient(service)
         self._wanted: TrainModel | None = None
+        self._alarms: list[AlarmReading] = []
         self._woken = asyncio.Event()
 
     # Answering
@@ -87,9 +100,47 @@ class TrainingService:
 
     async def list_registry(self, request: ListRegistry, call: Call) -> RegisteredModels:
         """Return the models of the registry, the newest last."""
-        _, ledger = await self._book(call)
+        _, ledger = await self._registry.book(call)
         wanted = [one for one in ledger.entries if request.model_name in (None, one.name)]
         return RegisteredModels([book.shown(one) for one in wanted], len(ledger.trials))
+
+    async def show_model(self, request: ShowModel, call: Call) -> ShownModel:
+        """Return a model of the registry with its live records.
+
+        Raises:
+            RpcError: NOT_ALLOWED, when no version begins like that; UNAVAILABLE, without prediction.
+
+        """
+        _, ledger = await self._registry.book(call)
+        try:
+            entry = ledger.entry(request.version)
+        except LedgerError as error:
+            raise RpcError("NOT_ALLOWED", str(error)) from error
+        rule = self._spec.training.demotion
+        found = await self._live_records([entry.version], call)
+        return ShownModel(
+            book.shown(entry),
+            [
+                live.summary(one, rule, entry.since.date() if (one.role, entry.stage) == ("serving",) * 2 else None)
+                for one in found
+            ],
+        )
+
+    async def shadow_model(self, request: ShadowCandidate, call: Call) -> RegisteredModel:
+        """Put a candidate into shadow, or take it out again.
+
+        Raises:
+            RpcError: NOT_ALLOWED, in the registry's words.
+
+        """
+
+        def change(ledger: Ledger) -> tuple[Ledger, str]:
+            version = ledger.entry(request.version).version
+            if request.end:
+                return end_shadow(ledger, version, call.as_of, request.reason), version
+            return put_in_shadow(ledger, version, call.as_of, request.reason, mode=self._mode), version
+
+        return await self._registry.changed(change, call)
 
     async def promote_model(self, request: PromoteModel, call: Call) -> RegisteredModel:
         """Let a model serve.
@@ -103,7 +154,7 @@ class TrainingService:
             version = ledger.entry(request.version).version
             return promote(ledger, version, call.as_of, request.reason, mode=self._mode, by_hand=True), version
 
-        return await self._changed(change, call)
+        return await self._registry.changed(change, call)
 
     async def rollback_model(self, request: RollbackModel, call: Call) -> RegisteredModel:
         """Let the model serve again that served before.
@@ -119,7 +170,7 @@ class TrainingService:
             serving = changed.serving(name, symbol)
             return changed, "" if serving is None else serving.version
 
-        return await self._changed(change, call)
+        return await self._registry.changed(change, call)
 
     def health(self) -> dict[str, Any]:
         """Return what health says besides."""
@@ -130,6 +181,10 @@ class TrainingService:
             "training_error": self._state.error,
             "every_sessions": self._spec.training.every_sessions if known else None,
         }
+
+    def alarms(self) -> list[AlarmReading]:
+        """Return the alarm of models whose live outcomes are worse than the base rate, as of the newest look."""
+        return self._alarms
 
     def declared(self, system: TradingSystem) -> None:
         """Look at once whether training is due now."""
@@ -148,6 +203,7 @@ class TrainingService:
             self._woken.clear()
             wanted = self._wanted
             try:
+                await self._look_at_outcomes()
                 if wanted is None:
                     wanted = await self._due()
                 if wanted is not None:
@@ -165,6 +221,46 @@ class TrainingService:
             finally:
                 self._wanted = None
 
+    async def _look_at_outcomes(self) -> None:
+        """Judge what serves by its live outcomes, and demote it where that is declared."""
+        if not self._context.declaration.known or self._spec.clock.mode != "live":
+            return
+        rule, name = self._spec.training.demotion, self._spec.predictions.model
+        call = self._service.call()
+        try:
+            _, ledger = await self._registry.book(call)
+            serving = [one.version for one in ledger.entries if (one.name, one.stage) == (name, "serving")]
+            records = await self._live_records(serving, call) if rule.mode != "off" and serving else []
+        except RpcError as error:
+            # Whoever is away is asked again at the next look; what was found before still holds.
+            _log.info("live outcomes are not known: %s", error)
+            return
+        found = await asyncio.to_thread(live.worse, ledger, name, records, rule)
+        if rule.mode == "demote":
+            for one in found:
+                await self._demote(one, call)
+            found = []
+            _, ledger = await self._registry.book(call)
+        self._alarms = live.live_alarms(ledger, name, found)
+
+    async def _demote(self, worse: live.Worse, call: Call) -> None:
+        version, at = worse.entry.version, self._context.clock.now()
+
+        def change(ledger: Ledger) -> tuple[Ledger, str]:
+            return demote(ledger, version, at, worse.look.words, mode=self._mode), version
+
+        _log.warning("model %s is demoted: %s", version[:12], worse.look.words)
+        shown = await self._registry.changed(change, call)
+        _, ledger = await self._registry.book(call)
+        now = ledger.serving(shown.model_name, shown.symbol)
+        instead = None if now is None or now.demoted else now.version
+        event_id = f"model_demoted-{version}-{at:%Y%m%dT%H%M%S}"
+        await call.publish_event("model_demoted", ModelDemoted(shown, instead), event_id=event_id)
+
+    async def _live_records(self, versions: list[str], call: Call) -> list[LiveRecord]:
+        question = GetLiveRecords(versions)
+        return (await call.request("prediction", "get_live_records", question, LiveRecords, idempotent=True)).records
+
     async def _due(self) -> TrainModel | None:
         """Return what the declaration wants made again by now; a replay has no sessions to wait for."""
         if not self._context.declaration.known:
@@ -172,7 +268,7 @@ class TrainingService:
         spec = self._spec
         if not spec.training.every_sessions or spec.clock.mode != "live":
             return None
-        _, ledger = await self._book(self._service.call())
+        _, ledger = await self._registry.book(self._service.call())
         made = [one.since for one in ledger.entries if one.name == spec.predictions.model]
         if not made:
             return None
@@ -246,11 +342,12 @@ class TrainingService:
                 changed = record(ledger, version, told[0], told[1], recipe.judged_by, at=at)
                 entry = changed.entry(version)
                 passed = entry.verdict is not None and entry.verdict.passed
-                if entry.name == self._spec.predictions.model and (passed or self._mode == "report"):
+                serves = entry.name == self._spec.predictions.model and not entry.demoted
+                if serves and (passed or self._mode == "report"):
                     changed = promote(changed, version, at, reason, mode=self._mode)
                 return changed, version
 
-            await self._changed(enter, call, trained=True)
+            await self._registry.changed(enter, call, trained=True)
 
     # The book
 
@@ -263,42 +360,6 @@ class TrainingService:
         mode: Literal["enforce", "report"] = self._spec.training.gate.mode
         return mode
 
-    async def _book(self, call: Call) -> tuple[str, Ledger]:
-        found = await call.request("ml-model", "get_registry", GetRegistry(), RegistryBook, idempotent=True)
-        return found.hash, book.read(found.book)
-
-    async def _changed(
-        self, change: Callable[[Ledger], tuple[Ledger, str]], call: Call, *, trained: bool = False
-    ) -> RegisteredModel:
-        """Change the book; where somebody else changed it in between, once more from what they left."""
-        for _ in range(TRIES):
-            before, ledger = await self._book(call)
-            try:
-                after, version = await asyncio.to_thread(change, ledger)
-            except LedgerError as error:
-                raise RpcError("NOT_ALLOWED", str(error)) from error
-            if after == ledger:
-                return book.shown(after.entry(version))
-            request = SetRegistry(before, book.told(after).book)
-            try:
-                await call.request("ml-model", "set_registry", request, RegistryBook)
-            except RpcError as error:
-                if error.code == "BOOK_CHANGED":
-                    continue
-                raise
-            entry = after.entry(version)
-            await self._publish(entry, call, trained=trained)
-            return book.shown(entry)
-        raise RpcError("UNAVAILABLE", f"the registry's book changed {TRIES} times in between: ask again")
-
-    async def _publish(self, entry: Entry, call: Call, *, trained: bool) -> None:
-        shown, stamp = book.shown(entry), f"{call.as_of:%Y%m%dT%H%M%S}"
-        if trained:
-            await call.publish_event("model_trained", ModelTrained(shown), event_id=f"model_trained-{entry.version}")
-        if entry.stage == "serving":
-            event_id = f"model_promoted-{entry.version}-{stamp}"
-            await call.publish_event("model_promoted", ModelPromoted(shown, entry.before), event_id=event_id)
-
 
 def create(context: ServiceContext) -> Service:
     """Return the service, wired to its runtime."""
@@ -308,11 +369,14 @@ def create(context: ServiceContext) -> Service:
         training.train_model,
         training.get_training,
         training.list_registry,
+        training.show_model,
+        training.shadow_model,
         training.promote_model,
         training.rollback_model,
     ):
         service.rpc(handler.__name__)(handler)
     service.on_declaration(training.declared)
     service.on_health(training.health)
+    service.on_alarms(training.alarms)
     service.background(training.keep_training)
     return service

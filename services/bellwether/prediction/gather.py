@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -12,11 +13,12 @@ import msgspec
 from bellwether.market.sessions import Calendar
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import Bar, Bars, GetBars, GetMarketData, MarketData
-from bellwether.messages.models import Predict, Probability
+from bellwether.messages.models import Predict, Probability, ShadowModel
 from bellwether.messages.quality import GetQuality
 from bellwether.messages.quality import Quality as Qualities
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.prediction.logic import (
+    FALLBACK_BASE_RATE,
     MARKET_DATA,
     MODEL,
     NO_EXPIRY,
@@ -31,15 +33,20 @@ from bellwether.prediction.logic import (
     market_of,
     news_of,
 )
+from bellwether.prediction.store import ShadowScore
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.training.feature_table import Basket
 from bellwether.training.features import WINDOW, NotEnoughBars, basket_of, features, moves, needs_basket
 from bellwether.training.recipe import recipe_features
 
+_log = logging.getLogger(__name__)
+
 NO_MARKET_DATA = frozenset({"BARS_LOADING", "NO_BARS", "NOT_ENOUGH_BARS", "SOURCE_UNAVAILABLE", "HELD_BACK"})
 """Answers that say there is no market data, now or if asked again: the decision goes on without."""
-NO_MODEL = frozenset({"MODEL_NOT_FOUND", "MODEL_LOOKAHEAD", "MODEL_NOT_GATED", "MODEL_EXPIRED", "FEATURES_MISMATCH"})
+NO_MODEL = frozenset(
+    {"MODEL_NOT_FOUND", "MODEL_LOOKAHEAD", "MODEL_NOT_GATED", "MODEL_DEMOTED", "MODEL_EXPIRED", "FEATURES_MISMATCH"}
+)
 """Answers that say no model will speak to this: the decision goes on without."""
 NO_MOVEMENT = "NO_MOVEMENT"
 """Why no model is asked about a share whose price stands still: it is HOLD."""
@@ -79,6 +86,9 @@ class _MarketInputs:
     basket: dict[str, str] | None = None
     features: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    bars: list[Bar] = field(default_factory=list)
+    moves: Basket | None = None
+    """The market's own moves; None: no feature asked for them."""
 
 
 class Gathered(NamedTuple):
@@ -86,6 +96,7 @@ class Gathered(NamedTuple):
 
     inputs: Inputs
     expiry: Expiry
+    shadow: ShadowScore | None
 
 
 async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Gathered:
@@ -98,10 +109,12 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> G
     found = await _market_inputs(question, call)
     missing = dict(found.missing)
     model: Probability | None = None
-    expiry = NO_EXPIRY
+    expiry, shadow = NO_EXPIRY, None
     if found.features:
         answer = await _model_of(question, found.features, call)
         model, expiry = answer.model, answer.expiry
+        if answer.shadow is not None:
+            shadow = await _shadow_score(question, answer.shadow, found, call)
         if model is None:
             missing[MODEL] = answer.why
     quality, why = await _quality_of(question, call)
@@ -130,7 +143,7 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> G
         basket=found.basket,
         news_weight=None if news is None else question.news_weight,
     )
-    return Gathered(inputs, expiry)
+    return Gathered(inputs, expiry, shadow)
 
 
 async def _market_inputs(question: Question, call: Call) -> _MarketInputs:
@@ -158,7 +171,8 @@ async def _market_inputs(question: Question, call: Call) -> _MarketInputs:
     if not moves([bar.close for bar in bars.bars]):
         # Asked about constants, a model would answer about them.
         return _MarketInputs(market, bars.revision, basket, missing={MODEL: NO_MOVEMENT})
-    return _MarketInputs(market, bars.revision, basket, row)
+    asked = None if basket is None else market_moves
+    return _MarketInputs(market, bars.revision, basket, row, bars=bars.bars, moves=asked)
 
 
 async def _bars_of(symbol: str, call: Call) -> Bars:
@@ -229,6 +243,7 @@ class _ModelAnswer(NamedTuple):
     model: Probability | None
     why: str
     expiry: Expiry
+    shadow: ShadowModel | None = None
 
 
 async def _model_of(question: Question, row: dict[str, float], call: Call) -> _ModelAnswer:
@@ -239,7 +254,26 @@ async def _model_of(question: Question, row: dict[str, float], call: Call) -> _M
         if error.code not in NO_MODEL and (question.wait_for_model or error.code not in MODEL_AWAY):
             raise
         return _ModelAnswer(None, error.code, expiry_in(error.detail))
-    return _ModelAnswer(_recorded(found), "", Expiry(found.version, found.expires_on))
+    return _ModelAnswer(_recorded(found), "", Expiry(found.version, found.expires_on), found.shadow)
+
+
+async def _shadow_score(
+    question: Question, shadow: ShadowModel, found: _MarketInputs, call: Call
+) -> ShadowScore | None:
+    """Return what the model in shadow says of the same bars, None where it says nothing: no decision waits for it."""
+    try:
+        row = found.features
+        if set(row) != set(shadow.features):
+            moved = found.moves
+            if moved is None and needs_basket(shadow.features):
+                _, moved = await _basket(question, found.bars, call)
+            row = features(found.bars, shadow.features, moved or {})
+        told = await _ask_model(Predict(shadow.model_name, row, question.symbol, shadow.version), call)
+    except (RpcError, NotEnoughBars, LookupError) as error:
+        _log.info("the model in shadow, %s, says nothing of %s: %s", shadow.version[:12], question.symbol, error)
+        return None
+    base_rate = FALLBACK_BASE_RATE if told.base_rate is None else told.base_rate
+    return ShadowScore(told.version, told.model_name, told.horizon_sessions, told.probability, base_rate)
 
 
 async def ask_model(name: str, symbol: str, row: dict[str, float], call: Call, version: str) -> Probability:
@@ -253,7 +287,7 @@ async def _ask_model(request: Predict, call: Call) -> Probability:
 
 def _recorded(found: Probability) -> Probability:
     # The version says when it expires; records from before that was told stay equal.
-    return msgspec.structs.replace(found, expires_on=None)
+    return msgspec.structs.replace(found, expires_on=None, shadow=None)
 
 
 def expiry_in(detail: Mapping[str, Any]) -> Expiry:

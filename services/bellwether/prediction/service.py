@@ -17,6 +17,7 @@ from bellwether.market.sessions import Calendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE, Event
 from bellwether.messages.market_data import MarketDataUpdated
+from bellwether.messages.models import GetLiveRecords, LiveRecords
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.prediction import (
     BUY_ACTIONS,
@@ -44,7 +45,7 @@ from bellwether.messages.prediction import (
     Summary,
 )
 from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
-from bellwether.prediction import logic, replay
+from bellwether.prediction import live, logic, pruning, replay
 from bellwether.prediction import store as rows
 from bellwether.prediction.attempts import Attempts
 from bellwether.prediction.gather import AWAY, Question, gather_inputs
@@ -212,7 +213,7 @@ class PredictionService:
         attributes = {"bellwether.symbol": question.symbol, "bellwether.prediction_id": identifier}
         links = [bars] if bars else []
         with call.start_root("decision", trace, links=links, attributes=attributes) as work:
-            inputs, expiry = await gather_inputs(question, calendar, work)
+            inputs, expiry, shadow = await gather_inputs(question, calendar, work)
             outcome = logic.decide(inputs)
             prediction = logic.prediction_of(identifier, inputs, outcome, f"{trace:032x}", expiry)
             canonical = logic.canonical_record(inputs, outcome, call.context.config.version)
@@ -229,7 +230,7 @@ class PredictionService:
         due = None
         if prediction.bar_session is not None and prediction.model_available:
             due = calendar.after(prediction.bar_session, prediction.horizon_sessions).day
-        return rows.New(prediction, canonical, hashlib.sha256(canonical).hexdigest(), due, event)
+        return rows.New(prediction, canonical, hashlib.sha256(canonical).hexdigest(), due, event, shadow)
 
     # Looking
 
@@ -328,6 +329,13 @@ class PredictionService:
             raise RpcError("INVALID_PARAMS", f"sessions is {request.sessions}: it must be from 1 to {MOST_SESSIONS}")
         return await self.store.transact(lambda tx: session_decisions(tx, call.run, request))
 
+    async def get_live_records(self, request: GetLiveRecords, call: Call) -> LiveRecords:
+        """Return what came of the decisions that versions of models made, or were asked beside, in the caller's run."""
+        if len(request.versions) > live.MOST_VERSIONS:
+            words = f"{len(request.versions)} versions: at most {live.MOST_VERSIONS} are told of at once"
+            raise RpcError("INVALID_PARAMS", words)
+        return await self.store.transact(lambda tx: live.records(tx, call.run, request.versions))
+
     async def bars_arrived(self, event: Event[MarketDataUpdated], call: Call) -> None:
         """A symbol has a new bar: what was predicted before does not answer for it any more."""
 
@@ -354,8 +362,8 @@ class PredictionService:
             raise RpcError("RETENTION", words if self.context.clock.live else "a replay keeps every decision")
 
         def work(tx: Transaction) -> int:
-            after = request.after or rows.oldest(tx, LIVE)
-            return 0 if after is None else rows.prune(tx, LIVE, after, request.before, request.keep)
+            after = request.after or pruning.oldest(tx, LIVE)
+            return 0 if after is None else pruning.prune(tx, LIVE, after, request.before, request.keep)
 
         return PrunedDecisions(await self.store.transact(work))
 
@@ -471,6 +479,7 @@ def create(context: ServiceContext) -> Service:
         prediction.replay_decision,
         prediction.record_outcomes,
         prediction.get_session_decisions,
+        prediction.get_live_records,
         prediction.prune_decisions,
     ):
         service.rpc(handler.__name__)(handler)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -32,7 +32,7 @@ from bellwether.messages.prediction import Action, Prediction
 from bellwether.runtime.call import Call
 from bellwether.storage.store import OutboxEvent, Transaction, Upgrade
 
-VERSION = 3
+VERSION = 4
 EVERY_SYMBOL = "*"
 metadata = MetaData()
 
@@ -85,6 +85,21 @@ outcomes = Table(
 """What came of the predictions that a model made."""
 _OUTCOMES_BY_SESSION = Index("outcomes_of_session", outcomes.c.run, outcomes.c.session)
 
+shadows = Table(
+    "shadows",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("version", String, nullable=False),
+    Column("model_name", String, nullable=False),
+    Column("horizon_sessions", Integer, nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("base_rate", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What models in shadow said beside decisions, written with the decision and so before its outcome."""
+_SHADOWS_OF_VERSION = Index("shadows_of_version", shadows.c.run, shadows.c.version)
+
 alarms = Table(
     "alarms",
     metadata,
@@ -104,7 +119,11 @@ def _index_outcomes(connection: Connection) -> None:
     _OUTCOMES_BY_SESSION.create(connection, checkfirst=True)
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms, 2: _index_outcomes}
+def _add_shadows(connection: Connection) -> None:
+    shadows.create(connection, checkfirst=True)
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms, 2: _index_outcomes, 3: _add_shadows}
 
 _decoder = msgspec.json.Decoder(Prediction)
 
@@ -121,6 +140,16 @@ class Row:
     trace: str | None
 
 
+class ShadowScore(NamedTuple):
+    """What a model in shadow said of a decision's symbol at its instant."""
+
+    version: str
+    model_name: str
+    horizon_sessions: int
+    probability: float
+    base_rate: float
+
+
 @dataclass(frozen=True, slots=True)
 class New:
     """A decision to be stored, and its event."""
@@ -130,6 +159,7 @@ class New:
     sha256: str
     outcome_session: date | None
     event: OutboxEvent
+    shadow: ShadowScore | None = None
 
 
 def stamp(instant: datetime) -> str:
@@ -161,6 +191,9 @@ def add(tx: Transaction, run: str, news: Sequence[New]) -> None:
         )
     for new in news:
         tx.outbox(new.event)
+        if new.shadow is not None:
+            values = {"run": run, "id": new.prediction.prediction_id, **new.shadow._asdict()}
+            tx.execute(insert(shadows).values(values))
 
 
 def stored(tx: Transaction, run: str, ids: Iterable[str]) -> dict[str, Row]:
@@ -348,29 +381,3 @@ def _rows() -> Select[Any]:
 
 def _row(row: Any) -> Row:
     return Row(row[0], row[1], _decoder.decode(row[2]), row[3], row[4], row[5])
-
-
-def prune(tx: Transaction, run: str, after: datetime, before: datetime, keep: Iterable[str]) -> int:
-    """Delete a run's decisions made from `after` until `before` but those named, with their outcomes; return how many.
-
-    One whose outcome is still due stays until it is settled.
-    """
-    within = (
-        decisions.c.run == run,
-        decisions.c.as_of >= stamp(after),
-        decisions.c.as_of < stamp(before),
-        decisions.c.outcome_session.is_(None),
-    )
-    named = set(keep)
-    going = [one for one in tx.execute(select(decisions.c.id).where(*within)).scalars() if one not in named]
-    for place in range(0, len(going), 500):
-        part = going[place : place + 500]
-        tx.execute(delete(outcomes).where(outcomes.c.run == run, outcomes.c.id.in_(part)))
-        tx.execute(delete(decisions).where(decisions.c.run == run, decisions.c.id.in_(part)))
-    return len(going)
-
-
-def oldest(tx: Transaction, run: str) -> datetime | None:
-    """Return when the oldest decision of a run was made."""
-    found = tx.execute(select(func.min(decisions.c.as_of)).where(decisions.c.run == run)).scalar()
-    return None if found is None else datetime.fromisoformat(found)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bellwether.spec.block import Block
+from bellwether.spec.fields import Ratio
 
 
 class TrainingGate(Block):
@@ -19,10 +20,34 @@ class TrainingGate(Block):
     )
 
 
+class Demotion(Block):
+    """What becomes of a model whose live outcomes are worse than the base rate by more than luck explains."""
+
+    mode: Literal["off", "report", "demote"] = Field(
+        "report",
+        description="report: an alarm (model_worse_live); demote: the version before serves again, or decisions are "
+        "HOLD (MODEL_DEMOTED); off: nothing. Only of a live system.",
+    )
+    minimum_sessions: int = Field(
+        60,
+        ge=20,
+        le=2000,
+        description="The first look is taken after so many settled sessions, but never before ten blocks of the "
+        "bootstrap (110 sessions at a horizon of 5); the next ones after each further block.",
+    )
+    level: Ratio = Field(
+        "0.01", description="How often, at most, all looks together may demote a model by luck; above 0."
+    )
+    margin: Ratio = Field("0", description="By how much of log loss per decision it must be worse than the base rate.")
+
+
 class Training(Block):
     """When models are made again, and what the gate does."""
 
     gate: TrainingGate = Field(default_factory=TrainingGate, description="The gate (docs/training.md).")
+    demotion: Demotion = Field(
+        default_factory=Demotion, description="What live outcomes can do to a model that serves (docs/training.md)."
+    )
     every_sessions: int = Field(
         0,
         ge=0,

@@ -1,8 +1,9 @@
 """Which model serves where, which wait, and what was tried: the registry's book, as pure values.
 
-Stages of a model, per recipe and symbol (None: the general one): candidate, serving, retired. At most one
-serves. Only `record`, `promote` and `roll_back` change a stage, and nothing is ever taken out of the book: a model
-that a stored decision names stays where it is.
+Stages of a model, per recipe and symbol (None: the general one): candidate, shadow, serving, retired. At most one
+serves; at most one per symbol, of whatever recipe, is in shadow. Only `record`, `promote`, `roll_back`,
+`put_in_shadow`, `end_shadow` and `demote` change a stage, and nothing is ever taken out of the book: a model that a
+stored decision names stays where it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bellwether.training.evidence import Evidence
 from bellwether.training.gate import Verdict, judge
 from bellwether.training.recipe import Gate
 
-Stage = Literal["candidate", "serving", "retired"]
+Stage = Literal["candidate", "shadow", "serving", "retired"]
 Mode = Literal["enforce", "report"]
 FILE = "ledger.json"
 
@@ -44,6 +45,9 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence_hash: str = ""
     before: str | None = None
     """The version that served until this one did: where a rollback goes."""
+    demoted: str = ""
+    """Why its live outcomes took it out of service; where nothing else could serve, it still is `serving` and answers
+    nothing."""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -81,6 +85,15 @@ class Ledger(msgspec.Struct, frozen=True):
         return next(
             (one for one in self.entries if (one.name, one.symbol, one.stage) == (name, symbol, "serving")), None
         )
+
+    def demotions(self, name: str) -> list[Entry]:
+        """Return the models of a recipe that were demoted and that no newer model has followed."""
+        found = []
+        for one in self.entries:
+            now = self.serving(one.name, one.symbol)
+            if one.name == name and one.demoted and (now is None or now == one or now.since == one.since):
+                found.append(one)
+        return found
 
 
 def judged(ledger: Ledger, evidence: Evidence, gate: Gate, at: datetime) -> tuple[Ledger, Verdict]:
@@ -142,16 +155,21 @@ def promote(ledger: Ledger, version: str, at: datetime, reason: str, *, mode: Mo
             f"model {entry.version[:12]} did not pass the gate ({why}), and training.gate.mode is enforce: "
             "declare report to let it serve all the same"
         )
-    if entry.stage == "serving":
+    if entry.stage == "serving" and not entry.demoted:
         return ledger
     old = ledger.serving(entry.name, entry.symbol)
     words = f"{'by hand: ' if by_hand else ''}{reason}"
     changed = {
         entry.version: msgspec.structs.replace(
-            entry, stage="serving", since=at, reason=words, before=None if old is None else old.version
+            entry,
+            stage="serving",
+            since=at,
+            reason=words,
+            before=entry.before if old is None or old.version == entry.version else old.version,
+            demoted="",
         )
     }
-    if old is not None:
+    if old is not None and old.version != entry.version:
         changed[old.version] = msgspec.structs.replace(
             old, stage="retired", since=at, reason=f"replaced by {entry.version[:12]}"
         )
@@ -176,6 +194,71 @@ def roll_back(ledger: Ledger, name: str, symbol: str | None, at: datetime, reaso
     # Rolling back again goes further back, not to and fro.
     entries = [msgspec.structs.replace(one, before=older) if one.version == target else one for one in changed.entries]
     return Ledger(entries, changed.trials)
+
+
+def put_in_shadow(ledger: Ledger, version: str, at: datetime, reason: str, *, mode: Mode) -> Ledger:
+    """Return the book with a candidate in shadow: it is asked beside what serves, and never traded by.
+
+    Raises:
+        LedgerError: when it serves or was retired or, under `enforce`, did not pass the gate.
+
+    """
+    entry = ledger.entry(version)
+    passed = entry.verdict is not None and entry.verdict.passed
+    if entry.stage in ("serving", "retired"):
+        raise LedgerError(f"model {entry.version[:12]} is {entry.stage}: only a candidate can be put into shadow")
+    if mode == "enforce" and not passed:
+        raise LedgerError(f"model {entry.version[:12]} did not pass the gate, and training.gate.mode is enforce")
+    if entry.stage == "shadow":
+        return ledger
+
+    def changed(one: Entry) -> Entry:
+        if one.version == entry.version:
+            return msgspec.structs.replace(one, stage="shadow", since=at, reason=reason)
+        if (one.symbol, one.stage) == (entry.symbol, "shadow"):
+            words = f"{entry.version[:12]} is in shadow instead"
+            return msgspec.structs.replace(one, stage="candidate", since=at, reason=words)
+        return one
+
+    return Ledger([changed(one) for one in ledger.entries], ledger.trials)
+
+
+def end_shadow(ledger: Ledger, version: str, at: datetime, reason: str) -> Ledger:
+    """Return the book with a model out of the shadow, a candidate again.
+
+    Raises:
+        LedgerError: when it is in none.
+
+    """
+    entry = ledger.entry(version)
+    if entry.stage != "shadow":
+        raise LedgerError(f"model {entry.version[:12]} is {entry.stage}, not in shadow")
+    changed = msgspec.structs.replace(entry, stage="candidate", since=at, reason=reason)
+    return Ledger([changed if one == entry else one for one in ledger.entries], ledger.trials)
+
+
+def demote(ledger: Ledger, version: str, at: datetime, why: str, *, mode: Mode) -> Ledger:
+    """Return the book with the version in service that served before; where none may, the model answers nothing.
+
+    A version that was demoted itself, or did not pass the gate under `enforce`, does not come back.
+    """
+    entry = ledger.entry(version)
+    if entry.stage != "serving" or entry.demoted:
+        return ledger
+    changed, target = ledger, entry.before
+    while target is not None:
+        older = ledger.entry(target)
+        passed = older.verdict is not None and older.verdict.passed
+        if not older.demoted and (passed or mode == "report"):
+            changed = promote(ledger, target, at, f"{version[:12]} was demoted", mode=mode)
+            changed = _with(changed, msgspec.structs.replace(changed.entry(target), before=older.before))
+            break
+        target = older.before
+    return _with(changed, msgspec.structs.replace(changed.entry(version), demoted=why, since=at))
+
+
+def _with(ledger: Ledger, entry: Entry) -> Ledger:
+    return Ledger([entry if one.version == entry.version else one for one in ledger.entries], ledger.trials)
 
 
 def read_ledger(root: Path) -> Ledger:

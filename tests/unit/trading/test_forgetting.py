@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import insert, select
 
+from bellwether.prediction import pruning
 from bellwether.prediction import store as rows
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading.forgetting import LATER, WINDOW, Named, questions
@@ -42,19 +43,21 @@ async def test_what_is_forgotten_takes_its_outcome_along_and_what_is_due_stays(t
         for name, due in (("old", None), ("ordered", None), ("due", "2026-01-02")):
             row = {**blank, "run": "live", "id": name, "as_of": rows.stamp(made), "outcome_session": due}
             tx.execute(insert(rows.decisions), {**row, "prediction": b"{}", "canonical": b"{}"})
+            said = {"version": "v", "model_name": "m", "horizon_sessions": 5, "probability": 0.5, "base_rate": 0.5}
+            tx.execute(insert(rows.shadows), {"run": "live", "id": name, **said})
             tx.execute(
                 insert(rows.outcomes),
                 {"run": "live", "id": name, "session": "s", "rose": 1, "probability": 0.5, "base_rate": 0.5},
             )
 
     await store.transact(fill)
-    assert await store.transact(lambda tx: rows.oldest(tx, "live")) == made
-    assert await store.transact(lambda tx: rows.prune(tx, "live", made, BEFORE, ["ordered"])) == 1
+    assert await store.transact(lambda tx: pruning.oldest(tx, "live")) == made
+    assert await store.transact(lambda tx: pruning.prune(tx, "live", made, BEFORE, ["ordered"])) == 1
 
     def left(tx: Transaction) -> tuple[set[str], set[str]]:
-        tables = (rows.decisions, rows.outcomes)
+        tables = (rows.decisions, rows.outcomes, rows.shadows)
         decisions, outcomes = (set(tx.execute(select(one.c.id)).scalars()) for one in tables)
         return decisions, outcomes
 
-    assert await store.transact(left) == ({"ordered", "due"}, {"ordered", "due"})
+    assert await store.transact(left) == ({"ordered", "due"},) * 3
     await store.close()

@@ -15,7 +15,10 @@ from bellwether.training.evidence import Day, Evidence
 from bellwether.training.ledger import (
     Ledger,
     LedgerError,
+    demote,
+    end_shadow,
     promote,
+    put_in_shadow,
     read_ledger,
     record,
     roll_back,
@@ -153,3 +156,50 @@ def test_the_book_is_kept_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "ledger.json").write_text("{")
     with pytest.raises(LedgerError, match=r"ledger\.json"):
         read_ledger(tmp_path)
+
+
+def test_at_most_one_candidate_per_symbol_is_in_shadow_and_a_promotion_takes_it_out() -> None:
+    ledger, one = add(Ledger(), 1, 0.02)
+    ledger, two = add(ledger, 2, 0.02)
+    ledger, own = add(ledger, 3, 0.02, symbol="IBM")
+    for version in (one, own, two):
+        ledger = put_in_shadow(ledger, version, NOW, "to see it", mode="enforce")
+    assert [entry.stage for entry in ledger.entries] == ["candidate", "shadow", "shadow"]
+    ledger = end_shadow(ledger, own, NOW, "seen")
+    ledger = promote(ledger, two, NOW, "better", mode="enforce")
+    assert [entry.stage for entry in ledger.entries] == ["candidate", "serving", "candidate"]
+    with pytest.raises(LedgerError, match="is serving: only a candidate can be put into shadow"):
+        put_in_shadow(ledger, two, NOW, "please", mode="enforce")
+    with pytest.raises(LedgerError, match="is candidate, not in shadow"):
+        end_shadow(ledger, one, NOW, "please")
+
+
+def test_under_enforce_only_what_passed_can_be_put_into_shadow() -> None:
+    ledger, bad = add(Ledger(), 1, -0.02)
+    with pytest.raises(LedgerError, match=r"did not pass the gate, and training\.gate\.mode is enforce"):
+        put_in_shadow(ledger, bad, NOW, "please", mode="enforce")
+    assert put_in_shadow(ledger, bad, NOW, "please", mode="report").entry(bad).stage == "shadow"
+
+
+def test_a_demotion_goes_back_past_what_was_demoted_before_and_ends_with_none_that_answers() -> None:
+    ledger, one = add(Ledger(), 1, 0.02)
+    ledger, two = add(ledger, 2, 0.02)
+    ledger, three = add(ledger, 3, 0.02)
+    for version in (one, two, three):
+        ledger = promote(ledger, version, NOW, "better", mode="enforce")
+    ledger = demote(ledger, three, NOW, "worse", mode="enforce")
+    assert [(entry.stage, entry.demoted) for entry in ledger.entries] == [
+        ("retired", ""),
+        ("serving", ""),
+        ("retired", "worse"),
+    ]
+    ledger = demote(ledger, two, NOW, "worse too", mode="enforce")
+    last = demote(ledger, one, NOW, "all are", mode="enforce")
+    assert [(entry.stage, entry.demoted) for entry in last.entries] == [
+        ("serving", "all are"),
+        ("retired", "worse too"),
+        ("retired", "worse"),
+    ]
+    assert demote(last, one, NOW, "again", mode="enforce") == last
+    back = promote(last, one, NOW, "I know", mode="enforce", by_hand=True).entry(one)
+    assert (back.stage, back.demoted, back.reason) == ("serving", "", "by hand: I know")
