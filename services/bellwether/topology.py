@@ -109,7 +109,15 @@ _ROWS = (
     ServiceRow(
         name="ml-model",
         purpose="Serves models from the registry; makes the recipe's model in a child process when there is none.",
-        serves=("load_model", "predict", "list_models", "get_registry", "put_artifact", "set_registry"),
+        serves=(
+            "load_model",
+            "predict",
+            "list_models",
+            "get_registry",
+            "put_artifact",
+            "get_artifact",
+            "set_registry",
+        ),
         requires=("market-data",),
         calls={"market-data": ("get_bars", "get_coverage")},
         volume=True,
@@ -123,7 +131,7 @@ _ROWS = (
         requires=("market-data", "ml-model"),
         calls={
             "market-data": ("get_bars",),
-            "ml-model": ("get_registry", "put_artifact", "set_registry"),
+            "ml-model": ("get_registry", "put_artifact", "get_artifact", "set_registry"),
             "prediction": ("get_live_records",),
         },
         serves=(

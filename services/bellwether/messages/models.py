@@ -102,6 +102,21 @@ class PutArtifact(msgspec.Struct, frozen=True):
     content: bytes
 
 
+class GetArtifact(msgspec.Struct, frozen=True):
+    """Ask for a part of one file of a model, from `offset` on."""
+
+    version: str
+    name: str
+    offset: int = 0
+
+
+class ArtifactPart(msgspec.Struct, frozen=True):
+    """A part of a file of `total` bytes."""
+
+    content: bytes
+    total: int
+
+
 class ArtifactState(msgspec.Struct, frozen=True):
     """What there is of a file, in bytes; `complete` once the whole model is there and every hash is right."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -54,11 +54,13 @@ async def train_in_child(
     root: Path,
     *,
     rival: str | None = None,
+    serving: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Make a recipe's models in a process of its own, which ends and gives its memory back; return their versions.
 
-    `rival` names the recipe that serves, where it is another one; `say` gets each line of progress.
+    `rival` names the recipe that serves, where it is another one; `serving` are versions of this one that serve, in the
+    same folder; `say` gets each line of progress.
 
     Raises:
         TrainingFailed: with the process's last line; HistoryTooShort where there are too few bars.
@@ -67,6 +69,7 @@ async def train_in_child(
     bars = await asyncio.to_thread(_write_bars, root, histories)
     arguments = ["-m", "bellwether.training", "--recipe", str(recipe), "--bars", str(bars), "--out", str(root)]
     arguments += ["--rival", rival] if rival is not None else []
+    arguments += [part for version in serving for part in ("--serving", version)]
     child = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

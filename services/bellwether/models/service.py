@@ -15,7 +15,9 @@ from bellwether.market.sessions import Calendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import Bar, Coverage, GetCoverage
 from bellwether.messages.models import (
+    ArtifactPart,
     ArtifactState,
+    GetArtifact,
     GetRegistry,
     ListModels,
     LoadModel,
@@ -124,6 +126,19 @@ class ModelService:
         except ArtifactError as error:
             raise RpcError("MODEL_REFUSED", str(error)) from error
         return ArtifactState(received, complete)
+
+    async def get_artifact(self, request: GetArtifact, call: Call) -> ArtifactPart:
+        """Return a part of a model's file.
+
+        Raises:
+            RpcError: MODEL_NOT_FOUND, when there is none of that version or name.
+
+        """
+        try:
+            found = await asyncio.to_thread(self._uploads.part, request.version, request.name, request.offset)
+        except ArtifactError as error:
+            raise RpcError("MODEL_NOT_FOUND", str(error)) from error
+        return ArtifactPart(*found)
 
     async def set_registry(self, request: SetRegistry, call: Call) -> RegistryBook:
         """Take a change of the registry's book, and let serve what it says.
@@ -400,6 +415,7 @@ def create(context: ServiceContext) -> Service:
     service.rpc("list_models")(models.list_models)
     service.rpc("get_registry")(models.get_registry)
     service.rpc("put_artifact")(models.put_artifact)
+    service.rpc("get_artifact")(models.get_artifact)
     service.rpc("set_registry")(models.set_registry)
     service.on_declaration(models.declared)
     service.on_health(models.health)

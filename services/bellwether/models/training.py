@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from bellwether.market.declared import calendar_of
 from bellwether.messages.models import (
-    ArtifactState,
     GetLiveRecords,
     GetTraining,
     ListRegistry,
@@ -22,7 +21,6 @@ from bellwether.messages.models import (
     LiveRecords,
     ModelDemoted,
     PromoteModel,
-    PutArtifact,
     RegisteredModel,
     RegisteredModels,
     RollbackModel,
@@ -36,12 +34,12 @@ from bellwether.messages.monitoring import AlarmReading
 from bellwether.models import book, live
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
 from bellwether.models.registry_client import RegistryClient
-from bellwether.models.uploads import NAMES
+from bellwether.models.transfer import download, upload
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
-from bellwether.training.artifact import EVIDENCE, ArtifactError, read_model
+from bellwether.training.artifact import ArtifactError, read_model
 from bellwether.training.ledger import (
     Ledger,
     LedgerError,
@@ -54,8 +52,7 @@ from bellwether.training.ledger import (
 )
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
 
-PART = 192 * 1024
-"""Bytes of one part of an upload: a message has room for that, written as base64."""
+UPLOAD_SECONDS = 120.0
 LOOK_SECONDS = 900.0
 """How often it is looked whether training is due; sessions are counted, so this only bounds how late it begins."""
 
@@ -292,10 +289,13 @@ class TrainingService:
         def say(line: str) -> None:
             self._state = TrainingState("training", name, line, started)
 
-        versions = await train_in_child(path, histories, root, rival=None if rival == name else rival, say=say)
+        serving = await self._serving(root, recipe)
+        versions = await train_in_child(
+            path, histories, root, rival=None if rival == name else rival, serving=serving, say=say
+        )
         for version in versions:
             say(f"uploading {version[:12]}")
-            await self._upload(root, version)
+            await upload(root, version, self._service.call(budget=UPLOAD_SECONDS))
         await self._enter(root, versions, recipe, wanted.reason)
         self._state = TrainingState("idle", name, "done", started, self._context.clock.now(), versions)
 
@@ -310,26 +310,19 @@ class TrainingService:
             raise TrainingFailed(f"no declared symbol has bars before {day}" + "".join(f"; {one}" for one in errors))
         return found
 
-    async def _upload(self, root: Path, version: str) -> None:
-        """Upload a model's files, the evidence last: with it the model is complete, or refused."""
-        folder = root / version
-        for name in sorted(NAMES, key=lambda one: one == EVIDENCE):
-            path = folder / name
-            if not path.exists():
-                if name == EVIDENCE:
-                    raise TrainingFailed(f"{version[:12]}: too little history to judge it by, so it stays where it is")
-                continue
-            content = await asyncio.to_thread(path.read_bytes)
-            offset = 0
-            while True:
-                part = PutArtifact(version, name, offset, len(content), content[offset : offset + PART])
-                call = self._service.call()
-                state = await call.request("ml-model", "put_artifact", part, ArtifactState, idempotent=True)
-                offset = state.received
-                if state.complete or offset >= len(content):
-                    break
-            if state.complete:
-                return
+    async def _serving(self, root: Path, recipe: Recipe) -> list[str]:
+        """Return the versions of a recipe that serve, each brought into a folder so that a refit can be compared."""
+        _, ledger = await self._registry.book(self._service.call())
+        found = []
+        for one in ledger.entries:
+            if (one.stage, one.recipe_hash) == ("serving", recipe.hash) and not one.demoted:
+                try:
+                    await download(root, one.version, self._service.call(budget=UPLOAD_SECONDS))
+                except (RpcError, ArtifactError) as error:
+                    _log.warning("%s serves and is not compared with: %s", one.version[:12], error)
+                else:
+                    found.append(one.version)
+        return found
 
     async def _enter(self, root: Path, versions: list[str], recipe: Recipe, reason: str) -> None:
         """Write the models into the book, judged; what passed serves, and under `report` what did not, too."""

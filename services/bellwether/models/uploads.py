@@ -10,6 +10,8 @@ from bellwether.training.artifact import CARD, EVIDENCE, MANIFEST, ONNX, SKOPS, 
 
 NAMES = (MANIFEST, ONNX, SKOPS, CARD, EVIDENCE)
 """The files that a model may have: nothing else is taken, and none of them is ever unpickled."""
+PART = 192 * 1024
+"""Bytes of one part of a file: a message has room for that, written as base64."""
 LARGEST = 64 * 1024 * 1024
 _VERSION = re.compile(r"^[0-9a-f]{64}$")
 
@@ -53,6 +55,23 @@ class Uploads:
             return there, False
         self._settle(folder, version)
         return there, True
+
+    def part(self, version: str, name: str, offset: int) -> tuple[bytes, int]:
+        """Return a part of a file of a model that is there, and how large the file is.
+
+        Raises:
+            ArtifactError: for a version or name that no model has, or a model that is not there.
+
+        """
+        if not _VERSION.match(version) or name not in NAMES:
+            raise ArtifactError(f"{version!r}, {name!r}: no model has that; its files are {', '.join(NAMES)}")
+        try:
+            with (self._root / version / name).open("rb") as stream:
+                total = stream.seek(0, 2)
+                stream.seek(min(max(offset, 0), total))
+                return stream.read(PART), total
+        except OSError as error:
+            raise ArtifactError(f"{version[:12]}/{name}: {error.strerror}") from error
 
     def _settle(self, folder: Path, version: str) -> None:
         staged = self._root / f".staged-{version}" / version

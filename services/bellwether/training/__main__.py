@@ -25,6 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, help="folder of the model registry")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the symbols (1)")
     parser.add_argument("--rival", help="name of the recipe that serves, where it is another one")
+    parser.add_argument(
+        "--serving",
+        action="append",
+        default=[],
+        metavar="VERSION",
+        help="a version of this recipe that serves, in the same folder; a refit is compared with it",
+    )
     parser.add_argument("--card", type=Path, help="also write the general model's card to this file")
     options = parser.parse_args(arguments)
     try:
@@ -38,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     _say("loading scikit-learn")
-    from bellwether.training.artifact import CARD
+    from bellwether.training.artifact import CARD, ArtifactError, read_artifact
     from bellwether.training.export import NotTheSame
     from bellwether.training.fit import TooFewRows
     from bellwether.training.train import train
@@ -46,11 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
     if not any(histories.values()):
         return _refuse(f"{options.bars} holds no bars")
     try:
-        versions = train(recipe, histories, options.out, _say, workers=options.workers, rival=rival)
+        serving = {read_artifact(options.out / one).symbol: one for one in options.serving}
+        versions = train(recipe, histories, options.out, _say, workers=options.workers, rival=rival, serving=serving)
     except TooFewRows as error:
         _refuse(str(error))
         return TOO_FEW_ROWS
-    except (NotTheSame, OSError) as error:
+    except (NotTheSame, ArtifactError, OSError) as error:
         return _refuse(str(error))
     if options.card is not None:
         options.card.write_bytes((options.out / versions[0] / CARD).read_bytes())

@@ -95,6 +95,11 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """Rows on which those two would act differently."""
     rival: str | None = None
     """Recipe hash of what `Day.rival` is of."""
+    serving: str | None = None
+    """Version of this recipe's model that served when this one was made."""
+    serving_losses: list[float | None] = []
+    """Its losses of the same sessions, in the order of `days`: none of them was made by what had seen the outcome. None
+    where it said nothing, or of other rows."""
 
     @property
     def rows(self) -> int:

@@ -1,7 +1,8 @@
 """The gate: whether a model may serve, from what its walk-forward showed and what was tried before. Pure.
 
 A new recipe has to be better than the base rate by more than luck explains, at a level that is spent over all trials.
-A refit of a recipe that passed has to be calibrated, not worse than the base rate, and the same in ONNX Runtime.
+A refit of a recipe that passed has to be calibrated, not worse than the base rate nor than the version that serves, and
+the same in ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def judge(evidence: Evidence, gate: Gate, *, trials: int, refit: bool) -> Verdic
         evidence: what its walk-forward showed.
         gate: what the recipe declares.
         trials: trials of its scope, this one included.
-        refit: whether this very recipe passed before; then it needs not win again, only not have got worse.
+        refit: whether this very recipe passed before; then it needs not win again, only not have got worse than the
+            base rate and than its version that serves.
 
     """
     level = level_of(gate.level, max(trials, 1))
@@ -70,6 +72,8 @@ def judge(evidence: Evidence, gate: Gate, *, trials: int, refit: bool) -> Verdic
     try:
         gains = _gain(days, length)
         checks = [_no_worse(gains, gate)] if refit else _better(days, gains, level)
+        if refit and evidence.serving is not None:
+            checks.append(_not_inferior(evidence, length, gate))
         if evidence.rival is not None and not refit:
             checks.append(_beats_rival(days, length, gate, level))
         checks += _calibrated(days, length)
@@ -115,6 +119,19 @@ def _no_worse(gains: Resampled, gate: Gate) -> Check:
         "not worse than the base rate",
         bound > -gate.tolerance,
         f"log loss {gains.mean:+.5f} better, lower bound {bound:+.5f} at level {gate.level:g}",
+        f"a bound above -{gate.tolerance:g} (gate.tolerance)",
+    )
+
+
+def _not_inferior(evidence: Evidence, length: int, gate: Gate) -> Check:
+    pairs = zip(evidence.days, evidence.serving_losses, strict=False)
+    found = [(loss - day.model, day.rows) for day, loss in pairs if loss is not None]
+    gains = resample([sums for sums, _ in found], [rows for _, rows in found], length)
+    bound = gains.lower(gate.level)
+    return Check(
+        "not worse than what serves",
+        bound > -gate.tolerance,
+        f"log loss {gains.mean:+.5f} better in {len(found)} sessions, lower bound {bound:+.5f} at level {gate.level:g}",
         f"a bound above -{gate.tolerance:g} (gate.tolerance)",
     )
 

@@ -78,7 +78,7 @@ class Gate(_Part):
     margin: Annotated[float, Field(ge=0.0, le=0.1)] = 0.0
     """By how much of log loss per row it must be better than the model in service, of another recipe."""
     tolerance: Annotated[float, Field(ge=0.0, le=0.1)] = 0.002
-    """By how much of log loss per row a refit may at most be worse than the base rate."""
+    """By how much of log loss per row a refit may at most be worse than the base rate, and than what serves."""
 
 
 class Data(_Part):

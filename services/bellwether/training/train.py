@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
+from types import MappingProxyType
 
 from bellwether.messages.canonical import content_hash
 from bellwether.messages.market_data import Bar
@@ -34,7 +35,8 @@ from bellwether.training.export import from_skops_bytes, prove_parity, to_onnx_b
 from bellwether.training.features import WINDOW, basket_of, feature_version, needs_basket
 from bellwether.training.fit import TooFewRows, fit
 from bellwether.training.recipe import Recipe
-from bellwether.training.walk import estimators, evidence_of, plain_metrics, title, walk
+from bellwether.training.serving_losses import serving_losses
+from bellwether.training.walk import days_of, estimators, evidence_of, plain_metrics, title, walk
 
 LIBRARIES = ("scikit-learn", "skl2onnx", "numpy")
 
@@ -52,6 +54,8 @@ class Work:
     symbol: str | None
     rival: Recipe | None = None
     rival_parts: Parts | None = None
+    serving: str | None = None
+    """Version of this recipe's model that serves, in the same registry."""
 
     @property
     def title(self) -> str:
@@ -70,6 +74,7 @@ class Work:
                 "rival": None if self.rival is None else self.rival.hash,
                 "libraries": _libraries(),
             }
+            | ({} if self.serving is None else {"serving": self.serving})
         )
 
 
@@ -81,12 +86,14 @@ def train(
     *,
     workers: int = 1,
     rival: Recipe | None = None,
+    serving: Mapping[str | None, str] = MappingProxyType({}),
 ) -> list[str]:
     """Make the recipe's models, put them into the registry, and return their versions, the general one first.
 
     A symbol with less history than one row needs does not take part. The same recipe, bars and library versions give
     the same versions; a model that is there already is not made again. `rival` is the recipe that serves, if it is
-    another one: it is walked forward over the same bars, so that the gate can compare.
+    another one: it is walked forward over the same bars, so that the gate can compare. `serving` are the versions of
+    this recipe that serve, by symbol, from the same registry: a refit is compared with them.
 
     Raises:
         TooFewRows: when the history does not suffice for the general model.
@@ -94,16 +101,24 @@ def train(
 
     """
     usable = {name: bars for name, bars in histories.items() if len(bars) >= WINDOW + recipe.horizon_sessions}
-    whole = Work(recipe, usable, {}, None, rival)
+    whole = Work(recipe, usable, {}, None, rival, serving=serving.get(None))
     with _pool(workers) as pool:
         if not recipe.per_symbol and (version := _made(root, whole.key)) is not None:
             say(f"{whole.title}: is there already, {version[:12]}")
             return [version]
         parts = _rows(pool, recipe, usable, say)
         theirs = None if rival is None else _rows(pool, rival, usable, say)
-        whole = Work(recipe, usable, parts, None, rival, theirs)
+        whole = Work(recipe, usable, parts, None, rival, theirs, serving.get(None))
         works = [
-            Work(recipe, {name: usable[name]}, {name: parts[name]}, name, rival, theirs and {name: theirs[name]})
+            Work(
+                recipe,
+                {name: usable[name]},
+                {name: parts[name]},
+                name,
+                rival,
+                theirs and {name: theirs[name]},
+                serving.get(name),
+            )
             for name in (sorted(usable) if recipe.per_symbol else ())
         ]
         waiting = [pool.submit(_attempt, work, root) for work in works] if pool is not None else []
@@ -162,6 +177,10 @@ def train_one(work: Work, root: Path, say: Progress) -> str:
         if work.rival is not None and work.rival_parts is not None:
             theirs = walk(join_rows(work.rival_parts, work.rival.features), work.rival, [work.rival.estimator])
             rival_walk = None if theirs is None else (work.rival.hash, theirs)
+        compared = None
+        if work.serving is not None:
+            days = days_of(found, title(recipe.estimator), None)
+            compared = work.serving, serving_losses(root, work.serving, rows, days)
         evidence = evidence_of(
             found,
             recipe,
@@ -170,6 +189,7 @@ def train_one(work: Work, root: Path, say: Progress) -> str:
             symbol=symbol,
             parity=parity,
             rival=rival_walk,
+            compared=compared,
         )
     files = {ONNX: onnx, SKOPS: study, CARD: card(recipe, manifest, version, evidence).encode()}
     if evidence is not None:

@@ -134,6 +134,7 @@ def evidence_of(
     symbol: str | None,
     parity: Parity,
     rival: tuple[str, Walk] | None = None,
+    compared: tuple[str, list[float | None]] | None = None,
 ) -> Evidence:
     """Return what the gate judges by and the cards show."""
     serving = title(recipe.estimator)
@@ -154,6 +155,8 @@ def evidence_of(
         largest_difference=parity.largest_difference,
         other_side=parity.other_side,
         rival=None if rival is None else rival[0],
+        serving=None if compared is None else compared[0],
+        serving_losses=[] if compared is None else compared[1],
     )
 
 

@@ -16,10 +16,11 @@ from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import Bar
 from bellwether.models.registry import Choice, Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
-from bellwether.training.artifact import ONNX, SKOPS, ArtifactError
+from bellwether.training.artifact import ONNX, SKOPS, ArtifactError, read_model
 from bellwether.training.dataset import make_rows, part_by_day
 from bellwether.training.export import NotTheSame, from_skops_bytes, prove_parity, to_onnx_bytes
 from bellwether.training.fit import TooFewRows, fit
+from bellwether.training.gate import judge
 from bellwether.training.recipe import Recipe, load_recipe
 from bellwether.training.train import train
 
@@ -163,3 +164,26 @@ def test_a_changed_graph_never_comes_into_service(tmp_path: Path, root: Path) ->
     (folder / ONNX).write_bytes((folder / ONNX).read_bytes()[:-1] + b"x")
     with pytest.raises(ArtifactError, match="was changed after training"):
         Registry(tmp_path).serve(Choice("direction-lr", "h", None, [folder.name]))
+
+
+def test_a_refit_is_compared_with_what_serves_session_by_session(
+    tmp_path: Path, histories: dict[str, list[Bar]], recipe: Recipe
+) -> None:
+    older = {symbol: bars[:-120] for symbol, bars in histories.items()}
+    (serving,) = train(recipe, older, tmp_path, print)
+    (refit,) = train(recipe, histories, tmp_path, print, serving={None: serving})
+    before, then = read_model(tmp_path, serving)
+    _, found = read_model(tmp_path, refit)
+    assert found is not None
+    assert then is not None
+    assert (found.serving, then.serving) == (serving, None)
+    through = before.trained_through.toordinal()
+    known = {day.day: day.model for day in then.days}
+    compared = dict(zip((day.day for day in found.days), found.serving_losses, strict=True))
+    # What it had seen is taken from its own walk-forward, what came after from the model itself, the rest from nowhere.
+    assert {day: loss for day, loss in compared.items() if day <= through and loss is not None} == {
+        day: loss for day, loss in known.items() if day in compared
+    }
+    assert all(loss is not None and loss > 0.0 for day, loss in compared.items() if day > through)
+    assert sum(day > through for day in compared) == 120 - recipe.horizon_sessions
+    assert judge(found, recipe.judged_by, trials=1, refit=True).checks[1].name == "not worse than what serves"

@@ -136,3 +136,16 @@ def test_the_error_of_the_mean_grows_with_what_neighbours_share() -> None:
 def test_students_quantile() -> None:
     # From the tables: 99 % with 10, 30 and 120 degrees of freedom.
     assert [round(student(0.99, freedom), 3) for freedom in (10, 30, 120)] == [2.764, 2.457, 2.358]
+
+
+def test_a_refit_is_refused_that_is_worse_than_the_version_that_serves() -> None:
+    told = days(0.02)
+    alike = evidence(told, serving="v", serving_losses=[day.model for day in told])
+    assert judged(alike, refit=True).passed
+    better = evidence(told, serving="v", serving_losses=[None, *(day.model - 4 * 0.01 for day in told[1:])])
+    found = judged(better, refit=True)
+    assert failed(found) == {"not worse than what serves"}
+    assert "-0.01000 better in 1499 sessions" in found.words()
+    few = evidence(told, serving="v", serving_losses=[day.model for day in told[:50]])
+    assert failed(judged(few, refit=True)) >= {"history"}
+    assert judged(better).passed, "a new recipe has its own rival"
