@@ -98,6 +98,13 @@ class Slots(NamedTuple):
     """Since when overridden sessions have had their hours."""
 
 
+class OrderedModels(NamedTuple):
+    """Models that a Job is to make: the order's id and its frozen targets (None: the general model)."""
+
+    id: str
+    targets: tuple[str | None, ...]
+
+
 @dataclass(frozen=True)
 class GatewayView:
     """What a gateway last said. Two views are equal when it said the same, whenever that was."""
@@ -116,6 +123,8 @@ class GatewayView:
     data: tuple[Bars, ...] | None = None
     models: tuple[ServedModel, ...] | None = None
     slots: Slots | None = None
+    ordered: OrderedModels | None = None
+    """None: nothing is ordered, or nobody said."""
     replay: str | None = None
     """The state of a replay: off, waiting, running, complete or failed. Its cursor is left out: it never rests."""
 
@@ -148,6 +157,7 @@ def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
             data=_read(_data, document.get("data")),
             models=_read(_models, document.get("models")),
             slots=_read(_slots, document.get("slots")),
+            ordered=_read(_ordered, document.get("training")),
             replay=_read(_replay, document.get("replay")),
         )
     except _UNREADABLE as error:
@@ -202,6 +212,13 @@ def _models(rows: Any) -> tuple[ServedModel, ...]:
         )
         for row in rows
     )
+
+
+def _ordered(found: Any) -> OrderedModels | None:
+    order = found.get("order")
+    if order is None:
+        return None
+    return OrderedModels(str(order["id"]), tuple(None if one is None else _name(one) for one in order["targets"]))
 
 
 def _slots(found: Any) -> Slots:

@@ -31,6 +31,7 @@ from bellwether.render.kubernetes.context import Keyring, Manifest
 from bellwether.render.kubernetes.jobs import slot_job
 from bellwether.render.kubernetes.moment import moment_of
 from bellwether.render.kubernetes.names import LABEL_COMPONENT, SYSTEM
+from bellwether.render.kubernetes.training_jobs import training_job, training_job_name
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
@@ -425,6 +426,16 @@ class Reconciler:
             this.due.append(found.next_due)
         return found
 
+    def _training_jobs(self, this: Pass, view: GatewayView | None, context: RenderContext) -> list[Manifest]:
+        """Return the Job of the models that are ordered, unless it is there; it is of the release that runs."""
+        ordered, system = None if view is None else view.ordered, this.system
+        if ordered is None or system.spec.training.job is None:
+            return []
+        key = ChildKey("Job", this.key.namespace, training_job_name(system, ordered.id))
+        if key in self._cache.children:
+            return []
+        return [training_job(unversioned(system), context, ordered.id, ordered.targets)]
+
     def _claims(self, view: GatewayView | None) -> Claims | None:
         if view is None or view.slots is None:
             return None
@@ -449,6 +460,7 @@ class Reconciler:
         if memory.gateway_up and not pending and informed and started:
             context = self._context(this, this.image)
             await applier.make(slot_job(unversioned(system), context, slot) for slot in due.start)
+            await applier.make(self._training_jobs(this, view, context))
         kept = await self._keep_backups(this)
         seen = Observation(
             taken=sorted(found.taken),

@@ -9,7 +9,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-PROCESS_COMMANDS = ("serve", "bootstrap", "nats", "move", "adopt", "look", "run", "replay", "execute-slot")
+PROCESS_COMMANDS = (
+    "serve",
+    "bootstrap",
+    "nats",
+    "move",
+    "adopt",
+    "look",
+    "run",
+    "replay",
+    "execute-slot",
+    "train-target",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

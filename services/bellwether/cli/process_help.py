@@ -35,6 +35,10 @@ def add_parts(app: typer.Typer) -> None:
     def execute_slot() -> None:
         """Have the scheduler run one slot, and wait until it is done."""
 
+    @app.command("train-target", rich_help_panel=_PARTS)
+    def train_target() -> None:
+        """Make one model of an order and upload it as a candidate."""
+
     @app.command(rich_help_panel=_PARTS)
     def nats() -> None:
         """Become the nats-server that comes with this package."""

@@ -17,7 +17,7 @@ from bellwether.gateway.delivery import Acks
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.market_data import Freshness, GetFreshness
-from bellwether.messages.models import ListModels, ModelInfo, Models, expiry_words
+from bellwether.messages.models import GetTraining, ListModels, ModelInfo, Models, TrainingState, expiry_words
 from bellwether.messages.scheduling import FailingSession, ListSlots, ReplayState, SlotJobs
 from bellwether.messages.trading import Account, Empty, Safety, SafetyRefusal
 from bellwether.runtime.clock import monotonic
@@ -93,6 +93,8 @@ class SystemStatus(msgspec.Struct, frozen=True):
     """None: the scheduler did not say."""
     problems: list[str]
     """What could not be found out, one line each."""
+    training: TrainingState | None = None
+    """None: ml-training did not say."""
 
 
 def service_state(name: str, health: dict[str, Any] | Problem, acks: Acks) -> ServiceState:
@@ -143,12 +145,13 @@ async def system_status(
     def ask(peer: str, method: str, params: Any, result: type[T]) -> Coroutine[Any, Any, T | Problem]:
         return peers.try_ask_at(None, peer, method, params, result, budget=STATUS_BUDGET)
 
-    healths, mine, dated, models, slots = await asyncio.gather(
+    healths, mine, dated, models, slots, training = await asyncio.gather(
         asyncio.gather(*(ask(name, "health", None, dict[str, Any]) for name in others)),
         own_health(),
         _dated(peers, deadline, replaying=system.spec.clock.mode == "replay"),
         ask("ml-model", "list_models", ListModels(), Models),
         ask("scheduler", "list_slots", ListSlots(), SlotJobs),
+        ask("ml-training", "get_training", GetTraining(), TrainingState),
     )
     states = {name: service_state(name, health, acks) for name, health in zip(others, healths, strict=True)}
     states["gateway"] = service_state("gateway", mine, acks)
@@ -174,6 +177,7 @@ async def system_status(
         data=data_states(system.spec.symbols, dated.freshness),
         models=None if isinstance(models, Problem) else model_states(system.spec, models.models),
         slots=_known(slots),
+        training=_known(training),
         problems=list(dict.fromkeys(said)),
     )
 

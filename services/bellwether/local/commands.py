@@ -78,6 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_move(commands)
     _add_volumes(commands)
     _add_execute_slot(commands)
+    target = commands.add_parser(
+        "train-target",
+        help="make one model of an order and upload it as a candidate",
+        description="Make the model that JOB_COMPLETION_INDEX says of the order BELLWETHER_ORDER, and upload it to "
+        "ml-model as a candidate. A target that is done is skipped. The key is training-job.nk of BELLWETHER_KEYS_DIR. "
+        "Ends with 0 when it is done or no model can be made of the history, with 3 where trying again cannot help.",
+    )
+    target.set_defaults(command=_train_target)
     _add_run(commands)
     _add_replay(commands)
     return parser
@@ -249,6 +257,12 @@ def _execute_slot(given: argparse.Namespace) -> int:
     from bellwether.scheduling.client import run
 
     return run(timeout=given.timeout)
+
+
+def _train_target(given: argparse.Namespace) -> int:
+    from bellwether.models.job_client import run
+
+    return run()
 
 
 def _run(given: argparse.Namespace) -> int:

@@ -149,6 +149,14 @@ class TrainModel(msgspec.Struct, frozen=True):
     reason: str = "asked for"
 
 
+class OpenOrder(msgspec.Struct, frozen=True):
+    """An order of models that is not closed: its id, its frozen targets (None: all symbols), how many are done."""
+
+    id: str
+    targets: list[str | None]
+    done: int
+
+
 class TrainingState(msgspec.Struct, frozen=True):
     """How training is: `status` is training_started, training, idle or failed; `progress` its newest line."""
 
@@ -159,6 +167,8 @@ class TrainingState(msgspec.Struct, frozen=True):
     finished: datetime | None = None
     versions: list[str] = []
     error: str = ""
+    order: OpenOrder | None = None
+    """What a Job is to make; None: nothing is ordered."""
 
 
 class GetTraining(msgspec.Struct, frozen=True):

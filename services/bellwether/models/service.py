@@ -35,6 +35,7 @@ from bellwether.messages.monitoring import AlarmReading
 from bellwether.models import book
 from bellwether.models.child import TRAINING_BARS, HistoryTooShort, TrainingFailed, bars_of, train_in_child
 from bellwether.models.expiry import expiry_alarms, has_expired
+from bellwether.models.order_desk import add_orders
 from bellwether.models.registry import Choice, Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
 from bellwether.models.uploads import Uploads
@@ -416,6 +417,7 @@ def create(context: ServiceContext) -> Service:
     service.rpc("get_registry")(models.get_registry)
     service.rpc("put_artifact")(models.put_artifact)
     service.rpc("get_artifact")(models.get_artifact)
+    add_orders(service, models.registry)
     service.rpc("set_registry")(models.set_registry)
     service.on_declaration(models.declared)
     service.on_health(models.health)

@@ -20,6 +20,7 @@ from bellwether.messages.models import (
     LiveRecord,
     LiveRecords,
     ModelDemoted,
+    OpenOrder,
     PromoteModel,
     RegisteredModel,
     RegisteredModels,
@@ -31,13 +32,16 @@ from bellwether.messages.models import (
     TrainModel,
 )
 from bellwether.messages.monitoring import AlarmReading
+from bellwether.messages.training_orders import OrderState, TargetResult
 from bellwether.models import book, live
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
+from bellwether.models.ordering import OrderClient
 from bellwether.models.registry_client import RegistryClient
 from bellwether.models.transfer import download, upload
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
+from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether.training.artifact import ArtifactError, read_model
 from bellwether.training.ledger import (
@@ -50,8 +54,10 @@ from bellwether.training.ledger import (
     record,
     roll_back,
 )
-from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
+from bellwether.training.recipe import Recipe, RecipeError, find_recipe, load_recipe, read_recipe
 
+ORDER_LOOK_SECONDS = 2.0
+"""How often it is looked how far a Job is."""
 UPLOAD_SECONDS = 120.0
 LOOK_SECONDS = 900.0
 """How often it is looked whether training is due; sessions are counted, so this only bounds how late it begins."""
@@ -67,6 +73,7 @@ class TrainingService:
         self._context = service.context
         self._state = TrainingState("idle")
         self._registry = RegistryClient(service)
+        self._orders = OrderClient(service)
         self._wanted: TrainModel | None = None
         self._alarms: list[AlarmReading] = []
         self._woken = asyncio.Event()
@@ -193,13 +200,15 @@ class TrainingService:
         """Train when it is asked for or due; ends never."""
         while True:
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(ORDER_LOOK_SECONDS if self._state.order else LOOK_SECONDS):
                     await self._woken.wait()
             except TimeoutError:
                 pass
             self._woken.clear()
             wanted = self._wanted
             try:
+                if await self._follow_order():
+                    continue
                 await self._look_at_outcomes()
                 if wanted is None:
                     wanted = await self._due()
@@ -290,6 +299,21 @@ class TrainingService:
             self._state = TrainingState("training", name, line, started)
 
         serving = await self._serving(root, recipe)
+        job = self._spec.training.job
+        if job is not None:
+            patience = parse_duration(job.deadline)
+            other = None if rival == name else rival
+            state = await self._orders.place(
+                recipe,
+                histories,
+                rival=other,
+                serving=serving,
+                at=started,
+                patience=patience,
+                reason=wanted.reason,
+            )
+            self._follow(state)
+            return
         versions = await train_in_child(
             path, histories, root, rival=None if rival == name else rival, serving=serving, say=say
         )
@@ -298,6 +322,36 @@ class TrainingService:
             await upload(root, version, self._service.call(budget=UPLOAD_SECONDS))
         await self._enter(root, versions, recipe, wanted.reason)
         self._state = TrainingState("idle", name, "done", started, self._context.clock.now(), versions)
+
+    def _follow(self, state: OrderState) -> None:
+        order, done = state.order, len(state.results)
+        told = OpenOrder(state.id, order.targets, done)
+        words = f"waiting for the Job of order {state.id[:12]}: {done} of {len(order.targets)} targets are done"
+        self._state = TrainingState("training", order.recipe, words, order.created, order=told)
+
+    async def _follow_order(self) -> bool:
+        """Judge what a Job has made once every target has a result; return whether an order is still open."""
+        if not self._context.declaration.known or self._spec.training.job is None:
+            return False
+        state = await self._orders.open_order(self._service.call())
+        if state is None:
+            return False
+        self._follow(state)
+        if not state.complete and self._context.clock.now() < state.order.deadline:
+            return True
+        root, recipe = self._context.files / "work", load_recipe(state.order.recipe)
+        versions = [one.version for _, one in sorted(state.results.items(), key=_index) if one.version is not None]
+        _, ledger = await self._registry.book(self._service.call())
+        known = {one.version for one in ledger.entries}
+        for version in versions:
+            await download(root, version, self._service.call(budget=UPLOAD_SECONDS))
+        await self._enter(root, [one for one in versions if one not in known], recipe, state.order.reason)
+        await self._orders.close(state.id, self._service.call())
+        missing = len(state.order.targets) - len(state.results)
+        words = f"done, {missing} targets without a result" if missing else "done"
+        now = self._context.clock.now()
+        self._state = TrainingState("idle", recipe.name, words, state.order.created, now, versions)
+        return False
 
     async def _histories(self) -> dict[str, Any]:
         spec = self._spec
@@ -352,6 +406,10 @@ class TrainingService:
     def _mode(self) -> Literal["enforce", "report"]:
         mode: Literal["enforce", "report"] = self._spec.training.gate.mode
         return mode
+
+
+def _index(item: tuple[str, TargetResult]) -> int:
+    return int(item[0])
 
 
 def create(context: ServiceContext) -> Service:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from bellwether.messages.models import ArtifactPart, ArtifactState, GetArtifact, PutArtifact
 from bellwether.models.uploads import NAMES, PART, Uploads
-from bellwether.runtime.call import Call
 from bellwether.training.artifact import EVIDENCE, ArtifactError
+
+T = TypeVar("T")
+
+
+class Requests(Protocol):
+    """Whoever can call a peer's methods: a service's call, or a Job's client."""
+
+    async def request(self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = False) -> T:
+        """Return a method's result."""
+
 
 _LAST = sorted(NAMES, key=lambda one: one == EVIDENCE)
 """The files in the order they go: with the evidence, the last one, a model is complete, or refused."""
 
 
-async def upload(root: Path, version: str, call: Call) -> None:
+async def upload(root: Path, version: str, call: Requests) -> None:
     """Upload a model of a folder as a candidate.
 
     Raises:
@@ -41,7 +51,7 @@ async def upload(root: Path, version: str, call: Call) -> None:
                 break
 
 
-async def download(root: Path, version: str, call: Call) -> None:
+async def download(root: Path, version: str, call: Requests) -> None:
     """Put a model of the registry into a folder, unless it is there.
 
     Raises:

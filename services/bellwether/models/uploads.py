@@ -16,6 +16,11 @@ LARGEST = 64 * 1024 * 1024
 _VERSION = re.compile(r"^[0-9a-f]{64}$")
 
 
+def is_hash(text: str) -> bool:
+    """Return whether a text is a SHA-256 as 64 hexadecimal digits."""
+    return _VERSION.match(text) is not None
+
+
 class Uploads:
     """Candidates on their way into a registry's folder."""
 

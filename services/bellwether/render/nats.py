@@ -3,7 +3,7 @@
 Every service has its own key and can reach exactly what its row names: the peers' methods it calls, the events it
 publishes, its own methods, consumers and inbox. `bootstrap` makes streams and consumers, saves and restores them, and
 does nothing else; `cli` calls methods and listens; `job` has the scheduler run a declared slot, and nothing that
-somebody else scheduled.
+somebody else scheduled; `training-job` reads an order of models and uploads candidates.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ BOOTSTRAP = "bootstrap"
 CLI = "cli"
 JOB = "job"
 """Whoever is started for one slot, knows nothing and is soon gone: it may ask for that and for nothing else."""
+TRAINING_JOB = "training-job"
+"""Whoever makes one model: it reads its order and uploads a candidate. What serves it can neither see nor change."""
+TRAINING_METHODS = ("list_orders", "get_snapshot", "get_artifact", "put_artifact", "finish_target")
+"""Methods of ml-model that it calls."""
 GATEWAY = "gateway"
 MONITORING = "monitoring"
 MAX_PAYLOAD = 1024 * 1024
@@ -101,6 +105,10 @@ def role_permissions() -> dict[str, Permissions]:
         BOOTSTRAP: Permissions(("$JS.API.>", "$JS.SNAPSHOT.>"), (f"{inbox_prefix(BOOTSTRAP)}.>",)),
         CLI: Permissions(("bw.rpc.*.*",), tuple(sorted((f"{inbox_prefix(CLI)}.>", EVENT_SUBJECTS)))),
         JOB: Permissions((rpc_subject("scheduler", "execute_slot"),), (f"{inbox_prefix(JOB)}.>",)),
+        TRAINING_JOB: Permissions(
+            tuple(sorted(rpc_subject("ml-model", method) for method in TRAINING_METHODS)),
+            (f"{inbox_prefix(TRAINING_JOB)}.>",),
+        ),
     }
 
 
@@ -121,7 +129,7 @@ def nats_conf(
 ) -> str:
     """Return the text of nats.conf.
 
-    `public_keys` maps every identity (services, `bootstrap`, `cli`, `job`) to its public nkey; an identity without one
+    `public_keys` maps every identity (services and the roles above) to its public nkey; an identity without one
     is let out and cannot connect. `always_sync` flushes each write to disk before it is acknowledged. `port` -1 takes
     any free one.
 

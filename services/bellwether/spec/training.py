@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bellwether.spec.block import Block
-from bellwether.spec.fields import Ratio
+from bellwether.spec.fields import Duration, Ratio
 
 
 class TrainingGate(Block):
@@ -41,12 +41,31 @@ class Demotion(Block):
     margin: Ratio = Field("0", description="By how much of log loss per decision it must be worse than the base rate.")
 
 
+class TrainingJob(Block):
+    """The Indexed Job in which a cluster trains: index 0 is the general model, each further one a symbol."""
+
+    parallelism: int = Field(2, ge=1, le=100, description="How many models are made at the same time.")
+    retries_per_index: int = Field(
+        3, ge=0, le=20, description="How often a model is tried again; one that fails stops no other."
+    )
+    memory_mebibytes: int = Field(768, ge=256, le=65_536, description="Memory of each pod; more ends it.")
+    cpu_millis: int = Field(500, ge=50, le=64_000, description="CPU that each pod asks for, in thousandths.")
+    deadline: Duration = Field(
+        "6h", description="After so long the gate judges what there is, and pods that still work are ended."
+    )
+
+
 class Training(Block):
     """When models are made again, and what the gate does."""
 
     gate: TrainingGate = Field(default_factory=TrainingGate, description="The gate (docs/training.md).")
     demotion: Demotion = Field(
         default_factory=Demotion, description="What live outcomes can do to a model that serves (docs/training.md)."
+    )
+    job: TrainingJob | None = Field(
+        None,
+        description="In a cluster: train in an Indexed Job that the operator makes. Without it, and on one machine, "
+        "ml-training trains in its own pod or process.",
     )
     every_sessions: int = Field(
         0,

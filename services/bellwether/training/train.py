@@ -133,6 +133,36 @@ def train(
     return versions
 
 
+def train_target(
+    recipe: Recipe,
+    histories: Mapping[str, Sequence[Bar]],
+    root: Path,
+    say: Progress,
+    target: str | None,
+    *,
+    rival: Recipe | None = None,
+    serving: Mapping[str | None, str] = MappingProxyType({}),
+) -> str:
+    """Make one model of a recipe, of a symbol or (None) of all, and return its version: the same as `train` gives it.
+
+    The other symbols' bars count as well, where features look at what all do together.
+
+    Raises:
+        TooFewRows: when the symbol's history does not suffice.
+        NotTheSame: when ONNX Runtime does not give what scikit-learn gives.
+
+    """
+    usable = {name: bars for name, bars in histories.items() if len(bars) >= WINDOW + recipe.horizon_sessions}
+    if target is not None and target not in usable:
+        needed = WINDOW + recipe.horizon_sessions
+        raise TooFewRows(f"{target} has {len(histories.get(target, ()))} sessions: one row needs {needed}")
+    names = sorted(usable) if target is None else [target]
+    parts = _rows(None, recipe, usable, say, names)
+    theirs = None if rival is None else _rows(None, rival, usable, say, names)
+    own = {name: usable[name] for name in names}
+    return _one(Work(recipe, own, parts, target, rival, theirs, serving.get(target)), root, say)
+
+
 def train_one(work: Work, root: Path, say: Progress) -> str:
     """Make one model and return its version; raises as `train`."""
     recipe, histories, symbol = work.recipe, work.histories, work.symbol
@@ -220,11 +250,15 @@ def _attempt(work: Work, root: Path) -> tuple[str | None, str]:
 
 
 def _rows(
-    pool: Executor | None, recipe: Recipe, histories: Mapping[str, Sequence[Bar]], say: Progress
+    pool: Executor | None,
+    recipe: Recipe,
+    histories: Mapping[str, Sequence[Bar]],
+    say: Progress,
+    of: Sequence[str] | None = None,
 ) -> dict[str, list[Row]]:
     basket = basket_of(histories.values()) if needs_basket(recipe.features) else {}
     make = partial(symbol_rows, names=recipe.features, horizon=recipe.horizon_sessions, basket=basket)
-    names = sorted(histories)
+    names = sorted(histories) if of is None else of
     made = (pool.map if pool is not None else map)(make, [histories[name] for name in names])
     found: dict[str, list[Row]] = {}
     for name, rows in zip(names, made, strict=True):

@@ -617,3 +617,32 @@ async def test_a_broken_system_does_not_hold_up_the_others(kube: Kube, settings:
             return "BHP.AX" in text and "MSFT" not in text
 
         await eventually("the edit in the child", patched)
+
+
+async def test_ordered_models_get_an_indexed_job_once(kube: Kube, settings: Settings, gateway: FakeGateway) -> None:
+    clock = Clock(kube, MORNING)
+    await kube.apply(live(kube, training={"job": {"parallelism": 2}}))
+    order = {"id": "ab" * 32, "targets": [None, "CBA.AX"], "done": 0}
+    async with running(settings, clock):
+        await settled(kube)
+        assert await kube.names("job") == set()
+        gateway.more["training"] = {"status": "training", "order": order}
+        name = "demo-training-abababababab"
+        job: dict[str, Any] = await eventually("the Job of the order", lambda: kube.get("job", name))
+        assert (job["spec"]["completionMode"], job["spec"]["completions"]) == ("Indexed", 2)
+        assert job["spec"]["backoffLimitPerIndex"] == 3
+        assert job["metadata"]["annotations"]["bellwether.dev/targets"] == "0 all symbols, 1 CBA.AX"
+        await clock.set(MORNING + timedelta(minutes=1))
+        await kube.until_condition("demo", "Ready", "True")
+        assert await kube.names("job") == {name}
+        again = await kube.get("job", name)
+        assert again is not None
+        assert again["metadata"]["uid"] == job["metadata"]["uid"]
+        # Once the gate has judged what there is, nobody makes it again.
+        gateway.more["training"] = {"status": "idle", "order": None}
+        await kube.patch("job", name, {"metadata": {"finalizers": None}})
+        await clock.set(MORNING + timedelta(minutes=2))
+        await kube.delete("job", name)
+        await clock.set(MORNING + timedelta(minutes=3))
+        await kube.until_condition("demo", "Ready", "True")
+        assert await kube.names("job") == set()

@@ -76,6 +76,11 @@ def test_bootstrap_does_nothing_but_the_streams_and_the_cli_nothing_but_calls() 
 
 def test_a_job_asks_for_its_slot_and_can_do_nothing_else() -> None:
     assert role_permissions()["job"] == (("bw.rpc.scheduler.execute_slot",), ("_INBOX_job.>",))
+    asked = ("finish_target", "get_artifact", "get_snapshot", "list_orders", "put_artifact")
+    assert role_permissions()["training-job"] == (
+        tuple(f"bw.rpc.ml-model.{method}" for method in asked),
+        ("_INBOX_training-job.>",),
+    )
 
 
 def test_the_configuration_names_every_identity_and_the_way_to_disk() -> None:

@@ -9,8 +9,9 @@ from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
 from bellwether.render.kubernetes.names import ADOPT, LOOK, MOVE, NATS, child_name
-from bellwether.render.nats import JOB
+from bellwether.render.nats import JOB, TRAINING_JOB
 from bellwether.spec.models import ServiceOverride, TradingSystem
+from bellwether.spec.training import TrainingJob
 from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES, Resources
 
 KEYS_DIRECTORY = "/etc/bellwether/keys"
@@ -222,6 +223,30 @@ def job_container(
         # What it said last stands in the pod's status, where it is seen also when the log is gone.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True)],
+    }
+
+
+def training_container(
+    system: TradingSystem, context: RenderContext, order: str, declared: TrainingJob
+) -> dict[str, Any]:
+    """Return the container that makes one model of an order; Kubernetes tells it which, by the index of its pod."""
+    common = {
+        "BELLWETHER_KEYS_DIR": KEYS_DIRECTORY,
+        "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
+        "BELLWETHER_NATS_URL": nats_url(system, beside=False),
+        "BELLWETHER_ORDER": order,
+        "TMPDIR": "/tmp",  # noqa: S108 (a volume of this pod alone)
+    }
+    return {
+        "name": TRAINING_JOB,
+        "image": image_of(context.image, system.spec.version),
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", "train-target"],
+        "env": _environment(common),
+        "resources": _requirements(Resources(declared.cpu_millis, declared.memory_mebibytes)),
+        "securityContext": _SECURITY,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True), _mount("tmp", "/tmp")],  # noqa: S108
     }
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
 from bellwether.render.kubernetes.services import component_of
-from bellwether.render.nats import JOB
+from bellwether.render.nats import JOB, TRAINING_JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.notifications import Notification
 from bellwether.topology import HEALTH_PORT, NATS_PORT, SERVICES, ServiceRow
@@ -106,6 +106,8 @@ def network_policies(system: TradingSystem) -> list[Manifest]:
         "ports": _tcp(NATS_PORT),
     }
     jobs = [] if system.spec.clock.mode == "replay" else [_policy(system, JOB, [], [nats_out, _DNS])]
+    if system.spec.training.job is not None:
+        jobs.append(_policy(system, TRAINING_JOB, [], [nats_out, _DNS]))
     if system.spec.profile == "compact":
         return [_policy(system, SYSTEM, [nats_in, *_open_ingress(rows)], _outside(system, rows)), *jobs]
     policies = [_policy(system, NATS, [nats_in], []), *jobs]

@@ -38,7 +38,7 @@ from bellwether.render.kubernetes.names import (
     selector,
 )
 from bellwether.render.kubernetes.secrets import TOKEN_ENTRY, seed_entry
-from bellwether.render.nats import BOOTSTRAP, JOB
+from bellwether.render.nats import BOOTSTRAP, JOB, TRAINING_JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 
@@ -221,6 +221,15 @@ def scratch_pod_spec(system: TradingSystem, container: dict[str, Any], volumes: 
     spec = {**_pod_spec(system, {"containers": [container]}, volumes), "restartPolicy": "Never"}
     del spec["serviceAccountName"]
     return spec
+
+
+def training_pod(system: TradingSystem, container: dict[str, Any]) -> dict[str, Any]:
+    """Return the pod that makes one model of an order; a new try is a new pod, with nothing of the one before."""
+    volumes = [_key_volume(system, "keys", [TRAINING_JOB]), {"name": "tmp", "emptyDir": {}}]
+    spec = _pod_spec(system, {"containers": [container]}, volumes)
+    template = _template(system, TRAINING_JOB, {}, {**spec, "restartPolicy": "Never"})
+    template["metadata"]["labels"] |= {LABEL_SYSTEM_UID: system.metadata.uid}
+    return template
 
 
 def move_pod(

@@ -1,0 +1,166 @@
+"""Orders of models on ml-model's volume: the order and its results in one file, its bars beside by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from bellwether.messages.canonical import content_hash
+from bellwether.messages.training_orders import FinishTarget, OrderState, TargetResult, TrainingOrder
+from bellwether.models.uploads import PART, is_hash
+
+LARGEST_SNAPSHOT = 256 * 1024 * 1024
+KEPT = 5
+"""Closed orders that are kept to be looked at; their bars go as soon as no open order has them."""
+
+
+class OrderError(Exception):
+    """An order or a snapshot that is not right; the message says what is wrong."""
+
+
+class Orders:
+    """The orders of a registry's folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "orders"
+
+    def take(self, snapshot: str, offset: int, total: int, content: bytes) -> tuple[int, bool]:
+        """Keep a part of a snapshot; return how much of it is there, and whether it is whole.
+
+        Raises:
+            OrderError: for an id that is no hash, one that is too large, or bars that are not as their hash says.
+
+        """
+        target = self._snapshot(snapshot)
+        if not 0 < total <= LARGEST_SNAPSHOT:
+            raise OrderError(f"a snapshot of {total} bytes: at most {LARGEST_SNAPSHOT} are taken")
+        if target.exists():
+            return total, True
+        self._root.mkdir(parents=True, exist_ok=True)
+        path = self._root / f".part-{snapshot}"
+        there = path.stat().st_size if path.exists() else 0
+        if offset == there and there + len(content) <= total:
+            with path.open("ab") as stream:
+                stream.write(content)
+            there += len(content)
+        if there < total:
+            return there, False
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != snapshot:
+            path.unlink()
+            raise OrderError(f"snapshot {snapshot[:12]}: its bytes have the hash {found[:12]}: send it again")
+        path.replace(target)
+        return total, True
+
+    def part(self, snapshot: str, offset: int) -> tuple[bytes, int]:
+        """Return a part of a snapshot, and how large it is.
+
+        Raises:
+            OrderError: when it is not there.
+
+        """
+        try:
+            with self._snapshot(snapshot).open("rb") as stream:
+                total = stream.seek(0, 2)
+                stream.seek(min(max(offset, 0), total))
+                return stream.read(PART), total
+        except OSError as error:
+            raise OrderError(f"snapshot {snapshot[:12]}: {error.strerror}") from error
+
+    def place(self, order: TrainingOrder) -> OrderState:
+        """Keep an order; an open one of before is closed, since there is one training at a time.
+
+        Raises:
+            OrderError: when it has no target, or its snapshot is not there.
+
+        """
+        if not order.targets or len(set(order.targets)) != len(order.targets):
+            raise OrderError(f"an order of {len(order.targets)} targets: each is to be named once, and one at least")
+        if not self._snapshot(order.snapshot).exists():
+            raise OrderError(f"snapshot {order.snapshot[:12]} is not there: send it first")
+        identifier = content_hash(order)
+        known = {one.id: one for one in self.all()}
+        if identifier in known:
+            return known[identifier]
+        for one in known.values():
+            if not one.closed:
+                self._write(msgspec.structs.replace(one, closed=True))
+        state = OrderState(identifier, order)
+        self._write(state)
+        self._prune()
+        return state
+
+    def all(self) -> list[OrderState]:
+        """Return the orders, the newest last; a file that cannot be read is passed over."""
+        found = []
+        for path in self._root.glob("*.json"):
+            try:
+                found.append(msgspec.json.decode(path.read_bytes(), type=OrderState))
+            except (OSError, msgspec.MsgspecError):
+                continue
+        return sorted(found, key=lambda one: (one.order.created, one.id))
+
+    def find(self, identifier: str) -> OrderState:
+        """Return an order by its id.
+
+        Raises:
+            OrderError: when there is none.
+
+        """
+        found = next((one for one in self.all() if one.id == identifier), None)
+        if found is None:
+            raise OrderError(f"there is no order {identifier[:12]!r}")
+        return found
+
+    def finish(self, told: FinishTarget) -> OrderState:
+        """Keep what became of a target; what was said before stays.
+
+        Raises:
+            OrderError: for an unknown order or index, or once it is closed.
+
+        """
+        state = self.find(told.id)
+        if not 0 <= told.index < len(state.order.targets):
+            raise OrderError(f"index {told.index}: the order has {len(state.order.targets)} targets, counted from 0")
+        if str(told.index) in state.results:
+            return state
+        if state.closed:
+            raise OrderError(f"order {told.id[:12]} is closed: the gate has judged what there was")
+        results = {**state.results, str(told.index): TargetResult(told.version, told.words[:500])}
+        changed = msgspec.structs.replace(state, results=results)
+        self._write(changed)
+        return changed
+
+    def close(self, identifier: str) -> OrderState:
+        """Close an order; raises OrderError when there is none."""
+        state = msgspec.structs.replace(self.find(identifier), closed=True)
+        self._write(state)
+        self._prune()
+        return state
+
+    def _write(self, state: OrderState) -> None:
+        scratch = self._root / f".{state.id}.{os.getpid()}"
+        with scratch.open("wb") as stream:
+            stream.write(msgspec.json.encode(state))
+            stream.flush()
+            os.fsync(stream.fileno())
+        scratch.replace(self._root / f"{state.id}.json")
+
+    def _prune(self) -> None:
+        orders = self.all()
+        closed = [one for one in orders if one.closed]
+        for one in closed[:-KEPT]:
+            (self._root / f"{one.id}.json").unlink(missing_ok=True)
+        needed = {one.order.snapshot for one in orders if not one.closed}
+        for path in self._root.glob("*.bars"):
+            if path.stem not in needed:
+                path.unlink(missing_ok=True)
+
+    def _snapshot(self, snapshot: str) -> Path:
+        if not is_hash(snapshot):
+            raise OrderError(f"{snapshot!r} is no SHA-256: it has 64 hexadecimal digits")
+        return self._root / f"{snapshot}.bars"
