@@ -17,6 +17,7 @@ from typing import Any
 
 from bellwether.backups.records import Record, Records
 from bellwether.backups.source import stores
+from bellwether.messages.alarms import alarm
 from bellwether.messages.backup import (
     PRODUCTION,
     BackupMade,
@@ -27,6 +28,7 @@ from bellwether.messages.backup import (
     ListBackups,
     RestoreBackup,
 )
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -111,6 +113,17 @@ class BackupService:
         records = Records(self._root / _FOLDER).all("backup")
         words = overdue(records, declared, self._service.context.clock.now())
         return {} if words is None else {"status": "degraded", "warning": words}
+
+    def alarms(self) -> list[AlarmReading]:
+        """Return whether a backup or a drill is due that was not made, or failed."""
+        declared = self._declared()
+        if self._root is None or declared is None or not self._service.context.clock.live:
+            return []
+        records, now = Records(self._root / _FOLDER), self._service.context.clock.now()
+        backups = records.all("backup")
+        late, unproven = overdue(backups, declared, now), drill_overdue(records.all("drill"), backups, declared, now)
+        found = [] if late is None else [alarm("backup_due", late[:500])]
+        return found if unproven is None else [*found, alarm("drill_due", unproven[:500])]
 
     async def stop(self) -> None:
         """End what is on its way: a backup that is ended is told as failed."""
@@ -204,7 +217,26 @@ def overdue(records: list[Record], declared: Backup, now: datetime) -> str | Non
     return f"backup {failed.id} failed: {failed.reason}" if failed is not None else None
 
 
+def drill_overdue(drills: list[Record], backups: list[Record], declared: Backup, now: datetime) -> str | None:
+    """Return in words that the declared drill is wanting, None when it is as it should be, or none is declared.
+
+    A drill comes at least once a week, after a backup: two weeks without a good one are too long.
+    """
+    if declared.drill is None:
+        return None
+    ended = [one for one in drills if one.state != "running"]
+    if ended and ended[-1].state == "failed":
+        return f"the drill of backup {ended[-1].id} failed: {ended[-1].reason}"
+    # Before the first drill time counts from the first complete backup.
+    proven = [one.started for one in ended] or [one.started for one in backups if one.state == "complete"][:1]
+    if not proven or now.astimezone(UTC) - proven[-1] <= _LONGEST_WITHOUT_DRILL:
+        return None
+    days = (now.astimezone(UTC) - proven[-1]).days
+    return f"no drill has proven a backup for {days} days"
+
+
 _LONGEST_PAUSE = parse_duration("120h")
+_LONGEST_WITHOUT_DRILL = parse_duration("336h")
 
 
 def _row(record: Record) -> BackupRow:
@@ -232,5 +264,6 @@ def create(context: ServiceContext) -> Service:
     for handler in (backups.create_backup, backups.restore_backup, backups.list_backups):
         service.rpc(handler.__name__)(handler)
     service.on_health(backups.health)
+    service.on_alarms(backups.alarms)
     service.on_stop(backups.stop)
     return service

@@ -77,6 +77,22 @@ ALARMS: Mapping[str, AlarmKind] = {
         "blocked.",
         "Look at the account at the broker, then `bellwether reconcile`. No order is made to mend it.",
     ),
+    "broker_unreachable": AlarmKind(
+        "critical",
+        "The broker did not answer for five minutes, and a session is open or opens within an hour.",
+        "`bellwether ig check FILE` says what is wrong: credentials, the network, or IG. Orders wait and none is sent "
+        "twice; the account is reconciled when it answers again.",
+    ),
+    "backup_due": AlarmKind(
+        "warning",
+        "The last scheduled backup failed, or the newest complete one is older than a long week-end.",
+        "`bellwether backup list` has the reason; mend it, then `bellwether backup create`.",
+    ),
+    "drill_due": AlarmKind(
+        "warning",
+        "The last declared restore drill failed, or none has proven a backup for two weeks.",
+        "`bellwether backup drill` says what differs. Until it passes do not count on these backups.",
+    ),
     "no_orders": AlarmKind(
         "warning",
         "Trading is on, and there was no order for 20 sessions, not even a refused one.",

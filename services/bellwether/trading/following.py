@@ -52,6 +52,7 @@ class Following:
         self._due: datetime | None = None
         self._connected = False
         self.trouble = ""
+        self.trouble_since: datetime | None = None
         """Why the broker cannot be used now, in words; empty: it answers."""
 
     def wake(self) -> None:
@@ -100,12 +101,12 @@ class Following:
                 self._due = now + self._desk.rules.ig.reconcile_every
             if self.trouble:
                 _log.info("the broker answers again")
-            self.trouble = ""
+            self.trouble, self.trouble_since = "", None
         except (BrokerError, RpcError) as error:
             words = error.message
             if words != self.trouble:
                 _log.error("the account at the broker cannot be followed: %s", error)
-            self.trouble = words
+            self.trouble, self.trouble_since = words, self.trouble_since or now
             return SOON
         if await self._doubtful():
             return SOON

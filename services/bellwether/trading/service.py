@@ -127,7 +127,7 @@ def create(context: ServiceContext) -> Service:
     _register_broker(service, trader)
     _register_life(service, trader)
     _register_health(service, trader)
-    register_upkeep(service, trader.desk)
+    register_upkeep(service, trader.desk, trader.following)
     return service
 
 

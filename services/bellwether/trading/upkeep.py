@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from bellwether.market.sessions import Calendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.runtime.service import Service
 from bellwether.storage.store import Transaction
 from bellwether.trading.desk import Desk
+from bellwether.trading.following import Following
 from bellwether.trading.forgetting import forget
 from bellwether.trading.guards import text
 
 SILENT_SESSIONS = 20
 """Sessions without any order after which people are told."""
 
+SILENT_BROKER = timedelta(minutes=5)
+BEFORE_OPEN = timedelta(hours=1)
+
 _log = logging.getLogger(__name__)
 
 
-def register_upkeep(service: Service, desk: Desk) -> None:
+def register_upkeep(service: Service, desk: Desk, following: Following) -> None:
     """Wire both to the runtime."""
 
     @service.on_prune
@@ -33,7 +38,23 @@ def register_upkeep(service: Service, desk: Desk) -> None:
     async def alarms() -> list[AlarmReading]:
         if not service.context.declaration.known or not service.context.clock.live:
             return []
-        return await desk.store.transact(lambda tx: desk_alarms(desk, tx, service.context.clock.now()))
+        now = service.context.clock.now()
+        found = await desk.store.transact(lambda tx: desk_alarms(desk, tx, now))
+        silent = broker_alarm(following.trouble, following.trouble_since, now, desk.declaration.calendar)
+        return found if silent is None else [*found, silent]
+
+
+def broker_alarm(trouble: str, since: datetime | None, now: datetime, calendar: Calendar) -> AlarmReading | None:
+    """Return the alarm of a broker that does not answer; None while it answers, or has been silent for a short time.
+
+    Brokers go away at weekends: while no session is open or near, nobody is told, and what was told stays as it is.
+    """
+    if since is None or now - since < SILENT_BROKER:
+        return None
+    near = calendar.session_at(now) is not None or calendar.next_session(now).open - now <= BEFORE_OPEN
+    minutes = int((now - since).total_seconds()) // 60
+    words = f"the broker has not answered for {minutes} minutes: {trouble}"
+    return alarm("broker_unreachable", words[:500], unknown=not near)
 
 
 def desk_alarms(desk: Desk, tx: Transaction, now: datetime) -> list[AlarmReading]:

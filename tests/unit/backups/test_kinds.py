@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellwether.backups.records import Record
-from bellwether.backups.service import full_or_incremental, overdue
+from bellwether.backups.service import drill_overdue, full_or_incremental, overdue
 from bellwether.spec.backup import Backup
 
 NOW = datetime(2026, 11, 27, 22, tzinfo=UTC)
@@ -59,3 +59,24 @@ def test_what_is_overdue_or_failed_is_told() -> None:
 def test_without_a_schedule_nothing_is_overdue() -> None:
     plain = Backup.model_validate({"locations": [{"name": "snap", "kind": "volumeSnapshots"}]})
     assert overdue([record(400)], plain, NOW) is None
+
+
+def drilled(days: float, state: Any = "complete", reason: str = "") -> Record:
+    return Record(f"d{days}", "drill", state, NOW - timedelta(days=days), reason=reason)
+
+
+def test_a_drill_is_due_when_it_failed_or_none_was_good_for_two_weeks() -> None:
+    weekly = Backup.model_validate({"locations": [{"name": "snap", "kind": "volumeSnapshots"}], "drill": {}})
+    old, new = [record(30)], [record(2)]
+    assert drill_overdue([], old, declared(), NOW) is None
+    assert drill_overdue([], new, weekly, NOW) is None
+    assert drill_overdue([], [], weekly, NOW) is None
+    assert drill_overdue([], old, weekly, NOW) == "no drill has proven a backup for 30 days"
+    assert drill_overdue([drilled(8)], old, weekly, NOW) is None
+    assert drill_overdue([drilled(15), drilled(0.1, "running")], old, weekly, NOW) == (
+        "no drill has proven a backup for 15 days"
+    )
+    assert drill_overdue([drilled(8), drilled(1, "failed", "rows differ")], old, weekly, NOW) == (
+        "the drill of backup d1 failed: rows differ"
+    )
+    assert drill_overdue([drilled(8, "failed", "x"), drilled(1)], old, weekly, NOW) is None
