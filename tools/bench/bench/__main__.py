@@ -13,7 +13,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from bench import halting, inference, long_run, memory, morning, operators, places, ready, replay, rpc
+from bench import halting, inference, long_run, memory, morning, operators, places, ready, replay, rpc, training
 from bench.report import Machine, Section, page
 from devcluster.errors import ClusterError
 from environments.machine import ROOT, processor
@@ -22,6 +22,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "rpc": rpc.measure,
     "halt": halting.measure,
     "inference": inference.measure,
+    "training": training.measure,
     "replay": replay.measure,
     "memory": memory.measure,
     "long-run": long_run.measure,

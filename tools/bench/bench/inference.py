@@ -22,6 +22,9 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 LARGEST_DIFFERENCE = 1.0e-4
 """Of raw scores: more would say that two different models were measured."""
 
+MARGIN = 0.01
+"""How far above the base rate a BUY begins: the declaration's default."""
+
 _HOW = (
     "The model that the sample trains (scaler and logistic regression), its ONNX and its skops file, in one "
     f"process of its own, one thread: {ROUNDS} rounds of {CALLS} single rows each, in turn, the rows drawn "
@@ -44,7 +47,8 @@ def measure() -> Section:
         check=True,
         timeout=600,
     )
-    medians: dict[str, list[float]] = json.loads(done.stdout)
+    told = json.loads(done.stdout)
+    medians: dict[str, list[float]] = told["medians"]
     ratios = [theirs / ours for theirs, ours in zip(medians["sklearn"], medians["onnx"], strict=True)]
     figures = [
         Figure(
@@ -65,6 +69,9 @@ def measure() -> Section:
                 note=f"rounds {min(medians[name]):.3g} to {max(medians[name]):.3g}",
             )
         )
+    parity = "of calibrated probabilities, over the rows that are measured"
+    figures.append(Figure("largest difference of both", told["largest_difference"], "", 1.0e-5, note=parity))
+    figures.append(Figure("rows with another action", told["other_action"], "rows", 0, note="by the default margin"))
     return Section("Prediction of a single row", _HOW, figures)
 
 
@@ -88,6 +95,7 @@ def main(folder: Path) -> None:
     import numpy as np
 
     from bellwether.models.serving import SCORES, ServedModel
+    from bellwether.prediction.logic import action_of
     from bellwether.training.artifact import SKOPS, read_artifact, read_file
     from bellwether.training.export import from_skops_bytes
 
@@ -100,17 +108,23 @@ def main(folder: Path) -> None:
     single = [one.astype(np.float32) for one in double]
     named = [dict(zip(manifest.features, row, strict=True)) for row in rows]
     session, put = served._session, served._input
+    largest, other, base = 0.0, 0, manifest.base_rate
     for row in range(CALLS):
         theirs = float(pipeline.decision_function(double[row])[0])
         ours = float(session.run([SCORES], {put: single[row]})[0][0, 1])
         if abs(theirs - ours) > LARGEST_DIFFERENCE:
             raise SystemExit(f"error: row {row} scores {theirs} in scikit-learn and {ours} in ONNX Runtime")
+        told = [manifest.calibrator.probability(score, None) for score in (theirs, ours)]
+        largest = max(largest, abs(told[0] - told[1]))
+        other += action_of(told[0], base, MARGIN) != action_of(told[1], base, MARGIN)
     kinds: dict[str, Callable[[int], object]] = {
         "onnx": lambda row: session.run([SCORES], {put: single[row]}),
         "sklearn": lambda row: pipeline.decision_function(double[row]),
         "served": lambda row: served.predict(named[row], None),
     }
-    sys.stdout.write(json.dumps(medians_of(kinds, ROUNDS, CALLS)) + "\n")
+    medians = medians_of(kinds, ROUNDS, CALLS)
+    answer = {"medians": medians, "largest_difference": largest, "other_action": other}
+    sys.stdout.write(json.dumps(answer) + "\n")
 
 
 def _rows(means: Sequence[float], scales: Sequence[float]) -> list[list[float]]:
