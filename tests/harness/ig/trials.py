@@ -39,6 +39,8 @@ ODD: tuple[dict[str, Any], ...] = (
     {"post": "taken-500", "confirm": "405", "activity_delay": 1.5},
 )
 """Ways of IG under which the trader is killed."""
+NOT_TAKEN = {"post": "not-taken-broken"}
+"""The way that always leaves a doubt: no answer, and nothing that tells of the order."""
 
 
 def made_up_markets() -> list[Market]:
@@ -119,7 +121,8 @@ async def trial(
                 await trader.do({"signal": [symbol, action]})
             if ig is not None:
                 ig.reset()
-                ig.set(**chance.choice(ODD))
+                odd = chance.choice(ODD)
+                ig.set(**(NOT_TAKEN if any("the doubt" in aim for aim in mine) else odd))
             await trader.at(opens + timedelta(seconds=5))
             await trader.aim(*[aim for aim in mine if not aim.endswith("the order is written")])
             doubtful |= await _through_the_open(trader, day)
