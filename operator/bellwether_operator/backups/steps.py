@@ -4,7 +4,7 @@
     2  quiesce   the system is to have no pods, until a deadline that is written down too
     3  stop      wait until it has none
     4  snapshot  one for each expected volume, by its name
-    5  cut       wait until the driver has cut every one: from here on the system runs again
+    5  cut       wait until the driver has cut every one, before the deadline: from here on the system runs again
     6  ready     wait until every one can be restored
     7  complete
 
@@ -132,16 +132,18 @@ def _until_cut(before: Progress, picture: Picture, snapshots: Mapping[str, Seen]
     seen = _looked_at(before, snapshots)
     if (failed := _refused(seen, picture, snapshots)) is not None:
         return failed
+    if picture.now >= before.quiesced_until:
+        late = [volume.claim for volume in seen.volumes if not volume.cut_at]
+        what = f"{', '.join(picture.pods)} still had pods" if picture.pods else f"not cut: {', '.join(late)}"
+        # The pods may be back already: what was cut since may have been cut while they wrote.
+        what = what if picture.pods or late else "nobody saw in time that every volume was cut"
+        words = f"{what} after {QUIESCE.total_seconds():g} s; the system runs again"
+        return _fail(seen, picture, "QuiesceTimeout", words)
     if all(volume.cut_at for volume in seen.volumes):
         words = "every volume is cut, the system runs again; waiting until all can be restored"
         without = int((picture.now - (before.quiesced_until - QUIESCE)).total_seconds())
         cut = replace(seen, cut_at=picture.now, quiesced_until=None, without_pods=without, reason="Cut", message=words)
         return Step(cut)
-    if picture.now >= before.quiesced_until:
-        late = [volume.claim for volume in seen.volumes if not volume.cut_at]
-        what = f"{', '.join(picture.pods)} still had pods" if picture.pods else f"not cut: {', '.join(late)}"
-        words = f"{what} after {QUIESCE.total_seconds():g} s; the system runs again"
-        return _fail(seen, picture, "QuiesceTimeout", words)
     missing = tuple(volume for volume in seen.volumes if volume.snapshot not in snapshots)
     if picture.pods and missing:
         # What is there already was made when there were no pods: only what is missing has to wait.

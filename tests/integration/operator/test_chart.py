@@ -52,6 +52,12 @@ def test_no_rule_has_a_wildcard_and_secrets_cannot_be_read(kube: Kube) -> None:
     assert [rule["verbs"] for rule in rules if "secrets" in rule["resources"]] == [["create", "patch"]]
     assert [rule["verbs"] for rule in rules if "jobs" in rule["resources"]] == [["create", "delete", "list", "watch"]]
     assert [rule["verbs"] for rule in rules if "pods" in rule["resources"]] == [["list", "watch"]]
+    snapshots = [rule for rule in rules if rule["apiGroups"] == ["snapshot.storage.k8s.io"]]
+    assert [(rule["resources"], rule["verbs"]) for rule in snapshots] == [
+        (["volumesnapshots"], ["create", "delete", "get"])
+    ]
+    backups = [rule["verbs"] for rule in rules if rule["resources"] == ["tradingbackups"]]
+    assert backups == [["create", "delete", "get", "list", "watch"]]
     for rule in rules:
         assert rule["resources"] == sorted(rule["resources"])
         assert rule["verbs"] == sorted(rule["verbs"])

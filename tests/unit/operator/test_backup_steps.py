@@ -77,6 +77,12 @@ def test_a_snapshot_that_is_there_is_not_made_again_and_the_missing_one_is() -> 
     assert step.progress.state == "running"
 
 
+def test_what_was_found_cut_only_after_the_deadline_may_be_torn_and_has_failed() -> None:
+    step = next_step(stopped(), picture(snapshots=cut(), now=NOW + QUIESCE))
+    assert (step.progress.state, step.progress.reason) == ("failed", "QuiesceTimeout")
+    assert "nobody saw in time" in step.progress.message
+
+
 def test_the_system_runs_again_once_all_is_cut_and_it_is_complete_once_all_is_ready() -> None:
     after = walk(stopped(), snapshots=cut())
     assert after.cut_at == NOW

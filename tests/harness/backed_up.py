@@ -1,0 +1,235 @@
+"""A system whose volumes are backed up, in memory but for the driver's folder: API server, pods that write, driver.
+
+Time is the test's. The operator is killed by raising from one of its calls, before or after the call took effect; now
+and then its calls about backups fail for minutes while its passes go on. What a snapshot holds is judged from the
+driver's folder, where every file says how many seconds its writer had written.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from bellwether_operator.apply.client import ApiError, Listing
+from bellwether_operator.backups.running import BackupKey, Backups
+from bellwether_operator.backups.snapshots import SNAPSHOTS
+from bellwether_operator.backups.status import progress_of
+from bellwether_operator.backups.steps import QUIESCE, Picture, Progress
+from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.kinds import Kind
+from bellwether_operator.settings import Settings
+
+KEY = BackupKey("trade", "nightly")
+SYSTEM = SystemKey("trade", "demo")
+CLAIMS = ("data-demo-0", "data-demo-nats-0")
+FILES = ("first", "second", "third")
+FAULTS = ("none", "slow", "late", "failing", "stuck", "final")
+
+
+class Killed(BaseException):
+    """The operator's process is gone."""
+
+
+@dataclass
+class Driver:
+    """Cuts volumes as slowly as it likes, a file each second, and fails as it likes."""
+
+    folder: Path
+    random: Random
+    fault: str
+    due: dict[str, int] = field(default_factory=dict)
+    copied: dict[str, int] = field(default_factory=dict)
+
+    def tick(self, snapshots: dict[str, dict[str, Any]], volumes: Mapping[str, Path], at: datetime) -> None:
+        """Do what a second brings."""
+        for position, (name, raw) in enumerate(sorted(snapshots.items())):
+            status = raw.setdefault("status", {})
+            if status.get("readyToUse"):
+                continue
+            if self.fault in {"stuck", "final"} and position == 1:
+                final = "failed to get snapshot class: not found" if self.fault == "final" else "busy"
+                status["error"] = {"message": final}
+                continue
+            most = {"slow": 60, "late": 400}.get(self.fault, 3)
+            if name not in self.due:
+                self.due[name] = self.random.randrange(most)
+            if self.due[name] > 0:
+                self.due[name] -= 1
+                if self.fault == "failing" and self.random.random() < 0.5:
+                    status["error"] = {"message": "the storage did not answer"}
+                continue
+            done = self.copied.setdefault(name, 0)
+            if done < len(FILES):
+                target = self.folder / name
+                target.mkdir(parents=True, exist_ok=True)
+                source = volumes[raw["spec"]["source"]["persistentVolumeClaimName"]]
+                (target / FILES[done]).write_bytes((source / FILES[done]).read_bytes())
+                self.copied[name] += 1
+                continue
+            if "creationTime" not in status:
+                status |= {"creationTime": _text(at), "boundVolumeSnapshotContentName": f"c-{name}"}
+                self.due[name] = self.random.randrange(most)
+                continue
+            status |= {"readyToUse": True, "restoreSize": "1Gi"}
+
+
+class World:
+    """The API server as far as a backup needs it; every call may be the operator's last one."""
+
+    def __init__(self, folder: Path, random: Random) -> None:
+        self.random = random
+        self.now = datetime(2026, 11, 27, 21, 30, tzinfo=UTC)
+        self.backup: dict[str, Any] = {
+            "metadata": {
+                "name": KEY.name,
+                "namespace": KEY.namespace,
+                "uid": "u-1",
+                "generation": 1,
+                "creationTimestamp": "2026-11-27T21:30:00Z",
+            },
+            "spec": {"system": SYSTEM.name},
+        }
+        self.snapshots: dict[str, dict[str, Any]] = {}
+        self.volumes = {claim: folder / "volumes" / claim for claim in CLAIMS}
+        for volume in self.volumes.values():
+            volume.mkdir(parents=True)
+        self.driver = Driver(folder / "driver", random, random.choice(FAULTS))
+        self.wanted = self.has_pods = True
+        self.ending = 0
+        self.written = 0
+        self.without_pods = 0
+        self.longest = 0
+        self.calls_left = random.randrange(1, 12)
+        self.kills = 0
+        self.outage = self.now + timedelta(seconds=random.randrange(60))
+        self.works_again = self.outage + timedelta(seconds=random.choice((0, 0, 20, 400)))
+        self._write()
+
+    async def _call(self) -> None:
+        if self.outage <= self.now < self.works_again:
+            raise ApiError(503, "ServiceUnavailable", "not now")
+        self.calls_left -= 1
+        if self.calls_left == 0:
+            raise Killed
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        assert kind == SNAPSHOTS
+        await self._call()
+        return copy.deepcopy(self.snapshots.get(name))
+
+    async def knows(self, kind: Kind, namespace: str) -> bool:
+        return True
+
+    async def page(self, kind: Kind, *_: Any, **__: Any) -> Listing:
+        return Listing([copy.deepcopy(self.backup)], 1)
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        early = self.random.random() < 0.5
+        if early:
+            await self._call()
+        self.snapshots.setdefault(manifest["metadata"]["name"], copy.deepcopy(dict(manifest)))
+        if not early:
+            await self._call()
+        return dict(manifest)
+
+    async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+        early = self.random.random() < 0.5
+        if early:
+            await self._call()
+        self.backup["status"] = copy.deepcopy(dict(status))
+        if not early:
+            await self._call()
+        return copy.deepcopy(self.backup)
+
+    def operator(self) -> Playing:
+        """Start an operator, which knows nothing."""
+        settings = Settings("localhost/services:1", b"not secret: a seed for tests only")
+        client: Any = self
+        return Playing(client, Cache(), lambda _: None, lambda: self.now, settings=settings).over(self)
+
+    def second(self, operator: Backups | None) -> None:
+        """Let a second pass; without an operator nobody scales anything."""
+        self.now += timedelta(seconds=1)
+        if operator is not None:
+            self.wanted = operator.quiesced(SYSTEM) is None
+        if self.wanted and not self.has_pods:
+            self.has_pods = True
+        elif not self.wanted and self.has_pods:
+            self.ending = self.ending or self.random.randrange(1, 30)
+            self.ending -= 1
+            self.has_pods = self.ending > 0
+        if self.has_pods:
+            self._write()
+            self.without_pods = 0
+        else:
+            self.without_pods += 1
+            self.longest = max(self.longest, self.without_pods)
+        self.driver.tick(self.snapshots, self.volumes, self.now)
+
+    def _write(self) -> None:
+        self.written += 1
+        for volume in self.volumes.values():
+            for name in FILES:
+                (volume / name).write_text(str(self.written))
+
+    @property
+    def progress(self) -> Progress:
+        """How far the backup says that it is."""
+        return progress_of(self.backup)
+
+    def held(self, snapshot: str) -> list[str]:
+        """Return what the files of a snapshot say in the driver's folder."""
+        folder = self.driver.folder / snapshot
+        return [(folder / name).read_text() for name in FILES if (folder / name).exists()]
+
+
+class Playing(Backups):
+    """The operator's backups, whose picture of the system is the world's."""
+
+    world: World
+
+    def over(self, world: World) -> Playing:
+        """Return it with the world that it sees."""
+        self.world = world
+        return self
+
+    async def _picture(self, raw: Mapping[str, Any], before: Progress) -> Picture:
+        pods = ("system",) if self.world.has_pods else ()
+        return Picture(self.world.now, CLAIMS, pods, None, await self._snapshots(raw, before))
+
+    async def step(self) -> None:
+        """Do what the loop over backups does once."""
+        raw = self._known[KEY]
+        step = self._next(raw)
+        if step is not None:
+            await step(KEY, raw)
+
+
+async def backed_up(world: World, most_kills: int = 8) -> None:
+    """Run a backup to its end, with the operator killed and started again."""
+    operator: Playing | None = None
+    for _ in range(3 * int(QUIESCE.total_seconds()) + 3 * 3600):
+        try:
+            if operator is None:
+                operator = world.operator()
+                await operator.list_all(None)
+            await operator.step()
+        except ApiError:
+            pass
+        except Killed:
+            operator = None
+            world.kills += 1
+            world.calls_left = world.random.randrange(1, 25) if world.kills < most_kills else 10**9
+        world.second(operator)
+        if world.progress.state in {"complete", "failed"} and operator is not None and world.has_pods:
+            return
+    raise AssertionError(f"no end: {world.progress}")
+
+
+def _text(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
