@@ -20,12 +20,8 @@ from bellwether.local.state import RunDirectory, RunError, identity, opened, wri
 from bellwether.local.swap import BACKUP
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.render.parts import NATS, parts
-from bellwether.render.systemd.units import (
-    DATA_DIRECTORY,
-    DECLARATION_FILE,
-    KEYS_DIRECTORY,
-    NATS_URL,
-)
+from bellwether.render.systemd import MACHINE
+from bellwether.render.systemd.units import NATS_URL
 from bellwether.runtime.declaration import parse_declaration
 from bellwether.spec.models import TradingSystem
 
@@ -89,12 +85,12 @@ def of_units(machine: Path = SYSTEMD) -> Place:
     def at(path: str) -> Path:
         return machine / path.removeprefix("/")
 
-    found = Place(at(DATA_DIRECTORY), at(DECLARATION_FILE), {}, {}, at(KEYS_DIRECTORY), NATS_URL)
+    found = Place(at(MACHINE.data), at(MACHINE.declaration), {}, {}, at(MACHINE.keys), NATS_URL)
     part_of = {service: part.name for part in parts(found.system()) for service in part.services}
     databases = {
-        name: at(f"{DATA_DIRECTORY}/{part_of[owner]}/{name}") for name, owner in stores().items() if owner in part_of
+        name: at(f"{MACHINE.data}/{part_of[owner]}/{name}") for name, owner in stores().items() if owner in part_of
     }
-    folders = {name: at(f"{DATA_DIRECTORY}/{part_of[name]}/{name}") for name in holders() if name in part_of}
+    folders = {name: at(f"{MACHINE.data}/{part_of[name]}/{name}") for name in holders() if name in part_of}
     return Place(found.root, found.declaration, databases, folders, found.keys, NATS_URL)
 
 

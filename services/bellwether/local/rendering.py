@@ -24,7 +24,6 @@ from bellwether.spec.models import TradingSystem
 VERSION = "dev"
 IMAGE_USER = 65532
 _IDENTITY = "identity.json"
-_TREE = "etc"
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Keys:
     public: dict[str, str]
 
 
-def render_systemd(file: Path, directory: Path, home: str) -> list[str]:
+def render_systemd(file: Path, directory: Path, home: str, layout: systemd.Layout = systemd.MACHINE) -> list[str]:
     """Write units, configuration and keys below `directory`, as they lie on the machine; return the units' names.
 
     Raises:
@@ -44,16 +43,17 @@ def render_systemd(file: Path, directory: Path, home: str) -> list[str]:
     """
     if not home.startswith("/") or any(one.isspace() for one in home):
         raise RunError(f"--home {home!r}: an absolute path without white space is needed")
-    system, keys = _prepare(load_system(file), directory, directory / systemd.CONFIGURATION)
+    system, keys = _prepare(load_system(file), directory, directory / layout.configuration.removeprefix("/"))
     try:
-        texts = systemd.render(system, systemd.Installation(keys.public, VERSION, home.rstrip("/")))
+        texts = systemd.render(system, systemd.Installation(keys.public, VERSION, home.rstrip("/"), layout))
     except ValueError as error:
         raise RunError(f"{file}: {error}") from error
-    shutil.rmtree(directory / _TREE, ignore_errors=True)
+    for top in {Path(path).parts[0] for path in texts}:
+        shutil.rmtree(directory / top, ignore_errors=True)
     for path, text in texts.items():
         _write(directory, Path(path), text)
-    _write_keys(directory, Path(systemd.KEYS), keys)
-    return [Path(path).name for path in texts if path.startswith(systemd.UNITS)]
+    _write_keys(directory, Path(layout.keys.removeprefix("/")), keys)
+    return [Path(path).name for path in texts if f"/{path}".startswith(layout.units)]
 
 
 def render_compose(file: Path, directory: Path | None, image: str, output: Path | None) -> str:

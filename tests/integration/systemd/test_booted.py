@@ -166,3 +166,32 @@ def test_another_profile_replaces_the_units_and_undeploy_keeps_the_data(machine:
     assert machine.run("systemctl", "list-units", "trading*", "--no-legend", "--all").stdout.strip() == ""
     kept = machine.run("ls", "/var/lib/trading").stdout.split()
     assert {"nats", "system", "paper-trading"} <= set(kept)
+
+
+def test_a_person_without_rights_has_units_of_their_own(machine: Machine) -> None:
+    machine.run("useradd", "--create-home", "ann")
+    machine.run("loginctl", "enable-linger", "ann")
+    identity = machine.run("id", "-u", "ann").stdout.strip()
+    bus = f"/run/user/{identity}/bus"
+    eventually("their manager runs", lambda: machine.run("test", "-S", bus).returncode == 0)
+    file = write(machine, profile="compact", compatibility={})
+    as_ann = ["runuser", "-u", "ann", "--", "env", "HOME=/home/ann", f"XDG_RUNTIME_DIR=/run/user/{identity}"]
+
+    def bellwether(*arguments: str) -> tuple[int, str, str]:
+        program = [*as_ann, f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
+        done = machine.run(*program, *arguments, seconds=300)
+        return done.returncode, done.stdout, done.stderr
+
+    code, said, error = bellwether("deploy", file, "--on", "systemd", "--user")
+    assert code == 0, error
+    assert "all units are ready" in said
+    code, said, error = bellwether("status", "--on", "systemd", "-o", "json")
+    assert code == 0, error
+    assert {one["name"]: one["state"] for one in json.loads(said)["parts"]} == dict.fromkeys(
+        ("nats", "bootstrap", "system"), "running"
+    )
+    assert bellwether("logs", "--on", "systemd", "-s", "prediction", "-n", "500")[1].count("prediction is ready") == 1
+    code, said, error = bellwether("undeploy", "--on", "systemd", "--yes")
+    assert code == 0, error
+    assert "/home/ann/.local/share/trading" in said
+    assert machine.run("ls", "/home/ann/.config/systemd/user").stdout.split() in ([], ["default.target.wants"])

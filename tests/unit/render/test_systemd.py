@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.render.keys import derive_seed, public_key
-from bellwether.render.systemd import UNITS, Installation, render
+from bellwether.render.systemd import MACHINE, Installation, of_person, render
 from bellwether.render.systemd.unitfile import assignments, command
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
@@ -39,7 +39,11 @@ def unit(text: str) -> Unit:
 
 
 def units(system: TradingSystem) -> dict[str, Unit]:
-    return {Path(path).name: unit(text) for path, text in render(system, installation()).items() if UNITS in path}
+    return {
+        Path(path).name: unit(text)
+        for path, text in render(system, installation()).items()
+        if MACHINE.units in f"/{path}"
+    }
 
 
 def test_compact_is_one_unit_beside_nats_with_one_limit() -> None:
@@ -60,6 +64,32 @@ def test_standard_is_a_unit_per_service_that_starts_after_what_it_requires() -> 
         expected = {f"trading-{one}.service" for one in ("nats", "bootstrap", *row.requires)}
         assert set(found[f"trading-{name}.service"]["After"]) == expected
         assert set(found[f"trading-{name}.service"]["Wants"]) == expected
+
+
+def test_units_of_a_persons_own_lie_in_the_home_and_ask_for_nothing_that_needs_root() -> None:
+    keys = installation().public_keys
+    own = of_person("/home/ann")
+    texts = render(build(profile="standard"), Installation(keys, "1.2.3", "/opt/bellwether", own))
+    assert {path.split("/")[0] for path in texts} == {"home"}
+    found = {
+        Path(path).name: unit(text) for path, text in texts.items() if path.startswith("home/ann/.config/systemd/user/")
+    }
+    assert sorted(found) == sorted(units(build(profile="standard")))
+    one = found["trading-prediction.service"]
+    of_root = {
+        "User",
+        "Group",
+        "StateDirectory",
+        "ProtectSystem",
+        "PrivateUsers",
+        "CapabilityBoundingSet",
+        "IPAddressDeny",
+    }
+    assert not of_root & set(one)
+    assert one["NoNewPrivileges"] == ["yes"]
+    assert one["WorkingDirectory"] == ["/home/ann/.local/share/trading/prediction"]
+    assert all(line.split(":")[1].startswith("/home/ann/.config/bellwether/keys/") for line in one["LoadCredential"])
+    assert found["trading.target"]["WantedBy"] == ["default.target"]
 
 
 def test_a_service_that_is_switched_off_has_no_unit_and_nobody_waits_for_it() -> None:
@@ -115,7 +145,7 @@ def test_the_streams_are_made_again_after_each_start_of_nats_by_a_unit_of_their_
 
 def test_a_unit_gets_its_own_keys_and_no_secret_stands_in_any_file() -> None:
     texts = render(build(profile="standard"), installation())
-    found = {Path(path).name: unit(text) for path, text in texts.items() if UNITS in path}
+    found = {Path(path).name: unit(text) for path, text in texts.items() if MACHINE.units in f"/{path}"}
     keys = "/etc/bellwether/keys"
     assert found["trading-prediction.service"]["LoadCredential"] == [f"prediction.nk:{keys}/prediction.nk"]
     assert found["trading-bootstrap.service"]["LoadCredential"] == [f"bootstrap.nk:{keys}/bootstrap.nk"]
@@ -206,7 +236,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     program.symlink_to(sys.executable)
     system = build(profile=request.param, compatibility={"socketDirectory": "/tmp"})
     for path, text in render(system, installation(str(tmp_path / "home"))).items():
-        if UNITS in path:
+        if MACHINE.units in f"/{path}":
             (tmp_path / Path(path).name).write_text(text)
     # With these the folder is a whole system: what is wrong with this machine's own units is no affair of the test.
     for name in ("sysinit", "basic", "shutdown", "network-online"):

@@ -156,6 +156,9 @@ def deploy(
     home: Annotated[
         str, typer.Option("--home", help="systemd: where the program is installed, as venv/.")
     ] = "/opt/bellwether",
+    user: Annotated[
+        bool, typer.Option("--user", help="systemd: units of your own (systemctl --user), without root.")
+    ] = False,
     image: Annotated[
         str, typer.Option("--image", metavar="REPOSITORY:TAG", help="compose: the services' image.")
     ] = "bellwether/services:latest",
@@ -166,7 +169,7 @@ def deploy(
     """Bring a declared system up and wait until it is.
 
     local     runs it in the background, in one process: `bellwether run FILE --detach`
-    systemd   renders units, copies them to /etc, enables and starts them (as root)
+    systemd   renders units, copies them to /etc, enables and starts them (as root); with --user in your home
     compose   renders a compose file below .bellwether and brings it up, healthy
     cluster   applies the file (kubectl) and waits until the system is Ready
 
@@ -174,12 +177,16 @@ def deploy(
     """
     from bellwether.cli.validating import check_file
 
+    if user and on is not On.systemd:
+        raise CommandError("--user goes with --on systemd")
     if check_file(file, as_json=False, quiet=True) != 0:
         raise SystemExit(1)
     if on is On.systemd:
         from bellwether.cli.manage import systemd_place
+        from bellwether.render.systemd import MACHINE
 
-        done = systemd_place.deploy(file, home, say)
+        layout = systemd_place.persons() if user else MACHINE
+        done = systemd_place.deploy(file, home, say, layout=layout)
     elif on is On.cluster:
         from bellwether.cli.manage import cluster_place
 

@@ -41,9 +41,13 @@ def found_here(on: On | None, tell: Callable[[str], None]) -> list[Place]:
         found += [LocalPlace(one, tell) for one in folders[:1]]
     if on in (None, On.systemd):
         from bellwether.cli.manage import systemd_place
+        from bellwether.render.systemd import MACHINE
 
-        if on is On.systemd or systemd_place.deployed():
-            found.append(systemd_place.SystemdPlace())
+        own = systemd_place.persons()
+        places = [layout for layout in (MACHINE, own) if systemd_place.deployed(layout=layout)]
+        if on is On.systemd and not places:
+            places = [MACHINE]
+        found += [systemd_place.SystemdPlace(layout=layout) for layout in places]
     if on in (None, On.compose):
         from bellwether.cli.manage import compose_place
 

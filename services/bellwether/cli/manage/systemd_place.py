@@ -17,14 +17,12 @@ from bellwether.cli.manage.programs import lines_of, run
 from bellwether.local.state import RunError
 from bellwether.render import parts as rendered
 from bellwether.render.nats import BOOTSTRAP
-from bellwether.render.systemd import units
+from bellwether.render.systemd import MACHINE, Layout, of_person, units
 from bellwether.runtime.declaration import parse_declaration
 from bellwether.spec.models import TradingSystem
 
 _SHOWN = ("ActiveState", "SubState", "Result", "MainPID", "MemoryCurrent", "StateChangeTimestamp", "NRestarts")
 _STATES = {"active": "running", "activating": "starting", "deactivating": "stopping", "inactive": "stopped"}
-RENDERED = "/var/lib/bellwether/rendered"
-"""Where deploy keeps the rendered files with the system's identity."""
 _NOT_SET = 2**64 - 1
 """What systemd says where it does not know a figure."""
 _GIVEN_UP = 2
@@ -38,10 +36,13 @@ class SystemdPlace:
 
     on = On.systemd
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/"), layout: Layout = MACHINE) -> None:
         self._root = root
-        self._system = _declared(root)
-        self.title = f"the systemd units of {self._system.metadata.name}"
+        self._layout = layout
+        self._systemctl = _systemctl(layout)
+        self._system = _declared(root, layout)
+        of = f"{self._system.metadata.name}" + ("" if layout.user else f" in {Path(layout.units).parents[2]}")
+        self.title = f"the systemd units of {of}"
 
     def parts(self) -> list[Part]:
         """Return every unit's process."""
@@ -60,7 +61,7 @@ class SystemdPlace:
         found += [(one.name, one.services) for one in rendered.parts(self._system)]
         names = [units.unit_name(name) for name, _ in found]
         # Of several units systemctl shows one after the other, with an empty line between.
-        blocks = run(["systemctl", "show", *names, f"--property={','.join(_SHOWN)}"]).strip().split("\n\n")
+        blocks = run([*self._systemctl, "show", *names, f"--property={','.join(_SHOWN)}"]).strip().split("\n\n")
         told = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
         return [(*part, properties) for part, properties in zip(found, told, strict=True)]
 
@@ -76,38 +77,50 @@ class SystemdPlace:
 
     def start(self, part: str) -> None:
         """Start a unit; `Type=notify` makes this wait until it is ready."""
-        run(["systemctl", "start", units.unit_name(part)], seconds=units.BOOTSTRAP_SECONDS)
+        run([*self._systemctl, "start", units.unit_name(part)], seconds=units.BOOTSTRAP_SECONDS)
 
     def stop(self, part: str) -> None:
         """Stop a unit."""
-        run(["systemctl", "stop", units.unit_name(part)])
+        run([*self._systemctl, "stop", units.unit_name(part)])
 
     def restart(self, part: str) -> None:
         """Restart a unit."""
-        run(["systemctl", "restart", units.unit_name(part)], seconds=units.BOOTSTRAP_SECONDS)
+        run([*self._systemctl, "restart", units.unit_name(part)], seconds=units.BOOTSTRAP_SECONDS)
 
     def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
         """Return lines of the journal."""
         chosen = [word for name in parts for word in ("-u", units.unit_name(name))]
         return lines_of(
-            ["journalctl", *chosen, "-n", str(lines), "-o", "cat", "--no-pager", *(["-f"] if follow else [])]
+            [
+                "journalctl",
+                *([] if self._layout.user else ["--user"]),
+                *chosen,
+                "-n",
+                str(lines),
+                "-o",
+                "cat",
+                "--no-pager",
+                *(["-f"] if follow else []),
+            ]
         )
 
     def undeploy(self) -> str:
         """Stop and remove the units and the configuration; data and keys are kept."""
-        folder = self._root / "etc/systemd/system"
+        folder = _at(self._root, self._layout.units)
         files = [path for pattern in ("trading-*.service", "trading-*.socket") for path in folder.glob(pattern)]
-        run(["systemctl", "disable", units.TARGET])
+        run([*self._systemctl, "disable", units.TARGET])
         # The target alone would not wait for those that it stops.
-        run(["systemctl", "stop", units.TARGET, *(path.name for path in files)])
+        run([*self._systemctl, "stop", units.TARGET, *(path.name for path in files)])
         for path in files:
             path.unlink()
-        for name in ("etc/systemd/system/trading.target", "etc/sysusers.d/trading.conf", "etc/tmpfiles.d/trading.conf"):
-            (self._root / name).unlink(missing_ok=True)
-        for name in ("system.json", "nats.conf"):
-            (self._root / "etc/bellwether" / name).unlink(missing_ok=True)
-        run(["systemctl", "daemon-reload"])
-        return f"data is kept in {units.DATA_DIRECTORY}, keys in {units.KEYS_DIRECTORY}, the identity in {RENDERED}"
+        layout = self._layout
+        others = [f"{layout.units}/{units.TARGET}", layout.declaration, layout.nats]
+        if layout.user:
+            others += ["/etc/sysusers.d/trading.conf", "/etc/tmpfiles.d/trading.conf"]
+        for name in others:
+            _at(self._root, name).unlink(missing_ok=True)
+        run([*self._systemctl, "daemon-reload"])
+        return f"data is kept in {layout.data}, keys in {layout.keys}, the identity in {layout.rendered}"
 
 
 def _part(name: str, services: tuple[str, ...], told: dict[str, str]) -> Part:
@@ -125,8 +138,21 @@ def _part(name: str, services: tuple[str, ...], told: dict[str, str]) -> Part:
     )
 
 
-def _declared(root: Path) -> TradingSystem:
-    path = root / units.DECLARATION_FILE.removeprefix("/")
+def _at(root: Path, path: str) -> Path:
+    return root / path.removeprefix("/")
+
+
+def _systemctl(layout: Layout) -> list[str]:
+    return ["systemctl"] if layout.user else ["systemctl", "--user"]
+
+
+def persons() -> Layout:
+    """Return where this person's own units lie."""
+    return of_person(str(Path.home()))
+
+
+def _declared(root: Path, layout: Layout) -> TradingSystem:
+    path = _at(root, layout.declaration)
     try:
         return parse_declaration(path.read_bytes())
     except OSError as error:
@@ -137,12 +163,14 @@ def _declared(root: Path) -> TradingSystem:
         raise CommandError(f"{path}: {error}") from error
 
 
-def deployed(root: Path = Path("/")) -> bool:
+def deployed(root: Path = Path("/"), layout: Layout = MACHINE) -> bool:
     """Whether there are units of a system on this machine."""
-    return (root / "etc/systemd/system" / units.TARGET).exists()
+    return (_at(root, layout.units) / units.TARGET).exists()
 
 
-def deploy(file: Path, home: str, say: Callable[[str], None], root: Path = Path("/")) -> list[str]:
+def deploy(
+    file: Path, home: str, say: Callable[[str], None], root: Path = Path("/"), layout: Layout = MACHINE
+) -> list[str]:
     """Put units, configuration and keys in place and start what is new or changed; return in words what was done.
 
     Returns when every unit is ready; `say` is told what is waited for.
@@ -153,39 +181,54 @@ def deploy(file: Path, home: str, say: Callable[[str], None], root: Path = Path(
     """
     from bellwether.local.rendering import render_systemd
 
-    if os.geteuid() != 0:
-        raise CommandError("deploy --on systemd writes to /etc: run it as root (sudo)")
+    if layout.user and os.geteuid() != 0:
+        raise CommandError(
+            "deploy --on systemd writes to /etc: run it as root (sudo), or with --user for units of your own"
+        )
     program = Path(home) / "venv" / "bin" / "python"
     if not program.exists():
         raise CommandError(
             f"--home {home}: {program} is not there. Install the program where units can read it, from a checkout:\n"
             f"  make wheel && python3 -m venv {home}/venv && {home}/venv/bin/pip install dist/bellwether-*.whl"
         )
-    tree = root / RENDERED.removeprefix("/")
+    tree = _at(root, layout.rendered)
     try:
         tree.parent.mkdir(parents=True, exist_ok=True)
-        names = render_systemd(file, tree, home)
+        names = render_systemd(file, tree, home, layout)
     except RunError as error:
         raise CommandError(str(error)) from error
-    changed = _copy(tree / "etc", root / "etc")
-    gone = [one for one in (root / "etc/systemd/system").glob("trading-*.*") if one.name not in {*names, units.TARGET}]
+    changed = [one for top in sorted(tree.iterdir()) if top.is_dir() for one in _copy(tree, top, root)]
+    systemctl = _systemctl(layout)
+    folder = _at(root, layout.units)
+    gone = [one for one in folder.glob("trading-*.*") if one.name not in {*names, units.TARGET}]
     for one in gone:
-        run(["systemctl", "disable", "--now", one.name])
+        run([*systemctl, "disable", "--now", one.name])
         one.unlink()
-    run(["systemd-sysusers"])
-    run(["systemd-tmpfiles", "--create", "trading.conf"])
-    run(["systemctl", "daemon-reload"])
-    run(["systemctl", "enable", units.TARGET])
+    _make_folders(root, layout, names)
+    run([*systemctl, "daemon-reload"])
+    run([*systemctl, "enable", units.TARGET])
     # A unit that was given up could not be started before its limit has passed; restarts are counted from here.
-    run(["systemctl", "reset-failed", *names])
+    run([*systemctl, "reset-failed", *names])
     verb = "restart" if changed else "start"
-    _bring_up(SystemdPlace(root), verb, say)
+    _bring_up(SystemdPlace(root, layout), [*systemctl, verb, units.TARGET], say)
     told = [f"{len(names)} units, {len(changed)} files changed"]
     told += [f"removed {one.name}" for one in gone]
     return [*told, f"{verb}ed {units.TARGET}: all units are ready"]
 
 
-def _bring_up(place: SystemdPlace, verb: str, say: Callable[[str], None]) -> None:
+def _make_folders(root: Path, layout: Layout, names: list[str]) -> None:
+    """Make the user and the folders of data; a person's own units have no StateDirectory that would."""
+    if layout.user:
+        run(["systemd-sysusers"])
+        run(["systemd-tmpfiles", "--create", "trading.conf"])
+        return
+    for name in names:
+        if name.endswith(".service"):
+            part = name.removeprefix("trading-").removesuffix(".service")
+            _at(root, layout.of(part)).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _bring_up(place: SystemdPlace, command: list[str], say: Callable[[str], None]) -> None:
     """Start or restart the target and return when every unit is ready, telling what it waits for.
 
     Raises:
@@ -194,7 +237,7 @@ def _bring_up(place: SystemdPlace, verb: str, say: Callable[[str], None]) -> Non
     """
     end = time.monotonic() + units.BOOTSTRAP_SECONDS
     before: list[str] = []
-    with subprocess.Popen(["systemctl", verb, units.TARGET], stderr=subprocess.PIPE, text=True) as job:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
         try:
             while (code := job.poll()) is None and time.monotonic() < end:
                 if failed := place.failed():
@@ -212,19 +255,19 @@ def _bring_up(place: SystemdPlace, verb: str, say: Callable[[str], None]) -> Non
             raise CommandError(f"not ready within {units.BOOTSTRAP_SECONDS} s: {', '.join(before)}")
         if code != 0:
             said = job.stderr.read().strip() if job.stderr else ""
-            raise CommandError(f"systemctl {verb} {units.TARGET}: {said or f'ended with {code}'}")
+            raise CommandError(f"{' '.join(command)}: {said or f'ended with {code}'}")
 
 
-def _copy(source: Path, target: Path) -> list[str]:
-    """Copy what differs, with its mode; return the names."""
+def _copy(tree: Path, top: Path, root: Path) -> list[str]:
+    """Copy what differs below a folder of the rendered tree to the machine, with its mode; return the names."""
     changed = []
-    for path in sorted(source.rglob("*")):
-        goal = target / path.relative_to(source)
+    for path in sorted(top.rglob("*")):
+        goal = root / path.relative_to(tree)
         if path.is_dir():
             if not goal.exists():
                 goal.mkdir(parents=True)
                 shutil.copymode(path, goal)
         elif not goal.exists() or goal.read_bytes() != path.read_bytes():
             shutil.copy2(path, goal)
-            changed.append(str(path.relative_to(source)))
+            changed.append(str(path.relative_to(tree)))
     return changed

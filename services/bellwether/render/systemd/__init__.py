@@ -3,6 +3,7 @@
 Nothing here is secret: the keys are files of their own, which the units load as credentials.
 """
 
-from bellwether.render.systemd.files import CONFIGURATION, KEYS, UNITS, Installation, render
+from bellwether.render.systemd.files import Installation, render
+from bellwether.render.systemd.layout import MACHINE, Layout, of_person
 
-__all__ = ["CONFIGURATION", "KEYS", "UNITS", "Installation", "render"]
+__all__ = ["MACHINE", "Installation", "Layout", "of_person", "render"]

@@ -9,12 +9,9 @@ from bellwether.render.kubernetes.configmaps import store_bytes
 from bellwether.render.nats import BOOTSTRAP, nats_conf
 from bellwether.render.parts import NATS, csv_folder, declaration_text, news_folder, parts
 from bellwether.render.systemd import units
-from bellwether.render.systemd.hardening import USER
+from bellwether.render.systemd.layout import MACHINE, Layout
 from bellwether.spec.models import TradingSystem
 
-UNITS = "etc/systemd/system"
-CONFIGURATION = units.CONFIGURATION_DIRECTORY.removeprefix("/")
-KEYS = units.KEYS_DIRECTORY.removeprefix("/")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108
 """What ProtectHome and PrivateTmp hide from a unit."""
 
@@ -28,6 +25,7 @@ class Installation:
     version: str
     home: str = "/opt/bellwether"
     """The folder that holds `venv`, `services` and `models`."""
+    layout: Layout = MACHINE
 
 
 def _refuse_hidden(field: str, folder: str | None) -> None:
@@ -43,11 +41,13 @@ def render(system: TradingSystem, on: Installation) -> dict[str, str]:
         ValueError: if the units could not read what the declaration names.
 
     """
-    _refuse_hidden("spec.data.csv.directory", csv_folder(system))
-    _refuse_hidden("spec.sentiment.csv.file", news_folder(system))
+    layout = on.layout
+    if layout.user:
+        _refuse_hidden("spec.data.csv.directory", csv_folder(system))
+        _refuse_hidden("spec.sentiment.csv.file", news_folder(system))
     found = {
-        f"{UNITS}/{units.unit_name(NATS)}": units.nats_unit(system, on.home),
-        f"{UNITS}/{units.unit_name(BOOTSTRAP)}": units.bootstrap_unit(system, on.home),
+        f"{layout.units}/{units.unit_name(NATS)}": units.nats_unit(system, on.home, layout),
+        f"{layout.units}/{units.unit_name(BOOTSTRAP)}": units.bootstrap_unit(system, on.home, layout),
     }
     names = [units.unit_name(NATS), units.unit_name(BOOTSTRAP)]
     directory = system.spec.compatibility.socket_directory
@@ -55,18 +55,20 @@ def render(system: TradingSystem, on: Installation) -> dict[str, str]:
         names.append(units.unit_name(part.name))
         for service in part.services if directory else ():
             names.append(units.socket_name(service))
-            text = units.socket_unit(system, part, service, str(directory).rstrip("/"))
-            found[f"{UNITS}/{units.socket_name(service)}"] = text
-        found[f"{UNITS}/{units.unit_name(part.name)}"] = units.service_unit(system, part, on.home, on.version)
-    found[f"{UNITS}/{units.TARGET}"] = units.target(system, names)
-    found["etc/sysusers.d/trading.conf"] = f'u {USER} - "Trading system" {units.DATA_DIRECTORY}\n'
-    found["etc/tmpfiles.d/trading.conf"] = f"d {units.DATA_DIRECTORY} 0750 {USER} {USER} -\n"
-    found[f"{CONFIGURATION}/system.json"] = declaration_text(system)
-    found[f"{CONFIGURATION}/nats.conf"] = nats_conf(
+            text = units.socket_unit(system, part, service, str(directory).rstrip("/"), layout)
+            found[f"{layout.units}/{units.socket_name(service)}"] = text
+        unit = units.service_unit(system, part, on.home, on.version, layout)
+        found[f"{layout.units}/{units.unit_name(part.name)}"] = unit
+    found[f"{layout.units}/{units.TARGET}"] = units.target(system, names, layout)
+    if layout.user:
+        found["/etc/sysusers.d/trading.conf"] = f'u {layout.user} - "Trading system" {layout.data}\n'
+        found["/etc/tmpfiles.d/trading.conf"] = f"d {layout.data} 0750 {layout.user} {layout.user} -\n"
+    found[layout.declaration] = declaration_text(system)
+    found[layout.nats] = nats_conf(
         on.public_keys,
-        store_directory=units.data_directory(NATS),
+        store_directory=layout.of(NATS),
         always_sync=system.spec.clock.mode == "live",
         host=units.HOST,
         max_store=store_bytes(system),
     )
-    return dict(sorted(found.items()))
+    return {path.removeprefix("/"): text for path, text in sorted(found.items())}

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from bellwether.render.systemd.unitfile import Settings
 
-USER = "trading"
+OF_EVERY_MANAGER: Settings = [
+    ("NoNewPrivileges", "yes"),
+    ("LockPersonality", "yes"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+    # A library that tries and is refused goes on; killed, it could not.
+    ("SystemCallErrorNumber", "EPERM"),
+    ("UMask", "0077"),
+]
+"""What a person's own manager can do, too: the rest needs root."""
 
 
 def hardening(writable: str, *, outside: bool) -> Settings:
-    """Return the settings of a unit that writes to one folder; `outside`: it may talk to other machines."""
+    """Return the settings of the machine's unit that writes to one folder; `outside`: it may talk to others."""
     settings = [
-        ("NoNewPrivileges", "yes"),
+        *OF_EVERY_MANAGER,
         ("ProtectSystem", "strict"),
         ("ProtectHome", "yes"),
         ("ReadWritePaths", writable),
@@ -27,18 +41,7 @@ def hardening(writable: str, *, outside: bool) -> Settings:
         ("ProtectProc", "invisible"),
         ("CapabilityBoundingSet", ""),
         ("AmbientCapabilities", ""),
-        ("LockPersonality", "yes"),
         ("RemoveIPC", "yes"),
-        ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
-        ("RestrictNamespaces", "yes"),
-        ("RestrictRealtime", "yes"),
-        ("RestrictSUIDSGID", "yes"),
-        ("SystemCallArchitectures", "native"),
-        ("SystemCallFilter", "@system-service"),
-        ("SystemCallFilter", "~@privileged @resources"),
-        # A library that tries and is refused goes on; killed, it could not.
-        ("SystemCallErrorNumber", "EPERM"),
-        ("UMask", "0077"),
     ]
     if not outside:
         settings += [("IPAddressDeny", "any"), ("IPAddressAllow", "localhost")]

@@ -17,18 +17,14 @@ from bellwether.render.parts import (
     nats_memory_limit,
     secret_files,
 )
-from bellwether.render.systemd.hardening import USER, hardening
+from bellwether.render.systemd.hardening import OF_EVERY_MANAGER, hardening
+from bellwether.render.systemd.layout import Layout
 from bellwether.render.systemd.unitfile import Settings, assignments, command, unit_text
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import NATS_PORT
 
 TARGET = "trading.target"
 HOST = "127.0.0.1"
-DATA_DIRECTORY = "/var/lib/trading"
-CONFIGURATION_DIRECTORY = "/etc/bellwether"
-KEYS_DIRECTORY = f"{CONFIGURATION_DIRECTORY}/keys"
-DECLARATION_FILE = f"{CONFIGURATION_DIRECTORY}/system.json"
-NATS_FILE = f"{CONFIGURATION_DIRECTORY}/nats.conf"
 CREDENTIALS = "%d"
 """systemd's own word for the folder that a unit's credentials are in."""
 NATS_URL = f"nats://{HOST}:{NATS_PORT}"
@@ -42,12 +38,7 @@ def unit_name(part: str) -> str:
     return f"trading-{part}.service"
 
 
-def data_directory(part: str) -> str:
-    """Return the one folder that a part writes to."""
-    return f"{DATA_DIRECTORY}/{part}"
-
-
-def target(system: TradingSystem, names: list[str]) -> str:
+def target(system: TradingSystem, names: list[str], layout: Layout) -> str:
     """Return the target that starts and stops everything."""
     return unit_text(
         {
@@ -55,19 +46,19 @@ def target(system: TradingSystem, names: list[str]) -> str:
                 ("Description", f"Trading system {system.metadata.name}"),
                 *(("Wants", name) for name in names),
             ],
-            "Install": [("WantedBy", "multi-user.target")],
+            "Install": [("WantedBy", "multi-user.target" if layout.user else "default.target")],
         }
     )
 
 
-def service_unit(system: TradingSystem, part: Part, home: str, version: str) -> str:
+def service_unit(system: TradingSystem, part: Part, home: str, version: str, layout: Layout) -> str:
     """Return the unit of a process that runs services; `home` is where the program is installed."""
     sockets = [socket_name(name) for name in part.services if system.spec.compatibility.socket_directory]
     after = [*(unit_name(name) for name in (NATS, BOOTSTRAP, *part.after)), *sockets]
-    places = Places(data_directory(part.name), DECLARATION_FILE, CREDENTIALS, NATS_URL, HOST)
+    places = Places(layout.of(part.name), layout.declaration, CREDENTIALS, NATS_URL, HOST)
     outside = leaves_the_machine(system, part)
     unit = _unit_section(f"{system.metadata.name}: {part.name}", after, [TARGET])
-    if outside:
+    if outside and layout.user:
         unit += [("After", "network-online.target"), ("Wants", "network-online.target")]
     service: Settings = [
         ("Type", "notify"),
@@ -76,11 +67,11 @@ def service_unit(system: TradingSystem, part: Part, home: str, version: str) -> 
         # A process waits for NATS as long as it is away. Ended for that, it would use up its start limit.
         ("TimeoutStartSec", "infinity"),
         *_restarts("always"),
-        *_common(part.name, memory_limit(system, part)),
-        *(_credential(name) for name in secret_files(system, part)),
+        *_common(part.name, memory_limit(system, part), layout),
+        *(_credential(name, layout) for name in secret_files(system, part)),
         *_program_path(home),
         *assignments(environment(system, part, places, version)),
-        *hardening(data_directory(part.name), outside=outside),
+        *_hardening(part.name, layout, outside=outside),
     ]
     return unit_text({"Unit": unit, "Service": service})
 
@@ -90,16 +81,16 @@ def socket_name(service: str) -> str:
     return f"trading-old-{service}.socket"
 
 
-def socket_unit(system: TradingSystem, part: Part, service: str, directory: str) -> str:
+def socket_unit(system: TradingSystem, part: Part, service: str, directory: str, layout: Layout) -> str:
     """Return the unit of a service's old socket: systemd makes it, since PrivateTmp hides /tmp from the service."""
+    group = system.spec.compatibility.socket_group
     return unit_text(
         {
             "Unit": [("Description", f"{system.metadata.name}: old socket of {service}"), ("PartOf", TARGET)],
             "Socket": [
                 ("ListenStream", f"{directory}/trading_{service}.sock"),
                 ("SocketMode", "0660"),
-                ("SocketUser", USER),
-                ("SocketGroup", system.spec.compatibility.socket_group or USER),
+                *((("SocketUser", layout.user), ("SocketGroup", group or layout.user)) if layout.user else ()),
                 ("FileDescriptorName", service),
                 ("Service", unit_name(part.name)),
                 ("RemoveOnStop", "yes"),
@@ -108,21 +99,21 @@ def socket_unit(system: TradingSystem, part: Part, service: str, directory: str)
     )
 
 
-def nats_unit(system: TradingSystem, home: str) -> str:
+def nats_unit(system: TradingSystem, home: str, layout: Layout) -> str:
     """Return the unit of NATS."""
     service: Settings = [
         ("Type", "exec"),
-        ("ExecStart", command([*_program(home), "nats", "--config", NATS_FILE])),
+        ("ExecStart", command([*_program(home), "nats", "--config", layout.nats])),
         *_restarts("always"),
-        *_common(NATS, nats_memory_limit(system)),
+        *_common(NATS, nats_memory_limit(system), layout),
         *_program_path(home),
         *assignments({"GOMEMLIMIT": go_memory_limit(system)}),
-        *hardening(data_directory(NATS), outside=False),
+        *_hardening(NATS, layout, outside=False),
     ]
     return unit_text({"Unit": _unit_section(f"{system.metadata.name}: NATS", [], [TARGET]), "Service": service})
 
 
-def bootstrap_unit(system: TradingSystem, home: str) -> str:
+def bootstrap_unit(system: TradingSystem, home: str, layout: Layout) -> str:
     """Return the unit that makes the streams and ends, after each start of NATS.
 
     It is no ExecStartPost of NATS: systemd 252 shows those no credentials.
@@ -137,11 +128,11 @@ def bootstrap_unit(system: TradingSystem, home: str) -> str:
         # It is stopped with NATS, maybe while it waits: that is no failure.
         ("SuccessExitStatus", "SIGTERM"),
         *_restarts("on-failure"),
-        *_common(BOOTSTRAP, SMALL_MEBIBYTES),
-        _credential(f"{BOOTSTRAP}.nk"),
+        *_common(BOOTSTRAP, SMALL_MEBIBYTES, layout),
+        _credential(f"{BOOTSTRAP}.nk", layout),
         *_program_path(home),
         *assignments(bootstrap_environment(CREDENTIALS, NATS_URL)),
-        *hardening(data_directory(BOOTSTRAP), outside=False),
+        *_hardening(BOOTSTRAP, layout, outside=False),
     ]
     return unit_text({"Unit": _unit_section(name, [nats], [TARGET, nats]), "Service": service})
 
@@ -166,23 +157,27 @@ def _restarts(when: str) -> Settings:
     return [("Restart", when), ("RestartSec", "5"), ("TimeoutStopSec", "30")]
 
 
-def _common(name: str, memory_mebibytes: int) -> Settings:
+def _common(name: str, memory_mebibytes: int, layout: Layout) -> Settings:
     memory = f"{memory_mebibytes // 1024}G" if memory_mebibytes % 1024 == 0 else f"{memory_mebibytes}M"
+    # A person's own manager has no other user, and its state folder is another one in each release of systemd.
+    who = [("User", layout.user), ("Group", layout.user), ("StateDirectory", f"trading/{name}")] if layout.user else []
     return [
-        ("User", USER),
-        ("Group", USER),
+        *who,
         ("SyslogIdentifier", f"trading-{name}"),
-        ("StateDirectory", f"trading/{name}"),
-        ("StateDirectoryMode", "0700"),
-        ("WorkingDirectory", data_directory(name)),
+        *([("StateDirectoryMode", "0700")] if layout.user else []),
+        ("WorkingDirectory", layout.of(name)),
         ("MemoryMax", memory),
         ("CPUQuota", "100%"),
         ("TasksMax", str(TASKS)),
     ]
 
 
-def _credential(name: str) -> tuple[str, str]:
-    return ("LoadCredential", f"{name}:{KEYS_DIRECTORY}/{name}")
+def _hardening(name: str, layout: Layout, *, outside: bool) -> Settings:
+    return hardening(layout.of(name), outside=outside) if layout.user else OF_EVERY_MANAGER
+
+
+def _credential(name: str, layout: Layout) -> tuple[str, str]:
+    return ("LoadCredential", f"{name}:{layout.keys}/{name}")
 
 
 def _program(home: str) -> list[str]:
