@@ -186,6 +186,8 @@ class FakeGateway:
     halts: list[str] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
     """What else the status says: safety, data, models and so on."""
+    asked: int = 0
+    """How often the status was asked for."""
 
     def status(self) -> dict[str, Any]:
         generation = self.generation if self.acknowledge else self.generation - 1
@@ -193,7 +195,17 @@ class FakeGateway:
         return {"generation": self.generation, "services": services, "halts": self.halts, **self.more}
 
     async def answer_status(self, _: web.Request) -> web.Response:
+        self.asked += 1
         return web.json_response(self.status())
+
+    async def heard(self) -> None:
+        """Return when the operator has the status as it is now: it has asked for it, and then once more."""
+        before = self.asked
+
+        async def again() -> bool:
+            return self.asked >= before + 2
+
+        await eventually("the status asked for again", again)
 
     async def take(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers.get("Authorization", ""))

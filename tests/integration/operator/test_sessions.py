@@ -640,6 +640,7 @@ async def test_ordered_models_get_an_indexed_job_once(kube: Kube, settings: Sett
         assert again["metadata"]["uid"] == job["metadata"]["uid"]
         # Once the gate has judged what there is, nobody makes it again.
         gateway.more["training"] = {"status": "idle", "order": None}
+        await gateway.heard()
         await kube.patch("job", name, {"metadata": {"finalizers": None}})
         await clock.set(MORNING + timedelta(minutes=2))
         await kube.delete("job", name)
