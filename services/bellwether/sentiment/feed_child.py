@@ -31,7 +31,7 @@ def _answer(settings: dict[str, Any], body: bytes) -> dict[str, Any]:
         found = headlines_of(body, settings["content_type"], settings["source"], fetched)
     except NewsError as error:
         return {"error": str(error)}
-    except MemoryError:
+    except (MemoryError, SystemError):  # the latter where code in C got no memory and did not say so
         return {"error": f"parsing it takes more than {settings['bytes'] // 2**20} MiB"}
     except Exception as error:  # a fault of the parser is the feed's, whatever it is
         return {"error": f"it cannot be parsed ({type(error).__name__})"}
