@@ -41,19 +41,21 @@ class SystemdPlace:
         self._layout = layout
         self._systemctl = _systemctl(layout)
         self._system = _declared(root, layout)
-        of = f"{self._system.metadata.name}" + ("" if layout.user else f" in {Path(layout.units).parents[2]}")
-        self.title = f"the systemd units of {of}"
+        whose = "the systemd units" if layout.user else "your own systemd units"
+        self.title = f"{whose} of {self._system.metadata.name}"
 
     def parts(self) -> list[Part]:
         """Return every unit's process."""
-        return [_part(name, services, told) for name, services, told in self._shown()]
+        return self.look()[0]
 
-    def failed(self) -> Part | None:
-        """Return a unit that systemd gave up on, or started again and again since it was told to start it."""
+    def look(self) -> tuple[list[Part], Part | None]:
+        """Return every unit's process, and the first that systemd gave up on or started again and again."""
+        parts, failed = [], None
         for name, services, told in self._shown():
-            if told.get("ActiveState") == "failed" or int(told.get("NRestarts") or 0) >= _GIVEN_UP:
-                return _part(name, services, told)
-        return None
+            parts.append(_part(name, services, told))
+            given_up = told.get("ActiveState") == "failed" or int(told.get("NRestarts") or 0) >= _GIVEN_UP
+            failed = failed or (parts[-1] if given_up else None)
+        return parts, failed
 
     def _shown(self) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
         """Return each unit's part, its services and its properties, in start order."""
@@ -240,9 +242,10 @@ def _bring_up(place: SystemdPlace, command: list[str], say: Callable[[str], None
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
         try:
             while (code := job.poll()) is None and time.monotonic() < end:
-                if failed := place.failed():
+                parts, failed = place.look()
+                if failed is not None:
                     raise CommandError(place.told_failure(failed))
-                waits = [part.name for part in place.parts() if not part.good]
+                waits = [part.name for part in parts if not part.good]
                 if waits and waits != before:
                     say(f"waits for {', '.join(waits)}")
                 before = waits
