@@ -7,32 +7,19 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import msgspec
-
-from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE, Event
 from bellwether.messages.market_data import MarketDataUpdated
-from bellwether.messages.models import GetLiveRecords, LiveRecords
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.prediction import (
     BUY_ACTIONS,
     Action,
-    BuyRate,
-    ClearCache,
-    ClearedCache,
-    DecisionRecord,
-    Decisions,
     GeneratePredictions,
     GenerateSinglePrediction,
-    GetBuyRate,
-    GetDecision,
-    GetPrediction,
-    ListDecisions,
     Prediction,
     PredictionBatch,
     PredictionGenerated,
@@ -40,19 +27,17 @@ from bellwether.messages.prediction import (
     PruneDecisions,
     RecordedOutcomes,
     RecordOutcomes,
-    ReplayDecision,
-    ReplayedDecision,
     Summary,
 )
-from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
-from bellwether.prediction import live, logic, pruning, replay
+from bellwether.prediction import logic, pruning
 from bellwether.prediction import store as rows
 from bellwether.prediction.attempts import Attempts
+from bellwether.prediction.declared import Declared
 from bellwether.prediction.gather import AWAY, Question, gather_inputs
 from bellwether.prediction.learning import NewsLearning
+from bellwether.prediction.lookups import Lookups, as_cached, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
 from bellwether.prediction.outcomes import Settled, settled
-from bellwether.prediction.session import MOST_SESSIONS, session_decisions
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.service import Service
@@ -61,8 +46,6 @@ from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
 
 _log = logging.getLogger(__name__)
-
-MOST_LISTED = 500
 
 
 @dataclass(slots=True)
@@ -79,9 +62,9 @@ class PredictionService:
 
     def __init__(self, context: ServiceContext) -> None:
         self.context = context
+        self._declared = Declared(context)
         self.store = context.open_store(rows.metadata, version=rows.VERSION, upgrades=rows.UPGRADES)
-        self._calendar: Calendar | None = None
-        self._market: Any = None
+        self.lookups = Lookups(self.store, self._declared)
         self._attempts = Attempts()
         self._model_answered = False
         self._news = NewsLearning(self.store)
@@ -107,7 +90,7 @@ class PredictionService:
         return batch.predictions[request.symbol]
 
     async def _batch(self, symbols: Sequence[str], request: GeneratePredictions, call: Call) -> PredictionBatch:
-        spec, calendar = self._spec, self.calendar
+        spec, calendar = self._spec, self._calendar
         ids = {symbol: logic.decision_id(request.slot, call.as_of, symbol) for symbol in symbols}
         use_cache = not request.force_refresh and request.slot is None
         kept = await self.store.transact(lambda tx: self._look(tx, ids, use_cache, call))
@@ -139,7 +122,7 @@ class PredictionService:
             elif ids[symbol] in kept.stored:
                 predictions[symbol] = kept.stored[ids[symbol]].prediction
             elif symbol in kept.cached:
-                predictions[symbol] = _as_cached(kept.cached[symbol].prediction, call.as_of)
+                predictions[symbol] = as_cached(kept.cached[symbol].prediction, call.as_of)
         turn = logic.in_turn(predictions)
         fresh_ids = [_event_id(predictions[symbol]) for symbol in turn if not predictions[symbol].cached]
         rate, _ = logic.buy_rate([one.action for one in predictions.values()])
@@ -182,7 +165,7 @@ class PredictionService:
         if use_cache:
             ttl = parse_duration(self._spec.predictions.cache_ttl)
             for symbol, identifier in ids.items():
-                found = None if identifier in stored else rows.fresh(tx, symbol, call.as_of, ttl, _only(call))
+                found = None if identifier in stored else rows.fresh(tx, symbol, call.as_of, ttl, only(call))
                 if found is not None:
                     cached[symbol] = found
         return _Kept(stored, cached, rows.bar_traces(tx, call.run, list(ids)))
@@ -232,88 +215,16 @@ class PredictionService:
             due = calendar.after(prediction.bar_session, prediction.horizon_sessions).day
         return rows.New(prediction, canonical, hashlib.sha256(canonical).hexdigest(), due, event, shadow)
 
-    # Looking
-
-    async def get_prediction(self, request: GetPrediction, call: Call) -> Prediction:
-        """Return the newest prediction that still answers for a symbol."""
-        ttl = parse_duration(self._spec.predictions.cache_ttl)
-        found = await self.store.transact(lambda tx: rows.fresh(tx, request.symbol, call.as_of, ttl, _only(call)))
-        if found is None:
-            raise RpcError("NO_PREDICTION", f"there is no fresh prediction of {request.symbol}: ask for a new one")
-        return _as_cached(found.prediction, call.as_of)
-
-    async def get_buy_rate(self, request: GetBuyRate, call: Call) -> BuyRate:
-        """Return the share of BUY and STRONG_BUY in a timeframe."""
-        conditions = self._timeframe(request, call)
-        counts = await self.store.transact(lambda tx: rows.count_actions(tx, *conditions))
-        total, buys = sum(counts.values()), sum(counts.get(action, 0) for action in BUY_ACTIONS)
-        rate = round(100.0 * buys / total, 4) if total else None
-        return BuyRate(rate, total, buys, request.timeframe, counts)
-
-    def _timeframe(self, request: GetBuyRate, call: Call) -> list[Any]:
-        table, run = rows.decisions.c, _only(call)
-        found: list[Any] = [] if run is None else [table.run == run]
-        match request.timeframe:
-            case "current":
-                found.append(rows.newest_per_symbol(run))
-            case "session":
-                session = self.calendar.session_at(call.as_of) or self.calendar.next_session(call.as_of)
-                found.append(table.target_session == session.day.isoformat())
-            case "day":
-                found.append(table.as_of > rows.stamp(call.as_of - timedelta(days=1)))
-            case "week":
-                found.append(table.as_of > rows.stamp(call.as_of - timedelta(days=7)))
-            case "all":
-                pass
-        return found
-
-    async def clear_cache(self, request: ClearCache, call: Call) -> ClearedCache:
-        """See to it that nothing made so far answers any more."""
-        ttl = parse_duration(self._spec.predictions.cache_ttl)
-        symbols = self._spec.symbols
-
-        def work(tx: Transaction) -> int:
-            count = sum(rows.fresh(tx, symbol, call.as_of, ttl, _only(call)) is not None for symbol in symbols)
-            rows.mark(tx, call.run, rows.EVERY_SYMBOL, None)
-            return count
-
-        return ClearedCache(await self.store.transact(work))
-
-    async def list_decisions(self, request: ListDecisions, call: Call) -> Decisions:
-        """Return decisions, newest first."""
-        if not 1 <= request.limit <= MOST_LISTED:
-            raise RpcError("INVALID_PARAMS", f"limit is {request.limit}: it must be from 1 to {MOST_LISTED}")
-        found, total = await self.store.transact(
-            lambda tx: rows.newest(tx, _only(call), request.symbol, request.limit, request.before)
-        )
-        return Decisions([row.prediction for row in found], total)
-
-    async def get_decision(self, request: GetDecision, call: Call) -> DecisionRecord:
-        """Return a decision with its canonical record."""
-        row = await self._row(request.prediction_id, call)
-        return DecisionRecord(row.prediction, msgspec.json.decode(row.canonical), row.sha256)
-
-    async def replay_decision(self, request: ReplayDecision, call: Call) -> ReplayedDecision:
-        """Compute a decision again from its stored inputs and compare the bytes."""
-        row = await self._row(request.prediction_id, call)
-        return await replay.again(row.prediction.prediction_id, row.canonical, call)
-
-    async def _row(self, identifier: str, call: Call) -> rows.Row:
-        row = await self.store.transact(lambda tx: rows.find(tx, identifier, _only(call)))
-        if row is None:
-            raise RpcError("UNKNOWN_DECISION", f"there is no decision {identifier!r}")
-        return row
-
     # What came of it
 
     async def record_outcomes(self, request: RecordOutcomes, call: Call) -> RecordedOutcomes:
         """Write what came of the predictions whose horizon ends by a session."""
-        run = _only(call)
+        run = only(call)
         waiting = await self.store.transact(lambda tx: rows.due(tx, run, request.session))
         found: list[Settled] = []
         for symbol in sorted({row.prediction.symbol for row in waiting}):
             of_symbol = [row for row in waiting if row.prediction.symbol == symbol]
-            found += await settled(of_symbol, self.calendar, call)
+            found += await settled(of_symbol, self._calendar, call)
 
         def write(tx: Transaction) -> RecordedOutcomes:
             earlier = rows.outcomes_of(tx, run, request.session)
@@ -322,19 +233,6 @@ class PredictionService:
             return RecordedOutcomes(len(earlier | new), *(rows.brier(tx, run) or (None, None)))
 
         return await self.store.transact(write)
-
-    async def get_session_decisions(self, request: GetSessionDecisions, call: Call) -> SessionDecisions:
-        """Return what was decided for a session and what came of earlier decisions, of the caller's run."""
-        if not 1 <= request.sessions <= MOST_SESSIONS:
-            raise RpcError("INVALID_PARAMS", f"sessions is {request.sessions}: it must be from 1 to {MOST_SESSIONS}")
-        return await self.store.transact(lambda tx: session_decisions(tx, call.run, request))
-
-    async def get_live_records(self, request: GetLiveRecords, call: Call) -> LiveRecords:
-        """Return what came of the decisions that versions of models made, or were asked beside, in the caller's run."""
-        if len(request.versions) > live.MOST_VERSIONS:
-            words = f"{len(request.versions)} versions: at most {live.MOST_VERSIONS} are told of at once"
-            raise RpcError("INVALID_PARAMS", words)
-        return await self.store.transact(lambda tx: live.records(tx, call.run, request.versions))
 
     async def bars_arrived(self, event: Event[MarketDataUpdated], call: Call) -> None:
         """A symbol has a new bar: what was predicted before does not answer for it any more."""
@@ -415,27 +313,16 @@ class PredictionService:
             CalendarError: when an override does not fit.
 
         """
-        self._calendar, self._market = calendar_of(system.spec.market), system.spec.market
+        self._declared.take_over(system.spec.market)
         self._news.declared(system)
 
     @property
-    def calendar(self) -> Calendar:
-        """The declared calendar."""
-        market = self._spec.market
-        if self._calendar is None or self._market is not market:
-            self._calendar, self._market = calendar_of(market), market
-        return self._calendar
+    def _calendar(self) -> Calendar:
+        return self._declared.calendar
 
     @property
     def _spec(self) -> Any:
-        if not self.context.declaration.known:
-            raise RpcError("NOT_READY", "there is no declaration yet")
-        return self.context.declaration.current.spec
-
-
-def _only(call: Call) -> str | None:
-    """Return the run to look at: that of the caller; people's calls carry none and see every run of the system."""
-    return None if call.run == LIVE else call.run
+        return self._declared.spec
 
 
 def _all_or_none(
@@ -455,11 +342,6 @@ def _event_id(prediction: Prediction) -> str:
     return f"prediction_generated-{prediction.prediction_id}"
 
 
-def _as_cached(prediction: Prediction, as_of: datetime) -> Prediction:
-    age = (as_of - prediction.timestamp).total_seconds()
-    return msgspec.structs.replace(prediction, cached=True, cache_age=age)
-
-
 def _log_failure(symbol: str, error: Exception) -> None:
     _log.error("the prediction of %s failed", symbol, exc_info=error)
 
@@ -471,15 +353,15 @@ def create(context: ServiceContext) -> Service:
     for handler in (
         prediction.generate_predictions,
         prediction.generate_single_prediction,
-        prediction.get_prediction,
-        prediction.get_buy_rate,
-        prediction.clear_cache,
-        prediction.list_decisions,
-        prediction.get_decision,
-        prediction.replay_decision,
+        prediction.lookups.get_prediction,
+        prediction.lookups.get_buy_rate,
+        prediction.lookups.clear_cache,
+        prediction.lookups.list_decisions,
+        prediction.lookups.get_decision,
+        prediction.lookups.replay_decision,
         prediction.record_outcomes,
-        prediction.get_session_decisions,
-        prediction.get_live_records,
+        prediction.lookups.get_session_decisions,
+        prediction.lookups.get_live_records,
         prediction.prune_decisions,
     ):
         service.rpc(handler.__name__)(handler)
