@@ -37,8 +37,8 @@ class ServiceRow:
     """Per peer, the methods that this service may call."""
     serves: tuple[str, ...] = ()
     """Methods of its own, besides those that every service has."""
-    publishes: Mapping[str, Priority] = field(default_factory=dict)
-    """Event types and the priority each is published with."""
+    publishes: Mapping[str, Priority | tuple[Priority, ...]] = field(default_factory=dict)
+    """Event types and the priorities each may be published with; the first is used when none is named."""
     consumes: tuple[str, ...] = ()
     """Event types or patterns such as `order_*`."""
     ordered: bool = False
@@ -61,6 +61,16 @@ class ServiceRow:
     def needs_volume(self) -> bool:
         """Whether its pod has a volume and therefore exactly one replica."""
         return self.volume or (self.store is not None and not self.scratch)
+
+    def priorities(self, event_type: str) -> tuple[Priority, ...]:
+        """Return the priorities that it may publish a type with, its usual one first; empty: it publishes none."""
+        declared = self.publishes.get(event_type, ())
+        return (declared,) if isinstance(declared, str) else declared
+
+    @property
+    def publications(self) -> tuple[tuple[str, Priority], ...]:
+        """Every pair of event type and priority that it may publish."""
+        return tuple((event, priority) for event in self.publishes for priority in self.priorities(event))
 
 
 BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe")
@@ -298,7 +308,7 @@ _ROWS = (
             "replay_dead_letter",
             "drop_dead_letter",
         ),
-        publishes={"system_alert": "urgent"},
+        publishes={"system_alert": ("urgent", "high")},
         external=("dns", "notify"),
         resources=Resources(10, 112),
     ),
@@ -440,6 +450,11 @@ def check(rows: Mapping[str, ServiceRow] = SERVICES) -> None:
                 raise TopologyError(f"{row.name} consumes {pattern}, which nobody publishes")
         if row.store is not None and owners.setdefault(row.store, row.name) != row.name:
             raise TopologyError(f"{row.store} has two owners: {owners[row.store]} and {row.name}")
+        for event in row.publishes:
+            allowed = row.priorities(event)
+            if not allowed or len(set(allowed)) < len(allowed):
+                said = ", ".join(allowed) or "none"
+                raise TopologyError(f"{row.name} publishes {event} with the priorities {said}: name each once")
 
 
 def matches(pattern: str, event_type: str) -> bool:
@@ -453,7 +468,7 @@ def consumed_types(row: ServiceRow, rows: Mapping[str, ServiceRow] = SERVICES) -
     """Return, per priority, the event types that a service consumes, sorted."""
     found: dict[Priority, set[str]] = {priority: set() for priority in PRIORITIES}
     for publisher in rows.values():
-        for event, priority in publisher.publishes.items():
+        for event, priority in publisher.publications:
             if any(matches(pattern, event) for pattern in row.consumes):
                 found[priority].add(event)
     return {priority: tuple(sorted(types)) for priority, types in found.items() if types}

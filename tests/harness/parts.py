@@ -23,7 +23,7 @@ ROWS: Mapping[str, ServiceRow] = {
         "takes orders",
         calls={"ledger": ("price", "count")},
         serves=("order", "nested"),
-        publishes={"order_taken": "high", "order_poison": "high", "notice": "normal"},
+        publishes={"order_taken": "high", "order_poison": "high", "notice": ("normal", "urgent")},
         store="shop.db",
     ),
     "ledger": ServiceRow(

@@ -5,6 +5,7 @@ import pytest
 from bellwether.topology import (
     NATS_RESOURCES,
     SERVICES,
+    Priority,
     ServiceRow,
     TopologyError,
     check,
@@ -50,6 +51,21 @@ def test_a_store_has_one_owner() -> None:
 def test_an_event_that_nobody_publishes_cannot_be_consumed() -> None:
     with pytest.raises(TopologyError, match="consumes ghosts"):
         check({"a": ServiceRow("a", "", consumes=("ghosts",))})
+
+
+@pytest.mark.parametrize("priorities", [(), ("high", "high")])
+def test_the_priorities_of_an_event_are_named_once_each(priorities: tuple[Priority, ...]) -> None:
+    with pytest.raises(TopologyError, match=r"a publishes bell with the priorities .*: name each once"):
+        check({"a": ServiceRow("a", "", publishes={"bell": priorities})})
+
+
+def test_an_event_of_several_priorities_is_consumed_by_a_lane_each() -> None:
+    rows = {
+        "a": ServiceRow("a", "", publishes={"bell": ("urgent", "high"), "bark": "normal"}),
+        "b": ServiceRow("b", "", consumes=("b*",)),
+    }
+    assert rows["a"].publications == (("bell", "urgent"), ("bell", "high"), ("bark", "normal"))
+    assert consumed_types(rows["b"], rows) == {"urgent": ("bell",), "high": ("bell",), "normal": ("bark",)}
 
 
 def test_a_pattern_matches_by_its_beginning() -> None:

@@ -222,7 +222,8 @@ class Monitoring:
                 since=notice.since,
             )
             try:
-                await call.at(notice.at).publish_event("system_alert", alert, event_id=notice.id)
+                priority = "urgent" if alert.severity == "critical" else "high"
+                await call.at(notice.at).publish_event("system_alert", alert, event_id=notice.id, priority=priority)
             except RpcError as error:
                 _log.warning("%s is not published yet: %s", notice.id, error.message)
                 return

@@ -59,7 +59,7 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
     """Return what one service may do."""
     row = rows[name]
     publish = {rpc_subject(peer, method) for peer, methods in row.calls.items() for method in methods}
-    publish |= {event_subject(priority, event_type) for event_type, priority in row.publishes.items()}
+    publish |= {event_subject(priority, event_type) for event_type, priority in row.publications}
     # What it owes and the bus cannot carry becomes a dead letter of its own.
     publish |= {dead_subject(name, event_type) for event_type in row.publishes}
     publish |= {
@@ -94,7 +94,7 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
             f"$JS.API.STREAM.MSG.DELETE.{DEAD_STREAM}",
         }
         # A dead letter is published again on the subject that it came by.
-        publish |= {event_subject(rank, kind) for one in rows.values() for kind, rank in one.publishes.items()}
+        publish |= {event_subject(rank, kind) for one in rows.values() for kind, rank in one.publications}
     return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
 
 

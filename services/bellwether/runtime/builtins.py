@@ -64,7 +64,7 @@ class Description(msgspec.Struct, frozen=True):
     version: str
     methods: dict[str, MethodDescription]
     consumes: list[str]
-    publishes: dict[str, str]
+    publishes: dict[str, list[str]]
     store: str | None
 
 
@@ -169,7 +169,7 @@ class BuiltIns:
                 for name, method in sorted(service.server.methods.items())
             },
             consumes=sorted(one.pattern for one in service.consumer.subscribers),
-            publishes=dict(row.publishes),
+            publishes={event: list(row.priorities(event)) for event in row.publishes},
             store=row.store,
         )
 

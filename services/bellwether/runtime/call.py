@@ -254,12 +254,14 @@ class Call:
 
         Raises:
             ValueError: if the topology does not let this service publish the type, or not with this priority.
+                Without a priority it is the first that the topology names for the type.
 
         """
         context = self.context
-        declared = context.row.publishes.get(event_type)
-        if declared is None or priority not in (None, declared):
+        allowed = context.row.priorities(event_type)
+        if not allowed or priority not in (None, *allowed):
             raise ValueError(_not_declared(context.row, event_type, priority))
+        chosen = priority or allowed[0]
         trace = None
         if self.span is not None:
             attributes = {"messaging.system": "nats", "messaging.operation.type": "send"}
@@ -273,13 +275,13 @@ class Call:
                 type=event_type,
                 timestamp=self.as_of,
                 source_service=context.row.name,
-                priority=declared,
+                priority=chosen,
                 run=self.run,
                 data=msgspec.Raw(envelope.encode(data)),
             )
         )
         unique = message_id(context.config.uid, self.run, event_id)
-        return OutboxEvent(unique, event_subject(declared, event_type), trace, body)
+        return OutboxEvent(unique, event_subject(chosen, event_type), trace, body)
 
     async def publish_event(self, event_type: str, data: Any, *, event_id: str, priority: str | None = None) -> None:
         """Publish an event at once and wait until it is stored; for what no store of this service owes.
@@ -332,7 +334,8 @@ def _not_declared(row: ServiceRow, event_type: str, priority: str | None) -> str
     if event_type not in row.publishes:
         known = ", ".join(sorted(row.publishes)) or "no events"
         return f"event {event_type}: by its topology row {row.name} publishes {known}"
-    return f"event {event_type}: its priority is {row.publishes[event_type]}, not {priority}"
+    allowed = " or ".join(row.priorities(event_type))
+    return f"event {event_type}: by its topology row {row.name} publishes it with priority {allowed}, not {priority!r}"
 
 
 def _as_rpc_error(error: BusError, name: str, deadline: float) -> RpcError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -16,10 +17,10 @@ from bellwether.gateway import service as gateway
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.local.registry import registry
 from bellwether.messages.envelope import Reply, decode_reply
-from bellwether.naming import rpc_subject
+from bellwether.naming import event_subject, rpc_subject
 from bellwether.runtime.call import Call
 from bellwether.runtime.rpc import Method
-from bellwether.topology import BUILT_IN_METHODS, SERVICES
+from bellwether.topology import BUILT_IN_METHODS, PRIORITIES, SERVICES
 from harness.system import System, running
 
 pytestmark = pytest.mark.integration
@@ -158,6 +159,29 @@ async def test_a_handler_that_crashes_hangs_or_says_too_much_is_answered_for(sys
     # None of it ended a service.
     for service in SERVICES:
         assert (await ask(system, service, "health", {})).status == "success"
+
+
+async def test_each_event_goes_out_with_the_priorities_of_its_row_and_with_no_other(system: System) -> None:
+    odd: dict[str, str] = {}
+    for name, row in SERVICES.items():
+        call = system.services[name].call()
+        allowed = {(event, priority) for event, priority in row.publications}
+        for event, priority in itertools.product(row.publishes, PRIORITIES):
+            try:
+                made = call.event(event, {}, event_id="x", priority=priority)
+            except ValueError as error:
+                words = str(error)
+                clear = event in words and name in words and " or ".join(row.priorities(event)) in words
+                if (event, priority) in allowed or not clear or repr(priority) not in words:
+                    odd[f"{name}: {event} {priority}"] = words
+                continue
+            if (event, priority) not in allowed or made.subject != event_subject(priority, event):
+                odd[f"{name}: {event} {priority}"] = made.subject
+        for event in row.publishes:
+            usual = call.event(event, {}, event_id="x").subject
+            if usual != event_subject(row.priorities(event)[0], event):
+                odd[f"{name}: {event}"] = usual
+    assert odd == {}
 
 
 async def test_a_request_that_is_too_large_is_refused_before_it_is_sent(system: System) -> None:

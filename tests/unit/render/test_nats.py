@@ -47,6 +47,11 @@ def test_a_service_may_call_publish_and_hear_what_its_row_says() -> None:
     )
 
 
+def test_an_event_may_be_published_with_the_priorities_of_its_row_only() -> None:
+    found = {one for one in service_permissions("monitoring").publish if one.endswith(".system_alert")}
+    assert found == {"bw.event.urgent.system_alert", "bw.event.high.system_alert", "bw.dead.monitoring.system_alert"}
+
+
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_no_service_manages_streams_or_listens_to_others(name: str) -> None:
     found = service_permissions(name)

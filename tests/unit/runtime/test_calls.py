@@ -227,8 +227,10 @@ async def test_an_event_that_the_row_does_not_publish_is_refused(system: System)
     call = system.services["ledger"].call()
     with pytest.raises(ValueError, match="by its topology row ledger publishes no events"):
         call.event("order_taken", Order("a"), event_id="x")
-    with pytest.raises(ValueError, match="its priority is high, not urgent"):
+    with pytest.raises(ValueError, match="by its topology row shop publishes it with priority high, not 'urgent'"):
         system.services["shop"].call().event("order_taken", Order("a"), event_id="x", priority="urgent")
+    with pytest.raises(ValueError, match="publishes it with priority normal or urgent, not 'High'"):
+        system.services["shop"].call().event("notice", Order("a"), event_id="x", priority="High")
 
 
 async def test_a_stopping_service_finishes_what_it_has_in_hand(tmp_path: Path) -> None:

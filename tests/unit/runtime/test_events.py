@@ -235,6 +235,36 @@ async def test_a_long_handler_keeps_its_event_to_itself(tmp_path: Path) -> None:
         assert began == ["a"]
 
 
+RANKED: dict[str, ServiceRow] = {
+    "source": ServiceRow("source", "publishes", publishes={"step": ("normal", "high", "urgent")}),
+    "follower": ServiceRow("follower", "hears them all", consumes=("st*",)),
+}
+
+
+async def test_a_type_of_several_priorities_is_heard_with_each_and_has_its_first_when_none_is_named(
+    tmp_path: Path,
+) -> None:
+    heard: dict[str, str] = {}
+
+    def follower(context: ServiceContext) -> Service:
+        service = Service("follower", context)
+
+        @service.on_event("st*")
+        async def step(event: Event[Order], call: Call) -> None:
+            heard[event.id] = event.priority
+
+        return service
+
+    builds = {"source": lambda context: Service("source", context), "follower": follower}
+    async with running(builds, data_dir=tmp_path, rows=RANKED) as system:
+        call = system.services["source"].call()
+        await call.publish_event("step", Order("a"), event_id="unnamed")
+        for priority in ("normal", "high", "urgent"):
+            await call.publish_event("step", Order("a"), event_id=priority, priority=priority)
+        await system.settle("follower", "unnamed", "normal", "high", "urgent")
+    assert heard == {"unnamed": "normal", "normal": "normal", "high": "high", "urgent": "urgent"}
+
+
 class _FullLane:
     def __init__(self, name: str, left: int) -> None:
         self.name = name

@@ -201,14 +201,15 @@ def _events() -> list[str]:
     for name in sorted(events.EVENTS):
         kind = events.EVENTS[name]
         publisher = next(row for row in SERVICES.values() if name in row.publishes)
-        priority = publisher.publishes[name]
-        hearers = [row.name for row in SERVICES.values() if name in consumed_types(row).get(priority, ())]
+        priorities = publisher.priorities(name)
+        hearers = [row.name for row in SERVICES.values() if name in consumed_types(row).get(priorities[0], ())]
+        subjects = " or ".join(f"`{event_subject(one, name)}` (priority {one})" for one in priorities)
         lines += [
             f"### {name}",
             "",
             f"{_doc(kind)}",
             "",
-            f"- subject `{event_subject(priority, name)}` (priority {priority}), published by {publisher.name}",
+            f"- subject {subjects}, published by {publisher.name}",
             f"- consumed by {', '.join(hearers) or 'no service'}; the gateway streams it (`GET /v1/events`)",
             f"- `data`: {_linked(kind)}",
         ]
@@ -222,7 +223,9 @@ def _events() -> list[str]:
 def _service(row: ServiceRow, found: Mapping[str, Method], used: dict[str, Any]) -> list[str]:
     lines = [f"## {row.name}", "", row.purpose, ""]
     if row.publishes:
-        said = ", ".join(f"[`{event}`](#{event}) ({priority})" for event, priority in sorted(row.publishes.items()))
+        said = ", ".join(
+            f"[`{event}`](#{event}) ({' or '.join(row.priorities(event))})" for event in sorted(row.publishes)
+        )
         lines.append(f"- publishes {said}")
     if row.consumes:
         lines.append(f"- consumes {', '.join(f'`{event}`' for event in row.consumes)}")
