@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from harness.forked import Forked, fork
 from harness.ig.standin import StandIn
 from harness.ig.trader import STARTED
 from soak.victim import STRIKE
@@ -41,7 +41,7 @@ class Trader:
     log: Path | None = None
     patience: float = 90.0
     """Seconds in which it has to start, and to answer."""
-    _child: asyncio.subprocess.Process | None = None
+    _child: Forked | None = None
 
     async def start(self) -> None:
         """Start the process, again and again while it is killed at its start."""
@@ -62,26 +62,29 @@ class Trader:
             environment["HARNESS_IG"] = json.dumps(dict(self.settings))
         arguments = [str(self.folder / "data"), self._next_aim()]
         self.log = self.folder / "trader.log"
-        with self.log.open("ab") as log:
-            self._child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "harness.ig.trader", *arguments,
-                env=environment, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
-            )  # fmt: skip
+        self._child = await fork("harness.ig.trader", *arguments, environment=environment, log=self.log)
         await self._line(STARTED)
 
     async def _line(self, wanted: str = "") -> str:
         assert self._child is not None
-        assert self._child.stdout is not None
         while True:
             async with asyncio.timeout(self.patience):
-                line = (await self._child.stdout.readline()).decode().strip()
+                line = await self._read(self._child)
             if line.startswith(STRIKE):
                 self.strikes.append(line.removeprefix(STRIKE))
             elif not line:
-                await self._child.wait()
-                raise Killed(self.strikes[-1] if self.strikes else f"exit {self._child.returncode}, see {self.log}")
+                code = await self._child.wait()
+                raise Killed(self.strikes[-1] if self.strikes else f"exit {code}, see {self.log}")
             elif line == wanted or (not wanted and line.startswith("{") and '"level"' not in line):
                 return line
+
+    @staticmethod
+    async def _read(child: Forked) -> str:
+        """Return one line, empty at the end of the process: also where a kill left bytes that it never read."""
+        try:
+            return (await child.reader.readline()).decode().strip()
+        except ConnectionError:
+            return ""
 
     async def ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Ask once.
@@ -91,10 +94,7 @@ class Trader:
 
         """
         assert self._child is not None
-        assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps(dict(asked)).encode() + b"\n")
-        with contextlib.suppress(ConnectionError):
-            await self._child.stdin.drain()
+        await self._child.write(json.dumps(dict(asked)).encode() + b"\n")
         found: dict[str, Any] = json.loads(await self._line())
         return found
 
@@ -136,6 +136,6 @@ class Trader:
 
     async def stop(self) -> None:
         """End the process, if it still runs."""
-        if self._child is not None and self._child.returncode is None:
+        if self._child is not None:
             self._child.kill()
             await self._child.wait()

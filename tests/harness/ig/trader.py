@@ -1,4 +1,4 @@
-"""paper-trading on an account at a broker, in a process that tests kill: `python -m harness.ig.trader FOLDER AIM`.
+"""paper-trading on an account at a broker, in a process that tests kill.
 
 It reads one JSON object a line and answers with one: {"at": instant} sets the clock, which then goes on; {"signal":
 [symbol, action]} has a prediction published and met; {"method": name, "params": {...}} calls paper-trading; {"apart":
@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -128,5 +128,7 @@ async def _main(folder: Path, aim: str) -> None:
             print(json.dumps(answer, default=str), flush=True)
 
 
-if __name__ == "__main__":
-    asyncio.run(_main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))
+def main(arguments: Sequence[str]) -> None:
+    """Run it on a folder, aimed at a step or at none."""
+    folder, aim = arguments
+    asyncio.run(_main(Path(folder), aim))

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +19,13 @@ from harness.ig.lab import write_credentials
 from harness.ig.standin import standing_in
 from harness.ig.steps import STEPS
 from harness.ig.trials import Trial, aims_of, made_up_markets, trial, usd
+from soak.finished import Finished, fingerprint, state_folder
 from soak.replays import ROOT
 
 PAGE = ROOT / "docs" / "reliability-ig.md"
 AIMS_PER_TRIAL = 9
+SOURCES = ("services/bellwether", "tests/harness", "tests/integration/trading", "tools/soak")
+"""What a finished trial is about: when any of it has changed, all trials run again."""
 PATIENCE = 900.0
 """Seconds that a process may take to start: it may run beside much else, with the least right to a processor."""
 NAMES = {"ig-demo": "the stand-in for IG", "simulated": "the simulator"}
@@ -43,10 +47,17 @@ def main(
     seed: Annotated[int, typer.Option(help="The first trial's; the next ones count on.")] = 1,
     minutes: Annotated[float, typer.Option(min=0.1, help="After so many no trial is begun.")] = 90.0,
     write: Annotated[bool, typer.Option(help="Write docs/reliability-ig.md.")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the trials of earlier runs.")] = False,
 ) -> None:
-    """Kill and restart the trader under IG's odd ways. Ends with 1 if an order was sent twice, or one was lost."""
+    """Kill and restart the trader under IG's odd ways. Ends with 1 if an order was sent twice, or one was lost.
+
+    A run that was interrupted goes on where it was, as long as the sources are the same.
+    """
     wanted = {"ig-demo": kills, "simulated": simulated}
-    found = asyncio.run(_all(wanted, seed, time.monotonic() + minutes * 60))
+    finished = Finished(state_folder() / f"ig-{fingerprint(ROOT, SOURCES)}-{seed}.jsonl")
+    if fresh:
+        finished.forget()
+    found = asyncio.run(_all(wanted, seed, time.monotonic() + minutes * 60, finished))
     if write:
         command = f"python -m soak.ig --kills {kills} --simulated {simulated} --seed {seed}"
         PAGE.write_text(page(found, wanted, command))
@@ -55,19 +66,29 @@ def main(
         raise typer.Exit(1)
 
 
-async def _all(wanted: Mapping[str, int], seed: int, end: float) -> list[Trial]:
-    found: list[Trial] = []
+async def _all(wanted: Mapping[str, int], seed: int, end: float, finished: Finished) -> list[Trial]:
+    records = finished.records()
+    found = [Trial(**record["trial"]) for record in records]
     tried: dict[str, Counter[str]] = {broker: Counter() for broker in wanted}
+    for record in records:
+        tried[record["trial"]["broker"]].update(_steps(record["aims"]))
+    if found:
+        print(f"{len(found)} trials of earlier runs in {finished.file}", flush=True)
     # In turn, so that each broker has its share when the time is over.
     while (left := _left(found, wanted)) and time.monotonic() < end:
         broker = max(left, key=lambda one: left[one] / wanted[one])
         aims = aims_of(broker, seed + len(found), AIMS_PER_TRIAL, tried[broker])
-        tried[broker].update(aim.partition(" ")[2] for aim in aims)
+        tried[broker].update(_steps(aims))
         one = await _one(broker, seed + len(found), aims)
         found.append(one)
+        finished.add({"trial": asdict(one), "aims": aims})
         told = f"{len(one.kills)} kills, {one.executed} of {one.orders} orders executed, {one.unknown} unknown"
         print(f"{broker}, seed {one.seed}: {told}", *one.violations, sep="\n  ", flush=True)
     return found
+
+
+def _steps(aims: Sequence[str]) -> list[str]:
+    return [aim.partition(" ")[2] for aim in aims]
 
 
 def _left(found: Sequence[Trial], wanted: Mapping[str, int]) -> dict[str, int]:
