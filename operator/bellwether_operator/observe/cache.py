@@ -22,7 +22,7 @@ from bellwether.render.kubernetes.names import (
     LABEL_TASK,
     MANAGER,
 )
-from bellwether.render.kubernetes.volumes import SNAPSHOT_KIND
+from bellwether.render.kubernetes.volumes import snapshot_of
 from bellwether.spec.models import GROUP
 from bellwether_operator.observe.keys import SystemKey as SystemKey  # noqa: PLC0414 (as one of its names)
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, JOB
@@ -189,13 +189,8 @@ def observed_from(raw: Mapping[str, Any], kind: str) -> Observed:
         replicas=spec.get("replicas"),
         storage=((spec.get("resources") or {}).get("requests") or {}).get("storage"),
         held=None if kind_of.once else kept,  # what is made once is never compared
-        source=_snapshot_of(spec) if kind == CLAIM else None,
+        source=snapshot_of(raw) if kind == CLAIM else None,
     )
-
-
-def _snapshot_of(spec: Mapping[str, Any]) -> str | None:
-    source = spec.get("dataSource") or {}
-    return str(source["name"]) if source.get("kind") == SNAPSHOT_KIND else None
 
 
 def is_kept(raw: Mapping[str, Any], kind: str) -> bool:

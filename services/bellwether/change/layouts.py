@@ -8,7 +8,7 @@ affair; here is what there is before and after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bellwether.change.world import (
     CLAIM,
@@ -32,7 +32,7 @@ from bellwether.render.kubernetes.moves import (
     with_moved_in,
 )
 from bellwether.render.kubernetes.names import child_name, claim_name, declaration_name
-from bellwether.render.kubernetes.volumes import volume_claim
+from bellwether.render.kubernetes.volumes import made_from, snapshot_of, volume_claim
 from bellwether.render.kubernetes.workloads import stateful_components
 from bellwether.spec.models import TradingSystem
 
@@ -72,6 +72,8 @@ class Volumes:
     """What the claims in force are to say, which is more than any other does; 0 where the system began with them."""
     said: Mapping[str, str] = field(default_factory=dict)
     """By component, what each claim that is kept as declared is to say of the move that filled it."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """By component, the VolumeSnapshot that a claim which is there was made from."""
 
 
 def volumes_supposed(system: TradingSystem) -> Volumes:
@@ -125,15 +127,18 @@ def volumes_of(system: TradingSystem, observed: Iterable[Manifest]) -> Volumes:
     """Return the volumes among the objects that are there; `system` is the stored one, or the new one."""
     components = components_of_claims(system)
     claims: dict[str, Claim] = {}
+    sources: dict[str, str] = {}
     pods: dict[str, int] = {}
     for each in observed:
         key, (owner, _) = key_of(each), owner_in(each, system)
         if key.kind == CLAIM and key.name in components and owner in {Owner.OURS, Owner.RETAINED}:
             said = (each["metadata"].get("annotations") or {}).get(ANNOTATION_MOVED_IN)
             claims[components[key.name]] = Claim(said, owner is Owner.OURS and not is_going(each))
+            if (snapshot := snapshot_of(each)) is not None:
+                sources[components[key.name]] = snapshot
         elif key.kind in WORKLOADS and owner is Owner.OURS:
             pods[component_of(each)] = int(each["spec"].get("replicas", 1))
-    return volumes_in(system.spec.profile, claims, pods)
+    return replace(volumes_in(system.spec.profile, claims, pods), sources=sources)
 
 
 def laid_out(system: TradingSystem, context: RenderContext, volumes: Volumes, profile: Profile) -> list[Manifest]:
@@ -150,6 +155,19 @@ def laid_out(system: TradingSystem, context: RenderContext, volumes: Volumes, pr
     start_value = Key(CONFIG_MAP, declaration_name(system))
     rest = [each for each in render(shown, context) if each["kind"] != CLAIM]
     return [
-        *(with_moved_in(volume_claim(system, component), value) for component, value in claims.items()),
+        *_claims(system, claims, volumes.sources),
         *(declared if key_of(each) == start_value else each for each in rest),
     ]
+
+
+def _claims(system: TradingSystem, claims: Mapping[str, str], sources: Mapping[str, str]) -> list[Manifest]:
+    """Return the claims by what each says of moves; those that a restored system began with name their source too."""
+    restored = system.spec.restore_from
+    named = () if restored is None else restored.snapshots or ()
+    snapshots = {**{each.component: each.snapshot for each in named}, **sources}
+    found = []
+    for component, value in claims.items():
+        first = str(restored) if restored is not None and value == "0" else None
+        snapshot = snapshots.get(component) if first is not None or component in sources else None
+        found.append(made_from(with_moved_in(volume_claim(system, component), value), snapshot, first))
+    return found

@@ -32,6 +32,7 @@ from bellwether.change.world import (
 )
 from bellwether.render.kubernetes import Manifest
 from bellwether.render.kubernetes.names import ANNOTATION_TEMPLATE
+from bellwether.render.kubernetes.volumes import ANNOTATION_RESTORED_FROM
 from bellwether.spec.models import TradingSystem
 
 Action: TypeAlias = Literal["create", "change", "remake", "replace", "adopt", "delete", "keep"]
@@ -69,6 +70,8 @@ class Step:
     """The name of the object in whose place it comes; that one goes when no pod uses it any more."""
     replicas: tuple[int, int] = (0, 0)
     """Of a workload: how many pods it has, and how many it is to have."""
+    source: str | None = None
+    """Of a new volume: the backup or snapshots that it is made from."""
 
     @property
     def acts(self) -> bool:
@@ -276,7 +279,20 @@ def _step(
 ) -> Step:
     key = key_of(manifest)
     because = tuple(phase.causes.get(key, ()))
-    return Step(action, key.kind, key.name, component_of(manifest), fields, because, phase.wait, replaces, replicas)
+    source = (manifest["metadata"].get("annotations") or {}).get(ANNOTATION_RESTORED_FROM)
+    component = component_of(manifest)
+    return Step(
+        action,
+        key.kind,
+        key.name,
+        component,
+        fields,
+        because,
+        phase.wait,
+        replaces,
+        replicas,
+        source if action == "create" else None,
+    )
 
 
 def _replicas(manifest: Manifest) -> int:

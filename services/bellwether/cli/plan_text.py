@@ -193,6 +193,7 @@ def _what(step: Step) -> Text:
     }.get(step.action)
     if step.kind == CONFIG_MAP and step.name.endswith("-declaration") and step.action == "change":
         return Text("the start value: the declaration above", style="dim")
+    words = words if step.source is None else f"made from {step.source}"
     lines = [Text(words, style="dim")] if words else []
     fields = dict.fromkeys(_field(change) for change in step.fields)
     lines += [Text.assemble((f"{path} ", "dim"), value) for path, value in list(fields)[:_FIELDS_SHOWN]]

@@ -278,6 +278,7 @@ def as_json(found: Plan) -> dict[str, Any]:
                 "kind": step.kind,
                 "name": step.name,
                 **({} if step.replaces is None else {"replaces": step.replaces}),
+                **({} if step.source is None else {"source": step.source}),
                 "fields": [_field(change) for change in step.fields],
                 "because": list(step.because),
                 **_when(step.wait),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -365,6 +366,18 @@ def test_a_new_system_is_made_whole() -> None:
     assert [(each.verb, each.pods) for each in found.restarts] == [("start", ("demo-0",))]
 
 
+RESTORED = {"restoreFrom": {"snapshots": [{"component": "system", "snapshot": "friday-system"}]}}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [(RESTORED, "snapshots friday-system"), ({"restoreFrom": {"backup": "friday"}}, "backup friday")],
+)
+def test_a_restored_volume_names_what_it_is_made_from(source: dict[str, Any], words: str) -> None:
+    found = planned(None, live(**source))
+    assert {step.kind: step.source for step in found.steps if step.source is not None} == {CLAIM: words}
+
+
 class TestAgainstWhatIsThere:
     """The plan where a cluster was looked at."""
 
@@ -387,6 +400,20 @@ class TestAgainstWhatIsThere:
         assert [str(change) for change in found.drift[1].fields] == ["spec.replicas: 0 -> 1"]
         assert found.steps == ()
         assert not found.empty
+
+    @pytest.mark.parametrize("source", [{"snapshots": RESTORED["restoreFrom"]["snapshots"]}, {"backup": "friday"}])
+    def test_a_restored_system_is_as_declared_and_its_volume_keeps_its_source(self, source: dict[str, Any]) -> None:
+        before = live(restoreFrom=source)
+        volumes = replace(volumes_supposed(before), sources={"system": "friday-system"})
+        there = stored(laid_out(before, context(before), volumes, "compact"))
+        children = [observed_from(each, each["kind"]) for each in there]
+        by_operator = render_layout(before, context(before), layout(before, children, image=INSTALLED.image))
+        (claim,) = [each for each in by_operator if each["kind"] == CLAIM]
+        assert claim["spec"]["dataSource"]["name"] == "friday-system"
+        assert claim in laid_out(before, context(before), volumes, "compact")
+        found = planned(before, live(restoreFrom=source, storage={"size": "3Gi"}), observed=there)
+        assert (found.drift, found.notes) == ((), ())
+        assert told(found) == {DECLARATION, f"change {CLAIM} data-demo-0"}
 
     def test_drift_beside_an_edit_is_told_apart_from_it(self) -> None:
         there = stored(rendered(live()))

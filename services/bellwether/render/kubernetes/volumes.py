@@ -5,6 +5,7 @@ Each says what the stores on it were begun with, so that one that was kept is no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bellwether.render.kubernetes import quantities
@@ -31,6 +32,12 @@ def made_from(claim: Manifest, snapshot: str | None, source: str | None) -> Mani
         annotations = {**metadata.get("annotations", {}), ANNOTATION_RESTORED_FROM: source}
         found["metadata"] = {**metadata, "annotations": annotations}
     return found
+
+
+def snapshot_of(claim: Mapping[str, Any]) -> str | None:
+    """Return the name of the VolumeSnapshot that a claim's volume is made from; None where it is made from none."""
+    source = (claim.get("spec") or {}).get("dataSource") or {}
+    return str(source["name"]) if source.get("kind") == SNAPSHOT_KIND else None
 
 
 def volume_claim(system: TradingSystem, component: str) -> Manifest:
