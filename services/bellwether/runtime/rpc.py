@@ -35,13 +35,17 @@ _request_decoder = msgspec.json.Decoder(envelope.Request)
 
 
 class Method(NamedTuple):
-    """One method: its handler and the types that its annotations name; no params type means it takes none."""
+    """One method: its handler and the types that its annotations name; no params type means it takes none.
+
+    One that is `urgent` waits for no other call: it is answered beside those that have all places.
+    """
 
     name: str
     handler: Handler
     params: Any
     result: Any
     built_in: bool
+    urgent: bool
 
 
 def describe_handler(handler: Handler) -> tuple[Any, Any]:
@@ -90,7 +94,7 @@ class RpcServer:
         self._deadlines = Deadlines()
         self.methods: dict[str, Method] = {}
 
-    def add(self, name: str, handler: Handler, *, built_in: bool = False) -> None:
+    def add(self, name: str, handler: Handler, *, built_in: bool = False, urgent: bool = False) -> None:
         """Register a method.
 
         Raises:
@@ -101,7 +105,7 @@ class RpcServer:
         if name in self.methods:
             raise ValueError(f"{self._context.row.name} has two handlers for {name}")
         params, result = describe_handler(handler)
-        self.methods[name] = Method(name, handler, params, result, built_in)
+        self.methods[name] = Method(name, handler, params, result, built_in, urgent)
 
     async def start(self) -> None:
         """Begin to answer."""
@@ -140,8 +144,8 @@ class RpcServer:
         method = message.subject.rpartition(".")[2]
         known = self.methods.get(method)
         now = monotonic()
-        if known is not None and known.built_in:
-            # Health must answer when every slot is taken.
+        if known is not None and (known.built_in or known.urgent):
+            # Health must answer when every slot is taken, and a halt must not wait behind what it is to stop.
             self._spawn(self._answer(message, method, now))
         elif self._free > 0:
             self._free -= 1

@@ -87,11 +87,14 @@ class Service:
 
     # Registering
 
-    def rpc(self, name: str) -> Callable[[H], H]:
-        """Register a method: `async def (request: Struct, call: Call) -> Struct`, or without the request."""
+    def rpc(self, name: str, *, urgent: bool = False) -> Callable[[H], H]:
+        """Register a method: `async def (request: Struct, call: Call) -> Struct`, or without the request.
+
+        An urgent one is answered at once, however many calls wait.
+        """
 
         def register(handler: H) -> H:
-            self.server.add(name, handler)
+            self.server.add(name, handler, urgent=urgent)
             return handler
 
         return register

@@ -16,8 +16,9 @@ import asyncio
 import contextlib
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -101,6 +102,13 @@ class Transaction:
         return self.driver.execute(_INBOX_INSERT, (run, event_id, time.time())).rowcount == 1
 
 
+class Turn(NamedTuple):
+    """Work that waits for the store's thread, and what takes its result."""
+
+    work: Callable[[Transaction], Any]
+    done: Future[Any]
+
+
 class Store:
     """The one connection to a database; make it with `Store.open`."""
 
@@ -108,6 +116,8 @@ class Store:
         self.path = path
         self._engine = engine
         self._pool = pool
+        self._urgent: deque[Turn] = deque()
+        self._ordinary: deque[Turn] = deque()
         self._connection: Connection | None = None
         self._listener: Callable[[list[OutboxRow]], None] | None = None
         self._closed = False
@@ -157,23 +167,38 @@ class Store:
         """Tell a listener, on the event loop and in order of the transactions, what they put into the outbox."""
         self._listener = listener
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run a function in one transaction and return its result; if it raises, nothing of it happened."""
+    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+        """Run a function in one transaction and return its result; if it raises, nothing of it happened.
+
+        An urgent one comes before all that wait; transactions are otherwise in the order in which they were asked for.
+        """
         if self._closed:
             raise StoreError(f"{self.path.name} is closed")
         if self._pool is None:
             result, outgoing = self._grouped(work)
         else:
             # Shielded: a caller that gave up must not part the commit from the news of its events.
-            return await asyncio.shield(asyncio.ensure_future(self._in_thread(work)))
+            return await asyncio.shield(asyncio.ensure_future(self._in_thread(self._pool, work, urgent)))
         self._tell(outgoing)
         return result
 
-    async def _in_thread(self, work: Callable[[Transaction], T]) -> T:
-        loop = asyncio.get_running_loop()
-        result, outgoing = await loop.run_in_executor(self._pool, self._single, work)
+    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[Transaction], T], urgent: bool) -> T:
+        turn = Turn(work, Future())
+        (self._urgent if urgent else self._ordinary).append(turn)
+        # As many as there are turns: each takes whichever is next by then.
+        pool.submit(self._next)
+        result, outgoing = await asyncio.wrap_future(turn.done)
         self._tell(outgoing)
-        return result
+        return result  # type: ignore[no-any-return]
+
+    def _next(self) -> None:
+        turn = (self._urgent or self._ordinary).popleft()
+        if not turn.done.set_running_or_notify_cancel():
+            return
+        try:
+            turn.done.set_result(self._single(turn.work))
+        except BaseException as error:
+            turn.done.set_exception(error)
 
     def _tell(self, outgoing: list[OutboxRow]) -> None:
         if outgoing and self._listener is not None:

@@ -56,7 +56,7 @@ class Halting:
                 self._tell_halt(tx, run, f"halt-{number}", reason, call)
             return self._halt_state(tx, run)
 
-        state = await self._desk.store.transact(work)
+        state = await self._desk.store.transact(work, urgent=True)
         await self._end_orders(call)
         return state
 
@@ -96,7 +96,7 @@ class Halting:
         def work(tx: Transaction) -> None:
             self._tell_halt(tx, self._desk.run_of(tx, call), f"halt-generation-{generation}", reason, call)
 
-        await self._desk.store.transact(work)
+        await self._desk.store.transact(work, urgent=True)
         if halted:
             await self._end_orders(call)
 
@@ -125,7 +125,7 @@ class Halting:
             tell(tx, run, events, call)
             return run, sent
 
-        run, sent = await self._desk.store.transact(work)
+        run, sent = await self._desk.store.transact(work, urgent=True)
         if sent:
             ending = asyncio.create_task(self._executor.cancel(Turn(run, now, call), sent))
             self._ending.add(ending)

@@ -160,7 +160,7 @@ def _register_effects(service: Service, trader: Trader) -> None:
     async def transfer(request: Transfer, call: Call) -> Account:
         return await trader.money.transfer(request, call)
 
-    @service.rpc("halt")
+    @service.rpc("halt", urgent=True)
     async def halt(request: Halt, call: Call) -> HaltState:
         answer = await trader.halting.halt(request, call)
         trader.following.halt()

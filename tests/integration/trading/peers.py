@@ -152,6 +152,13 @@ class Peers:
         self.held[method] = asyncio.Event(), asyncio.Event()
         return self.held[method]
 
+    async def _gate(self, method: str) -> None:
+        """Wait for a held call's second event."""
+        if method in self.held:
+            began, gate = self.held[method]
+            began.set()
+            await gate.wait()
+
     def _met(self, method: str, call: Call) -> None:
         self.calls.append((method, call.as_of))
         if method in self.refused:
@@ -167,6 +174,7 @@ class Peers:
         @service.rpc("get_bars")
         async def get_bars(request: GetBars, call: Call) -> Bars:
             self._met("get_bars", call)
+            await self._gate("get_bars")
             session = CALENDAR.previous_session(call.as_of).day
             close = price(request.symbol, session, "close")
             return Bars(request.symbol, [Bar(session, close, close, close, close, 1000.0)], "made-up")
@@ -254,10 +262,7 @@ class Peers:
         @service.rpc("generate_predictions")
         async def generate_predictions(request: GeneratePredictions, call: Call) -> PredictionBatch:
             self._met("generate_predictions", call)
-            if "generate_predictions" in self.held:
-                began, gate = self.held["generate_predictions"]
-                began.set()
-                await gate.wait()
+            await self._gate("generate_predictions")
             symbols = [symbol for symbol in SYMBOLS if symbol not in self.unpredictable]
             made = {symbol: predicted(symbol, call.as_of, request) for symbol in symbols}
             ids = []

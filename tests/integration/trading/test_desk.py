@@ -40,6 +40,7 @@ from bellwether.trading import tables
 from bellwether.trading.ledger import Ledger
 from harness.clock import Present
 from harness.system import System, running
+from harness.until import until
 from integration.trading.peers import ROWS, SPLIT, Peers, declaration, predicted, price
 
 pytestmark = pytest.mark.integration
@@ -206,6 +207,23 @@ async def test_a_halt_stops_new_and_queued_orders_until_resumed_and_survives_a_r
         await trader.signalled(signal("CCC", as_of=BEFORE + timedelta(days=1)), at=BEFORE + timedelta(days=1))
         assert [one.symbol for one in await trader.orders(status="queued")] == ["CCC"]
         assert (await trader.check()).violations == []
+
+
+async def test_a_halt_waits_for_none_of_the_orders_that_were_asked_for_before_it(trader: Trader) -> None:
+    _, prices = trader.peers.hold("get_bars")
+    wishes = [{"symbol": "AAA", "action": "BUY", "quantity": "1", "client_id": f"o-{one}"} for one in range(100)]
+    asked = [asyncio.ensure_future(trader.ask("execute_trade", wish, Trade)) for wish in wishes]
+    server = trader.system.services["paper-trading"].server
+    # More than are answered at a time.
+    await until(lambda: server.in_flight >= len(wishes))
+    state = await trader.ask("halt", {"reason": "enough", "source": "test"}, HaltState)
+    assert state.halted
+    assert not any(one.done() for one in asked)
+    prices.set()
+    answers: list[Trade] = await asyncio.gather(*asked)
+    assert {one.status for one in answers} == {"failed"}
+    assert {one.error and one.error.partition(":")[0] for one in answers} == {"HALTED"}
+    assert await trader.orders(status="queued") == []
 
 
 async def test_a_halt_and_limits_in_the_declaration_take_effect_without_a_restart(trader: Trader) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, select, text
 
 from bellwether.storage.store import OutboxEvent, OutboxRow, Store, StoreError, Transaction
+from harness.until import until
 
 
 def tables() -> tuple[MetaData, Table]:
@@ -52,6 +54,30 @@ async def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path, g
     assert await store.waiting(0, 10) == []
     assert await store.claimed("live", ["cause"]) == set()
     assert told == []
+    await store.close()
+
+
+async def test_urgent_work_comes_before_all_that_waits_and_the_rest_keeps_its_order(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData())
+    done: list[str] = []
+    began, gate = threading.Event(), threading.Event()
+
+    def first(tx: Transaction) -> None:
+        began.set()
+        gate.wait()
+
+    def noting(name: str) -> Callable[[Transaction], None]:
+        return lambda tx: done.append(name)
+
+    work = [store.transact(first), store.transact(noting("a")), store.transact(noting("b"))]
+    work.append(store.transact(noting("halt"), urgent=True))
+    asked = [asyncio.ensure_future(one) for one in work]
+    await until(began.is_set)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*asked)
+    assert done == ["halt", "a", "b"]
     await store.close()
 
 
