@@ -122,6 +122,7 @@ _ROWS = (
         serves=(
             "load_model",
             "predict",
+            "explain_probability",
             "list_models",
             "get_registry",
             "put_artifact",
@@ -317,10 +318,10 @@ _ROWS = (
         purpose="The one door for people: REST, dashboard, live declaration, halt, and the trace store.",
         requires=("market-data", "data-quality", "sentiment", "ml-model", "prediction", "paper-trading", "scheduler"),
         calls={
-            "market-data": ("health", "get_market_data", "get_coverage", "get_freshness"),
+            "market-data": ("health", "get_market_data", "get_bars", "get_coverage", "get_freshness"),
             "data-quality": ("health", "get_quality", "validate_prediction_data"),
             "sentiment": ("health", "analyze_sentiment"),
-            "ml-model": ("health", "list_models"),
+            "ml-model": ("health", "list_models", "explain_probability", "get_artifact"),
             "ml-training": (
                 "health",
                 "train_model",

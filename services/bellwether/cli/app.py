@@ -324,14 +324,18 @@ def decision(
     decision_id: Annotated[str, typer.Argument(metavar="ID", help="The decision, from `bellwether decisions`.")],
     replay: Annotated[bool, typer.Option("--replay", help="Compute it again and compare the bytes.")] = False,
 ) -> None:
-    """Show one decision: what it was made from and what came out."""
+    """Explain one decision: bars, features that moved it, model, news, guards, order, outcome.
+
+    With --replay it ends with 1 when other bytes come out, and names what
+    differs; with 3 when numbers differ by 1e-6 at most (another CPU or release).
+    """
     if not replay:
-        session.show(session.client.get(f"/v1/decisions/{decision_id}"), _shown_news("decision"))
+        session.show(session.client.get(f"/v1/decisions/{decision_id}", explained=True), _shown_news("decision"))
         return
     found = session.client.send("POST", f"/v1/decisions/{decision_id}/replay")
     session.show(found, lambda answer: "\n".join([answer["outcome"], *answer["differences"]]))
-    if found["outcome"] == "different":
-        raise SystemExit(1)
+    if found["outcome"] != "equal":
+        raise SystemExit(1 if found["outcome"] == "different" else 3)
 
 
 @app.command(rich_help_panel=_LOOK)

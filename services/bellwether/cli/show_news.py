@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from bellwether.cli.show import moment, prediction, table_of
@@ -14,17 +15,48 @@ NEGATIVE = -0.05
 
 
 def decision(found: dict[str, Any]) -> RenderableType:
-    """Return one decision with its features and the hash of its record."""
-    made = found["prediction"]
-    features = table_of("feature", "value", right=("value",))
-    for name, value in made["features"].items():
-        features.add_row(name, f"{value:.6g}")
+    """Return one decision in words, with its features and the hash of its record."""
+    made, told = found["prediction"], found.get("lineage") or {}
+    features = _features(made, told.get("parts"))
     inputs = found.get("canonical", {}).get("inputs", {})
     parts: list[RenderableType] = [prediction(made), Text(f"record sha256 {found['sha256']}", style="dim"), Text()]
     parts += [_versions(inputs), Text(), features]
+    if told:
+        parts = [_steps(told["steps"]), Text(), *parts]
     if seen := (inputs.get("news") or {}).get("headlines"):
         parts += [Text(), headlines(seen)]
     return Group(*parts)
+
+
+def _steps(steps: list[dict[str, Any]]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for one in steps:
+        table.add_row(Text(one["name"], style="dim"), Text(one["says"]))
+    return table
+
+
+_KINDS = {
+    "exact": "log odds: exact",
+    "replaced": "log odds: less with the training median instead",
+    "unknown": "",
+}
+
+
+def _features(made: dict[str, Any], parts: dict[str, Any] | None) -> RenderableType:
+    """Return the features, those that moved the probability most first where that is known."""
+    known = [] if parts is None else parts["parts"]
+    if parts is None or not known:
+        table = table_of("feature", "value", right=("value",))
+        for name, value in made["features"].items():
+            table.add_row(name, f"{value:.6g}")
+        return table
+    kind = _KINDS[parts["kind"]]
+    table = table_of("feature", "value", "usual", kind, right=("value", "usual", kind))
+    for one in known:
+        table.add_row(one["feature"], f"{one['value']:.6g}", f"{one['usual']:.6g}", f"{one['contribution']:+.4f}")
+    table.add_row(Text("at the usual values", style="dim"), "", "", f"{parts['at_usual']:+.4f}")
+    table.add_row(Text("this row", style="dim"), "", "", f"{parts['log_odds']:+.4f}")
+    return table
 
 
 def headlines(found: list[dict[str, Any]]) -> RenderableType:

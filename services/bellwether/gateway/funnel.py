@@ -48,7 +48,7 @@ def funnel(
     The quality that counts is the one that the decision was made with; before the first decision, that of now.
     """
     stages = [_bars(bars), _quality(prediction, quality, min_score), _prediction(prediction)]
-    stages += _guards_and_order(prediction, explanation)
+    stages += after_prediction(prediction, explanation)
     stopped = next((stage for stage in stages if stage.passed is not True), None)
     made = prediction if isinstance(prediction, Prediction) else None
     return Funnel(
@@ -107,9 +107,8 @@ def _prediction(prediction: Prediction | Problem | None) -> Stage:
     return Stage("prediction", prediction.action != "HOLD", says)
 
 
-def _guards_and_order(
-    prediction: Prediction | Problem | None, explanation: Explanation | Problem | None
-) -> list[Stage]:
+def after_prediction(prediction: Prediction | Problem | None, explanation: Explanation | Problem | None) -> list[Stage]:
+    """Return two stages: what the guards said, and what became of the order."""
     if isinstance(explanation, Problem):
         return [Stage("guards", False, explanation.message), Stage("order", None, "not reached")]
     if not isinstance(prediction, Prediction) or explanation is None or explanation.outcome == "ignored":

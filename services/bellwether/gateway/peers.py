@@ -56,6 +56,15 @@ class Peers:
         except Problem as problem:
             return problem
 
+    async def try_ask_then(
+        self, instant: datetime, peer: str, method: str, params: Any, result: type[T]
+    ) -> T | Problem:
+        """Call a method as of an instant that is over; return the problem, if there is one, instead of raising it."""
+        try:
+            return await self._request(self._begin(BUDGET).at(instant), peer, method, params, result)
+        except Problem as problem:
+            return problem
+
     async def try_ask_at(
         self, replay: ReplayState | None, peer: str, method: str, params: Any, result: type[T], *, budget: float
     ) -> T | Problem:

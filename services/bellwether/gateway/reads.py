@@ -13,13 +13,16 @@ from bellwether.gateway.access import needs
 from bellwether.gateway.answers import answer, gateway_of
 from bellwether.gateway.auth import Scope
 from bellwether.gateway.funnel import funnel
+from bellwether.gateway.lineage import lineage
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.dead_letters import DeadLetterBody, DeadLetters, ListDeadLetters, PickDeadLetter
-from bellwether.messages.market_data import GetMarketData, MarketData
+from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
 from bellwether.messages.models import (
+    ExplainProbability,
     GetTraining,
     ListRegistry,
+    ProbabilityParts,
     RegisteredModels,
     ShowModel,
     ShownModel,
@@ -47,6 +50,7 @@ from bellwether.messages.trading import (
     Refusals,
 )
 from bellwether.reporting.session_text import session_lines
+from bellwether.training.features import WINDOW
 
 router = APIRouter(dependencies=[Depends(needs(Scope.READ))])
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
@@ -84,10 +88,24 @@ async def decisions(request: Request, symbol: str | None = None, limit: Limit = 
 
 
 @router.get("/v1/decisions/{decision_id}")
-async def decision(request: Request, decision_id: str) -> Response:
-    """Return one decision with the record it is stored as."""
-    question = GetDecision(decision_id)
-    return answer(await gateway_of(request).peers.ask("prediction", "get_decision", question, DecisionRecord))
+async def decision(request: Request, decision_id: str, explained: bool = False) -> Response:
+    """Return one decision with the record it is stored as; `explained` adds where it came from, in words."""
+    peers = gateway_of(request).peers
+    record = await peers.ask("prediction", "get_decision", GetDecision(decision_id), DecisionRecord)
+    if not explained:
+        return answer(record)
+    made, inputs = record.prediction, record.canonical["inputs"]
+    bars: Bars | Problem | None = None
+    if inputs["bars_revision"] is not None:
+        question = GetBars(made.symbol, count=WINDOW)
+        bars = await peers.try_ask_then(made.timestamp, "market-data", "get_bars", question, Bars)
+    parts: ProbabilityParts | Problem | None = None
+    if inputs["model"] is not None:
+        row = ExplainProbability(made.model_version, inputs["features"], made.symbol)
+        parts = await peers.try_ask("ml-model", "explain_probability", row, ProbabilityParts)
+    ordered = await peers.try_ask("paper-trading", "explain", Explain(made.symbol, decision_id), Explanation)
+    plain = {name: getattr(record, name) for name in record.__struct_fields__}
+    return answer({**plain, "lineage": lineage(record, bars, parts, ordered)})
 
 
 @router.get("/v1/sentiment")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Literal
 
 import msgspec
 
@@ -90,6 +91,44 @@ class Probability(msgspec.Struct, frozen=True, omit_defaults=True):
     """From this day on, at the exchange, the model answers no more; None: never. No part of a decision's record."""
     shadow: ShadowModel | None = None
     """What is to be asked beside, for its live record only. No part of a decision's record."""
+
+
+class ExplainProbability(msgspec.Struct, frozen=True):
+    """Ask what each feature did to the probability that a version of a model gives for one row."""
+
+    version: str
+    features: dict[str, float]
+    symbol: str | None = None
+
+
+class ProbabilityPart(msgspec.Struct, frozen=True):
+    """What one feature did, in log odds of the calibrated probability; `usual` is what its value is compared with."""
+
+    feature: str
+    value: float
+    usual: float
+    contribution: float
+    standardised: float | None = None
+    """(value - mean) / standard deviation of what a linear estimator learned from."""
+    coefficient: float | None = None
+    """Of the standardised value, calibration included."""
+
+
+class ProbabilityParts(msgspec.Struct, frozen=True):
+    """What the features did to a probability, the strongest first.
+
+    exact: the model is linear, and log_odds = at_usual + the sum of contributions. replaced: each contribution is what
+    is lost with the training median in that feature's place; they do not add up. unknown: an earlier release made the
+    model, without a record of its training rows.
+    """
+
+    kind: Literal["exact", "replaced", "unknown"]
+    log_odds: float
+    at_usual: float
+    """Log odds of a row at the usual values."""
+    parts: list[ProbabilityPart]
+    novelty: float | None
+    """How unlike the training rows the row is: 99 % of those are at 1 or below."""
 
 
 class PutArtifact(msgspec.Struct, frozen=True):

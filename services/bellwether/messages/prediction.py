@@ -158,12 +158,21 @@ class GetDecision(msgspec.Struct, frozen=True):
     prediction_id: str
 
 
+class DecisionOutcome(msgspec.Struct, frozen=True):
+    """What came of a decision: whether the close had risen at its horizon, and the session that settled it."""
+
+    session: date
+    rose: bool
+
+
 class DecisionRecord(msgspec.Struct, frozen=True):
     """A decision, the canonical record it is stored as, and the record's sha256."""
 
     prediction: Prediction
     canonical: dict[str, Any]
     sha256: str
+    outcome: DecisionOutcome | None = None
+    """None: its horizon is not over, it has no model to judge, or its bars are missing."""
 
 
 class ReplayDecision(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from bellwether.messages.market_data import Bar, Coverage, GetCoverage
 from bellwether.messages.models import (
     ArtifactPart,
     ArtifactState,
+    ExplainProbability,
     GetArtifact,
     GetRegistry,
     ListModels,
@@ -25,6 +26,7 @@ from bellwether.messages.models import (
     Models,
     Predict,
     Probability,
+    ProbabilityParts,
     PutArtifact,
     RegistryBook,
     SetRegistry,
@@ -102,6 +104,20 @@ class ModelService:
             found = msgspec.structs.replace(found, shadow=self._shadow(request.symbol, call.as_of))
         call.annotate(**{"bellwether.model": found.model_name, "bellwether.model_version": found.version})
         return found
+
+    async def explain_probability(self, request: ExplainProbability, call: Call) -> ProbabilityParts:
+        """Return what each feature did to the probability of one row.
+
+        Raises:
+            RpcError: MODEL_NOT_FOUND where the version is not there any more, FEATURES_MISMATCH.
+
+        """
+        try:
+            return self.registry.version(request.version).parts(request.features, request.symbol)
+        except ArtifactError as error:
+            raise RpcError("MODEL_NOT_FOUND", str(error)) from error
+        except FeaturesMismatch as error:
+            raise RpcError("FEATURES_MISMATCH", str(error)) from error
 
     async def list_models(self, request: ListModels, call: Call) -> Models:
         """Return all models in service."""
@@ -413,6 +429,7 @@ def create(context: ServiceContext) -> Service:
     models = ModelService(context)
     service.rpc("load_model")(models.load_model)
     service.rpc("predict")(models.predict)
+    service.rpc("explain_probability")(models.explain_probability)
     service.rpc("list_models")(models.list_models)
     service.rpc("get_registry")(models.get_registry)
     service.rpc("put_artifact")(models.put_artifact)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnxruntime
 
-from bellwether.messages.models import ModelInfo, Probability
+from bellwether.messages.models import ModelInfo, Probability, ProbabilityPart, ProbabilityParts
 from bellwether.training.artifact import ONNX, ArtifactError, Manifest, read_artifact, read_file
+from bellwether.training.calibration import log_odds
 from bellwether.training.feature_table import TABLE, feature_version
+from bellwether.training.reference import REFERENCE, Reference, from_bytes, linear_parts, novelty
+
+_log = logging.getLogger(__name__)
 
 SCORES = "probabilities"
 
@@ -29,7 +35,7 @@ class FeaturesMismatch(ValueError):
 class ServedModel:
     """A verified model, ready to answer."""
 
-    def __init__(self, version: str, manifest: Manifest, graph: bytes) -> None:
+    def __init__(self, version: str, manifest: Manifest, graph: bytes, reference: Reference | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -39,6 +45,7 @@ class ServedModel:
         options.log_severity_level = 3
         self.version = version
         self.manifest = manifest
+        self.reference = reference
         self._names = tuple(manifest.features)
         self._wanted = frozenset(self._names)
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
@@ -58,7 +65,7 @@ class ServedModel:
                 f"{folder.name}: it learned from features of another definition ({manifest.feature_version[:12]}): "
                 "train it again"
             )
-        return cls(folder.name, manifest, read_file(folder, ONNX, manifest.files[ONNX]))
+        return cls(folder.name, manifest, read_file(folder, ONNX, manifest.files[ONNX]), _reference(folder, manifest))
 
     def predict(self, features: Mapping[str, float], symbol: str | None) -> Probability:
         """Return the calibrated probability for one row.
@@ -68,10 +75,8 @@ class ServedModel:
 
         """
         self._check(features)
-        row = np.array([[features[name] for name in self._names]], dtype=np.float32)
-        score = float(self._session.run([SCORES], {self._input: row})[0][0, 1])
         manifest = self.manifest
-        probability = manifest.calibrator.probability(score, symbol)
+        probability = manifest.calibrator.probability(self._score(features), symbol)
         return Probability(
             probability=probability,
             confidence=abs(probability - 0.5) * 2.0,
@@ -81,6 +86,35 @@ class ServedModel:
             base_rate=manifest.calibrator.base_rate(symbol),
             expires_on=manifest.expires_on,
         )
+
+    def parts(self, features: Mapping[str, float], symbol: str | None) -> ProbabilityParts:
+        """Return what each feature did to the probability of one row, in log odds, the strongest first.
+
+        Of a linear estimator these are exact and add up. Of another one each says by how much the log odds would be
+        lower with the training median in the feature's place: such parts do not add up.
+
+        Raises:
+            FeaturesMismatch: as `predict`.
+
+        """
+        said = log_odds(self.predict(features, symbol).probability)
+        if self.reference is None:
+            return ProbabilityParts("unknown", said, said, [], None)
+        unlike = novelty(self.reference, features)
+        found = linear_parts(self.reference, features, self.manifest.calibrator.slope)
+        if found is not None:
+            at_means = said - math.fsum(one.contribution for one in found)
+            return ProbabilityParts("exact", said, at_means, _strongest_first(found), unlike)
+        found = []
+        for one in self.reference.features:
+            without = self.predict({**features, one.name: one.median}, symbol).probability
+            found.append(ProbabilityPart(one.name, features[one.name], one.median, said - log_odds(without)))
+        middle = self.predict({one.name: one.median for one in self.reference.features}, symbol).probability
+        return ProbabilityParts("replaced", said, log_odds(middle), _strongest_first(found), unlike)
+
+    def _score(self, features: Mapping[str, float]) -> float:
+        row = np.array([[features[name] for name in self._names]], dtype=np.float32)
+        return float(self._session.run([SCORES], {self._input: row})[0][0, 1])
 
     def info(self) -> ModelInfo:
         """Return what callers need to know of it."""
@@ -113,3 +147,19 @@ class ServedModel:
         for name in self._names:
             if not math.isfinite(features[name]):
                 raise FeaturesMismatch(f"feature {name} is {features[name]}: a model takes finite numbers only")
+
+
+def _strongest_first(found: list[ProbabilityPart]) -> list[ProbabilityPart]:
+    return sorted(found, key=lambda one: (-abs(one.contribution), one.feature))
+
+
+def _reference(folder: Path, manifest: Manifest) -> Reference | None:
+    """Return what stands beside a model about its training rows; None where an earlier release made it."""
+    try:
+        found = from_bytes((folder / REFERENCE).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        _log.warning("%s is passed over: %s", folder / REFERENCE, error)
+        return None
+    return found if [one.name for one in found.features] == manifest.features else None

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from bellwether.training.artifact import CARD, EVIDENCE, MANIFEST, ONNX, SKOPS, ArtifactError, read_artifact
+from bellwether.training.reference import REFERENCE
 
-NAMES = (MANIFEST, ONNX, SKOPS, CARD, EVIDENCE)
+NAMES = (MANIFEST, ONNX, SKOPS, CARD, REFERENCE, EVIDENCE)
 """The files that a model may have: nothing else is taken, and none of them is ever unpickled."""
 PART = 192 * 1024
 """Bytes of one part of a file: a message has room for that, written as base64."""

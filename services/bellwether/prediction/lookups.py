@@ -14,6 +14,7 @@ from bellwether.messages.prediction import (
     BuyRate,
     ClearCache,
     ClearedCache,
+    DecisionOutcome,
     DecisionRecord,
     Decisions,
     GetBuyRate,
@@ -103,7 +104,9 @@ class Lookups:
     async def get_decision(self, request: GetDecision, call: Call) -> DecisionRecord:
         """Return a decision with its canonical record."""
         row = await self._row(request.prediction_id, call)
-        return DecisionRecord(row.prediction, msgspec.json.decode(row.canonical), row.sha256)
+        known = await self.store.transact(lambda tx: rows.outcome_of(tx, row.run, row.prediction.prediction_id))
+        outcome = None if known is None else DecisionOutcome(*known)
+        return DecisionRecord(row.prediction, msgspec.json.decode(row.canonical), row.sha256, outcome)
 
     async def replay_decision(self, request: ReplayDecision, call: Call) -> ReplayedDecision:
         """Compute a decision again from its stored inputs and compare the bytes."""

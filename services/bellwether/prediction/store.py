@@ -316,6 +316,13 @@ def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> N
         tx.execute(update(decisions).where(decisions.c.sequence == row.sequence).values(outcome_session=None))
 
 
+def outcome_of(tx: Transaction, run: str, identifier: str) -> tuple[date, bool] | None:
+    """Return the session that settled a decision and whether the close had risen, None where none did yet."""
+    query = select(outcomes.c.session, outcomes.c.rose).where(outcomes.c.run == run, outcomes.c.id == identifier)
+    row: Any = tx.execute(query).first()
+    return None if row is None else (date.fromisoformat(row[0]), bool(row[1]))
+
+
 def outcomes_of(tx: Transaction, run: str | None, session: date) -> set[tuple[str, str]]:
     """Return run and id of the decisions that a session settled."""
     query = select(outcomes.c.run, outcomes.c.id).where(outcomes.c.session == session.isoformat())

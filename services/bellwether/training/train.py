@@ -35,6 +35,9 @@ from bellwether.training.export import from_skops_bytes, prove_parity, to_onnx_b
 from bellwether.training.features import WINDOW, basket_of, feature_version, needs_basket
 from bellwether.training.fit import TooFewRows, fit
 from bellwether.training.recipe import Recipe
+from bellwether.training.reference import REFERENCE
+from bellwether.training.reference import to_bytes as reference_bytes
+from bellwether.training.referring import reference_of
 from bellwether.training.serving_losses import serving_losses
 from bellwether.training.walk import days_of, estimators, evidence_of, plain_metrics, title, walk
 
@@ -222,6 +225,7 @@ def train_one(work: Work, root: Path, say: Progress) -> str:
             compared=compared,
         )
     files = {ONNX: onnx, SKOPS: study, CARD: card(recipe, manifest, version, evidence).encode()}
+    files[REFERENCE] = reference_bytes(reference_of(rows, recipe.features, fitted))
     if evidence is not None:
         files[EVIDENCE] = to_bytes(evidence)
     write_artifact(root, manifest, files)
@@ -289,7 +293,8 @@ def _made(root: Path, key: str) -> str | None:
     except OSError:
         return None
     folder = root / version
-    return version if (folder / MANIFEST).is_file() and (folder / EVIDENCE).is_file() else None
+    there = all((folder / name).is_file() for name in (MANIFEST, EVIDENCE, REFERENCE))
+    return version if there else None
 
 
 def _note(root: Path, key: str, version: str) -> None:

@@ -59,6 +59,11 @@ def typed(
         (["decision", "p-AAPL"], ["probability", "0.5700 beside a base rate of 0.5400", "return_1", "sentiment"]),
         (["decision", "p-AAPL"], ["Apple plunges on fraud probe", "-0.80", "Wire", "scored by vader-1-words"]),
         (["decision", "p-AAPL"], ["0.75 of 1200 outcomes through 2008-12-31", "none: UNAVAILABLE", "34" * 8]),
+        (
+            ["decision", "p-AAPL"],
+            ["+0.1228", "exact shares of the log odds", "today's version is 5656"],
+        ),
+        (["decision", "p-AAPL"], ["BUY: 0.5700 is +0.0300 from the base rate; BUY from 0.5500", "not known yet"]),
         (["decision", "p-AAPL", "--replay"], ["equal"]),
         (
             ["news"],

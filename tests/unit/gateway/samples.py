@@ -15,6 +15,7 @@ from sqlalchemy import MetaData
 from bellwether.messages.backup import BackupMade, Backups
 from bellwether.messages.envelope import Event
 from bellwether.messages.market_data import (
+    Bars,
     Freshness,
     MarketContext,
     MarketData,
@@ -22,7 +23,7 @@ from bellwether.messages.market_data import (
     Technical,
     Volume,
 )
-from bellwether.messages.models import ModelInfo, Models
+from bellwether.messages.models import ModelInfo, Models, ProbabilityPart, ProbabilityParts
 from bellwether.messages.monitoring import Alert, Alerts, ProcessFigures, ServiceFigures, SystemFigures, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
 from bellwether.messages.quality import Quality, SymbolQuality
@@ -177,13 +178,24 @@ HEADLINE = Headline("h1", "Apple plunges on fraud probe", "Wire", AT, AT, -0.8)
 CANONICAL = {
     "inputs": {
         "bars_revision": "34" * 32,
+        "market": {"context": "NEUTRAL"},
+        "stale_sessions": 0,
+        "features": {"return_1": 0.0123},
+        "quality": None,
         "missing": {"quality": "UNAVAILABLE"},
-        "model": {"version": "ab" * 32},
-        "news": {"headlines": [msgspec.to_builtins(HEADLINE)], "version": "vader-1-words"},
+        "model": {"version": "ab" * 32, "probability": 0.58},
+        "news": {
+            "score": -0.8,
+            "count": 1,
+            "confidence": 0.63,
+            "headlines": [msgspec.to_builtins(HEADLINE)],
+            "version": "vader-1-words",
+        },
         "news_weight": {"weight": 0.75, "outcomes": 1200, "through": "2008-12-31"},
     },
-    "outputs": {"action": "BUY"},
+    "outcome": {"action": "BUY", "margin": 0.01},
 }
+PARTS = ProbabilityParts("exact", 0.3228, 0.2, [ProbabilityPart("return_1", 0.0123, 0.0004, 0.1228, 1.2, 0.1)], 0.4)
 
 
 def said(asked: dict[str, Any]) -> SymbolSentiment:
@@ -194,12 +206,16 @@ def said(asked: dict[str, Any]) -> SymbolSentiment:
 
 
 ANSWERS: dict[str, dict[str, Any]] = {
-    "market-data": {"get_market_data": MARKET_DATA, "get_freshness": FRESHNESS},
+    "market-data": {
+        "get_market_data": MARKET_DATA,
+        "get_freshness": FRESHNESS,
+        "get_bars": Bars("AAPL", [], "56" * 32),
+    },
     "data-quality": {
         "get_quality": lambda asked: Quality({one: SymbolQuality(one, 96.0, True, []) for one in asked["symbols"]})
     },
     "sentiment": {"analyze_sentiment": said},
-    "ml-model": {"list_models": Models([MODEL])},
+    "ml-model": {"list_models": Models([MODEL]), "explain_probability": PARTS},
     "ml-training": {},
     "prediction": {
         "generate_single_prediction": prediction(may_trade=False),
