@@ -31,13 +31,15 @@ _SELLS = ", ".join(f"'{action}'" for action in SELL_ACTIONS)
 # An id is its slot's name, a hyphen and the symbol: `.` is the character behind the hyphen.
 _OF_SLOT = "run = ? AND id >= ? || '-' AND id < ? || '.'"
 _DECISIONS = f"SELECT prediction, canonical FROM decisions WHERE {_OF_SLOT} ORDER BY sequence"  # noqa: S608
+# By itself SQLite looks outcomes up by id, which reads all of a run; they are wanted by session.
+_OUTCOMES = "outcomes o INDEXED BY outcomes_of_session"
 _SETTLED = (
-    "SELECT o.id, d.symbol, d.action, o.probability, o.base_rate, o.rose FROM outcomes o "
+    f"SELECT o.id, d.symbol, d.action, o.probability, o.base_rate, o.rose FROM {_OUTCOMES} "  # noqa: S608
     "JOIN decisions d ON d.run = o.run AND d.id = o.id "
     "WHERE o.run = ? AND o.session = ? AND o.id >= ? || '-' AND o.id < ? || '.' ORDER BY o.id"
 )
 _JUDGED = (
-    "FROM outcomes o JOIN decisions d ON d.run = o.run AND d.id = o.id "
+    f"FROM {_OUTCOMES} JOIN decisions d ON d.run = o.run AND d.id = o.id "
     "WHERE o.run = ? AND o.session >= ? AND o.session <= ? AND o.id >= ? || '-' AND o.id < ? || '.' "
 )
 _FIRST = (

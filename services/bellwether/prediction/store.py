@@ -295,10 +295,10 @@ def newest_per_symbol(run: str | None) -> Any:
 
 def due(tx: Transaction, run: str | None, session: date) -> list[Row]:
     """Return the decisions whose horizon ends by a session and whose outcome is not written yet."""
-    query = _rows().where(decisions.c.outcome_session <= session.isoformat()).order_by(decisions.c.sequence)
-    if run is not None:
-        query = query.where(decisions.c.run == run)
-    return [_row(row) for row in tx.execute(query).all()]
+    # Neither the run nor the order is asked of SQLite: for either it would read every decision instead of those due.
+    query = _rows().where(decisions.c.outcome_session <= session.isoformat())
+    found = sorted(map(_row, tx.execute(query).all()), key=lambda row: row.sequence)
+    return [row for row in found if run in (None, row.run)]
 
 
 def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> None:
