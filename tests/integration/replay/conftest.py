@@ -19,7 +19,16 @@ def winter() -> TradingSystem:
 
 
 @pytest.fixture(scope="session")
-def expected(tmp_path_factory: pytest.TempPathFactory, trained: Path, winter: TradingSystem) -> Evidence:
-    """Return what those days leave when nothing disturbs them, over a MemoryBus, as `bellwether replay` runs them."""
+def quiet(tmp_path_factory: pytest.TempPathFactory, trained: Path, winter: TradingSystem) -> tuple[Path, Evidence]:
+    """Return the data folder that those days leave when nothing disturbs them, and what is in it.
+
+    They run over a MemoryBus, as `bellwether replay` runs them.
+    """
     folder = tmp_path_factory.mktemp("expected")
-    return asyncio.run(undisturbed(folder, trained, winter, group_commit=True))
+    return folder / "data", asyncio.run(undisturbed(folder, trained, winter, group_commit=True))
+
+
+@pytest.fixture(scope="session")
+def expected(quiet: tuple[Path, Evidence]) -> Evidence:
+    """Return what those days leave when nothing disturbs them."""
+    return quiet[1]

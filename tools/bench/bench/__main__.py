@@ -13,7 +13,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from bench import halting, inference, long_run, memory, morning, operators, places, ready, replay, rpc, training
+from bench import halting, inference, long_run, memory, morning, operators, places, ready, replay, rpc, training, volume
 from bench.report import Machine, Section, page
 from devcluster.errors import ClusterError
 from environments.machine import ROOT, processor
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "replay": replay.measure,
     "memory": memory.measure,
     "long-run": long_run.measure,
+    "volume": volume.measure,
     "places": places.measure,
     "morning": morning.measure,
     "ready": ready.measure,

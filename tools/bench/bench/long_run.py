@@ -38,7 +38,7 @@ _HOW = (
 def measure(wanted: int = DECISIONS) -> Section:
     """Replay until so many decisions are stored, then add up the process tree several times."""
     with tempfile.TemporaryDirectory() as folder:
-        manifest = _declared(Path(folder))
+        manifest = declared(Path(folder))
         with local_run(manifest, Path(folder)) as run:
             run.wait("the API answers", lambda: bool(run.replay()), LONGEST)
             with _page_open(run):
@@ -66,8 +66,8 @@ def _figures(looks: list[Mapping[str, float]], rate: float) -> list[Figure]:
     ]
 
 
-def _declared(folder: Path) -> Path:
-    """Write the bars and the declaration; return its file."""
+def declared(folder: Path) -> Path:
+    """Write bars of seven symbols and a declaration that replays them; return its file."""
     bars = folder / "bars"
     bars.mkdir()
     days = [session.day for session in load_calendar("XASX").sessions(BARS_FROM, date(2026, 6, 30))]
