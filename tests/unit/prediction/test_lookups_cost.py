@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import create_engine, insert
@@ -68,7 +68,7 @@ def steps(tx: Transaction, work: Callable[[], object]) -> int:
 
 def test_a_session_of_a_long_run_costs_what_one_of_a_short_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is read counts, not what is in it.
-    monkeypatch.setattr(store, "_row", lambda row: store.Row(row[0], row[1], None, b"", "", None))
+    monkeypatch.setattr(store, "_row", lambda row: store.Row(row[0], row[1], cast("Any", None), b"", "", None))
     costs = []
     for sessions in (100, 1000):
         last = BEGIN + timedelta(days=sessions - 1)
