@@ -104,7 +104,7 @@ class Lookups:
     async def get_decision(self, request: GetDecision, call: Call) -> DecisionRecord:
         """Return a decision with its canonical record."""
         row = await self._row(request.prediction_id, call)
-        known = await self.store.transact(lambda tx: rows.outcome_of(tx, row.run, row.prediction.prediction_id))
+        known = await self._store.transact(lambda tx: rows.outcome_of(tx, row.run, row.prediction.prediction_id))
         outcome = None if known is None else DecisionOutcome(*known)
         return DecisionRecord(row.prediction, msgspec.json.decode(row.canonical), row.sha256, outcome)
 
