@@ -91,14 +91,23 @@ def last_words(pods: list[dict[str, Any]]) -> str:
 
 def _objects(settings: Settings, raw: Mapping[str, Any]) -> list[Manifest]:
     metadata, progress = raw["metadata"], progress_of(raw)
-    former = json.loads((raw.get("status") or {}).get("declaration") or "{}")
+    status = raw.get("status") or {}
+    former = json.loads(status.get("declaration") or "{}")
     former["metadata"] = {**former["metadata"], "namespace": metadata["namespace"], "uid": metadata["uid"]}
     system = TradingSystem.model_validate(former)
     size = system.spec.storage.size
     copies = [Copy(one.claim, one.snapshot, one.size or size) for one in progress.volumes]
+    looked = Looked(
+        metadata["name"],
+        metadata["uid"],
+        metadata["namespace"],
+        owner_of(metadata),
+        json.dumps(former, sort_keys=True),
+        str(status.get("release", "")),
+    )
     return look_objects(
         system,
-        Looked(metadata["name"], metadata["uid"], metadata["namespace"], owner_of(metadata)),
+        looked,
         copies,
         image=settings.services_image,
         pull_policy=settings.image_pull_policy,

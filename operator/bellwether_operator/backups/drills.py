@@ -97,9 +97,18 @@ def figures(said: str) -> str | None:
         found = json.loads(said)
         databases = found["databases"]
         rows = ", ".join(f"{name} {one['rows']} rows ({one['sha256']})" for name, one in sorted(databases.items()))
-        return f"{rows}; {int(found['files'])} files, {int(found['bytes'])} bytes, read in {found['seconds']} s"
+        read = f"{int(found['files'])} files, {int(found['bytes'])} bytes, read in {found['seconds']} s"
+        return f"{rows}; {read}; {_decided(found.get('decisions'))}"
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _decided(outcomes: Mapping[str, int] | None) -> str:
+    """Return in words how the decisions of the last session came out when they were computed again."""
+    if outcomes is None:
+        return "its declaration is too long for decisions to be computed again"
+    counted = ", ".join(f"{int(count)} {outcome}" for outcome, count in sorted(outcomes.items()))
+    return f"decisions of the last session computed again: {counted or 'there are none'}"
 
 
 def _last(scene: Scene) -> str:

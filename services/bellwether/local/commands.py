@@ -129,6 +129,13 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     look.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by claim")
     look.add_argument("--write", type=Path, metavar="FILE", help="write the figures here too")
+    look.add_argument(
+        "--decide",
+        metavar="JSON",
+        help="the TradingSystem of then: the decisions of its last session are computed again, which writes into the "
+        "volumes",
+    )
+    look.add_argument("--release", default="", metavar="NAME", help="of those decisions; another one may differ")
     look.set_defaults(command=_look)
 
 
@@ -246,11 +253,33 @@ def _look(given: argparse.Namespace) -> int:
 
     from bellwether.local.volumes import look
 
-    text = json.dumps(look(given.volumes), sort_keys=True)
+    found = look(given.volumes)
+    if given.decide is not None:
+        found["decisions"] = _decide(given.volumes, given.decide, given.release)
+    text = json.dumps(found, sort_keys=True)
     if given.write is not None:
         given.write.write_text(text)
     print(text, flush=True)
     return 0
+
+
+def _decide(volumes: Path, declaration: str, release: str) -> dict[str, int]:
+    """Compute the last session's decisions of restored volumes again; return how many came out how."""
+    import asyncio
+    import json
+    import tempfile
+
+    from bellwether.local.deciding import decided_again
+    from bellwether.local.volumes import gathered
+    from bellwether.runtime.config import ProcessConfig
+    from bellwether.spec.models import TradingSystem
+
+    system = TradingSystem.model_validate(json.loads(declaration))
+    present = ProcessConfig.from_environment().version
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        gathered(volumes, data)
+        return dict(asyncio.run(decided_again(system, data, was=release, release=present)))
 
 
 def _execute_slot(given: argparse.Namespace) -> int:

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-import sqlite3
 import time
-from collections import Counter
-from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from bellwether.backups.manifest import Manifest
 from bellwether.backups.records import Record
 from bellwether.backups.restic import Repository
 from bellwether.backups.source import Say
 from bellwether.local.backup_places import Place
-from bellwether.local.registry import registry
+from bellwether.local.deciding import decided_again, told
 from bellwether.local.state import RunDirectory
-from bellwether.local.unpacking import NotRight, fetched, rebuilt, scratch
-from bellwether.messages.prediction import ReplayDecision, ReplayedDecision
-from bellwether.runtime.config import ProcessConfig
-from bellwether.runtime.errors import RpcError
-from bellwether.runtime.memory_bus import MemoryBroker
-from bellwether.runtime.plan import bus_plan, ensure
-from bellwether.runtime.process import Process
+from bellwether.local.unpacking import fetched, rebuilt, scratch
 from bellwether.spec.models import TradingSystem
-from bellwether.spec.sentiment import Sentiment
-
-SERVICES = ("market-data", "ml-model", "prediction")
-NOWHERE = "http://127.0.0.1:9"
-"""The proxy of a drill, on which nothing listens: it asks nobody outside for anything."""
-BUDGET = 60.0
-
-
-class Decided(NamedTuple):
-    """A stored decision."""
-
-    id: str
-    run: str
-    as_of: datetime
 
 
 async def drill(place: Place, repository: Repository, backup_id: str, say: Say, *, system: str, release: str) -> Record:
@@ -52,7 +24,7 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
     The lock of the records is held by the caller.
 
     Raises:
-        NotRight, CopyError, RepositoryError, OSError: why the backup does not restore; the record says it too.
+        BackupError, OSError: why the backup does not restore; the record says it too.
 
     """
     records, machine = place.records, place.machine()
@@ -66,8 +38,9 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
         directory = RunDirectory(folder / "run")
         ledger = await rebuilt(manifest, folder / "pieces", directory, say)
         records.write(record := msgspec.structs.replace(record, step="decide"))
-        outcomes = await decided_again(manifest, directory, release)
-        say(f"decisions of the last session computed again: {_told(outcomes)}")
+        declaration = TradingSystem.model_validate(manifest.declaration)
+        outcomes = await decided_again(declaration, directory.data, was=manifest.release, release=release)
+        say(f"decisions of the last session computed again: {told(outcomes)}")
         figures: dict[str, int | float | str] = {
             "pieces": len(manifest.pieces),
             "rows": sum(sum(piece.rows.values()) for piece in manifest.pieces),
@@ -88,71 +61,3 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-async def decided_again(manifest: Manifest, directory: RunDirectory, release: str) -> Counter[str]:
-    """Compute the decisions of the newest session again, by the restored bars and models; return the outcomes.
-
-    A decision of another release is told as that; it need not come out with the same bytes.
-
-    Raises:
-        NotRight: if one of this release comes out otherwise, or cannot be computed.
-
-    """
-    decisions = newest_decisions(directory.data / "decisions.db")
-    if not decisions:
-        return Counter()
-    logging.getLogger().setLevel(logging.CRITICAL)
-    broker = MemoryBroker()
-    await ensure(broker.connect("bootstrap"), bus_plan())
-    system = silent(TradingSystem.model_validate(manifest.declaration))
-    config = replace(
-        ProcessConfig(),
-        system=system.metadata.name,
-        data_dir=directory.data,
-        version=release,
-        proxy=NOWHERE,
-        sampling=0.0,
-    )
-    process = Process(config, registry(SERVICES), connect=broker.connect, declaration=system, health=False)
-    outcomes: Counter[str] = Counter()
-    problems: list[str] = []
-    try:
-        await process.start()
-        for one in decisions:
-            call = process.services["prediction"].call(budget=BUDGET).at(one.as_of, run=one.run)
-            try:
-                found = await call.request("prediction", "replay_decision", ReplayDecision(one.id), ReplayedDecision)
-            except RpcError as error:
-                problems.append(f"decision {one.id} cannot be computed: {error.message}")
-                continue
-            other = manifest.release != release
-            outcomes["of another release" if other and found.outcome != "equal" else found.outcome] += 1
-            if found.outcome == "different" and not other:
-                problems.append(f"decision {one.id} comes out otherwise: {', '.join(found.differences)}")
-    finally:
-        await process.stop()
-    if problems:
-        raise NotRight("the decisions", problems)
-    return outcomes
-
-
-def silent(system: TradingSystem) -> TradingSystem:
-    """Return the declaration of a drill: it reads no news and sends no order."""
-    spec = system.spec
-    trading = spec.trading.model_copy(update={"halted": True})
-    return system.model_copy(update={"spec": spec.model_copy(update={"sentiment": Sentiment(), "trading": trading})})
-
-
-def newest_decisions(path: Path) -> list[Decided]:
-    """Return the stored decisions for the newest session that there are any for."""
-    query = (
-        "SELECT id, run, as_of FROM decisions WHERE (run, target_session) = "
-        "(SELECT run, target_session FROM decisions ORDER BY sequence DESC LIMIT 1) ORDER BY sequence"
-    )
-    with closing(sqlite3.connect(path)) as connection:
-        return [Decided(row[0], row[1], datetime.fromisoformat(row[2])) for row in connection.execute(query)]
-
-
-def _told(outcomes: Counter[str]) -> str:
-    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "there are none"

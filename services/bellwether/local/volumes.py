@@ -116,6 +116,15 @@ def look(root: Path) -> dict[str, Any]:
     }
 
 
+def gathered(root: Path, target: Path) -> None:
+    """Make one folder of what is on volumes that are mounted in a folder, as one process has it; nothing is copied."""
+    target.mkdir(parents=True, exist_ok=True)
+    for volume in sorted(path for path in root.iterdir() if path.is_dir()):
+        for path in volume.iterdir():
+            if path.name != "lost+found":
+                (target / path.name).symlink_to(path)
+
+
 def _is_other(name: str) -> bool:
     """Whether a name is a database, or beside one, or no part of a system."""
     return name == "lost+found" or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))

@@ -174,8 +174,11 @@ async def test_one_bit_in_the_repository_is_found(lab: Lab, tmp_path: Path, part
     with pytest.raises(RepositoryError) as caught:
         repository.check(read_data=True)
     assert caught.value.failure is Failure.DAMAGED, caught.value
-    with lab.place.records.held(), pytest.raises((RepositoryError, NotRight)):
-        await restore(lab.place, repository, "kept", made.id, lab.said.append)
+    with lab.place.records.held():
+        with pytest.raises((RepositoryError, NotRight)):
+            await restore(lab.place, repository, "kept", made.id, lab.said.append)
+        with pytest.raises((RepositoryError, NotRight)):
+            await drills.drill(lab.place, repository, made.id, lab.said.append, system="kept", release="dev")
 
 
 async def test_a_wrong_key_a_missing_one_and_a_vanished_repository_are_told(lab: Lab, tmp_path: Path) -> None:

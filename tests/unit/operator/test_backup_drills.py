@@ -101,9 +101,34 @@ def test_the_pod_reads_scratch_volumes_has_no_rights_and_talks_to_nobody() -> No
     assert claim["spec"]["dataSource"]["name"] == "friday-data-demo-0"
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert "serviceAccountName" not in pod["spec"]
-    assert pod["spec"]["volumes"] == [{"name": "volume-0", "persistentVolumeClaim": {"claimName": "friday-look-0"}}]
+    assert pod["spec"]["volumes"] == [
+        {"name": "volume-0", "persistentVolumeClaim": {"claimName": "friday-look-0"}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
     assert all(each["metadata"]["ownerReferences"] == [owner] for each in (policy, claim, made))
     assert "app.kubernetes.io/managed-by" not in pod["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(("declaration", "computed"), [('{"spec": {}}', True), ("x" * 120_000, False), ("", False)])
+def test_decisions_are_computed_again_where_the_declaration_is_known_and_fits(declaration: str, computed: bool) -> None:
+    looked = Looked("friday", "u-1", "trading", {"name": "friday"}, declaration, "1.2")
+    job_ = look_objects(declared(), looked, [], image="services:1", pull_policy="Always", log_level="info")[-1]
+    (container,) = job_["spec"]["template"]["spec"]["containers"]
+    decided = container["command"][-4:]
+    assert (decided == ["--decide", declaration, "--release", "1.2"]) is computed
+    assert {"name": "OMP_NUM_THREADS", "value": "1"} in container["env"]
+
+
+@pytest.mark.parametrize(
+    ("decisions", "words"),
+    [
+        ({"decisions": {"equal": 2, "of another release": 1}}, "computed again: 2 equal, 1 of another release"),
+        ({"decisions": {}}, "computed again: there are none"),
+        ({}, "its declaration is too long for decisions to be computed again"),
+    ],
+)
+def test_how_decisions_came_out_is_among_the_figures(decisions: dict[str, Any], words: str) -> None:
+    assert (figures(json.dumps({**json.loads(FIGURES), **decisions})) or "").endswith(words)
 
 
 def test_figures_and_last_words_are_read_from_whatever_is_there() -> None:

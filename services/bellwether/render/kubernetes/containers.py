@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bellwether.render.kubernetes import quantities
@@ -34,6 +34,16 @@ COMPACT_SHARE = 4
 
 _JOB_RESOURCES = Resources(10, 64)
 _MOVE_RESOURCES = Resources(100, 192)
+DECIDING = ("market-data", "ml-model", "prediction")
+"""The services that compute decisions again, in one process."""
+_LOOK_COMMAND = ["python", "-m", "bellwether", "look"]
+_OF_NUMBERS = {
+    "HOME": "/tmp",  # noqa: S108
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""What a process that computes is told; with one thread it computes the same bits everywhere."""
 _BOOTSTRAP_COMMAND = ["python", "-m", "bellwether", "bootstrap"]
 _SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -63,8 +73,13 @@ def resources_of(system: TradingSystem, name: str) -> Resources:
 
 
 def compact_resources(system: TradingSystem) -> Resources:
-    """Return what all services in one process ask for: the largest, and a share of each other."""
-    asked = [resources_of(system, name) for name in SERVICES]
+    """Return what all services in one process ask for."""
+    return _shared(system, SERVICES)
+
+
+def _shared(system: TradingSystem, services: Iterable[str]) -> Resources:
+    """Return what some services in one process ask for: the largest, and a share of each other."""
+    asked = [resources_of(system, name) for name in services]
     largest_memory = max(each.memory_mebibytes for each in asked)
     largest_cpu = max(each.cpu_millis for each in asked)
     return Resources(
@@ -96,10 +111,7 @@ def _process_environment(system: TradingSystem, context: RenderContext, *, besid
         "BELLWETHER_SYSTEM": system.metadata.name,
         "BELLWETHER_UID": system.metadata.uid,
         "BELLWETHER_VERSION": release_of(image),
-        "HOME": "/tmp",  # noqa: S108
-        "MKL_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
+        **_OF_NUMBERS,
     }
 
 
@@ -298,19 +310,37 @@ def adopt_container(system: TradingSystem, context: RenderContext) -> dict[str, 
     }
 
 
-def look_container(image: str, pull_policy: str, log_level: str, claims: Sequence[str]) -> dict[str, Any]:
-    """Return the container that looks at volumes made from snapshots, and says what is on them as it ends."""
+def look_container(
+    system: TradingSystem, image: str, claims: Sequence[str], decide: Sequence[str], log_level: str
+) -> dict[str, Any]:
+    """Return the container that looks at volumes made from snapshots, and says what is on them as it ends.
+
+    Args:
+        system: of then.
+        image: to be run.
+        claims: of which the volumes are copies.
+        decide: arguments by which the last session's decisions are computed again; none: they are not.
+        log_level: of the process.
+
+    """
+    environment = {
+        "BELLWETHER_LOG_LEVEL": log_level.lower(),
+        "BELLWETHER_VERSION": release_of(image),
+        **_OF_NUMBERS,
+    }
     return {
         "name": LOOK,
         "image": image,
-        "imagePullPolicy": pull_policy,
-        "command": ["python", "-m", "bellwether", "look", "--volumes", LOOK_DIRECTORY, "--write", _TERMINATION_FILE],
-        "env": _environment({"BELLWETHER_LOG_LEVEL": log_level.lower()}),
-        "resources": _requirements(_MOVE_RESOURCES),
+        "command": [*_LOOK_COMMAND, "--volumes", LOOK_DIRECTORY, "--write", _TERMINATION_FILE, *decide],
+        "env": _environment(environment),
+        "resources": _requirements(_shared(system, DECIDING) if decide else _MOVE_RESOURCES),
         "securityContext": _SECURITY,
         "terminationMessagePath": _TERMINATION_FILE,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [_mount(f"volume-{at}", f"{LOOK_DIRECTORY}/{claim}") for at, claim in enumerate(claims)],
+        "volumeMounts": [
+            *(_mount(f"volume-{at}", f"{LOOK_DIRECTORY}/{claim}") for at, claim in enumerate(claims)),
+            _mount("tmp", "/tmp"),  # noqa: S108
+        ],
     }
 
 

@@ -19,6 +19,8 @@ LABEL_LOOKED_AT = f"{GROUP}/looks-at"
 """On all of it: the uid of the backup."""
 SECONDS = 1800
 """How long reading may take."""
+LONGEST_ARGUMENT = 100_000
+"""Of bytes: the kernel takes no argument beyond 128 KiB. Of a longer declaration decisions are not computed again."""
 _TRIES = 1
 
 
@@ -30,6 +32,10 @@ class Looked(NamedTuple):
     namespace: str
     owner: Mapping[str, Any]
     """The reference by which all of it goes with the backup."""
+    declaration: str = ""
+    """The TradingSystem of then, as JSON."""
+    release: str = ""
+    """The one that wrote the volumes."""
 
 
 class Copy(NamedTuple):
@@ -62,13 +68,16 @@ def look_objects(
         "spec": {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress", "Egress"]},
     }
     claims = [_claim(system, looked, copy, at) for at, copy in enumerate(copies)]
-    container = look_container(
-        image_of(image, system.spec.version), pull_policy, log_level, [one.claim for one in copies]
-    )
-    volumes = [
+    short = 0 < len(looked.declaration.encode()) <= LONGEST_ARGUMENT
+    decide = ["--decide", looked.declaration, "--release", looked.release] if short else []
+    image = image_of(image, system.spec.version)
+    container = look_container(system, image, [one.claim for one in copies], decide, log_level)
+    container["imagePullPolicy"] = pull_policy
+    volumes: list[dict[str, Any]] = [
         {"name": f"volume-{at}", "persistentVolumeClaim": {"claimName": scratch_name(looked.name, at)}}
         for at in range(len(copies))
     ]
+    volumes.append({"name": "tmp", "emptyDir": {}})
     spec = {
         "activeDeadlineSeconds": SECONDS,
         "backoffLimit": _TRIES,

@@ -1,0 +1,77 @@
+"""Volumes made from snapshots are looked at as in a drill's pod: read, and their last decisions computed again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bellwether.runtime.declaration import encode_declaration
+from integration.backups.conftest import RELEASE, system_of
+
+pytestmark = pytest.mark.integration
+
+PLACES = {"bars.db": "market-data", "decisions.db": "prediction", "ml-model": "ml-model", "ledger.db": "paper-trading"}
+
+
+@pytest.fixture
+def volumes(replayed_state: Path, tmp_path: Path) -> Path:
+    """The volumes of profile standard, one for each service."""
+    for name, service in PLACES.items():
+        source, target = replayed_state / "data" / name, tmp_path / f"data-kept-{service}-0" / name
+        target.parent.mkdir()
+        _ = shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    return tmp_path
+
+
+def look(volumes: Path, release: str) -> subprocess.CompletedProcess[str]:
+    declaration = encode_declaration(system_of()).decode()
+    command = ["-m", "bellwether", "look", "--volumes", str(volumes), "--decide", declaration, "--release", release]
+    environment = {**os.environ, "BELLWETHER_VERSION": RELEASE}
+    return subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, timeout=300, check=False, env=environment
+    )
+
+
+def alter_the_newest(volumes: Path) -> None:
+    with closing(sqlite3.connect(volumes / "data-kept-prediction-0" / "decisions.db")) as database, database:
+        (newest,) = database.execute("SELECT max(sequence) FROM decisions").fetchone()
+        (text,) = database.execute("SELECT canonical FROM decisions WHERE sequence = ?", (newest,)).fetchone()
+        record = json.loads(text)
+        record["inputs"]["model"]["probability"] += 0.25
+        database.execute("UPDATE decisions SET canonical = ? WHERE sequence = ?", (json.dumps(record).encode(), newest))
+
+
+def test_the_last_sessions_decisions_come_out_with_equal_bytes(volumes: Path) -> None:
+    done = look(volumes, RELEASE)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["decisions"] in ({"equal": 2}, {"equal": 4})
+
+
+def test_what_comes_out_otherwise_is_told_and_of_another_release_is_no_failure(volumes: Path) -> None:
+    alter_the_newest(volumes)
+    done = look(volumes, RELEASE)
+    assert done.returncode == 1
+    assert "comes out otherwise" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = look(volumes, "9.9")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["decisions"]["of another release"] == 1
+
+
+def test_a_model_with_one_bit_flipped_computes_nothing(volumes: Path) -> None:
+    (model,) = list((volumes / "data-kept-ml-model-0").rglob("*.onnx"))[:1]
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.chmod(0o600)
+    model.write_bytes(bytes(content))
+    done = look(volumes, RELEASE)
+    assert done.returncode == 1
+    assert "cannot be computed" in done.stderr
