@@ -253,10 +253,13 @@ async def quality(request: Request) -> Response:
 
 
 @router.get("/v1/models")
-async def models(request: Request, model_name: str | None = None) -> Response:
-    """Return every model of the registry, its stage, and what the gate said."""
+async def models(request: Request, model_name: str | None = None, limit: int = 500) -> Response:
+    """Return the models of the registry, their stages, and what the gate said.
+
+    What serves or is in shadow is always there, and up to `limit` (at most 500) others, the newest; `total` counts all.
+    """
     peers = gateway_of(request).peers
-    return answer(await peers.ask("ml-training", "list_registry", ListRegistry(model_name), RegisteredModels))
+    return answer(await peers.ask("ml-training", "list_registry", ListRegistry(model_name, limit), RegisteredModels))
 
 
 @router.get("/v1/models/{version}")

@@ -164,21 +164,36 @@ class ArtifactState(msgspec.Struct, frozen=True):
 
 
 class GetRegistry(msgspec.Struct, frozen=True):
-    """Ask for the registry's book."""
+    """Ask for a part of the registry's book, from a byte on."""
+
+    offset: int = 0
 
 
 class RegistryBook(msgspec.Struct, frozen=True):
-    """The book as canonical JSON, and its hash, by which a change says what it is a change of."""
+    """A part of the book as canonical JSON, the length of the whole in bytes, and its SHA-256.
 
-    book: str
+    A change says by the hash what it is a change of. Where it differs from part to part the book was changed meanwhile.
+    """
+
+    content: bytes
+    total: int
     hash: str
 
 
 class SetRegistry(msgspec.Struct, frozen=True):
-    """Replace the book of hash `before`; models that it puts into service serve from then on."""
+    """Change the book of hash `before`; models that this puts into service serve from then on.
+
+    `change` is canonical JSON: the entries that are new or differ, and the trials that are new.
+    """
 
     before: str
-    book: str
+    change: str
+
+
+class RegistryChanged(msgspec.Struct, frozen=True):
+    """The hash of the book after a change."""
+
+    hash: str
 
 
 class TrainModel(msgspec.Struct, frozen=True):
@@ -215,9 +230,13 @@ class GetTraining(msgspec.Struct, frozen=True):
 
 
 class ListRegistry(msgspec.Struct, frozen=True):
-    """Ask for every model of the registry, or those of one recipe."""
+    """Ask for models of the registry, or those of one recipe: what serves or is in shadow, and the newest others.
+
+    `limit` bounds the others, from 1 to 500.
+    """
 
     model_name: str | None = None
+    limit: int = 500
 
 
 class RegisteredModel(msgspec.Struct, frozen=True):
@@ -237,10 +256,11 @@ class RegisteredModel(msgspec.Struct, frozen=True):
 
 
 class RegisteredModels(msgspec.Struct, frozen=True):
-    """Models of the registry, and how many trials were counted."""
+    """Models of the registry, the newest last, how many trials were counted, and how many models there are in all."""
 
     models: list[RegisteredModel]
     trials: int
+    total: int = 0
 
 
 class PromoteModel(msgspec.Struct, frozen=True):

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 import msgspec
 
-from bellwether.messages.canonical import canonical_bytes, content_hash
+from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.models import RegisteredModel, RegistryBook
 from bellwether.training.ledger import Entry, Ledger, LedgerError
 
+PART = 512 * 1024
+"""Bytes of one part of the book: a message has room for that, written as base64."""
+MOST_LISTED = 500
 
-def told(ledger: Ledger) -> RegistryBook:
-    """Return the book as it goes over the wire."""
-    return RegistryBook(canonical_bytes(ledger).decode(), content_hash(ledger))
+
+@dataclass(frozen=True)
+class Written:
+    """A book as canonical JSON. A model takes about 1.5 kB: some hundreds are more than a message holds."""
+
+    ledger: Ledger
+    content: bytes
+    hash: str
+
+    def part(self, offset: int) -> RegistryBook:
+        """Return the part that begins at a byte."""
+        start = min(max(offset, 0), len(self.content))
+        return RegistryBook(self.content[start : start + PART], len(self.content), self.hash)
 
 
-def read(book: str) -> Ledger:
-    """Return a book from the wire.
+def written(ledger: Ledger) -> Written:
+    """Return the book as it goes over the wire, part by part."""
+    content = canonical_bytes(ledger)
+    return Written(ledger, content, hashlib.sha256(content).hexdigest())
+
+
+def read(book: str | bytes) -> Ledger:
+    """Return a book, or a change of one, from the wire.
 
     Raises:
         LedgerError: when it is none.
@@ -27,16 +49,36 @@ def read(book: str) -> Ledger:
         raise LedgerError(f"the book cannot be read: {error}") from error
 
 
+def change_of(before: Ledger, after: Ledger) -> Ledger:
+    """Return what makes one book of another: the entries that are new or differ, and the trials that are new."""
+    known = {one.version: one for one in before.entries}
+    return Ledger([one for one in after.entries if known.get(one.version) != one], after.trials[len(before.trials) :])
+
+
+def changed(before: Ledger, change: Ledger) -> Ledger:
+    """Return a book with a change; nothing is ever taken out of it."""
+    told = {one.version: one for one in change.entries}
+    kept = [told.pop(one.version, one) for one in before.entries]
+    return Ledger([*kept, *told.values()], [*before.trials, *change.trials])
+
+
+def listed(ledger: Ledger, name: str | None, limit: int) -> tuple[list[Entry], int]:
+    """Return the models of a recipe (None: of all) that serve or are in shadow and the newest others, and the count
+    of all.
+    """
+    of_name = [one for one in ledger.entries if name in (None, one.name)]
+    others = [one for one in of_name if one.stage not in ("serving", "shadow")]
+    old = {one.version for one in others[: max(len(others) - limit, 0)]}
+    return [one for one in of_name if one.version not in old], len(of_name)
+
+
 def check_change(before: Ledger, after: Ledger, enforce: bool) -> None:
-    """Refuse a change that takes something out, lets two models serve or be in shadow at once, or goes past the gate.
+    """Refuse a change that lets two models serve or be in shadow at once, or goes past the gate.
 
     Raises:
         LedgerError: naming the model.
 
     """
-    gone = {one.version for one in before.entries} - {one.version for one in after.entries}
-    if gone or len(after.trials) < len(before.trials):
-        raise LedgerError(f"nothing is ever taken out of the book: {', '.join(sorted(gone)) or 'trials'} would be gone")
     serving = [(one.name, one.symbol) for one in after.entries if one.stage == "serving"]
     twice = {f"{name}, {symbol or 'all symbols'}" for name, symbol in serving if serving.count((name, symbol)) > 1}
     if twice:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 
+from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.models import (
     GetRegistry,
     ModelPromoted,
     ModelTrained,
     RegisteredModel,
     RegistryBook,
+    RegistryChanged,
     SetRegistry,
 )
 from bellwether.models import book
@@ -32,9 +35,24 @@ class RegistryClient:
         self._service = service
 
     async def book(self, call: Call) -> tuple[str, Ledger]:
-        """Return the hash of the book, and the book."""
-        found = await call.request("ml-model", "get_registry", GetRegistry(), RegistryBook, idempotent=True)
-        return found.hash, book.read(found.book)
+        """Return the hash of the book, and the book.
+
+        Raises:
+            RpcError: UNAVAILABLE, where it changed again and again while it was read.
+
+        """
+        for _ in range(TRIES):
+            content, first = bytearray(), ""
+            while True:
+                question = GetRegistry(len(content))
+                part = await call.request("ml-model", "get_registry", question, RegistryBook, idempotent=True)
+                first = first or part.hash
+                content += part.content
+                if part.hash != first or len(content) >= part.total or not part.content:
+                    break
+            if hashlib.sha256(content).hexdigest() == first:
+                return first, await asyncio.to_thread(book.read, bytes(content))
+        raise RpcError("UNAVAILABLE", f"the registry's book changed {TRIES} times while it was read: ask again")
 
     async def changed(self, change: Change, call: Call, *, trained: bool = False) -> RegisteredModel:
         """Change the book and return the model; where somebody else changed it in between, from what they left.
@@ -51,9 +69,9 @@ class RegistryClient:
                 raise RpcError("NOT_ALLOWED", str(error)) from error
             if after == ledger:
                 return book.shown(after.entry(version))
-            request = SetRegistry(before, book.told(after).book)
+            request = SetRegistry(before, canonical_bytes(book.change_of(ledger, after)).decode())
             try:
-                await call.request("ml-model", "set_registry", request, RegistryBook)
+                await call.request("ml-model", "set_registry", request, RegistryChanged)
             except RpcError as error:
                 if error.code == "BOOK_CHANGED":
                     continue

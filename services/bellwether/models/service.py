@@ -29,6 +29,7 @@ from bellwether.messages.models import (
     ProbabilityParts,
     PutArtifact,
     RegistryBook,
+    RegistryChanged,
     SetRegistry,
     ShadowModel,
     expiry_words,
@@ -66,6 +67,7 @@ class ModelService:
         self.registry = Registry(context.files / "registry")
         self._uploads = Uploads(self.registry.root)
         self._wanted = asyncio.Event()
+        self._book: book.Written | None = None
         self._state = "no model yet"
         self._trouble: RpcError | None = None
         self._too_short: tuple[tuple[str, date | None, str], str] | None = None
@@ -126,8 +128,13 @@ class ModelService:
     # The registry
 
     async def get_registry(self, request: GetRegistry, call: Call) -> RegistryBook:
-        """Return the registry's book."""
-        return book.told(self.registry.book())
+        """Return a part of the registry's book."""
+        return (await asyncio.to_thread(self._written, self.registry.book())).part(request.offset)
+
+    def _written(self, ledger: Ledger) -> book.Written:
+        if self._book is None or self._book.ledger is not ledger:
+            self._book = book.written(ledger)
+        return self._book
 
     async def put_artifact(self, request: PutArtifact, call: Call) -> ArtifactState:
         """Take a part of a candidate's file.
@@ -157,7 +164,7 @@ class ModelService:
             raise RpcError("MODEL_NOT_FOUND", str(error)) from error
         return ArtifactPart(*found)
 
-    async def set_registry(self, request: SetRegistry, call: Call) -> RegistryBook:
+    async def set_registry(self, request: SetRegistry, call: Call) -> RegistryChanged:
         """Take a change of the registry's book, and let serve what it says.
 
         Raises:
@@ -165,10 +172,10 @@ class ModelService:
 
         """
         before = self.registry.book()
-        if request.before != book.told(before).hash:
+        if request.before != self._written(before).hash:
             raise RpcError("BOOK_CHANGED", "the registry's book was changed in between: read it again")
         try:
-            after = book.read(request.book)
+            after = book.changed(before, book.read(request.change))
             book.check_change(before, after, self._enforced())
             self.registry.set_book(after)
             self._serve_by_book(after)
@@ -176,7 +183,7 @@ class ModelService:
             raise RpcError("NOT_ALLOWED", str(error)) from error
         except ArtifactError as error:
             raise RpcError("MODEL_REFUSED", str(error)) from error
-        return book.told(after)
+        return RegistryChanged(self._written(after).hash)
 
     def _serve_by_book(self, ledger: Ledger) -> None:
         """Bring into service what the book says of the declared recipe."""

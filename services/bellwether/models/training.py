@@ -59,6 +59,8 @@ from bellwether.training.recipe import Recipe, RecipeError, find_recipe, load_re
 ORDER_LOOK_SECONDS = 2.0
 """How often it is looked how far a Job is."""
 UPLOAD_SECONDS = 120.0
+RECORDS_AT_ONCE = 4
+"""Of so many models live records are asked for in one message, which has room for the days of all of them."""
 LOOK_SECONDS = 900.0
 """How often it is looked whether training is due; sessions are counted, so this only bounds how late it begins."""
 
@@ -103,10 +105,17 @@ class TrainingService:
         return self._state
 
     async def list_registry(self, request: ListRegistry, call: Call) -> RegisteredModels:
-        """Return the models of the registry, the newest last."""
+        """Return models of the registry, the newest last.
+
+        Raises:
+            RpcError: INVALID_PARAMS, for a limit that is out of bounds.
+
+        """
+        if not 1 <= request.limit <= book.MOST_LISTED:
+            raise RpcError("INVALID_PARAMS", f"limit is {request.limit}: it must be from 1 to {book.MOST_LISTED}")
         _, ledger = await self._registry.book(call)
-        wanted = [one for one in ledger.entries if request.model_name in (None, one.name)]
-        return RegisteredModels([book.shown(one) for one in wanted], len(ledger.trials))
+        found, total = book.listed(ledger, request.model_name, request.limit)
+        return RegisteredModels([book.shown(one) for one in found], len(ledger.trials), total)
 
     async def show_model(self, request: ShowModel, call: Call) -> ShownModel:
         """Return a model of the registry with its live records.
@@ -264,8 +273,12 @@ class TrainingService:
         await call.publish_event("model_demoted", ModelDemoted(shown, instead), event_id=event_id)
 
     async def _live_records(self, versions: list[str], call: Call) -> list[LiveRecord]:
-        question = GetLiveRecords(versions)
-        return (await call.request("prediction", "get_live_records", question, LiveRecords, idempotent=True)).records
+        found: list[LiveRecord] = []
+        for start in range(0, len(versions), RECORDS_AT_ONCE):
+            question = GetLiveRecords(versions[start : start + RECORDS_AT_ONCE])
+            told = await call.request("prediction", "get_live_records", question, LiveRecords, idempotent=True)
+            found += told.records
+        return found
 
     async def _due(self) -> TrainModel | None:
         """Return what the declaration wants made again by now; a replay has no sessions to wait for."""

@@ -24,6 +24,8 @@ from bellwether.training.recipe import Gate
 Stage = Literal["candidate", "shadow", "serving", "retired"]
 Mode = Literal["enforce", "report"]
 FILE = "ledger.json"
+_TOLD = 5
+"""How many models a message names."""
 
 
 class LedgerError(Exception):
@@ -75,10 +77,17 @@ class Ledger(msgspec.Struct, frozen=True):
         """
         found = [one for one in self.entries if one.version.startswith(version)] if version else []
         if len(found) != 1:
-            known = ", ".join(one.version[:12] for one in self.entries) or "none"
-            what = "no model" if not found else f"{len(found)} models"
-            raise LedgerError(f"version {version!r}: {what} of that beginning; there are {known}")
+            raise LedgerError(self._not_one(version, found))
         return found[0]
+
+    def _not_one(self, version: str, found: list[Entry]) -> str:
+        if found:
+            begun = ", ".join(one.version[: len(version) + 4] for one in found[:_TOLD])
+            return f"version {version!r}: {len(found)} models begin like that: {begun}"
+        if not self.entries:
+            return f"version {version!r}: there are no models yet"
+        newest = ", ".join(one.version[:12] for one in self.entries[-_TOLD:])
+        return f"version {version!r}: no model begins like that; the newest are {newest}"
 
     def serving(self, name: str, symbol: str | None) -> Entry | None:
         """Return what serves for a recipe and a symbol."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from bellwether.messages.models import (
     RegisteredModel,
     RegisteredModels,
     RollbackModel,
+    ShadowCandidate,
     TrainingState,
     TrainModel,
 )
 from bellwether.models.training import create as ml_training
 from bellwether.runtime.errors import RpcError
 from bellwether.training.artifact import ONNX
+from bellwether.training.ledger import Entry, Ledger, write_ledger
 from harness.replayed import BUILDS, MODEL, declared, model_serves, until
 from harness.system import System, running
 
@@ -101,6 +104,23 @@ async def test_under_enforce_what_did_not_pass_answers_nothing(tmp_path: Path) -
             await system.call("ml-training", "promote_model", PromoteModel(found.version, "please"), RegisteredModel)
         assert kept.value.code == "NOT_ALLOWED"
         assert (await system.call("ml-model", "health"))["gate_mode"] == "enforce"
+
+
+async def test_a_registry_of_more_models_than_a_message_holds_is_listed_and_changed(tmp_path: Path) -> None:
+    at = datetime(2003, 6, 2, tzinfo=UTC)
+    old = [Entry(f"{n:064x}", MODEL, f"S{n}", "r" * 64, "candidate", at, "x" * 500, None) for n in range(2000)]
+    write_ledger(tmp_path / "ml-model" / "registry", Ledger(old))
+    async with running(PARTS, data_dir=tmp_path, declaration=declared(**SPEC)) as system:
+        first = await model_serves(system)
+        asked = ShadowCandidate(old[0].version, "the oldest")
+        shadow = await system.call("ml-training", "shadow_model", asked, RegisteredModel)
+        assert (shadow.version, shadow.stage) == (old[0].version, "shadow")
+        found = await listed(system)
+        assert found.total == len(old) + 1
+        assert {one.version for one in found.models if one.stage != "candidate"} == {old[0].version, first.version}
+        assert [one.version for one in found.models if one.stage == "candidate"] == [one.version for one in old[-500:]]
+        with pytest.raises(RpcError, match="limit is 501: it must be from 1 to 500"):
+            await system.call("ml-training", "list_registry", ListRegistry(limit=501), RegisteredModels)
 
 
 async def test_an_upload_that_is_not_what_its_version_says_is_refused(tmp_path: Path) -> None:

@@ -139,12 +139,12 @@ def test_under_enforce_nothing_serves_that_failed_not_even_by_hand() -> None:
 def test_an_unknown_or_ambiguous_version_is_named() -> None:
     ledger, one = add(Ledger(), 1, 0.02)
     assert ledger.entry(one[:8]).version == one
-    with pytest.raises(LedgerError, match="version 'zz': no model of that beginning; there are"):
+    with pytest.raises(LedgerError, match="version 'zz': no model begins like that; the newest are"):
         ledger.entry("zz")
     with pytest.raises(LedgerError, match="version '': no model"):
         ledger.entry("")
     twin = record(ledger, f"{one[:8]}-twin", manifest(2), evidence(2, 0.02), Gate(), at=NOW)
-    with pytest.raises(LedgerError, match=f"version '{one[:8]}': 2 models of that beginning"):
+    with pytest.raises(LedgerError, match=f"version '{one[:8]}': 2 models begin like that: "):
         twin.entry(one[:8])
 
 
