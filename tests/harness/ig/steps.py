@@ -103,7 +103,7 @@ def count_writes(strikes: Strikes) -> None:
         if what and what not in found:
             found.append(what)
 
-    async def counted(self: Store, work: Callable[[Transaction], T]) -> T:
+    async def counted(self: Store, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         found: list[str] = []
 
         def until_the_commit(tx: Transaction) -> T:
@@ -113,7 +113,7 @@ def count_writes(strikes: Strikes) -> None:
                 strikes.reach(f"before the {what} is written")
             return result
 
-        result: T = await transact(self, until_the_commit)
+        result: T = await transact(self, until_the_commit, urgent=urgent)
         for what in found:
             strikes.reach(f"after the {what} is written")
         return result

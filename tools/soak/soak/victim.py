@@ -68,7 +68,7 @@ def count_stores(strikes: Strikes) -> None:
     """Count the commits of every store that change something."""
     transact, on_outgoing, flush = Store.transact, Store.on_outgoing, Store.flush
 
-    async def counted(self: Store, work: Callable[[Transaction], T]) -> T:
+    async def counted(self: Store, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         changed = False
 
         def until_the_commit(tx: Transaction) -> T:
@@ -80,7 +80,7 @@ def count_stores(strikes: Strikes) -> None:
                 strikes.reach("before a commit")
             return result
 
-        result: T = await transact(self, until_the_commit)
+        result: T = await transact(self, until_the_commit, urgent=urgent)
         if changed:
             strikes.reach("after a commit")
         return result
