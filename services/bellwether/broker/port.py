@@ -7,6 +7,7 @@ One instance is one account. Every adapter keeps these promises, and one conform
   event. `NotSent` says that the broker certainly did not get it, `Unclear` that this is not known: then the caller
   looks the order up by its reference, and never simply submits it again.
 - A reference that the broker knows is never a second order, whatever the caller does.
+- The caller may say no at the last moment: `submit` asks it when nothing is left to wait for; a refusal is `NotSent`.
 - Acknowledgements, fills and rejects come as events from `drain`, in the order of each order's life. Events may be
   lost with the process and may come twice: `query` is what can be relied on, events only make it unnecessary.
 - Nothing an adapter does changes the ledger. What it reports is recorded by the caller.
@@ -14,7 +15,7 @@ One instance is one account. Every adapter keeps these promises, and one conform
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -52,6 +53,14 @@ class NoBroker(BrokerError):
     """A question, not an order, that the broker does not answer now; asking again is harmless."""
 
 
+LastLook = Callable[[], Awaitable[None]]
+"""Raises `NotSent` where an order must not leave any more: something halted while it waited for its turn."""
+
+
+async def nothing_halts() -> None:
+    """Let every order leave."""
+
+
 class Broker(Protocol):
     """One account at one broker."""
 
@@ -77,11 +86,11 @@ class Broker(Protocol):
 
         """
 
-    async def submit(self, order: NewOrder) -> None:
+    async def submit(self, order: NewOrder, last_look: LastLook = nothing_halts) -> None:
         """Hand an order over. Its acknowledgement, fills or rejection come from `drain`.
 
         Raises:
-            NotSent: the broker certainly did not get it.
+            NotSent: the broker certainly did not get it; what `last_look` raised, too.
             Unclear: whether the broker got it is not known.
 
         """

@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
+from bellwether.broker.port import LastLook, nothing_halts
 from bellwether.broker.simulated_books import Books, Market, Move, Settings
 from bellwether.broker.values import (
     ZERO,
@@ -86,8 +87,9 @@ class SimulatedBroker:
             return MarketState(False, reason=f"no opening price on {market.session}", final=market.final)
         return MarketState(True, price)
 
-    async def submit(self, order: NewOrder) -> None:
+    async def submit(self, order: NewOrder, last_look: LastLook = nothing_halts) -> None:
         """Take an order once, and fill it at once where the market does not hold it back."""
+        await last_look()
         market = self._market
         await self._change(lambda books: books.take(order, market))
 

@@ -118,15 +118,30 @@ class Executor:
 
     async def _submit(self, turn: Turn, order: NewOrder) -> None:
         try:
-            await self._brokers.of(turn.run).submit(order)
+            await self._brokers.of(turn.run).submit(order, lambda: self._refuse_halted(turn.run))
         except NotSent as error:
             _log.warning("order %s was not sent: %s", order.reference, error)
-            words = str(error)
-            await self._desk.store.transact(lambda tx: self._put_back(tx, turn.run, order.reference, words))
+            words, halts = str(error), error.message if error.code == Code.HALTED.name else ""
+            await self._desk.store.transact(lambda tx: self._not_sent(tx, turn, order.reference, words, halts))
         except Unclear as error:
             _log.warning("whether the broker has order %s is not known: %s", order.reference, error)
             await self._look_up(turn, order.reference)
         await self.collect(turn)
+
+    async def _refuse_halted(self, run: str) -> None:
+        """Refuse an order that would leave now though something halts: it may have waited since it met the guards."""
+        halts = await self._desk.store.transact(lambda tx: self._desk.halts(tx, run))
+        if halts:
+            raise NotSent(Code.HALTED.name, "; ".join(halts))
+
+    def _not_sent(self, tx: Transaction, turn: Turn, order_id: str, reason: str, halts: str) -> None:
+        """Have an order wait again; one that a halt held back at the last moment ends as all that waited have."""
+        self._put_back(tx, turn.run, order_id, reason)
+        order = self._desk.ledger.book(tx, turn.run).queued.get(order_id)
+        if halts and order is not None:
+            ended = cancelled(order, turn.now, Code.HALTED, halts, "no halt")
+            self._desk.ledger.append(tx, turn.run, [ended])
+            tell(tx, turn.run, [ended], turn.call)
 
     def _put_back(self, tx: Transaction, run: str, order_id: str, reason: str) -> None:
         one = executions.find(tx, run, order_id)

@@ -30,6 +30,8 @@ SOON = timedelta(seconds=20)
 """Between two looks at the account while an order is in doubt, or the broker does not answer."""
 BUDGET = 90.0
 """Seconds that one look may take: requests to IG wait for their allowance."""
+AGAIN = 2.0
+"""Seconds after which resting orders are taken back once more, while the broker does not do it."""
 COMPARED = timedelta(days=10)
 """So long a fill waits for the exchange's opening price."""
 
@@ -48,7 +50,7 @@ class Following:
         self._reconciling = reconciling
         self._call = call
         self._news = asyncio.Event()
-        self._halted = False
+        self._halts = asyncio.Event()
         self._due: datetime | None = None
         self._connected = False
         self.trouble = ""
@@ -61,8 +63,7 @@ class Following:
 
     def halt(self) -> None:
         """Take back what rests at the broker."""
-        self._halted = True
-        self._news.set()
+        self._halts.set()
 
     @property
     def _active(self) -> bool:
@@ -79,17 +80,35 @@ class Following:
             except TimeoutError:
                 continue
 
+    async def take_back(self) -> None:
+        """Take back what rests at the broker at each halt, until the service ends.
+
+        Beside `run`, which waits for its turn behind an order that is being sent.
+        """
+        if self._active and await self._desk.store.transact(lambda tx: bool(self._desk.halts(tx, LIVE))):
+            # A former process may have ended between the halt and this.
+            self._halts.set()
+        while True:
+            await self._halts.wait()
+            self._halts.clear()
+            if not self._active:
+                continue
+            try:
+                taken = await self._brokers.ig.cancel_resting()
+            except BrokerError as error:
+                _log.error("halted, and resting orders are not taken back yet: %s", error)
+                self._halts.set()
+                await asyncio.sleep(AGAIN)
+            else:
+                if taken:
+                    _log.warning("halted: %d resting orders were taken back at the broker", taken)
+
     async def _look(self) -> timedelta:
         """Do what is due; return in how long to look again."""
         broker = self._brokers.ig
         broker.on_events(self.wake)
         call, now = self._call(BUDGET), self._desk.context.clock.now()
         try:
-            if self._halted:
-                taken = await broker.cancel_resting()
-                self._halted = False
-                if taken:
-                    _log.warning("halted: %d resting orders were taken back at the broker", taken)
             if not self._connected:
                 await broker.connect()
                 self._connected = True

@@ -283,6 +283,7 @@ def _register_life(service: Service, trader: Trader) -> None:
         trader.following.wake()
 
     service.background(trader.following.run)
+    service.background(trader.following.take_back)
     service.on_stop(trader.brokers.close)
 
     @service.on_start

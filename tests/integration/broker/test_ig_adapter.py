@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from bellwether.broker.ig.adapter import IgBroker
-from bellwether.broker.ig.client import LONGEST_WAIT
+from bellwether.broker.ig.client import LONGEST_WAIT, IgClient
+from bellwether.broker.ig.pacing import Pace
 from bellwether.broker.lifecycle import Progress, replay, sending
 from bellwether.broker.port import BrokerError, NoBroker, NotSent, Unclear
 from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, NewOrder, Rejected
@@ -259,6 +260,32 @@ async def test_an_allowance_that_is_used_up_is_not_asked_again_at_once(lab: IgLa
         await lab.broker.positions()
     assert lab.ig.requests() == asked
     assert LONGEST_WAIT < 60
+
+
+async def test_a_halt_that_comes_while_an_order_waits_for_its_allowance_holds_it_back(
+    lab: IgLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, room, halted = asyncio.Event(), asyncio.Event(), False
+    make_room = IgClient._room
+
+    async def full(self: IgClient, pace: Pace) -> None:
+        if pace is self._orders:
+            waits.set()
+            await room.wait()
+        await make_room(self, pace)
+
+    async def last_look() -> None:
+        if halted:
+            raise NotSent("HALTED", "enough")
+
+    monkeypatch.setattr(IgClient, "_room", full)
+    sending = asyncio.ensure_future(lab.broker.submit(order("bw-1"), last_look))
+    await waits.wait()
+    halted = True
+    room.set()
+    with pytest.raises(NotSent, match="enough"):
+        await sending
+    assert (lab.ig.account.deals, lab.ig.requests("open")) == ([], 0)
 
 
 async def test_the_declared_number_of_requests_is_kept(lab: IgLab) -> None:

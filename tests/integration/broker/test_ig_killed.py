@@ -108,10 +108,12 @@ async def test_a_halt_between_sending_and_confirming_stops_the_next_order_and_ke
     ig.set(hold=["open"])
     await trader.do({"apart": {"method": "session_open", "params": {"session": DAY}}})
     await executed(ig, 1)
+    asked = ig.requests("confirm")
     await trader.call("halt", reason="enough", source="test")
-    ig.reset()
-    # What rests on the account is taken back, whoever made it.
+    # What rests on the account is taken back, whoever made it, while the order's answer is still waited for.
     await until_true(lambda: not ig.account.working, DEADLINE)
+    assert ig.requests("confirm") == asked
+    ig.reset()
     async with asyncio.timeout(DEADLINE):
         while sorted(one["status"] for one in (await trader.orders()).values()) != ["cancelled", "filled"]:
             await trader.call("session_open", session=DAY)
@@ -121,6 +123,37 @@ async def test_a_halt_between_sending_and_confirming_stops_the_next_order_and_ke
     # The halt itself cancels what waits here.
     (waited,) = [one for one in orders.values() if one["status"] == "cancelled"]
     assert "HALTED" in waited["refusal"]
+
+
+async def test_a_halt_just_before_an_order_leaves_holds_it_back(ig: StandIn, trader: Trader) -> None:
+    await trader.call("sync_positions")
+    await trader.do({"signal": ["AAA", "BUY"]})
+    await trader.at(OPEN)
+    ig.set(hold=["activity"])
+    await trader.do({"apart": {"method": "session_open", "params": {"session": DAY}}})
+    # The order has met the guards; before the first one is sent it is looked for at IG, whose answer is held.
+    states: list[str] = []
+    async with asyncio.timeout(DEADLINE):
+        while states != ["sending"]:
+            states = [one["status"] for one in (await trader.orders()).values()]
+    await trader.call("halt", reason="enough", source="test")
+    ig.reset()
+    ended = await until(trader, "cancelled")
+    assert "HALTED" in ended["refusal"]
+    assert (ig.account.deals, ig.requests("open")) == ([], 0)
+
+
+async def test_a_process_that_was_killed_after_a_halt_takes_back_what_rests(ig: StandIn, trader: Trader) -> None:
+    ig.set(maintenance=True, kinds=["workingorders"])
+    asked = ig.requests("workingorders")
+    await trader.call("halt", reason="enough", source="test")
+    ticket = Ticket("somebody", epic_of("CCC"), "BUY", Decimal(1), "USD", level=Decimal(1))
+    ig.account.rest(ticket, "LIMIT", None, ig.now())
+    await until_true(lambda: ig.requests("workingorders") > asked, DEADLINE)
+    trader.kill()
+    ig.reset()
+    await trader.start()
+    await until_true(lambda: not ig.account.working, DEADLINE)
 
 
 async def test_a_position_that_is_not_ours_blocks_its_symbol_until_it_is_gone(ig: StandIn, trader: Trader) -> None:

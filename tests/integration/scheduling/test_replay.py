@@ -122,8 +122,8 @@ async def test_a_replay_killed_at_any_moment_and_resumed_has_the_same_ledger(
     snapshots = Snapshots(tmp_path / "whole", tmp_path / "killed")
     original = Store.transact
 
-    async def transact(self: Store, work: Any) -> Any:
-        result = await original(self, work)
+    async def transact(self: Store, work: Any, **options: Any) -> Any:
+        result = await original(self, work, **options)
         if (tmp_path / "whole" / "slots.db").exists() and (tmp_path / "whole" / "ledger.db").exists():
             snapshots.take()
         return result

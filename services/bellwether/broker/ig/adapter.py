@@ -30,7 +30,7 @@ from bellwether.broker.ig.lookup import (
     stops_from,
 )
 from bellwether.broker.ig.words import EQUITY, EQUITY_WORDS, reason_words, status_words
-from bellwether.broker.port import BrokerError, NoBroker, NotSent, Unclear
+from bellwether.broker.port import BrokerError, LastLook, NoBroker, NotSent, Unclear, nothing_halts
 from bellwether.broker.values import (
     ZERO,
     Accepted,
@@ -195,7 +195,7 @@ class IgBroker:
 
     # Orders
 
-    async def submit(self, order: NewOrder) -> None:
+    async def submit(self, order: NewOrder, last_look: LastLook = nothing_halts) -> None:
         """Send an order once; what became of it is followed until the lookup window is over."""
         settings = self._settings()
         if order.symbol not in settings.instruments:
@@ -221,7 +221,7 @@ class IgBroker:
         known = self._known = self._known if self._known is not None else set()
         known.add(order.reference)
         try:
-            await self._client.order("POST", "/positions/otc", 2, _ticket(order, facts, lot, settings))
+            await self._client.order("POST", "/positions/otc", 2, _ticket(order, facts, lot, settings), last_look)
         except IgError as error:
             self._tell(Rejected(order.reference, self._now(), error.code, error.words))
             return

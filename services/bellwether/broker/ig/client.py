@@ -21,7 +21,7 @@ import httpx
 from bellwether.broker.ig.credentials import Credentials, CredentialsError
 from bellwether.broker.ig.pacing import Pace
 from bellwether.broker.ig.words import EQUITY, EXPIRED, error_words, is_allowance
-from bellwether.broker.port import BrokerError, NoBroker, NotSent, Unclear
+from bellwether.broker.port import BrokerError, LastLook, NoBroker, NotSent, Unclear, nothing_halts
 
 HOST = "demo-api.ig.com"
 BASE = f"https://{HOST}/gateway/deal"
@@ -123,8 +123,12 @@ class IgClient:
                 self._forget(tokens)
         raise AssertionError("unreachable")
 
-    async def order(self, method: Method, path: str, version: int, body: Json) -> Json:
+    async def order(
+        self, method: Method, path: str, version: int, body: Json, last_look: LastLook = nothing_halts
+    ) -> Json:
         """Send an order, or what changes one, once; return the answer.
+
+        `last_look` is asked when there is a session and room in the allowance, which may have taken a while.
 
         Raises:
             IgError: IG refused the request itself (400): no order was made.
@@ -138,7 +142,7 @@ class IgClient:
             raise NotSent(error.code, error.message) from None
         tokens = self._tokens
         try:
-            return await self._once(method, path, version, body=body)
+            return await self._once(method, path, version, body=body, last_look=last_look)
         except NoBroker as error:
             raise NotSent(error.code, error.message) from None
         except NoAnswer as error:
@@ -212,9 +216,18 @@ class IgClient:
     # One request
 
     async def _once(
-        self, method: Method, path: str, version: int, *, params: Mapping[str, str] | None = None, body: Any = None
+        self,
+        method: Method,
+        path: str,
+        version: int,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        last_look: LastLook = nothing_halts,
     ) -> Json:
-        answer = await self._send(method, path, version, params=params, body=body, headers=self._tokens)
+        answer = await self._send(
+            method, path, version, params=params, body=body, headers=self._tokens, last_look=last_look
+        )
         if not answer.content:
             return {}
         try:
@@ -234,9 +247,11 @@ class IgClient:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         headers: Mapping[str, str],
+        last_look: LastLook = nothing_halts,
     ) -> httpx.Response:
         trading = method != "GET" and not path.startswith("/session")
         await self._room(self._orders if trading else self._reads)
+        await last_look()
         http = self._client()
         heads = {**headers, "VERSION": str(version), "Accept": "application/json; charset=UTF-8"}
         if method == "DELETE" and body is not None:

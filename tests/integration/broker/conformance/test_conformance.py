@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.broker.lifecycle import Progress, replay, sending
+from bellwether.broker.port import NotSent
 from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, Rejected
 from integration.broker.conformance.labs import CASH, LABS, OPEN, PRICES, SYMBOLS, Lab, RestingLab
 
@@ -125,6 +126,20 @@ async def test_the_same_reference_is_one_order_whatever_the_caller_does(lab: Lab
     await lab.broker.submit(lab.order("bw-1"))
     found = await lab.broker.query("bw-1", SINCE)
     assert end_of(list(found.events)).filled == 10
+    assert await held(lab) == {SYMBOLS[0]: Decimal(10)}
+
+
+async def test_an_order_that_is_refused_at_the_last_moment_never_leaves_and_may_be_sent_later(lab: Lab) -> None:
+    async def halted() -> None:
+        raise NotSent("HALTED", "enough")
+
+    await lab.open_market()
+    with pytest.raises(NotSent, match="enough"):
+        await lab.broker.submit(lab.order("bw-1"), halted)
+    assert await held(lab) == {}
+    watch = Watch(lab)
+    await lab.broker.submit(lab.order("bw-1"))
+    await watch.until(Accepted, Fill)
     assert await held(lab) == {SYMBOLS[0]: Decimal(10)}
 
 
