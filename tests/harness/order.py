@@ -23,6 +23,7 @@ LONG = (
     "integration/local/test_move.py",
     "integration/market_data/test_yahoo.py",
     "integration/local/test_memory.py",
+    "integration/lineage/test_lookahead.py",
     "integration/market_data/test_pod.py",
     "integration/scheduling/test_failing.py",
     "integration/operator/test_move_job.py",

@@ -17,6 +17,7 @@ from bellwether.cli import (
     bridging,
     ig,
     letters,
+    lookahead,
     migrating,
     models,
     process_help,
@@ -86,6 +87,7 @@ process_help.add_beginnings(app)
 app.add_typer(rendering.app, name="render", rich_help_panel="Begin")
 app.add_typer(migrating.app, name="migrate", rich_help_panel="Begin")
 app.command(rich_help_panel="Begin")(side_by_side.compare)
+app.command(rich_help_panel="Judge")(lookahead.lookahead)
 app.add_typer(bridging.app, name="bridge", rich_help_panel="Keep")
 app.command(rich_help_panel="Models")(training.train)
 app.add_typer(models.app, name="models", rich_help_panel="Models")

@@ -1,0 +1,124 @@
+"""The services' answers to a decision's questions, given from a `Past` without any service (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol, TypeVar, cast
+
+from bellwether.lineage.past import Past
+from bellwether.market_data.book import Book, NoData
+from bellwether.market_data.evidence import evidence_of
+from bellwether.market_data.service import bars_of
+from bellwether.messages.market_data import GetEvidence
+from bellwether.messages.models import Predict, Probability
+from bellwether.messages.quality import Quality, SymbolQuality
+from bellwether.messages.sentiment import SymbolSentiment
+from bellwether.prediction.gather import Question, gather_inputs
+from bellwether.prediction.logic import Inputs
+from bellwether.quality.rules import WINDOW as QUALITY_WINDOW
+from bellwether.quality.rules import Evidence
+from bellwether.quality.score import assess
+from bellwether.runtime.call import Call
+from bellwether.runtime.errors import RpcError
+from bellwether.sentiment.raw import analyze
+from bellwether.spec.fields import parse_duration
+
+T = TypeVar("T")
+RUN = "lineage"
+
+
+class Predictor(Protocol):
+    """What answers for a model."""
+
+    def predict(self, features: Mapping[str, float], symbol: str | None) -> Probability:
+        """Return the calibrated probability of a row."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Stands in for a call of a service: the same questions, answered from history as of one instant."""
+
+    past: Past
+    book: Book
+    as_of: datetime
+    model: Predictor | None = None
+    run: str = RUN
+
+    def at(self, as_of: datetime) -> Answers:
+        """Return the same at another instant."""
+        return replace(self, as_of=as_of)
+
+    async def request(
+        self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = False, budget: Any = None
+    ) -> T:
+        """Return what the peer would answer.
+
+        Raises:
+            RpcError: as the peer would.
+
+        """
+        del idempotent, budget
+        answer = {
+            "get_market_data": self._market_data,
+            "get_bars": self._bars,
+            "predict": self._probability,
+            "get_quality": self._quality,
+            "analyze_sentiment": self._news,
+        }[method]
+        try:
+            found: T = answer(params)
+        except NoData as error:
+            raise RpcError(error.code, str(error)) from error
+        return found
+
+    def _market_data(self, asked: Any) -> Any:
+        return self.book.market_data(asked.symbol, self.as_of)
+
+    def _bars(self, asked: Any) -> Any:
+        return bars_of(self.book.view(asked.symbol, self.as_of).series, asked, self.as_of)
+
+    def _probability(self, asked: Predict) -> Probability:
+        if self.model is None:
+            raise RpcError("MODEL_NOT_FOUND", "no model is asked")
+        return self.model.predict(asked.features, asked.symbol)
+
+    def _quality(self, asked: Any) -> Quality:
+        return Quality({symbol: self._judged(symbol) for symbol in asked.symbols})
+
+    def _judged(self, symbol: str) -> SymbolQuality:
+        told = evidence_of(self.book, GetEvidence(symbol, QUALITY_WINDOW), self.as_of)
+        calendar = self.past.calendar
+        first = told.bars[0].session if told.bars else told.expected
+        evidence = Evidence(
+            symbol=symbol,
+            as_of=self.as_of,
+            bars=told.bars,
+            sessions=[session.day for session in calendar.sessions(first, told.expected)],
+            expected=told.expected,
+            closed=calendar.previous_session(self.as_of).day,
+            off_calendar=told.off_calendar,
+            held_back=told.held_back,
+        )
+        return assess(evidence, float(self.past.system.spec.quality.min_score), told.revision)
+
+    def _news(self, asked: Any) -> SymbolSentiment:
+        headlines = self.past.headlines.get(asked.symbol, ())
+        return analyze(asked.symbol, headlines, self.as_of, parse_duration(self.past.system.spec.sentiment.max_age))
+
+
+async def inputs_at(answers: Answers, symbol: str, slot: str | None = None) -> Inputs:
+    """Return the inputs of a decision about a symbol, gathered by the code that prediction gathers them with."""
+    spec = answers.past.system.spec
+    question = Question(
+        symbol=symbol,
+        as_of=answers.as_of,
+        slot=slot,
+        trade_asked=True,
+        model_name=spec.predictions.model,
+        wait_for_model=False,
+        news_declared=spec.sentiment.provider != "none",
+        basket=tuple(sorted(spec.symbols)),
+    )
+    return (await gather_inputs(question, answers.past.calendar, cast("Call", answers))).inputs
