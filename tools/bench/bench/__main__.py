@@ -13,13 +13,28 @@ from typing import Annotated
 import psutil
 import typer
 
-from bench import halting, inference, long_run, memory, morning, operators, places, ready, replay, rpc, training, volume
+from bench import (
+    events,
+    halting,
+    inference,
+    long_run,
+    memory,
+    morning,
+    operators,
+    places,
+    ready,
+    replay,
+    rpc,
+    training,
+    volume,
+)
 from bench.report import Machine, Section, page
 from devcluster.errors import ClusterError
 from environments.machine import ROOT, processor
 
 SECTIONS: dict[str, Callable[[], Section]] = {
     "rpc": rpc.measure,
+    "events": events.measure,
     "halt": halting.measure,
     "inference": inference.measure,
     "training": training.measure,

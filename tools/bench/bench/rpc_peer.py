@@ -96,14 +96,15 @@ async def main(side: str, kind: Kind, url: str, seed: Path, seconds: float) -> N
 # Raw nats-py
 
 
-async def _connect(identity: str, url: str, seed: Path) -> Client:
+async def connect(identity: str, url: str, seed: Path) -> Client:
+    """Return an open connection of raw nats-py."""
     client = Client()
     await client.connect(url, nkeys_seed=str(seed), inbox_prefix=inbox_prefix(identity))
     return client
 
 
 async def _serve_raw(kind: Kind, url: str, seed: Path) -> None:
-    client = await _connect(CALLEE, url, seed)
+    client = await connect(CALLEE, url, seed)
 
     async def echo(message: Msg) -> None:
         await client.publish(message.reply, REPLY_BODY)
@@ -119,7 +120,7 @@ async def _serve_raw(kind: Kind, url: str, seed: Path) -> None:
 
 
 async def _call_raw(kind: Kind, url: str, seed: Path, seconds: float) -> None:
-    client = await _connect(CALLER, url, seed)
+    client = await connect(CALLER, url, seed)
 
     async def once() -> None:
         await client.request(SUBJECT, REQUEST_BODY, timeout=BUDGET)
@@ -127,28 +128,29 @@ async def _call_raw(kind: Kind, url: str, seed: Path, seconds: float) -> None:
     async def typed() -> None:
         _score.decode((await client.request(SUBJECT, envelope.encode(REQUEST), timeout=BUDGET)).data)
 
-    _say(await load(typed if kind == "raw-json" else once, seconds))
+    say(await load(typed if kind == "raw-json" else once, seconds))
     await client.close()
 
 
 # Our runtime
 
 
-def _context(name: str, url: str, seed: Path, data: Path) -> ServiceContext:
+def context_of(rows: Mapping[str, ServiceRow], name: str, url: str, seed: Path, data: Path) -> ServiceContext:
+    """Return what a service of a topology gets from its process."""
     return ServiceContext(
-        row=ROWS[name],
+        row=rows[name],
         bus=NatsBus(url, name, seed),
         clock=ReplayClock(AS_OF),
         telemetry=Telemetry(name),
         declaration=DeclarationHolder(name, None),
         config=ProcessConfig(data_dir=data),
-        rows=ROWS,
+        rows=rows,
     )
 
 
 async def _serve_ours(url: str, seed: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        service = Service(CALLEE, _context(CALLEE, url, seed, Path(folder)))
+        service = Service(CALLEE, context_of(ROWS, CALLEE, url, seed, Path(folder)))
 
         @service.rpc(METHOD)
         async def score(request: Features, call: Call) -> Score:
@@ -161,7 +163,7 @@ async def _serve_ours(url: str, seed: Path) -> None:
 
 async def _call_ours(kind: Kind, url: str, seed: Path, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        service = Service(CALLER, _context(CALLER, url, seed, Path(folder)))
+        service = Service(CALLER, context_of(ROWS, CALLER, url, seed, Path(folder)))
         await service.start()
 
         async def once() -> None:
@@ -171,7 +173,7 @@ async def _call_ours(kind: Kind, url: str, seed: Path, seconds: float) -> None:
             with service.call(budget=BUDGET).start_root("measured") as work:
                 await work.request(CALLEE, METHOD, REQUEST, Score)
 
-        _say(await load(traced if kind == "traced" else once, seconds))
+        say(await load(traced if kind == "traced" else once, seconds))
         await service.stop()
 
 
@@ -210,14 +212,15 @@ async def load(once: Callable[[], Awaitable[None]], seconds: float) -> dict[str,
 async def _until_told() -> None:
     """Say that it serves, wait until standard input ends, and say how much CPU time went by."""
     cpu = time.process_time()
-    _say({"serves": True})
+    say({"serves": True})
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     await reader.read()
-    _say({"cpu": time.process_time() - cpu})
+    say({"cpu": time.process_time() - cpu})
 
 
-def _say(values: dict[str, Any]) -> None:
+def say(values: Mapping[str, Any]) -> None:
+    """Write values as one line of JSON."""
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 
