@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,14 +15,21 @@ from bellwether.cli import models_system
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, print_drawn, write_json
 from bellwether.cli.training import REGISTRY, RegistryFolder
+from bellwether.models.uploads import is_hash
 from bellwether.training.artifact import CARD, ArtifactError, read_model
 from bellwether.training.ledger import Entry, Ledger, LedgerError, promote, read_ledger, roll_back, write_ledger
 
-app = typer.Typer(no_args_is_help=True, help="The models of a registry: list, show, diff, promote, rollback.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Models that `bellwether train` made in a folder on this machine; those of a running system: `models system`.",
+)
 app.add_typer(models_system.app, name="system")
 Version = Annotated[str, typer.Argument(help="A version, or its beginning.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
 Enforce = Annotated[bool, typer.Option("--enforce", help="As with training.gate.mode enforce: only what passed.")]
+
+_OLDER_THAN_THE_GATE = "gated"
+"""A manifest's own word on its Brier score. `show` has what the gate says, which can be the opposite."""
 
 
 @contextmanager
@@ -42,14 +50,17 @@ def list_models(registry: RegistryFolder = REGISTRY, output: Format = Output.tex
         return
     from rich.table import Table
 
+    if not ledger.entries:
+        print_drawn(f"no models in {registry}: `bellwether train RECIPE --registry {registry}` makes some")
+        return
     table = Table(box=None, pad_edge=False)
-    for title in ("recipe", "symbol", "stage", "since", "version", "gate"):
+    for title in ("recipe", "symbol", "stage", "since (UTC)", "version", "gate"):
         table.add_column(title, overflow="fold")
     for one in sorted(ledger.entries, key=lambda entry: (entry.name, entry.symbol or "", entry.since)):
         table.add_row(
-            one.name, one.symbol or "all", one.stage, f"{one.since:%Y-%m-%d %H:%M}", one.version[:12], _said(one)
+            one.name, one.symbol or "all", one.stage, f"{one.since:%Y-%m-%d %H:%M}", one.version[:12], _in_short(one)
         )
-    print_drawn(table if ledger.entries else f"no models in {registry}")
+    print_drawn(table)
 
 
 @app.command()
@@ -65,33 +76,57 @@ def show(version: Version, registry: RegistryFolder = REGISTRY, output: Format =
     if entry.verdict is None:
         lines.append("There is nothing to judge by.")
     else:
-        lines.append(f"Trial {entry.verdict.trials} of its scope, level {entry.verdict.level:.2g}.")
+        scope = entry.symbol or "all symbols"
+        lines.append(f"{_in_short(entry)}. Trial {entry.verdict.trials} of {scope}, level {entry.verdict.level:.2g}.")
+        lines.append("")
         lines += [
             f"- {'passed' if check.passed else 'FAILED'}: {check.name}: {check.found} (wanted: {check.wanted})"
             for check in entry.verdict.checks
         ]
-    lines += ["", f"Stage: {entry.stage} since {entry.since:%Y-%m-%d %H:%M} UTC ({entry.reason})"]
-    print("\n".join(lines))
+    why = "" if entry.reason == _said(entry) else f" ({entry.reason})"
+    lines += ["", "## Stage", "", f"{entry.stage} since {entry.since:%Y-%m-%d %H:%M} UTC{why}"]
+    if entry.before is not None:
+        lines += ["", f"Before it served {entry.before[:12]}: that is where `rollback` goes."]
+    _print_markdown("\n".join(lines))
 
 
 @app.command()
-def diff(one: Version, other: Version, registry: RegistryFolder = REGISTRY) -> None:
-    """Say where two models differ: recipe, data, features, calibration, figures."""
+def diff(one: Version, other: Version, registry: RegistryFolder = REGISTRY, output: Format = Output.text) -> None:
+    """Say where two models differ: recipe, data, features, calibration, figures.
+
+    Text has six digits of a figure and the beginning of a hash; json has all
+    of them.
+    """
     with _words():
         ledger = read_ledger(registry)
-        sides = [msgspec.to_builtins(read_model(registry, ledger.entry(part).version)[0]) for part in (one, other)]
-    found = list(differing(*sides))
-    for name, left, right in found:
-        print(f"{name}: {left} -> {right}")
+        entries = [ledger.entry(part) for part in (one, other)]
+        sides = [msgspec.to_builtins(read_model(registry, entry.version)[0]) for entry in entries]
+    found = [row for row in differing(*sides) if row[0] != _OLDER_THAN_THE_GATE]
+    if output is Output.json:
+        write_json([{"name": name, "one": left, "other": right} for name, left, right in found])
+        return
     if not found:
-        print("they are the same")
+        print_drawn(f"{entries[0].version[:12]} and {entries[1].version[:12]} are the same")
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("what", *(entry.version[:12] for entry in entries)):
+        table.add_column(title, overflow="fold")
+    for name, left, right in found:
+        table.add_row(name, _brief(left), _brief(right))
+    print_drawn(table)
 
 
 @app.command("promote")
 def promote_model(
     version: Version, reason: Reason, registry: RegistryFolder = REGISTRY, *, enforce: Enforce = False
 ) -> None:
-    """Let a model serve in place of what serves for its recipe and symbol."""
+    """Let a model serve in place of what serves for its recipe and symbol.
+
+    In this folder only: what a running system serves changes by `bellwether
+    models system promote`.
+    """
     mode: Any = "enforce" if enforce else "report"
 
     def change(ledger: Ledger, now: datetime) -> tuple[Ledger, Entry]:
@@ -113,7 +148,11 @@ def rollback(
     *,
     enforce: Enforce = False,
 ) -> None:
-    """Let the model serve again that served before."""
+    """Let the model serve again that served before; a second time, the one before that.
+
+    In this folder only: a running system goes back by `bellwether models
+    system rollback`.
+    """
     mode: Any = "enforce" if enforce else "report"
 
     def change(ledger: Ledger, now: datetime) -> tuple[Ledger, Entry]:
@@ -127,19 +166,49 @@ def rollback(
 
 def _change(registry: Any, change: Callable[[Ledger, datetime], tuple[Ledger, Entry]], what: str) -> None:
     with _words():
-        ledger, entry = change(read_ledger(registry), datetime.now(UTC).replace(microsecond=0))
+        before = read_ledger(registry)
+        if not before.entries:
+            # Nothing is made of a folder that was only mistyped.
+            raise LedgerError(f"no models in {registry}; of a running system: `bellwether models system`")
+        ledger, entry = change(before, datetime.now(UTC).replace(microsecond=0))
         write_ledger(registry, ledger)
-    print(f"{entry.name}, {entry.symbol or 'all symbols'}: {entry.version[:12]} {what}; gate: {_said(entry)}")
+    print(f"{entry.name}, {entry.symbol or 'all symbols'}: {entry.version[:12]} {what}; gate: {_in_short(entry)}")
 
 
 def _said(entry: Entry) -> str:
     return "nothing to judge by" if entry.verdict is None else entry.verdict.words()
 
 
-def differing(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield where two manifests differ: the dotted name and both values."""
+def _in_short(entry: Entry) -> str:
+    """Return the verdict, and of one that failed the names of what did; `show` has the figures."""
+    if entry.verdict is None or entry.verdict.passed:
+        return _said(entry)
+    return "failed: " + ", ".join(check.name for check in entry.verdict.checks if not check.passed)
+
+
+def _brief(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return text[:12] if is_hash(text) else text
+
+
+def _print_markdown(text: str) -> None:
+    """Write Markdown: as it is into a file or a pipe, drawn on a terminal."""
+    if not sys.stdout.isatty():
+        print(text)
+        return
+    from rich.markdown import Markdown
+
+    print_drawn(Markdown(text))
+
+
+def differing(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield where two manifests differ: the dotted name and both values, None where one has none."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys()):
             yield from differing(one.get(key), other.get(key), f"{path}.{key}" if path else key)
     elif one != other:
-        yield path, str(one), str(other)
+        yield path, one, other

@@ -9,14 +9,14 @@ import typer
 
 from bellwether.cli.options import Session, talks
 
-app = typer.Typer(no_args_is_help=True, help="The models of a running system: list, train, promote, rollback.")
+app = typer.Typer(no_args_is_help=True, help="The models of a running system, through its gateway.")
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
 
 
 @app.command("list")
 @talks
 def list_models(session: Session) -> None:
-    """List the models of the system's registry with their stage and what the gate said."""
+    """List the models of the system's registry with their stage and whether they passed the gate."""
     session.show(session.client.get("/v1/models"), _table)
 
 
@@ -78,22 +78,34 @@ def rollback(
     reason: Reason,
     symbol: Annotated[str | None, typer.Option("--symbol", help="Its own model; else the general one.")] = None,
 ) -> None:
-    """Let the model serve again that served before."""
+    """Let the model serve again that served before; a second time, the one before that.
+
+    bellwether models system rollback direction-full --symbol IBM --reason "worse since Monday"
+    """
     query = f"?symbol={quote(symbol)}" if symbol else ""
     body = {"reason": reason, "source": "cli"}
     session.show(session.client.send("POST", f"/v1/models/{quote(recipe)}/rollback{query}", body), _one)
 
 
 def _table(found: Any) -> Any:
+    from rich.console import Group
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("recipe", "symbol", "stage", "since", "version", "gate"):
+    for title in ("recipe", "symbol", "stage", "since (UTC)", "version", "gate"):
         table.add_column(title, overflow="fold")
-    for one in found["models"]:
-        since, version = str(one["since"])[:16], str(one["version"])[:12]
-        table.add_row(one["model_name"], one["symbol"] or "all", one["stage"], since, version, one["gate"])
-    return table
+    for one in sorted(found["models"], key=lambda each: (each["model_name"], each["symbol"] or "", each["since"])):
+        since, version = str(one["since"])[:16].replace("T", " "), str(one["version"])[:12]
+        gate = "passed" if one["passed"] else "nobody judged it" if one["passed"] is None else "failed"
+        said = f"demoted; {gate}" if one.get("demoted") else gate
+        table.add_row(one["model_name"], one["symbol"] or "all", one["stage"], since, version, said)
+    shown, total = len(found["models"]), found.get("total", 0)
+    lines: list[Any] = [table] if shown else ["no models yet: `bellwether models system status` tells how training is"]
+    if any(one["passed"] is False for one in found["models"]):
+        lines.append("why one failed: bellwether models system show VERSION")
+    if total > shown:
+        lines.append(f"{total - shown} older ones are not shown")
+    return Group(*lines)
 
 
 def _shown(found: Any) -> Any:
