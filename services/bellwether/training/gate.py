@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from bellwether.training.bootstrap import Resampled, block_length, resample
+from bellwether.training.bootstrap import FEWEST_BLOCKS, Resampled, block_length, resample
 from bellwether.training.evidence import Day, Evidence
 from bellwether.training.recipe import Gate
 
@@ -55,6 +55,17 @@ def level_of(declared: float, trial: int) -> float:
     return declared / (trial * (trial + 1))
 
 
+def comparable(evidence: Evidence) -> bool:
+    """Return whether there is enough to compare a refit with the version that serves, where one does.
+
+    There is not when both predicted other symbols: a session's losses are then those of other rows.
+    """
+    if evidence.serving is None:
+        return True
+    shared = sum(loss is not None for loss in evidence.serving_losses)
+    return shared >= FEWEST_BLOCKS * block_length(evidence.horizon_sessions)
+
+
 def judge(evidence: Evidence, gate: Gate, *, trials: int, refit: bool) -> Verdict:
     """Return whether a model may serve.
 
@@ -62,8 +73,8 @@ def judge(evidence: Evidence, gate: Gate, *, trials: int, refit: bool) -> Verdic
         evidence: what its walk-forward showed.
         gate: what the recipe declares.
         trials: trials of its scope, this one included.
-        refit: whether this very recipe passed before; then it needs not win again, only not have got worse than the
-            base rate and than its version that serves.
+        refit: whether this very recipe passed before and its version that serves can be compared with; then it needs
+            not win again, only not have got worse than the base rate and than that version.
 
     """
     level = level_of(gate.level, max(trials, 1))

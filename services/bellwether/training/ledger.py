@@ -18,7 +18,7 @@ import msgspec
 from bellwether.messages.canonical import content_hash
 from bellwether.training.artifact import Manifest
 from bellwether.training.evidence import Evidence
-from bellwether.training.gate import Verdict, judge
+from bellwether.training.gate import Verdict, comparable, judge
 from bellwether.training.recipe import Gate
 
 Stage = Literal["candidate", "shadow", "serving", "retired"]
@@ -108,15 +108,20 @@ class Ledger(msgspec.Struct, frozen=True):
 def judged(ledger: Ledger, evidence: Evidence, gate: Gate, at: datetime) -> tuple[Ledger, Verdict]:
     """Return the book with the trial counted, and what the gate says.
 
-    A recipe that passed for this symbol before is a refit. Looking at the same evidence again is no new trial.
+    A recipe that passed for this symbol before is a refit. One that cannot be compared with its version that serves, as
+    after a symbol was added, has to win anew, which is a trial. Looking at the same evidence again is none.
     """
     scope = [one for one in ledger.trials if one.symbol == evidence.symbol]
     known = next((number for number, one in enumerate(scope, 1) if one.key == evidence.trial), None)
-    refit = known is None and any(
-        entry.verdict is not None
-        and entry.verdict.passed
-        and (entry.recipe_hash, entry.symbol) == (evidence.recipe_hash, evidence.symbol)
-        for entry in ledger.entries
+    refit = (
+        known is None
+        and comparable(evidence)
+        and any(
+            entry.verdict is not None
+            and entry.verdict.passed
+            and (entry.recipe_hash, entry.symbol) == (evidence.recipe_hash, evidence.symbol)
+            for entry in ledger.entries
+        )
     )
     trials = known or (len(scope) if refit else len(scope) + 1)
     verdict = judge(evidence, gate, trials=max(trials, 1), refit=refit)

@@ -107,6 +107,18 @@ def test_a_refit_of_what_passed_is_no_trial_and_a_symbol_has_its_own_count() -> 
     assert [trial.symbol for trial in ledger.trials] == [None, "IBM"]
 
 
+def test_a_refit_that_shares_no_session_with_what_serves_has_to_win_anew() -> None:
+    """After a symbol was added, each session has more rows than the version that serves was judged by."""
+    ledger, one = add(Ledger(), 1, 0.02)
+    for number, gain, passed in ((2, 0.0, False), (3, 0.02, True)):
+        apart = msgspec.structs.replace(evidence(number, gain), serving=one, serving_losses=[None] * SHORT)
+        changed = record(ledger, version_of(manifest(number)), manifest(number), apart, Gate(), at=NOW)
+        told = changed.entries[-1].verdict
+        assert told is not None
+        assert (told.kind, told.trials, told.passed) == ("new", 2, passed)
+        assert len(changed.trials) == 2
+
+
 def test_recording_the_same_model_again_changes_nothing() -> None:
     ledger, _ = add(Ledger(), 1, 0.02)
     assert add(ledger, 1, 0.02)[0] == ledger
