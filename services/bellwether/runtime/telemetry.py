@@ -1,4 +1,4 @@
-"""Spans: sent as OTLP bytes over the bus.
+"""Spans: sent as OTLP bytes over the bus, in the SDK's own encoding.
 
 A trace begins only where a service says so (`start_root`) and is sampled there by its trace id; everything below
 follows the `traceparent` that travels with requests and events. What is not sampled costs nothing further on: no
@@ -15,11 +15,12 @@ import random
 from collections import deque
 from collections.abc import Iterable
 
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanKind
 
 from bellwether.naming import trace_subject
 from bellwether.runtime.bus import Bus
-from bellwether.runtime.otlp import encode_spans
 from bellwether.runtime.spans import Attributes, Remote, Span, parse_traceparent
 from bellwether.runtime.tasks import end_tasks
 from bellwether.runtime.wake import Wake
@@ -53,7 +54,7 @@ class Telemetry:
         self.sent = 0
         self._limit = queue
         self._finished: deque[Span] = deque()
-        self._resource = {"service.name": service, "service.namespace": "bellwether", **(attributes or {})}
+        self._resource = Resource({"service.name": service, "service.namespace": "bellwether", **(attributes or {})})
         self._bus: Bus | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -136,12 +137,16 @@ class Telemetry:
             try:
                 # Within one process nobody may be listening; then there is no point in encoding.
                 if self._bus.has_interest(subject):
-                    await self._bus.publish(subject, encode_spans(self._resource, batch))
+                    await self._bus.publish(subject, self._encode(batch))
                 self.sent += len(batch)
             except Exception as error:
                 self.dropped += len(batch)
                 _log.warning("%d spans dropped: %s", len(batch), error)
                 return
+
+    def _encode(self, batch: list[Span]) -> bytes:
+        encoded: bytes = encode_spans([span.readable(self._resource) for span in batch]).SerializeToString()
+        return encoded
 
     async def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Send what is queued, for at most `timeout` seconds, and stop; what is left counts as dropped."""
