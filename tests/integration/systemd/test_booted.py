@@ -16,6 +16,7 @@ from bellwether.render.systemd.units import HOST
 from bellwether.topology import NATS_PORT, SERVICES, start_order
 from harness import csv_bars
 from harness.booted import HOME, Machine, booted, obstacle
+from harness.outage import drop_in, nats_away, restarts_over
 
 WHY = obstacle()
 pytestmark = [
@@ -141,6 +142,25 @@ def test_nats_killed_costs_no_service_a_start(machine: Machine) -> None:
     eventually("NATS is back", lambda: machine.show("trading-nats.service", "MainPID") not in ("0", nats))
     eventually("its streams are made", lambda: parts(machine)["bootstrap"]["state"] == "running")
     assert {name: machine.show(f"trading-{name}.service", "MainPID") for name in start_order()} == before
+
+
+def test_an_outage_of_nats_uses_up_no_start_limit(machine: Machine) -> None:
+    # Two minutes ten times as fast: the pause before a restart and the span of the start limit are a tenth, too.
+    tenth = "[Unit]\\nStartLimitIntervalSec=30\\n[Service]\\nRestartSec=500ms\\n"
+    services, killed = start_order(), ("prediction", "gateway")
+    before = {name: machine.show(f"trading-{name}.service", "MainPID") for name in services}
+    with drop_in(machine, "trading-", tenth):
+        with nats_away(machine):
+            for name in killed:
+                machine.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", f"trading-{name}.service")
+            used = restarts_over(machine, services, 12.0)
+        assert {name for name, count in used.items() if count} <= set(killed), used
+        assert max(used.values()) <= 1, used
+        done = machine.bellwether("start", "--on", "systemd")
+        assert done.returncode == 0, done.stderr
+    assert {one["state"] for one in parts(machine).values()} == {"running"}
+    after = {name: machine.show(f"trading-{name}.service", "MainPID") for name in services}
+    assert {name for name in services if after[name] != before[name]} == set(killed)
 
 
 def test_units_stop_in_reverse_order_and_start_again(machine: Machine) -> None:
