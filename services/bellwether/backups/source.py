@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,12 +18,15 @@ from bellwether.backups.streams import StreamError, save_stream, stream_names
 from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY, bucket_stream
 from bellwether.runtime.bus import BusError
 from bellwether.runtime.nats_bus import NatsBus
-from bellwether.storage.folders import copy_file, listing
+from bellwether.storage.folders import Listing, copy_file, listing
 from bellwether.topology import SERVICES, ServiceRow
 
 Say = Callable[[str], None]
 DATABASES, STREAMS, FOLDERS, DECLARATION = "databases", "streams", "files", "declaration.json"
 CONNECT_SECONDS = 10.0
+_TOP = 1
+"""How many folders below a service's own its books lie: `registry/ledger.json`."""
+_LOOKS = 20
 
 _FIRST = ("slots.db",)
 """Copied before everything else: whoever goes on from older slots repeats steps, whose effects are known and skipped;
@@ -116,22 +120,42 @@ class FileSource:
 def copy_folder(source: Path, target: Path) -> int:
     """Copy a folder's files, of which the finished ones are never changed; return how many there are.
 
+    Files at the top, as a registry's book, are copied before what lies below is looked for: they name nothing that is
+    not in the copy. What is on its way in, as an upload, may be gone when its turn comes.
+
     Raises:
         CopyError: if one cannot be read or written.
 
     """
+    copied = set[str]()
     try:
         target.mkdir(parents=True)
         if not source.exists():
             return 0
-        found = listing(source, [one.name for one in source.iterdir()])
-        for folder in found.folders:
-            (target / folder).mkdir(parents=True, exist_ok=True)
-        for name in found.files:
-            copy_file(source / name, target / name, lambda _: None)
+        for top_only in (True, False):
+            found = _listed(source)
+            for folder in found.folders:
+                (target / folder).mkdir(parents=True, exist_ok=True)
+            for name in found.files.keys() - copied:
+                if top_only and name.count("/") > _TOP:
+                    continue
+                try:
+                    copy_file(source / name, target / name, lambda _: None)
+                except FileNotFoundError:
+                    (target / name).unlink(missing_ok=True)
+                else:
+                    copied.add(name)
     except OSError as error:
         raise CopyError(f"{source.name}: {error}") from error
-    return len(found.files)
+    return len(copied)
+
+
+def _listed(source: Path) -> Listing:
+    """Return what is in a folder; a file that goes meanwhile has it looked at again."""
+    for _ in range(_LOOKS):
+        with suppress(FileNotFoundError):
+            return listing(source, [one.name for one in source.iterdir()])
+    return listing(source, [one.name for one in source.iterdir()])
 
 
 def stores(rows: Mapping[str, ServiceRow] = SERVICES) -> dict[str, str]:
