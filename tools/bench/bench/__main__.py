@@ -14,6 +14,7 @@ import psutil
 import typer
 
 from bench import (
+    backups,
     events,
     halting,
     inference,
@@ -42,6 +43,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "memory": memory.measure,
     "long-run": long_run.measure,
     "volume": volume.measure,
+    "backups": backups.measure,
     "places": places.measure,
     "morning": morning.measure,
     "ready": ready.measure,
