@@ -105,6 +105,7 @@ soak: venv ## the crash tests in full numbers; writes docs/reliability.md and do
 	@$(PY) -m gate.always
 	@$(PY) -m soak
 	@$(PY) -m soak.ig
+	@$(PY) -m soak.backups
 	@$(PY) -m soak.gate 20 500
 
 .PHONY: bench

@@ -28,6 +28,8 @@ KEY = BackupKey("trade", "nightly")
 SYSTEM = SystemKey("trade", "demo")
 CLAIMS = ("data-demo-0", "data-demo-nats-0")
 FILES = ("first", "second", "third")
+RESTARTS = timedelta(seconds=30)
+"""How much longer than its deadline a system may be without pods while operators are killed in that very second."""
 FAULTS = ("none", "slow", "late", "failing", "stuck", "final")
 
 
@@ -229,6 +231,27 @@ async def backed_up(world: World, most_kills: int = 8) -> None:
         if world.progress.state in {"complete", "failed"} and operator is not None and world.has_pods:
             return
     raise AssertionError(f"no end: {world.progress}")
+
+
+def violations(world: World) -> list[str]:
+    """Return what is wrong with a backup that has ended, as the driver's folder shows it; nothing when all is well."""
+    progress, found = world.progress, []
+    if not world.has_pods:
+        found.append("the system does not run")
+    if timedelta(seconds=world.longest) > QUIESCE + RESTARTS:
+        found.append(f"the system had no pods for {world.longest} s")
+    if progress.state == "failed":
+        if progress.reason not in {"SnapshotFailed", "QuiesceTimeout"}:
+            found.append(f"failed without a reason of its own: {progress.reason}")
+        if world.driver.fault == "none" and world.works_again - world.outage <= QUIESCE:
+            found.append(f"failed though nothing was in its way: {progress.message}")
+        return found
+    if world.driver.fault in {"stuck", "final"} or len(progress.volumes) != len(world.volumes):
+        return [*found, "complete with a volume missing"]
+    held = [world.held(volume.snapshot) for volume in progress.volumes]
+    if any(len(each) != len(FILES) for each in held) or len({said for each in held for said in each}) != 1:
+        found.append(f"complete with files of several moments: {held}")
+    return found
 
 
 def _text(at: datetime) -> str:

@@ -12,15 +12,14 @@ from gate.record import PARTS
 from gate.steps import Step, pytest, run
 
 KILLED = "tests/integration/operator/test_killed.py"
-BACKUPS = "tests/unit/operator/test_backup_killed.py"
-MORE_KILLS = {"BELLWETHER_KILL_ROUNDS": "20", "BELLWETHER_BACKUP_SEEDS": "50"}
+MORE_KILLS = {"BELLWETHER_KILL_ROUNDS": "20"}
 
 
 def main() -> int:
     """Run them; 0 when all passed."""
     tests = [test for part in PARTS for test in part.tests]
     integration = [each for each in tests if each.startswith(INTEGRATION)]
-    steps = [Step("integration", pytest("-n", "2", "--dist", "loadfile", KILLED, BACKUPS, *integration), MORE_KILLS)]
+    steps = [Step("integration", pytest("-n", "2", "--dist", "loadfile", KILLED, *integration), MORE_KILLS)]
     if choose(facts(), os.environ).kind != "local":
         steps.append(Step("e2e", pytest(*(each for each in tests if each.startswith(E2E)))))
     for step in steps:

@@ -24,7 +24,7 @@ from environments.machine import processor
 from harness.replayed import train_once
 from soak import evidence, replays
 from soak.evidence import Evidence
-from soak.report import Kind, Part, Trial, gate_section, line, page, with_gate
+from soak.report import BACKUPS, GATE, Kind, Part, Trial, line, page, section_of, with_section
 
 PAGE = replays.ROOT / "docs" / "reliability.md"
 KILLS_PER_REPLAY: Mapping[Kind, int] = {"process": 8, "nats": 10, "both": 8, "command": 10}
@@ -100,8 +100,11 @@ def main(
             command=f"python -m soak {counts} --seed {seed}",
             minutes=(time.monotonic() - began) / 60,
         )
-        gate = gate_section(PAGE.read_text("utf-8")) if PAGE.exists() else ""
-        PAGE.write_text(with_gate(text, gate) if gate else text, "utf-8")
+        before = PAGE.read_text("utf-8") if PAGE.exists() else ""
+        for heading in (BACKUPS, GATE):
+            if section := section_of(before, heading):
+                text = with_section(text, heading, section)
+        PAGE.write_text(text, "utf-8")
         say(f"wrote {PAGE.relative_to(replays.ROOT)}")
     if any(part.violations for part in parts):
         raise typer.Exit(1)

@@ -22,7 +22,7 @@ from bellwether.training.gate import judge
 from bellwether.training.recipe import Gate
 from harness.signals import RECIPE, auc_of, planted, rows_of, shifted, too_sure, walked
 from soak.replays import ROOT
-from soak.report import with_gate
+from soak.report import GATE, with_section
 
 PAGE, RELIABILITY = ROOT / "docs" / "gate.md", ROOT / "docs" / "reliability.md"
 STATE = ROOT / "build" / "soak-gate.jsonl"
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = page(seeds=seeds, counts=counts, aucs=aucs, shifts=shifts, wrong=round(wrong), table=table, minutes=minutes)
     PAGE.write_text(text, "utf-8")
     lines = [*planted_lines(seeds, counts, aucs, shifts, round(wrong)), "", "More: [gate.md](gate.md)."]
-    RELIABILITY.write_text(with_gate(RELIABILITY.read_text("utf-8"), "\n".join(lines)), "utf-8")
+    RELIABILITY.write_text(with_section(RELIABILITY.read_text("utf-8"), GATE, "\n".join(lines)), "utf-8")
     print(f"wrote {PAGE.relative_to(Path(ROOT))} and {RELIABILITY.relative_to(Path(ROOT))}")
     return 0 if counts["accepted"] >= 0.95 * seeds and not counts["sure"] + counts["died"] else 1
 

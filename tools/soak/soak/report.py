@@ -17,7 +17,9 @@ TITLES: Mapping[Kind, str] = {
 }
 
 GATE = "## The gate of models"
-"""Heading of the section at the end of the page that `python -m soak.gate` writes."""
+"""Heading of the section of the page that `python -m soak.gate` writes."""
+BACKUPS = "## Backups by volume snapshots"
+"""Heading of the section of the page that `python -m soak.backups` writes."""
 
 _HOW = """The same recorded days are replayed undisturbed once, then again and again while something is killed with
 SIGKILL and started anew on the same files, until the replay is complete. A seed chooses the points: the process counts
@@ -102,12 +104,14 @@ def page(parts: Sequence[Part], *, days: str, machine: str, command: str, minute
     return "\n".join(lines) + "\n"
 
 
-def with_gate(text: str, section: str) -> str:
-    """Return the page with another section about the gate."""
-    rest = text.partition(f"\n{GATE}\n")[0].rstrip("\n")
-    return f"{rest}\n\n{GATE}\n\n{section}\n"
+def with_section(text: str, heading: str, section: str) -> str:
+    """Return the page with another section in place of the one of its heading, or at the end."""
+    head, _, rest = text.partition(f"\n{heading}\n")
+    following = rest.partition("\n## ")
+    tail = f"\n## {following[2]}" if following[1] else ""
+    return f"{head.rstrip(chr(10))}\n\n{heading}\n\n{section}\n{tail}"
 
 
-def gate_section(text: str) -> str:
-    """Return what a page says about the gate, empty where it says nothing."""
-    return text.partition(f"\n{GATE}\n")[2].strip("\n")
+def section_of(text: str, heading: str) -> str:
+    """Return what a page says under a heading, empty where it says nothing."""
+    return text.partition(f"\n{heading}\n")[2].partition("\n## ")[0].strip("\n")
