@@ -24,6 +24,7 @@ LONG = (
     "integration/market_data/test_yahoo.py",
     "integration/local/test_memory.py",
     "integration/lineage/test_lookahead.py",
+    "integration/lineage/test_plan_replay.py",
     "integration/market_data/test_pod.py",
     "integration/scheduling/test_failing.py",
     "integration/operator/test_move_job.py",

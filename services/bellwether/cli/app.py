@@ -161,6 +161,13 @@ def plan(
         typer.Option("--image", metavar="REPOSITORY:TAG", help="The services' image; else the installed one."),
     ] = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 3 when something would change.")] = False,
+    replay: Annotated[
+        int | None,
+        typer.Option("--replay", metavar="N", min=1, max=5000, help="Also which orders of the last N sessions change."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="With --replay: the folder of a run with stored bars.")
+    ] = None,
     output: Format = Output.text,
 ) -> None:
     """Say what applying a file would do, and when, without doing it.
@@ -175,6 +182,10 @@ def plan(
         bellwether plan system.yaml
         bellwether plan system.yaml --at 2026-11-23T01:30:00Z
         bellwether plan new.yaml --from old.yaml
+        bellwether plan new.yaml --from old.yaml --replay 60
+
+    With --replay the newest sessions are replayed under both declarations over
+    the same stored versions of bars, and each order that differs has its reason.
 
     Ends with 0; with 1 when the file would be refused, or nothing can be known;
     with 2 when it is wrongly typed;
@@ -183,7 +194,15 @@ def plan(
     from bellwether.cli.planning import Asked, as_json, instant, make_plan, tell_refusals
 
     moment = None if at is None else instant(at)
-    found = make_plan(Asked(file, offline, from_file, context, namespace, moment, image))
+    asked = Asked(file, offline, from_file, context, namespace, moment, image)
+    if replay is not None:
+        from bellwether.cli.replanning import tell_orders
+
+        tell_orders(asked, replay, data, as_json=output is Output.json)
+        return
+    if data is not None:
+        raise CommandError("--data is for --replay")
+    found = make_plan(asked)
     if output is Output.json:
         write_json(as_json(found))
     elif found.refusals:

@@ -1,0 +1,93 @@
+"""`bellwether plan FILE --replay N`: the orders that an edit would have changed, for people and programs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.options import write_json
+from bellwether.cli.planning import Asked
+from bellwether.local.state import RunDirectory, RunError
+from bellwether.runtime.terminal import visible
+from bellwether.spec.models import TradingSystem
+
+if TYPE_CHECKING:
+    from bellwether.local.edited import Edited
+
+_STATE = Path(".bellwether")
+
+
+def tell_orders(asked: Asked, sessions: int, data: Path | None, *, as_json: bool) -> None:
+    """Replay the newest sessions under the declaration in force and under the file, and write what differs.
+
+    The declaration in force is that of --from, else of the run whose folder is given or is found by its name.
+
+    Raises:
+        CommandError: with what is missing or wrong.
+
+    """
+    from bellwether.local.edited import Bars, what_would_change
+    from bellwether.local.files import load_system
+    from bellwether.local.spans import stored_bars
+    from bellwether.runtime.logs import configure_logs
+
+    if asked.offline or asked.context is not None or asked.at is not None:
+        raise CommandError("--replay looks at files and a run's folder: leave --offline, --context and --at out")
+    try:
+        after = load_system(asked.file)
+        folder = data
+        if folder is None and asked.from_file is None:
+            folder = _STATE / after.metadata.name
+        configure_logs("plan", "error", terminal=True)
+        before = load_system(asked.from_file) if asked.from_file is not None else _declared_in(folder)
+        stored = None if folder is None else stored_bars(folder)
+        bars = Bars(stored, asked.file.resolve().parent)
+        found = asyncio.run(what_would_change(before, after, sessions, bars, _say))
+    except RunError as error:
+        raise CommandError(str(error)) from error
+    if as_json:
+        write_json(_plain(found))
+    else:
+        sys.stdout.write("".join(f"{visible(line)}\n" for line in lines(found)))
+
+
+def _declared_in(folder: Path | None) -> TradingSystem:
+    path = RunDirectory(folder or _STATE).declaration
+    try:
+        return TradingSystem.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path}: no declaration of a run is there; say --from OLDFILE, or --data with the folder of a run"
+        ) from error
+
+
+def _say(line: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{line}\n")
+
+
+def lines(found: Edited) -> list[str]:
+    """Return the changed orders for people."""
+    head = (
+        f"{found.span.first} to {found.span.last}: {found.orders_before} orders now, {found.orders_after} as edited; "
+        f"equity {found.equity_before} and {found.equity_after} at the end"
+    )
+    marks = {"new": "+", "gone": "-", "changed": "~"}
+    told = [head]
+    for one in found.changes:
+        values = " -> ".join(part for part in (one.before, one.after) if part)
+        told.append(f"{marks[one.kind]} {one.session} {one.side:<4} {one.symbol:<8} {values}: {one.why}")
+    if not found.changes:
+        told.append("no order would have been another one")
+    return [*told, *(f"note: {note}" for note in found.notes)]
+
+
+def _plain(found: Edited) -> dict[str, object]:
+    plain = asdict(found)
+    plain["span"] = {"first": found.span.first.isoformat(), "last": found.span.last.isoformat()}
+    plain["changes"] = [asdict(one) | {"session": one.session.isoformat()} for one in found.changes]
+    return plain
