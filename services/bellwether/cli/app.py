@@ -99,6 +99,7 @@ app.add_typer(ig.app, name="ig", rich_help_panel="Begin")
 
 Services = manage.Services
 Place = Annotated[On | None, typer.Option("--on", help="The processes of this place, whether or not they answer.")]
+Gateway = Annotated[On | None, typer.Option("--on", help="Where it runs; a cluster needs --system, too.")]
 Count = Annotated[int, typer.Option("-l", "--lines", min=1, max=500, help="How many at most.")]
 Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")]
 MaybeSymbol = Annotated[str | None, typer.Argument(help="Only this share.")]
@@ -270,13 +271,22 @@ def status(session: Session, service: Services = None, on: Place = None) -> None
 
 @app.command(rich_help_panel=_LOOK)
 @talks
-def health(session: Session, service: Services = None) -> None:
+def health(session: Session, service: Services = None, on: Gateway = None) -> None:
     """Show the health of every service, and CPU, memory and disk."""
+    _check_place(session, on)
     found = session.client.get("/v1/system")
     if service:
         rows = [(name, (name, one)) for name, one in found["services"].items()]
         found["services"] = dict(_only(rows, service))
     session.show(found, _shown("system"))
+
+
+def _check_place(session: Session, on: On | None) -> None:
+    """Refuse a place that does not fit to what else was said: a gateway is found without it."""
+    if on is On.cluster and session.target.system is None:
+        raise CommandError("--on cluster needs the system's name: --system NAME or --system NAMESPACE/NAME")
+    if on not in (None, On.cluster) and session.target.system is not None:
+        raise CommandError(f"--system is for a cluster; with --on {on} leave it out")
 
 
 def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
@@ -290,11 +300,12 @@ def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
 
 @app.command(rich_help_panel=_LOOK)
 @talks
-def dashboard(session: Session) -> None:
+def dashboard(session: Session, on: Gateway = None) -> None:
     """Show a live screen: services, session, safe to trade, decisions, alarms; looks again every 10 s.
 
     Keys: h halts (it asks why), t shows the trace of a decision, r looks now, q quits.
     """
+    _check_place(session, on)
     if not sys.stdout.isatty():
         raise CommandError("dashboard needs a terminal; `bellwether status -o json` is for programs")
     from bellwether.cli.manage.dashboard import show_dashboard

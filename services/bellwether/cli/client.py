@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
+from bellwether.cli.kubectl_words import failure
+
 if TYPE_CHECKING:
     import ssl
 
@@ -186,7 +188,7 @@ class KubectlClient:
                 line = forward.stdout.readline() if forward.stdout else ""
                 if "->" not in line:
                     log.seek(0)
-                    raise CommandError(f"kubectl port-forward: {log.read().decode().strip() or 'no port'}")
+                    raise CommandError(failure(log.read().decode(errors="replace"), forward.wait(10)))
                 port = line.split("->")[0].strip().rpartition(":")[2]
                 yield f"http://127.0.0.1:{port}", token
             finally:
@@ -208,8 +210,7 @@ class KubectlClient:
         done = subprocess.run([*self._kubectl, *arguments], capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
         if done.returncode == 0:
             return done.stdout
-        said = done.stderr.decode(errors="replace").strip()
-        raise CommandError(said or f"kubectl ended with {done.returncode}")
+        raise CommandError(failure(done.stderr.decode(errors="replace"), done.returncode))
 
 
 def make_client(

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellwether.cli.client import CommandError
+from bellwether.cli.kubectl_words import not_reached, said
 
 ANSWER_SECONDS = 40
-_NOT_REACHED = ("was refused", "unable to connect", "i/o timeout", "no such host", "did you specify the right host")
-
 _NO_CONTEXT = (
     "In a pod with a service account there is none: say --namespace, or write metadata.namespace into the file."
 )
@@ -80,10 +79,10 @@ class Kubectl:
             raise _away(f"no answer within {ANSWER_SECONDS} s") from error
         if done.returncode == 0:
             return done.stdout
-        said = done.stderr.strip().removeprefix("error: ") or f"kubectl ended with {done.returncode}"
-        if any(words in said.lower() for words in _NOT_REACHED):
-            raise _away(said.splitlines()[-1])
-        raise Refused(said)
+        last = said(done.stderr)
+        if not_reached(last):
+            raise _away(last)
+        raise Refused(done.stderr.strip().removeprefix("error: ") or f"kubectl ended with {done.returncode}")
 
 
 def _away(said: str) -> CommandError:

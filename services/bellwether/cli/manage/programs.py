@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 
 from bellwether.cli.client import CommandError
+from bellwether.cli.kubectl_words import failure
 
 SECONDS = 120.0
 
@@ -26,8 +28,7 @@ def run(command: Sequence[str], *, seconds: float = SECONDS, stdin: str | None =
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"{' '.join(command)}: no end within {seconds:.0f} s") from error
     if done.returncode != 0:
-        said = done.stderr.strip() or done.stdout.strip() or f"ended with {done.returncode}"
-        raise CommandError(f"{' '.join(command[:3])}: {said}")
+        raise CommandError(_why(command, done.stderr.strip() or done.stdout, done.returncode))
     return done.stdout
 
 
@@ -38,16 +39,27 @@ def lines_of(command: Sequence[str]) -> Iterator[str]:
         CommandError: if it is missing, or failed.
 
     """
-    try:
-        process = subprocess.Popen(list(command), stdout=subprocess.PIPE, text=True, errors="replace")
-    except FileNotFoundError as error:
-        raise CommandError(f"{command[0]} is not on PATH") from error
-    try:
-        for line in process.stdout or ():
-            yield line.rstrip("\n")
-        if process.wait() != 0:
-            raise CommandError(f"{command[0]} ended with {process.returncode}")
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(10)
+    with tempfile.TemporaryFile("w+", errors="replace") as complaints:
+        try:
+            process = subprocess.Popen(
+                list(command), stdout=subprocess.PIPE, stderr=complaints, text=True, errors="replace"
+            )
+        except FileNotFoundError as error:
+            raise CommandError(f"{command[0]} is not on PATH") from error
+        try:
+            for line in process.stdout or ():
+                yield line.rstrip("\n")
+            if process.wait() != 0:
+                complaints.seek(0)
+                raise CommandError(_why(command, complaints.read(), process.returncode))
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(10)
+
+
+def _why(command: Sequence[str], text: str, code: int) -> str:
+    """Return why a program failed, from what it wrote and its exit code."""
+    if command[0] == "kubectl":
+        return failure(text, code)
+    return f"{' '.join(command[:3])}: {text.strip() or f'ended with {code}'}"

@@ -1,0 +1,29 @@
+"""What kubectl says when it fails, as one line for a person. Pure."""
+
+from __future__ import annotations
+
+import re
+
+# kubectl's client library logs each try before kubectl itself says what is wrong: `E1130 07:16:16.655665 27078 ...`.
+_LOGGED = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
+_NOT_REACHED = ("was refused", "unable to connect", "i/o timeout", "no such host", "did you specify the right host")
+
+
+def said(text: str) -> str:
+    """Return the last line that kubectl meant for a person; empty where there is none."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _LOGGED.match(line)]
+    return lines[-1].removeprefix("error: ") if lines else ""
+
+
+def not_reached(words: str) -> bool:
+    """Whether it says that no API server answers."""
+    return any(one in words.lower() for one in _NOT_REACHED)
+
+
+def failure(text: str, code: int) -> str:
+    """Return why a call failed, from what it wrote and its exit code."""
+    words = said(text) or f"kubectl ended with {code}"
+    if not_reached(words):
+        end = "" if words.endswith(("?", ".")) else "."
+        return f"the cluster does not answer: {words}{end} Look at KUBECONFIG and --context"
+    return words

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from bellwether.cli.kubectl_words import failure
+
+LOGGED = 'E1130 07:16:16.655665   27078 memcache.go:265] "Unhandled Error" err="no API group list"'
+REFUSED = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
+NOT_FOUND = 'Error from server (NotFound): tradingsystems.bellwether.dev "demo" not found'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            f"{LOGGED}\n{LOGGED}\n{REFUSED}\n",
+            f"the cluster does not answer: {REFUSED} Look at KUBECONFIG and --context",
+        ),
+        (f"{NOT_FOUND}\n", NOT_FOUND),
+        ('error: context "x" does not exist\n', 'context "x" does not exist'),
+        (f"{LOGGED}\n", "kubectl ended with 7"),
+        ("", "kubectl ended with 7"),
+    ],
+)
+def test_what_kubectl_says_is_one_line_without_what_its_library_logs(text: str, words: str) -> None:
+    assert failure(text, 7) == words
