@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -24,7 +23,7 @@ def list_models(session: Session) -> None:
 @talks
 def show(session: Session, version: Annotated[str, typer.Argument(help="A version, or its beginning.")]) -> None:
     """Show a model's stage, what the gate said, and its live record beside the base rate."""
-    session.show(session.client.get(f"/v1/models/{quote(version)}"), _shown)
+    session.show(session.client.get(f"/v1/models/{version}"), _shown)
 
 
 @app.command()
@@ -38,8 +37,8 @@ def shadow(
 ) -> None:
     """Ask a candidate beside what serves: its live record grows, and nothing is traded by it."""
     body = {"reason": reason, "source": "cli"}
-    path = f"/v1/models/{quote(version)}/shadow" + ("?end=true" if end else "")
-    session.show(session.client.send("POST", path, body), _one)
+    found = session.client.send("POST", f"/v1/models/{version}/shadow", body, end="true" if end else None)
+    session.show(found, _one)
 
 
 @app.command()
@@ -49,8 +48,7 @@ def train(
     recipe: Annotated[str | None, typer.Argument(help="The recipe; else the one that the system declares.")] = None,
 ) -> None:
     """Have the models of a recipe made again; `status` tells how far it is."""
-    query = f"?model_name={quote(recipe)}" if recipe else ""
-    session.show(session.client.send("POST", f"/v1/training{query}", {}), _state)
+    session.show(session.client.send("POST", "/v1/training", {}, model_name=recipe), _state)
 
 
 @app.command()
@@ -67,7 +65,7 @@ def promote(
 ) -> None:
     """Let a model serve in place of what serves for its recipe and symbol."""
     body = {"reason": reason, "source": "cli"}
-    session.show(session.client.send("POST", f"/v1/models/{quote(version)}/promote", body), _one)
+    session.show(session.client.send("POST", f"/v1/models/{version}/promote", body), _one)
 
 
 @app.command()
@@ -82,9 +80,8 @@ def rollback(
 
     bellwether models system rollback direction-full --symbol IBM --reason "worse since Monday"
     """
-    query = f"?symbol={quote(symbol)}" if symbol else ""
     body = {"reason": reason, "source": "cli"}
-    session.show(session.client.send("POST", f"/v1/models/{quote(recipe)}/rollback{query}", body), _one)
+    session.show(session.client.send("POST", f"/v1/models/{recipe}/rollback", body, symbol=symbol), _one)
 
 
 def _table(found: Any) -> Any:
@@ -110,7 +107,8 @@ def _table(found: Any) -> Any:
 
 def _shown(found: Any) -> Any:
     model = found["model"]
-    lines = [_one(model), f"since {str(model['since'])[:16]} UTC: {model['reason']}", f"gate: {model['gate']}"]
+    since = str(model["since"])[:16].replace("T", " ")
+    lines = [_one(model), f"since {since} UTC: {model['reason']}", f"gate: {model['gate']}"]
     if model.get("demoted"):
         lines.append(f"demoted: {model['demoted']}")
     for one in found["live"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 from bellwether.cli.main import main
 from bellwether.cli.models_system import _table
 from bellwether.cli.options import print_drawn
+from bellwether.messages.models import RegisteredModel, TrainingState
 from bellwether.training.artifact import CARD, ONNX, version_of, write_artifact
 from bellwether.training.gate import Check, Verdict
 from bellwether.training.ledger import Entry, Ledger, read_ledger, write_ledger
+from unit.gateway.conftest import TOKEN, opened
+from unit.gateway.samples import ANSWERS, Seen
 from unit.training.test_artifact import manifest
 
 AT = datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -109,3 +113,38 @@ def test_a_systems_list_says_how_many_older_ones_it_leaves_out(capsys: pytest.Ca
     assert "5 older ones are not shown" in said
     print_drawn(_table({"models": [], "total": 0}))
     assert "no models yet" in capsys.readouterr().out
+
+
+async def test_what_a_command_to_a_system_names_gets_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: dict[str, object] = {}
+
+    def model(method: str) -> object:
+        def answer(request: dict[str, object]) -> RegisteredModel:
+            asked[method] = request
+            return RegisteredModel("a" * 64, "lr", "IBM", "serving", AT, "why", True, "passed")
+
+        return answer
+
+    def train(request: dict[str, object]) -> TrainingState:
+        asked["train_model"] = request
+        return TrainingState("training_started", "boost")
+
+    given = {name: model(name) for name in ("rollback_model", "shadow_model", "promote_model")}
+    answers = {**ANSWERS, "ml-training": {**given, "train_model": train}}
+    async with opened(tmp_path, answers, Seen()) as gateway:
+        where = ["--url", str(gateway.http.base_url), "--token", TOKEN]
+        for words in (
+            ["rollback", "lr", "--symbol", "IBM", "--reason", "worse"],
+            ["shadow", "aa", "--end", "--reason", "enough"],
+            ["promote", "aa", "--reason", "better"],
+            ["train", "boost"],
+        ):
+            code = await asyncio.to_thread(main, ["models", "system", *words, *where])
+            told = capsys.readouterr()
+            assert (code, told.err) == (0, "")
+    assert asked == {
+        "rollback_model": {"model_name": "lr", "reason": "worse", "symbol": "IBM"},
+        "shadow_model": {"version": "aa", "reason": "enough", "end": True},
+        "promote_model": {"version": "aa", "reason": "better"},
+        "train_model": {"model_name": "boost", "reason": "asked for"},
+    }
