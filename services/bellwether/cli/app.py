@@ -16,6 +16,7 @@ from bellwether.cli import (
     backups,
     bridging,
     capsule,
+    hindsight,
     ig,
     letters,
     lookahead,
@@ -90,6 +91,7 @@ app.add_typer(migrating.app, name="migrate", rich_help_panel="Begin")
 app.command(rich_help_panel="Begin")(side_by_side.compare)
 app.command(rich_help_panel="Judge")(lookahead.lookahead)
 app.command(rich_help_panel="Judge")(capsule.capsule)
+app.command(rich_help_panel="Judge")(hindsight.hindsight)
 app.add_typer(bridging.app, name="bridge", rich_help_panel="Keep")
 app.command(rich_help_panel="Models")(training.train)
 app.add_typer(models.app, name="models", rich_help_panel="Models")

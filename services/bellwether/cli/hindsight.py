@@ -1,0 +1,80 @@
+"""`bellwether hindsight`: the live paper account beside history as it is known today."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.options import Format, Output, write_json
+from bellwether.runtime.terminal import visible
+
+if TYPE_CHECKING:
+    from bellwether.local.hindsight import Hindsight
+
+_MOST_SHOWN = 40
+
+
+def hindsight(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, such as .bellwether/NAME.")],
+    *,
+    sessions: Annotated[int, typer.Option("--sessions", min=1, max=5000, help="How many sessions, the newest.")] = 60,
+    output: Format = Output.text,
+) -> None:
+    """Compare what a live run decided and filled with history as it is known today.
+
+    Each decision that could trade is made again twice, at its own instant and
+    with its own model: by the versions of bars that were known then, which must
+    give equal bytes, and by today's. Each fill is priced again by today's
+    opening price. Every difference names its cause: a bar that came late, or
+    history that the source restated since. The run may go on meanwhile.
+
+        bellwether hindsight .bellwether/asx-banks --sessions 20
+
+    Ends with 1 when a decision does not come out by what was known then.
+    """
+    from bellwether.backups.errors import BackupError
+    from bellwether.local.hindsight import look_back
+    from bellwether.local.state import RunError
+    from bellwether.storage.store import StoreError
+
+    try:
+        found = asyncio.run(look_back(data, sessions, _say))
+    except (RunError, BackupError, StoreError) as error:
+        raise CommandError(str(error)) from error
+    if output is Output.json:
+        write_json(msgspec.to_builtins(asdict(found)))
+    else:
+        sys.stdout.write("".join(f"{visible(line)}\n" for line in lines(found)))
+    raise SystemExit(1 if found.unequal_then else 0)
+
+
+def _say(line: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{line}\n")
+
+
+def lines(found: Hindsight) -> list[str]:
+    """Return the comparison for people."""
+    told = [
+        f"{found.decisions} decisions: {found.equal_then} come out with equal bytes by the bars known then, "
+        f"{len(found.decisions_differ)} would be made otherwise by today's"
+    ]
+    for wrong in found.unequal_then:
+        told.append(
+            f"! {wrong.prediction_id} does not come out by what was known then: {', '.join(wrong.differs_then)}"
+        )
+    for one in found.decisions_differ[-_MOST_SHOWN:]:
+        told.append(f"~ {one.prediction_id} {one.live}, today {one.today}: {one.why}")
+    told.append(f"{found.fills} fills, {len(found.fills_differ)} orders would be filled otherwise")
+    for fill in found.fills_differ[-_MOST_SHOWN:]:
+        told.append(f"~ {fill.session} {fill.symbol} {fill.live}, today {fill.today} ({fill.cash:+f} cash): {fill.why}")
+    if max(len(found.decisions_differ), len(found.fills_differ)) > _MOST_SHOWN:
+        told.append("older differences: -o json has all")
+    return [*told, f"at today's prices the same orders would leave {found.cash:+f} of cash"]
