@@ -6,10 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from bellwether.broker.ig.adapter import IgBroker, settings_of
+from bellwether.broker.ig.adapter import IgBroker
 from bellwether.broker.ig.client import IgClient, Reach
 from bellwether.broker.ig.credentials import read_credentials
 from bellwether.broker.ig.facts import MarketFacts, remarks
+from bellwether.broker.ig.settings import settings_of
 from bellwether.broker.port import BrokerError
 from bellwether.broker.values import BrokerAccount, BrokerPosition
 from bellwether.cli.client import CommandError

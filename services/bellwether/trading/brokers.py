@@ -40,9 +40,10 @@ class Brokers:
         """The account at IG."""
         if self._ig is None:
             # 5 MB with what they import, for systems that trade there alone.
-            from bellwether.broker.ig.adapter import IgBroker, settings_of
+            from bellwether.broker.ig.adapter import IgBroker
             from bellwether.broker.ig.client import IgClient, Reach
             from bellwether.broker.ig.credentials import read_credentials
+            from bellwether.broker.ig.settings import settings_of
 
             config = self._desk.context.config
             proxy = config.proxy or self._desk.declaration.system.spec.network.proxy

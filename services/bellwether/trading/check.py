@@ -26,8 +26,7 @@ from bellwether.trading.events import (
     Refused,
     Transferred,
 )
-from bellwether.trading.guards import text
-from bellwether.trading.pricing import ZERO
+from bellwether.trading.pricing import ZERO, text
 
 AT_BROKER = frozenset({"sending", "working", "unknown"})
 """States of an order at the broker that are no event of the ledger yet."""

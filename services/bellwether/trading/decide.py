@@ -14,20 +14,10 @@ from bellwether.messages.trading import Side
 from bellwether.trading.book import Book, Holding
 from bellwether.trading.codes import Code
 from bellwether.trading.events import LedgerEvent, OrderQueued, Reason, Refused, Stage
-from bellwether.trading.guards import (
-    NOTHING_TO_DO,
-    REDUCING,
-    Candidate,
-    Conditions,
-    News,
-    Objection,
-    Quality,
-    Situation,
-    Verdict,
-    judge,
-)
+from bellwether.trading.guards import NOTHING_TO_DO, REDUCING, Objection, Verdict, judge
 from bellwether.trading.pricing import ONE, ZERO, exact_price, quote, whole_shares
 from bellwether.trading.rules import Rules
+from bellwether.trading.situation import Candidate, Conditions, News, Quality, Situation
 
 SIDE_OF_REASON: dict[Reason, Side] = {"signal": "BUY", "sell_signal": "SELL"}
 BY_RULE: frozenset[Reason] = frozenset({"stop_loss", "trailing_stop", "take_profit", "horizon"})

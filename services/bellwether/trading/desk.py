@@ -17,9 +17,9 @@ from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading.book import Book
 from bellwether.trading.events import AccountOpened
-from bellwether.trading.guards import Conditions
 from bellwether.trading.ledger import Latch, Ledger
 from bellwether.trading.rules import Rules, rules_of
+from bellwether.trading.situation import Conditions
 from bellwether.trading.unreconciled import Unreconciled
 
 DECLARED_HALT = "declaration: spec.trading.halted is true"

@@ -17,8 +17,8 @@ from bellwether.trading.codes import Code
 from bellwether.trading.desk import DECLARED_HALT, Desk
 from bellwether.trading.events import RiskReset
 from bellwether.trading.executor import Executor, Turn
-from bellwether.trading.guards import text
 from bellwether.trading.ledger import Latch
+from bellwether.trading.pricing import text
 from bellwether.trading.projection import refusal_text
 from bellwether.trading.release import by_turn, cancelled
 from bellwether.trading.rules import Rules

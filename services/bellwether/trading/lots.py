@@ -14,8 +14,7 @@ from datetime import date
 from decimal import Decimal
 
 from bellwether.trading.events import LedgerEvent, OrderFilled, OrderQueued, PositionSplit
-from bellwether.trading.guards import text
-from bellwether.trading.pricing import CENT, ZERO
+from bellwether.trading.pricing import CENT, ZERO, text
 
 TRADE_COLUMNS = (
     "session",

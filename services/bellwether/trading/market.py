@@ -25,10 +25,10 @@ from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.trading.decide import quality_of
 from bellwether.trading.desk import Desk
-from bellwether.trading.guards import Quality
 from bellwether.trading.pricing import ZERO, exact_price
 from bellwether.trading.safety import Newest
 from bellwether.trading.sessions import untold_actions
+from bellwether.trading.situation import Quality
 
 NEWEST_SHARE = 0.6
 """Of the time that a question about safety has, so much is given to market-data."""

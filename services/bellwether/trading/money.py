@@ -13,9 +13,8 @@ from bellwether.trading.answers import account_of, newest_number
 from bellwether.trading.brokers import Brokers
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import Transferred
-from bellwether.trading.guards import text
 from bellwether.trading.lots import LOT_COLUMNS, TRADE_COLUMNS, lot_rows, lots_of, trade_rows
-from bellwether.trading.pricing import CENT
+from bellwether.trading.pricing import CENT, text
 
 MOST_ROWS = 2000
 LARGEST = Decimal(10) ** 12

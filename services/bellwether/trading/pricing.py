@@ -9,9 +9,15 @@ from bellwether.broker.costs import CENT, ONE, PRICE_STEP, Quote, costs_of, with
 from bellwether.messages.trading import Side
 from bellwether.trading.rules import Rules
 
-__all__ = ["CENT", "ONE", "PRICE_STEP", "ZERO", "Quote", "exact_price", "most_shares", "quote", "whole_shares"]
+__all__ = ["CENT", "ONE", "PRICE_STEP", "ZERO", "Quote", "exact_price", "most_shares", "quote", "text", "whole_shares"]
 
 ZERO = Decimal(0)
+
+
+def text(number: Decimal) -> str:
+    """Return an amount without exponent or trailing zeros."""
+    plain = f"{number:f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def exact_price(price: float) -> Decimal:

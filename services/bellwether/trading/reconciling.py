@@ -24,8 +24,7 @@ from bellwether.trading.desk import Desk
 from bellwether.trading.events import BrokerStated
 from bellwether.trading.executions import Execution
 from bellwether.trading.executor import Executor, Turn
-from bellwether.trading.guards import text
-from bellwether.trading.pricing import ZERO
+from bellwether.trading.pricing import ZERO, text
 from bellwether.trading.recording import filled
 from bellwether.trading.statement import adjusted, blocked_by, cash_words, proof, stated, unexplained
 from bellwether.trading.telling import tell

@@ -10,8 +10,7 @@ from bellwether.broker.values import BrokerEvent, Ended, Fill, Rejected
 from bellwether.trading.book import Book, cost_of_sold
 from bellwether.trading.codes import Code
 from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderFilled, OrderQueued, OrderRejected
-from bellwether.trading.guards import text
-from bellwether.trading.pricing import ZERO
+from bellwether.trading.pricing import ZERO, text
 
 
 def recorded(book: Book, order: OrderQueued, after: Progress, event: BrokerEvent, now: datetime) -> list[LedgerEvent]:

@@ -13,8 +13,9 @@ from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.decide import names
 from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderQueued, OrderReduced, Refused
-from bellwether.trading.guards import REDUCING, Candidate, Conditions, Situation, Verdict, judge
+from bellwether.trading.guards import REDUCING, Verdict, judge
 from bellwether.trading.pricing import ZERO, Quote, most_shares, quote
+from bellwether.trading.situation import Candidate, Conditions, Situation
 
 
 class AtOpen(Protocol):

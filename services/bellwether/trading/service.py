@@ -61,12 +61,12 @@ from bellwether.trading.closing import Closes
 from bellwether.trading.desk import Desk
 from bellwether.trading.executor import Executor
 from bellwether.trading.following import Following
-from bellwether.trading.guards import text
 from bellwether.trading.halting import Halting
 from bellwether.trading.incoming import Incoming
 from bellwether.trading.market import MarketQuestions
 from bellwether.trading.money import Money
 from bellwether.trading.opening import Opens
+from bellwether.trading.pricing import text
 from bellwether.trading.queries import find_equity, find_order, find_orders, find_refusals
 from bellwether.trading.reconciling import Reconciling
 from bellwether.trading.safety import safety_of

@@ -26,9 +26,9 @@ from bellwether.trading.events import (
     SessionMarked,
     SessionOpenDone,
 )
-from bellwether.trading.guards import Conditions
 from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO
 from bellwether.trading.release import by_turn, cancelled
+from bellwether.trading.situation import Conditions
 
 MISSED_SESSIONS = 10
 """So many sessions back a held share's missed bar is still asked for, at each open until there is one of it again."""

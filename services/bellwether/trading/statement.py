@@ -11,8 +11,7 @@ from bellwether.broker.values import Adjustment, BrokerAccount, BrokerPosition
 from bellwether.messages.trading import Side
 from bellwether.trading.book import Book
 from bellwether.trading.events import Adjusted, BrokerStated, LedgerEvent, Transferred
-from bellwether.trading.guards import text
-from bellwether.trading.pricing import ZERO
+from bellwether.trading.pricing import ZERO, text
 
 CASH_TOLERANCE = Decimal("1.00")
 """By how much balance and ledger may differ: prices and amounts are rounded on both sides."""

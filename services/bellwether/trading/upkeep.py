@@ -14,7 +14,7 @@ from bellwether.storage.store import Transaction
 from bellwether.trading.desk import Desk
 from bellwether.trading.following import Following
 from bellwether.trading.forgetting import forget
-from bellwether.trading.guards import text
+from bellwether.trading.pricing import text
 
 SILENT_SESSIONS = 20
 """Sessions without any order after which people are told."""

@@ -9,9 +9,10 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from bellwether.broker.ig.adapter import IgBroker, Settings
+from bellwether.broker.ig.adapter import IgBroker
 from bellwether.broker.ig.client import IgClient, Reach
 from bellwether.broker.ig.credentials import read_credentials
+from bellwether.broker.ig.settings import Settings
 from harness.ig.markets import Market
 from harness.ig.standin import ACCOUNT, API_KEY, PASSWORD, USERNAME, StandIn, standing_in
 

@@ -14,8 +14,8 @@ from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.runtime.errors import RpcError
 from bellwether.trading.decide import decide
 from bellwether.trading.events import Refused
-from bellwether.trading.guards import Conditions
 from bellwether.trading.rules import rules_of
+from bellwether.trading.situation import Conditions
 from harness.replayed import declared, replayed
 from harness.system import System
 from integration.prediction.test_slice import BEFORE_OPEN, batch, records

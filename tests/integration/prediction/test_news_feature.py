@@ -15,8 +15,8 @@ from bellwether.messages.prediction import RecordedOutcomes, RecordOutcomes, Rep
 from bellwether.prediction import learning
 from bellwether.prediction.logic import Inputs, decide
 from bellwether.trading.decide import decide as desk
-from bellwether.trading.guards import Conditions
 from bellwether.trading.rules import rules_of
+from bellwether.trading.situation import Conditions
 from bellwether.training.recipe import NewsFeature, Recipe, load_recipe
 from harness.replayed import declared, replayed
 from harness.system import System

@@ -13,12 +13,12 @@ from bellwether.broker.values import Fill
 from bellwether.messages.prediction import Prediction
 from bellwether.trading.book import Book, fold
 from bellwether.trading.events import AccountOpened, LedgerEvent
-from bellwether.trading.guards import Conditions
 from bellwether.trading.pricing import quote
 from bellwether.trading.recording import filled
 from bellwether.trading.release import release
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import Opening, corporate_events, due, open_done
+from bellwether.trading.situation import Conditions
 
 BEFORE_OPEN = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
 OPEN = datetime(2009, 1, 5, 14, 30, tzinfo=UTC)

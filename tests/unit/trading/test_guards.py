@@ -9,9 +9,10 @@ import pytest
 
 from bellwether.messages.sentiment import Headline
 from bellwether.trading.codes import Code, code_table
-from bellwether.trading.guards import GUARDS, Candidate, Conditions, News, Quality, Situation, judge
+from bellwether.trading.guards import GUARDS, judge
 from bellwether.trading.pricing import quote
 from bellwether.trading.rules import Rules, Veto
+from bellwether.trading.situation import Candidate, Conditions, News, Quality, Situation
 from unit.trading.making import BEFORE_OPEN, CLOSE, RULES, SESSION, conditions
 
 AT_OPEN_ONLY = {

@@ -15,9 +15,9 @@ from bellwether.trading.book import Book, fold
 from bellwether.trading.check import cash_from, check_ledger, statuses_from
 from bellwether.trading.decide import Origin, Wish, decide, order_id_of, queue
 from bellwether.trading.events import AccountOpened, LedgerEvent, decode, encode
-from bellwether.trading.guards import Conditions
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import Closing, Opening, close_session
+from bellwether.trading.situation import Conditions
 from unit.trading.making import BEFORE_OPEN, RULES, open_session, prediction
 
 SYMBOLS = ("AAA", "BBB", "CCC")

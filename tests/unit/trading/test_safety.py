@@ -9,8 +9,9 @@ import pytest
 
 from bellwether.trading.book import Book
 from bellwether.trading.events import OrderFilled, OrderQueued, SessionMarked
-from bellwether.trading.guards import GUARDS, Conditions, Quality
+from bellwether.trading.guards import GUARDS
 from bellwether.trading.safety import Newest, safety_of
+from bellwether.trading.situation import Conditions, Quality
 from unit.trading.making import BEFORE_OPEN, OPEN, RULES, SESSION, account, conditions
 
 BAR = date(2009, 1, 2)

@@ -8,19 +8,16 @@ answer is missing is never sent again: it is looked up by its reference. A sale 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from bellwether.broker.ig.cash import adjustments_of, closing_price
 from bellwether.broker.ig.client import IgClient, IgError
-from bellwether.broker.ig.facts import MarketFacts, NotUnderstood, exact, facts_of, problems
+from bellwether.broker.ig.facts import MarketFacts, NotUnderstood, exact
 from bellwether.broker.ig.lookup import (
     from_activity,
     from_confirm,
@@ -29,7 +26,11 @@ from bellwether.broker.ig.lookup import (
     references_of,
     stops_from,
 )
-from bellwether.broker.ig.words import EQUITY, EQUITY_WORDS, reason_words, status_words
+from bellwether.broker.ig.quotes import QUOTES_LAST, Quotes
+from bellwether.broker.ig.records import LOOK_BACK, Records, epic_of, signed
+from bellwether.broker.ig.settings import Settings
+from bellwether.broker.ig.tickets import refusal_of, ticket_of
+from bellwether.broker.ig.words import reason_words, status_words
 from bellwether.broker.port import BrokerError, LastLook, NoBroker, NotSent, Unclear, nothing_halts
 from bellwether.broker.values import (
     ZERO,
@@ -45,45 +46,14 @@ from bellwether.broker.values import (
     Rejected,
     Stopped,
 )
-from bellwether.spec.fields import parse_duration
-from bellwether.spec.models import TradingSystemSpec
 
-QUOTES_LAST = 2.0
-"""Seconds for which one answer about all markets serves."""
 CONFIRM_AFTER = (0.3, 0.7, 1.5, 3.0, 6.0)
 """Seconds between looks for an order's confirm; the last one again and again until the lookup window is over."""
-MARGIN_OF_TIME = timedelta(hours=36)
-"""How much earlier than an order its activity is asked for: dates there are in the account's own time zone."""
 YOUNG = 300.0
 """Seconds in which an order of an earlier process may still be confirmed, and stand nowhere else."""
-LOOK_BACK = timedelta(days=7)
 OURS = "bw-"
 """How references of our orders begin."""
-ALL_ROWS = 500
-MOST_PAGES = 20
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the declaration says of the account; `instruments` gives epic and shares per contract by symbol."""
-
-    currency: str
-    instruments: Mapping[str, tuple[str, int]]
-    time_in_force: str = "FILL_OR_KILL"
-    lookup_window: timedelta = timedelta(minutes=2)
-
-
-def settings_of(spec: TradingSystemSpec) -> Settings:
-    """Return what a declaration says of the account."""
-    trading = spec.trading
-    return Settings(
-        currency=trading.currency,
-        instruments={symbol: (one.epic, one.lot_size) for symbol, one in trading.instruments.items()},
-        time_in_force=trading.ig.time_in_force,
-        lookup_window=parse_duration(trading.ig.lookup_window),
-    )
 
 
 class IgBroker:
@@ -104,9 +74,8 @@ class IgBroker:
         self._settings = settings
         self._now = now
         self._confirm_after = confirm_after
-        self._quotes_last = quotes_last
-        self._facts: dict[str, MarketFacts] = {}
-        self._quoted = 0.0
+        self._records = Records(client)
+        self._quotes = Quotes(client, self._records, settings, quotes_last)
         self._made = time.monotonic()
         self._events: list[BrokerEvent] = []
         self._wake: Callable[[], None] = lambda: None
@@ -144,24 +113,11 @@ class IgBroker:
             NoBroker: IG does not answer, or gives this account no share data at all.
 
         """
-        settings = self._settings()
-        epic, _ = settings.instruments[symbol]
-        try:
-            facts = facts_of(await self._client.get(f"/markets/{epic}", 3))
-        except IgError as error:
-            if error.code == EQUITY:
-                raise NoBroker("NO_SHARE_DATA", f"{EQUITY_WORDS} ({EQUITY})") from None
-            return [f"epic {epic}: {error.words}"]
-        except NotUnderstood as error:
-            return [f"epic {epic}: {error}"]
-        found = problems(facts, settings.currency)
-        if not found:
-            self._facts[epic] = facts
-        return [f"epic {epic} ({facts.name}): {line}" for line in found] or facts
+        return await self._quotes.check(symbol)
 
     async def market(self, symbol: str) -> MarketState:
         """Return whether the symbol's market takes a market order now, and the middle of bid and offer."""
-        facts = await self._quote(symbol)
+        facts = await self._quotes.of(symbol)
         if facts is None:
             return MarketState(tradeable=False, reason="IG says nothing of its market")
         _, lot = self._settings().instruments[symbol]
@@ -171,27 +127,6 @@ class IgBroker:
         if not facts.takes_market_orders:
             return MarketState(False, price, "the market takes no market orders", final=True)
         return MarketState(True, price)
-
-    async def _quote(self, symbol: str) -> MarketFacts | None:
-        settings = self._settings()
-        if symbol not in settings.instruments:
-            raise NoBroker("NO_INSTRUMENT", f"trading.instruments names no epic of {symbol}")
-        if time.monotonic() - self._quoted > self._quotes_last or settings.instruments[symbol][0] not in self._facts:
-            epics = ",".join(sorted(epic for epic, _ in settings.instruments.values()))
-            answer = await self._ask("/markets", 2, {"epics": epics, "filter": "ALL"})
-            for row in answer.get("marketDetails") or ():
-                with contextlib.suppress(NotUnderstood):
-                    facts = facts_of(row)
-                    self._facts[facts.epic] = facts
-            self._quoted = time.monotonic()
-        return self._facts.get(settings.instruments[symbol][0])
-
-    async def _ask(self, path: str, version: int, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        try:
-            return await self._client.get(path, version, params)
-        except IgError as error:
-            code = "NO_SHARE_DATA" if error.code == EQUITY else "IG_ERROR"
-            raise NoBroker(code, error.words) from None
 
     # Orders
 
@@ -205,13 +140,13 @@ class IgBroker:
             if await self._is_known(order.reference):
                 self._follow(order)
                 return
-            facts = self._facts.get(epic) or await self._quote(order.symbol)
-            held = await self._net(epic) if order.side == "SELL" else ZERO
+            facts = await self._quotes.known(order.symbol)
+            held = await self._records.net(epic) if order.side == "SELL" else ZERO
         except NoBroker as error:
             raise NotSent(error.code, error.message) from None
         if facts is None:
             raise NotSent("NO_INSTRUMENT", f"IG says nothing of epic {epic}")
-        refusal = _refusal(order, lot, held)
+        refusal = refusal_of(order, lot, held)
         if refusal:
             self._tell(Rejected(order.reference, self._now(), refusal, reason_words(refusal)))
             return
@@ -221,7 +156,7 @@ class IgBroker:
         known = self._known = self._known if self._known is not None else set()
         known.add(order.reference)
         try:
-            await self._client.order("POST", "/positions/otc", 2, _ticket(order, facts, lot, settings), last_look)
+            await self._client.order("POST", "/positions/otc", 2, ticket_of(order, facts, lot, settings), last_look)
         except IgError as error:
             self._tell(Rejected(order.reference, self._now(), error.code, error.words))
             return
@@ -240,8 +175,8 @@ class IgBroker:
         Orders of an earlier process are looked up by the caller; this holds if that is forgotten.
         """
         if self._known is None:
-            rows = await self._activity(self._now() - LOOK_BACK)
-            self._known = set(references_of(rows, await self._positions()))
+            rows = await self._records.activity(self._now() - LOOK_BACK)
+            self._known = set(references_of(rows, await self._records.positions()))
         if reference in self._known:
             return True
         if time.monotonic() - self._made > YOUNG:
@@ -276,32 +211,23 @@ class IgBroker:
 
     async def cancel(self, reference: str) -> None:
         """Take back a resting order. A market order has nothing left to take back."""
-        for deal_id in await self._resting():
-            if deal_id and await self._opened_by(deal_id) == reference:
+        for deal_id in await self._records.resting():
+            if deal_id and await self._records.opened_by(deal_id, self._now()) == reference:
                 await self._take_back(deal_id, f"the order {reference}")
                 self._tell(Ended(reference, self._now(), "cancelled", "taken back at IG"))
 
     async def cancel_resting(self) -> int:
         """Take back every order that rests on the account, whoever made it; return how many."""
-        resting = await self._resting()
+        resting = await self._records.resting()
         for deal_id in resting:
             await self._take_back(deal_id, f"the resting order {deal_id}")
         return len(resting)
-
-    async def _resting(self) -> list[str]:
-        """Return the deal ids of the orders that rest on the account."""
-        rows = (await self._ask("/workingorders", 2)).get("workingOrders") or ()
-        return [str((row.get("workingOrderData") or {}).get("dealId") or "") for row in rows]
 
     async def _take_back(self, deal_id: str, name: str) -> None:
         try:
             await self._client.order("DELETE", f"/workingorders/otc/{deal_id}", 2, {})
         except (IgError, NotSent, Unclear) as error:
             raise NoBroker("IG_ERROR", f"{name} was not taken back: {error}") from None
-
-    async def _opened_by(self, deal_id: str) -> str:
-        rows = await self._activity(self._now() - LOOK_BACK, deal_id)
-        return next((str((row.get("details") or {}).get("dealReference") or "") for row in rows), "")
 
     # Looking up
 
@@ -313,16 +239,16 @@ class IgBroker:
     async def _outcome(self, reference: str, since: datetime, *, confirm_only: bool = False) -> tuple[BrokerEvent, ...]:
         order = self._orders.get(reference)
         asked = None if order is None else order.quantity
-        lot = 1 if order is None else self._settings().instruments.get(order.symbol, ("", 1))[1]
+        lot = 1 if order is None else self._settings().instrument(order.symbol)[1]
         found = await self._confirm(reference, lot, asked)
         if found or confirm_only:
             return found
-        rows = await self._activity(since)
+        rows = await self._records.activity(since)
         lot = self._lot_in(rows, reference, lot)
         found = from_activity(rows, reference, lot, asked, self._now())
         if found:
             return found
-        positions = await self._positions()
+        positions = await self._records.positions()
         return from_positions(positions, reference, self._lot_at(positions, reference, lot), asked, self._now())
 
     async def _confirm(self, reference: str, lot: int, asked: Decimal | None) -> tuple[BrokerEvent, ...]:
@@ -334,49 +260,23 @@ class IgBroker:
                 raise
             return ()
         try:
-            return from_confirm(answer, reference, self._lot_of(str(answer.get("epic")), lot), asked, self._now())
+            return from_confirm(
+                answer, reference, self._settings().lot_of(str(answer.get("epic")), lot), asked, self._now()
+            )
         except NotUnderstood as error:
             raise NoBroker("IG_ERROR", f"the confirm of {reference}: {error}") from None
-
-    async def _activity(self, since: datetime, deal_id: str = "") -> list[dict[str, Any]]:
-        params = {
-            "from": f"{since - MARGIN_OF_TIME:%Y-%m-%dT%H:%M:%S}",
-            "detailed": "true",
-            "pageSize": str(ALL_ROWS),
-        }
-        if deal_id:
-            params["dealId"] = deal_id
-        rows: list[dict[str, Any]] = []
-        for _ in range(MOST_PAGES):
-            answer = await self._ask("/history/activity", 3, params)
-            rows += answer.get("activities") or ()
-            following = ((answer.get("metadata") or {}).get("paging") or {}).get("next")
-            if not following:
-                break
-            params = _query_of(str(following), params)
-        return rows
-
-    async def _positions(self) -> list[dict[str, Any]]:
-        return list((await self._ask("/positions", 2)).get("positions") or ())
-
-    def _lot_of(self, epic: str, default: int) -> int:
-        return next((lot for one, lot in self._settings().instruments.values() if one == epic), default)
 
     def _lot_in(self, rows: Sequence[Mapping[str, Any]], reference: str, default: int) -> int:
         epic = next(
             (str(row.get("epic")) for row in rows if (row.get("details") or {}).get("dealReference") == reference), ""
         )
-        return self._lot_of(epic, default)
+        return self._settings().lot_of(epic, default)
 
     def _lot_at(self, rows: Sequence[Mapping[str, Any]], reference: str, default: int) -> int:
         found = [row for row in rows if (row.get("position") or {}).get("dealReference") == reference]
-        return self._lot_of(str((found[0].get("market") or {}).get("epic")) if found else "", default)
+        return self._settings().lot_of(epic_of(found[0]) if found else "", default)
 
     # What is held
-
-    async def _net(self, epic: str) -> Decimal:
-        """Return the net size in an epic, in contracts."""
-        return sum((_signed(row) for row in await self._positions() if _epic(row) == epic), ZERO)
 
     async def positions(self) -> Sequence[BrokerPosition]:
         """Return the net shares by symbol; what is held in an epic that is not declared has the epic as its name."""
@@ -384,8 +284,8 @@ class IgBroker:
         sizes: dict[str, Decimal] = {}
         values: dict[str, Decimal] = {}
         try:
-            for row in await self._positions():
-                epic, size = _epic(row), _signed(row)
+            for row in await self._records.positions():
+                epic, size = epic_of(row), signed(row)
                 sizes[epic] = sizes.get(epic, ZERO) + size
                 values[epic] = values.get(epic, ZERO) + size * exact(row["position"].get("level"), "level")
         except (NotUnderstood, KeyError) as error:
@@ -399,8 +299,8 @@ class IgBroker:
 
     async def account(self) -> BrokerAccount:
         """Return balance, available money and margin of the session's account."""
-        current = (await self._ask("/session", 1)).get("accountId")
-        for row in (await self._ask("/accounts", 1)).get("accounts") or ():
+        current = (await self._records.ask("/session", 1)).get("accountId")
+        for row in (await self._records.ask("/accounts", 1)).get("accounts") or ():
             if row.get("accountId") == current:
                 balance = row.get("balance") or {}
                 return BrokerAccount(
@@ -413,11 +313,11 @@ class IgBroker:
 
     async def adjustments(self, since: datetime) -> Sequence[Adjustment]:
         """Return what moved money since an instant: funding, dividends, commission, realised profit, transfers."""
-        rows = await self._transactions(since)
+        rows = await self._records.transactions(since)
         names = {
             facts.name: symbol
             for symbol, (epic, _) in self._settings().instruments.items()
-            if (facts := self._facts.get(epic)) is not None
+            if (facts := self._quotes.facts.get(epic)) is not None
         }
         try:
             found = adjustments_of(rows, names, self._now())
@@ -427,24 +327,24 @@ class IgBroker:
 
     async def traded_price(self, symbol: str, since: datetime) -> Decimal | None:
         """Return the average closing level, per share, of a symbol's trades since an instant."""
-        epic, lot = self._settings().instruments.get(symbol, ("", 1))
-        facts = self._facts.get(epic) or await self._quote(symbol)
+        _, lot = self._settings().instrument(symbol)
+        facts = await self._quotes.known(symbol)
         if facts is None:
             return None
-        rows = [row for row in await self._transactions(since) if instant_of(row.get("dateUtc"), since) >= since]
+        rows = [
+            row for row in await self._records.transactions(since) if instant_of(row.get("dateUtc"), since) >= since
+        ]
         return closing_price(rows, facts.name, lot)
 
     async def stopped(self, since: datetime) -> Sequence[Stopped]:
         """Return what stops that rest at IG have closed, from its activity."""
         symbols = {epic: (symbol, lot) for symbol, (epic, lot) in self._settings().instruments.items()}
         try:
-            return stops_from(await self._activity(since), symbols, lambda reference: reference.startswith(OURS))
+            return stops_from(
+                await self._records.activity(since), symbols, lambda reference: reference.startswith(OURS)
+            )
         except NotUnderstood as error:
             raise NoBroker("IG_ERROR", f"IG's activity: {error}") from None
-
-    async def _transactions(self, since: datetime) -> list[dict[str, Any]]:
-        params = {"type": "ALL", "from": f"{since - MARGIN_OF_TIME:%Y-%m-%dT%H:%M:%S}", "pageSize": "0"}
-        return list((await self._ask("/history/transactions", 2, params)).get("transactions") or ())
 
     # Events
 
@@ -468,49 +368,3 @@ class IgBroker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.close()
-
-
-def _refusal(order: NewOrder, lot: int, held: Decimal) -> str:
-    """Return why an order must not be sent; empty: it may."""
-    if order.quantity % lot:
-        return "SIZE_INCREMENT"
-    if order.side == "SELL" and order.quantity / lot > held:
-        # It would net what is held and open a short position with the rest.
-        return "EXCEEDS_HOLDING"
-    return ""
-
-
-def _ticket(order: NewOrder, facts: MarketFacts, lot: int, settings: Settings) -> dict[str, Any]:
-    """Return the body of POST /positions/otc, version 2."""
-    stop = None if order.stop_distance is None or order.side == "SELL" else float(order.stop_distance * lot)
-    return {
-        "currencyCode": settings.currency,
-        "dealReference": order.reference,
-        "direction": order.side,
-        "epic": facts.epic,
-        "expiry": facts.expiry,
-        # IG takes a stop only together with a position of its own.
-        "forceOpen": stop is not None,
-        "guaranteedStop": False,
-        "orderType": "MARKET",
-        "size": float(order.quantity / lot),
-        "stopDistance": stop,
-        "timeInForce": "EXECUTE_AND_ELIMINATE"
-        if order.partial or settings.time_in_force == "EXECUTE_AND_ELIMINATE"
-        else "FILL_OR_KILL",
-    }
-
-
-def _epic(row: Mapping[str, Any]) -> str:
-    return str((row.get("market") or {}).get("epic") or "")
-
-
-def _signed(row: Mapping[str, Any]) -> Decimal:
-    position = row.get("position") or {}
-    size = exact(position.get("size"), "size")
-    return size if position.get("direction") == "BUY" else -size
-
-
-def _query_of(following: str, before: Mapping[str, str]) -> dict[str, str]:
-    """Return the query of the next page, as the answer names it."""
-    return {**before, **{name: value for name, value in parse_qsl(urlsplit(following).query) if name != "version"}}
