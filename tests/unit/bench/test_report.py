@@ -1,4 +1,6 @@
-from bench.report import Figure, Machine, Section, page
+from dataclasses import replace
+
+from bench.report import Figure, Machine, Section, merged, page
 
 MACHINE = Machine("A CPU", 2, 23.7, "6.18", "3.11.7", "2026-11-22")
 
@@ -67,3 +69,26 @@ def test_a_section_that_could_not_be_measured_says_why_and_counts_as_missing() -
     text = page(MACHINE, [Section("Time to Ready", "", [], failure="no containerd")])
     assert "Not measured: no containerd" in text
     assert "not measured: Time to Ready" in text.split("## ")[0]
+
+
+def test_sections_measured_again_take_the_place_of_the_old_ones_and_count_in_the_sum() -> None:
+    memory = Section("Memory", "Memory of it.", [Figure("whole", 200, "MB", target=180, note="the aim")])
+    rate = Section(
+        "Replay", "Its rate.", [Figure("rate", 500, "/s", target=476, better="higher"), Figure("all", 3, "")]
+    )
+    text = page(MACHINE, [memory, rate])
+    later = replace(MACHINE, day="2026-11-23", load=1.5)
+    # Nothing measured again changes nothing, and nor does what could not be measured.
+    assert merged(text, later, []) == text
+    assert merged(text, later, [Section("Memory", "", [], failure="no room")]) == text
+    better = replace(memory, figures=[Figure("whole", 170, "MB", target=180)])
+    volume = Section("Volume", "What it takes.", [Figure("year", 9, "MB", target=8)])
+    again = merged(text, later, [better, volume])
+    assert again.startswith(
+        text[: text.index("**")] + "**2 of 3 targets met.**\n\n- year: 9 MB, missed by 1 MB (12 %)\n"
+    )
+    assert "Memory of it. Measured apart on 2026-11-23, load 1.5.\n" in again
+    assert again.count("## Memory") == 1
+    places = [again.index(f"## {name}") for name in ("Memory", "Replay", "Volume")]
+    assert places == sorted(places)
+    assert merged(again, later, []) == again

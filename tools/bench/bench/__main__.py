@@ -29,7 +29,7 @@ from bench import (
     training,
     volume,
 )
-from bench.report import Machine, Section, page
+from bench.report import Machine, Section, merged, page
 from devcluster.errors import ClusterError
 from environments.machine import ROOT, processor
 
@@ -56,6 +56,7 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(help=f"Only these: {', '.join(SECTIONS)}; prints, writes no page.")
     ] = None,
+    update: Annotated[bool, typer.Option("--update", help="With --only: put these into the page as it is.")] = False,
 ) -> None:
     """Measure, print target, value, met or missed, and write the page."""
     unknown = [name for name in only or [] if name not in SECTIONS]
@@ -72,8 +73,8 @@ def main(
             print(f"  {figure.what}: target {figure.aim}, value {figure.shown}, {figure.verdict}", flush=True)
         if section.failure:
             print(f"  not measured: {section.failure}", flush=True)
-    if not only:
-        PAGE.write_text(page(machine, sections))
+    if update or not only:
+        PAGE.write_text(merged(PAGE.read_text(), machine, sections) if only else page(machine, sections))
         print(f"wrote {PAGE.relative_to(ROOT)}")
     if any(section.failure for section in sections):
         raise typer.Exit(1)

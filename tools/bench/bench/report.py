@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -100,13 +101,47 @@ def page(machine: Machine, sections: Sequence[Section]) -> str:
         *_sum(sections),
     ]
     for section in sections:
-        lines += ["", f"## {section.title}", ""]
-        if section.failure:
-            lines += [f"Not measured: {section.failure}"]
-            continue
-        lines += [section.how, "", "| what | target | value | |", "|---|---|---|---|"]
-        lines += [_row(figure) for figure in section.figures]
+        lines += ["", *_section(section)]
     return "\n".join(lines) + "\n"
+
+
+def merged(text: str, machine: Machine, sections: Sequence[Section]) -> str:
+    """Return a page with some of its sections measured again, or added at its end, and its sum counted again.
+
+    Each of them says when it was measured apart from the others. One that could not be measured changes nothing.
+    """
+    head, *parts = text.rstrip("\n").split("\n## ")
+    found = {part.partition("\n")[0]: part for part in parts}
+    apart = f"Measured apart on {machine.day}, load {machine.load:.1f}."
+    for section in sections:
+        if not section.failure:
+            again = replace(section, how=f"{section.how} {apart}")
+            found[section.title] = "\n".join(_section(again)).removeprefix("## ") + "\n"
+    about = head[: head.index("**")].rstrip("\n")
+    pieces = [part.rstrip("\n") for part in found.values()]
+    return "\n\n## ".join([f"{about}\n\n" + "\n".join(_sum_again(pieces)), *pieces]) + "\n"
+
+
+_NOTE = re.compile(r" \([^|]*\)$")
+
+
+def _sum_again(parts: Sequence[str]) -> list[str]:
+    """Return the sum of a page from the rows of its sections."""
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for part in parts for line in part.splitlines()]
+    judged = [row for row in rows if len(row) == 4 and row[1].startswith(("≤", "≥"))]
+    missed = [row for row in judged if row[3] != "met"]
+    lines = [f"**{len(judged) - len(missed)} of {len(judged)} targets met.**"]
+    if missed:
+        lines.append("")
+    return lines + [f"- {_NOTE.sub('', row[0])}: {row[2]}, {row[3].strip('*')}" for row in missed]
+
+
+def _section(section: Section) -> list[str]:
+    lines = [f"## {section.title}", ""]
+    if section.failure:
+        return [*lines, f"Not measured: {section.failure}"]
+    lines += [section.how, "", "| what | target | value | |", "|---|---|---|---|"]
+    return lines + [_row(figure) for figure in section.figures]
 
 
 def _sum(sections: Sequence[Section]) -> list[str]:
