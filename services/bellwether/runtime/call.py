@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,8 +109,7 @@ class ServiceContext:
         return self.config.data_dir / self.row.name
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One piece of work: a request, an event, or something that the service began itself."""
 
     context: ServiceContext
@@ -137,7 +136,7 @@ class Call:
 
     def at(self, as_of: datetime, *, run: str | None = None, budget: float | None = None) -> Call:
         """Return the same work at another instant, in another run, or with other time to do it in."""
-        return replace(
+        return msgspec.structs.replace(
             self,
             as_of=as_of,
             run=self.run if run is None else run,
@@ -156,7 +155,7 @@ class Call:
         """Work below a new span: a child of the present one, or of a stored trace context."""
         span = self.context.telemetry.start_span(name, parent or self.span, attributes=attributes)
         with _ended(span):
-            yield replace(self, span=span)
+            yield msgspec.structs.replace(self, span=span)
 
     @contextlib.contextmanager
     def start_root(
@@ -170,7 +169,7 @@ class Call:
         """Work in a trace of its own; `links` are stored trace contexts of what led to it."""
         span = self.context.telemetry.start_root(name, trace_id, links=links, attributes=attributes)
         with _ended(span):
-            yield replace(self, span=span)
+            yield msgspec.structs.replace(self, span=span)
 
     def decision_trace(self, decision_id: str) -> int:
         """Return the trace id that a decision of this run has."""
