@@ -16,6 +16,7 @@ from bellwether.render.kubernetes.names import declaration_name
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.decide import Desired
+from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.gateway import GatewayView
 from bellwether_operator.halting import Halting
 from bellwether_operator.layout import Layout
@@ -113,6 +114,8 @@ class Pass:
     workloads: Sequence[Expected] = ()
     layout: Layout | None = None
     held: list[str] = field(default_factory=list)
+    gate: Gate = field(default_factory=Gate)
+    """What a new release has to wait for."""
     spared: set[ChildKey] = field(default_factory=set)
     image: str = ""
     """Of the release in force, which is an older one while a newer one waits."""

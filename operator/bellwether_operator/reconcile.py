@@ -37,8 +37,9 @@ from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
-from bellwether_operator.backups.keeping import Kept, keep
+from bellwether_operator.backups.keeping import Kept, keep, make_before, upgrade_gate
 from bellwether_operator.backups.running import Backups
+from bellwether_operator.backups.upgrades import row_of, row_status
 from bellwether_operator.catching_up import Claims, DueWork, due_work, reported
 from bellwether_operator.causes import causes
 from bellwether_operator.gateway import GatewayView, undelivered
@@ -299,6 +300,8 @@ class Reconciler:
         desired = await self._rollouts.as_failed(this, desired)
         if holding_now(this.system.spec, this.moment):
             desired = [await self._hold(this, each) for each in desired]
+        elif this.paused_until is None:
+            desired = await self._hold_for_backup(this, desired)
         another = this.held or this.gone_back
         runs = running_image(each.manifest for each in desired if another and BY_NAME[each.key.kind].workload)
         if this.paused_until is not None:
@@ -346,14 +349,42 @@ class Reconciler:
             observed = {**observed, "status": {**observed.get("status", {}), "readyReplicas": 1}}
         return hold(unmarked(desired.manifest), observed, holding=True)
 
-    async def _hold(self, this: Pass, desired: Desired) -> Desired:
-        """Return a workload as it is to be now: with the pod template that was released last, if a new one waits."""
+    async def _hold_for_backup(self, this: Pass, desired: list[Desired]) -> list[Desired]:
+        """Return the objects as they are to be now: where a new release waits for a backup, with what runs.
+
+        The release waits only if something of the former one runs when it comes; from then on also while that has no
+        pods, since the backup itself ends them.
+        """
+        found = (
+            None if self._backups is None else upgrade_gate(self._backups, this.system, this.raw, this.image, this.now)
+        )
+        if self._backups is None or found is None:
+            return desired
+        if found.waits is None:
+            this.gate = found
+            return desired
+        begun = row_of(this.raw.get("status") or {}) == found.row
+        held = [await self._hold(this, each, ours=begun) for each in desired]
+        if not this.held:
+            return desired
+        this.gate = await make_before(self._backups, this.system, found)
+        if this.gate.until is not None:
+            this.due.append(this.gate.until)
+        if not begun:
+            this.due_in.append(0.0)  # the status says so first
+        return held
+
+    async def _hold(self, this: Pass, desired: Desired, *, ours: bool = False) -> Desired:
+        """Return a workload as it is to be now: with the pod template that was released last, if a new one waits.
+
+        `ours`: it may have no pods by our own hand.
+        """
         if desired.key in this.gone_back or not BY_NAME[desired.key.kind].workload:
             return desired
         known = self._standing(desired, this.uid)
         if known is None or (known.key == desired.key and known.applied == desired.digest):
             return desired
-        held = await self._on_the_released_template(desired, known.key, ours=this.memory.forcing)
+        held = await self._on_the_released_template(desired, known.key, ours=ours or this.memory.forcing)
         if not held.waiting:
             return desired
         this.held.append(f"{desired.key.kind} {desired.key.name}: {'; '.join(held.words)}")
@@ -468,11 +499,13 @@ class Reconciler:
             waiting=sorted(found.waiting),
             refused=sorted(found.refused),
             failed=sorted(found.failed),
-            notes=sorted(found.notes),
+            notes=sorted([*found.notes, *([this.gate.without] if this.gate.without is not None else [])]),
             contested=sorted(found.contested),
             pending=sorted(found.pending),
             held=sorted(this.held),
             held_until=this.moment.until if this.held else None,
+            held_for_backup=this.gate.waits,
+            upgrade=None if this.gate.row is None else row_status(this.gate.row),
             paused_until=this.paused_until,
             paused_reason=None if system.spec.paused is None else system.spec.paused.reason,
             forced=this.forced,

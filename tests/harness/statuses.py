@@ -28,6 +28,8 @@ NEXT = Session(
 NEWEST = date(2026, 11, 20)
 """The session whose bars are the newest ones that can be there."""
 HELD = "StatefulSet demo: image: v1 -> v2"
+WAITS = "release v2 waits for backup demo-20261127213000"
+UPGRADE = {"to": "v2", "since": "2026-11-27T21:30:00Z"}
 SYMBOLS = ("CBA.AX", "BHP.AX")
 REPLAYED: Mapping[str, Any] = {"clock": {"mode": "replay", "from": "2009-01-02"}, "data": {"provider": "replay"}}
 
@@ -280,6 +282,24 @@ SCENES: dict[str, Scene] = {
         "Suspended",
         generation=3,
         before=READY,
+    ),
+    "held for a backup": Scene(
+        {
+            "Ready": ("True", "Ready"),
+            "Reconciling": ("True", "BackupPending"),
+            "RolloutPending": ("True", "BackupPending"),
+        },
+        replace(_HELD, view=view(3), held_until=None, held_for_backup=WAITS, upgrade=UPGRADE),
+        "InProgress",
+        "Suspended",
+        generation=3,
+        before=READY,
+    ),
+    "held for a backup, and never ready before": Scene(
+        _of("BackupPending", RolloutPending=("True", "BackupPending")),
+        replace(_HELD, held_until=None, held_for_backup=WAITS, upgrade=UPGRADE),
+        "InProgress",
+        "Suspended",
     ),
     "held, and never ready before": Scene(
         _of("SessionOpen", RolloutPending=("True", "SessionOpen")), _HELD, "InProgress", "Suspended"

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from bellwether.market.slots import Slot
+from bellwether.render.kubernetes.context import release_of
 from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_SYSTEM_UID
 from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import KIND
 from bellwether_operator.apply.client import ApiError
-from bellwether_operator.backups.plan import made, planned, row_of, row_status
+from bellwether_operator.backups import upgrades
+from bellwether_operator.backups.plan import made, planned, row_of, row_status, snapshot_location
 from bellwether_operator.backups.running import BackupKey, Backups
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
+from bellwether_operator.backups.status import progress_of
+from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.observe.cache import SystemKey
 from bellwether_operator.report.observation import BackupsSeen
 
 log = logging.getLogger(__name__)
 
 SCHEDULE = "schedule"
+UPGRADE = "upgrade"
 
 
 class Kept(NamedTuple):
@@ -52,6 +58,43 @@ async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any
         refused = f"a backup cannot be {what}: {error.message}"
     seen = BackupsSeen(None if row is None else row_status(row), plan.overdue, refused)
     return Kept(seen, plan.due, retry=refused is not None)
+
+
+def upgrade_gate(
+    backups: Backups, system: TradingSystem, raw: Mapping[str, Any], image: str, now: datetime
+) -> Gate | None:
+    """Return what the release of an image has to wait for; None where the very one runs, or nothing does.
+
+    Args:
+        backups: that are there.
+        system: its declaration.
+        raw: the system as the API server has it.
+        image: that is to run.
+        now: aware.
+
+    """
+    status = raw.get("status") or {}
+    runs, wanted = str(status.get("release", "")), release_of(image)
+    if not runs or runs == wanted:
+        return None
+    row, key = upgrades.row_of(status), system.metadata
+    name = None if row is None else upgrades.backup_name(key.name, row)
+    there = backups.named(key.namespace, name)
+    progress = None if there is None else progress_of(there)
+    return upgrades.gate(system, row, wanted, progress, now)
+
+
+async def make_before(backups: Backups, system: TradingSystem, gate: Gate) -> Gate:
+    """Make the backup that a release waits for; where that is refused, the gate's words say so."""
+    location = snapshot_location(system.spec.backup)
+    if gate.make is None or location is None:
+        return gate
+    try:
+        await backups.make(manifest(system, gate.make, location.name, {LABEL_BY_OPERATOR: UPGRADE}, tested=False))
+    except ApiError as error:
+        log.warning("the backup %s cannot be made: %s", gate.make, error.message)
+        return replace(gate, waits=f"{gate.waits}: {error.message}")
+    return gate
 
 
 def is_tested(system: TradingSystem, slot: Slot) -> bool:

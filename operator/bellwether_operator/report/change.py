@@ -1,16 +1,16 @@
-"""Changes that wait: for the session's close, or for others to leave our fields alone."""
+"""Changes that wait: for the session's close, for a backup, or for others to leave our fields alone."""
 
 from __future__ import annotations
 
 from bellwether_operator.report.finding import Finding, Reason
 from bellwether_operator.report.observation import Observation
-from bellwether_operator.report.progress import held_words
+from bellwether_operator.report.progress import held_reason, held_words
 
 
 def rollout_pending(seen: Observation) -> Finding:
-    """Return whether something waits for the session's close."""
+    """Return whether something waits for the session's close, or for a backup."""
     if seen.held:
-        return Finding("RolloutPending", "True", Reason.SESSION_OPEN, held_words(seen))
+        return Finding("RolloutPending", "True", held_reason(seen), held_words(seen))
     return Finding("RolloutPending", "False", Reason.NOTHING_HELD, "nothing waits for the session's close")
 
 

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     BACKUP_COMPLETE = "BackupComplete"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_OVERDUE = "BackupOverdue"
+    BACKUP_PENDING = "BackupPending"
     BEGUN_OTHERWISE = "BegunOtherwise"
     BROKER_UNRECONCILED = "BrokerUnreconciled"
     CONTAINER_NOT_STARTED = "ContainerNotStarted"

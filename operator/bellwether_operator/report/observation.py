@@ -89,6 +89,10 @@ class Observation:
     held: Sequence[str] = ()
     """What waits for the session's close, one line each."""
     held_until: datetime | None = None
+    held_for_backup: str | None = None
+    """Why what is held waits, where it is not for the session's close but for a backup before a new release."""
+    upgrade: Mapping[str, str] | None = None
+    """What the status keeps of a release that is preceded by a backup."""
     contested: Sequence[str] = ()
     """Fields that somebody else keeps changing, and that are left alone for a while."""
     paused_until: datetime | None = None

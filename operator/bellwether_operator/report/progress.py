@@ -120,7 +120,7 @@ def _under_way(case: Case, delivered: Delivery, *, heard: bool) -> tuple[Reason,
     if seen.contested:
         return Reason.CONTESTED, "; ".join(seen.contested)
     if seen.held:
-        return Reason.SESSION_OPEN, held_words(seen)
+        return held_reason(seen), held_words(seen)
     return Reason.SETTLED, "what is there is what is declared"
 
 
@@ -132,7 +132,14 @@ def paused_words(seen: Observation) -> str:
     return f"{until}nothing is changed but schedules and disruption budgets{why}{pending}"
 
 
+def held_reason(seen: Observation) -> Reason:
+    """Return what new pod templates wait for."""
+    return Reason.SESSION_OPEN if seen.held_for_backup is None else Reason.BACKUP_PENDING
+
+
 def held_words(seen: Observation) -> str:
-    """Return what waits for the close, and until when."""
+    """Return what waits, for what, and until when."""
+    if seen.held_for_backup is not None:
+        return f"{seen.held_for_backup}; {'; '.join(seen.held)}"
     until = "the session's close" if seen.held_until is None else f"the session's close at {instant(seen.held_until)}"
     return f"waits for {until}: {'; '.join(seen.held)}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bellwether_operator.report.finding import Finding, Reason
 from bellwether_operator.report.observation import Observation
-from bellwether_operator.report.progress import Delivery, held_words, paused_words
+from bellwether_operator.report.progress import Delivery, held_reason, held_words, paused_words
 
 _APPLIED = frozenset(
     {
@@ -88,7 +88,7 @@ def _not_applied(seen: Observation) -> Finding:
         return Finding("Ready", "False", Reason.WAITING_FOR_PREDECESSOR, "; ".join(seen.waiting))
     if seen.failed:
         return Finding("Ready", "False", Reason.RETRYING, "; ".join(seen.failed))
-    return Finding("Ready", "False", Reason.SESSION_OPEN, held_words(seen))
+    return Finding("Ready", "False", held_reason(seen), held_words(seen))
 
 
 def _unheard(seen: Observation, speaks_of: int, before: Finding | None) -> Finding:

@@ -86,7 +86,7 @@ def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
     """Return what goes on as it was last seen, though nobody looks."""
     return {
         name: previous[name]
-        for name in ("services", "halts", "gateway", "release", "volumeSize", "backups")
+        for name in ("services", "halts", "gateway", "release", "volumeSize", "backups", "upgrade")
         if name in previous
     }
 
@@ -100,6 +100,8 @@ def _rest(case: Case) -> dict[str, Any]:
         found["volumeSize"] = case.seen.volume_size
     if case.seen.backups.row is not None:
         found["backups"] = dict(case.seen.backups.row)
+    if case.seen.upgrade is not None:
+        found["upgrade"] = dict(case.seen.upgrade)
     gateway = case.seen.gateway or case.previous.get("gateway", "")
     return {**found, "gateway": gateway, "release": _release(case)}
 

@@ -34,14 +34,14 @@ from bellwether.change.world import (
 )
 from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError, Session
-from bellwether.render.kubernetes import Manifest, RenderContext, render
+from bellwether.render.kubernetes import Manifest, RenderContext, image_of, release_of, render
 from bellwether.render.kubernetes.configmaps import spec_document
 from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
 from bellwether.render.kubernetes.moves import Profile, at_profile, move_name, profile_of
 from bellwether.render.kubernetes.names import child_name, claim_name, declaration_name
 from bellwether.render.kubernetes.workloads import stateful_components
 from bellwether.spec.begun import ANNOTATION_BEGUN_WITH
-from bellwether.spec.fields import parse_instant
+from bellwether.spec.fields import parse_duration, parse_instant
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem, TradingSystemSpec
 from bellwether.spec.validate import Problem, validate
 
@@ -249,8 +249,18 @@ class _Planner:
             move=move,
             slots=tuple(self._slots()),
             drift=tuple(drift),
-            notes=tuple(phase.notes),
+            notes=(*phase.notes, *self._preceded_by_a_backup()),
         )
+
+    def _preceded_by_a_backup(self) -> list[str]:
+        """Return in words that a backup is made before a new release, where one is."""
+        before, backup, image = self._before, self._after.spec.backup, self._installation.image
+        if before is None or backup is None or all(each.kind != "volumeSnapshots" for each in backup.locations):
+            return []
+        new = release_of(image_of(image, self._after.spec.version))
+        if new == release_of(image_of(image, before.spec.version)) or not parse_duration(backup.before_upgrade):
+            return []
+        return [f"release {new} waits for a backup that is made first, for {backup.before_upgrade} at most"]
 
     def _begin(self, phase: Phase) -> list[Drift]:
         """Tell the phase what is there; return what of it is not as declared."""

@@ -174,3 +174,8 @@ class Backup(Block):
     )
     retention: BackupRetention = Field(default_factory=BackupRetention, description="How long they are kept.")
     drill: BackupDrill | None = Field(None, description="When one is restored for a test; without it, when asked.")
+    before_upgrade: Duration = Field(
+        "15m",
+        description="How long a new release waits, in a cluster, for a backup that is made before it, such as 15m; 0s: "
+        "none is made. Needs a location of kind volumeSnapshots.",
+    )

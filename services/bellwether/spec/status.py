@@ -62,6 +62,13 @@ class BackupsStatus(Block):
     next: Instant | None = Field(None, description="When the next one is due.")
 
 
+class UpgradeStatus(Block):
+    """A new release that is preceded by a backup."""
+
+    to: str = Field(max_length=128, description="The new release.")
+    since: Instant = Field(description="Since when it waits for the backup, UTC; the backup is named by this.")
+
+
 class TradingSystemStatus(Block):
     """What the operator last saw: instants and transitions only."""
 
@@ -77,6 +84,7 @@ class TradingSystemStatus(Block):
         list[TaskStatus], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ] = Field(default_factory=list, description="The tasks.")
     backups: BackupsStatus | None = Field(None, description="Backups by schedule.")
+    upgrade: UpgradeStatus | None = Field(None, description="The new release that is preceded by a backup.")
     halts: list[Annotated[str, Field(max_length=300)]] = Field(
         default_factory=list, max_length=20, description="What stops orders now, one line per source."
     )

@@ -350,3 +350,52 @@ async def test_a_volume_that_was_kept_is_not_taken_for_a_restored_one(
         await kube.apply(system(kube, restoreFrom={"backup": "friday"}))
         refused = await kube.until_condition("demo", "Accepted", "False", "RestoreRefused")
         assert f"{CLAIM} is there and was not made from backup friday" in refused["message"]
+
+
+async def test_a_new_release_waits_for_a_backup_of_what_the_former_one_wrote(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    backup = {"locations": [{"name": "snap", "kind": "volumeSnapshots"}]}
+    async with running(settings):
+        await kube.apply(system(kube, backup=backup))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await kube.until_condition("demo", "Available", "True", "PodsReady")
+        before = await image(kube)
+        await kube.apply(system(kube, backup=backup, version="9.9.9"))
+        pending = await kube.until_condition("demo", "RolloutPending", "True", "BackupPending")
+        assert pending["message"].startswith("release 9.9.9 waits for backup demo-2")
+
+        async def made() -> str:
+            found: list[str] = (await kube("get", "tbackup", "-o", "name")).split()
+            return found[0].rpartition("/")[2] if found else ""
+
+        await eventually("the backup", made)
+        name = await made()
+        await play_stopped(kube)
+        assert await image(kube) == before
+    # The operator was away in the middle of it: the release still waits, for the same backup.
+    async with running(settings):
+        await kept(kube, name, CLAIM)
+
+        async def rolled_out() -> bool:
+            return (await image(kube)).endswith(":9.9.9") and await replicas(kube) == 1
+
+        await eventually("the new release", rolled_out)
+        assert await made() == name
+        await kube.make_ready("demo")
+
+        async def forgotten() -> bool:
+            status = (await kube.get("tsys", "demo") or {})["status"]
+            return bool(status["release"] == "9.9.9" and "upgrade" not in status)
+
+        await eventually("the status to name the release that runs", forgotten)
+        assert len((await kube("get", "tbackup", "-o", "name")).split()) == 1
+
+
+async def image(kube: Kube) -> str:
+    found = await kube.get("statefulset", "demo")
+    assert found is not None
+    return str(found["spec"]["template"]["spec"]["containers"][0]["image"])

@@ -86,6 +86,14 @@ def test_a_new_version_comes_at_once_where_no_session_holds_it(
     assert "change StatefulSet demo" in told(planned(before, after, now))
 
 
+def test_a_new_version_that_a_backup_precedes_says_so() -> None:
+    snapshots = {"locations": [{"name": "snap", "kind": "volumeSnapshots"}]}
+    found = planned(live(), live(version="2", backup=snapshots))
+    assert found.notes == ("release 2 waits for a backup that is made first, for 15m at most",)
+    assert planned(live(), live(version="2", backup={**snapshots, "beforeUpgrade": "0s"})).notes == ()
+    assert planned(live(), live(backup=snapshots)).notes == ()
+
+
 def test_in_a_pause_pods_volumes_and_what_they_use_wait_for_its_end() -> None:
     until = datetime(2026, 11, 23, 11, 0, tzinfo=UTC)
     pause = {"until": "2026-11-23T11:00:00Z", "reason": "stocktaking"}
