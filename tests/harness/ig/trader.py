@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from bellwether.broker.ig import client
 from bellwether.broker.ig.pacing import Pace
 from bellwether.messages.prediction import GeneratePredictions, PredictionGenerated
 from bellwether.runtime.config import ProcessConfig
@@ -36,6 +37,10 @@ from soak.victim import end_process
 
 STARTED = "started"
 QUICKLY = {"lookupWindow": "1s", "reconcileEvery": "1h", "sendUntil": "6h", "requestsPerMinute": 60}
+
+
+PATIENCE = 60.0
+"""Seconds for an answer of the stand-in."""
 
 
 class Moving:
@@ -107,6 +112,8 @@ async def _main(folder: Path, aim: str) -> None:
     aimed = Aimed(aim, end_process)
     # The real clock's allowance is tested elsewhere; here it would only make kills slow.
     Pace.wait = lambda self, now: 0.0  # type: ignore[method-assign]
+    # The stand-in answers when this machine lets it; what breaks off does so by a switch, never by the clock.
+    client.CONNECT_SECONDS = client.ANSWER_SECONDS = PATIENCE
     clock = Moving(datetime.fromisoformat(os.environ["HARNESS_MOMENT"]))
     count_writes(aimed)
     count_requests(aimed)
