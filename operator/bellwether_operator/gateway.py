@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -308,6 +308,16 @@ class GatewayClient:
             token=token,
             body=declaration,
         )
+
+    async def retain_replays(self, namespace: str, name: str, token: str, uids: Sequence[str]) -> None:
+        """Have the reports of all replays forgotten but these.
+
+        Raises:
+            GatewayError: if the gateway is away or refuses.
+
+        """
+        body = {"uids": list(uids)}
+        await self._call("PUT", namespace, name, "/v1/replays", seconds=DELIVERY_SECONDS, token=token, body=body)
 
     async def _call(
         self,

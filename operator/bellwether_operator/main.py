@@ -24,6 +24,7 @@ from bellwether_operator.handlers import registry
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.watching import Watching
 from bellwether_operator.reconcile import Reconciler, utc_now
+from bellwether_operator.replays.running import Replays
 from bellwether_operator.settings import Settings
 from bellwether_operator.workers import Workers, jittered, set_within
 
@@ -46,6 +47,8 @@ class Operator:
         self.backups = Backups(client, self.cache, self._mark, now, settings=settings)
         reconciler = Reconciler(settings, client, self.cache, now, backups=self.backups)
         self.workers = Workers(settings, reconciler, self.cache, self.gateway)
+        self._keyring = reconciler.keyring
+        self.replays = Replays(client, self.cache, self._tell_replays, now, settings=settings)
         self.watching = Watching(client, self.cache, self.workers.mark, settings.watch_namespaces)
         self._seen = asyncio.Event()
         """Set once there is a namespace of which all was seen."""
@@ -100,6 +103,7 @@ class Operator:
             group.create_task(self.watching.run(scope), name="watch the children")
             group.create_task(self.list_again(scope), name="list again")
             group.create_task(self.backups.run(scope), name="follow the backups")
+            group.create_task(self.replays.run(scope), name="follow the replays")
 
     async def _first_list(self, scope: str | None) -> None:
         """See everything before anything is done: what was not listed yet would look as if it were missing."""
@@ -152,6 +156,12 @@ class Operator:
         troubles.clear(scope, what)
         self.workers.touch()
         return True
+
+    async def _tell_replays(self, system: SystemKey, uids: Sequence[str]) -> None:
+        raw = self.cache.systems.get(system)
+        if raw is not None:
+            token = self._keyring(raw["metadata"]["uid"]).gateway_token
+            await self.gateway.retain_replays(*system, token, uids)
 
     def _mark(self, system: SystemKey) -> None:
         self.workers.mark(system)

@@ -97,14 +97,15 @@ def _remove_others(lab: Lab) -> None:
 
 
 def _define(api: Api) -> None:
-    """Make the definition known that no lane's release has; a release of all namespaces may take it over later."""
-    definition = yaml.safe_load((ROOT / "crds" / "tradingsystems.bellwether.dev.yaml").read_text())
-    metadata = definition["metadata"]
-    owner = EVERYWHERE
-    theirs = {"meta.helm.sh/release-name": owner.name, "meta.helm.sh/release-namespace": owner.namespace}
-    metadata["annotations"] = {**metadata.get("annotations", {}), **theirs, "helm.sh/resource-policy": "keep"}
-    metadata["labels"] = {**metadata.get("labels", {}), "app.kubernetes.io/managed-by": "Helm"}
-    api.apply_as("helm", "", definition)  # of another manager helm would not take it over
+    """Make the definitions known that no lane's release has; a release of all namespaces may take them over later."""
+    for file in sorted((ROOT / "crds").glob("*.bellwether.dev.yaml")):
+        definition = yaml.safe_load(file.read_text())
+        metadata = definition["metadata"]
+        owner = EVERYWHERE
+        theirs = {"meta.helm.sh/release-name": owner.name, "meta.helm.sh/release-namespace": owner.namespace}
+        metadata["annotations"] = {**metadata.get("annotations", {}), **theirs, "helm.sh/resource-policy": "keep"}
+        metadata["labels"] = {**metadata.get("labels", {}), "app.kubernetes.io/managed-by": "Helm"}
+        api.apply_as("helm", "", definition)  # of another manager helm would not take it over
 
 
 @contextmanager

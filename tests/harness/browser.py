@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+ALONE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+"""The option by which a browser reaches this machine and no other."""
+_NO_PAGE = "not an origin"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -24,3 +29,19 @@ def dumped(url: str, profile: Path, *options: str, milliseconds: int) -> subproc
         *(f"--virtual-time-budget={milliseconds}", "--dump-dom", url),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def asked_hosts(log: Path) -> set[str]:
+    """Return the hosts that pages asked for anything, by the browser's own log of the network (`--log-net-log=`).
+
+    What the browser asks on its own account (updates, its clock) has no page as its origin and is left out.
+    """
+    found: set[str] = set()
+    for event in json.loads(log.read_text("utf-8"))["events"]:
+        told = event.get("params") or {}
+        if "url" not in told or told.get("initiator", _NO_PAGE) == _NO_PAGE:
+            continue
+        host = urlsplit(told["url"]).hostname
+        if host is not None:
+            found.add(host)
+    return found

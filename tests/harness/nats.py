@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bellwether.local.nats import nats_server_path
 from bellwether.render.keys import derive_seed, public_key
-from bellwether.render.nats import BOOTSTRAP, CLI, JOB, TRAINING_JOB, nats_conf
+from bellwether.render.nats import BOOTSTRAP, CLI, JOB, REPLAY_JOB, TRAINING_JOB, nats_conf
 from bellwether.runtime.bootstrap import bootstrap
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.topology import SERVICES, ServiceRow
@@ -55,7 +55,8 @@ class NatsServer:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.seeds = {
-            name: derive_seed(INSTALLATION_SEED, UID, name) for name in (*rows, BOOTSTRAP, CLI, JOB, TRAINING_JOB)
+            name: derive_seed(INSTALLATION_SEED, UID, name)
+            for name in (*rows, BOOTSTRAP, CLI, JOB, REPLAY_JOB, TRAINING_JOB)
         }
         self._ack_wait = ack_wait
         self._process: asyncio.subprocess.Process | None = None

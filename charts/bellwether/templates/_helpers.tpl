@@ -71,6 +71,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
   resources: [tradingbackups/status]
   verbs: [patch]
 - apiGroups: [bellwether.dev]
+  # Made by people; the operator writes what came of them and nothing else.
+  resources: [tradingreplays]
+  verbs: [list, watch]
+- apiGroups: [bellwether.dev]
+  resources: [tradingreplays/status]
+  verbs: [patch]
+- apiGroups: [bellwether.dev]
   resources: [tradingsystems]
   verbs: [get, list, watch]
 - apiGroups: [bellwether.dev]

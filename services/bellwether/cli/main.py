@@ -20,6 +20,7 @@ PROCESS_COMMANDS = (
     "replay",
     "execute-slot",
     "train-target",
+    "replay-variant",
 )
 
 

@@ -39,6 +39,10 @@ def add_parts(app: typer.Typer) -> None:
     def train_target() -> None:
         """Make one model of an order and upload it as a candidate."""
 
+    @app.command("replay-variant", rich_help_panel=_PARTS)
+    def replay_variant() -> None:
+        """Replay one variant of a TradingReplay and hand in its report."""
+
     @app.command(rich_help_panel=_PARTS)
     def nats() -> None:
         """Become the nats-server that comes with this package."""

@@ -86,9 +86,23 @@ def _parser() -> argparse.ArgumentParser:
         "Ends with 0 when it is done or no model can be made of the history, with 3 where trying again cannot help.",
     )
     target.set_defaults(command=_train_target)
+    _add_replay_variant(commands)
     _add_run(commands)
     _add_replay(commands)
     return parser
+
+
+def _add_replay_variant(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    variant = commands.add_parser(
+        "replay-variant",
+        help="replay one variant of a TradingReplay and hand in its report",
+        description="Replay the variant that JOB_COMPLETION_INDEX says of a plan, hand the report to the scheduler and "
+        "write the figures as JSON. The key is replay-job.nk of BELLWETHER_KEYS_DIR. Ends with 3 where trying again "
+        "cannot help.",
+    )
+    variant.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, as the operator froze it")
+    variant.add_argument("--write", type=Path, metavar="FILE", help="write the figures here too")
+    variant.set_defaults(command=_replay_variant)
 
 
 def _add_move(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -292,6 +306,12 @@ def _train_target(given: argparse.Namespace) -> int:
     from bellwether.models.job_client import run
 
     return run()
+
+
+def _replay_variant(given: argparse.Namespace) -> int:
+    from bellwether.local.replay_variant import run
+
+    return run(given.plan, given.write)
 
 
 def _run(given: argparse.Namespace) -> int:

@@ -10,39 +10,27 @@ import asyncio
 import hashlib
 import logging
 import os
-import secrets
 import signal
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 
-from bellwether.messages.envelope import ErrorBody, Request, decode_reply, encode
 from bellwether.messages.market_data import Bar
 from bellwether.messages.models import ArtifactPart
 from bellwether.messages.training_orders import FinishTarget, GetSnapshot, ListOrders, OrderState, TrainingOrders
 from bellwether.models.transfer import download, upload
-from bellwether.naming import rpc_subject
-from bellwether.runtime.bus import Bus, BusError
-from bellwether.runtime.clock import monotonic
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.nats_bus import NatsBus
 
 IDENTITY = "training-job"
 DONE, GAVE_UP, WRONG, FUTILE, ENDED = 0, 1, 2, 3, 128 + signal.SIGTERM
-ASK_SECONDS = 20.0
-PATIENCE = 300.0
-"""How long it is asked again while ml-model or NATS is away."""
-PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
-_AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_READY"})
-
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -71,49 +59,6 @@ def wanted(environ: Mapping[str, str]) -> Wanted:
     if not index.isdigit():
         raise ValueError(f"JOB_COMPLETION_INDEX={index!r}: it is the index of an Indexed Job, 0 or more")
     return Wanted(order, int(index))
-
-
-class Peers:
-    """Calls ml-model with the key of the Job, again and again while it is away."""
-
-    def __init__(self, bus: Bus, patience: float = PATIENCE) -> None:
-        self._bus = bus
-        self._patience = patience
-
-    async def request(self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = True) -> T:
-        """Return a method's result; all that the Job calls can be asked twice.
-
-        Raises:
-            RpcError: as the peer says, or UNAVAILABLE when it was away for too long.
-
-        """
-        end, tries = monotonic() + self._patience, 0
-        while True:
-            try:
-                return await self._ask(peer, method, params, result)
-            except RpcError as error:
-                if error.code not in _AWAY or not idempotent or monotonic() > end:
-                    raise
-                _log.info("%s.%s waits: %s", peer, method, error)
-            await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
-            tries += 1
-
-    async def _ask(self, peer: str, method: str, params: Any, result: type[T]) -> T:
-        if not await self._bus.wait_connected(ASK_SECONDS):
-            raise RpcError("UNAVAILABLE", "there is no connection to NATS")
-        question = Request(
-            f"{IDENTITY}-{secrets.token_hex(8)}", IDENTITY, ASK_SECONDS, params=msgspec.Raw(encode(params))
-        )
-        try:
-            body = await self._bus.request(rpc_subject(peer, method), encode(question), timeout=ASK_SECONDS + 1.0)
-            reply = decode_reply(body)
-            if isinstance(reply.error, ErrorBody):
-                raise RpcError(reply.error.code, reply.error.message)
-            return msgspec.json.decode(reply.result or b"null", type=result)
-        except BusError as error:
-            raise RpcError("UNAVAILABLE", str(error)) from error
-        except msgspec.MsgspecError as error:
-            raise RpcError("INVALID_REPLY", str(error)) from error
 
 
 async def make(peers: Peers, told: Wanted, folder: Path) -> str:
@@ -224,7 +169,7 @@ async def _run(url: str, seed: Path | None, told: Wanted, folder: Path) -> int:
     bus = NatsBus(url, IDENTITY, seed)
     await bus.start()
     try:
-        _log.info("%s", await make(Peers(bus), told, folder))
+        _log.info("%s", await make(Peers(bus, IDENTITY), told, folder))
     except Futile as error:
         _log.error("%s", error)
         return FUTILE

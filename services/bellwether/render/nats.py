@@ -3,7 +3,8 @@
 Every service has its own key and can reach exactly what its row names: the peers' methods it calls, the events it
 publishes, its own methods, consumers and inbox. `bootstrap` makes streams and consumers, saves and restores them, and
 does nothing else; `cli` calls methods and listens; `job` has the scheduler run a declared slot, and nothing that
-somebody else scheduled; `training-job` reads an order of models and uploads candidates.
+somebody else scheduled; `training-job` reads an order of models and uploads candidates; `replay-job` reads bars and
+hands in the report of a replay.
 """
 
 from __future__ import annotations
@@ -42,6 +43,13 @@ TRAINING_JOB = "training-job"
 """Whoever makes one model: it reads its order and uploads a candidate. What serves it can neither see nor change."""
 TRAINING_METHODS = ("list_orders", "get_snapshot", "get_artifact", "put_artifact", "finish_target")
 """Methods of ml-model that it calls."""
+REPLAY_JOB = "replay-job"
+"""Whoever replays a variant of a TradingReplay: it reads bars and hands in a report."""
+REPLAY_METHODS = {
+    "market-data": ("get_bars", "get_corporate_actions", "get_coverage"),
+    "scheduler": ("put_replay_report",),
+}
+"""Per service, the methods that it calls."""
 GATEWAY = "gateway"
 MONITORING = "monitoring"
 MAX_PAYLOAD = 1024 * 1024
@@ -108,6 +116,10 @@ def role_permissions() -> dict[str, Permissions]:
         TRAINING_JOB: Permissions(
             tuple(sorted(rpc_subject("ml-model", method) for method in TRAINING_METHODS)),
             (f"{inbox_prefix(TRAINING_JOB)}.>",),
+        ),
+        REPLAY_JOB: Permissions(
+            tuple(sorted(rpc_subject(name, one) for name, methods in REPLAY_METHODS.items() for one in methods)),
+            (f"{inbox_prefix(REPLAY_JOB)}.>",),
         ),
     }
 

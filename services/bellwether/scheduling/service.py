@@ -32,6 +32,7 @@ from bellwether.scheduling import claims, jobs, tables
 from bellwether.scheduling.clockwork import Clockwork, is_due_anew
 from bellwether.scheduling.closing import LOOK_BACK, Closer
 from bellwether.scheduling.conductor import Conductor
+from bellwether.scheduling.replay_desk import add_replay_reports
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.runner import Runner
 from bellwether.scheduling.words import Reader
@@ -61,6 +62,7 @@ def create(context: ServiceContext) -> Service:
     _register_slots(service, store, reader, conductor, clockwork)
     _register_schedule(service, store, reader, clockwork)
     _register_reports(service, reader, conductor, reports)
+    add_replay_reports(service)
 
     @service.rpc("get_replay")
     async def get_replay(request: GetReplay, call: Call) -> ReplayState:

@@ -13,9 +13,10 @@ import pytest
 
 from bellwether.messages.models import GetTraining, ListRegistry, RegisteredModels, TrainingState, TrainModel
 from bellwether.messages.training_orders import ListOrders, OrderState, PlaceOrder, TrainingOrders
-from bellwether.models.job_client import DONE, FUTILE, IDENTITY, WRONG, Peers
+from bellwether.models.job_client import DONE, FUTILE, IDENTITY, WRONG
 from bellwether.models.training import create as ml_training
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.job_calls import Peers
 from harness.nats import NatsServer, nats_server
 from harness.replayed import BUILDS, MODEL, declared, model_serves, until
 from harness.system import System, running
@@ -110,7 +111,7 @@ async def test_an_order_is_made_by_processes_one_killed_midway_and_judged_by_ml_
             # A Job's key opens nothing but what it needs.
             async with server.connected(IDENTITY) as bus:
                 with pytest.raises(RpcError) as refused:
-                    await Peers(bus, patience=0.0).request("ml-model", "list_models", None, dict)
+                    await Peers(bus, IDENTITY, patience=0.0).request("ml-model", "list_models", None, dict)
                 assert refused.value.code == "UNAVAILABLE"
 
             code, said = await ended(await program(server, keys, state.id, "0"))

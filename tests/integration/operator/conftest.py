@@ -186,6 +186,8 @@ class FakeGateway:
     halts: list[str] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
     """What else the status says: safety, data, models and so on."""
+    replays: list[list[str]] = field(default_factory=list)
+    """The uids of the replays that are left, each time they were told."""
     asked: int = 0
     """How often the status was asked for."""
 
@@ -214,6 +216,10 @@ class FakeGateway:
         self.generation = body["generation"]
         return web.json_response({"generation": self.generation, "acknowledged": {"prediction": self.generation}})
 
+    async def take_replays(self, request: web.Request) -> web.Response:
+        self.replays.append((await request.json())["uids"])
+        return web.json_response({"replays": []})
+
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[FakeGateway]:
@@ -223,6 +229,7 @@ async def gateway() -> AsyncIterator[FakeGateway]:
         [
             web.get("/{namespace}/{name}/v1/status", fake.answer_status),
             web.put("/{namespace}/{name}/v1/declaration", fake.take),
+            web.put("/{namespace}/{name}/v1/replays", fake.take_replays),
         ]
     )
     runner = web.AppRunner(application)

@@ -58,6 +58,8 @@ def test_no_rule_has_a_wildcard_and_secrets_cannot_be_read(kube: Kube) -> None:
     ]
     backups = [rule["verbs"] for rule in rules if rule["resources"] == ["tradingbackups"]]
     assert backups == [["create", "delete", "get", "list", "watch"]]
+    replays = {rule["resources"][0]: rule["verbs"] for rule in rules if "tradingreplays" in rule["resources"][0]}
+    assert replays == {"tradingreplays": ["list", "watch"], "tradingreplays/status": ["patch"]}
     for rule in rules:
         assert rule["resources"] == sorted(rule["resources"])
         assert rule["verbs"] == sorted(rule["verbs"])
@@ -127,7 +129,8 @@ async def test_an_upgrade_of_the_chart_that_changes_no_spec_restarts_nothing(
 def test_the_definition_stays_when_the_chart_goes_and_can_be_left_out(kube: Kube) -> None:
     definitions = [each for each in rendered(kube) if each["kind"] == "CustomResourceDefinition"]
     names = {each["metadata"]["name"] for each in definitions}
-    assert names == {"tradingsystems.bellwether.dev", "tradingbackups.bellwether.dev"}
+    kinds = ("tradingbackups", "tradingreplays", "tradingsystems")
+    assert names == {f"{kind}.bellwether.dev" for kind in kinds}
     for definition in definitions:
         assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
         source = yaml.safe_load((CHART.parents[1] / "crds" / f"{definition['metadata']['name']}.yaml").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from bellwether.messages.models import ModelInfo, Models, ProbabilityPart, Proba
 from bellwether.messages.monitoring import Alert, Alerts, ProcessFigures, ServiceFigures, SystemFigures, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
 from bellwether.messages.quality import Quality, SymbolQuality
+from bellwether.messages.replay_reports import ReplayReportLine, ReplayReportPart, ReplayReports
 from bellwether.messages.reporting import ReportLine, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
 from bellwether.messages.sentiment import Headline, SymbolSentiment
@@ -205,6 +207,24 @@ def said(asked: dict[str, Any]) -> SymbolSentiment:
     return SymbolSentiment(asked["symbol"], None, 0.0, 0.0, [], reason="NO_NEWS")
 
 
+PACKED = {
+    "index.html": gzip.compress(b"<!doctype html><title>Replay of banks</title>"),
+    "report.json": gzip.compress(b'{"version": 1}'),
+}
+
+
+def replay_part(asked: dict[str, Any]) -> ReplayReportPart:
+    """Return 20 bytes of a file of the replay `sizes`; `short` has a page that ends too soon."""
+    content = PACKED[asked["file"]]
+    if asked["replay"] == "short":
+        content = content[:-9]
+    elif asked["replay"] != "sizes":
+        words = f"there is no report of variant {asked['index']} of the replay {asked['replay']}"
+        raise RpcError("REPORT_NOT_FOUND", words)
+    offset = int(asked.get("offset", 0))
+    return ReplayReportPart(content[offset : offset + 20], len(content))
+
+
 ANSWERS: dict[str, dict[str, Any]] = {
     "market-data": {
         "get_market_data": MARKET_DATA,
@@ -244,6 +264,9 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "list_jobs": Jobs([]),
         "list_slots": SLOTS,
         "get_report": lambda asked: StoredReport(REPORT, "replay-1", "ab" * 32, True if asked.get("verify") else None),
+        "list_replay_reports": ReplayReports([ReplayReportLine("sizes", "0d2f6c1e-aaaa", [0, 1])]),
+        "get_replay_report": replay_part,
+        "retain_replay_reports": lambda asked: ReplayReports([ReplayReportLine("left", asked["uids"][0], [0])]),
         "list_reports": Reports([ReportLine(REPORT.session, "replay-1", REPORT.as_of, REPORT.summary, "ab" * 32)], 1),
     },
     "backup": {"create_backup": MADE, "list_backups": Backups([])},

@@ -25,6 +25,8 @@ SAMPLE = {
     "what": "trades",
     "version": "ab",
     "model_name": "m",
+    "name": "sizes",
+    "index": 0,
 }
 
 

@@ -11,7 +11,7 @@ from .conftest import SEED, UID, build
 
 def test_every_identity_that_has_a_pod_has_a_seed(context: RenderContext) -> None:
     found = keys(build(), context)["data"]
-    assert set(found) == {f"{name}.nk" for name in (*SERVICES, "bootstrap", "job", "training-job")}
+    assert set(found) == {f"{name}.nk" for name in (*SERVICES, "bootstrap", "job", "replay-job", "training-job")}
     assert all(base64.b64decode(seed).startswith(b"SU") for seed in found.values())
 
 

@@ -18,12 +18,15 @@ PUBLISHED = Path("crds/published.json")
 def generated() -> dict[Path, str]:
     """Return the text of every generated file by its path from the top of the project."""
     schema, defined, backups = resource_schema(), definition.text(), definition.backup_text()
+    replays = definition.replay_text()
     files = {
         Path("crds/tradingsystems.bellwether.dev.yaml"): defined,
         # helm reads only what is inside of the chart.
         Path("charts/bellwether/files/tradingsystems.bellwether.dev.yaml"): defined,
         Path("crds/tradingbackups.bellwether.dev.yaml"): backups,
         Path("charts/bellwether/files/tradingbackups.bellwether.dev.yaml"): backups,
+        Path("crds/tradingreplays.bellwether.dev.yaml"): replays,
+        Path("charts/bellwether/files/tradingreplays.bellwether.dev.yaml"): replays,
         Path("docs/reference/tradingsystem.md"): reference.page(schema),
         Path("charts/bellwether/files/alerts.yaml"): rules.chart_file(),
         Path("docs/alerts.md"): rules.page(),

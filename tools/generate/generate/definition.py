@@ -8,6 +8,7 @@ import yaml
 
 from bellwether.spec.schema import custom_resource_definition
 from bellwether.spec.trading_backup import backup_definition
+from bellwether.spec.trading_replay import replay_definition
 
 HEADER = "# Written by `make generate` from services/bellwether/spec/models.py: change the models, not this file.\n"
 
@@ -27,6 +28,11 @@ def text() -> str:
 def backup_text() -> str:
     """Return the definition of TradingBackup as YAML."""
     return _yaml(backup_definition()).replace("spec/models.py", "spec/trading_backup.py", 1)
+
+
+def replay_text() -> str:
+    """Return the definition of TradingReplay as YAML."""
+    return _yaml(replay_definition()).replace("spec/models.py", "spec/trading_replay.py", 1)
 
 
 def _yaml(definition: dict[str, Any]) -> str:

@@ -9,8 +9,9 @@ from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
 from bellwether.render.kubernetes.names import ADOPT, LOOK, MOVE, NATS, child_name
-from bellwether.render.nats import JOB, TRAINING_JOB
+from bellwether.render.nats import JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.spec.models import ServiceOverride, TradingSystem
+from bellwether.spec.trading_replay import ReplayJob
 from bellwether.spec.training import TrainingJob
 from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES, Resources
 
@@ -27,6 +28,7 @@ CA_FILE = "ca.crt"
 MOVE_SOURCE_DIRECTORY = "/from"
 MOVE_TARGET_DIRECTORY = "/to"
 LOOK_DIRECTORY = "/volumes"
+REPLAY_DIRECTORY = "/etc/bellwether/replay"
 _TERMINATION_FILE = "/dev/termination-log"
 TOKEN_FILE = "gateway.token"  # noqa: S105
 COMPACT_SHARE = 4
@@ -259,6 +261,37 @@ def training_container(
         "securityContext": _SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True), _mount("tmp", "/tmp")],  # noqa: S108
+    }
+
+
+def replay_container(system: TradingSystem, context: RenderContext, declared: ReplayJob) -> dict[str, Any]:
+    """Return the container that replays one variant; Kubernetes tells it which, by the index of its pod."""
+    common = {
+        "BELLWETHER_KEYS_DIR": KEYS_DIRECTORY,
+        "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
+        "BELLWETHER_NATS_URL": nats_url(system, beside=False),
+        "HOME": "/tmp",  # noqa: S108
+        "TMPDIR": "/tmp",  # noqa: S108
+    }
+    plan, memory = f"{REPLAY_DIRECTORY}/plan.json", quantities.memory(declared.memory_mebibytes)
+    return {
+        "name": REPLAY_JOB,
+        "image": image_of(context.image, system.spec.version),
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", "replay-variant", "--plan", plan, "--write", _TERMINATION_FILE],
+        "env": _environment(common),
+        "resources": {
+            "limits": {"cpu": quantities.cpu(declared.cpu_millis), "memory": memory},
+            "requests": {"cpu": quantities.cpu(declared.cpu_millis // 10), "memory": memory},
+        },
+        "securityContext": _SECURITY,
+        "terminationMessagePath": _TERMINATION_FILE,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            _mount("keys", KEYS_DIRECTORY, read_only=True),
+            _mount("plan", REPLAY_DIRECTORY, read_only=True),
+            _mount("tmp", "/tmp"),  # noqa: S108
+        ],
     }
 
 

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 
 from bellwether.render.keys import derive_seed, gateway_token, public_key
 from bellwether.render.kubernetes.moment import CLOSED, Moment
-from bellwether.render.nats import BOOTSTRAP, CLI, JOB, TRAINING_JOB
+from bellwether.render.nats import BOOTSTRAP, CLI, JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.topology import SERVICES
 
 Manifest: TypeAlias = dict[str, Any]
 """One Kubernetes object, as it goes to the API server."""
 
-IDENTITIES = (*SERVICES, BOOTSTRAP, CLI, JOB, TRAINING_JOB)
+IDENTITIES = (*SERVICES, BOOTSTRAP, CLI, JOB, REPLAY_JOB, TRAINING_JOB)
 """Everyone who has a key on the system's NATS server."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -101,10 +103,7 @@ def network_policies(system: TradingSystem) -> list[Manifest]:
     """
     rows = list(SERVICES.values())
     nats_in = {"from": _own_pods(system), "ports": _tcp(NATS_PORT)}
-    nats_out = {
-        "to": [{"podSelector": {"matchLabels": selector(system, component_of(system, NATS))}}],
-        "ports": _tcp(NATS_PORT),
-    }
+    nats_out = nats_port(selector(system, component_of(system, NATS)))
     jobs = [] if system.spec.clock.mode == "replay" else [_policy(system, JOB, [], [nats_out, _DNS])]
     if system.spec.training.job is not None:
         jobs.append(_policy(system, TRAINING_JOB, [], [nats_out, _DNS]))
@@ -114,6 +113,16 @@ def network_policies(system: TradingSystem) -> list[Manifest]:
     for row in rows:
         policies.append(_policy(system, row.name, _open_ingress([row]), [nats_out, *_outside(system, [row])]))
     return policies
+
+
+def nats_port(labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the way out to the pods with these labels, on the port of NATS."""
+    return {"to": [{"podSelector": {"matchLabels": dict(labels)}}], "ports": _tcp(NATS_PORT)}
+
+
+def name_service() -> dict[str, Any]:
+    """Return the way out to the cluster's name service."""
+    return copy.deepcopy(_DNS)
 
 
 def closed_policy(system: TradingSystem, component: str) -> Manifest:

@@ -38,7 +38,7 @@ from bellwether.render.kubernetes.names import (
     selector,
 )
 from bellwether.render.kubernetes.secrets import TOKEN_ENTRY, seed_entry
-from bellwether.render.nats import BOOTSTRAP, JOB, TRAINING_JOB
+from bellwether.render.nats import BOOTSTRAP, JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 
@@ -221,6 +221,16 @@ def scratch_pod_spec(system: TradingSystem, container: dict[str, Any], volumes: 
     spec = {**_pod_spec(system, {"containers": [container]}, volumes), "restartPolicy": "Never"}
     del spec["serviceAccountName"]
     return spec
+
+
+def replay_pod_spec(system: TradingSystem, container: dict[str, Any], plan: str, file: str) -> dict[str, Any]:
+    """Return the spec of a pod that replays; `plan` is the ConfigMap and `file` its entry."""
+    volumes = [
+        _key_volume(system, "keys", [REPLAY_JOB]),
+        {"name": "plan", "configMap": {"name": plan, "items": [{"key": file, "path": file}]}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": SCRATCH_SIZE}},
+    ]
+    return scratch_pod_spec(system, container, volumes)
 
 
 def training_pod(system: TradingSystem, container: dict[str, Any]) -> dict[str, Any]:

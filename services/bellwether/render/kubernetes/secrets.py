@@ -11,7 +11,7 @@ import base64
 from bellwether.render.keys import scoped_token
 from bellwether.render.kubernetes.context import Manifest, RenderContext
 from bellwether.render.kubernetes.names import SYSTEM, gateway_token_name, keys_name, metadata
-from bellwether.render.nats import BOOTSTRAP, JOB, TRAINING_JOB
+from bellwether.render.nats import BOOTSTRAP, JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 
@@ -32,7 +32,7 @@ def _encoded(text: str) -> str:
 
 def keys(system: TradingSystem, context: RenderContext) -> Manifest:
     """Return the Secret with the NATS seed of every identity that has a pod."""
-    identities = sorted((*SERVICES, BOOTSTRAP, JOB, TRAINING_JOB))
+    identities = sorted((*SERVICES, BOOTSTRAP, JOB, REPLAY_JOB, TRAINING_JOB))
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -1,0 +1,219 @@
+"""Replays one variant of a TradingReplay: the program of its Job's pod.
+
+Which variant is said by the index that Kubernetes gives the pod. It reads the frozen plan, asks the system for bars
+where these are not recorded ones, replays, hands the report to the scheduler, and writes the figures where Kubernetes
+keeps what a container said last. A report that nobody takes does not cost the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+
+from bellwether.local import replay_bars
+from bellwether.local.replay import ReplayOptions, replay_file
+from bellwether.local.state import RunError
+from bellwether.messages.replay_reports import REPORT_FILES, PutReplayReport, ReplayReportState
+from bellwether.render.kubernetes.replay_jobs import FUTILE
+from bellwether.render.nats import REPLAY_JOB
+from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.job_calls import Peers
+from bellwether.runtime.logs import configure_logs
+from bellwether.runtime.nats_bus import NatsBus
+from bellwether.spec.replaying import BARS_FOLDER, Refused, Source, Span, replay_document
+from bellwether.spec.validate import validate
+from bellwether.spec.vary import Change, Variant
+
+DONE, GAVE_UP, WRONG = 0, 1, 2
+PART = 192 * 1024
+REPORT_PATIENCE = 60.0
+"""How long the scheduler is asked again to take the report; the figures do not need it."""
+_WORDS = 400
+_log = logging.getLogger(__name__)
+
+
+class Plan(msgspec.Struct, frozen=True, rename="camel"):
+    """What is replayed, frozen when the TradingReplay was accepted."""
+
+    as_of: datetime
+    bars: Source
+    declaration: dict[str, Any]
+    name: str
+    uid: str
+    variants: list[list[tuple[str, str]]]
+    first: str = msgspec.field(name="from")
+    to: str | None = None
+
+    def variant(self, index: int) -> Variant:
+        """Return what is changed at an index.
+
+        Raises:
+            Refused: when there is none.
+
+        """
+        if index >= len(self.variants):
+            raise Refused(f"index {index} is none of the {len(self.variants)} variants")
+        return tuple(Change(*change) for change in self.variants[index])
+
+
+class Told(NamedTuple):
+    """Where the plan is and which variant is wanted."""
+
+    plan: Plan
+    at: int
+
+
+def run(plan: Path, write: Path | None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run the program; return its exit code: 0 done, 1 try again, 2 wrongly told, 3 futile."""
+    try:
+        index = environ.get("JOB_COMPLETION_INDEX", "")
+        if not index.isdigit():
+            raise ValueError(f"JOB_COMPLETION_INDEX={index!r}: it is the index of an Indexed Job, 0 or more")
+        told = Told(msgspec.json.decode(plan.read_bytes(), type=Plan), int(index))
+        config = ProcessConfig.from_environment(environ)
+        configure_logs(REPLAY_JOB, config.log_level)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return WRONG
+    # Before numpy is imported: more threads would change nothing but the number of threads.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    try:
+        with tempfile.TemporaryDirectory(prefix="bellwether-replay-") as folder:
+            said, code = _replay(told, config, Path(folder)), DONE
+    except (Refused, RunError) as error:
+        said, code = {"error": str(error)[:_WORDS]}, FUTILE
+    except (RpcError, OSError) as error:
+        said, code = {"error": str(error)[:_WORDS]}, GAVE_UP
+    text = json.dumps(said, sort_keys=True)
+    sys.stderr.write(text + "\n")
+    if write is not None:
+        write.write_text(text, "utf-8")
+    return code
+
+
+def _replay(told: Told, config: ProcessConfig, folder: Path) -> dict[str, Any]:
+    """Replay a variant; return its figures.
+
+    Raises:
+        Refused: when the variant is no declaration that can be replayed.
+        RunError: when the replay failed.
+        RpcError: when market-data did not give its bars.
+
+    """
+    plan = told.plan
+    document = replay_document(plan.declaration, Span(plan.first, plan.to), plan.variant(told.at))
+    problems = validate(document)
+    if problems:
+        raise Refused("; ".join(map(str, problems[:3])))
+    bars = ""
+    if plan.bars == "system":
+        bars = asyncio.run(_fetch(plan, document["spec"]["symbols"], config, folder / BARS_FOLDER))
+    file = folder / "system.yaml"
+    file.write_text(yaml.safe_dump(document), "utf-8")
+    options = ReplayOptions(data=folder / "data", as_json=True, report=folder / "report")
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = replay_file(file, options)
+    if code > 1:
+        raise RpcError("STOPPING", "the replay was interrupted")
+    report = json.loads((folder / "report" / "report.json").read_bytes())
+    found = figures_of(json.loads(said.getvalue()), report)
+    reason = asyncio.run(_hand_in(told, config, folder / "report"))
+    if reason:
+        found["noReport"] = reason[:_WORDS]
+    return found | ({"bars": bars} if bars else {})
+
+
+def figures_of(total: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a replay by its sum and its report; one that is not defined is left out. Pure."""
+    performance = report["curves"][0]["performance"]
+    judgement = report["judgement"]
+    hold = next((one for one in report["curves"] if one["name"] == "buy-and-hold"), None)
+    wanted = {
+        "baseHitRate": judgement["base_hit_rate"],
+        "buyAndHoldReturn": None if hold is None else hold["performance"]["total_return"]["value"],
+        "hitRate": judgement["hit_rate"]["value"],
+        "maxDrawdown": performance["max_drawdown"]["value"],
+        "sharpe": performance["sharpe"]["value"],
+        "totalReturn": performance["total_return"]["value"],
+    }
+    found: dict[str, Any] = {name: _text(value) for name, value in wanted.items() if value is not None}
+    found |= {
+        "finalEquity": str(total["equity"]),
+        "sessions": int(total["sessions"]),
+        "signals": int(judgement["signals"]),
+        "trades": int(total["filled"]),
+    }
+    amiss = [*total["ledger_violations"], *(f"{name}: {why}" for name, why in total["without"].items())]
+    if total["slots_failed"]:
+        amiss.append(f"{total['slots_failed']} slots had no effect, the first: {total['first_failed']}")
+    return found | ({"amiss": "; ".join(amiss)[:_WORDS]} if amiss else {})
+
+
+def _text(value: float) -> str:
+    text = f"{value:.6f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+async def _fetch(plan: Plan, symbols: list[str], config: ProcessConfig, folder: Path) -> str:
+    async with _peers(config, as_of=plan.as_of) as peers:
+        last = None if plan.to is None else date.fromisoformat(plan.to)
+        histories = await replay_bars.fetch(peers, symbols, last)
+    return replay_bars.write(histories, folder)
+
+
+async def _hand_in(told: Told, config: ProcessConfig, folder: Path) -> str:
+    """Give the report to the scheduler; return why it did not take it, else an empty text."""
+    try:
+        async with _peers(config, patience=REPORT_PATIENCE) as peers:
+            for name in reversed(REPORT_FILES):  # the page is last: where it is, all of it is
+                content = gzip.compress((folder / name).read_bytes(), mtime=0)
+                sha256, offset = hashlib.sha256(content).hexdigest(), 0
+                while True:
+                    part = PutReplayReport(
+                        replay=told.plan.name,
+                        uid=told.plan.uid,
+                        index=told.at,
+                        file=name,
+                        sha256=sha256,
+                        offset=offset,
+                        total=len(content),
+                        content=content[offset : offset + PART],
+                    )
+                    state = await peers.request("scheduler", "put_replay_report", part, ReplayReportState)
+                    if state.complete:
+                        break
+                    offset = state.received
+    except RpcError as error:
+        return f"{error.code}: {error.message}"
+    return ""
+
+
+@contextlib.asynccontextmanager
+async def _peers(
+    config: ProcessConfig, *, as_of: datetime | None = None, patience: float | None = None
+) -> AsyncIterator[Peers]:
+    seed = None if config.keys_dir is None else config.keys_dir / f"{REPLAY_JOB}.nk"
+    bus = NatsBus(config.nats_url, REPLAY_JOB, seed)
+    await bus.start()
+    try:
+        yield Peers(bus, REPLAY_JOB, **({} if patience is None else {"patience": patience}), as_of=as_of)
+    finally:
+        await bus.close()

@@ -1,0 +1,76 @@
+"""Calls of a Job's program: it is no service, has a key of its own, and waits for whom it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from bellwether.messages.envelope import ErrorBody, Request, decode_reply, encode
+from bellwether.naming import rpc_subject
+from bellwether.runtime.bus import Bus, BusError
+from bellwether.runtime.clock import monotonic
+from bellwether.runtime.errors import RpcError
+
+ASK_SECONDS = 20.0
+PATIENCE = 300.0
+"""How long it is asked again while a service or NATS is away."""
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+_AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_READY"})
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Peers:
+    """Calls services with the key of the Job, again and again while one is away."""
+
+    def __init__(self, bus: Bus, identity: str, patience: float = PATIENCE, as_of: datetime | None = None) -> None:
+        """Call nobody yet; `as_of` (UTC) is the moment that is asked for, by default now."""
+        self._bus = bus
+        self._identity = identity
+        self._patience = patience
+        self._as_of = as_of
+
+    async def request(self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = True) -> T:
+        """Return a method's result; all that the Job calls can be asked twice.
+
+        Raises:
+            RpcError: as the peer says, or UNAVAILABLE when it was away for too long.
+
+        """
+        end, tries = monotonic() + self._patience, 0
+        while True:
+            try:
+                return await self._ask(peer, method, params, result)
+            except RpcError as error:
+                if error.code not in _AWAY or not idempotent or monotonic() > end:
+                    raise
+                _log.info("%s.%s waits: %s", peer, method, error)
+            await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
+            tries += 1
+
+    async def _ask(self, peer: str, method: str, params: Any, result: type[T]) -> T:
+        if not await self._bus.wait_connected(ASK_SECONDS):
+            raise RpcError("UNAVAILABLE", "there is no connection to NATS")
+        question = Request(
+            f"{self._identity}-{secrets.token_hex(8)}",
+            self._identity,
+            ASK_SECONDS,
+            as_of=self._as_of,
+            params=msgspec.Raw(encode(params)),
+        )
+        try:
+            body = await self._bus.request(rpc_subject(peer, method), encode(question), timeout=ASK_SECONDS + 1.0)
+            reply = decode_reply(body)
+            if isinstance(reply.error, ErrorBody):
+                raise RpcError(reply.error.code, reply.error.message)
+            return msgspec.json.decode(reply.result or b"null", type=result)
+        except BusError as error:
+            raise RpcError("UNAVAILABLE", str(error)) from error
+        except msgspec.MsgspecError as error:
+            raise RpcError("INVALID_REPLY", str(error)) from error

@@ -1,0 +1,140 @@
+"""The reports of replays on disk: a folder for each replay, with one for each variant; bounded in size.
+
+A file is written beside its place and moved there when its hash is right, so what can be read is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+from bellwether.messages.replay_reports import (
+    REPORT_FILES,
+    GetReplayReport,
+    PutReplayReport,
+    ReplayReportLine,
+    ReplayReportPart,
+    ReplayReportState,
+)
+from bellwether.spec.trading_replay import NAME_LENGTH
+from bellwether.spec.vary import MOST_VARIANTS
+
+PART = 192 * 1024
+"""Bytes of one part: a message has room for that, written as base64."""
+LARGEST = 16 * 1024 * 1024
+ROOM = 128 * 1024 * 1024
+"""How much all reports may take; beyond it the oldest replays go."""
+_NAME = re.compile(rf"^(?=.{{1,{NAME_LENGTH}}}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+_UID = re.compile(r"^[0-9a-f-]{8,64}$")
+
+
+class ShelfError(ValueError):
+    """Something that cannot be kept or is not there; the message names it."""
+
+
+class Shelf:
+    """The reports in a folder."""
+
+    def __init__(self, root: Path, room: int = ROOM) -> None:
+        self._root = root
+        self._room = room
+
+    def take(self, part: PutReplayReport) -> ReplayReportState:
+        """Keep a part of a file; one that begins elsewhere than where the file ends changes nothing.
+
+        Raises:
+            ShelfError: for a name, uid or index that no replay has, a file that is too large, a hash that is wrong.
+
+        """
+        folder = self._root / f"{_named(part.replay)}.{_uid(part.uid)}" / str(_index(part.index))
+        if not 0 < part.total <= LARGEST:
+            raise ShelfError(f"{part.file} of {part.total} bytes: from 1 to {LARGEST} are taken")
+        folder.mkdir(parents=True, exist_ok=True)
+        place, staged = folder / part.file, folder / f".{part.file}"
+        there = staged.stat().st_size if staged.exists() else 0
+        if part.offset == 0 and there:
+            staged.unlink()
+            there = 0
+        if part.offset != there or there + len(part.content) > part.total:
+            return ReplayReportState(there, False)
+        with staged.open("ab") as stream:
+            stream.write(part.content)
+        there += len(part.content)
+        if there < part.total:
+            return ReplayReportState(there, False)
+        found = hashlib.sha256(staged.read_bytes()).hexdigest()
+        if found != part.sha256:
+            staged.unlink()
+            raise ShelfError(f"{part.file} has the hash {found[:12]}, {part.sha256[:12]} was said")
+        staged.replace(place)
+        self._make_room(folder.parent)
+        return ReplayReportState(there, True)
+
+    def part(self, asked: GetReplayReport) -> ReplayReportPart:
+        """Return a part of a file of the newest replay of a name.
+
+        Raises:
+            ShelfError: when there is none.
+
+        """
+        folders = [one for one in self._folders() if one.name.partition(".")[0] == _named(asked.replay)]
+        places = [one / str(_index(asked.index)) / asked.file for one in folders]
+        place = next((one for one in reversed(places) if one.exists()), None)
+        if place is None:
+            raise ShelfError(f"there is no report of variant {asked.index} of the replay {asked.replay}")
+        with place.open("rb") as stream:
+            total = stream.seek(0, 2)
+            stream.seek(min(max(asked.offset, 0), total))
+            return ReplayReportPart(stream.read(PART), total)
+
+    def lines(self) -> list[ReplayReportLine]:
+        """Return what is there, by name."""
+        found = []
+        for folder in self._folders():
+            name, _, uid = folder.name.partition(".")
+            variants = sorted(int(one.parent.name) for one in folder.glob(f"*/{REPORT_FILES[0]}"))
+            if variants:
+                found.append(ReplayReportLine(name, uid, variants))
+        return sorted(found, key=lambda line: line.replay)
+
+    def retain(self, uids: list[str]) -> None:
+        """Forget all replays but these."""
+        for folder in self._folders():
+            if folder.name.partition(".")[2] not in uids:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        """Return the folders of replays, the one that was written to last at the end."""
+        if not self._root.is_dir():
+            return []
+        return sorted((one for one in self._root.iterdir() if one.is_dir()), key=lambda one: one.stat().st_mtime_ns)
+
+    def _make_room(self, newest: Path) -> None:
+        newest.touch()
+        folders = self._folders()
+        sizes = {one: sum(file.stat().st_size for file in one.rglob("*") if file.is_file()) for one in folders}
+        for folder in folders:
+            if sum(sizes.values()) <= self._room or folder == newest:
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            del sizes[folder]
+
+
+def _named(name: str) -> str:
+    if not _NAME.match(name):
+        raise ShelfError(f"{name!r} is not the name of a replay: a-z, 0-9 and -, at most {NAME_LENGTH} characters")
+    return name
+
+
+def _uid(uid: str) -> str:
+    if not _UID.match(uid):
+        raise ShelfError(f"{uid!r} is not the uid of a replay")
+    return uid
+
+
+def _index(index: int) -> int:
+    if not 0 <= index < MOST_VARIANTS:
+        raise ShelfError(f"variant {index}: they are counted from 0 to {MOST_VARIANTS - 1}")
+    return index
