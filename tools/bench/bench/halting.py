@@ -19,6 +19,7 @@ from bench.report import Figure, Section
 from harness.clock import Present
 from harness.nats import nats_server
 from harness.system import System, running
+from harness.until import until
 from integration.trading.peers import ROWS, SYMBOLS, Peers, declaration
 from integration.trading.test_desk import BEFORE
 
@@ -84,7 +85,7 @@ async def _measured() -> tuple[list[float], list[float], float]:
     """Return for each halt the milliseconds to the last order and to its own answer; and the accepted orders a second.
 
     Raises:
-        RuntimeError: when no order was accepted before a halt: it would have had nothing to stop.
+        TimeoutError: when no order is accepted before a halt: it would have nothing to stop.
 
     """
     chance = random.Random(1)  # noqa: S311 - the moments of halts are no secret
@@ -97,17 +98,19 @@ async def _measured() -> tuple[list[float], list[float], float]:
                 end = asyncio.Event()
                 began = time.perf_counter()
                 callers = [asyncio.ensure_future(_orders(system, numbers, accepted, end)) for _ in range(CALLERS)]
-                await asyncio.sleep(chance.uniform(AT_LEAST, AT_MOST))
-                halted = time.perf_counter()
-                if not accepted:
-                    raise RuntimeError("no order was accepted before a halt")
-                rates.append(len(accepted) / (halted - began))
-                wish = {"reason": "measured", "source": "bench"}
-                state: HaltState = await system.call("paper-trading", "halt", wish, HaltState, as_of=BEFORE)
-                answers.append((time.perf_counter() - halted) * 1000)
-                await asyncio.sleep(AFTER)
-                end.set()
-                await asyncio.gather(*callers)
+                try:
+                    # The first one may take a while: of this process, or on a machine with other work.
+                    await until(lambda: accepted, BUDGET)  # noqa: B023 - asked in this turn of the loop alone
+                    await asyncio.sleep(chance.uniform(AT_LEAST, AT_MOST))
+                    halted = time.perf_counter()
+                    rates.append(len(accepted) / (halted - began))
+                    wish = {"reason": "measured", "source": "bench"}
+                    state: HaltState = await system.call("paper-trading", "halt", wish, HaltState, as_of=BEFORE)
+                    answers.append((time.perf_counter() - halted) * 1000)
+                    await asyncio.sleep(AFTER)
+                finally:
+                    end.set()
+                    await asyncio.gather(*callers)
                 last.append((max(accepted[-1], halted) - halted) * 1000)
                 seen = {"reason": "measured", "source": "bench", "seen": state.newest_halt}
                 await system.call("paper-trading", "resume", seen, HaltState, as_of=BEFORE)
