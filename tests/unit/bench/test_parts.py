@@ -9,7 +9,7 @@ from bellwether.messages.envelope import decode_reply, decode_request
 from bellwether.runtime.call import decode_as
 from bench.halting import p99
 from bench.inference import medians_of
-from bench.memory import pss_of, stated_bytes
+from bench.memory import mapped_bytes, pss_of, stated_bytes
 from bench.replay import published, unpaced
 from bench.rpc import paired_ratios
 from bench.rpc_peer import REPLY_BODY, REQUEST_BODY, Features, Score
@@ -25,6 +25,33 @@ def test_the_99th_percentile_is_a_value_that_was_measured() -> None:
 def test_pss_is_read_in_bytes_and_not_taken_from_its_parts() -> None:
     assert stated_bytes(ROLLUP, "Pss") == 1_024_000
     assert stated_bytes(ROLLUP, "Rss") == 2_097_152
+
+
+SMAPS = """00400000-00452000 r-xp 00000000 08:02 173521 /usr/bin/python3.11
+Rss:                  100 kB
+Pss:                   10 kB
+Pss_Dirty:              9 kB
+01a00000-01b00000 rw-p 00000000 00:00 0 [heap]
+Pss:                   20 kB
+7f0000000000-7f0000100000 rw-p 00000000 00:00 0\x20
+Pss:                   30 kB
+7f0000200000-7f0000300000 rw-p 00000000 00:00 0\x20
+Pss:                    5 kB
+7f0000400000-7f0000500000 r-xp 00000000 08:02 99 /lib/onnxruntime/capi.so
+Pss:                   40 kB
+7f0000600000-7f0000700000 r-xp 00000000 08:02 99 /lib/libc.so.6
+Pss:                    7 kB
+"""
+
+
+def test_what_a_process_has_mapped_is_added_up_by_kind() -> None:
+    assert {kind: size // 1024 for kind, size in mapped_bytes(SMAPS).items()} == {
+        "everything else": 10,
+        "heap of the C library": 20,
+        "objects of Python, buffers": 35,
+        "code of onnxruntime": 40,
+        "code of other libraries": 7,
+    }
 
 
 def test_a_text_without_pss_is_refused() -> None:

@@ -29,7 +29,8 @@ _HOW = (
     "event. "
     f"Consuming: what was published before, by a durable consumer. Raw nats-py has `fetch({FETCH})` and acknowledges "
     "each event without looking into it; our runtime decodes envelope and data, watches a deadline and runs a typed "
-    "handler for each."
+    "handler for each. A process that keeps one core busy is as fast as its CPU an event lets it be, so that is what "
+    "is judged: unlike the rate it stays what it is when others use the machine."
 )
 
 
@@ -37,6 +38,7 @@ def measure() -> Section:
     """Let each kind run in turn, several times, and take medians."""
     rounds = asyncio.run(_all_rounds())
     rates = {kind: [one.rate for one in found] for kind, found in rounds.items()}
+    work = {kind: [one.cpu_microseconds for one in found] for kind, found in rounds.items()}
     aims: dict[Kind, tuple[Kind, float]] = {
         "publish ours": ("publish raw", AIM),
         "publish traced": ("publish raw", TRACED_AIM),
@@ -44,15 +46,17 @@ def measure() -> Section:
     }
     figures = []
     for kind, (raw, aim) in aims.items():
-        ratios = paired_ratios(rates[kind], rates[raw])
+        ratios = paired_ratios(work[raw], work[kind])
         note = f"rounds {min(ratios):.2f} to {max(ratios):.2f}"
-        what = f"{KINDS[kind]} / {KINDS[raw].partition(', ')[2]}, median of the rounds"
+        what = f"{KINDS[kind]}: CPU an event of raw nats-py / ours, median of the rounds"
         figures.append(Figure(what, statistics.median(ratios), "", aim, "higher", note))
+        beside = statistics.median(paired_ratios(rates[kind], rates[raw]))
+        figures.append(Figure(f"{KINDS[kind]}: rate / that of raw nats-py", beside, ""))
     for kind, words in KINDS.items():
         note = f"rounds {min(rates[kind]):,.0f} to {max(rates[kind]):,.0f}"
         figures += [
             Figure(f"{words}: events a second", statistics.median(rates[kind]), "/s", note=note),
-            Figure(f"{words}: CPU an event", statistics.median(one.cpu_microseconds for one in rounds[kind]), "µs"),
+            Figure(f"{words}: CPU an event", statistics.median(work[kind]), "µs"),
         ]
     return Section("Rate of durable events", _HOW, figures)
 

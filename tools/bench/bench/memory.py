@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ SAMPLES = 20
 PAUSE = 0.5
 LONGEST = 180.0
 RSS = "Rss"
+_MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(?P<name>.*)$")
 
 _HOW = (
     "Pss from /proc/PID/smaps_rollup, in megabytes of 10^6 bytes, added up over the whole process tree: each "
@@ -87,6 +89,30 @@ def tree_megabytes(pid: int) -> Mapping[str, float]:
         found[name] = found.get(name, 0.0) + stated_bytes(rollup, "Pss") / 1e6
         found[RSS] = found.get(RSS, 0.0) + stated_bytes(rollup, "Rss") / 1e6
     return found
+
+
+def mapped_bytes(smaps: str) -> Mapping[str, int]:
+    """Return the Pss in bytes of what a process has mapped, by kind, from the text of its smaps."""
+    found: dict[str, int] = {}
+    kind = ""
+    for line in smaps.splitlines():
+        if head := _MAPPING.match(line):
+            kind = _kind(head["name"])
+        elif line.startswith("Pss:"):
+            found[kind] = found.get(kind, 0) + int(line.split()[1]) * 1024
+    return found
+
+
+def _kind(name: str) -> str:
+    if not name:
+        return "objects of Python, buffers"
+    if name == "[heap]":
+        return "heap of the C library"
+    if "onnxruntime" in name:
+        return "code of onnxruntime"
+    if ".so" in name:
+        return "code of other libraries"
+    return "everything else"
 
 
 def pss_of(look: Mapping[str, float]) -> float:
