@@ -185,3 +185,17 @@ def test_what_somebody_took_away_ends_it_and_nothing_is_made_twice() -> None:
     assert (gone.progress.reason, gone.plan) == ("PlanGone", None)
     theirs = {**plan, "metadata": {"name": "sizes-replay", "labels": {LABEL_REPLAY: "u-8"}}}
     assert next_step(raw(), Progress(), Scene(NOW, SYSTEM, theirs)).progress.reason == "NameTaken"
+
+
+def test_an_operator_killed_after_any_step_goes_on_by_what_is_there() -> None:
+    _, plan = accepted()
+    other = {**SYSTEM, "spec": {**SYSTEM["spec"], "symbols": ["IBM"]}}
+    # The plan was made, and the status does not know of it.
+    step = next_step(raw(), Progress(), Scene(NOW, other, plan))
+    assert (step.plan, step.progress.accepted) == (None, True)
+    assert step.job is not None
+    assert step.job.declaration["spec"]["symbols"] == ["AAPL"]
+    # So was the Job, and it has ended since.
+    pods = [pod(0, code=0, said=FIGURES), pod(1, code=0, said=FIGURES)]
+    done = next_step(raw(), Progress(), Scene(NOW, other, plan, job("Complete"), pods))
+    assert (done.job, done.progress.state, done.progress.job) == (None, "complete", "sizes-replay")
