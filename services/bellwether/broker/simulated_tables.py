@@ -9,10 +9,10 @@ from __future__ import annotations
 from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 
-def add_simulated_tables(metadata: MetaData) -> None:
-    """Add the tables to those of a store; a second time adds nothing."""
-    if "sim_accounts" in metadata.tables:
-        return
+def add_simulated_tables(metadata: MetaData) -> Index:
+    """Add the tables to those of a store, once; return the index of the orders that work, which version 4 had not."""
+    if "sim_orders" in metadata.tables:
+        return next(index for index in metadata.tables["sim_orders"].indexes if index.name == "sim_orders_working")
     Table(
         "sim_accounts",
         metadata,
@@ -27,7 +27,7 @@ def add_simulated_tables(metadata: MetaData) -> None:
         Column("symbol", String, primary_key=True),
         Column("quantity", String, nullable=False),
     )
-    Table(
+    orders = Table(
         "sim_orders",
         metadata,
         Column("account", String, primary_key=True),
@@ -35,6 +35,7 @@ def add_simulated_tables(metadata: MetaData) -> None:
         Column("data", Text, nullable=False),
         Column("works", Integer, nullable=False),
     )
+    working = Index("sim_orders_working", orders.c.account, sqlite_where=orders.c.works == 1)
     told = Table(
         "sim_events",
         metadata,
@@ -57,3 +58,4 @@ def add_simulated_tables(metadata: MetaData) -> None:
         Column("amount", String, nullable=False),
         UniqueConstraint("account", "key"),
     )
+    return working

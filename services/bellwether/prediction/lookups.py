@@ -29,6 +29,7 @@ from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.prediction import live, replay
 from bellwether.prediction import store as rows
 from bellwether.prediction.declared import Declared
+from bellwether.prediction.judged import Judged
 from bellwether.prediction.session import MOST_SESSIONS, session_decisions
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
@@ -44,6 +45,7 @@ class Lookups:
     def __init__(self, store: Store, declared: Declared) -> None:
         self._store = store
         self._declared = declared
+        self.judged = Judged()
 
     async def get_prediction(self, request: GetPrediction, call: Call) -> Prediction:
         """Return the newest prediction that still answers for a symbol."""
@@ -123,7 +125,7 @@ class Lookups:
         """Return what was decided for a session and what came of earlier decisions, of the caller's run."""
         if not 1 <= request.sessions <= MOST_SESSIONS:
             raise RpcError("INVALID_PARAMS", f"sessions is {request.sessions}: it must be from 1 to {MOST_SESSIONS}")
-        return await self._store.transact(lambda tx: session_decisions(tx, call.run, request))
+        return await self._store.transact(lambda tx: session_decisions(tx, call.run, request, self.judged))
 
     async def get_live_records(self, request: GetLiveRecords, call: Call) -> LiveRecords:
         """Return what came of the decisions that versions of models made, or were asked beside, in the caller's run."""

@@ -38,6 +38,7 @@ from bellwether.prediction.learning import NewsLearning
 from bellwether.prediction.lookups import Lookups, as_cached, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
 from bellwether.prediction.outcomes import Settled, settled
+from bellwether.prediction.scores import ActionCounts, Brier, BrierScores
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.service import Service
@@ -68,6 +69,8 @@ class PredictionService:
         self._attempts = Attempts()
         self._model_answered = False
         self._news = NewsLearning(self.store)
+        self._brier = BrierScores()
+        self._counts = ActionCounts()
 
     # Making
 
@@ -130,16 +133,20 @@ class PredictionService:
         def write(tx: Transaction) -> None:
             # A try that its caller gave up on may have stored them since we looked.
             stored = rows.stored(tx, call.run, ids.values())
+            news: list[rows.New] = []
             for symbol in turn:
                 new = made.get(symbol)
                 row = stored.get(ids[symbol])
                 if row is not None:
+                    rows.add(tx, call.run, news)
+                    news.clear()
                     # The step is being repeated: its events are published again, consumers drop what they have.
                     predictions[symbol] = row.prediction
                     data = PredictionGenerated(row.prediction)
                     tx.outbox(rows.event_again(row, call, data, _event_id(row.prediction)))
                 elif isinstance(new, rows.New):
-                    rows.add(tx, call.run, [new])
+                    news.append(new)
+            rows.add(tx, call.run, news)
             if request.may_trade:
                 turn_alerts(tx, [one.action for one in predictions.values()], spec.predictions, request.slot, call)
 
@@ -226,13 +233,21 @@ class PredictionService:
             of_symbol = [row for row in waiting if row.prediction.symbol == symbol]
             found += await settled(of_symbol, self._calendar, call)
 
-        def write(tx: Transaction) -> RecordedOutcomes:
-            earlier = rows.outcomes_of(tx, run, request.session)
-            rows.write_outcomes(tx, found)
-            new = {(row.run, row.prediction.prediction_id) for row, _, _ in found}
-            return RecordedOutcomes(len(earlier | new), *(rows.brier(tx, run) or (None, None)))
+        risen = {one.row.sequence: int(one.rose) for one in found}
 
-        return await self.store.transact(write)
+        def write(tx: Transaction) -> tuple[RecordedOutcomes, Brier, int]:
+            earlier = rows.outcomes_of(tx, run, request.session)
+            sums, turn = self._brier.take(tx, run)
+            for row in rows.write_outcomes(tx, found):
+                sums.add(row.prediction.probability, row.prediction.base_rate, risen[row.sequence])
+            for one in found:
+                self.lookups.judged.changed(one.session)
+            new = {(row.run, row.prediction.prediction_id) for row, _, _ in found}
+            return RecordedOutcomes(len(earlier | new), *sums.means), sums, turn
+
+        recorded, sums, turn = await self.store.transact(write)
+        self._brier.give_back(run, sums, turn)
+        return recorded
 
     async def bars_arrived(self, event: Event[MarketDataUpdated], call: Call) -> None:
         """A symbol has a new bar: what was predicted before does not answer for it any more."""
@@ -261,6 +276,9 @@ class PredictionService:
 
         def work(tx: Transaction) -> int:
             after = request.after or pruning.oldest(tx, LIVE)
+            self.lookups.judged.forget()
+            self._brier.forget()
+            self._counts.forget()
             return 0 if after is None else pruning.prune(tx, LIVE, after, request.before, request.keep)
 
         return PrunedDecisions(await self.store.transact(work))
@@ -273,9 +291,8 @@ class PredictionService:
         symbols = self._spec.symbols if known else []
 
         def look(tx: Transaction) -> tuple[list[Action], dict[Action, int], int]:
-            current = rows.count_actions(tx, rows.newest_per_symbol(None))
             fresh = sum(rows.fresh(tx, symbol, now, ttl, None) is not None for symbol in symbols)
-            return [action for action, count in current.items() for _ in range(count)], rows.count_actions(tx), fresh
+            return rows.newest_actions(tx), self._counts.read(tx), fresh
 
         current, counts, fresh = await self.store.transact(look)
         rate = logic.rate_of(BUY_ACTIONS, current)[0] if current else None

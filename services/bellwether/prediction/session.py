@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from bellwether.messages.prediction import BUY_ACTIONS, SELL_ACTIONS, Prediction
+from bellwether.messages.prediction import Prediction
 from bellwether.messages.reporting import (
-    CalibrationBin,
     GetSessionDecisions,
     OutcomeDay,
     SessionDecision,
@@ -17,49 +16,22 @@ from bellwether.messages.reporting import (
     SettledDecision,
     UsedHeadline,
 )
+from bellwether.prediction.judged import DAYS, OUTCOMES, TRADING_BATCH, Judged
 from bellwether.prediction.logic import News
 from bellwether.storage.store import Transaction
 
 MOST_SESSIONS = 5000
 MOST_SHOWN = 5
 """Headlines of a decision that a report shows."""
-TRADING_BATCH = "prediction_generation"
-"""The task whose decisions are judged: others repeat them for looking at."""
-
-_BUYS = ", ".join(f"'{action}'" for action in BUY_ACTIONS)
-_SELLS = ", ".join(f"'{action}'" for action in SELL_ACTIONS)
 # An id is its slot's name, a hyphen and the symbol: `.` is the character behind the hyphen.
 _OF_SLOT = "run = ? AND id >= ? || '-' AND id < ? || '.'"
 _DECISIONS = f"SELECT prediction, canonical FROM decisions WHERE {_OF_SLOT} ORDER BY sequence"  # noqa: S608
-# By itself SQLite looks outcomes up by id, which reads all of a run; they are wanted by session.
-_OUTCOMES = "outcomes o INDEXED BY outcomes_of_session"
 _SETTLED = (
-    f"SELECT o.id, d.symbol, d.action, o.probability, o.base_rate, o.rose FROM {_OUTCOMES} "  # noqa: S608
+    f"SELECT o.id, d.symbol, d.action, o.probability, o.base_rate, o.rose FROM {OUTCOMES} "  # noqa: S608
     "JOIN decisions d ON d.run = o.run AND d.id = o.id "
     "WHERE o.run = ? AND o.session = ? AND o.id >= ? || '-' AND o.id < ? || '.' ORDER BY o.id"
 )
-_JUDGED = (
-    f"FROM {_OUTCOMES} JOIN decisions d ON d.run = o.run AND d.id = o.id "
-    "WHERE o.run = ? AND o.session >= ? AND o.session <= ? AND o.id >= ? || '-' AND o.id < ? || '.' "
-)
-_FIRST = (
-    "SELECT session FROM (SELECT DISTINCT session FROM outcomes WHERE run = ? AND session <= ? "
-    "ORDER BY session DESC LIMIT ?) ORDER BY session LIMIT 1"
-)
-_DAYS = (
-    "SELECT o.session, count(*), sum(o.rose), "
-    f"sum(d.action IN ({_BUYS})), sum(d.action IN ({_BUYS}) AND o.rose), "
-    f"sum(d.action IN ({_SELLS})), sum(d.action IN ({_SELLS}) AND o.rose), "
-    "sum((o.probability - o.rose) * (o.probability - o.rose)), "
-    f"sum((o.base_rate - o.rose) * (o.base_rate - o.rose)) {_JUDGED} GROUP BY o.session ORDER BY o.session"
-)
-_BINS = (
-    "SELECT CAST(o.probability * 20 AS INTEGER), count(*), avg(o.probability), sum(o.rose) "
-    f"{_JUDGED} GROUP BY 1 ORDER BY 1"
-)
-
-
-_DAYS_OF_SYMBOL = _DAYS.replace("GROUP BY", "AND d.symbol = ? GROUP BY")
+_DAYS_OF_SYMBOL = DAYS.replace("GROUP BY", "AND d.symbol = ? GROUP BY")
 
 
 class _Inputs(msgspec.Struct):
@@ -76,31 +48,32 @@ _predictions = msgspec.json.Decoder(Prediction)
 _records = msgspec.json.Decoder(_Record)
 
 
-def session_decisions(tx: Transaction, run: str, asked: GetSessionDecisions) -> SessionDecisions:
+def session_decisions(
+    tx: Transaction, run: str, asked: GetSessionDecisions, judged: Judged | None = None
+) -> SessionDecisions:
     """Return the decisions of the first slot that has any, and the outcomes up to the session."""
-    execute, session = tx.connection.exec_driver_sql, asked.session.isoformat()
+    execute, session = tx.driver.execute, asked.session.isoformat()
     found: list[Any] = []
     for slot in asked.slots:
-        found = list(execute(_DECISIONS, (run, slot, slot)).all())
+        found = execute(_DECISIONS, (run, slot, slot)).fetchall()
         if found:
             break
-    first = execute(_FIRST, (run, session, asked.sessions)).scalar_one_or_none() or session
-    judged = (run, first, session, TRADING_BATCH, TRADING_BATCH)
+    days, bins = (judged or Judged()).read(tx, run, asked.session, asked.sessions)
     return SessionDecisions(
         decisions=sorted((_decision(*row) for row in found), key=lambda one: one.symbol),
         settled=[
             SettledDecision(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
-            for row in execute(_SETTLED, (run, session, TRADING_BATCH, TRADING_BATCH)).all()
+            for row in execute(_SETTLED, (run, session, TRADING_BATCH, TRADING_BATCH)).fetchall()
         ],
-        days=[OutcomeDay(date.fromisoformat(row[0]), *row[1:]) for row in execute(_DAYS, judged).all()],
-        bins=[CalibrationBin(row[0] / 20, row[1], row[2], row[3]) for row in execute(_BINS, judged).all()],
+        days=days,
+        bins=bins,
     )
 
 
 def outcomes_of_symbol(tx: Transaction, run: str, symbol: str) -> list[OutcomeDay]:
     """Return all outcomes of one symbol by session, of decisions of the batch that may trade."""
     values = (run, "", "9", TRADING_BATCH, TRADING_BATCH, symbol)
-    found = tx.connection.exec_driver_sql(_DAYS_OF_SYMBOL, values).all()
+    found = tx.driver.execute(_DAYS_OF_SYMBOL, values).fetchall()
     return [OutcomeDay(date.fromisoformat(row[0]), *row[1:]) for row in found]
 
 

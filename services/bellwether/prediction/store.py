@@ -20,13 +20,9 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
-    delete,
     func,
-    insert,
     select,
-    update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from bellwether.messages.prediction import Action, Prediction
 from bellwether.runtime.call import Call
@@ -127,6 +123,52 @@ UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms, 2: _index_outcomes, 3: _add_s
 
 _decoder = msgspec.json.Decoder(Prediction)
 
+# What runs for each decision goes to the driver: building a statement costs ten times as much as running it.
+_ADD = (
+    "INSERT INTO decisions (run, id, symbol, as_of, action, target_session, outcome_session, prediction, canonical, "
+    "sha256, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_SHADOW = (
+    "INSERT INTO shadows (run, id, version, model_name, horizon_sessions, probability, base_rate) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_ROW = "SELECT sequence, run, prediction, canonical, sha256, trace FROM decisions"
+_BY_ID = f"{_ROW} WHERE run = ? AND id = ?"
+_RAISE = "INSERT INTO alarms (run, name, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_CLEAR = "DELETE FROM alarms WHERE run = ? AND name = ?"
+# 1: the symbol, 2 and 3: instants, 4: the run, 5: every symbol.
+_FRESH = (
+    "SELECT sequence, run, prediction, canonical, sha256, trace FROM decisions WHERE symbol = ?1 "
+    "AND sequence > (SELECT coalesce(max(sequence), 0) FROM marks "
+    "WHERE (?4 IS NULL OR run = ?4) AND symbol IN (?1, ?5)) "
+    "AND as_of <= ?2 AND as_of > ?3 AND (?4 IS NULL OR +run = ?4) ORDER BY sequence DESC LIMIT 1"
+)
+_MARK = (
+    "INSERT INTO marks (run, symbol, sequence, trace) VALUES "
+    "(?, ?, (SELECT coalesce(max(sequence), 0) FROM decisions), ?) "
+    "ON CONFLICT (run, symbol) DO UPDATE SET sequence = excluded.sequence, trace = excluded.trace"
+)
+_TRACE = "SELECT trace FROM marks WHERE run = ? AND symbol = ?"
+_ACTIONS_AFTER = "SELECT sequence, action FROM decisions WHERE sequence > ? ORDER BY sequence"
+_NEXT_SYMBOL = "SELECT min(symbol) FROM decisions WHERE symbol > ?"
+_NEWEST_ACTION = "SELECT action FROM decisions WHERE symbol = ? ORDER BY sequence DESC LIMIT 1"
+# The plus signs keep it to the index of what is due: by run or sequence it would look at every decision.
+_DUE = f"{_ROW} WHERE outcome_session <= ? AND (? IS NULL OR +run = ?) ORDER BY +sequence"
+_ADD_OUTCOME = (
+    "INSERT INTO outcomes (run, id, session, rose, probability, base_rate) VALUES (?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT DO NOTHING"
+)
+_NOT_DUE = "UPDATE decisions SET outcome_session = NULL WHERE sequence = ?"
+_SETTLED_BY = "SELECT run, id FROM outcomes WHERE run = ? AND session = ?"
+# From run to run by the index: there are few of them.
+_SETTLED_BY_ANY = (
+    "WITH RECURSIVE runs (run) AS (SELECT min(run) FROM outcomes UNION ALL "
+    "SELECT (SELECT min(run) FROM outcomes WHERE run > runs.run) FROM runs WHERE runs.run IS NOT NULL) "
+    "SELECT outcomes.run, outcomes.id FROM runs CROSS JOIN outcomes "
+    "WHERE outcomes.run = runs.run AND outcomes.session = ?"
+)
+_SCORED = "SELECT probability, base_rate, rose FROM outcomes WHERE ? IS NULL OR run = ?"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -169,47 +211,43 @@ def stamp(instant: datetime) -> str:
 
 def add(tx: Transaction, run: str, news: Sequence[New]) -> None:
     """Store decisions and put their events into the outbox, in this order."""
-    if news:
-        tx.execute(
-            insert(decisions),
-            [
-                {
-                    "run": run,
-                    "id": new.prediction.prediction_id,
-                    "symbol": new.prediction.symbol,
-                    "as_of": stamp(new.prediction.timestamp),
-                    "action": new.prediction.action,
-                    "target_session": new.prediction.target_session.isoformat(),
-                    "outcome_session": None if new.outcome_session is None else new.outcome_session.isoformat(),
-                    "prediction": msgspec.json.encode(new.prediction),
-                    "canonical": new.canonical,
-                    "sha256": new.sha256,
-                    "trace": new.event.trace,
-                }
-                for new in news
-            ],
-        )
+    tx.driver.executemany(
+        _ADD,
+        [
+            (
+                run,
+                new.prediction.prediction_id,
+                new.prediction.symbol,
+                stamp(new.prediction.timestamp),
+                new.prediction.action,
+                new.prediction.target_session.isoformat(),
+                None if new.outcome_session is None else new.outcome_session.isoformat(),
+                msgspec.json.encode(new.prediction),
+                new.canonical,
+                new.sha256,
+                new.event.trace,
+            )
+            for new in news
+        ],
+    )
+    shadowed = [(run, new.prediction.prediction_id, *new.shadow) for new in news if new.shadow is not None]
+    if shadowed:
+        tx.driver.executemany(_ADD_SHADOW, shadowed)
     for new in news:
         tx.outbox(new.event)
-        if new.shadow is not None:
-            values = {"run": run, "id": new.prediction.prediction_id, **new.shadow._asdict()}
-            tx.execute(insert(shadows).values(values))
 
 
 def stored(tx: Transaction, run: str, ids: Iterable[str]) -> dict[str, Row]:
     """Return those of the decisions that this run has made already, by id."""
-    rows = tx.execute(_rows().where(decisions.c.run == run, decisions.c.id.in_(list(ids)))).all()
-    return {row.prediction.prediction_id: row for row in map(_row, rows)}
+    rows = (tx.driver.execute(_BY_ID, (run, one)).fetchone() for one in ids)
+    return {row.prediction.prediction_id: row for row in map(_row, filter(None, rows))}
 
 
 def turn(tx: Transaction, run: str, name: str, at: datetime, *, high: bool) -> bool | None:
     """Raise or clear an alarm; return True when it was raised now, False when it was cleared now, None otherwise."""
-    where = (alarms.c.run == run, alarms.c.name == name)
     if high:
-        values = {"run": run, "name": name, "since": stamp(at)}
-        added = tx.execute(upsert(alarms).values(values).on_conflict_do_nothing())
-        return True if added.rowcount else None
-    return False if tx.execute(delete(alarms).where(*where)).rowcount else None
+        return True if tx.driver.execute(_RAISE, (run, name, stamp(at))).rowcount else None
+    return False if tx.driver.execute(_CLEAR, (run, name)).rowcount else None
 
 
 def raised(tx: Transaction, run: str) -> set[str]:
@@ -231,35 +269,20 @@ def fresh(tx: Transaction, symbol: str, as_of: datetime, ttl: timedelta, run: st
 
     Decisions of a later instant (a replay that was begun anew) never answer for an earlier one.
     """
-    mark = select(func.coalesce(func.max(marks.c.sequence), 0)).where(marks.c.symbol.in_([symbol, EVERY_SYMBOL]))
-    query = _rows().where(
-        decisions.c.symbol == symbol,
-        decisions.c.as_of <= stamp(as_of),
-        decisions.c.as_of > stamp(as_of - ttl),
-    )
-    if run is not None:
-        mark = mark.where(marks.c.run == run)
-        query = query.where(decisions.c.run == run)
-    query = query.where(decisions.c.sequence > mark.scalar_subquery())
-    row = tx.execute(query.order_by(decisions.c.sequence.desc()).limit(1)).first()
+    values = (symbol, stamp(as_of), stamp(as_of - ttl), run, EVERY_SYMBOL)
+    row = tx.driver.execute(_FRESH, values).fetchone()
     return None if row is None else _row(row)
 
 
 def mark(tx: Transaction, run: str, symbol: str, trace: str | None) -> None:
     """Record that what was decided so far does not answer for a symbol any more."""
-    newest = tx.execute(select(func.coalesce(func.max(decisions.c.sequence), 0))).scalar_one()
-    values = {"run": run, "symbol": symbol, "sequence": newest, "trace": trace}
-    statement = upsert(marks).values(values)
-    tx.execute(
-        statement.on_conflict_do_update(index_elements=["run", "symbol"], set_={"sequence": newest, "trace": trace})
-    )
+    tx.driver.execute(_MARK, (run, symbol, trace))
 
 
 def bar_traces(tx: Transaction, run: str, symbols: Sequence[str]) -> dict[str, str]:
     """Return the trace context of each symbol's newest bar event."""
-    query = select(marks.c.symbol, marks.c.trace).where(marks.c.run == run, marks.c.symbol.in_(list(symbols)))
-    found: Sequence[Any] = tx.execute(query).all()
-    return {str(row[0]): str(row[1]) for row in found if row[1]}
+    found = {symbol: tx.driver.execute(_TRACE, (run, symbol)).fetchone() for symbol in symbols}
+    return {symbol: str(row[0]) for symbol, row in found.items() if row is not None and row[0]}
 
 
 def newest(
@@ -285,6 +308,11 @@ def count_actions(tx: Transaction, *conditions: Any) -> dict[Action, int]:
     return {row[0]: int(row[1]) for row in found}
 
 
+def actions_after(tx: Transaction, sequence: int) -> Iterable[tuple[int, Action]]:
+    """Return the decisions after one, in order: the sequence and the action of each."""
+    return tx.driver.execute(_ACTIONS_AFTER, (sequence,))
+
+
 def newest_per_symbol(run: str | None) -> Any:
     """Return the condition that a decision is the newest of its symbol."""
     query = select(func.max(decisions.c.sequence)).group_by(decisions.c.symbol)
@@ -293,27 +321,35 @@ def newest_per_symbol(run: str | None) -> Any:
     return decisions.c.sequence.in_(query)
 
 
+def newest_actions(tx: Transaction) -> list[Action]:
+    """Return what was decided last for each symbol, of whichever run."""
+    found: list[Action] = []
+    symbol = ""
+    while (row := tx.driver.execute(_NEXT_SYMBOL, (symbol,)).fetchone()) and row[0] is not None:
+        symbol = row[0]
+        found.append(tx.driver.execute(_NEWEST_ACTION, (symbol,)).fetchone()[0])
+    return found
+
+
 def due(tx: Transaction, run: str | None, session: date) -> list[Row]:
     """Return the decisions whose horizon ends by a session and whose outcome is not written yet."""
-    # Neither the run nor the order is asked of SQLite: for either it would read every decision instead of those due.
-    query = _rows().where(decisions.c.outcome_session <= session.isoformat())
-    found = sorted(map(_row, tx.execute(query).all()), key=lambda row: row.sequence)
-    return [row for row in found if run in (None, row.run)]
+    rows = tx.driver.execute(_DUE, (session.isoformat(), run, run)).fetchall()
+    return [_row(row) for row in rows]
 
 
-def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> None:
-    """Store what came of decisions: the session that settled each, and whether the close had risen."""
+def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> list[Row]:
+    """Store what came of decisions: the session that settled each, and whether the close had risen.
+
+    Returns those that had none before.
+    """
+    new: list[Row] = []
     for row, session, rose in rows:
-        values = {
-            "run": row.run,
-            "id": row.prediction.prediction_id,
-            "session": session.isoformat(),
-            "rose": int(rose),
-            "probability": row.prediction.probability,
-            "base_rate": row.prediction.base_rate,
-        }
-        tx.execute(upsert(outcomes).values(values).on_conflict_do_nothing())
-        tx.execute(update(decisions).where(decisions.c.sequence == row.sequence).values(outcome_session=None))
+        made = row.prediction
+        values = (row.run, made.prediction_id, session.isoformat(), int(rose), made.probability, made.base_rate)
+        if tx.driver.execute(_ADD_OUTCOME, values).rowcount:
+            new.append(row)
+    tx.driver.executemany(_NOT_DUE, [(row.sequence,) for row, _, _ in rows])
+    return new
 
 
 def outcome_of(tx: Transaction, run: str, identifier: str) -> tuple[date, bool] | None:
@@ -325,25 +361,14 @@ def outcome_of(tx: Transaction, run: str, identifier: str) -> tuple[date, bool] 
 
 def outcomes_of(tx: Transaction, run: str | None, session: date) -> set[tuple[str, str]]:
     """Return run and id of the decisions that a session settled."""
-    query = select(outcomes.c.run, outcomes.c.id).where(outcomes.c.session == session.isoformat())
     if run is not None:
-        query = query.where(outcomes.c.run == run)
-    found: Any = tx.execute(query).all()
-    return {(row[0], row[1]) for row in found}
+        return set(tx.driver.execute(_SETTLED_BY, (run, session.isoformat())).fetchall())
+    return set(tx.driver.execute(_SETTLED_BY_ANY, (session.isoformat(),)).fetchall())
 
 
-def brier(tx: Transaction, run: str | None) -> tuple[float, float] | None:
-    """Return the Brier scores of the predictions and of their base rates, None without any outcome."""
-
-    def score(column: Any) -> Any:
-        difference = column - outcomes.c.rose
-        return func.avg(difference * difference)
-
-    query = select(func.count(), score(outcomes.c.probability), score(outcomes.c.base_rate)).select_from(outcomes)
-    if run is not None:
-        query = query.where(outcomes.c.run == run)
-    found: Any = tx.execute(query).one()
-    return (float(found[1]), float(found[2])) if found[0] else None
+def scored(tx: Transaction, run: str | None) -> Iterable[tuple[float, float, int]]:
+    """Return probability, base rate and outcome of everything that was settled."""
+    return tx.driver.execute(_SCORED, (run, run))
 
 
 def settled_with_news(tx: Transaction, run: str, before: date, limit: int) -> list[tuple[Row, date, bool]]:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import itemgetter
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,8 +21,6 @@ FEWEST_SESSIONS = 20
 """With fewer sessions there are too few blocks to draw from."""
 _Z = 1.959963984540054
 _SEED = 1
-_BITS = 32
-_MASK = (1 << _BITS) - 1
 
 Sums = tuple[int, ...]
 
@@ -53,33 +52,59 @@ def block_bootstrap(
     The draws are the same for the same number of sessions, so the same rows give the same interval. None where there
     are too few sessions, or where more than a tenth of the draws have no statistic.
     """
+    drawn = draw_sums(rows, block, resamples)
+    return None if drawn is None else interval_of(drawn, statistic)
+
+
+class Drawn(NamedTuple):
+    """The sums of each resample, and how many sessions each block has."""
+
+    sums: list[Sums]
+    length: int
+
+
+def draw_sums(rows: Sequence[Sums], block: int, resamples: int = RESAMPLES) -> Drawn | None:
+    """Return the sums that resampling blocks of sessions gives; None where there are too few sessions."""
     count = len(rows)
     length = max(1, min(block, count))
     if count < FEWEST_SESSIONS or count < 2 * length:
         return None
-    width = len(rows[0])
-    packed = [sum(value << (_BITS * place) for place, value in enumerate(row)) for row in rows]
+    width, blocks = len(rows[0]), math.ceil(count / length)
+    # All sums of a session in one number, with room for the largest. Up to 62 bits are added without an object each.
+    bits = max(map(max, rows)).bit_length() + (length * blocks).bit_length()
+    packed = [sum(value << (bits * place) for place, value in enumerate(row)) for row in rows]
     around = packed + packed[: length - 1]
-    blocks = [sum(around[first : first + length]) for first in range(count)]
-    found: list[float] = []
-    for draw in _draws(count, math.ceil(count / length), resamples):
-        total = sum(draw(blocks))
-        value = statistic(tuple((total >> (_BITS * place)) & _MASK for place in range(width)))
-        if value is not None:
-            found.append(value)
-    if len(found) < 0.9 * resamples:
+    within = [sum(around[first : first + length]) for first in range(count)]
+    shifts, mask = [bits * place for place in range(width)], (1 << bits) - 1
+    totals = (sum(draw(within)) for draw in _draws(count, blocks, resamples))
+    return Drawn([tuple([(total >> shift) & mask for shift in shifts]) for total in totals], length)
+
+
+def interval_of(drawn: Drawn, statistic: Callable[[Sums], float | None]) -> Interval | None:
+    """Return the 95 % percentile interval of a statistic of resampled sums."""
+    values = map(statistic, drawn.sums)
+    found = sorted(value for value in values if value is not None)
+    if len(found) < 0.9 * len(drawn.sums):
         return None
-    found.sort()
     edge = (1 - LEVEL) / 2
-    words = f"bootstrap over blocks of {length} session{'' if length == 1 else 's'}"
+    words = f"bootstrap over blocks of {drawn.length} session{'' if drawn.length == 1 else 's'}"
     return Interval(rounded(quantile(found, edge)), rounded(quantile(found, 1 - edge)), words)
 
 
 @lru_cache(maxsize=4)
 def _draws(count: int, blocks: int, resamples: int) -> tuple[Callable[[Sequence[int]], tuple[int, ...]], ...]:
     """Return for each resample what picks its blocks. Of `random` only `random()` is the same in every Python."""
+    chances = _chances(1 << (blocks * resamples).bit_length())
+    return tuple(
+        itemgetter(*[int(chance * count) for chance in chances[first : first + blocks]])
+        for first in range(0, blocks * resamples, blocks)
+    )
+
+
+@lru_cache(maxsize=2)
+def _chances(count: int) -> list[float]:
     source = random.Random(_SEED)  # noqa: S311
-    return tuple(itemgetter(*(int(source.random() * count) for _ in range(blocks))) for _ in range(resamples))
+    return [source.random() for _ in range(count)]
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

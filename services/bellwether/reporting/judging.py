@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bellwether.messages.reporting import CalibrationBin, IntervalValue, Judgement, OutcomeDay
-from bellwether.reporting.intervals import FEWEST_SESSIONS, Interval, Sums, block_bootstrap, rounded, wilson
+from bellwether.reporting.intervals import (
+    FEWEST_SESSIONS,
+    Drawn,
+    Interval,
+    Sums,
+    draw_sums,
+    interval_of,
+    rounded,
+    wilson,
+)
 
 NO_OUTCOMES = "no decision has come to its horizon yet"
 NO_SIGNALS = "no decision was a BUY or a SELL"
@@ -36,15 +45,16 @@ def judge(days: Sequence[OutcomeDay], bins: Sequence[CalibrationBin], horizon: i
     rows: list[Sums] = [_row(day) for day in days]
     total = _Counts(*(sum(column) for column in zip(*rows, strict=True))) if rows else _Counts(0, 0, 0, 0, 0, 0)
     count = total.decisions
+    drawn = draw_sums(rows, horizon) if rows else None
     return Judgement(
         sessions=len(days),
         decisions=count,
         signals=total.signals,
         hits=total.hits,
-        hit_rate=_hit_rate(rows, total, horizon),
+        hit_rate=_hit_rate(drawn, total),
         base_hit_rate=_rounded(base_hit_rate(total)),
-        difference=_difference(rows, total, horizon),
-        rise_rate=_rise_rate(rows, total, horizon),
+        difference=_difference(drawn, total),
+        rise_rate=_rise_rate(drawn, total),
         brier=rounded(sum(day.brier for day in days) / count) if count else None,
         base_brier=rounded(sum(day.base_brier for day in days) / count) if count else None,
         bins=list(bins),
@@ -76,29 +86,33 @@ def _rises(sums: Sums) -> float | None:
     return counts.rose / counts.decisions if counts.decisions else None
 
 
-def _hit_rate(rows: Sequence[Sums], total: _Counts, horizon: int) -> IntervalValue:
+def _hit_rate(drawn: Drawn | None, total: _Counts) -> IntervalValue:
     if not total.signals:
         return IntervalValue(None, undefined=NO_SIGNALS if total.decisions else NO_OUTCOMES)
-    found = block_bootstrap(rows, horizon, hit_rate) or _alone(wilson(total.hits, total.signals))
+    found = _interval(drawn, hit_rate) or _alone(wilson(total.hits, total.signals))
     return _with(total.hits / total.signals, found)
 
 
-def _rise_rate(rows: Sequence[Sums], total: _Counts, horizon: int) -> IntervalValue:
+def _rise_rate(drawn: Drawn | None, total: _Counts) -> IntervalValue:
     if not total.decisions:
         return IntervalValue(None, undefined=NO_OUTCOMES)
-    found = block_bootstrap(rows, horizon, _rises) or _alone(wilson(total.rose, total.decisions))
+    found = _interval(drawn, _rises) or _alone(wilson(total.rose, total.decisions))
     return _with(total.rose / total.decisions, found)
 
 
-def _difference(rows: Sequence[Sums], total: _Counts, horizon: int) -> IntervalValue:
+def _difference(drawn: Drawn | None, total: _Counts) -> IntervalValue:
     value = _gain(total)
     if value is None:
         return IntervalValue(None, undefined=NO_SIGNALS if total.decisions else NO_OUTCOMES)
-    found = block_bootstrap(rows, horizon, _gain)
+    found = _interval(drawn, _gain)
     if found is None:
         words = f"its interval is not defined: it takes {FEWEST_SESSIONS} sessions and twice the horizon, with signals"
         return IntervalValue(rounded(value), undefined=words)
     return _with(value, found)
+
+
+def _interval(drawn: Drawn | None, statistic: Callable[[Sums], float | None]) -> Interval | None:
+    return None if drawn is None else interval_of(drawn, statistic)
 
 
 def _alone(found: Interval | None) -> Interval | None:

@@ -92,29 +92,29 @@ class Since(NamedTuple):
 def claim(tx: Transaction, run: str, due: Due, now: datetime) -> bool:
     """Claim a slot; False when it was done (or missed) before. One that never came to an end is claimed again."""
     row = (run, due.name, due.task, due.session.isoformat(), due.due.isoformat(), now.isoformat())
-    return tx.connection.exec_driver_sql(_CLAIM, row).rowcount == 1
+    return tx.driver.execute(_CLAIM, row).rowcount == 1
 
 
 def miss(tx: Transaction, run: str, due: Due, now: datetime) -> bool:
     """Record that a slot was not done while it was useful; False when it was done or recorded before."""
     row = (run, due.name, due.task, due.session.isoformat(), due.due.isoformat(), now.isoformat())
-    return tx.connection.exec_driver_sql(_MISSED, row).rowcount == 1
+    return tx.driver.execute(_MISSED, row).rowcount == 1
 
 
 def complete(tx: Transaction, run: str, name: str, now: datetime, result: Mapping[str, Any]) -> None:
     """Record that a slot is done."""
     row = ("completed", now.isoformat(), json.dumps(result), None, run, name)
-    tx.connection.exec_driver_sql(_END, row)
+    tx.driver.execute(_END, row)
 
 
 def fail(tx: Transaction, run: str, name: str, now: datetime, error: str) -> None:
     """Record that a try of a slot failed; it may be claimed again."""
-    tx.connection.exec_driver_sql(_END, ("failed", now.isoformat(), None, error, run, name))
+    tx.driver.execute(_END, ("failed", now.isoformat(), None, error, run, name))
 
 
 def interrupt(tx: Transaction, run: str, now: datetime) -> None:
     """Record that whatever still runs came to no end: its process is gone. It may be claimed again."""
-    tx.connection.exec_driver_sql(_INTERRUPT, (now.isoformat(), _INTERRUPTED, run))
+    tx.driver.execute(_INTERRUPT, (now.isoformat(), _INTERRUPTED, run))
 
 
 def failed(tx: Transaction, run: str) -> Failed:
@@ -206,7 +206,7 @@ def _keep(tx: Transaction, name: str, moments: Mapping[str, str], began: datetim
     }
     if found != known:
         values = (_RULES, name, name, now.date().isoformat(), now.isoformat(), json.dumps(found))
-        tx.connection.exec_driver_sql(_SEEN, values)
+        tx.driver.execute(_SEEN, values)
 
 
 def _kept(tx: Transaction, name: str) -> dict[str, dict[str, str]] | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
 
 from bellwether.storage.store import Upgrade
 
-VERSION = 3
+VERSION = 4
 
 metadata = MetaData()
 
@@ -29,6 +29,8 @@ slots = Table(
     Column("result", Text),
     Column("error", Text),
 )
+_SLOTS_OF_SESSION = Index("slots_of_session", slots.c.run, slots.c.session)
+_SLOTS_BY_TIME = Index("slots_by_time", slots.c.run, slots.c.due)
 
 jobs = Table(
     "jobs",
@@ -80,4 +82,9 @@ def _keep_reports(connection: Connection) -> None:
     reports.create(connection)
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _keep_use, 2: _keep_reports}
+def _index_slots(connection: Connection) -> None:
+    for index in (_SLOTS_OF_SESSION, _SLOTS_BY_TIME):
+        index.create(connection, checkfirst=True)
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_use, 2: _keep_reports, 3: _index_slots}

@@ -8,15 +8,23 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from bellwether.broker.lifecycle import AT_BROKER, Progress, State
 from bellwether.messages.trading import Side
+from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
 
 _table = tables.executions
-_IN_FLIGHT = "SELECT 1 FROM executions WHERE run = ? AND state IN ('sending', 'working', 'partially_filled', 'unknown')"
+_OF_ORDER = (_table.c.run == given("of_run"), _table.c.order_id == given("of_order"))
+_CHANGED = ("state", "quantity", "filled", "fills", "broker_id", "sent_at", "reason", "deadline")
+_FIND = Prepared(select(_table).where(*_OF_ORDER))
+_IN_FLIGHT = Prepared(
+    select(_table).where(_table.c.run == given("of_run"), _table.c.state.in_(sorted(AT_BROKER))).order_by(_table.c.id)
+)
+_CHANGE = Prepared(update(_table).where(*_OF_ORDER).values({name: given(f"new_{name}") for name in _CHANGED}))
+_ADD = Prepared.insert(_table)
 
 
 class Execution(NamedTuple):
@@ -31,17 +39,13 @@ class Execution(NamedTuple):
 
 def find(tx: Transaction, run: str, order_id: str) -> Execution | None:
     """Return an order that was sent, or None."""
-    query = select(_table).where(_table.c.run == run, _table.c.order_id == order_id)
-    row = tx.execute(query).mappings().first()
+    row = _FIND.first(tx, {"of_run": run, "of_order": order_id})
     return None if row is None else _from(row)
 
 
 def in_flight(tx: Transaction, run: str) -> list[Execution]:
     """Return the orders that the broker has or may have, in the order in which they were sent."""
-    if tx.driver.execute(_IN_FLIGHT, (run,)).fetchone() is None:
-        return []
-    query = select(_table).where(_table.c.run == run, _table.c.state.in_(sorted(AT_BROKER))).order_by(_table.c.id)
-    return [_from(row) for row in tx.execute(query).mappings()]
+    return [_from(row) for row in _IN_FLIGHT.rows(tx, {"of_run": run})]
 
 
 def save(tx: Transaction, run: str, one: Execution) -> None:
@@ -57,10 +61,10 @@ def save(tx: Transaction, run: str, one: Execution) -> None:
         "reason": progress.reason,
         "deadline": one.deadline.isoformat(),
     }
-    where = (_table.c.run == run, _table.c.order_id == progress.reference)
-    if tx.execute(update(_table).where(*where).values(values)).rowcount == 0:
+    new = {f"new_{name}": values[name] for name in _CHANGED}
+    if _CHANGE.run(tx, {"of_run": run, "of_order": progress.reference, **new}).rowcount == 0:
         row = {"run": run, "order_id": progress.reference, "symbol": one.symbol, "side": one.side}
-        tx.execute(insert(_table), {**row, "session": one.session.isoformat(), **values})
+        _ADD.run(tx, {**row, "session": one.session.isoformat(), **values})
 
 
 def _from(row: Mapping[Any, Any]) -> Execution:

@@ -27,6 +27,15 @@ _AT_A_GLANCE = (
     "(SELECT coalesce(max(seq), 0) FROM halts), "
     "EXISTS (SELECT 1 FROM decisions WHERE run = :run AND prediction_id = :decision)"
 )
+_EVENTS_AFTER = "SELECT data FROM ledger_events WHERE run = ? AND seq > ? ORDER BY seq"
+_EVENT = "SELECT data FROM ledger_events WHERE run = ? AND key = ?"
+# From run to run by the index: there are few of them, and many events.
+_NEWEST_RUN = (
+    "WITH RECURSIVE runs (run) AS (SELECT min(run) FROM ledger_events UNION ALL "
+    "SELECT (SELECT min(run) FROM ledger_events WHERE run > runs.run) FROM runs WHERE runs.run IS NOT NULL) "
+    "SELECT opened.run FROM runs CROSS JOIN ledger_events opened "
+    "WHERE opened.run = runs.run AND opened.key = 'account' ORDER BY opened.id DESC LIMIT 1"
+)
 _LAST_HALT = "SELECT coalesce(max(seq), 0) FROM halts"
 _ADD_EVENT = "INSERT INTO ledger_events (run, seq, key, at, data) VALUES (?, ?, ?, ?, ?)"
 _ADD_DECISION = (
@@ -74,12 +83,12 @@ class Ledger:
 
     def book(self, tx: Transaction, run: str) -> Book:
         """Return the state of a run's account; an empty book when there is none. It must not be changed."""
-        return self._book_at(tx, run, int(tx.connection.exec_driver_sql(_LAST_SEQ, (run,)).scalar_one()))
+        return self._book_at(tx, run, int(tx.driver.execute(_LAST_SEQ, (run,)).fetchone()[0]))
 
     def glance(self, tx: Transaction, run: str, prediction_id: str) -> tuple[Book, tuple[Latch, ...], bool]:
         """Return book, latches, and whether a decision was met before: all that a decision needs, in one query."""
         values = {"run": run, "decision": prediction_id}
-        last, halt, met = tx.connection.exec_driver_sql(_AT_A_GLANCE, values).one()
+        last, halt, met = tx.driver.execute(_AT_A_GLANCE, values).fetchone()
         return self._book_at(tx, run, last), _of_run(self._latches_at(tx, halt), run), bool(met)
 
     def _book_at(self, tx: Transaction, run: str, last: int) -> Book:
@@ -90,28 +99,21 @@ class Ledger:
 
     def events(self, tx: Transaction, run: str) -> list[LedgerEvent]:
         """Return all events of a run, in order."""
-        events = tables.ledger_events
-        rows = tx.execute(select(events.c.data).where(events.c.run == run).order_by(events.c.seq))
-        return [decode(row[0]) for row in rows]
+        return self.events_after(tx, run, 0)
 
     def events_after(self, tx: Transaction, run: str, seq: int) -> list[LedgerEvent]:
         """Return the events of a run after one, in order."""
-        events = tables.ledger_events
-        query = select(events.c.data).where(events.c.run == run, events.c.seq > seq).order_by(events.c.seq)
-        return [decode(row[0]) for row in tx.execute(query)]
+        return [decode(row[0]) for row in tx.driver.execute(_EVENTS_AFTER, (run, seq))]
 
     def event(self, tx: Transaction, run: str, key: str) -> LedgerEvent | None:
         """Return the event with this key, if it happened."""
-        events = tables.ledger_events
-        found = tx.execute(select(events.c.data).where(events.c.run == run, events.c.key == key)).scalar_one_or_none()
-        return None if found is None else decode(found)
+        found = tx.driver.execute(_EVENT, (run, key)).fetchone()
+        return None if found is None else decode(found[0])
 
     def newest_run(self, tx: Transaction) -> str | None:
         """Return the run whose account was opened last."""
-        events = tables.ledger_events
-        return tx.execute(
-            select(events.c.run).where(events.c.key == "account").order_by(events.c.id.desc()).limit(1)
-        ).scalar_one_or_none()
+        found = tx.driver.execute(_NEWEST_RUN).fetchone()
+        return None if found is None else str(found[0])
 
     def newest_order_session(self, tx: Transaction, run: str) -> date | None:
         """Return the session of the newest order, refused or not; without one the day the account was opened."""
@@ -125,7 +127,7 @@ class Ledger:
         """Add events and project them; return the book after them.
 
         Raises:
-            sqlalchemy.exc.IntegrityError: when an event's key was there before: the effect would be a second one.
+            sqlite3.IntegrityError: when an event's key was there before: the effect would be a second one.
 
         """
         if not new:
@@ -135,7 +137,7 @@ class Ledger:
             (run, book.seq + number, event.key, event.at.isoformat(), encode(event))
             for number, event in enumerate(new, start=1)
         ]
-        tx.connection.exec_driver_sql(_ADD_EVENT, rows)
+        tx.driver.executemany(_ADD_EVENT, rows)
         project(tx, run, new)
         return self._keep(run, fold(new, book))
 
@@ -150,7 +152,7 @@ class Ledger:
         """Write down what became of a decision; a second time changes nothing."""
         row = (run, seen.prediction_id, seen.symbol, seen.at.isoformat(), int(may_trade), seen.outcome, seen.order_id)
         refusal = seen.refusal or (None, None, None)
-        tx.connection.exec_driver_sql(_ADD_DECISION, (*row, json.dumps(seen.guards), *refusal))
+        tx.driver.execute(_ADD_DECISION, (*row, json.dumps(seen.guards), *refusal))
 
     def seen(self, tx: Transaction, run: str, symbol: str, prediction_id: str | None) -> Seen | None:
         """Return what became of one decision, or of a symbol's newest, one that might trade before any other."""
@@ -173,7 +175,7 @@ class Ledger:
 
     def latches(self, tx: Transaction, run: str) -> tuple[Latch, ...]:
         """Return the halts of a run that nobody resumed."""
-        return _of_run(self._latches_at(tx, int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one())), run)
+        return _of_run(self._latches_at(tx, int(tx.driver.execute(_LAST_HALT).fetchone()[0])), run)
 
     def _latches_at(self, tx: Transaction, last: int) -> tuple[Latch, ...]:
         if last != self._latches[0]:
@@ -191,7 +193,7 @@ class Ledger:
         """Add a halt or a resume; return its number."""
         values = {"kind": kind, "source": latch.source, "reason": latch.reason, "at": latch.at.isoformat()}
         tx.execute(insert(tables.halts), {**values, "run": latch.run})
-        return int(tx.connection.exec_driver_sql(_LAST_HALT).scalar_one())
+        return int(tx.driver.execute(_LAST_HALT).fetchone()[0])
 
     def _keep(self, run: str, book: Book) -> Book:
         self._books.pop(run, None)

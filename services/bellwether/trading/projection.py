@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Update, bindparam, case, insert, select, update
+from sqlalchemy import case, select, update
 
+from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
 from bellwether.trading.check import ended_as
@@ -25,25 +26,27 @@ from bellwether.trading.events import (
 )
 from bellwether.trading.pricing import PRICE_STEP
 
-_ADD_ORDER = insert(tables.orders)
-_ADD_REFUSAL = insert(tables.refusals)
-_ADD_EQUITY = insert(tables.equity)
-_OF_ORDER = (tables.orders.c.run == bindparam("of_run"), tables.orders.c.order_id == bindparam("of_order"))
+_ADD_ORDER = Prepared.insert(tables.orders)
+_ADD_REFUSAL = Prepared.insert(tables.refusals)
+_ADD_EQUITY = Prepared.insert(tables.equity)
+_OF_ORDER = (tables.orders.c.run == given("of_run"), tables.orders.c.order_id == given("of_order"))
 
 
-def _change(*columns: str) -> Update:
-    return update(tables.orders).where(*_OF_ORDER).values({name: bindparam(f"new_{name}") for name in columns})
+def _change(*columns: str) -> Prepared:
+    new: dict[str, Any] = {name: given(f"new_{name}") for name in columns}
+    return Prepared(update(tables.orders).where(*_OF_ORDER).values(new))
 
 
-_END_ORDER = (
+_END_ORDER = Prepared(
     update(tables.orders)
     .where(*_OF_ORDER)
     .values(
         # What was filled in part stays so; the rest is over.
-        status=case((tables.orders.c.status == "partially_filled", "partially_filled"), else_=bindparam("new_status")),
-        refusal=bindparam("new_refusal"),
+        status=case((tables.orders.c.status == "partially_filled", "partially_filled"), else_=given("new_status")),
+        refusal=given("new_refusal"),
     )
 )
+_FIND_ORDER = Prepared(select(tables.orders).where(*_OF_ORDER))
 _SET_STATUS = _change("status")
 _RESIZE_ORDER = _change("quantity")
 _REDUCE_ORDER = _change("quantity", "reduced_from", "reduction")
@@ -60,24 +63,24 @@ def project(tx: Transaction, run: str, events: Iterable[LedgerEvent]) -> None:
     for event in events:
         match event:
             case OrderQueued():
-                tx.execute(_ADD_ORDER, _order_row(run, event))
+                _ADD_ORDER.run(tx, _order_row(run, event))
             case Refused():
-                tx.execute(_ADD_REFUSAL, _refusal_row(run, event))
+                _ADD_REFUSAL.run(tx, _refusal_row(run, event))
                 if event.order_id is not None:
                     _end_order(tx, run, event.order_id, "refused", event)
             case OrderCancelled() | OrderRejected():
                 _end_order(tx, run, event.order_id, ended_as(event), event)
             case OrderApproved():
-                tx.execute(_SET_STATUS, {"of_run": run, "of_order": event.order_id, "new_status": "queued"})
+                _SET_STATUS.run(tx, {"of_run": run, "of_order": event.order_id, "new_status": "queued"})
             case OrderSplit():
                 values = {"of_run": run, "of_order": event.order_id, "new_quantity": str(event.quantity)}
-                tx.execute(_RESIZE_ORDER, values)
+                _RESIZE_ORDER.run(tx, values)
             case OrderReduced():
-                tx.execute(_REDUCE_ORDER, _reduction_row(run, event))
+                _REDUCE_ORDER.run(tx, _reduction_row(run, event))
             case OrderFilled():
-                tx.execute(_FILL_ORDER, _fill_row(tx, run, event))
+                _FILL_ORDER.run(tx, _fill_row(tx, run, event))
             case SessionMarked():
-                tx.execute(_ADD_EQUITY, _equity_row(run, event))
+                _ADD_EQUITY.run(tx, _equity_row(run, event))
             case _:
                 pass
 
@@ -89,7 +92,7 @@ def _end_order(
         line = f"{event.code}: {event.message}" if event.message else event.code
     else:
         line = refusal_text(event.code, event.value, event.limit)
-    tx.execute(_END_ORDER, {"of_run": run, "of_order": order_id, "new_status": status, "new_refusal": line})
+    _END_ORDER.run(tx, {"of_run": run, "of_order": order_id, "new_status": status, "new_refusal": line})
 
 
 def _reduction_row(run: str, event: OrderReduced) -> dict[str, str]:
@@ -105,12 +108,7 @@ def _reduction_row(run: str, event: OrderReduced) -> dict[str, str]:
 def _fill_row(tx: Transaction, run: str, event: OrderFilled) -> dict[str, str]:
     price, commission, quantity = event.price, event.commission, event.quantity
     if event.fill_id:
-        orders = tables.orders
-        row = (
-            tx.execute(select(orders).where(orders.c.run == run, orders.c.order_id == event.order_id))
-            .mappings()
-            .first()
-        )
+        row = _FIND_ORDER.first(tx, {"of_run": run, "of_order": event.order_id})
         if row is not None and row["filled_quantity"] is not None:
             before = Decimal(row["filled_quantity"])
             quantity += before

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
 from bellwether.messages.trading import EquityPoint
+from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
 from bellwether.trading.check import AT_BROKER
@@ -25,6 +26,18 @@ def _orders() -> Select[Any]:
     columns = [status if column.name == "status" else column for column in orders.c]
     joined = orders.outerjoin(sent, and_(sent.c.run == orders.c.run, sent.c.order_id == orders.c.order_id))
     return select(*columns, sent.c.broker_id).select_from(joined)
+
+
+_ORDER = Prepared(
+    _orders().where(tables.orders.c.run == given("of_run"), tables.orders.c.order_id == given("of_order"))
+)
+_EXITS = Prepared(
+    select(tables.orders.c.order_id).where(
+        tables.orders.c.run == given("of_run"),
+        tables.orders.c.reason.in_(tables.EXITS),
+        tables.orders.c.created_at == given("at"),
+    )
+)
 
 
 def find_orders(
@@ -45,16 +58,12 @@ def find_orders(
 
 def find_order(tx: Transaction, run: str, order_id: str) -> dict[str, Any] | None:
     """Return the row of one order."""
-    table = tables.orders
-    row = tx.execute(_orders().where(table.c.run == run, table.c.order_id == order_id)).mappings().first()
-    return None if row is None else dict(row)
+    return _ORDER.first(tx, {"of_run": run, "of_order": order_id})
 
 
 def find_exits(tx: Transaction, run: str, at: datetime) -> list[str]:
     """Return the ids of the exits that were queued at this close, sorted."""
-    table = tables.orders
-    wanted = (table.c.run == run, table.c.reason.in_(tables.EXITS), table.c.created_at == at.isoformat())
-    return sorted(tx.execute(select(table.c.order_id).where(*wanted)).scalars())
+    return sorted(row["order_id"] for row in _EXITS.rows(tx, {"of_run": run, "at": at.isoformat()}))
 
 
 def find_refusals(

@@ -7,10 +7,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Table, select, union
 
 from bellwether.messages.reporting import GetSessionBook, Idle, MetDecision, SessionBook
 from bellwether.messages.trading import Account, EquityPoint
+from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
 from bellwether.trading.answers import order_from, positions_of, refusal_from
@@ -22,12 +23,13 @@ HOLD = "HOLD"
 TRADING_BATCH = "prediction_generation"
 
 _NEWEST_ORDER = (
-    "SELECT session, coalesce(filled_at, created_at) FROM orders WHERE run = ? AND session <= ? "
+    "SELECT session, coalesce(filled_at, created_at) FROM orders INDEXED BY orders_of_session "
+    "WHERE run = ? AND session <= ? "
     "AND status NOT IN ('refused', 'rejected', 'cancelled', 'expired') "
     "ORDER BY session DESC, id DESC LIMIT 1"
 )
 _LATER = (
-    "SELECT count(*) FROM orders WHERE run = ? AND session > ? AND created_at <= ? "
+    "SELECT count(*) FROM orders INDEXED BY orders_of_session WHERE run = ? AND session > ? AND created_at <= ? "
     "AND status NOT IN ('refused', 'rejected', 'cancelled', 'expired')"
 )
 _CLOSED_SINCE = "SELECT count(*) FROM equity WHERE run = ? AND session > ? AND session <= ?"
@@ -40,17 +42,50 @@ _REFUSED_SINCE = (
 )
 
 
+_POINTS = (
+    "SELECT session, cash, positions_value, equity FROM equity WHERE run = ? AND session <= ? "
+    "ORDER BY session DESC LIMIT 2"
+)
+
+
+def _within(table: Table, column: Any) -> Any:
+    return (table.c.run == given("of_run")) & (column > given("since")) & (column <= given("until"))
+
+
+def _made_in(table: Table) -> Prepared:
+    return Prepared(select(table).where(_within(table, table.c.at)).order_by(table.c.id).limit(MOST_ROWS))
+
+
+_REFUSALS, _DECISIONS = _made_in(tables.refusals), _made_in(tables.decisions)
+_OF_SESSION = (
+    select(tables.orders.c.id)
+    .with_hint(tables.orders, "INDEXED BY orders_of_session")
+    .where(tables.orders.c.run == given("of_run"), tables.orders.c.session == given("of_session"))
+)
+_MADE_WITHIN = (
+    select(tables.orders.c.id)
+    .with_hint(tables.orders, "INDEXED BY orders_by_time")
+    .where(_within(tables.orders, tables.orders.c.created_at))
+)
+_ORDERS = Prepared(
+    select(tables.orders)
+    .where(tables.orders.c.id.in_(union(_OF_SESSION, _MADE_WITHIN)))
+    .order_by(tables.orders.c.id)
+    .limit(MOST_ROWS)
+)
+
+
 def session_book(tx: Transaction, run: str, asked: GetSessionBook, book: Book, account: Account) -> SessionBook:
     """Return orders, refusals, decisions and account of a session."""
     close, before = _points(tx, run, asked.session)
-    refusals = [refusal_from(row) for row in _between(tx, run, tables.refusals, asked)]
-    met = [_met(row) for row in _between(tx, run, tables.decisions, asked)]
+    refusals = [refusal_from(row) for row in _REFUSALS.rows(tx, _values(run, asked))]
+    met = [_met(row) for row in _DECISIONS.rows(tx, _values(run, asked))]
     idle = _idle(tx, run, asked)
     codes = {one.code for one in refusals} | {one.code for one in met if one.code} | idle.reasons.keys()
     return SessionBook(
         currency=account.currency,
         initial_cash=account.initial_cash,
-        orders=[order_from(row) for row in _orders(tx, run, asked)],
+        orders=[order_from(row) for row in _ORDERS.rows(tx, _values(run, asked))],
         refusals=refusals,
         met=met,
         close=close,
@@ -66,28 +101,23 @@ def session_book(tx: Transaction, run: str, asked: GetSessionBook, book: Book, a
 
 def refusal_counts(tx: Transaction, run: str) -> dict[str, int]:
     """Return how often each guard refused something in a whole run: decisions of the batch, and orders."""
-    execute, ever = tx.connection.exec_driver_sql, ("", "9")
+    execute, ever = tx.driver.execute, ("", "9")
     counts: Counter[str] = Counter()
-    for outcome, code, count in execute(_MET_SINCE, (run, *ever, TRADING_BATCH, TRADING_BATCH)).all():
+    for outcome, code, count in execute(_MET_SINCE, (run, *ever, TRADING_BATCH, TRADING_BATCH)).fetchall():
         if outcome == "refused" and code is not None:
             counts[code] += count
-    for code, count in execute(_REFUSED_SINCE, (run, *ever)).all():
+    for code, count in execute(_REFUSED_SINCE, (run, *ever)).fetchall():
         counts[code] += count
     return dict(counts)
 
 
-def _between(tx: Transaction, run: str, table: Any, asked: GetSessionBook) -> list[dict[str, Any]]:
-    query = select(table).where(
-        table.c.run == run, table.c.at > asked.since.isoformat(), table.c.at <= asked.until.isoformat()
-    )
-    return [dict(row) for row in tx.execute(query.order_by(table.c.id).limit(MOST_ROWS)).mappings()]
-
-
-def _orders(tx: Transaction, run: str, asked: GetSessionBook) -> list[dict[str, Any]]:
-    table = tables.orders
-    made = (table.c.created_at > asked.since.isoformat()) & (table.c.created_at <= asked.until.isoformat())
-    query = select(table).where(table.c.run == run, or_(table.c.session == asked.session.isoformat(), made))
-    return [dict(row) for row in tx.execute(query.order_by(table.c.id).limit(MOST_ROWS)).mappings()]
+def _values(run: str, asked: GetSessionBook) -> dict[str, str]:
+    return {
+        "of_run": run,
+        "since": asked.since.isoformat(),
+        "until": asked.until.isoformat(),
+        "of_session": asked.session.isoformat(),
+    }
 
 
 def _met(row: dict[str, Any]) -> MetDecision:
@@ -105,10 +135,7 @@ def _met(row: dict[str, Any]) -> MetDecision:
 
 def _points(tx: Transaction, run: str, session: date) -> tuple[EquityPoint | None, EquityPoint | None]:
     """Return the account at the close of a session and at the close before."""
-    table = tables.equity
-    query = select(table.c.session, table.c.cash, table.c.positions_value, table.c.equity)
-    query = query.where(table.c.run == run, table.c.session <= session.isoformat())
-    rows = tx.execute(query.order_by(table.c.session.desc()).limit(2)).all()
+    rows = tx.driver.execute(_POINTS, (run, session.isoformat())).fetchall()
     points = [EquityPoint(date.fromisoformat(row[0]), *map(Decimal, row[1:])) for row in rows]
     close = points.pop(0) if points and points[0].session == session else None
     return close, points[0] if points else None
@@ -116,17 +143,17 @@ def _points(tx: Transaction, run: str, session: date) -> tuple[EquityPoint | Non
 
 def _idle(tx: Transaction, run: str, asked: GetSessionBook) -> Idle:
     """Return for how many closed sessions nothing was ordered, and why; an order that came to nothing is none."""
-    execute, session, until = tx.connection.exec_driver_sql, asked.session.isoformat(), asked.until.isoformat()
-    if execute(_LATER, (run, session, until)).scalar_one():
+    execute, session, until = tx.driver.execute, asked.session.isoformat(), asked.until.isoformat()
+    if execute(_LATER, (run, session, until)).fetchone()[0]:
         return Idle(0, {})
-    newest = execute(_NEWEST_ORDER, (run, session)).first()
+    newest = execute(_NEWEST_ORDER, (run, session)).fetchone()
     last, since = ("", "") if newest is None else (str(newest[0]), str(newest[1]))
-    sessions = int(execute(_CLOSED_SINCE, (run, last, session)).scalar_one())
+    sessions = int(execute(_CLOSED_SINCE, (run, last, session)).fetchone()[0])
     if not sessions:
         return Idle(0, {})
     counts: Counter[str] = Counter()
-    for outcome, code, count in execute(_MET_SINCE, (run, since, until, TRADING_BATCH, TRADING_BATCH)).all():
+    for outcome, code, count in execute(_MET_SINCE, (run, since, until, TRADING_BATCH, TRADING_BATCH)).fetchall():
         counts[code or (HOLD if outcome == "ignored" else "UNKNOWN")] += count
-    for code, count in execute(_REFUSED_SINCE, (run, since, until)).all():
+    for code, count in execute(_REFUSED_SINCE, (run, since, until)).fetchall():
         counts[code] += count
     return Idle(sessions, dict(sorted(counts.items())))

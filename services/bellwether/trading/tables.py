@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, Stri
 from bellwether.broker.simulated_tables import add_simulated_tables
 from bellwether.storage.store import Upgrade
 
-VERSION = 4
+VERSION = 5
 
 metadata = MetaData()
 
@@ -69,6 +69,8 @@ Index(
     sqlite_where=text("prediction_id IS NOT NULL AND reason IN ('signal', 'sell_signal')"),
 )
 Index("orders_by_symbol", orders.c.run, orders.c.symbol, orders.c.id)
+_ORDERS_OF_SESSION = Index("orders_of_session", orders.c.run, orders.c.session)
+_ORDERS_BY_TIME = Index("orders_by_time", orders.c.run, orders.c.created_at)
 
 refusals = Table(
     "refusals",
@@ -164,7 +166,7 @@ halts = Table(
     Column("at", String, nullable=False),
     Column("run", String),
 )
-add_simulated_tables(metadata)
+_WORKING_ORDERS = add_simulated_tables(metadata)
 
 EXITS = ("horizon", "stop_loss", "take_profit", "trailing_stop")
 """Reasons of orders that an exit rule queued at a close."""
@@ -211,4 +213,9 @@ def _index_times(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions, 2: _add_execution, 3: _index_times}
+def _index_orders(connection: Connection) -> None:
+    for index in (_ORDERS_OF_SESSION, _ORDERS_BY_TIME, _WORKING_ORDERS):
+        index.create(connection, checkfirst=True)
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions, 2: _add_execution, 3: _index_times, 4: _index_orders}

@@ -160,10 +160,11 @@ class Recipe(_Part):
         return content_hash(told | {"method": METHOD})
 
 
-def recipe_folders() -> list[Path]:
+@lru_cache(maxsize=1)
+def recipe_folders() -> tuple[Path, ...]:
     """Return where recipes are looked for: beside the sources (a checkout, the image), then in the installed data."""
     package = Path(bellwether.__file__).resolve().parent
-    return [package.parents[1] / "models", Path(sys.prefix) / "share" / "bellwether" / "models"]
+    return (package.parents[1] / "models", Path(sys.prefix) / "share" / "bellwether" / "models")
 
 
 def find_recipe(name: str) -> Path:

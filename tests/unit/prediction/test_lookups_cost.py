@@ -14,7 +14,8 @@ from sqlalchemy.pool import StaticPool
 
 from bellwether.messages.reporting import GetSessionDecisions
 from bellwether.prediction import store
-from bellwether.prediction.session import TRADING_BATCH, session_decisions
+from bellwether.prediction.judged import TRADING_BATCH
+from bellwether.prediction.session import session_decisions
 from bellwether.storage.store import Transaction
 
 RUN = "run"
