@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time
 
 from bellwether.runtime.bus import Bus
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.call import Peer, ServiceContext
 from bellwether.runtime.clock import Clock, LiveClock, ReplayClock, monotonic
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.declaration import DeclarationHolder
@@ -79,6 +79,8 @@ class Process:
         connect = connect or nats_connect(config)
         self.services: dict[str, Service] = {}
         self._sockets: list[OldSocket] = []
+        # A replay of one process: what is handed over is durable only with the group anyway.
+        peers: dict[str, Peer] | None = {} if config.group_commit else None
         for name in (one for one in start_order(rows) if one in factories):
             context = ServiceContext(
                 row=rows[name],
@@ -88,6 +90,7 @@ class Process:
                 declaration=DeclarationHolder(name, declaration),
                 config=config,
                 rows=rows,
+                peers=peers,
             )
             self.services[name] = factories[name](context)
         self.health: HealthServer | None = None

@@ -7,7 +7,7 @@ import inspect
 import logging
 import typing
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +29,8 @@ Handler = Callable[..., Awaitable[Any]]
 
 CONCURRENCY = 64
 WAITING = 1024
+DRAIN_PAUSE = 0.01
+"""Seconds between two looks whether calls that were handed over within the process are answered."""
 
 _log = logging.getLogger(__name__)
 _request_decoder = msgspec.json.Decoder(envelope.Request)
@@ -92,6 +94,7 @@ class RpcServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscription: Subscription | None = None
         self._deadlines = Deadlines()
+        self._handed_over = 0
         self.methods: dict[str, Method] = {}
 
     def add(self, name: str, handler: Handler, *, built_in: bool = False, urgent: bool = False) -> None:
@@ -111,16 +114,23 @@ class RpcServer:
         """Begin to answer."""
         name = self._context.row.name
         self._subscription = await self._context.bus.subscribe(rpc_subjects(name), self._arrived, queue=name)
+        if self._context.peers is not None:
+            self._context.peers[name] = self
 
     async def stop(self) -> None:
         """Take no new calls; those that were taken go on."""
+        if self._context.peers is not None:
+            self._context.peers.pop(self._context.row.name, None)
         if self._subscription is not None:
             await self._subscription.stop()
 
     async def drained(self) -> None:
         """Wait until no call is being answered."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        while self._tasks or self._handed_over:
+            if self._tasks:
+                await asyncio.wait(set(self._tasks))
+            else:
+                await asyncio.sleep(DRAIN_PAUSE)
 
     def abandon(self) -> None:
         """Cancel what is still being answered; its callers learn nothing and may try again."""
@@ -131,7 +141,7 @@ class RpcServer:
     @property
     def in_flight(self) -> int:
         """How many calls are being answered or wait for it."""
-        return len(self._tasks) + len(self._waiting)
+        return len(self._tasks) + len(self._waiting) + self._handed_over
 
     async def answer(self, method: str, params: dict[str, Any], budget: float) -> bytes:
         """Answer a call that did not come over the bus, in its turn among those that did; return the encoded reply."""
@@ -159,6 +169,55 @@ class RpcServer:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def takes(self, method: str, params: Any) -> bool:
+        """Whether a call of this process can be answered at once, without a message."""
+        known = self.methods.get(method)
+        if known is None or type(params) is not (known.params or type(None)):
+            return False
+        return known.built_in or known.urgent or self._free > 0
+
+    async def hand_over(self, call: Call, method: str, params: Any, deadline: float) -> Any:
+        """Answer a call of this process in the caller's task, as one that came over the bus but without encoding it.
+
+        Raises:
+            RpcError: as the reply over the bus would say.
+
+        """
+        known, context, arrived, code = self.methods[method], self._context, monotonic(), "OK"
+        counted = not (known.built_in or known.urgent)
+        span: Span | None = None
+        if call.span is not None:
+            attributes = {"rpc.system": "local", "rpc.method": method}
+            name = f"{context.row.name}.{method}"
+            span = context.telemetry.start_span(name, call.span, SpanKind.SERVER, attributes)
+        self._free -= counted
+        self._handed_over += 1
+        logged = log_context.set(LogContext(context.row.name, call.request_id, span.trace_id if span else None))
+        try:
+            if deadline <= arrived:
+                raise _too_late(context.row.name, method)
+            context.clock.observe(call.as_of)
+            inner = Call(context, call.as_of, call.run, call.request_id, deadline, span)
+            return await self._in_time(known, params, inner)
+        except RpcError as error:
+            code = error.code
+            if span is not None:
+                mark_failed(span, error)
+            raise RpcError(error.code, error.message, **_plain(error.detail)) from error
+        except Exception as error:
+            code = errors.INTERNAL
+            raise self._internal(call.request_id, method, error, span) from error
+        finally:
+            if span is not None:
+                span.end()
+            log_context.reset(logged)
+            self._handed_over -= 1
+            if counted and self._waiting:
+                self._spawn(self._answer_and_next(*self._waiting.popleft()))
+            else:
+                self._free += counted
+            self._metrics.called(method, code, monotonic() - arrived)
 
     async def _answer_and_next(self, message: Message, method: str, arrived: float) -> None:
         try:
@@ -222,30 +281,29 @@ class RpcServer:
             )
         deadline = arrived + request.budget
         if deadline <= monotonic():
-            raise RpcError(errors.DEADLINE_EXCEEDED, f"{context.row.name}.{method}: its time was over before it began")
+            raise _too_late(context.row.name, method)
         if request.as_of is not None:
             context.clock.observe(request.as_of)
         call = Call(context, request.as_of or context.clock.now(), request.run, request.request_id, deadline, span)
         log_context.set(LogContext(context.row.name, request.request_id, span.trace_id if span else None))
-        if known.params is None:
-            work = known.handler(call)
-        else:
-            work = known.handler(_decode_params(request.params, known), call)
-        task = self._deadlines.begin(deadline)
+        params = None if known.params is None else _decode_params(request.params, known)
+        return await self._in_time(known, params, call)
+
+    async def _in_time(self, known: Method, params: Any, call: Call) -> Any:
+        work = known.handler(call) if known.params is None else known.handler(params, call)
+        watch = self._deadlines.begin(call.deadline)
         try:
             return await work
         except asyncio.CancelledError:
-            if self._deadlines.cancelled(task):
-                raise RpcError(errors.DEADLINE_EXCEEDED, f"{context.row.name}.{method} did not end in time") from None
+            if self._deadlines.cancelled(watch):
+                name = self._context.row.name
+                raise RpcError(errors.DEADLINE_EXCEEDED, f"{name}.{known.name} did not end in time") from None
             raise
         finally:
-            self._deadlines.end(task)
+            self._deadlines.end(watch)
 
     def _failure(self, request_id: str, arrived: float, error: RpcError) -> bytes:
-        try:
-            detail = msgspec.to_builtins(error.detail, str_keys=True)
-        except (TypeError, ValueError):
-            detail = {name: str(value) for name, value in error.detail.items()}
+        detail = _plain(error.detail)
         body = envelope.ErrorBody(error.code, error.message, detail)
         encoded = envelope.encode(envelope.Reply("error", request_id, monotonic() - arrived, error=body))
         if len(encoded) > self._context.bus.max_payload:
@@ -254,17 +312,16 @@ class RpcServer:
         return encoded
 
     def _crashed(self, request_id: str, arrived: float, method: str, error: Exception, span: Span | None) -> bytes:
+        return self._failure(request_id, arrived, self._internal(request_id, method, error, span))
+
+    def _internal(self, request_id: str, method: str, error: Exception, span: Span | None) -> RpcError:
         name = self._context.row.name
-        _log.exception("%s.%s failed", name, method)
+        _log.error("%s.%s failed", name, method, exc_info=error)
         self._metrics.failed(f"{method}: {type(error).__name__}")
         if span is not None:
             mark_failed(span, error)
         # What an unexpected exception says may hold a secret: it goes to the log, not over the wire.
-        return self._failure(
-            request_id,
-            arrived,
-            RpcError(errors.INTERNAL, f"{name}.{method} failed; its log has the reason under request {request_id}"),
-        )
+        return RpcError(errors.INTERNAL, f"{name}.{method} failed; its log has the reason under request {request_id}")
 
     def _too_large(self, method: str, size: int) -> RpcError:
         limit = self._context.bus.max_payload
@@ -280,6 +337,18 @@ class RpcServer:
             await message.respond(body)
         except Exception as error:
             _log.warning("the reply of %s could not be sent: %s", method, error)
+
+
+def _too_late(service: str, method: str) -> RpcError:
+    return RpcError(errors.DEADLINE_EXCEEDED, f"{service}.{method}: its time was over before it began")
+
+
+def _plain(detail: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = msgspec.to_builtins(detail, str_keys=True)
+    except (TypeError, ValueError):
+        return {name: str(value) for name, value in detail.items()}
+    return plain
 
 
 def _decode_params(params: msgspec.Raw, method: Method) -> Any:
