@@ -147,7 +147,8 @@ class PredictionService:
                 elif isinstance(new, rows.New):
                     news.append(new)
             rows.add(tx, call.run, news)
-            if request.may_trade:
+            # A repeated step changes no alert: those of later steps may be raised already.
+            if request.may_trade and any(symbol in made and ids[symbol] not in stored for symbol in turn):
                 turn_alerts(tx, [one.action for one in predictions.values()], spec.predictions, request.slot, call)
 
         if fresh_ids:

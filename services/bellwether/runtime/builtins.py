@@ -27,9 +27,10 @@ SETTLE_MARGIN = 0.25
 
 
 class Settle(msgspec.Struct, frozen=True):
-    """Ask to wait until events are processed."""
+    """Ask to wait until events are processed, and with `durable` until what followed from them is on disk."""
 
     event_ids: list[str] = []
+    durable: bool = True
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -130,7 +131,9 @@ class BuiltIns:
         return Shutdown()
 
     async def settle(self, request: Settle, call: Call) -> Settled:
-        """Wait until the events of this run are processed here, and what followed from them is published and durable.
+        """Wait until the events of this run are processed here, and what followed from them is published.
+
+        It is durable, too, if that was asked for; without a group of commits it always is.
 
         Raises:
             RpcError: NOT_SETTLED, with the ids that were given up (`dead`) or did not come in time (`missing`).
@@ -153,7 +156,8 @@ class BuiltIns:
             raise RpcError(
                 errors.NOT_SETTLED, f"{len(missing)} events did not come in time: {missing[0]}", missing=missing
             )
-        if service.relay is not None and not await service.relay.checkpoint():
+        relay = service.relay
+        if relay is not None and not await (relay.checkpoint() if request.durable else relay.flush()):
             raise RpcError(errors.NOT_SETTLED, "events that followed are not published yet", missing=[])
         return Settled(len(wanted))
 

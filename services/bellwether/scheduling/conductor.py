@@ -1,4 +1,4 @@
-"""The conductor of a replay: step after step of recorded history, its cursor stored, so that a kill costs one step.
+"""The conductor of a replay: step after step of recorded history, its cursor stored, so that a kill costs little.
 
 Each step asks the other services to do their part as of its instant and waits until it is settled; only then is the
 cursor moved. A step that is repeated after a kill has no second effect, because all ids are functions of the step.
@@ -24,7 +24,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, tables
-from bellwether.scheduling.effects import ALL_FAILED, AWAY, perform, settle
+from bellwether.scheduling.effects import ALL_FAILED, AWAY, make_durable, perform
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.timeline import Key, Step, Timeline, cursor_text, parse_cursor, timeline
 from bellwether.scheduling.words import Reader, Words
@@ -39,9 +39,12 @@ NEVER_HERE = NEVER | {"TRAINING_FAILED"}
 """The same where nobody mends what is wrong meanwhile, as in `bellwether replay`."""
 SLOT_TRIES = 2
 """So often a slot is tried in which every prediction fails: the same bars and the same model give the same again."""
+COMMIT_SESSIONS = 20
+"""In a replay of one process so many sessions become durable together: a kill costs as many, and they are repeated."""
 TRIES = 8
 """So often a step is tried when a service answers that it cannot: then the replay has failed until a restart."""
 
+_MOVE = "UPDATE replay SET cursor = ?, step = ?, state = 'running'"
 _ONE_DAY = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
@@ -82,6 +85,7 @@ class Conductor:
         self._last: date | None = None
         self._complaint = ""
         self._without: set[str] = set()
+        self._not_durable = 0
         self.declared = asyncio.Event()
         self.progress = Progress()
 
@@ -113,8 +117,7 @@ class Conductor:
             self.progress.at = self.progress.cursor[0]
 
     def _move(self, tx: Transaction, step: Step) -> None:
-        values = {"cursor": cursor_text(step.key), "step": self.progress.step + 1, "state": "running"}
-        tx.execute(update(tables.replay).values(**values))
+        tx.driver.execute(_MOVE, (cursor_text(step.key), self.progress.step + 1))
 
     # The loop
 
@@ -150,7 +153,9 @@ class Conductor:
             step = self._line.steps[index]
             await self._do(step)
             if step.kind == "close":
-                await self._make_durable(step)
+                self._not_durable += 1
+                if self._not_durable >= COMMIT_SESSIONS:
+                    await self.make_durable()
                 left = self._reader.words.pace.total_seconds() - (monotonic() - began)
                 await asyncio.sleep(max(0.0, left))
                 began = monotonic()
@@ -210,16 +215,18 @@ class Conductor:
             self._relieved(step.name)
             return result
 
-    async def _make_durable(self, step: Step) -> None:
+    async def make_durable(self) -> None:
         """With group commit the cursor becomes durable last, after all that it stands for."""
-        if not self._service.context.config.group_commit:
+        if not self._service.context.config.group_commit or self.progress.cursor is None:
             return
-        call = self._service.call(as_of=step.at, run=self.run, budget=STEP_BUDGET)
+        call = self._service.call(as_of=self.progress.at, run=self.run, budget=STEP_BUDGET)
         for peer in ("market-data", "prediction", "paper-trading"):
-            await settle(peer, [], call)
+            await make_durable(peer, call)
         await self._store.flush()
+        self._not_durable = 0
 
     async def _finish(self) -> None:
+        await self.make_durable()
         sessions = len(self._line.sessions)
         call = self._service.call(as_of=self.progress.at, run=self.run)
 

@@ -151,9 +151,18 @@ def _try_again_if_away(errors: dict[str, str]) -> None:
 
 
 async def settle(service: str, event_ids: list[str], call: Call) -> None:
-    """Wait until a service has processed these events and what followed is durable."""
-    if event_ids or call.context.config.group_commit:
-        await call.request(service, "settle", Settle(event_ids), Settled)
+    """Wait until a service has processed these events and what followed is published.
+
+    It is durable, too, but in a replay of one process, whose conductor asks for that when its cursor is to be.
+    """
+    if event_ids:
+        durable = not call.context.config.group_commit
+        await call.request(service, "settle", Settle(event_ids, durable), Settled)
+
+
+async def make_durable(service: str, call: Call) -> None:
+    """Wait until all that a service did is on disk."""
+    await call.request(service, "settle", Settle(), Settled)
 
 
 def _plain(value: msgspec.Struct) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy import func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from bellwether.market.sessions import Session
 from bellwether.market.slots import slot_of
@@ -19,6 +19,7 @@ from bellwether.messages.quality import DataQualityReport
 from bellwether.messages.reporting import (
     GetSessionBook,
     GetSessionDecisions,
+    OutcomeDay,
     ReportLine,
     Reports,
     SessionBook,
@@ -34,11 +35,23 @@ from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import tables
 from bellwether.scheduling.claims import FIRST_START
 from bellwether.scheduling.words import Reader
+from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Store, Transaction
 
 TRADING_TASK = "prediction_generation"
 MOST_LISTED = 500
 _LOOKING_TASK = "morning_analysis"
+
+
+_PUT = (
+    "INSERT INTO reports (run, session, as_of, summary, report, rows, sha256) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (run, session) DO UPDATE SET as_of = excluded.as_of, summary = excluded.summary, "
+    "report = excluded.report, rows = excluded.rows, sha256 = excluded.sha256"
+)
+_SLOTS = Prepared(
+    select(tables.slots).where(tables.slots.c.run == given("of_run"), tables.slots.c.session == given("of_session"))
+)
+_NO_DAYS, _DAYS = b'"days":[]', b'"days":[%b]'
 
 
 class SessionReports:
@@ -70,19 +83,9 @@ class SessionReports:
         report = compose(rows)
         body = canonical_bytes(report)
         sha256 = hashlib.sha256(body).hexdigest()
-        values = {
-            "run": call.run,
-            "session": day.isoformat(),
-            "as_of": call.as_of.isoformat(),
-            "summary": report.summary,
-            "report": body.decode(),
-            "rows": canonical_bytes(rows).decode(),
-            "sha256": sha256,
-        }
-        statement = upsert(tables.reports).values(values)
-        changed = {name: value for name, value in values.items() if name not in ("run", "session")}
-        statement = statement.on_conflict_do_update(index_elements=["run", "session"], set_=changed)
-        await self._store.transact(lambda tx: tx.execute(statement) and None)
+        texts = (body.decode(), spelled_rows(rows).decode())
+        values = (call.run, day.isoformat(), call.as_of.isoformat(), report.summary, *texts, sha256)
+        await self._store.transact(lambda tx: tx.driver.execute(_PUT, values))
         return sha256
 
     async def _gather(self, session: Session, own_slot: str, quality: DataQualityReport, call: Call) -> SessionRows:
@@ -112,9 +115,9 @@ class SessionReports:
 
     def _ends(self, tx: Transaction, run: str, session: Session, own_slot: str) -> tuple[list[SlotEnd], dict[str, str]]:
         """Return how the slots of a session ended, by time, and which symbols the batch could not predict."""
-        words, table, day = self._reader.words, tables.slots, session.day
-        query = select(table).where(table.c.run == run, table.c.session == day.isoformat())
-        known = {row["name"]: dict(row) for row in tx.execute(query).mappings() if row["name"] != FIRST_START}
+        words, day = self._reader.words, session.day
+        rows = _SLOTS.rows(tx, {"of_run": run, "of_session": day.isoformat()})
+        known = {row["name"]: row for row in rows if row["name"] != FIRST_START}
         due = [slot_of(rule, session, words.calendar.timezone) for rule in words.tasks]
         found = [
             SlotEnd(name, row["task"], datetime.fromisoformat(row["due"]), row["status"], row["error"])
@@ -177,3 +180,15 @@ class SessionReports:
             )
 
         return await self._store.transact(look)
+
+
+def spelled_rows(rows: SessionRows) -> bytes:
+    """Return the canonical bytes of a report's rows; those of a past day are spelled once."""
+    days = b",".join([_spelled_day(day) for day in rows.decided.days])
+    rest = canonical_bytes(replace(rows, decided=replace(rows.decided, days=[])))
+    return rest.replace(_NO_DAYS, _DAYS % days, 1)
+
+
+@lru_cache(maxsize=600)
+def _spelled_day(day: OutcomeDay) -> bytes:
+    return canonical_bytes(day)

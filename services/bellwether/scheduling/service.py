@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,6 +91,9 @@ def create(context: ServiceContext) -> Service:
     @service.on_stop
     async def stop() -> None:
         await runner.abandon()
+        # Its peers stop after it: what the cursor stands for has to be on disk before it is.
+        with contextlib.suppress(RpcError):
+            await conductor.make_durable()
 
     @service.on_health
     def health() -> dict[str, Any]:

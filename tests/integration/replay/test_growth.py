@@ -52,7 +52,7 @@ class Work:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     found = Work()
-    pragmas, make_durable = store._pragmas, Conductor._make_durable
+    pragmas, moved = store._pragmas, Conductor._moved
 
     def watched(synchronous: str) -> Callable[[Any, Any], None]:
         connect = pragmas(synchronous)
@@ -63,12 +63,13 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
         return connected
 
-    async def counted(self: Conductor, step: Step) -> None:
-        await make_durable(self, step)
-        found.session_over()
+    def counted(self: Conductor, step: Step) -> None:
+        moved(self, step)
+        if step.kind == "close":
+            found.session_over()
 
     monkeypatch.setattr(store, "_pragmas", watched)
-    monkeypatch.setattr(Conductor, "_make_durable", counted)
+    monkeypatch.setattr(Conductor, "_moved", counted)
     return found
 
 
