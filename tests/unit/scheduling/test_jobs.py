@@ -21,6 +21,9 @@ NOW = datetime(2026, 1, 5, tzinfo=UTC)
 _VERSION_1 = """
 CREATE TABLE jobs (id VARCHAR NOT NULL PRIMARY KEY, type VARCHAR NOT NULL, anchor VARCHAR NOT NULL,
     seconds INTEGER NOT NULL, time VARCHAR, params TEXT NOT NULL, status VARCHAR NOT NULL, created_at VARCHAR NOT NULL);
+CREATE TABLE slots (run VARCHAR NOT NULL, name VARCHAR NOT NULL, task VARCHAR NOT NULL, session VARCHAR NOT NULL,
+    due VARCHAR NOT NULL, status VARCHAR NOT NULL, attempts INTEGER NOT NULL, started_at VARCHAR, ended_at VARCHAR,
+    result TEXT, error TEXT, PRIMARY KEY (run, name));
 INSERT INTO jobs VALUES ('mine', 'evening_analysis', 'close', 3600, NULL, '{}', 'pending', '2026-01-05T00:00:00+00:00');
 """
 
