@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 CALENDARS = ("XASX", "XHKG", "XLON", "XNYS", "XTKS")
@@ -70,6 +70,8 @@ class Override:
 
 
 Hours = tuple[time, time]
+T = TypeVar("T")
+INSTANTS_KEPT = 64
 
 _MINUTE = timedelta(minutes=1)
 
@@ -132,6 +134,9 @@ class Calendar:
             ordinals = array("l", sorted((set(ordinals) - removed) | added))
         self._ordinals = ordinals
         self._cache: dict[int, Session] = {}
+        # Of the instants that were asked about last: one step of a replay asks about the same one again and again.
+        self._days: dict[datetime, date] = {}
+        self._previous: dict[datetime, Session] = {}
 
     @property
     def name(self) -> str:
@@ -167,8 +172,11 @@ class Calendar:
         """
         if instant.tzinfo is None:
             raise ValueError(f"{instant.isoformat()} has no time zone: give an aware datetime")
+        found = self._days.get(instant)
+        if found is not None:
+            return found
         try:
-            return instant.astimezone(self._table.timezone).date()
+            return _kept(self._days, instant, instant.astimezone(self._table.timezone).date())
         except OverflowError as error:
             raise OutsideCalendar(self._coverage(f"{instant.isoformat()} is outside of it")) from error
 
@@ -208,12 +216,15 @@ class Calendar:
 
     def previous_session(self, instant: datetime) -> Session:
         """Return the last session that had closed by this instant (close <= instant)."""
+        found = self._previous.get(instant)
+        if found is not None:
+            return found
         day = self.local_day(instant)
         self._check(day)
         index = bisect_right(self._ordinals, day.toordinal()) - 1
         if index >= 0 and self._session(index).close > instant:
             index -= 1
-        return self._at(index, f"before {instant.isoformat()}")
+        return _kept(self._previous, instant, self._at(index, f"before {instant.isoformat()}"))
 
     def sessions_between(self, earlier: date, later: date) -> int:
         """Return how many sessions lie after the first day, up to and including the second; negative backwards.
@@ -291,6 +302,13 @@ class Calendar:
         self._irregular[day] = (opens, closes)
         if not trades:
             added.add(day.toordinal())
+
+
+def _kept(answers: dict[datetime, T], instant: datetime, answer: T) -> T:
+    if len(answers) >= INSTANTS_KEPT:
+        answers.clear()
+    answers[instant] = answer
+    return answer
 
 
 def load_calendar(name: str, overrides: Iterable[Override] = ()) -> Calendar:

@@ -14,7 +14,7 @@ import hashlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from bellwether.market.sessions import Calendar, OutsideCalendar
@@ -67,6 +67,8 @@ class _Epoch:
     bars: list[Bar]
     spelled: Spelled | None = None
     rises: dict[int, list[int]] | None = None
+    newest: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """By how many bars were asked for: of how many they were the newest, and their hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,13 @@ class View:
 
     def revision_of(self, newest: int) -> str:
         """Return the SHA-256 of the canonical bytes of the newest bars."""
-        begin = max(self.count - newest, 0)
-        return hashlib.sha256(b"[" + self.series.spelled(self.epoch).between(begin, self.count) + b"]").hexdigest()
+        kept = self.series.epoch(self.epoch).newest
+        found = kept.get(newest)
+        if found is None or found[0] != self.count:
+            begin = max(self.count - newest, 0)
+            spelled = self.series.spelled(self.epoch).between(begin, self.count)
+            found = kept[newest] = (self.count, hashlib.sha256(b"[" + spelled + b"]").hexdigest())
+        return found[1]
 
     def before(self, day: date) -> View:
         """Return the same view without the bars from a day on."""

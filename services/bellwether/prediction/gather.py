@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -59,6 +59,28 @@ NEWS_SECONDS = 5.0
 """How long a live decision waits for news."""
 
 
+class Rows:
+    """The newest row of features of each symbol: a session asks for it twice, by the same bars."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[Any, ...], dict[str, float]]] = {}
+
+    def features(
+        self, bars: Bars, names: Sequence[str], basket: Mapping[str, str] | None, moved: Basket
+    ) -> dict[str, float]:
+        """Return the features as of the last of these bars; `basket` holds the revisions that `moved` is made of.
+
+        Raises:
+            NotEnoughBars: as `training.features`.
+
+        """
+        key = (bars.revision, tuple(names), None if basket is None else tuple(basket.items()))
+        kept = self._kept.get(bars.symbol)
+        if kept is None or kept[0] != key:
+            kept = self._kept[bars.symbol] = (key, features(bars.bars, names, moved))
+        return kept[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One decision to be made."""
@@ -75,6 +97,8 @@ class Question:
     """The declared symbols: the market's own state is what they do together."""
     news_weight: NewsWeight | None = None
     """How much the news moves the probability; None: not at all."""
+    rows: Rows | None = None
+    """The rows of features that were made last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +189,7 @@ async def _market_inputs(question: Question, call: Call) -> _MarketInputs:
     if needs_basket(names):
         basket, market_moves = await _basket(question, bars.bars, call)
     try:
-        row = features(bars.bars, names, market_moves)
+        row = (question.rows or Rows()).features(bars, names, basket, market_moves)
     except NotEnoughBars:
         return _MarketInputs(market, bars.revision, basket, missing={MODEL: "NOT_ENOUGH_BARS"})
     if not moves([bar.close for bar in bars.bars]):

@@ -33,7 +33,7 @@ from bellwether.prediction import logic, pruning
 from bellwether.prediction import store as rows
 from bellwether.prediction.attempts import Attempts
 from bellwether.prediction.declared import Declared
-from bellwether.prediction.gather import AWAY, Question, gather_inputs
+from bellwether.prediction.gather import AWAY, Question, Rows, gather_inputs
 from bellwether.prediction.learning import NewsLearning
 from bellwether.prediction.lookups import Lookups, as_cached, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
@@ -71,6 +71,7 @@ class PredictionService:
         self._news = NewsLearning(self.store)
         self._brier = BrierScores()
         self._counts = ActionCounts()
+        self._rows = Rows()
 
     # Making
 
@@ -111,6 +112,7 @@ class PredictionService:
                 news_declared=spec.sentiment.provider != "none",
                 basket=tuple(sorted(spec.symbols)),
                 news_weight=news_weight,
+                rows=self._rows,
             )
             return await self._attempt(question, ids[symbol], calendar, kept.bar_traces.get(symbol), call)
 

@@ -25,6 +25,8 @@ NEWEST = 20
 PRICE_SLACK = 0.011
 """Sources round each price by itself: open and close may stand this much outside of high and low."""
 LARGE_STEP = math.log(1.35)
+SURELY_SMALL = 1.34
+"""Where all steps are by less than this factor, none is looked at."""
 """A smaller step from a close to the next open is a market's own affair."""
 SPLIT_TOLERANCE = 0.04
 """How close a step has to be to a ratio of small whole numbers to be taken for a split that nobody told."""
@@ -91,6 +93,8 @@ def held_back(evidence: Evidence) -> Breach | None:
 
 def not_finite(evidence: Evidence) -> Breach | None:
     """A price is not a number above 0, or a volume is negative or no number."""
+    if _plausible(evidence.bars):
+        return None
     for bar in evidence.bars:
         prices = (bar.open, bar.high, bar.low, bar.close)
         if not all(math.isfinite(price) and price > 0.0 for price in prices):
@@ -103,6 +107,8 @@ def not_finite(evidence: Evidence) -> Breach | None:
 
 def hundredfold_step(evidence: Evidence) -> Breach | None:
     """Two consecutive closes differ by a factor near 100: pence for pounds, or cents for dollars."""
+    if _within([bar.close for bar in evidence.bars], [bar.close for bar in evidence.bars], HUNDRED[0] - 1.0):
+        return None
     for before, after in _pairs(evidence, WINDOW):
         factor = max(before.close, after.close) / min(before.close, after.close)
         if HUNDRED[0] <= factor <= HUNDRED[1]:
@@ -413,6 +419,8 @@ def _pairs(evidence: Evidence, newest: int) -> list[tuple[Bar, Bar]]:
 
 def _steps(evidence: Evidence) -> list[tuple[Bar, Bar, float, bool]]:
     """Return the large steps, short of a hundredfold: both bars, the factor, and whether the volume shows news."""
+    if _within([bar.close for bar in evidence.bars], [bar.open for bar in evidence.bars], SURELY_SMALL):
+        return []
     found = []
     bars = evidence.bars[-WINDOW:]
     for index in range(1, len(bars)):
@@ -422,6 +430,20 @@ def _steps(evidence: Evidence) -> list[tuple[Bar, Bar, float, bool]]:
             continue
         found.append((before, after, factor, _is_busy(bars, index)))
     return found
+
+
+def _plausible(bars: Sequence[Bar]) -> bool:
+    """Return whether all figures are surely right, at a fraction of what looking at each costs."""
+    prices = [price for bar in bars for price in (bar.open, bar.high, bar.low, bar.close)]
+    volumes = [bar.volume for bar in bars]
+    # A sum is below infinity only if every part is a number.
+    return bool(bars) and min(prices) > 0.0 <= min(volumes) and sum(prices) < math.inf > sum(volumes)
+
+
+def _within(before: Sequence[float], after: Sequence[float], factor: float) -> bool:
+    """Return whether each value is less than so many times the one before it, and more than that part of it."""
+    steps = [later / earlier for earlier, later in zip(before, after[1:], strict=False)]
+    return not steps or (min(steps) > 1.0 / factor and max(steps) < factor)
 
 
 def _is_busy(bars: Sequence[Bar], index: int) -> bool:
