@@ -99,6 +99,8 @@ class Question:
     """How much the news moves the probability; None: not at all."""
     rows: Rows | None = None
     """The rows of features that were made last."""
+    feature_names: tuple[str, ...] | None = None
+    """What the model's recipe names; None: its file is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ async def _market_inputs(question: Question, call: Call) -> _MarketInputs:
         if error.code not in NO_MARKET_DATA:
             raise
         return _MarketInputs(market, missing={MARKET_DATA: error.code, MODEL: error.code})
-    names = recipe_features(question.model_name)
+    names = question.feature_names or recipe_features(question.model_name)
     basket: dict[str, str] | None = None
     market_moves: Basket = {}
     if needs_basket(names):

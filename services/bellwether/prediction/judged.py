@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from datetime import date
 from typing import NamedTuple
 
 from bellwether.messages.prediction import BUY_ACTIONS, SELL_ACTIONS
 from bellwether.messages.reporting import CalibrationBin, OutcomeDay
+from bellwether.prediction.scores import ExactSum
 from bellwether.storage.store import Transaction
 
 TRADING_BATCH = "prediction_generation"
@@ -41,6 +41,32 @@ class _Day(NamedTuple):
     said: list[tuple[float, int]]
 
 
+class _Bins:
+    """How often the close rose, by the probability that it would; the sums are exact, so that days can be taken out."""
+
+    def __init__(self) -> None:
+        self._bins: dict[int, tuple[ExactSum, list[int]]] = {}
+
+    def put_in(self, said: list[tuple[float, int]], sign: int = 1) -> None:
+        for probability, rose in said:
+            place = int(probability * BINS)
+            total, counts = self._bins.setdefault(place, (ExactSum(), [0, 0]))
+            total.add(sign * probability)
+            counts[0] += sign
+            counts[1] += sign * rose
+            if not counts[0]:
+                del self._bins[place]
+
+    def take_out(self, said: list[tuple[float, int]]) -> None:
+        self.put_in(said, -1)
+
+    def read(self) -> list[CalibrationBin]:
+        return [
+            CalibrationBin(place / BINS, count, total.value / count, rose)
+            for place, (total, (count, rose)) in sorted(self._bins.items())
+        ]
+
+
 class Judged:
     """The newest sessions with outcomes, as the last question left them; used inside transactions of one store.
 
@@ -52,6 +78,7 @@ class Judged:
         self._until = ""
         self._sessions: list[str] = []
         self._days: dict[str, _Day] = {}
+        self._bins = _Bins()
         self._changed: set[str] = set()
 
     def changed(self, session: date) -> None:
@@ -69,38 +96,28 @@ class Judged:
         until = session.isoformat()
         if self._window != (run, count) or until < self._until:
             found = tx.driver.execute(_NEWEST, (run, until, count)).fetchall()
-            self._window, self._sessions, self._days = (run, count), [], {}
+            self._window, self._sessions, self._days, self._bins = (run, count), [], {}, _Bins()
             self._changed = {str(row[0]) for row in found}
         self._until = until
         for day in sorted(one for one in self._changed if one <= until):
             self._take(tx, run, day)
         self._changed = {one for one in self._changed if one > until}
         for day in self._sessions[:-count]:
-            del self._days[day]
+            self._bins.take_out(self._days.pop(day).said)
         del self._sessions[:-count]
-        kept = [self._days[day] for day in self._sessions]
-        return [day.sums for day in kept if day.sums is not None], _bins(kept)
+        sums = (self._days[day].sums for day in self._sessions)
+        return [day for day in sums if day is not None], self._bins.read()
 
     def _take(self, tx: Transaction, run: str, day: str) -> None:
         if tx.driver.execute("SELECT 1 FROM outcomes WHERE run = ? AND session = ?", (run, day)).fetchone() is None:
             return
-        if day not in self._days:
+        if day in self._days:
+            self._bins.take_out(self._days[day].said)
+        else:
             insort(self._sessions, day)
         judged = (run, day, day, TRADING_BATCH, TRADING_BATCH)
         row = tx.driver.execute(DAYS, judged).fetchone()
         sums = None if row is None else OutcomeDay(date.fromisoformat(row[0]), *row[1:])
-        self._days[day] = _Day(sums, tx.driver.execute(_SAID, judged).fetchall())
-
-
-def _bins(days: list[_Day]) -> list[CalibrationBin]:
-    probabilities: dict[int, list[float]] = {}
-    rose: dict[int, int] = {}
-    for day in days:
-        for probability, up in day.said:
-            place = int(probability * BINS)
-            probabilities.setdefault(place, []).append(probability)
-            rose[place] = rose.get(place, 0) + up
-    return [
-        CalibrationBin(place / BINS, len(said), math.fsum(said) / len(said), rose[place])
-        for place, said in sorted(probabilities.items())
-    ]
+        said = tx.driver.execute(_SAID, judged).fetchall()
+        self._bins.put_in(said)
+        self._days[day] = _Day(sums, said)

@@ -45,6 +45,7 @@ from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_days, parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
+from bellwether.training.recipe import recipe_features
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,8 @@ class PredictionService:
         missing = [symbol for symbol in symbols if ids[symbol] not in kept.stored and symbol not in kept.cached]
         news_weight = await self._news.weight(spec.sentiment.provider, calendar, call) if missing else None
 
+        names = recipe_features(spec.predictions.model) if missing else None
+
         async def make(symbol: str) -> rows.New | str:
             question = Question(
                 symbol=symbol,
@@ -113,6 +116,7 @@ class PredictionService:
                 basket=tuple(sorted(spec.symbols)),
                 news_weight=news_weight,
                 rows=self._rows,
+                feature_names=names,
             )
             return await self._attempt(question, ids[symbol], calendar, kept.bar_traces.get(symbol), call)
 

@@ -7,6 +7,7 @@ cursor moved. A step that is repeated after a kill has no second effect, because
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ COMMIT_SESSIONS = 20
 TRIES = 8
 """So often a step is tried when a service answers that it cannot: then the replay has failed until a restart."""
 
-_MOVE = "UPDATE replay SET cursor = ?, step = ?, state = 'running'"
+FROM_THE_START = "-"
+_MOVE = "UPDATE replay SET cursor = ?, step = ?, state = 'running', durable = CASE WHEN ? THEN durable END"
+_DURABLE = "UPDATE replay SET durable = ?"
 _ONE_DAY = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
@@ -86,6 +89,7 @@ class Conductor:
         self._complaint = ""
         self._without: set[str] = set()
         self._not_durable = 0
+        self._kept_through: Key | None = None
         self.declared = asyncio.Event()
         self.progress = Progress()
 
@@ -108,16 +112,28 @@ class Conductor:
             return dict(row)
 
         row = await self._store.transact(work)
+        if self._service.context.config.group_commit and row["durable"] is None:
+            row["durable"] = FROM_THE_START if row["cursor"] is None else row["cursor"]
+            await self._store.transact(lambda tx: tx.driver.execute(_DURABLE, (row["durable"],)))
         await self._store.flush()
         self.progress.failed = await self._store.transact(lambda tx: claims.failed(tx, row["run"]))
         self.progress.run = row["run"]
         self.progress.step = row["step"]
-        self.progress.cursor = None if row["cursor"] is None else parse_cursor(row["cursor"])
+        stored = None if row["cursor"] is None else parse_cursor(row["cursor"])
+        self.progress.cursor, self._kept_through = stored, None
+        if row["durable"] is not None:
+            self.progress.cursor = None if row["durable"] == FROM_THE_START else parse_cursor(row["durable"])
+            self._kept_through = stored if stored != self.progress.cursor else None
         if self.progress.cursor is not None:
             self.progress.at = self.progress.cursor[0]
 
     def _move(self, tx: Transaction, step: Step) -> None:
-        tx.driver.execute(_MOVE, (cursor_text(step.key), self.progress.step + 1))
+        grouped = self._service.context.config.group_commit
+        tx.driver.execute(_MOVE, (cursor_text(step.key), self.progress.step + 1, grouped))
+
+    def _is_repeated(self, step: Step) -> bool:
+        """Whether what a step came to is stored, and only its effects on others may be missing."""
+        return self._kept_through is not None and step.key <= self._kept_through
 
     # The loop
 
@@ -165,6 +181,9 @@ class Conductor:
         due = claims.Due(step.name, step.task, step.session, step.at)
         run = self.run
         self.progress.session = step.session
+        if self._is_repeated(step):
+            await self._repeat(step)
+            return
         if step.kind == "slot" and not await self._store.transact(lambda tx: claims.claim(tx, run, due, step.at)):
             await self._store.transact(lambda tx: self._move(tx, step))
             self._moved(step)
@@ -188,6 +207,16 @@ class Conductor:
         if error is not None:
             self.progress.failed = self.progress.failed.and_one(step.name, error)
         self._moved(step)
+
+    async def _repeat(self, step: Step) -> None:
+        """Do a step once more for those services that a kill kept from storing it; its result and report stay."""
+        self._reports.repeating = True
+        try:
+            with contextlib.suppress(SlotFailed):
+                await self._persist(step)
+        finally:
+            self._reports.repeating = False
+        self.progress.cursor, self.progress.at = step.key, step.at
 
     def _moved(self, step: Step) -> None:
         self.progress.cursor = step.key
@@ -216,12 +245,19 @@ class Conductor:
             return result
 
     async def make_durable(self) -> None:
-        """With group commit the cursor becomes durable last, after all that it stands for."""
-        if not self._service.context.config.group_commit or self.progress.cursor is None:
+        """With group commit: put on disk what the steps came to, then their effects, then that these are there.
+
+        The services have a database each, so a kill may fall between two of them. What a step came to (its result, the
+        report) depends on states that those who are ahead have left, so it is stored first and never made again.
+        """
+        cursor = self.progress.cursor
+        if not self._service.context.config.group_commit or cursor is None:
             return
+        await self._store.flush()
         call = self._service.call(as_of=self.progress.at, run=self.run, budget=STEP_BUDGET)
         for peer in ("market-data", "prediction", "paper-trading"):
             await make_durable(peer, call)
+        await self._store.transact(lambda tx: tx.driver.execute(_DURABLE, (cursor_text(cursor),)))
         await self._store.flush()
         self._not_durable = 0
 

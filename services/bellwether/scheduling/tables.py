@@ -57,6 +57,9 @@ replay = Table(
     Column("state", String, nullable=False),
     Column("first_session", String),
     Column("last_session", String),
+    # In a replay of one process, up to where all services are surely on disk: steps from there to the cursor are done
+    # once more after a kill, and what they came to is kept as it was. Null: up to the cursor.
+    Column("durable", String),
 )
 
 
@@ -83,6 +86,8 @@ def _keep_reports(connection: Connection) -> None:
 
 
 def _index_slots(connection: Connection) -> None:
+    if connection.exec_driver_sql("PRAGMA table_info(replay)").all():
+        connection.exec_driver_sql("ALTER TABLE replay ADD COLUMN durable VARCHAR")
     for index in (_SLOTS_OF_SESSION, _SLOTS_BY_TIME):
         index.create(connection, checkfirst=True)
 

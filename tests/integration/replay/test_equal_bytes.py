@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from bellwether.prediction import service as prediction
 from bellwether.prediction.gather import Question, gather_inputs
 from bellwether.runtime.errors import RpcError
+from bellwether.scheduling.conductor import COMMIT_SESSIONS, Conductor
 from bellwether.spec.models import TradingSystem
+from bellwether.storage.store import Store
 from soak.evidence import Evidence, differences, violations
 from soak.replays import struck, undisturbed, undisturbed_over_nats
 
@@ -74,3 +77,43 @@ async def test_a_service_that_is_away_for_one_symbol_changes_nothing(
     assert set(away.values()) == {0}
     assert differences(expected, found) == []
     assert violations(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_the_command_killed_again_and_again_gives_the_same(
+    tmp_path: Path, trained: Path, winter: TradingSystem, expected: Evidence, seed: int
+) -> None:
+    trial = await struck(tmp_path / "struck", trained, winter, expected, kind="command", seed=seed, strikes=4)
+    assert trial.violations == []
+    assert len(trial.strikes) >= 3
+
+
+async def test_a_kill_between_the_databases_of_a_group_of_sessions_gives_the_same(
+    tmp_path: Path, trained: Path, winter: TradingSystem, expected: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush, make_durable = Store.flush, Conductor.make_durable
+    copies: list[Path] = []
+    at_work = False
+
+    async def flushing(self: Store) -> None:
+        await flush(self)
+        if at_work:
+            # What is on disk at this moment is what a kill would leave.
+            copies.append(tmp_path / f"killed-{len(copies)}")
+            shutil.copytree(self.path.parent, copies[-1] / "data")
+
+    async def making(self: Conductor) -> None:
+        nonlocal at_work
+        at_work = not copies
+        await make_durable(self)
+        at_work = False
+
+    monkeypatch.setattr(Store, "flush", flushing)
+    monkeypatch.setattr(Conductor, "make_durable", making)
+    assert differences(expected, await undisturbed(tmp_path, trained, winter, group_commit=True)) == []
+    monkeypatch.undo()
+    assert len(copies) >= 4
+    assert len(expected.equity) > COMMIT_SESSIONS
+    for folder in copies:
+        assert differences(expected, await undisturbed(folder, None, winter, group_commit=True)) == []
+        assert violations(folder / "data") == []

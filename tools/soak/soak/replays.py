@@ -57,10 +57,20 @@ def days(first: str, last: str) -> TradingSystem:
 
 
 async def undisturbed(
-    folder: Path, trained: Path, system: TradingSystem, connect: Connect | None = None, *, group_commit: bool = False
+    folder: Path,
+    trained: Path | None,
+    system: TradingSystem,
+    connect: Connect | None = None,
+    *,
+    group_commit: bool = False,
 ) -> Evidence:
-    """Replay to the end in this process, over a MemoryBus of its own or where `connect` leads."""
-    data = await asyncio.to_thread(_with_model, folder / "data", trained)
+    """Replay to the end in this process, over a MemoryBus of its own or where `connect` leads.
+
+    Without a `trained` model the folder's replay is gone on with.
+    """
+    data = folder / "data"
+    if trained is not None:
+        await asyncio.to_thread(_with_model, data, trained)
     async with running(
         registry(SERVED), data_dir=data, declaration=system, connect=connect, sampling=0.0, group_commit=group_commit
     ) as desk:
