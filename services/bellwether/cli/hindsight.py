@@ -70,6 +70,8 @@ def lines(found: Hindsight) -> list[str]:
         told.append(
             f"! {wrong.prediction_id} does not come out by what was known then: {', '.join(wrong.differs_then)}"
         )
+    if found.with_news:
+        told.append(f"{found.with_news} of them saw news: it is taken from their records, no source has it still")
     for one in found.decisions_differ[-_MOST_SHOWN:]:
         told.append(f"~ {one.prediction_id} {one.live}, today {one.today}: {one.why}")
     told.append(f"{found.fills} fills, {len(found.fills_differ)} orders would be filled otherwise")

@@ -91,6 +91,9 @@ class Probability(msgspec.Struct, frozen=True, omit_defaults=True):
     """From this day on, at the exchange, the model answers no more; None: never. No part of a decision's record."""
     shadow: ShadowModel | None = None
     """What is to be asked beside, for its live record only. No part of a decision's record."""
+    novelty: float | None = None
+    """How unlike the training rows the row is (99 % of those are at 1 or below), where trading.risk.maxNovelty asks;
+    None: nobody asks, or the model has no record of its rows. No part of a decision's record."""
 
 
 class ExplainProbability(msgspec.Struct, frozen=True):

@@ -61,6 +61,9 @@ class Prediction(msgspec.Struct, frozen=True):
     model_expires_on: date | None = None
     """From this day on, at the exchange, the model answers no more. Where that day has come, `model_available` is false
     and `model_version` still names the model. None: it never expires, or no model answered."""
+    novelty: float | None = None
+    """How unlike the model's training rows the features are: 99 % of those are at 1 or below. None: not asked for
+    (trading.risk.maxNovelty is unset), or not known."""
     cached: bool = False
     cache_age: float = 0.0
     """Seconds since it was made, on the domain clock."""

@@ -103,7 +103,9 @@ class ModelService:
         except FeaturesMismatch as error:
             raise RpcError("FEATURES_MISMATCH", str(error)) from error
         if request.version is None:
-            found = msgspec.structs.replace(found, shadow=self._shadow(request.symbol, call.as_of))
+            novelty = model.novelty(request.features) if self._asks_novelty() else None
+            shadow = self._shadow(request.symbol, call.as_of)
+            found = msgspec.structs.replace(found, shadow=shadow, novelty=novelty)
         call.annotate(**{"bellwether.model": found.model_name, "bellwether.model_version": found.version})
         return found
 
@@ -273,6 +275,10 @@ class ModelService:
         if manifest.trained_through >= day or has_expired(manifest.expires_on, day):
             return None
         return ShadowModel(model.version, manifest.name, list(manifest.features))
+
+    def _asks_novelty(self) -> bool:
+        declaration = self.context.declaration
+        return declaration.known and declaration.current.spec.trading.risk.max_novelty is not None
 
     def _enforced(self) -> bool:
         declaration = self.context.declaration

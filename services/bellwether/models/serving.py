@@ -112,6 +112,10 @@ class ServedModel:
         middle = self.predict({one.name: one.median for one in self.reference.features}, symbol).probability
         return ProbabilityParts("replaced", said, log_odds(middle), _strongest_first(found), unlike)
 
+    def novelty(self, features: Mapping[str, float]) -> float | None:
+        """Return how unlike the training rows a row is, None where nothing is known of them."""
+        return None if self.reference is None else novelty(self.reference, features)
+
     def _score(self, features: Mapping[str, float]) -> float:
         row = np.array([[features[name] for name in self._names]], dtype=np.float32)
         return float(self._session.run([SCORES], {self._input: row})[0][0, 1])

@@ -280,7 +280,7 @@ async def _model_of(question: Question, row: dict[str, float], call: Call) -> _M
         if error.code not in NO_MODEL and (question.wait_for_model or error.code not in MODEL_AWAY):
             raise
         return _ModelAnswer(None, error.code, expiry_in(error.detail))
-    return _ModelAnswer(_recorded(found), "", Expiry(found.version, found.expires_on), found.shadow)
+    return _ModelAnswer(_recorded(found), "", Expiry(found.version, found.expires_on, found.novelty), found.shadow)
 
 
 async def _shadow_score(
@@ -313,7 +313,7 @@ async def _ask_model(request: Predict, call: Call) -> Probability:
 
 def _recorded(found: Probability) -> Probability:
     # The version says when it expires; records from before that was told stay equal.
-    return msgspec.structs.replace(found, expires_on=None, shadow=None)
+    return msgspec.structs.replace(found, expires_on=None, shadow=None, novelty=None)
 
 
 def expiry_in(detail: Mapping[str, Any]) -> Expiry:

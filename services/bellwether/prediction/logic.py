@@ -115,6 +115,8 @@ class Expiry(NamedTuple):
 
     version: str = ""
     on: date | None = None
+    novelty: float | None = None
+    """How unlike its training rows the features are, where that was asked for."""
 
 
 NO_EXPIRY = Expiry()
@@ -326,6 +328,7 @@ def prediction_of(
         news_quality_score=NO_CONFIDENCE if news is None else news.quality,
         bad_news=[] if news is None else [one for one in news.headlines if one.score <= NEGATIVE][:MOST_BAD],
         model_expires_on=expiry.on,
+        novelty=expiry.novelty,
     )
 
 

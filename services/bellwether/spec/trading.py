@@ -99,6 +99,13 @@ class Risk(Block):
         description="A position is not opened at a price further than this share from the close that its order was "
         "sized by; unset: no limit.",
     )
+    max_novelty: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="How unlike the model's training rows a prediction's inputs may be, in percent of the distance "
+        "that 99 % of those rows keep within: from one further away no position is opened; unset: no limit.",
+    )
 
 
 class SecretRef(Block):

@@ -19,6 +19,10 @@ class Code(Enum):
     NEWS_VETO = "the news about the symbol is negative, confident and fresh (sentiment.veto), so no position is opened"
     PREDICTION_EXPIRED = "the moment lies after the prediction's valid_until"
     MODEL_EXPIRED = "the model behind the prediction has expired by the session of the order, so no position is opened"
+    INPUTS_UNLIKE_TRAINING = (
+        "the prediction's inputs are further from the model's training rows than trading.risk.maxNovelty allows, or it "
+        "is not known how far, so no position is opened"
+    )
     EXIT_RULE_OFF = "trading.exit.onSell is false: a SELL prediction closes nothing"
     NOTHING_TO_SELL = "the symbol is not held; short positions are not allowed"
     MORE_THAN_HELD = "the order sells more than is held; short positions are not allowed"

@@ -17,7 +17,7 @@ from bellwether.trading.events import LedgerEvent, OrderQueued, Reason, Refused,
 from bellwether.trading.guards import NOTHING_TO_DO, REDUCING, Objection, Verdict, judge
 from bellwether.trading.pricing import ONE, ZERO, exact_price, quote, whole_shares
 from bellwether.trading.rules import Rules
-from bellwether.trading.situation import Candidate, Conditions, News, Quality, Situation
+from bellwether.trading.situation import Candidate, Conditions, News, Novelty, Quality, Situation
 
 SIDE_OF_REASON: dict[Reason, Side] = {"signal": "BUY", "sell_signal": "SELL"}
 BY_RULE: frozenset[Reason] = frozenset({"stop_loss", "trailing_stop", "take_profit", "horizon"})
@@ -70,6 +70,8 @@ class Wish:
     """Of the data behind a prediction; None for what no prediction asks for."""
     news: News | None = None
     """About the symbol, that a prediction was made with."""
+    novelty: Novelty | None = None
+    """How unlike the training rows a prediction's inputs are; None for what no model was asked for."""
     strength: float = 0.0
     """Of a signal to buy: by how much its probability is above the base rate."""
 
@@ -109,6 +111,7 @@ def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
         ),
         bar_session=prediction.bar_session if real else None,
         quality=quality_of(prediction.quality_score, prediction.quality_issues),
+        novelty=Novelty(prediction.novelty) if prediction.model_available else None,
         news=news_of(prediction),
         strength=strength_of(prediction) if reason == "signal" else 0.0,
     )
@@ -195,6 +198,7 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
         loss=book.loss_at(book.equity),
         bar_session=wish.bar_session,
         quality=wish.quality,
+        novelty=wish.novelty,
         news=wish.news,
         session=wish.session,
         model_expires_on=wish.origin.model_expires_on,

@@ -137,6 +137,16 @@ def model_expired(situation: Situation, order: Candidate | None) -> Objection | 
     return Objection(f"session {session}", f"a session before {ends}")
 
 
+def inputs_unlike_training(situation: Situation, order: Candidate | None) -> Objection | None:
+    """No position is opened on inputs that the model has seen nothing like; not known is not like."""
+    limit, novelty = situation.rules.max_novelty, situation.novelty
+    if situation.side == "SELL" or limit is None or novelty is None:
+        return None
+    if novelty.value is None:
+        return Objection("unknown", f"at most {limit:f}")
+    return Objection(f"{novelty.value:.2f}", f"at most {limit:f}") if novelty.value > limit else None
+
+
 def exit_rule_off(situation: Situation, order: Candidate | None) -> Objection | None:
     """The exit rule may leave positions alone on a SELL prediction."""
     if situation.reason != "sell_signal" or situation.rules.exit_on_sell:
@@ -286,6 +296,7 @@ GUARDS: Sequence[Listed] = (
     Listed(Code.NEWS_VETO, news_veto),
     Listed(Code.PREDICTION_EXPIRED, prediction_expired),
     Listed(Code.MODEL_EXPIRED, model_expired),
+    Listed(Code.INPUTS_UNLIKE_TRAINING, inputs_unlike_training),
     Listed(Code.EXIT_RULE_OFF, exit_rule_off),
     Listed(Code.NOTHING_TO_SELL, nothing_to_sell),
     Listed(Code.MORE_THAN_HELD, more_than_held),

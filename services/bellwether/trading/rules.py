@@ -14,6 +14,7 @@ from bellwether.spec.sentiment import Sentiment
 
 ZERO = Decimal(0)
 BASIS_POINT = Decimal("0.0001")
+PERCENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Rules:
         max_turnover: the most that may be traded for one session; None: no limit.
         max_drawdown: share below the highest close from which trading is halted; None: no limit.
         halt_on_loss: whether a daily loss halts trading.
+        max_novelty: distance of inputs from the training rows from which no position is opened; None: any.
         price_band: share by which an opening price may differ from the close that an order was sized by; None: any.
         stop_loss: share below average cost at which a position is closed; None: never.
         take_profit: share above average cost at which a position is closed; None: never.
@@ -94,6 +96,7 @@ class Rules:
     max_drawdown: Decimal | None = None
     halt_on_loss: bool = False
     price_band: Decimal | None = None
+    max_novelty: Decimal | None = None
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
     trailing_stop: Decimal | None = None
@@ -131,6 +134,7 @@ def rules_of(spec: TradingSystemSpec) -> Rules:
         max_drawdown=_maybe(trading.risk.max_drawdown),
         halt_on_loss=trading.risk.on_daily_loss == "halt",
         price_band=_maybe(trading.risk.price_band),
+        max_novelty=None if trading.risk.max_novelty is None else trading.risk.max_novelty * PERCENT,
         stop_loss=_maybe(trading.exit.stop_loss),
         take_profit=_maybe(trading.exit.take_profit),
         trailing_stop=_maybe(trading.exit.trailing_stop),

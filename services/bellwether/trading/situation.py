@@ -22,6 +22,12 @@ class Quality(NamedTuple):
     rules: tuple[str, ...] = ()
 
 
+class Novelty(NamedTuple):
+    """How unlike the model's training rows the inputs of a wish are; None: unknown."""
+
+    value: float | None = None
+
+
 class News(NamedTuple):
     """What the news says that a wish was made with: score and confidence, and the negative headlines."""
 
@@ -76,6 +82,7 @@ class Situation:
         loss: by how much equity fell over the newest closed session or since its close, whichever is more; negative
             for a gain.
         bar_session: session of the bar that `price` is the close of; None for an opening price.
+        novelty: of the inputs of the prediction; None where no prediction asks (by hand, at the open), or no model.
         news: about the symbol, that the prediction was made with; None where there is none, or no prediction asks.
         drawdown: by which share equity is below its highest close.
         exposure: value of all positions and of other purchases that wait.
@@ -102,6 +109,7 @@ class Situation:
     loss: Decimal
     bar_session: date | None = None
     quality: Quality | None = None
+    novelty: Novelty | None = None
     news: News | None = None
     drawdown: Decimal = ZERO
     exposure: Decimal = ZERO

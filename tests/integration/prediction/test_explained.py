@@ -12,7 +12,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.training.calibration import log_odds
 from bellwether.training.recipe import load_recipe
 from bellwether.training.reference import REFERENCE
-from harness.replayed import MODEL, model_serves, replayed
+from harness.replayed import MODEL, declared, model_serves, replayed
 from harness.system import System
 from integration.prediction.test_slice import batch, records
 
@@ -56,3 +56,21 @@ async def test_a_model_without_a_record_of_its_training_rows_still_serves(tmp_pa
         assert (found.kind, found.parts, found.novelty) == ("unknown", [], None)
         with pytest.raises(RpcError, match="MODEL_NOT_FOUND"):
             await parts_of(system, "ab" * 32, one.features, one.symbol)
+
+
+async def test_how_unlike_inputs_are_is_told_where_a_limit_is_declared_and_changes_no_byte(
+    tmp_path: Path, trained: Path
+) -> None:
+    found = {}
+    for limit in (None, 150):
+        risk = {} if limit is None else {"risk": {"maxNovelty": limit}}
+        async with replayed(tmp_path / str(limit), trained, declaration=declared(trading=risk)) as system:
+            made = (await batch(system)).predictions
+            found[limit] = (
+                [one.novelty for one in made.values()],
+                [one.sha256 for one in (await records(system)).values()],
+            )
+    (without, bytes_without), (told, bytes_with) = found[None], found[150]
+    assert without == [None] * 4
+    assert all(one is not None and one > 0.0 for one in told)
+    assert bytes_with == bytes_without

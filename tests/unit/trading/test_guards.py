@@ -12,7 +12,7 @@ from bellwether.trading.codes import Code, code_table
 from bellwether.trading.guards import GUARDS, judge
 from bellwether.trading.pricing import quote
 from bellwether.trading.rules import Rules, Veto
-from bellwether.trading.situation import Candidate, Conditions, News, Quality, Situation
+from bellwether.trading.situation import Candidate, Conditions, News, Novelty, Quality, Situation
 from unit.trading.making import BEFORE_OPEN, CLOSE, RULES, SESSION, conditions
 
 AT_OPEN_ONLY = {
@@ -125,6 +125,20 @@ CASES: list[tuple[Code, dict[str, Any], int, str, str]] = [
         "a session before 2009-01-05",
     ),
     (
+        Code.INPUTS_UNLIKE_TRAINING,
+        {"conditions": under(max_novelty=Decimal("1.5")), "novelty": Novelty(1.52)},
+        1,
+        "1.52",
+        "at most 1.5",
+    ),
+    (
+        Code.INPUTS_UNLIKE_TRAINING,
+        {"conditions": under(max_novelty=Decimal("1.5")), "novelty": Novelty()},
+        1,
+        "unknown",
+        "at most 1.5",
+    ),
+    (
         Code.EXIT_RULE_OFF,
         {"reason": "sell_signal", "side": "SELL", "held": Decimal(3), "conditions": under(exit_on_sell=False)},
         3,
@@ -206,6 +220,19 @@ def test_an_order_within_all_limits_passes_every_guard() -> None:
         ({"conditions": replace(conditions(), expected=SESSION), "bar_session": SESSION}, 1),
         ({"conditions": replace(conditions(), expected=SESSION)}, 1),
         ({"session": SESSION, "model_expires_on": SESSION + timedelta(days=1)}, 1),
+        ({"novelty": Novelty(99.0)}, 1),
+        ({"novelty": Novelty(1.5), "conditions": under(max_novelty=Decimal("1.5"))}, 1),
+        ({"conditions": under(max_novelty=Decimal("1.5"))}, 1),
+        (
+            {
+                "novelty": Novelty(9.0),
+                "conditions": under(max_novelty=Decimal("1.5")),
+                "side": "SELL",
+                "reason": "manual",
+                "held": Decimal(7),
+            },
+            7,
+        ),
         (
             {"session": SESSION, "model_expires_on": SESSION, "side": "SELL", "reason": "manual", "held": Decimal(7)},
             7,
@@ -232,6 +259,10 @@ def test_an_order_within_all_limits_passes_every_guard() -> None:
         "newest bar",
         "opening price",
         "the model's last day",
+        "unlike without a limit",
+        "unlike by just the limit",
+        "no prediction asks",
+        "sell on unlike inputs",
         "sell after the model's end",
         "sell on old bars",
     ],
