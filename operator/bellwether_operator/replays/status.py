@@ -9,6 +9,7 @@ from typing import Any
 from bellwether_operator.replays.steps import Progress, State
 
 _LONGEST = 2000
+_EMPTY: dict[str, Any] = {"bars": "", "complete": False, "message": "", "report": ""}
 
 
 def progress_of(raw: Mapping[str, Any]) -> Progress:
@@ -65,7 +66,8 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime) -> dict
                 "observedGeneration": generation,
             }
         )
-    rows = [{name: value for name, value in row.items() if name != "failed"} for row in progress.rows]
+    # With every default, as the API server keeps it: what is the same is not written again.
+    rows = [{name: value for name, value in (_EMPTY | dict(row)).items() if name != "failed"} for row in progress.rows]
     found: dict[str, Any] = {"observedGeneration": generation, "conditions": conditions}
     found |= {"variants": rows} if rows else {}
     texts = {
@@ -74,7 +76,7 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime) -> dict
         "job": progress.job,
         "endedAt": _text(progress.ended_at) if progress.ended_at else "",
     }
-    return found | {name: text for name, text in texts.items() if text}
+    return found | texts
 
 
 def _text(at: datetime) -> str:

@@ -43,7 +43,13 @@ class ReplayJob(Block):
         1000, ge=100, le=64_000, description="The most CPU of each pod, in thousandths; it asks for a tenth of it."
     )
     memory_mebibytes: int = Field(1024, ge=512, le=65_536, description="Memory of each pod; more ends it.")
-    retries_per_index: int = Field(2, ge=0, le=20, description="How often one is tried again; it stops no other.")
+    retries_per_index: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="How often one is tried again; it stops no other. The pod itself waits for services that are away. "
+        "Above 0, a namespace that is deleted meanwhile waits for the deadline.",
+    )
     deadline: Duration = Field("1h", description="After so long pods that still work are ended, and it has failed.")
 
 

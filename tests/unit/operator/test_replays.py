@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes.replay_jobs import LABEL_REPLAY
+from bellwether.spec.schema import defaulted, structural_schema
+from bellwether.spec.trading_replay import TradingReplayStatus
 from bellwether_operator.replays.status import progress_of, status_of
 from bellwether_operator.replays.steps import Progress, Scene, next_step
 
@@ -125,10 +127,18 @@ def test_figures_come_one_by_one_and_stay() -> None:
     first, second = kept(progress).rows
     assert (progress.reason, progress.message) == ("Replaying", "1 of 2 have figures")
     assert (first["totalReturn"], first["trades"], first["report"]) == ("0.044043", 28, "/reports/replays/sizes")
-    assert second == {"index": 1, "name": "trading.sizing.value=0.2", "message": "replays"}
+    assert (second["name"], second["message"], second["complete"]) == ("trading.sizing.value=0.2", "replays", False)
     _, plan = accepted()
     later = next_step(raw(), kept(progress), Scene(NOW, SYSTEM, plan, job(), []))
     assert later.progress.rows[0] == first
+
+
+def test_a_status_says_every_default_so_that_the_same_one_is_not_written_again() -> None:
+    schema = structural_schema(TradingReplayStatus, "status")
+    for progress in (Progress(), following(pod(0, code=0, said=FIGURES), pod(1))):
+        status = status_of(progress, raw(), NOW)
+        assert defaulted(status, schema) == status
+        assert status_of(kept(progress), {**raw(), "status": status}, NOW) == status
 
 
 def test_it_is_complete_when_every_variant_has_its_figures() -> None:
