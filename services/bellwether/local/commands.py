@@ -205,6 +205,13 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--report", type=Path, metavar="DIR", help="write a page (index.html) and its figures (report.json) here"
     )
     replay.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how the sum is written")
+    replay.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="PATH=A,B",
+        help="replay every combination of these values beside the file as it is, and compare them in one table",
+    )
     replay.set_defaults(command=_replay)
 
 
@@ -341,4 +348,10 @@ def _replay(given: argparse.Namespace) -> int:
     options = ReplayOptions(
         given.first, given.last, given.data, given.sampling, as_json=given.output == "json", report=given.report
     )
+    if given.vary:
+        from bellwether.local.replay_vary import vary_file
+
+        if given.report is not None:
+            raise ValueError("--report: with --vary each variant has its page in the folder that --data names")
+        return vary_file(given.file, options, given.vary)
     return replay_file(given.file, options)

@@ -218,6 +218,7 @@ class Progress:
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
         self._width = 0
+        self._first: tuple[float, int] | None = None
 
     def show(self, state: ReplayState) -> None:
         """Say how far the replay is."""
@@ -225,7 +226,12 @@ class Progress:
             return
         done = state.sessions_done / state.sessions_total if state.sessions_total else 0.0
         bar = "#" * round(done * 30)
-        text = "training the model" if state.state == "waiting" else f"[{bar:<30}] {done:4.0%}  {state.session or ''}"
+        text = "training the model"
+        if state.state != "waiting":
+            now = time.monotonic()
+            began, before = self._first = self._first or (now, state.sessions_done)
+            left = time_left(now - began, state.sessions_done - before, state.sessions_total - state.sessions_done)
+            text = f"[{bar:<30}] {done:4.0%}  {state.session or ''}  {left}"
         self._width = max(self._width, len(text))
         sys.stderr.write("\r" + text.ljust(self._width))
         sys.stderr.flush()
@@ -234,6 +240,14 @@ class Progress:
         """Take the line away."""
         if self._width:
             sys.stderr.write("\r" + " " * self._width + "\r")
+
+
+def time_left(seconds: float, done: int, left: int) -> str:
+    """Return in words how long so many sessions will take, by how long those that are done took; empty at first."""
+    if not done:
+        return ""
+    rest = round(seconds / done * left)
+    return f"{rest // 60} min {rest % 60:02d} s left" if rest >= 60 else f"{rest} s left"
 
 
 async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: float) -> ReplaySum:
