@@ -26,6 +26,7 @@ def test_higher_is_better_where_it_says_so_and_the_target_itself_is_met() -> Non
 def test_a_missed_target_says_by_how_much_in_units_and_percent() -> None:
     assert Figure("memory", 200, "MB", target=180).verdict == "missed by 20 MB (11 %)"
     assert Figure("ratio", 0.6, "", target=0.75, better="higher").verdict == "missed by 0.15 (20 %)"
+    assert Figure("memory", 470, "MB", target=180).verdict == "missed by 290 MB (161 %)"
 
 
 def test_a_miss_that_rounding_would_hide_is_still_a_miss() -> None:

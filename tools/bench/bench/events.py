@@ -90,4 +90,6 @@ async def _round(kind: Kind, server: NatsServer, keys: Path) -> Round:
     if not told:
         raise RuntimeError(f"{kind} ended with {process.returncode} and said nothing")
     found = json.loads(told)
+    if not found["calls"] or not found["seconds"]:
+        raise RuntimeError(f"{kind}: no event within {seconds:g} s; this machine is too busy to measure")
     return Round(found["calls"] / found["seconds"], found["cpu"] / found["all_calls"] * 1e6, found.get("p50", 0) * 1e6)

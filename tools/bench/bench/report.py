@@ -34,7 +34,8 @@ class Figure:
         if self.met:
             return "met"
         gap = abs(self.value - self.target)
-        share = f" ({100 * gap / self.target:.2g} %)" if self.target else ""
+        percent = 100 * gap / self.target if self.target else 0.0
+        share = f" ({percent:.0f} %)" if percent >= 10 else f" ({percent:.2g} %)" if percent else ""
         return f"missed by {_amount(gap, self.unit)}{share}"
 
     @property
