@@ -123,6 +123,7 @@ _ROWS = (
             "load_model",
             "predict",
             "explain_probability",
+            "get_drift",
             "list_models",
             "get_registry",
             "put_artifact",
@@ -195,6 +196,7 @@ _ROWS = (
             "record_outcomes",
             "get_session_decisions",
             "get_live_records",
+            "get_serving_record",
             "prune_decisions",
         ),
         publishes={"prediction_generated": "high", "buy_rate_alert": "urgent", "sell_rate_alert": "urgent"},
@@ -325,7 +327,7 @@ _ROWS = (
             "market-data": ("health", "get_market_data", "get_bars", "get_coverage", "get_freshness"),
             "data-quality": ("health", "get_quality", "validate_prediction_data"),
             "sentiment": ("health", "analyze_sentiment"),
-            "ml-model": ("health", "list_models", "explain_probability", "get_artifact"),
+            "ml-model": ("health", "list_models", "explain_probability", "get_drift", "get_artifact"),
             "ml-training": (
                 "health",
                 "train_model",
@@ -343,6 +345,7 @@ _ROWS = (
                 "get_buy_rate",
                 "list_decisions",
                 "get_decision",
+                "get_serving_record",
                 "replay_decision",
             ),
             "paper-trading": (

@@ -24,6 +24,7 @@ from bellwether.cli import (
     models,
     process_help,
     rendering,
+    serving,
     side_by_side,
     training,
 )
@@ -94,6 +95,7 @@ app.command(rich_help_panel="Judge")(capsule.capsule)
 app.command(rich_help_panel="Judge")(hindsight.hindsight)
 app.add_typer(bridging.app, name="bridge", rich_help_panel="Keep")
 app.command(rich_help_panel="Models")(training.train)
+app.command(rich_help_panel="Models")(serving.serving)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 app.add_typer(backups.app, name="backup", rich_help_panel="Keep")
 app.command(rich_help_panel="Keep")(backups.restore)

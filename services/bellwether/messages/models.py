@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from bellwether.messages.reporting import OutcomeDay
+
 
 class LoadModel(msgspec.Struct, frozen=True):
     """Ask for the model of a symbol, or the general one where the symbol has none."""
@@ -132,6 +134,41 @@ class ProbabilityParts(msgspec.Struct, frozen=True):
     parts: list[ProbabilityPart]
     novelty: float | None
     """How unlike the training rows the row is: 99 % of those are at 1 or below."""
+
+
+class GetServingRecord(msgspec.Struct, frozen=True):
+    """Ask how decisions of the present run fared by symbol, and with which features models were asked."""
+
+    symbols: list[str]
+
+
+class ServedRows(msgspec.Struct, frozen=True):
+    """The features of the newest decisions that a version made: of each its values, the newest first."""
+
+    version: str
+    values: dict[str, list[float]]
+
+
+class ServingRecord(msgspec.Struct, frozen=True):
+    """Outcomes by symbol and session, and the newest features by version of model."""
+
+    horizon_sessions: int
+    outcomes: dict[str, list[OutcomeDay]]
+    rows: list[ServedRows]
+
+
+class GetDrift(msgspec.Struct, frozen=True):
+    """Ask how far the values of features lie from a version's training rows."""
+
+    version: str
+    values: dict[str, list[float]]
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """The population stability index by feature; None without values. `problem` says why there is none at all."""
+
+    index: dict[str, float | None]
+    problem: str = ""
 
 
 class PutArtifact(msgspec.Struct, frozen=True):

@@ -17,8 +17,10 @@ from bellwether.messages.market_data import Bar, Coverage, GetCoverage
 from bellwether.messages.models import (
     ArtifactPart,
     ArtifactState,
+    Drift,
     ExplainProbability,
     GetArtifact,
+    GetDrift,
     GetRegistry,
     ListModels,
     LoadModel,
@@ -51,6 +53,7 @@ from bellwether.training.dataset import data_revision
 from bellwether.training.enough import first_enough
 from bellwether.training.ledger import Ledger, LedgerError
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
+from bellwether.training.reference import stability_index
 
 WHOLE_HISTORY = 50_000
 RETRY_SECONDS = 2.0
@@ -122,6 +125,22 @@ class ModelService:
             raise RpcError("MODEL_NOT_FOUND", str(error)) from error
         except FeaturesMismatch as error:
             raise RpcError("FEATURES_MISMATCH", str(error)) from error
+
+    async def get_drift(self, request: GetDrift, call: Call) -> Drift:
+        """Return how far features lie from a version's training rows.
+
+        Raises:
+            RpcError: MODEL_NOT_FOUND where the version is not there any more.
+
+        """
+        try:
+            reference = self.registry.version(request.version).reference
+        except ArtifactError as error:
+            raise RpcError("MODEL_NOT_FOUND", str(error)) from error
+        if reference is None:
+            return Drift({}, "an earlier release made the model and kept no record of its training rows")
+        values = request.values
+        return Drift({one.name: stability_index(one, values.get(one.name, [])) for one in reference.features})
 
     async def list_models(self, request: ListModels, call: Call) -> Models:
         """Return all models in service."""
@@ -443,6 +462,7 @@ def create(context: ServiceContext) -> Service:
     service.rpc("load_model")(models.load_model)
     service.rpc("predict")(models.predict)
     service.rpc("explain_probability")(models.explain_probability)
+    service.rpc("get_drift")(models.get_drift)
     service.rpc("list_models")(models.list_models)
     service.rpc("get_registry")(models.get_registry)
     service.rpc("put_artifact")(models.put_artifact)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bellwether.messages.envelope import LIVE
-from bellwether.messages.models import GetLiveRecords, LiveRecords
+from bellwether.messages.models import GetLiveRecords, GetServingRecord, LiveRecords, ServingRecord
 from bellwether.messages.prediction import (
     BUY_ACTIONS,
     BuyRate,
@@ -30,6 +30,7 @@ from bellwether.prediction import live, replay
 from bellwether.prediction import store as rows
 from bellwether.prediction.declared import Declared
 from bellwether.prediction.judged import Judged
+from bellwether.prediction.serving_record import serving_record
 from bellwether.prediction.session import MOST_SESSIONS, session_decisions
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
@@ -126,6 +127,10 @@ class Lookups:
         if not 1 <= request.sessions <= MOST_SESSIONS:
             raise RpcError("INVALID_PARAMS", f"sessions is {request.sessions}: it must be from 1 to {MOST_SESSIONS}")
         return await self._store.transact(lambda tx: session_decisions(tx, call.run, request, self.judged))
+
+    async def get_serving_record(self, request: GetServingRecord, call: Call) -> ServingRecord:
+        """Return how decisions of the caller's run fared by symbol, and with which features models were asked."""
+        return await self._store.transact(lambda tx: serving_record(tx, call.run, request.symbols))
 
     async def get_live_records(self, request: GetLiveRecords, call: Call) -> LiveRecords:
         """Return what came of the decisions that versions of models made, or were asked beside, in the caller's run."""

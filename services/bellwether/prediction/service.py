@@ -386,6 +386,7 @@ def create(context: ServiceContext) -> Service:
         prediction.record_outcomes,
         prediction.lookups.get_session_decisions,
         prediction.lookups.get_live_records,
+        prediction.lookups.get_serving_record,
         prediction.prune_decisions,
     ):
         service.rpc(handler.__name__)(handler)

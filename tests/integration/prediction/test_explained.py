@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bellwether.messages.models import ExplainProbability, ModelInfo, ProbabilityParts
+from bellwether.messages.models import (
+    Drift,
+    ExplainProbability,
+    GetDrift,
+    GetServingRecord,
+    ModelInfo,
+    ProbabilityParts,
+    ServingRecord,
+)
 from bellwether.runtime.errors import RpcError
 from bellwether.training.calibration import log_odds
 from bellwether.training.recipe import load_recipe
@@ -74,3 +82,18 @@ async def test_how_unlike_inputs_are_is_told_where_a_limit_is_declared_and_chang
     assert without == [None] * 4
     assert all(one is not None and one > 0.0 for one in told)
     assert bytes_with == bytes_without
+
+
+async def test_what_models_were_asked_with_is_compared_with_their_training_rows(tmp_path: Path, trained: Path) -> None:
+    async with replayed(tmp_path, trained) as system:
+        await batch(system)
+        question = GetServingRecord(["AAPL", "IBM"])
+        found = await system.call("prediction", "get_serving_record", question, ServingRecord, run="run-1")
+        (rows,) = found.rows
+        assert (found.horizon_sessions, found.outcomes) == (5, {"AAPL": [], "IBM": []})
+        assert {len(values) for values in rows.values.values()} == {4}
+        drift = await system.call("ml-model", "get_drift", GetDrift(rows.version, rows.values), Drift)
+        assert set(drift.index) == set(load_recipe(MODEL).features)
+        # January 2009 was as volatile as nothing before it.
+        assert drift.index["volatility_20"] > 0.25
+        assert drift.problem == ""

@@ -65,6 +65,8 @@ def typed(
         ),
         (["decision", "p-AAPL"], ["BUY: 0.5700 is +0.0300 from the base rate; BUY from 0.5500", "not known yet"]),
         (["decision", "p-AAPL", "--replay"], ["equal"]),
+        (["serving"], ["AAPL", "1.00", "0.50", "0.2500", "0.2600", "drift of model abababababab: 2 decisions"]),
+        (["serving"], ["return_1", "0.310", "changed strongly"]),
         (
             ["news"],
             ["AAPL", "-0.80", "0.63", "1, 1 repeated", "IBM", "none", "NO_NEWS", "source none: nobody is asked"],

@@ -24,12 +24,20 @@ from bellwether.messages.market_data import (
     Technical,
     Volume,
 )
-from bellwether.messages.models import ModelInfo, Models, ProbabilityPart, ProbabilityParts
+from bellwether.messages.models import (
+    Drift,
+    ModelInfo,
+    Models,
+    ProbabilityPart,
+    ProbabilityParts,
+    ServedRows,
+    ServingRecord,
+)
 from bellwether.messages.monitoring import Alert, Alerts, ProcessFigures, ServiceFigures, SystemFigures, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
 from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.replay_reports import ReplayReportLine, ReplayReportPart, ReplayReports
-from bellwether.messages.reporting import ReportLine, Reports, StoredReport
+from bellwether.messages.reporting import OutcomeDay, ReportLine, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
 from bellwether.messages.sentiment import Headline, SymbolSentiment
 from bellwether.messages.trading import (
@@ -197,6 +205,11 @@ CANONICAL = {
     },
     "outcome": {"action": "BUY", "margin": 0.01},
 }
+SERVED = ServingRecord(
+    5,
+    {"AAPL": [OutcomeDay(SESSION, 2, 1, 1, 1, 0, 0, 0.5, 0.52)], "IBM": []},
+    [ServedRows("ab" * 32, {"return_1": [0.01, 0.02], "rsi_14": [0.1, 0.2]})],
+)
 PARTS = ProbabilityParts("exact", 0.3228, 0.2, [ProbabilityPart("return_1", 0.0123, 0.0004, 0.1228, 1.2, 0.1)], 0.4)
 
 
@@ -235,7 +248,11 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "get_quality": lambda asked: Quality({one: SymbolQuality(one, 96.0, True, []) for one in asked["symbols"]})
     },
     "sentiment": {"analyze_sentiment": said},
-    "ml-model": {"list_models": Models([MODEL]), "explain_probability": PARTS},
+    "ml-model": {
+        "list_models": Models([MODEL]),
+        "explain_probability": PARTS,
+        "get_drift": Drift({"return_1": 0.31, "rsi_14": 0.02}),
+    },
     "ml-training": {},
     "prediction": {
         "generate_single_prediction": prediction(may_trade=False),
@@ -244,6 +261,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         ),
         "get_decision": DecisionRecord(prediction(), CANONICAL, "12" * 32),
         "replay_decision": ReplayedDecision("p-AAPL", "equal", []),
+        "get_serving_record": SERVED,
     },
     "paper-trading": {
         "get_account": ACCOUNT,
