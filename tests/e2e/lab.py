@@ -336,10 +336,10 @@ class System:
         eventually(f"{self.name} is Ready", seconds, ready)
 
     @contextmanager
-    def gateway(self) -> Iterator[httpx.Client]:
-        """Yield a client of the system's gateway that may look."""
+    def gateway(self, entry: str = "read") -> Iterator[httpx.Client]:
+        """Yield a client of the system's gateway that may look, or do what the token of another entry opens."""
         secret = self.lab.get(self.namespace, "secret", f"{self.name}-gateway-token")
-        headers = {"Authorization": f"Bearer {base64.b64decode(secret['data']['read']).decode()}"}
+        headers = {"Authorization": f"Bearer {base64.b64decode(secret['data'][entry]).decode()}"}
         with (
             self.lab.reached(self.namespace, f"{self.name}-gateway", 8080) as url,
             httpx.Client(base_url=url, headers=headers, timeout=10) as client,

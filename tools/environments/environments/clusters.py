@@ -110,6 +110,10 @@ class Embedded:
         """Return the address at which pods reach this machine."""
         return str(self._cluster.config.addresses.host)
 
+    def storage(self) -> Path:
+        """Return the folder of the volume driver: <volumes | snapshots>/<handle>/data."""
+        return self._cluster.state_dir / "volumes"
+
     def hints(self) -> list[str]:
         """Put kubectl, helm and the kubeconfig at hand."""
         return [
