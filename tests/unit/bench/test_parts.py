@@ -10,7 +10,7 @@ from bellwether.runtime.call import decode_as
 from bench.halting import p99
 from bench.inference import medians_of
 from bench.memory import mapped_bytes, pss_of, stated_bytes
-from bench.replay import published, unpaced
+from bench.replay import published, rate_of, unpaced
 from bench.rpc import paired_ratios
 from bench.rpc_peer import REPLY_BODY, REQUEST_BODY, Features, Score
 
@@ -72,6 +72,11 @@ def test_a_rate_is_taken_between_the_first_and_the_last_published_decision(tmp_p
     found = published(tmp_path / "decisions.db")
     assert found.decisions == 21
     assert found.rate == pytest.approx(10.0)
+
+
+def test_decisions_that_are_noted_together_count_from_the_second_time_on() -> None:
+    # Of each 20 that a group of sessions made, the first were made before anything was noted.
+    assert rate_of([100.0] * 20 + [102.0] * 20 + [104.0] * 20) == pytest.approx(10.0)
 
 
 def test_a_database_with_too_few_decisions_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,19 @@ from bench.trained import SAMPLE, copy_model
 ROUNDS = 2
 LAST = "2009-12-31"
 SESSIONS = 252
+DECISIONS = 8
+"""Of a session: two for each of the sample's four symbols."""
 LONGEST = 1800.0
 ZIPLINE = 476
 """Decisions a second of zipline-reloaded, measured once on a machine of this size, not in this run."""
 
 _HOW = (
     f"The sample from its first session to {LAST} ({SESSIONS} sessions, four symbols, two decisions for each "
-    "symbol and session: one to look at and one that may trade), through bars, features, model, decision, "
-    f"guards, orders, fills, ledger and outcomes, the model trained before; {ROUNDS} rounds, the kinds in "
-    "turn. Decisions a second are counted between the first and the last decision's times of publishing as "
-    "the database holds them, so starting up is in none. In process: `bellwether replay`, with spans for "
+    "symbol and session: one to look at and one that may trade, so a symbol and session is two), through bars, "
+    "features, model, decision, guards, orders, fills, ledger and outcomes, the model trained before; "
+    f"{ROUNDS} rounds, the kinds in turn. Decisions a second are counted between the first and the last decision's "
+    "times of publishing as the database holds them, so starting up is in none; those noted at the first instant count "
+    "as made before it. In process: `bellwether replay`, with spans for "
     "every decision (they are made; nobody listens, so they are not encoded) and without. Over NATS: "
     "`bellwether run` with pace 0s, that is the services of one process with a connection each, a barrier "
     "after each step, traces encoded, sent and kept, the API asked for its state twice a second. For scale, "
@@ -46,6 +49,9 @@ class Replayed:
 
     decisions: int
     rate: float
+    first_year: float
+    last_year: float
+    """Decisions a second over the first and over the last 252 sessions; of fewer, over all."""
 
 
 def measure() -> Section:
@@ -68,6 +74,7 @@ def measure() -> Section:
         Figure("over NATS / in process, both traced, median of the rounds", statistics.median(ratios), ""),
         Figure("decisions in each of them", counts.pop(), ""),
         Figure("all sessions of the sample, in process, traced", whole.rate, "/s", note=f"{whole.decisions} decisions"),
+        Figure("its last year / its first year", whole.last_year / whole.first_year, ""),
     ]
     return Section("Replay", _HOW, figures)
 
@@ -118,14 +125,18 @@ def unpaced(system: Mapping[str, Any], last: str) -> dict[str, Any]:
 
 def published(database: Path) -> Replayed:
     """Return how many decisions a database has published, and how many a second from the first to the last."""
-    query = (
-        "SELECT count(*), min(published_at), max(published_at) FROM outbox WHERE subject LIKE '%.prediction_generated'"
-    )
+    query = "SELECT published_at FROM outbox WHERE subject LIKE '%.prediction_generated' ORDER BY published_at"
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     try:
-        count, first, last = connection.execute(query).fetchone()
+        times = [float(row[0]) for row in connection.execute(query)]
     finally:
         connection.close()
-    if count < 2 or last <= first:
-        raise RuntimeError(f"{database} has {count} published decisions: too few to measure by")
-    return Replayed(int(count), (count - 1) / (last - first))
+    if len(times) < 2 or times[-1] <= times[0]:
+        raise RuntimeError(f"{database} has {len(times)} published decisions: too few to measure by")
+    year = SESSIONS * DECISIONS
+    return Replayed(len(times), rate_of(times), rate_of(times[:year]), rate_of(times[-year:]))
+
+
+def rate_of(times: Sequence[float]) -> float:
+    """Return how many events a second were noted after the first instant; several may be noted together."""
+    return sum(one > times[0] for one in times) / (times[-1] - times[0])
