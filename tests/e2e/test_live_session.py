@@ -18,6 +18,7 @@ from bellwether.market.slots import epoch_minutes
 from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_TASK
 from bellwether.spec.fields import parse_instant
 from e2e import waits
+from e2e.bars import fill_volume
 from e2e.days import Day
 from e2e.holding import held
 from e2e.killer import Killer, killer
@@ -108,38 +109,7 @@ class Session:
 
 def write_bars(lab: Lab, namespace: str, day: Day) -> None:
     """Make a volume with made-up bars up to the last session before the day."""
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
-    container = {
-        "name": "bars",
-        "image": lab.images.services,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-c", WRITE_BARS, day.exchange, str(day.date), *SYMBOLS],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": [{"name": "csv", "mountPath": "/csv"}],
-    }
-    pod = {
-        "restartPolicy": "Never",
-        "securityContext": {
-            "fsGroup": 65532,
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "csv", "persistentVolumeClaim": {"claimName": "bars"}}],
-    }
-    lab.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "bars", "namespace": namespace},
-            "spec": claim,
-        },
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bars", "namespace": namespace}, "spec": pod},
-    )
-    done = "--for=jsonpath={.status.phase}=Succeeded"
-    lab.kubectl("-n", namespace, "wait", "pod/bars", done, f"--timeout={waits.POD_BACK:.0f}s")
-    lab.kubectl("-n", namespace, "delete", "pod", "bars")
+    fill_volume(lab, namespace, WRITE_BARS, day.exchange, str(day.date), *SYMBOLS)
 
 
 def open_now(system: System, day: Day) -> datetime:
