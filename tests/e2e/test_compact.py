@@ -1,6 +1,7 @@
 """The main job in the compact profile: apply, trade replayed history, stay right whatever is done by hand."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from e2e import waits
 from e2e.lab import Lab, RefusedError, System, eventually, replay_system
 from e2e.replayed import session_under_way
+from harness.browser import ALONE, asked_hosts, dumped
+from harness.proxied import proxied
 
 
 def filled_orders(system: System) -> list[dict[str, Any]]:
@@ -98,6 +101,63 @@ def test_a_bad_resource_is_refused_with_the_right_words(lab: Lab, spec: dict[str
     with pytest.raises(RefusedError) as refused:
         lab.kubectl("apply", "--validate=strict", "-f", "-", stdin=json.dumps(document))
     assert words.lower() in str(refused.value).lower()
+
+
+def test_a_backtest_by_apply_ends_with_figures_in_its_status(lab: Lab, compact: System) -> None:
+    vary = [{"path": "trading.sizing.value", "values": ["0.2"]}]
+    spec = {"system": compact.name, "from": "2009-01-02", "to": "2009-02-13", "vary": vary}
+    metadata = {"name": "sizes", "namespace": compact.namespace}
+    api = {"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingReplay"}
+    lab.apply({**api, "metadata": metadata, "spec": spec})
+
+    def ended() -> dict[str, Any] | None:
+        status = lab.get(compact.namespace, "tradingreplay", "sizes").get("status", {})
+        over = [one for one in status.get("conditions", []) if one["type"] in {"Complete", "Failed"}]
+        return status if any(one["status"] == "True" for one in over) else None
+
+    status = eventually("the backtest has ended", waits.BACKTEST_DONE, ended)
+    told = {one["type"]: (one["status"], one["message"]) for one in status["conditions"]}
+    assert told["Complete"][0] == "True", told
+    rows = status["variants"]
+    assert [row["name"] for row in rows] == ["as declared", "trading.sizing.value=0.2"]
+    for row in rows:
+        assert row.get("message", "") == ""
+        assert row["sessions"] == 30
+        assert row["trades"] > 0
+        assert {"finalEquity", "totalReturn", "buyAndHoldReturn", "maxDrawdown", "hitRate", "baseHitRate"} <= set(row)
+    assert rows[0]["buyAndHoldReturn"] == rows[1]["buyAndHoldReturn"]
+    assert rows[0]["totalReturn"] != rows[1]["totalReturn"]
+    with compact.gateway() as client:
+        for row in rows:
+            page = client.get(row["report"]).raise_for_status()
+            assert "default-src 'none'" in page.headers["content-security-policy"]
+            assert f"Replay of {compact.name}, 2009-01-02 to 2009-02-13" in page.text
+
+
+@pytest.mark.parametrize("size", ["1280,900", "390,844"])
+def test_its_report_opens_in_a_browser_that_asks_no_other_host(
+    lab: Lab, compact: System, size: str, tmp_path: Path
+) -> None:
+    if not any(one["metadata"]["name"] == "sizes" for one in lab.items(compact.namespace, "tradingreplays")):
+        pytest.skip("the backtest before it made no report")
+    log = tmp_path / "net.json"
+    options = (f"--window-size={size}", f"--log-net-log={log}", ALONE)
+    with compact.gateway() as client, proxied(client) as url:
+        done = dumped(f"{url}/reports/replays/sizes", tmp_path / "profile", *options, milliseconds=5000)
+    assert f"Replay of {compact.name}, 2009-01-02" in done.stdout, done.stderr
+    assert "<svg" in done.stdout
+    assert asked_hosts(log) == set()
+
+
+def test_a_backtest_goes_with_all_that_was_made_for_it(lab: Lab, compact: System) -> None:
+    lab.api.delete(compact.namespace, "tradingreplay", "sizes", missing_ok=True)
+
+    def gone() -> bool:
+        left = lab.items(compact.namespace, "configmaps,jobs,networkpolicies,pods", "bellwether.dev/replay")
+        with compact.gateway() as client:
+            return not left and client.get("/reports/replays/sizes").status_code == 404
+
+    eventually("nothing is left of the backtest", waits.ALL_GONE, gone)
 
 
 def test_a_killed_pod_of_the_compact_system_goes_on_where_it_was(compact: System) -> None:
