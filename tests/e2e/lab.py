@@ -335,11 +335,15 @@ class System:
 
         eventually(f"{self.name} is Ready", seconds, ready)
 
+    def token(self, scope: str = "token") -> str:
+        """Return a token of the system's gateway: the one that opens everything, or a lesser one's (`read`, `halt`)."""
+        secret = self.lab.get(self.namespace, "secret", f"{self.name}-gateway-token")
+        return base64.b64decode(secret["data"][scope]).decode()
+
     @contextmanager
     def gateway(self, entry: str = "read") -> Iterator[httpx.Client]:
         """Yield a client of the system's gateway that may look, or do what the token of another entry opens."""
-        secret = self.lab.get(self.namespace, "secret", f"{self.name}-gateway-token")
-        headers = {"Authorization": f"Bearer {base64.b64decode(secret['data'][entry]).decode()}"}
+        headers = {"Authorization": f"Bearer {self.token(entry)}"}
         with (
             self.lab.reached(self.namespace, f"{self.name}-gateway", 8080) as url,
             httpx.Client(base_url=url, headers=headers, timeout=10) as client,

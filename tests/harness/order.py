@@ -6,6 +6,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 LONG = (
+    "e2e/test_training.py",
     "e2e/test_asx_banks.py",
     "e2e/test_profile.py",
     "e2e/test_open_session.py",
