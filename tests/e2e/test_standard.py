@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+import yaml
+
 from bellwether.topology import SERVICES, start_order
 from e2e import waits
 from e2e.lab import System, eventually, parents_arrived
 from e2e.replayed import all_orders, essence, replay_step, session_under_way, sessions_done, undisturbed
+from e2e.terminal import Terminal
 
 WORKLOADS = "deployments,statefulsets"
 
@@ -81,6 +85,71 @@ def test_the_gateway_is_a_deployment_without_a_volume_and_rolls_by_itself(standa
     assert {name: uid for name, uid in standard.pods().items() if name not in gateway} == others
 
 
+@pytest.fixture(scope="module")
+def terminal(standard: System) -> Terminal:
+    """Return a terminal in which kubectl leads to the cluster."""
+    return Terminal(standard.lab.env.hints(), waits.POD_BACK)
+
+
+def of(system: System) -> tuple[str, ...]:
+    """Return the options that name a system."""
+    return "--on", "cluster", "--system", f"{system.namespace}/{system.name}"
+
+
+def test_a_person_sees_the_system_in_a_terminal(standard: System, terminal: Terminal) -> None:
+    for command in ("status", "health"):
+        seen = terminal.run(command, *of(standard))
+        assert seen.code == 0, seen.text
+        assert all(name in seen.text for name in SERVICES), seen.text
+    seen = terminal.run("logs", *of(standard), "-s", "prediction", "-n", "3")
+    assert (seen.code, len(seen.lines)) == (0, 3), seen.text
+    # Ctrl-C ends what follows a log.
+    seen = terminal.run("logs", *of(standard), "-s", "prediction", "-n", "1", "-f", keys="\x03", when="prediction")
+    assert seen.code in (0, 130), seen.text
+    seen = terminal.run("dashboard", *of(standard), keys="q", when="paper-trading")
+    assert seen.code == 0, seen.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("status", "--on", "cluster"), "--on cluster needs the system's name"),
+        (("dashboard", "--on", "cluster"), "--on cluster needs the system's name"),
+        (("restart", "-s", "nobody"), "--service 'nobody': no such service"),
+        (("logs", "-s", "nobody"), "--service 'nobody': no such service"),
+        (("stop", "--system", "nobody"), 'tradingsystems.bellwether.dev "nobody" not found'),
+    ],
+)
+def test_a_person_who_errs_is_told_so_in_one_line(
+    standard: System, terminal: Terminal, arguments: tuple[str, ...], words: str
+) -> None:
+    named = () if {"--on", "--system"} & set(arguments) else of(standard)
+    seen = terminal.run(*arguments, *named)
+    assert seen.code == 1
+    assert words in " ".join(seen.lines)
+    assert seen.lines[0].startswith("error: ")
+
+
+def test_a_person_stops_starts_and_restarts_one_service(standard: System, terminal: Terminal) -> None:
+    kept = {name: uid for name, uid in standard.pods().items() if "-sentiment-" not in name}
+    seen = terminal.run("stop", *of(standard), "-s", "sentiment")
+    assert seen.code == 0, seen.text
+    assert standard.resource()["spec"]["services"]["sentiment"]["enabled"] is False
+    assert standard.pods_of("sentiment") == {}
+    assert terminal.run("status", *of(standard)).code == 3
+    seen = terminal.run("start", *of(standard), "-s", "sentiment")
+    assert seen.code == 0, seen.text
+    assert standard.resource()["spec"]["services"]["sentiment"]["enabled"] is True
+    assert len(standard.pods_of("sentiment")) == 1
+    standard.wait_ready(waits.POD_BACK)
+    before = standard.pods_of("sentiment")
+    seen = terminal.run("restart", *of(standard), "-s", "sentiment")
+    assert seen.code == 0, seen.text
+    assert not standard.pods_of("sentiment").items() & before.items()
+    standard.wait_ready(waits.POD_BACK)
+    assert kept.items() <= standard.pods().items(), "another service was restarted"
+
+
 def test_every_pod_killed_during_a_replay_loses_no_event_and_doubles_no_order(standard: System, tmp_path: Path) -> None:
     for component in [*start_order(), "nats"]:
         ((pod, uid),) = standard.pods_of(component).items()
@@ -112,3 +181,28 @@ def test_every_pod_killed_during_a_replay_loses_no_event_and_doubles_no_order(st
     assert check["duplicate_orders"] == 0
     assert ours
     assert ours == wanted
+
+
+def test_a_person_deploys_a_change_and_takes_the_system_away(
+    standard: System, terminal: Terminal, tmp_path: Path
+) -> None:
+    found = standard.resource()
+    document = {
+        "apiVersion": found["apiVersion"],
+        "kind": found["kind"],
+        "metadata": {"name": standard.name, "namespace": standard.namespace},
+        "spec": found["spec"] | {"symbols": ["AAPL", "IBM"]},
+    }
+    file = tmp_path / "system.yaml"
+    file.write_text(yaml.safe_dump(document))
+    seen = terminal.run("deploy", str(file), "--on", "cluster")
+    assert seen.code == 0, seen.text
+    assert f"{standard.namespace}/{standard.name} is Ready" in seen.text
+    assert standard.resource()["spec"]["symbols"] == ["AAPL", "IBM"]
+    seen = terminal.run("undeploy", *of(standard), keys="n\n", when="[y/N]")
+    assert seen.code != 0
+    assert standard.lab.items(standard.namespace, "tradingsystems") != []
+    seen = terminal.run("undeploy", *of(standard), keys="y\n", when="[y/N]")
+    assert seen.code == 0, seen.text
+    assert "its volumes are deleted, as deletionPolicy says" in seen.text
+    assert standard.lab.items(standard.namespace, "tradingsystems") == []

@@ -1,0 +1,103 @@
+"""The command line as a person has it: in a terminal of its own, against a cluster."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from environments.machine import ROOT
+
+LINES, COLUMNS = 50, 160
+_STEERING = re.compile(r"\x1b(\[[0-9;?<>=]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]|[=>])")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What was shown until a command ended, without what steers the terminal, and its exit code."""
+
+    text: str
+    code: int
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are not empty."""
+        return [line.strip() for line in self.text.splitlines() if line.strip()]
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Runs `bellwether`; `hints` are the shell lines that lead a person to the cluster."""
+
+    hints: list[str]
+    seconds: float
+    """The longest that one command may take."""
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def run(self, *arguments: str, keys: str = "", when: str = "") -> Screen:
+        """Run a command to its end; `keys` are typed once it has shown `when`.
+
+        Raises:
+            AssertionError: when it does not end in time; with what it showed.
+
+        """
+        pid, terminal = pty.fork()
+        if pid == 0:
+            try:
+                command = [sys.executable, "-m", "bellwether", *arguments]
+                os.execvpe(command[0], command, self._variables())  # noqa: S606 (no shell is wanted)
+            finally:
+                os._exit(127)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        shown, typed, deadline = b"", not keys, time.monotonic() + self.seconds
+        try:
+            while chunk := _read(terminal, deadline):
+                shown += chunk
+                if not typed and when in _plain(shown):
+                    os.write(terminal, keys.encode())
+                    typed = True
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            words = f"bellwether {' '.join(arguments)}: no end within {self.seconds:g} s"
+            raise AssertionError(f"{words}: {_plain(shown)}") from None
+        finally:
+            os.close(terminal)
+        _, status = os.waitpid(pid, 0)
+        return Screen(_plain(shown), os.waitstatus_to_exitcode(status))
+
+    def _variables(self) -> dict[str, str]:
+        found = {**self.environment, "PYTHONPATH": str(ROOT / "services"), "TERM": "xterm-256color"}
+        for hint in self.hints:
+            name, _, value = hint.removeprefix("export ").partition("=")
+            found[name] = value.replace("$PATH", found["PATH"])
+        return found
+
+
+def _read(terminal: int, deadline: float) -> bytes:
+    """Return what was shown next; nothing at the end.
+
+    Raises:
+        TimeoutError: when the deadline is over.
+
+    """
+    while time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.2)[0]:
+            try:
+                return os.read(terminal, 65536)
+            except OSError:  # Linux says so when nobody has the other side open any more.
+                return b""
+    raise TimeoutError
+
+
+def _plain(shown: bytes) -> str:
+    return _STEERING.sub("", shown.decode(errors="replace")).replace("\r\n", "\n")
