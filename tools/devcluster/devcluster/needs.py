@@ -43,7 +43,10 @@ PACKAGES_OF_BRIDGE = {"redis-check-rdb": "redis-tools"}
 """Program -> Debian package, for tests of the bridge to Redis. Called by another name this program is the server; the
 package redis-server would start a daemon."""
 
-PACKAGES_OF_TESTS = PACKAGES_OF_BACKUPS | PACKAGES_OF_UNITS | PACKAGES_OF_BRIDGE
+PACKAGES_OF_PAGES = {"chromium": "chromium"}
+"""Program -> Debian package, for tests that look at a page."""
+
+PACKAGES_OF_TESTS = PACKAGES_OF_BACKUPS | PACKAGES_OF_UNITS | PACKAGES_OF_BRIDGE | PACKAGES_OF_PAGES
 """What tests need besides a cluster."""
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
