@@ -291,7 +291,7 @@ SCENES: dict[str, Scene] = {
         },
         replace(_HELD, view=view(3), held_until=None, held_for_backup=WAITS, upgrade=UPGRADE),
         "InProgress",
-        "Suspended",
+        "Progressing",
         generation=3,
         before=READY,
     ),
@@ -299,7 +299,7 @@ SCENES: dict[str, Scene] = {
         _of("BackupPending", RolloutPending=("True", "BackupPending")),
         replace(_HELD, held_until=None, held_for_backup=WAITS, upgrade=UPGRADE),
         "InProgress",
-        "Suspended",
+        "Progressing",
     ),
     "held, and never ready before": Scene(
         _of("SessionOpen", RolloutPending=("True", "SessionOpen")), _HELD, "InProgress", "Suspended"
