@@ -53,6 +53,8 @@ class Terminal:
         pid, terminal = pty.fork()
         if pid == 0:
             try:
+                # A shell that starts tests in the background has them ignore Ctrl-C, which a person's does not.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 command = [sys.executable, "-m", "bellwether", *arguments]
                 os.execvpe(command[0], command, self._variables())  # noqa: S606 (no shell is wanted)
             finally:

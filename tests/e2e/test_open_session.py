@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
-from functools import partial
+from datetime import time
 
 import pytest
 
@@ -18,7 +17,6 @@ from e2e import waits
 from e2e.days import Day
 from e2e.killer import Killer, killer
 from e2e.lab import Lab, Object, RefusedError, System, eventually, live_system, replay_system
-from e2e.receivers import HOOK, MAIL, QUIET, Receivers, notifications
 
 EXCHANGES = ("XNYS", "XTKS")
 """Two of them, half the world apart."""
@@ -121,56 +119,35 @@ class Trader:
         return "HALTED" in {refusal["code"] for refusal in refusals}
 
 
-@dataclass(frozen=True)
-class Whole:
-    """All systems of these tests, and who is told of the live one's alarms."""
-
-    desk: Desk
-    traders: list[Trader]
-    receivers: Receivers
-
-
 @pytest.fixture(scope="module")
-def systems(lab: Lab) -> Iterator[Whole]:
+def systems(lab: Lab) -> Iterator[tuple[Desk, list[Trader]]]:
     """A live system on a day without a session, and one of each profile that trades replayed history."""
     day = Day.today(EXCHANGES, range(3, 21))
     market = {"calendar": day.exchange, "overrides": [{"date": str(day.date), "closed": True}]}
     with lab.namespace("e2e-open") as namespace:
-        receivers = Receivers(lab, namespace)
-        receivers.prepare()
-        # Around now, and for longer than these tests take.
-        quiet = (day.clock(datetime.now(UTC) - timedelta(hours=2)), day.clock(datetime.now(UTC) + timedelta(hours=2)))
-        told = notifications(namespace, quiet)
-        live = live_system("live", namespace, market=market, data={"provider": "yahoo"}, notifications=told)
+        live = live_system("live", namespace, market=market, data={"provider": "yahoo"})
         lab.apply(live, *(replay_system(profile, namespace, profile=profile) for profile in ("compact", "standard")))
-        receivers.start()
         system = System(lab, namespace, "live")
         system.wait_ready(waits.SYSTEM_READY)
         traders = [
             Trader(System(lab, namespace, "compact"), "compact-0", "services"),
             Trader(System(lab, namespace, "standard"), "standard-paper-trading-0", "paper-trading"),
         ]
-        yield Whole(Desk(system, day), traders, receivers)
+        yield Desk(system, day), traders
 
 
 @pytest.fixture
-def desk(systems: Whole) -> Desk:
+def desk(systems: tuple[Desk, list[Trader]]) -> Desk:
     """Return the live system."""
-    return systems.desk
+    return systems[0]
 
 
 @pytest.fixture
-def receivers(systems: Whole) -> Receivers:
-    """Return who is told of the live system's alarms."""
-    return systems.receivers
-
-
-@pytest.fixture
-def traders(systems: Whole) -> list[Trader]:
+def traders(systems: tuple[Desk, list[Trader]]) -> list[Trader]:
     """Return the systems that trade replayed history."""
-    for each in systems.traders:
+    for each in systems[1]:
         each.system.wait_ready(waits.SYSTEM_READY)
-    return systems.traders
+    return systems[1]
 
 
 @pytest.fixture(scope="module")
@@ -214,36 +191,6 @@ def test_a_release_waits_for_the_close_and_says_so(desk: Desk) -> None:
     system.wait_ready(waits.POD_BACK)
     assert system.lab.get(system.namespace, "pod", desk.pod)["metadata"]["annotations"][ANNOTATION] == "b"
     assert pending(system.resource()["metadata"]["generation"], "False")
-
-
-def test_raised_and_resolved_come_once_each_after_a_receiver_was_away_and_in_quiet_hours_if_critical(
-    desk: Desk, receivers: Receivers
-) -> None:
-    """The halt is critical; that no model serves, since there are no bars, is a warning from the beginning."""
-    system, halt, everyone = desk.system, "trading_halted", (HOOK, QUIET, MAIL)
-
-    def told(name: str, kind: str, state: str) -> bool:
-        return state in receivers.states(name, kind)
-
-    def owed(state: str, *, in_vain: bool) -> bool:
-        with system.gateway() as client:
-            found = client.get("/v1/notifications").raise_for_status().json()
-        noted = (halt, state) in {(notice["type"], notice["state"]) for notice in found["notices"]}
-        return noted and (not in_vain or all(channel["failing"] for channel in found["channels"]))
-
-    for name in (HOOK, MAIL):
-        warned = partial(told, name, "model_missing", "raised")
-        eventually(f"{name} tells that no model serves", waits.NOTIFIED, warned)
-    receivers.stop()
-    system.patch({"trading": {"halted": True}})
-    eventually("the halt is noted", waits.NOTIFIED, partial(owed, "raised", in_vain=False))
-    system.patch({"trading": {"halted": False}})
-    eventually("its end is noted, and nobody was reached", waits.NOTIFIED, partial(owed, "resolved", in_vain=True))
-    receivers.start()
-    for name in everyone:
-        eventually(f"{name} tells of the end", waits.NOTIFIED, partial(told, name, halt, "resolved"))
-    assert [receivers.states(name, halt) for name in everyone] == [["raised", "resolved"]] * 3
-    assert {severity for severity, _, _ in receivers.taken(QUIET)} == {"critical"}
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ OPERATOR_BACK = 120.0
 SECRET_WRITTEN_AGAIN = 150.0
 SLOT_DONE = 180.0
 HALT_FORCED = 120.0
-NOTIFIED = 500.0
-"""Monitoring looks every 30 s, and tries again after 5, 15, 60 and 180 s."""
 CAUSE_NAMED = 300.0
 GONE_BACK = 600.0
 BACKED_UP = 240.0

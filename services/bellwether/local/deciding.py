@@ -66,7 +66,6 @@ async def decided_again(declaration: TradingSystem, data: Path, *, was: str, rel
     decisions = newest_decisions(data / DATABASE)
     if not decisions:
         return Counter()
-    logging.getLogger().setLevel(logging.CRITICAL)
     broker = MemoryBroker()
     await ensure(broker.connect("bootstrap"), bus_plan())
     system = silent(declaration)
@@ -82,6 +81,8 @@ async def decided_again(declaration: TradingSystem, data: Path, *, was: str, rel
     outcomes: Counter[str] = Counter()
     problems: list[str] = []
     other = was != release
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.setLevel(logging.CRITICAL)
     try:
         await process.start()
         for one in decisions:
@@ -96,6 +97,7 @@ async def decided_again(declaration: TradingSystem, data: Path, *, was: str, rel
                 problems.append(f"decision {one.id} comes out otherwise: {', '.join(found.differences)}")
     finally:
         await process.stop()
+        root.setLevel(level)
     if problems:
         raise DecidedOtherwise(problems)
     return outcomes
