@@ -16,15 +16,16 @@ from random import Random
 from typing import Any
 
 from bellwether_operator.apply.client import ApiError, Listing
-from bellwether_operator.backups.running import BackupKey, Backups
+from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.snapshots import SNAPSHOTS
 from bellwether_operator.backups.status import progress_of
 from bellwether_operator.backups.steps import QUIESCE, Picture, Progress
+from bellwether_operator.following import ActionKey
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import Kind
 from bellwether_operator.settings import Settings
 
-KEY = BackupKey("trade", "nightly")
+KEY = ActionKey("trade", "nightly")
 SYSTEM = SystemKey("trade", "demo")
 CLAIMS = ("data-demo-0", "data-demo-nats-0")
 FILES = ("first", "second", "third")
@@ -206,7 +207,7 @@ class Playing(Backups):
 
     async def step(self) -> None:
         """Do what the loop over backups does once."""
-        raw = self._known[KEY]
+        raw = self._follower.known[KEY]
         step = self._next(raw)
         if step is not None:
             await step(KEY, raw)

@@ -16,10 +16,11 @@ from bellwether.spec.trading_backup import KIND
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.backups import upgrades
 from bellwether_operator.backups.plan import made, planned, row_of, row_status, snapshot_location
-from bellwether_operator.backups.running import BackupKey, Backups
+from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
 from bellwether_operator.backups.status import progress_of
 from bellwether_operator.backups.upgrades import Gate
+from bellwether_operator.following import ActionKey
 from bellwether_operator.observe.cache import SystemKey
 from bellwether_operator.report.observation import BackupsSeen
 
@@ -51,7 +52,7 @@ async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any
             await backups.make(manifest(system, name, plan.location, labels, tested=is_tested(system, plan.make)))
             row = made(row, plan.make)
         if plan.remove is not None:
-            await backups.remove(BackupKey(key.namespace, plan.remove))
+            await backups.remove(ActionKey(key.namespace, plan.remove))
     except ApiError as error:
         what = "made" if plan.make is not None and row == plan.row else "removed"
         log.warning("a backup of %s cannot be %s: %s", key.name, what, error.message)

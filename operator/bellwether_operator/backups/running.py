@@ -5,12 +5,11 @@ Nothing is remembered that is not in the API server. VolumeSnapshots are asked f
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -25,6 +24,7 @@ from bellwether_operator.backups.plan import Known
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR, SNAPSHOTS, Seen, seen_of, snapshot
 from bellwether_operator.backups.status import progress_of, status_of
 from bellwether_operator.backups.steps import Picture, Progress, Step, named, next_step, prune_step, quiesced
+from bellwether_operator.following import ActionKey, Follower, Handler, action_key, create, system_key
 from bellwether_operator.layout import layout
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import Kind
@@ -35,19 +35,8 @@ from bellwether_operator.settings import Settings
 log = logging.getLogger(__name__)
 
 BACKUPS = Kind(API_VERSION, KIND, PLURAL, stateful=True)
-PAGE = 100
 LOOK_SECONDS = 1.0
 """How often a backup that has not ended is looked at."""
-RETRY_SECONDS = 5.0
-NOT_INSTALLED_SECONDS = 60.0  # until it is looked again whether the definition of TradingBackup has come
-_NOT_FOUND = 404
-
-
-class BackupKey(NamedTuple):
-    """A backup's namespace and name."""
-
-    namespace: str
-    name: str
 
 
 class Backups:
@@ -69,19 +58,18 @@ class Backups:
         self._mark = mark
         self._now = now
         self._settings = settings
-        self._look_seconds = look_seconds
-        self._known: dict[BackupKey, dict[str, Any]] = {}
-        self._drivers: dict[BackupKey, asyncio.Task[None]] = {}
+        # One that is gone may have kept its system's pods away.
+        self._follower = Follower(client, BACKUPS, self._next, lambda raw: mark(system_key(raw)), look_seconds)
 
     def quiesced(self, system: SystemKey) -> datetime | None:
         """Return until when a system is to have no pods, None when it may run."""
         now = self._now()
-        found = [quiesced(progress_of(raw), now) for raw in self._of(system)]
+        found = [quiesced(progress_of(raw), now) for raw in self._follower.of(system)]
         return max((until for until in found if until is not None), default=None)
 
     def newest(self, system: SystemKey) -> BackupNews | None:
         """Return the newest backup of a system that has ended, None where there is none."""
-        told = [(progress_of(raw), raw["metadata"]["name"]) for raw in self._of(system)]
+        told = [(progress_of(raw), raw["metadata"]["name"]) for raw in self._follower.of(system)]
         found = [
             (one.ended_at, name, one) for one, name in told if one.ended_at and one.state in {"complete", "failed"}
         ]
@@ -94,11 +82,11 @@ class Backups:
 
     def known(self, system: SystemKey, uid: str) -> list[Known]:
         """Return the backups of a system; its own are those that were made for this very one by the operator."""
-        return [_known(raw, uid) for raw in self._of(system) if "deletionTimestamp" not in raw["metadata"]]
+        return [_known(raw, uid) for raw in self._follower.of(system) if "deletionTimestamp" not in raw["metadata"]]
 
     def tested(self, system: SystemKey) -> BackupNews | None:
         """Return the backup of a system whose test has ended last, and what came of it; None where there is none."""
-        told = [(progress_of(raw), raw["metadata"]["name"]) for raw in self._of(system)]
+        told = [(progress_of(raw), raw["metadata"]["name"]) for raw in self._follower.of(system)]
         found = [(str(one.drill_started_at), name, one) for one, name in told if one.verified is not None]
         if not found:
             return None
@@ -107,7 +95,7 @@ class Backups:
 
     def named(self, namespace: str, name: str | None) -> dict[str, Any] | None:
         """Return the backup of a name; None where there is none."""
-        return None if name is None else self._known.get(BackupKey(namespace, name))
+        return None if name is None else self._follower.known.get(ActionKey(namespace, name))
 
     async def make(self, manifest: dict[str, Any]) -> None:
         """Make a TradingBackup; one of its name that is there already is it.
@@ -116,117 +104,39 @@ class Backups:
             ApiError: when the server refuses or is not reached.
 
         """
-        try:
-            raw = await self._client.create(BACKUPS.path(manifest["metadata"]["namespace"]), manifest)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            return
-        self._known.setdefault(_key(raw), raw)
-        self._drive_all()
+        raw = await create(self._client, BACKUPS, manifest)
+        if raw is not None:
+            self._follower.known.setdefault(action_key(raw), raw)
+            self._follower.drive_all()
 
-    async def remove(self, key: BackupKey) -> None:
+    async def remove(self, key: ActionKey) -> None:
         """Begin to remove a backup that has ended: from here on it counts for nothing.
 
         Raises:
             ApiError: when the server refuses or is not reached.
 
         """
-        raw = self._known.get(key)
+        raw = self._follower.known.get(key)
         if raw is None:
             return
         before = progress_of(raw)
         await self._write(key, raw, before, prune_step(before, [volume.snapshot for volume in before.volumes]))
-        self._drive_all()
+        self._follower.drive_all()
 
-    async def list_all(self, scope: str | None) -> int | None:
-        """Take what is there; return as of which version, None where the cluster does not know the kind.
+    async def list_all(self, scope: str | None) -> None:
+        """Take the backups that are there, so that a system that is being cut gets no pods.
 
         Raises:
             ApiError: when the server refuses or is not reached.
 
         """
-        found: dict[BackupKey, dict[str, Any]] = {}
-        following = ""
-        while True:
-            try:
-                page = await self._client.page(BACKUPS, scope, "", PAGE, following, whole=True)
-            except ApiError as error:
-                if error.status == _NOT_FOUND:
-                    return None
-                raise
-            found |= {_key(raw): raw for raw in page.items}
-            following = page.following
-            if not following:
-                break
-        for key in [key for key in self._known if scope in {None, key.namespace} and key not in found]:
-            del self._known[key]
-        self._known |= found
-        return page.resource_version
+        await self._follower.list_all(scope)
 
     async def run(self, scope: str | None) -> None:
         """Follow the backups of a namespace, or of all, until cancelled."""
-        told = ""
-        try:
-            while True:
-                pause = RETRY_SECONDS
-                try:
-                    since = await self.list_all(scope)
-                    if since is None:
-                        pause = NOT_INSTALLED_SECONDS
-                    else:
-                        self._drive_all()
-                        async for event in self._client.watch(BACKUPS, scope, "", since):
-                            self._take(event)
-                        pause = 0.0
-                    told = ""
-                except ApiError as error:
-                    if error.message != told:
-                        log.warning("backups cannot be followed: %s", error.message)
-                    told = error.message
-                except Exception:
-                    # A fault of ours must not leave a system without its pods for longer than its deadline.
-                    log.exception("following backups failed by a fault of the operator")
-                await asyncio.sleep(pause)
-        finally:
-            drivers = list(self._drivers.values())
-            for task in drivers:
-                task.cancel()
-            await asyncio.gather(*drivers, return_exceptions=True)
+        await self._follower.run(scope)
 
-    def _take(self, event: Mapping[str, Any]) -> None:
-        raw = event["object"]
-        if event["type"] == "ERROR":
-            raise ApiError(int(raw.get("code", 0)), str(raw.get("reason", "")), str(raw.get("message", "")))
-        if event["type"] == "BOOKMARK":
-            return
-        key = _key(raw)
-        if event["type"] == "DELETED":
-            if self._known.pop(key, None) is not None:
-                self._mark(_system(raw))  # it may have been without pods for this backup
-            return
-        self._known[key] = dict(raw)
-        self._drive_all()
-
-    def _drive_all(self) -> None:
-        for key, raw in self._known.items():
-            running = self._drivers.get(key)
-            if (running is None or running.done()) and self._next(raw) is not None:
-                self._drivers[key] = asyncio.create_task(self._drive(key), name=f"backup {key.namespace}/{key.name}")
-
-    async def _drive(self, key: BackupKey) -> None:
-        """Bring one backup to its end."""
-        while (raw := self._known.get(key)) is not None and (step := self._next(raw)) is not None:
-            try:
-                await step(key, raw)
-            except ApiError as error:
-                log.warning("backup %s: %s", key.name, error.message)
-            except Exception:
-                log.exception("backup %s: a step failed by a fault of the operator", key.name)
-            await asyncio.sleep(self._look_seconds)
-        self._drivers.pop(key, None)
-
-    def _next(self, raw: Mapping[str, Any]) -> Callable[[BackupKey, dict[str, Any]], Awaitable[None]] | None:
+    def _next(self, raw: Mapping[str, Any]) -> Handler | None:
         """Return what is to be done about a backup; None when it is at rest."""
         progress = progress_of(raw)
         if progress.state == "running":
@@ -235,19 +145,20 @@ class Backups:
             return self._prune
         return self._drill if is_due(progress, wanted=bool(raw["spec"].get("drill"))) else None
 
-    async def _drill(self, key: BackupKey, raw: dict[str, Any]) -> None:
+    async def _drill(self, key: ActionKey, raw: dict[str, Any]) -> None:
         before = progress_of(raw)
         step = await drill(self._client, self._settings, raw, self._now())
         await self._write(key, raw, before, Step(step.progress))
 
-    async def _one_step(self, key: BackupKey, raw: dict[str, Any]) -> None:
+    async def _one_step(self, key: ActionKey, raw: dict[str, Any]) -> None:
         before = progress_of(raw)
         step = next_step(before, await self._picture(raw, before))
         await self._write(key, raw, before, step)
         for volume in step.make:
-            await self._make(snapshot(raw, volume.snapshot, volume.claim, step.progress.class_name))
+            manifest = snapshot(raw, volume.snapshot, volume.claim, step.progress.class_name)
+            await create(self._client, SNAPSHOTS, manifest)
 
-    async def _prune(self, key: BackupKey, raw: dict[str, Any]) -> None:
+    async def _prune(self, key: ActionKey, raw: dict[str, Any]) -> None:
         """Delete the snapshots of a backup and look again; the backup itself goes when none of them is there.
 
         A snapshot whose class deletes its content is there until the driver has deleted that too.
@@ -263,31 +174,20 @@ class Backups:
         await self._write(key, raw, before, prune_step(before, left))
         if not left:
             await self._client.delete(BACKUPS, key.namespace, key.name, raw["metadata"]["uid"])
-            self._known.pop(key, None)
-            self._mark(_system(raw))
+            self._follower.known.pop(key, None)
+            self._mark(system_key(raw))
 
-    async def _write(self, key: BackupKey, raw: dict[str, Any], before: Progress, step: Step) -> None:
+    async def _write(self, key: ActionKey, raw: dict[str, Any], before: Progress, step: Step) -> None:
         """Write the status before anything is done by it; the system hears of it when its pods are to go or come."""
         progress = named(step.progress, key.name)
         wanted = status_of(progress, raw, self._now(), **self._facts(raw))
-        if wanted != raw.get("status"):
-            reply = await self._client.apply_status(key.namespace, key.name, wanted, BACKUPS)
-            if key in self._known:
-                self._known[key] = reply
+        await self._follower.write(key, raw, wanted)
         seen = (before.quiesced_until, before.state, before.verified)
         if seen != (progress.quiesced_until, progress.state, progress.verified):
-            self._mark(_system(raw))
-
-    async def _make(self, manifest: dict[str, Any]) -> None:
-        """Make a snapshot. Where one of its name exists, the next look says whose it is."""
-        try:
-            await self._client.create(SNAPSHOTS.path(manifest["metadata"]["namespace"]), manifest)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
+            self._mark(system_key(raw))
 
     async def _picture(self, raw: Mapping[str, Any], before: Progress) -> Picture:
-        now, key = self._now(), _system(raw)
+        now, key = self._now(), system_key(raw)
         found = self._cache.systems.get(key)
         if found is None or "deletionTimestamp" in found["metadata"]:
             seen = await self._snapshots(raw, before)
@@ -316,13 +216,13 @@ class Backups:
         paused = system.spec.paused
         if paused is not None and now < parse_instant(paused.until):
             return f"waiting for the end of the system's pause, {paused.until}"
-        key = _system(raw)
+        key = system_key(raw)
         moving = layout(system, self._cache.children_of(key), image="").moving
         if moving is not None:
             return f"waiting, the system moves {moving}"
         earlier = [
             one["metadata"]["name"]
-            for one in self._of(key)
+            for one in self._follower.of(key)
             if one["metadata"]["uid"] != raw["metadata"]["uid"]
             and progress_of(one).state == "running"
             and progress_of(one).cut_at is None
@@ -353,16 +253,13 @@ class Backups:
 
     def _facts(self, raw: Mapping[str, Any]) -> dict[str, str]:
         """Return what is written down of the system once: all of its declaration, and its release."""
-        found = self._cache.systems.get(_system(raw))
+        found = self._cache.systems.get(system_key(raw))
         if found is None:
             return {}
         plain = {name: found[name] for name in ("apiVersion", "kind", "spec") if name in found}
         text = json.dumps({**plain, "metadata": {"name": found["metadata"]["name"]}}, sort_keys=True)
         release = str((found.get("status") or {}).get("release", ""))
         return {"release": release, "declaration": text if len(text) <= DECLARATION_LENGTH else ""}
-
-    def _of(self, system: SystemKey) -> list[dict[str, Any]]:
-        return [raw for raw in self._known.values() if _system(raw) == system]
 
 
 def _known(raw: Mapping[str, Any], system_uid: str) -> Known:
@@ -376,14 +273,6 @@ def _known(raw: Mapping[str, Any], system_uid: str) -> Known:
         datetime.fromisoformat(metadata["creationTimestamp"]),
         progress.cut_at,
     )
-
-
-def _key(raw: Mapping[str, Any]) -> BackupKey:
-    return BackupKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
-
-
-def _system(raw: Mapping[str, Any]) -> SystemKey:
-    return SystemKey(raw["metadata"]["namespace"], str(raw["spec"]["system"]))
 
 
 def _order(raw: Mapping[str, Any]) -> tuple[bool, str, str]:
