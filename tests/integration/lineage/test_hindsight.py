@@ -7,18 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 from sqlalchemy import insert
 
 from bellwether.cli.hindsight import lines
 from bellwether.local.hindsight import Hindsight, look_back
-from bellwether.market_data import service as market_data
 from bellwether.messages.prediction import GeneratePredictions, PredictionBatch, ReplayDecision, ReplayedDecision
-from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.declaration import encode_declaration
-from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading import tables
@@ -27,6 +23,7 @@ from harness.nats import nats_server
 from harness.replayed import BUILDS, model_serves
 from harness.system import System, running
 from harness.yahoo import Share, standing_in
+from harness.yahoo.asked import market_data_of
 from harness.yahoo.shares import Row
 from integration.market_data.asx import CALENDAR, EVENING, NEXT_EVENING, THURSDAY
 
@@ -103,20 +100,8 @@ async def lived(folder: Path) -> tuple[list[ReplayedDecision], list[str]]:
     """Let a run live from Thursday evening to Monday morning; its source corrects Thursday on Friday evening."""
     clock = Present(EVENING)
     shares = {name: Share(name, CALENDAR) for name in (SYMBOL, OTHER)}
-    made: list[market_data.MarketDataService] = []
     async with standing_in(folder / "yahoo", shares, now=clock.now) as yahoo, nats_server(folder / "server") as server:
-        original = market_data.MarketDataService
-
-        def keep(context: ServiceContext, base: Path) -> market_data.MarketDataService:
-            made.append(original(context, base))
-            return made[-1]
-
-        def build(context: ServiceContext) -> Service:
-            context.config = replace(context.config, proxy=yahoo.url, ca_bundle=yahoo.authority)
-            with mock.patch.object(market_data, "MarketDataService", keep):
-                service = market_data.create(context)
-            service._background.clear()
-            return service
+        build, made = market_data_of(yahoo)
 
         async def asked(at: datetime) -> None:
             clock.moment = at

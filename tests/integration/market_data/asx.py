@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import msgspec
 
@@ -19,13 +18,12 @@ from bellwether.market_data.yahoo.bars import YahooBars
 from bellwether.messages.market_data import Bars, Freshness, GetBars, SymbolFreshness
 from bellwether.messages.prediction import GeneratePredictions, PredictionGenerated
 from bellwether.messages.trading import Orders
-from bellwether.runtime.call import ServiceContext
-from bellwether.runtime.service import Service
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
 from harness.clock import Present
 from harness.system import System, running
 from harness.yahoo import Share, StandIn, standing_in
+from harness.yahoo.asked import market_data_of
 from integration.trading.peers import ROWS, Peers, declaration, predicted
 
 CALENDAR = load_calendar("XASX")
@@ -114,21 +112,8 @@ async def asx(
         clock={"mode": "live"},
         trading={"currency": "AUD"},
     )
-    made: list[market_data.MarketDataService] = []
     async with standing_in(folder / "yahoo", shares or {SYMBOL: SHARE}, now=clock.now) as yahoo:
-        original = market_data.MarketDataService
-
-        def keep(context: ServiceContext, base: Path) -> market_data.MarketDataService:
-            made.append(original(context, base))
-            return made[-1]
-
-        def build(context: ServiceContext) -> Service:
-            context.config = replace(context.config, proxy=yahoo.url, ca_bundle=yahoo.authority)
-            with mock.patch.object(market_data, "MarketDataService", keep):
-                service = market_data.create(context)
-            service._background.clear()
-            return service
-
+        build, made = market_data_of(yahoo)
         rows = {**ROWS, "market-data": SERVICES["market-data"]}
         builds = {**Peers().builds(), "market-data": build, "paper-trading": trading.create}
         async with running(builds, data_dir=folder / "data", declaration=declared, rows=rows, clock=clock) as system:

@@ -52,6 +52,18 @@ async def program(server: NatsServer, keys: Path, order: str, index: str) -> asy
     )
 
 
+async def killed_midway(child: asyncio.subprocess.Process) -> None:
+    """Kill a Job's program once it has fitted its model, before that is handed in."""
+    assert child.stdout is not None
+    lines = []
+    async for line in child.stdout:
+        lines.append(line.decode())
+        if "fitted and calibrated" in lines[-1]:
+            break
+    child.kill()
+    assert (await ended(child))[0] == -9, lines
+
+
 async def ended(child: asyncio.subprocess.Process) -> tuple[int, str]:
     said, _ = await child.communicate()
     assert child.returncode is not None
@@ -85,15 +97,7 @@ async def test_an_order_is_made_by_processes_one_killed_midway_and_judged_by_ml_
             more = msgspec.structs.replace(general.order, targets=[None, "IBM", "TSLA"])
             state = await system.call("ml-model", "place_order", PlaceOrder(more), OrderState)
 
-            child = await program(server, keys, state.id, "1")
-            assert child.stdout is not None
-            lines = []
-            async for line in child.stdout:
-                lines.append(line.decode())
-                if "fitted and calibrated" in lines[-1]:
-                    break
-            child.kill()
-            assert (await ended(child))[0] == -9, lines
+            await killed_midway(await program(server, keys, state.id, "1"))
             assert (await order_of(system, state.id)).results == {}
 
             code, said = await ended(await program(server, keys, state.id, "1"))

@@ -38,7 +38,7 @@ from harness.nats import nats_server
 from harness.replayed import BUILDS, declared, until
 from harness.system import System, running
 from harness.yahoo.shares import Share
-from integration.models.test_training_job import ended, order_of, program
+from integration.models.test_training_job import ended, killed_midway, order_of, program
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
@@ -152,15 +152,7 @@ async def test_models_are_made_and_change_under_load_with_no_failed_prediction(t
                 assert told.order is not None
                 assert told.order.targets == [None, FIRST, SECOND]
 
-                child = await program(server, keys, told.order.id, "1")
-                assert child.stdout is not None
-                lines = []
-                async for line in child.stdout:
-                    lines.append(line.decode())
-                    if "fitted and calibrated" in lines[-1]:
-                        break
-                child.kill()
-                assert (await ended(child))[0] == -9, lines
+                await killed_midway(await program(server, keys, told.order.id, "1"))
                 for index in ("1", "0", "1", "2"):
                     code, said = await ended(await program(server, keys, told.order.id, index))
                     assert code == DONE, said

@@ -8,21 +8,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from bellwether.market_data import service as market_data
 from bellwether.market_data.yahoo import bars, headlines
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
-from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.errors import RpcError
-from bellwether.runtime.service import Service
 from bellwether.sentiment.service import create as sentiment
 from bellwether.spec.models import TradingSystem
 from harness.clock import Present
 from harness.system import System, running
 from harness.yahoo import Article, StandIn, standing_in
+from harness.yahoo.asked import market_data_of
 
 pytestmark = pytest.mark.integration
 
@@ -73,21 +71,8 @@ async def running_both(folder: Path, *symbols: str, **data: Any) -> AsyncIterato
         "sentiment": {"provider": "yahoo"},
     }
     declared = TradingSystem.model_validate({"metadata": {"name": "news", "generation": 1}, "spec": spec})
-    made: list[market_data.MarketDataService] = []
     async with standing_in(folder / "yahoo", {}, now=clock.now) as yahoo:
-        original = market_data.MarketDataService
-
-        def keep(context: ServiceContext, base: Path) -> market_data.MarketDataService:
-            made.append(original(context, base))
-            return made[-1]
-
-        def build(context: ServiceContext) -> Service:
-            context.config = replace(context.config, proxy=yahoo.url, ca_bundle=yahoo.authority)
-            with mock.patch.object(market_data, "MarketDataService", keep):
-                service = market_data.create(context)
-            service._background.clear()
-            return service
-
+        build, made = market_data_of(yahoo)
         builds = {"market-data": build, "sentiment": sentiment}
         async with running(builds, data_dir=folder / "data", declaration=declared, clock=clock) as system:
             yield Both(system, yahoo, clock, made[0])
