@@ -111,6 +111,24 @@ def custom_resource_definition() -> Schema:
     return definition_of(names, PRINTER_COLUMNS, resource_schema())
 
 
+def action_schema(spec: type[BaseModel], status: type[BaseModel], description: str, rule: Schema) -> Schema:
+    """Return the structural schema of a whole resource that is an action; `rule` is on its metadata, with its words."""
+    properties: dict[str, Any] = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": structural_schema(spec, "spec"),
+        "status": structural_schema(status, "status"),
+    }
+    return {
+        "type": "object",
+        "description": description,
+        "required": ["spec"],
+        "properties": properties,
+        RULES: [rule],
+    }
+
+
 def definition_of(names: Schema, columns: Sequence[Schema], schema: Schema) -> Schema:
     """Return a CustomResourceDefinition of our group; `names` has kind, plural and shortNames."""
     kind, plural = str(names["kind"]), str(names["plural"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from bellwether.spec.backup import LOCATION_NAME_PATTERN
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import CLASS_NAME_PATTERN
 from bellwether.spec.models import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN
-from bellwether.spec.schema import MAP_KEYS, Schema, definition_of, structural_schema
+from bellwether.spec.schema import MAP_KEYS, Schema, action_schema, definition_of
 from bellwether.spec.status import Condition
 
 KIND = "TradingBackup"
@@ -138,20 +138,6 @@ def backup_definition() -> Schema:
 
 def backup_schema() -> Schema:
     """Return the structural schema of a whole TradingBackup."""
-    name = f"self.metadata.name.size() <= {NAME_LENGTH}"
-    properties: dict[str, Any] = {
-        "apiVersion": {"type": "string"},
-        "kind": {"type": "string"},
-        "metadata": {"type": "object"},
-        "spec": structural_schema(TradingBackupSpec, "spec"),
-        "status": structural_schema(TradingBackupStatus, "status"),
-    }
-    return {
-        "type": "object",
-        "description": "A backup of a system's volumes.",
-        "required": ["spec"],
-        "properties": properties,
-        "x-kubernetes-validations": [
-            {"rule": name, "message": f"metadata.name has at most {NAME_LENGTH} characters: snapshots are named by it"}
-        ],
-    }
+    words = f"metadata.name has at most {NAME_LENGTH} characters: snapshots are named by it"
+    rule = {"rule": f"self.metadata.name.size() <= {NAME_LENGTH}", "message": words}
+    return action_schema(TradingBackupSpec, TradingBackupStatus, "A backup of a system's volumes.", rule)

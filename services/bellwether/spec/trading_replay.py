@@ -9,7 +9,7 @@ from pydantic import Field
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import Day, Duration
 from bellwether.spec.models import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN
-from bellwether.spec.schema import MAP_KEYS, Schema, definition_of, structural_schema
+from bellwether.spec.schema import MAP_KEYS, Schema, action_schema, definition_of
 from bellwether.spec.status import Condition
 from bellwether.spec.vary import MOST_VARIANTS
 
@@ -160,17 +160,5 @@ def replay_schema() -> Schema:
     """Return the structural schema of a whole TradingReplay."""
     words = f"metadata.name has at most {NAME_LENGTH} characters and no dot: its Job and the report are named by it"
     rule = rf"self.metadata.name.size() <= {NAME_LENGTH} && !self.metadata.name.contains('.')"
-    properties: dict[str, Any] = {
-        "apiVersion": {"type": "string"},
-        "kind": {"type": "string"},
-        "metadata": {"type": "object"},
-        "spec": structural_schema(TradingReplaySpec, "spec"),
-        "status": structural_schema(TradingReplayStatus, "status"),
-    }
-    return {
-        "type": "object",
-        "description": "A backtest: a system's declaration over history.",
-        "required": ["spec"],
-        "properties": properties,
-        "x-kubernetes-validations": [{"rule": rule, "message": words}],
-    }
+    description = "A backtest: a system's declaration over history."
+    return action_schema(TradingReplaySpec, TradingReplayStatus, description, {"rule": rule, "message": words})
