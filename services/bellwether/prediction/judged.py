@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter, defaultdict
 from datetime import date
+from fractions import Fraction
 from typing import NamedTuple
 
 from bellwether.messages.prediction import BUY_ACTIONS, SELL_ACTIONS
 from bellwether.messages.reporting import CalibrationBin, OutcomeDay
-from bellwether.prediction.scores import ExactSum
 from bellwether.storage.store import Transaction
 
 TRADING_BATCH = "prediction_generation"
@@ -45,25 +46,25 @@ class _Bins:
     """How often the close rose, by the probability that it would; the sums are exact, so that days can be taken out."""
 
     def __init__(self) -> None:
-        self._bins: dict[int, tuple[ExactSum, list[int]]] = {}
+        self._sums: dict[int, Fraction] = defaultdict(Fraction)
+        self._counts: Counter[int] = Counter()
+        self._rose: Counter[int] = Counter()
 
     def put_in(self, said: list[tuple[float, int]], sign: int = 1) -> None:
         for probability, rose in said:
             place = int(probability * BINS)
-            total, counts = self._bins.setdefault(place, (ExactSum(), [0, 0]))
-            total.add(sign * probability)
-            counts[0] += sign
-            counts[1] += sign * rose
-            if not counts[0]:
-                del self._bins[place]
+            self._sums[place] += sign * Fraction(probability)
+            self._counts[place] += sign
+            self._rose[place] += sign * rose
 
     def take_out(self, said: list[tuple[float, int]]) -> None:
         self.put_in(said, -1)
 
     def read(self) -> list[CalibrationBin]:
         return [
-            CalibrationBin(place / BINS, count, total.value / count, rose)
-            for place, (total, (count, rose)) in sorted(self._bins.items())
+            CalibrationBin(place / BINS, count, float(self._sums[place]) / count, self._rose[place])
+            for place, count in sorted(self._counts.items())
+            if count
         ]
 
 

@@ -2,58 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+from fractions import Fraction
 
 from bellwether.messages.prediction import Action
 from bellwether.prediction import store as rows
 from bellwether.storage.store import Transaction
 
 
-class ExactSum:
-    """A sum of floats without rounding, so that it does not depend on the order in which they came (Shewchuk, 1997)."""
-
-    def __init__(self) -> None:
-        self._parts: list[float] = []
-
-    def add(self, value: float) -> None:
-        """Add a finite number."""
-        kept = 0
-        for other in self._parts:
-            high, low = (value, other) if abs(value) >= abs(other) else (other, value)
-            value = high + low
-            rest = low - (value - high)
-            if rest:
-                self._parts[kept] = rest
-                kept += 1
-        self._parts[kept:] = [value]
-
-    @property
-    def value(self) -> float:
-        """The float that is nearest to the sum."""
-        return math.fsum(self._parts)
-
-
 class Brier:
-    """Squared errors of probabilities and base rates, summed up."""
+    """Sums of squared errors of probabilities and base rates; they are exact, so their order changes nothing."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._model = ExactSum()
-        self._base = ExactSum()
+        self._model = Fraction()
+        self._base = Fraction()
 
     def add(self, probability: float, base_rate: float, rose: int) -> None:
         """Add one outcome."""
         self._count += 1
-        self._model.add((probability - rose) * (probability - rose))
-        self._base.add((base_rate - rose) * (base_rate - rose))
+        self._model += Fraction((probability - rose) * (probability - rose))
+        self._base += Fraction((base_rate - rose) * (base_rate - rose))
 
     @property
     def means(self) -> tuple[float, float] | tuple[None, None]:
         """The scores of model and base rate, None for both without any outcome."""
         if not self._count:
             return None, None
-        return self._model.value / self._count, self._base.value / self._count
+        return float(self._model) / self._count, float(self._base) / self._count
 
 
 class BrierScores:
