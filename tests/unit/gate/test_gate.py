@@ -40,13 +40,14 @@ def test_what_has_not_changed_is_left_out_where_it_would_run_and_each_is_said_wi
 @pytest.mark.parametrize(
     ("cores", "stages"),
     [
-        (2, [[["e2e apart"]], [["integration"]], [["e2e lanes"]]]),
+        (2, [[["e2e apart"], ["integration"]], [["e2e lanes"]]]),
         (4, [[["e2e apart", "e2e lanes"], ["integration"]]]),
     ],
 )
 def test_integration_runs_beside_e2e_where_cores_allow_it(cores: int, stages: list[list[list[str]]]) -> None:
     found = slow(has_planes=True, has_node=True, cores=cores, without=[])
     assert [[[step.name for step in row] for row in rows] for rows in found] == stages
+    assert [step.name for step in steps_of(found) if step.gives_way] == ["integration"]
 
 
 def test_without_a_cluster_its_tests_are_named_as_left_out() -> None:

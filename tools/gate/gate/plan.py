@@ -12,8 +12,7 @@ from gate.steps import Step, pytest
 INTEGRATION, E2E = "tests/integration", "tests/e2e"
 LANES = "2"
 CORES_FOR_BOTH = 4
-"""From so many on, integration runs beside e2e. With fewer it would keep systems on the node from acknowledging a halt
-in their 5 s."""
+"""From so many on, integration runs beside all of e2e; with fewer only beside the tests of e2e that mostly wait."""
 KEEP_NODE = {"BELLWETHER_KEEP_NODE": "1"}
 SLOWEST = ("--durations", "15", "--durations-min", "5")
 """What took longest is said, for those who look after the time and the order."""
@@ -33,8 +32,9 @@ def quick() -> Stage:
 def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]) -> list[Stage]:
     """Return the stages that need servers; each begins when the one before has ended.
 
-    With few cores nothing runs beside anything: a live session is prepared by the minute, and misses its open where
-    three workers take the processors.
+    Integration gives way to what it runs beside: a live session is prepared by the minute and would miss its open
+    where three workers take the processors. The lanes need them for themselves where there are few: a halt must be
+    acknowledged in time in each of their systems.
 
     Args:
         has_planes: whether control planes can be started here.
@@ -49,7 +49,7 @@ def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]
 
     marks = [] if has_planes else ["-m", "not cluster"]
     command = pytest("-n", "3", *BY_FILE, *SLOWEST, INTEGRATION, *marks, *ignored(INTEGRATION))
-    integration = Step("integration", command)
+    integration = Step("integration", command, gives_way=has_node)
     if not has_node:
         return [[[integration]]]
     # On the node that the lanes use then: a second start would cost more than it shows.
@@ -58,7 +58,7 @@ def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]
     lanes = Step("e2e lanes", command)
     if cores >= CORES_FOR_BOTH:
         return [[[apart, lanes], [integration]]]
-    return [[[apart]], [[integration]], [[lanes]]]
+    return [[[apart], [integration]], [[lanes]]]
 
 
 def left_out(unchanged: Mapping[str, str], file: Path, *, has_planes: bool, choice: Choice) -> list[str]:

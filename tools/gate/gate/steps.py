@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from environments.machine import ROOT
+from gate import background
 
 SUMMARY = re.compile(r"(\d+) (passed|failed|errors?|skipped|deselected)")
 
@@ -22,6 +24,8 @@ class Step:
     name: str
     command: list[str]
     variables: Mapping[str, str] = field(default_factory=dict)
+    gives_way: bool = False
+    """Whether what runs beside it has the processors first."""
     code: int = 0
     seconds: float = 0.0
     counts: dict[str, int] | None = None
@@ -37,14 +41,18 @@ def run(step: Step, environment: Mapping[str, str], prefix: str = "") -> None:
     print(f"\n== {step.name}: {' '.join(step.command[1:])}", flush=True)
     began = time.monotonic()
     last = ""
-    with subprocess.Popen(
-        step.command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**environment, **step.variables}
-    ) as process:
+    with ExitStack() as stack:
+        words = step.command
+        if step.gives_way:
+            words = background.command(words, stack.enter_context(background.group()))
+        process = stack.enter_context(
+            subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**environment, **step.variables})
+        )
         assert process.stdout is not None  # noqa: S101 - it was asked for
         for line in process.stdout:
             print(f"{prefix}{line}", end="", flush=True)
             last = line if SUMMARY.search(line) else last
-    step.code, step.seconds = process.returncode, time.monotonic() - began
+        step.code, step.seconds = process.wait(), time.monotonic() - began
     step.counts = {word: int(number) for number, word in SUMMARY.findall(last)} if last else None
 
 
