@@ -33,6 +33,8 @@ from bellwether.spec.fields import days
 
 LEDGER = "ledger.db"
 VERIFIED = "verified"
+BEFORE = "before"
+"""The tag of what was kept before a restore, with the id of what was restored. It is restored by its id only."""
 _EXPECTED = (BackupError, OSError)
 
 
@@ -51,7 +53,10 @@ class Order(NamedTuple):
     release: str
     kind: Kind
     locations: Sequence[BackupLocation]
-    retention: BackupRetention
+    retention: BackupRetention | None
+    """None: nothing is removed after it."""
+    before: str | None = None
+    """The backup that is about to take the place of this state."""
 
 
 class Making:
@@ -135,6 +140,8 @@ class Making:
             except _EXPECTED as error:
                 self._lost(name, error)
                 continue
+            if self._order.retention is None:
+                continue
             self._at(f"retain {name}")
             try:
                 prune(repository, self._order.system, self._order.retention, self._say)
@@ -146,7 +153,8 @@ class Making:
         full = self._order.kind == "full"
         self._at(f"store {name}")
         session = [] if manifest.session is None else [f"session={manifest.session}"]
-        tags = [OURS, f"id={manifest.id}", f"kind={manifest.kind}", f"manifest={written}", *session]
+        before = [] if self._order.before is None else [f"{BEFORE}={self._order.before}"]
+        tags = [OURS, f"id={manifest.id}", f"kind={manifest.kind}", f"manifest={written}", *session, *before]
         summary = repository.save(
             self._staging, host=manifest.system, tags=tags, everything=full, told=_progress(self._say, name)
         )

@@ -121,7 +121,7 @@ def list_(
 ) -> None:
     """List backups, newest first: those in the locations, and those that failed."""
     with _words():
-        from bellwether.backups.making import VERIFIED, ours
+        from bellwether.backups.making import BEFORE, VERIFIED, ours
 
         place, system = _chosen(data, systemd, file)
         rows: dict[str, dict[str, Any]] = {}
@@ -140,6 +140,7 @@ def list_(
                 row = rows.setdefault(key, {"id": key, "state": "complete", "size": 0, "reason": "", "locations": []})
                 row["kind"], row["session"] = snapshot.tag("kind") or "", snapshot.tag("session") or ""
                 row["locations"].append(name if VERIFIED in snapshot.tags else f"{name} (not verified)")
+                row["before"] = snapshot.tag(BEFORE) or ""
         for row in rows.values():
             if row["state"] == "complete" and not row["locations"]:
                 row["state"] = "pruned"
@@ -147,6 +148,7 @@ def list_(
         lines = [
             f"{row['id']}  {row['state']:9} {row['kind']:12} {row['session'] or '-':11}"
             f"{row['size'] / 1e6:8.1f} MB  {', '.join(row['locations']) or row['reason']}"
+            f"{'  before the restore of ' + row['before'] if row.get('before') else ''}"
             for row in found
         ]
         _show(output, found, "\n".join(lines) or "no backup of this system has been made yet")
@@ -349,7 +351,7 @@ def _found(
 ) -> tuple[Repository, Any, str]:
     """Return the backup that is meant, its snapshot and its id: by id, by session, else the newest that is verified."""
     from bellwether.backups.locations import opened, repositories
-    from bellwether.backups.making import VERIFIED, ours
+    from bellwether.backups.making import BEFORE, VERIFIED, ours
     from bellwether.backups.restic import RepositoryError
     from bellwether.backups.secrets import SecretError
 
@@ -367,6 +369,7 @@ def _found(
             key
             for key, one in known.items()
             if (key == backup if backup else VERIFIED in one.tags and session in (None, one.tag("session")))
+            and (backup or one.tag(BEFORE) is None)
         ]
         if fitting:
             return repository, known[fitting[-1]], fitting[-1]

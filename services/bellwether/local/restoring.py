@@ -2,6 +2,7 @@
 
     fetch     the pieces, compared with the manifest
     restore   them to a state of their own: databases, streams; the ledger's invariants are computed again
+    keep      a backup of what is there, in the declared locations; where that fails it is only kept aside
     stop      the running system: orders are halted, then its process ends
     swap      the restored state takes the place of the former one, which is kept aside
 
@@ -21,15 +22,20 @@ from typing import NamedTuple
 import httpx
 import msgspec
 
+from bellwether.backups.errors import BackupError
+from bellwether.backups.locations import repositories
+from bellwether.backups.making import Making, Order
 from bellwether.backups.manifest import Manifest
 from bellwether.backups.records import Record
 from bellwether.backups.restic import Repository
 from bellwether.backups.source import Say
-from bellwether.local.backup_places import Place
+from bellwether.local.backup_places import Place, source_of
 from bellwether.local.detached import Running, running, stop_detached
-from bellwether.local.state import RunDirectory, opened
+from bellwether.local.nats import NatsMissing
+from bellwether.local.state import RunDirectory, RunError, opened
 from bellwether.local.swap import ASIDE, NEXT, begin, finish
 from bellwether.local.unpacking import fetched, rebuilt, scratch
+from bellwether.runtime.config import ProcessConfig
 
 HALT_SECONDS = 10.0
 DECLARATION_FILE = "restored-system.json"
@@ -70,6 +76,9 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
         new = not place.declaration.exists()
         if new:
             shutil.copy2(ready / "identity.json", root / "identity.json")
+        else:
+            records.write(record := msgspec.structs.replace(record, step="keep"))
+            await _kept(place, manifest, say)
         records.write(record := msgspec.structs.replace(record, step="stop"))
         await stopped(root, backup_id, say)
         records.write(record := msgspec.structs.replace(record, step="swap"))
@@ -97,6 +106,20 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
     finally:
         for folder in (pieces, ready):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _kept(place: Place, manifest: Manifest, say: Say) -> None:
+    """Make a backup of the state that is to be replaced. It may be the broken one, so its failure stops nothing."""
+    try:
+        system = place.system()
+        locations = repositories(system.spec.backup, None)
+        release = ProcessConfig.from_environment().version
+        order = Order(system.metadata.name, release, "incremental", locations, None, before=manifest.id)
+        async with source_of(place) as source:
+            made = await Making(order, source, place.machine(), place.records, say).make()
+        say(f"what is there is kept as backup {made.id}")
+    except (BackupError, NatsMissing, RunError, OSError) as error:
+        say(f"no backup of what is there was made, it is kept aside only: {error}")
 
 
 async def stopped(root: Path, backup_id: str, say: Say) -> None:

@@ -91,6 +91,38 @@ async def test_what_is_written_after_a_backup_is_gone_after_its_restore_and_all_
     assert found.file.exists()
 
 
+async def test_a_restore_keeps_what_it_replaces_as_a_backup_that_only_its_id_restores(lab: Lab, tmp_path: Path) -> None:
+    data = lab.place.root / "data"
+    locations = [one.model_dump(by_alias=True, exclude_none=True) for one in lab.order().locations]
+    lab = lab.declare(locations=locations, retention={"count": 1})
+    made = await lab.make("full")
+    with closing(sqlite3.connect(data / "ledger.db")) as ledger, ledger:
+        ledger.execute("DELETE FROM ledger_events")
+    former = counts(data)["ledger.db"]
+    with lab.place.records.held():
+        await restore(lab.place, lab.repository(), "kept", made.id, lab.said.append)
+
+    found = ours(lab.repository(), "kept")
+    (kept,) = found.keys() - {made.id}
+    assert made.id in found, "what was restored was pruned"
+    assert found[kept].tag("before") == made.id
+    with lab.place.records.held():
+        fetched(lab.repository(), "kept", kept, tmp_path / "fetched", lab.said.append)
+    assert counts(tmp_path / "fetched" / "databases")["ledger.db"] == former
+
+
+async def test_a_state_that_cannot_be_kept_is_replaced_all_the_same(lab: Lab) -> None:
+    made = await lab.make()
+    ledger = lab.place.root / "data" / "ledger.db"
+    ledger.write_bytes(b"no database at all" * 1000)
+    with lab.place.records.held():
+        found = await restore(lab.place, lab.repository(), "kept", made.id, lab.said.append)
+    assert found.aside is not None
+    assert (found.aside / "data" / "ledger.db").read_bytes().startswith(b"no database")
+    (words,) = [line for line in lab.said if line.startswith("no backup of what is there")]
+    assert "ledger.db" in words
+
+
 async def test_everything_is_destroyed_and_comes_back_elsewhere(lab: Lab, tmp_path: Path) -> None:
     made = await lab.make()
     before = counts(lab.place.root / "data")
@@ -261,6 +293,9 @@ def test_the_commands_answer_from_a_backup_to_its_restore(lab: Lab) -> None:
     assert asked("backup", "verify", made["id"]) == f"{made['id']} is whole\n"
     assert asked("backup", "prune") == "0 removed\n"
     assert asked("restore").startswith(f"restored {made['id']} of ")
+    assert asked("backup", "show").startswith(f"{made['id']}  "), "what was replaced is restored by its id only"
+    newest, _ = asked("backup", "list").splitlines()
+    assert newest.endswith(f"  before the restore of {made['id']}")
 
     unknown = [sys.executable, "-m", "bellwether", "backup", "show", "20000101T000000Z"]
     refused = subprocess.run(unknown, check=False, capture_output=True, text=True)
