@@ -10,10 +10,13 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LEVEL = 0.95
 RESAMPLES = 200
@@ -23,6 +26,8 @@ _Z = 1.959963984540054
 _SEED = 1
 
 Sums = tuple[int, ...]
+Columns: TypeAlias = "NDArray[np.float64]"
+"""Sums by resample: a row for each count, a column for each resample. Whole numbers, so they are exact."""
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -44,13 +49,14 @@ def wilson(hits: int, count: int) -> Interval | None:
 
 
 def block_bootstrap(
-    rows: Sequence[Sums], block: int, statistic: Callable[[Sums], float | None], resamples: int = RESAMPLES
+    rows: Sequence[Sums], block: int, statistic: Callable[[Columns], Columns], resamples: int = RESAMPLES
 ) -> Interval | None:
     """Return the 95 % percentile interval of a statistic of sums over sessions.
 
-    `rows` are counts (0 or more) of each session, in order; `statistic` gets their sums, and None from it is left out.
-    The draws are the same for the same number of sessions, so the same rows give the same interval. None where there
-    are too few sessions, or where more than a tenth of the draws have no statistic.
+    `rows` are counts (0 or more) of each session, in order; `statistic` gets their sums for all resamples at once, and
+    what is not a number (NaN) of its answers is left out. The draws are the same for the same number of sessions, so
+    the same rows give the same interval. None where there are too few sessions, or where more than a tenth of the
+    draws have no statistic.
     """
     drawn = draw_sums(rows, block, resamples)
     return None if drawn is None else interval_of(drawn, statistic)
@@ -59,52 +65,58 @@ def block_bootstrap(
 class Drawn(NamedTuple):
     """The sums of each resample, and how many sessions each block has."""
 
-    sums: list[Sums]
+    sums: Columns
     length: int
 
 
 def draw_sums(rows: Sequence[Sums], block: int, resamples: int = RESAMPLES) -> Drawn | None:
     """Return the sums that resampling blocks of sessions gives; None where there are too few sessions."""
+    # Deferred: whoever makes no report has no use for it in memory.
+    import numpy as np
+
     count = len(rows)
     length = max(1, min(block, count))
     if count < FEWEST_SESSIONS or count < 2 * length:
         return None
-    width, blocks = len(rows[0]), math.ceil(count / length)
-    # All sums of a session in one number, with room for the largest. Up to 62 bits are added without an object each.
-    bits = max(map(max, rows)).bit_length() + (length * blocks).bit_length()
-    packed = [sum(value << (bits * place) for place, value in enumerate(row)) for row in rows]
-    around = packed + packed[: length - 1]
-    within = [sum(around[first : first + length]) for first in range(count)]
-    shifts, mask = [bits * place for place in range(width)], (1 << bits) - 1
-    totals = (sum(draw(within)) for draw in _draws(count, blocks, resamples))
-    return Drawn([tuple([(total >> shift) & mask for shift in shifts]) for total in totals], length)
+    single = np.array(rows, dtype=np.float64)
+    around = np.concatenate([single, single[: length - 1]])
+    within = np.sum([around[first : first + count] for first in range(length)], axis=0)
+    times = _times_drawn(count, math.ceil(count / length), resamples)
+    return Drawn(np.matmul(times, within).T, length)
 
 
-def interval_of(drawn: Drawn, statistic: Callable[[Sums], float | None]) -> Interval | None:
+def interval_of(drawn: Drawn, statistic: Callable[[Columns], Columns]) -> Interval | None:
     """Return the 95 % percentile interval of a statistic of resampled sums."""
-    values = map(statistic, drawn.sums)
-    found = sorted(value for value in values if value is not None)
-    if len(found) < 0.9 * len(drawn.sums):
+    import numpy as np
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = statistic(drawn.sums)
+    found = np.sort(values[~np.isnan(values)]).tolist()
+    if len(found) < 0.9 * len(values):
         return None
     edge = (1 - LEVEL) / 2
     words = f"bootstrap over blocks of {drawn.length} session{'' if drawn.length == 1 else 's'}"
     return Interval(rounded(quantile(found, edge)), rounded(quantile(found, 1 - edge)), words)
 
 
-@lru_cache(maxsize=4)
-def _draws(count: int, blocks: int, resamples: int) -> tuple[Callable[[Sequence[int]], tuple[int, ...]], ...]:
-    """Return for each resample what picks its blocks. Of `random` only `random()` is the same in every Python."""
-    chances = _chances(1 << (blocks * resamples).bit_length())
-    return tuple(
-        itemgetter(*[int(chance * count) for chance in chances[first : first + blocks]])
-        for first in range(0, blocks * resamples, blocks)
-    )
+@lru_cache(maxsize=1)
+def _times_drawn(count: int, blocks: int, resamples: int) -> Columns:
+    """Return for each resample how often it draws the block that begins at each session."""
+    import numpy as np
+
+    first = (_chances(1 << (blocks * resamples).bit_length())[: blocks * resamples] * count).astype(np.int64)
+    places = first.reshape(resamples, blocks) + count * np.arange(resamples)[:, None]
+    drawn = np.bincount(places.ravel(), minlength=resamples * count).reshape(resamples, count)
+    return drawn.astype(np.float64)
 
 
 @lru_cache(maxsize=2)
-def _chances(count: int) -> list[float]:
+def _chances(count: int) -> Columns:
+    """Return chances from 0 to 1. Of `random` only `random()` is the same in every Python."""
+    import numpy as np
+
     source = random.Random(_SEED)  # noqa: S311
-    return [source.random() for _ in range(count)]
+    return np.array([source.random() for _ in range(count)])
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

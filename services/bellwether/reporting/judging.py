@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bellwether.messages.reporting import CalibrationBin, IntervalValue, Judgement, OutcomeDay
 from bellwether.reporting.intervals import (
     FEWEST_SESSIONS,
+    Columns,
     Drawn,
     Interval,
     Sums,
@@ -81,22 +82,37 @@ def _gain(sums: Sums) -> float | None:
     return None if hits is None or base is None else hits - base
 
 
-def _rises(sums: Sums) -> float | None:
-    counts = _Counts(*sums)
-    return counts.rose / counts.decisions if counts.decisions else None
+# The same of all resamples at once; what has no signal, or no decision, is not a number.
+
+
+def _drawn_hits(sums: Columns) -> Columns:
+    _, _, buys, buys_rose, sells, sells_rose = sums
+    hits: Columns = (buys_rose + sells - sells_rose) / (buys + sells)
+    return hits
+
+
+def _drawn_gains(sums: Columns) -> Columns:
+    buys, sells, rises = sums[2], sums[4], _drawn_rises(sums)
+    gains: Columns = _drawn_hits(sums) - (buys * rises + sells * (1.0 - rises)) / (buys + sells)
+    return gains
+
+
+def _drawn_rises(sums: Columns) -> Columns:
+    rises: Columns = sums[1] / sums[0]
+    return rises
 
 
 def _hit_rate(drawn: Drawn | None, total: _Counts) -> IntervalValue:
     if not total.signals:
         return IntervalValue(None, undefined=NO_SIGNALS if total.decisions else NO_OUTCOMES)
-    found = _interval(drawn, hit_rate) or _alone(wilson(total.hits, total.signals))
+    found = _interval(drawn, _drawn_hits) or _alone(wilson(total.hits, total.signals))
     return _with(total.hits / total.signals, found)
 
 
 def _rise_rate(drawn: Drawn | None, total: _Counts) -> IntervalValue:
     if not total.decisions:
         return IntervalValue(None, undefined=NO_OUTCOMES)
-    found = _interval(drawn, _rises) or _alone(wilson(total.rose, total.decisions))
+    found = _interval(drawn, _drawn_rises) or _alone(wilson(total.rose, total.decisions))
     return _with(total.rose / total.decisions, found)
 
 
@@ -104,14 +120,14 @@ def _difference(drawn: Drawn | None, total: _Counts) -> IntervalValue:
     value = _gain(total)
     if value is None:
         return IntervalValue(None, undefined=NO_SIGNALS if total.decisions else NO_OUTCOMES)
-    found = _interval(drawn, _gain)
+    found = _interval(drawn, _drawn_gains)
     if found is None:
         words = f"its interval is not defined: it takes {FEWEST_SESSIONS} sessions and twice the horizon, with signals"
         return IntervalValue(rounded(value), undefined=words)
     return _with(value, found)
 
 
-def _interval(drawn: Drawn | None, statistic: Callable[[Sums], float | None]) -> Interval | None:
+def _interval(drawn: Drawn | None, statistic: Callable[[Columns], Columns]) -> Interval | None:
     return None if drawn is None else interval_of(drawn, statistic)
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bellwether.reporting.intervals import block_bootstrap, wilson
+from bellwether.reporting.intervals import Columns, block_bootstrap, draw_sums, wilson
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,23 @@ def test_a_share_of_nothing_has_no_interval() -> None:
     assert wilson(0, 0) is None
 
 
-def share(sums: tuple[int, ...]) -> float | None:
-    return sums[1] / sums[0] if sums[0] else None
+def share(sums: Columns) -> Columns:
+    shares: Columns = sums[1] / sums[0]
+    return shares
+
+
+def test_the_draws_are_those_of_sessions_added_one_by_one() -> None:
+    """The sums are those of blocks that are drawn and added one after the other, as the method says."""
+    source = random.Random(7)
+    rows = [(source.randrange(9), source.randrange(4)) for _ in range(53)]
+    drawn = draw_sums(rows, 5, resamples=40)
+    assert drawn is not None
+    chances = random.Random(1)
+    for number in range(40):
+        begins = [int(chances.random() * 53) for _ in range(11)]
+        taken = [(begin + place) % 53 for begin in begins for place in range(5)]
+        for column, name in enumerate(("cases", "hits")):
+            assert drawn.sums[column][number] == sum(rows[one][column] for one in taken), name
 
 
 def test_independent_sessions_give_about_the_interval_of_independent_cases() -> None:
