@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import msgspec
+
+_quick = msgspec.json.Encoder(order="sorted").encode
+_exponent = re.compile(rb"e-?[0-9]+(?:[],}]|$)").search
 
 
 def canonical_bytes(value: Any) -> bytes:
@@ -19,6 +23,18 @@ def canonical_bytes(value: Any) -> bytes:
         TypeError: for a type that has no one spelling.
 
     """
+    try:
+        quick = _quick(value)
+    except (TypeError, ValueError, OverflowError):
+        return _spelled_out(value)
+    # What it may spell otherwise: a number that is none, a control character, small and large numbers.
+    if b"null" in quick or b"\\u" in quick or b"0.0000" in quick or _exponent(quick):
+        return _spelled_out(value)
+    return quick
+
+
+def _spelled_out(value: Any) -> bytes:
+    """Return the bytes as the standard library spells them; they are what canonical means."""
     plain = msgspec.to_builtins(value, order="deterministic", str_keys=True)
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 

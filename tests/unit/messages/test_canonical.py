@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,35 @@ def test_keys_are_sorted_and_numbers_have_one_spelling() -> None:
 def test_a_number_that_json_cannot_say_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         canonical_bytes({"value": value})
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(min_value=-1e-3, max_value=1e-3)
+    | st.text()
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.datetimes(timezones=st.just(UTC)),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.dictionaries(st.integers(), inner),
+)
+
+
+@given(VALUES)
+def test_the_quick_way_spells_what_the_standard_library_spells(value: Any) -> None:
+    plain = msgspec.to_builtins(value, order="deterministic", str_keys=True)
+    spelled = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    assert canonical_bytes(value) == spelled.encode()
+
+
+@pytest.mark.parametrize(
+    "value", [1e-4, 9.99e-5, -1e-7, 1e16, 9999999999999998.0, -0.0, 5e-324, "e5", ["1e5", 1.5e300]]
+)
+def test_numbers_at_the_edges_of_plain_notation_are_spelled_by_repr(value: Any) -> None:
+    spelled = json.dumps({"a": value}, separators=(",", ":"))
+    assert canonical_bytes({"a": value}).decode() == spelled
+    assert canonical_bytes(value).decode() == json.dumps(value, separators=(",", ":"))
 
 
 @given(st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False)))
