@@ -73,6 +73,7 @@ class ModelService:
         self._book: book.Written | None = None
         self._state = "no model yet"
         self._trouble: RpcError | None = None
+        self._failed = False
         self._too_short: tuple[tuple[str, date | None, str], str] | None = None
         self._calendar: Calendar | None = None
         self._calendar_of: Any = None
@@ -226,13 +227,18 @@ class ModelService:
         }
 
     def alarms(self) -> list[AlarmReading]:
-        """Return the alarms of a declared model that does not serve, that has expired, or that soon will."""
+        """Return the alarms of a declared model that does not serve, that has expired, or that soon will.
+
+        Whether one is missing is unknown before the first try to get it has failed, and while it is being trained.
+        """
         if not self.context.declaration.known:
             return []
         name = self.context.declaration.current.spec.predictions.model
         declared = [self._info(model) for model in self.registry.serving() if model.manifest.name == name]
         if not declared:
-            return [alarm("model_missing", f"model {name} does not serve: {self._state}"[:500])]
+            return [
+                alarm("model_missing", f"model {name} does not serve: {self._state}"[:500], unknown=not self._failed)
+            ]
         return expiry_alarms(declared, self._today()) if self.context.clock.live else []
 
     def _named(self, request: Predict) -> ServedModel:
@@ -358,6 +364,7 @@ class ModelService:
                     _log.warning("no model yet: %s", error)
                 self._state = str(error)
                 self._trouble = _trouble(error)
+                self._failed = True
                 try:
                     async with asyncio.timeout(pause):
                         await self._wanted.wait()
@@ -399,7 +406,7 @@ class ModelService:
         if self._too_short is not None and self._too_short[0] == key:
             # Only other bars help, and there are none: training again would tell the same.
             raise HistoryTooShort(self._too_short[1])
-        self._state = f"model {recipe.name} is being trained"
+        self._state, self._failed = f"model {recipe.name} is being trained", False
         _log.info("%s on %d bars", self._state, sum(map(len, histories.values())))
         try:
             versions = await train_in_child(path, histories, self.registry.root)
@@ -471,6 +478,7 @@ def create(context: ServiceContext) -> Service:
     service.rpc("set_registry")(models.set_registry)
     service.on_declaration(models.declared)
     service.on_health(models.health)
+    service.on_alarms(models.alarms)
     service.on_start(models.start)
 
     async def keep_model() -> None:

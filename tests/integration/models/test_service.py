@@ -5,14 +5,17 @@ import re
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bellwether.messages.models import LoadModel, ModelInfo
+from bellwether.messages.monitoring import AlarmReading
 from bellwether.models.child import TrainingFailed, train_in_child
 from bellwether.runtime.errors import RpcError
 from bellwether.training.recipe import find_recipe
 from harness.replayed import BUILDS, declared, model_serves, train_once
-from harness.system import running
+from harness.replayed import until as answered
+from harness.system import System, running
 
 pytestmark = pytest.mark.integration
 
@@ -26,6 +29,23 @@ async def test_a_restart_serves_the_model_that_was_chosen_without_training(tmp_p
         assert found.trained_through.isoformat() == "2008-12-31"
         health = await system.call("ml-model", "health")
         assert health["model_state"].startswith("model direction-lr serves, trained through 2008-12-31, Brier 0.25")
+
+
+async def test_that_no_model_serves_is_an_alarm_which_a_model_ends(tmp_path: Path) -> None:
+    """Without market-data there are no bars to train on."""
+
+    async def alarms(system: System) -> list[AlarmReading]:
+        health = await system.call("ml-model", "health")
+        found = msgspec.convert(health.get("alarms", []), list[AlarmReading])
+        return [one for one in found if one.type == "model_missing" and not one.unknown]
+
+    async with running({"ml-model": BUILDS["ml-model"]}, data_dir=tmp_path, declaration=declared()) as system:
+        (found,) = await answered(lambda: alarms(system))
+        assert found.severity == "warning"
+        assert found.message.startswith("model direction-lr does not serve: ")
+    async with running(BUILDS, data_dir=tmp_path, declaration=declared()) as system:
+        await model_serves(system)
+        assert await alarms(system) == []
 
 
 async def test_a_replay_from_another_day_has_a_model_of_its_own(tmp_path: Path) -> None:

@@ -75,3 +75,11 @@ def test_every_alarm_that_is_raised_anywhere_is_in_the_table_and_every_one_of_th
     named = set(re.findall(r'\balarm\(\s*"([a-z_]+)"', source))
     named |= set(re.findall(r'Observation\(\s*"([a-z_]+)"', source)) | {"notification_failing"}
     assert named == set(ALARMS)
+
+
+def test_every_service_that_finds_alarms_tells_monitoring_of_them() -> None:
+    sources = {path: path.read_text() for path in SERVICES.rglob("service.py")}
+    finders = {path: text for path, text in sources.items() if re.search(r"def alarms\(self\)", text)}
+    assert finders
+    silent = [str(path) for path, text in finders.items() if not re.search(r"\.on_alarms\(\w+\.alarms\)", text)]
+    assert silent == []
