@@ -191,6 +191,18 @@ def tried(book: Book, notice_id: str, channel: str, error: str | None, now: date
             pause = PAUSES[min(attempts, len(PAUSES)) - 1]
             after = Delivery("pending", attempts, next_at=now + timedelta(seconds=pause), error=error)
         notices[place] = _with(notice, {**notice.deliveries, channel: after})
+    book = msgspec.structs.replace(book, notices=notices)
+    return reached(book, channel, now) if error is None else book
+
+
+def reached(book: Book, channel: str, now: datetime) -> Book:
+    """Return the book once a channel has taken a message: whatever waits for its next try is due at once."""
+    notices = [
+        _with(notice, {**notice.deliveries, channel: msgspec.structs.replace(one, next_at=now)})
+        if (one := notice.deliveries.get(channel)) is not None and one.status == "pending"
+        else notice
+        for notice in book.notices
+    ]
     return msgspec.structs.replace(book, notices=notices)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from bellwether.market.sessions import load_calendar
-from bellwether.monitoring.book import Book, Due, Notice, due, tried, with_notice
+from bellwether.monitoring.book import Book, Due, Notice, due, reached, tried, with_notice
 from bellwether.monitoring.channels import DeliveryFailed, Ways, send
 from bellwether.naming import MONITORING_BUCKET, MONITORING_KEY
 from bellwether.runtime.bus import BusError, NoResponder
@@ -117,6 +117,14 @@ class Notifier:
     async def _try(self, one: Due) -> None:
         error = await self.attempt(one.channel, one.notice)
         self.book = tried(self.book, one.notice.id, one.channel.name, error, self._context.clock.now())
+
+    async def test(self, channel: Notification, notice: Notice) -> str | None:
+        """Send a test message; return why it did not arrive. Once one arrives, what is owed follows at once."""
+        error = await self.attempt(channel, notice)
+        if error is None:
+            self.book = reached(self.book, channel.name, self._context.clock.now())
+            self._wake.set()
+        return error
 
     async def attempt(self, channel: Notification, notice: Notice) -> str | None:
         """Send a notice now; return why it did not arrive, or None."""

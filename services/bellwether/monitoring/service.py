@@ -132,7 +132,7 @@ class Monitoring:
         words = "this is a test message; nothing is wrong"
         notice_id = f"test-{call.request_id}"
         notice = Notice(notice_id, call.as_of, "test", "test", NAME, "info", words, call.as_of, published=True)
-        errors = await asyncio.gather(*(self._notifier.attempt(one, notice) for one in wanted))
+        errors = await asyncio.gather(*(self._notifier.test(one, notice) for one in wanted))
         pairs = zip(wanted, errors, strict=True)
         return SentTestMessages([MessageOutcome(one.name, one.kind, error is None, error) for one, error in pairs])
 

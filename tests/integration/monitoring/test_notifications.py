@@ -19,17 +19,18 @@ import pytest
 
 from bellwether.messages.monitoring import AlarmReading, Notifications, SentTestMessages
 from bellwether.messages.reporting import GetReport, ListReports, ReportLine, Reports, StoredReport
-from bellwether.monitoring import book
-from bellwether.monitoring.book import OWED, Book
+from bellwether.monitoring import book, notifier
+from bellwether.monitoring.book import OWED, PAUSES, Book
 from bellwether.monitoring.service import create as monitoring
 from bellwether.naming import MONITORING_BUCKET, MONITORING_KEY
 from bellwether.reporting.session import compose
 from bellwether.runtime.call import Call, ServiceContext
-from bellwether.runtime.clock import LiveClock
+from bellwether.runtime.clock import Clock, LiveClock
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.topology import SERVICES, ServiceRow
 from harness.authority import make_authority
+from harness.clock import Present
 from harness.nats import NatsServer, nats_server
 from harness.receivers import HttpReceiver, MailReceiver
 from harness.replayed import until as answered
@@ -60,6 +61,7 @@ class Stage:
     mail: MailReceiver
     alarms: list[AlarmReading] = field(default_factory=list)
     channels: list[dict[str, Any]] = field(default_factory=list)
+    clock: Clock = field(default_factory=LiveClock)
 
     def patient(self, context: ServiceContext) -> Service:
         """Return the service that is ill."""
@@ -94,7 +96,7 @@ class Stage:
     async def system(self) -> AsyncIterator[System]:
         """Run both services."""
         builds = {"market-data": self.patient, "scheduler": self.scheduler, "monitoring": self.monitoring}
-        options: dict[str, Any] = {"data_dir": self.folder, "clock": LiveClock(), "rows": ROWS}
+        options: dict[str, Any] = {"data_dir": self.folder, "clock": self.clock, "rows": ROWS}
         declared = declaration(symbols=["AAPL"], notifications=self.channels)
         async with running(builds, declaration=declared, connect=self.server.connect, **options) as system:
             yield system
@@ -212,6 +214,53 @@ async def test_both_come_after_the_receivers_were_away_and_after_a_restart(stage
         await until(counted(lambda: [one for one in stage.mailed() if "made up" in one], 1))
     told = [state for kind, state in stage.told() if kind == "volume_filling"]
     assert told == ["raised", "resolved"]
+    assert [one.split(":")[0] for one in stage.mailed() if "volume" in one] == [
+        "[made-up] warning raised",
+        "[made-up] warning resolved",
+    ]
+
+
+async def test_both_come_at_once_when_the_receivers_take_a_message_after_ten_minutes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "PAUSES", PAUSES)
+    # The clock is moved by hand, so the notifier looks at it all the time.
+    monkeypatch.setattr(notifier, "LOOK_SECONDS", 0.02)
+    stage.clock = present = Present(datetime.now(UTC))
+    await stage.hook.stop()
+    await stage.mail.stop()
+    async with stage.system() as system:
+
+        async def attempts(kind: str) -> list[int]:
+            found = await system.services["monitoring"].context.bus.kv_get(MONITORING_BUCKET, MONITORING_KEY)
+            assert found is not None
+            notices = msgspec.json.decode(found[0], type=Book).notices
+            return [one.attempts for notice in notices if notice.type == kind for one in notice.deliveries.values()]
+
+        stage.alarms = [FULL]
+        for tries, pause in enumerate([5, 15, 60, 180, 340], 1):
+
+            async def tried(tries: int = tries) -> bool:
+                # Both, and the one that comes as the second is owed is not due: raised is first.
+                return (await attempts("volume_filling"))[:2] == [tries] * 2
+
+            await answered(tried, 30.0)
+            stage.alarms = []
+            present.moment += timedelta(seconds=pause)
+
+        async def is_over() -> bool:
+            return len(await attempts("volume_filling")) == 4
+
+        await answered(is_over, 30.0)
+        await stage.hook.start()
+        await stage.mail.start()
+        # The next try is due in minutes.
+        assert (stage.told(), stage.mailed()) == ([], [])
+        sent: SentTestMessages = await system.call("monitoring", "test_notification", None, SentTestMessages)
+        assert [one.delivered for one in sent.results] == [True, True]
+        await stage.delivered(system)
+    filling = [state for kind, state in stage.told() if kind == "volume_filling"]
+    assert filling == ["raised", "resolved"]
     assert [one.split(":")[0] for one in stage.mailed() if "volume" in one] == [
         "[made-up] warning raised",
         "[made-up] warning resolved",

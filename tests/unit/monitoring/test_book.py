@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bellwether.monitoring import book as books
-from bellwether.monitoring.book import Book, Notice, due, failing, tried, trimmed, with_notice
+from bellwether.monitoring.book import Book, Notice, due, failing, reached, tried, trimmed, with_notice
 from bellwether.monitoring.quiet import quiet_until
 from bellwether.spec.notifications import Notification, QuietHours
 
@@ -75,6 +75,23 @@ def test_a_receiver_that_is_away_is_tried_again_with_growing_pauses_and_raised_c
     book, told = sent_to(book, channels, at)
     assert [name for _, name in told] == ["disk-raised", "disk-resolved"]
     assert failing(book) == {}
+
+
+def test_what_waits_for_its_next_try_follows_at_once_when_its_channel_took_something() -> None:
+    channels = [channel("back"), channel("away"), channel("quiet", quietHours=NIGHT)]
+    night = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # 23:00 there
+    book = Book()
+    for service in ("disk", "ledger"):
+        book = with_notice(book, notice(at=night, service=service), channels)
+        for name in ("back", "away"):
+            book = tried(book, f"{service}-raised", name, "away", night)
+    book, told = sent_to(book, channels, night)
+    assert told == []
+    book, told = sent_to(reached(reached(book, "quiet", night), "back", night), channels, night)
+    assert told == [("back", "disk-raised"), ("back", "ledger-raised")]
+    # A message that was owed says the same as a test message.
+    book, told = sent_to(tried(book, "disk-raised", "away", None, night), channels, night)
+    assert told == [("away", "ledger-raised")]
 
 
 def test_quiet_hours_hold_what_is_not_critical_until_they_end() -> None:
