@@ -81,11 +81,11 @@ check: venv ## formatting, lint, types, import directions, generated files
 
 .PHONY: unit
 unit: venv ## pure tests: no network, no server
-	@.venv/bin/pytest -q -n 2 tests/unit
+	@.venv/bin/pytest -q -n 2 tests/unit tools/devcluster/tests/unit
 
 .PHONY: integration
 integration: venv ## tests with a real NATS server, real databases and a real API server
-	@.venv/bin/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration
+	@.venv/bin/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration tools/devcluster/tests/integration
 
 .PHONY: e2e
 e2e: venv ## tests of the whole system on a whole node

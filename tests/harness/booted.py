@@ -20,12 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster import needs
-from devcluster.places import cache_home
+from environments.machine import CLUSTERS
 
 ROOT = Path(__file__).parents[2]
 _SUITE = "bookworm"
 _PACKAGES = ("dbus", "dbus-user-session", "libpam-systemd", "python3", "systemd", "systemd-sysv")
-_PROGRAMS = {"debootstrap": needs.PACKAGES_OF_IMAGES["debootstrap"], **needs.PACKAGES_OF_UNITS}
+_PROGRAMS = {
+    "debootstrap": needs.PACKAGES_OF_IMAGES["debootstrap"],
+    **{program: CLUSTERS.packages[program] for program in ("systemd-nspawn", "systemd-analyze")},
+}
 _PYTHON = (3, 11)
 """Of that Debian: the packages of the virtual environment have to be for the same."""
 HOME = "/opt/bellwether"
@@ -47,7 +50,7 @@ def obstacle() -> str | None:
 def _tree() -> Path:
     """Return the folder of the minimal Debian; the first time it is made, in about a minute."""
     kind = hashlib.sha256(repr((_SUITE, _PACKAGES)).encode()).hexdigest()[:12]
-    home = cache_home() / "booted"
+    home = CLUSTERS.cache_home / "booted"
     tree = home / kind
     if not tree.exists():
         home.mkdir(parents=True, exist_ok=True)

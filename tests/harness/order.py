@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
+DEVCLUSTER = "../tools/devcluster/tests/integration"
 LONG = (
     "e2e/test_training.py",
     "e2e/test_asx_banks.py",
@@ -17,8 +18,8 @@ LONG = (
     "integration/local/test_yahoo.py",
     "integration/replay/test_equal_bytes.py",
     "integration/local/test_run.py",
-    "integration/devcluster/test_node.py",
-    "integration/devcluster/test_csi.py",
+    f"{DEVCLUSTER}/test_node.py",
+    f"{DEVCLUSTER}/test_csi.py",
     "integration/scheduling/test_scenarios.py",
     "integration/models/test_training.py",
     "integration/operator/test_killed.py",
@@ -33,9 +34,9 @@ LONG = (
     "integration/operator/test_move_job.py",
 )
 """Files that take more than half a minute each on a quiet machine; of those that mostly wait, the longest first."""
-_RANKS = {TESTS / name: rank for rank, name in enumerate(LONG)}
+_RANKS = {(TESTS / name).resolve(): rank for rank, name in enumerate(LONG)}
 
 
 def rank(file: Path) -> int:
     """Return a test file's place: that of a long one, or the one behind them all."""
-    return _RANKS.get(file, len(LONG))
+    return _RANKS.get(file.resolve(), len(LONG))

@@ -17,6 +17,7 @@ from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
 from devcluster.slots import locked
 from devcluster.waiting import wait_for
+from environments.machine import CLUSTERS
 from harness.kube import Api
 
 DEFINITION = Path(__file__).resolve().parents[2] / "crds" / "tradingsystems.bellwether.dev.yaml"
@@ -87,5 +88,10 @@ def _cluster(root: Path, name: str, *, controllers: bool = False) -> Cluster:
     run = root.name.rpartition("-")[2]
     home = root / name
     return Cluster(
-        f"test-{name}-{run}", "control-plane", home / "state", controllers=controllers, audit_log=home / AUDIT_LOG
+        f"test-{name}-{run}",
+        "control-plane",
+        home / "state",
+        controllers=controllers,
+        audit_log=home / AUDIT_LOG,
+        settings=CLUSTERS,
     )

@@ -15,6 +15,7 @@ import yaml
 from bellwether_operator.settings import Settings
 from devcluster import build
 from devcluster.errors import ClusterError
+from environments.machine import CLUSTERS
 
 from .conftest import FakeGateway, Kube, eventually, running, system
 from .test_sessions import CLOSE, Clock, live
@@ -42,7 +43,7 @@ async def define(kube: Kube, text: str) -> None:
 
 
 async def define_snapshots(kube: Kube) -> None:
-    await define(kube, (build.programs_folder() / "crds" / "volumesnapshots.yaml").read_text())
+    await define(kube, (build.programs_folder(CLUSTERS) / "crds" / "volumesnapshots.yaml").read_text())
 
 
 async def make(kube: Kube, name: str, **spec: Any) -> None:

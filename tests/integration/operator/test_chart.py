@@ -17,6 +17,7 @@ from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.settings import Settings
 from devcluster import build
+from environments.machine import CLUSTERS
 
 from .conftest import Kube, eventually, running, system
 from .test_reconcile import all_there, completed, settled, without_pods
@@ -27,7 +28,7 @@ CHART = Path(__file__).parents[3] / "charts" / "bellwether"
 
 
 def helm(kube: Kube, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [str(build.programs_folder() / "helm"), "--kubeconfig", str(kube.cluster.kubeconfig), *arguments]
+    command = [str(build.programs_folder(CLUSTERS) / "helm"), "--kubeconfig", str(kube.cluster.kubeconfig), *arguments]
     return subprocess.run(command, check=check, capture_output=True, text=True, timeout=120)
 
 

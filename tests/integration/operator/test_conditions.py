@@ -19,7 +19,7 @@ import pytest
 from bellwether_operator.report.finding import CONDITIONS
 from bellwether_operator.settings import Settings
 from devcluster import build
-from devcluster.places import repository
+from environments.machine import CLUSTERS, ROOT
 from harness.statuses import READY, SCENES
 
 from .conftest import FakeGateway, Kube, eventually, running, system
@@ -42,7 +42,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(scope="session")
 def programs() -> Path:
-    return build.ensure(lambda text: print(text, file=sys.stderr))
+    return build.ensure(CLUSTERS, lambda text: print(text, file=sys.stderr))
 
 
 async def waited(kube: Kube, name: str, *conditions: str) -> None:
@@ -295,7 +295,7 @@ async def test_kstatus_reads_a_real_system(
 
 
 def test_the_documented_commands_give_argocd_the_script(kube: Kube, tmp_path: Path) -> None:
-    text = (repository() / "docs" / "conditions.md").read_text()
+    text = (ROOT / "docs" / "conditions.md").read_text()
     (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     kubectl = tmp_path / "kubectl"
     kubectl.write_text(f'#!/bin/sh\nexec {kube.cluster.config.devcluster} kubectl "$@"\n')
@@ -304,13 +304,13 @@ def test_the_documented_commands_give_argocd_the_script(kube: Kube, tmp_path: Pa
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(kube.cluster.kubeconfig)}
     subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands.replace("-n argocd", f"-n {kube.namespace}")],
-        cwd=repository(),
+        cwd=ROOT,
         env=environment,
         check=True,
         timeout=60,
     )
     found = json.loads(kube.cluster.kubectl("-n", kube.namespace, "get", "configmap", "argocd-cm", "-o", "json"))
-    script = (repository() / "manifests" / "argocd" / "health.lua").read_text()
+    script = (ROOT / "manifests" / "argocd" / "health.lua").read_text()
     assert found["data"] == {
         "url": "https://argo",
         "resource.customizations.health.bellwether.dev_TradingSystem": script,

@@ -21,6 +21,7 @@ from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.render.kubernetes.moment import Moment, Month
 from bellwether.spec.models import TradingSystem
 from devcluster import build
+from environments.machine import CLUSTERS
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +51,7 @@ ODD = [
 
 @pytest.fixture(scope="session")
 def cronfire() -> Path:
-    return build.ensure(lambda text: print(text, file=sys.stderr)) / "cronfire"
+    return build.ensure(CLUSTERS, lambda text: print(text, file=sys.stderr)) / "cronfire"
 
 
 def overrides(calendar: Calendar, year: int) -> Iterator[dict[str, Any]]:

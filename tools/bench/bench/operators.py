@@ -32,7 +32,7 @@ from bench.operator_sides import (
 )
 from bench.report import Figure, Section
 from devcluster.cluster import Cluster
-from environments.machine import ROOT
+from environments.machine import CLUSTERS, ROOT
 
 TITLE = "Operator"
 DEFINITION = ROOT / "crds" / "tradingsystems.bellwether.dev.yaml"
@@ -111,7 +111,7 @@ def measure(plan: Plan | None = None) -> Section:
     """Measure both operators on one control plane, in turn."""
     chosen = plan or Plan()
     with tempfile.TemporaryDirectory(prefix="bellwether-bench-") as folder:
-        cluster = Cluster("bench-operators", "control-plane", Path(folder) / "state")
+        cluster = Cluster("bench-operators", "control-plane", Path(folder) / "state", settings=CLUSTERS)
         try:
             cluster.up(_say)
             rounds = asyncio.run(_Bench(cluster, Path(folder), chosen).run())

@@ -16,7 +16,7 @@ from devcluster.images import archive_of
 from environments import install
 from environments.choose import choose
 from environments.clusters import Embedded
-from environments.machine import facts
+from environments.machine import CLUSTERS, facts
 
 CLUSTER = "bellwether-bench"
 NAMESPACE = "bench"
@@ -42,7 +42,7 @@ def measure() -> Section:
     choice = choose(facts(), {})
     if choice.kind != "embedded":
         return Section(TITLE, "", [], failure=f"it needs the embedded cluster, and this machine offers {choice.kind}")
-    env, cluster = Embedded(CLUSTER), Cluster(CLUSTER)
+    env, cluster = Embedded(CLUSTER), Cluster(CLUSTER, settings=CLUSTERS)
     try:
         env.up(_say)
         images = env.images(_say)
@@ -85,7 +85,7 @@ def _time_to_ready(env: Embedded) -> float:
 
 def _load_anew(cluster: Cluster, image: str) -> float:
     """Take an image from the node and return the seconds in which it is brought back from an archive."""
-    with archive_of(image) as archive:
+    with archive_of(CLUSTERS, image) as archive:
         _remove(cluster, image)
         began = time.monotonic()
         cluster.runtime().load(Path(archive))

@@ -31,7 +31,7 @@ class Addresses:
     @property
     def link(self) -> str:
         """The name of the machine's end of that link: there can be one of it, so who has the link has the slot."""
-        return f"bw{self.slot}"
+        return f"dc{self.slot}"
 
     @property
     def host(self) -> IPv4Address:

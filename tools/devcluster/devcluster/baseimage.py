@@ -26,15 +26,18 @@ _DROPPED = (
 """What no program in the image reads; the folders stay, empty."""
 
 _HASH = hashlib.sha256(repr((_SUITE, _PACKAGES, _DROPPED)).encode()).hexdigest()[:12]
-NAME = f"localhost/bellwether/base:{_HASH}"
-"""The image's name, which changes with what goes into it."""
 
 Report = Callable[[str], None]
 
 
-def ensure(store: Store, report: Report) -> None:
-    """Make the image when the store does not have it; takes about a minute."""
-    if store.has(NAME):
+def name(prefix: str) -> str:
+    """The image's name, which changes with what goes into it (pure)."""
+    return f"localhost/{prefix}/base:{_HASH}"
+
+
+def ensure(store: Store, image: str, report: Report) -> None:
+    """Make the image under that name when the store does not have it; takes about a minute."""
+    if store.has(image):
         return
     report("making the base image from Debian packages; this takes about a minute and is kept")
     began = time.monotonic()
@@ -47,5 +50,5 @@ def ensure(store: Store, report: Report) -> None:
             shutil.rmtree(tree / path, ignore_errors=True)
             (tree / path).mkdir(parents=True, exist_ok=True)
         run(["tar", "--numeric-owner", "-C", str(tree), "-cf", str(archive), "."], seconds=300)
-        store.import_tree(archive, NAME)
+        store.import_tree(archive, image)
     report(f"made the base image in {time.monotonic() - began:.0f} s")

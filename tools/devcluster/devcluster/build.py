@@ -16,7 +16,7 @@ from pathlib import Path
 from devcluster.command import run
 from devcluster.errors import ClusterError
 from devcluster.manifests import SNAPSHOT_CRDS
-from devcluster.places import cache_home, go_module
+from devcluster.settings import Settings, go_module
 from devcluster.slots import locked
 
 OWN_PROGRAMS = ("devcluster", "csidir", "pause", "cronfire", "kindconfig", "kstatus")
@@ -109,16 +109,16 @@ def _go_version(go: str) -> str:
         return ""
 
 
-def programs_folder() -> Path:
+def programs_folder(settings: Settings) -> Path:
     """Where the programs of the present sources are, or will be."""
     module = go_module()
     recipe = " ".join(build_command("go", (module / "go.mod").read_text(), Path("bin")))
-    return cache_home() / "devcluster" / source_hash(go_sources(module), recipe)
+    return settings.cache_home / "devcluster" / source_hash(go_sources(module), recipe)
 
 
-def ensure(report: Report) -> Path:
+def ensure(settings: Settings, report: Report) -> Path:
     """The folder with the programs, built now when they are missing."""
-    folder = programs_folder()
+    folder = programs_folder(settings)
     if (folder / "complete").exists():
         return folder
     go = find_go()

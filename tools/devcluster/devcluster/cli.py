@@ -16,6 +16,7 @@ from devcluster.command import run
 from devcluster.config import Level
 from devcluster.errors import ClusterError
 from devcluster.listing import lines, listing
+from devcluster.settings import find
 
 app = typer.Typer(
     help="A real Kubernetes on this Linux machine, without Docker.",
@@ -25,12 +26,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Name = Annotated[str, typer.Option("--name", help="Which cluster; several run beside each other.")]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Which cluster, by default the project's; several run beside each other.")
+]
 StateDir = Annotated[
     Path | None,
-    typer.Option("--state-dir", help="Its folder; ~/.local/state/bellwether/devcluster/NAME if not given."),
+    typer.Option("--state-dir", help="Its folder; by default NAME in ~/.local/state/devcluster."),
 ]
-DEFAULT_NAME = "bellwether"
 
 
 def main() -> None:
@@ -50,7 +52,7 @@ def say(text: str) -> None:
 @app.command()
 def up(
     *,
-    name: Name = DEFAULT_NAME,
+    name: Name = None,
     level: Annotated[
         Level, typer.Option(help="control-plane: API server only, no root needed. node: pods run too.")
     ] = Level.NODE,
@@ -74,7 +76,7 @@ def up(
 
 @app.command()
 def down(
-    name: Name = DEFAULT_NAME,
+    name: Name = None,
     purge: Annotated[bool, typer.Option("--purge", help="Delete its objects, volumes and images too.")] = False,
     state_dir: StateDir = None,
 ) -> None:
@@ -83,13 +85,13 @@ def down(
 
 
 @app.command()
-def status(name: Name = DEFAULT_NAME, state_dir: StateDir = None) -> None:
+def status(name: Name = None, state_dir: StateDir = None) -> None:
     """Say what runs. Ends with 0 when the cluster is ready, else with 3."""
     found = Cluster(name, state_dir=state_dir).status()
     if found.level is None:
-        print(f"no cluster {name} in {found.state_dir}")
+        print(f"no cluster {found.name} in {found.state_dir}")
         raise typer.Exit(3)
-    print(f"cluster {name} ({found.level}) at {found.api_url}: {'ready' if found.ready else 'not ready'}")
+    print(f"cluster {found.name} ({found.level}) at {found.api_url}: {'ready' if found.ready else 'not ready'}")
     for process, pid in found.processes.items():
         print(f"  {process:24} {'-' if pid is None else pid}")
     if not found.ready:
@@ -99,27 +101,28 @@ def status(name: Name = DEFAULT_NAME, state_dir: StateDir = None) -> None:
 @app.command("list")
 def list_clusters() -> None:
     """List this user's clusters, and the nodes of others: slot, state folder, and the project that started it last."""
-    for line in lines(listing()):
+    for line in lines(listing(find())):
         print(line)
 
 
 @app.command()
 def load(
     image: Annotated[str, typer.Argument(help="An image archive, or the name of an image that buildah has.")],
-    name: Name = DEFAULT_NAME,
+    name: Name = None,
     state_dir: StateDir = None,
 ) -> None:
     """Put an image into the node."""
     from devcluster.images import archive_of
 
-    runtime = Cluster(name, state_dir=state_dir).runtime()
-    with archive_of(image) as archive:
+    cluster = Cluster(name, state_dir=state_dir)
+    runtime = cluster.runtime()
+    with archive_of(cluster.settings, image) as archive:
         for loaded in runtime.load(archive):
             print(loaded)
 
 
 @app.command()
-def kubeconfig(name: Name = DEFAULT_NAME, state_dir: StateDir = None) -> None:
+def kubeconfig(name: Name = None, state_dir: StateDir = None) -> None:
     """Print the path of the administrator's kubeconfig."""
     cluster = Cluster(name, state_dir=state_dir)
     print(cluster.config.state_dir / "kubeconfig")
@@ -128,7 +131,7 @@ def kubeconfig(name: Name = DEFAULT_NAME, state_dir: StateDir = None) -> None:
 @app.command()
 def logs(
     process: Annotated[str | None, typer.Argument(help="Which process; all are listed if not given.")] = None,
-    name: Name = DEFAULT_NAME,
+    name: Name = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines from the end.")] = 50,
     state_dir: StateDir = None,
 ) -> None:
@@ -147,20 +150,20 @@ def logs(
 @app.command()
 def build() -> None:
     """Build the Go programs and print their folder; quick when they are built already."""
-    print(go_build.ensure(say))
+    print(go_build.ensure(find(), say))
 
 
 @app.command()
 def needs(
     level: Annotated[Level, typer.Option(help="For which level of cluster.")] = Level.NODE,
-    images: Annotated[bool, typer.Option(help="Count what building images needs too.")] = True,
+    images: Annotated[bool, typer.Option(help="Count what image builds and the project's settings need.")] = True,
     install: Annotated[bool, typer.Option("--install", help="Install what is missing (root, apt).")] = False,
 ) -> None:
     """Name the Debian packages that are missing here, one a line."""
-    programs = list(machine.PACKAGES_OF_NODE) if level is Level.NODE else []
+    packages = machine.PACKAGES_OF_NODE if level is Level.NODE else {}
     if images and level is Level.NODE:
-        programs += [*machine.PACKAGES_OF_IMAGES, *machine.PACKAGES_OF_TESTS]
-    missing = machine.missing_packages(programs)
+        packages = {**packages, **machine.PACKAGES_OF_IMAGES, **find().packages}
+    missing = machine.missing_packages(packages)
     for package in missing:
         print(package, flush=True)
     if install and missing:
@@ -178,9 +181,9 @@ def _install(packages: list[str]) -> None:
 
 @app.command()
 def image(
-    name: Name = DEFAULT_NAME,
+    name: Name = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the names as one JSON object.")] = False,
-    only: Annotated[str | None, typer.Option(help="Only this one: services or operator.")] = None,
+    only: Annotated[str | None, typer.Option(help="Only this target of the Dockerfile.")] = None,
     load_into_node: Annotated[bool, typer.Option("--load/--no-load", help="Load them into the node.")] = True,
     state_dir: StateDir = None,
 ) -> None:
@@ -188,4 +191,4 @@ def image(
     from devcluster.images import print_images
 
     cluster = Cluster(name, state_dir=state_dir)
-    print_images(cluster.runtime() if load_into_node else None, only, as_json=as_json, report=say)
+    print_images(cluster.settings, cluster.runtime() if load_into_node else None, only, as_json=as_json, report=say)

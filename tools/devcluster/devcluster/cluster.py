@@ -18,14 +18,15 @@ from devcluster import build, claims, kernel, needs, network, pki
 from devcluster.addresses import Addresses
 from devcluster.api import ApiReader
 from devcluster.command import run
-from devcluster.config import CSI_DRIVER, NODE_NAME, ClusterConfig, Level, check_name, check_state_dir
+from devcluster.config import NODE_NAME, ClusterConfig, Level, check_name, check_state_dir
+from devcluster.disk import write_if_changed, write_private
 from devcluster.errors import ClusterError
 from devcluster.files import admin_kubeconfig, config_files
 from devcluster.manifests import SNAPSHOT_CRDS, base_objects, snapshot_objects
-from devcluster.places import repository, state_home
 from devcluster.plan import Phase, Process, processes, to_start
 from devcluster.processes import ProcessTable, command_lines
 from devcluster.runtime import Runtime
+from devcluster.settings import Settings, find
 from devcluster.slots import SlotTable, locked
 from devcluster.waiting import wait_for
 
@@ -58,26 +59,29 @@ class Cluster:
 
     def __init__(
         self,
-        name: str = "bellwether",
+        name: str | None = None,
         level: Level | str = Level.NODE,
         state_dir: Path | None = None,
         *,
         controllers: bool = False,
         audit_log: Path | None = None,
         csi_flags: Sequence[str] = (),
+        settings: Settings | None = None,
     ) -> None:
         """Touch nothing yet.
 
         `controllers` adds the controller manager to the level control-plane. `audit_log` makes the API
         server write one JSON line per request there. `csi_flags` are test switches of the volume driver.
+        Without `settings` those of the project count in which the process works; without a name, their prefix.
         """
-        self.name = check_name(name)
+        self.settings = find() if settings is None else settings
+        self.name = check_name(self.settings.prefix if name is None else name)
         self.level = Level(level)
-        self.state_dir = (state_dir or state_home() / name).expanduser().absolute()
+        self.state_dir = (state_dir or self.settings.state_home / self.name).expanduser().absolute()
         self._controllers = controllers
         self._audit_log = audit_log.expanduser().absolute() if audit_log else None
         self._csi_flags = tuple(csi_flags)
-        self._slots = SlotTable(state_home())
+        self._slots = SlotTable(self.settings.state_home)
         self._table = ProcessTable(self.state_dir / "run" / "processes", self.state_dir / "log")
 
     # ---- what callers use --------------------------------------------------------------------------------
@@ -92,7 +96,7 @@ class Cluster:
         needs.check(self.level)
         if self.level is Level.NODE:
             check_state_dir(self.state_dir)
-        programs = build.ensure(report)
+        programs = build.ensure(self.settings, report)
         with self._exclusively():
             config = self._configure(programs)
             if config.is_node:  # before there are keys: a cluster that has some is bound to its slot
@@ -177,13 +181,15 @@ class Cluster:
             self.state_dir,
             self._owner,
             programs,
+            self.settings.prefix,
             self._controllers,
             self._audit_log,
             self._csi_flags,
         )
         record = {
             "name": config.name,
-            "project": str(repository()),
+            "project": str(self.settings.project or Path.cwd()),
+            "prefix": config.prefix,
             "level": config.level,
             "slot": config.slot,
             "programs": str(config.programs),
@@ -191,7 +197,7 @@ class Cluster:
             "audit_log": str(config.audit_log) if config.audit_log else None,
             "csi_flags": config.csi_flags,
         }
-        _write_if_changed(self._record, json.dumps(record, indent=2))
+        write_if_changed(self._record, json.dumps(record, indent=2))
         return config
 
     @property
@@ -219,6 +225,7 @@ class Cluster:
                 self.state_dir,
                 self._owner,
                 Path(record["programs"]),
+                record.get("prefix", self.settings.prefix),
                 record["controllers"],
                 Path(record["audit_log"]) if record["audit_log"] else None,
                 tuple(record["csi_flags"]),
@@ -257,10 +264,10 @@ class Cluster:
         if new:
             pems = pki.issue(config)
             for name, pem in pems.items():
-                _write_private(config.pki / name, pem)
-            _write_private(self.kubeconfig, admin_kubeconfig(config, pems).encode())
+                write_private(config.pki / name, pem)
+            write_private(self.kubeconfig, admin_kubeconfig(config, pems).encode())
         for name, text in config_files(config, needs.cni_folder()).items():
-            _write_if_changed(self.state_dir / name, text)
+            write_if_changed(self.state_dir / name, text)
         return new
 
     # ---- starting ----------------------------------------------------------------------------------------
@@ -320,7 +327,7 @@ class Cluster:
         for kind in SNAPSHOT_CRDS:
             path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}.snapshot.storage.k8s.io"
             self._await(f"the type {kind} is known", partial(api.condition, path, "Established"), 30)
-        self.kubectl(*apply, stdin=_as_list(snapshot_objects()))
+        self.kubectl(*apply, stdin=_as_list(snapshot_objects(config)))
 
     def _ready(self, config: ClusterConfig) -> bool:
         api = ApiReader(config)
@@ -329,7 +336,7 @@ class Cluster:
         if not config.is_node:
             return True
         drivers = (api.json(f"/apis/storage.k8s.io/v1/csinodes/{NODE_NAME}") or {}).get("spec", {}).get("drivers")
-        has_driver = any(d["name"] == CSI_DRIVER for d in drivers or [])
+        has_driver = any(d["name"] == config.csi_driver for d in drivers or [])
         return has_driver and _node_ready(api, None) and _answers(config.api_host, 53)
 
     # ---- ending ------------------------------------------------------------------------------------------
@@ -388,16 +395,3 @@ def _answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-
-
-def _write_if_changed(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text() != text:
-        fresh = path.with_name(f"{path.name}.new")  # who is killed, or reads meanwhile, meets no half of it
-        fresh.write_text(text)
-        fresh.replace(path)

@@ -12,9 +12,7 @@ from devcluster.addresses import Addresses
 from devcluster.errors import ClusterError
 
 NODE_NAME = "node1"
-CSI_DRIVER = "hostdir.bellwether.dev"
 STORAGE_CLASS = "hostdir"
-PAUSE_IMAGE = "localhost/bellwether/pause:dev"
 
 LONGEST_STATE_DIR = 70
 """A Unix socket's path ends at 107 characters, and kubelet puts 36 below its folder."""
@@ -40,6 +38,8 @@ class ClusterConfig:
     owner: str
     """The state folder without symbolic links: what the cluster makes on the machine carries it, or its hash."""
     programs: Path
+    prefix: str = "devcluster"
+    """What the names that it leaves on the machine begin with."""
     controllers: bool = False
     audit_log: Path | None = None
     csi_flags: tuple[str, ...] = ()
@@ -65,9 +65,19 @@ class ClusterConfig:
         return hashlib.sha256(self.owner.encode()).hexdigest()[:8]
 
     @property
+    def csi_driver(self) -> str:
+        """The name of the volume driver."""
+        return f"hostdir.{self.prefix}.dev"
+
+    @property
+    def pause_image(self) -> str:
+        """The image that holds a pod's namespaces open."""
+        return f"localhost/{self.prefix}/pause:dev"
+
+    @property
     def netns(self) -> str:
         """The name of the node's network namespace."""
-        return f"bellwether-{self.tag}"
+        return f"{self.prefix}-{self.tag}"
 
     @property
     def link(self) -> str:
@@ -77,17 +87,17 @@ class ClusterConfig:
     @property
     def new_link(self) -> str:
         """The name of that end until its alias is set: at no time is there a `link` that is no one's."""
-        return f"bw-{self.tag}"
+        return f"dc-{self.tag}"
 
     @property
     def cgroup(self) -> str:
         """The cgroup that holds every pod of this cluster, and nothing else."""
-        return f"bellwether-{self.tag}"
+        return f"{self.prefix}-{self.tag}"
 
     @property
     def pod_network_name(self) -> str:
         """The network plugin's name for this cluster's pod network, unique on the machine."""
-        return f"bellwether-{self.tag}"
+        return f"{self.prefix}-{self.tag}"
 
     @property
     def api_host(self) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from devcluster.config import PAUSE_IMAGE, ClusterConfig
+from devcluster.config import ClusterConfig
 
 PROCESS_USERS = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 
@@ -94,7 +94,7 @@ state = "{base / "state"}"
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
-  sandbox_image = "{PAUSE_IMAGE}"
+  sandbox_image = "{config.pause_image}"
 
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"

@@ -19,12 +19,11 @@ from devcluster.command import run, succeeds
 from devcluster.dockerfile import copied, only_for
 from devcluster.errors import ClusterError
 from devcluster.oci import write_archive
-from devcluster.places import cache_home, repository
 from devcluster.runtime import Runtime
+from devcluster.settings import Settings
 from devcluster.slots import locked
 from devcluster.store import Store
 
-TARGETS = ("services", "operator")
 _PYTHON = "3.11"
 _KEPT_TAGS = 3
 _BUILD_TOOLS = ("setuptools", "wheel")
@@ -35,27 +34,24 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image to be: its target in the Dockerfile, the text for it, its name with the content's hash."""
+    """One image to be: its target in the Dockerfile, its base image, the text for it, its name with a hash."""
 
     target: str
+    base: str
     dockerfile: str
     name: str
 
 
-def image_name(target: str, digest: str) -> str:
-    """The name of a target's image (pure)."""
-    return f"localhost/bellwether/{target}:dev-{digest[:12]}"
-
-
-def recipe(target: str, root: Path) -> Recipe:
-    """What to build for a target from the tree as it is now."""
+def recipe(target: str, root: Path, prefix: str) -> Recipe:
+    """What to build for a target from the tree as it is now; its name begins with localhost/ and the prefix."""
     text = only_for((root / "Dockerfile").read_text(), target)
-    digest = hashlib.sha256(f"{baseimage.NAME}\0{text}".encode())
+    base = baseimage.name(prefix)
+    digest = hashlib.sha256(f"{base}\0{text}".encode())
     for path in copied(text):
         for file in _files(root / path):
             content = file.read_bytes()
             digest.update(f"{file.relative_to(root)}\0{len(content)}\0".encode() + content)
-    return Recipe(target, text, image_name(target, digest.hexdigest()))
+    return Recipe(target, base, text, f"localhost/{prefix}/{target}:dev-{digest.hexdigest()[:12]}")
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -69,7 +65,7 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in sorted(names) if not name.endswith(".pyc"))
 
 
-def ensure(runtime: Runtime | None, targets: Sequence[str], report: Report) -> dict[str, str]:
+def ensure(settings: Settings, runtime: Runtime | None, targets: Sequence[str], report: Report) -> dict[str, str]:
     """Build what is missing and load it into the node, when one is given: target -> image name."""
     missing = needs.missing_packages(needs.PACKAGES_OF_IMAGES)
     if missing:
@@ -79,20 +75,20 @@ def ensure(runtime: Runtime | None, targets: Sequence[str], report: Report) -> d
         )
     if os.geteuid() != 0:
         raise ClusterError("building images needs root")
-    there = set(runtime.images()) if runtime else set()
-    store = Store(cache_home() / "images")
-    return {target: _ensure_one(target, runtime, there, store, report) for target in targets}
+    store = Store(settings.cache_home / "images")
+    return {target: _ensure_one(target, settings, runtime, store, report) for target in targets}
 
 
-def _ensure_one(target: str, runtime: Runtime | None, there: set[str], store: Store, report: Report) -> str:
-    wanted = recipe(target, repository())
-    if wanted.name in there:
+def _ensure_one(target: str, settings: Settings, runtime: Runtime | None, store: Store, report: Report) -> str:
+    root = settings.project or Path.cwd()
+    wanted = recipe(target, root, settings.prefix)
+    if runtime and runtime.has_image(wanted.name):
         return wanted.name
     with locked(store.home / "lock"), tempfile.TemporaryDirectory(dir=store.home) as folder:
         if not store.has(wanted.name):
             context = Path(folder) / "context"
-            copy_inputs(wanted, repository(), context)
-            wanted = recipe(target, context)  # someone may have edited the tree since
+            copy_inputs(wanted, root, context)
+            wanted = recipe(target, context, settings.prefix)  # someone may have edited the tree since
             if not store.has(wanted.name):
                 _build(store, wanted, context, report)
         if runtime:
@@ -111,24 +107,28 @@ def copy_inputs(wanted: Recipe, root: Path, into: Path) -> None:
             shutil.copy2(file, place)
 
 
-def print_images(runtime: Runtime | None, only: str | None, *, as_json: bool, report: Report) -> None:
+def print_images(
+    settings: Settings, runtime: Runtime | None, only: str | None, *, as_json: bool, report: Report
+) -> None:
     """Ensure the images and print their names."""
-    if only is not None and only not in TARGETS:
-        raise ClusterError(f"--only is {only!r}; it must be one of {', '.join(TARGETS)}")
-    names = ensure(runtime, [only] if only else TARGETS, report)
+    if not settings.targets:
+        raise ClusterError("no image is named: that is done by `targets` in [tool.devcluster] of pyproject.toml")
+    if only is not None and only not in settings.targets:
+        raise ClusterError(f"--only is {only!r}; it must be one of {', '.join(settings.targets)}")
+    names = ensure(settings, runtime, [only] if only else settings.targets, report)
     print(json.dumps(names) if as_json else "\n".join(names.values()))
 
 
 def _build(store: Store, wanted: Recipe, context: Path, report: Report) -> None:
     began = time.monotonic()
     try:
-        baseimage.ensure(store, report)
+        baseimage.ensure(store, wanted.base, report)
         wheels = _wheels(store.home, wanted, context, report)
         report(f"building {wanted.name}")
         file = context.with_name("Dockerfile")
         file.write_text(wanted.dockerfile)
         arguments = {
-            "BASE_IMAGE": baseimage.NAME,
+            "BASE_IMAGE": wanted.base,
             "PIP_OPTIONS": "--no-index --find-links=/wheels",
         }
         store.build(file, context, wanted.name, arguments, {wheels: "/wheels"})
@@ -181,12 +181,12 @@ def _wheels(home: Path, wanted: Recipe, context: Path, report: Report) -> Path:
 
 
 @contextmanager
-def archive_of(image: str) -> Iterator[Path]:
+def archive_of(settings: Settings, image: str) -> Iterator[Path]:
     """A file with this image: the file itself if it is one, else written from buildah's images."""
     if Path(image).is_file():
         yield Path(image)
         return
-    home = cache_home() / "images"
+    home = settings.cache_home / "images"
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as folder:
         archive = Path(folder) / "image.tar"

@@ -10,7 +10,7 @@ from devcluster import claims
 from devcluster.addresses import SLOTS, Addresses
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
-from devcluster.places import state_home
+from devcluster.settings import Settings
 from devcluster.slots import SlotTable
 
 
@@ -30,10 +30,10 @@ class Listed:
     project_is_gone: bool = False
 
 
-def listing() -> list[Listed]:
+def listing(settings: Settings) -> list[Listed]:
     """Every cluster that can be found, by slot; those of other tables only while they have a network."""
-    table = SlotTable(state_home()).rows()
-    own = [_listed(Path(folder), slot) for folder, slot in table.items()]
+    table = SlotTable(settings.state_home).rows()
+    own = [_listed(settings, Path(folder), slot) for folder, slot in table.items()]
     return sorted(own + strangers(claims.links(), list(table)), key=_order)
 
 
@@ -63,8 +63,8 @@ def _order(each: Listed) -> tuple[int, str]:
     return each.slot, each.state_dir
 
 
-def _listed(folder: Path, slot: int) -> Listed:
-    cluster = Cluster(state_dir=folder)
+def _listed(settings: Settings, folder: Path, slot: int) -> Listed:
+    cluster = Cluster(state_dir=folder, settings=settings)
     try:
         found = cluster.status()
     except ClusterError:  # of one cluster: `status` says it, the others are listed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from devcluster.config import CSI_DRIVER, STORAGE_CLASS, ClusterConfig
+from devcluster.config import STORAGE_CLASS, ClusterConfig
 
 SNAPSHOT_CRDS = ("volumesnapshotclasses", "volumesnapshotcontents", "volumesnapshots")
 
@@ -34,7 +34,7 @@ def base_objects(config: ClusterConfig) -> list[dict[str, Any]]:
     driver = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "CSIDriver",
-        "metadata": {"name": CSI_DRIVER},
+        "metadata": {"name": config.csi_driver},
         "spec": {"attachRequired": False, "fsGroupPolicy": "File", "podInfoOnMount": False},
     }
     storage_class = {
@@ -44,7 +44,7 @@ def base_objects(config: ClusterConfig) -> list[dict[str, Any]]:
             "name": STORAGE_CLASS,
             "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
         },
-        "provisioner": CSI_DRIVER,
+        "provisioner": config.csi_driver,
         "reclaimPolicy": "Delete",
         "allowVolumeExpansion": True,
         "volumeBindingMode": "Immediate",
@@ -52,7 +52,7 @@ def base_objects(config: ClusterConfig) -> list[dict[str, Any]]:
     return [service, endpoints, driver, storage_class]
 
 
-def snapshot_objects() -> list[dict[str, Any]]:
+def snapshot_objects(config: ClusterConfig) -> list[dict[str, Any]]:
     """What needs the snapshot types."""
     return [
         {
@@ -62,7 +62,7 @@ def snapshot_objects() -> list[dict[str, Any]]:
                 "name": STORAGE_CLASS,
                 "annotations": {"snapshot.storage.kubernetes.io/is-default-class": "true"},
             },
-            "driver": CSI_DRIVER,
+            "driver": config.csi_driver,
             "deletionPolicy": "Delete",
         }
     ]

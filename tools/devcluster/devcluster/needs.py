@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devcluster.config import Level
@@ -33,22 +33,6 @@ PACKAGES_OF_NODE = {
 PACKAGES_OF_IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 """Program -> Debian package, for building images."""
 
-PACKAGES_OF_BACKUPS = {"restic": "restic"}
-"""Program -> Debian package, for backups and their tests; a cluster runs without."""
-
-PACKAGES_OF_UNITS = {"systemd-nspawn": "systemd-container", "systemd-analyze": "systemd"}
-"""Program -> Debian package, for the tests of systemd units; a cluster runs without."""
-
-PACKAGES_OF_BRIDGE = {"redis-check-rdb": "redis-tools"}
-"""Program -> Debian package, for tests of the bridge to Redis. Called by another name this program is the server; the
-package redis-server would start a daemon."""
-
-PACKAGES_OF_PAGES = {"chromium": "chromium"}
-"""Program -> Debian package, for tests that look at a page."""
-
-PACKAGES_OF_TESTS = PACKAGES_OF_BACKUPS | PACKAGES_OF_UNITS | PACKAGES_OF_BRIDGE | PACKAGES_OF_PAGES
-"""What tests need besides a cluster."""
-
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -64,10 +48,9 @@ def cni_folder() -> str:
     return str(next((f for f in CNI_FOLDERS if (f / "bridge").exists()), CNI_FOLDERS[0]))
 
 
-def missing_packages(programs: Iterable[str], is_there: Callable[[str], bool] = there) -> list[str]:
-    """The Debian packages of those programs that are not there, each once, sorted."""
-    known = PACKAGES_OF_NODE | PACKAGES_OF_IMAGES | PACKAGES_OF_TESTS
-    return sorted({known[p] for p in programs if not is_there(p)})
+def missing_packages(packages: Mapping[str, str], is_there: Callable[[str], bool] = there) -> list[str]:
+    """The Debian packages (program -> package) of those programs that are not there, each once, sorted."""
+    return sorted({package for program, package in packages.items() if not is_there(program)})
 
 
 def check(level: Level) -> None:

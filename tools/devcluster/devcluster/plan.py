@@ -190,6 +190,7 @@ def _storage(config: ClusterConfig) -> list[Process]:
         str(config.programs / "csidir"),
         f"--root={config.state_dir / 'volumes'}",
         f"--node={NODE_NAME}",
+        f"--driver={config.csi_driver}",
         f"--socket={config.csi_socket}",
         f"--registration={config.kubelet_root / 'plugins_registry' / 'csidir.sock'}",
         *config.csi_flags,

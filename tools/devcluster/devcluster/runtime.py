@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from devcluster.command import run, succeeds
-from devcluster.config import PAUSE_IMAGE, ClusterConfig
+from devcluster.config import ClusterConfig
 from devcluster.errors import ClusterError
 from devcluster.processes import command_lines
 
@@ -70,11 +70,11 @@ class Runtime:
 
     def load_pause_image(self) -> None:
         """Make and load the image that holds a pod's namespaces open, when it is missing."""
-        if self.has_image(PAUSE_IMAGE):
+        if self.has_image(self._config.pause_image):
             return
         archive = self._config.state_dir / "run" / "pause.tar"
         archive.write_bytes(
-            single_file_image(PAUSE_IMAGE, "pause", self._config.programs.joinpath("pause").read_bytes())
+            single_file_image(self._config.pause_image, "pause", self._config.programs.joinpath("pause").read_bytes())
         )
         self.load(archive)
         archive.unlink()

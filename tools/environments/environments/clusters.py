@@ -17,10 +17,9 @@ from typing import Protocol
 from devcluster.cluster import Cluster
 from devcluster.command import run
 from devcluster.errors import ClusterError
-from devcluster.places import state_home
 from environments.choose import Choice
 from environments.kind_program import ensure_kind
-from environments.machine import ROOT
+from environments.machine import CLUSTERS, ROOT
 
 Report = Callable[[str], None]
 CONFIRMED = "BELLWETHER_CURRENT_CONTEXT"
@@ -72,9 +71,9 @@ class Embedded:
 
     name = "embedded"
 
-    def __init__(self, cluster: str = "bellwether") -> None:
+    def __init__(self, cluster: str | None = None) -> None:
         """Touch nothing yet."""
-        self._cluster = Cluster(cluster)
+        self._cluster = Cluster(cluster, settings=CLUSTERS)
 
     def up(self, report: Report) -> None:
         """Install missing packages, build the programs when they are missing, start the node."""
@@ -138,7 +137,7 @@ class Kind:
     def __init__(self, cluster: str | None = None) -> None:
         """Touch nothing yet."""
         self._cluster = cluster or of_clone("bellwether")
-        self._kubeconfig = state_home().parent / "kind" / f"{self._cluster}.kubeconfig"
+        self._kubeconfig = CLUSTERS.state_home.parent / "kind" / f"{self._cluster}.kubeconfig"
 
     def up(self, report: Report) -> None:
         """Create the cluster unless it is there; have its kubeconfig in any case."""
@@ -291,6 +290,7 @@ def _devcluster(*arguments: str) -> str:
         stdout=subprocess.PIPE,
         text=True,
         check=False,
+        cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "tools" / "devcluster")},
     )
     if done.returncode != 0:

@@ -10,8 +10,8 @@ from pathlib import Path
 from devcluster.build import find_go
 from devcluster.command import run
 from devcluster.errors import ClusterError
-from devcluster.places import cache_home
 from devcluster.slots import locked
+from environments.machine import CLUSTERS
 
 MODULE = "sigs.k8s.io/kind"
 VERSION = "v0.33.0"
@@ -30,7 +30,7 @@ def ensure_kind(report: Report) -> str:
     on_path = shutil.which("kind")
     if on_path is not None:
         return on_path
-    folder = cache_home() / "kind" / VERSION
+    folder = CLUSTERS.cache_home / "kind" / VERSION
     program = folder / "kind"
     if program.exists():
         return str(program)

@@ -9,15 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devcluster import needs
+from devcluster import needs, settings
 from environments.choose import Facts
 
 ROOT = Path(__file__).resolve().parents[3]
+CLUSTERS = settings.read(ROOT)
+"""What pyproject.toml says of the clusters of tools/devcluster."""
 
 
 def facts() -> Facts:
     """Return what decides where the system can run."""
-    missing = tuple(needs.missing_packages([*needs.PACKAGES_OF_NODE, *needs.PACKAGES_OF_IMAGES]))
+    missing = tuple(needs.missing_packages({**needs.PACKAGES_OF_NODE, **needs.PACKAGES_OF_IMAGES}))
     return Facts(
         docker_answers=_docker_answers(),
         is_linux=sys.platform == "linux",

@@ -18,6 +18,7 @@ ALL = {"pyproject.toml", "requirements/dev.txt"}
 """Whatever tests do may depend on these."""
 EVERYWHERE = {"bellwether", "bellwether_operator", "docs", "operator", "services", "tests", "tools"}
 """Folders whose mention says nothing."""
+FOLDERS = ("tests", "tools/devcluster/tests")
 
 
 def reached(top: Path, changed: Iterable[Path], tests: Iterable[Path]) -> list[Path]:
@@ -69,7 +70,7 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(f"error: git says of BASE={base}: {error.stderr.strip()}", file=sys.stderr)
         return 1
-    tests = [each.relative_to(ROOT) for each in (ROOT / "tests").rglob("test_*.py")]
+    tests = [each.relative_to(ROOT) for folder in FOLDERS for each in (ROOT / folder).rglob("test_*.py")]
     found = reached(ROOT, changed, tests)
     whole = [str(each) for each in found if each.parts[1] == "e2e"]
     quick = [str(each) for each in found if each.parts[1] != "e2e"]

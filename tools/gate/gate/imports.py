@@ -50,7 +50,7 @@ class Imports:
             return frozenset()
         tree = ast.parse((self._top / file).read_bytes())
         found = {each for name in _names(tree, file) for each in self._files(name)}
-        if file.parts[0] == "tests":
+        if "tests" in file.parts:
             found |= {conftest for folder in file.parents if self._is_file(conftest := folder / "conftest.py")}
         return frozenset(found - {file})
 

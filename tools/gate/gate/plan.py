@@ -9,7 +9,9 @@ from environments.choose import Choice
 from gate.record import PARTS
 from gate.steps import Step, pytest
 
-INTEGRATION, E2E = "tests/integration", "tests/e2e"
+UNIT = ("tests/unit", "tools/devcluster/tests/unit")
+INTEGRATION = ("tests/integration", "tools/devcluster/tests/integration")
+E2E = "tests/e2e"
 LANES = "2"
 CORES_FOR_BOTH = 4
 """From so many on, integration runs beside all of e2e; with fewer only beside the tests of e2e that mostly wait."""
@@ -26,7 +28,7 @@ Stage = list[list[Step]]
 
 def quick() -> Stage:
     """Return the steps that need no server: most of `check` runs on one core."""
-    return [[Step("check", ["make", "--no-print-directory", "check"])], [Step("unit", pytest("-n", "2", "tests/unit"))]]
+    return [[Step("check", ["make", "--no-print-directory", "check"])], [Step("unit", pytest("-n", "2", *UNIT))]]
 
 
 def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]) -> list[Stage]:
@@ -44,11 +46,12 @@ def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]
 
     """
 
-    def ignored(folder: str) -> list[str]:
-        return [f"--ignore={each}" for each in without if each.startswith(folder)]
+    def ignored(*folders: str) -> list[str]:
+        return [f"--ignore={each}" for each in without if each.startswith(folders) and each not in folders]
 
     marks = [] if has_planes else ["-m", "not cluster"]
-    command = pytest("-n", "3", *BY_FILE, *SLOWEST, INTEGRATION, *marks, *ignored(INTEGRATION))
+    folders = [each for each in INTEGRATION if each not in without]
+    command = pytest("-n", "3", *BY_FILE, *SLOWEST, *folders, *marks, *ignored(*INTEGRATION))
     integration = Step("integration", command, gives_way=has_node)
     if not has_node:
         return [[[integration]]]

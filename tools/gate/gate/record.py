@@ -45,7 +45,7 @@ class Part:
 PARTS = (
     Part(
         name="the embedded cluster's own tests and csi-sanity",
-        tests=("tests/integration/devcluster",),
+        tests=("tools/devcluster/tests/integration",),
         files=("tools/devcluster/**/*",),
     ),
     Part(

@@ -9,10 +9,11 @@ import (
 
 type identity struct {
 	csi.UnimplementedIdentityServer
+	driver string
 }
 
-func (identity) GetPluginInfo(context.Context, *csi.GetPluginInfoRequest) (*csi.GetPluginInfoResponse, error) {
-	return &csi.GetPluginInfoResponse{Name: driverName, VendorVersion: "1"}, nil
+func (i identity) GetPluginInfo(context.Context, *csi.GetPluginInfoRequest) (*csi.GetPluginInfoResponse, error) {
+	return &csi.GetPluginInfoResponse{Name: i.driver, VendorVersion: "1"}, nil
 }
 
 func (identity) GetPluginCapabilities(

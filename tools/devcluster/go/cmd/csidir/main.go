@@ -20,11 +20,9 @@ import (
 	registerapi "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 )
 
-const driverName = "hostdir.bellwether.dev"
-
 type options struct {
-	root, node, socket, registration string
-	faults                           faults
+	root, node, socket, registration, driver string
+	faults                                   faults
 }
 
 // faults are what the driver does wrong when a test asks for it.
@@ -38,6 +36,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.root, "root", "", "folder of volumes and snapshots")
 	flag.StringVar(&o.node, "node", "node1", "name of this node")
+	flag.StringVar(&o.driver, "driver", "hostdir.devcluster.dev", "name that storage classes give this driver")
 	flag.StringVar(&o.socket, "socket", "", "path of the driver's socket")
 	flag.StringVar(&o.registration, "registration", "", "path of the socket where kubelet finds the driver; none if empty")
 	flag.DurationVar(&o.faults.readyDelay, "ready-delay", 0, "test switch: time until a new snapshot is ready to use")
@@ -61,7 +60,7 @@ func run(o options) error {
 		return err
 	}
 	driver := grpc.NewServer()
-	csi.RegisterIdentityServer(driver, &identity{})
+	csi.RegisterIdentityServer(driver, &identity{driver: o.driver})
 	csi.RegisterControllerServer(driver, &controller{store: store, faults: o.faults, now: time.Now})
 	csi.RegisterNodeServer(driver, &node{store: store, name: o.node})
 	failed := make(chan error, 2)
@@ -71,7 +70,7 @@ func run(o options) error {
 	defer driver.Stop()
 	if o.registration != "" {
 		registrar := grpc.NewServer()
-		registerapi.RegisterRegistrationServer(registrar, registration{socket: o.socket})
+		registerapi.RegisterRegistrationServer(registrar, registration{driver: o.driver, socket: o.socket})
 		if err := serve(registrar, o.registration, failed); err != nil {
 			return err
 		}
@@ -106,13 +105,13 @@ func serve(server *grpc.Server, socket string, failed chan<- error) error {
 // registration tells kubelet where the driver is.
 type registration struct {
 	registerapi.UnimplementedRegistrationServer
-	socket string
+	driver, socket string
 }
 
 func (r registration) GetInfo(context.Context, *registerapi.InfoRequest) (*registerapi.PluginInfo, error) {
 	return &registerapi.PluginInfo{
 		Type:              registerapi.CSIPlugin,
-		Name:              driverName,
+		Name:              r.driver,
 		Endpoint:          r.socket,
 		SupportedVersions: []string{"1.0.0"},
 	}, nil

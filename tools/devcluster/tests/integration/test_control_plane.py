@@ -7,10 +7,10 @@ import pytest
 
 from devcluster import Cluster, ClusterError
 from devcluster.listing import listing
-from devcluster.places import state_home
+from devcluster.settings import find
 from devcluster.slots import SlotTable
+from devcluster.testing import leftovers
 from devcluster.waiting import wait_for
-from integration.devcluster.leftovers import leftovers
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_control_plane_comes_up_stays_as_it_is_and_goes_without_a_trace(cluste
 
 def _shown(cluster: Cluster) -> str:
     """What `list` says of the state of a cluster."""
-    (found,) = [each.state for each in listing() if each.state_dir == str(cluster.state_dir)]
+    (found,) = [each.state for each in listing(find()) if each.state_dir == str(cluster.state_dir)]
     return found
 
 
@@ -86,7 +86,7 @@ def test_a_control_plane_does_not_start_on_the_ports_of_one_of_another_table(
     cluster.down()
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "home"))
     other = Cluster("test-other", "control-plane", folder / "other")
-    SlotTable(state_home()).take(other.state_dir, cluster.config.slot, lambda _: None)
+    SlotTable(find().state_home).take(other.state_dir, cluster.config.slot, lambda _: None)
     try:
         other.up()
         assert other.config.api_port == cluster.config.api_port

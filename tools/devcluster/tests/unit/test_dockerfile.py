@@ -2,7 +2,6 @@ import pytest
 
 from devcluster.dockerfile import copied, only_for
 from devcluster.errors import ClusterError
-from devcluster.places import repository
 
 TEXT = """\
 # a comment
@@ -37,18 +36,3 @@ def test_what_is_copied_from_the_tree_and_not_from_other_stages() -> None:
 def test_an_unknown_target_names_the_known_ones() -> None:
     with pytest.raises(ClusterError, match="no stage 'wrong'; it has base, tools, left, right"):
         only_for(TEXT, "wrong")
-
-
-def test_the_operators_image_gets_only_the_operators_packages() -> None:
-    text = (repository() / "Dockerfile").read_text()
-    assert [p for p in copied(only_for(text, "operator")) if p.startswith("requirements/")] == [
-        "requirements/operator.txt"
-    ]
-    assert "services/bellwether" in copied(only_for(text, "services"))
-
-
-def test_code_is_copied_last_so_that_its_change_keeps_the_dependencies() -> None:
-    for target in ("services", "operator"):
-        paths = copied(only_for((repository() / "Dockerfile").read_text(), target))
-        kinds = [path.startswith("requirements/") for path in paths]
-        assert kinds == sorted(kinds, reverse=True)

@@ -8,7 +8,7 @@ import yaml
 from devcluster.config import Level
 from devcluster.files import admin_kubeconfig, config_files
 from devcluster.manifests import base_objects, snapshot_objects
-from unit.devcluster.configs import config
+from devcluster.testing import config
 
 
 def test_containerd_keeps_everything_below_the_state_folder() -> None:
@@ -21,13 +21,13 @@ def test_containerd_keeps_everything_below_the_state_folder() -> None:
 
 def test_pods_get_addresses_of_the_clusters_own_range() -> None:
     network = json.loads(config_files(config())["conf/cni/10-pods.conflist"])
-    assert network["name"] == "bellwether-cfe54c80"
+    assert network["name"] == "devcluster-cfe54c80"
     assert network["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.103.0.0/24"}]]
 
 
 def test_kubelet_keeps_pods_in_the_clusters_own_cgroup() -> None:
     kubelet = yaml.safe_load(config_files(config())["conf/kubelet.yaml"])
-    assert kubelet["cgroupRoot"] == "/bellwether-cfe54c80"
+    assert kubelet["cgroupRoot"] == "/devcluster-cfe54c80"
     assert kubelet["clusterDNS"] == ["10.208.48.10"]
 
 
@@ -43,7 +43,7 @@ def test_the_administrators_kubeconfig_holds_its_keys() -> None:
 
 
 def test_cluster_dns_has_an_address_of_the_service_range() -> None:
-    objects = {f"{o['kind']}/{o['metadata']['name']}": o for o in base_objects(config()) + snapshot_objects()}
+    objects = {f"{o['kind']}/{o['metadata']['name']}": o for o in base_objects(config()) + snapshot_objects(config())}
     address = objects["Service/kube-dns"]["spec"]["clusterIP"]
     assert ip_address(address) in ip_network("10.208.48.0/20")
     assert objects["EndpointSlice/kube-dns"]["endpoints"][0]["addresses"] == ["10.200.3.2"]

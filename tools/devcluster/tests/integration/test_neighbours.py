@@ -17,9 +17,9 @@ from devcluster.addresses import SLOTS
 from devcluster.command import run
 from devcluster.config import ClusterConfig
 from devcluster.listing import Listed, listing
-from devcluster.places import state_home
+from devcluster.settings import find
 from devcluster.slots import SlotTable
-from integration.devcluster.leftovers import leftovers
+from devcluster.testing import leftovers
 
 FIRST_SLOT = SLOTS - 4
 """Lower ones are left to clusters of this machine that are stopped now."""
@@ -30,7 +30,7 @@ def only_what_is_on_the_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -
     def start_nothing(*_: object, **__: object) -> None:
         """Leave the processes out."""
 
-    monkeypatch.setattr(build, "ensure", lambda _: folder / "programs")
+    monkeypatch.setattr(build, "ensure", lambda *_: folder / "programs")
     monkeypatch.setattr(Cluster, "_start", start_nothing)
 
 
@@ -41,7 +41,7 @@ def clusters(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[list[Clu
     for user in ("a", "b"):
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / user))
         for slot in range(FIRST_SLOT):
-            SlotTable(state_home()).take(folder / user / str(slot), slot, lambda _: None)
+            SlotTable(find().state_home).take(folder / user / str(slot), slot, lambda _: None)
         found.append(Cluster("same"))
     yield found
     for cluster in found:
@@ -87,7 +87,7 @@ def test_two_nodes_of_different_tables_run_beside_each_other(clusters: list[Clus
     first.up()
     second.up()
     assert first.config.slot != second.config.slot
-    shown = {each.slot: each for each in listing()}
+    shown = {each.slot: each for each in listing(find())}
     assert shown[first.config.slot] == Listed("-", "node", first.config.slot, "other", str(first.state_dir))
     assert shown[second.config.slot].name == second.name
     first.up()

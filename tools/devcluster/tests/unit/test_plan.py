@@ -3,7 +3,7 @@ from pathlib import Path
 from devcluster.config import Level
 from devcluster.files import PROCESS_USERS, config_files
 from devcluster.plan import Phase, processes, to_start
-from unit.devcluster.configs import config
+from devcluster.testing import config
 
 
 def test_a_control_plane_is_two_processes_on_loopback_ports_of_its_slot() -> None:
@@ -21,7 +21,7 @@ def test_controllers_come_to_a_control_plane_only_when_asked_for() -> None:
 
 def test_every_process_of_a_node_runs_in_its_network_namespace() -> None:
     plan = processes(config())
-    assert all(p.argv[:2] == ("nsenter", "--net=/run/netns/bellwether-cfe54c80") for p in plan)
+    assert all(p.argv[:2] == ("nsenter", "--net=/run/netns/devcluster-cfe54c80") for p in plan)
     assert len({p.name for p in plan}) == len(plan) == 13
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from devcluster import build
 from devcluster.kernel import unmount_below
-from devcluster.places import go_module
 from devcluster.processes import ProcessTable
+from devcluster.settings import go_module
 from devcluster.waiting import wait_for
 
 

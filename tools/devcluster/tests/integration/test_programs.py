@@ -3,8 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.places import repository
-
 
 def _run(*argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=30, check=False)
@@ -44,9 +42,3 @@ def test_a_kind_configuration_with_a_wrong_word_is_refused(
     found = _run(str(programs / "kindconfig"), str(file))
     assert found.returncode == 1
     assert complaint in found.stderr
-
-
-def test_our_kind_configuration_is_one_that_kind_understands(programs: Path) -> None:
-    found = _run(str(programs / "kindconfig"), str(repository() / "tests" / "e2e" / "kind.yaml"))
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith("node control-plane")

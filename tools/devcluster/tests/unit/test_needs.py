@@ -10,7 +10,7 @@ from devcluster.errors import ClusterError
 
 def test_a_package_is_named_once_however_many_programs_lack() -> None:
     lacking = {"ctr", "containerd", "buildah", "cni:bridge"}
-    programs = [*needs.PACKAGES_OF_NODE, *needs.PACKAGES_OF_IMAGES]
+    programs = {**needs.PACKAGES_OF_NODE, **needs.PACKAGES_OF_IMAGES}
     found = needs.missing_packages(programs, lambda program: program not in lacking)
     assert found == ["buildah", "containerd", "containernetworking-plugins"]
 

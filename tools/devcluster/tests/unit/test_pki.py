@@ -5,7 +5,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from devcluster import pki
-from unit.devcluster.configs import config
+from devcluster.testing import config
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 from devcluster import Cluster
 from devcluster.processes import ProcessTable
 from devcluster.runtime import single_file_image
+from devcluster.settings import find
+from devcluster.testing import leftovers
 from devcluster.waiting import wait_for
-from integration.devcluster.leftovers import leftovers
 
 IMAGE = "localhost/test/cronfire:dev"
 
@@ -30,23 +31,23 @@ spec:
     resources: {limits: {memory: 64Mi}}
 """
 
-VOLUME = """
+VOLUME = f"""
 apiVersion: v1
 kind: PersistentVolumeClaim
-metadata: {name: data}
-spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+metadata: {{name: data}}
+spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: holder}
+metadata: {{name: holder}}
 spec:
   terminationGracePeriodSeconds: 0
   containers:
   - name: main
-    image: localhost/bellwether/pause:dev
+    image: localhost/{find().prefix}/pause:dev
     imagePullPolicy: Never
-    volumeMounts: [{name: data, mountPath: /data}]
-  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+    volumeMounts: [{{name: data, mountPath: /data}}]
+  volumes: [{{name: data, persistentVolumeClaim: {{claimName: data}}}}]
 """
 
 SNAPSHOT = """

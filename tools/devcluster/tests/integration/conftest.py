@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from devcluster import build, needs
+from devcluster.settings import find
 
 HERE = Path(__file__).parent
 OF_A_NODE = {"test_csi.py", "test_neighbours.py", "test_node.py"}
@@ -33,7 +34,7 @@ def no_node() -> str:
 
 @pytest.fixture(scope="session")
 def programs() -> Path:
-    return build.ensure(lambda text: print(text, file=sys.stderr))
+    return build.ensure(find(), lambda text: print(text, file=sys.stderr))
 
 
 @pytest.fixture(scope="module")

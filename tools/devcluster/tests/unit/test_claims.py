@@ -14,12 +14,12 @@ ETCD = ["/programs/devcluster", "etcd", "--data-dir=/state/other/etcd", "--liste
 @pytest.mark.parametrize(
     ("links", "routes", "holder"),
     [
-        ({"lo": "", "bw4": "/state/other"}, [ELSEWHERE], None),
-        ({"bw3": "/state/some"}, [ELSEWHERE, Route(PODS, "bw3")], None),
-        ({"bw3": "/state/other"}, [], "the cluster in /state/other"),
-        ({"bw3": ""}, [], "the link bw3, which names no cluster as its owner (`ip link del bw3` removes it),"),
+        ({"lo": "", "dc4": "/state/other"}, [ELSEWHERE], None),
+        ({"dc3": "/state/some"}, [ELSEWHERE, Route(PODS, "dc3")], None),
+        ({"dc3": "/state/other"}, [], "the cluster in /state/other"),
+        ({"dc3": ""}, [], "the link dc3, which names no cluster as its owner (`ip link del dc3` removes it),"),
         ({}, [Route(IPv4Network("10.0.0.0/8"), "tun0")], "the route to 10.0.0.0/8 through tun0"),
-        ({"bw3": "/state/some"}, [Route(PODS, "bw3"), Route(PODS, "tun0")], "the route to 10.103.0.0/16 through tun0"),
+        ({"dc3": "/state/some"}, [Route(PODS, "dc3"), Route(PODS, "tun0")], "the route to 10.103.0.0/16 through tun0"),
     ],
 )
 def test_networks_of_a_slot_are_the_owners_or_it_is_said_who_has_them(
@@ -32,7 +32,7 @@ def test_networks_of_a_slot_are_the_owners_or_it_is_said_who_has_them(
 def test_a_wide_route_does_not_take_a_slot_from_the_cluster_whose_own_routes_go_first(network: str) -> None:
     wide = Route(IPv4Network(network), "tun0")
     assert network_holder(AT, "/state/some", {}, [wide]) == f"the route to {network} through tun0"
-    assert network_holder(AT, "/state/some", {"bw3": "/state/some"}, [wide, Route(PODS, "bw3")], bound=True) is None
+    assert network_holder(AT, "/state/some", {"dc3": "/state/some"}, [wide, Route(PODS, "dc3")], bound=True) is None
 
 
 @pytest.mark.parametrize("network", ["10.103.0.0/16", "10.103.7.0/24", "10.200.3.2/32", "10.208.48.0/20"])

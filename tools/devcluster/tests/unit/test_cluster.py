@@ -15,7 +15,7 @@ def records_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Leave keys and processes out."""
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(build, "ensure", lambda _: tmp_path / "programs")
+    monkeypatch.setattr(build, "ensure", lambda *_: tmp_path / "programs")
     monkeypatch.setattr(Cluster, "_write_files", nothing)
     monkeypatch.setattr(Cluster, "_start", nothing)
 

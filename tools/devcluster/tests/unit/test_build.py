@@ -4,7 +4,7 @@ import pytest
 
 from devcluster.build import build_command, go_sources, is_new_enough, source_hash
 from devcluster.errors import ClusterError
-from devcluster.places import go_module
+from devcluster.settings import go_module
 
 
 def test_versions_are_stamped_from_go_mod() -> None:

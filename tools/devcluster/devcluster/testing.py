@@ -1,9 +1,18 @@
-"""What a cluster could leave behind on the machine."""
+"""For tests: a configuration without a cluster, and what a cluster could leave behind on the machine."""
 
-import subprocess
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
-from devcluster.config import ClusterConfig
+from devcluster.command import run
+from devcluster.config import ClusterConfig, Level
+
+
+def config(level: Level = Level.NODE, **changes: Any) -> ClusterConfig:
+    """The configuration of a cluster that is nowhere (pure)."""
+    slot, owner = changes.pop("slot", 3), changes.pop("owner", "/state/some")
+    return ClusterConfig("some", level, slot, Path("/state/some"), owner, Path("/cache/programs"), **changes)
 
 
 def leftovers(config: ClusterConfig) -> list[str]:
@@ -11,7 +20,7 @@ def leftovers(config: ClusterConfig) -> list[str]:
     folder = str(config.state_dir)
     found = [f"process {argv}" for argv in _command_lines() if folder in argv]
     found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if folder in line]
-    routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
+    routes = run(["ip", "route"])
     found += [f"route {line}" for line in routes.splitlines() if f"dev {config.link} " in f"{line} "]
     places = [
         Path("/run/netns") / config.netns,
