@@ -1,29 +1,39 @@
 """A span while it lasts: small on purpose, because a replay makes tens of thousands of them a second.
 
 The SDK's own span costs about ten times as much to make and end (33 microseconds against 3 on the machine this was
-measured on), and half of a replay's time was spent there. So a span is kept as plain values and becomes one of the
-SDK's, with its resource and scope, only when it is sent.
+measured on), and half of a replay's time was spent there. So a span is kept as plain values, and written as OTLP, below
+the resource and scope that the SDK encodes, only when it is sent.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
+from opentelemetry.proto.trace.v1.trace_pb2 import Status as WireStatus
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind
 
 AttributeValue: TypeAlias = str | bool | int | float
 Attributes = Mapping[str, AttributeValue]
 
 MAX_ATTRIBUTES = 32
 
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _SCOPE = InstrumentationScope("bellwether")
+_KINDS = {kind: WireSpan.SpanKind.Value(f"SPAN_KIND_{kind.name}") for kind in SpanKind}
+_LOCAL = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+
+_log = logging.getLogger(__name__)
 
 
 class Remote:
@@ -96,27 +106,55 @@ class Span:
             self.ended_at = time.time_ns()
             self._collect(self)
 
-    def readable(self, resource: Resource) -> ReadableSpan:
-        """Return it as a finished span of the SDK."""
-        parent = None
+    def write(self, wire: WireSpan) -> None:
+        """Fill an empty protobuf span as the SDK's encoder would; an attribute that protobuf cannot hold is left out.
+
+        Fields are set in place: built from objects, as by the SDK, a span takes nine times as long (decision 0051).
+        """
+        wire.trace_id, wire.span_id = _trace_bytes(self.trace_id), _span_bytes(self.span_id)
+        wire.flags = _LOCAL if self.parent_id is None else _REMOTE
         if self.parent_id is not None:
-            parent = SpanContext(self.trace_id, self.parent_id, is_remote=True, trace_flags=_SAMPLED)
-        status = Status(StatusCode.UNSET) if self._status is None else Status(StatusCode.ERROR, self._status)
-        return ReadableSpan(
-            name=self.name,
-            context=SpanContext(self.trace_id, self.span_id, is_remote=False, trace_flags=_SAMPLED),
-            parent=parent,
-            resource=resource,
-            attributes=self.attributes,
-            links=[
-                Link(SpanContext(one.trace_id, one.span_id, is_remote=True, trace_flags=_SAMPLED)) for one in self.links
-            ],
-            kind=self.kind,
-            instrumentation_scope=_SCOPE,
-            status=status,
-            start_time=self.started_at,
-            end_time=self.ended_at,
-        )
+            wire.parent_span_id = _span_bytes(self.parent_id)
+        wire.name, wire.kind = self.name, _KINDS[self.kind]
+        wire.start_time_unix_nano, wire.end_time_unix_nano = self.started_at, self.ended_at
+        for name, value in self.attributes.items():
+            pair = wire.attributes.add()
+            try:
+                pair.key = name
+                setattr(pair.value, _field_of(value), value)
+            except (TypeError, ValueError) as error:
+                del wire.attributes[-1]
+                _log.warning("span %s: attribute %s is left out: %s", self.name, name, error)
+        for one in self.links:
+            wire.links.add(trace_id=_trace_bytes(one.trace_id), span_id=_span_bytes(one.span_id), flags=_REMOTE)
+        wire.status.SetInParent()
+        if self._status is not None:
+            wire.status.code, wire.status.message = WireStatus.STATUS_CODE_ERROR, self._status
+
+
+def frame(resource: Resource) -> ExportTraceServiceRequest:
+    """Return an export without spans: the resource and the scope that they belong to, as the SDK encodes them."""
+    context = SpanContext(1, 1, is_remote=False)
+    request = encode_spans([ReadableSpan("", context=context, resource=resource, instrumentation_scope=_SCOPE)])
+    del request.resource_spans[0].scope_spans[0].spans[:]
+    return request
+
+
+def _field_of(value: AttributeValue) -> str:
+    """Return the field of protobuf's AnyValue that holds a value."""
+    if isinstance(value, str):
+        return "string_value"
+    if isinstance(value, bool):
+        return "bool_value"
+    return "int_value" if isinstance(value, int) else "double_value"
+
+
+def _trace_bytes(trace_id: int) -> bytes:
+    return trace_id.to_bytes(16, "big")
+
+
+def _span_bytes(span_id: int) -> bytes:
+    return span_id.to_bytes(8, "big")
 
 
 def traceparent(span: Span | Remote) -> str:

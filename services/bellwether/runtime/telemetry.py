@@ -1,4 +1,4 @@
-"""Spans: sent as OTLP bytes over the bus, in the SDK's own encoding.
+"""Spans: sent as OTLP bytes over the bus, the same as the SDK would send.
 
 A trace begins only where a service says so (`start_root`) and is sampled there by its trace id; everything below
 follows the `traceparent` that travels with requests and events. What is not sampled costs nothing further on: no
@@ -15,13 +15,13 @@ import random
 from collections import deque
 from collections.abc import Iterable
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanKind
 
 from bellwether.naming import trace_subject
 from bellwether.runtime.bus import Bus
-from bellwether.runtime.spans import Attributes, Remote, Span, parse_traceparent
+from bellwether.runtime.spans import Attributes, Remote, Span, frame, parse_traceparent
 from bellwether.runtime.tasks import end_tasks
 from bellwether.runtime.wake import Wake
 
@@ -55,6 +55,7 @@ class Telemetry:
         self._limit = queue
         self._finished: deque[Span] = deque()
         self._resource = Resource({"service.name": service, "service.namespace": "bellwether", **(attributes or {})})
+        self._frame: ExportTraceServiceRequest | None = None
         self._bus: Bus | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -137,15 +138,23 @@ class Telemetry:
             try:
                 # Within one process nobody may be listening; then there is no point in encoding.
                 if self._bus.has_interest(subject):
-                    await self._bus.publish(subject, self._encode(batch))
+                    await self._bus.publish(subject, self.encode(batch))
                 self.sent += len(batch)
             except Exception as error:
                 self.dropped += len(batch)
                 _log.warning("%d spans dropped: %s", len(batch), error)
                 return
 
-    def _encode(self, batch: list[Span]) -> bytes:
-        encoded: bytes = encode_spans([span.readable(self._resource) for span in batch]).SerializeToString()
+    def encode(self, batch: Iterable[Span]) -> bytes:
+        """Return finished spans as one OTLP export."""
+        if self._frame is None:
+            self._frame = frame(self._resource)
+        request = ExportTraceServiceRequest()
+        request.CopyFrom(self._frame)
+        spans = request.resource_spans[0].scope_spans[0].spans
+        for span in batch:
+            span.write(spans.add())
+        encoded: bytes = request.SerializeToString()
         return encoded
 
     async def close(self, timeout: float = CLOSE_SECONDS) -> None:

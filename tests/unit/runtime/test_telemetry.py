@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from bellwether.runtime.bus import Headers
 from bellwether.runtime.clock import LiveClock, ReplayClock
 from bellwether.runtime.memory_bus import MemoryBroker, MemoryBus
-from bellwether.runtime.spans import parse_traceparent, traceparent
+from bellwether.runtime.spans import Remote, Span, parse_traceparent, traceparent
 from bellwether.runtime.telemetry import Telemetry, decision_trace_id
 from harness.parts import ROWS, Order, Price, Switches, ledger, shop
 from harness.system import running
@@ -78,6 +85,70 @@ def test_a_root_links_to_what_led_to_it() -> None:
 @pytest.mark.parametrize("value", ["", "00-1-2-01", f"00-{'0' * 32}-{'1' * 16}-01", f"00-{'1' * 32}-{'1' * 16}-00"])
 def test_a_bad_or_unsampled_trace_context_is_no_parent(value: str) -> None:
     assert parse_traceparent(value) is None
+
+
+def by_the_sdk(span: Span, resource: Resource, status: Status) -> bytes:
+    """Return the export of one span as the SDK encodes it."""
+
+    def context(trace_id: int, span_id: int, *, remote: bool) -> SpanContext:
+        return SpanContext(trace_id, span_id, is_remote=remote, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+    readable = ReadableSpan(
+        name=span.name,
+        context=context(span.trace_id, span.span_id, remote=False),
+        parent=None if span.parent_id is None else context(span.trace_id, span.parent_id, remote=True),
+        resource=resource,
+        attributes=span.attributes,
+        links=[Link(context(one.trace_id, one.span_id, remote=True)) for one in span.links],
+        kind=span.kind,
+        instrumentation_scope=InstrumentationScope("bellwether"),
+        status=status,
+        start_time=span.started_at,
+        end_time=span.ended_at,
+    )
+    encoded: bytes = encode_spans([readable]).SerializeToString(deterministic=True)
+    return encoded
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+VALUES = TEXT | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
+IDS = st.integers(1, 2**64 - 1)
+
+
+SPANS = st.fixed_dictionaries(
+    {
+        "name": TEXT,
+        "trace_id": st.integers(1, 2**128 - 1),
+        "parent_id": st.none() | IDS,
+        "kind": st.sampled_from(SpanKind),
+        "attributes": st.dictionaries(TEXT, VALUES, max_size=5),
+        "links": st.lists(st.builds(Remote, st.integers(1, 2**128 - 1), IDS), max_size=2),
+    }
+)
+
+
+@given(SPANS, st.none() | TEXT)
+def test_a_span_is_sent_as_the_sdk_would_send_it(drawn: dict[str, Any], failure: str | None) -> None:
+    telemetry = Telemetry("shop", attributes={"service.version": "1"})
+    span = Span(telemetry.collect, **drawn)
+    if failure is not None:
+        span.fail("Broken", failure)
+    span.end()
+    status = Status(StatusCode.UNSET) if failure is None else Status(StatusCode.ERROR, failure)
+    resource = Resource({"service.name": "shop", "service.namespace": "bellwether", "service.version": "1"})
+    ours = ExportTraceServiceRequest.FromString(telemetry.encode([span]))
+    assert ours.SerializeToString(deterministic=True) == by_the_sdk(span, resource, status)
+
+
+def test_an_attribute_that_has_no_form_is_left_out_and_the_rest_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+    telemetry = Telemetry("shop")
+    wrong: dict[str, Any] = {"large": 2**70, "list": [1], "half": "\ud800", "good": 1}
+    span = telemetry.start_root("one", attributes=wrong)
+    assert span is not None
+    span.end()
+    (sent,) = spans_of(telemetry.encode([span]))
+    assert [one.key for one in sent.attributes] == ["good"]
+    assert "attribute large is left out" in caplog.text
 
 
 def finish(telemetry: Telemetry, count: int) -> None:
