@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import time
+from datetime import UTC, datetime, time, timedelta
+from functools import partial
 
 import pytest
 
@@ -17,6 +18,7 @@ from e2e import waits
 from e2e.days import Day
 from e2e.killer import Killer, killer
 from e2e.lab import Lab, Object, RefusedError, System, eventually, live_system, replay_system
+from e2e.receivers import HOOK, MAIL, QUIET, Receivers, notifications
 
 EXCHANGES = ("XNYS", "XTKS")
 """Two of them, half the world apart."""
@@ -119,35 +121,56 @@ class Trader:
         return "HALTED" in {refusal["code"] for refusal in refusals}
 
 
+@dataclass(frozen=True)
+class Systems:
+    """All systems of these tests, and the receivers of the live one's notifications."""
+
+    desk: Desk
+    traders: list[Trader]
+    receivers: Receivers
+
+
 @pytest.fixture(scope="module")
-def systems(lab: Lab) -> Iterator[tuple[Desk, list[Trader]]]:
+def systems(lab: Lab) -> Iterator[Systems]:
     """A live system on a day without a session, and one of each profile that trades replayed history."""
     day = Day.today(EXCHANGES, range(3, 21))
     market = {"calendar": day.exchange, "overrides": [{"date": str(day.date), "closed": True}]}
     with lab.namespace("e2e-open") as namespace:
-        live = live_system("live", namespace, market=market, data={"provider": "yahoo"})
+        receivers = Receivers(lab, namespace)
+        receivers.prepare()
+        # Around now, and for longer than these tests take.
+        quiet = (day.clock(datetime.now(UTC) - timedelta(hours=2)), day.clock(datetime.now(UTC) + timedelta(hours=2)))
+        channels = notifications(namespace, quiet)
+        live = live_system("live", namespace, market=market, data={"provider": "yahoo"}, notifications=channels)
         lab.apply(live, *(replay_system(profile, namespace, profile=profile) for profile in ("compact", "standard")))
+        receivers.start()
         system = System(lab, namespace, "live")
         system.wait_ready(waits.SYSTEM_READY)
         traders = [
             Trader(System(lab, namespace, "compact"), "compact-0", "services"),
             Trader(System(lab, namespace, "standard"), "standard-paper-trading-0", "paper-trading"),
         ]
-        yield Desk(system, day), traders
+        yield Systems(Desk(system, day), traders, receivers)
 
 
 @pytest.fixture
-def desk(systems: tuple[Desk, list[Trader]]) -> Desk:
+def desk(systems: Systems) -> Desk:
     """Return the live system."""
-    return systems[0]
+    return systems.desk
 
 
 @pytest.fixture
-def traders(systems: tuple[Desk, list[Trader]]) -> list[Trader]:
+def receivers(systems: Systems) -> Receivers:
+    """Return the receivers of the live system's notifications."""
+    return systems.receivers
+
+
+@pytest.fixture
+def traders(systems: Systems) -> list[Trader]:
     """Return the systems that trade replayed history."""
-    for each in systems[1]:
+    for each in systems.traders:
         each.system.wait_ready(waits.SYSTEM_READY)
-    return systems[1]
+    return systems.traders
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +214,40 @@ def test_a_release_waits_for_the_close_and_says_so(desk: Desk) -> None:
     system.wait_ready(waits.POD_BACK)
     assert system.lab.get(system.namespace, "pod", desk.pod)["metadata"]["annotations"][ANNOTATION] == "b"
     assert pending(system.resource()["metadata"]["generation"], "False")
+
+
+def test_an_alarm_and_its_end_come_once_each_by_webhook_and_mail_after_a_receiver_was_unreachable(
+    desk: Desk, receivers: Receivers
+) -> None:
+    """A halt is critical. That no model serves, for want of bars, is a warning, and held in quiet hours."""
+    system, halt = desk.system, "trading_halted"
+
+    def has_come(channel: str, kind: str, state: str) -> bool:
+        return state in receivers.states(channel, kind)
+
+    def is_noted(state: str) -> bool:
+        with system.gateway() as client:
+            notices = client.get("/v1/notifications").raise_for_status().json()["notices"]
+        return (halt, state) in {(notice["type"], notice["state"]) for notice in notices}
+
+    def are_back() -> bool:
+        with system.gateway("token") as client:
+            sent = client.post("/v1/notifications/test").raise_for_status().json()["results"]
+        return all(one["delivered"] for one in sent)
+
+    for channel in (HOOK, MAIL):
+        warned = partial(has_come, channel, "model_missing", "raised")
+        eventually(f"{channel} hears that no model serves", waits.NOTIFIED, warned)
+    receivers.stop()
+    for halted, state in ((True, "raised"), (False, "resolved")):
+        system.patch({"trading": {"halted": halted}})
+        eventually(f"the halt is {state}", waits.NOTIFIED, partial(is_noted, state))
+    receivers.start()
+    eventually("a test message arrives everywhere", waits.NOTIFIED, are_back)
+    for channel in (HOOK, QUIET, MAIL):
+        eventually(f"{channel} hears of the end", waits.NOTIFIED, partial(has_come, channel, halt, "resolved"))
+    assert [receivers.states(channel, halt) for channel in (HOOK, QUIET, MAIL)] == [["raised", "resolved"]] * 3
+    assert {severity for severity, _, state in receivers.taken(QUIET) if state != "test"} == {"critical"}
 
 
 @dataclass(frozen=True)
