@@ -32,6 +32,7 @@ lock: .venv/.stamp ## write requirements/*.txt anew from pyproject.toml
 	for group in services training operator; do $(LOCK) --group $$group -c requirements/dev.txt -o requirements/$$group.txt; done
 	$(LOCK) --group bridge -c requirements/dev.txt -o requirements/bridge.txt
 	$(LOCK) --no-deps --group evaluation -o requirements/evaluation.txt
+	for peer in zipline backtrader; do $(LOCK) --group peer-$$peer -o requirements/peer-$$peer.txt; done
 	echo uv | $(LOCK) - -o requirements/uv.txt
 
 .PHONY: up

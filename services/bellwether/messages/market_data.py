@@ -13,7 +13,8 @@ MOST_BARS = 16_000
 Context = Literal["RISK_ON", "NEUTRAL", "RISK_OFF"]
 
 
-class Bar(msgspec.Struct, frozen=True):
+# A bar holds nothing that could lead back to it: the collector need not follow it, which saves 16 bytes of each.
+class Bar(msgspec.Struct, frozen=True, gc=False):
     """One session of one symbol. Volume is in shares."""
 
     session: date

@@ -14,11 +14,13 @@ from bellwether.runtime.call import Peer, ServiceContext
 from bellwether.runtime.clock import Clock, LiveClock, ReplayClock, monotonic
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.declaration import DeclarationHolder
+from bellwether.runtime.footprint import keep_small
 from bellwether.runtime.http import Answer, HealthServer
 from bellwether.runtime.metrics import metrics_text, process_text
 from bellwether.runtime.notify import READY, STOPPING, notify
 from bellwether.runtime.old_sockets import OldSocket, inherited
 from bellwether.runtime.service import Service
+from bellwether.runtime.tasks import end_tasks
 from bellwether.runtime.telemetry import Telemetry
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES, ServiceRow, start_order
@@ -70,7 +72,6 @@ class Process:
 
         """
         self._config = config
-        self._alive = True
         self.stopping = asyncio.Event()
         if declaration is None:
             holder = DeclarationHolder.from_file("process", config.declaration)
@@ -93,6 +94,7 @@ class Process:
                 peers=peers,
             )
             self.services[name] = factories[name](context)
+        self._keeping: asyncio.Task[None] | None = None
         self.health: HealthServer | None = None
         if health:
             self.health = HealthServer(
@@ -140,6 +142,7 @@ class Process:
         for service in self.services.values():
             await service.start()
         await self._open_sockets()
+        self._keeping = asyncio.create_task(keep_small(), name="keep small")
 
     async def _open_sockets(self) -> None:
         given = inherited()
@@ -156,6 +159,8 @@ class Process:
     async def stop(self) -> None:
         """Stop within the grace period, those first that others do not need."""
         self.stopping.set()
+        if self._keeping is not None:
+            await end_tasks([self._keeping])
         for old in self._sockets:
             await old.close()
         end = monotonic() + self._config.grace

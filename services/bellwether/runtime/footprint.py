@@ -1,0 +1,78 @@
+"""Memory that only the start needed, given back while a process runs: freed heap, and code that was run once.
+
+Loading ONNX Runtime alone touches 15 MB of its code and tables; later a few hundred kilobytes of them are used. Pages
+of a file that nobody wrote to are dropped from this process and read again from the system's page cache when they are
+touched, so this costs some page faults and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+FIRST_SECONDS = 30.0
+"""By then a start is over."""
+AGAIN_SECONDS = 300.0
+SMALLEST = 256 * 1024
+"""Bytes below which a mapping is not worth a system call."""
+_MADV_DONTNEED = 4
+_SMAPS = Path("/proc/self/smaps")
+_HEAD = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)(?: |$)")
+
+
+class Mapping(NamedTuple):
+    """A part of a process's addresses."""
+
+    start: int
+    length: int
+
+
+async def keep_small() -> None:
+    """Give back what is not needed after the start, and now and then again; ends when it is cancelled."""
+    await asyncio.sleep(FIRST_SECONDS)
+    while True:
+        await asyncio.to_thread(give_back)
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+def give_back() -> int:
+    """Give back free heap and unwritten pages of files; return how many bytes of addresses were let go of.
+
+    Only Linux is asked to, and of its C libraries only glibc for the heap.
+    """
+    try:
+        text = _SMAPS.read_text()
+    except OSError:
+        return 0
+    library = ctypes.CDLL(None, use_errno=True)
+    if trim := getattr(library, "malloc_trim", None):
+        trim(0)
+    library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    dropped = 0
+    for one in unwritten(text):
+        if library.madvise(one.start, one.length, _MADV_DONTNEED) == 0:
+            dropped += one.length
+    return dropped
+
+
+def unwritten(smaps: str) -> Iterator[Mapping]:
+    """Return the private mappings of files that cannot be written to and of which no page was ever changed.
+
+    Where the loader has moved addresses (relocations), pages are the process's own: such a mapping has anonymous pages
+    and would lose them, so it is left out.
+    """
+    found: Mapping | None = None
+    for line in smaps.splitlines():
+        if head := _HEAD.match(line):
+            start, end, rights, inode = head.groups()
+            size = int(end, 16) - int(start, 16)
+            of_a_file = inode != "0" and "w" not in rights and rights.endswith("p")
+            found = Mapping(int(start, 16), size) if of_a_file and size >= SMALLEST else None
+        elif found is not None and line.startswith("Anonymous:"):
+            if int(line.split()[1]) == 0:
+                yield found
+            found = None
