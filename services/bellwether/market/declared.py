@@ -10,7 +10,7 @@ from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slots
 from bellwether.naming import symbol_token
 from bellwether.spec.backup import Backup
 from bellwether.spec.fields import parse_duration
-from bellwether.spec.models import Market, Task, TradingSystemSpec
+from bellwether.spec.models import Market, SessionOverride, Task, TradingSystemSpec
 from bellwether.spec.validate_structure import Problem
 
 BACKUP_TASK = "create_backup"
@@ -25,21 +25,30 @@ def calendar_of(market: Market) -> Calendar:
         CalendarError: when an override does not fit the calendar; the message names its day.
 
     """
-    overrides = []
-    for declared in market.overrides:
-        try:
-            day = date.fromisoformat(declared.date)
-        except ValueError as error:
-            raise CalendarError(f"override {declared.date}: there is no such day") from error
-        overrides.append(
-            Override(
-                day=day,
-                closed=bool(declared.closed),
-                open=None if declared.open is None else time.fromisoformat(declared.open),
-                close=None if declared.close is None else time.fromisoformat(declared.close),
-            )
-        )
-    return load_calendar(market.calendar, overrides)
+    return load_calendar(market.calendar, overrides_of(market))
+
+
+def overrides_of(market: Market) -> tuple[Override, ...]:
+    """Return the declared corrections of single days, in their order.
+
+    Raises:
+        CalendarError: when there is no such day; the message names it.
+
+    """
+    return tuple(_override(declared) for declared in market.overrides)
+
+
+def _override(declared: SessionOverride) -> Override:
+    try:
+        day = date.fromisoformat(declared.date)
+    except ValueError as error:
+        raise CalendarError(f"override {declared.date}: there is no such day") from error
+    return Override(
+        day=day,
+        closed=bool(declared.closed),
+        open=None if declared.open is None else time.fromisoformat(declared.open),
+        close=None if declared.close is None else time.fromisoformat(declared.close),
+    )
 
 
 def task_rules(tasks: Sequence[Task]) -> list[TaskRule]:

@@ -48,10 +48,10 @@ class Job(msgspec.Struct, frozen=True):
     schedule_time: str
     params: dict[str, Any]
     status: Literal["pending", "running", "completed", "failed", "missed", "stopped"]
-    next_run: datetime | None
-    last_run: datetime | None
-    last_result: dict[str, Any] | None
-    last_error: str | None
+    next_run: datetime | None = None
+    last_run: datetime | None = None
+    last_result: dict[str, Any] | None = None
+    last_error: str | None = None
 
 
 class StopAllJobs(msgspec.Struct, frozen=True):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from datetime import date, datetime, timedelta
-from types import MappingProxyType
+from datetime import UTC, date, datetime
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import func, select
 
-from bellwether.market.slots import Slot
-from bellwether.messages.envelope import LIVE
 from bellwether.messages.scheduling import Job, SlotJob
 from bellwether.scheduling.tables import slots
 from bellwether.storage.store import Transaction
@@ -19,16 +16,8 @@ from bellwether.storage.store import Transaction
 Status = Literal["running", "completed", "failed", "missed"]
 
 SESSION_CLOSE = "session_close"
-FIRST_START = "first_start"
-"""A row of its own: since when a live system is there, so that it does not catch up on what was due before."""
-
-_RULES = "rules"
-_FIRST_SEEN = "first_seen"
-"""One row, in a run of its own that no list of slots sees: the moments of the declared tasks, and since when each."""
-_FIRST_SEEN_DAYS = "first_seen_days"
-"""Another one: the overridden days in words, and since when each is as it is."""
-_KEPT_DAYS = timedelta(days=20)
-"""How long removed overrides are remembered. Longer than the slot look-back."""
+DONE = datetime.max.replace(tzinfo=UTC)
+"""Until when a slot that was done stays done, wherever it is moved to."""
 
 # A slot that was missed and then moved to later is due anew: nothing of it happened. Instants in UTC sort as text.
 _OPEN = "WHERE status IN ('running', 'failed') OR (status = 'missed' AND due < excluded.due)"
@@ -45,11 +34,6 @@ _MISSED = (
 )
 _INTERRUPT = "UPDATE slots SET status = 'failed', ended_at = ?, error = ? WHERE run = ? AND status = 'running'"
 _INTERRUPTED = "INTERRUPTED: the scheduler ended before this work did"
-_SEEN = (
-    "INSERT INTO slots (run, name, task, session, due, status, attempts, result) "
-    "VALUES (?, ?, ?, ?, ?, 'completed', 0, ?) ON CONFLICT (run, name) "
-    "DO UPDATE SET session = excluded.session, due = excluded.due, result = excluded.result"
-)
 _END = "UPDATE slots SET status = ?, ended_at = ?, result = ?, error = ? WHERE run = ? AND name = ?"
 
 
@@ -74,19 +58,6 @@ class Failed(NamedTuple):
 
 
 NONE_FAILED = Failed()
-
-
-class Since(NamedTuple):
-    """Since when (UTC) tasks have had their moment, and sessions the hours that an override gave or took back."""
-
-    by_task: Mapping[str, datetime] = MappingProxyType({})
-    by_session: Mapping[date, datetime] = MappingProxyType({})
-
-    def counts(self, slot: Slot) -> bool:
-        """Whether a slot was to be done: its task was there when it was due, its session before its use was over."""
-        return slot.due >= self.by_task.get(slot.task, slot.due) and slot.useful_until >= self.by_session.get(
-            slot.session, slot.useful_until
-        )
 
 
 def claim(tx: Transaction, run: str, due: Due, now: datetime) -> bool:
@@ -132,12 +103,7 @@ def find(tx: Transaction, run: str, name: str) -> Job | None:
 
 def newest(tx: Transaction, run: str, limit: int) -> list[Job]:
     """Return claimed slots, newest first."""
-    query = (
-        select(slots)
-        .where(slots.c.run == run, slots.c.name != FIRST_START)
-        .order_by(slots.c.due.desc(), slots.c.name)
-        .limit(limit)
-    )
+    query = select(slots).where(slots.c.run == run).order_by(slots.c.due.desc(), slots.c.name).limit(limit)
     return [job_from(dict(row)) for row in tx.execute(query).mappings()]
 
 
@@ -167,72 +133,12 @@ def recent(tx: Transaction, run: str, tasks: Collection[str], since: datetime, l
     ]
 
 
-def first_start(tx: Transaction) -> datetime | None:
-    """Return when the live system first started, none before it did."""
-    job = find(tx, LIVE, FIRST_START)
-    return None if job is None else datetime.fromisoformat(job.schedule_time)
-
-
-def see(tx: Transaction, moments: Mapping[str, str], days: Mapping[date, str], began: datetime, now: datetime) -> Since:
-    """Keep the moments of the declared tasks and the overridden days, in words; return since when (UTC) each is so.
-
-    A task that was not there a look ago, or at another moment, counts from now, and so does a day whose override is
-    another one or gone. Where nothing was kept yet, all count from `began`: a system of an older release has had
-    them all along.
-    """
-    _keep(tx, _FIRST_SEEN, moments, began, now)
-    forgotten = (now - _KEPT_DAYS).date().isoformat()
-    gone = {day: "" for day in _kept(tx, _FIRST_SEEN_DAYS) or {} if day >= forgotten}
-    _keep(tx, _FIRST_SEEN_DAYS, gone | {day.isoformat(): words for day, words in days.items()}, began, now)
-    return seen(tx)
-
-
-def seen(tx: Transaction) -> Since:
-    """Return since when (UTC) tasks and sessions are as they are, as of the last look; empty before the first."""
-    by_task, by_day = (_kept(tx, name) or {} for name in (_FIRST_SEEN, _FIRST_SEEN_DAYS))
-    return Since(
-        {task: datetime.fromisoformat(row["since"]) for task, row in by_task.items()},
-        {date.fromisoformat(day): datetime.fromisoformat(row["since"]) for day, row in by_day.items()},
-    )
-
-
-def _keep(tx: Transaction, name: str, moments: Mapping[str, str], began: datetime, now: datetime) -> None:
-    known = _kept(tx, name)
-    fresh = (began if known is None else now).isoformat()
-    kept = {} if known is None else known
-    found = {
-        one: kept[one] if one in kept and kept[one]["moment"] == moment else {"moment": moment, "since": fresh}
-        for one, moment in moments.items()
-    }
-    if found != known:
-        values = (_RULES, name, name, now.date().isoformat(), now.isoformat(), json.dumps(found))
-        tx.driver.execute(_SEEN, values)
-
-
-def _kept(tx: Transaction, name: str) -> dict[str, dict[str, str]] | None:
-    row = tx.execute(select(slots.c.result).where(slots.c.run == _RULES, slots.c.name == name)).first()
-    return None if row is None else json.loads(row.result)
-
-
-class Over(NamedTuple):
-    """The slots that are done, by name, and those that were missed, with the instant (UTC) each was due."""
-
-    done: set[str]
-    missed: dict[str, datetime]
-
-
-def over(tx: Transaction, run: str, since: datetime) -> Over:
-    """Return the slots due since then that came to an end."""
+def over(tx: Transaction, run: str, since: datetime) -> dict[str, datetime]:
+    """Return the slots due since then that came to an end, with when each was due if it was missed, else `DONE`."""
     query = select(slots.c.name, slots.c.due, slots.c.status).where(
         slots.c.run == run, slots.c.due >= since.isoformat(), slots.c.status.in_(("completed", "missed"))
     )
-    found = Over(set(), {})
-    for row in tx.execute(query):
-        if row.status == "missed":
-            found.missed[row.name] = datetime.fromisoformat(row.due)
-        else:
-            found.done.add(row.name)
-    return found
+    return {row.name: datetime.fromisoformat(row.due) if row.status == "missed" else DONE for row in tx.execute(query)}
 
 
 def last_missed(tx: Transaction, run: str, since: datetime) -> list[str]:

@@ -14,7 +14,7 @@ from bellwether.messages.envelope import LIVE
 from bellwether.messages.trading import BARS_AWAITED
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.scheduling import claims
+from bellwether.scheduling import claims, declarations
 from bellwether.scheduling.effects import settle_session
 from bellwether.scheduling.words import Reader
 from bellwether.storage.store import Store
@@ -103,11 +103,11 @@ class Closer:
         That work does not depend on it: what cannot be closed now is closed later.
         """
         calendar, now = self._reader.words.calendar, self._service.context.clock.now()
-        session, began = calendar.session_on(day), await self._store.transact(claims.first_start)
-        if session is None or began is None or session.close < began or now < settles_by(calendar, session):
+        session, known = calendar.session_on(day), await self._store.transact(declarations.history)
+        if session is None or known is None or session.close < known.began or now < settles_by(calendar, session):
             return
         found = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
-        for each in unsettled(calendar, found.done | found.missed.keys(), began, now):
+        for each in unsettled(calendar, found, known.began, now):
             if each.day > day:
                 break
             try:

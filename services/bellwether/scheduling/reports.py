@@ -33,7 +33,6 @@ from bellwether.reporting.session import compose
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import tables
-from bellwether.scheduling.claims import FIRST_START
 from bellwether.scheduling.words import Reader
 from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Store, Transaction
@@ -121,7 +120,7 @@ class SessionReports:
         """Return how the slots of a session ended, by time, and which symbols the batch could not predict."""
         words, day = self._reader.words, session.day
         rows = _SLOTS.rows(tx, {"of_run": run, "of_session": day.isoformat()})
-        known = {row["name"]: row for row in rows if row["name"] != FIRST_START}
+        known = {row["name"]: row for row in rows}
         due = [slot_of(rule, session, words.calendar.timezone) for rule in words.tasks]
         found = [
             SlotEnd(name, row["task"], datetime.fromisoformat(row["due"]), row["status"], row["error"])

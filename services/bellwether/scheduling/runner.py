@@ -15,7 +15,7 @@ from bellwether.messages.scheduling import Job
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.scheduling import claims, jobs
+from bellwether.scheduling import claims, declarations, jobs
 from bellwether.scheduling.closing import Closer
 from bellwether.scheduling.effects import OUTCOMES_TASK, run_task
 from bellwether.scheduling.reports import SessionReports
@@ -36,11 +36,6 @@ class Known(NamedTuple):
     types: dict[str, str]
     scheduled: dict[str, jobs.ScheduledJob]
     """The scheduled jobs by id."""
-
-    @property
-    def created(self) -> dict[str, datetime]:
-        """When each scheduled job was asked for, UTC: nothing of it was due before."""
-        return {name: job.created_at for name, job in self.scheduled.items()}
 
 
 class Runner:
@@ -158,9 +153,8 @@ class Runner:
 
     def _missed(self, tx: Transaction, due: claims.Due, slot: Slot, now: datetime) -> Job:
         """Record a slot as missed, if it was to run at all, and return it."""
-        seen = claims.seen(tx)
-        created = {job.rule.name: job.created_at for job in jobs.pending(tx)}
-        if seen._replace(by_task={**created, **seen.by_task}).counts(slot):
+        known = declarations.history(tx)
+        if known is not None and known.versions[-1].with_jobs(jobs.pending(tx)).counts(slot):
             claims.miss(tx, LIVE, due, now)
         found = claims.find(tx, LIVE, due.name)
         if found is None:
@@ -238,10 +232,6 @@ class Runner:
     async def stored(self, run: str, name: str) -> Job | None:
         """Return the stored answer of a slot, none when it was never claimed."""
         return await self._store.transact(lambda tx: claims.find(tx, run, name))
-
-    def runs(self, name: str) -> bool:
-        """Whether a slot runs at this moment."""
-        return name in self._running
 
     async def miss(self, due: claims.Due) -> bool:
         """Record a slot that could not run while it was useful; False when that is known already, or it runs."""

@@ -29,13 +29,14 @@ from bellwether.messages.scheduling import (
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.scheduling import claims, jobs, tables
-from bellwether.scheduling.clockwork import Clockwork, is_due_anew
+from bellwether.scheduling import claims, declarations, jobs, tables
+from bellwether.scheduling.clockwork import Clockwork
 from bellwether.scheduling.closing import LOOK_BACK, Closer
 from bellwether.scheduling.conductor import Conductor
 from bellwether.scheduling.replay_desk import add_replay_reports
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.runner import Runner
+from bellwether.scheduling.versions import is_due_anew, is_open
 from bellwether.scheduling.words import Reader
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
@@ -73,7 +74,7 @@ def create(context: ServiceContext) -> Service:
     async def declared(system: TradingSystem) -> None:
         # Reading the words here makes a declaration that cannot be applied fail its acknowledgement.
         if not reader.words.replays:
-            await clockwork.see()
+            await clockwork.judge()
         conductor.declared.set()
         clockwork.wake()
 
@@ -162,13 +163,14 @@ def _register_slots(service: Service, store: Store, reader: Reader, conductor: C
             since = service.context.clock.now() - LOOK_BACK
 
             def look(tx: Transaction) -> SlotJobs:
-                seen = claims.seen(tx)
-                by_task = {task: at for task, at in seen.by_task.items() if task in tasks}
-                by_session = {day: at for day, at in seen.by_session.items() if day >= since.date()}
+                known = declarations.history(tx)
+                if known is None:
+                    return SlotJobs(None, [], failing=clockwork.failing)
+                version = known.versions[-1]
+                by_session = {day: at for day, at in version.since_by_session.items() if day >= since.date()}
                 found = claims.recent(tx, LIVE, tasks, since, MOST_ROWS)
-                rules, calendar = reader.words.tasks, reader.words.calendar
-                told = [job for job in found if not is_due_anew(job, rules, calendar, seen=seen)]
-                return SlotJobs(claims.first_start(tx), told, by_task, by_session, clockwork.failing)
+                listed = [job for job in found if not is_due_anew(job, version)]
+                return SlotJobs(known.began, listed, dict(version.since_by_task), by_session, clockwork.failing)
 
             return await store.transact(look)
         at = conductor.progress.at
@@ -196,26 +198,16 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
         now = service.context.clock.now()
         job = jobs.job_of(request, reader.words.tasks, now)
 
-        def add(tx: Transaction) -> set[str]:
+        def add(tx: Transaction) -> dict[str, datetime]:
             jobs.add(tx, job)
-            return claims.over(tx, LIVE, now - LOOK_AHEAD).done
+            return claims.over(tx, LIVE, now - LOOK_AHEAD)
 
-        done = await store.transact(add)
+        over = await store.transact(add)
         clockwork.wake()
         coming = slots([job.rule], reader.words.calendar, now, now + LOOK_AHEAD)
         # Put to another time, a job that was done today is not done again.
-        due = [slot.due for slot in coming if slot.name not in done]
-        return Job(
-            id=job.rule.name,
-            type=job.type,
-            schedule_time=due[0].isoformat() if due else "",
-            params=job.params,
-            status="pending",
-            next_run=due[0] if due else None,
-            last_run=None,
-            last_result=None,
-            last_error=None,
-        )
+        due = next((slot.due for slot in coming if is_open(slot, over)), None)
+        return Job(job.rule.name, job.type, due.isoformat() if due else "", job.params, "pending", due)
 
     @service.rpc("stop_all_jobs")
     async def stop_all_jobs(request: StopAllJobs, call: Call) -> StoppedJobs:
@@ -247,15 +239,7 @@ async def _coming(reader: Reader, runner: Runner, service: Service) -> list[Job]
     found: dict[str, Job] = {}
     for slot in slots(known.rules, reader.words.calendar, now, now + LOOK_AHEAD):
         if slot.task not in found:
-            found[slot.task] = Job(
-                id=slot.name,
-                type=known.types[slot.task],
-                schedule_time=slot.due.isoformat(),
-                params={"session": slot.session.isoformat()},
-                status="pending",
-                next_run=slot.due,
-                last_run=None,
-                last_result=None,
-                last_error=None,
-            )
+            params = {"session": slot.session.isoformat()}
+            kind = known.types[slot.task]
+            found[slot.task] = Job(slot.name, kind, slot.due.isoformat(), params, "pending", slot.due)
     return sorted(found.values(), key=lambda job: job.schedule_time, reverse=True)

@@ -1,16 +1,31 @@
-"""The scheduler's tables: claimed slots, scheduled jobs, and the replay's cursor. Instants are ISO 8601 in UTC."""
+"""The scheduler's tables: declarations, claimed slots, scheduled jobs, the replay's cursor, session reports.
+
+Instants are ISO 8601 in UTC.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
 
 from bellwether.storage.store import Upgrade
 
-VERSION = 4
+VERSION = 5
 
 metadata = MetaData()
+
+# One row for each change of what a live declaration says about time; the last one is in force. `spec` is that part
+# (versions.Timing) as JSON, and null where an earlier release did not keep it.
+declarations = Table(
+    "declarations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("generation", Integer),
+    Column("effective_from", String, nullable=False),
+    Column("spec", Text),
+)
 
 # A slot's row is its claim: `running` from the claim on, then `completed` or `failed`. A claimed slot that never
 # came to an end (its process was killed) runs again; its effects are keyed by the slot.
@@ -92,4 +107,15 @@ def _index_slots(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _keep_use, 2: _keep_reports, 3: _index_slots}
+def _keep_declarations(connection: Connection) -> None:
+    """Make rows of their own of what were rows among the slots: the first start, and since when all is as it is."""
+    declarations.create(connection)
+    instants = connection.exec_driver_sql("SELECT due FROM slots WHERE name = 'first_start'").scalars().all()
+    kept = connection.exec_driver_sql("SELECT result FROM slots WHERE run = 'rules'").scalars().all()
+    since = [one["since"] for text in kept for one in json.loads(text).values()]
+    for instant in sorted({*instants, *sorted(since)[-1:]}):
+        connection.exec_driver_sql("INSERT INTO declarations (effective_from) VALUES (?)", (instant,))
+    connection.exec_driver_sql("DELETE FROM slots WHERE run = 'rules' OR name = 'first_start'")
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_use, 2: _keep_reports, 3: _index_slots, 4: _keep_declarations}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from bellwether.market.declared import backup_rule, calendar_of, task_rules
+from bellwether.market.declared import backup_rule, overrides_of, task_rules
 from bellwether.market.sessions import Calendar
 from bellwether.market.slots import TaskRule
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.errors import RpcError
+from bellwether.scheduling.versions import Timing
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
 
@@ -20,8 +20,9 @@ class Words:
     """What the declaration says about sessions, tasks and the clock."""
 
     system: TradingSystem
+    timing: Timing
     calendar: Calendar
-    tasks: Sequence[TaskRule]
+    tasks: tuple[TaskRule, ...]
     pace: timedelta
     first: date | None
     last: date | None
@@ -76,10 +77,12 @@ def read(system: TradingSystem, *, backs_up: bool = False) -> Words:
     if backs_up and clock.mode == "live":
         # A task of this name is the person's own: it says when.
         rules += [rule for rule in backup_rule(system.spec.backup) if rule.name not in declared]
+    timing = Timing(system.spec.market.calendar, overrides_of(system.spec.market), tuple(rules))
     return Words(
         system=system,
-        calendar=calendar_of(system.spec.market),
-        tasks=tuple(rules),
+        timing=timing,
+        calendar=timing.calendar,
+        tasks=timing.tasks,
         pace=parse_duration(clock.pace),
         first=None if clock.from_ is None else date.fromisoformat(clock.from_),
         last=None if clock.to is None else date.fromisoformat(clock.to),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -323,13 +325,22 @@ async def test_what_a_killed_scheduler_was_at_is_not_said_to_run_and_is_caught_u
         assert (answer.status, answer.params["attempts"]) == ("completed", 2)
 
 
-async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(scheduler: Live) -> None:
-    store = scheduler.system.services["scheduler"].context.store
-    assert store is not None
-    await store.transact(lambda tx: tx.connection.exec_driver_sql("DELETE FROM slots WHERE run = 'rules'"))
-    await scheduler.at(CLOSE)
-    found = {slot.name: slot.status for slot in (await scheduler.slots()).jobs}
-    assert found == {"morning_analysis-20260105": "missed", "prediction_generation-20260105": "missed"}
+async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(tmp_path: Path) -> None:
+    before = Path(__file__).parents[2] / "fixtures" / "stores" / "slots-4.sql"
+    began = (OPEN - timedelta(hours=2)).isoformat()
+    with closing(sqlite3.connect(tmp_path / "slots.db")) as database:
+        database.executescript(before.read_text())
+        values = ("live", "first_start", "first_start", "2026-01-05", began, "completed", 1)
+        database.execute("INSERT INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)", values)
+        database.commit()
+    clock, peers, maker = Present(CLOSE), Peers(), Maker(own_schedule=True)
+    async with live(tmp_path, peers, clock, maker) as system:
+        one = Live(system, clock, peers, maker.clockwork())
+        await one.clockwork.tick()
+        slots = await one.slots()
+        found = {slot.name: slot.status for slot in slots.jobs}
+        assert found == {"morning_analysis-20260105": "missed", "prediction_generation-20260105": "missed"}
+        assert slots.since == OPEN - timedelta(hours=2)
 
 
 async def test_all_slots_of_the_declared_tasks_are_told_whatever_jobs_there_are(scheduler: Live) -> None:

@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from bellwether.market.declared import task_rules
 from bellwether.market.sessions import Override, load_calendar
-from bellwether.market.slots import TaskRule
-from bellwether.scheduling.claims import Since
 from bellwether.scheduling.clockwork import (
     ASK_AGAIN,
     ASK_SOON,
     asked_again,
-    due_slots,
-    missed_slots,
-    moment_words,
     next_moment,
     session_actions,
 )
@@ -25,27 +19,6 @@ MONDAY = date(2026, 1, 5)
 OPEN = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2026, 1, 5, 21, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-
-def test_a_due_slot_is_run_while_useful_and_missed_afterwards() -> None:
-    since = OPEN - timedelta(hours=2)
-    found = due_slots(TASKS, CALENDAR, set(), since, OPEN - 10 * MINUTE)
-    assert [(action.kind, action.name) for action in found] == [
-        ("missed", "morning_analysis-20260105"),
-        ("run", "prediction_generation-20260105"),
-    ]
-
-
-def test_what_is_done_is_not_due_again_and_nothing_is_due_before_its_time() -> None:
-    since = OPEN - timedelta(hours=2)
-    assert due_slots(TASKS, CALENDAR, set(), since, OPEN - 31 * MINUTE) == []
-    done = {"morning_analysis-20260105"}
-    assert due_slots(TASKS, CALENDAR, done, since, OPEN - 30 * MINUTE) == []
-
-
-def test_nothing_is_due_on_a_closed_day() -> None:
-    holiday = datetime(2026, 1, 1, tzinfo=UTC)
-    assert due_slots(TASKS, CALENDAR, set(), holiday, holiday + timedelta(days=1)) == []
 
 
 def test_the_open_is_asked_for_while_the_session_is_under_way_and_the_close_once() -> None:
@@ -103,10 +76,6 @@ def test_a_close_that_waits_for_bars_is_asked_for_again_within_seconds_and_ever_
 
 
 def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() -> None:
-    since = OPEN - timedelta(hours=2)
-    assert missed_slots(TASKS, CALENDAR, {"morning_analysis-20260105"}, since, OPEN) == []
-    found = missed_slots(TASKS, CALENDAR, {"morning_analysis-20260105"}, since, OPEN + timedelta(milliseconds=1))
-    assert [(action.kind, action.name) for action in found] == [("missed", "prediction_generation-20260105")]
     # Due and not yet over: the end of what is useful counts, not the moment at which it was due.
     behind = OPEN + timedelta(milliseconds=1)
     assert next_moment((), CALENDAR, OPEN - MINUTE, TASKS) == OPEN
@@ -114,35 +83,3 @@ def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() 
     assert next_moment((), CALENDAR, behind, TASKS) == behind + ASK_SOON
     evening = CLOSE + timedelta(hours=5)
     assert next_moment((), CALENDAR, evening, TASKS) == evening + timedelta(milliseconds=1)
-
-
-def test_slots_count_from_when_their_rule_was_there() -> None:
-    since, now = OPEN - timedelta(days=9), OPEN - 10 * MINUTE
-    seen = Since(
-        {
-            "morning_analysis": OPEN - 30 * MINUTE,
-            "prediction_generation": OPEN - 14 * MINUTE,
-            "evening_analysis": OPEN,
-        }
-    )
-    found = due_slots(TASKS, CALENDAR, set(), since, now, seen=seen)
-    assert [(action.kind, action.name) for action in found] == [("missed", "morning_analysis-20260105")]
-    assert missed_slots(TASKS, CALENDAR, set(), since, now, seen=seen) == found
-    assert len(due_slots(TASKS, CALENDAR, set(), since, now)) > len(found)
-
-
-def test_a_session_that_an_override_gave_is_to_be_done_as_far_as_its_slots_are_still_of_use() -> None:
-    since, now = OPEN - timedelta(hours=2), OPEN
-    seen = Since({}, {MONDAY: OPEN - 15 * MINUTE + timedelta(microseconds=1)})
-    found = due_slots(TASKS, CALENDAR, set(), since, now, seen=seen)
-    assert [(action.kind, action.name) for action in found] == [("run", "prediction_generation-20260105")]
-    at_the_last_moment = Since({}, {MONDAY: OPEN - 15 * MINUTE})
-    assert len(due_slots(TASKS, CALENDAR, set(), since, now, seen=at_the_last_moment)) == 2
-
-
-def test_a_rule_is_at_another_moment_by_anchor_offset_time_and_calendar_and_not_by_its_use() -> None:
-    rule, noon = TaskRule("mine", "open"), TaskRule("mine", "time", at=time(12))
-    others = [replace(rule, anchor="close"), replace(rule, offset=MINUTE), noon, replace(noon, at=time(12, 1))]
-    words = {moment_words(one, CALENDAR) for one in (rule, *others)} | {moment_words(rule, load_calendar("XASX"))}
-    assert len(words) == 6
-    assert moment_words(replace(rule, useful_for=MINUTE), CALENDAR) == moment_words(rule, CALENDAR)
