@@ -20,7 +20,7 @@ import yaml
 from bellwether.market.declared import calendar_of
 from bellwether.render.kubernetes.names import LABEL_TASK
 from bellwether.sentiment.relevance import NAMES
-from bellwether.spec.models import Market
+from bellwether.spec.market import Market
 from e2e import waits
 from e2e.days import Day
 from e2e.lab import Lab, Object, System, eventually, parents_arrived

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import pytest
 
 from bellwether.market.declared import calendar_of
-from bellwether.spec.models import Market as DeclaredMarket
+from bellwether.spec.market import Market as DeclaredMarket
 from e2e import waits
 from e2e.bars import VOLUME, fill_volume
 from e2e.days import Day

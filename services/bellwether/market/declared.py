@@ -10,7 +10,9 @@ from bellwether.market.slots import LONGEST_OFFSET, Slot, TaskRule, slots
 from bellwether.naming import symbol_token
 from bellwether.spec.backup import Backup
 from bellwether.spec.fields import parse_duration
-from bellwether.spec.models import Market, SessionOverride, Task, TradingSystemSpec
+from bellwether.spec.market import Market, SessionOverride
+from bellwether.spec.models import TradingSystemSpec
+from bellwether.spec.tasks import Task
 from bellwether.spec.validate_structure import Problem
 
 BACKUP_TASK = "create_backup"

@@ -21,7 +21,7 @@ from cronsim import CronSim, CronSimError
 from bellwether.market.declared import task_rules
 from bellwether.market.sessions import Calendar, Session
 from bellwether.market.slots import TaskRule
-from bellwether.spec.models import default_tasks
+from bellwether.spec.tasks import default_tasks
 
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 _MACROS = {

@@ -15,7 +15,7 @@ from bellwether.messages.scheduling import ScheduleJob
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling.tables import jobs
 from bellwether.spec.fields import parse_duration
-from bellwether.spec.models import SCHEDULER_NAMES
+from bellwether.spec.tasks import SCHEDULER_NAMES
 from bellwether.storage.store import Transaction
 
 UNKNOWN_TYPE_AT = time(9, 0)

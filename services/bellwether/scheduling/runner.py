@@ -20,7 +20,7 @@ from bellwether.scheduling.closing import Closer
 from bellwether.scheduling.effects import OUTCOMES_TASK, run_task
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.words import Reader, Words
-from bellwether.spec.models import SCHEDULER_NAMES
+from bellwether.spec.tasks import SCHEDULER_NAMES
 from bellwether.storage.store import Store, Transaction
 
 _REQUEST_ID = re.compile(r"^[a-z0-9][-_a-z0-9]{0,39}$")

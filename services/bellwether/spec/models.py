@@ -9,7 +9,7 @@ words.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -17,27 +17,18 @@ from bellwether.spec.backup import Backup, RestoreFrom
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.data import Data
 from bellwether.spec.fields import (
-    CLASS_NAME_PATTERN,
-    LABEL_PATTERN,
-    LABEL_VALUE_PATTERN,
-    OBJECT_NAME_PATTERN,
-    SIZE_PATTERN,
-    Day,
     Duration,
     Instant,
-    Label,
-    LabelValue,
-    ObjectName,
-    Offset,
     Ratio,
     Symbol,
-    TaskName,
-    TimeOfDay,
 )
+from bellwether.spec.market import Clock, Market
 from bellwether.spec.notifications import Notification
+from bellwether.spec.pods import Network, PodTemplate, ServiceName, ServiceOverride, Storage
 from bellwether.spec.retention import Retention
 from bellwether.spec.sentiment import Sentiment
 from bellwether.spec.status import TradingSystemStatus
+from bellwether.spec.tasks import Task, default_tasks
 from bellwether.spec.trading import Trading
 from bellwether.spec.training import Training
 
@@ -49,90 +40,6 @@ PLURAL = "tradingsystems"
 SHORT_NAME = "tsys"
 SYSTEM_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 SYSTEM_NAME_LENGTH = 20
-
-SCHEDULER_NAMES = ("session_open", "session_close", "first_start")
-"""What the scheduler calls its own work. A task or a job of such a name would be taken for it."""
-
-CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
-ServiceName: TypeAlias = Literal[
-    "market-data",
-    "data-quality",
-    "sentiment",
-    "ml-model",
-    "ml-training",
-    "prediction",
-    "paper-trading",
-    "scheduler",
-    "backup",
-    "monitoring",
-    "gateway",
-    "nats",
-]
-
-
-class SessionOverride(Block):
-    """One day on which the exchange's table is wrong or incomplete: a closure, an odd hour, an extra session."""
-
-    model_config = rules(
-        cel(
-            "(has(self.closed) && self.closed) ? !has(self.open) && !has(self.close) "
-            ": has(self.open) || has(self.close)",
-            "an override either says closed: true, or gives an open or a close time",
-        ),
-        cel(
-            "!has(self.open) || !has(self.close) || self.open < self.close",
-            "open must be before close",
-        ),
-    )
-    date: Day = Field(description="The day, in the exchange's time zone.")
-    closed: bool | None = Field(None, description="True: there is no session on this day.")
-    open: TimeOfDay | None = Field(
-        None,
-        description="When the session opens, in the exchange's time zone; a day without one needs both times.",
-    )
-    close: TimeOfDay | None = Field(None, description="When the session closes, in the exchange's time zone.")
-    reason: str | None = Field(None, max_length=200, description="Why, for whoever reads the status later.")
-
-
-class Market(Block):
-    """The exchange whose sessions everything follows."""
-
-    calendar: CalendarName = Field(
-        "XASX",
-        description="The exchange's market identifier code; its sessions, holidays and half days are built in.",
-    )
-    overrides: Annotated[
-        list[SessionOverride],
-        Field(max_length=100, json_schema_extra={"x-kubernetes-list-map-keys": ["date"]}),
-    ] = Field(default_factory=list, description="Days on which the built-in table is to be corrected.")
-
-
-class Clock(Block):
-    """Whether the system lives in the present or steps through history."""
-
-    model_config = rules(
-        cel(
-            "self.mode != 'replay' || has(self.from)",
-            "clock.mode replay needs clock.from, the first day",
-            ".from",
-        ),
-        cel(
-            "self.mode != 'live' || (!has(self.from) && !has(self.to))",
-            "clock.from and clock.to are for mode replay",
-        ),
-        cel(
-            "!has(self.to) || !has(self.from) || self.from <= self.to",
-            "clock.from must not be after clock.to",
-            ".to",
-        ),
-    )
-    mode: Literal["live", "replay"] = Field("live", description="live: now; replay: history, session by session.")
-    from_: Day | None = Field(None, alias="from", description="The first day that is replayed.")
-    to: Day | None = Field(None, description="The last day that is replayed; without it, as far as there are bars.")
-    pace: Duration = Field(
-        "500ms",
-        description="Wall time that one replayed session takes at least; 0s is as fast as the machine allows.",
-    )
 
 
 class Predictions(Block):
@@ -177,147 +84,6 @@ class Quality(Block):
         le=100,
         description="The quality score (0-100) below which a symbol's prediction opens no position, and below which "
         "the overall score raises an alert. A score that is unknown opens none either.",
-    )
-
-
-class Task(Block):
-    """Work that is due at a moment of each session."""
-
-    model_config = rules(
-        cel(
-            "self.anchor == 'time' ? has(self.time) && !has(self.offset) : !has(self.time)",
-            "anchor time needs `time` and no `offset`; anchors open and close take `offset` and no `time`",
-        ),
-        cel(
-            f"!(self.name in {list(SCHEDULER_NAMES)})",
-            f"{', '.join(SCHEDULER_NAMES[:-1])} and {SCHEDULER_NAMES[-1]} are the scheduler's own: take another name",
-            ".name",
-        ),
-    )
-    name: TaskName = Field(
-        description="What is done: morning_analysis, prediction_generation, evening_analysis, or a name of your own."
-    )
-    anchor: Literal["open", "close", "time"] = Field(description="What `offset` counts from, or a time of day.")
-    offset: Offset | None = Field(None, description="Before (-15m) or after (1h) the session's open or close.")
-    time: TimeOfDay | None = Field(None, description="A time of day in the exchange's time zone, on session days.")
-    useful_until: Duration = Field(
-        "15m",
-        description="How long after it was due a missed run is still caught up; later it is reported missed.",
-    )
-
-
-def default_tasks() -> list[Task]:
-    """Return the three tasks of a trading day: before the open twice, after the close once."""
-    return [
-        Task(name="morning_analysis", anchor="open", offset="-30m", useful_until="15m"),
-        Task(name="prediction_generation", anchor="open", offset="-15m", useful_until="15m"),
-        Task(name="evening_analysis", anchor="close", offset="1h", useful_until="4h"),
-    ]
-
-
-class Storage(Block):
-    """Volumes of the system."""
-
-    class_name: str | None = Field(
-        None,
-        max_length=253,
-        pattern=CLASS_NAME_PATTERN,
-        description="The StorageClass; without it, the cluster's default.",
-    )
-    size: str = Field(
-        "1Gi",
-        pattern=SIZE_PATTERN,
-        max_length=8,
-        description="Size of each volume, at least 100Mi; it may grow, and go back to the size that the volumes have.",
-    )
-
-
-class Toleration(Block):
-    """A taint that the pods tolerate."""
-
-    model_config = rules(
-        cel(
-            "has(self.key) || self.operator == 'Exists'",
-            "a toleration without a key is for every taint: it needs operator Exists",
-        ),
-        cel(
-            "self.operator != 'Exists' || !has(self.value) || self.value == ''",
-            "operator Exists asks for no value: leave it out",
-        ),
-    )
-    key: str | None = Field(None, max_length=253, pattern=LABEL_PATTERN, description="The taint's key.")
-    operator: Literal["Exists", "Equal"] = Field("Equal", description="How key and value are compared.")
-    value: str | None = Field(None, max_length=63, pattern=LABEL_VALUE_PATTERN, description="The taint's value.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(None, description="Which effect.")
-
-
-class PodTemplate(Block):
-    """What every pod of the system gets besides."""
-
-    node_selector: dict[Label, LabelValue] = Field(
-        default_factory=dict, max_length=20, description="Labels that the node must have."
-    )
-    tolerations: list[Toleration] = Field(default_factory=list, max_length=20, description="Tolerated taints.")
-    priority_class_name: str | None = Field(
-        None, max_length=253, pattern=OBJECT_NAME_PATTERN, description="The PriorityClass."
-    )
-    image_pull_secrets: Annotated[
-        list[ObjectName],
-        Field(
-            max_length=10,
-            json_schema_extra={
-                "x-kubernetes-validations": [
-                    cel("self.all(name, self.exists_one(other, other == name))", "a Secret is named twice")
-                ]
-            },
-        ),
-    ] = Field(default_factory=list, description="Names of Secrets with registry credentials.")
-    labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=20, description="Labels besides our own.")
-    annotations: dict[Label, Annotated[str, Field(max_length=1000)]] = Field(
-        default_factory=dict, max_length=20, description="Annotations besides our own."
-    )
-
-
-class ServiceOverride(Block):
-    """What one service gets instead of its defaults."""
-
-    enabled: bool = Field(True, description="False stops the service (profile standard).")
-    cpu: str | None = Field(
-        None,
-        pattern=r"^[1-9][0-9]{0,4}m$",
-        max_length=6,
-        description="CPU request in thousandths, such as 100m.",
-    )
-    memory: str | None = Field(
-        None,
-        pattern=r"^[1-9][0-9]{0,5}Mi$",
-        max_length=8,
-        description="Memory request and limit, such as 256Mi.",
-    )
-
-
-class CaBundleRef(Block):
-    """Certificates in a ConfigMap of the same namespace."""
-
-    name: str = Field(max_length=253, pattern=OBJECT_NAME_PATTERN, description="The ConfigMap's name.")
-    key: str = Field(
-        "ca.crt", max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="The entry with the certificates, as PEM."
-    )
-
-
-class Network(Block):
-    """How the system reaches hosts outside the cluster."""
-
-    proxy: str | None = Field(
-        None,
-        max_length=300,
-        pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$",
-        description="An HTTP proxy such as http://proxy.example:3128, through which the data provider is asked.",
-    )
-    ca_bundle_ref: CaBundleRef | None = Field(
-        None,
-        description="Certificates of authorities that are trusted in place of the usual ones. On one machine the "
-        "variable BELLWETHER_CA_BUNDLE names a file instead.",
     )
 
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from bellwether.market.declared import calendar_of
-from bellwether.spec.models import Market
+from bellwether.spec.market import Market
 from e2e.days import Day
 from harness.yahoo.planted import on_calendar, planted, standing_in_beside
 from harness.yahoo.shares import EXCHANGES

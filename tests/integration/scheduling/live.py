@@ -14,7 +14,8 @@ from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.service import Service
 from bellwether.scheduling import service as scheduling
 from bellwether.scheduling.clockwork import Clockwork
-from bellwether.spec.models import Task, TradingSystem
+from bellwether.spec.models import TradingSystem
+from bellwether.spec.tasks import Task
 from bellwether.trading import service as trading
 from harness.clock import Present
 from harness.system import System, running

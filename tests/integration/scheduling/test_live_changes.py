@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.runtime.errors import RpcError
-from bellwether.spec.models import Task, default_tasks
+from bellwether.spec.tasks import Task, default_tasks
 from harness.clock import Present
 from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live, Maker, live
 from integration.trading.peers import Peers

@@ -9,7 +9,7 @@ import pytest
 
 from bellwether.messages.scheduling import Job, StoppedJobs
 from bellwether.runtime.errors import RpcError
-from bellwether.spec.models import Task, default_tasks
+from bellwether.spec.tasks import Task, default_tasks
 from harness.until import until
 from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live
 

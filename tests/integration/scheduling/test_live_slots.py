@@ -17,7 +17,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
 from bellwether.scheduling import service as scheduling
-from bellwether.spec.models import default_tasks
+from bellwether.spec.tasks import default_tasks
 from bellwether.trading import service as trading
 from harness.clock import Present
 from harness.system import running

@@ -6,7 +6,9 @@ import pytest
 
 from bellwether.market.declared import calendar_of, fit, slots_of, task_rules
 from bellwether.market.sessions import CALENDARS, CalendarError
-from bellwether.spec.models import CalendarName, Market, SessionOverride, Task, TradingSystemSpec
+from bellwether.spec.market import CalendarName, Market, SessionOverride
+from bellwether.spec.models import TradingSystemSpec
+from bellwether.spec.tasks import Task
 
 
 def test_the_default_tasks_of_a_session_are_due_around_it() -> None:

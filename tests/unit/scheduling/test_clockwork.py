@@ -11,7 +11,7 @@ from bellwether.scheduling.clockwork import (
     next_moment,
     session_actions,
 )
-from bellwether.spec.models import default_tasks
+from bellwether.spec.tasks import default_tasks
 
 CALENDAR = load_calendar("XNYS")
 TASKS = task_rules(default_tasks())

@@ -13,7 +13,7 @@ from bellwether.messages.scheduling import ScheduleJob
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import claims, jobs, tables
 from bellwether.scheduling.jobs import job_of
-from bellwether.spec.models import SCHEDULER_NAMES, default_tasks
+from bellwether.spec.tasks import SCHEDULER_NAMES, default_tasks
 from bellwether.storage.store import Store
 
 TASKS = task_rules(default_tasks())

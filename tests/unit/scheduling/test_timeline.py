@@ -10,7 +10,7 @@ from bellwether.market.declared import task_rules
 from bellwether.market.sessions import load_calendar
 from bellwether.market.slots import TaskRule
 from bellwether.scheduling.timeline import Timeline, cursor_text, parse_cursor, timeline
-from bellwether.spec.models import default_tasks
+from bellwether.spec.tasks import default_tasks
 
 CALENDAR = load_calendar("XNYS")
 TASKS = task_rules(default_tasks())

@@ -15,7 +15,7 @@ from bellwether.market.slots import TaskRule
 from bellwether.scheduling.claims import DONE
 from bellwether.scheduling.jobs import ScheduledJob
 from bellwether.scheduling.versions import Timing, Version, due_slots, next_version
-from bellwether.spec.models import default_tasks
+from bellwether.spec.tasks import default_tasks
 
 MORNING, PREDICTIONS, EVENING = TASKS = tuple(task_rules(default_tasks()))
 TIMING = Timing("XNYS", (), TASKS)

@@ -14,7 +14,7 @@ from bellwether.cli.client import Client, CommandError
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar, CalendarError
 from bellwether.runtime.terminal import all_visible
-from bellwether.spec.models import Market
+from bellwether.spec.market import Market
 
 DECISIONS = 12
 
