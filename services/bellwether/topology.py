@@ -1,77 +1,15 @@
 """The one table of the services: what each needs, serves, publishes, consumes, stores and costs.
 
-Start order, pods, NATS permissions, network policies, unit files and compose files are computed from it and are
-never written a second time. A service refuses to start when what it registered differs from its row.
+Start order (`wiring`), pods, NATS permissions, network policies, unit files and compose files are computed from it and
+are never written a second time. A service refuses to start when what it registered differs from its row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
-from typing import Literal
 
-Priority = Literal["normal", "high", "urgent"]
-PRIORITIES: tuple[Priority, ...] = ("urgent", "high", "normal")
-External = Literal["dns", "yahoo", "feeds", "ig", "otlp", "notify"]
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one service asks of a node in the standard profile: thousandths of a CPU, mebibytes (request = limit)."""
-
-    cpu_millis: int
-    memory_mebibytes: int
-
-
-@dataclass(frozen=True)
-class ServiceRow:
-    """One service of the system."""
-
-    name: str
-    purpose: str
-    requires: tuple[str, ...] = ()
-    """Services that must be up first; they decide the start order."""
-    calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Per peer, the methods that this service may call."""
-    serves: tuple[str, ...] = ()
-    """Methods of its own, besides those that every service has."""
-    publishes: Mapping[str, Priority | tuple[Priority, ...]] = field(default_factory=dict)
-    """Event types and the priorities each may be published with; the first is used when none is named."""
-    consumes: tuple[str, ...] = ()
-    """Event types or patterns such as `order_*`."""
-    ordered: bool = False
-    """True: events are handled one at a time, in the order they were published."""
-    store: str | None = None
-    """File name of the database that this service alone opens."""
-    volume: bool = False
-    """Whether it keeps files of its own (a store has a volume in any case)."""
-    scratch: bool = False
-    """Whether its files may go with its pod: then it has no volume, and is free to run on any node."""
-    external: tuple[External, ...] = ()
-    """Hosts outside the cluster that it talks to."""
-    http_port: int | None = None
-    """The port that people and other systems reach it on."""
-    resources: Resources = Resources(50, 128)
-    trading_path: bool = False
-    """Whether orders stop when it is away."""
-
-    @property
-    def needs_volume(self) -> bool:
-        """Whether its pod has a volume and therefore exactly one replica."""
-        return self.volume or (self.store is not None and not self.scratch)
-
-    def priorities(self, event_type: str) -> tuple[Priority, ...]:
-        """Return the priorities that it may publish a type with, its usual one first; empty: it publishes none."""
-        declared = self.publishes.get(event_type, ())
-        return (declared,) if isinstance(declared, str) else declared
-
-    @property
-    def publications(self) -> tuple[tuple[str, Priority], ...]:
-        """Every pair of event type and priority that it may publish."""
-        return tuple((event, priority) for event in self.publishes for priority in self.priorities(event))
-
+from bellwether.service_row import Resources, ServiceRow
 
 BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe")
 """Methods that every service answers."""
@@ -408,78 +346,3 @@ HEALTH_PORT = 8081
 NATS_RESOURCES = Resources(75, 256)
 NATS_STORE_BYTES = 768 * 1024 * 1024
 """What JetStream may keep on disk where the volume is large enough."""
-
-
-class TopologyError(ValueError):
-    """The table contradicts itself; the message names the service and the fault."""
-
-
-def start_order(rows: Mapping[str, ServiceRow] = SERVICES) -> list[str]:
-    """Return the services so that each comes after all that it requires; among equals, by name.
-
-    Raises:
-        TopologyError: if a service requires one that is not in the table, or if there is a cycle.
-
-    """
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for name in sorted(rows):
-        for needed in rows[name].requires:
-            if needed not in rows:
-                raise TopologyError(f"{name} requires {needed}, which is not in the table")
-        sorter.add(name, *sorted(rows[name].requires))
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        raise TopologyError("services require each other in a circle: " + " -> ".join(error.args[1])) from error
-    order: list[str] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready())
-        order.extend(ready)
-        sorter.done(*ready)
-    return order
-
-
-def check(rows: Mapping[str, ServiceRow] = SERVICES) -> None:
-    """Refuse a table in which a call has no server, an event no publisher, or a store two owners.
-
-    Raises:
-        TopologyError: naming the first fault.
-
-    """
-    start_order(rows)
-    owners: dict[str, str] = {}
-    published = {event for row in rows.values() for event in row.publishes}
-    for row in rows.values():
-        for peer, methods in row.calls.items():
-            if peer not in rows:
-                raise TopologyError(f"{row.name} calls {peer}, which is not in the table")
-            unknown = [method for method in methods if method not in rows[peer].serves + BUILT_IN_METHODS]
-            if unknown:
-                raise TopologyError(f"{row.name} calls {peer}.{unknown[0]}, which {peer} does not serve")
-        for pattern in row.consumes:
-            if not any(matches(pattern, event) for event in published):
-                raise TopologyError(f"{row.name} consumes {pattern}, which nobody publishes")
-        if row.store is not None and owners.setdefault(row.store, row.name) != row.name:
-            raise TopologyError(f"{row.store} has two owners: {owners[row.store]} and {row.name}")
-        for event in row.publishes:
-            allowed = row.priorities(event)
-            if not allowed or len(set(allowed)) < len(allowed):
-                said = ", ".join(allowed) or "none"
-                raise TopologyError(f"{row.name} publishes {event} with the priorities {said}: name each once")
-
-
-def matches(pattern: str, event_type: str) -> bool:
-    """Whether an event type fits a pattern, in which a `*` at the end stands for any rest."""
-    if pattern.endswith("*"):
-        return event_type.startswith(pattern[:-1])
-    return event_type == pattern
-
-
-def consumed_types(row: ServiceRow, rows: Mapping[str, ServiceRow] = SERVICES) -> dict[Priority, tuple[str, ...]]:
-    """Return, per priority, the event types that a service consumes, sorted."""
-    found: dict[Priority, set[str]] = {priority: set() for priority in PRIORITIES}
-    for publisher in rows.values():
-        for event, priority in publisher.publications:
-            if any(matches(pattern, event) for pattern in row.consumes):
-                found[priority].add(event)
-    return {priority: tuple(sorted(types)) for priority, types in found.items() if types}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bellwether.topology import SERVICES, start_order
+from bellwether.topology import SERVICES
+from bellwether.wiring import start_order
 from e2e import waits
 from e2e.lab import System, eventually, parents_arrived
 from e2e.replayed import all_orders, essence, replay_step, session_under_way, sessions_done, undisturbed

@@ -22,7 +22,8 @@ from bellwether.render.keys import derive_seed, public_key
 from bellwether.render.nats import BOOTSTRAP, CLI, JOB, REPLAY_JOB, TRAINING_JOB, nats_conf
 from bellwether.runtime.bootstrap import bootstrap
 from bellwether.runtime.nats_bus import NatsBus
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import SERVICES
 
 INSTALLATION_SEED = b"of tests only, never of a system"
 UID = "test"

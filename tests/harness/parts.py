@@ -14,8 +14,8 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.events import RetryPolicy
 from bellwether.runtime.service import Service
+from bellwether.service_row import ServiceRow
 from bellwether.storage.store import Transaction
-from bellwether.topology import ServiceRow
 
 ROWS: Mapping[str, ServiceRow] = {
     "shop": ServiceRow(

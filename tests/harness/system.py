@@ -25,8 +25,10 @@ from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.runtime.service import Service
 from bellwether.runtime.telemetry import Telemetry
+from bellwether.service_row import ServiceRow
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import SERVICES, ServiceRow, start_order
+from bellwether.topology import SERVICES
+from bellwether.wiring import start_order
 
 T = TypeVar("T")
 Build = Callable[[ServiceContext], Service]

@@ -2,17 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from bellwether.topology import (
-    NATS_RESOURCES,
-    SERVICES,
-    Priority,
-    ServiceRow,
-    TopologyError,
-    check,
-    consumed_types,
-    matches,
-    start_order,
-)
+from bellwether.service_row import Priority, ServiceRow
+from bellwether.topology import NATS_RESOURCES, SERVICES
+from bellwether.wiring import TopologyError, check, consumed_types, matches, start_order
 
 
 def test_the_table_contradicts_nothing() -> None:

@@ -18,8 +18,9 @@ from bellwether.backups.streams import StreamError, save_stream, stream_names
 from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY, bucket_stream
 from bellwether.runtime.bus import BusError
 from bellwether.runtime.nats_bus import NatsBus
+from bellwether.service_row import ServiceRow
 from bellwether.storage.folders import Listing, copy_file, listing
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.topology import SERVICES
 
 Say = Callable[[str], None]
 DATABASES, STREAMS, FOLDERS, DECLARATION = "databases", "streams", "files", "declaration.json"

@@ -23,7 +23,7 @@ from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.clock import monotonic
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
-from bellwether.topology import start_order
+from bellwether.wiring import start_order
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.service import Service
-from bellwether.topology import SERVICES, start_order
+from bellwether.topology import SERVICES
+from bellwether.wiring import start_order
 
 Factory = Callable[[ServiceContext], Service]
 

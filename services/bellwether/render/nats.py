@@ -33,7 +33,9 @@ from bellwether.naming import (
     rpc_subjects,
     trace_subject,
 )
-from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, SERVICES, ServiceRow, consumed_types
+from bellwether.service_row import ServiceRow
+from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, SERVICES
+from bellwether.wiring import consumed_types
 
 BOOTSTRAP = "bootstrap"
 CLI = "cli"

@@ -10,7 +10,8 @@ from bellwether.render.kubernetes.configmaps import declaration_document, store_
 from bellwether.render.kubernetes.containers import asks_outside, compact_resources, resources_of, trades_at_ig
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import HEALTH_PORT, SERVICES, start_order
+from bellwether.topology import HEALTH_PORT, SERVICES
+from bellwether.wiring import start_order
 
 SYSTEM = "system"
 """The part that runs all services of the compact profile."""

@@ -12,7 +12,8 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.nats_admin import NatsAdmin
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.runtime.plan import bus_plan, ensure
-from bellwether.topology import NATS_STORE_BYTES, SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import NATS_STORE_BYTES, SERVICES
 
 IDENTITY = "bootstrap"
 

@@ -32,9 +32,10 @@ from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.spans import Attributes, Span, traceparent
 from bellwether.runtime.telemetry import Telemetry, decision_trace_id
+from bellwether.service_row import ServiceRow
 from bellwether.spec.begun import begun_with
 from bellwether.storage.store import OutboxEvent, Store, Upgrade
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.topology import SERVICES
 
 T = TypeVar("T")
 

@@ -30,7 +30,8 @@ from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.rpc import describe_handler
 from bellwether.runtime.spans import Span
-from bellwether.topology import PRIORITIES, consumed_types, matches
+from bellwether.service_row import PRIORITIES
+from bellwether.wiring import consumed_types, matches
 
 CONCURRENCY = 16
 HEARTBEAT_SECONDS = 10.0

@@ -17,7 +17,9 @@ from bellwether.naming import (
     event_subject,
 )
 from bellwether.runtime.bus import BucketPlan, BusAdmin, ConsumerPlan, StreamPlan
-from bellwether.topology import NATS_STORE_BYTES, SERVICES, ServiceRow, consumed_types
+from bellwether.service_row import ServiceRow
+from bellwether.topology import NATS_STORE_BYTES, SERVICES
+from bellwether.wiring import consumed_types
 
 DAY = 86_400.0
 

@@ -22,8 +22,10 @@ from bellwether.runtime.old_sockets import OldSocket, inherited
 from bellwether.runtime.service import Service
 from bellwether.runtime.tasks import end_tasks
 from bellwether.runtime.telemetry import Telemetry
+from bellwether.service_row import ServiceRow
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import SERVICES, ServiceRow, start_order
+from bellwether.topology import SERVICES
+from bellwether.wiring import start_order
 
 Factory = Callable[[ServiceContext], Service]
 Connect = Callable[[str], Bus]

@@ -20,7 +20,8 @@ from bellwether.messages.envelope import Reply, decode_reply
 from bellwether.naming import event_subject, rpc_subject
 from bellwether.runtime.call import Call
 from bellwether.runtime.rpc import Method
-from bellwether.topology import BUILT_IN_METHODS, PRIORITIES, SERVICES
+from bellwether.service_row import PRIORITIES
+from bellwether.topology import BUILT_IN_METHODS, SERVICES
 from harness.system import System, running
 
 pytestmark = pytest.mark.integration

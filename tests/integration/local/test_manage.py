@@ -22,7 +22,7 @@ from bellwether.cli.manage.log_lines import of_services, shown
 from bellwether.cli.manage.places import On, Part, chosen
 from bellwether.cli.manage.systemd_place import SystemdPlace
 from bellwether.local.rendering import render_compose, render_systemd
-from bellwether.topology import start_order
+from bellwether.wiring import start_order
 
 pytestmark = pytest.mark.integration
 

@@ -31,7 +31,8 @@ from bellwether.models.training import create as ml_training
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import SERVICES
 from bellwether.training.artifact import CARD, EVIDENCE, ONNX, SKOPS, read_artifact, write_artifact
 from bellwether.training.ledger import Ledger, read_ledger, write_ledger
 from harness.replayed import BUILDS, MODEL, declared, model_serves, until

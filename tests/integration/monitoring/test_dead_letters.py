@@ -18,7 +18,8 @@ from bellwether.runtime.clock import LiveClock
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.events import RetryPolicy
 from bellwether.runtime.service import Service
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import SERVICES
 from harness.nats import nats_server
 from harness.system import running
 from harness.until import until

@@ -28,7 +28,8 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.clock import Clock, LiveClock
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import SERVICES
 from harness.authority import make_authority
 from harness.clock import Present
 from harness.nats import NatsServer, nats_server

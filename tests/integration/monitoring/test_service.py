@@ -22,7 +22,8 @@ from bellwether.runtime.clock import LiveClock
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.machine import Machine
 from bellwether.runtime.service import Service
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import SERVICES
 from harness.nats import nats_server
 from harness.system import System, running
 from harness.until import until

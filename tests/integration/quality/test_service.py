@@ -25,7 +25,8 @@ from bellwether.quality.service import create as quality
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import SERVICES
 from harness import csv_bars
 from harness.system import System, running
 from harness.until import until

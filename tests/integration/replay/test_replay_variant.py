@@ -31,7 +31,8 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.service import Service
 from bellwether.scheduling.replay_desk import add_replay_reports
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import SERVICES
 from harness.nats import nats_server
 from harness.replayed import declared, until
 from harness.system import System, running

@@ -23,7 +23,7 @@ from bellwether.runtime.bus import (
 )
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
-from bellwether.topology import ServiceRow
+from bellwether.service_row import ServiceRow
 from harness.nats import nats_server
 from harness.until import until
 

@@ -13,7 +13,8 @@ import yaml
 
 from bellwether.market.sessions import load_calendar
 from bellwether.render.systemd.units import HOST
-from bellwether.topology import NATS_PORT, SERVICES, start_order
+from bellwether.topology import NATS_PORT, SERVICES
+from bellwether.wiring import start_order
 from harness import csv_bars
 from harness.booted import HOME, Machine, booted, obstacle
 from harness.outage import drop_in, nats_away, restarts_over

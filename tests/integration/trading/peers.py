@@ -55,8 +55,9 @@ from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
+from bellwether.service_row import ServiceRow
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.topology import SERVICES
 
 CALENDAR = load_calendar("XNYS")
 SYMBOLS = ("AAA", "BBB", "CCC")

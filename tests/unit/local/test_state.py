@@ -20,7 +20,7 @@ from bellwether.messages.market_data import Bar, Bars, Coverage
 from bellwether.messages.scheduling import ReplayState
 from bellwether.runtime.declaration import generation_of
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import start_order
+from bellwether.wiring import start_order
 from unit.cli.test_commands import GOOD
 
 

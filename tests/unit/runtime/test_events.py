@@ -15,8 +15,8 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.events import Lanes, RetryPolicy
 from bellwether.runtime.service import Service
+from bellwether.service_row import ServiceRow
 from bellwether.storage.store import OutboxEvent
-from bellwether.topology import ServiceRow
 from harness.parts import ROWS, Count, Order, Price, Switches, ledger, shop
 from harness.system import System, running
 from harness.until import until

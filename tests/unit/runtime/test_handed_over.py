@@ -18,7 +18,7 @@ from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.runtime.process import Process
 from bellwether.runtime.service import Service
-from bellwether.topology import ServiceRow
+from bellwether.service_row import ServiceRow
 from harness.until import until
 
 

@@ -20,7 +20,8 @@ from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.clock import LiveClock
 from bellwether.runtime.metrics import metrics_text, process_text
 from bellwether.runtime.service import Service
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.service_row import ServiceRow
+from bellwether.topology import SERVICES
 from bellwether_operator import telemetry
 from generate.rules import RULES
 from harness.system import running

@@ -22,7 +22,7 @@ from bellwether.naming import EVENT_STREAM, consumer_name, event_subject, messag
 from bellwether.runtime.bus import MESSAGE_ID_HEADER
 from bellwether.runtime.call import Call
 from bellwether.runtime.service import Service
-from bellwether.topology import ServiceRow
+from bellwether.service_row import ServiceRow
 from bench.rpc_peer import AS_OF, connect, context_of, load, say
 
 Kind = Literal["publish raw", "publish ours", "publish traced", "consume raw", "consume ours"]

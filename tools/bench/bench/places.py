@@ -13,7 +13,7 @@ import psutil
 import yaml
 
 from bellwether.market.sessions import load_calendar
-from bellwether.topology import start_order
+from bellwether.wiring import start_order
 from bench.long_run import SYMBOLS
 from bench.memory import RSS, pss_of, tree_megabytes
 from bench.report import Figure, Section

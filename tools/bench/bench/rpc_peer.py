@@ -27,7 +27,7 @@ from bellwether.runtime.nats_bus import NatsBus
 from bellwether.runtime.nats_client import Client, Msg
 from bellwether.runtime.service import Service
 from bellwether.runtime.telemetry import Telemetry
-from bellwether.topology import ServiceRow
+from bellwether.service_row import ServiceRow
 
 Kind = Literal["raw", "raw-json", "ours", "traced"]
 KINDS: Mapping[Kind, str] = MappingProxyType(

@@ -25,8 +25,10 @@ from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.process import Process
 from bellwether.runtime.rpc import Method
+from bellwether.service_row import ServiceRow
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import BUILT_IN_METHODS, SERVICES, ServiceRow, consumed_types, start_order
+from bellwether.topology import BUILT_IN_METHODS, SERVICES
+from bellwether.wiring import consumed_types, start_order
 from generate.examples import example, json_text
 from generate.sources import field_words, raised
 

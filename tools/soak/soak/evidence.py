@@ -11,10 +11,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bellwether.topology import SERVICES, consumed_types
+from bellwether.topology import SERVICES
 from bellwether.trading.book import fold
 from bellwether.trading.check import check_ledger
 from bellwether.trading.events import decode
+from bellwether.wiring import consumed_types
 
 Rows = Mapping[str, str]
 

@@ -14,7 +14,8 @@ from bellwether.cli.manage.places import NATS, On, Part
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.render.kubernetes.names import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
 from bellwether.spec.models import PLURAL
-from bellwether.topology import SERVICES, start_order
+from bellwether.topology import SERVICES
+from bellwether.wiring import start_order
 
 SYSTEM = "system"
 READY_SECONDS = 900.0

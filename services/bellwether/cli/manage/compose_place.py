@@ -15,7 +15,8 @@ from bellwether.cli.manage.places import On, Part
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.local.state import RunError
 from bellwether.render.parts import SYSTEM
-from bellwether.topology import SERVICES, start_order
+from bellwether.topology import SERVICES
+from bellwether.wiring import start_order
 
 FILE = "compose.yaml"
 UP_SECONDS = 900.0

@@ -13,7 +13,7 @@ from bellwether.cli.client import CommandError
 from bellwether.cli.manage.places import On, Part
 from bellwether.local.detached import Running, holder, remembered, running, start_detached, stop_detached
 from bellwether.local.state import RunDirectory, RunError
-from bellwether.topology import start_order
+from bellwether.wiring import start_order
 
 SYSTEM = "system"
 _POLL_SECONDS = 0.25

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bellwether.cli.client import CommandError
-from bellwether.topology import SERVICES, start_order
+from bellwether.topology import SERVICES
+from bellwether.wiring import start_order
 
 NATS = "nats"
 

@@ -10,11 +10,12 @@ from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE,
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
 from bellwether.render.kubernetes.names import ADOPT, LOOK, MOVE, NATS, child_name
 from bellwether.render.nats import JOB, REPLAY_JOB, TRAINING_JOB
+from bellwether.service_row import Resources
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.pods import ServiceOverride
 from bellwether.spec.trading_replay import ReplayJob
 from bellwether.spec.training import TrainingJob
-from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES, Resources
+from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES
 
 KEYS_DIRECTORY = "/etc/bellwether/keys"
 DECLARATION_DIRECTORY = "/etc/bellwether/declaration"

@@ -17,8 +17,9 @@ from bellwether.render.kubernetes.context import Manifest, RenderContext
 from bellwether.render.kubernetes.names import MOVE, NATS, SYSTEM, child_name, metadata
 from bellwether.render.kubernetes.networkpolicies import closed_policy
 from bellwether.render.kubernetes.pods import move_pod
+from bellwether.service_row import ServiceRow
 from bellwether.spec.models import GROUP, TradingSystem
-from bellwether.topology import SERVICES, ServiceRow
+from bellwether.topology import SERVICES
 
 Profile = Literal["compact", "standard"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)

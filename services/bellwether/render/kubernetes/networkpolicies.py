@@ -11,9 +11,10 @@ from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
 from bellwether.render.kubernetes.services import component_of
 from bellwether.render.nats import JOB, TRAINING_JOB
+from bellwether.service_row import ServiceRow
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.notifications import Notification
-from bellwether.topology import HEALTH_PORT, NATS_PORT, SERVICES, ServiceRow
+from bellwether.topology import HEALTH_PORT, NATS_PORT, SERVICES
 
 _DNS: dict[str, Any] = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
 
