@@ -7,28 +7,22 @@ the first. So a server that is away at the start, later, or for an hour is all o
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import itertools
-import json
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bellwether.naming import bucket_stream, inbox_prefix, key_subject
+from bellwether.naming import inbox_prefix
 from bellwether.runtime.bus import (
-    MESSAGE_ID_HEADER,
     BusAway,
     BusError,
     Headers,
     NoResponder,
     PayloadTooLarge,
     RequestTimeout,
-    StoredMessage,
-    StreamFigures,
     check_size,
 )
 from bellwether.runtime.clock import monotonic
@@ -36,22 +30,18 @@ from bellwether.runtime.deadlines import LOOK_SECONDS
 from bellwether.runtime.nats_client import (
     Client,
     ClientError,
-    ClientSubscription,
     MaxPayloadError,
     Msg,
     SlowConsumerError,
 )
 from bellwether.runtime.nats_pull import NatsPull
+from bellwether.runtime.nats_streams import NatsStreams
+from bellwether.runtime.nats_subscription import NatsMessage, NatsSubscription, Watch
 from bellwether.runtime.tasks import end_tasks
 
 CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.25
-STORED_SECONDS = 5.0
 SAY_AGAIN_SECONDS = 30.0
-NOT_FOUND = 404
-# Of one subscription; what is over it is dropped by the client, which is said and counted.
-PENDING_MESSAGES = 65_536
-PENDING_BYTES = 32 * 1024 * 1024
 OUT_BYTES = 4 * 1024 * 1024
 
 _EXPECTED = (ClientError, OSError, TimeoutError, ValueError, AssertionError)
@@ -69,63 +59,7 @@ class _Awaited(NamedTuple):
     timeout: float
 
 
-class NatsMessage:
-    """A request or plain message."""
-
-    __slots__ = ("_bus", "_connection", "_reply", "body", "headers", "subject")
-
-    def __init__(self, bus: NatsBus, message: Msg) -> None:
-        self._bus = bus
-        self._connection = message._client
-        self._reply = message.reply
-        self.subject: str = message.subject
-        self.body: bytes = message.data
-        self.headers: Headers | None = message.headers
-
-    async def respond(self, body: bytes) -> None:
-        """Send the reply, on the connection that the request came by: on another the server does not let it pass."""
-        if self._reply:
-            if self._bus.client() is not self._connection:
-                raise BusAway(f"{self._bus.identity}: the connection that asked is gone")
-            await self._bus.publish(self._reply, body)
-
-
-class NatsSubscription:
-    """An interest that is taken up again on each connection."""
-
-    def __init__(self, bus: NatsBus, subject: str, queue: str, callback: Callable[[Msg], None]) -> None:
-        self._bus = bus
-        self.subject = subject
-        self._queue = queue
-        self._callback = callback
-        self._present: ClientSubscription | None = None
-
-    async def attach(self, client: Client) -> None:
-        """Subscribe on a new connection."""
-        self._present = await client.subscribe(
-            self.subject,
-            self._queue,
-            cb=self._arrived,
-            pending_msgs_limit=PENDING_MESSAGES,
-            pending_bytes_limit=PENDING_BYTES,
-        )
-
-    async def _arrived(self, message: Msg) -> None:
-        try:
-            self._callback(message)
-        except Exception:
-            _log.exception("a subscriber of %s failed", self.subject)
-
-    async def stop(self) -> None:
-        """Deliver what is on its way and then nothing more."""
-        self._bus.forget(self)
-        present, self._present = self._present, None
-        if present is not None:
-            with contextlib.suppress(ClientError, OSError, TimeoutError):
-                await present.drain()  # type: ignore[no-untyped-call]
-
-
-class NatsBus:
+class NatsBus(NatsStreams):
     """One identity's connection to the system's NATS server."""
 
     def __init__(self, url: str, identity: str, seed: Path | str | None = None) -> None:
@@ -395,25 +329,6 @@ class NatsBus:
 
     # Streams
 
-    async def api(self, subject: str, body: dict[str, Any], timeout: float = STORED_SECONDS) -> dict[str, Any]:
-        """Call the server's JetStream API; the answer may hold an `error`."""
-        answer: dict[str, Any] = json.loads(await self.request(subject, json.dumps(body).encode(), timeout=timeout))
-        return answer
-
-    async def _store(self, subject: str, body: bytes, headers: Headers | None) -> dict[str, Any]:
-        message = await self.ask(subject, body, STORED_SECONDS, headers)
-        answer: dict[str, Any] = json.loads(message.data)
-        if "error" in answer:
-            raise BusError(f"{subject} was not stored: {answer['error'].get('description')}")
-        return answer
-
-    async def publish_event(
-        self, subject: str, body: bytes, *, message_id: str, headers: Headers | None = None
-    ) -> bool:
-        """Put an event into its stream and wait until it is stored."""
-        answer = await self._store(subject, body, {**(headers or {}), MESSAGE_ID_HEADER: message_id})
-        return not answer.get("duplicate", False)
-
     async def pull(self, stream: str, consumer: str, on_arrival: Callable[[], None], *, batch: int = 64) -> NatsPull:
         """Begin to pull from a durable consumer, waiting until bootstrap has made it."""
         said = float("-inf")
@@ -446,91 +361,8 @@ class NatsBus:
         """Return a subscription that is not taken up yet."""
         return NatsSubscription(self, subject, "", callback)
 
-    async def stream_figures(self, stream: str) -> StreamFigures:
-        """Return what a stream holds."""
-        answer = await self.api(f"$JS.API.STREAM.INFO.{stream}", {})
-        if "error" in answer:
-            raise BusError(f"stream {stream}: {answer['error'].get('description')}")
-        state = answer["state"]
-        return StreamFigures(state["messages"], state["bytes"], max(0, answer["config"].get("max_bytes", 0)))
-
-    async def stream_message(self, stream: str, sequence: int) -> StoredMessage | None:
-        """Return the first message of a stream from a sequence on."""
-        subject = f"$JS.API.STREAM.MSG.GET.{stream}"
-        answer = await self.api(subject, {"seq": max(1, sequence), "next_by_subj": ">"})
-        error = answer.get("error")
-        if error is not None:
-            if error.get("code") == NOT_FOUND:
-                return None
-            raise BusError(f"stream {stream}: {error.get('description')}")
-        found = answer["message"]
-        # Nanoseconds are more than a datetime holds.
-        stored = datetime.fromisoformat(found["time"][:19] + "+00:00")
-        return StoredMessage(found["seq"], found["subject"], base64.b64decode(found.get("data", "")), stored)
-
-    async def stream_delete(self, stream: str, sequence: int) -> bool:
-        """Take one message out of a stream."""
-        answer = await self.api(f"$JS.API.STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
-        return bool(answer.get("success"))
-
-    # Buckets
-
-    async def kv_get(self, bucket: str, key: str) -> tuple[bytes, int] | None:
-        """Return a key's value and revision, or none."""
-        stream, subject = bucket_stream(bucket), key_subject(bucket, key)
-        message = await self.ask(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", STORED_SECONDS)
-        headers = message.headers or {}
-        if headers.get("Status") or "KV-Operation" in headers:
-            return None
-        return message.data, int(headers["Nats-Sequence"])
-
-    async def kv_put(self, bucket: str, key: str, value: bytes) -> int:
-        """Set a key and return its revision."""
-        return int((await self._store(key_subject(bucket, key), value, None))["seq"])
-
     async def kv_watch(self, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes], None]) -> Watch:
         """Call back with what the keys hold now, at each connection, and at each change."""
         watch = Watch(self, bucket, keys, callback)
         await watch.start()
         return watch
-
-
-class Watch:
-    """Follows some keys of a bucket without a consumer: plain subscriptions, and a read at each connection."""
-
-    def __init__(self, bus: NatsBus, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        self._bus = bus
-        self._bucket = bucket
-        self._keys = list(keys)
-        self._callback = callback
-        self._subscriptions: list[NatsSubscription] = []
-        self._stopped = False
-
-    async def start(self) -> None:
-        """Subscribe and read."""
-        for key in self._keys:
-            self._subscriptions.append(await self._bus.subscribe(key_subject(self._bucket, key), self._changed))
-        self._bus.on_connected(lambda: self._bus.spawn(self._read()))
-
-    def _changed(self, message: NatsMessage) -> None:
-        if "KV-Operation" not in (message.headers or {}):
-            self._callback(message.subject.split(".", 2)[2], message.body)
-
-    async def _read(self) -> None:
-        for key in self._keys:
-            while not self._stopped and self._bus.connected:
-                try:
-                    found = await self._bus.kv_get(self._bucket, key)
-                except BusError:
-                    # The bucket is not made yet, or the connection went: the next one reads again.
-                    await asyncio.sleep(0.5)
-                    continue
-                if found is not None and not self._stopped:
-                    self._callback(key, found[0])
-                break
-
-    async def stop(self) -> None:
-        """Call back no more."""
-        self._stopped = True
-        for subscription in self._subscriptions:
-            await subscription.stop()

@@ -19,7 +19,8 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.nats_client import Msg
 
 if TYPE_CHECKING:
-    from bellwether.runtime.nats_bus import NatsBus, NatsSubscription
+    from bellwether.runtime.nats_bus import NatsBus
+    from bellwether.runtime.nats_subscription import NatsSubscription
 
 EXPIRES = 60.0
 HEARTBEAT = 10.0
