@@ -17,8 +17,10 @@ from bellwether.gateway.problems import Problem
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.capsule import DECLARED, FORMAT, MANIFEST, ONNX, Capsule, CapsuleBars, seal
 from bellwether.messages.market_data import Bars, GetBars
-from bellwether.messages.models import ArtifactPart, GetArtifact
+from bellwether.messages.models import GetArtifact
+from bellwether.messages.parts import FilePart
 from bellwether.messages.prediction import DecisionRecord, GetDecision
+from bellwether.runtime.parts import fetch_parts
 from bellwether.training.features import WINDOW
 
 router = APIRouter(dependencies=[Depends(needs(Scope.READ))])
@@ -68,10 +70,6 @@ async def _bars(peers: Peers, inputs: dict[str, Any], instant: datetime) -> dict
 
 
 async def _file(peers: Peers, version: str, name: str) -> bytes:
-    content = b""
-    while True:
-        question = GetArtifact(version, name, len(content))
-        part = await peers.ask("ml-model", "get_artifact", question, ArtifactPart)
-        content += part.content
-        if not part.content or len(content) >= part.total:
-            return content
+    return await fetch_parts(
+        lambda offset: peers.ask("ml-model", "get_artifact", GetArtifact(version, name, offset), FilePart)
+    )

@@ -15,14 +15,15 @@ from bellwether.gateway.answers import answer, gateway_of, read_body
 from bellwether.gateway.auth import Scope
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
+from bellwether.messages.parts import FilePart
 from bellwether.messages.replay_reports import (
     GetReplayReport,
     ListReplayReports,
-    ReplayReportPart,
     ReplayReports,
     ReportFile,
     RetainReplayReports,
 )
+from bellwether.runtime.parts import fetch_parts
 
 router = APIRouter()
 _READ, _OPERATE = ([Depends(needs(scope))] for scope in (Scope.READ, Scope.OPERATE))
@@ -102,16 +103,12 @@ async def _file(peers: Peers, name: str, index: int, file: ReportFile) -> bytes:
         Problem: 404 where there is none, 502 where it cannot be unpacked.
 
     """
-    packed = bytearray()
-    while True:
-        question = GetReplayReport(name, index, file, len(packed))
-        part = await peers.ask("scheduler", "get_replay_report", question, ReplayReportPart)
-        packed += part.content
-        if len(packed) >= part.total or not part.content:
-            break
+    packed = await fetch_parts(
+        lambda offset: peers.ask("scheduler", "get_replay_report", GetReplayReport(name, index, file, offset), FilePart)
+    )
     unpacking = zlib.decompressobj(_GZIP)
     try:
-        found = unpacking.decompress(bytes(packed), _LARGEST)
+        found = unpacking.decompress(packed, _LARGEST)
     except zlib.error as error:
         raise Problem(502, "REPORT_DAMAGED", f"{file} of {name}: {error}") from error
     if not unpacking.eof:

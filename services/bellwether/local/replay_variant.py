@@ -28,7 +28,8 @@ import yaml
 from bellwether.local import replay_bars
 from bellwether.local.replay import ReplayOptions, replay_file
 from bellwether.local.state import RunError
-from bellwether.messages.replay_reports import REPORT_FILES, PutReplayReport, ReplayReportState
+from bellwether.messages.parts import FileState
+from bellwether.messages.replay_reports import REPORT_FILES, PutReplayReport
 from bellwether.render.kubernetes.replay_jobs import FUTILE
 from bellwether.render.nats import REPLAY_JOB
 from bellwether.runtime.config import ProcessConfig
@@ -36,12 +37,12 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.nats_bus import NatsBus
+from bellwether.runtime.parts import send_parts
 from bellwether.spec.replaying import BARS_FOLDER, Refused, Source, Span, replay_document
 from bellwether.spec.validate import validate
 from bellwether.spec.vary import Change, Variant
 
 DONE, GAVE_UP, WRONG = 0, 1, 2
-PART = 192 * 1024
 REPORT_PATIENCE = 60.0
 """How long the scheduler is asked again to take the report; the figures do not need it."""
 _WORDS = 400
@@ -185,22 +186,22 @@ async def _hand_in(told: Told, config: ProcessConfig, folder: Path) -> str:
         async with _peers(config, patience=REPORT_PATIENCE) as peers:
             for name in reversed(REPORT_FILES):  # the page is last: where it is, all of it is
                 content = gzip.compress((folder / name).read_bytes(), mtime=0)
-                sha256, offset = hashlib.sha256(content).hexdigest(), 0
-                while True:
-                    part = PutReplayReport(
-                        replay=told.plan.name,
-                        uid=told.plan.uid,
-                        index=told.at,
-                        file=name,
-                        sha256=sha256,
-                        offset=offset,
-                        total=len(content),
-                        content=content[offset : offset + PART],
-                    )
-                    state = await peers.request("scheduler", "put_replay_report", part, ReplayReportState)
-                    if state.complete:
-                        break
-                    offset = state.received
+                whole = PutReplayReport(
+                    replay=told.plan.name,
+                    uid=told.plan.uid,
+                    index=told.at,
+                    file=name,
+                    sha256=hashlib.sha256(content).hexdigest(),
+                    offset=0,
+                    total=len(content),
+                    content=b"",
+                )
+
+                async def put(offset: int, part: bytes, whole: PutReplayReport = whole) -> FileState:
+                    request = msgspec.structs.replace(whole, offset=offset, content=part)
+                    return await peers.request("scheduler", "put_replay_report", request, FileState)
+
+                await send_parts(content, put)
     except RpcError as error:
         return f"{error.code}: {error.message}"
     return ""

@@ -189,20 +189,6 @@ class GetArtifact(msgspec.Struct, frozen=True):
     offset: int = 0
 
 
-class ArtifactPart(msgspec.Struct, frozen=True):
-    """A part of a file of `total` bytes."""
-
-    content: bytes
-    total: int
-
-
-class ArtifactState(msgspec.Struct, frozen=True):
-    """What there is of a file, in bytes; `complete` once the whole model is there and every hash is right."""
-
-    received: int
-    complete: bool
-
-
 class GetRegistry(msgspec.Struct, frozen=True):
     """Ask for a part of the registry's book, from a byte on."""
 

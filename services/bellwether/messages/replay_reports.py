@@ -28,13 +28,6 @@ class PutReplayReport(msgspec.Struct, frozen=True):
     content: bytes
 
 
-class ReplayReportState(msgspec.Struct, frozen=True):
-    """How much of a file is there, and whether all of it is."""
-
-    received: int
-    complete: bool
-
-
 class GetReplayReport(msgspec.Struct, frozen=True):
     """Ask for a part of a file of the newest replay of a name."""
 
@@ -42,13 +35,6 @@ class GetReplayReport(msgspec.Struct, frozen=True):
     index: int
     file: ReportFile
     offset: int = 0
-
-
-class ReplayReportPart(msgspec.Struct, frozen=True):
-    """A part of a file, and how large the whole file is."""
-
-    content: bytes
-    total: int
 
 
 class ListReplayReports(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from bellwether.messages.market_data import Bar
-from bellwether.messages.models import ArtifactPart
+from bellwether.messages.parts import FilePart
 from bellwether.messages.training_orders import FinishTarget, GetSnapshot, ListOrders, OrderState, TrainingOrders
 from bellwether.models.transfer import download, upload
 from bellwether.runtime.config import ProcessConfig
@@ -28,6 +28,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.nats_bus import NatsBus
+from bellwether.runtime.parts import fetch_parts
 
 IDENTITY = "training-job"
 DONE, GAVE_UP, WRONG, FUTILE, ENDED = 0, 1, 2, 3, 128 + signal.SIGTERM
@@ -99,17 +100,13 @@ async def _order(peers: Peers, told: Wanted) -> OrderState:
 
 
 async def _bars(peers: Peers, snapshot: str) -> dict[str, list[Bar]]:
-    content = bytearray()
-    while True:
-        question = GetSnapshot(snapshot, len(content))
-        part = await peers.request("ml-model", "get_snapshot", question, ArtifactPart)
-        content += part.content
-        if len(content) >= part.total or not part.content:
-            break
+    content = await fetch_parts(
+        lambda offset: peers.request("ml-model", "get_snapshot", GetSnapshot(snapshot, offset), FilePart)
+    )
     found = hashlib.sha256(content).hexdigest()
     if found != snapshot:
         raise RpcError("INVALID_REPLY", f"the bars have the hash {found[:12]}, the order names {snapshot[:12]}")
-    return msgspec.json.decode(bytes(content), type=dict[str, list[Bar]])
+    return msgspec.json.decode(content, type=dict[str, list[Bar]])
 
 
 def _train(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from bellwether.messages.models import ArtifactPart, ArtifactState
+from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.training_orders import (
     CloseOrder,
     FinishTarget,
@@ -34,14 +34,14 @@ class OrderDesk:
         self._registry = registry
         self._orders, self._lock = Orders(registry.root), asyncio.Lock()
 
-    async def put_snapshot(self, request: PutSnapshot, call: Call) -> ArtifactState:
+    async def put_snapshot(self, request: PutSnapshot, call: Call) -> FileState:
         """Take a part of a snapshot of bars; raises MODEL_REFUSED when it is not what its hash says."""
         told = (request.id, request.offset, request.total, request.content)
-        return ArtifactState(*await self._ordered(lambda: self._orders.take(*told)))
+        return await self._ordered(lambda: self._orders.take(*told))
 
-    async def get_snapshot(self, request: GetSnapshot, call: Call) -> ArtifactPart:
+    async def get_snapshot(self, request: GetSnapshot, call: Call) -> FilePart:
         """Return a part of a snapshot of bars; raises MODEL_REFUSED when it is not there."""
-        return ArtifactPart(*await self._ordered(lambda: self._orders.part(request.id, request.offset)))
+        return await self._ordered(lambda: self._orders.part(request.id, request.offset))
 
     async def place_order(self, request: PlaceOrder, call: Call) -> OrderState:
         """Keep an order of models; raises MODEL_REFUSED when it has no target, or its snapshot is not there."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import Bar
-from bellwether.messages.models import ArtifactState
+from bellwether.messages.parts import FileState
 from bellwether.messages.training_orders import (
     CloseOrder,
     ListOrders,
@@ -19,8 +19,8 @@ from bellwether.messages.training_orders import (
     TrainingOrder,
     TrainingOrders,
 )
-from bellwether.models.uploads import PART
 from bellwether.runtime.call import Call
+from bellwether.runtime.parts import send_parts
 from bellwether.runtime.service import Service
 from bellwether.training.recipe import Recipe
 
@@ -49,13 +49,13 @@ class OrderClient:
             lambda: canonical_bytes({name: list(histories[name]) for name in sorted(histories)})
         )
         snapshot = hashlib.sha256(content).hexdigest()
-        call, offset = self._service.call(budget=SNAPSHOT_SECONDS), 0
-        while True:
-            part = PutSnapshot(snapshot, offset, len(content), content[offset : offset + PART])
-            state = await call.request("ml-model", "put_snapshot", part, ArtifactState, idempotent=True)
-            if state.complete:
-                break
-            offset = state.received
+        call = self._service.call(budget=SNAPSHOT_SECONDS)
+
+        async def put(offset: int, part: bytes) -> FileState:
+            request = PutSnapshot(snapshot, offset, len(content), part)
+            return await call.request("ml-model", "put_snapshot", request, FileState, idempotent=True)
+
+        await send_parts(content, put)
         order = TrainingOrder(
             recipe=recipe.name,
             recipe_hash=recipe.hash,

@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 
 from bellwether.messages.canonical import content_hash
+from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.training_orders import FinishTarget, OrderState, TargetResult, TrainingOrder
-from bellwether.models.uploads import PART, is_hash
+from bellwether.models.uploads import is_hash
+from bellwether.storage.parts import append_part, read_part
 
 LARGEST_SNAPSHOT = 256 * 1024 * 1024
 KEPT = 5
@@ -27,8 +29,8 @@ class Orders:
     def __init__(self, root: Path) -> None:
         self._root = root / "orders"
 
-    def take(self, snapshot: str, offset: int, total: int, content: bytes) -> tuple[int, bool]:
-        """Keep a part of a snapshot; return how much of it is there, and whether it is whole.
+    def take(self, snapshot: str, offset: int, total: int, content: bytes) -> FileState:
+        """Keep a part of a snapshot; return how much of it is there.
 
         Raises:
             OrderError: for an id that is no hash, one that is too large, or bars that are not as their hash says.
@@ -38,36 +40,29 @@ class Orders:
         if not 0 < total <= LARGEST_SNAPSHOT:
             raise OrderError(f"a snapshot of {total} bytes: at most {LARGEST_SNAPSHOT} are taken")
         if target.exists():
-            return total, True
+            return FileState(total, True)
         self._root.mkdir(parents=True, exist_ok=True)
         path = self._root / f".part-{snapshot}"
-        there = path.stat().st_size if path.exists() else 0
-        if offset == there and there + len(content) <= total:
-            with path.open("ab") as stream:
-                stream.write(content)
-            there += len(content)
+        there = append_part(path, offset, total, content, resumes=True)
         if there < total:
-            return there, False
+            return FileState(there, False)
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != snapshot:
             path.unlink()
             raise OrderError(f"snapshot {snapshot[:12]}: its bytes have the hash {found[:12]}: send it again")
         path.replace(target)
-        return total, True
+        return FileState(total, True)
 
-    def part(self, snapshot: str, offset: int) -> tuple[bytes, int]:
-        """Return a part of a snapshot, and how large it is.
+    def part(self, snapshot: str, offset: int) -> FilePart:
+        """Return a part of a snapshot.
 
         Raises:
             OrderError: when it is not there.
 
         """
         try:
-            with self._snapshot(snapshot).open("rb") as stream:
-                total = stream.seek(0, 2)
-                stream.seek(min(max(offset, 0), total))
-                return stream.read(PART), total
+            return read_part(self._snapshot(snapshot), offset)
         except OSError as error:
             raise OrderError(f"snapshot {snapshot[:12]}: {error.strerror}") from error
 

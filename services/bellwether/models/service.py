@@ -15,8 +15,6 @@ from bellwether.market.sessions import Calendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import Bar, Coverage, GetCoverage
 from bellwether.messages.models import (
-    ArtifactPart,
-    ArtifactState,
     Drift,
     ExplainProbability,
     GetArtifact,
@@ -37,6 +35,7 @@ from bellwether.messages.models import (
     expiry_words,
 )
 from bellwether.messages.monitoring import AlarmReading
+from bellwether.messages.parts import FilePart, FileState
 from bellwether.models import book
 from bellwether.models.child import TRAINING_BARS, HistoryTooShort, TrainingFailed, bars_of, train_in_child
 from bellwether.models.expiry import expiry_alarms, has_expired
@@ -158,7 +157,7 @@ class ModelService:
             self._book = book.written(ledger)
         return self._book
 
-    async def put_artifact(self, request: PutArtifact, call: Call) -> ArtifactState:
+    async def put_artifact(self, request: PutArtifact, call: Call) -> FileState:
         """Take a part of a candidate's file.
 
         Raises:
@@ -166,14 +165,13 @@ class ModelService:
 
         """
         try:
-            received, complete = await asyncio.to_thread(
+            return await asyncio.to_thread(
                 self._uploads.take, request.version, request.name, request.offset, request.total, request.content
             )
         except ArtifactError as error:
             raise RpcError("MODEL_REFUSED", str(error)) from error
-        return ArtifactState(received, complete)
 
-    async def get_artifact(self, request: GetArtifact, call: Call) -> ArtifactPart:
+    async def get_artifact(self, request: GetArtifact, call: Call) -> FilePart:
         """Return a part of a model's file.
 
         Raises:
@@ -181,10 +179,9 @@ class ModelService:
 
         """
         try:
-            found = await asyncio.to_thread(self._uploads.part, request.version, request.name, request.offset)
+            return await asyncio.to_thread(self._uploads.part, request.version, request.name, request.offset)
         except ArtifactError as error:
             raise RpcError("MODEL_NOT_FOUND", str(error)) from error
-        return ArtifactPart(*found)
 
     async def set_registry(self, request: SetRegistry, call: Call) -> RegistryChanged:
         """Take a change of the registry's book, and let serve what it says.

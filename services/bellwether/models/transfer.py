@@ -6,9 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from bellwether.messages.models import ArtifactPart, ArtifactState, GetArtifact, PutArtifact
-from bellwether.models.uploads import NAMES, PART, Uploads
+from bellwether.messages.models import GetArtifact, PutArtifact
+from bellwether.messages.parts import FilePart, FileState
+from bellwether.models.uploads import NAMES, Uploads
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.parts import fetch_parts, send_parts
 from bellwether.training.artifact import EVIDENCE, ArtifactError
 from bellwether.training.reference import REFERENCE
 
@@ -42,15 +44,13 @@ async def upload(root: Path, version: str, call: Requests) -> None:
         if not path.exists():
             continue
         content = await asyncio.to_thread(path.read_bytes)
-        offset = 0
-        while True:
-            part = PutArtifact(version, name, offset, len(content), content[offset : offset + PART])
-            state = await call.request("ml-model", "put_artifact", part, ArtifactState, idempotent=True)
-            offset = state.received
-            if state.complete:
-                return
-            if offset >= len(content):
-                break
+
+        async def put(offset: int, part: bytes, name: str = name, total: int = len(content)) -> FileState:
+            request = PutArtifact(version, name, offset, total, part)
+            return await call.request("ml-model", "put_artifact", request, FileState, idempotent=True)
+
+        if await send_parts(content, put):
+            return
 
 
 async def download(root: Path, version: str, call: Requests) -> None:
@@ -63,15 +63,17 @@ async def download(root: Path, version: str, call: Requests) -> None:
     """
     uploads = Uploads(root)
     for name in _LAST:
-        offset = 0
-        while not (root / version).is_dir():
+        if (root / version).is_dir():
+            return
+
+        async def get(offset: int, name: str = name) -> FilePart:
             question = GetArtifact(version, name, offset)
-            try:
-                part = await call.request("ml-model", "get_artifact", question, ArtifactPart, idempotent=True)
-            except RpcError as error:
-                if name != REFERENCE or error.code != "MODEL_NOT_FOUND":
-                    raise
-                break  # a model that an earlier release made has none
-            offset, _ = await asyncio.to_thread(uploads.take, version, name, offset, part.total, part.content)
-            if offset >= part.total:
-                break
+            return await call.request("ml-model", "get_artifact", question, FilePart, idempotent=True)
+
+        try:
+            content = await fetch_parts(get)
+        except RpcError as error:
+            if name != REFERENCE or error.code != "MODEL_NOT_FOUND":
+                raise
+            continue  # a model that an earlier release made has none
+        await asyncio.to_thread(uploads.take, version, name, 0, len(content), content)

@@ -6,13 +6,13 @@ import re
 import shutil
 from pathlib import Path
 
+from bellwether.messages.parts import FilePart, FileState
+from bellwether.storage.parts import append_part, read_part
 from bellwether.training.artifact import CARD, EVIDENCE, MANIFEST, ONNX, SKOPS, ArtifactError, read_artifact
 from bellwether.training.reference import REFERENCE
 
 NAMES = (MANIFEST, ONNX, SKOPS, CARD, REFERENCE, EVIDENCE)
 """The files that a model may have: nothing else is taken, and none of them is ever unpickled."""
-PART = 192 * 1024
-"""Bytes of one part of a file: a message has room for that, written as base64."""
 LARGEST = 64 * 1024 * 1024
 _VERSION = re.compile(r"^[0-9a-f]{64}$")
 
@@ -28,11 +28,10 @@ class Uploads:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def take(self, version: str, name: str, offset: int, total: int, content: bytes) -> tuple[int, bool]:
-        """Keep a part of a file; return how much of it is there, and whether the whole model is.
+    def take(self, version: str, name: str, offset: int, total: int, content: bytes) -> FileState:
+        """Keep a part of a file; `complete` is the state once the whole model is there.
 
-        A part that begins elsewhere than where the file ends changes nothing: the sender goes on from what is told. The
-        evidence is the last file that is wanted; with it the model is verified and put in place.
+        The evidence is the last file that is wanted; with it the model is verified and put in place.
 
         Raises:
             ArtifactError: for a version or name that no model has, a file that is too large, a hash that is wrong.
@@ -45,25 +44,17 @@ class Uploads:
         if not 0 <= total <= LARGEST:
             raise ArtifactError(f"{name} of {total} bytes: at most {LARGEST} are taken")
         if (self._root / version).is_dir():
-            return total, True
+            return FileState(total, True)
         folder = self._root / f".upload-{version}"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / name
-        there = path.stat().st_size if path.exists() else 0
-        if offset == 0 and there:
-            path.unlink()
-            there = 0
-        if offset == there and there + len(content) <= total:
-            with path.open("ab") as stream:
-                stream.write(content)
-            there += len(content)
+        there = append_part(folder / name, offset, total, content)
         if name != EVIDENCE or there < total:
-            return there, False
+            return FileState(there, False)
         self._settle(folder, version)
-        return there, True
+        return FileState(there, True)
 
-    def part(self, version: str, name: str, offset: int) -> tuple[bytes, int]:
-        """Return a part of a file of a model that is there, and how large the file is.
+    def part(self, version: str, name: str, offset: int) -> FilePart:
+        """Return a part of a file of a model that is there.
 
         Raises:
             ArtifactError: for a version or name that no model has, or a model that is not there.
@@ -72,10 +63,7 @@ class Uploads:
         if not _VERSION.match(version) or name not in NAMES:
             raise ArtifactError(f"{version!r}, {name!r}: no model has that; its files are {', '.join(NAMES)}")
         try:
-            with (self._root / version / name).open("rb") as stream:
-                total = stream.seek(0, 2)
-                stream.seek(min(max(offset, 0), total))
-                return stream.read(PART), total
+            return read_part(self._root / version / name, offset)
         except OSError as error:
             raise ArtifactError(f"{version[:12]}/{name}: {error.strerror}") from error
 

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.replay_reports import (
     GetReplayReport,
     ListReplayReports,
     PutReplayReport,
-    ReplayReportPart,
     ReplayReports,
-    ReplayReportState,
     RetainReplayReports,
 )
 from bellwether.runtime.call import Call
@@ -36,11 +35,11 @@ def add_replay_reports(service: Service) -> None:
             raise RpcError("REPORT_REFUSED", str(error)) from error
 
     @service.rpc("put_replay_report")
-    async def put_replay_report(request: PutReplayReport, call: Call) -> ReplayReportState:
+    async def put_replay_report(request: PutReplayReport, call: Call) -> FileState:
         return await ordered(lambda: shelf.take(request))
 
     @service.rpc("get_replay_report")
-    async def get_replay_report(request: GetReplayReport, call: Call) -> ReplayReportPart:
+    async def get_replay_report(request: GetReplayReport, call: Call) -> FilePart:
         try:
             async with lock:
                 return await asyncio.to_thread(lambda: shelf.part(request))

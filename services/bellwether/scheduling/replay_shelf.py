@@ -10,19 +10,17 @@ import re
 import shutil
 from pathlib import Path
 
+from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.replay_reports import (
     REPORT_FILES,
     GetReplayReport,
     PutReplayReport,
     ReplayReportLine,
-    ReplayReportPart,
-    ReplayReportState,
 )
 from bellwether.spec.trading_replay import NAME_LENGTH
 from bellwether.spec.vary import MOST_VARIANTS
+from bellwether.storage.parts import append_part, read_part
 
-PART = 192 * 1024
-"""Bytes of one part: a message has room for that, written as base64."""
 LARGEST = 16 * 1024 * 1024
 ROOM = 128 * 1024 * 1024
 """How much all reports may take; beyond it the oldest replays go."""
@@ -41,8 +39,8 @@ class Shelf:
         self._root = root
         self._room = room
 
-    def take(self, part: PutReplayReport) -> ReplayReportState:
-        """Keep a part of a file; one that begins elsewhere than where the file ends changes nothing.
+    def take(self, part: PutReplayReport) -> FileState:
+        """Keep a part of a file.
 
         Raises:
             ShelfError: for a name, uid or index that no replay has, a file that is too large, a hash that is wrong.
@@ -53,26 +51,18 @@ class Shelf:
             raise ShelfError(f"{part.file} of {part.total} bytes: from 1 to {LARGEST} are taken")
         folder.mkdir(parents=True, exist_ok=True)
         place, staged = folder / part.file, folder / f".{part.file}"
-        there = staged.stat().st_size if staged.exists() else 0
-        if part.offset == 0 and there:
-            staged.unlink()
-            there = 0
-        if part.offset != there or there + len(part.content) > part.total:
-            return ReplayReportState(there, False)
-        with staged.open("ab") as stream:
-            stream.write(part.content)
-        there += len(part.content)
+        there = append_part(staged, part.offset, part.total, part.content)
         if there < part.total:
-            return ReplayReportState(there, False)
+            return FileState(there, False)
         found = hashlib.sha256(staged.read_bytes()).hexdigest()
         if found != part.sha256:
             staged.unlink()
             raise ShelfError(f"{part.file} has the hash {found[:12]}, {part.sha256[:12]} was said")
         staged.replace(place)
         self._make_room(folder.parent)
-        return ReplayReportState(there, True)
+        return FileState(there, True)
 
-    def part(self, asked: GetReplayReport) -> ReplayReportPart:
+    def part(self, asked: GetReplayReport) -> FilePart:
         """Return a part of a file of the newest replay of a name.
 
         Raises:
@@ -84,10 +74,7 @@ class Shelf:
         place = next((one for one in reversed(places) if one.exists()), None)
         if place is None:
             raise ShelfError(f"there is no report of variant {asked.index} of the replay {asked.replay}")
-        with place.open("rb") as stream:
-            total = stream.seek(0, 2)
-            stream.seek(min(max(asked.offset, 0), total))
-            return ReplayReportPart(stream.read(PART), total)
+        return read_part(place, asked.offset)
 
     def lines(self) -> list[ReplayReportLine]:
         """Return what is there, by name."""

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bellwether.messages.replay_reports import ReplayReportPart
+from bellwether.messages.parts import FilePart
 from bellwether.reporting.page import replay_page
 from bellwether.reporting.replay import compose_replay
 from harness.browser import ALONE, asked_hosts, dumped
@@ -40,9 +40,9 @@ async def test_the_report_opens_and_no_other_host_is_asked(tmp_path: Path, size:
     packed = {"sizes": gzip.compress(replay_page(compose_replay(replay_rows())).encode())}
     packed["planted"] = gzip.compress(PLANTED.encode())
 
-    def part(asked: dict[str, Any]) -> ReplayReportPart:
+    def part(asked: dict[str, Any]) -> FilePart:
         content = packed[asked["replay"]]
-        return ReplayReportPart(content, len(content))
+        return FilePart(content, len(content))
 
     answers = {**ANSWERS, "scheduler": {**ANSWERS["scheduler"], "get_replay_report": part}}
     async with opened(tmp_path / "gateway", answers, Seen()) as gateway:

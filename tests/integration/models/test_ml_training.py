@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from bellwether.messages.models import (
-    ArtifactState,
     GetTraining,
     ListRegistry,
     Predict,
@@ -24,6 +23,7 @@ from bellwether.messages.models import (
     TrainingState,
     TrainModel,
 )
+from bellwether.messages.parts import FileState
 from bellwether.models.training import create as ml_training
 from bellwether.runtime.errors import RpcError
 from bellwether.training.artifact import ONNX
@@ -127,9 +127,9 @@ async def test_an_upload_that_is_not_what_its_version_says_is_refused(tmp_path: 
     only = {"ml-model": BUILDS["ml-model"]}
     async with running(only, data_dir=tmp_path, declaration=declared(**SPEC)) as system:
 
-        async def put(version: str, name: str, content: bytes) -> ArtifactState:
+        async def put(version: str, name: str, content: bytes) -> FileState:
             request = PutArtifact(version, name, 0, len(content), content)
-            found: ArtifactState = await system.call("ml-model", "put_artifact", request, ArtifactState)
+            found: FileState = await system.call("ml-model", "put_artifact", request, FileState)
             return found
 
         for version, name, words in (
@@ -139,7 +139,7 @@ async def test_an_upload_that_is_not_what_its_version_says_is_refused(tmp_path: 
             with pytest.raises(RpcError, match=words) as refused:
                 await put(version, name, b"x")
             assert refused.value.code == "MODEL_REFUSED"
-        assert await put("a" * 64, "manifest.json", b"{}") == ArtifactState(2, False)
+        assert await put("a" * 64, "manifest.json", b"{}") == FileState(2, False)
         with pytest.raises(RpcError, match=r"manifest\.json"):
             await put("a" * 64, "evidence.json", b"{}")
         assert not list((tmp_path / "ml-model" / "registry").glob("a*"))

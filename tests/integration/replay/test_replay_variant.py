@@ -16,13 +16,12 @@ import pytest
 from bellwether.local import replay_variant
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.market_data import Coverage, GetCoverage
+from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.replay_reports import (
     GetReplayReport,
     ListReplayReports,
     PutReplayReport,
-    ReplayReportPart,
     ReplayReports,
-    ReplayReportState,
 )
 from bellwether.render.kubernetes.replay_jobs import FUTILE
 from bellwether.render.nats import REPLAY_JOB
@@ -100,7 +99,7 @@ async def program(url: str, keys: Path, file: Path, index: int) -> tuple[int, di
 
 async def page(system: System) -> str:
     asked = GetReplayReport("sizes", 0, "index.html")
-    found = await system.call("scheduler", "get_replay_report", asked, ReplayReportPart)
+    found = await system.call("scheduler", "get_replay_report", asked, FilePart)
     assert len(found.content) == found.total
     return gzip.decompress(found.content).decode()
 
@@ -152,7 +151,7 @@ async def test_bars_of_the_system_give_the_replay_that_recorded_bars_give(tmp_pa
                 assert refused.value.code == "UNAVAILABLE"
                 wrong = PutReplayReport("sizes", "../x", 0, "index.html", "0", 0, 1, b"x")
                 with pytest.raises(RpcError) as refused:
-                    await peers.request("scheduler", "put_replay_report", wrong, ReplayReportState)
+                    await peers.request("scheduler", "put_replay_report", wrong, FileState)
                 assert refused.value.code == "REPORT_REFUSED"
 
 

@@ -34,9 +34,10 @@ from bellwether.messages.models import (
     ServingRecord,
 )
 from bellwether.messages.monitoring import Alert, Alerts, ProcessFigures, ServiceFigures, SystemFigures, SystemMetrics
+from bellwether.messages.parts import FilePart
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
 from bellwether.messages.quality import Quality, SymbolQuality
-from bellwether.messages.replay_reports import ReplayReportLine, ReplayReportPart, ReplayReports
+from bellwether.messages.replay_reports import ReplayReportLine, ReplayReports
 from bellwether.messages.reporting import OutcomeDay, ReportLine, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
 from bellwether.messages.sentiment import Headline, SymbolSentiment
@@ -226,7 +227,7 @@ PACKED = {
 }
 
 
-def replay_part(asked: dict[str, Any]) -> ReplayReportPart:
+def replay_part(asked: dict[str, Any]) -> FilePart:
     """Return 20 bytes of a file of the replay `sizes`; `short` has a page that ends too soon."""
     content = PACKED[asked["file"]]
     if asked["replay"] == "short":
@@ -235,7 +236,7 @@ def replay_part(asked: dict[str, Any]) -> ReplayReportPart:
         words = f"there is no report of variant {asked['index']} of the replay {asked['replay']}"
         raise RpcError("REPORT_NOT_FOUND", words)
     offset = int(asked.get("offset", 0))
-    return ReplayReportPart(content[offset : offset + 20], len(content))
+    return FilePart(content[offset : offset + 20], len(content))
 
 
 ANSWERS: dict[str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.training_orders import FinishTarget, TrainingOrder
 from bellwether.models.orders import KEPT, OrderError, Orders
 
@@ -24,18 +25,19 @@ def order(number: int = 0, targets: tuple[str | None, ...] = (None, "IBM")) -> T
 @pytest.fixture
 def orders(tmp_path: Path) -> Orders:
     found = Orders(tmp_path)
-    assert found.take(SNAPSHOT, 0, len(BARS), BARS) == (len(BARS), True)
+    assert found.take(SNAPSHOT, 0, len(BARS), BARS) == FileState(len(BARS), True)
     return found
 
 
 def test_bars_are_taken_in_parts_and_only_as_their_hash_says(tmp_path: Path) -> None:
     orders = Orders(tmp_path)
-    assert orders.take(SNAPSHOT, 0, len(BARS), BARS[:4]) == (4, False)
-    assert orders.take(SNAPSHOT, 2, len(BARS), BARS[2:]) == (4, False), "a part from elsewhere changes nothing"
+    assert orders.take(SNAPSHOT, 0, len(BARS), BARS[:4]) == FileState(4, False)
+    assert orders.take(SNAPSHOT, 0, len(BARS), BARS[:4]) == FileState(4, False), "who begins again goes on from there"
+    assert orders.take(SNAPSHOT, 2, len(BARS), BARS[2:]) == FileState(4, False), "a part from elsewhere changes nothing"
     with pytest.raises(OrderError, match="is not there: send it first"):
         orders.place(order())
-    assert orders.take(SNAPSHOT, 4, len(BARS), BARS[4:]) == (len(BARS), True)
-    assert orders.part(SNAPSHOT, 3) == (BARS[3:], len(BARS))
+    assert orders.take(SNAPSHOT, 4, len(BARS), BARS[4:]) == FileState(len(BARS), True)
+    assert orders.part(SNAPSHOT, 3) == FilePart(BARS[3:], len(BARS))
     with pytest.raises(OrderError, match="its bytes have the hash"):
         orders.take("a" * 64, 0, 4, b"else")
     with pytest.raises(OrderError, match="is no SHA-256"):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from bellwether.messages.parts import PART
 from bellwether.messages.replay_reports import GetReplayReport, PutReplayReport
-from bellwether.scheduling.replay_shelf import PART, Shelf, ShelfError
+from bellwether.scheduling.replay_shelf import Shelf, ShelfError
 
 UID = "0d2f6c1e-aaaa"
 
