@@ -12,12 +12,12 @@ from bellwether.runtime.errors import RpcError
 from bellwether.storage.store import Transaction
 from bellwether.trading.answers import order_from, trade_of
 from bellwether.trading.codes import Code
-from bellwether.trading.decide import Origin, Outcome, Wish, decide, order_id_of, queue
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import OrderApproved
 from bellwether.trading.executor import Executor, Turn
 from bellwether.trading.ledger import Seen
 from bellwether.trading.market import MarketQuestions
+from bellwether.trading.placing import Origin, Placement, Wish, order_id_of, place, queue
 from bellwether.trading.projection import refusal_text
 from bellwether.trading.queries import find_order
 from bellwether.trading.release import cancelled
@@ -35,7 +35,7 @@ class Incoming:
     async def take(self, prediction: Prediction, event_id: str, call: Call) -> None:
         """Turn a prediction into an order, a refusal, or nothing, once."""
 
-        def work(tx: Transaction) -> Outcome | None:
+        def work(tx: Transaction) -> Placement | None:
             if not tx.claim(call.run, event_id):
                 return None
             book, latches, met = self._desk.ledger.glance(tx, call.run, prediction.prediction_id)
@@ -44,16 +44,16 @@ class Incoming:
             now = self._desk.now_of(call)
             book = book if book.seq else self._desk.opened(tx, call.run, now)
             conditions = self._desk.conditions(tx, call.run, now, latches)
-            outcome = decide(prediction, call.trace_context or "", book, conditions)
-            if outcome.events:
-                self._desk.ledger.append(tx, call.run, outcome.events)
-            self._desk.ledger.remember(tx, call.run, _seen(prediction, outcome, now), may_trade=prediction.may_trade)
-            tell(tx, call.run, outcome.events, call)
-            return outcome
+            placed = place(prediction, call.trace_context or "", book, conditions)
+            if placed.events:
+                self._desk.ledger.append(tx, call.run, placed.events)
+            self._desk.ledger.remember(tx, call.run, _seen(prediction, placed, now), may_trade=prediction.may_trade)
+            tell(tx, call.run, placed.events, call)
+            return placed
 
-        outcome = await self._desk.store.transact(work)
-        if outcome is not None:
-            _annotate(call, prediction, outcome)
+        placed = await self._desk.store.transact(work)
+        if placed is not None:
+            _annotate(call, prediction, placed)
 
     async def trade(self, request: ExecuteTrade, call: Call) -> Trade:
         """Queue an order by hand for the next session, or refuse it; the same `client_id` gives the same order.
@@ -86,9 +86,9 @@ class Incoming:
                     bar_session=newest.session,
                 )
                 book = self._desk.opened(tx, run, now)
-                outcome = queue(wish, book, self._desk.conditions(tx, run, now), "manual")
-                self._desk.ledger.append(tx, run, outcome.events)
-                tell(tx, run, outcome.events, call)
+                placed = queue(wish, book, self._desk.conditions(tx, run, now), "manual")
+                self._desk.ledger.append(tx, run, placed.events)
+                tell(tx, run, placed.events, call)
                 known = find_order(tx, run, order_id)
             if known is None:
                 raise RpcError("INTERNAL", f"order {order_id} was not written")
@@ -155,36 +155,36 @@ class Incoming:
         return order_from(row)
 
 
-def _seen(prediction: Prediction, outcome: Outcome, now: datetime) -> Seen:
-    verdict = outcome.refused
+def _seen(prediction: Prediction, placed: Placement, now: datetime) -> Seen:
+    verdict = placed.refused
     refusal = None
     if verdict is not None and verdict.code is not None:
         refusal = (verdict.code.name, verdict.objection.value, verdict.objection.limit)
     return Seen(
         prediction_id=prediction.prediction_id,
         symbol=prediction.symbol,
-        outcome=outcome.outcome,
-        order_id=outcome.order_id,
-        guards=list(outcome.guards),
+        outcome=placed.outcome,
+        order_id=placed.order_id,
+        guards=list(placed.guards),
         at=now,
         refusal=refusal,
     )
 
 
-def _annotate(call: Call, prediction: Prediction, outcome: Outcome) -> None:
+def _annotate(call: Call, prediction: Prediction, placed: Placement) -> None:
     if call.span is None:
         return
     facts = {
         "bellwether.prediction_id": prediction.prediction_id,
         "bellwether.symbol": prediction.symbol,
-        "bellwether.outcome": outcome.outcome,
-        "bellwether.guards_passed": ",".join(outcome.guards),
+        "bellwether.outcome": placed.outcome,
+        "bellwether.guards_passed": ",".join(placed.guards),
     }
-    if outcome.order_id is not None:
-        facts["bellwether.order_id"] = outcome.order_id
-    verdict = outcome.refused
+    if placed.order_id is not None:
+        facts["bellwether.order_id"] = placed.order_id
+    verdict = placed.refused
     if verdict is not None and verdict.code is not None:
         # Traces with a refusal are always kept; that there was nothing to do is not worth it.
-        what = "refusal" if outcome.events else "nothing_to_do"
+        what = "refusal" if placed.events else "nothing_to_do"
         facts[f"bellwether.{what}"] = refusal_text(verdict.code.name, *verdict.objection)
     call.annotate(**facts)

@@ -23,8 +23,8 @@ from bellwether.messages.quality import GetQuality
 from bellwether.messages.quality import Quality as Qualities
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
-from bellwether.trading.decide import quality_of
 from bellwether.trading.desk import Desk
+from bellwether.trading.placing import quality_of
 from bellwether.trading.pricing import ZERO, exact_price
 from bellwether.trading.safety import Newest
 from bellwether.trading.sessions import untold_actions

@@ -19,11 +19,11 @@ from bellwether.runtime.errors import RpcError
 from bellwether.storage.store import Transaction
 from bellwether.trading import executions
 from bellwether.trading.brokers import Brokers
-from bellwether.trading.decide import exit_wish, order_id_of, order_of
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import BrokerStated
 from bellwether.trading.executions import Execution
 from bellwether.trading.executor import Executor, Turn
+from bellwether.trading.placing import exit_wish, order_id_of, order_of
 from bellwether.trading.pricing import ZERO, text
 from bellwether.trading.recording import filled
 from bellwether.trading.statement import adjusted, blocked_by, cash_words, proof, stated, unexplained

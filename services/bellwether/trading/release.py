@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 from bellwether.broker.values import MarketState
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
-from bellwether.trading.decide import names
 from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderQueued, OrderReduced, Refused
 from bellwether.trading.guards import REDUCING, Verdict, judge
+from bellwether.trading.placing import names
 from bellwether.trading.pricing import ZERO, Quote, most_shares, quote
 from bellwether.trading.situation import Candidate, Conditions, Situation
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from bellwether.messages.trading import Safety, SafetyRefusal
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
-from bellwether.trading.decide import Origin, Wish, situation_of
 from bellwether.trading.guards import Objection, objections
+from bellwether.trading.placing import Origin, Wish, situation_of
 from bellwether.trading.pricing import ZERO
 from bellwether.trading.situation import Conditions, Quality, Situation
 

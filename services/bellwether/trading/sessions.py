@@ -12,7 +12,6 @@ from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book, apply
 from bellwether.trading.codes import Code
-from bellwether.trading.decide import exit_reason, exit_wish, queue
 from bellwether.trading.events import (
     DividendPaid,
     LedgerEvent,
@@ -26,6 +25,7 @@ from bellwether.trading.events import (
     SessionMarked,
     SessionOpenDone,
 )
+from bellwether.trading.placing import exit_reason, exit_wish, queue
 from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO
 from bellwether.trading.release import by_turn, cancelled
 from bellwether.trading.situation import Conditions

@@ -12,8 +12,8 @@ import pytest
 from bellwether.messages.prediction import Prediction, ReplayDecision, ReplayedDecision
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.runtime.errors import RpcError
-from bellwether.trading.decide import decide
 from bellwether.trading.events import Refused
+from bellwether.trading.placing import place
 from bellwether.trading.rules import rules_of
 from bellwether.trading.situation import Conditions
 from harness.replayed import declared, replayed
@@ -50,7 +50,7 @@ def bought(prediction: Prediction, declaration: Any) -> Any:
     """Return what the trader makes of a prediction, were it a BUY."""
     wish = msgspec.structs.replace(prediction, action="BUY")
     conditions = Conditions(rules_of(declaration.spec), (), BEFORE_OPEN)
-    return decide(wish, "", account(), conditions)
+    return place(wish, "", account(), conditions)
 
 
 async def test_bad_news_stops_one_order_and_decisions_are_equal_after_more_news_came(

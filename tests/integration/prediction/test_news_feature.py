@@ -14,7 +14,7 @@ from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.prediction import RecordedOutcomes, RecordOutcomes, ReplayDecision, ReplayedDecision
 from bellwether.prediction import learning
 from bellwether.prediction.logic import Inputs, decide
-from bellwether.trading.decide import decide as desk
+from bellwether.trading.placing import place as desk
 from bellwether.trading.rules import rules_of
 from bellwether.trading.situation import Conditions
 from bellwether.training.recipe import NewsFeature, Recipe, load_recipe

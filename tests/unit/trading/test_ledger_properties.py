@@ -13,8 +13,8 @@ from bellwether.messages.market_data import CorporateAction
 from bellwether.messages.prediction import Action
 from bellwether.trading.book import Book, fold
 from bellwether.trading.check import cash_from, check_ledger, statuses_from
-from bellwether.trading.decide import Origin, Wish, decide, order_id_of, queue
 from bellwether.trading.events import AccountOpened, LedgerEvent, decode, encode
+from bellwether.trading.placing import Origin, Wish, order_id_of, place, queue
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import Closing, Opening, close_session
 from bellwether.trading.situation import Conditions
@@ -87,7 +87,7 @@ def lived(rules: Rules, history: list[Day]) -> tuple[Book, list[LedgerEvent]]:
                 target_session=session,
                 valid_until=now + timedelta(hours=7),
             )
-            happened(decide(signal, "", book, at).events)
+            happened(place(signal, "", book, at).events)
         if day.manual is not None:
             symbol, buy, quantity = day.manual
             order_id = order_id_of("manual", f"{session}")
@@ -139,7 +139,7 @@ def test_events_come_back_from_their_stored_text_as_they_were(rules: Rules, hist
 
 def test_the_check_names_what_is_wrong() -> None:
     signal = prediction()
-    order = decide(
+    order = place(
         signal, "", fold([AccountOpened(BEFORE_OPEN, Decimal(100000), "USD")]), Conditions(RULES, (), BEFORE_OPEN)
     )
     events: list[LedgerEvent] = [AccountOpened(BEFORE_OPEN, Decimal(100000), "USD"), *order.events]

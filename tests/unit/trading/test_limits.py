@@ -11,7 +11,6 @@ import pytest
 from msgspec.structs import replace as replace_fact
 
 from bellwether.trading.book import Book, fold
-from bellwether.trading.decide import decide
 from bellwether.trading.events import (
     OrderCancelled,
     OrderFilled,
@@ -22,6 +21,7 @@ from bellwether.trading.events import (
     SessionMarked,
 )
 from bellwether.trading.halting import breaches
+from bellwether.trading.placing import place
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import Closing, Opening, close_session
 from unit.trading.making import (
@@ -140,8 +140,8 @@ def test_an_exit_by_rule_waits_for_nobody_s_approval_and_a_signal_does(reason: s
     rules: Rules = replace(under(), approval=True, **changes)
     _, (order,) = closed(holding(), rules, "40")
     assert (order.reason, order.approval) == (reason, False)
-    (sell,) = decide(prediction(action="SELL"), "", holding(), conditions(rules)).events
-    (buy,) = decide(prediction(symbol="BBB"), "", holding(), conditions(rules)).events
+    (sell,) = place(prediction(action="SELL"), "", holding(), conditions(rules)).events
+    (buy,) = place(prediction(symbol="BBB"), "", holding(), conditions(rules)).events
     assert isinstance(sell, OrderQueued)
     assert isinstance(buy, OrderQueued)
     assert (sell.approval, buy.approval) == (True, True)
@@ -185,10 +185,10 @@ def test_after_somebody_resumed_the_drawdown_counts_from_then_on() -> None:
 
 def test_an_expired_model_opens_nothing_in_the_session_and_the_order_that_waits_is_refused_at_the_open() -> None:
     ends = SESSION
-    (refused,) = decide(prediction(model_expires_on=ends), "", account(), conditions(FREE)).events
+    (refused,) = place(prediction(model_expires_on=ends), "", account(), conditions(FREE)).events
     assert isinstance(refused, Refused)
     assert (refused.code, refused.value) == ("MODEL_EXPIRED", "session 2009-01-05")
-    made = decide(prediction(model_expires_on=ends + timedelta(days=1)), "", account(), conditions(FREE))
+    made = place(prediction(model_expires_on=ends + timedelta(days=1)), "", account(), conditions(FREE))
     (order,) = made.events
     assert isinstance(order, OrderQueued)
     # A model that was declared to end earlier meanwhile: what the order says decides.

@@ -14,7 +14,6 @@ from bellwether.market_data.book import Recorded
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book, fold
-from bellwether.trading.decide import decide, order_id_of
 from bellwether.trading.events import (
     DividendPaid,
     OrderCancelled,
@@ -29,6 +28,7 @@ from bellwether.trading.events import (
     decode,
     encode,
 )
+from bellwether.trading.placing import order_id_of, place
 from bellwether.trading.pricing import exact_price
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import (
@@ -73,7 +73,7 @@ def bought(symbol: str, quantity: int, price: int = 50, session: date = EARLIER)
 def queued(book: Book, *signals: tuple[str, str], rules: Rules = FREE, session: date = SESSION) -> Book:
     for symbol, action in signals:
         signal = prediction(symbol=symbol, action=action, prediction_id=f"p-{symbol}", target_session=session)
-        outcome = decide(signal, "", book, conditions(rules))
+        outcome = place(signal, "", book, conditions(rules))
         assert outcome.outcome == "order", outcome.events
         book = fold(outcome.events, book)
     return book
@@ -163,7 +163,7 @@ def test_scarce_cash_goes_to_the_strongest_signal_and_among_equals_to_the_first_
     book = account("1500")
     for symbol, probability in (("AAA", 0.53), ("BBB", 0.58), ("CCC", 0.53)):
         signal = prediction(symbol=symbol, prediction_id=f"p-{symbol}", probability=probability)
-        book = fold(decide(signal, "", book, conditions(FREE)).events, book)
+        book = fold(place(signal, "", book, conditions(FREE)).events, book)
     opened = open_session(book, conditions(FREE, OPEN), opening(AAA="50", BBB="50", CCC="50"))
     filled = [(one.symbol, one.quantity) for one in opened.events if isinstance(one, OrderFilled)]
     assert filled == [("BBB", Decimal(20)), ("AAA", Decimal(10))]
@@ -438,7 +438,7 @@ def test_a_purchase_decided_on_the_morning_of_a_known_split_has_the_declared_siz
         valid_until=at_open + timedelta(hours=6),
     )
     rules = replace(FREE, symbols=frozenset({"AAPL"}))
-    book = fold(decide(signal, "", account(), conditions(rules, morning)).events, account())
+    book = fold(place(signal, "", account(), conditions(rules, morning)).events, account())
     prices = {symbol: exact_price(price) for symbol, price in market.opening_prices(day, ["AAPL"], at_open).items()}
     actions = market.corporate_actions(day, ["AAPL"], at_open)
     assert [one.kind for one in actions] == ["split"]

@@ -24,7 +24,7 @@ BY_RULE: frozenset[Reason] = frozenset({"stop_loss", "trailing_stop", "take_prof
 """Reasons of exits that a declared rule asks for: they wait for nobody's approval."""
 
 
-class Outcome(NamedTuple):
+class Placement(NamedTuple):
     """What became of a decision: `guards` are the codes of the guards it passed, `refused` what the next one said.
 
     A refusal without an event says that there is nothing to do: it stays with the decision and is no fact of the
@@ -135,7 +135,7 @@ def strength_of(prediction: Prediction) -> float:
     return round(abs(prediction.probability - prediction.base_rate), 6)
 
 
-def decide(prediction: Prediction, traceparent: str, book: Book, conditions: Conditions) -> Outcome:
+def place(prediction: Prediction, traceparent: str, book: Book, conditions: Conditions) -> Placement:
     """Return what a prediction leads to under these conditions.
 
     HOLD and predictions made for looking at are ignored; a guard's objection is a refusal; else an order is queued
@@ -143,11 +143,11 @@ def decide(prediction: Prediction, traceparent: str, book: Book, conditions: Con
     """
     wish = wish_of(prediction, traceparent)
     if wish is None:
-        return Outcome("ignored", (), (), None)
+        return Placement("ignored", (), (), None)
     return queue(wish, book, conditions, "signal")
 
 
-def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Outcome:
+def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Placement:
     """Return the queued order that a wish leads to, or the refusal."""
     now, rules = conditions.now, conditions.rules
     situation = situation_of(wish, book, conditions)
@@ -160,7 +160,7 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Outco
         return _refused(wish, now, stage, late)
     first = judge(situation, None)
     if first.code is Code.NOT_FOR_TRADING:
-        return Outcome("ignored", (), names(first.passed), None)
+        return Placement("ignored", (), names(first.passed), None)
     if first.code is not None:
         return _refused(wish, now, stage, first)
     quantity = _quantity(wish, book, rules)
@@ -172,7 +172,7 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Outco
         return _refused(wish, now, stage, verdict)
     # A rule was approved by whoever declared it: a stop-loss that waits for a person is none.
     approval = rules.approval and wish.reason not in BY_RULE
-    return Outcome("order", (order_of(wish, quantity, now, approval=approval),), names(verdict.passed), wish.order_id)
+    return Placement("order", (order_of(wish, quantity, now, approval=approval),), names(verdict.passed), wish.order_id)
 
 
 def _judged(quantity: Decimal, wish: Wish, situation: Situation) -> Verdict:
@@ -306,9 +306,9 @@ def _quantity(wish: Wish, book: Book, rules: Rules) -> Decimal:
     return whole_shares(rules, book.equity, wish.price)
 
 
-def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Outcome:
+def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Placement:
     if verdict.code in NOTHING_TO_DO and wish.reason in ("signal", "sell_signal"):
-        return Outcome("refused", (), names(verdict.passed), None, verdict)
+        return Placement("refused", (), names(verdict.passed), None, verdict)
     events: list[LedgerEvent] = []
     order_id = None
     if stage == "manual":
@@ -326,4 +326,4 @@ def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Outco
         stage=stage,
         session=wish.session,
     )
-    return Outcome("refused", (*events, refused), names(verdict.passed), order_id, verdict)
+    return Placement("refused", (*events, refused), names(verdict.passed), order_id, verdict)
