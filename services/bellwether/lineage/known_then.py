@@ -18,7 +18,7 @@ from bellwether.market_data.book import recorded_of
 from bellwether.market_data.known import Rules
 from bellwether.market_data.service import final_delay
 from bellwether.models.serving import ServedModel
-from bellwether.prediction.logic import Inputs, Outcome, canonical_record, decide
+from bellwether.prediction.logic import Inputs, Decision, canonical_record, decide
 from bellwether.prediction.logic import differences as value_differences
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
@@ -30,7 +30,7 @@ Models = Callable[[str], ServedModel]
 class _Record(msgspec.Struct, frozen=True):
     code_version: str
     inputs: Inputs
-    outcome: Outcome
+    outcome: Decision
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Remade:
     prediction_id: str
     symbol: str
     as_of: datetime
-    live: Outcome
-    then: Outcome
-    today: Outcome
+    live: Decision
+    then: Decision
+    today: Decision
     differs_then: Sequence[str]
     """Which values of the record come out otherwise by the versions that were known: none, or something is wrong."""
     differs_today: Sequence[str]

@@ -122,7 +122,7 @@ class Expiry(NamedTuple):
 NO_EXPIRY = Expiry()
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True):
     """What was decided."""
 
     action: Action
@@ -192,7 +192,7 @@ def action_of(probability: float, base_rate: float, margin: float) -> Action:
     return "SELL" if probability <= base_rate - margin else "HOLD"
 
 
-def decide(inputs: Inputs) -> Outcome:
+def decide(inputs: Inputs) -> Decision:
     """Return the decision: a function of the inputs alone.
 
     Missing inputs are replaced by neutral values and named in `fallbacks`. Without a real and current price, or without
@@ -214,7 +214,7 @@ def decide(inputs: Inputs) -> Outcome:
     probability = base_rate if model is None else _with_news(model, inputs)
     action: Action = "HOLD" if market is None or model is None else action_of(probability, base_rate, margin)
     usable = market is not None and model is not None and inputs.stale_sessions <= 0 and price > 0.0
-    return Outcome(
+    return Decision(
         action=action,
         probability=probability,
         base_rate=base_rate,
@@ -271,7 +271,7 @@ def _reasons(inputs: Inputs, action: Action, probability: float, base_rate: floa
     return found
 
 
-def canonical_record(inputs: Inputs, outcome: Outcome, code_version: str) -> bytes:
+def canonical_record(inputs: Inputs, outcome: Decision, code_version: str) -> bytes:
     """Return the canonical bytes of a decision; run, trace id and wall times are never part of them."""
     return canonical_bytes(
         {
@@ -294,7 +294,7 @@ def decision_id(slot: str | None, as_of: datetime, symbol: str) -> str:
 
 
 def prediction_of(
-    decision: str, inputs: Inputs, outcome: Outcome, trace_id: str, expiry: Expiry = NO_EXPIRY
+    decision: str, inputs: Inputs, outcome: Decision, trace_id: str, expiry: Expiry = NO_EXPIRY
 ) -> Prediction:
     """Return the prediction as callers see it."""
     model, market, news = inputs.model, inputs.market, inputs.news
