@@ -18,7 +18,7 @@ from bellwether.market_data.book import recorded_of
 from bellwether.market_data.known import Rules
 from bellwether.market_data.service import final_delay
 from bellwether.models.serving import ServedModel
-from bellwether.prediction.logic import Inputs, Decision, canonical_record, decide
+from bellwether.prediction.logic import Decision, Inputs, canonical_record, decide
 from bellwether.prediction.logic import differences as value_differences
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction

@@ -36,7 +36,7 @@ _NEWEST = "SELECT DISTINCT session FROM outcomes WHERE run = ? AND session <= ? 
 
 
 class _Day(NamedTuple):
-    """A session that settled decisions; none of the judged batch: no sums."""
+    """A session in which decisions came out; none of the judged batch: no sums."""
 
     sums: OutcomeDay | None
     said: list[tuple[float, int]]

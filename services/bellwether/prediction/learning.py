@@ -57,7 +57,7 @@ class NewsLearning:
     async def weight(self, provider: str, calendar: Calendar, call: Call) -> NewsWeight | None:
         """Return how much the news moves probabilities; None where it moves none.
 
-        What the newest session settled is left out: it is written in the evening, and decisions made before and after
+        What came out in the newest session is left out: it is written in the evening, and decisions made before and after
         that would differ.
         """
         rule = self._rule
@@ -66,7 +66,7 @@ class NewsLearning:
             return None
         session = calendar.previous_session(call.as_of).day
         if self._lesson is None or self._lesson[:3] != (call.run, session, rule):
-            kept = await self._store.transact(lambda tx: rows.settled_with_news(tx, call.run, session, MOST_LEARNT_OF))
+            kept = await self._store.transact(lambda tx: rows.realised_with_news(tx, call.run, session, MOST_LEARNT_OF))
             found = await asyncio.to_thread(lambda: learn([_sample(*one) for one in kept], rule))
             self._lesson = _Lesson(call.run, session, rule, found)
             _log.info("news in probabilities: %s", found.words)
@@ -85,9 +85,9 @@ class _KeptRecord(msgspec.Struct):
     inputs: _KeptInputs
 
 
-def _sample(row: rows.Row, settled: date, rose: bool) -> Sample:
+def _sample(row: rows.Row, known_on: date, rose: bool) -> Sample:
     """Return what the weight of the news learns of a decision; the model's probability is that before the news."""
     made = row.prediction
     model = msgspec.json.decode(row.canonical, type=_KeptRecord).inputs.model
     news = made.sentiment_score * made.news_confidence
-    return Sample(made.bar_session or made.target_session, settled, model.probability, news, rose)
+    return Sample(made.bar_session or made.target_session, known_on, model.probability, news, rose)

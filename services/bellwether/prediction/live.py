@@ -22,7 +22,7 @@ _INSIDE = 1.0e-6
 
 
 class Said(NamedTuple):
-    """One settled decision, as one model saw it."""
+    """One decision with its outcome, as one model saw it."""
 
     version: str
     model_name: str
@@ -42,7 +42,7 @@ def records(tx: Transaction, run: str, versions: Sequence[str]) -> LiveRecords:
 
 
 def records_of(said: Iterable[Said]) -> list[LiveRecord]:
-    """Return the records of settled decisions, given oldest first (pure).
+    """Return the records of decisions with their outcomes, given oldest first (pure).
 
     Of several of a symbol with the same newest bar the last one counts: they have the same outcome.
     """

@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
     made: date
     """Session of the newest bar that it saw."""
-    settled: date
+    known_on: date
     """Session whose close was its outcome."""
     probability: float
     """The model's, before the news."""
@@ -50,7 +50,7 @@ def learn(samples: Sequence[Sample], rule: NewsFeature) -> Learnt:
         return Learnt(None, f"{len(samples)} of {rule.minimum_outcomes} outcomes with news are there")
     days = sorted({sample.made for sample in samples})
     cut = days[len(days) // 2]
-    older = [sample for sample in samples if sample.settled < cut]
+    older = [sample for sample in samples if sample.known_on < cut]
     newer = [sample for sample in samples if sample.made >= cut]
     tried = fitted(older, rule.prior_strength)
     without, with_it = log_loss(newer, 0.0), log_loss(newer, tried)
@@ -60,7 +60,7 @@ def learn(samples: Sequence[Sample], rule: NewsFeature) -> Learnt:
     weight = round(fitted(samples, rule.prior_strength), 6)
     if weight <= 0.0:
         return Learnt(None, "news is no help so far: over all outcomes good news lowers the odds")
-    through = max(sample.settled for sample in samples)
+    through = max(sample.known_on for sample in samples)
     words = f"learnt of {len(samples)} outcomes through {through}"
     return Learnt(NewsWeight(weight, len(samples), through), words)
 

@@ -14,10 +14,10 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.history import newest_bars
 
 NO_BARS = frozenset({"BARS_LOADING", "NO_BARS", "UNKNOWN_SYMBOL", "SOURCE_UNAVAILABLE"})
-"""Answers that say there are no bars to settle by: the decisions stay due."""
+"""Answers that say there are no bars to tell the outcome by: the decisions stay due."""
 
 
-class Settled(NamedTuple):
+class Realised(NamedTuple):
     """A decision with its outcome."""
 
     row: Row
@@ -26,7 +26,7 @@ class Settled(NamedTuple):
     rose: bool
 
 
-async def settled(waiting: Sequence[Row], calendar: Calendar, call: Call) -> list[Settled]:
+async def realised(waiting: Sequence[Row], calendar: Calendar, call: Call) -> list[Realised]:
     """Return the outcomes of decisions about one symbol, of those whose horizon its bars reach.
 
     Raises:
@@ -45,7 +45,7 @@ async def settled(waiting: Sequence[Row], calendar: Calendar, call: Call) -> lis
     return outcomes_in(bars, waiting)
 
 
-def outcomes_in(bars: Sequence[Bar], waiting: Sequence[Row]) -> list[Settled]:
+def outcomes_in(bars: Sequence[Bar], waiting: Sequence[Row]) -> list[Realised]:
     """Return the outcomes that bars show (pure). The horizon is counted in the symbol's own bars."""
     place = {bar.session: index for index, bar in enumerate(bars)}
     found = []
@@ -55,5 +55,5 @@ def outcomes_in(bars: Sequence[Bar], waiting: Sequence[Row]) -> list[Settled]:
             continue
         end = begin + row.prediction.horizon_sessions
         if end < len(bars):
-            found.append(Settled(row, bars[end].session, bars[end].close > bars[begin].close))
+            found.append(Realised(row, bars[end].session, bars[end].close > bars[begin].close))
     return found

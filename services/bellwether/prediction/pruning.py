@@ -14,7 +14,7 @@ from bellwether.storage.store import Transaction
 def prune(tx: Transaction, run: str, after: datetime, before: datetime, keep: Iterable[str]) -> int:
     """Delete a run's decisions made from `after` until `before` but those named, with their outcomes; return how many.
 
-    One whose outcome is still due stays until it is settled.
+    One whose outcome is still due stays until it is known.
     """
     within = (
         decisions.c.run == run,

@@ -37,7 +37,7 @@ from bellwether.prediction.gather import AWAY, Question, Rows, gather_inputs
 from bellwether.prediction.learning import NewsLearning
 from bellwether.prediction.lookups import Lookups, as_cached, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
-from bellwether.prediction.outcomes import Settled, settled
+from bellwether.prediction.outcomes import Realised, realised
 from bellwether.prediction.scores import ActionCounts, Brier, BrierScores
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
@@ -235,10 +235,10 @@ class PredictionService:
         """Write what came of the predictions whose horizon ends by a session."""
         run = only(call)
         waiting = await self.store.transact(lambda tx: rows.due(tx, run, request.session))
-        found: list[Settled] = []
+        found: list[Realised] = []
         for symbol in sorted({row.prediction.symbol for row in waiting}):
             of_symbol = [row for row in waiting if row.prediction.symbol == symbol]
-            found += await settled(of_symbol, self._calendar, call)
+            found += await realised(of_symbol, self._calendar, call)
 
         risen = {one.row.sequence: int(one.rose) for one in found}
 

@@ -51,7 +51,7 @@ decisions = Table(
 )
 """`as_of` in UTC as ISO 8601 of one length, so that text order is time order.
 
-`outcome_session` null: no outcome is due, or it is settled.
+`outcome_session` null: no outcome is due, or it is known.
 """
 Index("decisions_of_symbol", decisions.c.symbol, decisions.c.sequence)
 Index("decisions_due", decisions.c.outcome_session)
@@ -338,7 +338,7 @@ def due(tx: Transaction, run: str | None, session: date) -> list[Row]:
 
 
 def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> list[Row]:
-    """Store what came of decisions: the session that settled each, and whether the close had risen.
+    """Store what came of decisions: the session that each one came out in, and whether the close had risen.
 
     Returns those that had none before.
     """
@@ -353,26 +353,26 @@ def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> l
 
 
 def outcome_of(tx: Transaction, run: str, identifier: str) -> tuple[date, bool] | None:
-    """Return the session that settled a decision and whether the close had risen, None where none did yet."""
+    """Return the session in which a decision came out and whether the close had risen, None where none did yet."""
     query = select(outcomes.c.session, outcomes.c.rose).where(outcomes.c.run == run, outcomes.c.id == identifier)
     row: Any = tx.execute(query).first()
     return None if row is None else (date.fromisoformat(row[0]), bool(row[1]))
 
 
 def outcomes_of(tx: Transaction, run: str | None, session: date) -> set[tuple[str, str]]:
-    """Return run and id of the decisions that a session settled."""
+    """Return run and id of the decisions that came out in a session."""
     if run is not None:
         return set(tx.driver.execute(_SETTLED_BY, (run, session.isoformat())).fetchall())
     return set(tx.driver.execute(_SETTLED_BY_ANY, (session.isoformat(),)).fetchall())
 
 
 def scored(tx: Transaction, run: str | None) -> Iterable[tuple[float, float, int]]:
-    """Return probability, base rate and outcome of everything that was settled."""
+    """Return probability, base rate and outcome of everything whose outcome is known."""
     return tx.driver.execute(_SCORED, (run, run))
 
 
-def settled_with_news(tx: Transaction, run: str, before: date, limit: int) -> list[tuple[Row, date, bool]]:
-    """Return the newest decisions that a session before a day settled, with that session and whether the close rose.
+def realised_with_news(tx: Transaction, run: str, before: date, limit: int) -> list[tuple[Row, date, bool]]:
+    """Return the newest decisions that came out in a session before a day, with that session and whether the close rose.
 
     Of several of a symbol with the same newest bar the last one counts; those without news or model are left out.
     """
