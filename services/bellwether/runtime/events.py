@@ -91,7 +91,7 @@ class _Waiter:
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-class Settled:
+class HandledEvents:
     """Which events are done, and who waits for them."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ class EventConsumer:
         self._loops: list[asyncio.Task[None]] = []
         self._by_type: dict[str, Subscriber] = {}
         self.subscribers: list[Subscriber] = []
-        self.settled = Settled()
+        self.settled = HandledEvents()
         self._deadlines = Deadlines()
 
     def add(self, pattern: str, handler: Callable[..., Awaitable[None]]) -> None:
