@@ -112,24 +112,24 @@ async def _replay(system: TradingSystem, data: Path, options: ReplayOptions) -> 
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with running(system, data, options.sampling) as desk:
-        state, seconds = await _to_the_end(desk, stopping)
+    async with running(system, data, options.sampling) as services:
+        state, seconds = await _to_the_end(services, stopping)
         if state is None:
             return None
-        found = await _sum(desk, system, state, seconds)
+        found = await _sum(services, system, state, seconds)
         if options.report is not None:
-            await _report(desk, system, state, options.report)
+            await _report(services, system, state, options.report)
         return found
 
 
-async def _report(desk: Desk, system: TradingSystem, state: ReplayState, folder: Path) -> None:
+async def _report(services: ServiceCaller, system: TradingSystem, state: ReplayState, folder: Path) -> None:
     from bellwether.local.replay_report import Asked, gather, write_report
 
-    histories, _ = await histories_of(desk, system.spec.symbols, state)
-    positions = await desk.ask("paper-trading", "get_positions", Empty(), Positions, state)
-    rate = await desk.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
+    histories, _ = await histories_of(services, system.spec.symbols, state)
+    positions = await services.ask("paper-trading", "get_positions", Empty(), Positions, state)
+    rate = await services.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
     held = {one.symbol: one.market_value for one in positions.positions}
-    rows = await gather(desk, system, state.run, Asked(histories, held, rate.actions))
+    rows = await gather(services, system, state.run, Asked(histories, held, rate.actions))
     for path in write_report(rows, folder):
         sys.stderr.write(f"wrote {path}\n")
 
@@ -141,7 +141,7 @@ class Asks(Protocol):
         """Call a method, at a replay's instant if there is one."""
 
 
-class Desk:
+class ServiceCaller:
     """Asks the services of this process."""
 
     def __init__(self, process: Process) -> None:
@@ -177,7 +177,7 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def running(system: TradingSystem, data: Path, sampling: float) -> AsyncIterator[Desk]:
+async def running(system: TradingSystem, data: Path, sampling: float) -> AsyncIterator[ServiceCaller]:
     """Run all services but the gateway over a bus in memory."""
     broker = MemoryBroker()
     await ensure(broker.connect("bootstrap"), bus_plan())
@@ -187,17 +187,17 @@ async def running(system: TradingSystem, data: Path, sampling: float) -> AsyncIt
     process = Process(config, registry(names), connect=broker.connect, declaration=system, health=False)
     try:
         await process.start()
-        yield Desk(process)
+        yield ServiceCaller(process)
     finally:
         await process.stop()
 
 
-async def _to_the_end(desk: Desk, stopping: asyncio.Event) -> tuple[ReplayState | None, float]:
+async def _to_the_end(services: ServiceCaller, stopping: asyncio.Event) -> tuple[ReplayState | None, float]:
     """Return the final state and how long the replay itself took, or none when asked to stop."""
     began: float | None = None
     progress = Progress()
     while not stopping.is_set():
-        state = await desk.ask("scheduler", "get_replay", GetReplay(), ReplayState)
+        state = await services.ask("scheduler", "get_replay", GetReplay(), ReplayState)
         if state.state == "failed":
             raise RunError(f"the replay failed: {state.error}")
         if began is None and state.state != "waiting":
@@ -250,17 +250,19 @@ def time_left(seconds: float, done: int, left: int) -> str:
     return f"{rest // 60} min {rest % 60:02d} s left" if rest >= 60 else f"{rest} s left"
 
 
-async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: float) -> ReplaySum:
-    account = await desk.ask("paper-trading", "get_account", Empty(), Account, state)
-    decisions = await desk.ask("prediction", "list_decisions", ListDecisions(limit=1), Decisions, state)
-    orders = await desk.ask("paper-trading", "list_orders", ListOrders(limit=1), Orders, state)
-    ledger = await desk.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, state)
-    refused = await desk.ask("paper-trading", "list_orders", ListOrders(status="refused", limit=1), Orders, state)
-    cancelled = await desk.ask("paper-trading", "list_orders", ListOrders(status="cancelled", limit=1), Orders, state)
-    expired = await desk.ask("paper-trading", "list_orders", ListOrders(status="expired", limit=1), Orders, state)
-    rate = await desk.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
-    coverage = await desk.ask("market-data", "get_coverage", GetCoverage(), Coverage, state)
-    histories, without = await histories_of(desk, system.spec.symbols, state)
+async def _sum(services: ServiceCaller, system: TradingSystem, state: ReplayState, seconds: float) -> ReplaySum:
+    account = await services.ask("paper-trading", "get_account", Empty(), Account, state)
+    decisions = await services.ask("prediction", "list_decisions", ListDecisions(limit=1), Decisions, state)
+    orders = await services.ask("paper-trading", "list_orders", ListOrders(limit=1), Orders, state)
+    ledger = await services.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, state)
+    refused = await services.ask("paper-trading", "list_orders", ListOrders(status="refused", limit=1), Orders, state)
+    cancelled = await services.ask(
+        "paper-trading", "list_orders", ListOrders(status="cancelled", limit=1), Orders, state
+    )
+    expired = await services.ask("paper-trading", "list_orders", ListOrders(status="expired", limit=1), Orders, state)
+    rate = await services.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
+    coverage = await services.ask("market-data", "get_coverage", GetCoverage(), Coverage, state)
+    histories, without = await histories_of(services, system.spec.symbols, state)
     ends = {symbol: day for symbol, day in coverage.last.items() if state.last_session and day < state.last_session}
     return ReplaySum(
         sessions=state.sessions_done,
@@ -282,7 +284,7 @@ async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: f
         actions=shares_of(rate.actions),
         refused=refused.total,
         cancelled=cancelled.total + expired.total,
-        open_positions=await _open(desk, coverage, state),
+        open_positions=await _open(services, coverage, state),
         bars_end={symbol: day.isoformat() for symbol, day in sorted(ends.items())},
         predictions_failed=state.predictions_failed,
         slots_failed=state.slots_failed,
@@ -290,32 +292,32 @@ async def _sum(desk: Desk, system: TradingSystem, state: ReplayState, seconds: f
     )
 
 
-async def histories_of(desk: Asks, symbols: list[str], state: ReplayState) -> tuple[list[Bars], dict[str, str]]:
+async def histories_of(services: Asks, symbols: list[str], state: ReplayState) -> tuple[list[Bars], dict[str, str]]:
     """Return the bars of the symbols that have any, and why the others have none."""
-    coverage = await desk.ask("market-data", "get_coverage", GetCoverage(symbols), Coverage, state)
-    found = [await _bars(desk, symbol, state) for symbol in symbols if symbol in coverage.last]
+    coverage = await services.ask("market-data", "get_coverage", GetCoverage(symbols), Coverage, state)
+    found = [await _bars(services, symbol, state) for symbol in symbols if symbol in coverage.last]
     return found, {symbol: coverage.errors.get(symbol, "no bars") for symbol in symbols if symbol not in coverage.last}
 
 
-async def _bars(desk: Asks, symbol: str, state: ReplayState) -> Bars:
+async def _bars(services: Asks, symbol: str, state: ReplayState) -> Bars:
     """Return a symbol's bars of as many sessions as the replay has, page by page."""
     found: list[Bar] = []
     while len(found) < state.sessions_total:
         count = min(PAGE, state.sessions_total - len(found))
         question = GetBars(symbol, count=count, before=found[0].session if found else None)
-        page = (await desk.ask("market-data", "get_bars", question, Bars, state)).bars
+        page = (await services.ask("market-data", "get_bars", question, Bars, state)).bars
         found = [*page, *found]
         if len(page) < count:
             break
     return Bars(symbol, found, "")
 
 
-async def _open(desk: Desk, coverage: Coverage, state: ReplayState) -> list[OpenPosition]:
-    held = await desk.ask("paper-trading", "get_positions", Empty(), Positions, state)
+async def _open(services: ServiceCaller, coverage: Coverage, state: ReplayState) -> list[OpenPosition]:
+    held = await services.ask("paper-trading", "get_positions", Empty(), Positions, state)
     found: list[OpenPosition] = []
     for one in held.positions:
         question = ListOrders(symbol=one.symbol, status="cancelled", limit=1)
-        cancelled = await desk.ask("paper-trading", "list_orders", question, Orders, state)
+        cancelled = await services.ask("paper-trading", "list_orders", question, Orders, state)
         end = coverage.last.get(one.symbol)
         found.append(
             OpenPosition(

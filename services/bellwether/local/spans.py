@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from bellwether.backups.databases import copy_database
-from bellwether.local.replay import Desk, running
+from bellwether.local.replay import ServiceCaller, running
 from bellwether.local.state import RunError
 from bellwether.market.declared import calendar_of
 from bellwether.messages.prediction import Prediction
@@ -115,13 +115,13 @@ async def replay(system: TradingSystem, folder: Path, bars: Path | None, models:
 
     """
     await asyncio.to_thread(_prepare, folder, bars, models)
-    async with running(system, folder, 0.0) as desk:
+    async with running(system, folder, 0.0) as services:
         while True:
-            state = await desk.ask("scheduler", "get_replay", GetReplay(), ReplayState)
+            state = await services.ask("scheduler", "get_replay", GetReplay(), ReplayState)
             if state.state == "failed":
                 raise RunError(f"the replay failed: {state.error}")
             if state.state == "complete":
-                return await _left(desk, state.run)
+                return await _left(services, state.run)
             await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -141,9 +141,9 @@ def copy_bars(source: Path, target: Path) -> None:
             database.execute("DELETE FROM begun")
 
 
-async def _left(desk: Desk, run: str) -> Left:
-    orders, refusals, equity = await desk.store("paper-trading").transact(lambda tx: _ledger(tx, run))
-    made = await desk.store("prediction").transact(lambda tx: decisions_of(tx, run))
+async def _left(services: ServiceCaller, run: str) -> Left:
+    orders, refusals, equity = await services.store("paper-trading").transact(lambda tx: _ledger(tx, run))
+    made = await services.store("prediction").transact(lambda tx: decisions_of(tx, run))
     return Left(orders, made, refusals, equity)
 
 

@@ -57,8 +57,8 @@ class NewsLearning:
     async def weight(self, provider: str, calendar: Calendar, call: Call) -> NewsWeight | None:
         """Return how much the news moves probabilities; None where it moves none.
 
-        What came out in the newest session is left out: it is written in the evening, and decisions made before and after
-        that would differ.
+        What came out in the newest session is left out: it is written in the evening, and decisions made before and
+        after that would differ.
         """
         rule = self._rule
         if rule is None or provider == "none":

@@ -372,7 +372,7 @@ def scored(tx: Transaction, run: str | None) -> Iterable[tuple[float, float, int
 
 
 def realised_with_news(tx: Transaction, run: str, before: date, limit: int) -> list[tuple[Row, date, bool]]:
-    """Return the newest decisions that came out in a session before a day, with that session and whether the close rose.
+    """Return the newest decisions that came out before a day, each with its session and whether the close rose.
 
     Of several of a symbol with the same newest bar the last one counts; those without news or model are left out.
     """

@@ -17,7 +17,7 @@ from bellwether.backups.manifest import Kind
 from bellwether.backups.records import Record
 from bellwether.backups.restic import Repository
 from bellwether.local.backup_places import Place, nats_over, of_run, source_of
-from bellwether.local.replay import Desk, running
+from bellwether.local.replay import ServiceCaller, running
 from bellwether.local.state import RunDirectory
 from bellwether.messages.scheduling import GetReplay, ReplayState
 from bellwether.naming import event_subject
@@ -84,8 +84,8 @@ def replayed_state(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return root
 
 
-async def _completed(desk: Desk) -> None:
-    while (await desk.ask("scheduler", "get_replay", GetReplay(), ReplayState)).state != "complete":  # noqa: ASYNC110
+async def _completed(services: ServiceCaller) -> None:
+    while (await services.ask("scheduler", "get_replay", GetReplay(), ReplayState)).state != "complete":  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 
 
@@ -93,8 +93,8 @@ async def _fill(root: Path, trained: Path) -> None:
     directory = RunDirectory(root)
     shutil.copytree(trained, directory.data / "ml-model")
     system = system_of(locations=[{"name": "disk", "kind": "folder", "path": "/none", "secretRef": {"name": "repo"}}])
-    async with running(system, directory.data, 0.0) as desk:
-        await _completed(desk)
+    async with running(system, directory.data, 0.0) as services:
+        await _completed(services)
     async with nats_over(directory) as url:
         seed = directory.keys / f"{BOOTSTRAP}.nk"
         await bootstrap(url, seed)
