@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar, cast
 
 from bellwether.lineage.past import Past
-from bellwether.market_data.book import Book, NoData
 from bellwether.market_data.evidence import evidence_of
+from bellwether.market_data.loaded import LoadedBars, NoData
 from bellwether.market_data.service import bars_of
 from bellwether.messages.market_data import GetEvidence
 from bellwether.messages.models import Predict, Probability
@@ -41,7 +41,7 @@ class Answers:
     """Stands in for a call of a service: the same questions, answered from history as of one instant."""
 
     past: Past
-    book: Book
+    book: LoadedBars
     as_of: datetime
     model: Predictor | None = None
     run: str = RUN

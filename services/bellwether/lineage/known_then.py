@@ -14,8 +14,8 @@ from bellwether.lineage.answers import Answers, inputs_at
 from bellwether.lineage.past import Past
 from bellwether.market.declared import calendar_of
 from bellwether.market_data import store as kept
-from bellwether.market_data.book import recorded_of
 from bellwether.market_data.known import Rules
+from bellwether.market_data.loaded import recorded_of
 from bellwether.market_data.service import final_delay
 from bellwether.models.serving import ServedModel
 from bellwether.prediction.logic import Decision, Inputs, canonical_record, decide

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from bellwether.market_data.book import Book, NoData
+from bellwether.market_data.loaded import LoadedBars, NoData
 from bellwether.messages.market_data import Bar
 from bellwether.messages.models import Probability
 from bellwether.models.child import TRAINING_BARS
@@ -47,7 +47,7 @@ class FittedModel:
         )
 
 
-def histories_at(book: Book, symbols: Sequence[str], day: date, zone: ZoneInfo) -> dict[str, list[Bar]]:
+def histories_at(book: LoadedBars, symbols: Sequence[str], day: date, zone: ZoneInfo) -> dict[str, list[Bar]]:
     """Return the bars that a model may learn from on a day: of sessions before it, as ml-model asks for them."""
     midnight = datetime.combine(day, time(0), zone)
     found: dict[str, list[Bar]] = {}

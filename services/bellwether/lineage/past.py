@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar, OutsideCalendar, load_calendar
-from bellwether.market_data.book import Book, Recorded
 from bellwether.market_data.intake import take_in
 from bellwether.market_data.known import Rules, Stored
+from bellwether.market_data.loaded import LoadedBars, Recorded
 from bellwether.market_data.rows import SourceError
 from bellwether.market_data.service import final_delay, horizon_of
 from bellwether.market_data.sources import open_source
@@ -53,10 +53,10 @@ class Past:
             },
         )
 
-    def book(self) -> Book:
+    def book(self) -> LoadedBars:
         """Return the book that market-data would make of it."""
         spec = self.system.spec
-        book = Book(self.calendar, spec.symbols, spec.predictions.margin, horizon_of(spec.predictions.model))
+        book = LoadedBars(self.calendar, spec.symbols, spec.predictions.margin, horizon_of(spec.predictions.model))
         for symbol, recorded in self.recorded.items():
             book.put(symbol, recorded)
         return book

@@ -6,11 +6,11 @@ import hashlib
 from datetime import datetime
 
 from bellwether.market.freshness import expected_bar
-from bellwether.market_data.book import Book
+from bellwether.market_data.loaded import LoadedBars
 from bellwether.messages.market_data import Evidence, GetEvidence
 
 
-def evidence_of(book: Book, request: GetEvidence, as_of: datetime) -> Evidence:
+def evidence_of(book: LoadedBars, request: GetEvidence, as_of: datetime) -> Evidence:
     """Return the newest complete bars and what was passed over among them.
 
     A symbol without any bar has evidence too: none of it.

@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
-from bellwether.market_data.book import Book, NoData, held_back, recorded_of
 from bellwether.market_data.evidence import evidence_of
 from bellwether.market_data.intake import take_in
 from bellwether.market_data.known import Rules as KnownRules
+from bellwether.market_data.loaded import LoadedBars, NoData, held_back, recorded_of
 from bellwether.market_data.rows import Loaded, NotYet, SourceError
 from bellwether.market_data.series import Series
 from bellwether.market_data.sources import Source, Unavailable, open_source
@@ -86,7 +86,7 @@ class MarketDataService:
         self.context = context
         self.store = context.open_store(bars_store.metadata, version=bars_store.VERSION, upgrades=bars_store.UPGRADES)
         self._base = base
-        self._book: Book | None = None
+        self._book: LoadedBars | None = None
         self._source: tuple[Data, Source] | None = None
         self._zone: ZoneInfo | None = None
         self._loading = asyncio.Lock()
@@ -94,7 +94,7 @@ class MarketDataService:
         self.news: YahooNews | None = None
 
     @property
-    def book(self) -> Book:
+    def book(self) -> LoadedBars:
         """The book.
 
         Raises:
@@ -111,7 +111,7 @@ class MarketDataService:
         """Make the book that a declaration asks for; bars that are there already are not read from disk again."""
         async with self._loading:
             spec = system.spec
-            book = Book(
+            book = LoadedBars(
                 calendar_of(spec.market), spec.symbols, spec.predictions.margin, horizon_of(spec.predictions.model)
             )
             self._zone = book.calendar.timezone
@@ -144,7 +144,7 @@ class MarketDataService:
     async def _stored(self, symbol: str) -> bool:
         return await self.store.transact(lambda tx: bars_store.newest_load(tx, symbol)) is not None
 
-    async def _load(self, book: Book, source: Source, symbol: str, *, only_changed: bool = False) -> None:
+    async def _load(self, book: LoadedBars, source: Source, symbol: str, *, only_changed: bool = False) -> None:
         known = await self.store.transact(lambda tx: bars_store.newest_load(tx, symbol))
         previous = book.errors.pop(symbol, None)
         try:
@@ -169,7 +169,7 @@ class MarketDataService:
         book.put(symbol, recorded_of(stored, self._rules_of(book)))
         book.loading.pop(symbol, None)
 
-    async def _take_in(self, book: Book, symbol: str, loaded: Loaded) -> None:
+    async def _take_in(self, book: LoadedBars, symbol: str, loaded: Loaded) -> None:
         """Store what a statement changes, as the newest versions, and tell what is odd about it."""
         live, rules = self.context.clock.live, self._rules_of(book)
         now = self.context.clock.now() if live else datetime.now(UTC)
@@ -196,7 +196,7 @@ class MarketDataService:
         elif intake.hold is None and stored.hold is not None:
             _log.info("%s is held back no longer", symbol)
 
-    def _rules_of(self, book: Book) -> KnownRules:
+    def _rules_of(self, book: LoadedBars) -> KnownRules:
         return KnownRules(book.calendar, final_delay(self.context.declaration.current.spec.data))
 
     def _open_source(self, data: Data) -> Source:

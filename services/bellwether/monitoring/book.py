@@ -75,7 +75,7 @@ class Notice(msgspec.Struct, frozen=True):
         return self.type, self.service, self.since
 
 
-class Book(msgspec.Struct, frozen=True):
+class AlertBook(msgspec.Struct, frozen=True):
     """Everything that outlives a restart."""
 
     alarms: list[Entry] = []
@@ -91,7 +91,7 @@ def wants(channel: Notification, notice: Notice) -> bool:
     return RANK[notice.severity] >= RANK[channel.min_severity]
 
 
-def with_notice(book: Book, notice: Notice, channels: Iterable[Notification]) -> Book:
+def with_notice(book: AlertBook, notice: Notice, channels: Iterable[Notification]) -> AlertBook:
     """Return the book with one more notice, owed to each channel that wants it. One that is there stays as it is.
 
     A resolved notice whose raised one is still held back by quiet hours cancels both: it was over before anybody was
@@ -114,7 +114,7 @@ def with_notice(book: Book, notice: Notice, channels: Iterable[Notification]) ->
     return trimmed(msgspec.structs.replace(book, notices=notices))
 
 
-def trimmed(book: Book) -> Book:
+def trimmed(book: AlertBook) -> AlertBook:
     """Return the book within its bounds."""
     notices = list(book.notices)
     size = sum(len(msgspec.json.encode(one)) for one in notices)
@@ -136,8 +136,8 @@ class Due(msgspec.Struct, frozen=True):
 
 
 def due(
-    book: Book, channels: Sequence[Notification], zone: ZoneInfo, now: datetime
-) -> tuple[Book, list[Due], datetime | None]:
+    book: AlertBook, channels: Sequence[Notification], zone: ZoneInfo, now: datetime
+) -> tuple[AlertBook, list[Due], datetime | None]:
     """Return the book with what waits for the end of quiet hours held, what is to be sent now, and when more is due."""
     by_name = {one.name: one for one in channels}
     notices: list[Notice] = []
@@ -177,7 +177,7 @@ def _with(notice: Notice, deliveries: dict[str, Delivery]) -> Notice:
     return msgspec.structs.replace(notice, deliveries=deliveries)
 
 
-def tried(book: Book, notice_id: str, channel: str, error: str | None, now: datetime) -> Book:
+def tried(book: AlertBook, notice_id: str, channel: str, error: str | None, now: datetime) -> AlertBook:
     """Return the book after a try; `error` says in words why it failed, None that it is delivered."""
     notices = list(book.notices)
     for place, notice in enumerate(notices):
@@ -195,7 +195,7 @@ def tried(book: Book, notice_id: str, channel: str, error: str | None, now: date
     return reached(book, channel, now) if error is None else book
 
 
-def reached(book: Book, channel: str, now: datetime) -> Book:
+def reached(book: AlertBook, channel: str, now: datetime) -> AlertBook:
     """Return the book once a channel has taken a message: whatever waits for its next try is due at once."""
     notices = [
         _with(notice, {**notice.deliveries, channel: msgspec.structs.replace(one, next_at=now)})
@@ -206,7 +206,7 @@ def reached(book: Book, channel: str, now: datetime) -> Book:
     return msgspec.structs.replace(book, notices=notices)
 
 
-def failing(book: Book) -> dict[str, str]:
+def failing(book: AlertBook) -> dict[str, str]:
     """Return the channels that are failing, with the newest reason."""
     found: dict[str, str] = {}
     for notice in book.notices:

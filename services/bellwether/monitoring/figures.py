@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from bellwether.monitoring.book import OWED, Book
+from bellwether.monitoring.book import OWED, AlertBook
 from bellwether.monitoring.judging import Key
 from bellwether.runtime.alarm import AlarmState
 
@@ -20,7 +20,7 @@ class AlarmFigures(Collector):
     def __init__(
         self,
         states: Callable[[], Mapping[Key, AlarmState]],
-        book: Callable[[], Book],
+        book: Callable[[], AlertBook],
         looked: Callable[[], datetime | None],
     ) -> None:
         self._states, self._book, self._looked = states, book, looked

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bellwether.messages.monitoring import AlarmReading, Alert, ProcessFigures, ServiceFigures, SystemMetrics
-from bellwether.monitoring.book import FAILING, Book, failing
+from bellwether.monitoring.book import FAILING, AlertBook, failing
 from bellwether.naming import DEAD_STREAM
 from bellwether.runtime.alarm import CLEAR, Alarm, AlarmState
 from bellwether.spec.notifications import Notification
@@ -163,7 +163,7 @@ def told(metrics: SystemMetrics, states: States) -> list[Observation]:
     return found
 
 
-def failing_channels(book: Book, channels: Iterable[Notification], states: States) -> list[Observation]:
+def failing_channels(book: AlertBook, channels: Iterable[Notification], states: States) -> list[Observation]:
     """Return whether each channel delivers what it owes; one that is declared no more fails no more."""
     reasons = failing(book)
     known = [one.name for one in channels]

@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from bellwether.market.sessions import load_calendar
-from bellwether.monitoring.book import Book, Due, Notice, due, reached, tried, with_notice
+from bellwether.monitoring.book import AlertBook, Due, Notice, due, reached, tried, with_notice
 from bellwether.monitoring.channels import DeliveryFailed, Ways, send
 from bellwether.naming import MONITORING_BUCKET, MONITORING_KEY
 from bellwether.runtime.bus import BusError, NoResponder
@@ -38,9 +38,9 @@ class Notifier:
         self._sender = sender
         self._ways = Ways(config.system, config.notify_secrets, config.proxy, config.ca_bundle)
         self._lock = asyncio.Lock()
-        self._stored: Book | None = None
+        self._stored: AlertBook | None = None
         self._wake = Wake(LOOK_SECONDS)
-        self.book = Book()
+        self.book = AlertBook()
 
     @property
     def channels(self) -> Sequence[Notification]:
@@ -66,7 +66,7 @@ class Notifier:
                 await asyncio.sleep(0.5)
         if found is not None:
             try:
-                self.book = self._stored = msgspec.json.decode(found[0], type=Book)
+                self.book = self._stored = msgspec.json.decode(found[0], type=AlertBook)
             except msgspec.DecodeError as error:
                 _log.error("the stored alarms and notices cannot be read, monitoring starts without them: %s", error)
 

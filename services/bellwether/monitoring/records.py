@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from bellwether.messages.monitoring import ChannelState, NoticeRecord
 from bellwether.messages.reporting import SessionReport
-from bellwether.monitoring.book import OWED, Book, Notice, failing
+from bellwether.monitoring.book import OWED, AlertBook, Notice, failing
 from bellwether.reporting.session_text import session_lines
 from bellwether.spec.notifications import Notification
 
 LONGEST_DETAILS = 20_000
 
 
-def channel_states(book: Book, channels: Sequence[Notification]) -> list[ChannelState]:
+def channel_states(book: AlertBook, channels: Sequence[Notification]) -> list[ChannelState]:
     """Return each declared channel with what it owes."""
     reasons = failing(book)
     found: list[ChannelState] = []
@@ -35,7 +35,7 @@ def channel_states(book: Book, channels: Sequence[Notification]) -> list[Channel
     return found
 
 
-def notice_records(book: Book, limit: int) -> list[NoticeRecord]:
+def notice_records(book: AlertBook, limit: int) -> list[NoticeRecord]:
     """Return the newest notices."""
     newest = book.notices[: -max(1, limit) - 1 : -1]
     return [

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bellwether.lineage.lookahead import Judgement, judge, moments_of, summed
 from bellwether.lineage.past import Past, read_past
 from bellwether.market.sessions import load_calendar
-from bellwether.market_data.book import Recorded
+from bellwether.market_data.loaded import Recorded
 from bellwether.market_data.series import Series, View
 from bellwether.messages.sentiment import Headline
 from bellwether.sentiment import raw

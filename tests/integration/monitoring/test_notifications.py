@@ -20,7 +20,7 @@ import pytest
 from bellwether.messages.monitoring import AlarmReading, Notifications, SentTestMessages
 from bellwether.messages.reporting import GetReport, ListReports, ReportLine, Reports, StoredReport
 from bellwether.monitoring import book, notifier
-from bellwether.monitoring.book import OWED, PAUSES, Book
+from bellwether.monitoring.book import OWED, PAUSES, AlertBook
 from bellwether.monitoring.service import create as monitoring
 from bellwether.naming import MONITORING_BUCKET, MONITORING_KEY
 from bellwether.reporting.session import compose
@@ -109,7 +109,7 @@ class Stage:
         async def nothing_owed() -> bool:
             found = await bus.kv_get(MONITORING_BUCKET, MONITORING_KEY)
             assert found is not None
-            notices = msgspec.json.decode(found[0], type=Book).notices
+            notices = msgspec.json.decode(found[0], type=AlertBook).notices
             return not any(one.status in OWED for notice in notices for one in notice.deliveries.values())
 
         await answered(nothing_owed, 30.0)
@@ -235,7 +235,7 @@ async def test_both_come_at_once_when_the_receivers_take_a_message_after_ten_min
         async def attempts(kind: str) -> list[int]:
             found = await system.services["monitoring"].context.bus.kv_get(MONITORING_BUCKET, MONITORING_KEY)
             assert found is not None
-            notices = msgspec.json.decode(found[0], type=Book).notices
+            notices = msgspec.json.decode(found[0], type=AlertBook).notices
             return [one.attempts for notice in notices if notice.type == kind for one in notice.deliveries.values()]
 
         stage.alarms = [FULL]

@@ -8,8 +8,8 @@ import pytest
 from bellwether.market.freshness import ARRIVES_WITHIN, expected_bar
 from bellwether.market.sessions import Calendar, load_calendar
 from bellwether.market_data.actions import Action, infer_actions
-from bellwether.market_data.book import Book, NoData, Recorded, recorded_of
 from bellwether.market_data.known import Hold, Kept, Known, Rules, Stored
+from bellwether.market_data.loaded import LoadedBars, NoData, Recorded, recorded_of
 from bellwether.market_data.series import Series
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.canonical import canonical_bytes
@@ -33,8 +33,8 @@ def recorded() -> dict[str, Recorded]:
     }
 
 
-def book_of(recorded: dict[str, Recorded], calendar: Calendar, through: date | None = None) -> Book:
-    book = Book(calendar, SYMBOLS, "0.01", 5)
+def book_of(recorded: dict[str, Recorded], calendar: Calendar, through: date | None = None) -> LoadedBars:
+    book = LoadedBars(calendar, SYMBOLS, "0.01", 5)
     for symbol, all_of in recorded.items():
         bars = [bar for bar in all_of.bars if through is None or bar.session <= through]
         actions = [action for action in all_of.actions if through is None or action.session <= through]
@@ -212,8 +212,8 @@ def flat(day: date, price: float, volume: float = 1000.0) -> Bar:
     return Bar(day, price, price, price, price, volume)
 
 
-def one_symbol(calendar: Calendar, recorded: Recorded) -> Book:
-    book = Book(calendar, ["AAA"], "0.01", 5)
+def one_symbol(calendar: Calendar, recorded: Recorded) -> LoadedBars:
+    book = LoadedBars(calendar, ["AAA"], "0.01", 5)
     book.put("AAA", recorded)
     return book
 
@@ -235,7 +235,7 @@ def test_a_row_from_before_the_close_tells_the_open_and_is_no_bar(calendar: Cale
     evening = at("2009-01-05T22:00")
     rules = Rules(calendar, timedelta(minutes=20))
 
-    def book(recorded_at: datetime) -> Book:
+    def book(recorded_at: datetime) -> LoadedBars:
         kept = {bar.session: Kept(bar, at("2009-01-02T23:00")) for bar in history(calendar)}
         kept[DAY] = Kept(flat(DAY, 51.0), recorded_at)
         return one_symbol(calendar, recorded_of(Stored(kept), rules))

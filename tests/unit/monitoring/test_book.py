@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bellwether.monitoring import book as books
-from bellwether.monitoring.book import Book, Notice, due, failing, reached, tried, trimmed, with_notice
+from bellwether.monitoring.book import AlertBook, Notice, due, failing, reached, tried, trimmed, with_notice
 from bellwether.monitoring.quiet import quiet_until
 from bellwether.spec.notifications import Notification, QuietHours
 
@@ -29,7 +29,7 @@ def notice(state: str = "raised", severity: str = "warning", *, at: datetime = N
     return msgspec.convert({**fields, "severity": severity, "message": "m", "since": NOON}, Notice)
 
 
-def sent_to(book: Book, channels: list[Notification], at: datetime) -> tuple[Book, list[tuple[str, str]]]:
+def sent_to(book: AlertBook, channels: list[Notification], at: datetime) -> tuple[AlertBook, list[tuple[str, str]]]:
     """Deliver everything that is due; return the book and what went where."""
     told: list[tuple[str, str]] = []
     while True:
@@ -43,7 +43,7 @@ def sent_to(book: Book, channels: list[Notification], at: datetime) -> tuple[Boo
 
 def test_each_change_goes_once_to_each_channel_that_wants_it() -> None:
     channels = [channel("all", minSeverity="info"), channel("some"), channel("few", minSeverity="critical")]
-    book = with_notice(Book(), notice(), channels)
+    book = with_notice(AlertBook(), notice(), channels)
     book, told = sent_to(book, channels, NOON)
     assert told == [("all", "disk-raised"), ("some", "disk-raised")]
     book = with_notice(book, notice(), channels)
@@ -56,7 +56,7 @@ def test_each_change_goes_once_to_each_channel_that_wants_it() -> None:
 
 def test_a_receiver_that_is_away_is_tried_again_with_growing_pauses_and_raised_comes_before_resolved() -> None:
     channels = [channel()]
-    book = with_notice(Book(), notice(), channels)
+    book = with_notice(AlertBook(), notice(), channels)
     at, pauses = NOON, []
     for _ in range(7):
         book, ready, _ = due(book, channels, ZONE, at)
@@ -80,7 +80,7 @@ def test_a_receiver_that_is_away_is_tried_again_with_growing_pauses_and_raised_c
 def test_what_waits_for_its_next_try_follows_at_once_when_its_channel_took_something() -> None:
     channels = [channel("back"), channel("away"), channel("quiet", quietHours=NIGHT)]
     night = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # 23:00 there
-    book = Book()
+    book = AlertBook()
     for service in ("disk", "ledger"):
         book = with_notice(book, notice(at=night, service=service), channels)
         for name in ("back", "away"):
@@ -98,7 +98,7 @@ def test_quiet_hours_hold_what_is_not_critical_until_they_end() -> None:
     channels = [channel(quietHours=NIGHT)]
     night = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # 23:00 there
     morning = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)  # 07:00 there
-    book = with_notice(Book(), notice(at=night), channels)
+    book = with_notice(AlertBook(), notice(at=night), channels)
     book = with_notice(book, notice(severity="critical", at=night, service="ledger"), channels)
     book, told = sent_to(book, channels, night)
     assert told == [("ops", "ledger-raised")]
@@ -112,7 +112,7 @@ def test_quiet_hours_hold_what_is_not_critical_until_they_end() -> None:
 def test_what_is_raised_and_over_within_quiet_hours_is_not_told_at_all() -> None:
     channels = [channel(quietHours=NIGHT), channel("awake")]
     night = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-    book, told = sent_to(with_notice(Book(), notice(at=night), channels), channels, night)
+    book, told = sent_to(with_notice(AlertBook(), notice(at=night), channels), channels, night)
     later = night + timedelta(hours=1)
     book = with_notice(book, notice("resolved", at=later), channels)
     book, more = sent_to(book, channels, later)
@@ -124,11 +124,11 @@ def test_what_is_raised_and_over_within_quiet_hours_is_not_told_at_all() -> None
 def test_that_a_channel_fails_is_told_to_the_others_only() -> None:
     channels = [channel("mail"), channel("push")]
     one = msgspec.structs.replace(notice(), type=books.FAILING, service="mail")
-    assert sent_to(with_notice(Book(), one, channels), channels, NOON)[1] == [("push", "disk-raised")]
+    assert sent_to(with_notice(AlertBook(), one, channels), channels, NOON)[1] == [("push", "disk-raised")]
 
 
 def test_a_channel_that_is_declared_no_more_is_owed_nothing_and_after_days_nobody_is() -> None:
-    book = with_notice(Book(), notice(), [channel()])
+    book = with_notice(AlertBook(), notice(), [channel()])
     gone, ready, _ = due(book, [], ZONE, NOON)
     assert (ready, gone.notices[0].deliveries["ops"].status) == ([], "cancelled")
     late, ready, _ = due(book, [channel()], ZONE, NOON + books.GIVE_UP_AFTER + timedelta(seconds=1))
@@ -136,14 +136,14 @@ def test_a_channel_that_is_declared_no_more_is_owed_nothing_and_after_days_nobod
 
 
 def test_the_book_stays_small_and_forgets_what_is_done_first() -> None:
-    book = Book()
+    book = AlertBook()
     for number in range(books.MOST_NOTICES + 50):
         owed = [channel()] if number % 2 else []
         book = with_notice(book, notice(service=f"s{number}"), owed)
     assert len(book.notices) == books.MOST_NOTICES
     assert sum(bool(one.deliveries) for one in book.notices) == (books.MOST_NOTICES + 50) // 2
     large = [msgspec.structs.replace(notice(service=f"s{number}"), details="x" * 100_000) for number in range(20)]
-    assert len(msgspec.json.encode(trimmed(Book([], large)))) <= books.MOST_BYTES + 100
+    assert len(msgspec.json.encode(trimmed(AlertBook([], large)))) <= books.MOST_BYTES + 100
 
 
 @pytest.mark.parametrize(

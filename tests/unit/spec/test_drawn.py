@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bellwether.change.plan import plan
 from bellwether.change.world import Installation
 from bellwether.market.declared import calendar_of, fit, slots_of
-from bellwether.market_data.book import Book
+from bellwether.market_data.loaded import LoadedBars
 from bellwether.market_data.service import horizon_of
 from bellwether.runtime.declaration import encode_declaration, parse_declaration
 from bellwether.scheduling import words
@@ -37,7 +37,7 @@ def do_everything(system: TradingSystem) -> None:
     said = words.read(system)
     rules = rules_of(spec)
     assert rules.initial_cash > 0
-    Book(calendar_of(spec.market), spec.symbols, spec.predictions.margin, horizon_of(spec.predictions.model))
+    LoadedBars(calendar_of(spec.market), spec.symbols, spec.predictions.margin, horizon_of(spec.predictions.model))
     slots_of(spec, NOW, NOW + timedelta(days=10))
     if said.replays and said.first is not None:
         last = min(said.last or said.first, said.first + timedelta(days=40))

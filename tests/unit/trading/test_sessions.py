@@ -9,8 +9,8 @@ from msgspec.structs import replace as replace_fact
 
 from bellwether.market.sessions import load_calendar
 from bellwether.market_data.actions import infer_actions
-from bellwether.market_data.book import Book as Market
-from bellwether.market_data.book import Recorded
+from bellwether.market_data.loaded import LoadedBars as Market
+from bellwether.market_data.loaded import Recorded
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book, fold

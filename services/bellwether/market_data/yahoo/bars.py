@@ -18,7 +18,7 @@ import msgspec
 from bellwether.market.declared import task_rules
 from bellwether.market.sessions import Calendar
 from bellwether.market.slots import slots
-from bellwether.market_data.book import Book
+from bellwether.market_data.loaded import LoadedBars
 from bellwether.market_data.rows import Loaded, NotYet, SourceError
 from bellwether.market_data.yahoo.allowance import Allowance, Hold, held
 from bellwether.market_data.yahoo.answers import OF_ALL, Refused, disagreement, loaded, newest_final
@@ -70,7 +70,7 @@ class Plan:
     """Called for each symbol after it was answered for, with bars or with an error."""
 
 
-def plan_of(spec: TradingSystemSpec, book: Book, clock: Clock, arrived: Callable[[str], Awaitable[None]]) -> Plan:
+def plan_of(spec: TradingSystemSpec, book: LoadedBars, clock: Clock, arrived: Callable[[str], Awaitable[None]]) -> Plan:
     """Return what a declared system needs of Yahoo now."""
     now = clock.now()
 
@@ -82,7 +82,7 @@ def plan_of(spec: TradingSystemSpec, book: Book, clock: Clock, arrived: Callable
     return Plan(book.calendar, spec.symbols, coming_slots(spec, book, now), stored, arrived)
 
 
-def coming_slots(spec: TradingSystemSpec, book: Book, now: datetime) -> list[datetime]:
+def coming_slots(spec: TradingSystemSpec, book: LoadedBars, now: datetime) -> list[datetime]:
     """Return the instants at which tasks are due within the time that bars and news are seen to before them."""
     return [slot.due for slot in slots(task_rules(spec.tasks), book.calendar, now, now + 2 * LEAD)]
 

@@ -60,7 +60,7 @@ def recorded_of(stored: Stored, rules: Rules) -> Recorded:
     return Recorded(bars, [known.action for known in stored.actions], quotes, stored.hold)
 
 
-class Book:
+class LoadedBars:
     """The series of all loaded symbols on one calendar, and which of them are declared."""
 
     def __init__(self, calendar: Calendar, declared: Sequence[str], margin: str, horizon: int) -> None:
