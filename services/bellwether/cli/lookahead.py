@@ -61,7 +61,7 @@ def lookahead(
 
 
 def _exchanges(given: list[str]) -> dict[str, str]:
-    from bellwether.market.sessions import CALENDARS
+    from bellwether.spec.exchanges import CALENDARS
 
     found: dict[str, str] = {}
     for one in given:

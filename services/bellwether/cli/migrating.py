@@ -14,9 +14,10 @@ import typer
 from bellwether.cli import old_data
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, write_json
-from bellwether.market.sessions import CALENDARS, CalendarError, load_calendar
+from bellwether.market.sessions import CalendarError, load_calendar
 from bellwether.migrate.crontab import Judgement, Unreadable, Wrong, judge, read
 from bellwether.runtime.terminal import visible
+from bellwether.spec.exchanges import CALENDARS
 
 app = typer.Typer(no_args_is_help=True, help="Come from the old system: its data, its crontab.")
 _SHOWN = 12

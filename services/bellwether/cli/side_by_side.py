@@ -24,7 +24,7 @@ from bellwether.cli.comparing import (
     old_side,
 )
 from bellwether.cli.options import Format, Output, target_of, write_json
-from bellwether.market.sessions import CALENDARS, CalendarError, load_calendar
+from bellwether.market.sessions import CalendarError, load_calendar
 from bellwether.migrate import comparison
 from bellwether.migrate.comparison import (
     Compared,
@@ -37,6 +37,7 @@ from bellwether.migrate.comparison import (
 )
 from bellwether.migrate.comparison_page import page
 from bellwether.runtime.terminal import visible
+from bellwether.spec.exchanges import CALENDARS
 
 _MOST_SHOWN = 40
 _EXIT = {"safe": 0, "not safe": 1, "not yet": 3}

@@ -24,8 +24,7 @@ from importlib import resources
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-CALENDARS = ("XASX", "XHKG", "XLON", "XNYS", "XTKS")
-"""Market identifier codes of the exchanges that have a table."""
+from bellwether.spec.exchanges import CALENDARS
 
 
 class CalendarError(ValueError):

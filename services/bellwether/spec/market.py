@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from bellwether.spec.block import Block, cel, rules
+from bellwether.spec.exchanges import CalendarName
 from bellwether.spec.fields import (
     Day,
     Duration,
     TimeOfDay,
 )
-
-CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
 
 
 class SessionOverride(Block):

@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from bellwether.market.declared import calendar_of, fit, slots_of, task_rules
-from bellwether.market.sessions import CALENDARS, CalendarError
-from bellwether.spec.market import CalendarName, Market, SessionOverride
+from bellwether.market.sessions import CalendarError
+from bellwether.spec.exchanges import CALENDARS, CalendarName
+from bellwether.spec.market import Market, SessionOverride
 from bellwether.spec.models import TradingSystemSpec
 from bellwether.spec.tasks import Task
 

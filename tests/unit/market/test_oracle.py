@@ -9,8 +9,9 @@ import exchange_calendars
 import pandas_market_calendars
 import pytest
 
-from bellwether.market.sessions import CALENDARS, load_calendar
+from bellwether.market.sessions import load_calendar
 from bellwether.market.slots import TaskRule, slots
+from bellwether.spec.exchanges import CALENDARS
 from generate import corrections
 
 # exchange_calendars calls what the next major version of pandas renames.

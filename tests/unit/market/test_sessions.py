@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bellwether.market.sessions import (
-    CALENDARS,
     CalendarError,
     OutsideCalendar,
     Override,
     load_calendar,
     read_table,
 )
+from bellwether.spec.exchanges import CALENDARS
 
 SYDNEY = ZoneInfo("Australia/Sydney")
 CHRISTMAS = date(2026, 12, 25)
