@@ -145,6 +145,7 @@ class MarketDataService:
         return await self.store.transact(lambda tx: bars_store.newest_load(tx, symbol)) is not None
 
     async def _load(self, book: LoadedBars, source: Source, symbol: str, *, only_changed: bool = False) -> None:
+        """Read a symbol's bars from the source if they changed, take them in, and answer from them from then on."""
         known = await self.store.transact(lambda tx: bars_store.newest_load(tx, symbol))
         previous = book.errors.pop(symbol, None)
         try:

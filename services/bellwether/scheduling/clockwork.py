@@ -233,6 +233,7 @@ class Clockwork:
         return before != complaint
 
     async def _open(self, session: date) -> None:
+        """Have the trader open a session: its orders are filled, or refused."""
         call = self._service.call()
         await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)
 

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bellwether.market.sessions import CALENDARS
+from bellwether.spec.exchanges import CALENDARS
 from bellwether.spec.schema import resource_schema
-from generate import calendars, compat, definition, headlines, quality, reference, rules, services
+from generate import architecture, calendars, compat, definition, headlines, quality, reference, rules, services
+from generate.walks import WalkError
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = Path("crds/published.json")
@@ -33,6 +34,7 @@ def generated() -> dict[Path, str]:
         Path("docs/reference/alarms.md"): reference.alarms(),
         Path("docs/reference/refusals.md"): reference.refusals(),
         Path("docs/reference/services.md"): services.page(),
+        Path("docs/architecture.md"): architecture.page(),
         Path("docs/headlines.md"): headlines.page(),
         Path("docs/quality.md"): quality.page(),
     }
@@ -75,7 +77,11 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         help=f"also record the schema as published in {PUBLISHED}: from then on it may only grow",
     )
     options = parser.parse_args(arguments)
-    files = generated()
+    try:
+        files = generated()
+    except WalkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if options.check:
         return _report(differing(files, root), breaking(root))
     for path, text in files.items():

@@ -1,0 +1,145 @@
+"""The table "I want to add a …" of docs/architecture.md; each file and name that it mentions is there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from generate.walks import KUBERNETES, OPERATOR, ROOT, SERVICES, WalkError, short
+
+
+class Place(NamedTuple):
+    """A file to touch, the name in it at which something is added, and what."""
+
+    file: str
+    name: str = ""
+    what: str = ""
+
+
+class Addition(NamedTuple):
+    """One kind of thing to add: its places in the order of work, and the test that shows how it is tried."""
+
+    thing: str
+    places: tuple[Place, ...]
+    test: str
+
+
+ADDITIONS = (
+    Addition(
+        "symbol source: where the bars of symbols come from",
+        (
+            Place(f"{SERVICES}/spec/data.py", "class Data", "its provider and settings"),
+            Place(f"{SERVICES}/market_data/sources.py", "class Source", "a class with these methods, in a file beside"),
+            Place(f"{SERVICES}/market_data/sources.py", "def open_source", "which provider makes it"),
+            Place(
+                f"{SERVICES}/service_row.py", "External", "the host that it asks, if any, for the row of market-data"
+            ),
+            Place(f"{KUBERNETES}/networkpolicies.py", "wanted", "the way to that host, in a cluster"),
+        ),
+        "tests/unit/market_data/test_sources.py",
+    ),
+    Addition(
+        "guard: a reason to refuse an order",
+        (
+            Place(f"{SERVICES}/trading/codes.py", "class Code", "its code, and what it means"),
+            Place(f"{SERVICES}/trading/guards.py", "GUARDS", "a function, and its line in the list"),
+            Place(f"{SERVICES}/spec/trading.py", "class Risk", "its limit, if any"),
+            Place(f"{SERVICES}/trading/rules.py", "class Rules", "the limit as guards read it"),
+            Place(f"{OPERATOR}/report/safety.py", "_Known", "its reason, where it holds for the whole system"),
+        ),
+        "tests/unit/trading/test_guards.py",
+    ),
+    Addition(
+        "task: work that is due at a time of a session",
+        (
+            Place(f"{SERVICES}/scheduling/effects.py", "def run_task", "what is done, by the task's name"),
+            Place(f"{SERVICES}/topology.py", 'name="scheduler"', "the methods that it asks for"),
+            Place(f"{SERVICES}/spec/tasks.py", "def default_tasks", "when, if every system is to have it"),
+        ),
+        "tests/integration/scheduling/test_execute_slot.py",
+    ),
+    Addition(
+        "child object of a system in Kubernetes",
+        (
+            Place(f"{KUBERNETES}/budgets.py", "def disruption_budget", "a builder like this one, in a file of its own"),
+            Place(f"{KUBERNETES}/__init__.py", "def render", "its place in the order"),
+            Place(f"{OPERATOR}/observe/kinds.py", "CHILD_KINDS", "its kind, where it is a new one"),
+            Place("charts/bellwether/templates/_helpers.tpl", 'define "bellwether.rules"', "the rights to that kind"),
+        ),
+        "tests/unit/render/test_budgets.py",
+    ),
+    Addition(
+        "condition of a system",
+        (
+            Place(f"{OPERATOR}/report/finding.py", "CONDITIONS", "its name, and the reasons in `Reason`"),
+            Place(f"{OPERATOR}/report/backup.py", "def backup_healthy", "a function like this one"),
+            Place(f"{OPERATOR}/report/observation.py", "class Observation", "what it is judged by, if not there yet"),
+            Place(f"{OPERATOR}/report/status.py", "def _findings", "its line"),
+            Place("docs/conditions.md", "", "its row"),
+            Place("tests/harness/statuses.py", "", "a status in which it is True, False and Unknown"),
+        ),
+        "tests/unit/operator/test_status.py",
+    ),
+    Addition(
+        "event that services publish",
+        (
+            Place(f"{SERVICES}/messages/events.py", "EVENTS", "its type; its data is a struct in a file beside"),
+            Place(f"{SERVICES}/topology.py", "publishes", "who publishes and who consumes it"),
+            Place(f"{SERVICES}/prediction/service.py", "service.on_event", "a consumer: like this one"),
+            Place(f"{SERVICES}/market_data/service.py", "publish_event", "a publisher: like this one"),
+        ),
+        "tests/unit/runtime/test_events.py",
+    ),
+    Addition(
+        "service",
+        (
+            Place(f"{SERVICES}/topology.py", "ServiceRow(", "its row: all else is computed from it"),
+            Place(f"{SERVICES}/quality/service.py", "def create", "a folder of its own, with this function"),
+            Place(f"{SERVICES}/messages/quality.py", "", "what it is asked and answers: a file like this one"),
+            Place(f"{SERVICES}/local/registry.py", "MODULES", "its module"),
+            Place(f"{SERVICES}/spec/pods.py", "ServiceName", "its name, so that it can be given resources"),
+            Place("pyproject.toml", "layers", "its place among the layers of imports"),
+        ),
+        "tests/integration/contracts/test_every_method.py",
+    ),
+    Addition(
+        "exchange",
+        (
+            Place(
+                f"{SERVICES}/spec/exchanges.py",
+                "CalendarName",
+                "its code; `make generate` makes the table",
+            ),
+            Place("tools/generate/generate/corrections.py", "", "days on which its published calendar was wrong"),
+        ),
+        "tests/unit/market/test_oracle.py",
+    ),
+)
+
+
+def page_part() -> str:
+    """Return the table.
+
+    Raises:
+        WalkError: if a file or a name is not there.
+
+    """
+    lines = ["| I want to add a … | I touch, in this order | tried by |", "|---|---|---|"]
+    for each in ADDITIONS:
+        for place in (*each.places, Place(each.test)):
+            _confirm(place)
+        thing, _, means = each.thing.partition(": ")
+        places = "<br>".join(f"{number}. {_words(place)}" for number, place in enumerate(each.places, 1))
+        lines.append(f"| **{thing}**{f': {means}' if means else ''} | {places} | {_words(Place(each.test))} |")
+    return "\n".join([*lines, ""])
+
+
+def _confirm(place: Place) -> None:
+    path = ROOT / place.file
+    if not path.is_file() or place.name not in path.read_text("utf-8"):
+        wanted = f"{place.name!r} in {place.file}" if place.name else place.file
+        raise WalkError(f"{wanted} is gone: mend ADDITIONS in tools/generate/generate/additions.py")
+
+
+def _words(place: Place) -> str:
+    name = f" `{place.name}`" if place.name else ""
+    return f"[`{short(place.file)}`](../{place.file}){name}{f': {place.what}' if place.what else ''}"
