@@ -98,6 +98,16 @@ class Slots(NamedTuple):
     """Since when overridden sessions have had their hours."""
 
 
+class Held(NamedTuple):
+    """What became of a hold."""
+
+    whole: bool
+    """Whether no service wrote until it was let go."""
+    broken: tuple[str, ...]
+    """Those that did, or do not say."""
+    milliseconds: int
+
+
 class OrderedModels(NamedTuple):
     """Models that a Job is to make: the order's id and its frozen targets (None: the general model)."""
 
@@ -308,6 +318,30 @@ class GatewayClient:
             token=token,
             body=declaration,
         )
+
+    async def hold(self, namespace: str, name: str, token: str, hold: str, seconds: float) -> None:
+        """Have no service write for so many seconds at most, until `let_go`.
+
+        Raises:
+            GatewayError: if the gateway is away, or a service does not hold.
+
+        """
+        body = {"id": hold, "seconds": seconds}
+        await self._call("PUT", namespace, name, "/v1/hold", seconds=DELIVERY_SECONDS, token=token, body=body)
+
+    async def let_go(self, namespace: str, name: str, token: str, hold: str) -> Held:
+        """Have the services write again.
+
+        Raises:
+            GatewayError: if the gateway does not say what became of the hold.
+
+        """
+        found = await self._call("DELETE", namespace, name, f"/v1/hold/{hold}", seconds=DELIVERY_SECONDS, token=token)
+        try:
+            broken = tuple(_name(one) for one in found["broken"])
+            return Held(found["held"] is True and not broken, broken, max(0, round(float(found["seconds"]) * 1000)))
+        except _UNREADABLE as error:
+            raise GatewayError(f"the gateway's answer cannot be read: {error!r}") from error
 
     async def retain_replays(self, namespace: str, name: str, token: str, uids: Sequence[str]) -> None:
         """Have the reports of all replays forgotten but these.

@@ -19,7 +19,7 @@ from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.collecting import collecting
-from bellwether_operator.gateway import GatewayClient
+from bellwether_operator.gateway import GatewayClient, Held
 from bellwether_operator.handlers import registry
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.watching import Watching
@@ -44,7 +44,7 @@ class Operator:
         self.client = client
         self.cache = Cache()
         self.gateway = GatewayClient(settings.gateway_url)
-        self.backups = Backups(client, self.cache, self._mark, now, settings=settings)
+        self.backups = Backups(client, self.cache, self._mark, now, settings=settings, holder=self)
         reconciler = Reconciler(settings, client, self.cache, now, backups=self.backups)
         self.workers = Workers(settings, reconciler, self.cache, self.gateway)
         self._keyring = reconciler.keyring
@@ -53,6 +53,14 @@ class Operator:
         self._seen = asyncio.Event()
         """Set once there is a namespace of which all was seen."""
         self.http_port: int | None = None
+
+    async def hold(self, system: SystemKey, uid: str, hold: str, seconds: float) -> None:
+        """Have a system write nothing, for so many seconds at most."""
+        await self.gateway.hold(*system, self._keyring(uid).gateway_token, hold, seconds)
+
+    async def let_go(self, system: SystemKey, uid: str, hold: str) -> Held:
+        """Have a system write again, and say whether it wrote meanwhile."""
+        return await self.gateway.let_go(*system, self._keyring(uid).gateway_token, hold)
 
     async def run(self, stop: asyncio.Event, carried: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; call `carried` once kopf brings events."""

@@ -11,7 +11,9 @@ from types import MappingProxyType
 
 from bellwether.service_row import Resources, ServiceRow
 
-BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe")
+HOLDING = ("hold", "let_go")
+"""By these the gateway has a service write nothing for some seconds."""
+BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe", *HOLDING)
 """Methods that every service answers."""
 
 _ROWS = (

@@ -168,6 +168,12 @@ def test_its_test_read_everything_and_computed_the_last_decisions_to_equal_bytes
     assert int(decided.split()[0]) > 0
 
 
+def test_it_was_cut_while_its_services_were_held_and_no_pod_ended(story: Story) -> None:
+    status = story.backup["status"]
+    assert (status["notHeld"], status["secondsWithoutPods"]) == ("", 0)
+    assert status["heldMilliseconds"] > 0
+
+
 def test_the_restored_volume_holds_what_was_cut_and_nothing_of_later(story: Story) -> None:
     assert story.later, "nothing was written after the backup"
     assert story.written.orders

@@ -19,8 +19,9 @@ from bellwether_operator.apply.client import ApiError, Listing
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.snapshots import SNAPSHOTS
 from bellwether_operator.backups.status import progress_of
-from bellwether_operator.backups.steps import QUIESCE, Picture, Progress
+from bellwether_operator.backups.steps import HOLD, QUIESCE, Picture, Progress
 from bellwether_operator.following import ActionKey
+from bellwether_operator.gateway import GatewayError, Held
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import Kind
 from bellwether_operator.settings import Settings
@@ -50,11 +51,12 @@ class Driver:
 
     def tick(self, snapshots: dict[str, dict[str, Any]], volumes: Mapping[str, Path], at: datetime) -> None:
         """Do what a second brings."""
-        for position, (name, raw) in enumerate(sorted(snapshots.items())):
+        for name, raw in sorted(snapshots.items()):
+            claim = raw["spec"]["source"]["persistentVolumeClaimName"]
             status = raw.setdefault("status", {})
             if status.get("readyToUse"):
                 continue
-            if self.fault in {"stuck", "final"} and position == 1:
+            if self.fault in {"stuck", "final"} and claim == CLAIMS[1]:
                 final = "failed to get snapshot class: not found" if self.fault == "final" else "busy"
                 status["error"] = {"message": final}
                 continue
@@ -70,8 +72,7 @@ class Driver:
             if done < len(FILES):
                 target = self.folder / name
                 target.mkdir(parents=True, exist_ok=True)
-                source = volumes[raw["spec"]["source"]["persistentVolumeClaimName"]]
-                (target / FILES[done]).write_bytes((source / FILES[done]).read_bytes())
+                (target / FILES[done]).write_bytes((volumes[claim] / FILES[done]).read_bytes())
                 self.copied[name] += 1
                 continue
             if "creationTime" not in status:
@@ -107,6 +108,9 @@ class World:
         self.written = 0
         self.without_pods = 0
         self.longest = 0
+        self.hold_id = self.let_go_id = ""
+        self.held_until = self.now
+        self.held_for = self.longest_held = 0
         self.calls_left = random.randrange(1, 12)
         self.kills = 0
         self.outage = self.now + timedelta(seconds=random.randrange(60))
@@ -119,6 +123,27 @@ class World:
         self.calls_left -= 1
         if self.calls_left == 0:
             raise Killed
+
+    async def hold(self, system: SystemKey, uid: str, hold: str, seconds: float) -> None:
+        await self._call()
+        if not self.has_pods or self.random.random() < 0.2:
+            raise GatewayError("the gateway does not answer")
+        self.hold_id, self.held_until = hold, self.now + timedelta(seconds=seconds)
+
+    async def let_go(self, system: SystemKey, uid: str, hold: str) -> Held:
+        early = self.random.random() < 0.5
+        if early:
+            await self._call()
+        if self.hold_id == hold:
+            self.let_go_id, self.hold_id = hold, ""
+        if not early:
+            await self._call()
+        whole = self.let_go_id == hold
+        return Held(whole, () if whole else ("prediction",), 1000)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        await self._call()
+        self.snapshots.pop(name, None)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
         assert kind == SNAPSHOTS
@@ -135,7 +160,9 @@ class World:
         early = self.random.random() < 0.5
         if early:
             await self._call()
-        self.snapshots.setdefault(manifest["metadata"]["name"], copy.deepcopy(dict(manifest)))
+        made = copy.deepcopy(dict(manifest))
+        made["metadata"]["uid"] = f"u-{made['metadata']['name']}"
+        self.snapshots.setdefault(made["metadata"]["name"], made)
         if not early:
             await self._call()
         return dict(manifest)
@@ -153,7 +180,7 @@ class World:
         """Start an operator, which knows nothing."""
         settings = Settings("localhost/services:1", b"not secret: a seed for tests only")
         client: Any = self
-        return Playing(client, Cache(), lambda _: None, lambda: self.now, settings=settings).over(self)
+        return Playing(client, Cache(), lambda _: None, lambda: self.now, settings=settings, holder=self).over(self)
 
     def second(self, operator: Backups | None) -> None:
         """Let a second pass; without an operator nobody scales anything."""
@@ -166,9 +193,14 @@ class World:
             self.ending = self.ending or self.random.randrange(1, 30)
             self.ending -= 1
             self.has_pods = self.ending > 0
+        if self.hold_id and (self.now >= self.held_until or not self.has_pods or self.random.random() < 0.03):
+            self.hold_id = ""  # its deadline, or a service that was started again
+        self.held_for = self.held_for + 1 if self.hold_id else 0
+        self.longest_held = max(self.longest_held, self.held_for)
         if self.has_pods:
-            self._write()
             self.without_pods = 0
+            if not self.hold_id:
+                self._write()
         else:
             self.without_pods += 1
             self.longest = max(self.longest, self.without_pods)
@@ -204,6 +236,9 @@ class Playing(Backups):
     async def _picture(self, raw: Mapping[str, Any], before: Progress) -> Picture:
         pods = ("system",) if self.world.has_pods else ()
         return Picture(self.world.now, CLAIMS, pods, None, await self._snapshots(raw, before))
+
+    def _system_uid(self, raw: Mapping[str, Any]) -> str:
+        return "s-1"
 
     async def step(self) -> None:
         """Do what the loop over backups does once."""
@@ -241,6 +276,8 @@ def violations(world: World) -> list[str]:
         found.append("the system does not run")
     if timedelta(seconds=world.longest) > QUIESCE + RESTARTS:
         found.append(f"the system had no pods for {world.longest} s")
+    if timedelta(seconds=world.longest_held) > HOLD:
+        found.append(f"the services were held for {world.longest_held} s")
     if progress.state == "failed":
         if progress.reason not in {"SnapshotFailed", "QuiesceTimeout"}:
             found.append(f"failed without a reason of its own: {progress.reason}")

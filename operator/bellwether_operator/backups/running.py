@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -23,8 +23,20 @@ from bellwether_operator.backups.drills import is_due
 from bellwether_operator.backups.plan import Known
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR, SNAPSHOTS, Seen, seen_of, snapshot
 from bellwether_operator.backups.status import progress_of, status_of
-from bellwether_operator.backups.steps import Picture, Progress, Step, named, next_step, prune_step, quiesced
+from bellwether_operator.backups.steps import (
+    HOLD,
+    Picture,
+    Progress,
+    Step,
+    held,
+    let_go,
+    named,
+    next_step,
+    prune_step,
+    quiesced,
+)
 from bellwether_operator.following import ActionKey, Follower, Handler, action_key, create, system_key
+from bellwether_operator.gateway import GatewayError, Held
 from bellwether_operator.layout import layout
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import Kind
@@ -39,6 +51,26 @@ LOOK_SECONDS = 1.0
 """How often a backup that has not ended is looked at."""
 
 
+class Holder(Protocol):
+    """Has systems write nothing for a moment."""
+
+    async def hold(self, system: SystemKey, uid: str, hold: str, seconds: float) -> None:
+        """Have a system write nothing, for so many seconds at most.
+
+        Raises:
+            GatewayError: if it does not.
+
+        """
+
+    async def let_go(self, system: SystemKey, uid: str, hold: str) -> Held:
+        """Have it write again, and say whether it wrote meanwhile.
+
+        Raises:
+            GatewayError: if that is not known.
+
+        """
+
+
 class Backups:
     """The backups of every system in sight."""
 
@@ -50,16 +82,31 @@ class Backups:
         now: Callable[[], datetime],
         *,
         settings: Settings,
+        holder: Holder | None = None,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """Do nothing yet; `mark` hears of each system whose pods are to go or to come back."""
+        """Do nothing yet.
+
+        Args:
+            client: of the API server.
+            cache: what is there.
+            mark: hears of each system whose pods are to go or to come back.
+            now: aware.
+            settings: of the operator.
+            holder: has a system write nothing; without it its pods are ended for a backup.
+            look_seconds: the pause between two looks at one backup.
+
+        """
+        self._holder = holder
         self._client = client
         self._cache = cache
         self._mark = mark
         self._now = now
         self._settings = settings
         # One that is gone may have kept its system's pods away.
-        self._follower = Follower(client, BACKUPS, self._next, lambda raw: mark(system_key(raw)), look_seconds)
+        self._follower = Follower(
+            client, BACKUPS, self._next, lambda raw: mark(system_key(raw)), look_seconds, hurries=_hurries
+        )
 
     def quiesced(self, system: SystemKey) -> datetime | None:
         """Return until when a system is to have no pods, None when it may run."""
@@ -153,10 +200,44 @@ class Backups:
     async def _one_step(self, key: ActionKey, raw: dict[str, Any]) -> None:
         before = progress_of(raw)
         step = next_step(before, await self._picture(raw, before))
+        if step.hold:
+            step = held(step.progress, self._now(), await self._hold(raw))
+        elif step.let_go:
+            step = let_go(step, self._now(), *await self._let_go(raw))
         await self._write(key, raw, before, step)
         for volume in step.make:
             manifest = snapshot(raw, volume.snapshot, volume.claim, step.progress.class_name)
             await create(self._client, SNAPSHOTS, manifest)
+        for name in step.drop:
+            there = await self._client.get(SNAPSHOTS, key.namespace, name)
+            if there is not None and seen_of(there, raw["metadata"]["uid"]).ours:
+                await self._client.delete(SNAPSHOTS, key.namespace, name, there["metadata"]["uid"])
+
+    async def _hold(self, raw: Mapping[str, Any]) -> str | None:
+        """Have the system of a backup write nothing; return why it does not, None once it does."""
+        uid = self._system_uid(raw)
+        if self._holder is None or uid is None:
+            return "the services cannot be reached"
+        try:
+            await self._holder.hold(system_key(raw), uid, raw["metadata"]["uid"], HOLD.total_seconds())
+        except GatewayError as error:
+            return f"the services do not hold: {error}"
+        return None
+
+    async def _let_go(self, raw: Mapping[str, Any]) -> tuple[str | None, int]:
+        """Have the system write again; return why it is not known to have held, None where it has, and how long."""
+        uid = self._system_uid(raw)
+        if self._holder is None or uid is None:
+            return "the services cannot be reached", 0
+        try:
+            found = await self._holder.let_go(system_key(raw), uid, raw["metadata"]["uid"])
+        except GatewayError as error:
+            return f"nobody says whether they held: {error}", 0
+        return None if found.whole else f"meanwhile wrote {', '.join(found.broken)}", found.milliseconds
+
+    def _system_uid(self, raw: Mapping[str, Any]) -> str | None:
+        found = self._cache.systems.get(system_key(raw))
+        return None if found is None else str(found["metadata"]["uid"])
 
     async def _prune(self, key: ActionKey, raw: dict[str, Any]) -> None:
         """Delete the snapshots of a backup and look again; the backup itself goes when none of them is there.
@@ -275,9 +356,15 @@ def _known(raw: Mapping[str, Any], system_uid: str) -> Known:
     )
 
 
+def _hurries(raw: Mapping[str, Any]) -> bool:
+    """Whether services wait for the next step."""
+    return progress_of(raw).held_until is not None
+
+
 def _order(raw: Mapping[str, Any]) -> tuple[bool, str, str]:
     """Return what backups of a system go by: who has its pods stopped already, then by age and name."""
-    stopped = progress_of(raw).quiesced_until is not None
+    progress = progress_of(raw)
+    stopped = progress.quiesced_until is not None or progress.held_until is not None
     return (not stopped, raw["metadata"]["creationTimestamp"], raw["metadata"]["name"])
 
 

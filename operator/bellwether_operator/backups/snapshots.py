@@ -41,6 +41,11 @@ def snapshot_name(backup: str, claim: str) -> str:
     return f"{name[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def second_name(snapshot: str) -> str:
+    """Return the name of a snapshot that is made after the one of this name turned out to be of several moments."""
+    return snapshot_name(snapshot, "again")
+
+
 def owner_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the reference by which something goes with its backup."""
     return {

@@ -41,6 +41,9 @@ def progress_of(raw: Mapping[str, Any]) -> Progress:
         volumes=volumes,
         class_name=str(status.get("className", "")),
         started_at=instant(str(status.get("startedAt", ""))),
+        held_until=instant(str(status.get("heldUntil", ""))),
+        not_held=str(status.get("notHeld", "")),
+        held_milliseconds=int(status.get("heldMilliseconds", 0)),
         quiesced_until=instant(str(status.get("quiescedUntil", ""))),
         cut_at=instant(str(status.get("cutAt", ""))),
         ended_at=instant(str(status.get("endedAt", ""))),
@@ -60,7 +63,7 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
     """Return the status that says this; `facts` are further texts that are kept once they are written."""
     before = raw.get("status") or {}
     generation = int(raw["metadata"].get("generation", 0))
-    held = progress.quiesced_until is not None
+    held = progress.quiesced_until is not None or progress.held_until is not None
     kind = str((raw.get("spec") or {}).get("kind", "full"))
     note = " (of volume snapshots each is whole: incremental is full)" if kind == "incremental" else ""
     complete = "True" if progress.state == "complete" else "False"
@@ -103,6 +106,9 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
         ],
         "className": progress.class_name,
         "startedAt": _text(progress.started_at),
+        "heldUntil": _text(progress.held_until),
+        "notHeld": progress.not_held,
+        "heldMilliseconds": progress.held_milliseconds,
         "quiescedUntil": _text(progress.quiesced_until),
         "cutAt": _text(progress.cut_at),
         "endedAt": _text(progress.ended_at),

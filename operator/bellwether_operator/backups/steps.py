@@ -1,12 +1,19 @@
 """The steps of a backup by volume snapshots. Pure: from what is there follows the one thing to be done next.
 
     1  expect    every volume of the system is written to the backup's status, before anything is made
-    2  quiesce   the system is to have no pods, until a deadline that is written down too
-    3  stop      wait until it has none
-    4  snapshot  one for each expected volume, by its name
-    5  cut       wait until the driver has cut every one, before the deadline: from here on the system runs again
+    2  hold      the services are asked to write nothing, for seconds; that they do not is written down
+    3  snapshot  one for each expected volume, by its name
+    4  cut       wait until the driver has cut every one
+    5  let go    the services write again, and say whether none wrote meanwhile
     6  ready     wait until every one can be restored
     7  complete
+
+Where the services cannot be held, or did not hold until all was cut, what was cut is dropped, and instead of 2 and 5:
+
+    2a quiesce   the system is to have no pods, until a deadline that is written down too
+    2b stop      wait until it has none
+    ...
+    5a cut       from here on the system runs again
 
 Everything that a step needs is in the API server, so the operator can be killed at any of them and goes on by looking
 again. The deadline is part of the picture: past it the system has its pods whether anybody looks or not, and a backup
@@ -21,11 +28,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bellwether_operator.backups.errors import is_final
-from bellwether_operator.backups.snapshots import Seen, snapshot_name
+from bellwether_operator.backups.snapshots import Seen, second_name, snapshot_name
 
 PRUNING = "Pruning"
+_WORDS = 500
 QUIESCE = timedelta(minutes=5)
 """How long the system may be without pods for a backup, from step 2 to step 5."""
+HOLD = timedelta(seconds=10)
+"""How long the services may be held: they write again after it, whatever became of the backup."""
 READY = timedelta(hours=2)
 """How long a snapshot that was cut may take until it can be restored."""
 
@@ -53,6 +63,11 @@ class Progress:
     volumes: tuple[Volume, ...] = ()
     class_name: str = ""
     started_at: datetime | None = None
+    held_until: datetime | None = None
+    """Until when the services write nothing."""
+    not_held: str = ""
+    """Why it is made without pods: in words, what was in the way of a hold."""
+    held_milliseconds: int = 0
     quiesced_until: datetime | None = None
     cut_at: datetime | None = None
     ended_at: datetime | None = None
@@ -88,10 +103,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Step:
-    """What is next: the progress to be written, and snapshots to be made after that."""
+    """What is next: the progress to be written, and after that snapshots to be made or dropped.
+
+    Before it is written the services are to be held or let go; what came of that makes another step of this one, by
+    `held` or `let_go`.
+    """
 
     progress: Progress
     make: tuple[Volume, ...] = ()
+    drop: tuple[str, ...] = ()
+    hold: bool = False
+    let_go: bool = False
 
 
 def next_step(before: Progress, picture: Picture) -> Step:
@@ -123,11 +145,16 @@ def _expect(before: Progress, picture: Picture) -> Step:
 
 
 def _until_cut(before: Progress, picture: Picture, snapshots: Mapping[str, Seen]) -> Step:
+    if before.held_until is not None:
+        return _while_held(before, before.held_until, picture, snapshots)
     if before.quiesced_until is None:
         if picture.hindrance is not None:
             return Step(replace(before, reason="Waiting", message=picture.hindrance))
+        if not before.not_held:
+            return Step(before, hold=True)
         until = picture.now + QUIESCE
         words = f"the system has no pods until its volumes are cut, until {until:%H:%M:%S} UTC at the latest"
+        words = f"{words}: {before.not_held}"
         return Step(replace(before, quiesced_until=until, reason="Quiescing", message=words))
     seen = _looked_at(before, snapshots)
     if (failed := _refused(seen, picture, snapshots)) is not None:
@@ -151,6 +178,50 @@ def _until_cut(before: Progress, picture: Picture, snapshots: Mapping[str, Seen]
         return Step(replace(seen, reason="Quiescing", message=words))
     waiting = [volume.claim for volume in seen.volumes if not volume.cut_at]
     return Step(replace(seen, reason="Snapshotting", message=f"not cut yet: {', '.join(waiting)}"), missing)
+
+
+def held(before: Progress, now: datetime, refused: str | None) -> Step:
+    """Return what is next once the services were asked to hold, and why they do not; None: they do."""
+    if refused is not None:
+        return Step(replace(before, not_held=refused[:_WORDS]))
+    words = "no service writes until every volume is cut"
+    return Step(replace(before, held_until=now + HOLD, reason="Snapshotting", message=words), before.volumes)
+
+
+def _while_held(before: Progress, until: datetime, picture: Picture, snapshots: Mapping[str, Seen]) -> Step:
+    seen = _looked_at(before, snapshots)
+    if (failed := _refused(seen, picture, snapshots)) is not None:
+        return replace(failed, let_go=True)
+    late = [volume.claim for volume in seen.volumes if not volume.cut_at]
+    if not late or picture.now >= until:
+        return Step(seen, let_go=True)
+    missing = tuple(volume for volume in seen.volumes if volume.snapshot not in snapshots)
+    return Step(replace(seen, message=f"not cut yet: {', '.join(late)}"), missing)
+
+
+def let_go(step: Step, now: datetime, broken: str | None, milliseconds: int) -> Step:
+    """Return what is next once the services write again.
+
+    Args:
+        step: that said so.
+        now: aware.
+        broken: why the hold is not known to have lasted; None: it has, until all that is cut was cut.
+        milliseconds: how long it was.
+
+    """
+    seen = step.progress
+    if seen.state == "failed":
+        return step
+    late = [volume.claim for volume in seen.volumes if not volume.cut_at]
+    if not late and broken is None:
+        words = "every volume is cut, the services write again; waiting until all can be restored"
+        cut = replace(seen, held_until=None, held_milliseconds=milliseconds, cut_at=now, reason="Cut", message=words)
+        return Step(cut)
+    what = f"not cut within {HOLD.total_seconds():g} s: {', '.join(late)}" if late else broken
+    again = tuple(Volume(volume.claim, second_name(volume.snapshot)) for volume in seen.volumes)
+    words = f"what was cut while the services were held is dropped: {what}"
+    after = replace(seen, volumes=again, held_until=None, not_held=words[:_WORDS], reason="Dropped", message=words)
+    return Step(after, drop=tuple(volume.snapshot for volume in seen.volumes))
 
 
 def _until_ready(seen: Progress, picture: Picture, snapshots: Mapping[str, Seen]) -> Step:
@@ -210,13 +281,21 @@ def _refused(seen: Progress, picture: Picture, snapshots: Mapping[str, Seen]) ->
 
 
 def _fail(before: Progress, picture: Picture, reason: str, message: str) -> Step:
-    ended = replace(before, state="failed", reason=reason, message=message, ended_at=picture.now, quiesced_until=None)
+    ended = replace(
+        before,
+        state="failed",
+        reason=reason,
+        message=message,
+        ended_at=picture.now,
+        quiesced_until=None,
+        held_until=None,
+    )
     return Step(ended)
 
 
 def named(progress: Progress, backup: str) -> Progress:
-    """Return the progress with each volume's snapshot by its name."""
-    volumes = tuple(replace(one, snapshot=snapshot_name(backup, one.claim)) for one in progress.volumes)
+    """Return the progress with a name for the snapshot of each volume."""
+    volumes = tuple(replace(one, snapshot=one.snapshot or snapshot_name(backup, one.claim)) for one in progress.volumes)
     return replace(progress, volumes=volumes)
 
 

@@ -49,6 +49,8 @@ class Gateway:
         self.feed = Feed(settings.streams)
         self.acks = Acks.none()
         self.tables = TraceTables(limit_bytes=settings.trace_bytes, keep_ratio=settings.trace_keep_ratio)
+        self.held_since = 0.0
+        """When the newest hold began (monotonic)."""
         self.services = tuple(name for name in start_order(context.rows) if name in context.rows)
         self._store = store
         self._own_health = own_health

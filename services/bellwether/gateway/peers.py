@@ -56,6 +56,13 @@ class Peers:
         except Problem as problem:
             return problem
 
+    async def try_ask_now(self, peer: str, method: str, params: Any, result: type[T], *, budget: float) -> T | Problem:
+        """Call a method that knows no domain time; return the problem, if there is one, instead of raising it."""
+        try:
+            return await self._request(self._begin(budget), peer, method, params, result)
+        except Problem as problem:
+            return problem
+
     async def try_ask_then(
         self, instant: datetime, peer: str, method: str, params: Any, result: type[T]
     ) -> T | Problem:

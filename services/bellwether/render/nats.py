@@ -34,7 +34,7 @@ from bellwether.naming import (
     trace_subject,
 )
 from bellwether.service_row import ServiceRow
-from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, SERVICES
+from bellwether.topology import HOLDING, NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, SERVICES
 from bellwether.wiring import consumed_types
 
 BOOTSTRAP = "bootstrap"
@@ -93,6 +93,7 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
     }
     if name == GATEWAY:
         publish |= {key_subject(DECLARATION_BUCKET, DECLARATION_KEY), _direct_get(ACKS_BUCKET, "*")}
+        publish |= {rpc_subject(peer, method) for peer in rows if peer != name for method in HOLDING}
         subscribe |= {TRACE_SUBJECTS, EVENT_SUBJECTS, key_subject(ACKS_BUCKET, "*")}
     if name == MONITORING:
         publish |= {

@@ -1,4 +1,4 @@
-"""The methods that every service answers: health, metrics, shutdown, settle, describe."""
+"""The methods that every service answers: health, metrics, shutdown, settle, describe, hold, let_go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import psutil
@@ -18,6 +18,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.machine import read_group
 from bellwether.runtime.metrics import metrics_text
+from bellwether.storage.holding import LONGEST_SECONDS
 
 if TYPE_CHECKING:
     from bellwether.runtime.service import Service
@@ -43,6 +44,25 @@ class Shutdown(msgspec.Struct, frozen=True):
     """The answer to `shutdown`: the process drains and ends."""
 
     status: str = "shutting_down"
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Ask to write nothing until `let_go`, or until so many seconds are over: a volume is about to be copied."""
+
+    id: str
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_SECONDS)] = 10.0
+
+
+class LetGo(msgspec.Struct, frozen=True):
+    """Let writes go on after a hold."""
+
+    id: str
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Whether nothing was written from the hold until now."""
+
+    held: bool
 
 
 class MetricsText(msgspec.Struct, frozen=True):
@@ -82,7 +102,8 @@ class BuiltIns:
 
     def register(self) -> None:
         """Add the methods to the service."""
-        for method in (self.health, self.metrics, self.shutdown, self.settle, self.describe):
+        built_in = (self.health, self.metrics, self.shutdown, self.settle, self.describe, self.hold, self.let_go)
+        for method in built_in:
             self._service.server.add(method.__name__, method, built_in=True)
 
     async def health(self, call: Call) -> dict[str, Any]:
@@ -160,6 +181,15 @@ class BuiltIns:
         if relay is not None and not await (relay.checkpoint() if request.durable else relay.flush()):
             raise RpcError(errors.NOT_SETTLED, "events that followed are not published yet", missing=[])
         return Settled(len(wanted))
+
+    async def hold(self, request: Hold, call: Call) -> Held:
+        """Write nothing from now on, and bring the database into one file; a halt breaks it."""
+        await self._service.context.hold(request.id, request.seconds)
+        return Held(self._service.context.holding.active)
+
+    async def let_go(self, request: LetGo, call: Call) -> Held:
+        """Go on, and say whether the hold lasted until now."""
+        return Held(self._service.context.holding.let_go(request.id))
 
     async def describe(self, call: Call) -> Description:
         """Say what the service serves, with JSON schemas."""

@@ -34,6 +34,7 @@ from bellwether.runtime.spans import Attributes, Span, traceparent
 from bellwether.runtime.telemetry import Telemetry, decision_trace_id
 from bellwether.service_row import ServiceRow
 from bellwether.spec.begun import begun_with
+from bellwether.storage.holding import Holding
 from bellwether.storage.store import OutboxEvent, Store, Upgrade
 from bellwether.topology import SERVICES
 
@@ -90,6 +91,8 @@ class ServiceContext:
     config: ProcessConfig
     rows: Mapping[str, ServiceRow] = field(default_factory=lambda: SERVICES)
     store: Store | None = None
+    holding: Holding = field(default_factory=Holding)
+    """The gate that every write of this service waits at."""
     peers: dict[str, Peer] | None = None
     """The services of this process, where calls are handed over within it; None: all go over the bus."""
 
@@ -119,7 +122,14 @@ class ServiceContext:
             group_commit=self.config.group_commit,
             begun=begun_with(self.declaration.current) if self.declaration.known else None,
         )
+        self.store.holding = self.holding
         return self.store
+
+    async def hold(self, hold: str, seconds: float) -> None:
+        """Have this service write nothing for so many seconds at most; its database is one file when this returns."""
+        self.holding.begin(hold, seconds)
+        if self.store is not None:
+            await self.store.checkpoint()
 
     @property
     def files(self) -> Path:
@@ -313,6 +323,7 @@ class Call(msgspec.Struct, frozen=True):
             RpcError: UNAVAILABLE, if it is not known to be stored when the call's time is over.
 
         """
+        await self.context.holding.wait()
         event = self.event(event_type, data, event_id=event_id, priority=priority)
         headers = None if event.trace is None else {envelope.TRACE_HEADER: event.trace}
         pause = 0.05

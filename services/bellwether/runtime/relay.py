@@ -105,6 +105,7 @@ class Relay:
     async def _publish_queue(self) -> bool:
         while self._queue:
             row = self._queue[0]
+            await self._store.holding.wait()
             try:
                 await self._publish(row.event)
             except BusError as error:

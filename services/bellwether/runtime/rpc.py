@@ -95,6 +95,8 @@ class RpcServer:
         self._subscription: Subscription | None = None
         self._deadlines = Deadlines()
         self._handed_over = 0
+        # Files have no gate of their own as a store has.
+        self._writes_files = context.row.volume
         self.methods: dict[str, Method] = {}
 
     def add(self, name: str, handler: Handler, *, built_in: bool = False, urgent: bool = False) -> None:
@@ -290,9 +292,11 @@ class RpcServer:
         return await self._in_time(known, params, call)
 
     async def _in_time(self, known: Method, params: Any, call: Call) -> Any:
-        work = known.handler(call) if known.params is None else known.handler(params, call)
         watch = self._deadlines.begin(call.deadline)
         try:
+            if self._writes_files and not (known.built_in or known.urgent):
+                await self._context.holding.wait()
+            work = known.handler(call) if known.params is None else known.handler(params, call)
             return await work
         except asyncio.CancelledError:
             if self._deadlines.cancelled(watch):

@@ -330,6 +330,7 @@ class Service:
             return
         self.stopping = True
         self.ready = False
+        self.context.holding.end()
         end = monotonic() + grace
         with contextlib.suppress(BusError):
             await self.server.stop()

@@ -75,6 +75,13 @@ class TradingBackupStatus(Block):
         description="The VolumeSnapshotClass; empty: the default.",
     )
     started_at: str = Field("", max_length=40, description="When it began, UTC.")
+    held_until: str = Field(
+        "", max_length=40, description="Until when no service writes for it, UTC, at the latest; empty: they may."
+    )
+    not_held: str = Field(
+        "", max_length=1000, description="Why its volumes are cut without pods, and not while the services are held."
+    )
+    held_milliseconds: int = Field(0, ge=0, le=2**31, description="For how long no service wrote for it.")
     quiesced_until: str = Field(
         "", max_length=40, description="Until when the system has no pods for it, UTC, at the latest; empty: not."
     )
@@ -113,6 +120,12 @@ _COLUMNS: tuple[Schema, ...] = (
         "type": "integer",
         "description": "For how many seconds the system had no pods for it.",
         "jsonPath": ".status.secondsWithoutPods",
+    },
+    {
+        "name": "Held ms",
+        "type": "integer",
+        "description": "For how many milliseconds its services wrote nothing for it.",
+        "jsonPath": ".status.heldMilliseconds",
     },
     {
         "name": "Restored",

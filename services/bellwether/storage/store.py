@@ -26,6 +26,7 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, MetaData, c
 from sqlalchemy.pool import StaticPool
 
 from bellwether.spec.begun import begun_otherwise
+from bellwether.storage.holding import Holding
 from bellwether.storage.tables import add_bus_tables
 
 T = TypeVar("T")
@@ -121,6 +122,8 @@ class Store:
         self._connection: Connection | None = None
         self._listener: Callable[[list[OutboxRow]], None] | None = None
         self._closed = False
+        self.holding = Holding()
+        """The gate that transactions wait at."""
 
     @classmethod
     def open(
@@ -171,7 +174,12 @@ class Store:
         """Run a function in one transaction and return its result; if it raises, nothing of it happened.
 
         An urgent one comes before all that wait; transactions are otherwise in the order in which they were asked for.
+        While writes are held it waits too, but an urgent one breaks the hold.
         """
+        if self.holding.active:
+            if urgent:
+                self.holding.end()
+            await self.holding.wait()
         if self._closed:
             raise StoreError(f"{self.path.name} is closed")
         if self._pool is None:
@@ -232,6 +240,19 @@ class Store:
         """Make all that was done durable; only `group_commit` leaves something to do."""
         if self._connection is not None and self._connection.in_transaction():
             self._connection.commit()
+
+    async def checkpoint(self) -> None:
+        """Wait for the transactions that were asked for, and write the log back into the database file."""
+        await self.flush()
+        if self._pool is None:
+            self._write_back()
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._write_back)
+
+    def _write_back(self) -> None:
+        with contextlib.closing(self._engine.raw_connection()) as connection:
+            # Whoever reads beside keeps some of the log in use; it is whole all the same.
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def claimed(self, run: str, event_ids: Iterable[str]) -> set[str]:
         """Return those of the events whose effect is in."""

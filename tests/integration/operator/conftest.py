@@ -188,6 +188,8 @@ class FakeGateway:
     """What else the status says: safety, data, models and so on."""
     replays: list[list[str]] = field(default_factory=list)
     """The uids of the replays that are left, each time they were told."""
+    holds: bool = False
+    """Whether the services of the systems can be held."""
     asked: int = 0
     """How often the status was asked for."""
 
@@ -216,6 +218,14 @@ class FakeGateway:
         self.generation = body["generation"]
         return web.json_response({"generation": self.generation, "acknowledged": {"prediction": self.generation}})
 
+    async def hold(self, _: web.Request) -> web.Response:
+        if not self.holds:
+            return web.json_response({"error": {"message": "the services hold nothing here"}}, status=503)
+        return web.json_response({"held": True})
+
+    async def let_go(self, _: web.Request) -> web.Response:
+        return web.json_response({"held": True, "broken": [], "seconds": 1.25})
+
     async def take_replays(self, request: web.Request) -> web.Response:
         self.replays.append((await request.json())["uids"])
         return web.json_response({"replays": []})
@@ -230,6 +240,8 @@ async def gateway() -> AsyncIterator[FakeGateway]:
             web.get("/{namespace}/{name}/v1/status", fake.answer_status),
             web.put("/{namespace}/{name}/v1/declaration", fake.take),
             web.put("/{namespace}/{name}/v1/replays", fake.take_replays),
+            web.put("/{namespace}/{name}/v1/hold", fake.hold),
+            web.delete("/{namespace}/{name}/v1/hold/{hold}", fake.let_go),
         ]
     )
     runner = web.AppRunner(application)

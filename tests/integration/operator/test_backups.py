@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bellwether_operator.backups import running as backups_running
+from bellwether_operator.backups import steps
 from bellwether_operator.settings import Settings
 from devcluster import build
 from devcluster.errors import ClusterError
@@ -94,6 +96,36 @@ async def cut(kube: Kube, name: str, *, ready: bool) -> None:
     }
     patch = json.dumps({"status": status})
     await kube("patch", "volumesnapshot", name, "--subresource=status", "--type=merge", "-p", patch)
+
+
+async def test_services_that_hold_keep_their_pods(
+    kube: Kube, settings: Settings, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Seconds are too few for whoever plays the driver by hand.
+    for module in (steps, backups_running):
+        monkeypatch.setattr(module, "HOLD", timedelta(minutes=5))
+    gateway.holds = True
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    async with running(settings):
+        await kube.apply(system(kube))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await make(kube, "nightly")
+
+        async def made() -> list[str]:
+            status = (await one(kube, "tbackup", "nightly")).get("status", {})
+            names = [each["snapshot"] for each in status.get("volumes") or ()]
+            return [name for name in names if await one(kube, "volumesnapshot", name)]
+
+        (name,) = await eventually("the snapshot", made)
+        await cut(kube, name, ready=True)
+        await kube("wait", "--for=condition=Complete", "tbackup/nightly", "--timeout=30s")
+        status = (await one(kube, "tbackup", "nightly"))["status"]
+        assert (status["heldMilliseconds"], status["secondsWithoutPods"], status["heldUntil"]) == (1250, 0, "")
+        found = await kube.get("statefulset", "demo")
+        assert found is not None
+        assert (found["spec"]["replicas"], found["metadata"]["generation"]) == (1, 1)
 
 
 async def test_a_backup_quiesces_cuts_resumes_and_is_complete_also_over_a_restart(

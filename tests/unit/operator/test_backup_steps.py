@@ -11,7 +11,19 @@ import pytest
 from bellwether_operator.backups.errors import is_final
 from bellwether_operator.backups.snapshots import Seen, seen_of, snapshot, snapshot_name
 from bellwether_operator.backups.status import progress_of, status_of
-from bellwether_operator.backups.steps import QUIESCE, READY, Picture, Progress, named, next_step, quiesced
+from bellwether_operator.backups.steps import (
+    HOLD,
+    QUIESCE,
+    READY,
+    Picture,
+    Progress,
+    Step,
+    held,
+    let_go,
+    named,
+    next_step,
+    quiesced,
+)
 
 NOW = datetime(2026, 11, 27, 21, 30, tzinfo=UTC)
 CUT = "2026-11-27T21:30:05Z"
@@ -35,7 +47,10 @@ def picture(**given: Any) -> Picture:
 
 def walk(before: Progress, **given: Any) -> Progress:
     """Return the progress after a step, through its status as the API server would keep it."""
-    step = next_step(before, picture(**given))
+    return kept(next_step(before, picture(**given)))
+
+
+def kept(step: Step) -> Progress:
     written = status_of(named(step.progress, "nightly"), RAW, NOW)
     return progress_of({**RAW, "status": written})
 
@@ -45,7 +60,12 @@ def expected() -> Progress:
 
 
 def stopped() -> Progress:
-    return walk(expected(), pods=("system",))
+    """Return the progress of a backup whose services could not be held."""
+    return walk(kept(held(expected(), NOW, "the gateway does not answer")), pods=("system",))
+
+
+def holding() -> Progress:
+    return kept(held(expected(), NOW, None))
 
 
 def cut(ready: bool = False) -> dict[str, Seen]:
@@ -63,6 +83,50 @@ def test_the_system_has_no_pods_from_then_until_a_deadline_at_most() -> None:
     found = stopped()
     assert quiesced(found, NOW) == NOW + QUIESCE
     assert quiesced(found, NOW + QUIESCE) is None
+
+
+def test_the_services_are_held_before_anything_is_made_and_its_pods_stay() -> None:
+    step = next_step(expected(), picture(pods=("system",)))
+    assert (step.hold, step.make) == (True, ())
+    step = held(step.progress, NOW, None)
+    assert [one.claim for one in step.make] == ["data-demo-0", "data-demo-nats-0"]
+    assert (step.progress.held_until, quiesced(step.progress, NOW)) == (NOW + HOLD, None)
+
+
+def test_they_are_let_go_once_all_is_cut_and_that_counts_if_none_wrote() -> None:
+    half = dict(list(cut().items())[:1])
+    waiting = next_step(holding(), picture(pods=("system",), snapshots=half))
+    assert (waiting.let_go, [one.claim for one in waiting.make]) == (False, ["data-demo-nats-0"])
+    step = next_step(holding(), picture(pods=("system",), snapshots=cut()))
+    assert step.let_go
+    after = kept(let_go(step, NOW, None, 1300))
+    assert (after.cut_at, after.held_milliseconds, after.without_pods) == (NOW, 1300, 0)
+    assert walk(after, snapshots=cut(ready=True)).state == "complete"
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "now", "broken"),
+    [(cut(), NOW, "meanwhile wrote prediction"), ({}, NOW + HOLD, None)],
+    ids=["somebody wrote", "not cut in time"],
+)
+def test_what_was_cut_while_somebody_wrote_or_too_late_is_dropped_and_made_without_pods(
+    snapshots: dict[str, Seen], now: datetime, broken: str | None
+) -> None:
+    step = next_step(holding(), picture(pods=("system",), snapshots=snapshots, now=now))
+    assert step.let_go
+    step = let_go(step, now, broken, 0)
+    assert set(step.drop) == set(cut())
+    after = kept(step)
+    assert (after.held_until, after.cut_at, after.state) == (None, None, "running")
+    assert not set(cut()) & {one.snapshot for one in after.volumes}
+    assert quiesced(walk(after, pods=("system",)), NOW) is not None
+
+
+def test_a_final_error_lets_them_go_and_fails() -> None:
+    broken = {name: Seen(True, error="failed to get snapshot class fast") for name in cut()}
+    step = next_step(holding(), picture(pods=("system",), snapshots=broken))
+    assert (step.let_go, step.progress.state) == (True, "failed")
+    assert let_go(step, NOW, "nobody answers", 0).progress.held_until is None
 
 
 def test_nothing_is_snapshotted_while_there_are_pods() -> None:
@@ -135,6 +199,7 @@ def test_a_system_that_is_paused_is_waited_for_with_its_pods() -> None:
     found = walk(expected(), hindrance="waiting for the end of the system's pause")
     assert found.message.startswith("waiting for the end of the system's pause")
     assert found.quiesced_until is None
+    assert found.held_until is None
 
 
 def test_that_an_incremental_one_is_whole_is_said() -> None:
