@@ -27,6 +27,7 @@ SAMPLE = {
     "model_name": "m",
     "name": "sizes",
     "index": 0,
+    "hold": "backup",
 }
 
 
