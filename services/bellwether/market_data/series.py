@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime
 
 from bellwether.market.sessions import Calendar, OutsideCalendar
 from bellwether.market_data.actions import Action, adjusted
+from bellwether.market_data.columns import Columns
 from bellwether.market_data.known import Hold
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import Bar
@@ -64,9 +65,9 @@ class Spelled:
 class _Epoch:
     """All bars in the units after the first k splits, with what is quick to look up by position."""
 
-    bars: list[Bar]
+    bars: Columns
     spelled: Spelled | None = None
-    rises: dict[int, list[int]] | None = None
+    rises: dict[int, array[int]] | None = None
     newest: dict[int, tuple[int, str]] = field(default_factory=dict)
     """By how many bars were asked for: of how many they were the newest, and their hash."""
 
@@ -140,31 +141,31 @@ class Series:
         self.off_calendar: list[date] = []
         self.quotes = quotes or {}
         self.hold = hold
-        self._raw: list[Bar] = []
         self._closes: list[datetime] = []
+        kept: list[Bar] = []
         for bar in bars:
             close = _close_of(calendar, bar.session)
             if close is None:
                 self.off_calendar.append(bar.session)
             else:
-                self._raw.append(bar)
+                kept.append(bar)
                 self._closes.append(close)
+        self._raw = Columns(kept)
         self._calendar = calendar
         self._actions = sorted(actions, key=lambda action: (action.session, action.kind != "split"))
         self._splits = [action for action in self._actions if action.kind == "split"]
         self._split_days = [action.session for action in self._splits]
-        self._days = [bar.session for bar in self._raw]
         self._epochs: dict[int, _Epoch] = {}
 
     @property
     def first(self) -> date | None:
         """The first session, over all that is recorded."""
-        return self._days[0] if self._days else None
+        return self._raw[0].session if self._raw else None
 
     @property
     def last(self) -> date | None:
         """The last session, over all that is recorded."""
-        return self._days[-1] if self._days else None
+        return self._raw[-1].session if self._raw else None
 
     def as_of(self, instant: datetime) -> View:
         """Return what is known at an instant."""
@@ -182,12 +183,12 @@ class Series:
 
     def bar_on(self, session: date) -> Bar | None:
         """Return the final bar of a session as traded, None where there is none. It may not be complete yet."""
-        index = bisect_right(self._days, session) - 1
-        return self._raw[index] if index >= 0 and self._days[index] == session else None
+        index = self.position(session)
+        return self._raw[index] if index < len(self._raw) and self._raw.days[index] == session.toordinal() else None
 
     def position(self, day: date) -> int:
         """Return how many bars are of sessions before a day."""
-        return bisect_left(self._days, day)
+        return bisect_left(self._raw.days, day.toordinal())
 
     def traded_on(self, session: date) -> Bar | None:
         """Return what is known of a session's trading: its bar or quote, None where the symbol did not trade.
@@ -210,7 +211,8 @@ class Series:
         """Return all bars in the units after the first `splits` splits."""
         found = self._epochs.get(splits)
         if found is None:
-            found = self._epochs[splits] = _Epoch(adjusted(self._raw, self._splits[:splits]))
+            bars = Columns(adjusted(self._raw, self._splits[:splits])) if splits else self._raw
+            found = self._epochs[splits] = _Epoch(bars)
         return found
 
     def spelled(self, splits: int) -> Spelled:
@@ -220,15 +222,15 @@ class Series:
             epoch.spelled = Spelled.of(epoch.bars)
         return epoch.spelled
 
-    def rises(self, splits: int, horizon: int) -> list[int]:
+    def rises(self, splits: int, horizon: int) -> array[int]:
         """Return how many of the first n closes were followed by a higher one `horizon` sessions later, for each n."""
         epoch = self.epoch(splits)
         if epoch.rises is None:
             epoch.rises = {}
         counts = epoch.rises.get(horizon)
         if counts is None:
-            closes = [bar.close for bar in epoch.bars]
-            counts = [0]
+            closes = epoch.bars.closes
+            counts = array("l", [0])
             for earlier, later in zip(closes, closes[horizon:], strict=False):
                 counts.append(counts[-1] + (later > earlier))
             epoch.rises[horizon] = counts

@@ -1,0 +1,37 @@
+"""Bars that go into columns come out as they were."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellwether.market_data.columns import Columns
+from bellwether.messages.canonical import canonical_bytes
+from bellwether.messages.market_data import Bar
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+BARS = st.lists(st.builds(Bar, st.dates(), NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=8)
+
+
+@given(BARS)
+def test_every_bar_comes_back_with_the_same_bytes(bars: list[Bar]) -> None:
+    columns = Columns(bars)
+    assert canonical_bytes(list(columns)) == canonical_bytes(bars)
+    assert [columns[at] for at in range(len(columns))] == bars
+    assert list(columns.closes) == [bar.close for bar in bars]
+
+
+@given(BARS, st.slices(8))
+def test_a_slice_is_that_of_a_list(bars: list[Bar], part: slice) -> None:
+    assert Columns(bars)[part] == bars[part]
+
+
+def test_what_is_not_there_is_an_index_error() -> None:
+    columns = Columns([Bar(date(2024, 1, 2) + timedelta(days=at), 1.0, 2.0, 0.5, 1.5, 10.0) for at in range(3)])
+    assert columns[-1].session == date(2024, 1, 4)
+    for index in (3, -4):
+        with pytest.raises(IndexError, match=f"bar {index} of 3"):
+            columns[index]
