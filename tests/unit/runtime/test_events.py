@@ -13,7 +13,7 @@ from bellwether.messages.envelope import DeadLetter, Event
 from bellwether.runtime.bus import Delivery, Message, Pull
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
-from bellwether.runtime.events import Lanes, RetryPolicy
+from bellwether.runtime.events import REMEMBERED, HandledEvents, Lanes, RetryPolicy
 from bellwether.runtime.service import Service
 from bellwether.service_row import ServiceRow
 from bellwether.storage.store import OutboxEvent
@@ -295,3 +295,13 @@ def test_urgent_goes_first_and_normal_gets_every_tenth() -> None:
 def test_the_pauses_between_attempts_grow_and_then_stay() -> None:
     policy = RetryPolicy(6, (0.2, 1.0, 5.0))
     assert [policy.pause(attempt) for attempt in (1, 2, 3, 4, 9)] == [0.2, 1.0, 5.0, 5.0, 5.0]
+
+
+def test_what_is_remembered_of_handled_events_does_not_grow_for_ever() -> None:
+    settled = HandledEvents()
+    for number in range(REMEMBERED + 3):
+        settled.done("run", f"event-{number}")
+    newest = [f"event-{number}" for number in range(3, REMEMBERED + 3)]
+    assert settled.missing("run", newest) == []
+    # An older one is asked for in the store.
+    assert settled.missing("run", ["event-0", "event-2", "event-3"]) == ["event-0", "event-2"]
