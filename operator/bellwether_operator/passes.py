@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.moment import Moment
-from bellwether.render.kubernetes.moves import at_profile
 from bellwether.render.kubernetes.names import declaration_name
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier, Written
@@ -30,7 +28,6 @@ class Rendered(NamedTuple):
     """What was rendered last, and from what."""
 
     basis: Basis
-    jobs: list[Manifest]
     desired: list[Desired]
 
 
@@ -109,8 +106,6 @@ class Pass:
     memory: Memory
     applier: Applier | None = None
     desired: list[Desired] = field(default_factory=list)
-    jobs: list[Manifest] = field(default_factory=list)
-    """Jobs that are to be made, if they are not there."""
     workloads: Sequence[Expected] = ()
     layout: Layout | None = None
     held: list[str] = field(default_factory=list)
@@ -144,11 +139,6 @@ class Pass:
     def uid(self) -> str:
         """The system's identity."""
         return self.system.metadata.uid
-
-    @property
-    def in_force(self) -> TradingSystem:
-        """The system with the profile that runs, which is not the declared one before a change of it is through."""
-        return self.system if self.layout is None else at_profile(self.system, self.layout.profile)
 
     @property
     def start_value(self) -> Desired:

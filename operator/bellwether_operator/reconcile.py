@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from bellwether.change.hold import (
     WITH_SCHEDULER,
     Held,
-    effective_profile,
     going_on,
     hold,
     holding_now,
@@ -44,7 +43,7 @@ from bellwether_operator.catching_up import Claims, DueWork, due_work, reported
 from bellwether_operator.causes import causes
 from bellwether_operator.gateway import GatewayView, undelivered
 from bellwether_operator.halting import HALTED, TRADER, stopped_for_halt, trader_component
-from bellwether_operator.layout import layout, profile_in_force, render_layout
+from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey, same_but_for_status, version_of
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
@@ -222,29 +221,19 @@ class Reconciler:
     async def _apply(self, this: Pass, applier: Applier) -> None:
         this.urgent.add(this.start_value.key)
         desired = this.desired
-        if this.layout is not None and this.layout.restore.blocked:
-            # An empty volume in place of a restored one would be a beginning from nothing.
+        if this.layout is not None and this.layout.blocked:
+            # An empty volume in place of one with data would be a beginning from nothing.
             claims = {each.key for each in desired if each.key.kind == CLAIM}
             applier.found.missing |= claims
             desired = [each for each in desired if each.key not in claims]
             applier.found.failed += [words for words in [this.layout.restore.waiting] if words is not None]
+            applier.found.otherwise += [words for words in [this.layout.otherwise] if words is not None]
         await applier.apply(desired, this.urgent)
-        if this.layout is not None and not applier.found.missing and this.only is None:
-            await applier.drop(each.key for each in this.layout.drop)
-            await applier.make(this.jobs)
         await applier.prune(self._cache.children_of(this.key), {each.key for each in this.desired}, this.spared)
 
     def _rest(self, this: Pass, basis: Basis, *, settled: bool) -> Rest | None:
-        """Return the resting state, or None while something is held, moving, rolling or halted."""
-        moving = this.jobs or (this.layout is not None and (this.layout.move is not None or this.layout.drop))
-        if (
-            this.applier is None
-            or this.held
-            or this.gone_back
-            or this.rolling
-            or moving
-            or this.paused_until is not None
-        ):
+        """Return the resting state, or None while something is held, rolling or halted."""
+        if this.applier is None or this.held or this.gone_back or this.rolling or this.paused_until is not None:
             return None
         if this.system.spec.trading.halted or this.forced is not None:
             return None
@@ -265,21 +254,14 @@ class Reconciler:
         )
 
     def _lay_out(self, this: Pass, children: Sequence[Observed]) -> Basis:
-        """Choose the profile and its volumes; return what the objects depend on, besides what a session holds back."""
-        spec = this.system.spec
-        this.image = image_of(self._settings.services_image, spec.version)
-        in_force = profile_in_force(this.system, children)
-        wanted = effective_profile(spec.profile, in_force, holding=holding_now(spec, this.moment))
-        if wanted != spec.profile:
-            this.held.append(f"profile: {wanted} -> {spec.profile}")
+        """Choose the volumes; return what the objects depend on, besides what a session holds back."""
+        this.image = image_of(self._settings.services_image, this.system.spec.version)
         quiesced = None if self._backups is None else self._backups.quiesced(this.key)
         if quiesced is not None:
             this.due.append(quiesced)
         this.layout = layout(
             this.system,
             children,
-            image=this.image,
-            wanted=wanted,
             quiesced=quiesced is not None,
             backup=self._restored_from(this),
         )
@@ -296,7 +278,7 @@ class Reconciler:
     async def _desire(self, this: Pass, basis: Basis) -> None:
         """Render what is to be, with the pod templates held back while they may not be changed."""
         image = this.image
-        this.jobs, desired = self._rendered(this, basis)
+        desired = self._rendered(this, basis)
         desired = await self._rollouts.as_failed(this, desired)
         if holding_now(this.system.spec, this.moment):
             desired = [await self._hold(this, each) for each in desired]
@@ -309,18 +291,16 @@ class Reconciler:
             this.only = going_on(runs)
         if runs is not None and runs != image:
             image = runs
-            desired = _replaced(desired, schedules(this.system, basis.layout.profile, self._context(this, image)))
+            desired = _replaced(desired, schedules(this.system, self._context(this, image)))
         this.desired, this.image = desired, image
 
-    def _rendered(self, this: Pass, basis: Basis) -> tuple[list[Manifest], list[Desired]]:
-        """Return the Jobs and the other objects of a layout; kept for the next pass while passes still write."""
+    def _rendered(self, this: Pass, basis: Basis) -> list[Desired]:
+        """Return the objects of a layout; kept for the next pass while passes still write."""
         known = this.memory.rendered
         if known is None or known.basis != basis:
             manifests = render_layout(this.system, self._context(this), basis.layout)
-            jobs = [manifest for manifest in manifests if BY_NAME[manifest["kind"]].once]
-            others = [desired_from(manifest) for manifest in manifests if not BY_NAME[manifest["kind"]].once]
-            known = this.memory.rendered = Rendered(basis, jobs, others)
-        return known.jobs, list(known.desired)
+            known = this.memory.rendered = Rendered(basis, [desired_from(manifest) for manifest in manifests])
+        return list(known.desired)
 
     async def _running_image(self, this: Pass, desired: Sequence[Desired]) -> str | None:
         """Return the image of the release that runs, whether its pods are ready or not; None where nobody knows it."""
@@ -395,7 +375,7 @@ class Reconciler:
 
     async def _force_halt(self, this: Pass) -> None:
         """Have the trader at no replicas while a halt that it did not acknowledge is being forced."""
-        component = trader_component(this.in_force.spec.profile)
+        component = trader_component(this.system.spec.profile)
         at, trader = next(
             (index, each)
             for index, each in enumerate(this.desired)
@@ -511,9 +491,7 @@ class Reconciler:
             forced=this.forced,
             gone_back=sorted(this.gone_back.values()),
             causes=[this.causes[key] for key in sorted(this.causes)],
-            moving=None if this.layout is None else this.layout.moving,
             unrestorable=None if this.layout is None else this.layout.restore.refused,
-            move_failed=None if this.layout is None else this.layout.failed,
             moment=this.moment,
             tasks=due.tasks,
             workloads=workloads,
@@ -526,8 +504,6 @@ class Reconciler:
             volume_size=volume_size(self._cache.children_of(this.key), this.uid),
             gateway=self._settings.gateway_url.format(namespace=this.key.namespace, name=this.key.name),
         )
-        if found.writes and seen.moving is not None:
-            this.due_in.append(0.0)  # the next step of a move follows from our own writes, which no watch tells us of
         delivery = self._delivery_in(memory, generation)
         if delivery is not None:
             this.due_in.append(delivery)
@@ -535,7 +511,7 @@ class Reconciler:
         memory.next_at = None if next_in is None else time.monotonic() + next_in
         writes = 0
         if delivery is None:
-            writes = await self._report(this.raw, this.in_force, generation, seen, memory.written)
+            writes = await self._report(this.raw, this.system, generation, seen, memory.written)
         settled = all(each.ready for each in workloads)
         if memory.rest is not None or not found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None

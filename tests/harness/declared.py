@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bellwether.change.compare import lacking
-from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, image_of
+from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring
 from bellwether.render.kubernetes.moment import moment_of
 from bellwether.render.kubernetes.names import (
     LABEL_MANAGED_BY,
@@ -37,10 +37,9 @@ class Installation:
     log_level: str = "info"
 
     def wanted(self, raw: Mapping[str, Any], children: Iterable[Mapping[str, Any]] = ()) -> list[Manifest]:
-        """Return the objects of a system that is in its declared profile or on its way there.
+        """Return the objects of a system; both are given as the API server has them.
 
-        Both are given as the API server has them. Of the children only the volumes matter, which say by themselves
-        what was moved into them, and the pods that keep a move waiting.
+        Of the children only the volumes matter, which say by themselves what they were made from.
         """
         system = TradingSystem.model_validate({name: raw[name] for name in raw if name != "status"})
         context = RenderContext(
@@ -53,7 +52,7 @@ class Installation:
         seen = [observed_from(child, child["kind"]) for child in children if BY_NAME[child["kind"]].observed]
         key = SystemKey(system.metadata.namespace, system.metadata.name)
         own = [each for each in seen if each.system == key]
-        found = layout(system, own, image=image_of(self.image, system.spec.version))
+        found = layout(system, own)
         return render_layout(system, context, found)
 
 

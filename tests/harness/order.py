@@ -9,7 +9,6 @@ DEVCLUSTER = "../tools/devcluster/tests/integration"
 LONG = (
     "e2e/test_training.py",
     "e2e/test_asx_banks.py",
-    "e2e/test_profile.py",
     "e2e/test_open_session.py",
     "e2e/test_compact.py",
     "e2e/test_operator_killed.py",
@@ -24,14 +23,13 @@ LONG = (
     "integration/models/test_training.py",
     "integration/operator/test_killed.py",
     "integration/operator/test_sessions.py",
-    "integration/local/test_move.py",
+    "integration/local/test_profile.py",
     "integration/market_data/test_yahoo.py",
     "integration/local/test_memory.py",
     "integration/lineage/test_lookahead.py",
     "integration/lineage/test_plan_replay.py",
     "integration/market_data/test_pod.py",
     "integration/scheduling/test_failing.py",
-    "integration/operator/test_move_job.py",
 )
 """Files that take more than half a minute each on a quiet machine; of those that mostly wait, the longest first."""
 _RANKS = {(TESTS / name).resolve(): rank for rank, name in enumerate(LONG)}

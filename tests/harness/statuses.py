@@ -322,18 +322,6 @@ SCENES: dict[str, Scene] = {
         "InProgress",
         "Suspended",
     ),
-    "moving": Scene(
-        _of("Moving", Reconciling=("True", "Moving")),
-        seen(moving="the stores are being copied from compact to standard"),
-        "InProgress",
-        "Progressing",
-    ),
-    "a move failed": Scene(
-        _of("MoveFailed", Stalled=("True", "MoveFailed"), Reconciling=("False", "Stalled")),
-        seen(move_failed="Job demo-move-1 failed: no space left"),
-        "Failed",
-        "Degraded",
-    ),
     "a rollout failed": Scene(
         _of("RolloutFailed", Stalled=("True", "RolloutFailed"), Reconciling=("False", "Stalled")),
         seen(gone_back=("StatefulSet demo did not come up with image: v1 -> v2 (no such image)",)),

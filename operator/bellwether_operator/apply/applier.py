@@ -162,11 +162,6 @@ class Applier:
         now = [each for each in gone if not self._left(each.key.kind)]
         await self._each((each.key, partial(self._delete, each, "no longer declared")) for each in now)
 
-    async def drop(self, jobs: Iterable[ChildKey]) -> None:
-        """Delete Jobs whose deed is over or no longer wanted."""
-        there = [self._cache.children[key] for key in jobs if key in self._cache.children]
-        await self._each((each.key, partial(self._delete, each, "no longer wanted")) for each in there)
-
     async def make(self, jobs: Iterable[Manifest]) -> None:
         """Make Jobs that are not there yet; one of the same name is the same deed."""
         for manifest in jobs:

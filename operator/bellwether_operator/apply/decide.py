@@ -160,7 +160,7 @@ def to_prune(
 ) -> list[Observed]:
     """Return the children that are no longer desired.
 
-    Volume claims are never among them: a change of profile loses nothing, they go with the system or stay. Nor are
+    Volume claims are never among them: they go with the system or stay. Nor are
     Jobs, which end by themselves. A ConfigMap waits until no pod is being replaced any more, since the old pod may
     still need it; `spared` are those that a held pod template names.
     """

@@ -60,9 +60,6 @@ def restore_of(system: TradingSystem, claims: ByComponent, backup: Mapping[str, 
     if wanted is None:
         return Restore(known)
     strange = [claim.key.name for claim in there.values() if claim.annotations.get(RESTORED_FROM) != str(wanted)]
-    # What a move has filled was made from nothing; it holds what the restored system did since.
-    if strange and len(there) == len(claims) and all(_was_moved_to(claim) for claim in there.values()):
-        return Restore(known)
     if strange:
         words = f"{', '.join(strange)} is there and was not made from {wanted}"
         return Restore(known, refused=f"{words}: delete it with all that is on it, or name the system otherwise")
@@ -80,11 +77,6 @@ def restore_of(system: TradingSystem, claims: ByComponent, backup: Mapping[str, 
     return _from_backup(system, claims, backup, dict(known))
 
 
-def _was_moved_to(claim: Observed) -> bool:
-    number = claim.annotations.get("moved-in", "")
-    return number.isdecimal() and int(number) > 0
-
-
 def _from_backup(
     system: TradingSystem, claims: ByComponent, backup: Mapping[str, Any], known: Mapping[str, str]
 ) -> Restore:
@@ -95,24 +87,20 @@ def _from_backup(
     if progress.state != "complete":
         return Restore(rest, refused=f"{KIND} {name} is not complete: {progress.message}")
     former = str(backup["spec"]["system"])
-    found = {component: _of(progress, former, component) for component in claims}
-    sources = {component: snapshot for component, snapshot in found.items() if snapshot is not None}
-    kept = {volume.claim for volume in progress.volumes}
-    left = sorted(kept - {_claim(former, component) for component in claims})
+    kept = {volume.claim: volume.snapshot for volume in progress.volumes}
+    whole = kept.get(_claim(former, SYSTEM))
+    # One volume that has all of it: each component gets a copy, and keeps what is its own.
+    sources = {component: kept.get(_claim(former, component), whole) for component in claims}
+    left = [] if whole is not None else sorted(kept.keys() - {_claim(former, component) for component in claims})
     if left:
-        other = "standard" if system.spec.profile == "compact" else "compact"
         words = f"{KIND} {name} has volumes that profile {system.spec.profile} does not: {', '.join(left)}"
-        return Restore(rest, refused=f"{words}; declare profile {other}, and change it once the system runs")
+        return Restore(rest, refused=f"{words}; declare profile standard")
     if (unlike := _unlike(system, backup)) is not None:
         return Restore(rest, refused=f"{KIND} {name}: {unlike}")
     if (small := _too_small(system, progress)) is not None:
         return Restore(rest, refused=f"{KIND} {name}: {small}")
-    return Restore(tuple({**sources, **known}.items()))
-
-
-def _of(progress: Progress, system: str, component: str) -> str | None:
-    claim = _claim(system, component)
-    return next((volume.snapshot for volume in progress.volumes if volume.claim == claim), None)
+    made = {component: snapshot for component, snapshot in sources.items() if snapshot is not None}
+    return Restore(tuple({**made, **known}.items()))
 
 
 def _claim(system: str, component: str) -> str:

@@ -37,7 +37,6 @@ from bellwether_operator.backups.steps import (
 )
 from bellwether_operator.following import ActionKey, Follower, Handler, action_key, create, system_key
 from bellwether_operator.gateway import GatewayError, Held
-from bellwether_operator.layout import layout
 from bellwether_operator.observe.cache import Cache, SystemKey
 from bellwether_operator.observe.kinds import Kind
 from bellwether_operator.observe.layouts import look
@@ -279,14 +278,12 @@ class Backups:
             seen = await self._snapshots(raw, before)
             return Picture(now, None, (), "the system's declaration cannot be used", seen)
         children = self._cache.children_of(key)
-        sorted_ = look(system, children)
-        profile = sorted_.volumes.in_force or system.spec.profile
-        claims = [each.key.name for each in sorted_.claims[profile].values() if each is not None and not each.deleting]
-        pods = sorted_.not_stopped(profile)
+        there = look(system, children)
+        claims = [each.key.name for each in there.claims.values() if each is not None and not each.deleting]
         return Picture(
             now=now,
             claims=claims,
-            pods=pods,
+            pods=there.not_stopped,
             hindrance=self._hindrance(raw, system, now),
             snapshots=await self._snapshots(raw, before),
             class_name=_class_name(system, raw),
@@ -298,9 +295,6 @@ class Backups:
         if paused is not None and now < parse_instant(paused.until):
             return f"waiting for the end of the system's pause, {paused.until}"
         key = system_key(raw)
-        moving = layout(system, self._cache.children_of(key), image="").moving
-        if moving is not None:
-            return f"waiting, the system moves {moving}"
         earlier = [
             one["metadata"]["name"]
             for one in self._follower.of(key)

@@ -95,7 +95,7 @@ class Picture:
     pods: Sequence[str]
     """The workloads that still have pods."""
     hindrance: str | None
-    """Why the system's pods cannot be stopped now, in words: it moves or is paused."""
+    """Why the system's pods cannot be stopped now, in words: it is paused, or another backup goes first."""
     snapshots: Mapping[str, Seen] | None
     """By name, those that are there; None where the cluster knows nothing of snapshots."""
     class_name: str = ""

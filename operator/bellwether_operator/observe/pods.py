@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER, MOVE
+from bellwether.render.kubernetes.names import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
 from bellwether.render.nats import JOB, TRAINING_JOB
 from bellwether_operator.observe.keys import SystemKey
 
-POD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_COMPONENT} notin ({JOB},{MOVE},{TRAINING_JOB})"
+POD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_COMPONENT} notin ({JOB},{TRAINING_JOB})"
 """Which pods are listed and watched: those of workloads. Their template names no system's uid, their owner does."""
 MESSAGE_LIMIT = 4096
 """Longest message of a container that is kept: what a log's end may have in a pod's status, twice."""

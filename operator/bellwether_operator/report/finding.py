@@ -62,8 +62,6 @@ class Reason(StrEnum):
     INVALID = "Invalid"
     MODEL_DEMOTED = "ModelDemoted"
     MODEL_EXPIRED = "ModelExpired"
-    MOVE_FAILED = "MoveFailed"
-    MOVING = "Moving"
     NAME_TAKEN = "NameTaken"
     NATS_READY = "NatsReady"
     NOTHING_HELD = "NothingHeld"

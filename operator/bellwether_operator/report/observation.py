@@ -100,14 +100,10 @@ class Observation:
     paused_reason: str | None = None
     pending: Sequence[str] = ()
     """What a pass would change if the system were not paused."""
-    moving: str | None = None
-    """How far a change of profile is, while one is under way."""
     gone_back: Sequence[str] = ()
     """Rollouts that failed, so that what ran before runs again."""
     causes: Sequence[Cause] = ()
     """Why pods do not run, as far as that does not go by itself."""
-    move_failed: str | None = None
-    """Why a change of profile cannot go on."""
     unrestorable: str | None = None
     """Why the volumes of a new system cannot be made from what it is to be restored from."""
     forced: str | None = None
@@ -116,7 +112,7 @@ class Observation:
     @property
     def applied(self) -> bool:
         """Whether everything that is declared was applied, so that the newest generation is in force."""
-        waits = self.waiting or self.failed or self.held or self.pending or self.contested or self.moving
+        waits = self.waiting or self.failed or self.held or self.pending or self.contested
         return not (waits or self.gone_back)
 
     @property

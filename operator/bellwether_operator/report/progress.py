@@ -78,8 +78,6 @@ def stalled(accepted: Finding, seen: Observation) -> Finding:
     if seen.gone_back:
         words = [*seen.gone_back, *(each.words for each in seen.causes)]
         return Finding("Stalled", "True", Reason.ROLLOUT_FAILED, "; ".join(words))
-    if seen.move_failed is not None:
-        return Finding("Stalled", "True", Reason.MOVE_FAILED, seen.move_failed)
     if seen.causes:
         words = list(dict.fromkeys(each.words for each in seen.causes))
         return Finding("Stalled", "True", seen.causes[0].reason, listed(words, 3))
@@ -103,8 +101,6 @@ def _under_way(case: Case, delivered: Delivery, *, heard: bool) -> tuple[Reason,
     seen = case.seen
     if seen.forced is not None:
         return Reason.HALT_FORCED, seen.forced
-    if seen.moving is not None:
-        return Reason.MOVING, seen.moving
     if seen.paused_until is not None and not delivered.missing:  # live fields are delivered all the same
         return Reason.PAUSED, paused_words(seen)
     if seen.waiting:

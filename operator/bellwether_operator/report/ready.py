@@ -73,8 +73,6 @@ def _hindrance(seen: Observation) -> Finding | None:
     """Return what keeps the declared from being there, whatever runs."""
     if seen.forced is not None:
         return Finding("Ready", "False", Reason.HALT_FORCED, seen.forced)
-    if seen.moving is not None:
-        return Finding("Ready", "False", Reason.MOVING, seen.moving)
     if seen.contested:
         return Finding("Ready", "False", Reason.CONTESTED, "; ".join(seen.contested))
     if seen.paused_until is not None and seen.pending:

@@ -1,7 +1,7 @@
 """What waits for the close: while a session is open, workloads keep the pod template that was last released. Pure.
 
-Only pod templates wait, and a change of profile, since they end pods. Everything else is as declared at once. In a
-pause it is the other way round: only a few kinds go on.
+Only pod templates wait, since they end pods. Everything else is as declared at once. In a pause it is the other way
+round: only a few kinds go on.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from bellwether.change.compare import FieldChange, changes
 from bellwether.change.world import CRON_JOB, DISRUPTION_BUDGET, Key, component_of, key_of
 from bellwether.render.kubernetes import Manifest, RenderContext
 from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.render.kubernetes.moment import Moment
-from bellwether.render.kubernetes.moves import Profile, at_profile
 from bellwether.render.kubernetes.names import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE, SYSTEM
 from bellwether.render.kubernetes.workloads import of_kind, unpacked
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
@@ -28,8 +27,6 @@ _START_VALUE = f"metadata.annotations.{ANNOTATION_START_VALUE}"
 _VALUE_LENGTH = 80
 WITH_SCHEDULER = frozenset({SYSTEM, "scheduler"})
 """The components whose pods have the scheduler, whom the Jobs of tasks talk to."""
-
-P = TypeVar("P", bound=str)
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def released_image(observed: Mapping[str, Any]) -> str | None:
 def running_image(workloads: Iterable[Mapping[str, Any]]) -> str | None:
     """Return the image of the scheduler's pods: the release of which the Jobs of tasks have to be.
 
-    `workloads` are objects as they are or are held, of one profile. None where the scheduler's is not among them, or
+    `workloads` are objects as they are or are held. None where the scheduler's is not among them, or
     nobody knows what was released.
     """
     return next((released_image(each) for each in workloads if component_of(each) in WITH_SCHEDULER), None)
@@ -113,12 +110,12 @@ def unversioned(system: TradingSystem) -> TradingSystem:
     return system.model_copy(update={"spec": system.spec.model_copy(update={"version": None})})
 
 
-def schedules(system: TradingSystem, profile: Profile, context: RenderContext) -> dict[Key, Manifest]:
+def schedules(system: TradingSystem, context: RenderContext) -> dict[Key, Manifest]:
     """Return the schedules of a release, that of the context's image, in place of those of the declared one.
 
     The Jobs of a schedule talk to the services that run.
     """
-    return {key_of(each): each for each in cron_jobs(at_profile(unversioned(system), profile), context)}
+    return {key_of(each): each for each in cron_jobs(unversioned(system), context)}
 
 
 def referenced_config_maps(template: Mapping[str, Any]) -> set[str]:
@@ -126,14 +123,6 @@ def referenced_config_maps(template: Mapping[str, Any]) -> set[str]:
     volumes = template["spec"].get("volumes") or []
     projected = (source for volume in volumes for source in (volume.get("projected") or {}).get("sources") or [])
     return {str(each["configMap"]["name"]) for each in (*volumes, *projected) if "configMap" in each}
-
-
-def effective_profile(declared: P, in_force: P | None, *, holding: bool) -> P:
-    """Return the profile to render: the one that runs while changes wait, else the declared one.
-
-    `in_force` is None where nothing runs yet.
-    """
-    return in_force if holding and in_force is not None else declared
 
 
 def released(observed: Mapping[str, Any], name: str = ANNOTATION_TEMPLATE) -> tuple[str, dict[str, Any] | None]:

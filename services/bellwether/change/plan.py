@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from bellwether.change.compare import FieldChange, changes
-from bellwether.change.hold import effective_profile, going_on, hold, holding_now, running_image, schedules
-from bellwether.change.layouts import Volumes, laid_out, volumes_of, volumes_supposed
+from bellwether.change.hold import going_on, hold, holding_now, running_image, schedules
+from bellwether.change.layouts import laid_out, of_other_profile, sources_of
 from bellwether.change.steps import Drift, Phase, Step, Wait, step_through
 from bellwether.change.world import (
     CLAIM,
@@ -24,7 +24,6 @@ from bellwether.change.world import (
     Installation,
     Key,
     Owner,
-    component_of,
     handed_over,
     key_of,
     marks_of,
@@ -37,9 +36,7 @@ from bellwether.market.sessions import CalendarError, Session
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of, release_of, render
 from bellwether.render.kubernetes.configmaps import spec_document
 from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
-from bellwether.render.kubernetes.moves import Profile, at_profile, move_name, profile_of
-from bellwether.render.kubernetes.names import child_name, claim_name, declaration_name
-from bellwether.render.kubernetes.workloads import stateful_components
+from bellwether.render.kubernetes.names import declaration_name
 from bellwether.spec.begun import ANNOTATION_BEGUN_WITH
 from bellwether.spec.fields import parse_duration, parse_instant
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem, TradingSystemSpec
@@ -83,17 +80,6 @@ class Restart:
 
 
 @dataclass(frozen=True)
-class Move:
-    """A change of profile: what the old volumes hold is copied to the new ones while no pod runs."""
-
-    old: Profile
-    new: Profile
-    job: str
-    """The Job that copies; it is there as long as it takes."""
-    wait: Wait | None
-
-
-@dataclass(frozen=True)
 class SlotChange:
     """A run of a task that is due at another time than before; None: not at all (UTC)."""
 
@@ -122,7 +108,6 @@ class Plan:
     declared: tuple[Declared, ...] = ()
     steps: tuple[Step, ...] = ()
     restarts: tuple[Restart, ...] = ()
-    move: Move | None = None
     slots: tuple[SlotChange, ...] = ()
     drift: tuple[Drift, ...] = ()
     """What is not as declared now, and is put right whether or not the file is applied."""
@@ -131,7 +116,7 @@ class Plan:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.refusals or self.declared or self.drift or any(step.acts for step in self.steps))
+        return not (self.refusals or self.declared or self.drift or self.steps)
 
 
 def plan(
@@ -200,10 +185,7 @@ class _Planner:
         self._now = now
         self._installation = installation
         self._observed = observed
-        if observed is not None:
-            self._volumes = volumes_of(before or after, observed)
-        else:
-            self._volumes = Volumes() if before is None else volumes_supposed(before)
+        self._sources = sources_of(after, observed or [])
         self._begins = _begins(after, now)
         """When the operator begins: at once, or when a pause is over."""
         self._moment = moment_of(after.spec, self._begins)
@@ -215,8 +197,8 @@ class _Planner:
             self._touched = {unit: self._touched_by(unit, before) for unit in self._units()}
 
     def plan(self, empty: Plan) -> Plan:
-        after, volumes = self._after, self._volumes
-        taken = _taken(self._observed or [], after, self._laid_out(after, after.spec.profile))
+        after = self._after
+        taken = _taken(self._observed or [], after, self._laid_out(after))
         if taken:
             return replace(empty, refusals=tuple(taken))
         holding = holding_now(after.spec, self._moment)
@@ -225,20 +207,14 @@ class _Planner:
         drift = self._begin(phase)
         steps = [] if pause is None else self._go_on(phase)
         phase.wait = pause
-        profile = effective_profile(after.spec.profile, volumes.in_force, holding=holding)
-        wanted = self._laid_out(after, profile)
+        wanted = self._laid_out(after)
         if holding:
             there = {key: thing.raw for key, thing in phase.there.items()}
-            wanted = self._with_released_schedules(after, profile, wanted, there)
+            wanted = self._with_released_schedules(after, wanted, there)
         steps += step_through(phase, wanted)
         if holding and self._moment.session is not None:
             phase.wait, phase.holding = Wait(self._moment.session.close, "session"), False
-            steps += step_through(phase, self._laid_out(after, after.spec.profile))
-        move = None
-        if volumes.in_force not in {None, after.spec.profile}:
-            wait = pause if profile == after.spec.profile else phase.wait
-            move = Move(volumes.in_force, after.spec.profile, move_name(after, volumes.number + 1), wait)
-            steps += self._kept(move)
+            steps += step_through(phase, self._laid_out(after))
         return replace(
             empty,
             time_zone=calendar_of(after.spec.market).timezone.key,
@@ -246,7 +222,6 @@ class _Planner:
             declared=tuple(Declared(change, self._effect(_unit_of(change.path))) for change in self._changed),
             steps=tuple(sorted(steps, key=_beginning)),
             restarts=tuple(_restarts(steps)),
-            move=move,
             slots=tuple(self._slots()),
             drift=tuple(drift),
             notes=(*phase.notes, *self._preceded_by_a_backup()),
@@ -265,29 +240,22 @@ class _Planner:
     def _begin(self, phase: Phase) -> list[Drift]:
         """Tell the phase what is there; return what of it is not as declared."""
         before = self._before
-        profile = self._volumes.in_force or (before or self._after).spec.profile
-        was = [] if before is None else self._laid_out(before, profile, self._now)
+        was = [] if before is None else self._laid_out(before, self._now)
         if self._observed is None:
             phase.suppose(was)
             return []
         held = before is not None and holding_now(before.spec, self._moment_of(before, self._now))
         if before is not None and _begins(before, self._now) > self._now:
-            was = self._with_schedules(before, profile, was, self._now, running_image(self._workloads(phase, profile)))
+            was = self._with_schedules(before, was, self._now, running_image(self._workloads(phase)))
         elif before is not None and held:
             there = {key_of(each): each for each in self._observed}
-            was = self._with_released_schedules(before, profile, was, there, self._now)
+            was = self._with_released_schedules(before, was, there, self._now)
         return phase.observe(self._observed, was, holding=held)
 
-    def _workloads(self, phase: Phase, profile: Profile) -> list[Manifest]:
-        """Return what keeps the system's pods running under a profile, as it is now: in a move both have theirs."""
+    def _workloads(self, phase: Phase) -> list[Manifest]:
+        """Return what keeps the system's pods running, as it is now."""
         there = [thing.raw for thing in phase.there.values()] if self._observed is None else self._observed
-        return [
-            each
-            for each in there
-            if each["kind"] in WORKLOADS
-            and profile_of(component_of(each)) in {None, profile}
-            and owner_in(each, self._after)[0] is Owner.OURS
-        ]
+        return [each for each in there if each["kind"] in WORKLOADS and owner_in(each, self._after)[0] is Owner.OURS]
 
     def _go_on(self, phase: Phase) -> list[Step]:
         """Return what is done at once although the system is paused; take it as done until the end of the pause.
@@ -295,16 +263,16 @@ class _Planner:
         What a starting process reads is written, what has to do with time goes on, for the release that runs, and
         volumes get the owner that they are to have.
         """
-        after, profile = self._after, self._volumes.in_force or self._after.spec.profile
-        image = running_image(self._workloads(phase, profile))
+        after = self._after
+        image = running_image(self._workloads(phase))
         kinds = going_on(image)
         start_value = Key(CONFIG_MAP, declaration_name(after))
 
         def wanted(at: datetime) -> list[Manifest]:
-            found = self._with_schedules(after, profile, self._laid_out(after, profile, at), at, image)
+            found = self._with_schedules(after, self._laid_out(after, at), at, image)
             return [each for each in found if each["kind"] in kinds or key_of(each) == start_value]
 
-        handed = self._handed_over(phase, profile)
+        handed = self._handed_over(phase)
         now = {start_value, *map(key_of, handed)}
         part = replace(phase, there={})
         for key in list(phase.there):
@@ -314,10 +282,10 @@ class _Planner:
         phase.suppose([*wanted(self._begins), *handed])
         return steps
 
-    def _handed_over(self, phase: Phase, profile: Profile) -> list[Manifest]:
+    def _handed_over(self, phase: Phase) -> list[Manifest]:
         """Return the volumes that get another owner, and are else as they are."""
         found = []
-        for each in self._laid_out(self._after, profile):
+        for each in self._laid_out(self._after):
             thing = phase.there.get(key_of(each))
             if thing is not None and each["kind"] == CLAIM:
                 has = requested(thing.raw)
@@ -327,7 +295,6 @@ class _Planner:
     def _with_released_schedules(
         self,
         system: TradingSystem,
-        profile: Profile,
         wanted: list[Manifest],
         there: Mapping[Key, Manifest],
         at: datetime | None = None,
@@ -336,24 +303,18 @@ class _Planner:
         held = [hold(each, there.get(key_of(each)), holding=True) for each in wanted if each["kind"] in WORKLOADS]
         image = running_image(each.manifest for each in held)
         waits = any(each.waiting for each in held)
-        return self._with_schedules(system, profile, wanted, at, image if waits else None)
+        return self._with_schedules(system, wanted, at, image if waits else None)
 
     def _with_schedules(
-        self, system: TradingSystem, profile: Profile, wanted: list[Manifest], at: datetime | None, image: str | None
+        self, system: TradingSystem, wanted: list[Manifest], at: datetime | None, image: str | None
     ) -> list[Manifest]:
         """Return the objects with the schedules of the release that an image is of, where there is one."""
-        released = {} if image is None else schedules(system, profile, self._context(system, at, image))
+        released = {} if image is None else schedules(system, self._context(system, at, image))
         return [released.get(key_of(each), each) for each in wanted]
 
-    def _kept(self, move: Move) -> list[Step]:
-        """Return the volumes that a move leaves behind, as they were."""
-        old = at_profile(self._after, move.old)
-        names = {component: claim_name(child_name(old, component)) for component in stateful_components(old)}
-        return [Step("keep", CLAIM, name, component, wait=move.wait) for component, name in names.items()]
-
-    def _laid_out(self, system: TradingSystem, profile: Profile, at: datetime | None = None) -> list[Manifest]:
+    def _laid_out(self, system: TradingSystem, at: datetime | None = None) -> list[Manifest]:
         """Return the objects of a system at an instant: when the operator begins, unless another one is said."""
-        return laid_out(system, self._context(system, at), self._volumes, profile)
+        return laid_out(system, self._context(system, at), self._sources)
 
     def _context(self, system: TradingSystem, at: datetime | None, image: str | None = None) -> RenderContext:
         return RenderContext(
@@ -377,13 +338,11 @@ class _Planner:
     def _touched_by(self, unit: str, before: TradingSystem) -> dict[Key, bool]:
         """Return the objects that a part of the spec changes by itself, and of each whether pods change with it."""
         alone = before.model_copy(update={"spec": _with_unit(before.spec, self._after.spec, unit)})
-        profile = self._volumes.in_force or before.spec.profile
-        goal = alone.spec.profile if unit == "profile" else profile
         start_value = Key(CONFIG_MAP, declaration_name(before))  # it is rewritten with every edit
         found: dict[Key, bool] = {}
         for at in dict.fromkeys((self._now, self._begins)):
-            old = {key_of(each): each for each in self._laid_out(before, profile, at)}
-            new = {key_of(each): each for each in self._laid_out(alone, goal, at)}
+            old = {key_of(each): each for each in self._laid_out(before, at)}
+            new = {key_of(each): each for each in self._laid_out(alone, at)}
             for key in {**old, **new}:
                 if old.get(key) != new.get(key) and key != start_value:
                     found[key] = found.get(key, False) or _pods_of(old.get(key)) != _pods_of(new.get(key))
@@ -464,7 +423,11 @@ def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable
     """Return why the operator would start nothing: somebody else's objects, or volumes, have the names of ours."""
     by_key = {key_of(each): each for each in wanted}
     found = []
-    for raw in observed:
+    there = list(observed)
+    volumes = {key_of(raw).name for raw in there if raw["kind"] == CLAIM and _is_ours(raw, system)}
+    if (words := of_other_profile(system, volumes)) is not None:
+        found.append(Problem("spec.profile", words))
+    for raw in there:
         owner, words = owner_in(raw, system)
         manifest, place = by_key.get(key_of(raw)), f"{raw['kind']} {raw['metadata']['name']}"
         if manifest is None:
@@ -476,6 +439,10 @@ def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable
             otherwise = not_its_volume(manifest, said)
             found += [] if otherwise is None else [Problem(place, otherwise)]
     return found
+
+
+def _is_ours(raw: Manifest, system: TradingSystem) -> bool:
+    return owner_in(raw, system)[0] in {Owner.OURS, Owner.RETAINED}
 
 
 def _begins(system: TradingSystem, now: datetime) -> datetime:

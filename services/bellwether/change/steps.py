@@ -35,10 +35,9 @@ from bellwether.render.kubernetes.names import ANNOTATION_TEMPLATE
 from bellwether.render.kubernetes.volumes import ANNOTATION_RESTORED_FROM
 from bellwether.spec.models import TradingSystem
 
-Action: TypeAlias = Literal["create", "change", "remake", "replace", "adopt", "delete", "keep"]
+Action: TypeAlias = Literal["create", "change", "remake", "replace", "adopt", "delete"]
 """remake: a schedule is deleted and made anew, since it is never edited; replace: another one by another name, since it
-is named by its content; adopt: a volume that outlived an earlier system is taken over; keep: a volume that is no longer
-declared stays."""
+is named by its content; adopt: a volume that outlived an earlier system is taken over."""
 
 _TEMPLATE = "spec.template"
 _PACKED = f"metadata.annotations.{ANNOTATION_TEMPLATE}"
@@ -72,11 +71,6 @@ class Step:
     """Of a workload: how many pods it has, and how many it is to have."""
     source: str | None = None
     """Of a new volume: the backup or snapshots that it is made from."""
-
-    @property
-    def acts(self) -> bool:
-        """Whether anything is written for it."""
-        return self.action != "keep"
 
     @property
     def pods(self) -> tuple[Literal["start", "stop", "restart"] | None, tuple[str, ...]]:

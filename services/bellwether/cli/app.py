@@ -99,6 +99,7 @@ app.command(rich_help_panel="Models")(serving.serving)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 app.add_typer(backups.app, name="backup", rich_help_panel="Keep")
 app.command(rich_help_panel="Keep")(backups.restore)
+app.command(rich_help_panel="Keep")(backups.profile)
 app.add_typer(ig.app, name="ig", rich_help_panel="Begin")
 
 Services = manage.Services
@@ -182,7 +183,7 @@ def plan(
     objects and pods for it, and when: at once or at the session's close.
     Live fields (symbols, limits, halts, tasks) restart no pod.
 
-    [green]+[/] made  [yellow]~[/] changed  [yellow]±[/] deleted and made anew  [red]-[/] deleted  [dim]=[/] kept
+    [green]+[/] made  [yellow]~[/] changed  [yellow]±[/] deleted and made anew  [red]-[/] deleted
 
         bellwether plan system.yaml
         bellwether plan system.yaml --at 2026-11-23T01:30:00Z

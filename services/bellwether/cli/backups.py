@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,13 @@ File = Annotated[
     Path | None,
     typer.Option("-f", "--file", help="Where the state is gone: the TradingSystem that says where its backups are."),
 ]
+
+
+class Profile(StrEnum):
+    """The profiles that a system may have."""
+
+    compact = "compact"
+    standard = "standard"
 
 
 @contextmanager
@@ -303,6 +311,40 @@ def restore(
             lines.append(f"what was there is in {found.aside}: delete it when all is as it should be")
         lines.append(f"go on with: bellwether run {found.file} --data {found.root}; then: bellwether resume")
         sys.stdout.write("\n".join(lines) + "\n")
+
+
+def profile(
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="The TradingSystem, of a cluster.")],
+    to: Annotated[Profile, typer.Option("--to", help="The profile of the new system.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="The new system's name.")],
+    context: Annotated[str | None, typer.Option("--context", help="The cluster, of those in KUBECONFIG.")] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="The system's.")] = None,
+) -> None:
+    """Print what makes a system of another profile from a backup of this one: the backup, and the new system.
+
+    The operator makes the backup, then the new system's volumes from it, and
+    starts it halted. The former one is left as it is: halt it before, since
+    what it trades after the backup is not in the new one; delete it once the
+    new one is as it should be.
+
+        bellwether profile demo --to standard --as demo-2 | kubectl apply -f -
+    """
+    import yaml
+
+    from bellwether.cli.kubectl import Kubectl
+    from bellwether.cli.restored import documents_with_profile
+
+    kubectl = Kubectl(context, namespace)
+    found = kubectl.get("tradingsystems.bellwether.dev", system)
+    if found is None:
+        raise CommandError(f"there is no TradingSystem {system} in namespace {kubectl.namespace}")
+    documents = documents_with_profile(found, to.value, name)
+    for one in documents:
+        kind, wanted = one["kind"], one["metadata"]["name"]
+        if kubectl.get(f"{kind.lower()}s.bellwether.dev", wanted) is not None:
+            raise CommandError(f"there is a {kind} {wanted} already: delete it, or name another system with --as")
+    sys.stdout.write(yaml.safe_dump_all(documents, sort_keys=False))
+    say(f"{name} starts halted: compare it with {system}, then bellwether resume, and delete {system}")
 
 
 def _print_restoring(backup: str | None, name: str, namespace: str | None, *, handles: bool) -> None:

@@ -13,7 +13,6 @@ PROCESS_COMMANDS = (
     "serve",
     "bootstrap",
     "nats",
-    "move",
     "adopt",
     "look",
     "run",

@@ -27,7 +27,6 @@ _MARKS = {
     "remake": ("±", "yellow"),
     "replace": ("±", "yellow"),
     "delete": ("-", "red"),
-    "keep": ("=", "dim"),
 }
 _EFFECTS = {
     Effect.LIVE: ("live, no restart", "green"),
@@ -48,8 +47,6 @@ def draw(found: Plan) -> RenderableType:
     parts: list[RenderableType] = [_head(found)]
     if found.declared:
         parts += [_title("Declaration"), _declared(found.declared)]
-    if found.move is not None:
-        parts += [_title(f"Move {_when(found, found.move.wait)}"), _move(found)]
     for wait, steps in _by_wait(found.steps):
         parts += [_title(f"Objects {_when(found, wait)}"), _steps(steps)]
         pods = [one for one in found.restarts if one.wait == wait]
@@ -187,7 +184,6 @@ def _what(step: Step) -> Text:
     """Return what is done with an object, below its name."""
     words = {
         "adopt": "kept from an earlier system of this name, and taken over",
-        "keep": "no longer declared; what it holds stays",
         "remake": "deleted and made anew",
         "replace": f"in place of {step.replaces}, which goes when no pod uses it",
     }.get(step.action)
@@ -232,17 +228,6 @@ def _pods(found: Iterable[Restart]) -> Padding:
             (Text(mark, style=style), Text(f"{verb} pods ×{len(names)}", style="bold"), _with(_names(names), reason))
         )
     return _grid(*table)
-
-
-def _move(found: Plan) -> Padding:
-    move = found.move
-    if move is None:
-        return _grid()
-    words = Text(
-        f"{move.old} → {move.new}: pods stop, Job {move.job} copies what the old volumes hold to the new ones, "
-        "then pods start; the old volumes stay"
-    )
-    return _grid((Text("→", style="yellow"), words))
 
 
 def _slots(found: Plan) -> Padding:

@@ -296,9 +296,6 @@ def as_json(found: Plan) -> dict[str, Any]:
             }
             for one in found.restarts
         ],
-        "move": None
-        if found.move is None
-        else {"from": found.move.old, "to": found.move.new, "job": found.move.job, **_when(found.move.wait)},
         "slots": [
             {
                 "task": one.task,

@@ -48,10 +48,6 @@ def add_parts(app: typer.Typer) -> None:
         """Become the nats-server that comes with this package."""
 
     @app.command(rich_help_panel=_PARTS)
-    def move() -> None:
-        """Copy the volumes of one profile to those of another."""
-
-    @app.command(rich_help_panel=_PARTS)
     def adopt() -> None:
         """Make a volume that was restored from a snapshot this system's, halted."""
 

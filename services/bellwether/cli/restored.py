@@ -9,6 +9,7 @@ from typing import Any
 from bellwether.cli.client import CommandError
 from bellwether.render.kubernetes.names import SYSTEM, claim_name
 from bellwether.render.kubernetes.volumes import SNAPSHOT_GROUP, SNAPSHOT_KIND
+from bellwether.spec.trading_backup import KIND as BACKUP
 
 Document = dict[str, Any]
 _VERSION = f"{SNAPSHOT_GROUP}/v1"
@@ -22,6 +23,43 @@ def restoring_documents(backup: Mapping[str, Any], name: str) -> list[Document]:
 
     """
     return [_system(backup, name, {"backup": backup["metadata"]["name"]})]
+
+
+def documents_with_profile(system: Mapping[str, Any], profile: str, name: str) -> list[Document]:
+    """Return a backup of a system, and the system with another profile that is made from it, under a name.
+
+    The operator makes the second one's volumes once the backup is complete.
+
+    Args:
+        system: the TradingSystem as the API server gives it.
+        profile: to be declared.
+        name: of the new system.
+
+    Raises:
+        CommandError: if it has that profile, or cannot be made into it.
+
+    """
+    metadata, spec = system["metadata"], system["spec"]
+    former, namespace = metadata["name"], metadata["namespace"]
+    if spec["profile"] == profile:
+        raise CommandError(f"{former} has profile {profile} already")
+    if name == former:
+        raise CommandError(f"--as {name}: name the new system otherwise, {former} goes on until you delete it")
+    backup = f"{name}-from-{former}"
+    return [
+        {
+            "apiVersion": system["apiVersion"],
+            "kind": BACKUP,
+            "metadata": {"name": backup, "namespace": namespace},
+            "spec": {"system": former},
+        },
+        {
+            "apiVersion": system["apiVersion"],
+            "kind": system["kind"],
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {**spec, "profile": profile, "restoreFrom": {"backup": backup}},
+        },
+    ]
 
 
 def documents_by_handles(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from bellwether.gateway.problems import Problem
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.declaration import Ack, encode_declaration, generation_of
-from bellwether.spec.models import TradingSystem, TradingSystemSpec
+from bellwether.spec.models import PROFILE_STAYS, TradingSystem, TradingSystemSpec
 
 WAIT_SECONDS = 5.0
 
@@ -92,6 +92,8 @@ def next_declaration(current: TradingSystem, generation: int, spec: Mapping[str,
         wanted = TradingSystemSpec.model_validate(dict(spec))
     except ValidationError as error:
         raise Problem(422, "INVALID_DECLARATION", "; ".join(_in_words(error))) from error
+    if wanted.profile != current.spec.profile:
+        raise Problem(422, "INVALID_DECLARATION", f"spec.profile: {PROFILE_STAYS}")
     changed = [name for name, part in _FIXED if part(wanted) != part(current.spec)]
     if changed:
         raise Problem(422, "INVALID_DECLARATION", f"{', '.join(changed)} cannot be changed: make a new system")

@@ -75,7 +75,6 @@ def _parser() -> argparse.ArgumentParser:
         "--max-store", type=int, default=NATS_STORE_BYTES, metavar="BYTES", help="what JetStream may keep (768 MiB)"
     )
     bootstrap.set_defaults(command=_bootstrap)
-    _add_move(commands)
     _add_volumes(commands)
     _add_execute_slot(commands)
     target = commands.add_parser(
@@ -105,23 +104,6 @@ def _add_replay_variant(commands: argparse._SubParsersAction[argparse.ArgumentPa
     variant.set_defaults(command=_replay_variant)
 
 
-def _add_move(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    move = commands.add_parser(
-        "move",
-        help="copy the volumes of one profile to those of another",
-        description="Copy what each component needs from the volumes of one profile to those of the other, verify it "
-        "and put it in place. Nothing may run on them. The source is not changed; doing it again changes nothing. "
-        "Ends with 3 where trying again cannot help.",
-    )
-    move.add_argument("--number", type=int, required=True, metavar="N", help="of the move; each has a higher one")
-    move.add_argument("--from", required=True, dest="leave", metavar="PROFILE", help="the profile to leave")
-    move.add_argument("--to", required=True, metavar="PROFILE", help="the profile to go to")
-    for option, whose in (("source", "profile to leave"), ("target", "profile to go to")):
-        told = f"where the volumes of the {whose} are, each in the folder of its component's name"
-        move.add_argument(f"--{option}", type=Path, required=True, metavar="DIR", help=told)
-    move.set_defaults(command=_move)
-
-
 def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     adopt = commands.add_parser(
         "adopt",
@@ -133,6 +115,13 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     adopt.add_argument("--source", required=True, metavar="WORDS", help="what it was made from")
     adopt.add_argument(
         "--apart", action="store_true", help="the system's volumes are not of one moment: publish events again"
+    )
+    adopt.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what of the volume is its component's own; the rest is removed. Without it all is kept",
     )
     adopt.set_defaults(command=_adopt)
     look = commands.add_parser(
@@ -250,12 +239,6 @@ def _bootstrap(given: argparse.Namespace) -> int:
     return 0
 
 
-def _move(given: argparse.Namespace) -> int:
-    from bellwether.local.move import ordered, run_move
-
-    return run_move(ordered(given.number, given.leave, given.to, given.source, given.target), os.environ)
-
-
 def _adopt(given: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
@@ -264,7 +247,7 @@ def _adopt(given: argparse.Namespace) -> int:
 
     config = ProcessConfig.from_environment()
     whose = Adoption(config.uid, config.system, given.source, together=not given.apart)
-    for name in adopt(config.data_dir, whose, datetime.now(UTC)):
+    for name in adopt(config.data_dir, whose, datetime.now(UTC), given.keep):
         print(f"{name} is whole, and is {whose.name}'s now", flush=True)
     return 0
 

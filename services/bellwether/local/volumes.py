@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from bellwether.backups.databases import CopyError, figures_of
 from bellwether.backups.errors import BackupError
 from bellwether.backups.making import LEDGER
 from bellwether.local.unpacking import SOURCE_OF_HALT
-from bellwether.storage.folders import digest_of, listing
+from bellwether.storage.folders import digest_of, listing, remove
 from bellwether.storage.store import make_begun_table
 
 ADOPTED_BY = "restored-for"
@@ -26,6 +26,7 @@ ADOPTED_BY = "restored-for"
 SKEW = 3600.0
 """Snapshots that somebody took one by one may be this many seconds apart: events are published again for so long."""
 _BUSY_MILLISECONDS = 10_000
+_NOT_OURS = "lost+found"
 
 
 class Damaged(BackupError):
@@ -43,13 +44,19 @@ class Adoption(NamedTuple):
     """Whether all volumes are of one moment, at which nobody wrote."""
 
 
-def adopt(data: Path, whose: Adoption, now: datetime) -> list[str]:
+def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) -> list[str]:
     """Make the databases of a volume this system's, the ledger halted; return the names of those that were not yet.
+
+    `kept` are the names that stay, where the snapshot was of a volume that held more: what is another component's
+    is removed. Without any, all of it stays.
 
     Raises:
         Damaged: if one is not whole; then none was touched.
 
     """
+    for path in data.iterdir() if kept else ():
+        if path.name not in {*kept, _NOT_OURS}:
+            remove(path)
     paths = sorted(data.glob("*.db"))
     left = [path for path in paths if _adopted_by(path) != whose.uid]
     problems = [f"{path.name}: {words}" for path in left if (words := _damage(path)) is not None]
@@ -121,13 +128,13 @@ def gathered(root: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for volume in sorted(path for path in root.iterdir() if path.is_dir()):
         for path in volume.iterdir():
-            if path.name != "lost+found":
+            if path.name != _NOT_OURS:
                 (target / path.name).symlink_to(path)
 
 
 def _is_other(name: str) -> bool:
     """Whether a name is a database, or beside one, or no part of a system."""
-    return name == "lost+found" or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))
+    return name == _NOT_OURS or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))
 
 
 def _damage(path: Path) -> str | None:

@@ -41,6 +41,10 @@ SHORT_NAME = "tsys"
 SYSTEM_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 SYSTEM_NAME_LENGTH = 20
 
+PROFILE_STAYS = (
+    "profile cannot be changed: `bellwether profile` makes a new system with another profile from a backup of this one"
+)
+
 
 class Predictions(Block):
     """How predictions are made and kept."""
@@ -183,6 +187,7 @@ class TradingSystemSpec(Block):
             "trading.mode cannot go from ig-demo to simulated: make a new system, a ledger is of one account",
             ".trading",
         ),
+        cel("self.profile == oldSelf.profile", PROFILE_STAYS, ".profile"),
         cel("self.clock == oldSelf.clock", "clock cannot be changed: make a new system", ".clock"),
         cel(
             "self.data.provider == oldSelf.data.provider",

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import stat
-import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 _CHUNK = 1024 * 1024
-_FLOCK = "hhqqi0q"
-"""`struct flock`: type, whence, start, length, process."""
 
 
 class Stamp(NamedTuple):
@@ -114,26 +110,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def free_bytes(path: Path) -> int:
-    """Return how much can still be written where this folder is."""
-    state = os.statvfs(path)
-    return state.f_bavail * state.f_frsize
-
-
-def in_use(path: Path) -> bool:
-    """Whether a process of this machine has a lock on a file, as whoever has an SQLite database open does.
-
-    Nothing is written and no lock is taken. A file that is not there is in nobody's use.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
-    finally:
-        os.close(descriptor)
-    return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bellwether.cli.main import main
 from bellwether_operator.backups import running as backups_running
 from bellwether_operator.backups import steps
 from bellwether_operator.settings import Settings
@@ -370,6 +371,35 @@ async def test_a_system_is_restored_from_a_backup_under_another_name(
         stalled = await kube.condition("again", "Stalled")
         assert stalled is not None
         assert stalled["status"] == "False"
+
+
+async def test_one_command_makes_a_system_of_the_other_profile_from_a_backup(
+    kube: Kube, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    monkeypatch.setenv("KUBECONFIG", str(kube.cluster.kubeconfig))
+    words = ["profile", "demo", "--to", "standard", "--as", "other", "-n", kube.namespace]
+    async with running(settings):
+        await kube.apply(system(kube))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        assert await asyncio.to_thread(main, words) == 0
+        printed = capsys.readouterr().out
+        await kube("apply", "-f", "-", stdin=printed)
+        await kept(kube, "other-from-demo", CLAIM)
+        await eventually("a restored workload", lambda: kube.get("statefulset", "other-paper-trading"))
+        claims = [each for each in await kube.items("pvc") if each["metadata"]["name"].startswith("data-other-")]
+        sources = {each["spec"].get("dataSource", {}).get("name") for each in claims}
+        assert (len(claims) > 3, sources) == (True, {f"other-from-demo-{CLAIM}"})
+        pods = await kube.get("statefulset", "other-paper-trading")
+        assert pods is not None
+        first = pods["spec"]["template"]["spec"]["initContainers"][0]
+        adopting = ["adopt", "--source", "backup other-from-demo", "--keep", "paper-trading", "--keep", "ledger.db"]
+        assert first["command"][3:10] == adopting
+        assert await kube.get("statefulset", "demo") is not None
+        assert await asyncio.to_thread(main, words) == 1
+        assert "there is a TradingBackup other-from-demo already" in capsys.readouterr().err
 
 
 async def test_a_volume_that_was_kept_is_not_taken_for_a_restored_one(

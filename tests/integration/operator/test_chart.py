@@ -20,7 +20,8 @@ from devcluster import build
 from environments.machine import CLUSTERS
 
 from .conftest import Kube, eventually, running, system
-from .test_reconcile import all_there, completed, settled, without_pods
+from .test_reconcile import all_there, settled
+from .test_sessions import live
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
@@ -185,23 +186,19 @@ async def test_the_granted_rights_are_enough_and_do_not_read_secrets(
     async with running(dataclasses.replace(settings, kubeconfig=str(restricted))):
         await eventually("all children", lambda: all_there(kube))
         await settled(kube)
-        await kube.patch("tsys", "demo", {"spec": {"profile": "standard"}})
+        tasks = [{"name": "evening", "anchor": "close", "offset": "1h"}]
+        other = live(kube, profile="standard", tasks=tasks)
+        await kube.apply({**other, "metadata": {**other["metadata"], "name": "other"}})
 
-        async def stopped() -> bool:
-            return bool((await kube.get("statefulset", "demo") or {})["spec"]["replicas"] == 0)
-
-        async def copying() -> bool:
-            return await kube.names("job") == {"demo-move-1"}
+        async def scheduled() -> bool:
+            return bool(await kube.names("cronjob"))
 
         async def pruned() -> bool:
-            found = await kube.names("statefulset")
-            return "demo-nats" in found and "demo" not in found and not await kube.names("job")
+            return not await kube.names("cronjob")
 
-        await eventually("the compact pod told to end", stopped)
-        await without_pods(kube, "demo")
-        await eventually("a Job that copies", copying)
-        await completed(kube, "demo-move-1")
-        await eventually("the compact pod and the Job gone", pruned)
+        await eventually("a schedule", scheduled)
+        await kube.patch("tsys", "other", {"spec": {"tasks": [], "version": "v2"}})
+        await eventually("the schedule gone", pruned)
     client = await Client.connect(str(restricted))
     with pytest.raises(ApiError, match="forbidden"):
         await client.get(BY_NAME["Secret"], kube.namespace, "demo-keys")

@@ -328,15 +328,6 @@ async def test_a_larger_volume_does_what_the_plan_said(desk: Desk, settings: Set
     await kube.delete("storageclass", kube.namespace)
 
 
-@pytest.mark.parametrize("profile", ["standard", "compact"])
-async def test_another_profile_does_what_the_plan_said(desk: Desk, settings: Settings, profile: str) -> None:
-    first = system(desk.kube, profile="compact" if profile == "standard" else "standard")
-    await desk.kube.apply(first)
-    async with running(settings):
-        found = await check(desk, first, spec(profile=profile))
-    assert found["move"]["to"] == profile
-
-
 async def test_in_a_session_the_plan_says_what_waits(desk: Desk, settings: Settings) -> None:
     first = live(desk.kube, market=open_now())
     await desk.kube.apply(first)

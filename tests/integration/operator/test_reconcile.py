@@ -14,6 +14,7 @@ from bellwether_operator.observe.cache import SystemKey
 from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.settings import Settings
 from bellwether_operator.workers import Worker
+from devcluster.errors import ClusterError
 
 from .conftest import FakeGateway, Kube, eventually, running, system
 
@@ -255,79 +256,24 @@ async def test_a_restarted_operator_writes_secrets_and_nothing_else(kube: Kube, 
     }
 
 
-async def without_pods(kube: Kube, name: str) -> None:
-    """Say what the controller says of a StatefulSet whose pods have ended."""
-    found = await kube.get("statefulset", name)
-    assert found is not None
-    none = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "currentReplicas"), 0)
-    status = {"observedGeneration": found["metadata"]["generation"], **none}
-    await kube.patch("statefulset", name, {"status": status}, "--subresource=status")
-
-
-async def completed(kube: Kube, job: str) -> None:
-    """Say what the controller says of a Job whose pod did its work."""
-    at = "2026-11-22T00:00:00Z"
-    done = [
-        {"type": kind, "status": "True", "lastProbeTime": at, "lastTransitionTime": at}
-        for kind in ("SuccessCriteriaMet", "Complete")
-    ]
-    status = {"startTime": at, "completionTime": at, "succeeded": 1, "conditions": done}
-    await kube.patch("job", job, {"status": status}, "--subresource=status")
-
-
-async def test_another_profile_comes_into_force_once_its_volumes_have_the_data(kube: Kube, settings: Settings) -> None:
+async def test_the_profile_of_a_system_stays_and_the_refusal_says_what_to_do(kube: Kube) -> None:
     await kube.apply(system(kube))
-    async with running(settings):
-        await settled(kube)
+    with pytest.raises(ClusterError, match="`bellwether profile` makes a new system"):
         await kube.patch("tsys", "demo", {"spec": {"profile": "standard"}})
-        await kube.until_condition("demo", "Ready", "False", "Moving")
-
-        async def stopped() -> bool:
-            return bool((await kube.get("statefulset", "demo") or {})["spec"]["replicas"] == 0)
-
-        await eventually("the compact pod told to end", stopped)
-        assert await kube.names("job") == set()
-        await without_pods(kube, "demo")
-
-        async def copying() -> bool:
-            return "demo-move-1" in await kube.names("job")
-
-        await eventually("a Job that copies", copying)
-        assert await kube.names("statefulset") == {"demo"}
-        await completed(kube, "demo-move-1")
-
-        async def standard() -> bool:
-            return {"demo-nats", "demo-prediction"} <= await kube.names("statefulset")
-
-        async def pruned() -> bool:
-            return "demo" not in await kube.names("statefulset") | await kube.names("networkpolicy")
-
-        await eventually("pods of the standard profile", standard)
-        await eventually("the compact pod gone", pruned)
-        claims = await kube.names("pvc")
-        assert {"data-demo-0", "data-demo-nats-0", "data-demo-paper-trading-0"} <= claims
-        filled = await kube.get("pvc", "data-demo-paper-trading-0")
-        assert filled is not None
-        assert filled["metadata"]["annotations"]["bellwether.dev/moved-in"] == "1"
 
 
-async def test_who_goes_back_before_the_volumes_are_filled_gets_the_former_pods_again(
+async def test_volumes_that_were_kept_of_the_other_profile_keep_a_system_from_beginning_with_nothing(
     kube: Kube, settings: Settings
 ) -> None:
     await kube.apply(system(kube))
     async with running(settings):
         await settled(kube)
-        await kube.patch("tsys", "demo", {"spec": {"profile": "standard"}})
-
-        async def replicas(wanted: int) -> bool:
-            return bool((await kube.get("statefulset", "demo") or {})["spec"]["replicas"] == wanted)
-
-        await eventually("the compact pod told to end", lambda: replicas(0))
-        await kube.patch("tsys", "demo", {"spec": {"profile": "compact"}})
-        await eventually("the compact pod wanted again", lambda: replicas(1))
-        await kube.make_ready("demo")
-        await kube.until_condition("demo", "Ready", "True")
-        assert await kube.names("statefulset") == {"demo"}
+        await kube.delete("tsys", "demo")
+        await kube.apply(system(kube, profile="standard"))
+        said = await kube.until_condition("demo", "Accepted", "False", "BegunOtherwise")
+        assert "data-demo-0 hold what this system did with profile compact" in said["message"]
+        assert await kube.names("pvc") == {"data-demo-0"}
+        assert await kube.names("statefulset") == {"demo"}, "the former one's, which Kubernetes takes away"
 
 
 async def test_an_object_of_somebody_else_is_never_applied_over(kube: Kube, settings: Settings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from bellwether.change.layouts import laid_out, volumes_supposed
+from bellwether.change.layouts import laid_out
 from bellwether.change.plan import Plan, plan
 from bellwether.change.world import Installation, supposed
 from bellwether.render.kubernetes import Manifest, RenderContext
@@ -56,8 +56,8 @@ def context(system: TradingSystem, now: datetime = CLOSED, installation: Install
 
 
 def rendered(system: TradingSystem, now: datetime = CLOSED, installation: Installation = INSTALLED) -> list[Manifest]:
-    """Return what the operator makes of a system that began with its profile, at an instant."""
-    return laid_out(system, context(system, now, installation), volumes_supposed(system), system.spec.profile)
+    """Return what the operator makes of a system at an instant."""
+    return laid_out(system, context(system, now, installation), {})
 
 
 def stored(manifests: Iterable[Manifest]) -> list[Manifest]:

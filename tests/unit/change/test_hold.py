@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from bellwether.change.hold import (
-    effective_profile,
     hold,
     holding_now,
     referenced_config_maps,
@@ -219,19 +218,6 @@ def test_in_a_replay_nothing_waits() -> None:
     assert not holding_now(declared, moment_of(live, IN_SESSION))
 
 
-@pytest.mark.parametrize(
-    ("in_force", "holding", "found"),
-    [
-        ("compact", True, "compact"),
-        ("compact", False, "standard"),
-        (None, True, "standard"),
-        ("standard", True, "standard"),
-    ],
-)
-def test_a_change_of_profile_waits_in_the_same_way(in_force: str | None, holding: bool, found: str) -> None:
-    assert effective_profile("standard", in_force, holding=holding) == found
-
-
 def test_the_release_of_schedules_is_the_one_of_the_schedulers_pods(context: RenderContext) -> None:
     newer = replace(context, image="registry.example/services:2")
     scheduler = workload(context, "demo-scheduler", profile="standard")
@@ -248,7 +234,7 @@ def test_schedules_of_a_release_are_those_of_the_declaration_but_for_its_image(c
     declared = build(version="2")
     at = replace(context, moment=moment_of(declared.spec, IN_SESSION))
     wanted = {each["metadata"]["name"]: each for each in render(declared, at) if each["kind"] == "CronJob"}
-    found = {key.name: each for key, each in schedules(declared, "compact", at).items()}
+    found = {key.name: each for key, each in schedules(declared, at).items()}
     assert found.keys() == wanted.keys()
 
     def taken_out(each: Manifest) -> tuple[str, Manifest]:

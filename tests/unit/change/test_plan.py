@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -9,12 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bellwether.change.layouts import laid_out, volumes_of, volumes_supposed
+from bellwether.change.layouts import laid_out
 from bellwether.change.plan import Effect, Plan, plan
 from bellwether.change.steps import Phase, Wait, step_through
 from bellwether.change.world import CLAIM, WORKLOADS, Installation, Key, key_of, supposed
-from bellwether.render.kubernetes import Manifest
-from bellwether.render.kubernetes.moves import Profile
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
 from bellwether.render.kubernetes.workloads import of_kind
 from bellwether.spec.models import TradingSystem
@@ -126,18 +123,6 @@ def test_in_a_pause_schedules_go_on_with_the_release_that_runs(seen: bool) -> No
     later = [step for step in found.steps if step.kind == "CronJob" and step.wait is not None]
     assert {change.path.rpartition(".")[2] for step in later for change in step.fields} == {"image"}
     assert {step.wait for step in later} == {Wait(datetime(2026, 11, 23, 11, 0, tzinfo=UTC), "paused")}
-
-
-def test_in_a_pause_within_a_move_schedules_are_of_the_release_that_runs_under_the_old_profile() -> None:
-    before = live()
-    of_the_new = stored(rendered(live(profile="standard", version="3"), OPEN))
-    there = [each for each in of_the_new if each["metadata"]["name"] == "demo-scheduler"] + stored(
-        rendered(before, OPEN)
-    )
-    found = planned(before, live(version="2", market=CLOSED_TOMORROW, paused=PAUSE), OPEN, there)
-    at_once = [step for step in found.steps if step.kind == "CronJob" and step.wait is None]
-    assert at_once
-    assert [change for step in at_once for change in step.fields if change.path.endswith("image")] == []
 
 
 def test_in_a_pause_a_task_that_is_removed_takes_its_schedules_along_at_once() -> None:
@@ -252,18 +237,6 @@ def test_a_task_that_is_removed_takes_its_schedules_along() -> None:
     assert all(each.new is None for each in found.slots)
 
 
-def test_a_change_of_profile_keeps_the_old_volumes_and_waits_for_the_close() -> None:
-    found = planned(live(), live(profile="standard"), OPEN)
-    assert found.move is not None
-    assert (found.move.old, found.move.new, found.move.wait) == ("compact", "standard", Wait(CLOSE, "session"))
-    words = told(found)
-    assert "keep PersistentVolumeClaim data-demo-0 later" in words
-    assert "create PersistentVolumeClaim data-demo-nats-0 later" in words
-    assert "delete StatefulSet demo later" in words
-    assert {each.pods for each in found.restarts if each.verb == "stop"} == {("demo-0",)}
-    assert ("demo-prediction-0",) in {each.pods for each in found.restarts if each.verb == "start"}
-
-
 def test_what_only_says_how_it_is_looked_after_changes_no_pod() -> None:
     found = planned(live(), live(rollout={"protectSession": False}), CLOSED)
     assert effects(found) == {"spec.rollout.protectSession": Effect.OPERATOR}
@@ -332,6 +305,7 @@ def test_each_restart_has_its_own_reasons() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "path", "words"),
     [
+        (live(), live(profile="standard"), "spec.profile", "`bellwether profile` makes a new system"),
         (live(), replayed(market={"calendar": "XASX"}), "spec.clock", "clock cannot be changed"),
         (live(storage={"size": "2Gi"}), live(), "spec.storage", "a volume cannot shrink"),
         (live(), live(trading={"initialCash": "5"}), "spec.trading", "the ledger began with them"),
@@ -342,7 +316,7 @@ def test_each_restart_has_its_own_reasons() -> None:
             "XASX has no session on that day",
         ),
     ],
-    ids=["clock", "smaller", "cash", "no session there"],
+    ids=["profile", "clock", "smaller", "cash", "no session there"],
 )
 def test_what_would_be_refused_says_why_and_nothing_else(
     before: TradingSystem, after: TradingSystem, path: str, words: str
@@ -412,13 +386,13 @@ class TestAgainstWhatIsThere:
     @pytest.mark.parametrize("source", [{"snapshots": RESTORED["restoreFrom"]["snapshots"]}, {"backup": "friday"}])
     def test_a_restored_system_is_as_declared_and_its_volume_keeps_its_source(self, source: dict[str, Any]) -> None:
         before = live(restoreFrom=source)
-        volumes = replace(volumes_supposed(before), sources={"system": "friday-system"})
-        there = stored(laid_out(before, context(before), volumes, "compact"))
+        made = laid_out(before, context(before), {"system": "friday-system"})
+        there = stored(made)
         children = [observed_from(each, each["kind"]) for each in there]
-        by_operator = render_layout(before, context(before), layout(before, children, image=INSTALLED.image))
+        by_operator = render_layout(before, context(before), layout(before, children))
         (claim,) = [each for each in by_operator if each["kind"] == CLAIM]
         assert claim["spec"]["dataSource"]["name"] == "friday-system"
-        assert claim in laid_out(before, context(before), volumes, "compact")
+        assert claim in made
         found = planned(before, live(restoreFrom=source, storage={"size": "3Gi"}), observed=there)
         assert (found.drift, found.notes) == ((), ())
         assert told(found) == {DECLARATION, f"change {CLAIM} data-demo-0"}
@@ -486,12 +460,6 @@ class TestAgainstWhatIsThere:
         assert [str(change) for change in step.fields] == fields
         assert list(found.notes) == notes
 
-    def test_volumes_of_an_earlier_profile_are_not_told_of_again(self) -> None:
-        there = after_a_move()
-        assert planned(live(), live(), observed=there).empty
-        grown = planned(live(), live(storage={"size": "2Gi"}), observed=there)
-        assert sum(step.kind == "PersistentVolumeClaim" for step in grown.steps) == 7
-
     def test_what_is_being_deleted_has_to_go_first_and_comes_anew(self) -> None:
         there = stored(rendered(live()))
         next(each for each in there if each["kind"] == CLAIM)["metadata"]["deletionTimestamp"] = "2026-11-23T01:00:00Z"
@@ -515,61 +483,27 @@ class TestAgainstWhatIsThere:
         assert [str(change) for change in step.fields] == ["spec.type: NodePort -> ClusterIP"]
 
 
-def after_a_move() -> list[Manifest]:
-    """Return what is there when a system has moved from standard to compact."""
-    system = live()
-    volumes = volumes_supposed(live(profile="standard"))
-    return stored(laid_out(system, context(system), volumes, "compact"))
-
-
-class TestMoves:
-    """Which profile is in force says what a change of it does."""
-
-    def test_the_profile_of_the_volumes_counts_and_not_the_declared_one(self) -> None:
-        standard = live(profile="standard")
-        found = planned(standard, standard, observed=after_a_move())
-        assert found.move is not None
-        assert (found.move.old, found.move.new, found.move.job) == ("compact", "standard", "demo-move-2")
-        assert "delete StatefulSet demo" in told(found)
-
-    def test_the_volumes_that_a_move_fills_say_so(self) -> None:
-        found = planned(live(), live(profile="standard"), observed=after_a_move())
-        marks = {step.name: step.fields for step in found.steps if step.action == "change" and step.kind == CLAIM}
-        assert len(marks) == 6
-        assert [(change.path, change.old, change.new) for change in marks["data-demo-nats-0"]] == [
-            ("metadata.annotations.bellwether.dev/moved-in", "0", "2")
-        ]
-
-    def test_retained_volumes_of_the_other_profile_are_moved_for_a_new_system(self) -> None:
-        retained = [each for each in after_a_move() if each["kind"] == CLAIM]
-        for each in retained:
-            each["metadata"] = {**each["metadata"], "ownerReferences": []}
-            each["metadata"]["labels"] = {**each["metadata"]["labels"], "bellwether.dev/system-uid": "an earlier one"}
-        found = planned(None, live(profile="standard"), observed=retained)
-        assert found.move is not None
-        assert found.move.old == "compact"
-
-    @pytest.mark.parametrize("profile", ["compact", "standard"])
-    @pytest.mark.parametrize("moved", [False, True], ids=["from the beginning", "after a move"])
-    def test_at_rest_the_operator_makes_the_same_objects(self, profile: Profile, moved: bool) -> None:
-        system = live(profile=profile, deletionPolicy="Delete")
-        began = volumes_supposed(live(profile="standard" if profile == "compact" else "compact"))
-        volumes = began if moved else volumes_supposed(system)
-        ours = laid_out(system, context(system), volumes, profile)
-        there = stored(ours)
-        assert volumes_of(system, there).in_force == profile
-        children = [observed_from(each, each["kind"]) for each in there]
-        found = layout(system, children, image=INSTALLED.image)
-        assert found.move is None
-        assert render_layout(system, context(system), found) == ours
+@pytest.mark.parametrize(("declared", "began"), [("compact", "standard"), ("standard", "compact")])
+@pytest.mark.parametrize("kept", [False, True], ids=["the system's", "an earlier one's"])
+def test_volumes_of_the_other_profile_keep_a_system_from_beginning_with_nothing(
+    declared: str, began: str, kept: bool
+) -> None:
+    claims = [each for each in stored(rendered(live(profile=began))) if each["kind"] == CLAIM]
+    for each in claims if kept else ():
+        each["metadata"]["labels"] = {**each["metadata"]["labels"], "bellwether.dev/system-uid": "an earlier one"}
+    found = planned(None, live(profile=declared), observed=claims)
+    assert [problem.path for problem in found.refusals] == ["spec.profile"]
+    assert f"hold what this system did with profile {began}; declare that" in found.refusals[0].message
+    by_operator = layout(live(profile=declared), [observed_from(each, CLAIM) for each in claims])
+    assert by_operator.blocked
+    assert by_operator.otherwise == found.refusals[0].message
 
 
 NO_GATEWAY = {"gateway": {"enabled": False}}
 SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {},
+    {"profile": st.just("standard")},
     optional={
         "version": st.sampled_from(["2", "3"]),
-        "profile": st.sampled_from(["compact", "standard"]),
         "symbols": st.sampled_from([["CBA.AX"], ["CBA.AX", "BHP.AX"]]),
         "market": st.sampled_from([{"calendar": "XASX"}, CLOSED_TOMORROW]),
         "tasks": st.sampled_from([[], [{"name": "evening", "anchor": "close", "offset": "1h"}]]),
@@ -578,7 +512,7 @@ SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "deletionPolicy": st.sampled_from(["Retain", "Delete"]),
         "podTemplate": st.just({"labels": {"team": "desk"}}),
     },
-).filter(lambda spec: spec.get("profile") == "standard" or spec.get("services") != NO_GATEWAY)
+)
 SLOWLY = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -587,14 +521,13 @@ SLOWLY = settings(max_examples=15, deadline=None, suppress_health_check=[HealthC
 def test_after_all_steps_everything_is_as_declared(old: dict[str, Any], new: dict[str, Any], now: datetime) -> None:
     before, after = live(**old), live(**new)
     found = plan(before, after, now, INSTALLED)
-    there = began = {key_of(each) for each in rendered(before, now)}
+    there = {key_of(each) for each in rendered(before, now)}
     for step in found.steps:
         key = Key(step.kind, step.name)
-        assert (key in there) == (step.action in {"change", "remake", "delete", "keep"}), step
+        assert (key in there) == (step.action in {"change", "remake", "delete"}), step
         there = there - {key} if step.action == "delete" else there | {key}
         there -= {Key(step.kind, step.replaces or "")}
-    # Volumes of the profile that a system began with stay.
-    assert there == {key_of(each) for each in rendered(after, now)} | {key for key in began if key.kind == CLAIM}
+    assert there == {key_of(each) for each in rendered(after, now)}
     assert found.empty == (before.spec == after.spec)
 
 
@@ -605,7 +538,7 @@ def test_only_what_differs_is_touched(old: dict[str, Any], new: dict[str, Any]) 
     after = rendered(live(**new))
     phase = Phase(live(**new), None, holding=False, causes={})
     phase.suppose(before.values())
-    touched = {(step.kind, step.name) for step in step_through(phase, after) if step.action != "keep"}
+    touched = {(step.kind, step.name) for step in step_through(phase, after)}
     differing = {key_of(each) for each in after if before.get(key_of(each)) != each}
     gone = {
         key for key in before if key not in {key_of(each) for each in after} and key.kind != "PersistentVolumeClaim"

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from bellwether.cli.client import CommandError
-from bellwether.cli.restored import component_of_claim, contents_of, documents_by_handles, restoring_documents
+from bellwether.cli.restored import (
+    component_of_claim,
+    contents_of,
+    documents_by_handles,
+    documents_with_profile,
+    restoring_documents,
+)
 from bellwether.spec.models import TradingSystem
 
 FORMER = {
@@ -41,6 +47,27 @@ def test_the_system_of_then_is_declared_under_the_new_name() -> None:
     assert found["metadata"] == {"name": "again", "namespace": "trade"}
     assert found["spec"] == {**FORMER["spec"], "restoreFrom": {"backup": "friday"}}  # type: ignore[dict-item]
     assert TradingSystem.model_validate(found | {"metadata": {**found["metadata"], "uid": "u"}})
+
+
+def test_with_another_profile_the_backup_and_the_system_that_is_made_of_it_are_printed_together() -> None:
+    stored = {**FORMER, "metadata": {"name": "demo", "namespace": "trade", "uid": "u"}}
+    stored["spec"] = {**FORMER["spec"], "profile": "compact"}  # type: ignore[dict-item]
+    kept, found = documents_with_profile(stored, "standard", "demo-2")
+    assert (kept["kind"], kept["metadata"]["name"], kept["spec"]) == (
+        "TradingBackup",
+        "demo-2-from-demo",
+        {"system": "demo"},
+    )
+    assert found["metadata"] == {"name": "demo-2", "namespace": "trade"}
+    assert found["spec"] == {
+        **FORMER["spec"],  # type: ignore[dict-item]
+        "profile": "standard",
+        "restoreFrom": {"backup": "demo-2-from-demo"},
+    }
+    with pytest.raises(CommandError, match="demo has profile compact already"):
+        documents_with_profile(stored, "compact", "demo-2")
+    with pytest.raises(CommandError, match="--as demo: name the new system otherwise"):
+        documents_with_profile(stored, "standard", "demo")
 
 
 def test_by_handles_it_depends_on_nothing_of_the_former_namespace() -> None:

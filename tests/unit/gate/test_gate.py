@@ -10,7 +10,7 @@ from gate.steps import Step, report, run_beside
 
 RECORD = Path("/state/passed.json")
 NODE = Choice("kind", "a Docker engine answers")
-MOVE = next(part for part in PARTS if "tests/e2e/test_profile.py" in part.tests)
+(CLUSTER,) = PARTS
 
 
 def steps_of(stages: list[Stage]) -> list[Step]:
@@ -26,14 +26,12 @@ def test_with_a_node_no_test_is_left_out_and_each_runs_once() -> None:
 
 
 def test_what_has_not_changed_is_left_out_where_it_would_run_and_each_is_said_with_its_reason() -> None:
-    told = {
-        step.name: [word for word in step.command if word.startswith("--ignore")]
-        for step in steps_of(slow(has_planes=True, has_node=True, cores=2, without=MOVE.tests))
-    }
-    assert told["e2e lanes"] == ["--ignore=tests/e2e/test_profile.py"]
-    assert set(told["integration"]) == {f"--ignore={each}" for each in MOVE.tests if "integration" in each}
-    (words,) = left_out({MOVE.name: "2026-11-01 09:30 UTC"}, RECORD, has_planes=True, choice=NODE)
-    assert words.startswith("the change of profile (tests/integration/local/test_move.py, ")
+    steps = steps_of(slow(has_planes=True, has_node=True, cores=2, without=CLUSTER.tests))
+    (integration,) = (step.command for step in steps if step.name == "integration")
+    assert "tests/integration" in integration
+    assert not set(CLUSTER.tests) & set(integration)
+    (words,) = left_out({CLUSTER.name: "2026-11-01 09:30 UTC"}, RECORD, has_planes=True, choice=NODE)
+    assert words.startswith("the embedded cluster's own tests and csi-sanity (tools/devcluster/tests/integration): ")
     assert words.endswith("nothing they test has changed since they passed, 2026-11-01 09:30 UTC in /state/passed.json")
 
 

@@ -92,6 +92,7 @@ async def test_a_body_of_another_shape_is_refused(standing: Opened, body: bytes,
         ({"symbols": []}, "spec.symbols"),
         ({"colour": "red"}, "spec.colour"),
         ({"clock": {"mode": "replay", "from": "2010-01-04"}}, "spec.clock cannot be changed"),
+        ({"profile": "standard"}, "`bellwether profile` makes a new system"),
     ],
 )
 def test_what_is_wrong_or_fixed_is_refused_by_name(changed: dict[str, Any], words: str) -> None:

@@ -58,6 +58,15 @@ def test_restored_once_more_for_a_third_system_it_is_halted_once_more(data: Path
     assert len(rows(data / "ledger.db", "SELECT 1 FROM halts")) == 2
 
 
+def test_of_a_volume_of_more_components_what_is_another_s_is_removed(data: Path) -> None:
+    for name in ("slots.db", "ledger.db-wal"):
+        (data / name).write_bytes(b"")
+    (data / "lost+found").mkdir()
+    for _ in range(2):
+        adopt(data, WHOSE, NOW, ["paper-trading", "ledger.db", "ledger.db-wal"])
+        assert "ledger.db" in {path.name for path in data.iterdir()} <= {"ledger.db", "ledger.db-wal", "lost+found"}
+
+
 @pytest.mark.parametrize(("together", "left"), [(True, 0), (False, 1)])
 def test_events_of_the_last_hour_are_published_again_where_the_volumes_are_not_of_one_moment(
     data: Path, together: bool, left: int

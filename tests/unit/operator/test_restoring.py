@@ -53,6 +53,13 @@ def test_volumes_are_made_from_the_snapshots_of_a_complete_backup_of_another_nam
     assert restore_of(wanted(FRIDAY), NONE, backup()) == Restore((("system", "friday-data-old-0"),))
 
 
+def test_one_volume_of_all_services_is_what_each_service_s_volume_is_made_from() -> None:
+    claims: dict[str, Observed | None] = {"nats": None, "paper-trading": None}
+    found = restore_of(wanted(FRIDAY, profile="standard"), claims, backup())
+    assert dict(found.sources) == dict.fromkeys(claims, "friday-data-old-0")
+    assert not found.blocked
+
+
 def test_or_from_snapshots_that_are_named() -> None:
     source = {"snapshots": [{"component": "system", "snapshot": "by-hand"}]}
     assert restore_of(wanted(source), NONE, None) == Restore((("system", "by-hand"),))
@@ -93,13 +100,11 @@ def test_what_cannot_be_restored_so_is_refused_with_what_would_be_right(
 
 
 def test_a_volume_that_is_there_says_itself_what_it_was_made_from_also_when_the_backup_is_gone() -> None:
-    made = claim("friday-data-old-0", restored_from="backup friday", moved_in="0")
+    made = claim("friday-data-old-0", restored_from="backup friday")
     assert restore_of(wanted(FRIDAY), {"system": made}, None) == Restore((("system", "friday-data-old-0"),))
     assert restore_of(wanted(None), {"system": made}, None) == Restore((("system", "friday-data-old-0"),))
 
 
 def test_a_volume_that_was_kept_from_before_is_never_taken_for_the_restored_one() -> None:
-    got = restore_of(wanted(FRIDAY), {"system": claim(moved_in="0")}, backup())
+    got = restore_of(wanted(FRIDAY), {"system": claim()}, backup())
     assert "data-demo-0 is there and was not made from backup friday" in (got.refused or "")
-    moved = claim(moved_in="1")
-    assert restore_of(wanted(FRIDAY), {"system": moved}, backup()) == Restore()

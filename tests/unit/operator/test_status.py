@@ -184,7 +184,6 @@ PASSES = st.builds(
             {"refused": ("x",)},
             {"taken": ("x",)},
             {"contested": ("x",)},
-            {"moving": "x"},
             {"paused_until": CLOSE, "pending": ("x",)},
         ]
     ),

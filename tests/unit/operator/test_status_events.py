@@ -35,7 +35,6 @@ def after_ready(scene: str) -> list[tuple[str, str, str]]:
         ("held until the close", [("Normal", "RolloutPendingChanged", "SessionOpen")]),
         ("the calendar ends soon", [("Warning", "CalendarCurrentChanged", "HorizonNear")]),
         ("contested", [("Warning", "ReadyChanged", "Contested"), ("Warning", "ContestedChanged", "Contested")]),
-        ("a move failed", [("Warning", "ReadyChanged", "MoveFailed"), ("Warning", "StalledChanged", "MoveFailed")]),
         ("the gateway went silent", [("Warning", "ReadyChanged", "GatewayUnreachable")]),
     ],
 )

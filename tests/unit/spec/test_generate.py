@@ -76,6 +76,15 @@ def test_taking_something_back_is_refused(change: Any, line: str) -> None:
     assert line in found
 
 
+def test_the_one_rule_that_was_added_all_the_same_is_named_with_its_decision_and_no_other_is_spared() -> None:
+    (found,) = compat.EXCEPTIONS
+    assert (ROOT / compat.EXCEPTIONS[found]).is_file()
+    assert found == ("spec", "self.profile == oldSelf.profile")
+    for path, rule in (found, ("spec", "self.profile == oldSelf.profile && true"), ("spec.clock", found[1])):
+        part = {path: {"type": "object", "rules": [rule]}}
+        assert bool(compat.problems({path: {"type": "object"}}, part)) is ((path, rule) != found)
+
+
 def test_a_service_that_is_added_may_be_configured_and_none_that_was_may_go() -> None:
     names = ["market-data", "gateway"]
     rules = [f"self.all(key, key in {listed})" for listed in (names, [*names, "data-quality"], ["gateway"])]

@@ -48,22 +48,6 @@ PARTS = (
         tests=("tools/devcluster/tests/integration",),
         files=("tools/devcluster/**/*",),
     ),
-    Part(
-        name="the change of profile",
-        tests=(
-            "tests/integration/local/test_move.py",
-            "tests/integration/operator/test_move.py",
-            "tests/integration/operator/test_move_job.py",
-            "tests/integration/storage/test_moving.py",
-            "tests/e2e/test_profile.py",
-        ),
-        modules=(
-            "services/bellwether/render/kubernetes/moves.py",
-            "services/bellwether/storage/moving.py",
-            "services/bellwether/storage/folders.py",
-            "operator/bellwether_operator/layout.py",
-        ),
-    ),
 )
 
 

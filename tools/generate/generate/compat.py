@@ -2,7 +2,8 @@
 
 The promise of a schema is kept in `crds/published.json`: of every field its type, bounds, rules and default. A later
 schema may add fields, values and room; it may not take any away, because a stored resource that was valid must stay
-valid. Nor may a default change: a file that leaves the field out would come to mean something else.
+valid. Nor may a default change: a file that leaves the field out would come to mean something else. EXCEPTIONS lists
+what was taken away all the same, each with the decision that says why.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ Summary = dict[str, dict[str, Any]]
 _UPPER = ("maximum", "maxLength", "maxItems", "maxProperties")
 _LOWER = ("minimum", "minLength", "minItems", "minProperties")
 _FIXED = ("type", "format", "pattern", LIST_TYPE, MAP_KEYS)
+
+EXCEPTIONS = {
+    ("spec", "self.profile == oldSelf.profile"): "docs/decisions/0046-a-profile-stays.md",
+}
+"""By the path of a field and the very rule that it got: the decision record."""
 
 
 def summary(schema: Mapping[str, Any]) -> Summary:
@@ -55,10 +61,9 @@ def problems(before: Summary, after: Summary) -> list[str]:
         if path not in after:
             lines.append(f"{name}: was published and would be gone")
             continue
-        new = {
-            **after[path],
-            "rules": [rule for rule in after[path].get("rules", []) if not _spares(rule, path, before)],
-        }
+        rules = after[path].get("rules", [])
+        spared = [rule for rule in rules if (path, rule) in EXCEPTIONS or _spares(rule, path, before)]
+        new = {**after[path], "rules": [rule for rule in rules if rule not in spared]}
         lines.extend(f"{name}: {problem}" for problem in _tightened({**old, "rules": old.get("rules", [])}, new))
     return lines
 

@@ -65,6 +65,7 @@ DECLARATION = Walk(
         Stop(f"{SERVICES}/spec/models.py", "TradingSystem"),
         Stop(f"{OPERATOR}/layout.py", "layout", after="Reconciler.run"),
         Stop(f"{OPERATOR}/layout.py", "render_layout", after="Reconciler.run"),
+        Stop(f"{SERVICES}/change/layouts.py", "laid_out"),
         Stop(f"{KUBERNETES}/__init__.py", "render"),
         Stop(f"{KUBERNETES}/workloads.py", "workloads"),
         Stop(f"{KUBERNETES}/pods.py", "service_pod"),

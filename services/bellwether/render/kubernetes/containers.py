@@ -8,7 +8,7 @@ from typing import Any
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
-from bellwether.render.kubernetes.names import ADOPT, LOOK, MOVE, NATS, child_name
+from bellwether.render.kubernetes.names import ADOPT, LOOK, NATS, child_name
 from bellwether.render.nats import JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.service_row import Resources
 from bellwether.spec.models import TradingSystem
@@ -27,8 +27,6 @@ NOTIFY_DIRECTORY = "/etc/bellwether/notify"
 CA_DIRECTORY = "/etc/bellwether/ca"
 BROKER_DIRECTORY = "/etc/bellwether/broker"
 CA_FILE = "ca.crt"
-MOVE_SOURCE_DIRECTORY = "/from"
-MOVE_TARGET_DIRECTORY = "/to"
 LOOK_DIRECTORY = "/volumes"
 REPLAY_DIRECTORY = "/etc/bellwether/replay"
 _TERMINATION_FILE = "/dev/termination-log"
@@ -37,7 +35,7 @@ COMPACT_SHARE = 4
 """In one process each further service costs about a quarter of what it needs alone: libraries are loaded once."""
 
 _JOB_RESOURCES = Resources(10, 64)
-_MOVE_RESOURCES = Resources(100, 192)
+_READER_RESOURCES = Resources(100, 192)
 DECIDING = ("market-data", "ml-model", "prediction")
 """The services that compute decisions again, in one process."""
 _LOOK_COMMAND = ["python", "-m", "bellwether", "look"]
@@ -297,35 +295,14 @@ def replay_container(system: TradingSystem, context: RenderContext, declared: Re
     }
 
 
-def move_container(
-    system: TradingSystem,
-    context: RenderContext,
-    arguments: Sequence[str],
-    source: Sequence[str],
-    target: Sequence[str],
-) -> dict[str, Any]:
-    """Return the container that copies volumes: it sees those of the source's components, and writes the target's."""
-    folders = ["--source", MOVE_SOURCE_DIRECTORY, "--target", MOVE_TARGET_DIRECTORY]
-    return {
-        "name": MOVE,
-        "image": image_of(context.image, system.spec.version),
-        "imagePullPolicy": context.image_pull_policy,
-        "command": ["python", "-m", "bellwether", "move", *arguments, *folders],
-        "env": _environment({"BELLWETHER_LOG_LEVEL": context.log_level.lower()}),
-        "resources": _requirements(_MOVE_RESOURCES),
-        "securityContext": _SECURITY,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            *(_mount(component, f"{MOVE_SOURCE_DIRECTORY}/{component}", read_only=True) for component in source),
-            *(_mount(component, f"{MOVE_TARGET_DIRECTORY}/{component}") for component in target),
-        ],
-    }
+def adopt_container(system: TradingSystem, context: RenderContext, kept: Sequence[str]) -> dict[str, Any]:
+    """Return the container that makes a volume from a snapshot this system's, before anything else opens it.
 
-
-def adopt_container(system: TradingSystem, context: RenderContext) -> dict[str, Any]:
-    """Return the container that makes a volume from a snapshot this system's, before anything else opens it."""
+    `kept` are the names that are its component's own, where a snapshot may hold those of others too.
+    """
     source = system.spec.restore_from
     apart = ["--apart"] if source is not None and source.backup is None else []
+    keep = [word for name in kept for word in ("--keep", name)]
     environment = {
         "BELLWETHER_DATA_DIR": DATA_DIRECTORY,
         "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
@@ -336,9 +313,9 @@ def adopt_container(system: TradingSystem, context: RenderContext) -> dict[str, 
         "name": ADOPT,
         "image": image_of(context.image, system.spec.version),
         "imagePullPolicy": context.image_pull_policy,
-        "command": ["python", "-m", "bellwether", "adopt", "--source", str(source), *apart],
+        "command": ["python", "-m", "bellwether", "adopt", "--source", str(source), *apart, *keep],
         "env": _environment(environment),
-        "resources": _requirements(_MOVE_RESOURCES),
+        "resources": _requirements(_READER_RESOURCES),
         "securityContext": _SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_mount("data", DATA_DIRECTORY), _mount("tmp", "/tmp")],  # noqa: S108
@@ -368,7 +345,7 @@ def look_container(
         "image": image,
         "command": [*_LOOK_COMMAND, "--volumes", LOOK_DIRECTORY, "--write", _TERMINATION_FILE, *decide],
         "env": _environment(environment),
-        "resources": _requirements(_shared(system, DECIDING) if decide else _MOVE_RESOURCES),
+        "resources": _requirements(_shared(system, DECIDING) if decide else _READER_RESOURCES),
         "securityContext": _SECURITY,
         "terminationMessagePath": _TERMINATION_FILE,
         "terminationMessagePolicy": "FallbackToLogsOnError",

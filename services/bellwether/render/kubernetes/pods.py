@@ -13,7 +13,6 @@ from bellwether.render.kubernetes.containers import (
     asks_outside,
     compact_resources,
     job_container,
-    move_container,
     nats_container,
     notification_secrets,
     reads_csv,
@@ -27,7 +26,6 @@ from bellwether.render.kubernetes.names import (
     LABEL_MANAGED_BY,
     LABEL_SYSTEM_UID,
     MANAGER,
-    MOVE,
     NATS,
     SYSTEM,
     child_name,
@@ -38,6 +36,7 @@ from bellwether.render.kubernetes.names import (
     selector,
 )
 from bellwether.render.kubernetes.secrets import TOKEN_ENTRY, seed_entry
+from bellwether.render.kubernetes.volumes import kept_on
 from bellwether.render.nats import BOOTSTRAP, JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
@@ -173,7 +172,7 @@ def compact_pod(system: TradingSystem, context: RenderContext, nats_config: str)
     services = list(SERVICES)
     nats = {**nats_container(system, context), "restartPolicy": "Always"}
     containers = {
-        "initContainers": [*_adopting(system, context), nats],
+        "initContainers": [*_adopting(system, context, SYSTEM), nats],
         "containers": [services_container(system, context, "services", services, compact_resources(system))],
     }
     volumes = _volumes(system, SYSTEM, services, nats_config, claim=True)
@@ -183,22 +182,24 @@ def compact_pod(system: TradingSystem, context: RenderContext, nats_config: str)
 def nats_pod(system: TradingSystem, context: RenderContext, nats_config: str) -> dict[str, Any]:
     """Return the NATS pod of the standard profile."""
     volumes = _volumes(system, NATS, [], nats_config, claim=True)
-    return _template(system, NATS, {}, _pod_spec(system, {"containers": [nats_container(system, context)]}, volumes))
+    adopting = _adopting(system, context, NATS)
+    containers = {"containers": [nats_container(system, context)], **({"initContainers": adopting} if adopting else {})}
+    return _template(system, NATS, {}, _pod_spec(system, containers, volumes))
 
 
 def service_pod(system: TradingSystem, context: RenderContext, service: str) -> dict[str, Any]:
     """Return the pod of one service of the standard profile."""
     container = services_container(system, context, service, [service], resources_of(system, service))
     row = SERVICES[service]
-    adopting = _adopting(system, context) if row.store is not None else []
+    adopting = _adopting(system, context, service) if row.needs_volume else []
     volumes = _volumes(system, service, [service], None, claim=row.needs_volume)
     annotations = start_value_annotations(system) if service == "market-data" else {}
     containers = {"containers": [container], **({"initContainers": adopting} if adopting else {})}
     return _template(system, service, annotations, _pod_spec(system, containers, volumes))
 
 
-def _adopting(system: TradingSystem, context: RenderContext) -> list[dict[str, Any]]:
-    return [] if system.spec.restore_from is None else [adopt_container(system, context)]
+def _adopting(system: TradingSystem, context: RenderContext, component: str) -> list[dict[str, Any]]:
+    return [] if system.spec.restore_from is None else [adopt_container(system, context, kept_on(component))]
 
 
 def job_pod(
@@ -238,25 +239,5 @@ def training_pod(system: TradingSystem, container: dict[str, Any]) -> dict[str, 
     volumes = [_key_volume(system, "keys", [TRAINING_JOB]), {"name": "tmp", "emptyDir": {}}]
     spec = _pod_spec(system, {"containers": [container]}, volumes)
     template = _template(system, TRAINING_JOB, {}, {**spec, "restartPolicy": "Never"})
-    template["metadata"]["labels"] |= {LABEL_SYSTEM_UID: system.metadata.uid}
-    return template
-
-
-def move_pod(
-    system: TradingSystem,
-    context: RenderContext,
-    arguments: Sequence[str],
-    source: Sequence[str],
-    target: Sequence[str],
-) -> dict[str, Any]:
-    """Return the pod that copies the volumes of these components; it has no keys and talks to nobody."""
-    container = move_container(system, context, arguments, source, target)
-    volumes = [
-        {"name": component, "persistentVolumeClaim": {"claimName": claim_name(child_name(system, component))}}
-        for component in sorted([*source, *target])
-    ]
-    template = _template(
-        system, MOVE, {}, {**_pod_spec(system, {"containers": [container]}, volumes), "restartPolicy": "Never"}
-    )
     template["metadata"]["labels"] |= {LABEL_SYSTEM_UID: system.metadata.uid}
     return template

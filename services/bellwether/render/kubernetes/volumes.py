@@ -6,19 +6,37 @@ Each says what the stores on it were begun with, so that one that was kept is no
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from bellwether.render.kubernetes import quantities
+from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
 from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import child_name, claim_name, metadata
+from bellwether.render.kubernetes.names import NATS, SYSTEM, child_name, claim_name, metadata
 from bellwether.spec.begun import ANNOTATION_BEGUN_WITH, begun_with, encode
 from bellwether.spec.models import GROUP, TradingSystem
+from bellwether.topology import SERVICES
 
 SNAPSHOT_GROUP = "snapshot.storage.k8s.io"
 SNAPSHOT_KIND = "VolumeSnapshot"
 RESTORED_FROM = "restored-from"
 ANNOTATION_RESTORED_FROM = f"{GROUP}/{RESTORED_FROM}"
 """On a volume claim: what it was made from, as the declaration has it."""
+
+_BESIDE_A_DATABASE = ("", "-journal", "-shm", "-wal")
+"""A database that was not closed is whole only together with these."""
+
+
+def kept_on(component: str) -> tuple[str, ...]:
+    """Return the names in the top folder of a component's volume that are its own; none: all of them are."""
+    if component == SYSTEM:
+        return ()
+    if component == NATS:
+        return (PurePosixPath(NATS_DIRECTORY).name,)
+    store = SERVICES[component].store
+    databases = () if store is None else tuple(store + suffix for suffix in _BESIDE_A_DATABASE)
+    # Any service with a volume may keep files in the folder of its name, beside its database.
+    return (component, *databases)
 
 
 def made_from(claim: Manifest, snapshot: str | None, source: str | None) -> Manifest:

@@ -1,4 +1,4 @@
-"""A system that trades is moved from one profile to the other and back, killed each time, and comes to the same end."""
+"""A system that trades goes on with the other profile, from a backup of its volumes, as if nothing had been."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from bellwether.render.kubernetes.moves import Profile, holdings
+from bellwether.local.volumes import Adoption, adopt
+from bellwether.render.kubernetes.profiles import PROFILES, Profile, claims_of
+from bellwether.render.kubernetes.volumes import kept_on
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
@@ -23,10 +25,12 @@ from harness.nats import UID, NatsServer
 from harness.replayed import until
 from soak import evidence, replays
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-DAYS = ("2009-01-02", "2009-02-27")
+DAYS = ("2009-01-02", "2009-01-23")
 DEADLINE = 150.0
+WHOSE = Adoption(UID, "replay", "backup friday")
+RESUME = "INSERT INTO halts (kind, source, reason, at) VALUES ('resume', 'test', 'compared', ?)"
 
 
 class Trader:
@@ -36,10 +40,11 @@ class Trader:
         self._folder = folder
         self._volumes = folder / "volumes"
         self._log = folder / "services.log"
-        for profile in ("compact", "standard"):
-            for component in holdings(profile):
-                (self._volumes / profile / component).mkdir(parents=True)
-        shutil.copytree(trained, self._volumes / "compact" / "system" / "ml-model")
+        self._system = system
+        for profile in PROFILES:
+            for component in replays.SERVED:
+                self.volume(profile, component).mkdir(parents=True, exist_ok=True)
+        shutil.copytree(trained, self.volume("compact", "ml-model") / "ml-model")
         (folder / "system.json").write_bytes(encode_declaration(system))
 
     def volume(self, profile: Profile, component: str) -> Path:
@@ -92,20 +97,14 @@ class Trader:
             return int(ledger.execute("SELECT count(*) FROM equity").fetchone()[0])
         return 0
 
+    def restore_with(self, profile: Profile) -> None:
+        """Make each volume of a profile from the snapshot that the operator names, as its pod does before it starts."""
+        for component in claims_of(self._system, profile):
+            shutil.copytree(self.volume("compact", "system"), self.volume(profile, component), dirs_exist_ok=True)
+            adopt(self.volume(profile, component), WHOSE, datetime.now(UTC), kept_on(component))
+
     def complete(self, profile: Profile) -> bool:
         return evidence.replay_state(self.volume(profile, "scheduler")) == "complete"
-
-    def move(self, number: int, source: Profile, target: Profile) -> None:
-        words = ["--number", str(number), "--from", source, "--to", target]
-        folders = ["--source", str(self._volumes / source), "--target", str(self._volumes / target)]
-        done = subprocess.run(
-            [sys.executable, "-m", "bellwether", "move", *words, *folders],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
 
 
 async def come_true(condition: Callable[[], bool]) -> None:
@@ -115,7 +114,16 @@ async def come_true(condition: Callable[[], bool]) -> None:
     await until(asked, DEADLINE)
 
 
-async def test_a_system_that_moves_to_the_other_profile_and_back_decides_and_trades_as_if_it_had_not(
+def gathered(trader: Trader, target: Path) -> Path:
+    """Return one folder with everything that the volumes of standard hold."""
+    target.mkdir()
+    for volume in sorted(trader.volume("standard", "nats").parent.iterdir()):
+        for path in volume.iterdir():
+            (target / path.name).symlink_to(path)
+    return target
+
+
+async def test_from_a_backup_of_its_one_volume_it_goes_on_with_a_volume_per_service_as_if_it_had_not(
     tmp_path: Path, trained: Path
 ) -> None:
     system = replays.days(*DAYS)
@@ -123,21 +131,19 @@ async def test_a_system_that_moves_to_the_other_profile_and_back_decides_and_tra
     assert expected.ledger
     trader = Trader(tmp_path, system, trained)
     async with trader.running("compact"):
-        await come_true(lambda: trader.sessions("compact") >= 10)
+        await come_true(lambda: trader.sessions("compact") >= 4)
     assert not trader.complete("compact")
-    assert (trader.volume("compact", "paper-trading") / "ledger.db-wal").stat().st_size
-    trader.move(1, "compact", "standard")
-    assert list((trader.volume("standard", "nats") / "nats").rglob("streams/EVENTS/msgs/*.blk"))
-    began = trader.sessions("standard")
-    assert began >= 10
+    trader.restore_with("standard")
+    ledger = trader.volume("standard", "paper-trading") / "ledger.db"
+    assert {path.name for path in ledger.parent.iterdir()} <= {"ledger.db", "ledger.db-wal", "ledger.db-shm"}
+    assert {path.name for path in trader.volume("standard", "nats").iterdir()} == {"nats"}
+    assert trader.sessions("standard") >= 4
+    with closing(sqlite3.connect(ledger)) as database, database:
+        assert database.execute("SELECT kind, source FROM halts").fetchall() == [("halt", "restore")]
+        database.execute(RESUME, (datetime.now(UTC).isoformat(),))
     async with trader.running("standard"):
-        await come_true(lambda: trader.sessions("standard") >= began + 10)
-    assert not trader.complete("standard")
-    trader.move(2, "standard", "compact")
-    assert trader.sessions("compact") >= began + 10
-    async with trader.running("compact"):
-        await come_true(lambda: trader.complete("compact"))
-        await come_true(lambda: not evidence.unpublished(trader.volume("compact", "scheduler")))
-    data = trader.volume("compact", "scheduler")
+        await come_true(lambda: trader.complete("standard"))
+        await come_true(lambda: not evidence.unpublished(trader.volume("standard", "scheduler")))
+    data = gathered(trader, tmp_path / "together")
     assert evidence.violations(data) == []
     assert evidence.differences(expected, evidence.gather(data)) == []
