@@ -343,7 +343,7 @@ def notify(
         session.show(session.client.get("/v1/notifications", limit=lines), _shown("notifications"))
         return
     found = session.client.send("POST", "/v1/notifications/test", name=name)
-    session.show(found, _part("results", "test_messages"))
+    session.show(found, _part("test_messages", "results"))
     if not all(one["delivered"] for one in found["results"]):
         raise SystemExit(1)
 

@@ -11,6 +11,7 @@ import pytest
 from bellwether.cli import show
 from bellwether.cli.main import main
 from bellwether.cli.options import print_drawn
+from bellwether.messages.monitoring import MessageOutcome, SentTestMessages
 from bellwether.messages.trading import Safety, SafetyRefusal
 from unit.gateway.conftest import TOKEN, Opened
 from unit.gateway.samples import TRACE
@@ -79,6 +80,12 @@ def typed(
         (["health"], ["container: CPU 12 %, memory 73 %, disk 41 %", "140 MiB in 1 process", "prediction", "healthy"]),
         (["health"], ["ml-model", "unreachable", "nobody serves ml-model.health"]),
         (["alerts"], ["warning", "2009-01-05", "memory of system is 85 % of the container's limit"]),
+        (["notify"], ["hook", "webhook", "hook.example answered 500", "85 % of memory", "hook: pending"]),
+        (["notify", "--test"], ["hook", "webhook", "delivered"]),
+        (["dead-letters", "list"], ["7", "paper-trading", "prediction_generated", "KeyError", "1 in all"]),
+        (["dead-letters", "show", "7"], ["given up by paper-trading after 5 attempts", '{"id":"e-1"}']),
+        (["dead-letters", "replay", "7"], ["7 is published again as m-2"]),
+        (["dead-letters", "drop", "7"], ["7 is dropped"]),
         (["report"], ["Session 2009-01-05 of banks", "AAPL: BUY, p 0.580", "audit-20090105: missed"]),
         (["report", "--session", "2009-01-05", "--verify"], ["composed again: equal"]),
         (["report", "--list"], ["2009-01-05  2 of 3 predicted; 1 filled; 2 refused"]),
@@ -91,6 +98,14 @@ async def test_an_answer_is_drawn_for_people(typed: Typed, command: list[str], w
     assert (code, err) == (0, "")
     for word in words:
         assert word in out, out
+
+
+async def test_a_test_message_that_does_not_arrive_ends_with_1(typed: Typed, gateway: Opened) -> None:
+    outcomes = [MessageOutcome("hook", "webhook", delivered=True), MessageOutcome("mail", "email", False, "no answer")]
+    gateway.answers["monitoring"]["test_notification"] = SentTestMessages(outcomes)
+    code, out, _ = await typed("notify", "--test")
+    assert code == 1
+    assert "no answer" in out
 
 
 async def test_an_answer_for_programs_is_the_gateways_json(typed: Typed) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import MetaData
 
 from bellwether.messages.backup import BackupMade, Backups
+from bellwether.messages.dead_letters import DeadLetterBody, DeadLetterGone, DeadLetterInfo, DeadLetters
 from bellwether.messages.envelope import Event
 from bellwether.messages.market_data import (
     Bars,
@@ -33,7 +34,19 @@ from bellwether.messages.models import (
     ServedRows,
     ServingRecord,
 )
-from bellwether.messages.monitoring import Alert, Alerts, ProcessFigures, ServiceFigures, SystemFigures, SystemMetrics
+from bellwether.messages.monitoring import (
+    Alert,
+    Alerts,
+    ChannelState,
+    MessageOutcome,
+    NoticeRecord,
+    Notifications,
+    ProcessFigures,
+    SentTestMessages,
+    ServiceFigures,
+    SystemFigures,
+    SystemMetrics,
+)
 from bellwether.messages.parts import FilePart
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
 from bellwether.messages.quality import Quality, SymbolQuality
@@ -183,6 +196,11 @@ MADE = BackupMade("20261127T213000Z", AT, "full", ["ledger.db"], 2.5, "complete"
 ALERTS = Alerts(
     AT, [Alert("memory_high", "warning", "system", "memory of system is 85 % of the container's limit", AT)]
 )
+NOTIFICATIONS = Notifications(
+    [ChannelState("hook", "webhook", "warning", 1, 0, 3, "hook.example answered 500", AT)],
+    [NoticeRecord("n-1", AT, "raised", "memory_high", "system", "warning", "85 % of memory", {"hook": "pending"})],
+)
+LETTER = DeadLetterInfo(7, AT, "paper-trading", "prediction_generated", 5, "KeyError", complete=True)
 REPORT = compose(report_rows())
 
 HEADLINE = Headline("h1", "Apple plunges on fraud probe", "Wire", AT, AT, -0.8)
@@ -289,7 +307,16 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "list_reports": Reports([ReportLine(REPORT.session, "replay-1", REPORT.as_of, REPORT.summary, "ab" * 32)], 1),
     },
     "backup": {"create_backup": MADE, "list_backups": Backups([])},
-    "monitoring": {"collect_system_metrics": METRICS, "check_alerts": ALERTS},
+    "monitoring": {
+        "collect_system_metrics": METRICS,
+        "check_alerts": ALERTS,
+        "list_notifications": NOTIFICATIONS,
+        "test_notification": SentTestMessages([MessageOutcome("hook", "webhook", delivered=True)]),
+        "list_dead_letters": DeadLetters(1, [LETTER]),
+        "get_dead_letter": DeadLetterBody(LETTER, "bw.event.high.tick", "m-1", '{"id":"e-1"}'),
+        "replay_dead_letter": DeadLetterGone(7, "replayed", "m-2"),
+        "drop_dead_letter": DeadLetterGone(7, "dropped"),
+    },
 }
 
 
