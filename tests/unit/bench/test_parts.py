@@ -7,10 +7,11 @@ import pytest
 
 from bellwether.messages.envelope import decode_reply, decode_request
 from bellwether.runtime.call import decode_as
+from bench import wide
 from bench.halting import p99
 from bench.inference import medians_of
 from bench.memory import mapped_bytes, pss_of, stated_bytes
-from bench.replay import published, rate_of, unpaced
+from bench.replay import Replayed, published, rate_of, unpaced
 from bench.rpc import paired_ratios
 from bench.rpc_peer import REPLY_BODY, REQUEST_BODY, Features, Score
 
@@ -120,3 +121,10 @@ def test_kinds_take_turns_and_the_first_round_is_left_out() -> None:
     found = medians_of(kinds, rounds=2, calls=2)
     assert seen == ["a0", "a1", "b0", "b1"] * 3
     assert {name: len(values) for name, values in found.items()} == {"a": 2, "b": 2}
+
+
+def test_a_wide_replay_states_what_a_decision_takes_of_the_disk() -> None:
+    made = Replayed(decisions=250_000, rate=400.0, first_year=500.0, last_year=450.0)
+    figures = {figure.what: figure.value for figure in wide.figures_of(made, 700.0, 300.0, 1000.0)}
+    assert figures["databases, a decision"] == 4.0
+    assert figures["its last year / its first year"] == 0.9

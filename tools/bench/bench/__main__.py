@@ -29,6 +29,7 @@ from bench import (
     rpc,
     training,
     volume,
+    wide,
 )
 from bench.report import Machine, Section, merged, page
 from devcluster.errors import ClusterError
@@ -45,6 +46,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "memory": memory.measure,
     "long-run": long_run.measure,
     "volume": volume.measure,
+    "wide": wide.measure,
     "backups": backups.measure,
     "places": places.measure,
     "morning": morning.measure,

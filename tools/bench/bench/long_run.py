@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
@@ -82,12 +82,12 @@ def figures_of(looks: list[Mapping[str, float]], rate: float, mapped: Mapping[st
     ]
 
 
-def declared(folder: Path) -> Path:
-    """Write bars of seven symbols and a declaration that replays them; return its file."""
+def declared(folder: Path, symbols: Sequence[str] = SYMBOLS) -> Path:
+    """Write made-up bars of some symbols and a declaration that replays them; return its file."""
     bars = folder / "bars"
     bars.mkdir()
     days = [session.day for session in load_calendar("XASX").sessions(BARS_FROM, date(2026, 6, 30))]
-    for number, symbol in enumerate(SYMBOLS, 1):
+    for number, symbol in enumerate(symbols, 1):
         lines = ["Date,Open,High,Low,Close,Adj Close,Volume"]
         for at, day in enumerate(days):
             price = 20 * number + 3 * math.sin(at / 7 + number) + math.sin(at * number)
@@ -101,7 +101,7 @@ def declared(folder: Path) -> Path:
         "metadata": {"name": "long"},
         "spec": {
             "market": {"calendar": "XASX"},
-            "symbols": list(SYMBOLS),
+            "symbols": list(symbols),
             "data": {"provider": "csv", "csv": {"directory": str(bars)}},
             "clock": {"mode": "replay", "from": REPLAY_FROM.isoformat(), "pace": "0s"},
             "training": {"gate": {"mode": "report"}},

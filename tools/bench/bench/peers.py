@@ -9,7 +9,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from bellwether.market_data.sources import RecordedBars
+from bench.child import run
 from bench.replay import DECISIONS, SESSIONS, published
 from bench.report import Figure, Section
 from bench.trained import SAMPLE, copy_model, model_folder
@@ -71,7 +71,7 @@ def measure() -> Section:
         for peer, python in pythons.items():
             with tempfile.TemporaryDirectory() as name:
                 found[peer].append(_peer(Path(name), peer, python))
-    counts = {name: sorted({run.sessions for run in runs}) for name, runs in found.items()}
+    counts = {name: sorted({one.sessions for one in runs}) for name, runs in found.items()}
     if len({count for each in counts.values() for count in each}) != 1:
         raise RuntimeError(f"they replayed different numbers of sessions: {counts}")
     return Section(TITLE, _HOW, figures_of(found))
@@ -92,16 +92,16 @@ def figures_of(found: dict[str, list[Run]]) -> list[Figure]:
             Figure(f"highest memory, ours / {peer}", memory, ""),
         ]
     for name, runs in found.items():
-        rates = [run.rate for run in runs]
+        rates = [one.rate for one in runs]
         median = statistics.median(rates)
-        year = statistics.median(run.last_year / run.first_year for run in runs)
+        year = statistics.median(one.last_year / one.first_year for one in runs)
         spread = f"rounds {min(rates):,.0f} to {max(rates):,.0f}"
         figures += [
             Figure(f"{name}: symbol-sessions a second", median, "/s", note=spread),
             Figure(f"{name}: decisions a second", median * runs[0].decisions_each, "/s"),
             Figure(f"{name}: its last year / its first year", year, ""),
-            Figure(f"{name}: the whole process", statistics.median(run.seconds for run in runs), "s"),
-            Figure(f"{name}: highest memory", statistics.median(run.peak for run in runs), "MB"),
+            Figure(f"{name}: the whole process", statistics.median(one.seconds for one in runs), "s"),
+            Figure(f"{name}: highest memory", statistics.median(one.peak for one in runs), "MB"),
         ]
     figures.append(Figure("sessions in each of them", found[OURS][0].sessions, ""))
     return figures
@@ -137,7 +137,7 @@ def _ours(folder: Path) -> Run:
     manifest.write_text(yaml.safe_dump(system))
     copy_model(data)
     command = [sys.executable, "-m", "bellwether", "replay", str(manifest), "--to", LAST, "--data", str(data)]
-    _, seconds, peak = _run([*command, "-o", "json"], dict(os.environ))
+    _, seconds, peak = run([*command, "-o", "json"])
     made = published(data / "decisions.db")
     each = DECISIONS // SYMBOLS
     first, last = made.first_year / each, made.last_year / each
@@ -148,7 +148,7 @@ def _peer(folder: Path, peer: str, python: Path) -> Run:
     write_inputs(folder)
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT / "tools" / "bench")}
     module = f"peers.{PEERS[peer]}_side"
-    said, seconds, peak = _run([str(python), "-m", module, str(folder), FIRST, LAST], environ)
+    said, seconds, peak = run([str(python), "-m", module, str(folder), FIRST, LAST], environ)
     made = json.loads(said)
     return peer_run(made["times"], seconds - made["ingested"], peak)
 
@@ -166,17 +166,3 @@ def write_inputs(folder: Path) -> None:
     calibrator = json.loads((model_folder() / "manifest.json").read_bytes())["calibrator"]
     model = {name: reference[name] for name in ("intercept", "features")} | {"slope": calibrator["slope"]}
     (folder / "model.json").write_text(json.dumps(model))
-
-
-def _run(command: list[str], environ: dict[str, str]) -> tuple[str, float, float]:
-    """Run a program to its end; return what it printed, its seconds, and its highest Rss in MB."""
-    with tempfile.TemporaryFile() as output:
-        began = time.monotonic()
-        process = subprocess.Popen(command, stdout=output, env=environ)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-        output.seek(0)
-        return output.read().decode(), seconds, usage.ru_maxrss * 1024 / 1e6

@@ -123,8 +123,8 @@ def unpaced(system: Mapping[str, Any], last: str) -> dict[str, Any]:
     return {**system, "spec": spec}
 
 
-def published(database: Path) -> Replayed:
-    """Return how many decisions a database has published, and how many a second from the first to the last."""
+def published(database: Path, each: int = DECISIONS) -> Replayed:
+    """Return how many decisions a database has published, and how many a second; `each` is how many a session has."""
     query = "SELECT published_at FROM outbox WHERE subject LIKE '%.prediction_generated' ORDER BY published_at"
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     try:
@@ -133,7 +133,7 @@ def published(database: Path) -> Replayed:
         connection.close()
     if len(times) < 2 or times[-1] <= times[0]:
         raise RuntimeError(f"{database} has {len(times)} published decisions: too few to measure by")
-    year = SESSIONS * DECISIONS
+    year = SESSIONS * each
     return Replayed(len(times), rate_of(times), rate_of(times[:year]), rate_of(times[-year:]))
 
 
