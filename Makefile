@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 UV := .venv/bin/uv
 export PYTHONPATH := services:operator:tools/devcluster:tools/environments:tools/generate:tools/gate:tools/bench:tools/soak:tests
-# Byte code is kept, whatever the machine says: without it every process compiles thousands of modules anew.
+# Byte code is kept, whatever the machine says: without it every process compiles thousands of modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
@@ -27,7 +27,7 @@ venv: .venv/.stamp ## the locked virtual environment in .venv
 
 LOCK := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
 .PHONY: lock
-lock: .venv/.stamp ## write requirements/*.txt anew from pyproject.toml
+lock: .venv/.stamp ## write requirements/*.txt again from pyproject.toml
 	$(LOCK) --group dev -o requirements/dev.txt
 	for group in services training operator; do $(LOCK) --group $$group -c requirements/dev.txt -o requirements/$$group.txt; done
 	$(LOCK) --group bridge -c requirements/dev.txt -o requirements/bridge.txt
@@ -65,7 +65,7 @@ wheel: venv ## the command line and the services as one wheel in dist/, for `uv 
 	@.venv/bin/hatchling build -t wheel
 
 .PHONY: generate
-generate: venv ## write the custom resource definitions, reference pages and session tables anew
+generate: venv ## write the custom resource definitions, reference pages and session tables again
 	@$(PY) -m generate
 
 .PHONY: models

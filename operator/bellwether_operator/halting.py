@@ -46,7 +46,7 @@ class _Halt:
 
 
 class Halting:
-    """What is remembered of the halt of one system (one uid) between passes; when lost, it begins anew."""
+    """What is remembered of the halt of one system (one uid) between passes; when lost, it begins again."""
 
     def __init__(self) -> None:
         self._halt: _Halt | None = None

@@ -46,14 +46,14 @@ def delete(still: System, child: Object) -> None:
     )
 
 
-def await_anew(still: System, child: Object, seconds: float) -> None:
+def await_again(still: System, child: Object, seconds: float) -> None:
     """Return when another object has taken a deleted one's place, and everything is as declared."""
 
-    def anew() -> bool:
+    def again() -> bool:
         found = still.lab.get(still.namespace, child["kind"], child["metadata"]["name"])
         return bool(found["metadata"]["uid"] != child["metadata"]["uid"])
 
-    eventually(f"{child['kind']} {child['metadata']['name']} is there again", seconds, anew)
+    eventually(f"{child['kind']} {child['metadata']['name']} is there again", seconds, again)
     still.lab.await_declared(still.namespace)
 
 
@@ -61,13 +61,13 @@ def await_anew(still: System, child: Object, seconds: float) -> None:
 def test_a_deleted_child_is_made_again_as_it_was(still: System, kind: str) -> None:
     child = a_child(still, kind)
     delete(still, child)
-    await_anew(still, child, waits.CHILD_PUT_RIGHT)
+    await_again(still, child, waits.CHILD_PUT_RIGHT)
 
 
 def test_a_deleted_secret_is_written_again_while_pods_wait_for_it(still: System) -> None:
     child = a_child(still, "Secret")
     delete(still, child)
-    await_anew(still, child, waits.SECRET_WRITTEN_AGAIN)
+    await_again(still, child, waits.SECRET_WRITTEN_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def test_what_is_edited_by_hand_is_put_back(still: System, edit: Edit) -> None:
     lab.await_declared(namespace, waits.CHILD_PUT_RIGHT)
     if not BY_NAME[edit.kind].remade:
         found = lab.get(namespace, edit.kind, child["metadata"]["name"])
-        assert found["metadata"]["uid"] == child["metadata"]["uid"], "it was made anew instead of put right"
+        assert found["metadata"]["uid"] == child["metadata"]["uid"], "it was made again instead of put right"
 
 
 def test_what_others_have_in_a_child_stays_while_ours_is_put_back(still: System) -> None:

@@ -2,7 +2,7 @@
 
 Closes fall back to their mean of twenty sessions, so a model that sees the distance from it predicts them, and the gate
 under `enforce` lets it serve. A second share is declared after the first models serve: its own and, as features look at
-all shares, those of the others are made anew.
+all shares, those of the others are made again.
 """
 
 from __future__ import annotations

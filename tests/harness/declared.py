@@ -111,7 +111,7 @@ def _unreported(system: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _may_stay(child: Mapping[str, Any], systems: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether an object that no declaration asks for may be there: a volume kept, or a deed of a system that is."""
+    """Whether an object that no declaration asks for may be there: a volume kept, or an action of a system that is."""
     metadata = child["metadata"]
     if child["kind"] == CLAIM:
         return not metadata.get("ownerReferences") and "deletionTimestamp" not in metadata

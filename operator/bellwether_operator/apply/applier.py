@@ -163,7 +163,7 @@ class Applier:
         await self._each((each.key, partial(self._delete, each, "no longer declared")) for each in now)
 
     async def make(self, jobs: Iterable[Manifest]) -> None:
-        """Make Jobs that are not there yet; one of the same name is the same deed."""
+        """Make Jobs that are not there yet; one of the same name does the same."""
         for manifest in jobs:
             kind, metadata = BY_NAME[manifest["kind"]], manifest["metadata"]
             key = ChildKey(kind.kind, metadata["namespace"], metadata["name"])

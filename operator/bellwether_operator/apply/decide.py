@@ -25,7 +25,7 @@ class Verdict(Enum):
     SKIP = "skip"
     APPLY = "apply"
     REMAKE = "remake"
-    """It is to be deleted and made anew, since its kind must not be edited."""
+    """It is to be deleted and made again, since its kind must not be edited."""
     WAIT = "wait"
     """It is a remnant of a system of the same name that was deleted; Kubernetes will remove it."""
     TAKEN = "taken"

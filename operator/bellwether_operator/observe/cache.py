@@ -401,7 +401,7 @@ class Cache:
         return uid is not None and child.belongs_to(uid)
 
     def drop_child(self, raw: Mapping[str, Any], kind: str) -> SystemKey | None:
-        """Forget a deleted child; return its system, or None when it has been made anew already."""
+        """Forget a deleted child; return its system, or None when it has been made again already."""
         key, metadata = _child_key(raw, kind), raw["metadata"]
         known = self.children.get(key)
         if known is not None or is_kept(raw, kind):

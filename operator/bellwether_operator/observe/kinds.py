@@ -22,10 +22,10 @@ class Kind:
     stateful: bool = False
     """Whether its spec or status is part of the picture; of others only the metadata is watched."""
     remade: bool = False
-    """Whether a change deletes it and makes it anew: the schedule of a CronJob is never edited, since the controller
+    """Whether a change deletes it and makes it again: the schedule of a CronJob is never edited, since the controller
     would reckon what it missed by the new one."""
     once: bool = False
-    """Whether it is made once and then left alone: a Job is a deed, not a state."""
+    """Whether it is made once and then left alone: a Job is an action, not a state."""
 
     @property
     def group(self) -> str:

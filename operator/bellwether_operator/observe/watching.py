@@ -165,7 +165,7 @@ class Watching:
     def _store(self, kind: Kind) -> Cache | Pods:
         return self._cache.pods if kind is PODS else self._cache
 
-    async def _list_anew(self, kind: Kind, scope: str | None) -> None:
+    async def _list_again(self, kind: Kind, scope: str | None) -> None:
         news: set[SystemKey] = set()
         try:
             await self._list(kind, scope, news)
@@ -174,12 +174,12 @@ class Watching:
                 self._mark(system, None)
 
     async def _follow(self, kind: Kind, scope: str | None) -> None:
-        """Watch one collection; go on where a watch ended or, where the server forgot that, list anew."""
+        """Watch one collection; go on where a watch ended or, where the server forgot that, list again."""
         delay, what = FIRST_RETRY_SECONDS, f"cannot watch {kind.plural}"
         while True:
             try:
                 if (kind, scope) not in self._since:
-                    await self._list_anew(kind, scope)
+                    await self._list_again(kind, scope)
                 async for event in self._source.watch(kind, scope, _selector(kind), self._since[kind, scope]):
                     self._take(kind, scope, event)
                     delay = 0.0

@@ -44,7 +44,7 @@ def halts(case: Case) -> list[str]:
     heard = None if seen.view is None else seen.view.halts
     if heard is None:
         lines = case.previous.get("halts", ())
-        # What the declaration and the operator say, each status says anew.
+        # What the declaration and the operator say, each status says again.
         heard = tuple(line for line in lines if not _declared(line) and not line.startswith(UNANSWERED))
     reported = list(heard)
     if seen.forced is not None:

@@ -200,7 +200,7 @@ def owner_in(raw: Manifest, system: TradingSystem) -> tuple[Owner, str]:
 
 
 def is_going(raw: Mapping[str, Any]) -> bool:
-    """Whether an object is being deleted: it is never applied over, and comes anew when it is gone."""
+    """Whether an object is being deleted: it is never applied over, and comes again when it is gone."""
     return "deletionTimestamp" in raw["metadata"]
 
 

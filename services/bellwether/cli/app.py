@@ -183,7 +183,7 @@ def plan(
     objects and pods for it, and when: at once or at the session's close.
     Live fields (symbols, limits, halts, tasks) restart no pod.
 
-    [green]+[/] made  [yellow]~[/] changed  [yellow]±[/] deleted and made anew  [red]-[/] deleted
+    [green]+[/] made  [yellow]~[/] changed  [yellow]±[/] deleted and made again  [red]-[/] deleted
 
         bellwether plan system.yaml
         bellwether plan system.yaml --at 2026-11-23T01:30:00Z

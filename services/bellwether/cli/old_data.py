@@ -136,7 +136,10 @@ def _told(read: FolderRead, path: Path | None, shown: int) -> None:
         if len(found["left"]) > _MOST_LEFT:
             lines.append(f"  and {len(found['left']) - _MOST_LEFT} more: -o json has all")
     if found["models"]:
-        lines += ["", "models, named and not opened (a pickle runs what it likes); train anew with `bellwether train`:"]
+        lines += [
+            "",
+            "models, named and not opened (a pickle runs what it likes); train again with `bellwether train`:",
+        ]
         lines += [f"  {one['file']}  {one['bytes']:,} bytes, {one['modified'][:10]}" for one in found["models"]]
     lines += ["", "nothing was written (--dry-run)" if path is None else f"written to {path}"]
     sys.stdout.write("\n".join(lines) + "\n")

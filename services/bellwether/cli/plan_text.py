@@ -184,7 +184,7 @@ def _what(step: Step) -> Text:
     """Return what is done with an object, below its name."""
     words = {
         "adopt": "kept from an earlier system of this name, and taken over",
-        "remake": "deleted and made anew",
+        "remake": "deleted and made again",
         "replace": f"in place of {step.replaces}, which goes when no pod uses it",
     }.get(step.action)
     if step.kind == CONFIG_MAP and step.name.endswith("-declaration") and step.action == "change":

@@ -211,7 +211,7 @@ def identity(directory: RunDirectory) -> Identity:
         told = json.loads(path.read_text())
         return Identity(str(told["uid"]), bytes.fromhex(told["seed"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}): begin anew with --fresh, or choose another --data") from error
+        raise RunError(f"{path} is damaged ({error}): begin again with --fresh, or choose another --data") from error
 
 
 def write_keys(directory: RunDirectory, who: Identity) -> dict[str, str]:

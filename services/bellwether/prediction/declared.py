@@ -32,7 +32,7 @@ class Declared:
 
     @property
     def calendar(self) -> Calendar:
-        """The declared calendar, made anew when `market` has changed.
+        """The declared calendar, made again when `market` has changed.
 
         Raises:
             CalendarError: when an override does not fit.

@@ -28,7 +28,7 @@ async def again(identifier: str, stored: bytes, call: Call) -> ReplayedDecision:
     """Return whether a decision comes out with the same bytes.
 
     Features are computed again from the bars of its instant, the probability is asked of the very model version, then
-    the decision is made anew. What the market's state was stays as stored: it depends on limits and symbols that may
+    the decision is made again. What the market's state was stays as stored: it depends on limits and symbols that may
     have been edited since. Another version of this product than the stored one can at best be equal within 1e-6.
 
     Raises:

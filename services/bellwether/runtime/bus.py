@@ -143,7 +143,7 @@ class Delivery(Protocol):
         """Ask for it again after `delay` seconds."""
 
     async def in_progress(self) -> None:
-        """Say that it is still being worked on, which starts `ack_wait` anew."""
+        """Say that it is still being worked on, which starts `ack_wait` again."""
 
     async def term(self) -> None:
         """Never deliver it to this consumer again."""

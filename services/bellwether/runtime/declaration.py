@@ -116,7 +116,7 @@ class DeclarationHolder:
         """Take a declaration from the bus, tell the listeners, and return what to acknowledge.
 
         An older generation than the one in force is ignored and gives none, and so is the declaration of an earlier
-        system, found on a volume that outlived it: generations count anew with each uid. When a listener fails, the
+        system, found on a volume that outlived it: generations start again with each uid. When a listener fails, the
         declaration is in force all the same, and the acknowledgement says that it was not applied, and why; offered
         again, it is tried again.
         """

@@ -50,7 +50,7 @@ class MemoryDelivery:
         self._consumer.refuse(self, delay)
 
     async def in_progress(self) -> None:
-        """Start its time anew."""
+        """Start its time again."""
         self._consumer.touch(self)
 
 
@@ -61,7 +61,7 @@ class MemoryConsumer:
         self.plan = plan
         self._wanted: dict[str, bool] = {}
         self._ready: deque[tuple[Stored, int]] = deque()
-        # Ordered by deadline: every entry gets the same wait and is put at the end when its time starts anew.
+        # Ordered by deadline: every entry gets the same wait and is put at the end when its time starts again.
         self._unacked: dict[int, tuple[MemoryDelivery, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._pulls: list[MemoryPull] = []
@@ -127,7 +127,7 @@ class MemoryConsumer:
         asyncio.get_running_loop().call_later(delay, self._refused_time_over, delivery)
 
     def touch(self, delivery: MemoryDelivery) -> None:
-        """Start a delivery's time anew."""
+        """Start a delivery's time again."""
         if self._is_latest(delivery):
             del self._unacked[delivery.sequence]
             self._start_time(delivery)

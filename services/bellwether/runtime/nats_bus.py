@@ -1,6 +1,6 @@
 """The bus between processes: NATS with JetStream.
 
-A lost connection is never repaired: a new one is made, with everything subscribed anew, by the same code that made
+A lost connection is never repaired: a new one is made, with everything subscribed again, by the same code that made
 the first. So a server that is away at the start, later, or for an hour is all one case, and it never gives up.
 """
 

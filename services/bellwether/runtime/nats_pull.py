@@ -61,7 +61,7 @@ class NatsDelivery:
         await self._bus.publish(self._ack, body)
 
     async def in_progress(self) -> None:
-        """Start its time anew."""
+        """Start its time again."""
         await self._bus.publish(self._ack, b"+WPI")
 
     async def term(self) -> None:
@@ -96,7 +96,7 @@ class NatsPull:
         self.subscription: NatsSubscription = bus.subscription(inbox, self._arrived)
 
     async def attach(self) -> None:
-        """Begin anew on a connection; what was asked for on the last one will not come."""
+        """Begin again on a connection; what was asked for on the last one will not come."""
         # Deliveries of the last connection are still good: their acknowledgement subject belongs to the consumer.
         self._coming = 0
         self._heard = monotonic()
@@ -107,7 +107,7 @@ class NatsPull:
     def _watch(self) -> None:
         self._watchdog = asyncio.get_running_loop().call_later(HEARTBEAT / 2, self._watch)
         if self._coming and monotonic() - self._heard > SILENCE and self._bus.connected:
-            _log.warning("consumer %s has been silent for %.0f s; asking anew", self._consumer, SILENCE)
+            _log.warning("consumer %s has been silent for %.0f s; asking again", self._consumer, SILENCE)
             self._coming = 0
             self._heard = monotonic()
         self._refill()

@@ -141,7 +141,7 @@ class Service:
         return hook
 
     def background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Coroutine[Any, Any, None]]:
-        """Run work beside the handlers, from ready to stop; if it fails it is logged and begins anew."""
+        """Run work beside the handlers, from ready to stop; if it fails it is logged and begins again."""
         self._background.append(work)
         return work
 
@@ -276,7 +276,7 @@ class Service:
                 await work()
                 return
             except Exception as error:
-                _log.exception("%s: %s failed and begins anew in %.1f s", self.name, name, pause)
+                _log.exception("%s: %s failed and begins again in %.1f s", self.name, name, pause)
                 self.figures.failed(f"{name}: {type(error).__name__}")
             await asyncio.sleep(pause)
             pause = min(30.0, pause * 2)

@@ -19,7 +19,7 @@ SESSION_CLOSE = "session_close"
 DONE = datetime.max.replace(tzinfo=UTC)
 """Until when a slot that was done stays done, wherever it is moved to."""
 
-# A slot that was missed and then moved to later is due anew: nothing of it happened. Instants in UTC sort as text.
+# A slot that was missed and then moved to later is due again: nothing of it happened. Instants in UTC sort as text.
 _OPEN = "WHERE status IN ('running', 'failed') OR (status = 'missed' AND due < excluded.due)"
 _CLAIM = (
     "INSERT INTO slots (run, name, task, session, due, status, attempts, started_at) "

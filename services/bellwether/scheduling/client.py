@@ -174,7 +174,7 @@ def _check_seed(file: Path) -> None:
     seed = file.read_bytes().strip()
     try:
         kind, raw = nkeys.decode_seed(bytearray(seed))
-        # Decoding does not look at the checksum at its end; encoding makes it anew.
+        # Decoding does not look at the checksum at its end; encoding makes it again.
         whole = kind == nkeys.PREFIX_BYTE_USER and bytes(nkeys.encode_seed(raw, kind)) == seed
     except (ValueError, nkeys.NkeysError):
         whole = False

@@ -329,7 +329,7 @@ class Conductor:
         self._relieved("the replay")
 
     def _draw(self) -> None:
-        """Draw the timeline anew where the declaration is another one."""
+        """Draw the timeline again where the declaration is another one."""
         words = self._reader.words
         if words is self._line_words or words.first is None or self._last is None:
             return

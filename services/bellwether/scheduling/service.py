@@ -36,7 +36,7 @@ from bellwether.scheduling.conductor import Conductor
 from bellwether.scheduling.replay_desk import add_replay_reports
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.runner import Runner
-from bellwether.scheduling.versions import is_due_anew, is_open
+from bellwether.scheduling.versions import is_due_again, is_open
 from bellwether.scheduling.words import Reader
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
@@ -169,7 +169,7 @@ def _register_slots(service: Service, store: Store, reader: Reader, conductor: C
                 version = known.versions[-1]
                 by_session = {day: at for day, at in version.since_by_session.items() if day >= since.date()}
                 found = claims.recent(tx, LIVE, tasks, since, MOST_ROWS)
-                listed = [job for job in found if not is_due_anew(job, version)]
+                listed = [job for job in found if not is_due_again(job, version)]
                 return SlotJobs(known.began, listed, dict(version.since_by_task), by_session, clockwork.failing)
 
             return await store.transact(look)

@@ -120,7 +120,7 @@ def is_open(slot: Slot, over: Mapping[str, datetime]) -> bool:
     return over.get(slot.name, _NEVER) < slot.due
 
 
-def is_due_anew(job: SlotJob, version: Version) -> bool:
+def is_due_again(job: SlotJob, version: Version) -> bool:
     """Whether a slot that is known to be missed was moved to later in time, so that it is still to be done."""
     if job.status != "missed":
         return False

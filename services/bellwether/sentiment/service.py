@@ -49,7 +49,7 @@ class SentimentService:
         self._parser = Parser()
 
     def declared(self, system: TradingSystem) -> None:
-        """Start anew with another source, other symbols or other names; other edits change nothing here."""
+        """Start again with another source, other symbols or other names; other edits change nothing here."""
         spec, declared = system.spec, system.spec.sentiment
         wanted = (declared.provider, declared.csv, declared.feeds, declared.aliases, spec.symbols)
         if wanted == self._declared:

@@ -142,7 +142,7 @@ class Ledger:
         return self._keep(run, fold(new, book))
 
     def rebuild(self, tx: Transaction, run: str) -> None:
-        """Make the projections of a run anew from its events."""
+        """Make the projections of a run again from its events."""
         for table in tables.PROJECTIONS:
             tx.execute(delete(table).where(table.c.run == run))
         project(tx, run, self.events(tx, run))

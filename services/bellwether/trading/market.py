@@ -143,7 +143,7 @@ class MarketQuestions:
         except RpcError as error:
             if error.code != "UNKNOWN_SYMBOL" and not (self._desk.context.clock.live and error.code in BARS_LOST):
                 raise
-            # Its stored bars are lost, and no source tells them anew: once no bar is waited for any more, the day ends
+            # Its stored bars are lost, and no source tells them again: once no bar is waited for any more, the day ends
             # all the same, at its last price. A share that cannot be priced must not hold up the others.
             _log.warning("%s is held, and nobody tells its price: %s", symbol, error.message)
             return ZERO

@@ -1,4 +1,4 @@
-"""The tables of the ledger. `ledger_events` and `halts` are only ever added to; the rest can be made from them anew.
+"""The tables of the ledger. `ledger_events` and `halts` are only ever added to; the rest can be made from them again.
 
 Money, prices and quantities are decimals as text; instants ISO 8601 in UTC; sessions ISO days.
 """
@@ -155,7 +155,7 @@ unreconciled = Table(
     Column("since", String, nullable=False),
 )
 
-# Halts outlive runs: a replay that begins anew does not open a latch. One with a run is that run's own.
+# Halts outlive runs: a replay that begins again does not open a latch. One with a run is that run's own.
 halts = Table(
     "halts",
     metadata,
@@ -172,7 +172,7 @@ EXITS = ("horizon", "stop_loss", "take_profit", "trailing_stop")
 """Reasons of orders that an exit rule queued at a close."""
 
 PROJECTIONS = (orders, refusals, equity)
-"""Tables that `rebuild` makes anew from the events."""
+"""Tables that `rebuild` makes again from the events."""
 
 
 _ADDED = (

@@ -122,7 +122,7 @@ def read_artifact(folder: Path) -> Manifest:
     except (OSError, msgspec.MsgspecError) as error:
         raise ArtifactError(f"{folder / MANIFEST}: {error}") from error
     if manifest.format != FORMAT:
-        raise ArtifactError(f"{folder / MANIFEST}: format {manifest.format} is not {FORMAT}: train the model anew")
+        raise ArtifactError(f"{folder / MANIFEST}: format {manifest.format} is not {FORMAT}: train the model again")
     if hashlib.sha256(content).hexdigest() != folder.name:
         raise ArtifactError(f"{folder / MANIFEST}: its hash is not the folder's name: it was changed after training")
     for name, wanted in manifest.files.items():

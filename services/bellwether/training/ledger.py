@@ -109,7 +109,7 @@ def judged(ledger: Ledger, evidence: Evidence, gate: Gate, at: datetime) -> tupl
     """Return the book with the trial counted, and what the gate says.
 
     A recipe that passed for this symbol before is a refit. One that cannot be compared with its version that serves, as
-    after a symbol was added, has to win anew, which is a trial. Looking at the same evidence again is none.
+    after a symbol was added, has to win again, which is a trial. Looking at the same evidence again is none.
     """
     scope = [one for one in ledger.trials if one.symbol == evidence.symbol]
     known = next((number for number, one in enumerate(scope, 1) if one.key == evidence.trial), None)

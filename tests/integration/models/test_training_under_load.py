@@ -1,7 +1,7 @@
 """Models by a Job's processes while predictions go on: one killed and resumed, judged under `enforce`, taken back.
 
 Closes fall back to their mean of twenty sessions, so the gate accepts most models. A second share is declared after the
-first models serve: as features look at all shares, every model is made anew.
+first models serve: as features look at all shares, every model is made again.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ async def test_a_namespace_goes_with_a_system_in_it(kube: Kube, settings: Settin
         await kube.delete("namespace", kube.namespace, seconds=60)
 
 
-async def test_a_system_applied_anew_at_once_follows_its_predecessor(
+async def test_a_system_applied_again_at_once_follows_its_predecessor(
     kube: Kube, settings: Settings, gateway: FakeGateway
 ) -> None:
     await kube.apply(system(kube))

@@ -150,7 +150,7 @@ async def test_fields_of_others_are_left_alone(kube: Kube, settings: Settings) -
 
 
 @pytest.mark.parametrize("kind", sorted(set(CHILDREN) - {"secret"}))
-async def test_a_deleted_child_is_made_anew(kube: Kube, settings: Settings, kind: str) -> None:
+async def test_a_deleted_child_is_made_again(kube: Kube, settings: Settings, kind: str) -> None:
     await kube.apply(system(kube))
     async with running(settings):
         await settled(kube)
@@ -160,11 +160,11 @@ async def test_a_deleted_child_is_made_anew(kube: Kube, settings: Settings, kind
         await kube.patch(kind, name, {"metadata": {"finalizers": None}})
         await kube.delete(kind, name, wait=False)
 
-        async def anew() -> bool:
+        async def again() -> bool:
             found = await kube.get(kind, name)
             return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
 
-        await eventually(f"a new {kind}", anew)
+        await eventually(f"a new {kind}", again)
 
 
 async def test_a_secret_is_put_back_within_its_life(
@@ -362,7 +362,7 @@ async def test_large_objects_that_somebody_gives_our_labels_are_not_kept(kube: K
         await settled(kube)
         await make("theirs-later")
         await kube("delete", "configmap", "demo-declaration")
-        await eventually("a deleted child made anew", lambda: all_there(kube))
+        await eventually("a deleted child made again", lambda: all_there(kube))
         await kube.patch("service", "demo-nats", {"spec": {"ports": [{"name": "nats", "port": 4223}]}})
         await kube.until_condition("demo", "Ready", "True")
         kept = {key.name for key in operator.cache.children if key.kind == "ConfigMap"}

@@ -107,7 +107,7 @@ async def test_a_replay_has_no_schedules(kube: Kube, settings: Settings) -> None
         assert await kube.names("cronjob") == set()
 
 
-async def test_an_override_makes_only_the_schedules_anew_that_it_changes(kube: Kube, settings: Settings) -> None:
+async def test_an_override_makes_only_the_schedules_again_that_it_changes(kube: Kube, settings: Settings) -> None:
     await kube.apply(live(kube))
     async with running(settings, Clock(kube, MORNING)):
         await settled(kube)
@@ -116,18 +116,18 @@ async def test_an_override_makes_only_the_schedules_anew_that_it_changes(kube: K
         closed = {"calendar": "XASX", "overrides": [{"date": "2027-06-11", "closed": True}]}
         await kube.patch("tsys", "demo", {"spec": {"market": closed}})
 
-        async def made_anew() -> bool:
+        async def made_again() -> bool:
             found = await kube.get("cronjob", JUNE)
             return found is not None and ",10,15," in found["spec"]["schedule"]
 
-        await eventually("a schedule without the closed day", made_anew)
+        await eventually("a schedule without the closed day", made_again)
         await kube.until_condition("demo", "Ready", "True")
         after = {name: (await kube.get("cronjob", name) or {})["metadata"]["uid"] for name in names}
     changed = {name for name in names if before[name] != after[name]}
     assert changed == {name for name in names if "-202706-" in name}
 
 
-async def test_a_schedule_that_somebody_edited_is_made_anew_and_not_edited_back(kube: Kube, settings: Settings) -> None:
+async def test_a_schedule_that_was_edited_is_made_again_and_not_edited_back(kube: Kube, settings: Settings) -> None:
     await kube.apply(live(kube))
     async with running(settings, Clock(kube, MORNING)):
         await settled(kube)
@@ -135,11 +135,11 @@ async def test_a_schedule_that_somebody_edited_is_made_anew_and_not_edited_back(
         assert before is not None
         await kube.patch("cronjob", JUNE, {"spec": {"schedule": "* * * * *"}})
 
-        async def made_anew() -> bool:
+        async def made_again() -> bool:
             found = await kube.get("cronjob", JUNE)
             return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
 
-        await eventually("the schedule made anew", made_anew)
+        await eventually("the schedule made again", made_again)
         after = await kube.get("cronjob", JUNE)
     assert after is not None
     assert after["spec"]["schedule"] == before["spec"]["schedule"]
@@ -297,12 +297,12 @@ async def test_in_a_pause_schedules_and_budgets_go_on_with_the_release_that_runs
         tasks = [{"name": "prediction_generation", "anchor": "open", "offset": "-15m"}]
         await kube.patch("tsys", "demo", {"spec": {"market": closed, "tasks": tasks}})
 
-        async def made_anew() -> bool:
+        async def made_again() -> bool:
             found = await kube.get("cronjob", JUNE)
             gone = all(name.startswith("demo-prediction-generation-") for name in await kube.names("cronjob"))
             return gone and found is not None and ",11,16," in found["spec"]["schedule"]
 
-        await eventually("a schedule without the closed day, and none of the tasks that are gone", made_anew)
+        await eventually("a schedule without the closed day, and none of the tasks that are gone", made_again)
         found = await kube.get("cronjob", JUNE)
         assert found is not None
         assert image_of_jobs(found).endswith(":dev-1")
@@ -502,11 +502,11 @@ async def test_a_due_slot_that_nobody_started_gets_a_job_of_its_name_once(
         await kube.patch("job", SLOT_JOB, {"metadata": {"finalizers": None}})
         await kube.delete("job", SLOT_JOB)
 
-        async def anew() -> bool:
+        async def again() -> bool:
             found = await kube.get("job", SLOT_JOB)
             return found is not None and found["metadata"]["uid"] != job["metadata"]["uid"]
 
-        await eventually("a new Job for the slot that nobody claimed", anew)
+        await eventually("a new Job for the slot that nobody claimed", again)
         backdated(gateway, {"prediction_generation-20270610": "completed", "morning_analysis-20270610": "completed"})
 
         async def known() -> bool:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("Connection lost"), RuntimeError("the handler is closed")])
-async def test_a_connection_that_breaks_with_words_left_to_write_is_made_anew(tmp_path: Path, error: Exception) -> None:
+async def test_a_connection_that_breaks_with_bytes_left_is_made_again(tmp_path: Path, error: Exception) -> None:
     async def drain() -> None:
         raise error
 

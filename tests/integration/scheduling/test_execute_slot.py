@@ -301,7 +301,7 @@ async def test_the_jobs_key_opens_nothing_but_its_question(bench: Bench) -> None
 
 @pytest.mark.parametrize("asked", ["mine", "mine-20260105", "mine@20260105T1415Z", "prediction_generation"])
 async def test_a_job_is_refused_whatever_is_no_slot_of_a_declared_task(bench: Bench, asked: str) -> None:
-    """A scheduled job is for whoever may call `execute_job`: asked for by a Job, it would run anew at each try."""
+    """A scheduled job is for whoever may call `execute_job`: asked for by a Job, it would run again at each try."""
     wish = {"job_id": "mine", "job_type": "prediction_generation", "params": {"anchor": "open", "offset": "-15m"}}
     assert bench.system is not None
     await bench.system.call("scheduler", "schedule_market_aware_job", wish, Job)

@@ -110,7 +110,7 @@ async def test_a_dividend_that_the_late_bar_tells_is_paid(tmp_path: Path) -> Non
         quantity = await one.hold()
         await one.at(OPEN + timedelta(days=1))
         await one.at(CLOSE + timedelta(days=1))
-        # A dividend of 1 on a close of 50: the file comes anew, with earlier closes adjusted for it.
+        # A dividend of 1 on a close of 50: the file comes again, with earlier closes adjusted for it.
         csv_bars.write(one.bars, "AAA", CALENDAR, DAY, factor=0.98)
         one.arrive("AAA", 49, 49, AFTER_IT)
         await one.at(CLOSE + timedelta(days=1, minutes=5))

@@ -1,4 +1,4 @@
-"""Tasks and sessions that are declared anew while a scheduler lives: from when on their slots count."""
+"""Tasks and sessions that are declared again while a scheduler lives: from when on their slots count."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_a_task_that_was_declared_while_the_scheduler_was_away_counts_from
 
 
 @pytest.mark.parametrize("own_schedule", [True, False], ids=["fired here", "fired by a cluster"])
-async def test_a_slot_that_was_missed_and_is_moved_to_later_is_due_anew(tmp_path: Path, own_schedule: bool) -> None:
+async def test_a_slot_that_was_missed_and_is_moved_to_later_is_due_again(tmp_path: Path, own_schedule: bool) -> None:
     clock, peers, maker = Present(OPEN - timedelta(hours=2)), Peers(), Maker(own_schedule=own_schedule)
     async with live(tmp_path, peers, clock, maker) as system:
         one = Live(system, clock, peers, maker.clockwork())

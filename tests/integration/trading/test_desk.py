@@ -420,7 +420,7 @@ async def test_no_opening_price_cancels_with_its_code(trader: Trader) -> None:
     assert str(order.refusal) == "NO_OPENING_PRICE: value=none limit=an opening price on 2009-01-05"
 
 
-async def test_projections_made_anew_from_the_events_are_the_same(trader: Trader) -> None:
+async def test_projections_made_again_from_the_events_are_the_same(trader: Trader) -> None:
     trader.peers.silent = frozenset({"CCC"})
     await trader.signalled(signal(), signal("BBB", "SELL"), signal("CCC"))
     await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)

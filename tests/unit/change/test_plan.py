@@ -460,7 +460,7 @@ class TestAgainstWhatIsThere:
         assert [str(change) for change in step.fields] == fields
         assert list(found.notes) == notes
 
-    def test_what_is_being_deleted_has_to_go_first_and_comes_anew(self) -> None:
+    def test_what_is_being_deleted_has_to_go_first_and_comes_again(self) -> None:
         there = stored(rendered(live()))
         next(each for each in there if each["kind"] == CLAIM)["metadata"]["deletionTimestamp"] = "2026-11-23T01:00:00Z"
         found = planned(live(), live(storage={"size": "2Gi"}), observed=there)

@@ -53,7 +53,7 @@ def test_when_its_time_is_over_it_goes_on_without_and_says_so(progress: Progress
     assert late.without.startswith(f"release 2 did not wait longer than 0:15:00 for backup {NAME}: ")
 
 
-def test_yet_another_release_waits_anew_for_a_backup_of_its_own() -> None:
+def test_yet_another_release_waits_again_for_a_backup_of_its_own() -> None:
     later = NOW + timedelta(minutes=5)
     found = gate(system(), ROW, "3", replace(RUNNING, state="failed"), later)
     assert found.row == Row("3", later.replace(microsecond=0))

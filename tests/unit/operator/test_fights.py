@@ -33,7 +33,7 @@ def test_two_repairs_are_no_fight_and_a_third_one_is() -> None:
     assert found.until == NOON + timedelta(minutes=12)
 
 
-def test_it_is_left_alone_until_ten_minutes_after_the_last_repair_and_then_all_begins_anew() -> None:
+def test_it_is_left_alone_until_ten_minutes_after_the_last_repair_and_then_all_begins_again() -> None:
     fights = Fights()
     last = fought(fights, 3)
     assert fights.backed_off(WEB, last + WINDOW - timedelta(seconds=1)) is not None

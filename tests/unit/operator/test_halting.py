@@ -101,7 +101,7 @@ def test_a_system_that_was_made_halted_is_not_stopped_while_it_starts() -> None:
     assert not any(halting.step(True, 1 + (at > 50), None, False, at).stop for at in range(100))
 
 
-def test_a_new_system_of_the_same_name_begins_anew() -> None:
+def test_a_new_system_of_the_same_name_begins_again() -> None:
     halting = Halting()
     declared(halting)
     halting.step(True, 7, 7, False, 101.0)

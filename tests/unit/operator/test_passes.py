@@ -203,7 +203,7 @@ async def test_what_somebody_changes_in_a_child_is_put_back(world: World) -> Non
     assert world.rendered == 1
 
 
-async def test_a_child_that_goes_is_made_anew(world: World) -> None:
+async def test_a_child_that_goes_is_made_again(world: World) -> None:
     await world.come_up()
     raw = world.server.objects.pop(("Service", "demo-gateway"))
     world.server.version += 1

@@ -28,7 +28,7 @@ class Release(World):
         monkeypatch.setattr(self.server, "delete", self.deleted)
 
     async def deleted(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Schedules are deleted and made anew for another release."""
+        """Schedules are deleted and made again for another release."""
         self.server.cache.drop_child(self.server.objects.pop((kind.kind, name)), kind.kind)
 
     def now(self) -> datetime:

@@ -151,10 +151,10 @@ def test_an_edit_that_was_not_applied_leaves_ready_with_the_generation_in_force(
     gone = status(declared(3), 3, replace(edited, workloads=(Workload("system", 1, ready=False),)), found, LATER)
     assert ready(gone) == ("False", "WaitingForNats", 2)
     assert ready(status(declared(3), 3, edited, gone, LATER)) == ("True", "Ready", 2)
-    # Nor does an operator that starts anew, nor a gateway that is silent.
-    anew = status(declared(3), 3, replace(edited, view=None, view_pending=True), found, LATER)
-    assert ready(anew) == ("True", "Ready", 2)
-    silent = status(declared(3), 3, replace(edited, view=None), anew, LATER)
+    # Nor does an operator that starts again, nor a gateway that is silent.
+    again = status(declared(3), 3, replace(edited, view=None, view_pending=True), found, LATER)
+    assert ready(again) == ("True", "Ready", 2)
+    silent = status(declared(3), 3, replace(edited, view=None), again, LATER)
     assert ready(silent) == ("Unknown", "GatewayUnreachable", 2)
     assert ready(status(declared(3), 3, seen(view=view(3)), silent, LATER)) == ("True", "Ready", 3)
 

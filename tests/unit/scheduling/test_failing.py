@@ -56,7 +56,7 @@ def test_words_that_differ_at_every_try_are_renewed_with_each_doubling_of_the_tr
 
 
 @pytest.mark.parametrize(("step", "session"), [("open", MONDAY), ("close", TUESDAY)])
-def test_another_step_or_session_is_counted_anew(step: Literal["open", "close"], session: date) -> None:
+def test_another_step_or_session_is_counted_again(step: Literal["open", "close"], session: date) -> None:
     before = after(*[(CLOSE + number * LASTING, "INTERNAL", "full") for number in range(LEAST_TRIES)])
     assert before.lasting
     later = CLOSE + LASTING * 10

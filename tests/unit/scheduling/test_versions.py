@@ -119,7 +119,7 @@ def test_a_slot_that_was_still_of_use_when_its_task_was_moved_is_due_at_the_new_
     assert due(known, OPEN + HOUR) == [("run", "morning_analysis-20260105")]
 
 
-def test_a_slot_that_was_missed_and_moved_to_later_is_due_anew_and_one_that_was_done_is_not() -> None:
+def test_a_slot_that_was_missed_and_moved_to_later_is_due_again_and_one_that_was_done_is_not() -> None:
     known = versions((LONG_AGO, tasks(MORNING)), (OPEN, tasks(replace(MORNING, offset=HOUR))))
     missed, done = {NAMES["morning_analysis"]: OPEN - 30 * MINUTE}, [NAMES["morning_analysis"]]
     assert due(known, OPEN + MINUTE, missed) == []

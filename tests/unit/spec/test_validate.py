@@ -134,7 +134,7 @@ def test_a_problem_reads_as_a_line() -> None:
 
 def test_without_the_evaluator_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    # Asked anew beside its cache: it can be loaded only once in a process.
+    # Asked again beside its cache: it can be loaded only once in a process.
     monkeypatch.setattr(validate_rules, "_evaluator", validate_rules._evaluator.__wrapped__)
     with pytest.raises(RulesUnavailable, match="install the package common-expression-language"):
         validate(GOOD)

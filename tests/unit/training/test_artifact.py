@@ -82,7 +82,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_another_format_asks_for_training(tmp_path: Path) -> None:
     folder = write_artifact(tmp_path, manifest(format=99), {ONNX: b"graph"})
-    with pytest.raises(ArtifactError, match="format 99 is not 1: train the model anew"):
+    with pytest.raises(ArtifactError, match="format 99 is not 1: train the model again"):
         read_artifact(folder)
 
 

@@ -107,7 +107,7 @@ def test_a_refit_of_what_passed_is_no_trial_and_a_symbol_has_its_own_count() -> 
     assert [trial.symbol for trial in ledger.trials] == [None, "IBM"]
 
 
-def test_a_refit_that_shares_no_session_with_what_serves_has_to_win_anew() -> None:
+def test_a_refit_that_shares_no_session_with_what_serves_has_to_win_again() -> None:
     """After a symbol was added, each session has more rows than the version that serves was judged by."""
     ledger, one = add(Ledger(), 1, 0.02)
     for number, gain, passed in ((2, 0.0, False), (3, 0.02, True)):

@@ -357,7 +357,7 @@ class _Bench:
         found.floor.rest = (no_op.cpu() - before[1]) / seconds
 
     async def _repairs(self, systems: int, operator: Ours, found: Round) -> None:
-        """Delete children and see them made anew."""
+        """Delete children and see them made again."""
         async with AsyncExitStack() as stack:
             candidates: list[tuple[str, str, Watched[str]]] = []
             for kind in REPAIRED:

@@ -49,7 +49,7 @@ def measure() -> Section:
         install.install_chart(env, images, _say)
         run([*env.kubectl(), "create", "namespace", NAMESPACE])
         first = _time_to_ready(env)  # what the node and the operator do for the first time only
-        load = _load_anew(cluster, images.services)
+        load = _load_again(cluster, images.services)
         cold = load + _time_to_ready(env)
         warm = [_time_to_ready(env) for _ in range(WARM)]
     finally:
@@ -83,7 +83,7 @@ def _time_to_ready(env: Embedded) -> float:
     return seconds
 
 
-def _load_anew(cluster: Cluster, image: str) -> float:
+def _load_again(cluster: Cluster, image: str) -> float:
     """Take an image from the node and return the seconds in which it is brought back from an archive."""
     with archive_of(CLUSTERS, image) as archive:
         _remove(cluster, image)

@@ -235,7 +235,7 @@ class Cluster:
 
     def _unreadable(self, error: Exception) -> ClusterError:
         return ClusterError(
-            f"{self._record} cannot be read ({error!r}); delete it: the next `up` writes it anew, "
+            f"{self._record} cannot be read ({error!r}); delete it: the next `up` writes it again, "
             "with the level and options that it is given"
         )
 

@@ -26,7 +26,7 @@ def creation(config: ClusterConfig) -> list[list[str]]:
         [*inside, "addr", "add", f"{at.node}/{width}", "dev", "eth0"],
         [*inside, "link", "set", "eth0", "up"],
         [*inside, "route", "add", "default", "via", str(at.host)],
-        # not `ip netns exec`: that mounts /sys anew and hides the cgroups
+        # not `ip netns exec`: that mounts /sys again and hides the cgroups
         ["nsenter", f"--net=/run/netns/{config.netns}", "sysctl", "-qw", "net.ipv4.ip_forward=1"],
         ["ip", "link", "set", "dev", config.new_link, "alias", config.owner],
         ["ip", "link", "set", "dev", config.new_link, "name", config.link],

@@ -28,7 +28,7 @@ class Process:
     argv: tuple[str, ...]
     phase: Phase
     follows: str | None = None
-    """A process without which it ends: it is started anew whenever that one is."""
+    """A process without which it ends: it is started again whenever that one is."""
 
 
 def processes(config: ClusterConfig) -> list[Process]:

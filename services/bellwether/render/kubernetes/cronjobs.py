@@ -2,7 +2,7 @@
 
 Nothing but those days stands in a schedule, so nothing runs on a holiday, and a month's work goes on without the
 operator. Whole months are rendered, so a schedule stays as it is while time goes on; where an override changes the
-month, the object is made anew. A schedule has no year: the same days would fire a year later. By then the CronJob is
+month, the object is made again. A schedule has no year: the same days would fire a year later. By then the CronJob is
 long gone, and the scheduler would answer that nothing is due.
 """
 

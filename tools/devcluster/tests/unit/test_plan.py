@@ -68,7 +68,7 @@ def test_only_what_does_not_run_as_planned_is_started() -> None:
     assert to_start(plan, {}) == plan
 
 
-def test_what_ends_without_the_volume_driver_is_started_anew_with_it() -> None:
+def test_what_ends_without_the_volume_driver_is_started_again_with_it() -> None:
     plan = processes(config())
     running = {p.name: p.argv for p in plan if p.name != "csidir"}
     names = [p.name for p in to_start(plan, running)]
