@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from bellwether.cli.client import CommandError
 from bellwether.market.sessions import Calendar, CalendarError, load_calendar
 from bellwether.market_data.actions import Action
-from bellwether.market_data.csv_files import latest_day, read_bars, read_settled
+from bellwether.market_data.csv_files import latest_day, read_bars, read_unchanging
 from bellwether.market_data.csv_forms.reading import Found, Options
 from bellwether.market_data.intake import read_statement
 from bellwether.market_data.rows import Loaded, SourceError, SourceRow
@@ -101,7 +101,7 @@ def _calendar(name: str | None) -> Calendar | None:
 def _look(file: Path, options: Options, calendar: Calendar | None) -> Look:
     symbol = file.name.removesuffix(".csv")
     try:
-        content, _ = read_settled(file)
+        content, _ = read_unchanging(file)
         found = read_bars(content, symbol, str(file), options)
     except SourceError as error:
         return Look(file, symbol, refusal=str(error))

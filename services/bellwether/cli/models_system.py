@@ -113,13 +113,13 @@ def _shown(found: Any) -> Any:
         lines.append(f"demoted: {model['demoted']}")
     for one in found["live"]:
         lines += [
-            f"live, {one['role']}: {one['decisions']} settled decisions of {one['sessions']} sessions, {one['first']} "
+            f"live, {one['role']}: {one['decisions']} realised decisions of {one['sessions']} sessions, {one['first']} "
             f"to {one['last']}",
             f"  Brier {one['brier']:.4f} beside {one['base_brier']:.4f} of the base rate, log loss "
             f"{one['log_loss']:.4f} beside {one['base_log_loss']:.4f}",
             f"  {one['verdict']}",
         ]
-    return "\n".join(lines if found["live"] else [*lines, "live: no decision of it is settled yet"])
+    return "\n".join(lines if found["live"] else [*lines, "live: no decision of it has an outcome yet"])
 
 
 def _one(found: Any) -> Any:

@@ -20,7 +20,7 @@ def expected_bar(calendar: Calendar, instant: datetime) -> date:
     return calendar.previous_session(instant - ARRIVES_WITHIN).day
 
 
-def settles_by(calendar: Calendar, session: Session) -> datetime:
+def closes_by(calendar: Calendar, session: Session) -> datetime:
     """Return until when (UTC) a session waits for its bars before its book is closed without them.
 
     An hour after its close; where the next session opens so soon that this would be late, half way to that open.

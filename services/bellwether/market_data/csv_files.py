@@ -79,7 +79,7 @@ class CsvFiles:
     def _bytes(self, symbol: str) -> tuple[bytes, datetime]:
         if not self._directory.is_dir():
             raise SourceError(f"data.csv.directory {self._directory} is not a folder")
-        return read_settled(self._path(symbol))
+        return read_unchanging(self._path(symbol))
 
     def _hash(self, content: bytes, recorded_at: datetime) -> str:
         options = asdict(self._options(date.min))
@@ -108,7 +108,7 @@ def read_bars(content: bytes, symbol: str, name: str, options: Options) -> Found
         raise SourceError(f"{name}: it cannot be read ({type(error).__name__}: {error})") from error
 
 
-def read_settled(path: Path, pause: Callable[[float], None] = time.sleep) -> tuple[bytes, datetime]:
+def read_unchanging(path: Path, pause: Callable[[float], None] = time.sleep) -> tuple[bytes, datetime]:
     """Return a file's bytes and its modification time, once it does not change while it is read.
 
     Raises:

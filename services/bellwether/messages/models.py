@@ -326,7 +326,7 @@ class ShadowCandidate(msgspec.Struct, frozen=True):
 
 
 class LiveDay(msgspec.Struct, frozen=True):
-    """Sums over the settled decisions of one newest bar: `rows` of them, log losses and squared errors of the model and
+    """Sums over the realised decisions of one newest bar: `rows` of them, log losses, squared errors of the model and
     of the base rate beside it."""
 
     session: date

@@ -162,7 +162,7 @@ class GetDecision(msgspec.Struct, frozen=True):
 
 
 class DecisionOutcome(msgspec.Struct, frozen=True):
-    """What came of a decision: whether the close had risen at its horizon, and the session that settled it."""
+    """What came of a decision: whether the close had risen at its horizon, and the session it came out in."""
 
     session: date
     rose: bool

@@ -51,7 +51,7 @@ def verdict(record: LiveRecord, rule: Demotion, since: date | None) -> str:
     look = _look(days, record.horizon_sessions, rule)
     if look is None:
         needed = sessions_needed(rule.minimum_sessions, record.horizon_sessions)
-        return f"{len(days)} of {needed} settled sessions: too few to say anything"
+        return f"{len(days)} of {needed} sessions with outcomes: too few to say anything"
     return f"{'worse than the base rate' if look.worse else 'not worse than luck explains'}: {look.words}"
 
 

@@ -50,7 +50,7 @@ class Uploads:
         there = append_part(folder / name, offset, total, content)
         if name != EVIDENCE or there < total:
             return FileState(there, False)
-        self._settle(folder, version)
+        self._install(folder, version)
         return FileState(there, True)
 
     def part(self, version: str, name: str, offset: int) -> FilePart:
@@ -67,7 +67,7 @@ class Uploads:
         except OSError as error:
             raise ArtifactError(f"{version[:12]}/{name}: {error.strerror}") from error
 
-    def _settle(self, folder: Path, version: str) -> None:
+    def _install(self, folder: Path, version: str) -> None:
         staged = self._root / f".staged-{version}" / version
         shutil.rmtree(staged.parent, ignore_errors=True)
         staged.parent.mkdir()

@@ -161,18 +161,18 @@ class BuiltIns:
 
         """
         service = self._service
-        settled = service.consumer.settled
+        handled = service.consumer.handled
         wanted = request.event_ids
-        missing = settled.missing(call.run, wanted)
+        missing = handled.missing(call.run, wanted)
         if missing and service.context.store is not None:
             # This process may be younger than the events.
             for event_id in await service.context.store.claimed(call.run, missing):
-                settled.done(call.run, event_id)
-        await settled.wait(call.run, wanted, max(0.001, call.remaining - SETTLE_MARGIN))
-        dead = settled.dead(call.run, wanted)
+                handled.done(call.run, event_id)
+        await handled.wait(call.run, wanted, max(0.001, call.remaining - SETTLE_MARGIN))
+        dead = handled.dead(call.run, wanted)
         if dead:
             raise RpcError(errors.NOT_SETTLED, f"{len(dead)} events were given up: {dead[0]}", dead=dead)
-        missing = settled.missing(call.run, wanted)
+        missing = handled.missing(call.run, wanted)
         if missing:
             raise RpcError(
                 errors.NOT_SETTLED, f"{len(missing)} events did not come in time: {missing[0]}", missing=missing

@@ -34,7 +34,7 @@ class ProcessConfig:
     grace: float = 25.0
     """Seconds from the signal to the end; below the 30 s after which a supervisor kills."""
     group_commit: bool = False
-    """Replay in one process: stores commit at each settled step instead of at each transaction."""
+    """Replay in one process: stores commit at each finished step instead of at each transaction."""
     complete_data: bool = False
     """Whether all data are there at the start, as for a replay that a person waits for: what is missing never comes."""
     own_schedule: bool = False

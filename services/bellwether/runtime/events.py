@@ -167,7 +167,7 @@ class EventConsumer:
         self._loops: list[asyncio.Task[None]] = []
         self._by_type: dict[str, Subscriber] = {}
         self.subscribers: list[Subscriber] = []
-        self.settled = HandledEvents()
+        self.handled = HandledEvents()
         self._deadlines = Deadlines()
 
     def add(self, pattern: str, handler: Callable[..., Awaitable[None]]) -> None:
@@ -300,7 +300,7 @@ class EventConsumer:
         while attempt <= self._retry.attempts * 3:
             failure = await self._try_once(delivery, event, subscriber)
             if failure is None:
-                self.settled.done(event.run, event.id)
+                self.handled.done(event.run, event.id)
                 # With a store the effect is in: wait until the bus knows, or it comes again for nothing.
                 await delivery.ack(confirmed=self._context.store is not None)
                 self._metrics.event(event.type, "processed")
@@ -392,4 +392,4 @@ class EventConsumer:
         self._metrics.event(event_type, "dead")
         _log.error("event %s is a dead letter after %d attempts: %s", delivery.message_id, attempts, error)
         if event is not None:
-            self.settled.done(event.run, event.id, dead=True)
+            self.handled.done(event.run, event.id, dead=True)

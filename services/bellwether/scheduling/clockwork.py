@@ -22,7 +22,7 @@ from bellwether.runtime.declaration import generation_of
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, declarations
-from bellwether.scheduling.closing import LOOK_BACK, Closer, close_name, unsettled
+from bellwether.scheduling.closing import LOOK_BACK, Closer, close_name, unclosed
 from bellwether.scheduling.declarations import History
 from bellwether.scheduling.failing import failing_after
 from bellwether.scheduling.runner import Known, Runner
@@ -48,9 +48,7 @@ def session_actions(calendar: Calendar, over: Collection[str], began: datetime, 
 
     `over` names the closes that were done or missed, `began` says since when the system is there.
     """
-    actions = [
-        Action("close", close_name(one.day), one.day, one.close) for one in unsettled(calendar, over, began, now)
-    ]
+    actions = [Action("close", close_name(one.day), one.day, one.close) for one in unclosed(calendar, over, began, now)]
     session = calendar.session_at(now)
     if session is not None:
         actions.append(Action("open", f"session_open-{session.day:%Y%m%d}", session.day, session.open))

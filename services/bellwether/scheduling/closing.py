@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
-from bellwether.market.freshness import settles_by
+from bellwether.market.freshness import closes_by
 from bellwether.market.sessions import Calendar, Session
 from bellwether.market.slots import LONGEST_OFFSET
 from bellwether.messages.envelope import LIVE
@@ -15,12 +15,12 @@ from bellwether.messages.trading import BARS_AWAITED
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, declarations
-from bellwether.scheduling.effects import settle_session
+from bellwether.scheduling.effects import close_live_session
 from bellwether.scheduling.words import Reader
 from bellwether.storage.store import Store
 
 LOOK_BACK = timedelta(days=9)
-"""How far back sessions are settled, and slots are run, recorded as missed, and told of: longer than any slot lies
+"""How far back sessions are closed, and slots are run, recorded as missed, and told of: longer than any slot lies
 from its session."""
 _PASSED = "SESSION_PASSED"
 
@@ -32,7 +32,7 @@ def close_name(session: date) -> str:
     return f"{claims.SESSION_CLOSE}-{session:%Y%m%d}"
 
 
-def unsettled(calendar: Calendar, over: Collection[str], began: datetime, now: datetime) -> list[Session]:
+def unclosed(calendar: Calendar, over: Collection[str], began: datetime, now: datetime) -> list[Session]:
     """Return the sessions that are over and come after the newest close that is, oldest first.
 
     `over` names the closes that were done or missed. None is from before a system's first start (`began`), and beside
@@ -75,12 +75,12 @@ class Closer:
             if not await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, now)):
                 return None
             try:
-                result = await settle_session(session.day, self._service.call())
+                result = await close_live_session(session.day, self._service.call())
             except RpcError as error:
                 if error.code == _PASSED:
                     await self._miss(due, error)
                     return None
-                until = settles_by(self._reader.words.calendar, session)
+                until = closes_by(self._reader.words.calendar, session)
                 if error.code != BARS_AWAITED or now >= until:
                     raise
                 if error.message != self._said:
@@ -96,7 +96,7 @@ class Closer:
         await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
         _log.warning("%s was due at %s and is missed: %s", due.name, due.due.isoformat(), error.message)
 
-    async def settle(self, day: date) -> None:
+    async def close_through(self, day: date) -> None:
         """Close a session whose bars are waited for no longer, before work that looks back at it.
 
         Those before it come first, since the ledger goes back to none.
@@ -104,10 +104,10 @@ class Closer:
         """
         calendar, now = self._reader.words.calendar, self._service.context.clock.now()
         session, known = calendar.session_on(day), await self._store.transact(declarations.history)
-        if session is None or known is None or session.close < known.began or now < settles_by(calendar, session):
+        if session is None or known is None or session.close < known.began or now < closes_by(calendar, session):
             return
         found = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
-        for each in unsettled(calendar, found, known.began, now):
+        for each in unclosed(calendar, found, known.began, now):
             if each.day > day:
                 break
             try:

@@ -1,6 +1,6 @@
 """The conductor of a replay: step after step of recorded history, its cursor stored, so that a kill costs little.
 
-Each step asks the other services to do their part as of its instant and waits until it is settled; only then is the
+Each step asks the other services to do their part as of its instant and waits until it is done; only then is the
 cursor moved. A step that is repeated after a kill has no second effect, because all ids are functions of the step.
 """
 

@@ -56,7 +56,7 @@ async def close_session(session: date, call: Call) -> dict[str, Any]:
     return await _close_book(session, call)
 
 
-async def settle_session(session: date, call: Call) -> dict[str, Any]:
+async def close_live_session(session: date, call: Call) -> dict[str, Any]:
     """Close a session of the present: as `close_session`, with a last open for orders whose price came late.
 
     Publishing reads the source once more, so no order is given up for a bar that is there. That prediction has seen

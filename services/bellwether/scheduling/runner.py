@@ -209,7 +209,7 @@ class Runner:
         if await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, clock.now())):
             if due.task == OUTCOMES_TASK:
                 # By default it is due at the very moment at which a session no longer waits for its bars.
-                await self._closer.settle(due.session)
+                await self._closer.close_through(due.session)
             call = self._service.call(budget=TASK_BUDGET.total_seconds())
             try:
                 result = await run_task(due.task, due.name, due.session, call, self._reports)

@@ -246,7 +246,7 @@ def _structural(raw: Schema, definitions: Mapping[str, Schema], path: str) -> Sc
             raise SchemaError(f"{path}: a list must say what is in it")
         schema["items"] = _structural(raw["items"], definitions, f"{path}[]")
         schema[LIST_TYPE] = "map" if MAP_KEYS in schema else schema.get(LIST_TYPE, "atomic")
-    _settle_default(schema)
+    _shorten_default(schema)
     return schema
 
 
@@ -300,7 +300,7 @@ def _add_key_rule(schema: Schema, raw: Schema, definitions: Mapping[str, Schema]
         schema[RULES] = [*schema.get(RULES, []), rule]
 
 
-def _settle_default(schema: Schema) -> None:
+def _shorten_default(schema: Schema) -> None:
     """Say a default as briefly as the API server allows: none for what is empty, {} for a block's own defaults.
 
     The API server checks a default against the rules before it completes it, so a block with rules says it in full.

@@ -32,7 +32,7 @@ class Demotion(Block):
         60,
         ge=20,
         le=2000,
-        description="The first look is taken after so many settled sessions, but never before ten blocks of the "
+        description="The first look is taken after so many sessions with outcomes, but never before ten blocks of the "
         "bootstrap (110 sessions at a horizon of 5); the next ones after each further block.",
     )
     level: Ratio = Field(

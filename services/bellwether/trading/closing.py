@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 
-from bellwether.market.freshness import settles_by
+from bellwether.market.freshness import closes_by
 from bellwether.market.sessions import Session
 from bellwether.messages.trading import BARS_AWAITED, SessionClosed
 from bellwether.runtime.call import Call
@@ -97,7 +97,7 @@ class Closes:
         opened = _opened_on(book, session)
         waiting |= {symbol for symbol in book.holdings if not opened or prices.get(symbol, ZERO) <= 0}
         if waiting:
-            until = settles_by(self._desk.declaration.calendar, session).isoformat()
+            until = closes_by(self._desk.declaration.calendar, session).isoformat()
             names = ", ".join(sorted(waiting))
             raise RpcError(BARS_AWAITED, f"session {session.day} waits until {until} for bars of {names}")
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bellwether.broker.port import NoBroker
-from bellwether.market.freshness import settles_by
+from bellwether.market.freshness import closes_by
 from bellwether.market.sessions import Session
 from bellwether.messages.trading import SessionOpened
 from bellwether.runtime.call import Call
@@ -134,7 +134,7 @@ class Opens:
 
 def final_bars(desk: Desk, session: Session, now: datetime) -> bool:
     """Return whether the session's bars are final. In a replay they always are."""
-    return not desk.context.clock.live or now >= settles_by(desk.declaration.calendar, session)
+    return not desk.context.clock.live or now >= closes_by(desk.declaration.calendar, session)
 
 
 def unknown_orders(tx: Transaction, run: str) -> frozenset[str]:

@@ -78,7 +78,7 @@ class Reconciling:
                 positions = await broker.positions()
                 theirs = {one.symbol: one.quantity for one in positions if one.quantity}
                 if self._brokers.at_ig(run):
-                    await self._settle(Turn(run, now, call), theirs)
+                    await self._end_doubt(Turn(run, now, call), theirs)
                     await self._take_stops(Turn(run, now, call))
                     await self._import(run, now)
                     statement = stated(await broker.account(), positions, now)
@@ -94,7 +94,7 @@ class Reconciling:
                     for one in executions.in_flight(tx, run)
                     if one.progress.state == "unknown"
                 }
-                cash = self._compare_cash(tx, run, statement, settled=not found and not unknown)
+                cash = self._compare_cash(tx, run, statement, agreed=not found and not unknown)
                 lines = {one.symbol: one.line() for one in found}
                 blocked = blocked_by(lines, unknown, cash, self._desk.rules.symbols)
                 before = dict(self._desk.unreconciled.of(tx, run))
@@ -152,7 +152,7 @@ class Reconciling:
 
         await self._desk.store.transact(record)
 
-    async def _settle(self, turn: Turn, theirs: Mapping[str, Decimal]) -> None:
+    async def _end_doubt(self, turn: Turn, theirs: Mapping[str, Decimal]) -> None:
         """End the doubt about orders that positions prove filled or not filled, once their lookup window is over."""
         window = self._desk.rules.ig.lookup_window
 
@@ -189,9 +189,9 @@ class Reconciling:
         fill = Fill(reference, turn.now, fill_id(reference), shares, price)
         return [fill, Ended(reference, turn.now, "cancelled", "the rest was not filled")]
 
-    def _compare_cash(self, tx: Transaction, run: str, statement: BrokerStated | None, *, settled: bool) -> str:
+    def _compare_cash(self, tx: Transaction, run: str, statement: BrokerStated | None, *, agreed: bool) -> str:
         """Return in words by how much money differs at two looks in a row; write down what the broker stated."""
-        if statement is None or not settled:
+        if statement is None or not agreed:
             return ""
         ledger = self._desk.ledger
         book = ledger.book(tx, run)

@@ -21,7 +21,7 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows ordered by session, then symbol. Days are ordinals; `known` is the session that settles the label."""
+    """Rows ordered by session, then symbol. Days are ordinals; `known` is the session that shows the label."""
 
     x: Matrix
     y: Numbers
@@ -61,7 +61,7 @@ def make_rows(histories: Mapping[str, Sequence[Bar]], names: Sequence[str], hori
 
 
 Row = tuple[int, list[float], int, int, float]
-"""Session, features, outcome, the session that settles it (days as ordinals), and what holding brought."""
+"""Session, features, outcome, the session that shows it (days as ordinals), and what holding brought."""
 
 
 def symbol_rows(bars: Sequence[Bar], names: Sequence[str], horizon: int, basket: Basket) -> list[Row]:
@@ -102,7 +102,7 @@ def join_rows(parts: Mapping[str, Sequence[Row]], names: Sequence[str]) -> Rows:
 
 
 def part_by_day(rows: Rows, first_day: int) -> tuple[Rows, Rows]:
-    """Return (before, from) a day, purged: labels of the first part are all settled before the second begins."""
+    """Return (before, from) a day, purged: labels of the first part are all known before the second begins."""
     return rows.where(rows.known < first_day), rows.where(rows.day >= first_day)
 
 

@@ -1,6 +1,6 @@
 """Whether a model's live outcomes are worse than the base rate by more than luck explains. Pure.
 
-The rule looks at fixed numbers of settled sessions only: first at the declared minimum, then each time one more block
+The rule looks at fixed numbers of realised sessions only: first at the declared minimum, then each time one more block
 of sessions has come. The level is spent over those looks as the gate spends it over trials, so that looking every
 evening demotes no model by luck.
 """
@@ -36,12 +36,12 @@ class Look(NamedTuple):
 
 
 def sessions_needed(minimum: int, horizon: int) -> int:
-    """Return after how many settled sessions the first look is taken."""
+    """Return after how many sessions with outcomes the first look is taken."""
     return max(minimum, FEWEST_BLOCKS * block_length(horizon))
 
 
 def newest_look(days: Sequence[LiveDay], horizon: int, *, minimum: int, level: float, margin: float) -> Look | None:
-    """Return the newest look at a model's settled sessions, oldest first; None before there are enough."""
+    """Return the newest look at a model's sessions with outcomes, oldest first; None before there are enough."""
     first, length = sessions_needed(minimum, horizon), block_length(horizon)
     if len(days) < first or level <= 0.0:
         return None

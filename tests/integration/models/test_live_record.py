@@ -107,7 +107,7 @@ async def test_a_shadow_is_asked_beside_and_its_record_stands_beside_the_base_ra
         shown = await system.call("ml-training", "show_model", ShowModel(twin), ShownModel, run=RUN)
         (live,) = shown.live
         assert (live.role, live.sessions, live.decisions) == ("shadow", len(theirs), 4 * len(theirs))
-        assert live.verdict == f"{len(theirs)} of 110 settled sessions: too few to say anything"
+        assert live.verdict == f"{len(theirs)} of 110 sessions with outcomes: too few to say anything"
         assert 0.0 < live.brier < 1.0
 
 

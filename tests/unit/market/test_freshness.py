@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from bellwether.market.freshness import expected_bar, settles_by
+from bellwether.market.freshness import expected_bar, closes_by
 from bellwether.market.sessions import Override, load_calendar
 
 FRIDAY = date(2026, 1, 2)
@@ -14,7 +14,7 @@ MONDAY = date(2026, 1, 5)
 def test_a_session_waits_for_its_bars_until_its_bar_is_the_one_that_is_due() -> None:
     calendar = load_calendar("XNYS")
     session = calendar.sessions(MONDAY, MONDAY)[0]
-    until = settles_by(calendar, session)
+    until = closes_by(calendar, session)
     assert until == datetime(2026, 1, 5, 22, 0, tzinfo=UTC)
     assert expected_bar(calendar, until) == MONDAY
     assert expected_bar(calendar, until - timedelta(seconds=1)) == FRIDAY
@@ -28,6 +28,6 @@ def test_a_session_is_settled_before_the_next_one_opens(close: time, opening: ti
     overrides = [Override(MONDAY, close=close), Override(date(2026, 1, 6), open=opening)]
     calendar = load_calendar("XNYS", overrides)
     session = calendar.sessions(MONDAY, MONDAY)[0]
-    until = settles_by(calendar, session)
+    until = closes_by(calendar, session)
     assert until - session.close == timedelta(minutes=minutes)
     assert until < calendar.next_session(session.close).open

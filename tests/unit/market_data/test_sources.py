@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bellwether.market_data.csv_files import CsvFiles, read_settled
+from bellwether.market_data.csv_files import CsvFiles, read_unchanging
 from bellwether.market_data.rows import SourceError
 from bellwether.market_data.sources import RecordedBars, open_source
 from bellwether.spec.data import CsvData, Data
@@ -57,7 +57,7 @@ def test_a_file_that_goes_on_changing_while_it_is_read_is_said_to_be_written(tmp
         path.write_text(path.read_text() + "0")
 
     with pytest.raises(SourceError, match="is being written: it changed 5 times while it was read"):
-        read_settled(path, grows)
+        read_unchanging(path, grows)
 
 
 def test_a_half_written_file_is_read_when_its_last_line_is_whole(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_half_written_file_is_read_when_its_last_line_is_whole(tmp_path: Path)
         pauses.append(seconds)
         path.write_text(path.read_text() + ".5,1.5,5\n")
 
-    content, _ = read_settled(path, is_finished)
+    content, _ = read_unchanging(path, is_finished)
     assert content.endswith(b"2020-01-03,1,2,1,1.5,1.5,5\n")
     assert len(pauses) == 1
 
@@ -78,7 +78,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_missing(tmp_path: Path) -> Non
     path = tmp_path / "X.csv"
     path.write_text(f"{HEADER}\n2020-01-02,1,2,1")
     with pytest.raises(SourceError, match="does not exist"):
-        read_settled(path, lambda _: path.unlink())
+        read_unchanging(path, lambda _: path.unlink())
 
 
 def test_what_is_declared_of_files_is_part_of_their_fingerprint(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_record_is_told_in_figures_beside_the_base_rate() -> None:
     assert (found.decisions, found.sessions, found.first, found.last) == (240, 120, date(2026, 6, 1), date(2026, 9, 28))
     assert (found.log_loss, found.brier, found.base_brier) == (0.8, 0.3, 0.25)
     assert found.verdict.startswith("worse than the base rate: live log loss -0.0")
-    assert verdict(bad("a"), RULE, date(2026, 9, 1)) == "28 of 100 settled sessions: too few to say anything"
+    assert verdict(bad("a"), RULE, date(2026, 9, 1)) == "28 of 100 sessions with outcomes: too few to say anything"
 
 
 def test_a_demotion_raises_an_alarm_until_a_newer_model_is_promoted_and_is_critical_while_nothing_answers() -> None:
