@@ -36,7 +36,7 @@ from bellwether.render.kubernetes.volumes import ANNOTATION_RESTORED_FROM
 from bellwether.spec.models import TradingSystem
 
 Action: TypeAlias = Literal["create", "change", "remake", "replace", "adopt", "delete"]
-"""remake: a schedule is deleted and made again, since it is never edited; replace: another one by another name, since it
+"""remake: a schedule is deleted and made again, never edited; replace: another one by another name, since it
 is named by its content; adopt: a volume that outlived an earlier system is taken over."""
 
 _TEMPLATE = "spec.template"

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from bellwether.market.freshness import expected_bar, closes_by
+from bellwether.market.freshness import closes_by, expected_bar
 from bellwether.market.sessions import Override, load_calendar
 
 FRIDAY = date(2026, 1, 2)
