@@ -168,7 +168,8 @@ class TradingSystemSpec(Block):
             ".trading",
         ),
         cel(
-            "self.trading.mode != 'ig-demo' || self.symbols.all(symbol, symbol in self.trading.instruments)",
+            "self.trading.mode != 'ig-demo' || (has(self.trading.instruments) && "
+            "self.symbols.all(symbol, symbol in self.trading.instruments))",
             "with trading.mode ig-demo, trading.instruments names the epic of every one of symbols",
             ".trading",
         ),
