@@ -23,7 +23,7 @@ UNKNOWN_TYPE_AT = time(9, 0)
 USEFUL_FOR = timedelta(minutes=15)
 
 _JOB_ID = re.compile(r"^[a-z](?:[-_a-z0-9]*[a-z0-9])?$")
-_SLOT_LIKE = re.compile(r"-[0-9]{8}$")
+SLOT_LIKE = re.compile(r"-[0-9]{8}$")
 
 
 class ScheduledJob(NamedTuple):
@@ -45,7 +45,7 @@ def job_of(request: ScheduleJob, declared: Sequence[TaskRule], now: datetime) ->
         RpcError: INVALID_PARAMS, naming the field and what would be right.
 
     """
-    if not _JOB_ID.fullmatch(request.job_id) or len(request.job_id) > 40 or _SLOT_LIKE.search(request.job_id):
+    if not _JOB_ID.fullmatch(request.job_id) or len(request.job_id) > 40 or SLOT_LIKE.search(request.job_id):
         raise RpcError(
             "INVALID_PARAMS",
             f"job_id: {request.job_id!r} must be up to 40 of a-z, 0-9, - and _, begin with a letter, and not end in "
@@ -78,7 +78,10 @@ def _rule(request: ScheduleJob, declared: Sequence[TaskRule], params: Mapping[st
 
 
 def _time_of_day(text: str) -> time:
-    found = time.fromisoformat(text)
+    try:
+        found = time.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"time {text!r} must be a time of day on the exchange's clock, as in 10:30") from None
     if found.tzinfo is not None:
         raise ValueError(f"time {text!r} is read on the exchange's clock: write it without a zone, as in 10:30")
     return found

@@ -82,6 +82,11 @@ class Runner:
                 raise RpcError(
                     "INVALID_PARAMS", f"request_id: {name} is not a scheduled job, and a slot runs once whoever asks"
                 )
+            if not jobs.SLOT_LIKE.search(name):
+                known_jobs = ", ".join(sorted(known.scheduled)) or "none"
+                raise RpcError(
+                    "NOT_A_SLOT", f"there is no job {name!r}; scheduled are {known_jobs} (a slot ends in its day)"
+                )
             slot = self._slot(name, known.rules)
             return await self._execute_slot(slot, known.types[slot.task], now)
         if request_id:

@@ -123,7 +123,7 @@ async def test_a_slot_whose_peer_is_away_fails_with_words_and_may_be_tried_again
         ("breakfast-20260105", "NOT_A_SLOT", "there is no task 'breakfast'"),
         ("morning_analysis-20260101", "NOT_A_SLOT", "XNYS does not trade on 2026-01-01"),
         ("morning_analysis-20261345", "NOT_A_SLOT", "is not a day"),
-        ("now please", "NOT_A_SLOT", "is not the name of a slot"),
+        ("now please", "NOT_A_SLOT", "there is no job 'now please'; scheduled are none"),
         ("morning_analysis-18000102", "NOT_A_SLOT", "is outside of it"),
         ("morning_analysis-20260106", "NOT_DUE_YET", "is due at 2026-01-06T14:00:00"),
     ],

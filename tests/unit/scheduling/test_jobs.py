@@ -57,9 +57,9 @@ def test_the_names_of_the_schedulers_own_rows_are_kept_out_of_tasks_and_jobs() -
         ("Mine", {}, "job_id: 'Mine' must be"),
         ("mine-20090102", {}, "not end in eight digits"),
         ("evening_analysis", {}, "is a declared task"),
+        ("mine", {"time": "25:00"}, "params: time '25:00' must be a time of day on the exchange's clock, as in 10:30"),
         ("mine", {"anchor": "noon"}, "params: anchor 'noon' must be open, close or time"),
         ("mine", {"anchor": "open", "offset": "soon"}, "params: 'soon' is not a duration"),
-        ("mine", {"time": "25:00"}, "params: "),
         (
             "mine",
             {"time": "10:30+02:00"},
