@@ -18,6 +18,9 @@ from services.base_service import BaseService, ServiceError
 
 def main(symbols: list[str]) -> int:
     """Print the batch; return the exit code."""
+    if any(one.startswith("-") for one in symbols):
+        print((__doc__ or "").strip())
+        return 0 if symbols in (["-h"], ["--help"]) else 2
     given = {"symbols": symbols} if symbols else {}
     try:
         batch = BaseService("run_predictions").call_service("prediction", "generate_predictions", **given)
@@ -25,7 +28,7 @@ def main(symbols: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for one in batch["predictions"].values():
-        print(f"{one['symbol']:<10} {one['action']:<12} p {one['probability']:.3f}  price {one['current_price']}")
+        print(f"{one['symbol']:<10} {one['action']:<12} p {one['probability']:.3f}  price {one['current_price']:.2f}")
     for symbol, why in batch["errors"].items():
         print(f"{symbol:<10} failed: {why}")
     summary = batch["summary"]
