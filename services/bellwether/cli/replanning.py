@@ -35,8 +35,8 @@ def tell_orders(asked: Asked, sessions: int, data: Path | None, *, as_json: bool
     from bellwether.local.spans import stored_bars
     from bellwether.runtime.logs import configure_logs
 
-    if asked.offline or asked.context is not None or asked.at is not None:
-        raise CommandError("--replay looks at files and a run's folder: leave --offline, --context and --at out")
+    if asked.offline or asked.context is not None:
+        raise CommandError("--replay looks at files and a run's folder: leave --offline and --context out")
     try:
         after = load_system(asked.file)
         folder = data
@@ -46,7 +46,8 @@ def tell_orders(asked: Asked, sessions: int, data: Path | None, *, as_json: bool
         before = load_system(asked.from_file) if asked.from_file is not None else _declared_in(folder)
         stored = None if folder is None else stored_bars(folder)
         bars = Bars(stored, asked.file.resolve().parent)
-        found = asyncio.run(what_would_change(before, after, sessions, bars, _say))
+        until = None if asked.at is None else asked.at.date()
+        found = asyncio.run(what_would_change(before, after, sessions, bars, _say, until=until))
     except RunError as error:
         raise CommandError(str(error)) from error
     if as_json:

@@ -60,9 +60,17 @@ class Bars:
 
 
 async def what_would_change(
-    before: TradingSystem, after: TradingSystem, count: int, bars: Bars, say: Callable[[str], None]
+    before: TradingSystem,
+    after: TradingSystem,
+    count: int,
+    bars: Bars,
+    say: Callable[[str], None],
+    *,
+    until: date | None = None,
 ) -> Edited:
     """Replay the newest `count` sessions under both declarations over the same versions of bars, and compare orders.
+
+    `until` is the last day that is looked at; without it all that there is.
 
     Raises:
         RunError: if there are no bars, or a replay failed; in words.
@@ -81,7 +89,7 @@ async def what_would_change(
         if system.spec.sentiment.provider not in ("none", "csv"):
             notes.append(f"{name}: news of {system.spec.sentiment.provider} has no history, so none is seen")
         sides.append(system.model_copy(update={"spec": system.spec.model_copy(update={"symbols": kept})}))
-    last = max(known[symbol] for system in sides for symbol in system.spec.symbols)
+    last = min(max(known[symbol] for system in sides for symbol in system.spec.symbols), until or date.max)
     span = newest(before, last, count)
     both = [over(system, span, stored=stored is not None) for system in sides]
     notes.append(
@@ -95,6 +103,8 @@ async def what_would_change(
         say("and as edited")
         models = folder / "before" / "ml-model" if _same_model(*both) else None
         new = await replay(both[1], folder / "after", stored, models)
+    if not old.orders and not new.orders:
+        notes.append(no_orders(old, new))
     return Edited(
         span=span,
         orders_before=len(old.orders),
@@ -104,6 +114,15 @@ async def what_would_change(
         changes=changed_orders(old, new, set(after.spec.symbols)),
         notes=notes,
     )
+
+
+def no_orders(old: Left, new: Left) -> str:
+    """Return why two replays without any order say nothing about the edit (pure)."""
+    said = []
+    for name, left in (("now", old), ("as edited", new)):
+        held = sum(one.action == "HOLD" for one in left.decisions.values())
+        said.append(f"{held} of {len(left.decisions)} predictions are HOLD {name}")
+    return f"there was no order to change: {', '.join(said)}; other sessions may tell more (--at, a greater --replay)"
 
 
 def _of_source(system: TradingSystem, base: Path) -> dict[str, date]:

@@ -115,7 +115,11 @@ async def look_back(folder: Path, sessions: int, say: Callable[[str], None]) -> 
     try:
         system = TradingSystem.model_validate_json(directory.declaration.read_bytes())
     except (OSError, ValueError) as error:
-        raise RunError(f"{directory.declaration}: no declaration of a run is there: {error}") from error
+        raise RunError(f"{folder} is no folder of a run: {directory.declaration.name} cannot be read in it") from error
+    if system.spec.clock.mode == "replay":
+        raise RunError(
+            f"{folder} is of a replay, which decides by the history of today in any case: name the folder of a live run"
+        )
     with tempfile.TemporaryDirectory(prefix="bellwether-hindsight-") as name:
         copies = Path(name)
         for one in (BARS, DECISIONS, LEDGER):

@@ -79,12 +79,23 @@ def test_the_same_declaration_changes_nothing_and_a_share_less_takes_its_orders(
         assert one["why"] == f"{one['symbol']} is not declared any more"
 
 
+def test_sessions_up_to_another_day_are_looked_at_and_a_plan_without_any_order_says_so(
+    tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = written(tmp_path, "wide.yaml", predictions={"margin": "0.3"})
+    words = (wide, "--from", wide, "--replay", "5", "--data", str(state))
+    found = planned(capsys, *words, "--at", "2009-01-30T23:00:00Z")
+    assert found["span"] == {"first": "2009-01-26", "last": "2009-01-30"}
+    assert found["orders_before"] == 0
+    assert any("there was no order to change: 20 of 20 predictions are HOLD now" in one for one in found["notes"])
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--replay", "5"], "no declaration of a run is there; say --from OLDFILE"),
         (["--replay", "5", "--from", "OLD", "--data", "."], "there is no bars.db in it"),
-        (["--replay", "5", "--offline"], "leave --offline, --context and --at out"),
+        (["--replay", "5", "--offline"], "leave --offline and --context out"),
         (["--data", "."], "--data is for --replay"),
     ],
 )
