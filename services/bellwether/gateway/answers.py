@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,6 +16,7 @@ from bellwether.gateway.problems import Problem
 from bellwether.messages.envelope import encode
 
 _log = logging.getLogger(__name__)
+_LONGEST_VALUE = 60
 
 
 def gateway_of(request: Request) -> Gateway:
@@ -55,10 +57,8 @@ def add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        said = [
-            f"{'.'.join(str(part) for part in one['loc'][1:]) or one['loc'][0]}: {one['msg']}" for one in error.errors()
-        ]
-        return answer(Problem(422, "INVALID_PARAMS", "; ".join(said)).body(), 422)
+        said = "; ".join(_invalid(one) for one in error.errors())
+        return answer(Problem(422, "INVALID_PARAMS", said).body(), 422)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -71,3 +71,11 @@ def add_error_answers(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.exception("%s %s failed", request.method, request.url.path, exc_info=error)
         return answer(Problem(500, "INTERNAL", f"{type(error).__name__}; the log says more").body(), 500)
+
+
+def _invalid(fault: Mapping[str, Any]) -> str:
+    """Return what is wrong with one field, with its value where that is short."""
+    field = ".".join(str(part) for part in fault["loc"][1:]) or fault["loc"][0]
+    value = fault.get("input")
+    told = isinstance(value, str | int | float) and len(repr(value)) <= _LONGEST_VALUE
+    return f"{field}{f' {value!r}' if told else ''}: {fault['msg']}"

@@ -95,6 +95,8 @@ class SystemStatus(msgspec.Struct, frozen=True):
     """What could not be found out, one line each."""
     training: TrainingState | None = None
     """None: ml-training did not say."""
+    market: dict[str, Any] = {}
+    """The declared exchange and its corrections, as in `spec.market`."""
 
 
 def service_state(name: str, health: dict[str, Any] | Problem, acks: Acks) -> ServiceState:
@@ -178,6 +180,7 @@ async def system_status(
         models=None if isinstance(models, Problem) else model_states(system.spec, models.models),
         slots=_known(slots),
         training=_known(training),
+        market=system.spec.market.model_dump(mode="json", by_alias=True, exclude_none=True),
         problems=list(dict.fromkeys(said)),
     )
 

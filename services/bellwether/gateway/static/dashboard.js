@@ -28,9 +28,17 @@ const parts = {
   "v1/decisions?limit=40": decisions,
 };
 
+// Alarms are looked for anew when somebody asks, by asking every service: seldom is enough.
+let alarmsAsked = 0;
+
 async function refresh() {
   let answered = 0, refused = false;
-  await Promise.all(Object.entries(parts).map(async ([path, draw]) => {
+  const asked = Object.entries(parts);
+  if (Date.now() - alarmsAsked >= REST) {
+    alarmsAsked = Date.now();
+    asked.push(["v1/alerts", alarms]);
+  }
+  await Promise.all(asked.map(async ([path, draw]) => {
     try {
       draw(await ask(path, { priority: "low" }));
       answered += 1;
@@ -100,6 +108,12 @@ function safety(found) {
   const said = [...alike].map(([words, names]) => (names.length ? `${names.join(", ")}: ${words}` : words)).join("; ");
   by("safety").hidden = !said;
   by("safety").textContent = found.safe ? `Safe to trade, except in ${said}` : `Not safe to trade: ${said}`;
+}
+
+function alarms(found) {
+  by("alarms").hidden = !found.alerts.length;
+  by("alarms").className = found.alerts.some((one) => one.severity === "critical") ? "banner" : "banner quiet";
+  by("alarms").replaceChildren(...found.alerts.map((one) => element("div", {}, `${one.severity}: ${one.message}`)));
 }
 
 function replay(state) {
