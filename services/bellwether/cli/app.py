@@ -190,8 +190,9 @@ def plan(
         bellwether plan new.yaml --from old.yaml
         bellwether plan new.yaml --from old.yaml --replay 60
 
-    With --replay the newest sessions are replayed under both declarations over
-    the same stored versions of bars, and each order that differs has its reason.
+    With --replay the newest sessions (up to the day of --at) are replayed under
+    both declarations over the same stored versions of bars, and each order that
+    differs has its reason.
 
     Ends with 0; with 1 when the file would be refused, or nothing can be known;
     with 2 when it is wrongly typed;
@@ -393,9 +394,16 @@ def positions(session: Session) -> None:
 
 @app.command(rich_help_panel=_LOOK)
 @talks
-def orders(session: Session, symbol: MaybeSymbol = None, lines: Count = 20) -> None:
-    """List orders, newest first."""
-    answer = session.client.get("/v1/orders", symbol=symbol, limit=lines)
+def orders(
+    session: Session,
+    symbol: MaybeSymbol = None,
+    state: Annotated[
+        str | None, typer.Option("--status", help="Only these: awaiting_approval, queued, filled, refused, ...")
+    ] = None,
+    lines: Count = 20,
+) -> None:
+    """List orders, newest first; below them the ids of those that `approve` or `cancel` can take."""
+    answer = session.client.get("/v1/orders", symbol=symbol, status=state, limit=lines)
     session.show(answer, _part("orders", "orders"))
 
 

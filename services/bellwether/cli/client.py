@@ -104,9 +104,11 @@ def answer_or_error(status: int, body: bytes) -> Any:
 class HttpClient:
     """Talks to a gateway at an address."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, local: Path | None = None) -> None:
+        """`local` is where local runs are kept, for who named no gateway: a run that is down is named."""
         self._url = url.rstrip("/")
         self._token = token
+        self._local = local
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[tuple[str, str | None]]:
@@ -137,11 +139,19 @@ class HttpClient:
         except httpx.TimeoutException as error:
             raise CommandError(f"no answer from {self._url} within {TIMEOUT_SECONDS:g} s") from error
         except httpx.TransportError as error:
-            raise CommandError(
-                f"no gateway answers at {self._url} ({error}). Start one with `bellwether run FILE`, "
-                "or name one with --url, BELLWETHER_URL or --system"
-            ) from error
+            raise CommandError(f"no gateway answers at {self._url} ({error}). {self._what_next()}") from error
         return answer_or_error(reply.status_code, reply.content)
+
+    def _what_next(self) -> str:
+        from bellwether.cli.manage.local_place import state_folders
+        from bellwether.local.detached import holder
+
+        folders = [] if self._local is None else state_folders(self._local)
+        if folders and holder(folders[0]) is not None:
+            return f"The local run in {folders[0]} is starting: ask again in a moment, or look at `bellwether logs`"
+        if folders:
+            return f"The local run in {folders[0]} is stopped: `bellwether start` starts it again"
+        return "Start one with `bellwether run FILE`, or name one with --url, BELLWETHER_URL or --system"
 
 
 class KubectlClient:
@@ -226,9 +236,10 @@ def make_client(
     if target.system is not None:
         return KubectlClient(target.system, target.namespace, target.context, token)
     url = target.url or environ.get("BELLWETHER_URL")
-    state = find_run(state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether")))
+    root = state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether"))
+    state = find_run(root)
     if url is None and state is not None:
-        return HttpClient(state.url, token or state.token)
+        return HttpClient(state.url, token or state.token, root)
     if url is None and (named := environ.get("BELLWETHER_STATE")):
         raise CommandError(
             f"no run goes on in {named} (BELLWETHER_STATE). Start one with `bellwether run FILE`, or name a gateway "
@@ -236,7 +247,7 @@ def make_client(
         )
     if state is not None and url is not None and url.rstrip("/") == state.url:
         token = token or state.token
-    return HttpClient(url or DEFAULT_URL, token)
+    return HttpClient(url or DEFAULT_URL, token, root if url is None else None)
 
 
 def find_run(root: Path) -> RunState | None:

@@ -6,6 +6,7 @@ import re
 
 # kubectl's client library logs each try before kubectl itself says what is wrong: `E1130 07:16:16.655665 27078 ...`.
 _LOGGED = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
+_NO_CONTEXT = "current-context must exist"
 _NOT_REACHED = ("was refused", "unable to connect", "i/o timeout", "no such host", "did you specify the right host")
 
 
@@ -23,6 +24,8 @@ def not_reached(words: str) -> bool:
 def failure(text: str, code: int) -> str:
     """Return why a call failed, from what it wrote and its exit code."""
     words = said(text) or f"kubectl ended with {code}"
+    if _NO_CONTEXT in words:
+        return "kubectl has no current context, so no cluster is known: set KUBECONFIG, or name one with --context"
     if not_reached(words):
         end = "" if words.endswith(("?", ".")) else "."
         return f"the cluster does not answer: {words}{end} Look at KUBECONFIG and --context"

@@ -23,7 +23,19 @@ _ACTION_STYLE = {
     "STRONG_SELL": "bold red",
     "HOLD": "dim",
 }
-_STATUS_STYLE = {"filled": "green", "queued": "yellow", "refused": "red", "rejected": "red", "cancelled": "dim"}
+_STATUS_STYLE = {
+    "filled": "green",
+    "queued": "yellow",
+    "awaiting_approval": "bold yellow",
+    "refused": "red",
+    "rejected": "red",
+    "cancelled": "dim",
+}
+
+_OPEN = {"awaiting_approval": "waits for approval", "queued": "is queued", "working": "works at the broker"}
+"""States in which somebody may want an order's id, in words."""
+_SENTENCES = frozenset({"what", "why", "last error", "result", "sent to", "headline"})
+"""Columns that wrap where the terminal is narrow, so that the others keep their width."""
 
 
 def moment(text: str | None) -> str:
@@ -45,7 +57,8 @@ def table_of(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """Return an empty table; columns named in `right` stand at the right."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+        wraps = column in _SENTENCES
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=not wraps)
     return table
 
 
@@ -317,7 +330,12 @@ def orders(found: list[dict[str, Any]]) -> RenderableType:
             one["refusal"] or one["reason"],
             short(one["trace_id"]),
         )
-    return table
+    waiting = [
+        f"{one['order_id']}  {one['side']} {one['quantity']} {one['symbol']} {_OPEN[one['status']]}"
+        for one in found
+        if one["status"] in _OPEN
+    ]
+    return Group(table, *([Text(), *map(Text, waiting)] if waiting else []))
 
 
 def funnel(found: dict[str, Any]) -> RenderableType:

@@ -16,8 +16,10 @@ from bellwether.cli.options import Session, talks
 _CHANGE = "Change"
 _LOOK = "Look"
 _PAGE = 2000
+_OVER = frozenset({"filled", "refused", "rejected", "expired"})
+"""States of an order that a cancellation does not change."""
 
-OrderId = Annotated[str, typer.Argument(metavar="ORDER", help="The order, from `bellwether orders -o json`.")]
+OrderId = Annotated[str, typer.Argument(metavar="ORDER", help="The order, from `bellwether orders`.")]
 Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="Money of the account: 2500, 99.95.")]
 TransferId = Annotated[
     str | None, typer.Option("--id", help="Your id of the transfer: the same one counts once. Else a new one.")
@@ -60,8 +62,9 @@ def _add_orders(app: typer.Typer) -> None:
     ) -> None:
         """Queue an order by hand for the next session; it passes the same guards.
 
-        The answer says queued, or failed and why. It says executed only of an
-        order that was filled. Ends with 1 when it failed.
+        The answer says queued, that it waits for approval, or failed and why.
+        It says executed only of an order that was filled. Ends with 1 when it
+        failed.
         """
         body = {"symbol": symbol, "action": action.value, "quantity": quantity, "client_id": client_id or _new_id()}
         found = session.client.send("POST", "/v1/trades", body)
@@ -79,9 +82,11 @@ def _add_orders(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_CHANGE)
     @talks
     def cancel(session: Session, order: OrderId) -> None:
-        """End an order that is not filled yet."""
+        """End an order that is not filled yet; ends with 1 where it was over already."""
         found = session.client.send("POST", f"/v1/orders/{order}/cancel", {"by": "cli"})
         session.show(found, _order)
+        if found["status"] in _OVER:
+            raise SystemExit(1)
 
 
 def _add_money(app: typer.Typer) -> None:
@@ -160,13 +165,28 @@ def _write(out: Any, columns: list[str], rows: list[list[str]]) -> None:
 
 def _trade(found: dict[str, Any]) -> str:
     order = found["order"]
-    said = f"{found['status']}: {found['action']} {found['quantity']} {found['symbol']} for {order['session']}"
-    return f"{said}, order {found['trade_id']}" + (f"\n{found['error']}" if found["error"] else "")
+    waits = order["status"] == "awaiting_approval"
+    state = "waits for approval" if waits else found["status"]
+    said = [f"{state}: {found['action']} {found['quantity']} {found['symbol']} for {order['session']}"]
+    said[0] += f", order {found['trade_id']}"
+    if waits:
+        said.append(f"`bellwether approve {found['trade_id']}` allows it; else it expires at that open")
+    if found["error"]:
+        said.append(_in_words(found["error"]))
+    return "\n".join(said)
 
 
 def _order(order: dict[str, Any]) -> str:
     said = f"{order['order_id']}: {order['side']} {order['quantity']} {order['symbol']} is {order['status']}"
-    return said + (f"\n{order['refusal']}" if order["refusal"] else "")
+    return said + (f"\n{_in_words(order['refusal'])}" if order["refusal"] else "")
+
+
+def _in_words(refusal: str) -> str:
+    """Return a refusal with what its code means: `CODE: value=... limit=...` has only the code."""
+    from bellwether.trading.codes import Code
+
+    name, _, seen = refusal.partition(": ")
+    return f"{name}: {Code[name].value} ({seen})" if name in Code.__members__ else refusal
 
 
 def _account(account: dict[str, Any]) -> str:

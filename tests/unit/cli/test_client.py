@@ -24,6 +24,7 @@ from bellwether.cli.client import (
 )
 from bellwether.cli.options import target_of
 from bellwether.cli.tree import build_tree, duration, walk
+from bellwether.local.state import lock_held
 
 KUBECTL = """#!/bin/sh
 printf '%s\n' "$*" >> "$(dirname "$0")/asked"
@@ -140,6 +141,19 @@ def test_a_run_is_found_by_its_own_folder(tmp_path: Path) -> None:
     found = find_run(tmp_path)
     assert found is not None
     assert found.name == "here"
+
+
+def test_a_local_run_that_is_down_or_on_its_way_is_named_where_no_gateway_answers(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"name": "mine", "url": "http://127.0.0.1:1", "token": "t"}))
+    (folder / "lock").touch()
+    with pytest.raises(CommandError, match=r"local run in .*mine is stopped: `bellwether start` starts it again"):
+        make_client(Target(), tmp_path, {}).get("/v1/status")
+    with lock_held(folder / "supervisor.lock"), pytest.raises(CommandError, match=r"mine is starting: ask again"):
+        make_client(Target(), tmp_path, {}).get("/v1/status")
+    with pytest.raises(CommandError, match=r"Start one with `bellwether run FILE`"):
+        make_client(Target(url="http://127.0.0.1:1"), tmp_path, {}).get("/v1/status")
 
 
 def test_a_folder_that_was_named_and_holds_no_run_is_said_and_no_other_gateway_is_asked(tmp_path: Path) -> None:

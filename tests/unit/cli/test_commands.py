@@ -4,7 +4,9 @@ import asyncio
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,9 @@ from bellwether.cli import show
 from bellwether.cli.main import main
 from bellwether.cli.options import print_drawn
 from bellwether.messages.monitoring import MessageOutcome, SentTestMessages
-from bellwether.messages.trading import Safety, SafetyRefusal
+from bellwether.messages.trading import Orders, Safety, SafetyRefusal, Trade
 from unit.gateway.conftest import TOKEN, Opened
-from unit.gateway.samples import TRACE
+from unit.gateway.samples import TRACE, order
 from unit.gateway.test_traces import span
 
 GOOD = """
@@ -106,6 +108,48 @@ async def test_a_test_message_that_does_not_arrive_ends_with_1(typed: Typed, gat
     code, out, _ = await typed("notify", "--test")
     assert code == 1
     assert "no answer" in out
+
+
+def _by_hand(status: str, **changed: Any) -> Trade:
+    asked = order(order_id="bw-1", reason="manual", quantity=Decimal(5), status=status, **changed)
+    told: Any = {"awaiting_approval": "queued", "refused": "failed"}.get(status, status)
+    return Trade("AAPL", "BUY", Decimal(5), asked.created_at, "bw-1", None, told, asked.refusal, asked)
+
+
+async def test_a_trade_says_what_it_waits_for_or_in_words_why_it_failed(typed: Typed, gateway: Opened) -> None:
+    trader = gateway.answers["paper-trading"]
+    trader["execute_trade"] = _by_hand("awaiting_approval")
+    code, out, err = await typed("trade", "AAPL", "BUY", "5")
+    assert (code, err) == (0, "")
+    assert "waits for approval: BUY 5 AAPL for 2009-01-05, order bw-1" in out
+    assert "`bellwether approve bw-1` allows it" in out
+    trader["execute_trade"] = _by_hand("refused", refusal="NO_REAL_PRICE: value=0 limit=more than 0")
+    code, out, _ = await typed("trade", "AAPL", "BUY", "5")
+    assert code == 1
+    assert "failed: BUY 5 AAPL" in out
+    assert "NO_REAL_PRICE: there is no real price of the symbol" in out
+    assert "(value=0 limit=more than 0)" in out
+
+
+@pytest.mark.parametrize(("state", "expected"), [("cancelled", 0), ("working", 0), ("filled", 1), ("expired", 1)])
+async def test_a_cancellation_that_comes_too_late_ends_with_1(
+    state: str, expected: int, typed: Typed, gateway: Opened
+) -> None:
+    gateway.answers["paper-trading"]["cancel_order"] = order(order_id="bw-1", status=state)
+    code, out, _ = await typed("cancel", "bw-1")
+    assert code == expected
+    assert f"is {state}" in out
+
+
+async def test_orders_of_one_state_can_be_asked_for(typed: Typed, gateway: Opened) -> None:
+    trader = gateway.answers["paper-trading"]
+    trader["list_orders"] = lambda asked: Orders([order(order_id="bw-1", status=asked["status"])], 1)
+    code, out, err = await typed("orders", "--status", "awaiting_approval")
+    assert (code, err) == (0, "")
+    assert "bw-1  BUY 110 AAPL waits for approval" in out
+    code, _, err = await typed("orders", "--status", "nonsense")
+    assert code == 1
+    assert "status 'nonsense': Input should be 'queued', 'awaiting_approval'" in err
 
 
 async def test_an_answer_for_programs_is_the_gateways_json(typed: Typed) -> None:

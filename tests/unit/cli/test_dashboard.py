@@ -12,10 +12,11 @@ import pytest
 from rich.console import Console
 from textual.widgets import DataTable, Static
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, HttpClient
 from bellwether.cli.manage import dashboard_view as looks
 from bellwether.cli.manage.dashboard import Dashboard, HaltScreen, TraceScreen
 from bellwether.market.sessions import load_calendar
+from unit.gateway.conftest import TOKEN, Opened
 from unit.gateway.test_traces import span
 
 DECISION = {
@@ -29,6 +30,12 @@ DECISION = {
     "may_trade": True,
     "prediction_id": "p-CBA",
 }
+LONG_ALERT = {
+    "severity": "critical",
+    "since": "2026-11-26T22:00:00Z",
+    "service": "paper-trading",
+    "message": "positions differ from the broker's: " + "CBA.AX 10 here and 12 there, " * 5,
+}
 ANSWERS: dict[str, Any] = {
     "/v1/status": {
         "system": "demo",
@@ -39,6 +46,7 @@ ANSWERS: dict[str, Any] = {
         "safety": {"safe": False, "refusals": [{"code": "DATA_STALE", "message": "bars are old", "symbol": None}]},
         "halts": ["cli: lunch"],
         "account": None,
+        "market": {"calendar": "XASX"},
         "problems": [],
     },
     "/v1/system": {
@@ -65,7 +73,6 @@ ANSWERS: dict[str, Any] = {
     },
     "/v1/decisions": {"decisions": [DECISION]},
     "/v1/decisions/p-CBA": {"prediction": {"trace_id": "ab" * 16}},
-    "/v1/declaration": {"spec": {"market": {"calendar": "XASX"}}},
 }
 
 
@@ -88,8 +95,8 @@ class Gateway:
         return {}
 
 
-def words(drawn: Any) -> str:
-    console = Console(width=160, record=True, file=io.StringIO())
+def words(drawn: Any, width: int = 160) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(drawn)
     return console.export_text()
 
@@ -104,6 +111,21 @@ def test_everything_that_is_asked_for_is_on_the_screen() -> None:
     told = words(looks.services(view))
     assert all(one in told for one in ("prediction", "degraded", "150", "21 % errors", "box/42"))
     assert "unreachable" in words(looks.alarms(view))
+
+
+async def test_a_gateway_answers_all_that_is_asked_for(gateway: Opened) -> None:
+    client = HttpClient(str(gateway.http.base_url), TOKEN)
+    view = await asyncio.to_thread(looks.gather, client)
+    assert view.problems == ()
+    assert view.calendar is not None
+    assert view.calendar.name == "XNYS"
+
+
+def test_on_a_narrow_terminal_only_sentences_wrap() -> None:
+    view = looks.gather(Gateway(ANSWERS | {"/v1/alerts": {"alerts": [LONG_ALERT]}}))
+    told = words(looks.alarms(view), width=80).splitlines()
+    assert told[1].split()[:4] == ["critical", "2026-11-26", "22:00", "paper-trading"]
+    assert len(told) > 2
 
 
 def test_what_does_not_answer_is_named() -> None:

@@ -17,6 +17,10 @@ NOT_FOUND = 'Error from server (NotFound): tradingsystems.bellwether.dev "demo" 
             f"the cluster does not answer: {REFUSED} Look at KUBECONFIG and --context",
         ),
         (f"{NOT_FOUND}\n", NOT_FOUND),
+        (
+            "error: current-context must exist in order to minify\n",
+            "kubectl has no current context, so no cluster is known: set KUBECONFIG, or name one with --context",
+        ),
         ('error: context "x" does not exist\n', 'context "x" does not exist'),
         (f"{LOGGED}\n", "kubectl ended with 7"),
         ("", "kubectl ended with 7"),

@@ -51,15 +51,16 @@ def gather(client: Client) -> View:
         ask("/v1/system") or None,
         ask("/v1/alerts").get("alerts"),
         ask("/v1/decisions", limit=DECISIONS).get("decisions"),
-        _calendar(ask("/v1/declaration")),
+        _calendar(status.get("market")),
         tuple(problems),
     )
 
 
-def _calendar(declaration: dict[str, Any]) -> Calendar | None:
+def _calendar(market: dict[str, Any] | None) -> Calendar | None:
+    """Return the declared calendar; None of a gateway of an earlier release, which does not say it."""
     try:
-        return calendar_of(Market.model_validate(declaration["spec"].get("market", {})))
-    except (CalendarError, ValueError, KeyError):
+        return None if not market else calendar_of(Market.model_validate(market))
+    except (CalendarError, ValueError):
         return None
 
 
