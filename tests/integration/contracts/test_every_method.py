@@ -155,7 +155,8 @@ async def test_a_handler_that_crashes_hangs_or_says_too_much_is_answered_for(sys
         return question
 
     assert await through_all(with_handler(crash, 5.0), "INTERNAL", "failed; its log has the reason") == {}
-    assert await through_all(with_handler(hang, 2.0), "DEADLINE_EXCEEDED", "did not end in time", at_once=True) == {}
+    # Long enough for all of them to begin on a busy machine.
+    assert await through_all(with_handler(hang, 10.0), "DEADLINE_EXCEEDED", "did not end in time", at_once=True) == {}
     assert await through_all(with_handler(babble, 5.0), "REPLY_TOO_LARGE", "ask for less") == {}
     # None of it ended a service.
     for service in SERVICES:
