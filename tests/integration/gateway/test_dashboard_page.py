@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,8 @@ async def test_the_page_shows_account_services_and_what_is_wrong(tmp_path: Path)
         "warning: memory of system is 85 % of the container's limit",
     ):
         assert words in done.stdout, done.stderr
+    # All services are of this process, whose memory counts once.
+    services = re.search(r'id="services".*?</table>', done.stdout, re.DOTALL)
+    assert services is not None, done.stdout
+    assert len(re.findall(r"\d MiB<", services[0])) == 1
+    assert services[0].count(">with backup<") == services[0].count(">healthy<") - 1

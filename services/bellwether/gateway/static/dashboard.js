@@ -88,13 +88,21 @@ function status(found) {
       one.name,
       element("span", { class: one.status === "healthy" ? "good" : one.ready ? "warn" : "bad" }, one.status),
       one.generation < 0 ? "–" : String(one.generation),
-      one.memory_mib === null || one.memory_mib === undefined ? "–" : `${whole(one.memory_mib)} MiB`,
+      memory(one, found.services),
       one.last_error ?? "",
     ]), "no services"));
   by("model").textContent = (found.models ?? []).map((one) =>
     `${one.model_name} ${one.version.slice(0, 12)} (${one.symbol ?? "all symbols"}): trained through ${one.trained_through}` +
     (one.metrics.brier === undefined ? "" : `, Brier ${one.metrics.brier.toFixed(4)} beside ${(one.metrics.base_rate_brier ?? NaN).toFixed(4)} of the base rate`)
   ).join(" · ");
+}
+
+// A process counts once, with the first of the services that it runs.
+function memory(service, all) {
+  if (service.memory_mib === null || service.memory_mib === undefined) return "–";
+  const process = service.health?.process;
+  const first = all.find((one) => one.health?.process === process);
+  return process && first !== service ? `with ${first.name}` : `${whole(service.memory_mib)} MiB`;
 }
 
 function safety(found) {
