@@ -43,6 +43,11 @@ def documents_with_profile(system: Mapping[str, Any], profile: str, name: str) -
     former, namespace = metadata["name"], metadata["namespace"]
     if spec["profile"] == profile:
         raise CommandError(f"{former} has profile {profile} already")
+    if profile == "compact":
+        raise CommandError(
+            f"--to compact: {former} has a volume per service, and snapshots of several make no single one; only from "
+            "compact to standard a system is made from a backup"
+        )
     if name == former:
         raise CommandError(f"--as {name}: name the new system otherwise, {former} goes on until you delete it")
     backup = f"{name}-from-{former}"

@@ -66,6 +66,9 @@ def test_with_another_profile_the_backup_and_the_system_that_is_made_of_it_are_p
     }
     with pytest.raises(CommandError, match="demo has profile compact already"):
         documents_with_profile(stored, "compact", "demo-2")
+    of_many = {**stored, "spec": {**stored["spec"], "profile": "standard"}}  # type: ignore[dict-item]
+    with pytest.raises(CommandError, match="--to compact: demo has a volume per service"):
+        documents_with_profile(of_many, "compact", "demo-2")
     with pytest.raises(CommandError, match="--as demo: name the new system otherwise"):
         documents_with_profile(stored, "standard", "demo")
 
