@@ -213,6 +213,11 @@ class KubectlClient:
         except CommandError as error:
             if method == "GET" and "forbidden" in str(error).lower():
                 return None
+            if "(notfound)" in str(error).lower():
+                raise CommandError(
+                    f"--system {self._system}: namespace {self._namespace} has no Secret {name}: there is no such "
+                    "system, or the operator has not made it yet; `kubectl get tsys -A` lists systems"
+                ) from error
             raise
         return base64.b64decode(raw).decode().strip()
 

@@ -7,13 +7,24 @@ import re
 # kubectl's client library logs each try before kubectl itself says what is wrong: `E1130 07:16:16.655665 27078 ...`.
 _LOGGED = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
 _NO_CONTEXT = "current-context must exist"
-_NOT_REACHED = ("was refused", "unable to connect", "i/o timeout", "no such host", "did you specify the right host")
+# `kubectl apply` asks for the schema first, and wraps what is wrong in advice about that.
+_SCHEMA = re.compile(r"^error validating .*?failed to download openapi: (.*?)(; if you choose to ignore .*)?$")
+_NOT_REACHED = (
+    "was refused",
+    "connection refused",
+    "unable to connect",
+    "i/o timeout",
+    "no such host",
+    "did you specify the right host",
+)
 
 
 def said(text: str) -> str:
     """Return the last line that kubectl meant for a person; empty where there is none."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _LOGGED.match(line)]
-    return lines[-1].removeprefix("error: ") if lines else ""
+    words = lines[-1].removeprefix("error: ") if lines else ""
+    wrapped = _SCHEMA.match(words)
+    return wrapped.group(1) if wrapped else words
 
 
 def not_reached(words: str) -> bool:

@@ -31,6 +31,9 @@ printf '%s\n' "$*" >> "$(dirname "$0")/asked"
 case "$*" in
   *secret*)
     if [ -n "$FORBIDDEN" ]; then echo 'Error from server (Forbidden): secrets is forbidden' >&2; exit 1; fi
+    case "$*" in
+      *nobody*) echo 'Error from server (NotFound): secrets "nobody-gateway-token" not found' >&2; exit 1 ;;
+    esac
     printf 'dG9rZW4=' ;;
   *port-forward*demo-gateway*) echo "Forwarding from 127.0.0.1:$PORT -> 8080"; exec sleep 60 ;;
   *) echo "Error from server (NotFound): services \\"demo-gateway\\" not found" >&2; exit 1 ;;
@@ -108,6 +111,12 @@ def test_a_system_is_looked_for_where_kubectl_would_look(
 def test_kubectls_own_words_are_the_error(kubectl: Path) -> None:
     with pytest.raises(CommandError, match=r'services "demo-gateway" not found'):
         KubectlClient("other", "default").get("/v1/status")
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_a_system_that_is_not_there_is_said_to_be_so() -> None:
+    with pytest.raises(CommandError, match=r"--system nobody: namespace trading has no Secret .* there is no such"):
+        KubectlClient("nobody", "trading").get("/v1/status")
 
 
 def test_without_kubectl_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from bellwether.cli.kubectl_words import failure
 
 LOGGED = 'E1130 07:16:16.655665   27078 memcache.go:265] "Unhandled Error" err="no API group list"'
 REFUSED = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
+DIALLED = 'Get "http://localhost:8080/openapi/v2": dial tcp 127.0.0.1:8080: connect: connection refused'
 NOT_FOUND = 'Error from server (NotFound): tradingsystems.bellwether.dev "demo" not found'
 
 
@@ -15,6 +16,11 @@ NOT_FOUND = 'Error from server (NotFound): tradingsystems.bellwether.dev "demo" 
         (
             f"{LOGGED}\n{LOGGED}\n{REFUSED}\n",
             f"the cluster does not answer: {REFUSED} Look at KUBECONFIG and --context",
+        ),
+        (
+            f'error: error validating "x.yaml": error validating data: failed to download openapi: {DIALLED}; if you '
+            "choose to ignore these errors, turn validation off with --validate=false\n",
+            f"the cluster does not answer: {DIALLED}. Look at KUBECONFIG and --context",
         ),
         (f"{NOT_FOUND}\n", NOT_FOUND),
         (

@@ -28,7 +28,7 @@ const parts = {
   "v1/decisions?limit=40": decisions,
 };
 
-// Alarms are looked for anew when somebody asks, by asking every service: seldom is enough.
+// Each look at the alarms asks every service: seldom is enough.
 let alarmsAsked = 0;
 
 async function refresh() {
