@@ -23,6 +23,7 @@ _ROWS = (
         serves=(
             "get_market_data",
             "get_bars",
+            "get_windows",
             "get_opening_prices",
             "get_corporate_actions",
             "get_coverage",
@@ -62,6 +63,7 @@ _ROWS = (
         serves=(
             "load_model",
             "predict",
+            "predict_many",
             "explain_probability",
             "get_drift",
             "list_models",
@@ -119,10 +121,10 @@ _ROWS = (
         purpose="Owns the decisions: joins bars and model into a prediction with its reasons, and publishes it.",
         requires=("market-data", "data-quality", "sentiment", "ml-model"),
         calls={
-            "market-data": ("get_market_data", "get_bars"),
+            "market-data": ("get_windows", "get_bars"),
             "data-quality": ("get_quality",),
             "sentiment": ("analyze_sentiment",),
-            "ml-model": ("load_model", "predict"),
+            "ml-model": ("load_model", "predict", "predict_many"),
         },
         serves=(
             "generate_predictions",

@@ -9,10 +9,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 from bellwether.lineage.past import Past
 from bellwether.market_data.evidence import evidence_of
-from bellwether.market_data.loaded import LoadedBars, NoData
-from bellwether.market_data.service import bars_of
-from bellwether.messages.market_data import GetEvidence
-from bellwether.messages.models import Predict, Probability
+from bellwether.market_data.loaded import LoadedBars
+from bellwether.market_data.windows import window_of
+from bellwether.messages.market_data import GetWindows, Windows
+from bellwether.messages.models import Predicted, Predictions, PredictMany, Probability
 from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.sentiment import SymbolSentiment
 from bellwether.prediction.gather import Question, gather_inputs
@@ -45,6 +45,7 @@ class Answers:
     as_of: datetime
     model: Predictor | None = None
     run: str = RUN
+    trace_context: None = None
 
     def at(self, as_of: datetime) -> Answers:
         """Return the same at another instant."""
@@ -60,35 +61,28 @@ class Answers:
 
         """
         del idempotent, budget
-        answer = {
-            "get_market_data": self._market_data,
-            "get_bars": self._bars,
-            "predict": self._probability,
+        answers: Mapping[str, Any] = {
+            "get_windows": self._windows,
+            "predict_many": self._probabilities,
             "get_quality": self._quality,
             "analyze_sentiment": self._news,
-        }[method]
-        try:
-            found: T = answer(params)
-        except NoData as error:
-            raise RpcError(error.code, str(error)) from error
+        }
+        found: T = answers[method](params)
         return found
 
-    def _market_data(self, asked: Any) -> Any:
-        return self.book.market_data(asked.symbol, self.as_of)
+    def _windows(self, asked: GetWindows) -> Windows:
+        return Windows({symbol: window_of(self.book, symbol, asked, self.as_of) for symbol in asked.symbols})
 
-    def _bars(self, asked: Any) -> Any:
-        return bars_of(self.book.view(asked.symbol, self.as_of).series, asked, self.as_of)
-
-    def _probability(self, asked: Predict) -> Probability:
+    def _probabilities(self, asked: PredictMany) -> Predictions:
         if self.model is None:
             raise RpcError("MODEL_NOT_FOUND", "no model is asked")
-        return self.model.predict(asked.features, asked.symbol)
+        return Predictions([Predicted(self.model.predict(row.features, row.symbol)) for row in asked.rows])
 
     def _quality(self, asked: Any) -> Quality:
         return Quality({symbol: self._judged(symbol) for symbol in asked.symbols})
 
     def _judged(self, symbol: str) -> SymbolQuality:
-        told = evidence_of(self.book, GetEvidence(symbol, QUALITY_WINDOW), self.as_of)
+        told = evidence_of(self.book, symbol, QUALITY_WINDOW, self.as_of)
         calendar = self.past.calendar
         first = told.bars[0].session if told.bars else told.expected
         evidence = Evidence(
@@ -112,7 +106,7 @@ async def inputs_at(answers: Answers, symbol: str, slot: str | None = None) -> I
     """Return the inputs of a decision about a symbol, gathered by the code that prediction gathers them with."""
     spec = answers.past.system.spec
     question = Question(
-        symbol=symbol,
+        symbols=(symbol,),
         as_of=answers.as_of,
         slot=slot,
         trade_asked=True,
@@ -121,4 +115,8 @@ async def inputs_at(answers: Answers, symbol: str, slot: str | None = None) -> I
         news_declared=spec.sentiment.provider != "none",
         basket=tuple(sorted(spec.symbols)),
     )
-    return (await gather_inputs(question, answers.past.calendar, cast("Call", answers))).inputs
+    call = cast("Call", answers)
+    found = (await gather_inputs(question, answers.past.calendar, call, {symbol: call}))[symbol]
+    if isinstance(found, Exception):
+        raise found
+    return found.inputs

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from bellwether.market.freshness import expected_bar
 from bellwether.market_data.loaded import LoadedBars
-from bellwether.messages.market_data import Evidence, GetEvidence
+from bellwether.messages.market_data import Evidence
 
 
-def evidence_of(book: LoadedBars, request: GetEvidence, as_of: datetime) -> Evidence:
-    """Return the newest complete bars and what was passed over among them.
+def evidence_of(book: LoadedBars, symbol: str, count: int, as_of: datetime, known: str = "") -> Evidence:
+    """Return a symbol's newest complete bars, up to `count`, and what was passed over among them.
 
     A symbol without any bar has evidence too: none of it.
 
@@ -20,15 +20,15 @@ def evidence_of(book: LoadedBars, request: GetEvidence, as_of: datetime) -> Evid
 
     """
     expected = expected_bar(book.calendar, as_of)
-    series = book.series(request.symbol)
+    series = book.series(symbol)
     view = series.as_of(as_of)
-    bars = view.bars(request.count)
+    bars = view.bars(count)
     first, today = bars[0].session if bars else expected, book.calendar.local_day(as_of)
     passed_over = sum(first <= day <= today for day in series.off_calendar)
-    revision = view.revision_of(request.count)
+    revision = view.revision_of(count)
     hold = series.held(today)
     words = "" if hold is None else f"{hold.code}: {hold.message}"
     token = hashlib.sha256(f"{revision} {expected} {passed_over} {words}".encode()).hexdigest()[:24]
-    if token == request.known:
-        return Evidence(request.symbol, token, expected, unchanged=True)
-    return Evidence(request.symbol, token, expected, bars, revision, passed_over, words)
+    if token == known:
+        return Evidence(symbol, token, expected, unchanged=True)
+    return Evidence(symbol, token, expected, bars, revision, passed_over, words)

@@ -22,17 +22,19 @@ from bellwether.market_data.loaded import LoadedBars, NoData, held_back, recorde
 from bellwether.market_data.rows import Loaded, NotYet, SourceError
 from bellwether.market_data.series import Series
 from bellwether.market_data.sources import Source, Unavailable, open_source
+from bellwether.market_data.windows import bars_of, window_of
 from bellwether.market_data.yahoo.allowance import Allowance
 from bellwether.market_data.yahoo.asking import Reach
 from bellwether.market_data.yahoo.bars import YahooBars, coming_slots, plan_of
 from bellwether.market_data.yahoo.headlines import NOT_YET, YahooNews
 from bellwether.messages.alarms import alarm
+from bellwether.messages.envelope import ErrorBody
 from bellwether.messages.market_data import (
     MOST_BARS,
     Bars,
     CorporateActions,
     Coverage,
-    Evidence,
+    Evidences,
     Freshness,
     GetBars,
     GetCorporateActions,
@@ -41,11 +43,14 @@ from bellwether.messages.market_data import (
     GetFreshness,
     GetMarketData,
     GetOpeningPrices,
+    GetWindows,
     MarketData,
     MarketDataUpdated,
     OpeningPrices,
     PublishBars,
     PublishedBars,
+    Window,
+    Windows,
 )
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.sentiment import FoundNews, GetNews, News
@@ -297,8 +302,7 @@ class MarketDataService:
 
     async def get_bars(self, request: GetBars, call: Call) -> Bars:
         """Return the newest complete bars."""
-        if not 1 <= request.count <= MOST_BARS:
-            raise RpcError("INVALID_PARAMS", f"count is {request.count}: it must be from 1 to {MOST_BARS}")
+        _check_count(request.count)
         await self._follow([request.symbol])
         try:
             view = self.book.view(request.symbol, call.as_of)
@@ -366,16 +370,33 @@ class MarketDataService:
         except OutsideCalendar as error:
             raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
 
-    async def get_evidence(self, request: GetEvidence, call: Call) -> Evidence:
-        """Return what the quality of a symbol's bars is judged by."""
-        if not 1 <= request.count <= MOST_BARS:
-            raise RpcError("INVALID_PARAMS", f"count is {request.count}: it must be from 1 to {MOST_BARS}")
-        try:
-            return evidence_of(self.book, request, call.as_of)
-        except NoData as error:
-            raise RpcError(error.code, str(error), symbol=request.symbol) from error
-        except OutsideCalendar as error:
-            raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
+    async def get_windows(self, request: GetWindows, call: Call) -> Windows:
+        """Return state and newest bars of several symbols."""
+        _check_count(request.count)
+        await self._follow(request.symbols)
+        found: dict[str, Window] = {}
+        for symbol in request.symbols:
+            trace = request.traces.get(symbol)
+            facts = {"bellwether.symbol": symbol}
+            with call.start_span("market-data.get_windows", parent=trace, attributes=facts) as inner:
+                one = found[symbol] = window_of(self.book, symbol, request, call.as_of)
+                if one.market is not None:
+                    inner.annotate(**{"bellwether.bar_session": one.market.last_session.isoformat()})
+        return Windows(found)
+
+    async def get_evidence(self, request: GetEvidence, call: Call) -> Evidences:
+        """Return what the quality of bars is judged by, by symbol."""
+        _check_count(request.count)
+        found, errors = {}, {}
+        for symbol in request.symbols:
+            try:
+                known = request.known.get(symbol, "")
+                found[symbol] = evidence_of(self.book, symbol, request.count, call.as_of, known)
+            except NoData as error:
+                errors[symbol] = ErrorBody(error.code, str(error))
+            except OutsideCalendar as error:
+                raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
+        return Evidences(found, errors)
 
     async def publish_bars(self, request: PublishBars, call: Call) -> PublishedBars:
         """Publish the bars of a session that is over: one event per declared symbol that has one, by symbol.
@@ -455,12 +476,9 @@ class MarketDataService:
         return [alarm("data_stale", f"no bar of {due} yet for {names}"[:500])] if stale else []
 
 
-def bars_of(series: Series, request: GetBars, as_of: datetime) -> Bars:
-    """Return the newest bars that a request asks for."""
-    view = series.as_of(as_of) if request.adjusted else series.unadjusted(as_of)
-    if request.before is not None:
-        view = view.before(request.before)
-    return Bars(request.symbol, view.bars(request.count), view.revision_of(request.count))
+def _check_count(count: int) -> None:
+    if not 1 <= count <= MOST_BARS:
+        raise RpcError("INVALID_PARAMS", f"count is {count}: it must be from 1 to {MOST_BARS}")
 
 
 def final_delay(data: Data) -> timedelta:
@@ -487,6 +505,7 @@ def create(context: ServiceContext) -> Service:
     for handler in (
         market.get_market_data,
         market.get_bars,
+        market.get_windows,
         market.get_opening_prices,
         market.get_corporate_actions,
         market.get_coverage,

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from bellwether.messages.envelope import ErrorBody
+
 MOST_BARS = 16_000
 """The most bars of one answer: sixty years of sessions."""
 
@@ -93,6 +95,33 @@ class MarketData(msgspec.Struct, frozen=True):
     """Revision of the bars it was computed from."""
 
 
+class GetWindows(msgspec.Struct, frozen=True):
+    """Ask for the state and the newest `count` complete bars of several symbols at the moment of the request."""
+
+    symbols: list[str]
+    count: int
+    known: dict[str, str] = {}
+    """Revisions of bars that the caller has, by symbol: those bars are left out of the answer."""
+    traces: dict[str, str] = {}
+    """W3C trace contexts by symbol: below each a span tells what was answered of that symbol."""
+
+
+class Window(msgspec.Struct, frozen=True):
+    """State and bars of one symbol; where either is missing, `code` and `message` say why, as an error would."""
+
+    market: MarketData | None
+    bars: Bars | None
+    """Without bars where the caller knows them by their revision."""
+    code: str = ""
+    message: str = ""
+
+
+class Windows(msgspec.Struct, frozen=True):
+    """State and bars by symbol."""
+
+    symbols: dict[str, Window]
+
+
 class GetOpeningPrices(msgspec.Struct, frozen=True):
     """Ask for opening prices of a session that has opened at the moment of the request."""
 
@@ -174,14 +203,14 @@ class Freshness(msgspec.Struct, frozen=True):
 
 
 class GetEvidence(msgspec.Struct, frozen=True):
-    """Ask for what the quality of a symbol's bars is judged by, at the moment of the request.
+    """Ask for what the quality of bars is judged by, symbol by symbol, at the moment of the request.
 
-    `known` is the `token` of an earlier answer: where nothing has changed since, the answer brings no bars.
+    `known` holds the `token` of an earlier answer by symbol: where nothing has changed since, no bars are answered.
     """
 
-    symbol: str
+    symbols: list[str]
     count: int = 260
-    known: str = ""
+    known: dict[str, str] = {}
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -201,6 +230,13 @@ class Evidence(msgspec.Struct, frozen=True):
     """Why the symbol is held back; empty when it is not."""
     unchanged: bool = False
     """Whether the token is the one that the caller knows: then there are no bars in the answer."""
+
+
+class Evidences(msgspec.Struct, frozen=True):
+    """Evidence by symbol, and of the others why there is none."""
+
+    symbols: dict[str, Evidence]
+    errors: dict[str, ErrorBody] = {}
 
 
 class PublishBars(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -96,6 +96,29 @@ class Probability(msgspec.Struct, frozen=True, omit_defaults=True):
     novelty: float | None = None
     """How unlike the training rows the row is (99 % of those are at 1 or below), where trading.risk.maxNovelty asks;
     None: nobody asks, or the model has no record of its rows. No part of a decision's record."""
+
+
+class PredictMany(msgspec.Struct, frozen=True):
+    """Ask for several probabilities at once; each row is scored by itself, so the answers are those of `Predict`."""
+
+    rows: list[Predict]
+    traces: list[str] = []
+    """A W3C trace context for each row, empty for none: below each a span tells of its row."""
+
+
+class Predicted(msgspec.Struct, frozen=True):
+    """The probability of one row, or the error of `Predict`."""
+
+    probability: Probability | None
+    code: str = ""
+    message: str = ""
+    detail: dict[str, Any] = {}
+
+
+class Predictions(msgspec.Struct, frozen=True):
+    """The answers in the order of the rows."""
+
+    rows: list[Predicted]
 
 
 class ExplainProbability(msgspec.Struct, frozen=True):

@@ -74,6 +74,8 @@ class GetQuality(msgspec.Struct, frozen=True):
     """Ask for the scores of symbols, without raising or clearing an alert; none named: all declared."""
 
     symbols: list[str] = []
+    traces: dict[str, str] = {}
+    """W3C trace contexts by symbol: below each a span tells of its symbol."""
 
 
 class Quality(msgspec.Struct, frozen=True):

@@ -25,6 +25,9 @@ from bellwether.messages.models import (
     ModelInfo,
     Models,
     Predict,
+    Predicted,
+    Predictions,
+    PredictMany,
     Probability,
     ProbabilityParts,
     PutArtifact,
@@ -96,6 +99,20 @@ class ModelService:
 
     async def predict(self, request: Predict, call: Call) -> Probability:
         """Return the calibrated probability for one row of features."""
+        return self._predicted(request, call)
+
+    async def predict_many(self, request: PredictMany, call: Call) -> Predictions:
+        """Return what `predict` says of each row; each is scored by itself, a batch would give other bits."""
+        found: list[Predicted] = []
+        for row, trace in zip(request.rows, request.traces or [""] * len(request.rows), strict=True):
+            try:
+                with call.start_span("ml-model.predict", parent=trace) as inner:
+                    found.append(Predicted(self._predicted(row, inner)))
+            except RpcError as error:
+                found.append(Predicted(None, error.code, error.message, error.detail))
+        return Predictions(found)
+
+    def _predicted(self, request: Predict, call: Call) -> Probability:
         model = self._named(request)
         self._refuse_lookahead(model, call.as_of)
         if request.version is None:
@@ -465,6 +482,7 @@ def create(context: ServiceContext) -> Service:
     models = ModelService(context)
     service.rpc("load_model")(models.load_model)
     service.rpc("predict")(models.predict)
+    service.rpc("predict_many")(models.predict_many)
     service.rpc("explain_probability")(models.explain_probability)
     service.rpc("get_drift")(models.get_drift)
     service.rpc("list_models")(models.list_models)

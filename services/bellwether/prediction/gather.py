@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -12,8 +13,8 @@ import msgspec
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.envelope import LIVE
-from bellwether.messages.market_data import Bar, Bars, GetBars, GetMarketData, MarketData
-from bellwether.messages.models import Predict, Probability, ShadowModel
+from bellwether.messages.market_data import Bars, GetWindows, Window, Windows
+from bellwether.messages.models import Predict, Predicted, Predictions, PredictMany, Probability, ShadowModel
 from bellwether.messages.quality import GetQuality
 from bellwether.messages.quality import Quality as Qualities
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
@@ -37,7 +38,7 @@ from bellwether.prediction.store import ShadowScore
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.training.feature_table import Basket
-from bellwether.training.features import WINDOW, NotEnoughBars, basket_of, features, moves, needs_basket
+from bellwether.training.features import MOVE, WINDOW, NotEnoughBars, basket_of, features, moves, needs_basket
 from bellwether.training.recipe import recipe_features
 
 _log = logging.getLogger(__name__)
@@ -55,15 +56,18 @@ MODEL_AWAY = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 AWAY = MODEL_AWAY | {"OVERLOADED", "STOPPING", "NOT_READY"}
 """Answers that say a service is away: asked again, it may answer."""
+MOST_ASKED = 20
+"""Symbols whose bars are asked for at once: a reply has room for those of some more."""
 NEWS_SECONDS = 5.0
 """How long a live decision waits for news."""
 
 
-class Rows:
-    """The newest row of features of each symbol: a session asks for it twice, by the same bars."""
+class Recent:
+    """The newest bars of each symbol and the features made of them: a session asks for both twice."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[tuple[Any, ...], dict[str, float]]] = {}
+        self.bars: dict[str, Bars] = {}
+        self._rows: dict[str, tuple[tuple[Any, ...], dict[str, float]]] = {}
 
     def features(
         self, bars: Bars, names: Sequence[str], basket: Mapping[str, str] | None, moved: Basket
@@ -75,17 +79,17 @@ class Rows:
 
         """
         key = (bars.revision, tuple(names), None if basket is None else tuple(basket.items()))
-        kept = self._kept.get(bars.symbol)
+        kept = self._rows.get(bars.symbol)
         if kept is None or kept[0] != key:
-            kept = self._kept[bars.symbol] = (key, features(bars.bars, names, moved))
+            kept = self._rows[bars.symbol] = (key, features(bars.bars, names, moved))
         return kept[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One decision to be made."""
+    """Decisions to be made at one instant, about several symbols."""
 
-    symbol: str
+    symbols: tuple[str, ...]
     as_of: datetime
     slot: str | None
     trade_asked: bool
@@ -97,8 +101,8 @@ class Question:
     """The declared symbols: the market's own state is what they do together."""
     news_weight: NewsWeight | None = None
     """How much the news moves the probability; None: not at all."""
-    rows: Rows | None = None
-    """The rows of features that were made last."""
+    recent: Recent = field(default_factory=Recent)
+    """The bars and features that were asked for last."""
     feature_names: tuple[str, ...] | None = None
     """What the model's recipe names; None: its file is read."""
 
@@ -107,12 +111,13 @@ class Question:
 class _MarketInputs:
     """What market-data said of a symbol, and the features made of it: empty where no model is to be asked."""
 
+    symbol: str
     market: Market | None = None
     revision: str | None = None
     basket: dict[str, str] | None = None
     features: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    bars: list[Bar] = field(default_factory=list)
+    bars: Bars | None = None
     moves: Basket | None = None
     """The market's own moves; None: no feature asked for them."""
 
@@ -125,33 +130,65 @@ class Gathered(NamedTuple):
     shadow: ShadowScore | None
 
 
-async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> Gathered:
-    """Return the inputs of a decision, with what is missing and why.
+async def gather_inputs(
+    question: Question, calendar: Calendar, call: Call, works: Mapping[str, Call]
+) -> dict[str, Gathered | Exception]:
+    """Return by symbol the inputs of a decision with what is missing and why, or the error that there are none for.
 
-    Raises:
-        RpcError: when a service is away, or does not know the symbol.
-
+    Each service is asked once for all symbols. `works` holds each symbol's own work, whose trace its answers join.
+    The error is an RpcError when a service is away, or does not know the symbol.
     """
-    found = await _market_inputs(question, call)
+    batch = _Batch(question, calendar, call, works)
+    market = await _market_inputs(batch)
+    models = await _models_of(batch, market)
+    quality = await _quality_of(batch, [symbol for symbol in market if symbol not in batch.failed])
+    left = [symbol for symbol in market if symbol not in batch.failed]
+
+    async def finish(symbol: str) -> Gathered | Exception:
+        try:
+            return await _finish(batch, market[symbol], models[symbol], quality[symbol])
+        except Exception as error:
+            return error
+
+    finished = await asyncio.gather(*map(finish, left))
+    return {**batch.failed, **dict(zip(left, finished, strict=True))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A question, whose work each of its decisions is, and which of them failed."""
+
+    question: Question
+    calendar: Calendar
+    call: Call
+    works: Mapping[str, Call]
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+    def traces(self, symbols: Iterable[str]) -> dict[str, str]:
+        """Return the trace contexts of those symbols whose decisions are traced."""
+        found = {symbol: self.works[symbol].trace_context for symbol in symbols if symbol in self.works}
+        return {symbol: trace for symbol, trace in found.items() if trace is not None}
+
+
+async def _finish(
+    batch: _Batch, found: _MarketInputs, answer: _ModelAnswer, judged: tuple[Quality | None, str]
+) -> Gathered:
+    question, symbol, work = batch.question, found.symbol, batch.works[found.symbol]
     missing = dict(found.missing)
-    model: Probability | None = None
-    expiry, shadow = NO_EXPIRY, None
-    if found.features:
-        answer = await _model_of(question, found.features, call)
-        model, expiry = answer.model, answer.expiry
-        if answer.shadow is not None:
-            shadow = await _shadow_score(question, answer.shadow, found, call)
-        if model is None:
-            missing[MODEL] = answer.why
-    quality, why = await _quality_of(question, call)
+    shadow: ShadowScore | None = None
+    if answer.shadow is not None:
+        shadow = await _shadow_score(batch, answer.shadow, found, work)
+    if found.features and answer.model is None:
+        missing[MODEL] = answer.why
+    quality, why = judged
     if quality is None:
         missing[QUALITY] = why
-    news, why = await _news_of(question, call)
+    news, why = await _news_of(question, symbol, work)
     if news is None:
         missing[SENTIMENT] = why
-    target = calendar.next_session(question.as_of)
+    target = batch.calendar.next_session(question.as_of)
     inputs = Inputs(
-        symbol=question.symbol,
+        symbol=symbol,
         as_of=question.as_of,
         slot=question.slot,
         target_session=target.day,
@@ -159,72 +196,100 @@ async def gather_inputs(question: Question, calendar: Calendar, call: Call) -> G
         trade_asked=question.trade_asked,
         model_name=question.model_name,
         market=found.market,
-        stale_sessions=0 if found.market is None else stale_sessions(found.market, calendar, question.as_of),
+        stale_sessions=0 if found.market is None else stale_sessions(found.market, batch.calendar, question.as_of),
         bars_revision=found.revision,
         features=found.features,
-        model=model,
+        model=answer.model,
         quality=quality,
         missing=missing,
         news=news,
         basket=found.basket,
         news_weight=None if news is None else question.news_weight,
     )
-    return Gathered(inputs, expiry, shadow)
+    return Gathered(inputs, answer.expiry, shadow)
 
 
-async def _market_inputs(question: Question, call: Call) -> _MarketInputs:
-    """Return the market, the features, and why either is missing."""
-    market: Market | None = None
-    try:
-        data = await call.request(
-            "market-data", "get_market_data", GetMarketData(question.symbol), MarketData, idempotent=True
-        )
-        market = market_of(data)
-        bars = await _bars_of(question.symbol, call)
-    except RpcError as error:
-        if error.code not in NO_MARKET_DATA:
-            raise
-        return _MarketInputs(market, missing={MARKET_DATA: error.code, MODEL: error.code})
+async def _market_inputs(batch: _Batch) -> dict[str, _MarketInputs]:
+    """Return by symbol the market, the features, and why either is missing."""
+    question = batch.question
     names = question.feature_names or recipe_features(question.model_name)
+    together = needs_basket(names)
+    try:
+        windows = await _windows(batch, [*question.symbols, *(question.basket if together else ())])
+    except RpcError as error:
+        batch.failed.update(dict.fromkeys(question.symbols, error))
+        return {}
+    found: dict[str, _MarketInputs] = {}
+    for symbol in question.symbols:
+        try:
+            found[symbol] = _market_input(question, symbol, windows, names, together=together)
+        except Exception as error:
+            batch.failed[symbol] = error
+    return found
+
+
+async def _windows(batch: _Batch, symbols: Iterable[str]) -> dict[str, Window]:
+    """Return state and bars of symbols: as many bars as features look back over."""
+    wanted, kept = list(dict.fromkeys(symbols)), batch.question.recent.bars
+    found: dict[str, Window] = {}
+    for start in range(0, len(wanted), MOST_ASKED):
+        asked = wanted[start : start + MOST_ASKED]
+        known = {symbol: kept[symbol] for symbol in asked if symbol in kept}
+        revisions = {symbol: bars.revision for symbol, bars in known.items()}
+        request = GetWindows(asked, WINDOW, revisions, batch.traces(asked))
+        told = await batch.call.request("market-data", "get_windows", request, Windows, idempotent=True)
+        for symbol, window in told.symbols.items():
+            bars = window.bars
+            if bars is not None and not bars.bars and bars.revision == revisions.get(symbol):
+                bars = known[symbol]
+            if bars is not None:
+                kept[symbol] = bars
+            found[symbol] = Window(window.market, bars, window.code, window.message)
+    return found
+
+
+def _market_input(
+    question: Question, symbol: str, windows: Mapping[str, Window], names: Sequence[str], *, together: bool
+) -> _MarketInputs:
+    window = windows[symbol]
+    if window.code and window.code not in NO_MARKET_DATA:
+        raise RpcError(window.code, window.message, symbol=symbol)
+    if window.market is None or window.bars is None:
+        return _MarketInputs(symbol, missing={MARKET_DATA: window.code, MODEL: window.code})
+    market, bars = market_of(window.market), window.bars
     basket: dict[str, str] | None = None
     market_moves: Basket = {}
-    if needs_basket(names):
-        basket, market_moves = await _basket(question, bars.bars, call)
+    if together:
+        basket, market_moves = _basket(question, bars, windows)
     try:
-        row = (question.rows or Rows()).features(bars, names, basket, market_moves)
+        row = question.recent.features(bars, names, basket, market_moves)
     except NotEnoughBars:
-        return _MarketInputs(market, bars.revision, basket, missing={MODEL: "NOT_ENOUGH_BARS"})
-    if not moves([bar.close for bar in bars.bars]):
+        return _MarketInputs(symbol, market, bars.revision, basket, missing={MODEL: "NOT_ENOUGH_BARS"})
+    if not moves([bar.close for bar in bars.bars[-MOVE:]]):
         # Asked about constants, a model would answer about them.
-        return _MarketInputs(market, bars.revision, basket, missing={MODEL: NO_MOVEMENT})
+        return _MarketInputs(symbol, market, bars.revision, basket, missing={MODEL: NO_MOVEMENT})
     asked = None if basket is None else market_moves
-    return _MarketInputs(market, bars.revision, basket, row, bars=bars.bars, moves=asked)
+    return _MarketInputs(symbol, market, bars.revision, basket, row, bars=bars, moves=asked)
 
 
-async def _bars_of(symbol: str, call: Call) -> Bars:
-    """Return as many bars as features look back over."""
-    return await call.request("market-data", "get_bars", GetBars(symbol, count=WINDOW), Bars, idempotent=True)
-
-
-async def _basket(question: Question, own: list[Bar], call: Call) -> tuple[dict[str, str], Basket]:
+def _basket(question: Question, own: Bars, windows: Mapping[str, Window]) -> tuple[dict[str, str], Basket]:
     """Return the revisions of the other symbols' bars, and the market's own moves; who has no bars is left out."""
     revisions: dict[str, str] = {}
-    histories = [own]
+    histories = [own.bars]
     for symbol in question.basket:
-        if symbol == question.symbol:
+        if symbol == own.symbol:
             continue
-        try:
-            told = await _bars_of(symbol, call)
-        except RpcError as error:
-            if error.code not in NO_MARKET_DATA | {"UNKNOWN_SYMBOL"}:
-                raise
+        window = windows[symbol]
+        if window.bars is None:
+            if window.code not in NO_MARKET_DATA | {"UNKNOWN_SYMBOL"}:
+                raise RpcError(window.code, window.message, symbol=symbol)
             continue
-        revisions[symbol] = told.revision
-        histories.append(told.bars)
+        revisions[symbol] = window.bars.revision
+        histories.append(window.bars.bars)
     return revisions, basket_of(histories)
 
 
-async def _news_of(question: Question, call: Call) -> tuple[News | None, str]:
+async def _news_of(question: Question, symbol: str, call: Call) -> tuple[News | None, str]:
     """Return what sentiment says of a symbol, or why there is nothing.
 
     A replay waits for sentiment, or its decisions would depend on when it started; live, a decision goes on without.
@@ -235,7 +300,7 @@ async def _news_of(question: Question, call: Call) -> tuple[News | None, str]:
         told = await call.request(
             "sentiment",
             "analyze_sentiment",
-            AnalyzeSentiment(question.symbol),
+            AnalyzeSentiment(symbol),
             SymbolSentiment,
             idempotent=True,
             budget=NEWS_SECONDS if call.run == LIVE else None,
@@ -247,20 +312,25 @@ async def _news_of(question: Question, call: Call) -> tuple[News | None, str]:
     return news_of(told), told.reason or "NO_NEWS"
 
 
-async def _quality_of(question: Question, call: Call) -> tuple[Quality | None, str]:
-    """Return what data-quality says of a symbol's bars, or why there is nothing.
+async def _quality_of(batch: _Batch, symbols: list[str]) -> dict[str, tuple[Quality | None, str]]:
+    """Return by symbol what data-quality says of its bars, or why there is nothing.
 
     A slot waits for data-quality: without it, its decisions could open no position. Other decisions go on without.
     """
-    asked = GetQuality([question.symbol])
+    if not symbols:
+        return {}
+    asked = GetQuality(symbols, batch.traces(symbols))
     try:
-        told = await call.request("data-quality", "get_quality", asked, Qualities, idempotent=True)
+        told = await batch.call.request("data-quality", "get_quality", asked, Qualities, idempotent=True)
     except RpcError as error:
-        if question.slot is not None and error.code in AWAY:
-            raise
-        return None, error.code
-    found = told.symbols[question.symbol]
-    return Quality(found.quality_score, [finding.rule for finding in found.findings], found.revision), ""
+        if batch.question.slot is not None and error.code in AWAY:
+            batch.failed.update(dict.fromkeys(symbols, error))
+        return dict.fromkeys(symbols, (None, error.code))
+    found: dict[str, tuple[Quality | None, str]] = {}
+    for symbol in symbols:
+        one = told.symbols[symbol]
+        found[symbol] = Quality(one.quality_score, [finding.rule for finding in one.findings], one.revision), ""
+    return found
 
 
 class _ModelAnswer(NamedTuple):
@@ -272,31 +342,48 @@ class _ModelAnswer(NamedTuple):
     shadow: ShadowModel | None = None
 
 
-async def _model_of(question: Question, row: dict[str, float], call: Call) -> _ModelAnswer:
-    """Return the model's probability for a row of features, or why there is none."""
+NOT_ASKED = _ModelAnswer(None, "", NO_EXPIRY)
+
+
+async def _models_of(batch: _Batch, found: Mapping[str, _MarketInputs]) -> dict[str, _ModelAnswer]:
+    """Return by symbol the model's probability for its row of features, or why there is none."""
+    answers = dict.fromkeys(found, NOT_ASKED)
+    asked = [symbol for symbol, one in found.items() if one.features]
+    if not asked:
+        return answers
+    question, traces = batch.question, batch.traces(asked)
+    request = PredictMany(
+        [Predict(question.model_name, found[symbol].features, symbol) for symbol in asked],
+        [traces.get(symbol, "") for symbol in asked] if traces else [],
+    )
     try:
-        found = await _ask_model(Predict(question.model_name, row, question.symbol), call)
+        told = (await batch.call.request("ml-model", "predict_many", request, Predictions, idempotent=True)).rows
     except RpcError as error:
-        if error.code not in NO_MODEL and (question.wait_for_model or error.code not in MODEL_AWAY):
-            raise
-        return _ModelAnswer(None, error.code, expiry_in(error.detail))
-    return _ModelAnswer(_recorded(found), "", Expiry(found.version, found.expires_on, found.novelty), found.shadow)
+        told = [Predicted(None, error.code, error.message, error.detail)] * len(asked)
+    for symbol, one in zip(asked, told, strict=True):
+        said = one.probability
+        if said is not None:
+            expiry = Expiry(said.version, said.expires_on, said.novelty)
+            answers[symbol] = _ModelAnswer(_recorded(said), "", expiry, said.shadow)
+        elif one.code in NO_MODEL or (one.code in MODEL_AWAY and not question.wait_for_model):
+            answers[symbol] = _ModelAnswer(None, one.code, expiry_in(one.detail))
+        else:
+            batch.failed[symbol] = RpcError(one.code, one.message, **one.detail)
+    return answers
 
 
-async def _shadow_score(
-    question: Question, shadow: ShadowModel, found: _MarketInputs, call: Call
-) -> ShadowScore | None:
+async def _shadow_score(batch: _Batch, shadow: ShadowModel, found: _MarketInputs, work: Call) -> ShadowScore | None:
     """Return what the model in shadow says of the same bars, None where it says nothing: no decision waits for it."""
     try:
         row = found.features
-        if set(row) != set(shadow.features):
+        if set(row) != set(shadow.features) and found.bars is not None:
             moved = found.moves
             if moved is None and needs_basket(shadow.features):
-                _, moved = await _basket(question, found.bars, call)
-            row = features(found.bars, shadow.features, moved or {})
-        told = await _ask_model(Predict(shadow.model_name, row, question.symbol, shadow.version), call)
+                _, moved = _basket(batch.question, found.bars, await _windows(batch, batch.question.basket))
+            row = features(found.bars.bars, shadow.features, moved or {})
+        told = await _ask_model(Predict(shadow.model_name, row, found.symbol, shadow.version), work)
     except (RpcError, NotEnoughBars, LookupError) as error:
-        _log.info("the model in shadow, %s, says nothing of %s: %s", shadow.version[:12], question.symbol, error)
+        _log.info("the model in shadow, %s, says nothing of %s: %s", shadow.version[:12], found.symbol, error)
         return None
     base_rate = FALLBACK_BASE_RATE if told.base_rate is None else told.base_rate
     return ShadowScore(told.version, told.model_name, told.horizon_sessions, told.probability, base_rate)

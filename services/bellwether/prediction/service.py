@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from bellwether.prediction import logic, pruning
 from bellwether.prediction import store as rows
 from bellwether.prediction.attempts import Attempts
 from bellwether.prediction.declared import Declared
-from bellwether.prediction.gather import AWAY, Question, Rows, gather_inputs
+from bellwether.prediction.gather import AWAY, Gathered, Question, Recent, gather_inputs
 from bellwether.prediction.learning import NewsLearning
 from bellwether.prediction.lookups import Lookups, as_cached, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
@@ -72,7 +72,7 @@ class PredictionService:
         self._news = NewsLearning(self.store)
         self._brier = BrierScores()
         self._counts = ActionCounts()
-        self._rows = Rows()
+        self._recent = Recent()
 
     # Making
 
@@ -100,13 +100,10 @@ class PredictionService:
         use_cache = not request.force_refresh and request.slot is None
         kept = await self.store.transact(lambda tx: self._look(tx, ids, use_cache, call))
         missing = [symbol for symbol in symbols if ids[symbol] not in kept.stored and symbol not in kept.cached]
-        news_weight = await self._news.weight(spec.sentiment.provider, calendar, call) if missing else None
-
-        names = recipe_features(spec.predictions.model) if missing else None
-
-        async def make(symbol: str) -> rows.New | str:
+        made: dict[str, rows.New | str] = {}
+        if missing:
             question = Question(
-                symbol=symbol,
+                symbols=tuple(missing),
                 as_of=call.as_of,
                 slot=request.slot,
                 trade_asked=request.may_trade,
@@ -114,14 +111,11 @@ class PredictionService:
                 wait_for_model=request.slot is not None,
                 news_declared=spec.sentiment.provider != "none",
                 basket=tuple(sorted(spec.symbols)),
-                news_weight=news_weight,
-                rows=self._rows,
-                feature_names=names,
+                news_weight=await self._news.weight(spec.sentiment.provider, calendar, call),
+                recent=self._recent,
+                feature_names=recipe_features(spec.predictions.model),
             )
-            return await self._attempt(question, ids[symbol], calendar, kept.bar_traces.get(symbol), call)
-
-        answers = await asyncio.gather(*map(make, missing))
-        made = _all_or_none(request, dict(zip(missing, answers, strict=True)), call)
+            made = _all_or_none(request, await self._decide_all(question, ids, kept.bar_traces, call), call)
         errors = {symbol: found for symbol, found in made.items() if isinstance(found, str)}
         predictions: dict[str, Prediction] = {}
         for symbol in sorted(symbols):
@@ -184,49 +178,61 @@ class PredictionService:
                     cached[symbol] = found
         return _Kept(stored, cached, rows.bar_traces(tx, call.run, list(ids)))
 
-    async def _attempt(
-        self, question: Question, identifier: str, calendar: Calendar, bars: str | None, call: Call
-    ) -> rows.New | str:
-        """Return the decision, or why there is none as `CODE: message`."""
+    async def _decide_all(
+        self, question: Question, ids: dict[str, str], bar_traces: dict[str, str], call: Call
+    ) -> dict[str, rows.New | str]:
+        """Return each decision, or why there is none as `CODE: message`."""
+        with contextlib.ExitStack() as stack:
+            works: dict[str, Call] = {}
+            for symbol in question.symbols:
+                links = [bar_traces[symbol]] if symbol in bar_traces else []
+                attributes = {"bellwether.symbol": symbol, "bellwether.prediction_id": ids[symbol]}
+                root = call.start_root("decision", call.decision_trace(ids[symbol]), links=links, attributes=attributes)
+                works[symbol] = stack.enter_context(root)
+            gathered = await gather_inputs(question, self._calendar, call, works)
+            return {
+                symbol: self._attempt(symbol, gathered[symbol], ids[symbol], work) for symbol, work in works.items()
+            }
+
+    def _attempt(self, symbol: str, gathered: Gathered | Exception, identifier: str, work: Call) -> rows.New | str:
         try:
-            new = await self._decide(question, identifier, calendar, bars, call)
+            if isinstance(gathered, Exception):
+                raise gathered
+            new = self._decide(gathered, identifier, work)
         except RpcError as error:
+            work.mark_failed(error)
             # A model that is still being trained is waited for; it is no failure.
             if error.code != "MODEL_NOT_READY":
                 self._attempts.failed()
             return f"{error.code}: {error.message}"
         except Exception as error:
+            work.mark_failed(error)
             self._attempts.failed()
-            _log_failure(question.symbol, error)
-            return f"{INTERNAL}: the prediction of {question.symbol} failed; the log of prediction has the reason"
+            _log_failure(symbol, error)
+            return f"{INTERNAL}: the prediction of {symbol} failed; the log of prediction has the reason"
         self._attempts.succeeded()
         self._model_answered = self._model_answered or new.prediction.model_available
         return new
 
-    async def _decide(
-        self, question: Question, identifier: str, calendar: Calendar, bars: str | None, call: Call
-    ) -> rows.New:
-        trace = call.decision_trace(identifier)
-        attributes = {"bellwether.symbol": question.symbol, "bellwether.prediction_id": identifier}
-        links = [bars] if bars else []
-        with call.start_root("decision", trace, links=links, attributes=attributes) as work:
-            inputs, expiry, shadow = await gather_inputs(question, calendar, work)
-            outcome = logic.decide(inputs)
-            prediction = logic.prediction_of(identifier, inputs, outcome, f"{trace:032x}", expiry)
-            canonical = logic.canonical_record(inputs, outcome, call.context.config.version)
-            work.annotate(
-                **{
-                    "bellwether.action": outcome.action,
-                    "bellwether.probability": outcome.probability,
-                    "bellwether.base_rate": outcome.base_rate,
-                    "bellwether.may_trade": outcome.may_trade,
-                    "bellwether.model_version": prediction.model_version,
-                }
-            )
-            event = work.event("prediction_generated", PredictionGenerated(prediction), event_id=_event_id(prediction))
+    def _decide(self, gathered: Gathered, identifier: str, work: Call) -> rows.New:
+        inputs, expiry, shadow = gathered
+        outcome = logic.decide(inputs)
+        trace = work.decision_trace(identifier)
+        prediction = logic.prediction_of(identifier, inputs, outcome, f"{trace:032x}", expiry)
+        canonical = logic.canonical_record(inputs, outcome, work.context.config.version)
+        work.annotate(
+            **{
+                "bellwether.action": outcome.action,
+                "bellwether.probability": outcome.probability,
+                "bellwether.base_rate": outcome.base_rate,
+                "bellwether.may_trade": outcome.may_trade,
+                "bellwether.model_version": prediction.model_version,
+            }
+        )
+        event = work.event("prediction_generated", PredictionGenerated(prediction), event_id=_event_id(prediction))
         due = None
         if prediction.bar_session is not None and prediction.model_available:
-            due = calendar.after(prediction.bar_session, prediction.horizon_sessions).day
+            due = self._calendar.after(prediction.bar_session, prediction.horizon_sessions).day
         return rows.New(prediction, canonical, hashlib.sha256(canonical).hexdigest(), due, event, shadow)
 
     # What came of it

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar, OutsideCalendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import Evidence as Told
-from bellwether.messages.market_data import GetEvidence
+from bellwether.messages.market_data import Evidences, GetEvidence
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.quality import (
     DataQualityAlert,
@@ -33,6 +32,10 @@ from bellwether.spec.models import TradingSystem
 
 NOTHING_TO_MEASURE = frozenset({"BARS_LOADING", "NO_BARS", "SOURCE_UNAVAILABLE"})
 """Answers of market-data that say there is nothing to measure: the score is unknown."""
+
+
+MOST_ASKED = 20
+"""Symbols whose evidence is asked for at once: a reply has room for the bars of some more."""
 
 
 class _Kept:
@@ -69,16 +72,18 @@ class QualityService:
 
     async def get_quality(self, request: GetQuality, call: Call) -> Quality:
         """Return the scores of symbols as of the request; default: all that are declared."""
-        symbols = request.symbols or list(self._system.spec.symbols)
-        found = await asyncio.gather(*(self._judge(symbol, call) for symbol in symbols))
-        return Quality({symbol: kept.quality for symbol, (kept, _) in zip(symbols, found, strict=True)})
+        found = await self._judge(request.symbols or list(self._system.spec.symbols), call)
+        for symbol, trace in request.traces.items():
+            with call.start_span("data-quality.get_quality", parent=trace, attributes={"bellwether.symbol": symbol}):
+                pass
+        return Quality({symbol: kept.quality for symbol, (kept, _) in found.items()})
 
     async def validate_prediction_data(self, request: ValidatePredictionData, call: Call) -> ValidatedPredictionData:
         """Return whether a prediction's data can be relied on: the symbol's bars, and the values beside it."""
         symbol = request.data.get("symbol")
         if not isinstance(symbol, str) or not symbol:
             raise RpcError("INVALID_PARAMS", f"data.symbol is {symbol!r}: it must name the share, such as CBA.AX")
-        kept, reason = await self._judge(symbol, call)
+        kept, reason = (await self._judge([symbol], call))[symbol]
         quality = kept.quality
         values = check_values(request.data, kept.close)
         if quality.quality_score is None:
@@ -97,8 +102,7 @@ class QualityService:
 
     async def monitor_data_quality(self, request: MonitorDataQuality, call: Call) -> DataQualityReport:
         """Return the quality of every declared symbol; raise or clear the alert by the overall score."""
-        symbols = list(self._system.spec.symbols)
-        found = dict(zip(symbols, await asyncio.gather(*(self._judge(one, call) for one in symbols)), strict=True))
+        found = await self._judge(list(self._system.spec.symbols), call)
         qualities = {symbol: kept.quality for symbol, (kept, _) in found.items()}
         score = self._overall = overall(list(qualities.values()))
         await self._alert(score, qualities, call)
@@ -130,18 +134,30 @@ class QualityService:
     def _least(self) -> float:
         return float(self._system.spec.quality.min_score)
 
-    async def _judge(self, symbol: str, call: Call) -> tuple[_Kept, str]:
-        """Return the judgement of a symbol, and why there is none where nothing can be measured."""
-        kept, least = self._kept.get(symbol), self._least
-        question = GetEvidence(symbol, WINDOW, "" if kept is None or kept.least != least else kept.token)
-        try:
-            told = await call.request("market-data", "get_evidence", question, Told, idempotent=True)
-        except RpcError as error:
-            if error.code not in NOTHING_TO_MEASURE:
-                raise
-            return _Kept("", least, None, _unknown(symbol)), f"{error.code}: {error.message}"
+    async def _judge(self, symbols: Sequence[str], call: Call) -> dict[str, tuple[_Kept, str]]:
+        """Return the judgement of each symbol, and why there is none where nothing can be measured."""
+        found: dict[str, tuple[_Kept, str]] = {}
+        for start in range(0, len(symbols), MOST_ASKED):
+            asked = symbols[start : start + MOST_ASKED]
+            kept = {one: self._kept[one] for one in asked if one in self._kept}
+            known = {symbol: one.token for symbol, one in kept.items() if one.least == self._least}
+            question = GetEvidence(list(asked), WINDOW, known)
+            told = await call.request("market-data", "get_evidence", question, Evidences, idempotent=True)
+            for symbol in asked:
+                error = told.errors.get(symbol)
+                if error is None:
+                    found[symbol] = self._judged(told.symbols[symbol], kept.get(symbol), call.as_of)
+                elif error.code in NOTHING_TO_MEASURE:
+                    nothing = _Kept("", self._least, None, _unknown(symbol))
+                    found[symbol] = (nothing, f"{error.code}: {error.message}")
+                else:
+                    raise RpcError(error.code, error.message, symbol=symbol)
+        return found
+
+    def _judged(self, told: Told, kept: _Kept | None, as_of: datetime) -> tuple[_Kept, str]:
+        symbol, least = told.symbol, self._least
         if kept is None or not told.unchanged:
-            evidence = self._evidence(told, call.as_of)
+            evidence = self._evidence(told, as_of)
             close = told.bars[-1].close if told.bars else None
             kept = _Kept(told.token, least, close, assess(evidence, least, told.revision))
             self._kept[symbol] = kept

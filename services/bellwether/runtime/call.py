@@ -176,6 +176,11 @@ class Call(msgspec.Struct, frozen=True):
         if self.span is not None:
             self.span.set_attributes(attributes)
 
+    def mark_failed(self, error: BaseException) -> None:
+        """Put an error on the present span."""
+        if self.span is not None:
+            mark_failed(self.span, error)
+
     @contextlib.contextmanager
     def start_span(
         self, name: str, *, parent: str | None = None, attributes: Attributes | None = None

@@ -394,9 +394,10 @@ async def test_a_decision_is_one_trace_with_its_bars_as_a_link(tmp_path: Path, t
             system, as_of=datetime(2009, 1, 6, 14, 15, tzinfo=UTC), slot="prediction_generation-20090106"
         )
         trace = found.predictions["IBM"].trace_id
+        answers = ("market-data.get_windows", "ml-model.predict", "data-quality.get_quality")
 
         async def complete() -> bool:
-            names = ("decision", "market-data.get_market_data", "ml-model.predict", "prediction_generated publish")
+            names = ("decision", *answers, "prediction_generated publish")
             return all(spans.named(name, trace) for name in names)
 
         await until(complete, 20.0)
@@ -404,5 +405,5 @@ async def test_a_decision_is_one_trace_with_its_bars_as_a_link(tmp_path: Path, t
         assert not root.parent_span_id
         assert len(root.links) == 1
         assert root.links[0].trace_id.hex() != trace
-        for name in ("market-data.get_market_data", "ml-model.predict", "prediction_generated publish"):
+        for name in (*answers, "prediction_generated publish"):
             assert spans.named(name, trace)[0].parent_span_id == root.span_id

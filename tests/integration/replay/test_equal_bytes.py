@@ -66,11 +66,12 @@ async def test_a_service_that_is_away_for_one_symbol_changes_nothing(
     batch_that_trades = datetime(2009, 1, 6, tzinfo=UTC).date()
 
     async def gather(question: Question, *rest: Any) -> Any:
-        hit = question.as_of.date() >= batch_that_trades and question.trade_asked and away.get(question.symbol, 0)
-        if hit:
-            away[question.symbol] -= 1
-            raise RpcError("UNAVAILABLE", "market-data is away on purpose")
-        return await gather_inputs(question, *rest)
+        found = await gather_inputs(question, *rest)
+        for symbol in question.symbols:
+            if question.as_of.date() >= batch_that_trades and question.trade_asked and away.get(symbol, 0):
+                away[symbol] -= 1
+                found[symbol] = RpcError("UNAVAILABLE", "market-data is away on purpose")
+        return found
 
     monkeypatch.setattr(prediction, "gather_inputs", gather)
     found = await undisturbed(tmp_path, trained, winter)

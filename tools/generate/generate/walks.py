@@ -90,8 +90,8 @@ BAR = Walk(
         Stop(f"{SERVICES}/scheduling/effects.py", "run_task", start="the slot prediction_generation is due"),
         Stop(f"{SERVICES}/prediction/service.py", "PredictionService.generate_predictions", by="generate_predictions"),
         Stop(f"{SERVICES}/prediction/gather.py", "gather_inputs"),
-        Stop(f"{SERVICES}/market_data/service.py", "MarketDataService.get_bars", by="get_bars"),
-        Stop(f"{SERVICES}/models/service.py", "ModelService.predict", after="gather_inputs", by="predict"),
+        Stop(f"{SERVICES}/market_data/service.py", "MarketDataService.get_windows", by="get_windows"),
+        Stop(f"{SERVICES}/models/service.py", "ModelService.predict_many", after="gather_inputs", by="predict_many"),
         Stop(f"{SERVICES}/prediction/logic.py", "decide", after="PredictionService.generate_predictions"),
         Stop(
             f"{SERVICES}/trading/incoming.py",
