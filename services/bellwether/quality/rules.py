@@ -8,6 +8,7 @@ that the source tells leaves no step; a step that is left is either a split that
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -51,6 +52,7 @@ class Evidence:
         closed: the newest session that is over at `as_of`. Its bar may be there before it is expected.
         off_calendar: rows on days without a session, which were passed over.
         held_back: why market-data holds the symbol back; empty when it does not.
+        calm: whether it is known that all figures are plausible and all steps small (`calm`).
 
     """
 
@@ -62,6 +64,7 @@ class Evidence:
     closed: date
     off_calendar: int = 0
     held_back: str = ""
+    calm: bool = False
 
 
 class Breach(NamedTuple):
@@ -93,7 +96,7 @@ def held_back(evidence: Evidence) -> Breach | None:
 
 def not_finite(evidence: Evidence) -> Breach | None:
     """A price is not a number above 0, or a volume is negative or no number."""
-    if _plausible(evidence.bars):
+    if evidence.calm:
         return None
     for bar in evidence.bars:
         prices = (bar.open, bar.high, bar.low, bar.close)
@@ -107,7 +110,7 @@ def not_finite(evidence: Evidence) -> Breach | None:
 
 def hundredfold_step(evidence: Evidence) -> Breach | None:
     """Two consecutive closes differ by a factor near 100: pence for pounds, or cents for dollars."""
-    if _within([bar.close for bar in evidence.bars], [bar.close for bar in evidence.bars], HUNDRED[0] - 1.0):
+    if evidence.calm:
         return None
     for before, after in _pairs(evidence, WINDOW):
         factor = max(before.close, after.close) / min(before.close, after.close)
@@ -160,8 +163,10 @@ def missing_sessions(evidence: Evidence) -> Breach | None:
     """Sessions of the exchange, between the first and the newest bar, without a bar of the symbol."""
     if not evidence.bars:
         return None
-    have = {bar.session for bar in evidence.bars}
-    newest = evidence.bars[-1].session
+    days = [bar.session for bar in evidence.bars]
+    if days == evidence.sessions[: len(days)]:
+        return None
+    have, newest = set(days), days[-1]
     missing = [day for day in evidence.sessions if day not in have and day <= newest]
     if not missing:
         return None
@@ -180,7 +185,7 @@ def stale(evidence: Evidence) -> Breach | None:
     if not evidence.bars:
         return None
     newest = evidence.bars[-1].session
-    behind = sum(1 for day in evidence.sessions if newest < day <= evidence.expected)
+    behind = bisect_right(evidence.sessions, evidence.expected) - bisect_right(evidence.sessions, newest)
     if behind <= 0:
         return None
     return Breach(
@@ -215,7 +220,7 @@ def repeated_rows(evidence: Evidence) -> Breach | None:
     same = [
         after
         for before, after in _pairs(evidence, RECENT)
-        if after.volume > 0.0 and _figures(before) == _figures(after)
+        if before.close == after.close and after.volume > 0.0 and _figures(before) == _figures(after)
     ]
     if not same:
         return None
@@ -244,7 +249,7 @@ def no_volume(evidence: Evidence) -> Breach | None:
 def volume_step(evidence: Evidence) -> Breach | None:
     """The usual volume changed by a factor of 50 or more: another unit, or another share."""
     volumes = [bar.volume for bar in evidence.bars if bar.volume > 0.0]
-    if len(volumes) < FEWEST_BARS:
+    if len(volumes) < FEWEST_BARS or max(volumes) / min(volumes) < 50.0:
         return None
     before, after = median(volumes[:-5]), median(volumes[-5:])
     factor = max(before, after) / min(before, after)
@@ -257,10 +262,9 @@ def volume_step(evidence: Evidence) -> Breach | None:
 
 def flat_prices(evidence: Evidence) -> Breach | None:
     """The same close for ten sessions or more: the price is stated and not traded."""
-    closes = [bar.close for bar in evidence.bars]
     run = 1
-    for before, after in pairwise(reversed(closes)):
-        if before != after:
+    for after, before in pairwise(reversed(evidence.bars)):
+        if before.close != after.close:
             break
         run += 1
     if run < 10:
@@ -419,7 +423,7 @@ def _pairs(evidence: Evidence, newest: int) -> list[tuple[Bar, Bar]]:
 
 def _steps(evidence: Evidence) -> list[tuple[Bar, Bar, float, bool]]:
     """Return the large steps, short of a hundredfold: both bars, the factor, and whether the volume shows news."""
-    if _within([bar.close for bar in evidence.bars], [bar.open for bar in evidence.bars], SURELY_SMALL):
+    if evidence.calm:
         return []
     found = []
     bars = evidence.bars[-WINDOW:]
@@ -430,6 +434,22 @@ def _steps(evidence: Evidence) -> list[tuple[Bar, Bar, float, bool]]:
             continue
         found.append((before, after, factor, _is_busy(bars, index)))
     return found
+
+
+def calm(bars: Sequence[Bar], before: Sequence[Bar] = ()) -> bool:
+    """Return whether all figures of bars are surely right and all steps surely small: most bars are.
+
+    `before` are bars of which it is known: where they lead up to the last of the bars, only that one is looked at.
+    """
+    older = len(bars) - 1
+    known = older > 0 and len(before) >= older and list(bars[:older]) == list(before[len(before) - older :])
+    fresh = bars[-2:] if known else bars
+    closes = [bar.close for bar in fresh]
+    return (
+        _plausible(fresh)
+        and _within(closes, closes, HUNDRED[0] - 1.0)
+        and _within(closes, [bar.open for bar in fresh], SURELY_SMALL)
+    )
 
 
 def _plausible(bars: Sequence[Bar]) -> bool:

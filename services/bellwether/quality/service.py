@@ -9,8 +9,8 @@ from typing import Any
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar, OutsideCalendar
 from bellwether.messages.alarms import alarm
+from bellwether.messages.market_data import Bar, Evidences, GetEvidence
 from bellwether.messages.market_data import Evidence as Told
-from bellwether.messages.market_data import Evidences, GetEvidence
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.quality import (
     DataQualityAlert,
@@ -22,7 +22,7 @@ from bellwether.messages.quality import (
     ValidatedPredictionData,
     ValidatePredictionData,
 )
-from bellwether.quality.rules import WINDOW, Evidence
+from bellwether.quality.rules import WINDOW, Evidence, calm
 from bellwether.quality.score import assess, check_values, overall, scored
 from bellwether.runtime.alarm import CLEAR, Alarm, turned
 from bellwether.runtime.call import Call, ServiceContext
@@ -39,12 +39,14 @@ MOST_ASKED = 20
 
 
 class _Kept:
-    """The last judgement of a symbol: what it was made of, and the newest close."""
+    """The last judgement of a symbol: what it was made of, its bars if they are known to be calm, the newest close."""
 
-    __slots__ = ("close", "least", "quality", "token")
+    __slots__ = ("calm", "close", "least", "quality", "token")
 
-    def __init__(self, token: str, least: float, close: float | None, quality: SymbolQuality) -> None:
-        self.token, self.least, self.close, self.quality = token, least, close, quality
+    def __init__(
+        self, token: str, least: float, close: float | None, quality: SymbolQuality, calm: Sequence[Bar] = ()
+    ) -> None:
+        self.token, self.least, self.close, self.quality, self.calm = token, least, close, quality, calm
 
 
 class QualityService:
@@ -157,14 +159,16 @@ class QualityService:
     def _judged(self, told: Told, kept: _Kept | None, as_of: datetime) -> tuple[_Kept, str]:
         symbol, least = told.symbol, self._least
         if kept is None or not told.unchanged:
-            evidence = self._evidence(told, as_of)
+            quiet = calm(told.bars, () if kept is None else kept.calm)
+            evidence = self._evidence(told, as_of, calm=quiet)
             close = told.bars[-1].close if told.bars else None
-            kept = _Kept(told.token, least, close, assess(evidence, least, told.revision))
+            quality = assess(evidence, least, told.revision)
+            kept = _Kept(told.token, least, close, quality, told.bars if quiet else ())
             self._kept[symbol] = kept
         reason = "" if kept.quality.quality_score is not None else f"NO_BARS: {symbol} has no complete bar yet"
         return kept, reason
 
-    def _evidence(self, told: Told, as_of: datetime) -> Evidence:
+    def _evidence(self, told: Told, as_of: datetime, *, calm: bool) -> Evidence:
         calendar = self._calendar or calendar_of(self._system.spec.market)
         first = told.bars[0].session if told.bars else told.expected
         try:
@@ -181,6 +185,7 @@ class QualityService:
             closed=closed,
             off_calendar=told.off_calendar,
             held_back=told.held_back,
+            calm=calm,
         )
 
     async def _alert(self, score: float | None, qualities: Mapping[str, SymbolQuality], call: Call) -> None:
