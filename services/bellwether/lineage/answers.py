@@ -89,7 +89,7 @@ class Answers:
             symbol=symbol,
             as_of=self.as_of,
             bars=told.bars,
-            sessions=[session.day for session in calendar.sessions(first, told.expected)],
+            sessions=calendar.days(first, told.expected),
             expected=told.expected,
             closed=calendar.previous_session(self.as_of).day,
             off_calendar=told.off_calendar,

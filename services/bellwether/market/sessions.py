@@ -181,13 +181,19 @@ class Calendar:
 
     def sessions(self, first_day: date, last_day: date) -> list[Session]:
         """Return the sessions of these days, both included, in order."""
+        return [self._session(index) for index in self._between(first_day, last_day)]
+
+    def days(self, first_day: date, last_day: date) -> list[date]:
+        """Return the days of `sessions`."""
+        return [date.fromordinal(self._ordinals[index]) for index in self._between(first_day, last_day)]
+
+    def _between(self, first_day: date, last_day: date) -> range:
         if first_day > last_day:
-            return []
+            return range(0)
         self._check(first_day)
         self._check(last_day)
         begin = bisect_left(self._ordinals, first_day.toordinal())
-        end = bisect_right(self._ordinals, last_day.toordinal())
-        return [self._session(index) for index in range(begin, end)]
+        return range(begin, bisect_right(self._ordinals, last_day.toordinal()))
 
     def session_on(self, day: date) -> Session | None:
         """Return the session of this day, None when the exchange is closed all day."""

@@ -26,7 +26,7 @@ MARGIN_SCALE: Mapping[Context, Decimal] = {
 """A nervous market asks for half as much again of distance from the base rate; our choice, not a fitted number."""
 
 
-def tech_score(bars: Sequence[Bar]) -> float:
+def tech_score(bars: Sequence[Bar], strength: float | None = None) -> float:
     """Return 0-100, 50 where nothing points anywhere: the mean of four readings of the close, each 0-100.
 
     - Wilder's relative strength index over 14 sessions (New Concepts in Technical Trading Systems, 1978).
@@ -35,7 +35,7 @@ def tech_score(bars: Sequence[Bar]) -> float:
       at 0 and 1.
     - Order of means: the share of close > mean20, mean20 > mean50 and mean50 > mean of all that hold.
 
-    The equal weights are our choice.
+    The equal weights are our choice. `strength` is the relative strength index where the caller has it.
 
     Raises:
         ValueError: with fewer than `MINIMUM_BARS` bars.
@@ -49,7 +49,7 @@ def tech_score(bars: Sequence[Bar]) -> float:
     spread = 2.0 * deviation(closes[-20:])
     order = (last > mean20) + (mean20 > mean50) + (mean50 > mean_all)
     readings = (
-        relative_strength(closes),
+        relative_strength(closes) if strength is None else strength,
         100.0 * _share(last, min(bar.low for bar in recent), max(bar.high for bar in recent)),
         100.0 * _share(last, mean20 - spread, mean20 + spread),
         100.0 * order / 3.0,

@@ -75,11 +75,12 @@ class LoadedBars:
         self._series: dict[str, Series] = {}
         self._states: dict[str, tuple[tuple[int, int, date], MarketData]] = {}
         self._context: tuple[tuple[tuple[int, int], ...], Context] | None = None
+        self._context_at: tuple[datetime, Context] | None = None
 
     def put(self, symbol: str, recorded: Recorded) -> Series:
         """Take in a symbol's bars, in place of what was there."""
         self._states.pop(symbol, None)
-        self._context = None
+        self._context = self._context_at = None
         series = self._series[symbol] = Series(
             recorded.bars, recorded.actions, self.calendar, recorded.quotes, recorded.hold
         )
@@ -166,11 +167,14 @@ class LoadedBars:
 
     def context(self, as_of: datetime) -> Context:
         """Return the market's mood, from the complete bars of all declared symbols."""
+        if self._context_at is not None and self._context_at[0] == as_of:
+            return self._context_at[1]
         views = [self._series[symbol].as_of(as_of) for symbol in self.declared if symbol in self._series]
         key = tuple((view.epoch, view.count) for view in views)
         if self._context is None or self._context[0] != key:
             histories = [view.bars(indicators.CONTEXT_BARS) for view in views]
             self._context = (key, indicators.market_context(histories))
+        self._context_at = (as_of, self._context[1])
         return self._context[1]
 
     def opening_prices(self, session: date, symbols: Iterable[str], as_of: datetime) -> dict[str, float]:
@@ -258,13 +262,14 @@ class LoadedBars:
             raise NoData(
                 "NOT_ENOUGH_BARS", f"{symbol} has {len(bars)} complete bars; its state needs {indicators.MINIMUM_BARS}"
             )
+        strength = relative_strength([bar.close for bar in bars])
         return MarketData(
             symbol=symbol,
             as_of=as_of,
             technical=Technical(
                 current_price=view.traded.bars(1)[-1].close,
-                rsi=relative_strength([bar.close for bar in bars]),
-                tech_score=indicators.tech_score(bars),
+                rsi=strength,
+                tech_score=indicators.tech_score(bars, strength),
             ),
             volume=Volume(
                 volume_trend=indicators.volume_trend(bars),

@@ -20,6 +20,8 @@ from bellwether.training.reference import REFERENCE, Reference, from_bytes, line
 _log = logging.getLogger(__name__)
 
 SCORES = "probabilities"
+MOST_SAID = 256
+"""So many symbols' last rows are kept."""
 
 
 def _features_now(manifest: Manifest) -> str:
@@ -50,6 +52,7 @@ class ServedModel:
         self._wanted = frozenset(self._names)
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
+        self._said: dict[str | None, tuple[dict[str, float], Probability]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> ServedModel:
@@ -68,16 +71,19 @@ class ServedModel:
         return cls(folder.name, manifest, read_file(folder, ONNX, manifest.files[ONNX]), _reference(folder, manifest))
 
     def predict(self, features: Mapping[str, float], symbol: str | None) -> Probability:
-        """Return the calibrated probability for one row.
+        """Return the calibrated probability for one row; each symbol's last one is kept: a session asks for it twice.
 
         Raises:
             FeaturesMismatch: naming what is missing, what is not known, or what is no finite number.
 
         """
+        said = self._said.get(symbol)
+        if said is not None and said[0] == features:
+            return said[1]
         self._check(features)
         manifest = self.manifest
         probability = manifest.calibrator.probability(self._score(features), symbol)
-        return Probability(
+        found = Probability(
             probability=probability,
             confidence=abs(probability - 0.5) * 2.0,
             model_name=manifest.name,
@@ -86,6 +92,10 @@ class ServedModel:
             base_rate=manifest.calibrator.base_rate(symbol),
             expires_on=manifest.expires_on,
         )
+        if len(self._said) >= MOST_SAID:
+            self._said.clear()
+        self._said[symbol] = (dict(features), found)
+        return found
 
     def parts(self, features: Mapping[str, float], symbol: str | None) -> ProbabilityParts:
         """Return what each feature did to the probability of one row, in log odds, the strongest first.

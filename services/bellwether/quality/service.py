@@ -172,7 +172,7 @@ class QualityService:
         calendar = self._calendar or calendar_of(self._system.spec.market)
         first = told.bars[0].session if told.bars else told.expected
         try:
-            sessions = [session.day for session in calendar.sessions(first, told.expected)]
+            sessions = calendar.days(first, told.expected)
             closed = calendar.previous_session(as_of).day
         except OutsideCalendar as error:
             raise RpcError("OUTSIDE_CALENDAR", str(error)) from error

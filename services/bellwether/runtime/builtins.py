@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A settle that ends just before its caller gives up can still say what is missing.
 SETTLE_MARGIN = 0.25
+SOON = 0.1
+"""Seconds within which most events are processed: only then it is looked whether they were before this process."""
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -163,12 +165,14 @@ class BuiltIns:
         service = self._service
         handled = service.consumer.handled
         wanted = request.event_ids
+        limit = max(0.001, call.remaining - SETTLE_MARGIN)
+        await handled.wait(call.run, wanted, min(limit, SOON))
         missing = handled.missing(call.run, wanted)
         if missing and service.context.store is not None:
             # This process may be younger than the events.
             for event_id in await service.context.store.claimed(call.run, missing):
                 handled.done(call.run, event_id)
-        await handled.wait(call.run, wanted, max(0.001, call.remaining - SETTLE_MARGIN))
+        await handled.wait(call.run, wanted, max(0.001, limit - SOON))
         dead = handled.dead(call.run, wanted)
         if dead:
             raise RpcError(errors.NOT_SETTLED, f"{len(dead)} events were given up: {dead[0]}", dead=dead)

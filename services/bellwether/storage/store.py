@@ -79,10 +79,10 @@ class StoreError(Exception):
 class Transaction:
     """One open transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, driver: sqlite3.Connection | None = None) -> None:
         self.connection = connection
         # What happens for each event goes to the driver: SQLAlchemy's way there costs ten times the statement.
-        self.driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        self.driver = driver or _driver_of(connection)
         self.outgoing: list[OutboxRow] = []
 
     def execute(self, statement: Executable, parameters: Parameters | None = None) -> CursorResult[Any]:
@@ -120,6 +120,7 @@ class Store:
         self._urgent: deque[Turn] = deque()
         self._ordinary: deque[Turn] = deque()
         self._connection: Connection | None = None
+        self._driver: sqlite3.Connection | None = None
         self._listener: Callable[[list[OutboxRow]], None] | None = None
         self._closed = False
         self.holding = Holding()
@@ -219,13 +220,13 @@ class Store:
         return result, transaction.outgoing
 
     def _grouped(self, work: Callable[[Transaction], T]) -> tuple[T, list[OutboxRow]]:
-        if self._connection is None:
+        if self._connection is None or self._driver is None:
             self._connection = self._engine.connect()
-        connection = self._connection
-        if not connection.in_transaction():
+            self._driver = _driver_of(self._connection)
+        connection, driver = self._connection, self._driver
+        if not driver.in_transaction:
             connection.begin()
-        transaction = Transaction(connection)
-        driver = transaction.driver
+        transaction = Transaction(connection, driver)
         driver.execute("SAVEPOINT step")
         try:
             result = work(transaction)
@@ -311,6 +312,10 @@ class Store:
             pool.shutdown(wait=True)
         else:
             self._engine.dispose()
+
+
+def _driver_of(connection: Connection) -> sqlite3.Connection:
+    return connection.connection.driver_connection  # type: ignore[return-value]
 
 
 def _pragmas(synchronous: str) -> Callable[[Any, Any], None]:

@@ -19,8 +19,11 @@ from bellwether.messages.market_data import (
     GetCoverage,
     GetMarketData,
     GetOpeningPrices,
+    GetWindows,
     MarketData,
     OpeningPrices,
+    Window,
+    Windows,
 )
 from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.clock import LiveClock
@@ -105,6 +108,34 @@ async def test_a_symbol_added_to_the_declaration_is_served_without_a_restart(tmp
         await until(acknowledged, 30.0)
         found = await system.call("market-data", "get_market_data", GetMarketData("MSFT"), MarketData, as_of=AS_OF)
         assert found.technical.current_price == 20.33
+
+
+async def test_windows_of_several_symbols_are_what_each_question_answers_alone(tmp_path: Path) -> None:
+    async with running(BUILDS, data_dir=tmp_path, declaration=declared(symbols=["AAPL", "IBM"])) as system:
+        ask = GetWindows(["AAPL", "IBM", "TSLA"], 120)
+        found = (await system.call("market-data", "get_windows", ask, Windows, as_of=AS_OF)).symbols
+        for symbol in ("AAPL", "IBM"):
+            state = await system.call("market-data", "get_market_data", GetMarketData(symbol), MarketData, as_of=AS_OF)
+            bars = await system.call("market-data", "get_bars", GetBars(symbol, 120), Bars, as_of=AS_OF)
+            assert found[symbol] == Window(state, bars)
+        assert (found["TSLA"].market, found["TSLA"].bars, found["TSLA"].code) == (None, None, "UNKNOWN_SYMBOL")
+        bars_of_ibm = found["IBM"].bars
+        assert bars_of_ibm is not None
+        known = GetWindows(["IBM", "AAPL"], 120, {"IBM": bars_of_ibm.revision, "AAPL": "another"})
+        again = (await system.call("market-data", "get_windows", known, Windows, as_of=AS_OF)).symbols
+        assert again["IBM"] == Window(found["IBM"].market, Bars("IBM", [], bars_of_ibm.revision))
+        assert again["AAPL"] == found["AAPL"]
+
+
+async def test_a_symbol_with_too_few_bars_has_a_window_without_a_state(tmp_path: Path) -> None:
+    declaration = from_csv(FIXTURES, "CBA.AX")
+    async with running(BUILDS, data_dir=tmp_path, declaration=declaration) as system:
+        at = datetime(2020, 1, 8, 0, 0, tzinfo=UTC)
+        found = await system.call("market-data", "get_windows", GetWindows(["CBA.AX"], 120), Windows, as_of=at)
+        window = found.symbols["CBA.AX"]
+        assert (window.market, window.code) == (None, "NOT_ENOUGH_BARS")
+        assert window.bars is not None
+        assert [bar.close for bar in window.bars.bars] == [80.5, 81.2, 81.9]
 
 
 async def test_a_file_of_bars_is_served_and_one_that_is_missing_is_told(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import Bars, GetBars, PublishBars, PublishedBars
-from bellwether.messages.models import ModelInfo, Models, Predict, Probability
+from bellwether.messages.models import ModelInfo, Models, Predict, Predictions, PredictMany, Probability
 from bellwether.messages.prediction import (
     BuyRate,
     ClearCache,
@@ -365,6 +365,14 @@ async def test_features_that_do_not_fit_are_named(tmp_path: Path, trained: Path)
         assert caught.value.code == "FEATURES_MISMATCH"
         with pytest.raises(RpcError, match="MODEL_NOT_FOUND"):
             await system.call("ml-model", "predict", Predict("nothing", good), Probability)
+        rows = [Predict("direction-lr", row, symbol) for row in (good, wrong, good) for symbol in ("IBM", "AAPL")]
+        many = await system.call("ml-model", "predict_many", PredictMany(rows), Predictions)
+        for row, told in zip(rows, many.rows, strict=True):
+            if row.features is wrong:
+                assert (told.probability, told.code) == (None, "FEATURES_MISMATCH")
+            else:
+                assert told.probability == await system.call("ml-model", "predict", row, Probability)
+        assert many.rows[0] == many.rows[4]
         listed = await system.call("ml-model", "list_models", None, Models)
         assert [one.version for one in listed.models] == [model.version]
 

@@ -69,7 +69,9 @@ def shown(name: str, first: date, last: date) -> dict[date, tuple[str, str]]:
 
 @pytest.mark.parametrize("name", CALENDARS)
 def test_every_session_of_forty_years_is_the_oracles_but_for_the_corrections_that_it_lacks(name: str) -> None:
-    found = {session.day: (session.open, session.close) for session in load_calendar(name).sessions(FIRST, LAST)}
+    calendar = load_calendar(name)
+    found = {session.day: (session.open, session.close) for session in calendar.sessions(FIRST, LAST)}
+    assert calendar.days(FIRST, LAST) == list(found)
     expected = oracle(name)
     differing = {day for day in found.keys() | expected.keys() if found.get(day) != expected.get(day)}
     corrected = corrections.of(name)
