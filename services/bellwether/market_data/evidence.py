@@ -22,8 +22,7 @@ def evidence_of(book: LoadedBars, symbol: str, count: int, as_of: datetime, know
     expected = expected_bar(book.calendar, as_of)
     series = book.series(symbol)
     view = series.as_of(as_of)
-    bars = view.bars(count)
-    first, today = bars[0].session if bars else expected, book.calendar.local_day(as_of)
+    first, today = view.first_day(count) or expected, book.calendar.local_day(as_of)
     passed_over = sum(first <= day <= today for day in series.off_calendar)
     revision = view.revision_of(count)
     hold = series.held(today)
@@ -31,4 +30,4 @@ def evidence_of(book: LoadedBars, symbol: str, count: int, as_of: datetime, know
     token = hashlib.sha256(f"{revision} {expected} {passed_over} {words}".encode()).hexdigest()[:24]
     if token == known:
         return Evidence(symbol, token, expected, unchanged=True)
-    return Evidence(symbol, token, expected, bars, revision, passed_over, words)
+    return Evidence(symbol, token, expected, view.bars(count), revision, passed_over, words)

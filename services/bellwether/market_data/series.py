@@ -85,6 +85,11 @@ class View:
         begin = 0 if newest is None else max(self.count - newest, 0)
         return self.series.epoch(self.epoch).bars[begin : self.count]
 
+    def first_day(self, newest: int) -> date | None:
+        """Return the session of the first of `bars(newest)`, None where there is none."""
+        days = self.series.epoch(self.epoch).bars.days
+        return date.fromordinal(days[max(self.count - newest, 0)]) if self.count else None
+
     @property
     def last(self) -> Bar | None:
         """The newest bar, None where there is none yet."""
