@@ -21,6 +21,9 @@ WORKDIR /app
 
 FROM python AS services-deps
 ARG PIP_OPTIONS=""
+# What keeps backups, where the base image does not bring it.
+RUN command -v restic >/dev/null \
+ || (apt-get update -q && apt-get install -qy --no-install-recommends restic && rm -rf /var/lib/apt/lists/*)
 COPY requirements/services.txt /tmp/requirements/services.txt
 RUN pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes --no-deps \
     $PIP_OPTIONS -r /tmp/requirements/services.txt

@@ -10,7 +10,7 @@ Priority = Literal["normal", "high", "urgent"]
 
 PRIORITIES: tuple[Priority, ...] = ("urgent", "high", "normal")
 
-External = Literal["dns", "yahoo", "feeds", "ig", "otlp", "notify"]
+External = Literal["dns", "yahoo", "feeds", "ig", "otlp", "notify", "s3"]
 
 
 @dataclass(frozen=True)

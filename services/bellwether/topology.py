@@ -13,7 +13,9 @@ from bellwether.service_row import Resources, ServiceRow
 
 HOLDING = ("hold", "let_go")
 """By these the gateway has a service write nothing for some seconds."""
-BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe", *HOLDING)
+COPYING = ("begin_copy", "read_copy", "end_copy")
+"""By these `backup` gets a copy of what a service keeps."""
+BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe", *HOLDING, *COPYING)
 """Methods that every service answers."""
 
 _ROWS = (
@@ -227,10 +229,10 @@ _ROWS = (
     ),
     ServiceRow(
         name="backup",
-        purpose="Makes backups of a local run when asked and when due; in a cluster the operator does.",
+        purpose="Makes encrypted backups in folders and buckets when asked; those of a local run also when due.",
         serves=("create_backup", "restore_backup", "list_backups"),
-        external=("dns",),
-        resources=Resources(10, 96),
+        external=("dns", "s3"),
+        resources=Resources(10, 256),
     ),
     ServiceRow(
         name="monitoring",

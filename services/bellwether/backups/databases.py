@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 from bellwether.backups.errors import BackupError
-from bellwether.storage.folders import sync_folder
-
-BUSY_SECONDS = 10.0
+from bellwether.storage import copying
+from bellwether.storage.copying import opened
 
 
 class CopyError(BackupError):
@@ -32,19 +29,12 @@ class Figures(NamedTuple):
 def copy_database(source: Path, target: Path) -> None:
     """Copy a database as it is at one moment, whoever writes to it meanwhile; nobody waits for it.
 
-    SQLite's own backup, in one go: it reads within one transaction, so the copy is whole, without a journal beside it.
-
     Raises:
         CopyError: if the source is no database, or the target cannot be written.
 
     """
     try:
-        with _opened(source, "rw") as given, contextlib.closing(sqlite3.connect(target)) as made:
-            given.backup(made, pages=-1)
-            made.execute("PRAGMA journal_mode = DELETE")
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
-        sync_folder(target.parent)
+        copying.copy_database(source, target)
     except (sqlite3.Error, OSError) as error:
         raise CopyError(f"{source.name} cannot be copied to {target.parent}: {error}") from error
 
@@ -57,7 +47,7 @@ def figures_of(path: Path) -> Figures:
 
     """
     try:
-        with _opened(path, "ro") as found:
+        with opened(path, "ro") as found:
             told = [str(row[0]) for row in found.execute("PRAGMA integrity_check(3)")]
             if told != ["ok"]:
                 raise CopyError(f"SQLite finds it damaged: {'; '.join(told)}")
@@ -77,17 +67,10 @@ def figures_of(path: Path) -> Figures:
 
 def newest_session(ledger: Path) -> date | None:
     """Return the newest session that the ledger has closed, whatever run it is of; None before the first."""
-    with contextlib.suppress(sqlite3.Error), _opened(ledger, "ro") as found:
+    with contextlib.suppress(sqlite3.Error), opened(ledger, "ro") as found:
         row = found.execute("SELECT max(session) FROM equity").fetchone()
         return None if row[0] is None else date.fromisoformat(row[0])
     return None
-
-
-@contextlib.contextmanager
-def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)) as connection:
-        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-        yield connection
 
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"

@@ -10,8 +10,8 @@ from pathlib import Path
 from bellwether.backups.errors import BackupError
 from bellwether.backups.failures import Failure
 from bellwether.backups.restic import Repository, RepositoryError
-from bellwether.backups.secrets import ACCESS_KEY, PASSWORD, SECRET_KEY, read_secret
-from bellwether.spec.backup import Backup, BackupLocation
+from bellwether.backups.secrets import read_secret
+from bellwether.spec.backup import ACCESS_KEY, PASSWORD, SECRET_KEY, Backup, BackupLocation
 from bellwether.storage.folders import write_durably
 
 _KNOWN = "repositories.json"
@@ -33,6 +33,8 @@ class Machine:
     base: Path
     """What a relative path of kind folder is relative to."""
     ca_bundle: Path | None = None
+    claims: Path | None = None
+    """The folder where the volume of each location of kind folder is, by its name; None: paths are of here."""
 
 
 def repositories(backup: Backup | None, only: str | None) -> list[BackupLocation]:
@@ -70,6 +72,8 @@ def repository(location: BackupLocation, machine: Machine) -> Repository:
     if location.kind == "s3":
         variables |= {"AWS_ACCESS_KEY_ID": entries[ACCESS_KEY], "AWS_SECRET_ACCESS_KEY": entries[SECRET_KEY]}
         url = f"s3:{location.url}"
+    elif machine.claims is not None:
+        url = str(machine.claims / location.name / str(location.path).lstrip("/"))
     else:
         url = str((machine.base / str(location.path)).absolute())
     where = f"location {location.name}"

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bellwether.backups.errors import BackupError
+from bellwether.spec.backup import PASSWORD, SECRET_ENTRIES
 
-PASSWORD, ACCESS_KEY, SECRET_KEY = "password", "accessKey", "secretKey"
-ENTRIES = {"folder": (PASSWORD,), "s3": (PASSWORD, ACCESS_KEY, SECRET_KEY)}
 SHORTEST_PASSWORD = 12
 
 
@@ -42,12 +41,12 @@ def read_secret(path: Path, kind: str) -> dict[str, str]:
             "without the password no backup can be read"
         )
     entries = _of_folder(path) if path.is_dir() else _of_file(path)
-    for entry in ENTRIES[kind]:
+    for entry in SECRET_ENTRIES[kind]:
         if not entries.get(entry):
             raise SecretError(f"the secret {path} has no entry {entry}: it needs {_lines(kind)}")
     if len(entries[PASSWORD]) < SHORTEST_PASSWORD:
         raise SecretError(f"the secret {path}: password has fewer than {SHORTEST_PASSWORD} characters")
-    return {entry: entries[entry] for entry in ENTRIES[kind]}
+    return {entry: entries[entry] for entry in SECRET_ENTRIES[kind]}
 
 
 def _of_folder(path: Path) -> dict[str, str]:
@@ -70,4 +69,4 @@ def _of_file(path: Path) -> dict[str, str]:
 
 
 def _lines(kind: str) -> str:
-    return " and ".join(f"a line {entry}=…" for entry in ENTRIES[kind])
+    return " and ".join(f"a line {entry}=…" for entry in SECRET_ENTRIES[kind])

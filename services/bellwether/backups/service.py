@@ -1,7 +1,7 @@
-"""backup: makes backups of a local run when it is asked or when one is due. It keeps nothing but their records.
+"""backup: makes backups when it is asked; those of a local run also when one is due. It keeps only their records.
 
 The work is done by `bellwether backup create` in a process of its own, so that a system at rest carries none of it.
-In a cluster the operator makes backups, of volumes.
+In a cluster the services hand over what they keep, and the operator besides makes snapshots of volumes.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ REFUSED = (
     "this service"
 )
 ELSEWHERE = (
-    "this service makes backups of a local run (`bellwether run`); under systemd `bellwether backup create --systemd` "
-    "does, in a cluster the operator, with a TradingBackup"
+    "this service makes backups of a local run (`bellwether run`) and in a cluster; under systemd "
+    "`bellwether backup create --systemd` does"
 )
+FROM_SERVICES = "--from-services"
 _FOLDER = "backup"
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -57,7 +58,10 @@ class BackupService:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._root = run_of(service.context.config.data_dir)
-        self._making: asyncio.Task[dict[str, Any]] | None = None
+        self._pod = self._root is None and service.context.config.backs_up
+        """Whether the stores are of other pods: then the locations alone know of backups."""
+        self._began: datetime | None = None
+        self._making: asyncio.Task[Any] | None = None
         self._drill: asyncio.Task[None] | None = None
 
     async def create_backup(self, request: CreateBackup, call: Call) -> BackupMade:
@@ -69,14 +73,17 @@ class BackupService:
         """
         root, declared = self._checked(request.location)
         if self._making is None or self._making.done():
-            kind = full_or_incremental(request.type, Records(root / _FOLDER).all("backup"), declared)
+            records = [] if root is None else Records(root / _FOLDER).all("backup")
+            kind = full_or_incremental(request.type, records, declared)
             words = ["create", *(["--full"] if kind == "full" else [])]
             if request.location is not None:
                 words += ["--location", request.location]
-            self._making = asyncio.get_running_loop().create_task(self._run(words, root), name="backup")
+            self._began = datetime.now(UTC)
+            self._making = asyncio.get_running_loop().create_task(self._run(words), name="backup")
         # A caller that gives up must not stop what others wait for.
         made = await asyncio.shield(self._making)
-        self._drill_if_due(declared, made, root)
+        if root is not None:
+            self._drill_if_due(declared, made, root)
         return BackupMade(
             backup_id=str(made["id"]),
             timestamp=datetime.fromisoformat(str(made["started"])),
@@ -90,6 +97,12 @@ class BackupService:
     async def restore_backup(self, request: RestoreBackup, call: Call) -> BackupRestored:
         """Refuse: what is restored takes the place of this very process."""
         self._checked(request.location)
+        if self._pod:
+            raise RpcError(
+                "RESTORE_FROM_OUTSIDE",
+                "a running system is not replaced: on a machine restore it from where it is kept, with "
+                f"`bellwether restore {request.backup_id} -f FILE --data FOLDER`; it starts halted",
+            )
         raise RpcError(
             "RESTORE_FROM_OUTSIDE",
             f"a restore ends this process: run `bellwether restore {request.backup_id}` beside it, which checks the "
@@ -97,7 +110,14 @@ class BackupService:
         )
 
     async def list_backups(self, request: ListBackups, call: Call) -> Backups:
-        """Return what is known of backups, newest first."""
+        """Return what is known of backups, newest first.
+
+        Raises:
+            RpcError: BACKUP_FAILED with the reason, where the locations have to be asked and do not answer.
+
+        """
+        if self._pod and self._declared() is not None:
+            return Backups((self._running() + [_listed(row) for row in await self._run(["list"])])[: request.limit])
         if self._root is None:
             return Backups([])
         records = Records(self._root / _FOLDER)
@@ -129,13 +149,18 @@ class BackupService:
         """End what is on its way: a backup that is ended is told as failed."""
         await end_tasks([task for task in (self._making, self._drill) if task is not None])
 
-    def _checked(self, location: str | None) -> tuple[Path, Backup]:
+    def _running(self) -> list[BackupRow]:
+        if self._making is None or self._making.done() or self._began is None:
+            return []
+        return [BackupRow("", self._began, "", 0.0, "running")]
+
+    def _checked(self, location: str | None) -> tuple[Path | None, Backup]:
         if location == PRODUCTION:
             raise RpcError("PRODUCTION_REFUSED", REFUSED)
         declared = self._declared()
         if declared is None:
             raise RpcError("NO_BACKUP_DECLARED", "spec.backup is not declared: name at least one of its locations")
-        if self._root is None:
+        if self._root is None and not self._pod:
             raise RpcError("NOT_HERE", ELSEWHERE)
         return self._root, declared
 
@@ -151,17 +176,18 @@ class BackupService:
             return
         drills = [one for one in Records(root / _FOLDER).all("drill") if one.id == made["id"]]
         if not drills:
-            self._drill = asyncio.get_running_loop().create_task(self._test(str(made["id"]), root), name="drill")
+            self._drill = asyncio.get_running_loop().create_task(self._test(str(made["id"])), name="drill")
 
-    async def _test(self, backup_id: str, root: Path) -> None:
+    async def _test(self, backup_id: str) -> None:
         try:
-            await self._run(["drill", backup_id], root)
+            await self._run(["drill", backup_id])
         except RpcError as error:
             _log.error("the drill of backup %s failed: %s", backup_id, error.message)
 
-    async def _run(self, words: list[str], root: Path) -> dict[str, Any]:
+    async def _run(self, words: list[str]) -> Any:
         """Run a command of backups to its end; return what it answers."""
-        command = [sys.executable, "-m", "bellwether", "backup", *words, "--data", str(root), "-o", "json"]
+        whose = [FROM_SERVICES] if self._root is None else ["--data", str(self._root)]
+        command = [sys.executable, "-m", "bellwether", "backup", *words, *whose, "-o", "json"]
         child = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -179,8 +205,7 @@ class BackupService:
             lines = said.decode(errors="replace").strip().splitlines()
             reason = lines[-1].removeprefix("error: ") if lines else f"it ended with {child.returncode}"
             raise RpcError("BACKUP_FAILED", reason)
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        return json.loads(answer)
 
 
 def run_of(data_dir: Path) -> Path | None:
@@ -248,6 +273,20 @@ def _row(record: Record) -> BackupRow:
         status=record.state,
         session=record.session,
         error=record.reason,
+    )
+
+
+def _listed(row: dict[str, Any]) -> BackupRow:
+    """Return a backup as `bellwether backup list` has it; its id is when it began."""
+    state = row["state"]
+    return BackupRow(
+        backup_id=str(row["id"]),
+        timestamp=datetime.strptime(str(row["id"]), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC),
+        type=str(row.get("kind", "")),
+        size_mb=round(int(row.get("size", 0)) / 1e6, 2),
+        status=state if state in ("running", "failed") else "complete",
+        session=str(row.get("session", "")),
+        error=str(row.get("reason", "")),
     )
 
 

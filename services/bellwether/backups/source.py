@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,17 +18,14 @@ from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY, 
 from bellwether.runtime.bus import BusError
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.service_row import ServiceRow
-from bellwether.storage.folders import Listing, copy_file, listing
+from bellwether.storage import copying
 from bellwether.topology import SERVICES
 
 Say = Callable[[str], None]
 DATABASES, STREAMS, FOLDERS, DECLARATION = "databases", "streams", "files", "declaration.json"
 CONNECT_SECONDS = 10.0
-_TOP = 1
-"""How many folders below a service's own its books lie: `registry/ledger.json`."""
-_LOOKS = 20
 
-_FIRST = ("slots.db",)
+FIRST = ("slots.db",)
 """Copied before everything else: whoever goes on from older slots repeats steps, whose effects are known and skipped;
 from newer ones it would leave some out."""
 _THEN = ("ledger.db", "decisions.db")
@@ -79,8 +75,8 @@ class FileSource:
         """Copy all pieces to an empty folder."""
         for name in (DATABASES, STREAMS, FOLDERS):
             (target / name).mkdir()
-        ordered = sorted(self.databases, key=_place)
-        first = [name for name in ordered if name in _FIRST]
+        ordered = sorted(self.databases, key=place)
+        first = [name for name in ordered if name in FIRST]
         await self._copy(first, target, say)
         declaration = await self._streams(target / STREAMS, say)
         await self._copy([name for name in ordered if name not in first], target, say)
@@ -103,60 +99,43 @@ class FileSource:
         bus = NatsBus(self.nats_url, self.identity, self.seed)
         await bus.start()
         try:
-            if not await bus.wait_connected(CONNECT_SECONDS):
-                raise CopyError(f"NATS at {self.nats_url} does not answer: {bus.last_error}")
-            for name in await stream_names(bus):
-                if name == bucket_stream(ACKS_BUCKET):
-                    continue
-                held = await save_stream(bus, name, target / f"{name}.snapshot")
-                say(f"copied stream {name}: {held.messages} messages, last {held.last}")
-            found = await bus.kv_get(DECLARATION_BUCKET, DECLARATION_KEY)
-        except (StreamError, BusError, OSError) as error:
-            raise CopyError(str(error)) from error
+            return await save_streams(bus, target, say, self.declaration)
         finally:
             await bus.close()
-        return dict(self.declaration) if found is None else dict(msgspec.json.decode(found[0]))
+
+
+async def save_streams(bus: NatsBus, target: Path, say: Say, declaration: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy every stream that is kept; return the declaration in force, the given one where the bus has none.
+
+    Raises:
+        CopyError: if NATS does not answer, or a stream cannot be copied.
+
+    """
+    try:
+        if not await bus.wait_connected(CONNECT_SECONDS):
+            raise CopyError(f"NATS does not answer: {bus.last_error}")
+        for name in await stream_names(bus):
+            if name == bucket_stream(ACKS_BUCKET):
+                continue
+            held = await save_stream(bus, name, target / f"{name}.snapshot")
+            say(f"copied stream {name}: {held.messages} messages, last {held.last}")
+        found = await bus.kv_get(DECLARATION_BUCKET, DECLARATION_KEY)
+    except (StreamError, BusError, OSError) as error:
+        raise CopyError(str(error)) from error
+    return dict(declaration) if found is None else dict(msgspec.json.decode(found[0]))
 
 
 def copy_folder(source: Path, target: Path) -> int:
     """Copy a folder's files, of which the finished ones are never changed; return how many there are.
 
-    Files at the top, as a registry's book, are copied before what lies below is looked for: they name nothing that is
-    not in the copy. What is on its way in, as an upload, may be gone when its turn comes.
-
     Raises:
         CopyError: if one cannot be read or written.
 
     """
-    copied = set[str]()
     try:
-        target.mkdir(parents=True)
-        if not source.exists():
-            return 0
-        for top_only in (True, False):
-            found = _listed(source)
-            for folder in found.folders:
-                (target / folder).mkdir(parents=True, exist_ok=True)
-            for name in found.files.keys() - copied:
-                if top_only and name.count("/") > _TOP:
-                    continue
-                try:
-                    copy_file(source / name, target / name, lambda _: None)
-                except FileNotFoundError:
-                    (target / name).unlink(missing_ok=True)
-                else:
-                    copied.add(name)
+        return copying.copy_folder(source, target)
     except OSError as error:
         raise CopyError(f"{source.name}: {error}") from error
-    return len(copied)
-
-
-def _listed(source: Path) -> Listing:
-    """Return what is in a folder; a file that goes meanwhile has it looked at again."""
-    for _ in range(_LOOKS):
-        with suppress(FileNotFoundError):
-            return listing(source, [one.name for one in source.iterdir()])
-    return listing(source, [one.name for one in source.iterdir()])
 
 
 def stores(rows: Mapping[str, ServiceRow] = SERVICES) -> dict[str, str]:
@@ -175,6 +154,7 @@ def empty(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True)
 
 
-def _place(name: str) -> tuple[int, str]:
-    order = (*_FIRST, *_THEN)
+def place(name: str) -> tuple[int, str]:
+    """Return where a database comes in the order of copying."""
+    order = (*FIRST, *_THEN)
     return (order.index(name) if name in order else len(order), name)

@@ -41,6 +41,10 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="The folder of the run; else BELLWETHER_STATE, else the newest here.")
 ]
 Systemd = Annotated[bool, typer.Option("--systemd", help="The system whose units are installed on this machine.")]
+FromServices = Annotated[
+    bool,
+    typer.Option("--from-services", hidden=True, help="The system of this pod: its services hand over what they keep."),
+]
 Location = Annotated[
     str | None, typer.Option("--location", help="One of spec.backup.locations; else the first that has it.")
 ]
@@ -87,6 +91,7 @@ def create(
     location: Location = None,
     data: Data = None,
     systemd: Systemd = False,
+    from_services: FromServices = False,
     output: Format = Output.text,
 ) -> None:
     """Make a backup in every location, whether the system runs or not; it counts only when it is found whole there."""
@@ -94,9 +99,9 @@ def create(
         from bellwether.backups.locations import repositories
         from bellwether.backups.making import Making, Order
         from bellwether.backups.source import Say
-        from bellwether.local.backup_places import source_of
+        from bellwether.local.backup_places import handed_over, source_of
 
-        place, system = _chosen(data, systemd)
+        place, system = _chosen(data, systemd, from_services=from_services)
         locations = repositories(system.spec.backup, location)
         assert system.spec.backup is not None  # noqa: S101 (repositories refuses it)
         order = Order(
@@ -109,7 +114,7 @@ def create(
 
         async def make(tell: Say) -> Any:
             with place.records.held():
-                async with source_of(place) as source:
+                async with handed_over(place) if from_services else source_of(place) as source:
                     return await Making(order, source, place.machine(), place.records, tell).make()
 
         record = asyncio.run(make(say))
@@ -124,6 +129,7 @@ def list_(
     location: Location = None,
     data: Data = None,
     systemd: Systemd = False,
+    from_services: FromServices = False,
     file: File = None,
     output: Format = Output.text,
 ) -> None:
@@ -131,7 +137,7 @@ def list_(
     with _words():
         from bellwether.backups.making import BEFORE, VERIFIED, ours
 
-        place, system = _chosen(data, systemd, file)
+        place, system = _chosen(data, systemd, file, from_services=from_services)
         rows: dict[str, dict[str, Any]] = {}
         for record in place.records.all("backup"):
             rows[record.id] = {
@@ -369,8 +375,16 @@ def _print_restoring(backup: str | None, name: str, namespace: str | None, *, ha
     say("it starts halted: compare, then bellwether resume")
 
 
-def _chosen(data: Path | None, systemd: bool, file: Path | None = None) -> tuple[Place, TradingSystem]:
-    from bellwether.local.backup_places import chosen, of_run
+def _chosen(
+    data: Path | None, systemd: bool, file: Path | None = None, *, from_services: bool = False
+) -> tuple[Place, TradingSystem]:
+    from bellwether.local.backup_places import chosen, of_run, of_services
+
+    if from_services:
+        from bellwether.runtime.config import ProcessConfig
+
+        place = of_services(ProcessConfig.from_environment())
+        return place, place.system()
 
     if file is not None:
         from bellwether.local.files import load_system

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from bellwether.gateway import capsules, changes, holds, reads, replay_reports, serving, tracing, trading
+from bellwether.gateway import backup_routes, capsules, changes, holds, reads, replay_reports, serving, tracing, trading
 from bellwether.gateway.access import let_in, needs
 from bellwether.gateway.answers import add_error_answers, answer, gateway_of
 from bellwether.gateway.auth import Scope as Access
@@ -29,7 +29,7 @@ def make_app(gateway: Gateway, version: str) -> FastAPI:
     app = FastAPI(title="Bellwether", version=version, docs_url=None, redoc_url=None)
     app.state.gateway = gateway
     add_error_answers(app)
-    parts = (reads, capsules, serving, changes, holds, trading, tracing, replay_reports)
+    parts = (reads, backup_routes, capsules, serving, changes, holds, trading, tracing, replay_reports)
     for part in (*(each.router for each in parts), router):
         app.include_router(part)
     return app

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from bellwether.backups.handed_over import ServicesSource
 from bellwether.backups.locations import Machine
 from bellwether.backups.records import Records
 from bellwether.backups.secrets import secrets_folder
@@ -18,13 +20,19 @@ from bellwether.backups.source import FileSource, holders, stores
 from bellwether.local.nats_child import NatsChild
 from bellwether.local.state import RunDirectory, RunError, identity, opened, write_keys
 from bellwether.local.swap import BACKUP
+from bellwether.render.nats import BACKUP as BACKUP_SERVICE
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.render.parts import NATS, parts
 from bellwether.render.systemd import MACHINE
 from bellwether.render.systemd.units import NATS_URL
+from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.declaration import parse_declaration
+from bellwether.runtime.job_calls import Peers
+from bellwether.runtime.nats_bus import NatsBus
 from bellwether.spec.models import TradingSystem
 
+OWNER_SECONDS = 20.0
+"""How long a service that is away is waited for: as long as it takes to start again."""
 SYSTEMD = Path("/")
 """Where the files of units lie."""
 
@@ -50,8 +58,13 @@ class Place:
     def machine(self, environ: Mapping[str, str] = os.environ) -> Machine:
         """Return what its locations need to know of this machine."""
         bundle = environ.get("BELLWETHER_CA_BUNDLE")
+        claims = environ.get("BELLWETHER_BACKUP_CLAIMS")
         return Machine(
-            secrets_folder(environ), self.root / BACKUP, self.root.parent, None if not bundle else Path(bundle)
+            secrets_folder(environ),
+            self.root / BACKUP,
+            self.root.parent,
+            None if not bundle else Path(bundle),
+            None if not claims else Path(claims),
         )
 
     def system(self) -> TradingSystem:
@@ -92,6 +105,23 @@ def of_units(machine: Path = SYSTEMD) -> Place:
     }
     folders = {name: at(f"{MACHINE.data}/{part_of[name]}/{name}") for name in holders() if name in part_of}
     return Place(found.root, found.declaration, databases, folders, found.keys, NATS_URL)
+
+
+def of_services(config: ProcessConfig) -> Place:
+    """Return where a process works that makes backups of a system whose stores others have."""
+    root = Path(tempfile.gettempdir()) / "bellwether-backup"
+    return Place(root, config.declaration or root / "system.json", {}, {}, config.keys_dir or root, config.nats_url)
+
+
+@contextlib.asynccontextmanager
+async def handed_over(place: Place) -> AsyncIterator[ServicesSource]:
+    """Give the stores of a system as its services hand them over to `backup`."""
+    bus = NatsBus(str(place.fixed_nats), BACKUP_SERVICE, place.keys / f"{BACKUP_SERVICE}.nk")
+    await bus.start()
+    try:
+        yield ServicesSource(bus, Peers(bus, BACKUP_SERVICE, OWNER_SECONDS), json.loads(place.declaration.read_bytes()))
+    finally:
+        await bus.close()
 
 
 def chosen(data: Path | None, *, systemd: bool, environ: Mapping[str, str] = os.environ) -> Place:

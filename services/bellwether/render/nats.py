@@ -34,7 +34,7 @@ from bellwether.naming import (
     trace_subject,
 )
 from bellwether.service_row import ServiceRow
-from bellwether.topology import HOLDING, NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, SERVICES
+from bellwether.topology import COPYING, HOLDING, NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, SERVICES
 from bellwether.wiring import consumed_types
 
 BOOTSTRAP = "bootstrap"
@@ -54,6 +54,7 @@ REPLAY_METHODS = {
 """Per service, the methods that it calls."""
 GATEWAY = "gateway"
 MONITORING = "monitoring"
+BACKUP = "backup"
 MAX_PAYLOAD = 1024 * 1024
 MEBIBYTE = 1024 * 1024
 
@@ -95,6 +96,10 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
         publish |= {key_subject(DECLARATION_BUCKET, DECLARATION_KEY), _direct_get(ACKS_BUCKET, "*")}
         publish |= {rpc_subject(peer, method) for peer in rows if peer != name for method in HOLDING}
         subscribe |= {TRACE_SUBJECTS, EVENT_SUBJECTS, key_subject(ACKS_BUCKET, "*")}
+    if name == BACKUP:
+        # It reads every store and stream, and changes none.
+        publish |= {rpc_subject(one.name, method) for one in rows.values() if one.needs_volume for method in COPYING}
+        publish |= {"$JS.API.STREAM.NAMES", "$JS.API.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>"}
     if name == MONITORING:
         publish |= {
             key_subject(MONITORING_BUCKET, MONITORING_KEY),

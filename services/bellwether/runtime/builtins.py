@@ -1,4 +1,4 @@
-"""The methods that every service answers: health, metrics, shutdown, settle, describe, hold, let_go."""
+"""The methods that every service answers, of its health to copies of what it keeps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bellwether.messages.monitoring import AlarmReading
 from bellwether.runtime import errors
 from bellwether.runtime.call import Call
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.copying import BeginCopy, Copied, Copying, CopyPart, EndCopy, EndedCopy, ReadCopy
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.machine import read_group
 from bellwether.runtime.metrics import metrics_text
@@ -101,11 +102,12 @@ class BuiltIns:
         self._began = monotonic()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._machine_bytes = psutil.virtual_memory().total
+        self._copying = Copying(service.context)
 
     def register(self) -> None:
         """Add the methods to the service."""
         built_in = (self.health, self.metrics, self.shutdown, self.settle, self.describe, self.hold, self.let_go)
-        for method in built_in:
+        for method in (*built_in, self.begin_copy, self.read_copy, self.end_copy):
             self._service.server.add(method.__name__, method, built_in=True)
 
     async def health(self, call: Call) -> dict[str, Any]:
@@ -194,6 +196,19 @@ class BuiltIns:
     async def let_go(self, request: LetGo, call: Call) -> Held:
         """Go on, and say whether the hold lasted until now."""
         return Held(self._service.context.holding.let_go(request.id))
+
+    async def begin_copy(self, request: BeginCopy, call: Call) -> Copied:
+        """Copy what the service keeps, as it is at one moment; nobody waits for it."""
+        return await self._copying.begin()
+
+    async def read_copy(self, request: ReadCopy, call: Call) -> CopyPart:
+        """Return a part of a file of the copy."""
+        return await self._copying.read(request)
+
+    async def end_copy(self, request: EndCopy, call: Call) -> EndedCopy:
+        """Delete the copy."""
+        self._copying.end(request.id)
+        return EndedCopy(request.id)
 
     async def describe(self, call: Call) -> Description:
         """Say what the service serves, with JSON schemas."""

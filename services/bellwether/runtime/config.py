@@ -52,6 +52,8 @@ class ProcessConfig:
     """The folder of the Secrets of notifications: NAME/ENTRY is a file."""
     ig_credentials: Path | None = None
     """The account at IG: a JSON file, or a folder with a file for each entry, as a Secret is mounted."""
+    backs_up: bool = False
+    """Whether its service `backup` makes backups of what the services hand over, as in a cluster."""
     notify_socket: str = ""
     """The service manager's socket that is told when the process is ready and when it stops; empty: there is none."""
 
@@ -96,6 +98,7 @@ class ProcessConfig:
             ca_bundle=path("CA_BUNDLE"),
             notify_secrets=path("NOTIFY_SECRETS"),
             ig_credentials=path("IG_CREDENTIALS"),
+            backs_up=bool(text("BACKUP_CLAIMS", "")),
             # Not ours: systemd's name for it.
             sockets_dir=path("SOCKETS_DIR"),
             sockets_group=text("SOCKETS_GROUP", "") or None,

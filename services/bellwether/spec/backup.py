@@ -12,6 +12,9 @@ from bellwether.spec.fields import CLASS_NAME_PATTERN, OBJECT_NAME_PATTERN, Dura
 LOCATION_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 Weekday: TypeAlias = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 AGE_PATTERN = r"^[1-9][0-9]{0,3}d$"
+PASSWORD, ACCESS_KEY, SECRET_KEY = "password", "accessKey", "secretKey"
+SECRET_ENTRIES = {"folder": (PASSWORD,), "s3": (PASSWORD, ACCESS_KEY, SECRET_KEY)}
+"""What the secret of a location of a kind has to hold."""
 
 
 class BackupSecretRef(Block):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bellwether.backups import source
 from bellwether.backups.source import copy_folder
+from bellwether.storage import copying
 from bellwether.storage.folders import copy_file
 
 BOOK = "registry/ledger.json"
@@ -36,7 +36,7 @@ def test_a_model_that_arrives_while_the_book_is_copied_is_in_the_copy_with_it(
             put(root, BOOK, "aa bb")
         return copy_file(given, made, told)
 
-    monkeypatch.setattr(source, "copy_file", arriving)
+    monkeypatch.setattr(copying, "copy_file", arriving)
     assert copy_folder(root, target) == 3
     assert copied(target) == {BOOK: "aa bb", "registry/aa/model.onnx": "x", "registry/bb/model.onnx": "x"}
 
@@ -54,6 +54,6 @@ def test_an_upload_that_is_put_in_its_place_meanwhile_stops_no_backup(
             given.parent.rename(given.parent.with_name(given.parent.name.removeprefix(".upload-")))
         return copy_file(given, made, told)
 
-    monkeypatch.setattr(source, "copy_file", settling)
+    monkeypatch.setattr(copying, "copy_file", settling)
     assert copy_folder(root, target) == 1
     assert copied(target) == {BOOK: "x"}

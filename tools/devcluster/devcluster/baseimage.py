@@ -13,7 +13,7 @@ from devcluster.command import run
 from devcluster.store import Store
 
 _SUITE = "bookworm"
-_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+_PACKAGES = ("ca-certificates", "python3", "python3-venv", "restic")
 _DROPPED = (
     "usr/share/doc",
     "usr/share/info",

@@ -20,14 +20,14 @@ import msgspec
 from bellwether.local.registry import MODULES, registry
 from bellwether.messages import envelope, events
 from bellwether.naming import dead_subject, event_subject, rpc_subject
-from bellwether.render.nats import MAX_PAYLOAD
+from bellwether.render.nats import BACKUP, GATEWAY, MAX_PAYLOAD
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.process import Process
 from bellwether.runtime.rpc import Method
 from bellwether.service_row import ServiceRow
 from bellwether.spec.models import TradingSystem
-from bellwether.topology import BUILT_IN_METHODS, SERVICES
+from bellwether.topology import BUILT_IN_METHODS, COPYING, HOLDING, SERVICES
 from bellwether.wiring import consumed_types, start_order
 from generate.examples import example, json_text
 from generate.sources import field_words, raised
@@ -283,6 +283,7 @@ def _callers(service: str, method: str) -> list[str]:
 
 def _callers_of_built_in(method: str) -> list[str]:
     found = {row.name for row in SERVICES.values() for called in row.calls.values() if method in called}
+    found |= {GATEWAY} if method in HOLDING else {BACKUP} if method in COPYING else set()
     return [*sorted(found), "cli"]
 
 

@@ -11,6 +11,7 @@ from bellwether.render.kubernetes.context import RenderContext, image_of, releas
 from bellwether.render.kubernetes.names import ADOPT, LOOK, NATS, child_name
 from bellwether.render.nats import JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.service_row import Resources
+from bellwether.spec.backup import BackupLocation
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.pods import ServiceOverride
 from bellwether.spec.trading_replay import ReplayJob
@@ -24,6 +25,8 @@ DATA_DIRECTORY = "/data"
 CSV_DIRECTORY = "/csv"
 NEWS_DIRECTORY = "/news"
 NOTIFY_DIRECTORY = "/etc/bellwether/notify"
+REPOSITORIES_DIRECTORY = "/etc/bellwether/repositories"
+CLAIMS_DIRECTORY = "/backups"
 CA_DIRECTORY = "/etc/bellwether/ca"
 BROKER_DIRECTORY = "/etc/bellwether/broker"
 CA_FILE = "ca.crt"
@@ -184,13 +187,20 @@ def services_container(
     if trades_at_ig(system, services):
         environment["BELLWETHER_IG_CREDENTIALS"] = BROKER_DIRECTORY
         mounts.insert(0, _mount("broker", BROKER_DIRECTORY, read_only=True))
-    if asks_outside(system, services):
+    if asks_outside(system, services) or kept_by(system, services):
         network = system.spec.network
         if network.proxy is not None:
             environment["BELLWETHER_PROXY"] = network.proxy
         if network.ca_bundle_ref is not None:
             environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
             mounts.insert(0, _mount("ca", CA_DIRECTORY, read_only=True))
+    if kept_by(system, services):
+        environment["BELLWETHER_BACKUP_CLAIMS"] = CLAIMS_DIRECTORY
+        environment["BELLWETHER_SECRETS"] = REPOSITORIES_DIRECTORY
+        mounts.insert(0, _mount("repositories", REPOSITORIES_DIRECTORY, read_only=True))
+        for location in kept_by(system, services):
+            if location.volume_claim is not None:
+                mounts.append(_mount(f"kept-{location.name}", f"{CLAIMS_DIRECTORY}/{location.name}"))
     if notification_secrets(system, services):
         environment["BELLWETHER_NOTIFY_SECRETS"] = NOTIFY_DIRECTORY
         mounts.insert(0, _mount("notify", NOTIFY_DIRECTORY, read_only=True))
@@ -391,6 +401,14 @@ def asks_outside(system: TradingSystem, services: Sequence[str]) -> bool:
 def trades_at_ig(system: TradingSystem, services: Sequence[str]) -> bool:
     """Whether one of the services sends orders to IG: it alone gets the account's credentials."""
     return "paper-trading" in services and system.spec.trading.mode == "ig-demo"
+
+
+def kept_by(system: TradingSystem, services: Sequence[str]) -> list[BackupLocation]:
+    """Return the repositories that one of the services keeps backups in; a folder needs the claim that it is on."""
+    if "backup" not in services or system.spec.backup is None:
+        return []
+    locations = [one for one in system.spec.backup.locations if one.kind != "volumeSnapshots"]
+    return [one for one in locations if one.kind == "s3" or one.volume_claim is not None]
 
 
 def notification_secrets(system: TradingSystem, services: Sequence[str]) -> list[str]:

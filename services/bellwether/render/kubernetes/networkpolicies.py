@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from bellwether.render.kubernetes.containers import kept_by
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
 from bellwether.render.kubernetes.services import component_of
@@ -42,6 +43,10 @@ def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, An
         # 443 in any case: feeds redirect to https.
         asked = {443, *(_feed_port(feed.url) for feed in news.feeds)} if proxy is None else {_web_port(proxy)}
         edges += [edge for edge in ({"ports": _tcp(port)} for port in sorted(asked)) if edge not in edges]
+    if "s3" in wanted:
+        urls = [one.url for one in kept_by(system, ["backup"]) if one.url is not None]
+        ports = sorted({_feed_port(url) for url in urls})
+        edges += [edge for edge in ({"ports": _tcp(port)} for port in ports) if edge not in edges]
     if "notify" in wanted:
         told = {port for one in system.spec.notifications for port in _told_on(one, system.spec.network.proxy)}
         edges += [edge for edge in ({"ports": _tcp(port)} for port in sorted(told)) if edge not in edges]

