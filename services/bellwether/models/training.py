@@ -14,29 +14,18 @@ from typing import Any, Literal
 
 from bellwether.market.declared import calendar_of
 from bellwether.messages.models import (
-    GetLiveRecords,
     GetTraining,
-    ListRegistry,
-    LiveRecord,
-    LiveRecords,
-    ModelDemoted,
     OpenOrder,
-    PromoteModel,
-    RegisteredModel,
-    RegisteredModels,
-    RollbackModel,
-    ShadowCandidate,
-    ShowModel,
-    ShownModel,
     TrainingState,
     TrainModel,
 )
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.training_orders import OrderState, TargetResult
-from bellwether.models import book, live
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
 from bellwether.models.ordering import OrderClient
+from bellwether.models.outcomes import Outcomes
 from bellwether.models.registry_client import RegistryClient
+from bellwether.models.registry_desk import RegistryDesk
 from bellwether.models.transfer import download, upload
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -47,20 +36,14 @@ from bellwether.training.artifact import ArtifactError, read_model
 from bellwether.training.ledger import (
     Ledger,
     LedgerError,
-    demote,
-    end_shadow,
     promote,
-    put_in_shadow,
     record,
-    roll_back,
 )
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, load_recipe, read_recipe
 
 ORDER_LOOK_SECONDS = 2.0
 """How often it is looked how far a Job is."""
 UPLOAD_SECONDS = 120.0
-RECORDS_AT_ONCE = 4
-"""Of so many models live records are asked for in one message, which has room for the days of all of them."""
 LOOK_SECONDS = 900.0
 """How often it is looked whether training is due; sessions are counted, so this only bounds how late it begins."""
 
@@ -75,9 +58,10 @@ class TrainingService:
         self._context = service.context
         self._state = TrainingState("idle")
         self._registry = RegistryClient(service)
+        self._outcomes = Outcomes(service, self._registry)
+        self.desk = RegistryDesk(service, self._registry, self._outcomes)
         self._orders = OrderClient(service)
         self._wanted: TrainModel | None = None
-        self._alarms: list[AlarmReading] = []
         self._woken = asyncio.Event()
 
     # Answering
@@ -104,87 +88,6 @@ class TrainingService:
         """Return how training is."""
         return self._state
 
-    async def list_registry(self, request: ListRegistry, call: Call) -> RegisteredModels:
-        """Return models of the registry, the newest last.
-
-        Raises:
-            RpcError: INVALID_PARAMS, for a limit that is out of bounds.
-
-        """
-        if not 1 <= request.limit <= book.MOST_LISTED:
-            raise RpcError("INVALID_PARAMS", f"limit is {request.limit}: it must be from 1 to {book.MOST_LISTED}")
-        _, ledger = await self._registry.book(call)
-        found, total = book.listed(ledger, request.model_name, request.limit)
-        return RegisteredModels([book.shown(one) for one in found], len(ledger.trials), total)
-
-    async def show_model(self, request: ShowModel, call: Call) -> ShownModel:
-        """Return a model of the registry with its live records.
-
-        Raises:
-            RpcError: NOT_ALLOWED, when no version begins like that; UNAVAILABLE, without prediction.
-
-        """
-        _, ledger = await self._registry.book(call)
-        try:
-            entry = ledger.entry(request.version)
-        except LedgerError as error:
-            raise RpcError("NOT_ALLOWED", str(error)) from error
-        rule = self._spec.training.demotion
-        found = await self._live_records([entry.version], call)
-        return ShownModel(
-            book.shown(entry),
-            [
-                live.summary(one, rule, entry.since.date() if (one.role, entry.stage) == ("serving",) * 2 else None)
-                for one in found
-            ],
-        )
-
-    async def shadow_model(self, request: ShadowCandidate, call: Call) -> RegisteredModel:
-        """Put a candidate into shadow, or take it out again.
-
-        Raises:
-            RpcError: NOT_ALLOWED, in the registry's words.
-
-        """
-
-        def change(ledger: Ledger) -> tuple[Ledger, str]:
-            version = ledger.entry(request.version).version
-            if request.end:
-                return end_shadow(ledger, version, call.as_of, request.reason), version
-            return put_in_shadow(ledger, version, call.as_of, request.reason, mode=self._mode), version
-
-        return await self._registry.changed(change, call)
-
-    async def promote_model(self, request: PromoteModel, call: Call) -> RegisteredModel:
-        """Let a model serve.
-
-        Raises:
-            RpcError: NOT_ALLOWED, in the registry's words.
-
-        """
-
-        def change(ledger: Ledger) -> tuple[Ledger, str]:
-            version = ledger.entry(request.version).version
-            return promote(ledger, version, call.as_of, request.reason, mode=self._mode, by_hand=True), version
-
-        return await self._registry.changed(change, call)
-
-    async def rollback_model(self, request: RollbackModel, call: Call) -> RegisteredModel:
-        """Let the model serve again that served before.
-
-        Raises:
-            RpcError: NOT_ALLOWED, in the registry's words.
-
-        """
-
-        def change(ledger: Ledger) -> tuple[Ledger, str]:
-            name, symbol = request.model_name, request.symbol
-            changed = roll_back(ledger, name, symbol, call.as_of, request.reason, mode=self._mode)
-            serving = changed.serving(name, symbol)
-            return changed, "" if serving is None else serving.version
-
-        return await self._registry.changed(change, call)
-
     def health(self) -> dict[str, Any]:
         """Return what health says besides."""
         known = self._context.declaration.known
@@ -197,7 +100,7 @@ class TrainingService:
 
     def alarms(self) -> list[AlarmReading]:
         """Return the alarm of models whose live outcomes are worse than the base rate, as of the newest look."""
-        return self._alarms
+        return self._outcomes.alarms
 
     def declared(self, system: TradingSystem) -> None:
         """Look at once whether training is due now."""
@@ -218,7 +121,7 @@ class TrainingService:
             try:
                 if await self._follow_order():
                     continue
-                await self._look_at_outcomes()
+                await self._outcomes.look()
                 if wanted is None:
                     wanted = await self._due()
                 if wanted is not None:
@@ -235,50 +138,6 @@ class TrainingService:
                 )
             finally:
                 self._wanted = None
-
-    async def _look_at_outcomes(self) -> None:
-        """Judge what serves by its live outcomes, and demote it where that is declared."""
-        if not self._context.declaration.known or self._spec.clock.mode != "live":
-            return
-        rule, name = self._spec.training.demotion, self._spec.predictions.model
-        call = self._service.call()
-        try:
-            _, ledger = await self._registry.book(call)
-            serving = [one.version for one in ledger.entries if (one.name, one.stage) == (name, "serving")]
-            records = await self._live_records(serving, call) if rule.mode != "off" and serving else []
-        except RpcError as error:
-            # Whoever is away is asked again at the next look; what was found before still holds.
-            _log.info("live outcomes are not known: %s", error)
-            return
-        found = await asyncio.to_thread(live.worse, ledger, name, records, rule)
-        if rule.mode == "demote":
-            for one in found:
-                await self._demote(one, call)
-            found = []
-            _, ledger = await self._registry.book(call)
-        self._alarms = live.live_alarms(ledger, name, found)
-
-    async def _demote(self, worse: live.Worse, call: Call) -> None:
-        version, at = worse.entry.version, self._context.clock.now()
-
-        def change(ledger: Ledger) -> tuple[Ledger, str]:
-            return demote(ledger, version, at, worse.look.words, mode=self._mode), version
-
-        _log.warning("model %s is demoted: %s", version[:12], worse.look.words)
-        shown = await self._registry.changed(change, call)
-        _, ledger = await self._registry.book(call)
-        now = ledger.serving(shown.model_name, shown.symbol)
-        instead = None if now is None or now.demoted else now.version
-        event_id = f"model_demoted-{version}-{at:%Y%m%dT%H%M%S}"
-        await call.publish_event("model_demoted", ModelDemoted(shown, instead), event_id=event_id)
-
-    async def _live_records(self, versions: list[str], call: Call) -> list[LiveRecord]:
-        found: list[LiveRecord] = []
-        for start in range(0, len(versions), RECORDS_AT_ONCE):
-            question = GetLiveRecords(versions[start : start + RECORDS_AT_ONCE])
-            told = await call.request("prediction", "get_live_records", question, LiveRecords, idempotent=True)
-            found += told.records
-        return found
 
     async def _due(self) -> TrainModel | None:
         """Return what the declaration wants made again by now; a replay has no sessions to wait for."""
@@ -432,11 +291,11 @@ def create(context: ServiceContext) -> Service:
     for handler in (
         training.train_model,
         training.get_training,
-        training.list_registry,
-        training.show_model,
-        training.shadow_model,
-        training.promote_model,
-        training.rollback_model,
+        training.desk.list_registry,
+        training.desk.show_model,
+        training.desk.shadow_model,
+        training.desk.promote_model,
+        training.desk.rollback_model,
     ):
         service.rpc(handler.__name__)(handler)
     service.on_declaration(training.declared)
