@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
-from bellwether.market.declared import calendar_of
-from bellwether.market.sessions import Calendar
 from bellwether.messages.alarms import alarm
-from bellwether.messages.market_data import Bar, Coverage, GetCoverage
 from bellwether.messages.models import (
     Drift,
     ExplainProbability,
@@ -40,45 +36,31 @@ from bellwether.messages.models import (
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.parts import FilePart, FileState
 from bellwether.models import book
-from bellwether.models.child import TRAINING_BARS, HistoryTooShort, TrainingFailed, bars_of, train_in_child
 from bellwether.models.expiry import expiry_alarms, has_expired
+from bellwether.models.keeper import ModelKeeper
 from bellwether.models.order_desk import add_orders
-from bellwether.models.registry import Choice, Registry
+from bellwether.models.registry import Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
 from bellwether.models.uploads import Uploads
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.spec.models import TradingSystem
 from bellwether.training.artifact import ArtifactError
-from bellwether.training.dataset import data_revision
-from bellwether.training.enough import first_enough
 from bellwether.training.ledger import Ledger, LedgerError
-from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
 from bellwether.training.reference import stability_index
-
-WHOLE_HISTORY = 50_000
-RETRY_SECONDS = 2.0
-LONGEST_RETRY_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
 
 class ModelService:
-    """The models in service, and the work of getting one."""
+    """The models in service."""
 
     def __init__(self, context: ServiceContext) -> None:
         self.context = context
         self.registry = Registry(context.files / "registry")
         self._uploads = Uploads(self.registry.root)
-        self._wanted = asyncio.Event()
+        self.keeper = ModelKeeper(context, self.registry)
         self._book: book.Written | None = None
-        self._state = "no model yet"
-        self._trouble: RpcError | None = None
-        self._failed = False
-        self._too_short: tuple[tuple[str, date | None, str], str] | None = None
-        self._calendar: Calendar | None = None
-        self._calendar_of: Any = None
 
     # Answering
 
@@ -93,9 +75,9 @@ class ModelService:
         try:
             return self._info(self._find(request.model_name, request.symbol))
         except RpcError as error:
-            if error.code != "MODEL_NOT_READY" or self._trouble is None:
+            if error.code != "MODEL_NOT_READY" or self.keeper.trouble is None:
                 raise
-            raise self._trouble from error
+            raise self.keeper.trouble from error
 
     async def predict(self, request: Predict, call: Call) -> Probability:
         """Return the calibrated probability for one row of features."""
@@ -214,28 +196,19 @@ class ModelService:
             after = book.changed(before, book.read(request.change))
             book.check_change(before, after, self._enforced())
             self.registry.set_book(after)
-            self._serve_by_book(after)
+            self.keeper.serve_by_book(after)
         except LedgerError as error:
             raise RpcError("NOT_ALLOWED", str(error)) from error
         except ArtifactError as error:
             raise RpcError("MODEL_REFUSED", str(error)) from error
         return RegistryChanged(self._written(after).hash)
 
-    def _serve_by_book(self, ledger: Ledger) -> None:
-        """Bring into service what the book says of the declared recipe."""
-        recipe, path, cut = self._goal()
-        serving = [one for one in ledger.entries if (one.name, one.stage) == (recipe.name, "serving")]
-        fitting = [one.version for one in serving if one.recipe_hash == recipe.hash]
-        if fitting and any(one.symbol is None for one in serving):
-            self.registry.choose(Choice(recipe.name, recipe.hash, cut, fitting))
-            self._serve_chosen(recipe, path, cut)
-
     def health(self) -> dict[str, Any]:
         """Return what health says besides."""
         serving = self.registry.serving()
         return {
             "models": len(serving),
-            "model_state": self._state,
+            "model_state": self.keeper.state,
             "ungated_models": [model.manifest.name for model in serving if not self._gated(model)],
             "gate_mode": "enforce" if self._enforced() else "report",
         }
@@ -251,7 +224,11 @@ class ModelService:
         declared = [self._info(model) for model in self.registry.serving() if model.manifest.name == name]
         if not declared:
             return [
-                alarm("model_missing", f"model {name} does not serve: {self._state}"[:500], unknown=not self._failed)
+                alarm(
+                    "model_missing",
+                    f"model {name} does not serve: {self.keeper.state}"[:500],
+                    unknown=not self.keeper.failed,
+                )
             ]
         return expiry_alarms(declared, self._today()) if self.context.clock.live else []
 
@@ -267,13 +244,13 @@ class ModelService:
         found = self.registry.find(name, symbol)
         if found is None:
             if not self.context.declaration.known or name == self.context.declaration.current.spec.predictions.model:
-                raise RpcError("MODEL_NOT_READY", f"model {name} does not serve yet: {self._state}")
+                raise RpcError("MODEL_NOT_READY", f"model {name} does not serve yet: {self.keeper.state}")
             known = ", ".join(sorted({model.manifest.name for model in self.registry.serving()})) or "none"
             raise RpcError("MODEL_NOT_FOUND", f"there is no model {name}; in service: {known}")
         return found
 
     def _refuse_lookahead(self, model: ServedModel, as_of: datetime) -> None:
-        day = self._calendar_now().local_day(as_of)
+        day = self.keeper.calendar().local_day(as_of)
         through = model.manifest.trained_through
         if through >= day:
             raise RpcError(
@@ -296,7 +273,7 @@ class ModelService:
                 "enforce",
             )
         ends = manifest.expires_on
-        if ends is not None and has_expired(ends, self._calendar_now().local_day(as_of)):
+        if ends is not None and has_expired(ends, self.keeper.calendar().local_day(as_of)):
             told = msgspec.structs.replace(model.info(), expired=True)
             raise RpcError(
                 "MODEL_EXPIRED",
@@ -310,7 +287,7 @@ class ModelService:
         model = self.registry.shadow(symbol)
         if model is None:
             return None
-        day, manifest = self._calendar_now().local_day(as_of), model.manifest
+        day, manifest = self.keeper.calendar().local_day(as_of), model.manifest
         if manifest.trained_through >= day or has_expired(manifest.expires_on, day):
             return None
         return ShadowModel(model.version, manifest.name, list(manifest.features))
@@ -339,141 +316,7 @@ class ModelService:
         )
 
     def _today(self) -> date:
-        return self._calendar_now().local_day(self.context.clock.now())
-
-    def _calendar_now(self) -> Calendar:
-        market = self.context.declaration.current.spec.market
-        if self._calendar is None or market is not self._calendar_of:
-            self._calendar, self._calendar_of = calendar_of(market), market
-        return self._calendar
-
-    # Getting a model
-
-    def declared(self, system: TradingSystem) -> None:
-        """Look whether the declaration asks for another model."""
-        self._wanted.set()
-
-    async def start(self) -> None:
-        """Bring into service what was chosen before, so that a restart needs nobody else."""
-        if self.context.declaration.known:
-            try:
-                self._serve_chosen(*self._goal())
-            except (RecipeError, ArtifactError) as error:
-                self._state = str(error)
-                _log.warning("%s", error)
-        self._wanted.set()
-
-    async def keep_model(self, service: Service) -> None:
-        """See to it that the declared recipe's model serves; ends never."""
-        pause = RETRY_SECONDS
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            try:
-                await self._ensure(service)
-                pause = RETRY_SECONDS
-                self._trouble = None
-            except (RpcError, RecipeError, ArtifactError, TrainingFailed, LookupError) as error:
-                if str(error) != self._state:
-                    _log.warning("no model yet: %s", error)
-                self._state = str(error)
-                self._trouble = _trouble(error)
-                self._failed = True
-                try:
-                    async with asyncio.timeout(pause):
-                        await self._wanted.wait()
-                except TimeoutError:
-                    pause = min(pause * 2, LONGEST_RETRY_SECONDS)
-                self._wanted.set()
-
-    def _goal(self) -> tuple[Recipe, Path, date | None]:
-        """Return the declared recipe, its file, and the day before which bars may be learnt from (None: today)."""
-        spec = self.context.declaration.current.spec
-        path = find_recipe(spec.predictions.model)
-        cut = date.fromisoformat(spec.clock.from_) if spec.clock.mode == "replay" and spec.clock.from_ else None
-        return read_recipe(path), path, cut
-
-    def _serve_chosen(self, recipe: Recipe, path: Path, cut: date | None) -> bool:
-        choice = self.registry.choice(recipe.name)
-        if choice is None or choice.recipe_hash != recipe.hash or choice.cut != cut:
-            return False
-        for model in self.registry.serve(choice):
-            self._state = (
-                f"model {recipe.name} serves, trained through {model.manifest.trained_through}, Brier "
-                f"{model.manifest.metrics.get('brier', float('nan')):.4f} beside "
-                f"{model.manifest.metrics.get('base_rate_brier', float('nan')):.4f} of the base rate"
-            )
-            _log.info("%s", self._state)
-        return True
-
-    async def _ensure(self, service: Service) -> None:
-        recipe, path, cut = self._goal()
-        if self.registry.find(recipe.name, None) is not None:
-            choice = self.registry.choice(recipe.name)
-            if choice is not None and choice.recipe_hash == recipe.hash and choice.cut == cut:
-                return
-        if self._serve_chosen(recipe, path, cut):
-            return
-        self._state = f"model {recipe.name} waits for bars"
-        histories = await self._histories(service, recipe, cut)
-        key = (recipe.hash, cut, data_revision(histories))
-        if self._too_short is not None and self._too_short[0] == key:
-            # Only other bars help, and there are none: training again would tell the same.
-            raise HistoryTooShort(self._too_short[1])
-        self._state, self._failed = f"model {recipe.name} is being trained", False
-        _log.info("%s on %d bars", self._state, sum(map(len, histories.values())))
-        try:
-            versions = await train_in_child(path, histories, self.registry.root)
-        except HistoryTooShort as error:
-            words = f"{error}{await self._first_day_that_would_do(service, recipe, cut)}"
-            self._too_short = (key, words)
-            raise HistoryTooShort(words) from error
-        await asyncio.to_thread(self.registry.judge, versions, recipe, self.context.clock.now())
-        self.registry.choose(Choice(recipe.name, recipe.hash, cut, versions))
-        self._serve_chosen(recipe, path, cut)
-
-    async def _first_day_that_would_do(self, service: Service, recipe: Recipe, cut: date | None) -> str:
-        """Return in words from which day on a replay has enough history before it; nothing of a live system."""
-        if cut is None:
-            return ""
-        calendar = self._calendar_now()
-        symbols = sorted(self.context.declaration.current.spec.symbols)
-        coverage = await service.call().request("market-data", "get_coverage", GetCoverage(), Coverage)
-        if not coverage.last:
-            return ""
-        last = max(coverage.last.values())
-        # Of the sessions after the cut only their number matters here, and no model is made of them.
-        as_of = datetime.combine(last + timedelta(days=1), time(0), calendar.timezone).astimezone(UTC)
-        histories, _ = await bars_of(service, symbols, as_of, WHOLE_HISTORY)
-        found = await asyncio.to_thread(first_enough, recipe, histories)
-        counts = ", ".join(f"{symbol} has {len(bars)} from {bars[0].session}" for symbol, bars in histories.items())
-        if found is None or found > last:
-            return f". No clock.from would do, there are too few sessions at all: {counts}"
-        return f". clock.from {cut} is too early: {found} is the first day that would do. Sessions: {counts}"
-
-    async def _histories(self, service: Service, recipe: Recipe, cut: date | None) -> dict[str, list[Bar]]:
-        spec = self.context.declaration.current.spec
-        calendar = self._calendar_now()
-        last_day = cut or calendar.local_day(self.context.clock.now())
-        # Midnight at the exchange: sessions before that day are complete, its own is not.
-        as_of = datetime.combine(last_day, time(0), calendar.timezone).astimezone(UTC)
-        found, errors = await bars_of(service, sorted(spec.symbols), as_of, TRAINING_BARS)
-        if not any(found.values()):
-            words = f"no declared symbol has bars before {last_day.isoformat()}" + "".join(f"; {e}" for e in errors)
-            hint = await self._first_day_that_would_do(service, recipe, cut)
-            raise HistoryTooShort(words + hint) if hint else TrainingFailed(words)
-        return found
-
-
-def _trouble(error: Exception) -> RpcError | None:
-    """Return what made the newest try fail, where waiting does not help; None where a service was away."""
-    if isinstance(error, HistoryTooShort):
-        return RpcError("HISTORY_TOO_SHORT", str(error))
-    if isinstance(error, RecipeError):
-        return RpcError("NO_RECIPE", str(error))
-    if isinstance(error, TrainingFailed):
-        return RpcError("TRAINING_FAILED", str(error))
-    return None
+        return self.keeper.calendar().local_day(self.context.clock.now())
 
 
 def create(context: ServiceContext) -> Service:
@@ -491,13 +334,13 @@ def create(context: ServiceContext) -> Service:
     service.rpc("get_artifact")(models.get_artifact)
     add_orders(service, models.registry)
     service.rpc("set_registry")(models.set_registry)
-    service.on_declaration(models.declared)
+    service.on_declaration(models.keeper.declared)
     service.on_health(models.health)
     service.on_alarms(models.alarms)
-    service.on_start(models.start)
+    service.on_start(models.keeper.start)
 
     async def keep_model() -> None:
-        await models.keep_model(service)
+        await models.keeper.keep_model(service)
 
     service.background(keep_model)
     return service
