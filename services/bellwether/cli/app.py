@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -29,17 +28,17 @@ from bellwether.cli import (
     training,
 )
 from bellwether.cli.client import CommandError
+from bellwether.cli.condition import add_condition
+from bellwether.cli.drawing import LOOK, Count, MaybeSymbol, part, shown, shown_news
+from bellwether.cli.explaining import add_explaining
 from bellwether.cli.manage import commands as manage
-from bellwether.cli.manage.places import On
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
 from bellwether.cli.trading import add_trading
 from bellwether.runtime.terminal import visible
 
-_LOOK = "Look"
 _CHANGE = "Change"
 WOULD_CHANGE = 3
 """The exit code of `plan --exit-code` for a plan that is not empty; 2 is what a wrongly typed command ends with."""
-_TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 
 app = typer.Typer(
     name="bellwether",
@@ -102,39 +101,10 @@ app.command(rich_help_panel="Keep")(backups.restore)
 app.command(rich_help_panel="Keep")(backups.profile)
 app.add_typer(ig.app, name="ig", rich_help_panel="Begin")
 
-Services = manage.Services
-Place = Annotated[On | None, typer.Option("--on", help="The processes of this place, whether or not they answer.")]
-Gateway = Annotated[On | None, typer.Option("--on", help="Where it runs; a cluster needs --system, too.")]
-Count = Annotated[int, typer.Option("-l", "--lines", min=1, max=500, help="How many at most.")]
-Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")]
-MaybeSymbol = Annotated[str | None, typer.Argument(help="Only this share.")]
 Seen = Annotated[
     int | None, typer.Option("--seen", min=0, help="Number of the newest halt you know of, from `bellwether status`.")
 ]
 Why = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
-
-
-def _shown(name: str) -> Any:
-    # Drawing is loaded only when something is drawn.
-    def draw(found: Any) -> Any:
-        from bellwether.cli import show
-
-        return getattr(show, name)(found)
-
-    return draw
-
-
-def _shown_news(name: str) -> Any:
-    def draw(found: Any) -> Any:
-        from bellwether.cli import show_news
-
-        return getattr(show_news, name)(found)
-
-    return draw
-
-
-def _part(name: str, key: str) -> Any:
-    return lambda found: _shown(name)(found[key])
 
 
 @app.command(rich_help_panel="Begin")
@@ -256,80 +226,10 @@ def bars(
     raise SystemExit(1 if any(one.refusal for one in found) else 0)
 
 
-@app.command(rich_help_panel=_LOOK)
-@talks
-def status(session: Session, service: Services = None, on: Place = None) -> None:
-    """Show services, replay, account and what halts.
-
-    With --on: the processes, as systemd, compose, the cluster or the local run has them, also when nothing answers;
-    ends with 3 when one of them does not run.
-    """
-    if on is not None:
-        from bellwether.cli.manage.finding import find
-
-        manage.show_parts(find(on, session.target, manage.say), service or [], session.output)
-        return
-    found = session.client.get("/v1/status")
-    if service:
-        found["services"] = _only([(one["name"], one) for one in found["services"]], service)
-    session.show(found, _part("services", "services") if service else _shown("status"))
+add_condition(app)
 
 
-@app.command(rich_help_panel=_LOOK)
-@talks
-def health(session: Session, service: Services = None, on: Gateway = None) -> None:
-    """Show the health of every service, and CPU, memory and disk."""
-    _check_place(session, on)
-    found = session.client.get("/v1/system")
-    if service:
-        rows = [(name, (name, one)) for name, one in found["services"].items()]
-        found["services"] = dict(_only(rows, service))
-    session.show(found, _shown("system"))
-
-
-def _check_place(session: Session, on: On | None) -> None:
-    """Refuse a place that does not fit to what else was said: a gateway is found without it."""
-    if on is On.cluster and session.target.system is None:
-        raise CommandError("--on cluster needs the system's name: --system NAME or --system NAMESPACE/NAME")
-    if on not in (None, On.cluster) and session.target.system is not None:
-        raise CommandError(f"--system is for a cluster; with --on {on} leave it out")
-
-
-def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
-    """Return the rows of some services."""
-    known = [name for name, _ in rows]
-    for name in names:
-        if name not in known:
-            raise CommandError(f"--service {name!r}: no such service; there are {', '.join(known)}")
-    return [row for name, row in rows if name in names]
-
-
-@app.command(rich_help_panel=_LOOK)
-@talks
-def dashboard(session: Session, on: Gateway = None) -> None:
-    """Show a live screen: services, session, safe to trade, decisions, alarms; looks again every 10 s.
-
-    Keys: h halts (it asks why), t shows the trace of a decision, r looks now, q quits.
-    """
-    _check_place(session, on)
-    if not sys.stdout.isatty():
-        raise CommandError("dashboard needs a terminal; `bellwether status -o json` is for programs")
-    from bellwether.cli.manage.dashboard import show_dashboard
-
-    show_dashboard(session.client)
-
-
-@app.command(rich_help_panel=_LOOK)
-@talks
-def alerts(session: Session) -> None:
-    """List what is wrong at this moment; ends with 1 when something is critical."""
-    found = session.client.get("/v1/alerts")
-    session.show(found, _part("alerts", "alerts"))
-    if any(one["severity"] == "critical" for one in found["alerts"]):
-        raise SystemExit(1)
-
-
-@app.command(rich_help_panel=_LOOK)
+@app.command(rich_help_panel=LOOK)
 @talks
 def notify(
     session: Session,
@@ -341,23 +241,23 @@ def notify(
     if not test:
         if name is not None:
             raise typer.BadParameter("a NAME is for --test")
-        session.show(session.client.get("/v1/notifications", limit=lines), _shown("notifications"))
+        session.show(session.client.get("/v1/notifications", limit=lines), shown("notifications"))
         return
     found = session.client.send("POST", "/v1/notifications/test", name=name)
-    session.show(found, _part("test_messages", "results"))
+    session.show(found, part("test_messages", "results"))
     if not all(one["delivered"] for one in found["results"]):
         raise SystemExit(1)
 
 
-@app.command(rich_help_panel=_LOOK)
+@app.command(rich_help_panel=LOOK)
 @talks
 def decisions(session: Session, symbol: MaybeSymbol = None, lines: Count = 20) -> None:
     """List decisions, newest first."""
     answer = session.client.get("/v1/decisions", symbol=symbol, limit=lines)
-    session.show(answer, _part("decisions", "decisions"))
+    session.show(answer, part("decisions", "decisions"))
 
 
-@app.command(rich_help_panel=_LOOK)
+@app.command(rich_help_panel=LOOK)
 @talks
 def decision(
     session: Session,
@@ -370,7 +270,7 @@ def decision(
     differs; with 3 when numbers differ by 1e-6 at most (another CPU or release).
     """
     if not replay:
-        session.show(session.client.get(f"/v1/decisions/{decision_id}", explained=True), _shown_news("decision"))
+        session.show(session.client.get(f"/v1/decisions/{decision_id}", explained=True), shown_news("decision"))
         return
     found = session.client.send("POST", f"/v1/decisions/{decision_id}/replay")
     session.show(found, lambda answer: "\n".join([answer["outcome"], *answer["differences"]]))
@@ -378,21 +278,21 @@ def decision(
         raise SystemExit(1 if found["outcome"] == "different" else 3)
 
 
-@app.command(rich_help_panel=_LOOK)
+@app.command(rich_help_panel=LOOK)
 @talks
 def news(session: Session, symbol: MaybeSymbol = None) -> None:
     """Show what the news says of each share; with SYMBOL also the headlines."""
-    session.show(session.client.get("/v1/sentiment", symbol=symbol), _shown_news("news"))
+    session.show(session.client.get("/v1/sentiment", symbol=symbol), shown_news("news"))
 
 
-@app.command(rich_help_panel=_LOOK)
+@app.command(rich_help_panel=LOOK)
 @talks
 def positions(session: Session) -> None:
     """Show what is held."""
-    session.show(session.client.get("/v1/positions"), _part("positions", "positions"))
+    session.show(session.client.get("/v1/positions"), part("positions", "positions"))
 
 
-@app.command(rich_help_panel=_LOOK)
+@app.command(rich_help_panel=LOOK)
 @talks
 def orders(
     session: Session,
@@ -404,83 +304,10 @@ def orders(
 ) -> None:
     """List orders, newest first; below them the ids of those that `approve` or `cancel` can take."""
     answer = session.client.get("/v1/orders", symbol=symbol, status=state, limit=lines)
-    session.show(answer, _part("orders", "orders"))
+    session.show(answer, part("orders", "orders"))
 
 
-@app.command(rich_help_panel=_LOOK)
-@talks
-def predict(session: Session, symbol: Symbol) -> None:
-    """Predict one share now, for looking at: it never leads to an order."""
-    session.show(session.client.send("POST", f"/v1/predict/{symbol}", force_refresh=True), _shown("prediction"))
-
-
-@app.command(rich_help_panel=_LOOK)
-@talks
-def why(session: Session, symbol: Symbol) -> None:
-    """Show why there is an order for a share, or where its way there stopped."""
-    session.show(session.client.get(f"/v1/why/{symbol}"), _shown("funnel"))
-
-
-@app.command(rich_help_panel=_LOOK)
-@talks
-def report(
-    session: Session,
-    day: Annotated[
-        str | None, typer.Option("--session", metavar="DAY", help="The session, as 2026-11-27; else the newest.")
-    ] = None,
-    all_: Annotated[bool, typer.Option("--list", help="List the reports instead.")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Compose it again from its rows and compare.")] = False,
-    lines: Count = 20,
-) -> None:
-    """Show the report of a session: what was due, predicted, refused and filled, and why.
-
-    evening_analysis writes one for each session. With --verify it ends with 1
-    when composing it again gives other bytes.
-    """
-    from bellwether.cli.reports import listed, told
-
-    if all_:
-        session.show(session.client.get("/v1/reports", limit=lines), listed)
-        return
-    found = session.client.get(f"/v1/reports/{day or 'latest'}", verify=verify or None)
-    session.show(found, told)
-    if found["equal"] is False:
-        raise SystemExit(1)
-
-
-@app.command(rich_help_panel=_LOOK)
-@talks
-def trace(
-    session: Session,
-    trace_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A trace (8 or more digits of it), or a decision's id.")
-    ] = None,
-    last: Annotated[bool, typer.Option("--last", help="The newest trace with an order, else the newest.")] = False,
-    all_: Annotated[bool, typer.Option("--list", help="List traces instead.")] = False,
-    lines: Count = 20,
-) -> None:
-    """Show the trace of a decision as a tree, from bars to fill."""
-    if all_:
-        session.show(session.client.get("/v1/traces", limit=lines), _part("traces", "traces"))
-        return
-    if trace_id is not None and last:
-        raise typer.BadParameter("give an ID or --last, not both")
-    wanted = _last_trace(session) if trace_id is None else _trace_of(session, trace_id)
-    session.show(session.client.get(f"/v1/traces/{wanted}"), _shown("trace"))
-
-
-def _last_trace(session: Session) -> str:
-    for has_order in (True, None):
-        found = session.client.get("/v1/traces", limit=1, has_order=has_order)["traces"]
-        if found:
-            return str(found[0]["trace_id"])
-    raise CommandError("no trace has arrived yet")
-
-
-def _trace_of(session: Session, given: str) -> str:
-    if _TRACE_ID.match(given):
-        return given
-    return str(session.client.get(f"/v1/decisions/{given}")["prediction"]["trace_id"])
+add_explaining(app)
 
 
 @app.command(rich_help_panel=_CHANGE)
@@ -488,7 +315,7 @@ def _trace_of(session: Session, given: str) -> str:
 def halt(session: Session, reason: Why) -> None:
     """Stop every order until somebody resumes."""
     body = {"reason": reason, "source": "cli"}
-    session.show(session.client.send("POST", "/v1/halt", body), _shown("halt_state"))
+    session.show(session.client.send("POST", "/v1/halt", body), shown("halt_state"))
 
 
 @app.command(rich_help_panel=_CHANGE)
@@ -502,7 +329,7 @@ def resume(session: Session, reason: Why, seen: Seen = None) -> None:
     if seen is None:
         seen = int(session.client.get("/v1/account").get("newest_halt", 0))
     body = {"reason": reason, "source": "cli", "seen": seen}
-    session.show(session.client.send("POST", "/v1/resume", body), _shown("halt_state"))
+    session.show(session.client.send("POST", "/v1/resume", body), shown("halt_state"))
 
 
 manage.add(app)

@@ -1,0 +1,93 @@
+"""Commands that show how a system is: its services, health, alarms, and the live screen."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.drawing import LOOK, part, shown
+from bellwether.cli.manage import commands as manage
+from bellwether.cli.manage.places import On
+from bellwether.cli.options import Session, talks
+
+Services = manage.Services
+Place = Annotated[On | None, typer.Option("--on", help="The processes of this place, whether or not they answer.")]
+Gateway = Annotated[On | None, typer.Option("--on", help="Where it runs; a cluster needs --system, too.")]
+
+
+def add_condition(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (status, health, dashboard, alerts):
+        app.command(rich_help_panel=LOOK)(command)
+
+
+@talks
+def status(session: Session, service: Services = None, on: Place = None) -> None:
+    """Show services, replay, account and what halts.
+
+    With --on: the processes, as systemd, compose, the cluster or the local run has them, also when nothing answers;
+    ends with 3 when one of them does not run.
+    """
+    if on is not None:
+        from bellwether.cli.manage.finding import find
+
+        manage.show_parts(find(on, session.target, manage.say), service or [], session.output)
+        return
+    found = session.client.get("/v1/status")
+    if service:
+        found["services"] = _only([(one["name"], one) for one in found["services"]], service)
+    session.show(found, part("services", "services") if service else shown("status"))
+
+
+@talks
+def health(session: Session, service: Services = None, on: Gateway = None) -> None:
+    """Show the health of every service, and CPU, memory and disk."""
+    _check_place(session, on)
+    found = session.client.get("/v1/system")
+    if service:
+        rows = [(name, (name, one)) for name, one in found["services"].items()]
+        found["services"] = dict(_only(rows, service))
+    session.show(found, shown("system"))
+
+
+def _check_place(session: Session, on: On | None) -> None:
+    """Refuse a place that does not fit to what else was said: a gateway is found without it."""
+    if on is On.cluster and session.target.system is None:
+        raise CommandError("--on cluster needs the system's name: --system NAME or --system NAMESPACE/NAME")
+    if on not in (None, On.cluster) and session.target.system is not None:
+        raise CommandError(f"--system is for a cluster; with --on {on} leave it out")
+
+
+def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
+    """Return the rows of some services."""
+    known = [name for name, _ in rows]
+    for name in names:
+        if name not in known:
+            raise CommandError(f"--service {name!r}: no such service; there are {', '.join(known)}")
+    return [row for name, row in rows if name in names]
+
+
+@talks
+def dashboard(session: Session, on: Gateway = None) -> None:
+    """Show a live screen: services, session, safe to trade, decisions, alarms; looks again every 10 s.
+
+    Keys: h halts (it asks why), t shows the trace of a decision, r looks now, q quits.
+    """
+    _check_place(session, on)
+    if not sys.stdout.isatty():
+        raise CommandError("dashboard needs a terminal; `bellwether status -o json` is for programs")
+    from bellwether.cli.manage.dashboard import show_dashboard
+
+    show_dashboard(session.client)
+
+
+@talks
+def alerts(session: Session) -> None:
+    """List what is wrong at this moment; ends with 1 when something is critical."""
+    found = session.client.get("/v1/alerts")
+    session.show(found, part("alerts", "alerts"))
+    if any(one["severity"] == "critical" for one in found["alerts"]):
+        raise SystemExit(1)

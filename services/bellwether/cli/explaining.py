@@ -1,0 +1,92 @@
+"""Commands that explain: a prediction, why there is an order or none, a session's report, a trace."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from bellwether.cli.client import CommandError
+from bellwether.cli.drawing import LOOK, Count, Symbol, part, shown
+from bellwether.cli.options import Session, talks
+
+_TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
+
+
+def add_explaining(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (predict, why, report, trace):
+        app.command(rich_help_panel=LOOK)(command)
+
+
+@talks
+def predict(session: Session, symbol: Symbol) -> None:
+    """Predict one share now, for looking at: it never leads to an order."""
+    session.show(session.client.send("POST", f"/v1/predict/{symbol}", force_refresh=True), shown("prediction"))
+
+
+@talks
+def why(session: Session, symbol: Symbol) -> None:
+    """Show why there is an order for a share, or where its way there stopped."""
+    session.show(session.client.get(f"/v1/why/{symbol}"), shown("funnel"))
+
+
+@talks
+def report(
+    session: Session,
+    day: Annotated[
+        str | None, typer.Option("--session", metavar="DAY", help="The session, as 2026-11-27; else the newest.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--list", help="List the reports instead.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compose it again from its rows and compare.")] = False,
+    lines: Count = 20,
+) -> None:
+    """Show the report of a session: what was due, predicted, refused and filled, and why.
+
+    evening_analysis writes one for each session. With --verify it ends with 1
+    when composing it again gives other bytes.
+    """
+    from bellwether.cli.reports import listed, told
+
+    if all_:
+        session.show(session.client.get("/v1/reports", limit=lines), listed)
+        return
+    found = session.client.get(f"/v1/reports/{day or 'latest'}", verify=verify or None)
+    session.show(found, told)
+    if found["equal"] is False:
+        raise SystemExit(1)
+
+
+@talks
+def trace(
+    session: Session,
+    trace_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A trace (8 or more digits of it), or a decision's id.")
+    ] = None,
+    last: Annotated[bool, typer.Option("--last", help="The newest trace with an order, else the newest.")] = False,
+    all_: Annotated[bool, typer.Option("--list", help="List traces instead.")] = False,
+    lines: Count = 20,
+) -> None:
+    """Show the trace of a decision as a tree, from bars to fill."""
+    if all_:
+        session.show(session.client.get("/v1/traces", limit=lines), part("traces", "traces"))
+        return
+    if trace_id is not None and last:
+        raise typer.BadParameter("give an ID or --last, not both")
+    wanted = _last_trace(session) if trace_id is None else _trace_of(session, trace_id)
+    session.show(session.client.get(f"/v1/traces/{wanted}"), shown("trace"))
+
+
+def _last_trace(session: Session) -> str:
+    for has_order in (True, None):
+        found = session.client.get("/v1/traces", limit=1, has_order=has_order)["traces"]
+        if found:
+            return str(found[0]["trace_id"])
+    raise CommandError("no trace has arrived yet")
+
+
+def _trace_of(session: Session, given: str) -> str:
+    if _TRACE_ID.match(given):
+        return given
+    return str(session.client.get(f"/v1/decisions/{given}")["prediction"]["trace_id"])
