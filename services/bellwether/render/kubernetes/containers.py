@@ -128,6 +128,25 @@ def _mount(name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
     return {"mountPath": path, "name": name, **({"readOnly": True} if read_only else {})}
 
 
+def _container(system: TradingSystem, context: RenderContext, name: str, *arguments: str) -> dict[str, Any]:
+    """Return what every container of the system's image has."""
+    return {
+        "name": name,
+        "image": image_of(context.image, system.spec.version),
+        "imagePullPolicy": context.image_pull_policy,
+        "command": ["python", "-m", "bellwether", *arguments],
+        "securityContext": _SECURITY,
+        # What it said last stands in the pod's status, where it is seen also when the log is gone.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _client_environment(system: TradingSystem, context: RenderContext, **more: str) -> list[dict[str, str]]:
+    """Return the environment of a program that asks the services over NATS and ends."""
+    bus = {"BELLWETHER_KEYS_DIR": KEYS_DIRECTORY, "BELLWETHER_NATS_URL": nats_url(system, beside=False)}
+    return _environment({**bus, "BELLWETHER_LOG_LEVEL": context.log_level.lower(), **more})
+
+
 def nats_container(system: TradingSystem, context: RenderContext) -> dict[str, Any]:
     """Return the NATS server; after its start the bootstrap identity makes streams, buckets and consumers."""
     asked = resources_of(system, NATS)
@@ -136,10 +155,7 @@ def nats_container(system: TradingSystem, context: RenderContext) -> dict[str, A
     del environment["BELLWETHER_GATEWAY_TOKEN_FILE"]
     environment["GOMEMLIMIT"] = f"{asked.memory_mebibytes * 4 // 5}MiB"
     return {
-        "name": NATS,
-        "image": image_of(context.image, system.spec.version),
-        "imagePullPolicy": context.image_pull_policy,
-        "command": ["python", "-m", "bellwether", "nats", "--config", f"{NATS_CONFIG_DIRECTORY}/{NATS_FILE}"],
+        **_container(system, context, NATS, "nats", "--config", f"{NATS_CONFIG_DIRECTORY}/{NATS_FILE}"),
         "env": _environment(environment),
         "lifecycle": {
             "postStart": {"exec": {"command": [*_BOOTSTRAP_COMMAND, "--max-store", str(store_bytes(system))]}}
@@ -151,9 +167,7 @@ def nats_container(system: TradingSystem, context: RenderContext) -> dict[str, A
         ],
         "readinessProbe": _get(health, "monitor", failureThreshold=2, periodSeconds=5, timeoutSeconds=3),
         "resources": _requirements(asked),
-        "securityContext": _SECURITY,
         "startupProbe": _get(health, "monitor", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             _mount("data", DATA_DIRECTORY),
             _mount("declaration", DECLARATION_DIRECTORY, read_only=True),
@@ -211,18 +225,13 @@ def services_container(
         if port is not None
     ]
     return {
-        "name": name,
-        "image": image_of(context.image, system.spec.version),
-        "imagePullPolicy": context.image_pull_policy,
-        "command": ["python", "-m", "bellwether", "serve", "--services", "all" if compact else ",".join(services)],
+        **_container(system, context, name, "serve", "--services", "all" if compact else ",".join(services)),
         "env": _environment(environment),
         "livenessProbe": _get("/livez", "health", failureThreshold=3, periodSeconds=10, timeoutSeconds=5),
         "ports": ports,
         "readinessProbe": _get("/readyz", "health", failureThreshold=2, periodSeconds=3, timeoutSeconds=3),
         "resources": _requirements(asked),
-        "securityContext": _SECURITY,
         "startupProbe": _get("/livez", "health", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
 
@@ -231,21 +240,11 @@ def job_container(
     system: TradingSystem, context: RenderContext, environment: Sequence[dict[str, Any]], patience: int
 ) -> dict[str, Any]:
     """Return the container that has one slot run; it tries for so many seconds."""
-    common = {
-        "BELLWETHER_KEYS_DIR": KEYS_DIRECTORY,
-        "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
-        "BELLWETHER_NATS_URL": nats_url(system, beside=False),
-    }
+    common = _client_environment(system, context)
     return {
-        "name": JOB,
-        "image": image_of(context.image, system.spec.version),
-        "imagePullPolicy": context.image_pull_policy,
-        "command": ["python", "-m", "bellwether", "execute-slot", "--timeout", str(patience)],
-        "env": sorted([*_environment(common), *environment], key=lambda entry: str(entry["name"])),
+        **_container(system, context, JOB, "execute-slot", "--timeout", str(patience)),
+        "env": sorted([*common, *environment], key=lambda entry: str(entry["name"])),
         "resources": _requirements(_JOB_RESOURCES),
-        "securityContext": _SECURITY,
-        # What it said last stands in the pod's status, where it is seen also when the log is gone.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True)],
     }
 
@@ -254,49 +253,28 @@ def training_container(
     system: TradingSystem, context: RenderContext, order: str, declared: TrainingJob
 ) -> dict[str, Any]:
     """Return the container that makes one model of an order; Kubernetes tells it which, by the index of its pod."""
-    common = {
-        "BELLWETHER_KEYS_DIR": KEYS_DIRECTORY,
-        "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
-        "BELLWETHER_NATS_URL": nats_url(system, beside=False),
-        "BELLWETHER_ORDER": order,
-        "TMPDIR": "/tmp",  # noqa: S108 (a volume of this pod alone)
-    }
+    # /tmp is a volume of this pod alone.
+    environment = _client_environment(system, context, BELLWETHER_ORDER=order, TMPDIR="/tmp")  # noqa: S108
     return {
-        "name": TRAINING_JOB,
-        "image": image_of(context.image, system.spec.version),
-        "imagePullPolicy": context.image_pull_policy,
-        "command": ["python", "-m", "bellwether", "train-target"],
-        "env": _environment(common),
+        **_container(system, context, TRAINING_JOB, "train-target"),
+        "env": environment,
         "resources": _requirements(Resources(declared.cpu_millis, declared.memory_mebibytes)),
-        "securityContext": _SECURITY,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True), _mount("tmp", "/tmp")],  # noqa: S108
     }
 
 
 def replay_container(system: TradingSystem, context: RenderContext, declared: ReplayJob) -> dict[str, Any]:
     """Return the container that replays one variant; Kubernetes tells it which, by the index of its pod."""
-    common = {
-        "BELLWETHER_KEYS_DIR": KEYS_DIRECTORY,
-        "BELLWETHER_LOG_LEVEL": context.log_level.lower(),
-        "BELLWETHER_NATS_URL": nats_url(system, beside=False),
-        "HOME": "/tmp",  # noqa: S108
-        "TMPDIR": "/tmp",  # noqa: S108
-    }
+    environment = _client_environment(system, context, HOME="/tmp", TMPDIR="/tmp")  # noqa: S108
     plan, memory = f"{REPLAY_DIRECTORY}/plan.json", quantities.memory(declared.memory_mebibytes)
     return {
-        "name": REPLAY_JOB,
-        "image": image_of(context.image, system.spec.version),
-        "imagePullPolicy": context.image_pull_policy,
-        "command": ["python", "-m", "bellwether", "replay-variant", "--plan", plan, "--write", _TERMINATION_FILE],
-        "env": _environment(common),
+        **_container(system, context, REPLAY_JOB, "replay-variant", "--plan", plan, "--write", _TERMINATION_FILE),
+        "env": environment,
         "resources": {
             "limits": {"cpu": quantities.cpu(declared.cpu_millis), "memory": memory},
             "requests": {"cpu": quantities.cpu(declared.cpu_millis // 10), "memory": memory},
         },
-        "securityContext": _SECURITY,
         "terminationMessagePath": _TERMINATION_FILE,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             _mount("keys", KEYS_DIRECTORY, read_only=True),
             _mount("plan", REPLAY_DIRECTORY, read_only=True),
@@ -320,14 +298,9 @@ def adopt_container(system: TradingSystem, context: RenderContext, kept: Sequenc
         "BELLWETHER_UID": system.metadata.uid,
     }
     return {
-        "name": ADOPT,
-        "image": image_of(context.image, system.spec.version),
-        "imagePullPolicy": context.image_pull_policy,
-        "command": ["python", "-m", "bellwether", "adopt", "--source", str(source), *apart, *keep],
+        **_container(system, context, ADOPT, "adopt", "--source", str(source), *apart, *keep),
         "env": _environment(environment),
         "resources": _requirements(_READER_RESOURCES),
-        "securityContext": _SECURITY,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_mount("data", DATA_DIRECTORY), _mount("tmp", "/tmp")],  # noqa: S108
     }
 
