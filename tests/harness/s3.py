@@ -54,6 +54,9 @@ class Server:
             f"-volume.port.grpc={free_port()}",
             f"-filer.port.grpc={free_port()}",
             f"-s3.port.grpc={free_port()}",
+            # Off: their ports are fixed, and two servers on one machine would take them from each other.
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
         ]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
