@@ -1,18 +1,31 @@
-"""One pass over one system: what it is about, what it has found so far, and what is remembered until the next one."""
+"""One pass over one system: what it is about, what its stages gave, and what is remembered until the next one.
+
+Each stage takes the values of those before it and gives one of its own, which nobody changes:
+
+    layout     which volumes and pods there are to be (layout.py)
+    release    which objects there are to be now: what waits, what was taken back (releasing.py)
+    watch      rollouts that are under way or fail (rolling.py)
+    halt       a halt that the trader does not acknowledge (halting.py)
+    apply      what was written (apply/)
+    finish     slots, backups and the status (finishing.py)
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from bellwether.change.world import Key
+from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.moment import Moment
 from bellwether.render.kubernetes.names import declaration_name
+from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.apply.applier import Applier, Written
+from bellwether_operator.apply.applier import Findings, Written
 from bellwether_operator.apply.decide import Desired
 from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.gateway import GatewayView
@@ -21,7 +34,7 @@ from bellwether_operator.layout import Layout
 from bellwether_operator.observe.cache import ChildKey, SystemKey
 from bellwether_operator.observe.workloads import Expected
 from bellwether_operator.report.pods import Cause
-from bellwether_operator.rest import Basis, Rest
+from bellwether_operator.when import Basis, Rest
 
 
 class Rendered(NamedTuple):
@@ -94,9 +107,9 @@ class Outcome:
     """Seconds until the time itself changes something: an open or close, a slot, the end of a pause."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pass:
-    """One pass: what it is about, and what it has found out so far."""
+    """What one pass is about."""
 
     raw: dict[str, Any]
     key: SystemKey
@@ -104,36 +117,6 @@ class Pass:
     moment: Moment
     now: datetime
     memory: Memory
-    applier: Applier | None = None
-    desired: list[Desired] = field(default_factory=list)
-    workloads: Sequence[Expected] = ()
-    layout: Layout | None = None
-    held: list[str] = field(default_factory=list)
-    gate: Gate = field(default_factory=Gate)
-    """What a new release has to wait for."""
-    spared: set[ChildKey] = field(default_factory=set)
-    image: str = ""
-    """Of the release in force, which is an older one while a newer one waits."""
-    forced: str | None = None
-    paused_until: datetime | None = None
-    only: frozenset[str] | None = None
-    """In a pause, the kinds that are kept as declared all the same."""
-    due: list[datetime] = field(default_factory=list)
-    """When something is due again, UTC."""
-    due_in: list[float] = field(default_factory=list)
-    """The same, as seconds from now."""
-
-    gone_back: dict[ChildKey, str] = field(default_factory=dict)
-    """Workloads that keep the pod template that ran before, as the declared one did not come up, and why."""
-    rolling: bool = False
-    """Whether new pods are watched over until they are up."""
-    causes: dict[ChildKey, Cause] = field(default_factory=dict)
-    """Why the pods of workloads do not run."""
-    annotated: int = 0
-    """Annotations written on workloads."""
-
-    urgent: set[ChildKey] = field(default_factory=set)
-    """What is applied although the system is paused, and although somebody fights over it: what a halt needs."""
 
     @property
     def uid(self) -> str:
@@ -141,6 +124,100 @@ class Pass:
         return self.system.metadata.uid
 
     @property
-    def start_value(self) -> Desired:
-        """The declaration as a starting process reads it."""
-        return next(each for each in self.desired if each.key.name == declaration_name(self.system))
+    def paused_until(self) -> datetime | None:
+        """Until when the system is paused (UTC); None: it is not."""
+        paused = self.system.spec.paused
+        until = None if paused is None else parse_instant(paused.until)
+        return until if until is not None and self.now < until else None
+
+    def start_value(self, desired: Sequence[Desired]) -> Desired:
+        """Return the declaration as a starting process reads it."""
+        return next(each for each in desired if each.key.name == declaration_name(self.system))
+
+
+class Due(NamedTuple):
+    """When a stage wants another pass though nothing happens."""
+
+    at: tuple[datetime, ...] = ()
+    """UTC."""
+    within: tuple[float, ...] = ()
+    """Seconds from now."""
+
+
+NOT_DUE = Due()
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What the layout stage gave."""
+
+    layout: Layout
+    basis: Basis
+    due: Due = NOT_DUE
+
+
+@dataclass(frozen=True)
+class Released:
+    """What the release stage gave; without objects where the last pass left nothing to do."""
+
+    image: str
+    """Of the release in force, which is an older one while a newer one waits."""
+    desired: tuple[Desired, ...] = ()
+    held: tuple[str, ...] = ()
+    gone_back: Mapping[ChildKey, str] = field(default_factory=dict)
+    """Workloads that keep the pod template that ran before, as the declared one did not come up, and why."""
+    spared: frozenset[ChildKey] = frozenset()
+    """ConfigMaps that stay, since templates which are no longer declared mount them."""
+    only: frozenset[str] | None = None
+    """In a pause, the kinds that are kept as declared all the same."""
+    gate: Gate = field(default_factory=Gate)
+    """What a new release has to wait for."""
+    there: Mapping[Key, Manifest] = field(default_factory=dict)
+    """The workloads that are there, as the stage saw them."""
+    annotated: int = 0
+    """Annotations written on workloads."""
+    due: Due = NOT_DUE
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the watch over rollouts gave."""
+
+    desired: tuple[Desired, ...] = ()
+    gone_back: Mapping[ChildKey, str] = field(default_factory=dict)
+    """Those of the release stage, and those that have failed now."""
+    spared: frozenset[ChildKey] = frozenset()
+    rolling: bool = False
+    """Whether new pods are watched over until they are up."""
+    annotated: int = 0
+    due: Due = NOT_DUE
+
+
+@dataclass(frozen=True)
+class Halted:
+    """What the halt stage gave."""
+
+    desired: tuple[Desired, ...] = ()
+    urgent: frozenset[ChildKey] = frozenset()
+    """What is applied although the system is paused, and although somebody fights over it: what a halt needs."""
+    forced: str | None = None
+    due: Due = NOT_DUE
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the stages of a pass gave, for its status."""
+
+    laid: Laid
+    released: Released
+    watched: Watched
+    halted: Halted
+    found: Findings
+    causes: Mapping[ChildKey, Cause]
+    """Why the pods of workloads do not run."""
+    workloads: Sequence[Expected]
+
+    @property
+    def due(self) -> Sequence[Due]:
+        """When the stages want another pass."""
+        return [self.laid.due, self.released.due, self.watched.due, self.halted.due, Due(tuple(self.found.due))]

@@ -19,6 +19,7 @@ from bellwether_operator.observe.cache import Cache, SystemKey, Version
 from bellwether_operator.passes import Memory, Outcome
 from bellwether_operator.reconcile import Reconciler, declared
 from bellwether_operator.settings import Settings
+from bellwether_operator.when import is_echo
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +97,8 @@ class Worker:
                 self._dirty.clear()
                 self._causes.clear()
                 outcome = await self._one_pass()
-            if self._causes and self._causes <= self.memory.written.versions:
-                self._dirty.clear()  # a watch was faster than the replies to our own writes, and showed nothing else
+            if is_echo(self._causes, self.memory.written.versions):
+                self._dirty.clear()
             if outcome is None or outcome.retry:
                 lane = self._pool.troubled_pass_slots
                 last = LAST_RETRY_SECONDS if outcome is not None else LAST_OUTAGE_RETRY_SECONDS

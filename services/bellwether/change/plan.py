@@ -1,20 +1,21 @@
 """What applying a declaration would do, and when: the prediction that `bellwether plan` shows. Pure.
 
-It is the difference of two sets of objects that the operator's own builders render, so it says what the operator will
-do and not what somebody once wrote down about it. First comes what happens at once, then what waits for the end of a
-pause, then what waits for the close.
+It asks the operator's own stages of a pass (`layouts`, `release`) what is to be there at each instant at which
+something changes, so it says what the operator will do and not what somebody once wrote down about it. First comes what
+happens at once, then what waits for the end of a pause, then what waits for the close.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from enum import Enum
 
-from bellwether.change.compare import FieldChange, changes
-from bellwether.change.hold import going_on, hold, holding_now, running_image, schedules
+from bellwether.change.effects import Effects, effects_of
+from bellwether.change.hold import holding_now
 from bellwether.change.layouts import laid_out, of_other_profile, sources_of
+from bellwether.change.predicted import Plan, Restart, SlotChange
+from bellwether.change.release import Circumstances, Release, release
 from bellwether.change.steps import Drift, Phase, Step, Wait, step_through
 from bellwether.change.world import (
     CLAIM,
@@ -25,6 +26,7 @@ from bellwether.change.world import (
     Key,
     Owner,
     handed_over,
+    is_going,
     key_of,
     marks_of,
     not_its_volume,
@@ -32,91 +34,15 @@ from bellwether.change.world import (
     requested,
 )
 from bellwether.market.declared import calendar_of, fit, slots_of
-from bellwether.market.sessions import CalendarError, Session
+from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of, release_of, render
 from bellwether.render.kubernetes.configmaps import spec_document
 from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
 from bellwether.render.kubernetes.names import declaration_name
 from bellwether.spec.begun import ANNOTATION_BEGUN_WITH
 from bellwether.spec.fields import parse_duration, parse_instant
-from bellwether.spec.models import LIVE_FIELDS, TradingSystem, TradingSystemSpec
+from bellwether.spec.models import TradingSystem, TradingSystemSpec
 from bellwether.spec.validate import Problem, validate
-
-
-class Effect(Enum):
-    """How a changed field of the declaration comes into force."""
-
-    LIVE = "live"
-    """It is delivered to the running services at once; no pod is replaced for it."""
-    PODS = "pods"
-    """Pods are replaced, started or stopped."""
-    OBJECTS = "objects"
-    """Objects change, but no pod does."""
-    OPERATOR = "operator"
-    """It says what the operator does from now on; nothing changes for it now."""
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A field of the declaration that changes, and how the change comes into force."""
-
-    change: FieldChange
-    effect: Effect
-
-
-@dataclass(frozen=True)
-class Restart:
-    """Pods that start, stop, or are replaced."""
-
-    verb: str
-    """start, stop or restart."""
-    kind: str
-    name: str
-    """Of the object that keeps the pods."""
-    pods: tuple[str, ...]
-    """Their names; `*` stands for what Kubernetes makes up."""
-    why: tuple[str, ...]
-    wait: Wait | None
-
-
-@dataclass(frozen=True)
-class SlotChange:
-    """A run of a task that is due at another time than before; None: not at all (UTC)."""
-
-    task: str
-    session: date
-    old: datetime | None
-    new: datetime | None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What applying a declaration would do."""
-
-    system: str
-    namespace: str
-    at: datetime
-    """The instant of which it speaks."""
-    time_zone: str
-    """The exchange's."""
-    session: Session | None = None
-    """The session that is under way then; none in a replay."""
-    created: bool = False
-    """Whether the system is not there yet."""
-    refusals: tuple[Problem, ...] = ()
-    """Why nothing of it would be done; then nothing else is said."""
-    declared: tuple[Declared, ...] = ()
-    steps: tuple[Step, ...] = ()
-    restarts: tuple[Restart, ...] = ()
-    slots: tuple[SlotChange, ...] = ()
-    drift: tuple[Drift, ...] = ()
-    """What is not as declared now, and is put right whether or not the file is applied."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not (self.refusals or self.declared or self.drift or self.steps)
 
 
 def plan(
@@ -189,12 +115,10 @@ class _Planner:
         self._begins = _begins(after, now)
         """When the operator begins: at once, or when a pause is over."""
         self._moment = moment_of(after.spec, self._begins)
-        self._changed: list[FieldChange] = []
-        self._touched: dict[str, dict[Key, bool]] = {}
-        """By the part of the spec that changes: which objects change for it, and of each whether pods do."""
+        self._effects = Effects()
         if before is not None:
-            self._changed = changes(spec_document(before), spec_document(after), "spec")
-            self._touched = {unit: self._touched_by(unit, before) for unit in self._units()}
+            instants = list(dict.fromkeys((now, self._begins)))
+            self._effects = effects_of(before, after, lambda system: [self._laid_out(system, at) for at in instants])
 
     def plan(self, empty: Plan) -> Plan:
         after = self._after
@@ -203,23 +127,19 @@ class _Planner:
             return replace(empty, refusals=tuple(taken))
         holding = holding_now(after.spec, self._moment)
         pause = Wait(self._begins, "paused") if self._begins > self._now else None
-        phase = Phase(after, None, holding=holding, causes=self._causes())
+        phase = Phase(after, None, self._effects.causes)
         drift = self._begin(phase)
         steps = [] if pause is None else self._go_on(phase)
         phase.wait = pause
-        wanted = self._laid_out(after)
-        if holding:
-            there = {key: thing.raw for key, thing in phase.there.items()}
-            wanted = self._with_released_schedules(after, wanted, there)
-        steps += step_through(phase, wanted)
+        steps += self._go(phase, holding=holding)
         if holding and self._moment.session is not None:
-            phase.wait, phase.holding = Wait(self._moment.session.close, "session"), False
-            steps += step_through(phase, self._laid_out(after))
+            phase.wait = Wait(self._moment.session.close, "session")
+            steps += self._go(phase, holding=False)
         return replace(
             empty,
             time_zone=calendar_of(after.spec.market).timezone.key,
             session=moment_of(after.spec, self._now).session,
-            declared=tuple(Declared(change, self._effect(_unit_of(change.path))) for change in self._changed),
+            declared=self._effects.declared,
             steps=tuple(sorted(steps, key=_beginning)),
             restarts=tuple(_restarts(steps)),
             slots=tuple(self._slots()),
@@ -237,25 +157,45 @@ class _Planner:
             return []
         return [f"release {new} waits for a backup that is made first, for {backup.before_upgrade} at most"]
 
+    def _go(self, phase: Phase, *, holding: bool) -> list[Step]:
+        """Return what a pass of the operator does when it begins with the declaration, and take it as done."""
+        found = self._release(self._after, self._begins, phase.workloads, holding=holding)
+        return step_through(phase, found.objects, found.spared)
+
+    def _release(
+        self,
+        system: TradingSystem,
+        at: datetime,
+        there: Mapping[Key, Manifest],
+        *,
+        holding: bool = False,
+        paused: bool = False,
+    ) -> Release:
+        """Return what the operator has there at an instant, by its own stage of a pass."""
+        context = self._context(system, at)
+        case = Circumstances(system, context, holding=holding, paused=paused)
+        return release(case, laid_out(system, context, self._sources), there)
+
     def _begin(self, phase: Phase) -> list[Drift]:
         """Tell the phase what is there; return what of it is not as declared."""
         before = self._before
-        was = [] if before is None else self._laid_out(before, self._now)
-        if self._observed is None:
-            phase.suppose(was)
-            return []
-        held = before is not None and holding_now(before.spec, self._moment_of(before, self._now))
-        if before is not None and _begins(before, self._now) > self._now:
-            was = self._with_schedules(before, was, self._now, running_image(self._workloads(phase)))
-        elif before is not None and held:
-            there = {key_of(each): each for each in self._observed}
-            was = self._with_released_schedules(before, was, there, self._now)
-        return phase.observe(self._observed, was, holding=held)
+        if before is None or self._observed is None:
+            phase.suppose([] if before is None else self._laid_out(before, self._now))
+            return [] if self._observed is None else phase.observe(self._observed, [])
+        there = self._workloads(self._observed)
+        held = holding_now(before.spec, self._moment_of(before, self._now))
+        paused = _begins(before, self._now) > self._now
+        return phase.observe(
+            self._observed, self._release(before, self._now, there, holding=held, paused=paused).objects
+        )
 
-    def _workloads(self, phase: Phase) -> list[Manifest]:
+    def _workloads(self, observed: Iterable[Manifest]) -> dict[Key, Manifest]:
         """Return what keeps the system's pods running, as it is now."""
-        there = [thing.raw for thing in phase.there.values()] if self._observed is None else self._observed
-        return [each for each in there if each["kind"] in WORKLOADS and owner_in(each, self._after)[0] is Owner.OURS]
+        return {
+            key_of(each): each
+            for each in observed
+            if each["kind"] in WORKLOADS and owner_in(each, self._after)[0] is Owner.OURS and not is_going(each)
+        }
 
     def _go_on(self, phase: Phase) -> list[Step]:
         """Return what is done at once although the system is paused; take it as done until the end of the pause.
@@ -263,15 +203,16 @@ class _Planner:
         What a starting process reads is written, what has to do with time goes on, for the release that runs, and
         volumes get the owner that they are to have.
         """
+        # Of a workload that is missing nobody knows which release runs, though it is made at the end of the pause.
+        there = phase.workloads if self._observed is None else self._workloads(self._observed)
         after = self._after
-        image = running_image(self._workloads(phase))
-        kinds = going_on(image)
         start_value = Key(CONFIG_MAP, declaration_name(after))
 
         def wanted(at: datetime) -> list[Manifest]:
-            found = self._with_schedules(after, self._laid_out(after, at), at, image)
-            return [each for each in found if each["kind"] in kinds or key_of(each) == start_value]
+            found = self._release(after, at, there, paused=True)
+            return [each for each in found.objects if each["kind"] in (found.only or ()) or key_of(each) == start_value]
 
+        kinds = self._release(after, self._now, there, paused=True).only or frozenset()
         handed = self._handed_over(phase)
         now = {start_value, *map(key_of, handed)}
         part = replace(phase, there={})
@@ -292,33 +233,13 @@ class _Planner:
                 found.append(handed_over(each, marks_of(thing.raw), has, self._after.metadata.uid))
         return [each for each in found if each is not None]
 
-    def _with_released_schedules(
-        self,
-        system: TradingSystem,
-        wanted: list[Manifest],
-        there: Mapping[Key, Manifest],
-        at: datetime | None = None,
-    ) -> list[Manifest]:
-        """Return the objects with the schedules of the release that goes on running while another one waits."""
-        held = [hold(each, there.get(key_of(each)), holding=True) for each in wanted if each["kind"] in WORKLOADS]
-        image = running_image(each.manifest for each in held)
-        waits = any(each.waiting for each in held)
-        return self._with_schedules(system, wanted, at, image if waits else None)
-
-    def _with_schedules(
-        self, system: TradingSystem, wanted: list[Manifest], at: datetime | None, image: str | None
-    ) -> list[Manifest]:
-        """Return the objects with the schedules of the release that an image is of, where there is one."""
-        released = {} if image is None else schedules(system, self._context(system, at, image))
-        return [released.get(key_of(each), each) for each in wanted]
-
     def _laid_out(self, system: TradingSystem, at: datetime | None = None) -> list[Manifest]:
         """Return the objects of a system at an instant: when the operator begins, unless another one is said."""
         return laid_out(system, self._context(system, at), self._sources)
 
-    def _context(self, system: TradingSystem, at: datetime | None, image: str | None = None) -> RenderContext:
+    def _context(self, system: TradingSystem, at: datetime | None) -> RenderContext:
         return RenderContext(
-            image=image or self._installation.image,
+            image=self._installation.image,
             keyring=self._installation.keyring,
             image_pull_policy=self._installation.image_pull_policy,
             log_level=self._installation.log_level,
@@ -330,41 +251,6 @@ class _Planner:
             return moment_of(system.spec, at)
         except CalendarError:
             return CLOSED  # what is stored does not fit its calendar: nothing was made of it
-
-    def _units(self) -> list[str]:
-        """Return the parts of the spec that change, each of which is judged by itself."""
-        return list(dict.fromkeys(_unit_of(change.path) for change in self._changed))
-
-    def _touched_by(self, unit: str, before: TradingSystem) -> dict[Key, bool]:
-        """Return the objects that a part of the spec changes by itself, and of each whether pods change with it."""
-        alone = before.model_copy(update={"spec": _with_unit(before.spec, self._after.spec, unit)})
-        start_value = Key(CONFIG_MAP, declaration_name(before))  # it is rewritten with every edit
-        found: dict[Key, bool] = {}
-        for at in dict.fromkeys((self._now, self._begins)):
-            old = {key_of(each): each for each in self._laid_out(before, at)}
-            new = {key_of(each): each for each in self._laid_out(alone, at)}
-            for key in {**old, **new}:
-                if old.get(key) != new.get(key) and key != start_value:
-                    found[key] = found.get(key, False) or _pods_of(old.get(key)) != _pods_of(new.get(key))
-        return found
-
-    def _effect(self, unit: str) -> Effect:
-        if unit in LIVE_FIELDS:
-            return Effect.LIVE
-        touched = self._touched[unit]
-        if any(touched.values()):
-            return Effect.PODS
-        return Effect.OBJECTS if touched else Effect.OPERATOR
-
-    def _causes(self) -> dict[Key, list[str]]:
-        """Return for each object the changed fields of the declaration that it changes for."""
-        causes: dict[Key, list[str]] = {}
-        for unit, touched in self._touched.items():
-            paths = [change.path for change in self._changed if _unit_of(change.path) == unit]
-            words = paths[0].removeprefix("spec.") if len(paths) == 1 else unit
-            for key in touched:
-                causes.setdefault(key, []).append(words)
-        return causes
 
     def _slots(self) -> list[SlotChange]:
         before, after = self._before, self._after
@@ -470,28 +356,3 @@ def _why(step: Step) -> tuple[str, ...]:
     if step.because or step.action == "create":
         return step.because
     return tuple(change.path.removeprefix("spec.template.spec.") for change in step.fields)
-
-
-def _pods_of(manifest: Manifest | None) -> object:
-    """Return what of a workload its pods depend on."""
-    if manifest is None or manifest["kind"] not in WORKLOADS:
-        return None
-    return manifest["spec"]["replicas"], manifest["spec"]["template"]
-
-
-def _unit_of(path: str) -> str:
-    """Return the part of the spec that a path is in: its first field, and for `services` the service too."""
-    parts = path.split(".")
-    return ".".join(parts[1:3]) if parts[1] == "services" and len(parts) > 2 else parts[1].partition("[")[0]
-
-
-def _with_unit(old: TradingSystemSpec, new: TradingSystemSpec, unit: str) -> TradingSystemSpec:
-    """Return the old spec with one part of the new one."""
-    head, _, service = unit.partition(".")
-    field = next(name for name, info in TradingSystemSpec.model_fields.items() if (info.alias or name) == head)
-    value = getattr(new, field)
-    if service:
-        services = dict(old.services)
-        services.pop(service, None)  # type: ignore[call-overload]
-        value = {**services, **{name: one for name, one in new.services.items() if name == service}}
-    return old.model_copy(update={field: value})

@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from bellwether.change.compare import FieldChange, changes, lacking
-from bellwether.change.hold import hold, referenced_config_maps
-from bellwether.change.rollouts import gone_back
 from bellwether.change.world import (
     CLAIM,
     CONFIG_MAP,
@@ -104,8 +102,6 @@ class Phase:
 
     system: TradingSystem
     wait: Wait | None
-    holding: bool
-    """Whether new pod templates wait."""
     causes: Mapping[Key, Sequence[str]]
     there: dict[Key, Thing] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -115,8 +111,17 @@ class Phase:
         for manifest in was:
             self.there[key_of(manifest)] = supposed(manifest)
 
-    def observe(self, observed: Iterable[Manifest], was: Iterable[Manifest], *, holding: bool) -> list[Drift]:
-        """Take what is there; return in what it differs from the stored declaration, which was `held` or not.
+    @property
+    def workloads(self) -> dict[Key, Manifest]:
+        """What keeps the system's own pods running, as it is there."""
+        return {
+            key: thing.raw
+            for key, thing in self.there.items()
+            if key.kind in WORKLOADS and owner_in(thing.raw, self.system)[0] is Owner.OURS
+        }
+
+    def observe(self, observed: Iterable[Manifest], was: Iterable[Manifest]) -> list[Drift]:
+        """Take what is there; return in what it differs from what the operator makes of the stored declaration.
 
         Secrets are never read: those that the stored declaration has are taken to be there.
         """
@@ -136,7 +141,7 @@ class Phase:
                 drift.append(Drift("missing", key.kind, key.name))
                 self.there[key] = supposed(manifest)
             else:
-                wanted, _ = fitted(manifest, raw, holding=holding)
+                wanted, _ = fitted(manifest, raw)
                 if applied_digest(raw) != digest_of(wanted):
                     other_hand = True
                     self.there[key] = Thing(raw)
@@ -167,21 +172,19 @@ class Phase:
         return found
 
 
-def fitted(manifest: Manifest, there: Manifest, *, holding: bool) -> tuple[Manifest, str | None]:
+def fitted(manifest: Manifest, there: Manifest) -> tuple[Manifest, str | None]:
     """Return an object as it is applied over what is there, and words where that is less than was wanted."""
-    if manifest["kind"] == CLAIM:
-        return not_smaller(manifest, requested(there))
-    if manifest["kind"] in WORKLOADS:
-        return (gone_back(manifest, there) or hold(manifest, there, holding=holding)).manifest, None
-    return manifest, None
+    return not_smaller(manifest, requested(there)) if manifest["kind"] == CLAIM else (manifest, None)
 
 
-def step_through(phase: Phase, wanted: Sequence[Manifest]) -> list[Step]:
-    """Return what is done so that everything wanted is there and nothing else, and take it as done."""
-    wanted = [_as_it_stands(phase, each) for each in wanted]
+def step_through(phase: Phase, wanted: Sequence[Manifest], spared: Collection[str] = ()) -> list[Step]:
+    """Return what is done so that everything wanted is there and nothing else, and take it as done.
+
+    `spared` are the names of ConfigMaps that stay although nothing that is declared mounts them.
+    """
     keys = {key_of(each) for each in wanted}
     steps = [step for each in wanted if (step := _toward(phase, each, keys)) is not None]
-    return steps + _prune(phase, keys)
+    return steps + _prune(phase, keys, spared)
 
 
 def _of_former_kind(key: Key, there: Collection[Key]) -> Key | None:
@@ -190,24 +193,13 @@ def _of_former_kind(key: Key, there: Collection[Key]) -> Key | None:
     return next((found for kind in kinds if (found := Key(kind, key.name)) in there), None)
 
 
-def _as_it_stands(phase: Phase, manifest: Manifest) -> Manifest:
-    """Return a workload as it is wanted for now: while templates wait, of the kind that another release gave it."""
-    key = key_of(manifest)
-    former = None if key in phase.there else _of_former_kind(key, phase.there)
-    if former is None:
-        return manifest
-    raw = phase.there[former].raw
-    ours = owner_in(raw, phase.system)[0] is Owner.OURS
-    return hold(manifest, raw, holding=phase.holding).manifest if ours else manifest
-
-
 def _toward(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step | None:
     """Return the step that makes one object as wanted, and take it as done; None when it is."""
     key = key_of(manifest)
     thing = phase.there.get(key)
     if thing is None:
         return _made(phase, manifest, keys)
-    wanted, note = fitted(manifest, thing.raw, holding=phase.holding)
+    wanted, note = fitted(manifest, thing.raw)
     if note is not None:
         phase.notes.append(note)
     status = thing.raw.get("status") or {}
@@ -248,15 +240,13 @@ def _predecessor(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Key
     return None
 
 
-def _prune(phase: Phase, keys: Collection[Key]) -> list[Step]:
-    """Return what becomes of objects that are no longer wanted; what a held pod template mounts stays for now."""
-    templates = [thing.raw["spec"]["template"] for key, thing in phase.there.items() if key.kind in WORKLOADS]
-    mounted = {name for template in templates for name in referenced_config_maps(template)} if phase.holding else set()
+def _prune(phase: Phase, keys: Collection[Key], spared: Collection[str]) -> list[Step]:
+    """Return what becomes of objects that are no longer wanted; what is spared stays for now."""
     steps = []
     for key, thing in list(phase.there.items()):
         if key in keys or owner_in(thing.raw, phase.system)[0] is not Owner.OURS:
             continue
-        if key.kind != CLAIM and (key.kind != CONFIG_MAP or key.name not in mounted):
+        if key.kind != CLAIM and (key.kind != CONFIG_MAP or key.name not in spared):
             steps.append(_step(phase, "delete", thing.raw, replicas=(_replicas(thing.raw), 0)))
             del phase.there[key]
     return steps

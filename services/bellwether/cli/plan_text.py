@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bellwether.change.compare import FieldChange
-from bellwether.change.plan import Declared, Effect, Plan, Restart, SlotChange
+from bellwether.change.predicted import Declared, Effect, Plan, Restart, SlotChange
 from bellwether.change.steps import Drift, Step, Wait
 from bellwether.change.world import CONFIG_MAP
 

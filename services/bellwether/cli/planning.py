@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from bellwether.change.compare import FieldChange
-from bellwether.change.plan import Plan, object_keys, plan
+from bellwether.change.plan import object_keys, plan
+from bellwether.change.predicted import Plan
 from bellwether.change.steps import Wait
 from bellwether.change.world import (
     SECRET,

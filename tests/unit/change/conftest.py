@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bellwether.change.layouts import laid_out
-from bellwether.change.plan import Plan, plan
+from bellwether.change.plan import plan
+from bellwether.change.predicted import Plan
 from bellwether.change.world import Installation, supposed
 from bellwether.render.kubernetes import Manifest, RenderContext
 from bellwether.render.kubernetes.moment import moment_of

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bellwether.change.layouts import laid_out
-from bellwether.change.plan import Effect, Plan, plan
+from bellwether.change.plan import plan
+from bellwether.change.predicted import Effect, Plan
 from bellwether.change.steps import Phase, Wait, step_through
 from bellwether.change.world import CLAIM, WORKLOADS, Installation, Key, key_of, supposed
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
@@ -536,7 +537,7 @@ def test_after_all_steps_everything_is_as_declared(old: dict[str, Any], new: dic
 def test_only_what_differs_is_touched(old: dict[str, Any], new: dict[str, Any]) -> None:
     before = {key_of(each): each for each in rendered(live(**old))}
     after = rendered(live(**new))
-    phase = Phase(live(**new), None, holding=False, causes={})
+    phase = Phase(live(**new), None, {})
     phase.suppose(before.values())
     touched = {(step.kind, step.name) for step in step_through(phase, after)}
     differing = {key_of(each) for each in after if before.get(key_of(each)) != each}

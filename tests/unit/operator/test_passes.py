@@ -17,8 +17,9 @@ from bellwether_operator.layout import render_layout
 from bellwether_operator.observe.cache import Cache, SystemKey, Version
 from bellwether_operator.observe.kinds import BY_NAME, Kind
 from bellwether_operator.passes import Memory
-from bellwether_operator.reconcile import DELIVERY_SECONDS, Reconciler
+from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings
+from bellwether_operator.when import DELIVERY_SECONDS
 from harness.statuses import NOW, view
 
 KEY = SystemKey("trading", "demo")

@@ -91,7 +91,7 @@ class Forgetting:
         memory.gateway_up, memory.accepted_generation = True, 1
         if memory.view is not None:
             self.heard.add(key)
-        if self._real._expired(memory.view):
+        if self._real._finishing.expired(memory.view):
             memory.view = None
             self.forgot.add(key)
         return Outcome(0, retry=False)

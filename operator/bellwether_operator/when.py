@@ -1,22 +1,34 @@
-"""What a pass found all as it is to be; over the very same, the next one need not render and compare it again. Pure.
+"""When a system has another pass, and why it has none. Pure.
 
-Most passes come after one that left nothing to do: for a gateway's word, for the time, for our own write of a status.
-To render and compare two dozen objects each time was most of what an edit took.
+A pass is made when something was seen of the system or of its children, when the time itself asks for one (`next_in`),
+after a back-off where something did not work, and else every `resync`. It is not made for a watch that shows nothing
+but what our own writes made of an object (`is_echo`).
+
+Nor does a pass render and compare everything each time. Most come after one that left nothing to do: for a gateway's
+word, for the time, for our own write of a status. Over the same basis and children (`Rest`) there is nothing to write.
+And a status waits a moment for the delivery of an edit (`delivery_in`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from bellwether.render.kubernetes.moment import Moment
 from bellwether_operator.apply.applier import Findings
 from bellwether_operator.apply.decide import Desired
 from bellwether_operator.layout import Layout
-from bellwether_operator.observe.cache import Observed
+from bellwether_operator.observe.cache import Observed, Version
 from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.observe.workloads import Expected, expected
+
+DELIVERY_SECONDS = 1.0
+"""So long a status waits for the services' word on an edit, which comes within milliseconds where all is well: so it is
+written once, and warns of nothing that is over before anybody reads it. Until then it speaks of the former generation.
+"""
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class Basis(NamedTuple):
@@ -71,3 +83,23 @@ def rest(
     if any(agreed.get(each.key) != each.digest for each in desired if BY_NAME[each.key.kind].observed):
         return None
     return Rest(basis, versions(children), expected(desired), until)
+
+
+def is_echo(causes: Collection[Version | None], written: Collection[Version]) -> bool:
+    """Whether all that was seen during a pass is what its own writes made: a watch may be faster than their replies.
+
+    Among the causes None stands for something else than an object as it was seen.
+    """
+    return bool(causes) and all(each in written for each in causes)
+
+
+def delivery_in(accepted_at: float, now: float) -> float | None:
+    """Return for how many more seconds a status waits for the delivery of an edit; both times are monotonic."""
+    left = accepted_at + DELIVERY_SECONDS - now
+    return left if left > 0 else None
+
+
+def next_in(at: Iterable[datetime], within: Iterable[float], now: datetime) -> float | None:
+    """Return after how many seconds the time itself asks for another pass; instants are aware."""
+    waits = [(due - now).total_seconds() for due in at if due < _LATEST]
+    return min((max(0.0, wait) for wait in (*waits, *within)), default=None)
