@@ -71,7 +71,7 @@ class Outcomes:
         found: list[LiveRecord] = []
         for start in range(0, len(versions), RECORDS_AT_ONCE):
             question = GetLiveRecords(versions[start : start + RECORDS_AT_ONCE])
-            told = await call.request("prediction", "getrecords", question, LiveRecords, idempotent=True)
+            told = await call.request("prediction", "get_live_records", question, LiveRecords, idempotent=True)
             found += told.records
         return found
 
