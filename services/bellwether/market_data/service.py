@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,19 +13,18 @@ from zoneinfo import ZoneInfo
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
+from bellwether.market_data.announcing import Announcer
+from bellwether.market_data.condition import alarms_of, health_of
 from bellwether.market_data.evidence import evidence_of
-from bellwether.market_data.intake import take_in
 from bellwether.market_data.known import Rules as KnownRules
-from bellwether.market_data.loaded import LoadedBars, NoData, held_back, recorded_of
-from bellwether.market_data.rows import Loaded, NotYet, SourceError
+from bellwether.market_data.loaded import LoadedBars, NoData, recorded_of
+from bellwether.market_data.loading import Loader
+from bellwether.market_data.rows import SourceError
 from bellwether.market_data.series import Series
 from bellwether.market_data.sources import Source, Unavailable, open_source
 from bellwether.market_data.windows import bars_of, window_of
-from bellwether.market_data.yahoo.allowance import Allowance
-from bellwether.market_data.yahoo.asking import Reach
-from bellwether.market_data.yahoo.bars import YahooBars, coming_slots, plan_of
-from bellwether.market_data.yahoo.headlines import NOT_YET, YahooNews
-from bellwether.messages.alarms import alarm
+from bellwether.market_data.yahoo.bars import YahooBars, plan_of
+from bellwether.market_data.yahoo.door import YahooDoor
 from bellwether.messages.envelope import ErrorBody
 from bellwether.messages.market_data import (
     MOST_BARS,
@@ -45,7 +42,6 @@ from bellwether.messages.market_data import (
     GetOpeningPrices,
     GetWindows,
     MarketData,
-    MarketDataUpdated,
     OpeningPrices,
     PublishBars,
     PublishedBars,
@@ -53,12 +49,11 @@ from bellwether.messages.market_data import (
     Windows,
 )
 from bellwether.messages.monitoring import AlarmReading
-from bellwether.messages.sentiment import FoundNews, GetNews, News
-from bellwether.naming import symbol_token
+from bellwether.messages.sentiment import GetNews, News
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.spec.data import Data, YahooData
+from bellwether.spec.data import Data
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
@@ -66,20 +61,11 @@ from bellwether.training.recipe import RecipeError, load_recipe
 
 ASK_SECONDS = 5.0
 """How often it looks whether bars are due at Yahoo."""
-NEWS_BATCH_SECONDS = 90.0
-"""The longest that the news of all symbols may take: bars wait for it. One symbol may take as long as its bars."""
-MOST_ANNOUNCED = 20
-"""So many sessions of one statement are announced, the newest."""
-MOST_TOLD = 20
-"""So many odd rows of a symbol are told one by one."""
 MOST_VERSIONS = 60
 """So many older versions of a symbol's bars are looked through for those that a decision used."""
 WATCH_SECONDS = 30.0
 """How often a live system looks for new bars at its source."""
 DEFAULT_HORIZON = 5
-
-LATE = timedelta(hours=3)
-"""How long after a close a bar may take until people are told that it is missing."""
 
 _log = logging.getLogger(__name__)
 
@@ -95,8 +81,9 @@ class MarketDataService:
         self._source: tuple[Data, Source] | None = None
         self._zone: ZoneInfo | None = None
         self._loading = asyncio.Lock()
-        self._told: set[str] = set()
-        self.news: YahooNews | None = None
+        self._loader = Loader(self.store, context.clock)
+        self._announcer = Announcer(self.store, lambda: self.book, live=context.clock.live)
+        self._yahoo = YahooDoor(context)
 
     @property
     def book(self) -> LoadedBars:
@@ -122,7 +109,7 @@ class MarketDataService:
             self._zone = book.calendar.timezone
             source = self._open_source(spec.data)
             for symbol in spec.symbols:
-                await self._load(book, source, symbol)
+                await self._loader.load(book, source, self._rules_of(book), symbol)
             self._book = book
 
     async def refresh(self) -> None:
@@ -130,7 +117,7 @@ class MarketDataService:
         async with self._loading:
             source = self._open_source(self.context.declaration.current.spec.data)
             for symbol in self.book.declared:
-                await self._load(self.book, source, symbol, only_changed=True)
+                await self._loader.load(self.book, source, self._rules_of(self.book), symbol, only_changed=True)
 
     async def _follow(self, symbols: Iterable[str]) -> None:
         """Take in symbols that were declared once and are not any more: whoever holds one goes on asking for its price.
@@ -144,63 +131,10 @@ class MarketDataService:
                 if known and not self.context.clock.live:
                     continue
                 if await self._stored(symbol):
-                    await self._load(book, source, symbol, only_changed=known)
+                    await self._loader.load(book, source, self._rules_of(book), symbol, only_changed=known)
 
     async def _stored(self, symbol: str) -> bool:
         return await self.store.transact(lambda tx: bars_store.newest_load(tx, symbol)) is not None
-
-    async def _load(self, book: LoadedBars, source: Source, symbol: str, *, only_changed: bool = False) -> None:
-        """Read a symbol's bars from the source if they changed, take them in, and answer from them from then on."""
-        known = await self.store.transact(lambda tx: bars_store.newest_load(tx, symbol))
-        previous = book.errors.pop(symbol, None)
-        try:
-            fingerprint = await asyncio.to_thread(source.fingerprint, symbol)
-            if known is None or fingerprint != known.fingerprint:
-                await self._take_in(book, symbol, await asyncio.to_thread(source.load, symbol))
-            elif only_changed:
-                book.loading.pop(symbol, None)
-                return
-        except NotYet as error:
-            book.loading[symbol] = str(error)
-            if known is None or only_changed:
-                return
-        except SourceError as error:
-            book.loading.pop(symbol, None)
-            book.errors[symbol] = str(error)
-            if str(error) != previous:
-                _log.warning("%s", error)
-            if known is None or only_changed:
-                return
-        stored = await self.store.transact(lambda tx: bars_store.read(tx, symbol))
-        book.put(symbol, recorded_of(stored, self._rules_of(book)))
-        book.loading.pop(symbol, None)
-
-    async def _take_in(self, book: LoadedBars, symbol: str, loaded: Loaded) -> None:
-        """Store what a statement changes, as the newest versions, and tell what is odd about it."""
-        live, rules = self.context.clock.live, self._rules_of(book)
-        now = self.context.clock.now() if live else datetime.now(UTC)
-        stored = await self.store.transact(lambda tx: bars_store.read(tx, symbol))
-        try:
-            intake = await asyncio.to_thread(take_in, stored, loaded, rules, now)
-        except (ArithmeticError, ValueError) as error:
-            _log.exception("%s: %s cannot be taken in", symbol, loaded.source)
-            raise SourceError(f"{loaded.source}: its rows cannot be taken in ({error!r}); stored bars stay") from error
-        late = [bar.session for bar in intake.bars if rules.final(bar.session, loaded.recorded_at)]
-
-        def write(tx: Transaction) -> None:
-            bars_store.write(tx, symbol, loaded, intake, now)
-            if live and stored.bars:
-                bars_store.to_announce(tx, symbol, late[-MOST_ANNOUNCED:])
-
-        await self.store.transact(write)
-        book.odd[symbol] = [f"{one.where}: {one.message}" for one in intake.odd] + list(intake.notes)
-        _log.info("%s: %d rows read, %d bars are new or corrected", symbol, len(loaded.rows), len(intake.bars))
-        for words in book.odd[symbol][:MOST_TOLD]:
-            _log.warning("%s: %s", symbol, words)
-        if intake.hold is not None and intake.hold != stored.hold:
-            _log.warning("%s", held_back(symbol, intake.hold))
-        elif intake.hold is None and stored.hold is not None:
-            _log.info("%s is held back no longer", symbol)
 
     def _rules_of(self, book: LoadedBars) -> KnownRules:
         return KnownRules(book.calendar, final_delay(self.context.declaration.current.spec.data))
@@ -208,18 +142,11 @@ class MarketDataService:
     def _open_source(self, data: Data) -> Source:
         if self._source is None or self._source[0] != data:
             try:
-                source = open_source(data, self._base, self.context.config.csv_root, self._zone, yahoo=self._open_yahoo)
+                source = open_source(data, self._base, self.context.config.csv_root, self._zone, yahoo=self._yahoo.bars)
             except SourceError as error:
                 source = Unavailable(str(error))
             self._source = (data, source)
         return self._source[1]
-
-    def _open_yahoo(self, declared: YahooData) -> YahooBars:
-        return YahooBars(declared, self.context.files / "yahoo", self._reach(), self.context.clock.now)
-
-    def _reach(self) -> Reach:
-        config = self.context.config
-        return Reach(self.context.files / "yahoo" / "cache", config.proxy, config.ca_bundle)
 
     async def ask(self) -> None:
         """In a live system with provider yahoo: ask for bars when they are due. Ends never."""
@@ -236,7 +163,7 @@ class MarketDataService:
 
         async def arrived(symbol: str) -> None:
             async with self._loading:
-                await self._load(self.book, source, symbol, only_changed=True)
+                await self._loader.load(self.book, source, self._rules_of(self.book), symbol, only_changed=True)
 
         try:
             await source.ask_due(plan_of(self.context.declaration.current.spec, self.book, self.context.clock, arrived))
@@ -244,25 +171,14 @@ class MarketDataService:
             _log.warning("yahoo is asked for nothing: %s", error)
 
     async def ask_news_due(self) -> None:
-        """With news of Yahoo declared: ask for what is due of it, bars first."""
-        source = None if self._source is None else self._source[1]
-        if self._book is None:
-            return
-        spec = self.context.declaration.current.spec
-        if spec.sentiment.provider != "yahoo":
-            self.news = None
-            return
-        if self.news is None:
-            reach = replace(self._reach(), batch_seconds=NEWS_BATCH_SECONDS)
-            self.news = YahooNews(reach, self.context.clock.now, Allowance(spec.data.yahoo.requests_per_minute))
-        coming = coming_slots(spec, self._book, self.context.clock.now())
-        await self.news.ask_due(spec.symbols, coming, source if isinstance(source, YahooBars) else None)
+        """With news of Yahoo declared: ask for what is due of it."""
+        if self._book is not None:
+            source = None if self._source is None else self._source[1]
+            await self._yahoo.ask_news_due(self.context.declaration.current.spec, self._book, source)
 
     async def get_news(self, request: GetNews, call: Call) -> News:
-        """Return the news of Yahoo that was fetched so far; nobody is asked for it now."""
-        news = self.news
-        unknown = FoundNews([], None, NOT_YET)
-        return News({name: unknown if news is None else news.found(name) for name in request.symbols})
+        """Return the news of Yahoo that was fetched so far."""
+        return self._yahoo.found_news(request.symbols)
 
     async def watch(self, service: Service) -> None:
         """In a live system: read new bars as they come, and tell about each once. Ends never."""
@@ -271,23 +187,11 @@ class MarketDataService:
                 await self.refresh()
                 call = service.call()
                 session = self.book.calendar.previous_session(call.as_of).day
-                fresh = [event_id for event_id, _ in self._events(session, call) if event_id not in self._told]
-                if fresh:
+                if self._announcer.has_news(session, call):
                     with call.start_root("bars", attributes={"bellwether.session": session.isoformat()}) as inner:
-                        await self._publish(session, inner)
-                await self._publish_late(call)
+                        await self._announcer.publish(session, inner)
+                await self._announcer.publish_late(call)
             await asyncio.sleep(WATCH_SECONDS)
-
-    async def _publish_late(self, call: Call) -> None:
-        """Tell about bars of older sessions that came or were corrected; what is told once is forgotten."""
-        for symbol, session in await self.store.transact(bars_store.unannounced):
-            found = [one for one in self._events(session, call) if one[1].symbol == symbol and one[0] not in self._told]
-            for event_id, update in found:
-                attributes = {"bellwether.session": session.isoformat()}
-                with call.start_root("bars", attributes=attributes) as inner:
-                    await inner.publish_event("market_data_updated", update, event_id=event_id)
-                self._told.add(event_id)
-            await self.store.transact(partial(bars_store.announced, symbol=symbol, session=session))
 
     # Answering
 
@@ -412,68 +316,17 @@ class MarketDataService:
         if self.context.clock.live:
             await self.refresh()
         with call.start_root("bars", attributes={"bellwether.session": request.session.isoformat()}) as inner:
-            return PublishedBars(await self._publish(request.session, inner))
-
-    async def _publish(self, session: date, call: Call) -> list[str]:
-        events = self._events(session, call)
-        for event_id, update in events:
-            await call.publish_event("market_data_updated", update, event_id=event_id)
-            if self.context.clock.live:
-                self._told.add(event_id)
-        return [event_id for event_id, _ in events]
-
-    def _events(self, session: date, call: Call) -> list[tuple[str, MarketDataUpdated]]:
-        found: list[tuple[str, MarketDataUpdated]] = []
-        book = self.book
-        for symbol in sorted(book.declared):
-            try:
-                series = book.series(symbol)
-            except NoData:
-                continue
-            if series.bar_on(session) is None:
-                continue
-            revision = series.unadjusted(call.as_of).revision
-            event_id = f"bars-{symbol_token(symbol)}-{session:%Y%m%d}-{revision[:16]}"
-            found.append((event_id, MarketDataUpdated(symbol, session, revision)))
-        return found
+            return PublishedBars(await self._announcer.publish(request.session, inner))
 
     def health(self) -> dict[str, Any]:
-        """Return what health says besides; degraded while a declared symbol has no bars."""
-        if self._book is None:
-            return {"status": "degraded", "warning": "there is no declaration yet"}
-        book = self._book
-        errors = {symbol: error for symbol, error in book.errors.items() if symbol in book.declared}
-        held = {symbol: words for symbol in book.declared if (words := book.hold_words(symbol)) is not None}
-        odd = {symbol: rows[:MOST_TOLD] for symbol, rows in book.odd.items() if rows and symbol in book.declared}
-        found: dict[str, Any] = {
-            "symbols": len(book.declared),
-            "source_errors": errors,
-            "held_back": held,
-            "odd_rows": odd,
-        }
-        source = None if self._source is None else self._source[1]
-        if isinstance(source, YahooBars):
-            found["yahoo"] = source.describe()
-        waiting = [book.loading[symbol] for symbol in book.declared if symbol in book.loading]
-        if waiting:
-            found |= {"status": "degraded", "warning": waiting[0]}
-        if errors or held:
-            found["status"] = "degraded"
-            found["warning"] = next(iter((errors | held).values()))
-        return found
+        """Return what health says besides."""
+        return health_of(self._book, None if self._source is None else self._source[1])
 
     def alarms(self) -> list[AlarmReading]:
-        """Return the alarm of bars that are older than they could be."""
-        if self._book is None or not self.context.clock.live:
-            return []
-        try:
-            now = self.context.clock.now()
-            found, due = self._book.freshness(now), self._book.freshness(now - LATE).expected
-        except OutsideCalendar as error:
-            return [alarm("data_stale", str(error)[:500])]
-        stale = [one for one in found.symbols if not one.fresh and (one.last_session is None or one.last_session < due)]
-        names = ", ".join(one.symbol for one in stale)
-        return [alarm("data_stale", f"no bar of {due} yet for {names}"[:500])] if stale else []
+        """Return the alarm of bars that are older than they could be, in a live system."""
+        return (
+            [] if self._book is None or not self.context.clock.live else alarms_of(self._book, self.context.clock.now())
+        )
 
 
 def _check_count(count: int) -> None:

@@ -83,10 +83,10 @@ DECLARATION = Walk(
 BAR = Walk(
     "One bar, to a fill",
     (
-        Stop(f"{SERVICES}/market_data/service.py", "MarketDataService._load", start="a file of bars has changed"),
+        Stop(f"{SERVICES}/market_data/loading.py", "Loader.load", start="a file of bars has changed"),
         Stop(f"{SERVICES}/market_data/csv_files.py", "CsvFiles.load"),
-        Stop(f"{SERVICES}/market_data/intake.py", "take_in", after="MarketDataService._load"),
-        Stop(f"{SERVICES}/market_data/store.py", "write", after="MarketDataService._load"),
+        Stop(f"{SERVICES}/market_data/intake.py", "take_in", after="Loader.load"),
+        Stop(f"{SERVICES}/market_data/store.py", "write", after="Loader.load"),
         Stop(f"{SERVICES}/scheduling/effects.py", "run_task", start="the slot prediction_generation is due"),
         Stop(f"{SERVICES}/prediction/service.py", "PredictionService.generate_predictions", by="generate_predictions"),
         Stop(f"{SERVICES}/prediction/gather.py", "gather_inputs"),
