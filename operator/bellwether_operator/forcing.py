@@ -1,4 +1,7 @@
-"""The halt stage of a pass: the trader has no pods while a halt that it did not acknowledge is being forced. Pure."""
+"""The halt stage of a pass: the trader has no pods while a halt that it did not acknowledge is being forced.
+
+No I/O; the halt's own state (halting.py) is kept in the memory of the pass.
+"""
 
 from __future__ import annotations
 

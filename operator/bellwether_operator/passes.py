@@ -5,7 +5,7 @@ Each stage takes the values of those before it and gives one of its own, which n
     layout     which volumes and pods there are to be (layout.py)
     release    which objects there are to be now: what waits, what was taken back (releasing.py)
     watch      rollouts that are under way or fail (rolling.py)
-    halt       a halt that the trader does not acknowledge (halting.py)
+    halt       a halt that the trader does not acknowledge (forcing.py)
     apply      what was written (apply/)
     finish     slots, backups and the status (finishing.py)
 """

@@ -67,7 +67,7 @@ class ServicesSource:
                 await self._fetch(row.name, copied.id, file, _target(target, row, file))
             await self._peers.request(row.name, "end_copy", EndCopy(copied.id), EndedCopy)
         except (RpcError, OSError) as error:
-            raise CopyError(f"{row.name} hands its copy over no further: {error}") from error
+            raise CopyError(f"{row.name} did not hand over its copy: {error}") from error
         if row.store is not None and not any(file.path.startswith(f"{DATABASE}/") for file in copied.files):
             raise CopyError(f"{row.name} handed over no {row.store}")
         say(f"{row.name} handed over {len(copied.files)} files, {sum(one.size for one in copied.files) / 1e6:.1f} MB")
@@ -82,7 +82,7 @@ class ServicesSource:
                     raise CopyError(f"{service}: {file.path} ended at {made.tell()} of {file.size} bytes")
                 made.write(part.content)
         if digest_of(target) != file.sha256:
-            raise CopyError(f"{service}: {file.path} arrived as something else than was copied")
+            raise CopyError(f"{service}: {file.path} arrived with another SHA-256 than was copied")
 
 
 def _target(target: Path, row: ServiceRow, file: CopiedFile) -> Path:
@@ -90,5 +90,5 @@ def _target(target: Path, row: ServiceRow, file: CopiedFile) -> Path:
     top = target / DATABASES if kind == DATABASE else target / FOLDERS / row.name
     found = top / path
     if not path or not found.resolve().is_relative_to(top.resolve()):
-        raise CopyError(f"{row.name} hands over {file.path}, which is no path of a copy")
+        raise CopyError(f"{row.name} handed over {file.path}, which is not a path of a copy")
     return found

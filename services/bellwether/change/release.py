@@ -88,12 +88,12 @@ def release(case: Circumstances, wanted: Sequence[Manifest], there: Mapping[Key,
     )
 
 
-def back(wanted: Manifest, there: Mapping[str, object] | None) -> tuple[Manifest, str] | None:
+def back(wanted: Manifest, there: Manifest | None) -> tuple[Manifest, str] | None:
     """Return a workload with the template that ran before, and why; None where the declared one did not fail."""
     held = gone_back(wanted, there)
     if held is None or there is None:
         return None
-    failure = failure_in(there["metadata"].get("annotations") or {})  # type: ignore[attr-defined]
+    failure = failure_in(there["metadata"].get("annotations") or {})
     what, why = _name(wanted), "" if failure is None else failure.why
     return held.manifest, (
         f"{what} did not come up with {'; '.join(held.words)} ({why}), and what ran before runs again. Declare "

@@ -25,7 +25,7 @@ from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, trai
 from bellwether.models.ordering import OrderClient
 from bellwether.models.outcomes import Outcomes
 from bellwether.models.registry_client import RegistryClient
-from bellwether.models.registry_desk import RegistryDesk
+from bellwether.models.registry_methods import RegistryMethods
 from bellwether.models.transfer import download, upload
 from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -59,7 +59,7 @@ class TrainingService:
         self._state = TrainingState("idle")
         self._registry = RegistryClient(service)
         self._outcomes = Outcomes(service, self._registry)
-        self.desk = RegistryDesk(service, self._registry, self._outcomes)
+        self.registry_methods = RegistryMethods(service, self._registry, self._outcomes)
         self._orders = OrderClient(service)
         self._wanted: TrainModel | None = None
         self._woken = asyncio.Event()
@@ -291,11 +291,11 @@ def create(context: ServiceContext) -> Service:
     for handler in (
         training.train_model,
         training.get_training,
-        training.desk.list_registry,
-        training.desk.show_model,
-        training.desk.shadow_model,
-        training.desk.promote_model,
-        training.desk.rollback_model,
+        training.registry_methods.list_registry,
+        training.registry_methods.show_model,
+        training.registry_methods.shadow_model,
+        training.registry_methods.promote_model,
+        training.registry_methods.rollback_model,
     ):
         service.rpc(handler.__name__)(handler)
     service.on_declaration(training.declared)

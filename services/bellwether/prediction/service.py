@@ -43,7 +43,7 @@ from bellwether.runtime.call import Call, ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_days, parse_duration
-from bellwether.spec.models import TradingSystem
+from bellwether.spec.models import TradingSystem, TradingSystemSpec
 from bellwether.storage.store import Transaction
 from bellwether.training.recipe import recipe_features
 
@@ -102,19 +102,7 @@ class PredictionService:
         missing = [symbol for symbol in symbols if ids[symbol] not in kept.stored and symbol not in kept.cached]
         made: dict[str, rows.New | str] = {}
         if missing:
-            question = Question(
-                symbols=tuple(missing),
-                as_of=call.as_of,
-                slot=request.slot,
-                trade_asked=request.may_trade,
-                model_name=spec.predictions.model,
-                wait_for_model=request.slot is not None,
-                news_declared=spec.sentiment.provider != "none",
-                basket=tuple(sorted(spec.symbols)),
-                news_weight=await self._news.weight(spec.sentiment.provider, calendar, call),
-                recent=self._recent,
-                feature_names=recipe_features(spec.predictions.model),
-            )
+            question = await self._question(missing, request, spec, calendar, call)
             made = _all_or_none(request, await self._decide_all(question, ids, kept.bar_traces, call), call)
         errors = {symbol: found for symbol, found in made.items() if isinstance(found, str)}
         predictions: dict[str, Prediction] = {}
@@ -165,6 +153,29 @@ class PredictionService:
                 buy_rate=rate,
             ),
             event_ids=fresh_ids,
+        )
+
+    async def _question(
+        self,
+        symbols: Sequence[str],
+        request: GeneratePredictions,
+        spec: TradingSystemSpec,
+        calendar: Calendar,
+        call: Call,
+    ) -> Question:
+        """Return what is to be decided of some symbols, and by what."""
+        return Question(
+            symbols=tuple(symbols),
+            as_of=call.as_of,
+            slot=request.slot,
+            trade_asked=request.may_trade,
+            model_name=spec.predictions.model,
+            wait_for_model=request.slot is not None,
+            news_declared=spec.sentiment.provider != "none",
+            basket=tuple(sorted(spec.symbols)),
+            news_weight=await self._news.weight(spec.sentiment.provider, calendar, call),
+            recent=self._recent,
+            feature_names=recipe_features(spec.predictions.model),
         )
 
     def _look(self, tx: Transaction, ids: dict[str, str], use_cache: bool, call: Call) -> _Kept:

@@ -45,7 +45,7 @@ def give_back() -> int:
     Only Linux is asked to, and of its C libraries only glibc for the heap.
     """
     try:
-        text = _SMAPS.read_text()
+        looks = _SMAPS.read_text(), _SMAPS.read_text()
     except OSError:
         return 0
     library = ctypes.CDLL(None, use_errno=True)
@@ -53,10 +53,19 @@ def give_back() -> int:
         trim(0)
     library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     dropped = 0
-    for one in unwritten(text):
+    for one in unwritten_in_both(*looks):
         if library.madvise(one.start, one.length, _MADV_DONTNEED) == 0:
             dropped += one.length
     return dropped
+
+
+def unwritten_in_both(first: str, second: str) -> set[Mapping]:
+    """Return what `unwritten` finds in two looks.
+
+    A library that another thread is loading may be seen before its addresses are moved, and would lose them; the
+    second look finds other mappings where it was.
+    """
+    return {*unwritten(first)} & {*unwritten(second)}
 
 
 def unwritten(smaps: str) -> Iterator[Mapping]:

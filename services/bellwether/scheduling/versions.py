@@ -42,7 +42,7 @@ class Version(NamedTuple):
     effective_from: datetime
     timing: Timing
     since_by_task: Mapping[str, datetime] = {}
-    """Since when (UTC) each of its tasks has had its moment."""
+    """Since when (UTC) each of its tasks has been due at its present time."""
     since_by_session: Mapping[date, datetime] = {}
     """Since when (UTC) each session has had the hours that an override gave it or took back."""
 

@@ -125,7 +125,7 @@ async def test_services_hand_over_what_they_keep_and_it_is_restored_with_everyth
 
 async def test_a_service_that_is_away_fails_the_backup_in_words(pods: Pods) -> None:
     await pods.system.services["prediction"].stop()
-    with pytest.raises(RpcError, match="prediction hands its copy over no further"):
+    with pytest.raises(RpcError, match="prediction did not hand over its copy"):
         await pods.ask("create_backup", CreateBackup(), BackupMade)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from bellwether.runtime.footprint import Mapping, unwritten
+from bellwether.runtime.footprint import Mapping, unwritten, unwritten_in_both
 
 _SMAPS = """\
 {start:x}-{end:x} {rights} 00001000 fe:00 {inode} {name}
@@ -34,6 +34,12 @@ def test_what_holds_a_page_of_its_own_stays() -> None:
 def test_memory_that_can_be_written_is_shared_or_is_no_files_stays() -> None:
     kept = smaps(rights="rw-p") + smaps(rights="r--s") + smaps(inode=0)
     assert list(unwritten(kept)) == []
+
+
+def test_a_library_that_is_being_loaded_between_two_looks_stays() -> None:
+    loading, loaded = smaps(rights="r--p"), smaps(rights="r--p", anonymous=4)
+    assert unwritten_in_both(loading, loaded) == set()
+    assert unwritten_in_both(loading, loading) == {Mapping(0x7F0000000000, 1 << 20)}
 
 
 def test_what_is_small_is_not_worth_it() -> None:

@@ -22,7 +22,7 @@ from bellwether.spec.models import TradingSystemSpec
 from bellwether.training.ledger import Ledger, LedgerError, end_shadow, promote, put_in_shadow, roll_back
 
 
-class RegistryDesk:
+class RegistryMethods:
     """Answers about the registry, whose book is ml-model's."""
 
     def __init__(self, service: Service, registry: RegistryClient, outcomes: Outcomes) -> None:
