@@ -19,7 +19,9 @@ from bellwether.backups.errors import BackupError
 from bellwether.backups.making import LEDGER
 from bellwether.local.unpacking import SOURCE_OF_HALT
 from bellwether.storage.folders import digest_of, listing, remove
+from bellwether.storage.notes import PREFIX, differences, note_path, noted_services
 from bellwether.storage.store import make_begun_table
+from bellwether.topology import SERVICES
 
 ADOPTED_BY = "restored-for"
 """In a database's table of what it was begun with: the uid of the system that was made from it."""
@@ -54,12 +56,17 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
         Damaged: if one is not whole; then none was touched.
 
     """
-    for path in data.iterdir() if kept else ():
-        if path.name not in {*kept, _NOT_OURS}:
-            remove(path)
-    paths = sorted(data.glob("*.db"))
-    left = [path for path in paths if _adopted_by(path) != whose.uid]
-    problems = [f"{path.name}: {words}" for path in left if (words := _damage(path)) is not None]
+    problems = differences(data)
+    left: list[Path] = []
+    if not problems:
+        # Only of what was just copied: from here on its files change.
+        for service in noted_services(data):
+            note_path(data, service).unlink()
+        for path in data.iterdir() if kept else ():
+            if path.name not in {*kept, _NOT_OURS}:
+                remove(path)
+        left = [path for path in sorted(data.glob("*.db")) if _adopted_by(path) != whose.uid]
+        problems = [f"{path.name}: {words}" for path in left if (words := _damage(path)) is not None]
     if problems:
         raise Damaged(f"the volume made from {whose.source} cannot be used: {'; '.join(problems)}")
     for path in left:
@@ -84,7 +91,8 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
 def look(root: Path) -> dict[str, Any]:
     """Return what is on volumes that are mounted in a folder, each in the folder of its claim: figures, no contents.
 
-    Every database has its pages checked and its rows counted; every other file is read whole.
+    Every database has its pages checked and its rows counted; every other file is read whole. Where services noted what
+    their files were, each of them is compared.
 
     Raises:
         Damaged: naming each file that is not whole.
@@ -94,7 +102,10 @@ def look(root: Path) -> dict[str, Any]:
     databases: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     files = size = 0
+    noted: set[str] = set()
     for volume in sorted(path for path in root.iterdir() if path.is_dir()):
+        noted |= noted_services(volume)
+        problems += [f"{volume.name}/{words}" for words in differences(volume)]
         for path in sorted(volume.glob("*.db")):
             try:
                 found = figures_of(path)
@@ -112,6 +123,8 @@ def look(root: Path) -> dict[str, Any]:
             files, size = files + 1, size + stamp.size
     if not databases and not problems:
         problems.append("there is no database on any volume")
+    if noted and (lost := sorted(row.name for row in SERVICES.values() if row.needs_volume and row.name not in noted)):
+        problems.append(f"of {', '.join(lost)} it is not noted what its files were: not all was copied")
     if problems:
         raise Damaged("; ".join(problems))
     return {
@@ -134,7 +147,7 @@ def gathered(root: Path, target: Path) -> None:
 
 def _is_other(name: str) -> bool:
     """Whether a name is a database, or beside one, or no part of a system."""
-    return name == _NOT_OURS or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))
+    return name == _NOT_OURS or name.startswith(PREFIX) or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))
 
 
 def _damage(path: Path) -> str | None:

@@ -35,6 +35,7 @@ from bellwether.runtime.telemetry import Telemetry, decision_trace_id
 from bellwether.service_row import ServiceRow
 from bellwether.spec.begun import begun_with
 from bellwether.storage.holding import Holding
+from bellwether.storage.notes import note_path, write_note
 from bellwether.storage.store import OutboxEvent, Store, Upgrade
 from bellwether.topology import SERVICES
 
@@ -125,11 +126,26 @@ class ServiceContext:
         self.store.holding = self.holding
         return self.store
 
+    def __post_init__(self) -> None:
+        """Forget a hold that a killed process left: from here on its files change."""
+        if self.row.needs_volume:
+            self.holding.note = note_path(self.config.data_dir, self.row.name)
+            self.holding.end()
+
     async def hold(self, hold: str, seconds: float) -> None:
-        """Have this service write nothing for so many seconds at most; its database is one file when this returns."""
+        """Have this service write nothing for so many seconds at most.
+
+        When this returns its database is one file, and what its files are is noted beside them.
+        """
         self.holding.begin(hold, seconds)
         if self.store is not None:
             await self.store.checkpoint()
+        if self.holding.note is not None:
+            store = self.row.store
+            names = [self.row.name] if store is None else [self.row.name, store, f"{store}-wal"]
+            await asyncio.to_thread(write_note, self.config.data_dir, self.row.name, names)
+            if not self.holding.active:
+                self.holding.end()
 
     @property
     def files(self) -> Path:

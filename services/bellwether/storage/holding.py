@@ -7,6 +7,7 @@ gone stops nobody for longer. Whether it lasted all the time is known at the end
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 LONGEST_SECONDS = 30.0
 
@@ -20,6 +21,8 @@ class Holding:
         self._id = ""
         self._kept = ""
         """The hold that was let go last and had lasted until then."""
+        self.note: Path | None = None
+        """The note of what is held, which goes before anything is written again."""
 
     @property
     def active(self) -> bool:
@@ -38,6 +41,8 @@ class Holding:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.note is not None:
+            self.note.unlink(missing_ok=True)
         if gate is not None:
             gate.set()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from bellwether.local.volumes import SKEW, Adoption, Damaged, adopt, look
+from bellwether.local.volumes import SKEW, Adoption, Damaged, _damage, adopt, look
+from bellwether.storage.notes import write_note
 from bellwether.storage.store import Store
+from bellwether.topology import SERVICES
 from bellwether.trading import tables
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -100,6 +103,65 @@ def test_a_damaged_database_is_named_and_nothing_is_adopted(data: Path) -> None:
     with pytest.raises(Damaged, match=r"made from backup friday cannot be used: bars\.db: SQLite"):
         adopt(data, WHOSE, NOW)
     assert rows(data / "ledger.db", "SELECT 1 FROM halts") == []
+
+
+def held(folder: Path) -> None:
+    """Have every service with a volume note what it keeps in a folder."""
+    for row in SERVICES.values():
+        if row.needs_volume:
+            write_note(folder, row.name, [row.name, *([] if row.store is None else [row.store])])
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def lose_text(data: Path) -> None:
+    """Flip a bit inside a value: SQLite finds every page whole."""
+    content = (data / "ledger.db").read_bytes()
+    flip(data / "ledger.db", content.rindex(b"demo"))
+    assert _damage(data / "ledger.db") is None
+
+
+def lose_half(data: Path) -> None:
+    """Lose the second half of the files, as a driver that ends early does."""
+    files = sorted(path for path in data.rglob("*") if path.is_file())
+    for path in files[len(files) // 2 :]:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("lose", "told"),
+    [
+        (lose_text, r"ledger\.db: its content was changed"),
+        (lambda data: flip(data / "ml-model" / "model.onnx", 2), r"ml-model/model\.onnx: its content was changed"),
+        (lambda data: flip(data / ".held-paper-trading.json", 0), r"\.held-paper-trading\.json: it cannot be read"),
+        (lose_half, r"ml-model/model\.onnx: missing"),
+    ],
+)
+def test_a_copy_that_is_not_what_was_noted_while_it_was_held_is_found_by_drill_and_restore(
+    data: Path, lose: Callable[[Path], None], told: str
+) -> None:
+    held(data)
+    lose(data)
+    with pytest.raises(Damaged, match=f"data-again-0/{told}"):
+        look(data.parent)
+    with pytest.raises(Damaged, match=f"made from backup friday cannot be used: .*{told}"):
+        adopt(data, WHOSE, NOW)
+
+
+def test_a_note_that_is_lost_is_missed_and_a_whole_copy_is_adopted_again_and_again(data: Path) -> None:
+    held(data)
+    assert look(data.parent)["files"] == 1
+    lost = (data / ".held-scheduler.json").read_bytes()
+    (data / ".held-scheduler.json").unlink()
+    with pytest.raises(Damaged, match="of scheduler it is not noted what its files were"):
+        look(data.parent)
+    (data / ".held-scheduler.json").write_bytes(lost)
+    assert [adopt(data, WHOSE, NOW), adopt(data, WHOSE, NOW)] == [["ledger.db"], []]
+    assert not list(data.glob(".held-*"))
 
 
 def test_volumes_without_any_database_are_not_whole(tmp_path: Path) -> None:

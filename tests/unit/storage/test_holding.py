@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -14,6 +16,7 @@ from sqlalchemy import Column, MetaData, String, Table, insert
 from bellwether.storage.holding import Holding
 from bellwether.storage.store import Store, Transaction
 from harness.until import until
+from unit.runtime.test_begun import context
 
 LONG = 30.0
 
@@ -75,3 +78,30 @@ async def test_who_asks_again_is_answered_the_same_and_a_later_hold_breaks_an_ea
     assert not holding.let_go("two")
     assert holding.active
     assert holding.let_go("three")
+
+
+async def test_what_is_held_is_noted_beside_it_until_it_is_written_again(tmp_path: Path) -> None:
+    held = context("ml-model", tmp_path, "USD")
+    (held.files / "registry").mkdir(parents=True)
+    (held.files / "registry" / "book.json").write_bytes(b"models")
+    note = tmp_path / ".held-ml-model.json"
+    for end in (lambda: held.holding.let_go("one"), held.holding.end):
+        await held.hold("one", LONG)
+        assert json.loads(note.read_bytes()) == {"ml-model/registry/book.json": hashlib.sha256(b"models").hexdigest()}
+        end()
+        assert not note.exists()
+    await held.hold("one", LONG)
+    context("ml-model", tmp_path, "USD")
+    assert not note.exists(), "a service that was killed while it was held has to forget that as it starts"
+    held.holding.end()
+
+
+async def test_a_hold_that_is_broken_while_it_is_noted_leaves_no_note(tmp_path: Path) -> None:
+    trader = context("paper-trading", tmp_path, "USD")
+    store = trader.open_store(MetaData())
+    holding = asyncio.ensure_future(trader.hold("one", LONG))
+    await until(lambda: trader.holding.active)
+    await store.transact(lambda _: None, urgent=True)
+    await holding
+    assert not (tmp_path / ".held-paper-trading.json").exists()
+    await store.close()
