@@ -40,6 +40,8 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.2
 _BUDGET = 120.0
 _INTERRUPTED = 130
+_GOES_ON = "the same command goes on from here"
+_NOT_KEPT = "nothing is kept: with --data FOLDER the same command would go on from here"
 _CONDUCTOR = "bellwether.scheduling.conductor"
 
 
@@ -75,7 +77,7 @@ def replay_file(file: Path, options: ReplayOptions) -> int:
         data = options.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellwether-replay-")))
         found = run_loop(_replay(system, data, options))
     if found is None:
-        sys.stderr.write("interrupted\n")
+        sys.stderr.write(f"interrupted; {_GOES_ON if options.data else _NOT_KEPT}\n")
         return _INTERRUPTED
     sys.stdout.write((json.dumps(asdict(found), indent=2) if options.as_json else "\n".join(sum_lines(found))) + "\n")
     return 0 if found.whole else 1

@@ -1,0 +1,56 @@
+"""`bellwether replay` ended by Ctrl-C says so by its code, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from harness.replayed import until
+
+pytestmark = pytest.mark.integration
+
+SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "replay.yaml"
+COMMAND = [sys.executable, "-m", "bellwether", "replay", str(SAMPLE), "--to", "2009-03-31", "-o", "json"]
+SESSIONS = 61
+"""Of XNYS from 2009-01-02 to 2009-03-31."""
+
+
+def closed(data: Path) -> int:
+    """Return how many sessions' books were closed; none before there is a ledger."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{data}/ledger.db?mode=ro", uri=True)) as ledger:
+        return int(ledger.execute("SELECT count(*) FROM equity").fetchone()[0])
+    return 0
+
+
+def test_it_ends_with_130_and_goes_on_to_the_whole_sum(trained: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(trained, data / "ml-model")
+    command = [*COMMAND, "--data", str(data)]
+
+    async def has_begun() -> bool:
+        return closed(data) > 0
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            asyncio.run(until(has_begun))
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, said[0]) == (130, "")
+    assert said[1].endswith("interrupted; the same command goes on from here\n")
+    before = closed(data)
+    assert 0 < before < SESSIONS
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    found = json.loads(done.stdout)
+    assert (found["sessions"], found["decisions"]) == (SESSIONS, SESSIONS * 4 * 2)
+    assert found["ledger_violations"] == []
