@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -18,6 +20,8 @@ from bellwether.storage.folders import digest_of, listing
 
 PART = 512 * 1024
 """Bytes of one part: in base64 it fits into a message."""
+IDLE_SECONDS = 120.0
+"""How long a copy is kept that nobody reads."""
 DATABASE, FILES = "database", "files"
 
 
@@ -34,7 +38,7 @@ class CopiedFile(msgspec.Struct, frozen=True):
 
 
 class Copied(msgspec.Struct, frozen=True):
-    """A copy that can be read until it is ended, another one is made, or the service ends."""
+    """A copy that can be read until it is ended, not read for two minutes, another one is made, or the service ends."""
 
     id: str
     files: list[CopiedFile]
@@ -67,14 +71,18 @@ class EndedCopy(msgspec.Struct, frozen=True):
 
 
 class Copying:
-    """The one copy that a service has at a time, in a scratch folder."""
+    """The one copy that a service has at a time, in a scratch folder whose name is always the same."""
 
     def __init__(self, context: ServiceContext) -> None:
+        """Remove the copy that a killed process of this service left."""
         self._context = context
-        self._folder: Path | None = None
+        whose = hashlib.sha256(str(context.config.data_dir.absolute()).encode()).hexdigest()[:12]
+        self._folder = Path(tempfile.gettempdir()) / f"copy-{whose}-{context.row.name}"
         self._id = ""
         self._known: dict[str, int] = {}
         self._lock = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._remove()
 
     async def begin(self) -> Copied:
         """Make a copy.
@@ -84,15 +92,16 @@ class Copying:
 
         """
         async with self._lock:
-            self.end(self._id)
-            self._folder = Path(tempfile.mkdtemp(prefix=f"copy-{self._context.row.name}-"))
-            self._id = self._folder.name
+            self._remove()
             try:
+                self._folder.mkdir(mode=0o700)
                 files = await asyncio.to_thread(self._copy, self._folder)
             except (OSError, sqlite3.Error) as error:
-                self.end(self._id)
+                self._remove()
                 raise RpcError("COPY_FAILED", f"{self._context.row.name} cannot be copied: {error}") from error
+            self._id = secrets.token_hex(8)
             self._known = {one.path: one.size for one in files}
+            self._wait_for_reader()
             return Copied(self._id, files)
 
     async def read(self, wanted: ReadCopy) -> CopyPart:
@@ -102,15 +111,27 @@ class Copying:
             RpcError: NO_SUCH_COPY, if the copy is gone or has no such file.
 
         """
-        if self._folder is None or wanted.id != self._id or wanted.path not in self._known:
+        if wanted.id != self._id or wanted.path not in self._known:
             raise RpcError("NO_SUCH_COPY", f"{self._context.row.name} has no {wanted.path} of copy {wanted.id}")
+        self._wait_for_reader()
         return CopyPart(await asyncio.to_thread(_part, self._folder / wanted.path, wanted.offset))
 
     def end(self, copy: str) -> None:
         """Delete a copy; one that is gone is no error."""
-        if self._folder is not None and copy == self._id:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder, self._id, self._known = None, "", {}
+        if copy == self._id:
+            self._remove()
+
+    def _remove(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._id, self._known, self._timer = "", {}, None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _wait_for_reader(self) -> None:
+        """Have the copy deleted when nobody reads it any more: whoever asked for it was killed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._remove)
 
     def _copy(self, target: Path) -> list[CopiedFile]:
         context = self._context
