@@ -230,7 +230,7 @@ _ROWS = (
     ServiceRow(
         name="backup",
         purpose="Makes encrypted backups in folders and buckets when asked; those of a local run also when due.",
-        serves=("create_backup", "restore_backup", "list_backups"),
+        serves=("create_backup", "keep_backup", "restore_backup", "list_backups"),
         external=("dns", "s3"),
         resources=Resources(10, 256),
     ),
@@ -311,7 +311,7 @@ _ROWS = (
                 "halt",
                 "resume",
             ),
-            "backup": ("health", "create_backup", "list_backups"),
+            "backup": ("health", "create_backup", "keep_backup", "list_backups"),
             "scheduler": (
                 "health",
                 "execute_job",

@@ -45,6 +45,18 @@ _WORDS: tuple[tuple[Failure, str], ...] = (
     (Failure.NO_REPOSITORY, r"is there a repository at|unable to open config file|config file.*does not exist"),
     (Failure.NOT_WRITABLE, r"permission denied|read-only file system"),
 )
+FINAL = frozenset(
+    {
+        Failure.WRONG_KEY,
+        Failure.CREDENTIAL,
+        Failure.NO_BUCKET,
+        Failure.NO_REPOSITORY,
+        Failure.FULL,
+        Failure.DAMAGED,
+        Failure.NOT_WRITABLE,
+    }
+)
+"""What stays whatever is waited for, until somebody does something about it."""
 _NEVER_BETTER = frozenset({Failure.CREDENTIAL, Failure.NO_BUCKET, Failure.FULL, Failure.UNREACHABLE})
 
 

@@ -35,15 +35,18 @@ LEDGER = "ledger.db"
 VERIFIED = "verified"
 BEFORE = "before"
 """The tag of what was kept before a restore, with the id of what was restored. It is restored by its id only."""
+FOR = "for"
+"""The tag of what was made for a TradingBackup, with its uid."""
 _EXPECTED = (BackupError, OSError)
 
 
 class BackupFailed(BackupError):
     """A backup is not complete; the message says why, and the record too."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, *, final: bool) -> None:
         super().__init__(record.reason)
         self.record = record
+        self.final = final
 
 
 class Order(NamedTuple):
@@ -57,6 +60,10 @@ class Order(NamedTuple):
     """None: nothing is removed after it."""
     before: str | None = None
     """The backup that is about to take the place of this state."""
+    ordered_by: str | None = None
+    """For whom it is made: by that it is found when the same one asks again."""
+    make_repository: bool = True
+    """Whether a location that holds no repository gets one."""
 
 
 class Making:
@@ -70,6 +77,8 @@ class Making:
         self._say = say
         self._record = Record(records.new_id(), "backup", "running", datetime.now(UTC), kind=order.kind)
         self._staging = records.root / "staging"
+        self._passing: list[str] = []
+        """The locations whose failure may pass by itself."""
 
     async def make(self) -> Record:
         """Make it; return its record. The lock of the records is held by the caller.
@@ -85,16 +94,17 @@ class Making:
                 self._at("copy")
                 empty(self._staging)
                 cut = datetime.now(UTC)
+                self._note(cut=cut)
                 collected = await self._source.collect(self._staging, self._say)
                 self._at("count")
                 manifest = self._count(collected, cut)
                 self._keep_in_each(reached, manifest)
         except _EXPECTED as error:
-            raise self._failed(_words(error)) from error
+            raise self._failed(_words(error), final=_is_final(error)) from error
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)
         if self._record.failed:
-            raise self._failed("; ".join(self._record.failed.values()))
+            raise self._failed("; ".join(self._record.failed.values()), final=not self._passing)
         self._note(state="complete", step="", ended=datetime.now(UTC))
         return self._record
 
@@ -102,7 +112,7 @@ class Making:
         found = []
         for location in self._order.locations:
             try:
-                repository = opened(location, self._machine, make=True)
+                repository = opened(location, self._machine, make=self._order.make_repository)
                 repository.unlock()
                 found.append((location.name, repository))
             except _EXPECTED as error:
@@ -154,7 +164,8 @@ class Making:
         self._at(f"store {name}")
         session = [] if manifest.session is None else [f"session={manifest.session}"]
         before = [] if self._order.before is None else [f"{BEFORE}={self._order.before}"]
-        tags = [OURS, f"id={manifest.id}", f"kind={manifest.kind}", f"manifest={written}", *session, *before]
+        ordered = [] if self._order.ordered_by is None else [f"{FOR}={self._order.ordered_by}"]
+        tags = [OURS, f"id={manifest.id}", f"kind={manifest.kind}", f"manifest={written}", *session, *before, *ordered]
         summary = repository.save(
             self._staging, host=manifest.system, tags=tags, everything=full, told=_progress(self._say, name)
         )
@@ -174,11 +185,12 @@ class Making:
 
     def _lost(self, name: str, error: BaseException) -> None:
         self._note(failed={**self._record.failed, name: _words(error)})
+        self._passing += [] if _is_final(error) else [name]
         self._say(f"not in {name}: {_words(error)}")
 
-    def _failed(self, reason: str) -> BackupFailed:
+    def _failed(self, reason: str, *, final: bool) -> BackupFailed:
         self._note(state="failed", reason=reason, ended=datetime.now(UTC))
-        return BackupFailed(self._record)
+        return BackupFailed(self._record, final=final)
 
     def _note(self, **changes: object) -> None:
         self._record = msgspec.structs.replace(self._record, **changes)
@@ -231,6 +243,26 @@ def _progress(say: Say, name: str) -> Callable[[dict[str, object]], None]:
             say(f"storing in {name}: {tenth * 10} %")
 
     return told
+
+
+def verified(repository: Repository, system: str) -> list[str]:
+    """Return the ids of a system's backups that count, oldest first."""
+    return [key for key, one in ours(repository, system).items() if VERIFIED in one.tags]
+
+
+def made_for(repository: Repository, system: str, ordered_by: str) -> Record | None:
+    """Return the backup that a repository holds, verified, for whoever ordered one; None where there is none."""
+    for key, snapshot in ours(repository, system).items():
+        if VERIFIED in snapshot.tags and snapshot.tag(FOR) == ordered_by:
+            found = decode(repository.read(snapshot.id, MANIFEST), snapshot.tag("manifest"))
+            session = "" if found.session is None else found.session.isoformat()
+            kind, size, cut = found.kind, found.size, found.cut
+            return Record(key, "backup", "complete", cut, kind=kind, size=size, session=session, cut=cut)
+    return None
+
+
+def _is_final(error: BaseException) -> bool:
+    return isinstance(error, BackupError) and error.final
 
 
 def _words(error: BaseException) -> str:

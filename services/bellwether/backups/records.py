@@ -35,6 +35,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     """Why it failed."""
     ended: datetime | None = None
+    cut: datetime | None = None
+    """Of a backup: when its first piece was copied."""
     kind: str = ""
     size: int = 0
     """Bytes of the pieces."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bellwether.backups.errors import BackupError
-from bellwether.backups.failures import Failure, failure_of, is_futile, last_words
+from bellwether.backups.failures import FINAL, Failure, failure_of, is_futile, last_words
 
 PROGRAM = "restic"
 SECONDS = 3600.0
@@ -36,6 +36,7 @@ class RepositoryError(BackupError):
     def __init__(self, where: str, failure: Failure, words: str) -> None:
         super().__init__(f"{where}: {failure.value} ({words})")
         self.failure = failure
+        self.final = failure in FINAL
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,24 @@ import contextlib
 import json
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from bellwether.backups.errors import FUTILE
 from bellwether.backups.records import Record, Records
 from bellwether.backups.source import stores
 from bellwether.messages.alarms import alarm
 from bellwether.messages.backup import (
     PRODUCTION,
     BackupMade,
+    BackupProgress,
     BackupRestored,
     BackupRow,
     Backups,
     CreateBackup,
+    KeepBackup,
     ListBackups,
     RestoreBackup,
 )
@@ -47,6 +51,7 @@ ELSEWHERE = (
 )
 FROM_SERVICES = "--from-services"
 _FOLDER = "backup"
+_WORDS = 1000
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _log = logging.getLogger(__name__)
@@ -62,6 +67,9 @@ class BackupService:
         """Whether the stores are of other pods: then the locations alone know of backups."""
         self._began: datetime | None = None
         self._making: asyncio.Task[Any] | None = None
+        self._order: KeepBackup | None = None
+        """The TradingBackup's that is made, or was made last."""
+        self._step = self._said = ""
         self._drill: asyncio.Task[None] | None = None
 
     async def create_backup(self, request: CreateBackup, call: Call) -> BackupMade:
@@ -78,8 +86,8 @@ class BackupService:
             words = ["create", *(["--full"] if kind == "full" else [])]
             if request.location is not None:
                 words += ["--location", request.location]
-            self._began = datetime.now(UTC)
-            self._making = asyncio.get_running_loop().create_task(self._run(words), name="backup")
+            self._begin(words, None)
+        assert self._making is not None  # noqa: S101 (it was begun)
         # A caller that gives up must not stop what others wait for.
         made = await asyncio.shield(self._making)
         if root is not None:
@@ -92,6 +100,56 @@ class BackupService:
             size_mb=round(int(made.get("size", 0)) / 1e6, 2),
             status="complete",
             session=str(made.get("session", "")),
+        )
+
+    async def keep_backup(self, request: KeepBackup, call: Call) -> BackupProgress:
+        """Begin the backup of a TradingBackup, or say how far it is; the answer comes at once.
+
+        Whoever asks again after this pod was started anew gets what was made before: the repository knows for whom.
+        """
+        order, making = self._order, self._making
+        if order is not None and order.id == request.id and order.attempt >= request.attempt and making is not None:
+            return self._progress(making)
+        if making is not None and not making.done():
+            return BackupProgress("waiting", said="another backup is being made")
+        try:
+            self._checked(request.location)
+        except RpcError as error:
+            return BackupProgress("failed", said=error.message, final=True)
+        words = ["create", "--location", request.location, "--for", request.id]
+        words += ["--full"] if request.type == "full" else []
+        self._begin([*words, *(["--known"] if request.known else [])], request)
+        return BackupProgress("running", "reach")
+
+    def _begin(self, words: list[str], order: KeepBackup | None) -> None:
+        self._began, self._order, self._step, self._said = datetime.now(UTC), order, "reach", ""
+        self._making = asyncio.get_running_loop().create_task(self._run(words, self._hear), name="backup")
+
+    def _hear(self, line: str) -> None:
+        """Take a line that the process of a backup says."""
+        if line.startswith("step "):
+            self._step = line.removeprefix("step ").partition(" ")[0]
+        self._said = line[:_WORDS]
+
+    def _progress(self, making: asyncio.Task[Any]) -> BackupProgress:
+        if not making.done():
+            return BackupProgress("running", self._step, self._said)
+        if making.cancelled():
+            return BackupProgress("failed", self._step, "the service was ended")
+        error = making.exception()
+        if error is not None:
+            told = error if isinstance(error, RpcError) else RpcError("BACKUP_FAILED", str(error))
+            return BackupProgress("failed", self._step, told.message[:_WORDS], final=bool(told.detail.get("final")))
+        made = making.result()
+        return BackupProgress(
+            "complete",
+            backup_id=made["id"],
+            type=made["kind"],
+            cut=datetime.fromisoformat(made["cut"]),
+            session=made.get("session", ""),
+            size=int(made.get("size", 0)),
+            added=sum(made.get("added", {}).values()),
+            kept=made["kept"],
         )
 
     async def restore_backup(self, request: RestoreBackup, call: Call) -> BackupRestored:
@@ -184,8 +242,8 @@ class BackupService:
         except RpcError as error:
             _log.error("the drill of backup %s failed: %s", backup_id, error.message)
 
-    async def _run(self, words: list[str]) -> Any:
-        """Run a command of backups to its end; return what it answers."""
+    async def _run(self, words: list[str], heard: Callable[[str], None] = lambda _: None) -> Any:
+        """Run a command of backups to its end; return what it answers. `heard` gets each line that it says."""
         whose = [FROM_SERVICES] if self._root is None else ["--data", str(self._root)]
         command = [sys.executable, "-m", "bellwether", "backup", *words, *whose, "-o", "json"]
         child = await asyncio.create_subprocess_exec(
@@ -195,17 +253,27 @@ class BackupService:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            answer, said = await child.communicate()
+            assert child.stdout is not None and child.stderr is not None  # noqa: S101, PT018 (they were asked for)
+            answer, said = await asyncio.gather(child.stdout.read(), _lines(child.stderr, heard))
+            await child.wait()
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
             raise
         if child.returncode != 0:
-            lines = said.decode(errors="replace").strip().splitlines()
-            reason = lines[-1].removeprefix("error: ") if lines else f"it ended with {child.returncode}"
-            raise RpcError("BACKUP_FAILED", reason)
+            reason = said.removeprefix("error: ") or f"it ended with {child.returncode}"
+            raise RpcError("BACKUP_FAILED", reason, final=child.returncode == FUTILE)
         return json.loads(answer)
+
+
+async def _lines(stream: asyncio.StreamReader, heard: Callable[[str], None]) -> str:
+    """Hand over each line of a stream until it ends; return the last one."""
+    last = ""
+    async for line in stream:
+        last = line.decode(errors="replace").strip() or last
+        heard(last)
+    return last
 
 
 def run_of(data_dir: Path) -> Path | None:
@@ -300,7 +368,7 @@ def create(context: ServiceContext) -> Service:
     """Return the service, wired to its runtime."""
     service = Service(NAME, context)
     backups = BackupService(service)
-    for handler in (backups.create_backup, backups.restore_backup, backups.list_backups):
+    for handler in (backups.create_backup, backups.keep_backup, backups.restore_backup, backups.list_backups):
         service.rpc(handler.__name__)(handler)
     service.on_health(backups.health)
     service.on_alarms(backups.alarms)

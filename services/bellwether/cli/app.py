@@ -344,7 +344,7 @@ def run_app(arguments: Sequence[str]) -> int:
         app(list(arguments), standalone_mode=True, prog_name="bellwether")
     except CommandError as error:
         sys.stderr.write(f"error: {visible(str(error), keep=chr(10))}\n")
-        return 1
+        return error.code
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0

@@ -66,8 +66,8 @@ class Profile(StrEnum):
 
 
 @contextmanager
-def _words() -> Iterator[None]:
-    """Turn the failures that people can do something about into words."""
+def _words(futile: int = 1) -> Iterator[None]:
+    """Turn the failures that people can do something about into words; `futile` ends what trying again cannot help."""
     from bellwether.backups.errors import BackupError
     from bellwether.local.nats import NatsMissing
     from bellwether.local.state import RunError
@@ -75,7 +75,7 @@ def _words() -> Iterator[None]:
     try:
         yield
     except (BackupError, NatsMissing, RunError, OSError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), futile if isinstance(error, BackupError) and error.final else 1) from error
 
 
 def say(line: str) -> None:
@@ -92,12 +92,16 @@ def create(
     data: Data = None,
     systemd: Systemd = False,
     from_services: FromServices = False,
+    ordered_by: Annotated[str | None, typer.Option("--for", hidden=True, help="The uid of a TradingBackup.")] = None,
+    known: Annotated[bool, typer.Option("--known", hidden=True, help="The location has a repository.")] = False,
     output: Format = Output.text,
 ) -> None:
     """Make a backup in every location, whether the system runs or not; it counts only when it is found whole there."""
-    with _words():
-        from bellwether.backups.locations import repositories
-        from bellwether.backups.making import Making, Order
+    from bellwether.backups.errors import FUTILE
+
+    with _words(1 if ordered_by is None else FUTILE):
+        from bellwether.backups.locations import opened, repositories
+        from bellwether.backups.making import Making, Order, made_for, verified
         from bellwether.backups.source import Say
         from bellwether.local.backup_places import handed_over, source_of
 
@@ -110,6 +114,8 @@ def create(
             "full" if full else "incremental",
             locations,
             system.spec.backup.retention,
+            ordered_by=ordered_by,
+            make_repository=not known,
         )
 
         async def make(tell: Say) -> Any:
@@ -117,10 +123,16 @@ def create(
                 async with handed_over(place) if from_services else source_of(place) as source:
                     return await Making(order, source, place.machine(), place.records, tell).make()
 
-        record = asyncio.run(make(say))
-        _show(
-            output, _plain(record), f"{record.id} complete: {record.size / 1e6:.1f} MB, session {record.session or '-'}"
-        )
+        name, machine, answer = system.metadata.name, place.machine(), {}
+        if ordered_by is None:
+            record = asyncio.run(make(say))
+        else:
+            (only,) = locations
+            there = made_for(opened(only, machine, make=not known), name, ordered_by)
+            record = there or asyncio.run(make(say))
+            answer["kept"] = verified(opened(only, machine, make=False), name)
+        answer |= _plain(record)
+        _show(output, answer, f"{record.id} complete: {record.size / 1e6:.1f} MB, session {record.session or '-'}")
 
 
 @app.command("list")

@@ -27,6 +27,11 @@ TIMEOUT_SECONDS = 35.0
 class CommandError(Exception):
     """A command failed; the message is for a person."""
 
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+        """With which the process ends."""
+
 
 class Client(Protocol):
     """A way to a gateway."""

@@ -30,6 +30,40 @@ class BackupMade(msgspec.Struct, frozen=True):
     session: str = ""
 
 
+class KeepBackup(msgspec.Struct, frozen=True):
+    """Make the backup that a TradingBackup asks for: once, however often it is asked."""
+
+    id: str
+    """The uid of the TradingBackup."""
+    location: str
+    attempt: int = 1
+    """A higher one has what failed tried again."""
+    type: Literal["full", "incremental"] = "full"
+    known: bool = False
+    """Whether the location has had a repository: then none is made in the place of one that is gone."""
+
+
+class BackupProgress(msgspec.Struct, frozen=True):
+    """How far such a backup is."""
+
+    state: Literal["waiting", "running", "complete", "failed"]
+    step: str = ""
+    said: str = ""
+    """What it does now, or why it failed."""
+    final: bool = False
+    """Of one that failed: whether trying again cannot help."""
+    backup_id: str = ""
+    type: str = ""
+    cut: datetime | None = None
+    session: str = ""
+    size: int = 0
+    """Bytes of all pieces."""
+    added: int = 0
+    """Bytes that the repository grew by."""
+    kept: list[str] = []
+    """The ids of all backups of the system that count in the location."""
+
+
 class RestoreBackup(msgspec.Struct, frozen=True):
     """Put a backup in the place of what is there."""
 

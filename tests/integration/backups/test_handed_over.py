@@ -18,7 +18,16 @@ from bellwether.backups.service import create
 from bellwether.local.backup_places import of_run
 from bellwether.local.registry import registry
 from bellwether.local.restoring import restore
-from bellwether.messages.backup import BackupMade, BackupRestored, Backups, CreateBackup, ListBackups, RestoreBackup
+from bellwether.messages.backup import (
+    BackupMade,
+    BackupProgress,
+    BackupRestored,
+    Backups,
+    CreateBackup,
+    KeepBackup,
+    ListBackups,
+    RestoreBackup,
+)
 from bellwether.naming import EVENT_STREAM, event_subject
 from bellwether.runtime.bus import BusError
 from bellwether.runtime.call import ServiceContext
@@ -121,6 +130,39 @@ async def test_services_hand_over_what_they_keep_and_it_is_restored_with_everyth
     assert found == before
     assert models(place.root / "data") == hashes
     assert (await last_event(place.root))[0] == 5
+
+
+async def until_ended(pods: Pods, wanted: KeepBackup) -> BackupProgress:
+    async with asyncio.timeout(BUDGET):
+        while True:
+            found: BackupProgress = await pods.ask("keep_backup", wanted, BackupProgress)
+            if found.state in {"complete", "failed"}:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_what_a_tradingbackup_asks_for_is_made_once_and_found_again_by_a_new_pod(pods: Pods) -> None:
+    wanted = KeepBackup("0b4a-1", "far")
+    full = await until_ended(pods, wanted)
+    assert (full.state, full.type, full.session, full.kept) == ("complete", "full", "2009-01-16", [full.backup_id])
+    assert full.added > 0
+    assert full.cut is not None
+    second = await until_ended(pods, KeepBackup("0b4a-2", "far", type="incremental", known=True))
+    assert (second.type, second.kept) == ("incremental", [full.backup_id, second.backup_id])
+    assert second.added < full.added / 2
+    # The pod forgot the first one; asked again, it is not made again.
+    again = await until_ended(pods, wanted)
+    assert (again.backup_id, again.cut, again.kept) == (full.backup_id, full.cut, second.kept)
+
+
+async def test_a_failure_says_whether_trying_again_can_help(pods: Pods, tmp_path: Path) -> None:
+    gone = await until_ended(pods, KeepBackup("0b4a-1", "claim", known=True))
+    assert (gone.state, gone.final) == ("failed", True)
+    assert "location claim: there is no repository" in gone.said
+    await pods.system.services["prediction"].stop()
+    away = await until_ended(pods, KeepBackup("0b4a-2", "claim"))
+    assert (away.state, away.final) == ("failed", False)
+    assert "prediction did not hand over its copy" in away.said
 
 
 async def test_a_service_that_is_away_fails_the_backup_in_words(pods: Pods) -> None:

@@ -15,6 +15,14 @@ async def test_one_is_made_and_listed_by_the_service(standing: Opened) -> None:
 
 
 @IN_MODULES_LOOP
+async def test_the_operator_hears_at_once_how_far_that_of_a_tradingbackup_is(standing: Opened) -> None:
+    body = {"type": "full", "location": "far", "attempt": 2}
+    found = await standing.http.put("/v1/backups/0b4a9c", json=body)
+    assert (found.status_code, found.json()["state"], found.json()["step"]) == (200, "running", "copy")
+    assert (await standing.http.put("/v1/backups/0b4a9c", json={"type": "full"})).status_code == 422
+
+
+@IN_MODULES_LOOP
 async def test_what_no_backup_can_be_is_refused_in_words(standing: Opened) -> None:
     reply = await standing.http.post("/v1/backups", json={"type": "differential"})
     assert reply.status_code == 422
