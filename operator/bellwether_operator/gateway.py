@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
+from bellwether_operator.backups.repository import Answer, Order
+
 T = TypeVar("T")
 
 LOOK_SECONDS = 2.0
@@ -340,6 +342,33 @@ class GatewayClient:
         try:
             broken = tuple(_name(one) for one in found["broken"])
             return Held(found["held"] is True and not broken, broken, max(0, round(float(found["seconds"]) * 1000)))
+        except _UNREADABLE as error:
+            raise GatewayError(f"the gateway's answer cannot be read: {error!r}") from error
+
+    async def keep_backup(self, namespace: str, name: str, token: str, order: Order) -> Answer:
+        """Have the system make a backup in a repository, once, and return how far that is.
+
+        Raises:
+            GatewayError: if the gateway is away, or what it says cannot be read.
+
+        """
+        body = {"type": order.kind, "location": order.location, "attempt": order.attempt, "known": order.known}
+        path = f"/v1/backups/{order.id}"
+        found = await self._call("PUT", namespace, name, path, seconds=DELIVERY_SECONDS, token=token, body=body)
+        try:
+            return Answer(
+                state=str(found["state"]),
+                step=str(found["step"]),
+                said=str(found["said"]),
+                final=bool(found["final"]),
+                id=str(found["backup_id"]),
+                kind=str(found["type"]),
+                cut=None if found["cut"] is None else _instant(found["cut"]),
+                session=str(found["session"]),
+                size=int(found["size"]),
+                added=int(found["added"]),
+                kept=tuple(str(one) for one in found["kept"]),
+            )
         except _UNREADABLE as error:
             raise GatewayError(f"the gateway's answer cannot be read: {error!r}") from error
 

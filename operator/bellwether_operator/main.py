@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.backups.repository import Answer, Order
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.collecting import collecting
 from bellwether_operator.gateway import GatewayClient, Held
@@ -44,7 +45,7 @@ class Operator:
         self.client = client
         self.cache = Cache()
         self.gateway = GatewayClient(settings.gateway_url)
-        self.backups = Backups(client, self.cache, self._mark, now, settings=settings, holder=self)
+        self.backups = Backups(client, self.cache, self._mark, now, settings=settings, holder=self, keeper=self)
         reconciler = Reconciler(settings, client, self.cache, now, backups=self.backups)
         self.workers = Workers(settings, reconciler, self.cache, self.gateway)
         self._keyring = reconciler.keyring
@@ -61,6 +62,10 @@ class Operator:
     async def let_go(self, system: SystemKey, uid: str, hold: str) -> Held:
         """Have a system write again, and say whether it wrote meanwhile."""
         return await self.gateway.let_go(*system, self._keyring(uid).gateway_token, hold)
+
+    async def keep_backup(self, system: SystemKey, uid: str, order: Order) -> Answer:
+        """Have a system make a backup in a repository, once, and return how far that is."""
+        return await self.gateway.keep_backup(*system, self._keyring(uid).gateway_token, order)
 
     async def run(self, stop: asyncio.Event, carried: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; call `carried` once kopf brings events."""

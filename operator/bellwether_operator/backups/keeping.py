@@ -15,7 +15,7 @@ from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import KIND
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.backups import upgrades
-from bellwether_operator.backups.plan import made, planned, row_of, row_status, snapshot_location
+from bellwether_operator.backups.plan import full_or_incremental, made, planned, row_of, row_status, snapshot_location
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
 from bellwether_operator.backups.status import progress_of
@@ -47,9 +47,13 @@ async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any
     row, refused = plan.row, None
     try:
         if plan.make is not None and row is not None:
-            name = f"{key.name}-{plan.make.session:%Y%m%d}"
             labels = {LABEL_SLOT: plan.make.name, LABEL_BY_OPERATOR: SCHEDULE}
-            await backups.make(manifest(system, name, plan.location, labels, tested=is_tested(system, plan.make)))
+            for location in plan.locations:
+                stored = any(one.name == location for one in system.spec.backup.repositories_in_cluster)
+                kind = full_or_incremental(system.spec.backup, location if stored else "", backups.known(key, uid))
+                name = f"{key.name}-{plan.make.session:%Y%m%d}{f'-{location}' if stored else ''}"
+                tested = is_tested(system, plan.make) and not stored
+                await backups.make(manifest(system, name, location, labels, tested=tested, kind=kind))
             row = made(row, plan.make)
         if plan.remove is not None:
             await backups.remove(ActionKey(key.namespace, plan.remove))
@@ -105,7 +109,7 @@ def is_tested(system: TradingSystem, slot: Slot) -> bool:
 
 
 def manifest(
-    system: TradingSystem, name: str, location: str, labels: Mapping[str, str], *, tested: bool
+    system: TradingSystem, name: str, location: str, labels: Mapping[str, str], *, tested: bool, kind: str = "full"
 ) -> dict[str, Any]:
     """Return a backup of a system; it has no owner, since it is to outlive that."""
     return {
@@ -116,5 +120,5 @@ def manifest(
             "namespace": system.metadata.namespace,
             "labels": {LABEL_SYSTEM_UID: system.metadata.uid, **labels},
         },
-        "spec": {"system": system.metadata.name, "location": location, "drill": tested},
+        "spec": {"system": system.metadata.name, "location": location, "drill": tested, "kind": kind},
     }

@@ -34,6 +34,9 @@ class Known(NamedTuple):
     state: State
     made: datetime
     cut_at: datetime | None
+    place: str = ""
+    """The location that is a repository; empty: it is of volume snapshots."""
+    kind: str = "full"
 
 
 class Row(NamedTuple):
@@ -52,7 +55,8 @@ class Plan:
     """What is to be done about backups."""
 
     make: Slot | None = None
-    location: str = ""
+    locations: tuple[str, ...] = ()
+    """Where to: volume snapshots come first."""
     remove: str | None = None
     overdue: str | None = None
     """In words, that the newest session is not in a good backup though it should be."""
@@ -67,20 +71,33 @@ def snapshot_location(backup: Backup | None) -> BackupLocation | None:
     return next((each for each in locations if each.kind == "volumeSnapshots"), None)
 
 
+def full_or_incremental(backup: Backup, place: str, known: Sequence[Known]) -> str:
+    """Return the kind of the next backup by schedule: each of volume snapshots is whole."""
+    if not place or backup.schedule is None:
+        return "full"
+    good = sorted((one for one in known if one.place == place and one.state == "complete"), key=_age, reverse=True)
+    since_full = next((number for number, one in enumerate(good) if one.kind == "full"), None)
+    return "full" if since_full is None or since_full + 1 >= backup.schedule.full_every else "incremental"
+
+
 def planned(spec: TradingSystemSpec, before: Row | None, known: Sequence[Known], now: datetime) -> Plan:
-    """Return what is to be done now; nothing by itself where no location of volume snapshots is declared."""
-    backup, location = spec.backup, snapshot_location(spec.backup)
-    if backup is None or location is None:
+    """Return what is to be done now; nothing by itself where no location is declared that a cluster can reach."""
+    backup, snapshots = spec.backup, snapshot_location(spec.backup)
+    if backup is None:
         return Plan()
+    places = ([] if snapshots is None else [""]) + [one.name for one in backup.repositories_in_cluster]
+    if not places:
+        return Plan()
+    locations = tuple(place or ("" if snapshots is None else snapshots.name) for place in places)
     remove = to_remove(known, now, count=backup.retention.count, age=days(backup.retention.age))
     if backup.schedule is None or spec.clock.mode == "replay":
-        return Plan(location=location.name, remove=remove)
+        return Plan(locations=locations, remove=remove)
     row = before or Row(now)
     try:
         rules, calendar = backup_rule(backup), calendar_of(spec.market)
         past = slots(rules, calendar, max(row.since, now - _LOOK_BACK), now + timedelta(microseconds=1))
     except (CalendarError, ValueError):
-        return Plan(location=location.name, remove=remove, row=row)  # the calendar's own condition says so
+        return Plan(locations=locations, remove=remove, row=row)  # the calendar's own condition says so
     try:
         coming = next((each for each in slots(rules, calendar, now, now + _LOOK_AHEAD) if each.due > now), None)
     except OutsideCalendar:
@@ -90,9 +107,9 @@ def planned(spec: TradingSystemSpec, before: Row | None, known: Sequence[Known],
     ends = [slot.useful_until for slot in past if slot.useful_until > now]
     return Plan(
         make=make,
-        location=location.name,
+        locations=locations,
         remove=remove,
-        overdue=_overdue(past, known, now),
+        overdue=next((words for each in places if (words := _overdue(past, each, known, now))), None),
         row=row,
         due=min([*ends, *([coming.due] if coming is not None else [])], default=None),
     )
@@ -107,16 +124,23 @@ def to_remove(known: Sequence[Known], now: datetime, *, count: int, age: timedel
     """Return the one backup that is to be removed next, the oldest first; None while one is on its way out.
 
     The newest good one always stays. One that failed goes when a newer good one is there, or many newer failed ones.
+    What a repository holds is removed by its own retention, which is the same; its TradingBackup goes after it.
     """
     own = [each for each in known if each.own]
     if any(each.state == "pruning" for each in own):
         return None
+    places = sorted({each.place for each in own})
+    good = {each.name for each in own if each.place and each.state == "complete"}
+    gone = [name for place in places for name in _outlived([one for one in own if one.place == place], now, count, age)]
+    return next((name for name in gone if name not in good), None)
+
+
+def _outlived(own: Sequence[Known], now: datetime, count: int, age: timedelta) -> list[str]:
     ended = [each for each in own if each.state in {"complete", "failed"}]
     kept = [Kept(each.name, each.cut_at or each.made, each.state == "complete") for each in ended]
     gone = outlived(kept, now, count=count, age=age)
     failed = sorted((one for one in kept if not one.verified), key=lambda one: (one.cut, one.id))
-    gone += [one.id for one in failed[: max(0, len(failed) - count)] if one.id not in gone]
-    return next(iter(gone), None)
+    return gone + [one.id for one in failed[: max(0, len(failed) - count)] if one.id not in gone]
 
 
 def _to_make(past: Sequence[Slot], row: Row, known: Sequence[Known], now: datetime) -> Slot | None:
@@ -131,17 +155,22 @@ def _to_make(past: Sequence[Slot], row: Row, known: Sequence[Known], now: dateti
     return None if done or now > newest.useful_until else newest
 
 
-def _overdue(past: Sequence[Slot], known: Sequence[Known], now: datetime) -> str | None:
+def _overdue(past: Sequence[Slot], place: str, known: Sequence[Known], now: datetime) -> str | None:
     over = [slot for slot in past if slot.useful_until <= now]
     if not over:
         return None
     slot = over[-1]
-    good = [each for each in known if each.state == "complete" and each.cut_at is not None]
-    newest = max(good, key=lambda each: each.cut_at or each.made, default=None)
+    good = [one for one in known if one.place == place and one.state == "complete" and one.cut_at is not None]
+    newest = max(good, key=_age, default=None)
     if newest is not None and (newest.cut_at or newest.made) >= slot.due:
         return None
     last = "there is no good one" if newest is None else f"the newest good one is {newest.name} of {_said(newest)}"
-    return f"the backup of session {slot.session} was due {slot.due:%Y-%m-%d %H:%M} UTC; {last}"
+    where = f" in {place}" if place else ""
+    return f"the backup of session {slot.session}{where} was due {slot.due:%Y-%m-%d %H:%M} UTC; {last}"
+
+
+def _age(known: Known) -> datetime:
+    return known.cut_at or known.made
 
 
 def _said(known: Known) -> str:

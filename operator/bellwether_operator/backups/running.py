@@ -13,15 +13,17 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from bellwether.render.kubernetes.names import LABEL_SYSTEM_UID
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import DECLARATION_LENGTH, KIND, PLURAL
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.backups.drilling import drill
 from bellwether_operator.backups.drills import is_due
+from bellwether_operator.backups.news import known, newest
 from bellwether_operator.backups.plan import Known
-from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR, SNAPSHOTS, Seen, seen_of, snapshot
+from bellwether_operator.backups.repositories import Keeper, Repositories
+from bellwether_operator.backups.repository import declared_place
+from bellwether_operator.backups.snapshots import SNAPSHOTS, Seen, seen_of, snapshot
 from bellwether_operator.backups.status import progress_of, status_of
 from bellwether_operator.backups.steps import (
     HOLD,
@@ -82,6 +84,7 @@ class Backups:
         *,
         settings: Settings,
         holder: Holder | None = None,
+        keeper: Keeper | None = None,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         """Do nothing yet.
@@ -93,6 +96,7 @@ class Backups:
             now: aware.
             settings: of the operator.
             holder: has a system write nothing; without it its pods are ended for a backup.
+            keeper: has a system make a backup in a repository.
             look_seconds: the pause between two looks at one backup.
 
         """
@@ -106,6 +110,7 @@ class Backups:
         self._follower = Follower(
             client, BACKUPS, self._next, lambda raw: mark(system_key(raw)), look_seconds, hurries=_hurries
         )
+        self._repositories = Repositories(cache, self._follower, keeper, now, self.remove)
 
     def quiesced(self, system: SystemKey) -> datetime | None:
         """Return until when a system is to have no pods, None when it may run."""
@@ -114,21 +119,14 @@ class Backups:
         return max((until for until in found if until is not None), default=None)
 
     def newest(self, system: SystemKey) -> BackupNews | None:
-        """Return the newest backup of a system that has ended, None where there is none."""
-        told = [(progress_of(raw), raw["metadata"]["name"]) for raw in self._follower.of(system)]
-        found = [
-            (one.ended_at, name, one) for one, name in told if one.ended_at and one.state in {"complete", "failed"}
-        ]
-        if not found:
-            return None
-        _, name, progress = max(found, key=lambda each: each[:2])
-        complete = [(one.cut_at, name) for one, name in told if one.state == "complete" and one.cut_at is not None]
-        good = "{1} of {0:%Y-%m-%d %H:%M} UTC".format(*max(complete)) if complete else ""
-        return BackupNews(name, progress.state == "complete", progress.message, good)
+        """Return the newest backup of a system that has ended; of several places first one where it failed."""
+        declared = self._cache.systems.get(system)
+        return newest(self._follower.of(system), lambda place: declared_place(declared, place) is not None)
 
     def known(self, system: SystemKey, uid: str) -> list[Known]:
         """Return the backups of a system; its own are those that were made for this very one by the operator."""
-        return [_known(raw, uid) for raw in self._follower.of(system) if "deletionTimestamp" not in raw["metadata"]]
+        found = [raw for raw in self._follower.of(system) if "deletionTimestamp" not in raw["metadata"]]
+        return [known(raw, uid, self._repositories.place(raw)) for raw in found]
 
     def tested(self, system: SystemKey) -> BackupNews | None:
         """Return the backup of a system whose test has ended last, and what came of it; None where there is none."""
@@ -189,7 +187,7 @@ class Backups:
             return self._one_step
         if progress.state == "pruning":
             return self._prune
-        return self._drill if is_due(progress, wanted=bool(raw["spec"].get("drill"))) else None
+        return self._drill if is_due(progress, wanted=bool(raw["spec"].get("drill") and not progress.stored)) else None
 
     async def _drill(self, key: ActionKey, raw: dict[str, Any]) -> None:
         before = progress_of(raw)
@@ -198,6 +196,10 @@ class Backups:
 
     async def _one_step(self, key: ActionKey, raw: dict[str, Any]) -> None:
         before = progress_of(raw)
+        stored = await self._repositories.step(raw, before)
+        if stored is not None:
+            await self._write(key, raw, before, Step(stored))
+            return
         step = next_step(before, await self._picture(raw, before))
         if step.hold:
             step = held(step.progress, self._now(), await self._hold(raw))
@@ -301,6 +303,7 @@ class Backups:
             if one["metadata"]["uid"] != raw["metadata"]["uid"]
             and progress_of(one).state == "running"
             and progress_of(one).cut_at is None
+            and self._repositories.place(one) is None
             and _order(one) < _order(raw)
         ]
         return f"waiting for the backup {min(earlier)}" if earlier else None
@@ -335,19 +338,6 @@ class Backups:
         text = json.dumps({**plain, "metadata": {"name": found["metadata"]["name"]}}, sort_keys=True)
         release = str((found.get("status") or {}).get("release", ""))
         return {"release": release, "declaration": text if len(text) <= DECLARATION_LENGTH else ""}
-
-
-def _known(raw: Mapping[str, Any], system_uid: str) -> Known:
-    metadata, progress = raw["metadata"], progress_of(raw)
-    labels = metadata.get("labels") or {}
-    return Known(
-        metadata["name"],
-        metadata["uid"],
-        LABEL_BY_OPERATOR in labels and labels.get(LABEL_SYSTEM_UID) == system_uid,
-        progress.state,
-        datetime.fromisoformat(metadata["creationTimestamp"]),
-        progress.cut_at,
-    )
 
 
 def _hurries(raw: Mapping[str, Any]) -> bool:

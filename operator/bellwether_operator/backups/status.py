@@ -9,7 +9,8 @@ from typing import Any
 
 from kubernetes import utils
 
-from bellwether_operator.backups.steps import PRUNING, Progress, State, Volume, instant
+from bellwether_operator.backups.repository import NOT_TESTED
+from bellwether_operator.backups.steps import PRUNING, Progress, State, Stored, Volume, instant
 
 VERIFIED = "RestoreVerified"
 
@@ -39,6 +40,7 @@ def progress_of(raw: Mapping[str, Any]) -> Progress:
         state = "failed"
     return Progress(
         volumes=volumes,
+        stored=_stored(status.get("repository")),
         class_name=str(status.get("className", "")),
         started_at=instant(str(status.get("startedAt", ""))),
         held_until=instant(str(status.get("heldUntil", ""))),
@@ -64,8 +66,9 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
     before = raw.get("status") or {}
     generation = int(raw["metadata"].get("generation", 0))
     held = progress.quiesced_until is not None or progress.held_until is not None
-    kind = str((raw.get("spec") or {}).get("kind", "full"))
-    note = " (of volume snapshots each is whole: incremental is full)" if kind == "incremental" else ""
+    spec = raw.get("spec") or {}
+    whole = spec.get("kind") == "incremental" and progress.stored is None
+    note = " (of volume snapshots each is whole: incremental is full)" if whole else ""
     complete = "True" if progress.state == "complete" else "False"
     failed = "True" if progress.state == "failed" else "False"
     why = (progress.reason, progress.message) if failed == "True" else ("NotFailed", "")
@@ -77,6 +80,8 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
     if progress.drill_started_at is not None:
         said = {True: "True", False: "False", None: "Unknown"}[progress.verified]
         wanted.append((VERIFIED, said, progress.drill_reason, progress.drill_message))
+    elif spec.get("drill") and progress.stored is not None:
+        wanted.append((VERIFIED, "Unknown", "NotTested", NOT_TESTED))
     known = {one["type"]: one for one in before.get("conditions") or ()}
     found: dict[str, Any] = {
         "observedGeneration": generation,
@@ -115,11 +120,50 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
         "drillStartedAt": _text(progress.drill_started_at),
         "drillEndedAt": _text(progress.drill_ended_at),
         "secondsWithoutPods": progress.without_pods,
+        "seconds": _seconds(progress),
         "size": _size([one.size for one in progress.volumes]),
     }
+    if (stored := progress.stored) is not None:
+        found["size"] = _mebibytes(stored.size)
+        found["repository"] = {
+            "location": stored.location,
+            "where": stored.where,
+            "attempts": stored.attempts,
+            "retryAt": _text(stored.retry_at),
+            "id": stored.id,
+            "session": stored.session,
+            "bytes": stored.size,
+            "addedBytes": stored.added,
+            "added": _mebibytes(stored.added),
+        }
     for name in ("release", "declaration"):
         found[name] = str(before.get(name) or facts.get(name, ""))
     return found
+
+
+def _stored(found: Mapping[str, Any] | None) -> Stored | None:
+    if not found:
+        return None
+    return Stored(
+        location=str(found["location"]),
+        where=str(found["where"]),
+        attempts=int(found["attempts"]),
+        retry_at=instant(str(found["retryAt"])),
+        id=str(found["id"]),
+        session=str(found["session"]),
+        size=int(found["bytes"]),
+        added=int(found["addedBytes"]),
+    )
+
+
+def _seconds(progress: Progress) -> int:
+    """Return how long it took; 0 while it has not ended."""
+    began, ended = progress.started_at, progress.ended_at
+    return 0 if began is None or ended is None else max(0, int((ended - began).total_seconds()))
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f}Mi" if size else ""
 
 
 def _size(sizes: Sequence[str]) -> str:

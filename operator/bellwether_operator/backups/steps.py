@@ -57,10 +57,30 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A backup in a repository."""
+
+    location: str
+    where: str
+    attempts: int = 1
+    retry_at: datetime | None = None
+    """When it is tried again."""
+    id: str = ""
+    """Of the backup in the repository, once it is complete."""
+    session: str = ""
+    size: int = 0
+    """Bytes of its pieces."""
+    added: int = 0
+    """Bytes that the repository grew by."""
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a backup is: what its status says."""
 
     volumes: tuple[Volume, ...] = ()
+    stored: Stored | None = None
+    """Of a backup in a repository, which has no volumes."""
     class_name: str = ""
     started_at: datetime | None = None
     held_until: datetime | None = None

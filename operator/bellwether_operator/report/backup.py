@@ -28,8 +28,8 @@ def _none(case: Case) -> str:
     declared = case.system.spec.backup
     if declared is None or declared.schedule is None:
         return _NONE
-    if all(each.kind != "volumeSnapshots" for each in declared.locations):
-        return f"{_NONE}: the operator makes them where a location of kind volumeSnapshots is declared"
+    if not declared.repositories_in_cluster and all(one.kind != "volumeSnapshots" for one in declared.locations):
+        return f"{_NONE}: in a cluster a location of kind folder needs a volumeClaim"
     if case.system.spec.clock.mode == "replay":
         return f"{_NONE}: a replay has none made by schedule"
     return f"{_NONE}: the first one is made after the next session"

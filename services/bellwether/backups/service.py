@@ -105,7 +105,7 @@ class BackupService:
     async def keep_backup(self, request: KeepBackup, call: Call) -> BackupProgress:
         """Begin the backup of a TradingBackup, or say how far it is; the answer comes at once.
 
-        Whoever asks again after this pod was started anew gets what was made before: the repository knows for whom.
+        Whoever asks again after this pod started again gets what was made before: the repository knows for whom.
         """
         order, making = self._order, self._making
         if order is not None and order.id == request.id and order.attempt >= request.attempt and making is not None:

@@ -182,3 +182,8 @@ class Backup(Block):
         description="How long a new release waits, in a cluster, for a backup that is made before it, such as 15m; 0s: "
         "none is made. Needs a location of kind volumeSnapshots.",
     )
+
+    @property
+    def repositories_in_cluster(self) -> list[BackupLocation]:
+        """The locations that are repositories which pods can reach: a folder needs the claim that it is on."""
+        return [one for one in self.locations if one.kind == "s3" or one.volume_claim is not None]

@@ -30,7 +30,9 @@ class TradingBackupSpec(Block):
         description="The TradingSystem, in the same namespace.",
     )
     kind: Literal["full", "incremental"] = Field(
-        "full", description="Of volume snapshots every one is whole: incremental means the same, and status says so."
+        "full",
+        description="Of volume snapshots every one is whole: incremental means the same, and status says so. In a "
+        "repository nothing is stored twice; full reads every byte again, there too.",
     )
     drill: bool = Field(
         False,
@@ -41,8 +43,8 @@ class TradingBackupSpec(Block):
         None,
         max_length=30,
         pattern=LOCATION_NAME_PATTERN,
-        description="One of the system's spec.backup.locations, of kind volumeSnapshots; without it the first such "
-        "one, and without any the cluster's default class.",
+        description="One of the system's spec.backup.locations; without it the first one of kind volumeSnapshots, and "
+        "without any the cluster's default class.",
     )
 
 
@@ -57,6 +59,20 @@ class VolumeStatus(Block):
     ready: bool = Field(False, description="Whether a volume can be made of it.")
 
 
+class RepositoryStatus(Block):
+    """A backup in a repository, a folder or a bucket: the system's service `backup` makes it."""
+
+    location: str = Field(max_length=30, description="The location's name.")
+    where: str = Field(max_length=700, description="The bucket's URL, or the claim and the folder in it.")
+    attempts: int = Field(1, ge=1, le=1000, description="How often it was tried.")
+    retry_at: str = Field("", max_length=40, description="When it is tried again after a failure that may pass, UTC.")
+    id: str = Field("", max_length=40, description="By which it is restored, once it is complete.")
+    session: str = Field("", max_length=10, description="The newest session whose book is in it.")
+    bytes: int = Field(0, ge=0, le=2**53, description="The size of all its pieces.")
+    added_bytes: int = Field(0, ge=0, le=2**53, description="By how much the repository grew.")
+    added: str = Field("", max_length=32, description="The same, for people.")
+
+
 class TradingBackupStatus(Block):
     """How far it is: the volumes that are expected are written here before the first snapshot is made."""
 
@@ -68,6 +84,7 @@ class TradingBackupStatus(Block):
     volumes: Annotated[list[VolumeStatus], Field(max_length=20, json_schema_extra={MAP_KEYS: ["claim"]})] = Field(
         default_factory=list, description="The volumes."
     )
+    repository: RepositoryStatus | None = Field(None, description="Of a backup in a repository, instead of volumes.")
     class_name: str = Field(
         "",
         max_length=253,
@@ -92,7 +109,8 @@ class TradingBackupStatus(Block):
         "", max_length=40, description="When its test was over and all that was made for it gone, UTC."
     )
     seconds_without_pods: int = Field(0, ge=0, le=2**31, description="For how long the system had no pods for it.")
-    size: str = Field("", max_length=32, description="How much a restore of all volumes needs.")
+    seconds: int = Field(0, ge=0, le=2**31, description="How long it took, from its start to its end.")
+    size: str = Field("", max_length=32, description="How much a restore of all of it needs.")
     release: str = Field("", max_length=128, description="The release that wrote the volumes.")
     declaration: str = Field(
         "", max_length=DECLARATION_LENGTH, description="The whole TradingSystem, as JSON: for when it is gone."
@@ -101,6 +119,7 @@ class TradingBackupStatus(Block):
 
 _COLUMNS: tuple[Schema, ...] = (
     {"name": "System", "type": "string", "jsonPath": ".spec.system"},
+    {"name": "Location", "type": "string", "jsonPath": ".spec.location"},
     {
         "name": "Complete",
         "type": "string",
@@ -115,6 +134,13 @@ _COLUMNS: tuple[Schema, ...] = (
     },
     {"name": "Cut", "type": "date", "jsonPath": ".status.cutAt"},
     {"name": "Size", "type": "string", "jsonPath": ".status.size"},
+    {
+        "name": "Added",
+        "type": "string",
+        "description": "By how much the repository grew.",
+        "jsonPath": ".status.repository.added",
+    },
+    {"name": "Seconds", "type": "integer", "description": "How long it took.", "jsonPath": ".status.seconds"},
     {
         "name": "Without pods",
         "type": "integer",

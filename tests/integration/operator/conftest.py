@@ -189,6 +189,10 @@ class FakeGateway:
     replays: list[list[str]] = field(default_factory=list)
     """The uids of the replays that are left, each time they were told."""
     holds: bool = False
+    backup: dict[str, Any] = field(default_factory=dict)
+    """What is said of a backup in a repository."""
+    ordered: list[dict[str, Any]] = field(default_factory=list)
+    """The backups in repositories that were asked for, with the uid of each."""
     """Whether the services of the systems can be held."""
     asked: int = 0
     """How often the status was asked for."""
@@ -226,6 +230,11 @@ class FakeGateway:
     async def let_go(self, _: web.Request) -> web.Response:
         return web.json_response({"held": True, "broken": [], "seconds": 1.25})
 
+    async def keep_backup(self, request: web.Request) -> web.Response:
+        self.ordered.append({**await request.json(), "id": request.match_info["backup"]})
+        nothing = {"step": "", "said": "", "final": False, "backup_id": "", "type": "", "cut": None, "session": ""}
+        return web.json_response({"state": "running", **nothing, "size": 0, "added": 0, "kept": [], **self.backup})
+
     async def take_replays(self, request: web.Request) -> web.Response:
         self.replays.append((await request.json())["uids"])
         return web.json_response({"replays": []})
@@ -240,6 +249,7 @@ async def gateway() -> AsyncIterator[FakeGateway]:
             web.get("/{namespace}/{name}/v1/status", fake.answer_status),
             web.put("/{namespace}/{name}/v1/declaration", fake.take),
             web.put("/{namespace}/{name}/v1/replays", fake.take_replays),
+            web.put("/{namespace}/{name}/v1/backups/{backup}", fake.keep_backup),
             web.put("/{namespace}/{name}/v1/hold", fake.hold),
             web.delete("/{namespace}/{name}/v1/hold/{hold}", fake.let_go),
         ]

@@ -251,6 +251,66 @@ async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_
         await eventually("the second session in the status", told)
 
 
+FAR = {"name": "far", "kind": "s3", "url": "https://s3.example/trade", "secretRef": {"name": "far-repository"}}
+
+
+async def test_each_session_is_kept_in_a_bucket_too_over_a_restart_and_forgotten_with_what_it_holds(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    backup = {"locations": [FAR], "schedule": {"offset": "30m"}}
+    clock, first, second = Clock(kube, CLOSE), "demo-20270610-far", "demo-20270611-far"
+    gateway.backup = {"step": "store", "said": "storing in far: 40 %"}
+    async with running_by(settings, clock):
+        await kube.apply(live(kube, backup=backup))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await clock.set(CLOSE + timedelta(minutes=30))
+        await until_made(kube, first)
+
+        async def storing() -> bool:
+            return await reason(kube, first) == "Storing"
+
+        await eventually("its progress", storing)
+        found = await one(kube, "tbackup", first)
+        assert found["spec"] == {"drill": False, "kind": "full", "location": "far", "system": "demo"}
+        uid = found["metadata"]["uid"]
+        assert gateway.ordered[0] == {"type": "full", "location": "far", "attempt": 1, "known": False, "id": uid}
+    gateway.ordered.clear()
+    done = {"state": "complete", "cut": "2027-06-10T20:30:05+00:00", "size": 3 << 20, "added": 2 << 20}
+    gateway.backup = {**done, "backup_id": "b1", "type": "full", "session": "2027-06-10", "kept": ["b1"]}
+    async with running_by(settings, clock):
+        await kube("wait", "--for=condition=Complete", f"tbackup/{first}", "--timeout=30s")
+        assert {order["id"] for order in gateway.ordered} == {uid}
+        found = (await one(kube, "tbackup", first))["status"]
+        assert found["repository"]["id"] == "b1"
+        assert (found["size"], found["repository"]["where"]) == ("3.0Mi", FAR["url"])
+        assert json.loads(found["declaration"])["spec"]["backup"]["locations"] == [FAR]
+        healthy = await kube.until_condition("demo", "BackupHealthy", "True", "BackupComplete")
+        assert "full backup b1 of session 2027-06-10 is whole in far" in healthy["message"]
+
+        cut = "2027-06-11T20:30:05+00:00"
+        gateway.backup |= {"backup_id": "b2", "type": "incremental", "cut": cut, "kept": ["b2"]}
+        await clock.set(CLOSE + timedelta(days=1, minutes=31))
+        await until_made(kube, second)
+
+        async def gone() -> bool:
+            return not await one(kube, "tbackup", first)
+
+        await eventually("what the bucket keeps no more to be gone", gone)
+        await kube("wait", "--for=condition=Complete", f"tbackup/{second}", "--timeout=30s")
+        assert gateway.ordered[-1]["known"] is True
+        assert (await one(kube, "tbackup", second))["spec"]["kind"] == "incremental"
+        gateway.backup = {"state": "failed", "said": "location far: there is no such bucket", "final": True}
+        await clock.set(CLOSE + timedelta(days=1, minutes=32))
+        await make(kube, "by-hand", location="far")
+        failed = await kube.until_condition("demo", "BackupHealthy", "False", "BackupFailed")
+        assert failed["message"].startswith("by-hand: location far: there is no such bucket; the newest good one is")
+        await make(kube, "nowhere", location="fra")
+        await kube("wait", "--for=condition=Failed", "tbackup/nowhere", "--timeout=30s")
+        assert await reason(kube, "nowhere") == "LocationNotFound"
+    assert not [line for line in kube.operator_writes() if "volumesnapshots" in line]
+
+
 async def is_pruning(kube: Kube, name: str) -> bool:
     gone = await one(kube, "tbackup", name)
     snapshot = await one(kube, "volumesnapshot", f"{name}-{CLAIM}")

@@ -27,6 +27,7 @@ SAMPLE = {
     "model_name": "m",
     "name": "sizes",
     "index": 0,
+    "backup": "0b4a",
     "hold": "backup",
 }
 

@@ -8,11 +8,21 @@ from typing import Any
 import pytest
 
 from bellwether.spec.models import TradingSystemSpec
-from bellwether_operator.backups.plan import Known, Row, made, planned, row_of, row_status, to_remove
+from bellwether_operator.backups.plan import (
+    Known,
+    Row,
+    full_or_incremental,
+    made,
+    planned,
+    row_of,
+    row_status,
+    to_remove,
+)
 from bellwether_operator.backups.steps import State
 from harness.statuses import declared
 
 SNAPSHOTS = {"name": "snap", "kind": "volumeSnapshots"}
+BUCKET = {"name": "far", "kind": "s3", "url": "https://s3.example/some", "secretRef": {"name": "s"}}
 CLOSE = datetime(2026, 11, 27, 18, tzinfo=UTC)
 """New York closes at one o'clock on the day after Thanksgiving."""
 DUE = CLOSE + timedelta(minutes=30)
@@ -38,7 +48,7 @@ def test_it_is_due_half_an_hour_after_an_early_close_and_on_no_holiday() -> None
     assert before.due == DUE
     found = planned(spec(), SINCE, [], DUE)
     assert found.make is not None
-    assert (found.make.name, found.location) == ("create_backup-20261127", "snap")
+    assert (found.make.name, found.locations) == ("create_backup-20261127", ("snap",))
     assert found.row is not None
     assert made(found.row, found.make).made == date(2026, 11, 27)
     assert found.row.next == MONDAY
@@ -65,16 +75,9 @@ def test_of_several_that_were_missed_the_newest_is_made() -> None:
     assert found.make.session == date(2026, 11, 30)
 
 
-def test_nothing_is_made_in_a_replay_nor_without_a_place_for_volume_snapshots() -> None:
-    assert (
-        planned(
-            spec(locations=[{**SNAPSHOTS, "kind": "s3", "url": "https://s3.example/some", "secretRef": {"name": "s"}}]),
-            SINCE,
-            [],
-            DUE,
-        ).make
-        is None
-    )
+def test_nothing_is_made_in_a_replay_nor_in_a_folder_that_no_pod_reaches() -> None:
+    folder = {"name": "disk", "kind": "folder", "path": "/srv", "secretRef": {"name": "s"}}
+    assert planned(spec(locations=[folder]), SINCE, [], DUE).make is None
     replay = spec().model_copy(
         update={
             "clock": declared(clock={"mode": "replay", "from": "2009-01-02"}, data={"provider": "replay"}).spec.clock
@@ -109,6 +112,39 @@ def test_retention_removes_one_at_a_time_the_oldest_first_and_never_the_last_goo
     failed = [known(f"f{number}", day(number), "failed", cut=False) for number in (5, 6, 7)]
     assert to_remove(failed, now, count=2, age=long) == "f5"
     assert to_remove([known("f1", day(1), "failed"), *good], now, count=5, age=long) == "f1"
+
+
+def test_each_place_has_one_of_each_session_or_is_overdue() -> None:
+    both = spec(locations=[BUCKET, SNAPSHOTS])
+    assert planned(both, SINCE, [], DUE).locations == ("snap", "far")
+    late, snapshot = DUE + timedelta(hours=12), known("demo-20261127", DUE)
+    words = planned(both, AFTER_FRIDAY, [snapshot], late).overdue
+    assert words is not None
+    assert words.startswith("the backup of session 2026-11-27 in far was due")
+    stored = snapshot._replace(name="demo-20261127-far", place="far")
+    assert planned(both, AFTER_FRIDAY, [snapshot, stored], late).overdue is None
+
+
+def test_every_seventh_of_a_repository_is_a_full_one() -> None:
+    backup = spec(locations=[BUCKET]).backup
+    assert backup is not None
+    found: list[Known] = []
+    kinds = []
+    for number in range(1, 16):
+        kinds.append(full_or_incremental(backup, "far", found))
+        at = datetime(2026, 11, number, tzinfo=UTC)
+        found.append(known(f"b{number}", at)._replace(place="far", kind=kinds[-1]))
+        found.append(known(f"f{number}", at, "failed")._replace(place="far"))
+    assert [number for number, kind in enumerate(kinds) if kind == "full"] == [0, 7, 14]
+    assert full_or_incremental(backup, "", found) == "full"
+
+
+def test_what_a_repository_holds_is_removed_by_its_own_retention_and_failures_by_ours() -> None:
+    day = datetime(2026, 11, 2, tzinfo=UTC)
+    stored = [known(f"b{number}", day + timedelta(days=number))._replace(place="far") for number in range(3)]
+    assert to_remove(stored, day + timedelta(days=9), count=1, age=timedelta(days=1)) is None
+    failed = known("f", day, "failed", cut=False)._replace(place="far")
+    assert to_remove([failed, *stored], day + timedelta(days=9), count=1, age=timedelta(days=90)) == "f"
 
 
 def test_the_row_is_read_back_from_the_status_as_it_was_written() -> None:

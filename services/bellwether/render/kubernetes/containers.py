@@ -377,11 +377,10 @@ def trades_at_ig(system: TradingSystem, services: Sequence[str]) -> bool:
 
 
 def kept_by(system: TradingSystem, services: Sequence[str]) -> list[BackupLocation]:
-    """Return the repositories that one of the services keeps backups in; a folder needs the claim that it is on."""
+    """Return the repositories that one of the services keeps backups in."""
     if "backup" not in services or system.spec.backup is None:
         return []
-    locations = [one for one in system.spec.backup.locations if one.kind != "volumeSnapshots"]
-    return [one for one in locations if one.kind == "s3" or one.volume_claim is not None]
+    return system.spec.backup.repositories_in_cluster
 
 
 def notification_secrets(system: TradingSystem, services: Sequence[str]) -> list[str]:

@@ -1,0 +1,125 @@
+"""The steps of a backup in a repository: asked for once, tried again where that can help, complete only when it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bellwether_operator.backups.news import newest
+from bellwether_operator.backups.repository import (
+    LONGEST,
+    PATIENCE,
+    PAUSE,
+    Answer,
+    Place,
+    begin,
+    declared_place,
+    heard,
+    rests,
+    retry,
+    unheard,
+)
+from bellwether_operator.backups.status import progress_of, status_of
+from bellwether_operator.backups.steps import Progress, Stored
+
+NOW = datetime(2026, 11, 27, 21, 30, tzinfo=UTC)
+RAW: dict[str, Any] = {
+    "metadata": {"name": "nightly", "namespace": "trade", "uid": "u-1", "generation": 1},
+    "spec": {"system": "demo", "kind": "incremental", "location": "far", "drill": True},
+}
+PLACE = Place("far", "https://s3.example/trade")
+DONE = Answer(
+    "complete", id="20261127T213005Z", kind="incremental", cut=NOW, session="2026-11-27", size=3 << 20, added=1 << 19
+)
+
+
+def kept(progress: Progress) -> tuple[Progress, Stored]:
+    """Return the progress through its status, as the API server would keep it."""
+    found = progress_of({**RAW, "status": status_of(progress, RAW, NOW)})
+    assert found.stored is not None
+    return found, found.stored
+
+
+def begun() -> tuple[Progress, Stored]:
+    return kept(begin(Progress(), PLACE, NOW))
+
+
+def test_it_says_how_far_it_is_and_is_complete_only_when_the_service_has_found_it_whole() -> None:
+    before, stored = begun()
+    assert (stored.location, stored.where, before.started_at) == ("far", PLACE.where, NOW)
+    copying, stored = kept(heard(before, stored, Answer("running", "store", "storing in far: 40 %"), NOW))
+    assert (copying.state, copying.reason, copying.message) == ("running", "Storing", "storing in far: 40 %")
+    found, stored = kept(heard(copying, stored, DONE, NOW + timedelta(seconds=95)))
+    assert (found.state, found.reason, found.cut_at) == ("complete", "Verified", NOW)
+    assert found.message == (
+        "incremental backup 20261127T213005Z of session 2026-11-27 is whole in far: what was there already was not "
+        "stored again"
+    )
+    assert (stored.id, stored.size, stored.added) == ("20261127T213005Z", 3 << 20, 1 << 19)
+    status = status_of(found, RAW, NOW)
+    assert (status["seconds"], status["size"], status["repository"]["added"]) == (95, "3.0Mi", "0.5Mi")
+    tested = next(one for one in status["conditions"] if one["type"] == "RestoreVerified")
+    assert (tested["status"], tested["reason"]) == ("Unknown", "NotTested")
+
+
+def test_what_may_pass_is_tried_again_and_given_up_after_an_hour() -> None:
+    before, stored = begun()
+    away = Answer("failed", "copy", "prediction did not hand over its copy")
+    waiting, stored = kept(heard(before, stored, away, NOW))
+    assert (waiting.state, waiting.reason) == ("running", "Retrying")
+    assert rests(stored, NOW + PAUSE - timedelta(seconds=1))
+    assert not rests(stored, NOW + PAUSE)
+    again, stored = kept(retry(waiting, stored))
+    assert (stored.attempts, stored.retry_at) == (2, None)
+    ended, _ = kept(heard(again, stored, away, NOW + PATIENCE))
+    assert (ended.state, ended.reason) == ("failed", "GivenUp")
+    assert ended.message.startswith("prediction did not hand over its copy (tried 2 times")
+
+
+def test_what_stays_until_somebody_does_something_fails_at_once() -> None:
+    before, stored = begun()
+    words = "location far: the server refuses the credential"
+    found, _ = kept(heard(before, stored, Answer("failed", "reach", words, final=True), NOW))
+    assert (found.state, found.reason, found.message) == ("failed", "RepositoryFailed", words)
+
+
+def test_a_system_that_says_nothing_is_waited_for() -> None:
+    before, _ = begun()
+    found, stored = kept(unheard(before, "the gateway does not answer", NOW + PATIENCE))
+    assert (found.state, found.reason) == ("running", "Waiting")
+    assert kept(unheard(found, "the gateway does not answer", NOW + LONGEST))[0].state == "failed"
+    assert kept(heard(found, stored, Answer("running", "store"), NOW + LONGEST))[0].reason == "GivenUp"
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("far", "https://s3.example/trade"), ("nas", "backups:demo"), ("disk", None), ("snap", None), (None, None)],
+)
+def test_a_repository_is_what_pods_can_reach(name: str | None, where: str | None) -> None:
+    locations = [
+        {"name": "far", "kind": "s3", "url": "https://s3.example/trade"},
+        {"name": "nas", "kind": "folder", "volumeClaim": "backups", "path": "demo"},
+        {"name": "disk", "kind": "folder", "path": "/srv"},
+        {"name": "snap", "kind": "volumeSnapshots"},
+    ]
+    found = declared_place({"spec": {"backup": {"locations": locations}}}, name)
+    assert found == (None if where is None else Place(str(name), where))
+
+
+def test_a_place_that_failed_is_told_though_another_one_is_newer() -> None:
+    def backup(name: str, progress: Progress) -> dict[str, Any]:
+        status = status_of(progress, RAW, NOW)
+        return {"metadata": {**RAW["metadata"], "name": name}, "spec": RAW["spec"], "status": status}
+
+    before, stored = begun()
+    bad = backup("first", heard(before, stored, Answer("failed", said="no bucket", final=True), NOW))
+    fine = backup("second", replace(Progress(), state="complete", cut_at=NOW, ended_at=NOW + timedelta(hours=1)))
+    found = newest([bad, fine], lambda _: True)
+    assert found is not None
+    assert (found.name, found.complete, found.words, found.good) == ("first", False, "no bucket", "")
+    gone = newest([bad, fine], lambda _: False)
+    assert gone is not None
+    assert gone.name == "second"
