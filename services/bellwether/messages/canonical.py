@@ -11,6 +11,9 @@ import msgspec
 
 _quick = msgspec.json.Encoder(order="sorted").encode
 _exponent = re.compile(rb"e-?[0-9]+(?:[],}]|$)").search
+_packed = msgspec.msgpack.Encoder().encode
+_no_number = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search
+"""Finds NaN and infinity in MessagePack, and now and then other bytes that look the same."""
 
 
 def canonical_bytes(value: Any) -> bytes:
@@ -25,12 +28,14 @@ def canonical_bytes(value: Any) -> bytes:
     """
     try:
         quick = _quick(value)
+        # What it may spell otherwise: a number that is none, a control character, small and large numbers.
+        odd = b"\\u" in quick or b"0.0000" in quick or _exponent(quick)
+        # A number that is none is null, as None is.
+        if not odd and (b"null" not in quick or not _no_number(_packed(value))):
+            return quick
     except (TypeError, ValueError, OverflowError):
-        return _spelled_out(value)
-    # What it may spell otherwise: a number that is none, a control character, small and large numbers.
-    if b"null" in quick or b"\\u" in quick or b"0.0000" in quick or _exponent(quick):
-        return _spelled_out(value)
-    return quick
+        pass
+    return _spelled_out(value)
 
 
 def _spelled_out(value: Any) -> bytes:
