@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import Bar, Context
-from bellwether.training.indicators import deviation, log_returns, mean, relative_strength
+from bellwether.training.indicators import deviation, mean, relative_strength
 
 MINIMUM_BARS = 61
 """Fewer bars than this say too little: no state is given."""
@@ -65,16 +65,14 @@ def volume_trend(bars: Sequence[Bar]) -> float:
 
 def volume_quality_score(bars: Sequence[Bar], calendar: Calendar, newest_session: date) -> float:
     """Return the share of the last 20 sessions of the exchange on which the symbol has a bar with volume, 0-1."""
-    traded = sum(
-        1
-        for bar in bars[-QUALITY_SESSIONS:]
-        if bar.volume > 0.0 and calendar.sessions_between(bar.session, newest_session) < QUALITY_SESSIONS
-    )
-    return traded / QUALITY_SESSIONS
+    recent = bars[-QUALITY_SESSIONS:]
+    while recent and calendar.sessions_between(recent[0].session, newest_session) >= QUALITY_SESSIONS:
+        recent = recent[1:]
+    return sum(bar.volume > 0.0 for bar in recent) / QUALITY_SESSIONS
 
 
-def market_context(histories: Sequence[Sequence[Bar]]) -> Context:
-    """Return the market's mood as of the newest bars of the declared symbols.
+def market_context(histories: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Context:
+    """Return the market's mood by the newest closes of each declared symbol, up to `CONTEXT_BARS`, and their returns.
 
     Breadth is the share of symbols whose close stands above their mean of 50 sessions (a usual measure of breadth, as
     in StockCharts' "percent above moving average"). Turbulence is the standard deviation of the last 20 daily log
@@ -86,11 +84,9 @@ def market_context(histories: Sequence[Sequence[Bar]]) -> Context:
     - NEUTRAL: all else, and where no symbol has 61 bars.
     """
     above, ratios = 0, []
-    for bars in histories:
-        if len(bars) < MINIMUM_BARS:
+    for closes, returns in histories:
+        if len(closes) < MINIMUM_BARS:
             continue
-        closes = [bar.close for bar in bars[-CONTEXT_BARS:]]
-        returns = log_returns(closes)
         long = deviation(returns)
         above += closes[-1] > mean(closes[-BREADTH_SESSIONS:])
         ratios.append(deviation(returns[-20:]) / long if long > 0.0 else 1.0)

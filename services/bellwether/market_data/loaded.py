@@ -172,7 +172,7 @@ class LoadedBars:
         views = [self._series[symbol].as_of(as_of) for symbol in self.declared if symbol in self._series]
         key = tuple((view.epoch, view.count) for view in views)
         if self._context is None or self._context[0] != key:
-            histories = [view.bars(indicators.CONTEXT_BARS) for view in views]
+            histories = [view.moves(indicators.CONTEXT_BARS) for view in views]
             self._context = (key, indicators.market_context(histories))
         self._context_at = (as_of, self._context[1])
         return self._context[1]

@@ -16,6 +16,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import pairwise
+from math import log, nan
+
+import msgspec
 
 from bellwether.market.sessions import Calendar, OutsideCalendar
 from bellwether.market_data.actions import Action, adjusted
@@ -67,13 +71,15 @@ class _Epoch:
 
     bars: Columns
     spelled: Spelled | None = None
+    closes: array[float] | None = None
+    returns: array[float] | None = None
+    """The log return of each bar but the first."""
     rises: dict[int, array[int]] | None = None
     newest: dict[int, tuple[int, str]] = field(default_factory=dict)
     """By how many bars were asked for: of how many they were the newest, and their hash."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """What is known of a symbol at an instant: the first `count` bars of an epoch."""
 
     series: Series
@@ -84,6 +90,12 @@ class View:
         """Return the newest bars, oldest first, in the units of the instant."""
         begin = 0 if newest is None else max(self.count - newest, 0)
         return self.series.epoch(self.epoch).bars[begin : self.count]
+
+    def moves(self, newest: int) -> tuple[array[float], array[float]]:
+        """Return the closes of `bars(newest)`, and the log returns between them."""
+        closes, returns = self.series.moves(self.epoch)
+        begin = max(self.count - newest, 0)
+        return closes[begin : self.count], returns[begin : max(self.count - 1, 0)]
 
     def first_day(self, newest: int) -> date | None:
         """Return the session of the first of `bars(newest)`, None where there is none."""
@@ -165,12 +177,12 @@ class Series:
     @property
     def first(self) -> date | None:
         """The first session, over all that is recorded."""
-        return self._raw[0].session if self._raw else None
+        return date.fromordinal(self._raw.days[0]) if self._raw else None
 
     @property
     def last(self) -> date | None:
         """The last session, over all that is recorded."""
-        return self._raw[-1].session if self._raw else None
+        return date.fromordinal(self._raw.days[-1]) if self._raw else None
 
     def as_of(self, instant: datetime) -> View:
         """Return what is known at an instant."""
@@ -226,6 +238,15 @@ class Series:
         if epoch.spelled is None:
             epoch.spelled = Spelled.of(epoch.bars)
         return epoch.spelled
+
+    def moves(self, splits: int) -> tuple[array[float], array[float]]:
+        """Return the closes of all bars of an epoch, and the log returns between them."""
+        epoch = self.epoch(splits)
+        if epoch.closes is None or epoch.returns is None:
+            epoch.closes = epoch.bars.closes
+            pairs = pairwise(epoch.closes)
+            epoch.returns = array("d", [log(new / old) if old > 0.0 < new else nan for old, new in pairs])
+        return epoch.closes, epoch.returns
 
     def rises(self, splits: int, horizon: int) -> array[int]:
         """Return how many of the first n closes were followed by a higher one `horizon` sessions later, for each n."""

@@ -7,6 +7,7 @@ import pytest
 from bellwether.market.sessions import load_calendar
 from bellwether.market_data import indicators
 from bellwether.messages.market_data import Bar, Context
+from bellwether.training.indicators import log_returns
 
 
 def bars(closes: list[float], volume: float = 100.0) -> list[Bar]:
@@ -59,6 +60,11 @@ def wobbling(sign: float, scale_old: float, scale_new: float) -> list[Bar]:
     return bars(closes)
 
 
+def moves(history: list[Bar]) -> tuple[list[float], list[float]]:
+    closes = [bar.close for bar in history]
+    return closes, log_returns(closes)
+
+
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
@@ -69,11 +75,11 @@ def wobbling(sign: float, scale_old: float, scale_new: float) -> list[Bar]:
     ],
 )
 def test_context_follows_breadth_and_turbulence(history: list[Bar], expected: Context) -> None:
-    assert indicators.market_context([history, history]) == expected
+    assert indicators.market_context([moves(history)] * 2) == expected
 
 
 def test_context_without_history_is_neutral() -> None:
-    assert indicators.market_context([rising(30)]) == "NEUTRAL"
+    assert indicators.market_context([moves(rising(30))]) == "NEUTRAL"
 
 
 @pytest.mark.parametrize(("context", "margin"), [("RISK_ON", 0.01), ("NEUTRAL", 0.01), ("RISK_OFF", 0.015)])
