@@ -136,6 +136,7 @@ class Calendar:
         # Of the instants that were asked about last: one step of a replay asks about the same one again and again.
         self._days: dict[datetime, date] = {}
         self._previous: dict[datetime, Session] = {}
+        self._newest_days: tuple[tuple[date, date] | None, list[date]] = (None, [])
 
     @property
     def name(self) -> str:
@@ -184,8 +185,11 @@ class Calendar:
         return [self._session(index) for index in self._between(first_day, last_day)]
 
     def days(self, first_day: date, last_day: date) -> list[date]:
-        """Return the days of `sessions`."""
-        return [date.fromordinal(self._ordinals[index]) for index in self._between(first_day, last_day)]
+        """Return the days of `sessions`; not to be changed, it is kept for the next question about them."""
+        if self._newest_days[0] != (first_day, last_day):
+            found = [date.fromordinal(self._ordinals[index]) for index in self._between(first_day, last_day)]
+            self._newest_days = ((first_day, last_day), found)
+        return self._newest_days[1]
 
     def _between(self, first_day: date, last_day: date) -> range:
         if first_day > last_day:

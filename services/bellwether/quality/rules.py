@@ -163,10 +163,12 @@ def missing_sessions(evidence: Evidence) -> Breach | None:
     """Sessions of the exchange, between the first and the newest bar, without a bar of the symbol."""
     if not evidence.bars:
         return None
-    days = [bar.session for bar in evidence.bars]
-    if days == evidence.sessions[: len(days)]:
+    # All are sessions, and none is there twice: as many as there are up to the newest, from the first on.
+    first, newest = evidence.bars[0].session, evidence.bars[-1].session
+    if evidence.sessions[:1] == [first] and bisect_right(evidence.sessions, newest) == len(evidence.bars):
         return None
-    have, newest = set(days), days[-1]
+    days = [bar.session for bar in evidence.bars]
+    have = set(days)
     missing = [day for day in evidence.sessions if day not in have and day <= newest]
     if not missing:
         return None
