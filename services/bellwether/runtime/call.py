@@ -7,14 +7,14 @@ below. It is immutable; deeper spans give a new one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -162,6 +162,8 @@ class Call(msgspec.Struct, frozen=True):
     request_id: str
     deadline: float
     span: Span | None = None
+    watched: bool = False
+    """Whether whoever does this work is cancelled at its deadline."""
 
     @property
     def remaining(self) -> float:
@@ -197,16 +199,10 @@ class Call(msgspec.Struct, frozen=True):
         if self.span is not None:
             mark_failed(self.span, error)
 
-    @contextlib.contextmanager
-    def start_span(
-        self, name: str, *, parent: str | None = None, attributes: Attributes | None = None
-    ) -> Iterator[Call]:
+    def start_span(self, name: str, *, parent: str | None = None, attributes: Attributes | None = None) -> Spanned:
         """Work below a new span: a child of the present one, or of a stored trace context."""
-        span = self.context.telemetry.start_span(name, parent or self.span, attributes=attributes)
-        with _ended(span):
-            yield msgspec.structs.replace(self, span=span)
+        return Spanned(self, self.context.telemetry.start_span(name, parent or self.span, attributes=attributes))
 
-    @contextlib.contextmanager
     def start_root(
         self,
         name: str,
@@ -214,11 +210,9 @@ class Call(msgspec.Struct, frozen=True):
         *,
         links: Iterable[str] = (),
         attributes: Attributes | None = None,
-    ) -> Iterator[Call]:
+    ) -> Spanned:
         """Work in a trace of its own; `links` are stored trace contexts of what led to it."""
-        span = self.context.telemetry.start_root(name, trace_id, links=links, attributes=attributes)
-        with _ended(span):
-            yield msgspec.structs.replace(self, span=span)
+        return Spanned(self, self.context.telemetry.start_root(name, trace_id, links=links, attributes=attributes))
 
     def decision_trace(self, decision_id: str) -> int:
         """Return the trace id that a decision of this run has."""
@@ -400,18 +394,23 @@ def _as_rpc_error(error: BusError, name: str, deadline: float) -> RpcError:
     return RpcError(errors.UNAVAILABLE, f"{name} cannot be reached: {error}")
 
 
-@contextlib.contextmanager
-def _ended(span: Span | None) -> Iterator[None]:
-    if span is None:
-        yield
-        return
-    try:
-        yield
-    except BaseException as error:
-        mark_failed(span, error)
-        raise
-    finally:
-        span.end()
+class Spanned:
+    """Work below a span, which ends with it."""
+
+    __slots__ = ("_call", "_span")
+
+    def __init__(self, call: Call, span: Span | None) -> None:
+        self._call, self._span = call, span
+
+    def __enter__(self) -> Call:
+        call = self._call
+        return Call(call.context, call.as_of, call.run, call.request_id, call.deadline, self._span, call.watched)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._span is not None:
+            if error is not None:
+                mark_failed(self._span, error)
+            self._span.end()
 
 
 def mark_failed(span: Span, error: BaseException) -> None:

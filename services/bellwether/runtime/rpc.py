@@ -200,7 +200,10 @@ class RpcServer:
             if deadline <= arrived:
                 raise _too_late(context.row.name, method)
             context.clock.observe(call.as_of)
-            inner = Call(context, call.as_of, call.run, call.request_id, deadline, span)
+            inner = Call(context, call.as_of, call.run, call.request_id, deadline, span, watched=True)
+            # Its caller's time is over no later, and ends this with it.
+            if call.watched and deadline >= call.deadline:
+                return await self._handled(known, params, inner)
             return await self._in_time(known, params, inner)
         except RpcError as error:
             code = error.code
@@ -286,7 +289,8 @@ class RpcServer:
             raise _too_late(context.row.name, method)
         if request.as_of is not None:
             context.clock.observe(request.as_of)
-        call = Call(context, request.as_of or context.clock.now(), request.run, request.request_id, deadline, span)
+        as_of = request.as_of or context.clock.now()
+        call = Call(context, as_of, request.run, request.request_id, deadline, span, watched=True)
         log_context.set(LogContext(context.row.name, request.request_id, span.trace_id if span else None))
         params = None if known.params is None else _decode_params(request.params, known)
         return await self._in_time(known, params, call)
@@ -294,10 +298,7 @@ class RpcServer:
     async def _in_time(self, known: Method, params: Any, call: Call) -> Any:
         watch = self._deadlines.begin(call.deadline)
         try:
-            if self._writes_files and not (known.built_in or known.urgent):
-                await self._context.holding.wait()
-            work = known.handler(call) if known.params is None else known.handler(params, call)
-            return await work
+            return await self._handled(known, params, call)
         except asyncio.CancelledError:
             if self._deadlines.cancelled(watch):
                 name = self._context.row.name
@@ -305,6 +306,11 @@ class RpcServer:
             raise
         finally:
             self._deadlines.end(watch)
+
+    async def _handled(self, known: Method, params: Any, call: Call) -> Any:
+        if self._writes_files and not (known.built_in or known.urgent):
+            await self._context.holding.wait()
+        return await (known.handler(call) if known.params is None else known.handler(params, call))
 
     def _failure(self, request_id: str, arrived: float, error: RpcError) -> bytes:
         detail = _plain(error.detail)

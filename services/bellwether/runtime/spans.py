@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -90,6 +91,9 @@ class Span:
 
     def set_attributes(self, attributes: Attributes) -> None:
         """Put facts on the span; what is over the limit is left out."""
+        if len(self.attributes) + len(attributes) <= MAX_ATTRIBUTES:
+            self.attributes.update(attributes)
+            return
         for name, value in attributes.items():
             if len(self.attributes) < MAX_ATTRIBUTES or name in self.attributes:
                 self.attributes[name] = value
@@ -162,6 +166,7 @@ def traceparent(span: Span | Remote) -> str:
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-01"
 
 
+@lru_cache(maxsize=256)
 def parse_traceparent(value: str) -> Remote | None:
     """Return the span that a W3C trace context names; none when it is malformed or not sampled."""
     parts = value.split("-")
