@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -189,9 +190,23 @@ async def running(system: TradingSystem, data: Path, sampling: float) -> AsyncIt
     process = Process(config, registry(names), connect=broker.connect, declaration=system, health=False)
     try:
         await process.start()
-        yield ServiceCaller(process)
+        with _rare_collections():
+            yield ServiceCaller(process)
     finally:
         await process.stop()
+
+
+@contextlib.contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Keep the garbage collector from what is there, and let it run seldom: next to nothing here is a cycle."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 async def _to_the_end(services: ServiceCaller, stopping: asyncio.Event) -> tuple[ReplayState | None, float]:
