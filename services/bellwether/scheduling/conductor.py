@@ -161,12 +161,14 @@ class Conductor:
 
     async def _all_steps(self) -> None:
         began = monotonic()
+        line, index = self._line, -1
         while True:
             self._draw()
-            index = self._line.after(self.progress.cursor)
-            if index >= len(self._line.steps):
+            index = index + 1 if line is self._line and index >= 0 else self._line.after(self.progress.cursor)
+            line = self._line
+            if index >= len(line.steps):
                 return
-            step = self._line.steps[index]
+            step = line.steps[index]
             await self._do(step)
             if step.kind == "close":
                 self._not_durable += 1

@@ -40,13 +40,17 @@ class Step:
     @property
     def key(self) -> Key:
         """What orders steps; tasks of the same instant come in the declared order."""
-        return (self.at, _RANK[self.kind], self.position, f"{self.session:%Y%m%d}")
+        return (self.at, _RANK[self.kind], self.position, self._day)
 
     @property
     def name(self) -> str:
         """`<what>-<YYYYMMDD>`: a slot's own name, or session_open and session_close."""
         what = self.task if self.kind == "slot" else f"session_{self.kind}"
-        return f"{what}-{self.session:%Y%m%d}"
+        return f"{what}-{self._day}"
+
+    @property
+    def _day(self) -> str:
+        return self.session.isoformat().replace("-", "")
 
 
 @dataclass(frozen=True, slots=True)
