@@ -40,6 +40,7 @@ class Desk:
     def __init__(self, context: ServiceContext, store: Store) -> None:
         self.context = context
         self._declaration: Declaration | None = None
+        self._days: tuple[Declaration, datetime, date, date] | None = None
         self.store = store
         self.ledger = Ledger()
         self.unreconciled = Unreconciled()
@@ -88,11 +89,16 @@ class Desk:
         self, tx: Transaction, run: str, now: datetime, latches: Iterable[Latch] | None = None
     ) -> Conditions:
         """Return what holds at this moment."""
+        declaration = self.declaration
         halts = self.lines(self.ledger.latches(tx, run) if latches is None else latches)
-        expected = expected_bar(self.declaration.calendar, now)
+        # The decisions of a batch meet the same conditions.
+        kept = self._days
+        if kept is None or kept[0] is not declaration or kept[1] != now:
+            expected = expected_bar(declaration.calendar, now)
+            kept = self._days = (declaration, now, self.begun(now), expected)
         # Of this machine, so never part of a replay.
         percent = volume_percent(self.context.config.data_dir) if self.context.clock.live else None
-        return Conditions(self.rules, halts, now, self.begun(now), expected, self.unreconciled.of(tx, run), percent)
+        return Conditions(declaration.rules, halts, now, kept[2], kept[3], self.unreconciled.of(tx, run), percent)
 
     def begun(self, now: datetime) -> date:
         """Return the newest session whose open is not after a moment."""

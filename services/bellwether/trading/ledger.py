@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from sqlalchemy import delete, func, insert, select
@@ -152,7 +153,7 @@ class Ledger:
         """Write down what became of a decision; a second time changes nothing."""
         row = (run, seen.prediction_id, seen.symbol, seen.at.isoformat(), int(may_trade), seen.outcome, seen.order_id)
         refusal = seen.refusal or (None, None, None)
-        tx.driver.execute(_ADD_DECISION, (*row, json.dumps(seen.guards), *refusal))
+        tx.driver.execute(_ADD_DECISION, (*row, _spelled(tuple(seen.guards)), *refusal))
 
     def seen(self, tx: Transaction, run: str, symbol: str, prediction_id: str | None) -> Seen | None:
         """Return what became of one decision, or of a symbol's newest, one that might trade before any other."""
@@ -201,6 +202,11 @@ class Ledger:
         while len(self._books) > BOOKS_KEPT:
             del self._books[next(iter(self._books))]
         return book
+
+
+@lru_cache(maxsize=256)
+def _spelled(guards: tuple[str, ...]) -> str:
+    return json.dumps(guards)
 
 
 def _of_run(latches: tuple[Latch, ...], run: str) -> tuple[Latch, ...]:
