@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
@@ -78,9 +79,11 @@ def draw_sums(rows: Sequence[Sums], block: int, resamples: int = RESAMPLES) -> D
     length = max(1, min(block, count))
     if count < FEWEST_SESSIONS or count < 2 * length:
         return None
-    single = np.array(rows, dtype=np.float64)
+    single = np.array(list(chain.from_iterable(rows)), dtype=np.float64).reshape(count, -1)
     around = np.concatenate([single, single[: length - 1]])
-    within = np.sum([around[first : first + count] for first in range(length)], axis=0)
+    within = around[:count].copy()
+    for first in range(1, length):
+        within += around[first : first + count]
     times = _times_drawn(count, math.ceil(count / length), resamples)
     return Drawn(np.matmul(times, within).T, length)
 
