@@ -150,7 +150,10 @@ async def gather_inputs(
         except Exception as error:
             return error
 
-    finished = await asyncio.gather(*map(finish, left))
+    if question.news_declared:
+        finished = await asyncio.gather(*map(finish, left))
+    else:
+        finished = [await finish(symbol) for symbol in left]
     return {**batch.failed, **dict(zip(left, finished, strict=True))}
 
 
@@ -378,7 +381,7 @@ async def _shadow_score(batch: _Batch, shadow: ShadowModel, found: _MarketInputs
         row = found.features
         if set(row) != set(shadow.features) and found.bars is not None:
             moved = found.moves
-            if moved is None and needs_basket(shadow.features):
+            if moved is None and needs_basket(tuple(shadow.features)):
                 _, moved = _basket(batch.question, found.bars, await _windows(batch, batch.question.basket))
             row = features(found.bars.bars, shadow.features, moved or {})
         told = await _ask_model(Predict(shadow.model_name, row, found.symbol, shadow.version), work)

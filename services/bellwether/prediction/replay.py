@@ -59,7 +59,7 @@ async def _inputs_again(inputs: Inputs, call: Call) -> Inputs:
         bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)
         changes["bars_revision"] = bars.revision
         names = [name for name in inputs.features if name in TABLE]
-        basket = await _basket_again(inputs, bars.bars, call) if needs_basket(names) else {}
+        basket = await _basket_again(inputs, bars.bars, call) if needs_basket(tuple(names)) else {}
         changes["features"] = features(bars.bars, names, basket) if names else {}
     except NotEnoughBars:
         changes["features"] = {}

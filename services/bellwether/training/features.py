@@ -7,6 +7,7 @@ What each feature is stands in `feature_table`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from bellwether.messages.market_data import Bar
 from bellwether.training.feature_table import TABLE, WINDOW, Basket, View, basket_of, feature_version
@@ -53,7 +54,8 @@ def features(bars: Sequence[Bar], names: Sequence[str] = FEATURES, basket: Baske
     return {name: TABLE[name].compute(view) for name in names}
 
 
-def needs_basket(names: Sequence[str]) -> bool:
+@lru_cache(maxsize=16)
+def needs_basket(names: tuple[str, ...]) -> bool:
     """Return whether any of the features looks at the other symbols."""
     return any(TABLE[name].basket for name in names)
 

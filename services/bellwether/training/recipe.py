@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -205,15 +206,20 @@ def read_recipe(path: Path) -> Recipe:
 
 
 @lru_cache(maxsize=16)
-def _read_once(path: Path, changed: int) -> Recipe:
-    return read_recipe(path)
+def _found_once(name: str) -> str:
+    return str(find_recipe(name))
+
+
+@lru_cache(maxsize=16)
+def _read_once(path: str, changed: int) -> tuple[str, ...]:
+    return tuple(read_recipe(Path(path)).features)
 
 
 def recipe_features(name: str) -> tuple[str, ...]:
     """Return the features that a recipe names; where there is no such recipe, those of the default one."""
     try:
-        path = find_recipe(name)
-        return tuple(_read_once(path, path.stat().st_mtime_ns).features)
+        path = _found_once(name)
+        return _read_once(path, os.stat(path).st_mtime_ns)
     except (RecipeError, OSError):
         return FEATURES
 

@@ -260,7 +260,7 @@ def _rows(
     say: Progress,
     of: Sequence[str] | None = None,
 ) -> dict[str, list[Row]]:
-    basket = basket_of(histories.values()) if needs_basket(recipe.features) else {}
+    basket = basket_of(histories.values()) if needs_basket(tuple(recipe.features)) else {}
     make = partial(symbol_rows, names=recipe.features, horizon=recipe.horizon_sessions, basket=basket)
     names = sorted(histories) if of is None else of
     made = (pool.map if pool is not None else map)(make, [histories[name] for name in names])
