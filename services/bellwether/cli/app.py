@@ -23,6 +23,7 @@ from bellwether.cli import (
     models,
     process_help,
     rendering,
+    restoring,
     serving,
     side_by_side,
     training,
@@ -97,8 +98,8 @@ app.command(rich_help_panel="Models")(training.train)
 app.command(rich_help_panel="Models")(serving.serving)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 app.add_typer(backups.app, name="backup", rich_help_panel="Keep")
-app.command(rich_help_panel="Keep")(backups.restore)
-app.command(rich_help_panel="Keep")(backups.profile)
+app.command(rich_help_panel="Keep")(restoring.restore)
+app.command(rich_help_panel="Keep")(restoring.profile)
 app.add_typer(ig.app, name="ig", rich_help_panel="Begin")
 
 Seen = Annotated[

@@ -15,7 +15,7 @@ ANSWER_SECONDS = 40
 _NO_CONTEXT = (
     "In a pod with a service account there is none: say --namespace, or write metadata.namespace into the file."
 )
-_ELSE = "Look at KUBECONFIG and --context; --offline and --from OLDFILE plan without a cluster."
+_ELSE = "Look at KUBECONFIG and --context; `bellwether plan` needs no cluster with --offline or --from OLDFILE."
 
 
 class Refused(CommandError):

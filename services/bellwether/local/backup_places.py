@@ -85,7 +85,8 @@ class Place:
 
 
 def of_run(root: Path) -> Place:
-    """Return the places of a local run."""
+    """Return the places of a local run; absolute, since restic works in another folder."""
+    root = root.absolute()
     run = RunDirectory(root)
     databases = {name: run.data / name for name in stores()}
     folders = {name: run.data / name for name in holders()}

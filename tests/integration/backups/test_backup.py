@@ -23,6 +23,7 @@ from bellwether.backups.locations import opened
 from bellwether.backups.making import BackupFailed, ours
 from bellwether.backups.restic import Repository, RepositoryError
 from bellwether.backups.secrets import SecretError
+from bellwether.cli.main import main
 from bellwether.local import drill as drills
 from bellwether.local.backup_places import nats_over, of_run
 from bellwether.local.restoring import restore
@@ -173,8 +174,8 @@ def flip(path: Path) -> None:
         ("manifest.json", "manifest.json was changed"),
     ],
 )
-async def test_one_bit_in_a_piece_is_found_by_drill_and_restore(
-    lab: Lab, tmp_path: Path, piece: str, told: str
+async def test_one_bit_in_a_piece_is_found_by_verify_drill_and_restore(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str], piece: str, told: str
 ) -> None:
     made = await lab.make()
     repository = lab.repository()
@@ -184,6 +185,10 @@ async def test_one_bit_in_a_piece_is_found_by_drill_and_restore(
     flip(pieces / piece)
     repository.save(pieces, host="kept", tags=snapshot.tags, everything=True)
     before = counts(lab.place.root / "data")
+    assert main(["backup", "verify", made.id]) == 1
+    said = capsys.readouterr().err
+    assert f"backup {made.id} cannot be trusted: " in said
+    assert told in said
     with lab.place.records.held():
         with pytest.raises(NotRight, match=told):
             await drills.drill(lab.place, repository, made.id, lab.said.append, system="kept", release="dev")
@@ -195,30 +200,38 @@ async def test_one_bit_in_a_piece_is_found_by_drill_and_restore(
 
 
 @pytest.mark.parametrize("part", ["data", "index"])
-async def test_one_bit_in_the_repository_is_found(lab: Lab, tmp_path: Path, part: str) -> None:
+async def test_one_bit_in_the_repository_is_found_by_verify_drill_and_restore(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
     made = await lab.make()
+    before = counts(lab.place.root / "data")
     repository = lab.repository()
     largest = max(
         (path for path in (tmp_path / "repo" / part).rglob("*") if path.is_file()), key=lambda one: one.stat().st_size
     )
     flip(largest)
     shutil.rmtree(lab.place.root / "backup" / "restic")
-    with pytest.raises(RepositoryError) as caught:
-        repository.check(read_data=True)
-    assert caught.value.failure is Failure.DAMAGED, caught.value
+    assert main(["backup", "verify", made.id]) == 1
+    assert Failure.DAMAGED in capsys.readouterr().err
     with lab.place.records.held():
         with pytest.raises((RepositoryError, NotRight)):
             await restore(lab.place, repository, "kept", made.id, lab.said.append)
         with pytest.raises((RepositoryError, NotRight)):
             await drills.drill(lab.place, repository, made.id, lab.said.append, system="kept", release="dev")
+    assert counts(lab.place.root / "data") == before
 
 
-async def test_a_wrong_key_a_missing_one_and_a_vanished_repository_are_told(lab: Lab, tmp_path: Path) -> None:
-    await lab.make()
+async def test_a_wrong_key_a_missing_one_and_a_vanished_repository_are_told(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = await lab.make()
+    before = counts(lab.place.root / "data")
     secret = tmp_path / "secrets" / "repo"
     secret.write_text("password=another-long-password\n")
     with pytest.raises(BackupFailed, match="location disk: the password is not the one"):
         await lab.make()
+    assert main(["restore", made.id]) == 1
+    assert "location disk: the password is not the one" in capsys.readouterr().err
     secret.rename(secret.with_name("elsewhere"))
     with pytest.raises(BackupFailed, match="there is no secret"):
         await lab.make()
@@ -230,6 +243,7 @@ async def test_a_wrong_key_a_missing_one_and_a_vanished_repository_are_told(lab:
     with pytest.raises(BackupFailed, match="there is no repository: it was deleted"):
         await lab.make()
     assert not (tmp_path / "repo").exists()
+    assert counts(lab.place.root / "data") == before
 
 
 async def test_a_full_disk_is_told_and_the_next_backup_is_whole(
@@ -279,7 +293,11 @@ async def test_a_manifest_that_reads_back_otherwise_fails_the_backup(lab: Lab, m
     assert ["verified" in one.tags for one in ours(lab.repository(), "kept").values()] == [False]
 
 
-def test_the_commands_answer_from_a_backup_to_its_restore(lab: Lab) -> None:
+def test_the_commands_answer_from_a_backup_to_its_restore(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As in a terminal, where the folder of a run is `.bellwether/NAME`.
+    monkeypatch.chdir(lab.place.root.parent)
+    monkeypatch.setenv("BELLWETHER_STATE", lab.place.root.name)
+
     def asked(*words: str) -> str:
         command = [sys.executable, "-m", "bellwether", *words]
         ran = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -297,10 +315,26 @@ def test_the_commands_answer_from_a_backup_to_its_restore(lab: Lab) -> None:
     newest, _ = asked("backup", "list").splitlines()
     assert newest.endswith(f"  before the restore of {made['id']}")
 
-    unknown = [sys.executable, "-m", "bellwether", "backup", "show", "20000101T000000Z"]
-    refused = subprocess.run(unknown, check=False, capture_output=True, text=True)
-    assert refused.returncode == 1
-    assert "location disk has no backup 20000101T000000Z of kept" in refused.stderr
+
+@pytest.mark.parametrize(
+    ("words", "told", "code"),
+    [
+        (("backup", "show", "20000101T000000Z"), "has no backup 20000101T000000Z of kept; `bellwether backup list`", 1),
+        (("backup", "show", "--session", "yesterday"), "'yesterday': a day is written 2026-11-27", 2),
+        (("backup", "drill", "--session", "2009-01-05"), "has no verified backup of session 2009-01-05 of kept", 1),
+        (("backup", "verify", "x", "--session", "2009-01-05"), "give an ID or --session, not both", 2),
+        (("backup", "create", "--location", "far"), "location 'far' is not declared; declared are disk", 1),
+        (("backup", "list", "--data", "nowhere"), "nowhere holds no system's state", 1),
+        (("restore", "--handles"), "name the new system with --as", 2),
+    ],
+)
+async def test_what_is_typed_wrongly_is_refused_in_words(
+    lab: Lab, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str, code: int
+) -> None:
+    if words[0] == "backup" and words[1] in {"show", "drill"}:
+        await lab.make()
+    assert main(words) == code
+    assert told in " ".join(capsys.readouterr().err.replace("│", "").split())
 
 
 @pytest.fixture

@@ -1,0 +1,132 @@
+"""Which system, and which of its backups, a command means."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bellwether.cli.client import CommandError
+from bellwether.runtime.terminal import visible
+
+if TYPE_CHECKING:
+    from bellwether.backups.restic import Repository
+    from bellwether.local.backup_places import Place
+    from bellwether.spec.models import TradingSystem
+
+
+def _day(text: str | None) -> str | None:
+    try:
+        return None if text is None else date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: a day is written 2026-11-27") from None
+
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="The folder of the run; else BELLWETHER_STATE, else the newest here.")
+]
+Systemd = Annotated[bool, typer.Option("--systemd", help="The system whose units are installed on this machine.")]
+FromServices = Annotated[
+    bool,
+    typer.Option("--from-services", hidden=True, help="The system of this pod: its services hand over what they keep."),
+]
+Location = Annotated[
+    str | None, typer.Option("--location", help="One of spec.backup.locations; else the first that has it.")
+]
+Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="The backup, from `bellwether backup list`.")]
+SessionDay = Annotated[
+    str | None,
+    typer.Option("--session", metavar="DAY", callback=_day, help="The newest backup of this session, 2026-11-27."),
+]
+File = Annotated[
+    Path | None,
+    typer.Option("-f", "--file", help="Where the state is gone: the TradingSystem that says where its backups are."),
+]
+
+
+@contextmanager
+def words(futile: int = 1) -> Iterator[None]:
+    """Turn the failures that people can do something about into words; `futile` ends what trying again cannot help."""
+    from bellwether.backups.errors import BackupError
+    from bellwether.local.nats import NatsMissing
+    from bellwether.local.state import RunError
+
+    try:
+        yield
+    except (BackupError, NatsMissing, RunError, OSError) as error:
+        raise CommandError(str(error), futile if isinstance(error, BackupError) and error.final else 1) from error
+
+
+def say(line: str) -> None:
+    """Write a line of progress to stderr, beside the answer."""
+    sys.stderr.write(f"  {visible(line)}\n")
+    sys.stderr.flush()
+
+
+def chosen_system(
+    data: Path | None, systemd: bool, file: Path | None = None, *, from_services: bool = False
+) -> tuple[Place, TradingSystem]:
+    """Return the system that is meant: of this pod, of a file, else of a run's folder or the units."""
+    from bellwether.local.backup_places import chosen, of_run, of_services
+
+    if from_services:
+        from bellwether.runtime.config import ProcessConfig
+
+        place = of_services(ProcessConfig.from_environment())
+        return place, place.system()
+
+    if file is not None:
+        from bellwether.local.files import load_system
+
+        system = load_system(file)
+        return of_run(data or Path(".bellwether") / system.metadata.name), system
+    place = chosen(data, systemd=systemd)
+    return place, place.system()
+
+
+def opened_repositories(place: Place, system: TradingSystem, only: str | None) -> list[tuple[Repository, str]]:
+    """Return the repositories of a system's locations, with the locations' names; `only`: this one's alone."""
+    from bellwether.backups.locations import opened, repositories
+
+    machine = place.machine()
+    return [(opened(one, machine, make=False), one.name) for one in repositories(system.spec.backup, only)]
+
+
+def found_backup(
+    place: Place, system: TradingSystem, only: str | None, backup: str | None, session: str | None
+) -> tuple[Repository, Any, str]:
+    """Return the backup that is meant, its snapshot and its id: by id, by session, else the newest that is verified."""
+    from bellwether.backups.locations import opened, repositories
+    from bellwether.backups.making import BEFORE, VERIFIED, ours
+    from bellwether.backups.restic import RepositoryError
+    from bellwether.backups.secrets import SecretError
+
+    if backup is not None and session is not None:
+        raise typer.BadParameter("give an ID or --session, not both")
+    errors: list[str] = []
+    for location in repositories(system.spec.backup, only):
+        try:
+            repository = opened(location, place.machine(), make=False)
+            known = ours(repository, system.metadata.name)
+        except (RepositoryError, SecretError) as error:
+            errors.append(str(error))
+            continue
+        fitting = [
+            key
+            for key, one in known.items()
+            if (key == backup if backup else VERIFIED in one.tags and session in (None, one.tag("session")))
+            and (backup or one.tag(BEFORE) is None)
+        ]
+        if fitting:
+            return repository, known[fitting[-1]], fitting[-1]
+        errors.append(f"{repository.where} has no {_meant(backup, session)} of {system.metadata.name}")
+    raise CommandError("; ".join(errors) + ("; `bellwether backup list` names those that there are" if backup else ""))
+
+
+def _meant(backup: str | None, session: str | None) -> str:
+    return f"backup {backup}" if backup else f"verified backup of session {session}" if session else "verified backup"

@@ -1,0 +1,137 @@
+"""`bellwether restore` and `bellwether profile`: a state, or what is declared, from a backup."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bellwether.cli.backup_choice import (
+    Data,
+    File,
+    Id,
+    Location,
+    SessionDay,
+    chosen_system,
+    found_backup,
+    say,
+    words,
+)
+from bellwether.cli.client import CommandError
+
+
+class Profile(StrEnum):
+    """The profiles that a system may have."""
+
+    compact = "compact"
+    standard = "standard"
+
+
+def restore(
+    backup: Id = None,
+    *,
+    session: SessionDay = None,
+    location: Location = None,
+    data: Data = None,
+    file: File = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="In a cluster: print what restores TradingBackup ID under this name."
+        ),
+    ] = None,
+    handles: Annotated[
+        bool, typer.Option("--handles", help="With --as: by handles, for when the namespace of the backup is gone.")
+    ] = False,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="With --as: the backup's.")] = None,
+) -> None:
+    """Put a backup in the place of a local run's state: checked first, then trading stops; it starts halted.
+
+    What was there is kept aside. Where the state is gone, name the TradingSystem
+    with -f, which says where its backups are, and an empty folder with --data.
+
+        bellwether restore 20261129T231500Z
+        bellwether restore --session 2026-11-27
+        bellwether restore --session 2026-11-27 -f system.yaml --data .bellwether/again
+
+    In a cluster a backup is restored by a new system, which is declared:
+
+        bellwether restore friday --as again | kubectl apply -f -
+    """
+    if name is not None:
+        _print_restoring(backup, name, namespace, handles=handles)
+        return
+    if handles or namespace is not None:
+        raise typer.BadParameter("--handles and --namespace are of a cluster's backup: name the new system with --as")
+    with words():
+        import asyncio
+
+        from bellwether.local import restoring
+
+        place, system = chosen_system(data, False, file)
+        with place.records.held():
+            repository, _, key = found_backup(place, system, location, backup, session)
+            found = asyncio.run(restoring.restore(place, repository, system.metadata.name, key, say))
+        lines = [f"restored {key} of {found.manifest.cut:%Y-%m-%d %H:%M} UTC to {found.root}; it starts halted"]
+        if found.aside is not None:
+            lines.append(f"what was there is in {found.aside}: delete it when all is as it should be")
+        lines.append(f"go on with: bellwether run {found.file} --data {found.root}; then: bellwether resume")
+        sys.stdout.write("\n".join(lines) + "\n")
+
+
+def profile(
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="The TradingSystem, of a cluster.")],
+    to: Annotated[Profile, typer.Option("--to", help="The profile of the new system.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="The new system's name.")],
+    context: Annotated[str | None, typer.Option("--context", help="The cluster, of those in KUBECONFIG.")] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="The system's.")] = None,
+) -> None:
+    """Print what makes a system of another profile from a backup of this one: the backup, and the new system.
+
+    The operator makes the backup, then the new system's volumes from it, and
+    starts it halted. The former one is left as it is: halt it before, since
+    what it trades after the backup is not in the new one; delete it once the
+    new one is as it should be.
+
+        bellwether profile demo --to standard --as demo-2 | kubectl apply -f -
+    """
+    import yaml
+
+    from bellwether.cli.kubectl import Kubectl
+    from bellwether.cli.restored import documents_with_profile
+
+    kubectl = Kubectl(context, namespace)
+    found = kubectl.get("tradingsystems.bellwether.dev", system)
+    if found is None:
+        raise CommandError(f"there is no TradingSystem {system} in namespace {kubectl.namespace}")
+    documents = documents_with_profile(found, to.value, name)
+    for one in documents:
+        kind, wanted = one["kind"], one["metadata"]["name"]
+        if kubectl.get(f"{kind.lower()}s.bellwether.dev", wanted) is not None:
+            raise CommandError(f"there is a {kind} {wanted} already: delete it, or name another system with --as")
+    sys.stdout.write(yaml.safe_dump_all(documents, sort_keys=False))
+    say(f"{name} starts halted: compare it with {system}, then bellwether resume, and delete {system}")
+
+
+def _print_restoring(backup: str | None, name: str, namespace: str | None, *, handles: bool) -> None:
+    import yaml
+
+    from bellwether.cli.kubectl import Kubectl
+    from bellwether.cli.restored import contents_of, documents_by_handles, restoring_documents
+
+    if backup is None:
+        raise typer.BadParameter("name the TradingBackup: kubectl get tbackup lists them")
+    kubectl = Kubectl(None, namespace)
+    found = kubectl.get("tradingbackups.bellwether.dev", backup)
+    if found is None:
+        raise CommandError(f"there is no TradingBackup {backup} in namespace {kubectl.namespace}")
+    if handles:
+        kind = "volumesnapshotcontents.snapshot.storage.k8s.io"
+        contents = {one: content for one in contents_of(found) if (content := kubectl.get(kind, one)) is not None}
+        documents = documents_by_handles(found, contents, name)
+    else:
+        documents = restoring_documents(found, name)
+    sys.stdout.write(yaml.safe_dump_all(documents, sort_keys=False))
+    say("it starts halted: compare, then bellwether resume")
