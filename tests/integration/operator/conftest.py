@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,20 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from bellwether_operator.apply.client import Client
 from bellwether_operator.main import Operator
 from bellwether_operator.reconcile import utc_now
 from bellwether_operator.settings import Settings
+from devcluster import build
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
+from environments.machine import CLUSTERS
 from harness import shared
 from harness.kube import Api
 from harness.until import NOT_YET
 
 DEADLINE_SECONDS = 30.0
 IMAGE = "localhost/bellwether/services:dev-1"
+CHART = Path(__file__).parents[3] / "charts" / "bellwether"
 WRITES = {"create", "update", "patch", "delete"}
 
 
@@ -134,6 +140,10 @@ class Kube:
 
     def operator_writes(self, after: int | None = None) -> list[str]:
         """Return what the operator wrote in this namespace, from the API server's audit log behind so many bytes."""
+        return [each for each in self.operator_calls(after) if each.partition(" ")[0] in WRITES]
+
+    def operator_calls(self, after: int | None = None) -> list[str]:
+        """Return what the operator asked for and wrote in this namespace, from the API server's audit log."""
         found = []
         with self.audit_log.open("rb") as log:
             log.seek(self.began if after is None else after)
@@ -144,7 +154,7 @@ class Kube:
             entry = json.loads(line)
             reference = entry.get("objectRef", {})
             ours = entry.get("userAgent") == "bellwether-operator" and reference.get("namespace") == self.namespace
-            if ours and entry["verb"] in WRITES and entry["stage"] == "ResponseComplete":
+            if ours and entry["stage"] in {"ResponseStarted", "ResponseComplete"}:
                 found.append(f"{entry['verb']} {reference['resource']}/{reference.get('name', '')}")
         return found
 
@@ -306,3 +316,31 @@ def system(kube: Kube, name: str = "demo", **spec: Any) -> dict[str, Any]:
             **spec,
         },
     }
+
+
+def helm(kube: Kube, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [str(build.programs_folder(CLUSTERS) / "helm"), "--kubeconfig", str(kube.cluster.kubeconfig), *arguments]
+    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def installed(kube: Kube) -> Iterator[str]:
+    """Install the chart for the test's namespace alone, without the definition that is there already."""
+    flags = ["--set", f"watchNamespaces={{{kube.namespace}}}", "--set", "crds.create=false"]
+    helm(kube, "install", kube.namespace, str(CHART), "-n", kube.namespace, *flags)
+    yield f"{kube.namespace}-bellwether-operator"
+    helm(kube, "uninstall", kube.namespace, "-n", kube.namespace, check=False)
+
+
+@pytest.fixture
+async def granted(
+    kube: Kube, settings: Settings, installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """The operator's settings with the rights that the chart grants, and no others."""
+    token = await kube.token(installed)
+    config = yaml.safe_load(kube.cluster.kubeconfig.read_text())
+    config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
+    restricted = tmp_path / "kubeconfig"
+    restricted.write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(restricted))
+    return dataclasses.replace(settings, kubeconfig=str(restricted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 
 from bellwether.cli.main import main
 from bellwether_operator.backups import running as backups_running
-from bellwether_operator.backups import steps
+from bellwether_operator.backups import snapshots, steps
 from bellwether_operator.settings import Settings
 from devcluster import build
 from devcluster.errors import ClusterError
@@ -183,6 +184,41 @@ async def test_what_cannot_be_is_failed_with_its_reason(kube: Kube, settings: Se
         assert await reason(kube, "lost") == "SystemNotFound"
 
 
+async def test_while_no_backup_is_declared_nothing_of_snapshots_is_asked_or_written(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    async with running(settings):
+        await kube.apply(system(kube))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await kube.until_condition("demo", "Available", "True", "PodsReady")
+    calls = kube.operator_calls()
+    assert any(" statefulsets/" in call for call in calls)
+    assert not [call for call in calls if " volumesnapshots/" in call]
+
+
+async def test_a_cluster_without_snapshots_is_told_by_conditions_and_the_system_goes_on(
+    kube: Kube, settings: Settings, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other tests of this server define the real one.
+    unknown = dataclasses.replace(snapshots.SNAPSHOTS, api_version="snapshot.storage.k8s.io/v0")
+    monkeypatch.setattr(backups_running, "SNAPSHOTS", unknown)
+    await define(kube, DEFINITION.read_text())
+    async with running(settings):
+        await kube.apply(system(kube))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await make(kube, "nightly")
+        await kube("wait", "--for=condition=Failed", "tbackup/nightly", "--timeout=30s")
+        assert await reason(kube, "nightly") == "SnapshotsUnavailable"
+        unhealthy = await kube.until_condition("demo", "BackupHealthy", "False", "BackupFailed")
+        assert "this cluster knows no VolumeSnapshots" in unhealthy["message"]
+        await kube.until_condition("demo", "Available", "True", "PodsReady")
+        assert await replicas(kube) == 1
+
+
 async def kept(kube: Kube, name: str, claim: str) -> None:
     """Play kubelet and driver for a backup until it is complete."""
 
@@ -202,8 +238,8 @@ async def until_made(kube: Kube, name: str) -> None:
     await eventually(f"the backup {name}", there)
 
 
-async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_contents(
-    kube: Kube, settings: Settings, gateway: FakeGateway
+async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_contents_by_the_granted_rights(
+    kube: Kube, granted: Settings, gateway: FakeGateway
 ) -> None:
     await define(kube, DEFINITION.read_text())
     await define_snapshots(kube)
@@ -214,7 +250,7 @@ async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_
     }
     clock = Clock(kube, CLOSE)
     first, second = "demo-20270610", "demo-20270611"
-    async with running_by(settings, clock):
+    async with running_by(granted, clock):
         await kube.apply(live(kube, backup=backup))
         await eventually("the workload", lambda: kube.get("statefulset", "demo"))
         await kube.make_ready("demo")
@@ -249,6 +285,8 @@ async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_
             return bool((await kube.get("tsys", "demo") or {})["status"]["backups"]["made"] == "2027-06-11")
 
         await eventually("the second session in the status", told)
+    used = {call.partition("/")[0] for call in kube.operator_calls() if " volumesnapshots/" in call}
+    assert used == {f"{verb} volumesnapshots" for verb in ("create", "delete", "get")}
 
 
 FAR = {"name": "far", "kind": "s3", "url": "https://s3.example/trade", "secretRef": {"name": "far-repository"}}

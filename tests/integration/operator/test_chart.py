@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +13,17 @@ import yaml
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.settings import Settings
-from devcluster import build
-from environments.machine import CLUSTERS
 
-from .conftest import Kube, eventually, running, system
+from .conftest import CHART, Kube, eventually, helm, running, system
 from .test_reconcile import all_there, settled
 from .test_sessions import live
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
-CHART = Path(__file__).parents[3] / "charts" / "bellwether"
-
-
-def helm(kube: Kube, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [str(build.programs_folder(CLUSTERS) / "helm"), "--kubeconfig", str(kube.cluster.kubeconfig), *arguments]
-    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=120)
-
 
 def rendered(kube: Kube, *flags: str) -> list[dict[str, Any]]:
     text = helm(kube, "template", "bw", str(CHART), "-n", kube.namespace, *flags).stdout
     return [each for each in yaml.safe_load_all(text) if each]
-
-
-@pytest.fixture
-def installed(kube: Kube) -> Iterator[str]:
-    """Install the chart for the test's namespace alone, without the definition that is there already."""
-    flags = ["--set", f"watchNamespaces={{{kube.namespace}}}", "--set", "crds.create=false"]
-    helm(kube, "install", kube.namespace, str(CHART), "-n", kube.namespace, *flags)
-    yield f"{kube.namespace}-bellwether-operator"
-    helm(kube, "uninstall", kube.namespace, "-n", kube.namespace, check=False)
 
 
 def test_no_rule_has_a_wildcard_and_secrets_cannot_be_read(kube: Kube) -> None:
@@ -173,17 +152,9 @@ def test_a_wrong_value_is_refused_by_name(kube: Kube, value: str, words: str) ->
     assert words in answer.stderr
 
 
-async def test_the_granted_rights_are_enough_and_do_not_read_secrets(
-    kube: Kube, settings: Settings, installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    token = await kube.token(installed)
-    config = yaml.safe_load(kube.cluster.kubeconfig.read_text())
-    config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
-    restricted = tmp_path / "kubeconfig"
-    restricted.write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(restricted))
+async def test_the_granted_rights_are_enough_and_do_not_read_secrets(kube: Kube, granted: Settings) -> None:
     await kube.apply(system(kube))
-    async with running(dataclasses.replace(settings, kubeconfig=str(restricted))):
+    async with running(granted):
         await eventually("all children", lambda: all_there(kube))
         await settled(kube)
         tasks = [{"name": "evening", "anchor": "close", "offset": "1h"}]
@@ -199,7 +170,7 @@ async def test_the_granted_rights_are_enough_and_do_not_read_secrets(
         await eventually("a schedule", scheduled)
         await kube.patch("tsys", "other", {"spec": {"tasks": [], "version": "v2"}})
         await eventually("the schedule gone", pruned)
-    client = await Client.connect(str(restricted))
+    client = await Client.connect(str(granted.kubeconfig))
     with pytest.raises(ApiError, match="forbidden"):
         await client.get(BY_NAME["Secret"], kube.namespace, "demo-keys")
     await client.close()
