@@ -14,6 +14,8 @@ import yaml
 
 from e2e import waits
 from e2e.held import Held, hashes, held
+from e2e.killed_backups import STEPS, Struck, struck
+from e2e.killer import killer
 from e2e.lab import Lab, Object, System, eventually, namespace, replay_system
 from e2e.replayed import all_orders
 from environments.clusters import Embedded
@@ -40,6 +42,10 @@ class Story:
     equal: bool
     """Whether every file of it was."""
     system: System
+    struck: list[Struck]
+    """Backups during which the operator was killed."""
+    resumed: list[set[str]]
+    """After each of them, orders that were filled since."""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +68,11 @@ def story(lab: Lab, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         written = held(snapshot, tmp_path_factory.mktemp("cut"))
         kept = {order[0] for order in written.orders}
         later = eventually("it trades on", waits.FIRST_FILLS, lambda: {*filled(former)} - kept)
+        killed, resumed = [], []
+        with killer(lab) as by:
+            for step in STEPS:
+                killed.append(struck(by, former, step, storage, tmp_path_factory.mktemp("killed")))
+                resumed.append(filled_since(former))
         way_back = printed(lab, "restore", "kept", "--as", "second", "--handles", "-n", NAMESPACE)
         lab.delete_namespace(NAMESPACE)
         assert snapshot.exists(), "the snapshot went with its namespace"
@@ -74,7 +85,7 @@ def story(lab: Lab, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             equal = hashes(volume) == hashes(snapshot)
         system = System(lab, NAMESPACE, "second")
         system.wait_ready(waits.SYSTEM_READY)
-        yield Story(backup, written, later, restored, equal, system)
+        yield Story(backup, written, later, restored, equal, system, killed, resumed)
 
 
 @contextmanager
@@ -109,6 +120,12 @@ def unscheduled(lab: Lab) -> Iterator[None]:
 
 def filled(system: System) -> set[str]:
     return {order["order_id"] for order in all_orders(system) if order["status"] == "filled"}
+
+
+def filled_since(system: System) -> set[str]:
+    """Return the orders that are filled from now on, once there are any."""
+    before = filled(system)
+    return eventually("it trades on", waits.FIRST_FILLS, lambda: filled(system) - before)
 
 
 def backed_up(lab: Lab) -> Object:
@@ -172,6 +189,25 @@ def test_it_was_cut_while_its_services_were_held_and_no_pod_ended(story: Story) 
     status = story.backup["status"]
     assert (status["notHeld"], status["secondsWithoutPods"]) == ("", 0)
     assert status["heldMilliseconds"] > 0
+
+
+def test_with_the_operator_killed_each_is_complete_with_every_piece_or_failed_with_its_reason(story: Story) -> None:
+    assert [each.step for each in story.struck] == [*STEPS]
+    for each in story.struck:
+        if each.held is None:
+            assert (each.failed["status"], bool(each.failed["message"])) == ("True", True), each
+            continue
+        assert (each.missing, each.changed) == (set(), []), each
+        assert each.noted is (each.backup["status"]["notHeld"] == ""), each
+        # Of one moment: what was ordered was decided before, and all of before the first backup is there.
+        assert {order[0] for order in story.written.orders} <= {order[0] for order in each.held.orders}
+        assert story.written.decisions.items() <= each.held.decisions.items()
+        assert each.held.streams["EVENTS"][1] >= story.written.streams["EVENTS"][1]
+
+
+def test_it_trades_on_after_each_backup_whose_operator_was_killed(story: Story) -> None:
+    assert len(story.resumed) == len(STEPS)
+    assert all(story.resumed)
 
 
 def test_the_restored_volume_holds_what_was_cut_and_nothing_of_later(story: Story) -> None:
