@@ -104,6 +104,7 @@ test-changed: venv ## the unit and integration tests that your edit can reach (s
 .PHONY: soak
 soak: venv ## the crash tests in full numbers; writes docs/reliability.md and docs/reliability-ig.md
 	@$(PY) -m gate.always
+	@$(PY) -m soak.hashes
 	@$(PY) -m soak
 	@$(PY) -m soak.ig
 	@$(PY) -m soak.backups

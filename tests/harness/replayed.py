@@ -29,6 +29,8 @@ BUILDS = {
     "prediction": prediction,
 }
 MODEL = "direction-lr"
+PATIENCE = 600.0
+"""Seconds without any progress after which a wait ends: a machine that does much else takes minutes for a model."""
 
 
 def declared(**changes: Any) -> TradingSystem:
@@ -43,16 +45,26 @@ def declared(**changes: Any) -> TradingSystem:
     return TradingSystem.model_validate({"metadata": {"name": "replay", "generation": 1}, "spec": spec})
 
 
-async def until(what: Callable[[], Awaitable[Any]], seconds: float = 120.0) -> Any:
-    """Return the first true result of a question that is asked again and again, for at most `seconds`."""
+async def until(
+    what: Callable[[], Awaitable[Any]], seconds: float = PATIENCE, progress: Callable[[], object] = lambda: None
+) -> Any:
+    """Return the first true result of a question that is asked again and again.
+
+    Raises:
+        TimeoutError: when it was not true for `seconds` in which `progress` stayed what it was.
+
+    """
     end = time.monotonic() + seconds
     last: object = None
+    seen = progress()
     while True:
         try:
             if last := await what():
                 return last
         except NOT_YET as error:
             last = error
+        if seen != (seen := progress()):
+            end = time.monotonic() + seconds
         if time.monotonic() > end:
             raise TimeoutError(f"{what.__name__} did not come true in {seconds:g} s; last: {last!r}")
         await asyncio.sleep(0.02)

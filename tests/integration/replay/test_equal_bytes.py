@@ -15,6 +15,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.scheduling.conductor import COMMIT_SESSIONS, Conductor
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store
+from soak import hashes
 from soak.evidence import Evidence, differences, violations
 from soak.replays import struck, undisturbed, undisturbed_over_nats
 
@@ -27,6 +28,15 @@ async def test_the_days_hold_enough_to_compare(expected: Evidence) -> None:
     assert sum(event.startswith("filled:") for event in expected.ledger.values()) > 15
     assert sum("ORDERS_PER_SESSION" in event for event in expected.ledger.values()) > 10
     assert len(expected.outcomes) > 200
+
+
+async def test_the_first_year_of_the_sample_gives_the_recorded_hashes(tmp_path: Path, trained: Path) -> None:
+    model = hashes.model_hash(trained)
+    if not hashes.comparable(model):
+        pytest.skip(f"a {hashes.processor_kind()} fits another model than the recorded one")
+    assert model == hashes.recorded()["model"]
+    found = await undisturbed(tmp_path, trained, hashes.sample(hashes.FIRST_YEAR), group_commit=True)
+    assert hashes.hashes(found) == hashes.recorded()["until"][hashes.FIRST_YEAR]
 
 
 async def test_a_memory_bus_with_each_commit_gives_the_same(

@@ -33,7 +33,7 @@ SERVED = ("market-data", "data-quality", "sentiment", "ml-model", "prediction", 
 ACK_WAIT = 2.0
 """Seconds after which an event that a killed process had in hand comes again; 30 in a system of one's own."""
 DEADLINE = 240.0
-"""Seconds that one life of the process may take."""
+"""Seconds without a step after which a life of the process is taken to hang."""
 END_SECONDS = 30.0
 SHORT_OUTAGE = (0.0, 1.0)
 LONG_OUTAGE = (5.0, 8.0)
@@ -74,14 +74,17 @@ async def undisturbed(
     async with running(
         registry(SERVED), data_dir=data, declaration=system, connect=connect, sampling=0.0, group_commit=group_commit
     ) as desk:
+        done = 0
 
         async def ended() -> bool:
+            nonlocal done
             state = await desk.call("scheduler", "get_replay", GetReplay(), ReplayState)
             if state.state == "failed":
                 raise RuntimeError(f"the replay failed: {state.error}")
+            done = state.sessions_done
             return bool(state.state == "complete")
 
-        await until(ended)
+        await until(ended, progress=lambda: done)
         for peer in ("market-data", "prediction", "paper-trading", "scheduler"):
             await desk.settle(peer)
     return evidence.gather(data)
@@ -129,7 +132,7 @@ class StruckReplay:
         """Run the process once; return whether the replay came to its end."""
         async with self._process(server.url, gaps) as process:
             hearing = asyncio.ensure_future(self._hear(process, server))
-            complete = asyncio.ensure_future(_until(self._complete, DEADLINE))
+            complete = asyncio.ensure_future(_until(self._complete, self._written))
             try:
                 await asyncio.wait({hearing, complete}, return_when=asyncio.FIRST_COMPLETED)
                 if complete.done():
@@ -209,6 +212,11 @@ class StruckReplay:
     def _complete(self) -> bool:
         return evidence.replay_state(self._data) == "complete" and not evidence.unpublished(self._data)
 
+    def _written(self) -> float:
+        """Return when a step was stored last; 0 before the first."""
+        log = self._data / "slots.db-wal"
+        return log.stat().st_mtime if log.exists() else 0.0
+
     def _violated(self, words: str) -> None:
         lines = self._log.read_text(errors="replace").splitlines()
         self._trial.violations.append(f"{words}; its last words: {' / '.join(lines[-3:])}")
@@ -227,12 +235,12 @@ async def struck(
     return trial
 
 
-async def _until(condition: Callable[[], bool], seconds: float) -> None:
+async def _until(condition: Callable[[], bool], progress: Callable[[], object]) -> None:
     async def asked() -> bool:
         return await asyncio.to_thread(condition)
 
     waiting: Callable[[], Awaitable[bool]] = asked
-    await until(waiting, seconds)
+    await until(waiting, DEADLINE, progress)
 
 
 def _with_model(data: Path, trained: Path) -> Path:
