@@ -10,10 +10,11 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table
 
 from bellwether.gateway.keeping import marks_of, sampled
@@ -215,7 +216,7 @@ def bytes_used(db: sqlite3.Connection) -> int:
 def _insert(db: sqlite3.Connection, span: Span) -> bool:
     done = db.execute(
         "INSERT OR IGNORE INTO spans VALUES (?, ?, ?)",
-        (span.trace_id, span.span_id, json.dumps(_body(span), separators=(",", ":"), ensure_ascii=False)),
+        (span.trace_id, span.span_id, msgspec.json.encode(_body(span)).decode()),
     )
     return done.rowcount == 1
 
@@ -250,9 +251,7 @@ def _summary(row: tuple[Any, ...]) -> TraceSummary:
 
 
 def _body(span: Span) -> dict[str, Any]:
-    body = asdict(span)
-    del body["trace_id"]
-    return body
+    return {name: value for name, value in vars(span).items() if name != "trace_id"}
 
 
 def _from_body(trace_id: str, body: dict[str, Any]) -> Span:

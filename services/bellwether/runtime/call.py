@@ -96,6 +96,8 @@ class ServiceContext:
     """The gate that every write of this service waits at."""
     peers: dict[str, Peer] | None = None
     """The services of this process, where calls are handed over within it; None: all go over the bus."""
+    inline: bool = False
+    """Whether transactions run on the loop's thread, as in a replay."""
 
     def open_store(
         self,
@@ -105,7 +107,7 @@ class ServiceContext:
         upgrades: Mapping[int, Upgrade] | None = None,
         durable: bool = False,
     ) -> Store:
-        """Open the store that the topology names for this service; durable: no loss at a power cut.
+        """Open the store that the topology names for this service; durable: no loss at a power cut, but in a replay.
 
         Raises:
             StartRefused: if its topology row has no store.
@@ -119,7 +121,8 @@ class ServiceContext:
             metadata,
             version=version,
             upgrades=upgrades,
-            synchronous="FULL" if durable else "NORMAL",
+            synchronous="FULL" if durable and not self.inline else "NORMAL",
+            inline=self.inline,
             group_commit=self.config.group_commit,
             begun=begun_with(self.declaration.current) if self.declaration.known else None,
         )

@@ -208,9 +208,7 @@ class EventConsumer:
         lanes = consumed_types(row, self._context.rows)
         for priority in PRIORITIES:
             if priority in lanes:
-                pull = await self._context.bus.pull(
-                    EVENT_STREAM, consumer_name(row.name, priority), self._wake.set, batch=1 if self._ordered else 64
-                )
+                pull = await self._context.bus.pull(EVENT_STREAM, consumer_name(row.name, priority), self._wake.set)
                 self._pulls.append(pull)
         if self._pulls:
             create = asyncio.get_running_loop().create_task
@@ -301,8 +299,9 @@ class EventConsumer:
             failure = await self._try_once(delivery, event, subscriber)
             if failure is None:
                 self.handled.done(event.run, event.id)
-                # With a store the effect is in: wait until the bus knows, or it comes again for nothing.
-                await delivery.ack(confirmed=self._context.store is not None)
+                # With a store the effect is in: wait until the bus knows, or it comes again for nothing. A replay does
+                # not wait: what comes again after a lost connection has no second effect.
+                await delivery.ack(confirmed=self._context.store is not None and self._context.clock.live)
                 self._metrics.event(event.type, "processed")
                 return
             reason = failure

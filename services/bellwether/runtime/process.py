@@ -82,8 +82,9 @@ class Process:
         connect = connect or nats_connect(config)
         self.services: dict[str, Service] = {}
         self._sockets: list[OldSocket] = []
-        # A replay of one process: what is handed over is durable only with the group anyway.
-        peers: dict[str, Peer] | None = {} if config.group_commit else None
+        # Nothing in a replay has to be answered while something else runs, so services of one process hand calls over.
+        replays = config.group_commit or not self.clock.live
+        peers: dict[str, Peer] | None = {} if replays else None
         for name in (one for one in start_order(rows) if one in factories):
             context = ServiceContext(
                 row=rows[name],
@@ -93,7 +94,9 @@ class Process:
                 declaration=DeclarationHolder(name, declaration),
                 config=config,
                 rows=rows,
-                peers=peers,
+                # Who asks over HTTP may go away; what its call began goes on where it came over the bus.
+                peers=None if name == "gateway" else peers,
+                inline=replays,
             )
             self.services[name] = factories[name](context)
         self._keeping: asyncio.Task[None] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections import deque
 
@@ -21,6 +22,8 @@ from bellwether.runtime.wake import Wake
 from bellwether.storage.store import OutboxEvent, OutboxRow, Store
 
 PAGE = 256
+AT_ONCE = 32
+"""Events that are on their way to the bus together; the stream stores them in the order in which they were sent."""
 QUEUE = 4096
 TICK_SECONDS = 1.0
 
@@ -39,6 +42,7 @@ class Relay:
         # True: the database may hold rows that are not in the queue.
         self._behind = True
         self._wake = Wake(TICK_SECONDS)
+        self._marked = monotonic()
         self._stuck: float | None = None
         self._busy = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -70,6 +74,9 @@ class Relay:
         while True:
             try:
                 await self.flush()
+                if monotonic() - self._marked >= TICK_SECONDS:
+                    async with self._busy:
+                        await self._mark()
             except Exception:
                 _log.exception("the relay failed; it tries again")
             await self._wake.wait()
@@ -81,7 +88,8 @@ class Relay:
                 if not self._queue and self._behind:
                     await self._read_page()
                 empty = not self._queue or await self._publish_queue()
-                if not self._store.group_commit:
+                # In a replay that goes with the tick: what is published twice the stream drops by its id.
+                if not self._store.inline:
                     await self._mark()
                 if not empty:
                     return False
@@ -104,17 +112,18 @@ class Relay:
 
     async def _publish_queue(self) -> bool:
         while self._queue:
-            row = self._queue[0]
             await self._store.holding.wait()
-            try:
-                await self._publish(row.event)
-            except BusError as error:
-                _log.warning("%d events wait for the bus: %s", len(self._queue), error)
-                self._stuck = self._stuck or monotonic()
-                return False
-            self._stuck = None
-            self._queue.popleft()
-            self._published.append(row.sequence)
+            sent = list(itertools.islice(self._queue, AT_ONCE))
+            together = (self._publish(row.event) for row in sent)
+            for ended in await asyncio.gather(*together, return_exceptions=True):
+                if isinstance(ended, BusError):
+                    _log.warning("%d events wait for the bus: %s", len(self._queue), ended)
+                    self._stuck = self._stuck or monotonic()
+                    return False
+                if ended is not None:
+                    raise ended
+                self._stuck = None
+                self._published.append(self._queue.popleft().sequence)
             if len(self._published) >= PAGE:
                 await self._mark()
         return True
@@ -152,6 +161,7 @@ class Relay:
         if self._published:
             done, self._published = self._published, []
             await self._store.mark_published(done)
+        self._marked = monotonic()
 
     async def stop(self, timeout: float) -> None:
         """Publish what is owed, for at most `timeout` seconds, and stop; the rest stays in the database."""

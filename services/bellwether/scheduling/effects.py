@@ -156,8 +156,7 @@ async def settle(service: str, event_ids: list[str], call: Call) -> None:
     It is durable, too, but in a replay of one process, whose conductor asks for that when its cursor is to be.
     """
     if event_ids:
-        durable = not call.context.config.group_commit
-        await call.request(service, "settle", Settle(event_ids, durable), Settled)
+        await call.request(service, "settle", Settle(event_ids, durable=False), Settled)
 
 
 async def make_durable(service: str, call: Call) -> None:

@@ -6,8 +6,9 @@ none. The relay of the runtime publishes what was committed.
 
 A store remembers what it was begun with, and is not opened for a declaration that says otherwise.
 
-With `group_commit` (a replay within one process) work runs on the caller's thread and becomes durable at `flush`;
-each transaction is still all or nothing.
+With `inline` (a replay) work runs on the caller's thread, since the way to another one and back takes longer than most
+transactions. With `group_commit` (a replay without NATS) it does, too, and becomes durable at `flush`; each transaction
+is still all or nothing.
 """
 
 from __future__ import annotations
@@ -113,8 +114,10 @@ class Turn(NamedTuple):
 class Store:
     """The one connection to a database; make it with `Store.open`."""
 
-    def __init__(self, engine: Engine, path: Path, pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, engine: Engine, path: Path, pool: ThreadPoolExecutor | None, *, group_commit: bool) -> None:
         self.path = path
+        self.group_commit = group_commit
+        """Whether work becomes durable at `flush` instead of at each transaction."""
         self._engine = engine
         self._pool = pool
         self._urgent: deque[Turn] = deque()
@@ -135,6 +138,7 @@ class Store:
         version: int = 1,
         upgrades: Mapping[int, Upgrade] | None = None,
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL",
+        inline: bool = False,
         group_commit: bool = False,
         begun: Mapping[str, str] | None = None,
     ) -> Store:
@@ -159,12 +163,12 @@ class Store:
         except BaseException:
             engine.dispose()
             raise
-        pool = None if group_commit else ThreadPoolExecutor(1, thread_name_prefix=path.stem)
-        return cls(engine, path, pool)
+        pool = None if inline or group_commit else ThreadPoolExecutor(1, thread_name_prefix=path.stem)
+        return cls(engine, path, pool, group_commit=group_commit)
 
     @property
-    def group_commit(self) -> bool:
-        """Whether work becomes durable at `flush` instead of at each transaction."""
+    def inline(self) -> bool:
+        """Whether work runs on the caller's thread."""
         return self._pool is None
 
     def on_outgoing(self, listener: Callable[[list[OutboxRow]], None]) -> None:
@@ -184,7 +188,7 @@ class Store:
         if self._closed:
             raise StoreError(f"{self.path.name} is closed")
         if self._pool is None:
-            result, outgoing = self._grouped(work)
+            result, outgoing = self._grouped(work) if self.group_commit else self._single(work)
         else:
             # Shielded: a caller that gave up must not part the commit from the news of its events.
             return await asyncio.shield(asyncio.ensure_future(self._in_thread(self._pool, work, urgent)))
@@ -214,16 +218,20 @@ class Store:
             self._listener(outgoing)
 
     def _single(self, work: Callable[[Transaction], T]) -> tuple[T, list[OutboxRow]]:
-        with self._engine.begin() as connection:
-            transaction = Transaction(connection)
+        connection, driver = self._opened()
+        with connection.begin():
+            transaction = Transaction(connection, driver)
             result = work(transaction)
         return result, transaction.outgoing
 
-    def _grouped(self, work: Callable[[Transaction], T]) -> tuple[T, list[OutboxRow]]:
+    def _opened(self) -> tuple[Connection, sqlite3.Connection]:
         if self._connection is None or self._driver is None:
             self._connection = self._engine.connect()
             self._driver = _driver_of(self._connection)
-        connection, driver = self._connection, self._driver
+        return self._connection, self._driver
+
+    def _grouped(self, work: Callable[[Transaction], T]) -> tuple[T, list[OutboxRow]]:
+        connection, driver = self._opened()
         if not driver.in_transaction:
             connection.begin()
         transaction = Transaction(connection, driver)
@@ -239,7 +247,7 @@ class Store:
 
     async def flush(self) -> None:
         """Make all that was done durable; only `group_commit` leaves something to do."""
-        if self._connection is not None and self._connection.in_transaction():
+        if self.group_commit and self._connection is not None and self._connection.in_transaction():
             self._connection.commit()
 
     async def checkpoint(self) -> None:
@@ -304,14 +312,17 @@ class Store:
             return
         await self.flush()
         self._closed = True
-        if self._connection is not None:
-            self._connection.close()
         if self._pool is not None:
             pool = self._pool
-            await asyncio.get_running_loop().run_in_executor(pool, self._engine.dispose)
+            await asyncio.get_running_loop().run_in_executor(pool, self._dispose)
             pool.shutdown(wait=True)
         else:
-            self._engine.dispose()
+            self._dispose()
+
+    def _dispose(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._engine.dispose()
 
 
 def _driver_of(connection: Connection) -> sqlite3.Connection:
@@ -336,7 +347,7 @@ def _pragmas(synchronous: str) -> Callable[[Any, Any], None]:
 
 def _begin_immediate(connection: Connection) -> None:
     # Taking the write lock at once leaves no upgrade of a lock that could fail halfway.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    _driver_of(connection).execute("BEGIN IMMEDIATE")
 
 
 def make_begun_table(database: sqlite3.Connection) -> None:

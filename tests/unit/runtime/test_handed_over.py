@@ -19,6 +19,7 @@ from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.runtime.process import Process
 from bellwether.runtime.service import Service
 from bellwether.service_row import ServiceRow
+from harness.replayed import declared
 from harness.until import until
 
 
@@ -74,12 +75,13 @@ class Worker:
 
 
 @asynccontextmanager
-async def asking(worker: Worker, folder: Path, *, group_commit: bool) -> AsyncIterator[Call]:
+async def asking(worker: Worker, folder: Path, *, replay: bool) -> AsyncIterator[Call]:
     broker = MemoryBroker()
     await ensure(broker.connect("bootstrap"), bus_plan(ROWS))
-    config = replace(ProcessConfig(), data_dir=folder, group_commit=group_commit)
+    config = replace(ProcessConfig(), data_dir=folder)
     factories = {"worker": worker.create, "asker": lambda context: Service("asker", context)}
-    process = Process(config, factories, connect=broker.connect, rows=ROWS, health=False)
+    system = declared() if replay else None
+    process = Process(config, factories, connect=broker.connect, declaration=system, rows=ROWS, health=False)
     await process.start()
     try:
         yield process.services["asker"].call()
@@ -88,13 +90,13 @@ async def asking(worker: Worker, folder: Path, *, group_commit: bool) -> AsyncIt
         await process.stop()
 
 
-@pytest.mark.parametrize("group_commit", [True, False])
-async def test_answers_and_errors_are_those_of_the_bus(tmp_path: Path, group_commit: bool) -> None:
+@pytest.mark.parametrize("replay", [True, False])
+async def test_answers_and_errors_are_those_of_the_bus(tmp_path: Path, replay: bool) -> None:
     worker = Worker()
-    async with asking(worker, tmp_path, group_commit=group_commit) as call:
+    async with asking(worker, tmp_path, replay=replay) as call:
         word = Word("bellwether")
         assert await call.request("worker", "count", word, Length) == Length("bellwether", 10)
-        assert (worker.words[0] is word) == group_commit
+        assert (worker.words[0] is word) == replay
         # A caller may read another type than the handler returns.
         assert await call.request("worker", "count", word, dict[str, object]) == {"text": "bellwether", "letters": 10}
         assert await call.request("worker", "twice", word, dict[str, int]) == {"letters": 20}
@@ -110,9 +112,9 @@ async def test_answers_and_errors_are_those_of_the_bus(tmp_path: Path, group_com
         assert unknown.value.code == "UNKNOWN_METHOD"
 
 
-@pytest.mark.parametrize("group_commit", [True, False])
-async def test_a_call_ends_with_its_time(tmp_path: Path, group_commit: bool) -> None:
-    async with asking(Worker(), tmp_path, group_commit=group_commit) as call:
+@pytest.mark.parametrize("replay", [True, False])
+async def test_a_call_ends_with_its_time(tmp_path: Path, replay: bool) -> None:
+    async with asking(Worker(), tmp_path, replay=replay) as call:
         with pytest.raises(RpcError) as late:
             await call.request("worker", "sleep", Word("long"), Length, budget=0.1)
         assert late.value.code == "DEADLINE_EXCEEDED"
@@ -123,7 +125,7 @@ async def test_a_call_ends_with_its_time(tmp_path: Path, group_commit: bool) -> 
 
 async def test_calls_beyond_the_bound_wait_their_turn(tmp_path: Path) -> None:
     worker = Worker()
-    async with asking(worker, tmp_path, group_commit=True) as call:
+    async with asking(worker, tmp_path, replay=True) as call:
         names = ("a", "b", "c", "d")
         calls = [asyncio.ensure_future(call.request("worker", "sleep", Word(name), Length)) for name in names]
         await until(lambda: len(worker.words) == 2)

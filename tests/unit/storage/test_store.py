@@ -30,14 +30,17 @@ def claiming(run: str) -> Callable[[Transaction], bool]:
     return lambda tx: tx.claim(run, "e")
 
 
-@pytest.fixture(params=[False, True], ids=["commits at once", "commits in groups"])
-def group_commit(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(
+    params=[{}, {"inline": True}, {"group_commit": True}],
+    ids=["on a thread of its own", "on the caller's thread", "commits in groups"],
+)
+def how(request: pytest.FixtureRequest) -> dict[str, bool]:
+    return dict(request.param)
 
 
-async def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path, group_commit: bool) -> None:
+async def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path, how: dict[str, bool]) -> None:
     metadata, notes = tables()
-    store = Store.open(tmp_path / "notes.db", metadata, group_commit=group_commit)
+    store = Store.open(tmp_path / "notes.db", metadata, **how)
     told: list[OutboxRow] = []
     store.on_outgoing(told.extend)
 
@@ -81,16 +84,16 @@ async def test_urgent_work_comes_before_all_that_waits_and_the_rest_keeps_its_or
     await store.close()
 
 
-async def test_an_event_is_claimed_once_per_run(tmp_path: Path, group_commit: bool) -> None:
-    store = Store.open(tmp_path / "notes.db", MetaData(), group_commit=group_commit)
+async def test_an_event_is_claimed_once_per_run(tmp_path: Path, how: dict[str, bool]) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData(), **how)
     claims = [await store.transact(claiming(run)) for run in ("a", "a", "b")]
     assert claims == [True, False, True]
     assert await store.claimed("a", ["e", "f"]) == {"e"}
     await store.close()
 
 
-async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_path: Path, group_commit: bool) -> None:
-    store = Store.open(tmp_path / "notes.db", MetaData(), group_commit=group_commit)
+async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_path: Path, how: dict[str, bool]) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData(), **how)
     for name in ("a", "b"):
         await store.transact(sending(name))
     rows = await store.waiting(0, 10)
@@ -113,6 +116,21 @@ async def test_listeners_hear_of_transactions_in_order_though_callers_gave_up(tm
     await asyncio.gather(*work, return_exceptions=True)
     await store.transact(lambda tx: None)
     assert [row.event.body for row in told] == [str(n).encode() for n in range(20)]
+    await store.close()
+
+
+async def test_work_on_the_callers_thread_is_there_for_others_at_once_and_leaves_no_lock_when_it_fails(
+    tmp_path: Path,
+) -> None:
+    metadata, notes = tables()
+    path = tmp_path / "notes.db"
+    store = Store.open(path, metadata, inline=True)
+    await store.transact(lambda tx: tx.execute(insert(notes), {"id": threading.current_thread().name}) and None)
+    with pytest.raises(ZeroDivisionError):
+        await store.transact(lambda tx: tx.execute(insert(notes), {"id": "b"}) and 1 // 0)
+    with sqlite3.connect(path, timeout=0) as other:
+        assert [row[0] for row in other.execute("SELECT id FROM notes")] == [threading.current_thread().name]
+        other.execute("INSERT INTO notes VALUES ('of another process')")
     await store.close()
 
 
