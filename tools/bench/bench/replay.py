@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import statistics
@@ -25,6 +26,8 @@ SESSIONS = 252
 DECISIONS = 8
 """Of a session: two for each of the sample's four symbols."""
 LONGEST = 1800.0
+DOWN_SECONDS = 60.0
+"""Seconds without a decision after which a replay is taken to have been down."""
 ZIPLINE = 476
 """Decisions a second of zipline-reloaded, measured once on a machine of this size, not in this run."""
 
@@ -36,8 +39,9 @@ _HOW = (
     "times of publishing as the database holds them, so starting up is in none; those noted at the first instant count "
     "as made before it. In process: `bellwether replay`, with spans for "
     "every decision (they are made; nobody listens, so they are not encoded) and without. Over NATS: "
-    "`bellwether run` with pace 0s, that is the services of one process with a connection each, a barrier "
-    "after each step, traces encoded, sent and kept, the API asked for its state twice a second. For scale, "
+    "`bellwether run` with pace 0s, that is the services of one process with a connection each: events are stored by "
+    "JetStream and taken from there, traces encoded, sent and kept, the API asked for its state twice a second; calls "
+    "between services are handed over within the process. For scale, "
     f"not from this run: zipline-reloaded made {ZIPLINE} decisions/s of a simpler kind when it was tried once "
     "on a machine of this size."
 )
@@ -138,5 +142,9 @@ def published(database: Path, each: int = DECISIONS) -> Replayed:
 
 
 def rate_of(times: Sequence[float]) -> float:
-    """Return how many events a second were noted after the first instant; several may be noted together."""
-    return sum(one > times[0] for one in times) / (times[-1] - times[0])
+    """Return how many events a second were noted after the first instant; several may be noted together.
+
+    Times in which the replay was down are left out.
+    """
+    down = sum(gap for one, after in itertools.pairwise(times) if (gap := after - one) > DOWN_SECONDS)
+    return sum(one > times[0] for one in times) / (times[-1] - times[0] - down)
