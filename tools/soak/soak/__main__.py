@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -24,15 +24,21 @@ from environments.machine import processor
 from harness.replayed import train_once
 from soak import evidence, replays
 from soak.evidence import Evidence
+from soak.finished import Finished, fingerprint, state_folder
 from soak.report import BACKUPS, GATE, Kind, Part, Trial, line, page, section_of, with_section
 
 PAGE = replays.ROOT / "docs" / "reliability.md"
+SOURCES = ("services/bellwether", "tests/harness", "tools/soak")
+"""What a finished replay is about: when any of it has changed, all run again."""
 KILLS_PER_REPLAY: Mapping[Kind, int] = {"process": 8, "nats": 10, "both": 8, "command": 10}
 
 
 @dataclass(frozen=True)
 class Soak:
-    """What all trials share; `end` is when no more are begun, on the monotonic clock."""
+    """What all trials share; `end` is when no more are begun, on the monotonic clock.
+
+    Those of earlier runs that found nothing are in `finished`, and count.
+    """
 
     folder: Path
     trained: Path
@@ -40,29 +46,40 @@ class Soak:
     expected: Evidence
     seed: int
     end: float
+    finished: Finished
 
-    async def part(self, kind: Kind, wanted: int) -> Part:
-        """Run trials of a kind until there were as many kills as wanted, or the time is over."""
-        trials: list[Trial] = []
-        while (left := wanted - sum(len(trial.strikes) for trial in trials)) > 0 and time.monotonic() < self.end:
-            seed = random.Random(f"{self.seed} {kind} {len(trials)}").getrandbits(32)  # noqa: S311 (nothing secret)
-            folder = self.folder / f"{kind}-{seed}"
-            trial = await replays.struck(
-                folder,
-                self.trained,
-                self.system,
-                self.expected,
-                kind=kind,
-                seed=seed,
-                strikes=min(left, KILLS_PER_REPLAY[kind]),
-            )
-            trials.append(trial)
-            say(line(Part(kind, wanted, trials)))
-            if trial.violations:
-                say("\n".join(f"  {words}" for words in [*trial.violations, f"kept in {folder}"]))
-            else:
-                await asyncio.to_thread(shutil.rmtree, folder)
-        return Part(kind, wanted, trials)
+    async def run(self, wanted: Mapping[Kind, int]) -> list[Part]:
+        """Run trials, the kinds in turn, until there were as many kills of each as wanted, or the time is over."""
+        found: dict[Kind, list[Trial]] = {kind: [] for kind, count in wanted.items() if count}
+        for record in self.finished.records():
+            if record["kind"] in found:
+                found[record["kind"]].append(Trial(**record))
+
+        def left(kind: Kind) -> int:
+            return wanted[kind] - sum(len(trial.strikes) for trial in found[kind])
+
+        if earlier := sum(map(len, found.values())):
+            say(f"{earlier} replays of earlier runs in {self.finished.file}")
+        while found and time.monotonic() < self.end:
+            kind = max(found, key=lambda one: left(one) / wanted[one])
+            if left(kind) <= 0:
+                break
+            found[kind].append(await self._one(kind, len(found[kind]), min(left(kind), KILLS_PER_REPLAY[kind])))
+            say(line(Part(kind, wanted[kind], found[kind])))
+        return [Part(kind, wanted[kind], trials) for kind, trials in found.items()]
+
+    async def _one(self, kind: Kind, number: int, strikes: int) -> Trial:
+        seed = random.Random(f"{self.seed} {kind} {number}").getrandbits(32)  # noqa: S311 (nothing secret)
+        folder = self.folder / f"{kind}-{seed}"
+        trial = await replays.struck(
+            folder, self.trained, self.system, self.expected, kind=kind, seed=seed, strikes=strikes
+        )
+        if trial.violations:
+            say("\n".join(f"  {words}" for words in [*trial.violations, f"kept in {folder}"]))
+        else:
+            self.finished.add(asdict(trial))
+            await asyncio.to_thread(shutil.rmtree, folder)
+        return trial
 
 
 def say(words: str) -> None:
@@ -81,8 +98,12 @@ def main(
     last: Annotated[str, typer.Option("--to", help="The last day.")] = "2009-02-27",
     minutes: Annotated[float, typer.Option(min=0.1, help="After so many no replay is begun.")] = 60.0,
     write: Annotated[bool, typer.Option(help="Write docs/reliability.md.")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the replays of earlier runs.")] = False,
 ) -> None:
-    """Kill and resume replays; print and write what was found. Ends with 1 if anything does not hold."""
+    """Kill and resume replays; print and write what was found. Ends with 1 if anything does not hold.
+
+    A run that was interrupted goes on where it was, as long as the sources are the same.
+    """
     wanted: dict[Kind, int] = {
         "process": process_kills,
         "nats": nats_kills,
@@ -90,7 +111,11 @@ def main(
         "command": command_kills,
     }
     began = time.monotonic()
-    parts = asyncio.run(_all(wanted, replays.days(first, last), seed, began + minutes * 60))
+    sources = fingerprint(replays.ROOT, SOURCES)
+    finished = Finished(state_folder() / f"replays-{sources}-{seed}-{first}-{last}.jsonl")
+    if fresh:
+        finished.forget()
+    parts = asyncio.run(_all(wanted, replays.days(first, last), seed, began + minutes * 60, finished))
     if write:
         counts = " ".join(f"--{kind}-kills {count}" for kind, count in wanted.items())
         text = page(
@@ -110,7 +135,9 @@ def main(
         raise typer.Exit(1)
 
 
-async def _all(wanted: Mapping[Kind, int], system: TradingSystem, seed: int, end: float) -> list[Part]:
+async def _all(
+    wanted: Mapping[Kind, int], system: TradingSystem, seed: int, end: float, finished: Finished
+) -> list[Part]:
     folder = Path(tempfile.mkdtemp(prefix="bellwether-soak-"))
     say(f"works in {folder}")
     trained = await train_once(folder / "trained")
@@ -120,8 +147,7 @@ async def _all(wanted: Mapping[Kind, int], system: TradingSystem, seed: int, end
         say("\n".join(["undisturbed replays are not right, so there is nothing to compare with:", *wrong]))
         raise typer.Exit(1)
     say(f"undisturbed: {len(expected.decisions)} decisions, {len(expected.ledger)} ledger events, equal on both buses")
-    soak = Soak(folder, trained, system, expected, seed, end)
-    parts = [await soak.part(kind, count) for kind, count in wanted.items() if count]
+    parts = await Soak(folder, trained, system, expected, seed, end, finished).run(wanted)
     if not any(part.violations for part in parts):
         await asyncio.to_thread(shutil.rmtree, folder)
     return parts

@@ -24,6 +24,7 @@ from bellwether.runtime.memory_bus import MemoryBus
 from bellwether.runtime.memory_stream import MemoryDelivery
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.runtime.nats_pull import NatsDelivery
+from bellwether.runtime.rpc import RpcServer
 from bellwether.storage.store import OutboxRow, Store, Transaction
 
 T = TypeVar("T")
@@ -128,11 +129,25 @@ def count_bus(strikes: Strikes, bus: Any, delivery: Any) -> None:
     delivery.ack = acknowledging
 
 
+def count_calls(strikes: Strikes) -> None:
+    """Count the calls that are handed over within the process."""
+    hand_over = RpcServer.hand_over
+
+    async def handing(self: RpcServer, *arguments: Any) -> Any:
+        strikes.reach("before a call")
+        answer = await hand_over(self, *arguments)
+        strikes.reach("after a call")
+        return answer
+
+    RpcServer.hand_over = handing  # type: ignore[method-assign]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command until the strike, or until it ends."""
     how, gaps, *command = arguments
     strikes = Strikes([int(gap) for gap in gaps.split(",") if gap], end_process if how == "end" else stand_still)
     count_stores(strikes)
+    count_calls(strikes)
     count_bus(strikes, NatsBus, NatsDelivery)
     count_bus(strikes, MemoryBus, MemoryDelivery)
     return run_command(command)
