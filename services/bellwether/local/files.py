@@ -12,7 +12,8 @@ from bellwether.local.state import RunError
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.validate_yaml import parse
 
-_SECONDS = 60
+_SECONDS = 600
+"""How long the check may take: a busy machine needs minutes for what takes a second."""
 
 
 def load_system(file: Path) -> TradingSystem:
