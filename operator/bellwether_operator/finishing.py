@@ -15,6 +15,7 @@ from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.jobs import slot_job
 from bellwether.render.kubernetes.training_jobs import training_job, training_job_name
 from bellwether.spec.models import TradingSystem
+from bellwether_operator import telemetry
 from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.backups.keeping import Kept, keep
@@ -187,9 +188,10 @@ class Finishing:
         """Write the status when it says something else than before; return the number of writes."""
         previous = raw.get("status") or {}
         wanted = status(system, generation, seen, previous, self._now())
+        metadata = raw["metadata"]
+        telemetry.note_backups(metadata["namespace"], metadata["name"], wanted["conditions"])
         if wanted == previous:
             return 0
-        metadata = raw["metadata"]
         reply = await self._client.apply_status(metadata["namespace"], metadata["name"], wanted)
         self._cache.take_reply(reply)
         if same_but_for_status(raw, reply):

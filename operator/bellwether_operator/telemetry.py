@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -25,7 +26,22 @@ NAMESPACE_FAILING = Gauge(
     "1 while something in a namespace cannot be listed or watched.",
     ["namespace"],
 )
+BACKUPS = Gauge(
+    "bellwether_operator_backups",
+    "1 while a system's condition BackupHealthy or RestoreVerified is True, 0 while it is False.",
+    ["namespace", "system", "type"],
+)
 GATEWAY_POLLS = Counter("bellwether_operator_gateway_polls", "Looks at systems' gateways.", ["outcome"])
+
+
+def note_backups(namespace: str, system: str, conditions: Iterable[Mapping[str, str]] = ()) -> None:
+    """Have a system's figures of backups say what its conditions do; what is Unknown, or not there, has none."""
+    told = {each["type"]: each["status"] for each in conditions}
+    for kind in ("BackupHealthy", "RestoreVerified"):
+        if told.get(kind) in ("True", "False"):
+            BACKUPS.labels(namespace, system, kind).set(told[kind] == "True")
+        else:
+            BACKUPS.remove(namespace, system, kind)
 
 
 class JsonFormatter(logging.Formatter):

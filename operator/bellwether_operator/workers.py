@@ -254,6 +254,7 @@ class Workers:
         if key not in self.cache.systems:
             if worker is not None:
                 del self._workers[key]
+                telemetry.note_backups(*key)
                 self._end(worker.stop)
         elif worker is None:
             self._workers[key] = Worker(key, self)

@@ -268,12 +268,13 @@ def _look(given: argparse.Namespace) -> int:
 
 
 def _decide(volumes: Path, declaration: str, release: str) -> dict[str, int]:
-    """Compute the last session's decisions of restored volumes again; return how many came out how."""
+    """Check the ledger of restored volumes and compute their last decisions again; return how many came out how."""
     import asyncio
     import json
     import tempfile
 
     from bellwether.local.deciding import decided_again
+    from bellwether.local.unpacking import ledger_holds
     from bellwether.local.volumes import gathered
     from bellwether.runtime.config import ProcessConfig
     from bellwether.spec.models import TradingSystem
@@ -283,6 +284,7 @@ def _decide(volumes: Path, declaration: str, release: str) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         gathered(volumes, data)
+        asyncio.run(ledger_holds(data))
         return dict(asyncio.run(decided_again(system, data, was=release, release=present)))
 
 

@@ -66,6 +66,19 @@ def test_what_comes_out_otherwise_is_told_and_of_another_release_is_no_failure(v
     assert json.loads(done.stdout)["decisions"]["of another release"] == 1
 
 
+def test_a_ledger_whose_invariants_do_not_hold_is_told(volumes: Path) -> None:
+    with closing(sqlite3.connect(volumes / "data-kept-paper-trading-0" / "ledger.db")) as ledger, ledger:
+        names = [row[1] for row in ledger.execute("PRAGMA table_info(orders)") if row[3] and row[1] != "id"]
+        values = {**dict.fromkeys(names, ""), "run": "lost", "order_id": "o-1", "quantity": "5", "status": "filled"}
+        ledger.execute(
+            f"INSERT INTO orders ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608
+            list(values.values()),
+        )
+    done = look(volumes, RELEASE)
+    assert done.returncode == 1
+    assert "ledger.db cannot be trusted: lost: order o-1" in done.stderr
+
+
 def test_a_model_with_one_bit_flipped_computes_nothing(volumes: Path) -> None:
     (model,) = list((volumes / "data-kept-ml-model-0").rglob("*.onnx"))[:1]
     content = bytearray(model.read_bytes())

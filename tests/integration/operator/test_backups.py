@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 
 from bellwether.cli.main import main
 from bellwether_operator.backups import running as backups_running
@@ -217,6 +218,18 @@ async def test_a_cluster_without_snapshots_is_told_by_conditions_and_the_system_
         assert "this cluster knows no VolumeSnapshots" in unhealthy["message"]
         await kube.until_condition("demo", "Available", "True", "PodsReady")
         assert await replicas(kube) == 1
+
+        def figure() -> float | None:
+            labels = {"namespace": kube.namespace, "system": "demo", "type": "BackupHealthy"}
+            return REGISTRY.get_sample_value("bellwether_operator_backups", labels)
+
+        assert figure() == 0
+        await kube.delete("tsys", "demo")
+
+        async def forgotten() -> bool:
+            return figure() is None
+
+        await eventually("its figure to go with the system", forgotten)
 
 
 async def kept(kube: Kube, name: str, claim: str) -> None:

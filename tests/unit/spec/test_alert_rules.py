@@ -67,6 +67,7 @@ async def figures(tmp_path: Path) -> dict[str, set[str]]:
                 await until(lambda: 'type="slot_missed"' in metrics_text([system.services["monitoring"].figures]))
             text.append(metrics_text([service.figures]))
     telemetry.NAMESPACE_FAILING.labels("default").set(0)
+    telemetry.note_backups("default", "demo", [{"type": "BackupHealthy", "status": "True"}])
     text += [process_text(), generate_latest(REGISTRY).decode()]
     found: dict[str, set[str]] = {}
     for one in text:

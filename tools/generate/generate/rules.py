@@ -105,6 +105,15 @@ RULES = (
         "Raise `storage.size` where the class lets volumes grow, or shorten `retention`.",
     ),
     Rule(
+        "BellwetherBackup",
+        "min by (namespace, exported_namespace, system, type) (bellwether_operator_backups) < 1",
+        "15m",
+        "warning",
+        "{{ $labels.type }} of {{ $labels.system }} in {{ $labels.exported_namespace }} is False",
+        "The newest backup failed or is overdue (BackupHealthy), or does not restore (RestoreVerified).",
+        "`kubectl get tbackup` and the condition's message say why; [backups](backups.md#when-something-is-wrong).",
+    ),
+    Rule(
         "BellwetherOperatorNamespaceFailing",
         "max by (namespace, exported_namespace) (bellwether_operator_namespace_failing) > 0",
         "10m",
