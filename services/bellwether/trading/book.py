@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -56,8 +56,7 @@ class Holding:
     peak: Decimal = ZERO
 
 
-@dataclass(slots=True)
-class Book:
+class Book(msgspec.Struct):
     """The state of one run's account after `seq` events."""
 
     seq: int = 0
@@ -70,15 +69,15 @@ class Book:
     """Deposits less withdrawals, after the initial cash."""
     adjusted: Decimal = ZERO
     """What the broker moved for other reasons than fills."""
-    holdings: dict[str, Holding] = field(default_factory=dict)
-    queued: dict[str, OrderQueued] = field(default_factory=dict)
-    prices: dict[str, Decimal] = field(default_factory=dict)
+    holdings: dict[str, Holding] = {}
+    queued: dict[str, OrderQueued] = {}
+    prices: dict[str, Decimal] = {}
     """Newest known price by symbol, of those that are or were held."""
-    order_counts: dict[date, int] = field(default_factory=dict)
+    order_counts: dict[date, int] = {}
     """Orders, queued or filled, by the session they are for; sessions that are over are dropped."""
     actions_done: frozenset[str] = frozenset()
     """Keys of the corporate actions of late, and since the newest open that missed no bar: they may be told again."""
-    missed: dict[str, date] = field(default_factory=dict)
+    missed: dict[str, date] = {}
     """Held symbols that the newest open had no bar of, with the first session of which they have had none."""
     closing_equity: Decimal = ZERO
     """Equity at the newest close; the initial cash before the first one."""
@@ -88,7 +87,7 @@ class Book:
     closed_session: date | None = None
     peak_equity: Decimal = ZERO
     """The highest equity at a close, or the initial cash; transfers move it, too."""
-    turnover: dict[date, Decimal] = field(default_factory=dict)
+    turnover: dict[date, Decimal] = {}
     """Value of the fills by session; sessions that are over are dropped."""
     margin: Decimal = ZERO
     """What the broker held back for open positions when it was last asked."""
@@ -96,7 +95,7 @@ class Book:
     """The broker's balance less the cost of open positions, less our cash, when both were first compared."""
     partly: frozenset[str] = frozenset()
     """Orders of which a part was filled and the rest is not over."""
-    reductions: dict[str, int] = field(default_factory=dict)
+    reductions: dict[str, int] = {}
     """How often an order that waits was made smaller."""
     turned: int = 0
     """`seq` of the newest open or close."""
