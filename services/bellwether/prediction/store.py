@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -133,7 +134,8 @@ _ADD_SHADOW = (
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _ROW = "SELECT sequence, run, prediction, canonical, sha256, trace FROM decisions"
-_BY_ID = f"{_ROW} WHERE run = ? AND id = ?"
+# However many are asked for, it is one statement, which the driver knows again.
+_BY_IDS = f"{_ROW} WHERE run = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
 _RAISE = "INSERT INTO alarms (run, name, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _CLEAR = "DELETE FROM alarms WHERE run = ? AND name = ?"
 # 1: the symbol, 2 and 3: instants, 4: the run, 5: every symbol.
@@ -148,7 +150,7 @@ _MARK = (
     "(?, ?, (SELECT coalesce(max(sequence), 0) FROM decisions), ?) "
     "ON CONFLICT (run, symbol) DO UPDATE SET sequence = excluded.sequence, trace = excluded.trace"
 )
-_TRACE = "SELECT trace FROM marks WHERE run = ? AND symbol = ?"
+_TRACES = "SELECT symbol, trace FROM marks WHERE run = ? AND symbol IN (SELECT value FROM json_each(?))"
 _ACTIONS_AFTER = "SELECT sequence, action FROM decisions WHERE sequence > ? ORDER BY sequence"
 _NEXT_SYMBOL = "SELECT min(symbol) FROM decisions WHERE symbol > ?"
 _NEWEST_ACTION = "SELECT action FROM decisions WHERE symbol = ? ORDER BY sequence DESC LIMIT 1"
@@ -239,8 +241,8 @@ def add(tx: Transaction, run: str, news: Sequence[New]) -> None:
 
 def stored(tx: Transaction, run: str, ids: Iterable[str]) -> dict[str, Row]:
     """Return those of the decisions that this run has made already, by id."""
-    rows = (tx.driver.execute(_BY_ID, (run, one)).fetchone() for one in ids)
-    return {row.prediction.prediction_id: row for row in map(_row, filter(None, rows))}
+    rows = tx.driver.execute(_BY_IDS, (run, json.dumps(list(ids)))).fetchall()
+    return {row.prediction.prediction_id: row for row in map(_row, rows)}
 
 
 def turn(tx: Transaction, run: str, name: str, at: datetime, *, high: bool) -> bool | None:
@@ -281,8 +283,8 @@ def mark(tx: Transaction, run: str, symbol: str, trace: str | None) -> None:
 
 def bar_traces(tx: Transaction, run: str, symbols: Sequence[str]) -> dict[str, str]:
     """Return the trace context of each symbol's newest bar event."""
-    found = {symbol: tx.driver.execute(_TRACE, (run, symbol)).fetchone() for symbol in symbols}
-    return {symbol: str(row[0]) for symbol, row in found.items() if row is not None and row[0]}
+    rows = tx.driver.execute(_TRACES, (run, json.dumps(list(symbols)))).fetchall()
+    return {str(symbol): str(trace) for symbol, trace in rows if trace}
 
 
 def newest(
