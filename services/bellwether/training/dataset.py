@@ -56,7 +56,7 @@ def make_rows(histories: Mapping[str, Sequence[Bar]], names: Sequence[str], hori
     The label is 1 where the close `horizon` sessions later is higher. Features come from the function that prediction
     calls, on windows of the same length. Sessions at which a share stands still are left out: nothing is said of them.
     """
-    basket = basket_of(histories.values()) if needs_basket(names) else {}
+    basket = basket_of(histories.values()) if needs_basket(tuple(names)) else {}
     return join_rows({symbol: symbol_rows(bars, names, horizon, basket) for symbol, bars in histories.items()}, names)
 
 
