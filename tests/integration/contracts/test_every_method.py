@@ -43,10 +43,17 @@ async def system(tmp_path: Path) -> AsyncIterator[System]:
 
 
 async def ask(
-    system: System, service: str, method: str, params: Any, *, budget: float = 5.0, body: bytes = b""
+    system: System,
+    service: str,
+    method: str,
+    params: Any,
+    *,
+    budget: float = 5.0,
+    body: bytes = b"",
+    source: str = "test",
 ) -> Reply:
     """Send a request as any program can, and return the reply."""
-    request = {"request_id": "r-1", "source": "test", "budget": budget, "params": params}
+    request = {"request_id": "r-1", "source": source, "budget": budget, "params": params}
     sent = body or json.dumps(request).encode()
     return decode_reply(await system.context.bus.request(rpc_subject(service, method), sent, timeout=20.0))
 
@@ -119,6 +126,29 @@ async def test_a_parameter_that_is_missing_or_wrong_is_named(system: System) -> 
     assert await through_all(missing, "INVALID_PARAMS", "missing required field") == {}
     assert await through_all(wrong, "INVALID_PARAMS", "$.") == {}
     assert await through_all(no_object, "INVALID_PARAMS", "Expected `object`") == {}
+
+
+async def test_a_parameter_that_a_method_does_not_take_is_named_and_those_that_it_takes(system: System) -> None:
+    async def misspelt(service: str, method: str) -> Reply | None:
+        known = system.services[service].server.methods[method]
+        fields = () if known.params is None else msgspec.structs.fields(known.params)
+        if method in BUILT_IN_METHODS or any(one.required for one in fields):
+            return None
+        reply = await ask(system, service, method, {"symbls": ["CBA.AX"]})
+        told: list[str] = [] if isinstance(reply.error, msgspec.UnsetType) else reply.error.detail["fields"]
+        return reply if told == sorted(one.encode_name for one in fields) else None
+
+    assert await through_all(misspelt, "INVALID_PARAMS", "unknown parameter 'symbls'; it takes ") == {}
+    some = await ask(system, "prediction", "generate_predictions", {"symbls": ["CBA.AX"]})
+    assert "it takes force_refresh, may_trade, slot, symbols" in some.error.message  # type: ignore[union-attr]
+    none = await ask(system, "scheduler", "stop_all_jobs", {"symbls": ["CBA.AX"]})
+    assert "it takes none" in none.error.message  # type: ignore[union-attr]
+
+
+async def test_a_newer_service_calls_an_older_one_with_what_that_does_not_know(system: System) -> None:
+    reply = await ask(system, "monitoring", "list_notifications", {"of_the_next_release": 1}, source="gateway")
+    assert reply.status == "success"
+    assert (await ask(system, "scheduler", "health", {"of_the_next_release": 1})).status == "success"
 
 
 async def test_a_request_that_cannot_be_read_or_whose_time_is_spent_is_answered(system: System) -> None:

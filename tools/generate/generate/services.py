@@ -159,6 +159,13 @@ def _envelope() -> list[str]:
             f"{MAX_PAYLOAD // 1024} KiB."
         ),
         "",
+        *_prose(
+            "A parameter that a method does not take is refused (`INVALID_PARAMS`), so that a misspelt one is not left "
+            "out without a word; a program of a newer release that asks an older service for what that cannot do is "
+            "told so. Not refused are parameters of the methods that every service has, and calls between services: "
+            "while a release is rolled out, a newer one calls an older one, which ignores what it does not know."
+        ),
+        "",
         *_json(request),
         *_json(reply),
         *_json(failed),
