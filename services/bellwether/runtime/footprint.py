@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 FIRST_SECONDS = 30.0
 """By then a start is over."""
-AGAIN_SECONDS = 300.0
+AGAIN_SECONDS = 60.0
 SMALLEST = 256 * 1024
 """Bytes below which a mapping is not worth a system call."""
 _MADV_DONTNEED = 4
