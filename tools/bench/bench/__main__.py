@@ -24,6 +24,7 @@ from bench import (
     operators,
     peers,
     places,
+    pods,
     ready,
     replay,
     rpc,
@@ -51,6 +52,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "backups": backups.measure,
     "snapshots": snapshots.measure,
     "places": places.measure,
+    "pods": pods.measure,
     "morning": morning.measure,
     "ready": ready.measure,
     "operators": operators.measure,
@@ -90,7 +92,7 @@ def _measured(name: str) -> Section:
     """Return a section's figures; what cannot be measured does not take the others' figures along."""
     try:
         return SECTIONS[name]()
-    except (RuntimeError, ClusterError, OSError, TimeoutError, subprocess.SubprocessError) as error:
+    except (RuntimeError, AssertionError, ClusterError, OSError, subprocess.SubprocessError) as error:
         return Section(name, "", [], failure=f"{type(error).__name__}: {error}")
 
 

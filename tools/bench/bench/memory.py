@@ -41,7 +41,8 @@ def measure() -> Section:
     with tempfile.TemporaryDirectory() as folder:
         looks = _local_run(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
-        alone = _one_process(Path(folder))
+        copy_model(Path(folder))
+        alone = in_one_process(SAMPLE, Path(folder))
     whole = [pss_of(look) for look in looks]
     figures = [
         Figure("whole local system, NATS included, highest", max(whole), "MB", target=180),
@@ -85,10 +86,16 @@ def tree_megabytes(pid: int) -> Mapping[str, float]:
     process = psutil.Process(pid)
     for each in [process, *process.children(recursive=True)]:
         name = "nats-server" if "nats" in each.name() else "services"
-        rollup = _rollup(each.pid)
-        found[name] = found.get(name, 0.0) + stated_bytes(rollup, "Pss") / 1e6
-        found[RSS] = found.get(RSS, 0.0) + stated_bytes(rollup, "Rss") / 1e6
+        pss, rss = sizes(each.pid)
+        found[name] = found.get(name, 0.0) + pss
+        found[RSS] = found.get(RSS, 0.0) + rss
     return found
+
+
+def sizes(pid: int) -> tuple[float, float]:
+    """Return Pss and Rss of one process."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return stated_bytes(rollup, "Pss") / 1e6, stated_bytes(rollup, "Rss") / 1e6
 
 
 def mapped_bytes(smaps: str) -> Mapping[str, int]:
@@ -120,10 +127,6 @@ def pss_of(look: Mapping[str, float]) -> float:
     return sum(value for name, value in look.items() if name != RSS)
 
 
-def _rollup(pid: int) -> str:
-    return Path(f"/proc/{pid}/smaps_rollup").read_text()
-
-
 def _local_run(folder: Path) -> list[Mapping[str, float]]:
     copy_model(folder / "run" / "data")
     with local_run(SAMPLE, folder) as run:
@@ -140,16 +143,18 @@ def _has_traded(run: LocalRun) -> bool:
     return int(orders.get("total", 0)) >= ORDERS and int(run.replay().get("sessions_done", 0)) >= SESSIONS
 
 
-def _one_process(folder: Path) -> list[float]:
-    """Return the Pss of the in-process replay, looked at while it runs."""
-    copy_model(folder)
-    command = [sys.executable, "-m", "bellwether", "replay", str(SAMPLE), "--data", str(folder)]
+def in_one_process(manifest: Path, folder: Path) -> list[float]:
+    """Return the Pss of the in-process replay, looked at while it runs and trains no model."""
+    command = [sys.executable, "-m", "bellwether", "replay", str(manifest), "--data", str(folder)]
     looks: list[float] = []
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
             time.sleep(PAUSE)
             try:
-                looks.append(pss_of(tree_megabytes(process.pid)))
+                if psutil.Process(process.pid).children():
+                    looks.clear()
+                else:
+                    looks.append(pss_of(tree_megabytes(process.pid)))
             except (FileNotFoundError, ProcessLookupError, ValueError, psutil.NoSuchProcess):
                 break
     if process.returncode or len(looks) < 2:
