@@ -144,12 +144,30 @@ def test_the_operators_pod_is_restricted(kube: Kube) -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("logLevel=loud", "logLevel"), ("watchNamespaces={A}", "watchNamespaces"), ("unknown=1", "unknown")],
+    [
+        ("logLevel=loud", "logLevel"),
+        ("watchNamespaces={A}", "watchNamespaces"),
+        ("unknown=1", "unknown"),
+        ("installationSeed.existingSecret=My_Seed", "existingSecret"),
+        ("image.operator.repository=Registry.example/Bellwether/operator", "repository"),
+        ("image.services.repository=bellwether/services:1", "repository"),
+    ],
 )
 def test_a_wrong_value_is_refused_by_name(kube: Kube, value: str, words: str) -> None:
     answer = helm(kube, "template", "bw", str(CHART), "--set", value, check=False)
     assert answer.returncode != 0
     assert words in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "image.operator.repository=Registry.example:5000/bellwether/the_operator",
+        "installationSeed.existingSecret=my.seed-1",
+    ],
+)
+def test_a_right_value_is_taken(kube: Kube, value: str) -> None:
+    assert helm(kube, "template", "bw", str(CHART), "--set", value).returncode == 0
 
 
 async def test_the_granted_rights_are_enough_and_do_not_read_secrets(kube: Kube, granted: Settings) -> None:
