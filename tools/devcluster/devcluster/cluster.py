@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -72,12 +72,18 @@ class Cluster:
 
         `controllers` adds the controller manager to the level control-plane. `audit_log` makes the API
         server write one JSON line per request there. `csi_flags` are test switches of the volume driver.
-        Without `settings` those of the project count in which the process works; without a name, their prefix.
+        Without `settings` those of the project count in which the process works; without a name, that which the folder
+        was made with, else their prefix.
         """
         self.settings = find() if settings is None else settings
-        self.name = check_name(self.settings.prefix if name is None else name)
         self.level = Level(level)
-        self.state_dir = (state_dir or self.settings.state_home / self.name).expanduser().absolute()
+        given = self.settings.prefix if name is None else name
+        self.state_dir = (state_dir or self.settings.state_home / given).expanduser().absolute()
+        recorded = None
+        if name is None and state_dir is not None:  # named by its folder alone, it is the cluster of that folder
+            with suppress(ClusterError):
+                recorded = (self._read_record() or {}).get("name")
+        self.name = check_name(recorded or given)
         self._controllers = controllers
         self._audit_log = audit_log.expanduser().absolute() if audit_log else None
         self._csi_flags = tuple(csi_flags)

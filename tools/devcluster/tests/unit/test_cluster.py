@@ -48,3 +48,10 @@ def test_a_first_up_that_is_killed_while_it_writes_the_record_can_be_purged(monk
             cluster.up()
     cluster.down(purge=True)
     assert not cluster.state_dir.exists()
+
+
+def test_a_cluster_that_only_its_folder_names_has_the_name_that_it_was_made_with(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    Cluster("some", Level.CONTROL_PLANE, folder).up()
+    assert Cluster(state_dir=folder).name == "some"
+    assert Cluster(state_dir=folder).status().name == "some"
