@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperOption
 
 from bellwether.cli import (
     backups,
@@ -36,6 +37,16 @@ from bellwether.cli.manage import commands as manage
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
 from bellwether.cli.trading import add_trading
 from bellwether.runtime.terminal import visible
+
+_type_of_value = TyperOption.display_type_rich
+
+
+def _type_unless_flag(self: TyperOption, ctx: Any) -> str | None:
+    return None if self.is_flag else _type_of_value(self, ctx)
+
+
+# Else the help says that a flag takes a value: `--follow <bool>`.
+TyperOption.display_type_rich = _type_unless_flag  # type: ignore[method-assign]
 
 _CHANGE = "Change"
 WOULD_CHANGE = 3

@@ -16,6 +16,8 @@ from bellwether.cli.options import Session, talks
 _CHANGE = "Change"
 _LOOK = "Look"
 _PAGE = 2000
+_NEGATIVE = {"ignore_unknown_options": True}
+"""With it -4 is an amount, which is refused as one, and no option."""
 _OVER = frozenset({"filled", "refused", "rejected", "expired"})
 """States of an order that a cancellation does not change."""
 
@@ -90,13 +92,13 @@ def _add_orders(app: typer.Typer) -> None:
 
 
 def _add_money(app: typer.Typer) -> None:
-    @app.command(rich_help_panel=_CHANGE)
+    @app.command(rich_help_panel=_CHANGE, context_settings=_NEGATIVE)
     @talks
     def deposit(session: Session, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
         """Put cash into the simulated account."""
         _transfer(session, _money(amount), transfer_id, note)
 
-    @app.command(rich_help_panel=_CHANGE)
+    @app.command(rich_help_panel=_CHANGE, context_settings=_NEGATIVE)
     @talks
     def withdraw(session: Session, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
         """Take cash out of the simulated account."""

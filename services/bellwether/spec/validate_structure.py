@@ -28,6 +28,7 @@ _PATTERN_WORDS = {
     fields.MONEY_PATTERN: 'an amount such as "25000" or "9.95"',
     fields.RATIO_PATTERN: 'a ratio from "0" to "1" such as "0.02"',
     fields.DAY_PATTERN: "a day such as 2009-01-02",
+    fields.INSTANT_PATTERN: "an instant of UTC such as 2026-11-23T04:30:00Z",
     fields.TIME_OF_DAY_PATTERN: 'a time of day such as "14:10"',
     fields.LABEL_PATTERN: "the key of a label such as disk or example.com/disk",
     fields.LABEL_VALUE_PATTERN: "the value of a label: at most 63 of A-Z, a-z, 0-9, -, _ and ., not - _ . at an end",
@@ -124,7 +125,7 @@ def _of_text(value: str, schema: Mapping[str, Any], path: str) -> Iterator[Findi
     most, least, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
     if most is not None and len(value) > most:
         yield _blocking(path, f"has {len(value)} characters: at most {most} are allowed")
-    elif least is not None and len(value) < least:
+    elif least is not None and len(value) < least and pattern not in _PATTERN_WORDS:
         yield _plain(path, f"{json.dumps(value)} has {len(value)} characters: at least {least} are needed")
     elif pattern is not None and not matches(pattern, value):
         words = f"{_PATTERN_WORDS[pattern]} is needed, " if pattern in _PATTERN_WORDS else ""

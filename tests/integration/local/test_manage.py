@@ -15,7 +15,7 @@ import pytest
 
 from bellwether.cli.client import CommandError
 from bellwether.cli.main import main
-from bellwether.cli.manage import places, systemd_place
+from bellwether.cli.manage import cluster_place, places, systemd_place
 from bellwether.cli.manage.cluster_place import ClusterPlace
 from bellwether.cli.manage.compose_place import ComposePlace
 from bellwether.cli.manage.log_lines import of_services, shown
@@ -268,3 +268,15 @@ def test_log_lines_are_words_for_people_and_chosen_by_service() -> None:
     assert found == lines[2:]
     assert shown(found[0]) == "2026-11-27 01:02:03.456  info    prediction     prediction \\x1b[31m"
     assert shown("no JSON") == "no JSON"
+
+
+def test_deploy_says_that_no_operator_runs(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = json.dumps({"kind": "TradingSystem", "metadata": {"name": "demo", "namespace": "shares", "generation": 1}})
+    programs.add("kubectl", {"*' get deployments '*": '{"items": []}', "*": stored})
+    monkeypatch.setattr(cluster_place, "UNSEEN_SECONDS", -1.0)
+    (tmp_path / "system.yaml").write_text(FILE)
+    assert main(["deploy", str(tmp_path / "system.yaml"), "--on", "cluster"]) == 1
+    told = capsys.readouterr().err
+    assert "shares/demo is stored, and no operator runs in this cluster: install its chart" in told

@@ -468,3 +468,16 @@ async def test_a_namespace_or_context_without_a_system_is_no_silent_local_answer
     code, _, err = await typed("status", *options)
     assert code == 1
     assert "is for a system in a cluster: name it with --system" in err
+
+
+def test_a_flag_takes_no_value_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["logs", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "--follow" in told
+    assert "<bool>" not in told
+
+
+@pytest.mark.parametrize("command", ["deposit", "withdraw"])
+def test_a_negative_amount_is_refused_as_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "-4", "--url", "http://127.0.0.1:1", "--token", "x"]) == 2
+    assert "'-4' is no amount of money" in capsys.readouterr().err

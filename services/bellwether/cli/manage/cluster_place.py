@@ -19,7 +19,10 @@ from bellwether.wiring import start_order
 
 SYSTEM = "system"
 READY_SECONDS = 900.0
+UNSEEN_SECONDS = 60.0
+"""After so long without a word of an operator it is asked whether there is one."""
 _POLL_SECONDS = 1.0
+_OPERATORS = "app.kubernetes.io/name=bellwether-operator"
 _ALONE = (
     "in profile compact one pod runs all services, so none can be stopped alone: declare profile standard. Orders "
     "are stopped by `bellwether halt`, the whole system is taken away by `bellwether undeploy`"
@@ -185,7 +188,7 @@ def deploy(file: Path, namespace: str | None, context: str | None, tell: Callabl
     name, where = systems[0]["metadata"]["name"], systems[0]["metadata"]["namespace"]
     generation = systems[0]["metadata"]["generation"]
     told = ""
-    deadline = time.monotonic() + READY_SECONDS
+    began = time.monotonic()
     while True:
         found = json.loads(run([*kubectl(where, context), "get", PLURAL, name, "-o", "json"]))
         conditions = {one["type"]: one for one in found.get("status", {}).get("conditions", [])}
@@ -197,6 +200,22 @@ def deploy(file: Path, namespace: str | None, context: str | None, tell: Callabl
         if line != told:
             tell(line)
             told = line
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if not current and waited > UNSEEN_SECONDS and not _operates(context):
+            raise CommandError(
+                f"{where}/{name} is stored, and no operator runs in this cluster: install its chart "
+                "(charts/bellwether), which takes up what is stored"
+            )
+        if waited > READY_SECONDS:
             raise CommandError(f"{where}/{name} is not Ready after {READY_SECONDS:.0f} s: {line}")
         time.sleep(_POLL_SECONDS)
+
+
+def _operates(context: str | None) -> bool:
+    """Whether an operator's pod is ready, as far as this person may see that."""
+    command = [*kubectl(None, context), "get", "deployments", "--all-namespaces", "-l", _OPERATORS, "-o", "json"]
+    try:
+        found = json.loads(run(command))["items"]
+    except CommandError:
+        return True
+    return any(one.get("status", {}).get("readyReplicas") for one in found)
