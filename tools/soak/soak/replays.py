@@ -214,8 +214,10 @@ class StruckReplay:
 
     def _written(self) -> float:
         """Return when a step was stored last; 0 before the first."""
-        log = self._data / "slots.db-wal"
-        return log.stat().st_mtime if log.exists() else 0.0
+        # It goes when the process ends or starts, at any moment.
+        with contextlib.suppress(FileNotFoundError):
+            return (self._data / "slots.db-wal").stat().st_mtime
+        return 0.0
 
     def _violated(self, words: str) -> None:
         lines = self._log.read_text(errors="replace").splitlines()
