@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from bellwether.messages.canonical import canonical_bytes
+from bellwether.messages.fields import from_fields
 from bellwether.messages.models import RegisteredModel, RegistryBook
 from bellwether.training.ledger import Entry, Ledger, LedgerError
 
@@ -98,14 +99,6 @@ def check_change(before: Ledger, after: Ledger, enforce: bool) -> None:
 
 def shown(entry: Entry) -> RegisteredModel:
     """Return an entry as callers see it."""
-    return RegisteredModel(
-        version=entry.version,
-        model_name=entry.name,
-        symbol=entry.symbol,
-        stage=entry.stage,
-        since=entry.since,
-        reason=entry.reason,
-        passed=None if entry.verdict is None else entry.verdict.passed,
-        gate="nobody judged it" if entry.verdict is None else entry.verdict.words(),
-        demoted=entry.demoted,
-    )
+    verdict = entry.verdict
+    passed, gate = (None, "nobody judged it") if verdict is None else (verdict.passed, verdict.words())
+    return from_fields(RegisteredModel, entry, model_name=entry.name, passed=passed, gate=gate)

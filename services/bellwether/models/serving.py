@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import onnxruntime
 
+from bellwether.messages.fields import from_fields
 from bellwether.messages.models import ModelInfo, Probability, ProbabilityPart, ProbabilityParts
 from bellwether.training.artifact import ONNX, ArtifactError, Manifest, read_artifact, read_file
 from bellwether.training.calibration import log_odds
@@ -132,20 +133,7 @@ class ServedModel:
 
     def info(self) -> ModelInfo:
         """Return what callers need to know of it."""
-        manifest = self.manifest
-        return ModelInfo(
-            model_name=manifest.name,
-            version=self.version,
-            symbol=manifest.symbol,
-            features=list(manifest.features),
-            horizon_sessions=manifest.horizon_sessions,
-            trained_from=manifest.trained_from,
-            trained_through=manifest.trained_through,
-            base_rate=manifest.base_rate,
-            metrics=dict(manifest.metrics),
-            gated=manifest.gated,
-            expires_on=manifest.expires_on,
-        )
+        return from_fields(ModelInfo, self.manifest, model_name=self.manifest.name, version=self.version)
 
     def _check(self, features: Mapping[str, float]) -> None:
         given = features.keys()

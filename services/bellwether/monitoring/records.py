@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bellwether.messages.fields import from_fields
 from bellwether.messages.monitoring import ChannelState, NoticeRecord
 from bellwether.messages.reporting import SessionReport
 from bellwether.monitoring.book import OWED, AlertBook, Notice, failing
@@ -39,14 +40,10 @@ def notice_records(book: AlertBook, limit: int) -> list[NoticeRecord]:
     """Return the newest notices."""
     newest = book.notices[: -max(1, limit) - 1 : -1]
     return [
-        NoticeRecord(
-            id=one.id,
+        from_fields(
+            NoticeRecord,
+            one,
             timestamp=one.at,
-            state=one.state,
-            type=one.type,
-            service=one.service,
-            severity=one.severity,
-            message=one.message,
             deliveries={name: delivery.status for name, delivery in one.deliveries.items()},
         )
         for one in newest

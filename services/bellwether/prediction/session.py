@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from bellwether.messages.fields import from_fields
 from bellwether.messages.prediction import Prediction
 from bellwether.messages.reporting import (
     GetSessionDecisions,
@@ -80,23 +81,9 @@ def outcomes_of_symbol(tx: Transaction, run: str, symbol: str) -> list[OutcomeDa
 def _decision(prediction: bytes, canonical: bytes) -> SessionDecision:
     made = _predictions.decode(prediction)
     news = _records.decode(canonical).inputs.news if made.sentiment_data_available else None
-    return SessionDecision(
-        prediction_id=made.prediction_id,
-        symbol=made.symbol,
-        timestamp=made.timestamp,
-        action=made.action,
-        probability=made.probability,
-        base_rate=made.base_rate,
-        buy_threshold=made.buy_threshold,
-        current_price=made.current_price,
-        bar_session=made.bar_session,
-        model_name=made.model_name,
-        model_version=made.model_version,
-        horizon_sessions=made.horizon_sessions,
-        may_trade=made.may_trade,
-        fallbacks=made.fallbacks,
-        quality_score=made.quality_score,
-        quality_issues=made.quality_issues,
+    return from_fields(
+        SessionDecision,
+        made,
         sentiment_score=None if news is None else news.score,
         news_confidence=None if news is None else news.confidence,
         headlines=[]

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from bellwether.messages.fields import from_fields
 from bellwether.messages.prediction import Action, Prediction
 from bellwether.messages.reporting import CalibrationBin, Judgement, OutcomeDay, ReportedReason
 from bellwether.messages.trading import EquityPoint, Order
@@ -167,12 +168,9 @@ def compose_replay(rows: ReplayRows) -> ReplayReport:
         ],
         trades=[_trade(one, decisions) for one in filled],
         decisions=[
-            DecisionWhy(
-                prediction_id=one.prediction_id,
-                symbol=one.symbol,
-                action=one.action,
-                probability=one.probability,
-                base_rate=one.base_rate,
+            from_fields(
+                DecisionWhy,
+                one,
                 model=f"{one.model_name} {one.model_version[:12]}",
                 reasons=rows.reasons.get(one.prediction_id, []),
             )

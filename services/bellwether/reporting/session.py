@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from bellwether.messages.fields import from_fields
 from bellwether.messages.quality import SymbolQuality
 from bellwether.messages.reporting import (
     MetDecision,
@@ -38,20 +39,15 @@ def compose(rows: SessionRows) -> SessionReport:
     """Return the report of a session."""
     decided, book = rows.decided, rows.book
     predictions = _predictions(rows)
-    orders = [_order(one) for one in book.orders]
+    orders = [from_fields(ReportedOrder, one, price=one.fill_price) for one in book.orders]
     account = _account(book)
     refusals = _refusals(book)
     horizon = max((one.horizon_sessions for one in decided.decisions), default=1)
-    return SessionReport(
+    return from_fields(
+        SessionReport,
+        rows,
         version=VERSION,
-        system=rows.system,
-        calendar=rows.calendar,
-        session=rows.session,
-        open=rows.open,
-        close=rows.close,
-        as_of=rows.as_of,
         summary=_summary(rows, predictions, account, len(refusals)),
-        slots=rows.slots,
         predictions=predictions,
         refusals=refusals,
         orders=orders,
@@ -82,16 +78,11 @@ def _predictions(rows: SessionRows) -> list[ReportedPrediction]:
             one = made[symbol]
             became = _became(one, met.get(one.prediction_id), orders, rows.book)
             found.append(
-                ReportedPrediction(
-                    symbol=symbol,
+                from_fields(
+                    ReportedPrediction,
+                    one,
                     became=became,
-                    prediction_id=one.prediction_id,
-                    action=one.action,
-                    probability=one.probability,
-                    base_rate=one.base_rate,
-                    buy_threshold=one.buy_threshold,
                     price=one.current_price,
-                    bar_session=one.bar_session,
                     model=f"{one.model_name} {one.model_version[:12]}".strip(),
                     missing=one.fallbacks,
                 )
@@ -133,24 +124,6 @@ def _refusals(book: SessionBook) -> list[ReportedRefusal]:
         if one.code is not None and one.prediction_id not in kept
     ]
     return sorted(found, key=lambda one: (one.at, one.symbol, one.code))
-
-
-def _order(one: Order) -> ReportedOrder:
-    return ReportedOrder(
-        order_id=one.order_id,
-        symbol=one.symbol,
-        side=one.side,
-        quantity=one.quantity,
-        filled_quantity=one.filled_quantity,
-        status=one.status,
-        session=one.session,
-        reason=one.reason,
-        prediction_id=one.prediction_id,
-        price=one.fill_price,
-        commission=one.commission,
-        refusal=one.refusal,
-        reduction=one.reduction,
-    )
 
 
 def _account(book: SessionBook) -> ReportedAccount:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import func, select
 
+from bellwether.messages.fields import from_row
 from bellwether.messages.scheduling import Job, SlotJob
 from bellwether.scheduling.tables import slots
 from bellwether.storage.store import Transaction
@@ -121,16 +122,7 @@ def recent(tx: Transaction, run: str, tasks: Collection[str], since: datetime, l
         .order_by(slots.c.due.desc(), slots.c.name)
         .limit(limit)
     )
-    return [
-        SlotJob(
-            name=row["name"],
-            task=row["task"],
-            session=date.fromisoformat(row["session"]),
-            due=datetime.fromisoformat(row["due"]),
-            status=row["status"],
-        )
-        for row in tx.execute(query).mappings()
-    ]
+    return [from_row(SlotJob, dict(row)) for row in tx.execute(query).mappings()]
 
 
 def over(tx: Transaction, run: str, since: datetime) -> dict[str, datetime]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, Literal
 
+from bellwether.messages.fields import from_fields, from_row
 from bellwether.messages.trading import Account, EquityPoint, Order, Position, Refusal, Trade
 from bellwether.trading.book import Book
 from bellwether.trading.events import OrderQueued, OrderRejected, Refused
@@ -17,28 +16,8 @@ from bellwether.trading.rules import Rules
 
 def order_from(row: Mapping[str, Any]) -> Order:
     """Return an order from its row."""
-    return Order(
-        order_id=row["order_id"],
-        prediction_id=row["prediction_id"],
-        reason=row["reason"],
-        symbol=row["symbol"],
-        side=row["side"],
-        quantity=Decimal(row["quantity"]),
-        status=row["status"],
-        session=date.fromisoformat(row["session"]),
-        created_at=datetime.fromisoformat(row["created_at"]),
-        model_name=row["model_name"],
-        model_version=row["model_version"],
-        trace_id=row["trace_id"],
-        filled_at=None if row["filled_at"] is None else datetime.fromisoformat(row["filled_at"]),
-        fill_price=_decimal(row["fill_price"]),
-        commission=_decimal(row["commission"]),
-        refusal=row["refusal"],
-        strength=row["strength"] or 0.0,
-        reduced_from=_decimal(row["reduced_from"]),
-        reduction=row["reduction"],
-        filled_quantity=_decimal(row["filled_quantity"]),
-    )
+    # The strength is null in rows that version 1 wrote.
+    return from_row(Order, row, strength=row["strength"] or 0.0)
 
 
 def trade_of(order: Order, broker_id: str | None) -> Trade:
@@ -65,47 +44,17 @@ def trade_of(order: Order, broker_id: str | None) -> Trade:
 
 def queued_order(event: OrderQueued) -> Order:
     """Return an order as it was queued."""
-    return Order(
-        order_id=event.order_id,
-        prediction_id=event.prediction_id,
-        reason=event.reason,
-        symbol=event.symbol,
-        side=event.side,
-        quantity=event.quantity,
-        status="awaiting_approval" if event.approval else "queued",
-        session=event.session,
-        created_at=event.at,
-        model_name=event.model_name,
-        model_version=event.model_version,
-        trace_id=event.trace_id,
-        strength=event.strength,
-    )
+    return from_fields(Order, event, status="awaiting_approval" if event.approval else "queued", created_at=event.at)
 
 
 def refusal_from(row: Mapping[str, Any]) -> Refusal:
     """Return a refusal from its row."""
-    return Refusal(
-        prediction_id=row["prediction_id"],
-        symbol=row["symbol"],
-        code=row["code"],
-        value=row["value"],
-        limit=row["limit"],
-        at=datetime.fromisoformat(row["at"]),
-        stage=row["stage"],
-    )
+    return from_row(Refusal, row)
 
 
 def refusal_of(event: Refused) -> Refusal:
     """Return a refusal from its event."""
-    return Refusal(
-        prediction_id=event.prediction_id,
-        symbol=event.symbol,
-        code=event.code,
-        value=event.value,
-        limit=event.limit,
-        at=event.at,
-        stage=event.stage,
-    )
+    return from_fields(Refusal, event)
 
 
 def rejection_of(event: OrderRejected) -> Refusal:
@@ -192,7 +141,3 @@ def positions_of(book: Book) -> list[Position]:
             )
         )
     return found
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -19,25 +19,30 @@ Stage = Literal["signal", "open", "manual"]
 
 
 class _Fact(msgspec.Struct, frozen=True, tag_field="event"):
+    KEY: ClassVar[str]
+    """What it is the effect of, with the names of its own fields."""
+
     at: datetime
     """Domain time at which it happened."""
+
+    @property
+    def key(self) -> str:
+        """What it is the effect of."""
+        return self.KEY.format(self)
 
 
 class AccountOpened(_Fact, frozen=True, tag="account_opened"):
     """The account of a run began with this cash."""
 
+    KEY: ClassVar = "account"
     cash: Decimal
     currency: str
-
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return "account"
 
 
 class OrderQueued(_Fact, frozen=True, tag="order_queued", omit_defaults=True):
     """An order passed every guard and waits for the open of `session`."""
 
+    KEY: ClassVar = "queued:{0.order_id}"
     order_id: str
     prediction_id: str | None
     reason: Reason
@@ -63,11 +68,6 @@ class OrderQueued(_Fact, frozen=True, tag="order_queued", omit_defaults=True):
     model_expires_on: date | None = None
     """From this session on the model behind it opens no position; None: it never expires, or there is no model."""
 
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"queued:{self.order_id}"
-
 
 class Refused(_Fact, frozen=True, tag="refused"):
     """A guard refused a decision (`order_id` None) or an order."""
@@ -90,16 +90,12 @@ class Refused(_Fact, frozen=True, tag="refused"):
 class OrderCancelled(_Fact, frozen=True, tag="order_cancelled"):
     """A queued order will not be filled."""
 
+    KEY: ClassVar = "cancelled:{0.order_id}"
     order_id: str
     symbol: str
     code: str
     value: str
     limit: str
-
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"cancelled:{self.order_id}"
 
 
 class OrderReduced(_Fact, frozen=True, tag="order_reduced", omit_defaults=True):
@@ -128,28 +124,20 @@ class OrderReduced(_Fact, frozen=True, tag="order_reduced", omit_defaults=True):
 class OrderApproved(_Fact, frozen=True, tag="order_approved"):
     """Somebody allowed an order that waited for approval."""
 
+    KEY: ClassVar = "approved:{0.order_id}"
     order_id: str
     symbol: str
     by: str
-
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"approved:{self.order_id}"
 
 
 class OrderRejected(_Fact, frozen=True, tag="order_rejected"):
     """The broker did not take an order; `code` and `message` are the broker's."""
 
+    KEY: ClassVar = "rejected:{0.order_id}"
     order_id: str
     symbol: str
     code: str
     message: str
-
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"rejected:{self.order_id}"
 
 
 class OrderFilled(_Fact, frozen=True, tag="order_filled", omit_defaults=True):
@@ -177,6 +165,7 @@ class OrderFilled(_Fact, frozen=True, tag="order_filled", omit_defaults=True):
 class PositionSplit(_Fact, frozen=True, tag="position_split"):
     """Shares of a held symbol were split; a fraction of a share was paid out at `price`."""
 
+    KEY: ClassVar = "split:{0.symbol}:{0.session}"
     symbol: str
     session: date
     ratio: Decimal
@@ -188,15 +177,11 @@ class PositionSplit(_Fact, frozen=True, tag="position_split"):
     cash_in_lieu: Decimal
     realised: Decimal
 
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"split:{self.symbol}:{self.session}"
-
 
 class OrderSplit(_Fact, frozen=True, tag="order_split"):
     """A queued order's quantity followed a split of its symbol."""
 
+    KEY: ClassVar = "order_split:{0.order_id}:{0.session}"
     order_id: str
     symbol: str
     session: date
@@ -204,30 +189,22 @@ class OrderSplit(_Fact, frozen=True, tag="order_split"):
     quantity: Decimal
     price: Decimal
 
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"order_split:{self.order_id}:{self.session}"
-
 
 class DividendPaid(_Fact, frozen=True, tag="dividend_paid"):
     """A held symbol paid `amount` per share, `cash` in all."""
 
+    KEY: ClassVar = "dividend:{0.symbol}:{0.session}"
     symbol: str
     session: date
     amount: Decimal
     quantity: Decimal
     cash: Decimal
 
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"dividend:{self.symbol}:{self.session}"
-
 
 class SessionOpenDone(_Fact, frozen=True, tag="session_open_done", omit_defaults=True):
     """Everything of a session's open was done; the answer is kept for whoever asks again."""
 
+    KEY: ClassVar = "open:{0.session}"
     session: date
     filled: list[str]
     refused: list[str]
@@ -237,23 +214,14 @@ class SessionOpenDone(_Fact, frozen=True, tag="session_open_done", omit_defaults
     prices: dict[str, Decimal] = {}
     """Opening prices of what is held after it."""
 
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"open:{self.session}"
-
 
 class Transferred(_Fact, frozen=True, tag="transferred"):
     """Cash was put into the account (positive) or taken out of it."""
 
+    KEY: ClassVar = "transfer:{0.transfer_id}"
     transfer_id: str
     amount: Decimal
     note: str
-
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"transfer:{self.transfer_id}"
 
 
 class BrokerStated(_Fact, frozen=True, tag="broker_stated"):
@@ -276,6 +244,7 @@ class BrokerStated(_Fact, frozen=True, tag="broker_stated"):
 class OpenCompared(_Fact, frozen=True, tag="open_compared"):
     """A fill at the broker beside the exchange's opening price; `slippage` per share, positive where it was worse."""
 
+    KEY: ClassVar = "compared:{0.order_id}"
     order_id: str
     symbol: str
     session: date
@@ -283,51 +252,34 @@ class OpenCompared(_Fact, frozen=True, tag="open_compared"):
     official_open: Decimal
     slippage: Decimal
 
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"compared:{self.order_id}"
-
 
 class Adjusted(_Fact, frozen=True, tag="adjusted"):
     """The broker moved money for another reason than a fill: funding, a dividend, a fee."""
 
+    KEY: ClassVar = "adjustment:{0.adjustment_id}"
     adjustment_id: str
     kind: str
     amount: Decimal
     symbol: str
     text: str
 
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"adjustment:{self.adjustment_id}"
-
 
 class RiskReset(_Fact, frozen=True, tag="risk_reset"):
     """Somebody resumed after a halt by a limit: the drawdown counts from the equity of the newest close on."""
 
+    KEY: ClassVar = "risk_reset:{0.number}"
     number: int
     """Of the resume."""
-
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"risk_reset:{self.number}"
 
 
 class SessionMarked(_Fact, frozen=True, tag="session_marked"):
     """Positions were valued at a session's close."""
 
+    KEY: ClassVar = "close:{0.session}"
     session: date
     prices: dict[str, Decimal]
     cash: Decimal
     positions_value: Decimal
-
-    @property
-    def key(self) -> str:
-        """What it is the effect of."""
-        return f"close:{self.session}"
 
 
 LedgerEvent = (

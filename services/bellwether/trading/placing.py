@@ -9,6 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from bellwether.messages.fields import from_fields
 from bellwether.messages.prediction import BUY_ACTIONS, SELL_ACTIONS, Prediction
 from bellwether.messages.trading import Side
 from bellwether.trading.book import Book, Holding
@@ -226,26 +227,7 @@ def waiting_value(
 
 def order_of(wish: Wish, quantity: Decimal, now: datetime, *, approval: bool = False) -> OrderQueued:
     """Return the event that queues the order."""
-    return OrderQueued(
-        at=now,
-        order_id=wish.order_id,
-        prediction_id=wish.origin.prediction_id,
-        reason=wish.reason,
-        symbol=wish.symbol,
-        side=wish.side,
-        quantity=quantity,
-        session=wish.session,
-        price=wish.price,
-        valid_until=wish.origin.valid_until,
-        model_name=wish.origin.model_name,
-        model_version=wish.origin.model_version,
-        trace_id=wish.origin.trace_id,
-        traceparent=wish.origin.traceparent,
-        bar_session=wish.bar_session,
-        strength=wish.strength,
-        approval=approval,
-        model_expires_on=wish.origin.model_expires_on,
-    )
+    return from_fields(OrderQueued, wish, wish.origin, at=now, quantity=quantity, approval=approval)
 
 
 def names(codes: Sequence[Code]) -> tuple[str, ...]:
@@ -289,13 +271,7 @@ def _origin_of(order: OrderQueued | None) -> Origin:
     """Return where an exit comes from: the decision that opened the position, whose validity no longer matters."""
     if order is None:
         return Origin()
-    return Origin(
-        prediction_id=order.prediction_id,
-        model_name=order.model_name,
-        model_version=order.model_version,
-        trace_id=order.trace_id,
-        traceparent=order.traceparent,
-    )
+    return from_fields(Origin, order, valid_until=None, model_expires_on=None)
 
 
 def _quantity(wish: Wish, book: Book, rules: Rules) -> Decimal:

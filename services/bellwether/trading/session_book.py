@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Table, select, union
 
+from bellwether.messages.fields import from_row
 from bellwether.messages.reporting import GetSessionBook, Idle, MetDecision, SessionBook
 from bellwether.messages.trading import Account, EquityPoint
 from bellwether.storage.prepared import Prepared, given
@@ -79,7 +80,7 @@ def session_book(tx: Transaction, run: str, asked: GetSessionBook, book: Book, a
     """Return orders, refusals, decisions and account of a session."""
     close, before = _points(tx, run, asked.session)
     refusals = [refusal_from(row) for row in _REFUSALS.rows(tx, _values(run, asked))]
-    met = [_met(row) for row in _DECISIONS.rows(tx, _values(run, asked))]
+    met = [from_row(MetDecision, row) for row in _DECISIONS.rows(tx, _values(run, asked))]
     idle = _idle(tx, run, asked)
     codes = {one.code for one in refusals} | {one.code for one in met if one.code} | idle.reasons.keys()
     return SessionBook(
@@ -118,19 +119,6 @@ def _values(run: str, asked: GetSessionBook) -> dict[str, str]:
         "until": asked.until.isoformat(),
         "of_session": asked.session.isoformat(),
     }
-
-
-def _met(row: dict[str, Any]) -> MetDecision:
-    return MetDecision(
-        prediction_id=row["prediction_id"],
-        symbol=row["symbol"],
-        outcome=row["outcome"],
-        order_id=row["order_id"],
-        code=row["code"],
-        value=row["value"],
-        limit=row["limit"],
-        at=datetime.fromisoformat(row["at"]),
-    )
 
 
 def _points(tx: Transaction, run: str, session: date) -> tuple[EquityPoint | None, EquityPoint | None]:
