@@ -101,7 +101,6 @@ def due_work(
 
     Raises:
         ValueError: when the declaration does not fit the calendar, or the calendar ends before `now`.
-
     """
     if spec.clock.mode == "replay" or not spec.tasks:
         return DueWork()

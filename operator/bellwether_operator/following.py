@@ -54,7 +54,6 @@ class Follower:
             gone: hears of each that was deleted.
             look_seconds: the pause between the steps of one resource.
             hurries: whether the next step of a resource is due at once; it is taken a tenth of that pause later.
-
         """
         self.known: dict[ActionKey, dict[str, Any]] = {}
         self._client = client
@@ -70,7 +69,6 @@ class Follower:
 
         Raises:
             ApiError: when the server refuses or is not reached.
-
         """
         found: dict[ActionKey, dict[str, Any]] = {}
         following = ""
@@ -133,7 +131,6 @@ class Follower:
 
         Raises:
             ApiError: when the server refuses or is not reached.
-
         """
         if status != raw.get("status"):
             reply = await self._client.apply_status(key.namespace, key.name, status, self._kind)
@@ -176,7 +173,6 @@ async def create(client: Client, kind: Kind, manifest: Mapping[str, Any]) -> dic
 
     Raises:
         ApiError: when the server refuses or is not reached.
-
     """
     try:
         return await client.create(kind.path(manifest["metadata"]["namespace"]), manifest)

@@ -34,7 +34,6 @@ def force_halt(
         desired: what is to be there but for the halt.
         children: what is there.
         now: monotonic seconds.
-
     """
     start_value = this.start_value(desired)
     trader = trader_of(this, desired)

@@ -155,7 +155,6 @@ def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
 
     Raises:
         GatewayError: if it is not a status.
-
     """
     try:
         rows = document.get("services", [])
@@ -297,7 +296,6 @@ class GatewayClient:
 
         Raises:
             GatewayError: if it does not answer in time.
-
         """
         return read_status(
             await self._call("GET", namespace, name, "/v1/status", seconds=LOOK_SECONDS, token=token),
@@ -309,7 +307,6 @@ class GatewayClient:
 
         Raises:
             GatewayError: if the gateway is away or refuses.
-
         """
         await self._call(
             "PUT",
@@ -326,7 +323,6 @@ class GatewayClient:
 
         Raises:
             GatewayError: if the gateway is away, or a service does not hold.
-
         """
         body = {"id": hold, "seconds": seconds}
         await self._call("PUT", namespace, name, "/v1/hold", seconds=DELIVERY_SECONDS, token=token, body=body)
@@ -336,7 +332,6 @@ class GatewayClient:
 
         Raises:
             GatewayError: if the gateway does not say what became of the hold.
-
         """
         found = await self._call("DELETE", namespace, name, f"/v1/hold/{hold}", seconds=DELIVERY_SECONDS, token=token)
         try:
@@ -377,7 +372,6 @@ class GatewayClient:
 
         Raises:
             GatewayError: if the gateway is away or refuses.
-
         """
         body = {"uids": list(uids)}
         await self._call("PUT", namespace, name, "/v1/replays", seconds=DELIVERY_SECONDS, token=token, body=body)

@@ -66,7 +66,6 @@ class Halting:
                 halt this is taken to mean that the next pod begins with it: a pass that could not write the start
                 value of the declaration must not say so.
             now: monotonic seconds.
-
         """
         if not halted:
             self._halt = None

@@ -48,7 +48,6 @@ def layout(
         children: what was observed of the system, and the claims that an earlier one of its name left.
         quiesced: whether the system is to have no pods, since its volumes are being cut for a backup.
         backup: the TradingBackup that the declaration is restored from, where there is one of that name.
-
     """
     seen = look(system, children)
     return Layout(

@@ -91,7 +91,6 @@ class Reconciler:
 
         Raises:
             ApiError: if not even the status could be written.
-
         """
         raw = self._cache.systems.get(key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
@@ -268,7 +267,6 @@ def declared(raw: Mapping[str, Any]) -> TradingSystem:
 
     Raises:
         ValidationError: when it cannot be read, though the schema let it through.
-
     """
     return TradingSystem.model_validate({name: raw[name] for name in raw if name != "status"})
 

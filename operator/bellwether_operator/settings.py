@@ -49,7 +49,6 @@ class Settings:
 
         Raises:
             SettingsError: naming the variable, its value and what would be right.
-
         """
         return cls(
             services_image=_required(environ, "SERVICES_IMAGE", "repository:tag of the services' image"),

@@ -75,7 +75,6 @@ def rest(
         children: those that are there after the pass.
         found: what the pass found.
         until: when to look again all the same (monotonic seconds).
-
     """
     if found.troubled or found.contested or found.pending or found.notes or found.due:
         return None

@@ -28,7 +28,6 @@ def symbol_token(symbol: str) -> str:
 
     Raises:
         ValueError: if nothing is left of the symbol.
-
     """
     token = _NOT_IN_A_TOKEN.sub("-", symbol.lower()).strip("-")
     if not token:

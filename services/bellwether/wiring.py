@@ -18,7 +18,6 @@ def start_order(rows: Mapping[str, ServiceRow] = SERVICES) -> list[str]:
 
     Raises:
         TopologyError: if a service requires one that is not in the table, or if there is a cycle.
-
     """
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for name in sorted(rows):
@@ -43,7 +42,6 @@ def check(rows: Mapping[str, ServiceRow] = SERVICES) -> None:
 
     Raises:
         TopologyError: naming the first fault.
-
     """
     start_order(rows)
     owners: dict[str, str] = {}

@@ -206,7 +206,6 @@ class Lab:
 
         Raises:
             RefusedError: when helm knows of no such release, or could not.
-
         """
         command = [*self.env.helm(), "uninstall", self.release.name, "-n", self.release.namespace, "--wait"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)

@@ -48,7 +48,6 @@ class Terminal:
 
         Raises:
             AssertionError: when it does not end in time; with what it showed.
-
         """
         pid, terminal = pty.fork()
         if pid == 0:
@@ -90,7 +89,6 @@ def _read(terminal: int, deadline: float) -> bytes:
 
     Raises:
         TimeoutError: when the deadline is over.
-
     """
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.2)[0]:

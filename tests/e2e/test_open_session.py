@@ -83,7 +83,6 @@ class Desk:
 
         Raises:
             RefusedError: when it may not.
-
         """
         metadata = {"name": self.pod, "namespace": self.system.namespace}
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}

@@ -88,7 +88,6 @@ class Proxy(ABC):
 
         Raises:
             Broken: the connection is to break off instead.
-
         """
 
     @abstractmethod

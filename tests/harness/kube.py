@@ -64,7 +64,6 @@ class Api:
 
         Raises:
             ClusterError: if it signs in by anything but a certificate or a token.
-
         """
         told: Mapping[str, Any] = yaml.safe_load(config.read_text("utf-8")) if isinstance(config, Path) else config
         context = _named(told, "contexts", told["current-context"])["context"]
@@ -128,7 +127,6 @@ class Api:
 
         Raises:
             RefusedError: where there is none.
-
         """
         return _shown(self._answer("GET", self.kind(kind).path(namespace, name)), managed=managed)
 
@@ -214,7 +212,6 @@ class Api:
 
         Raises:
             RefusedError: if one is not there, or still there after so many seconds.
-
         """
         uids = {}
         for name in names:

@@ -43,7 +43,6 @@ def restarts(machine: Machine, services: Sequence[str]) -> dict[str, int]:
 
     Raises:
         AssertionError: if one has failed for good, as after its start limit.
-
     """
     found = {}
     for name in services:
@@ -60,7 +59,6 @@ def restarts_over(machine: Machine, services: Sequence[str], seconds: float) -> 
 
     Raises:
         AssertionError: as `restarts`.
-
     """
     before = after = restarts(machine, services)
     end = time.monotonic() + seconds

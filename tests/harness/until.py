@@ -17,7 +17,6 @@ async def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> Non
 
     Raises:
         TimeoutError: if it does not within `deadline` seconds.
-
     """
     last: object = None
     try:

@@ -112,7 +112,6 @@ class Client:
 
         Raises:
             ApiError: if the server refuses, or was not reached; a conflict where the object is another or is gone.
-
         """
         metadata = manifest["metadata"]
         path = kind.path(metadata["namespace"], metadata["name"])

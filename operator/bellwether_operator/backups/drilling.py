@@ -27,7 +27,6 @@ async def drill(client: Client, settings: Settings, raw: Mapping[str, Any], now:
 
     Raises:
         ApiError: when the server refuses or is not reached.
-
     """
     before = progress_of(raw)
     if before.drill_started_at is None:

@@ -76,7 +76,6 @@ def upgrade_gate(
         raw: the system as the API server has it.
         image: that is to run.
         now: aware.
-
     """
     status = raw.get("status") or {}
     runs, wanted = str(status.get("release", "")), release_of(image)

@@ -52,7 +52,6 @@ def restore_of(system: TradingSystem, claims: ByComponent, backup: Mapping[str, 
         system: the declaration.
         claims: all components with a volume of the profile in force; None where the claim is not there.
         backup: the TradingBackup that the declaration names; None where there is none of that name.
-
     """
     there = {name: claim for name, claim in claims.items() if claim is not None}
     known = tuple((name, claim.source) for name, claim in there.items() if claim.source is not None)

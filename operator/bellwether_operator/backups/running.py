@@ -60,7 +60,6 @@ class Holder(Protocol):
 
         Raises:
             GatewayError: if it does not.
-
         """
 
     async def let_go(self, system: SystemKey, uid: str, hold: str) -> Held:
@@ -68,7 +67,6 @@ class Holder(Protocol):
 
         Raises:
             GatewayError: if that is not known.
-
         """
 
 
@@ -98,7 +96,6 @@ class Backups:
             holder: has a system write nothing; without it its pods are ended for a backup.
             keeper: has a system make a backup in a repository.
             look_seconds: the pause between two looks at one backup.
-
         """
         self._holder = holder
         self._client = client
@@ -146,7 +143,6 @@ class Backups:
 
         Raises:
             ApiError: when the server refuses or is not reached.
-
         """
         raw = await create(self._client, BACKUPS, manifest)
         if raw is not None:
@@ -158,7 +154,6 @@ class Backups:
 
         Raises:
             ApiError: when the server refuses or is not reached.
-
         """
         raw = self._follower.known.get(key)
         if raw is None:
@@ -172,7 +167,6 @@ class Backups:
 
         Raises:
             ApiError: when the server refuses or is not reached.
-
         """
         await self._follower.list_all(scope)
 

@@ -227,7 +227,6 @@ def let_go(step: Step, now: datetime, broken: str | None, milliseconds: int) -> 
         now: aware.
         broken: why the hold is not known to have lasted; None: it has, until all that is cut was cut.
         milliseconds: how long it was.
-
     """
     seen = step.progress
     if seen.state == "failed":

@@ -62,7 +62,6 @@ def gate(system: TradingSystem, row: Row | None, to: str, progress: Progress | N
         to: the new release.
         progress: of the backup that precedes it; None where that is not there.
         now: aware.
-
     """
     patience = longest_wait(system.spec.backup)
     if not patience:

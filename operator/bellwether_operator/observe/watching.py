@@ -118,7 +118,6 @@ class Watching:
 
         Raises:
             ApiError: when the server refuses or is not reached.
-
         """
         # The first time the systems come first as well: the bodies of their children are kept, those of others are not.
         before = () if scope in self._listed else (SYSTEMS,)

@@ -114,7 +114,6 @@ def read_plan(plan: Mapping[str, Any]) -> Frozen:
 
     Raises:
         ValueError, KeyError: when it is none.
-
     """
     text = plan["data"][PLAN_FILE]
     found = json.loads(text)

@@ -31,7 +31,6 @@ def copy_database(source: Path, target: Path) -> None:
 
     Raises:
         CopyError: if the source is no database, or the target cannot be written.
-
     """
     try:
         copying.copy_database(source, target)
@@ -44,7 +43,6 @@ def figures_of(path: Path) -> Figures:
 
     Raises:
         CopyError: if it is damaged, or no database.
-
     """
     try:
         with opened(path, "ro") as found:

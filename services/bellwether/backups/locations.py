@@ -42,7 +42,6 @@ def repositories(backup: Backup | None, only: str | None) -> list[BackupLocation
 
     Raises:
         LocationError: if there is none.
-
     """
     if backup is None:
         raise LocationError("spec.backup is not declared: name at least one of spec.backup.locations")
@@ -64,7 +63,6 @@ def repository(location: BackupLocation, machine: Machine) -> Repository:
 
     Raises:
         SecretError: if its secret cannot be used.
-
     """
     assert location.secret_ref is not None  # noqa: S101 (a rule of the declaration)
     entries = read_secret(machine.secrets / location.secret_ref.name, location.kind)
@@ -89,7 +87,6 @@ def opened(location: BackupLocation, machine: Machine, *, make: bool) -> Reposit
     Raises:
         SecretError, ResticMissing: if it cannot be opened.
         RepositoryError: if it is gone, another one, or out of reach.
-
     """
     found = repository(location, machine)
     known = _known(machine.work)

@@ -85,7 +85,6 @@ class Making:
 
         Raises:
             BackupFailed: if it is not in every location, verified; in those where it is, it stays.
-
         """
         self._at("reach")
         try:
@@ -223,7 +222,6 @@ def snapshot_of(repository: Repository, system: str, backup_id: str) -> Snapshot
 
     Raises:
         CopyError: if it is not in the repository.
-
     """
     found = ours(repository, system).get(backup_id)
     if found is None:

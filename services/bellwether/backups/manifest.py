@@ -95,7 +95,6 @@ def decode(content: bytes, expected: str | None) -> Manifest:
 
     Raises:
         ManifestError: if it is not the manifest that was written, or of a later release.
-
     """
     if expected is not None and digest(content) != expected:
         raise ManifestError(f"{MANIFEST} was changed: its SHA-256 is {digest(content)}, {expected} was written")

@@ -66,7 +66,6 @@ class Records:
 
         Raises:
             InUse: if there is some.
-
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -72,7 +72,6 @@ class Repository:
 
         Raises:
             RepositoryError: if that cannot be told.
-
         """
         try:
             self.run("cat", "config")
@@ -155,7 +154,6 @@ class Repository:
         Raises:
             ResticMissing: without the program.
             RepositoryError: if it fails; its `failure` says why.
-
         """
         self.work.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = self.work / "tmp"
@@ -230,7 +228,6 @@ def restic_path() -> str:
 
     Raises:
         ResticMissing: if there is none.
-
     """
     found = shutil.which(os.environ.get("BELLWETHER_RESTIC", PROGRAM))
     if found is None:

@@ -33,7 +33,6 @@ def read_secret(path: Path, kind: str) -> dict[str, str]:
 
     Raises:
         SecretError: if one is missing, or others than the owner can read the file.
-
     """
     if not path.exists():
         raise SecretError(

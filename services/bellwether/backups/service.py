@@ -77,7 +77,6 @@ class BackupService:
 
         Raises:
             RpcError: PRODUCTION_REFUSED, NOT_HERE, NO_BACKUP_DECLARED, or BACKUP_FAILED with the reason.
-
         """
         root, declared = self._checked(request.location)
         if self._making is None or self._making.done():
@@ -172,7 +171,6 @@ class BackupService:
 
         Raises:
             RpcError: BACKUP_FAILED with the reason, where the locations have to be asked and do not answer.
-
         """
         if self._pod and self._declared() is not None:
             return Backups((self._running() + [_listed(row) for row in await self._run(["list"])])[: request.limit])

@@ -54,7 +54,6 @@ class Source(Protocol):
 
         Raises:
             CopyError: naming the piece, and why it cannot be copied.
-
         """
 
 
@@ -109,7 +108,6 @@ async def save_streams(bus: NatsBus, target: Path, say: Say, declaration: Mappin
 
     Raises:
         CopyError: if NATS does not answer, or a stream cannot be copied.
-
     """
     try:
         if not await bus.wait_connected(CONNECT_SECONDS):
@@ -130,7 +128,6 @@ def copy_folder(source: Path, target: Path) -> int:
 
     Raises:
         CopyError: if one cannot be read or written.
-
     """
     try:
         return copying.copy_folder(source, target)

@@ -38,7 +38,6 @@ async def stream_names(bus: NatsBus) -> list[str]:
 
     Raises:
         StreamError: in the server's words.
-
     """
     return sorted(str(name) for name in (await _ask(bus, _NAMES, {})).get("streams") or [])
 
@@ -48,7 +47,6 @@ async def stream_state(bus: NatsBus, name: str) -> StreamState:
 
     Raises:
         StreamError: in the server's words.
-
     """
     return _state((await _ask(bus, f"$JS.API.STREAM.INFO.{name}", {}))["state"])
 
@@ -59,7 +57,6 @@ async def save_stream(bus: NatsBus, name: str, target: Path) -> StreamState:
     Raises:
         StreamError: if the server refuses, or stops sending.
         OSError: if the file cannot be written.
-
     """
     arrived: asyncio.Queue[Msg] = asyncio.Queue()
     inbox = f"{inbox_prefix(bus.identity)}.{secrets.token_hex(8)}"
@@ -85,7 +82,6 @@ async def restore_stream(bus: NatsBus, name: str, source: Path) -> StreamState:
 
     Raises:
         StreamError: if the file is no snapshot, or the server refuses it.
-
     """
     with source.open("rb") as file:
         try:
@@ -109,7 +105,6 @@ def state_in(source: Path) -> StreamState:
 
     Raises:
         StreamError: if the file is no snapshot.
-
     """
     try:
         with source.open("rb") as file:

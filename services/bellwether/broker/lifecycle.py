@@ -76,7 +76,6 @@ class Progress:
         broker_id: what the broker calls the order; empty until it said so.
         sent_at: when it was first sent; None before.
         reason: why it was rejected, ended or became unknown.
-
     """
 
     reference: str
@@ -109,7 +108,6 @@ def move(progress: Progress, state: State, reason: str = "") -> Progress:
 
     Raises:
         WrongMove: when that state cannot follow.
-
     """
     if state not in MOVES[progress.state]:
         raise WrongMove(f"order {progress.reference} is {progress.state}, it cannot become {state}")
@@ -126,7 +124,6 @@ def advance(progress: Progress, event: BrokerEvent) -> Progress:
 
     Raises:
         WrongMove: when it cannot be true together with what is known.
-
     """
     if event.reference != progress.reference:
         raise WrongMove(f"an event of {event.reference} is none of order {progress.reference}")

@@ -75,7 +75,6 @@ class Broker(Protocol):
 
         Raises:
             BrokerError: with the code of what is missing (credentials, account, instrument).
-
         """
 
     async def market(self, symbol: str) -> MarketState:
@@ -83,7 +82,6 @@ class Broker(Protocol):
 
         Raises:
             NoBroker: while the broker cannot say.
-
         """
 
     async def submit(self, order: NewOrder, last_look: LastLook = nothing_halts) -> None:
@@ -92,7 +90,6 @@ class Broker(Protocol):
         Raises:
             NotSent: the broker certainly did not get it; what `last_look` raised, too.
             Unclear: whether the broker got it is not known.
-
         """
 
     async def cancel(self, reference: str) -> None:
@@ -102,7 +99,6 @@ class Broker(Protocol):
 
         Raises:
             NoBroker: the broker did not take the request; the order may still be filled.
-
         """
 
     async def query(self, reference: str, since: datetime) -> Lookup:
@@ -110,7 +106,6 @@ class Broker(Protocol):
 
         Raises:
             NoBroker: while the broker cannot say.
-
         """
 
     async def drain(self) -> Sequence[BrokerEvent]:
@@ -124,7 +119,6 @@ class Broker(Protocol):
 
         Raises:
             NoBroker: while the broker cannot say.
-
         """
 
     async def account(self) -> BrokerAccount:
@@ -132,7 +126,6 @@ class Broker(Protocol):
 
         Raises:
             NoBroker: while the broker cannot say.
-
         """
 
     async def adjustments(self, since: datetime) -> Sequence[Adjustment]:
@@ -140,7 +133,6 @@ class Broker(Protocol):
 
         Raises:
             NoBroker: while the broker cannot say.
-
         """
 
     async def traded_price(self, symbol: str, since: datetime) -> Decimal | None:
@@ -148,7 +140,6 @@ class Broker(Protocol):
 
         Raises:
             NoBroker: while the broker cannot say.
-
         """
 
     async def stopped(self, since: datetime) -> Sequence[Stopped]:
@@ -156,7 +147,6 @@ class Broker(Protocol):
 
         Raises:
             NoBroker: while the broker cannot say.
-
         """
 
     async def close(self) -> None:

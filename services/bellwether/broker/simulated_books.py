@@ -34,7 +34,6 @@ class Settings:
         currency: of the account.
         symbols: those that can be bought.
         volume_share: the largest share of the last closed session's volume that an order gets; None: no limit.
-
     """
 
     costs: Costs

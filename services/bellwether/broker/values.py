@@ -35,7 +35,6 @@ class NewOrder:
         closes: whether it takes from what is held. Such an order never opens a position, not even in part.
         partial: whether less than the whole may be filled; the rest then ends, it does not wait.
         stop_distance: how far below its fill a stop-loss is to rest at the broker, in money per share; None: none.
-
     """
 
     reference: str
@@ -114,7 +113,6 @@ class Lookup:
         events: everything that it knows, in order; empty when it has found nothing.
         conclusive: whether finding nothing proves that it never had the order. A broker whose activity comes late, or
             lacks entries, says False, and the order's outcome stays unknown.
-
     """
 
     events: tuple[BrokerEvent, ...] = ()

@@ -19,7 +19,6 @@ class FieldChange:
         path: where it is, such as `spec.template.spec.containers[services].image`.
         old: what it was; None where there was no such field.
         new: what it becomes; None where it goes away.
-
     """
 
     path: str

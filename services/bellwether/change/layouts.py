@@ -44,7 +44,6 @@ def of_other_profile(system: TradingSystem, claims: Iterable[str]) -> str | None
     Args:
         system: as it is declared.
         claims: the names of the volume claims that are there and are this system's, or an earlier one's of its name.
-
     """
     declared = system.spec.profile
     there, own, others = set(claims), claims_of(system, declared), claims_of(system, other(declared))

@@ -64,7 +64,6 @@ def plan(
 
     Raises:
         RulesUnavailable: when the rules between fields cannot be checked here.
-
     """
     after = _successor(before, after)
     empty = Plan(
@@ -280,7 +279,6 @@ def _successor(before: TradingSystem | None, after: TradingSystem) -> TradingSys
 
     Raises:
         ValueError: if it is another system.
-
     """
     if before is None:
         uid = after.metadata.uid or "(set by the API server)"

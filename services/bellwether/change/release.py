@@ -70,7 +70,6 @@ def release(case: Circumstances, wanted: Sequence[Manifest], there: Mapping[Key,
         case: what else decides.
         wanted: every object, as it is declared.
         there: the workloads that are there and are not being deleted, as the API server gives them.
-
     """
     parts = [_part(case, each, there) for each in wanted]
     objects = tuple(each.manifest for each in parts)

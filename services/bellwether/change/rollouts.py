@@ -89,7 +89,6 @@ def overdue(began: str, now: datetime, deadline: timedelta, *, defect: bool) -> 
         now: aware.
         deadline: how long pods may take to come up.
         defect: whether they are known to have a fault that does not go by itself.
-
     """
     try:
         since = datetime.fromisoformat(began)

@@ -178,7 +178,6 @@ def owner_of(marked: Marked, kind: str, uid: str, name: str) -> tuple[Owner, str
         kind: of the object.
         uid: of the system that it is judged for.
         name: of the same.
-
     """
     if is_child(marked, uid):
         return Owner.OURS, ""
@@ -232,7 +231,6 @@ def handed_over(claim: Manifest, there: Marked, has: str | None, uid: str) -> Ma
         there: the claim that is there.
         has: the size that it asks for.
         uid: of the system.
-
     """
     owned = bool(claim["metadata"].get("ownerReferences"))
     if claim["kind"] != CLAIM or not is_child(there, uid) or owned is (there.owner_uid is not None):
@@ -267,7 +265,6 @@ def installation_of(objects: Iterable[Manifest], declared_version: str | None) -
         objects: the children as the API server gives them.
         declared_version: the version that the stored declaration asks for; where it asks for none, the image's tag is
             the installation's own, else nobody can tell it from the children.
-
     """
     there = list(objects)
     templates = [each["spec"]["template"]["spec"] for each in there if each["kind"] in WORKLOADS]

@@ -68,7 +68,6 @@ def look(files: Sequence[Path], asked: Asked) -> list[Look]:
 
     Raises:
         CommandError: when an option is not right.
-
     """
     declared, calendar = _declared(asked), _calendar(asked.calendar)
     options = Options(

@@ -92,7 +92,6 @@ def answer_or_error(status: int, body: bytes) -> Any:
 
     Raises:
         CommandError: with the gateway's own words, if it refused.
-
     """
     try:
         found = json.loads(body) if body else None
@@ -240,7 +239,6 @@ def make_client(
 
     Raises:
         CommandError: if --system is given and there is no kubectl, or BELLWETHER_STATE names a folder without a run.
-
     """
     token = target.token or environ.get("BELLWETHER_TOKEN")
     if target.system is not None:

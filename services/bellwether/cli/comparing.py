@@ -198,7 +198,6 @@ class State:
 
         Raises:
             CommandError: if the file is of another comparison.
-
         """
         before = self.comparison()
         if before is not None and before != wanted:

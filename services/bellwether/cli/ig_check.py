@@ -42,7 +42,6 @@ def look(system: TradingSystem) -> Look:
 
     Raises:
         CommandError: IG does not answer, or refuses the account, in words.
-
     """
     trading = system.spec.trading
     if not trading.instruments:

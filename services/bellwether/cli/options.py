@@ -99,7 +99,6 @@ def target_of(
 
     Raises:
         CommandError: if --system or --namespace is not a name.
-
     """
     if system is not None and "/" in system:
         namespace, system = system.split("/", 1)

@@ -65,7 +65,6 @@ def make_plan(asked: Asked) -> Plan:
 
     Raises:
         CommandError: if a file cannot be read, or the cluster does not answer.
-
     """
     text = _text_of(asked.file)
     try:
@@ -104,7 +103,6 @@ def instant(text: str) -> datetime:
 
     Raises:
         CommandError: if it is none, has no time zone, or lies where clocks of some zones cannot show it.
-
     """
     try:
         found = datetime.fromisoformat(text)

@@ -28,7 +28,6 @@ def tell_orders(asked: Asked, sessions: int, data: Path | None, *, as_json: bool
 
     Raises:
         CommandError: with what is missing or wrong.
-
     """
     from bellwether.local.edited import Bars, what_would_change
     from bellwether.local.files import load_system

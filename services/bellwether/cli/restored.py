@@ -20,7 +20,6 @@ def restoring_documents(backup: Mapping[str, Any], name: str) -> list[Document]:
 
     Raises:
         CommandError: if the backup cannot be restored.
-
     """
     return [_system(backup, name, {"backup": backup["metadata"]["name"]})]
 
@@ -37,7 +36,6 @@ def documents_with_profile(system: Mapping[str, Any], profile: str, name: str) -
 
     Raises:
         CommandError: if it has that profile, or cannot be made into it.
-
     """
     metadata, spec = system["metadata"], system["spec"]
     former, namespace = metadata["name"], metadata["namespace"]
@@ -79,7 +77,6 @@ def documents_by_handles(
 
     Raises:
         CommandError: if the backup cannot be restored, or a content is gone or would go with the namespace.
-
     """
     namespace, former = backup["metadata"]["namespace"], backup["spec"]["system"]
     documents: list[Document] = []

@@ -78,7 +78,6 @@ def run_training(
 
     Raises:
         CommandError: with the last line of the process.
-
     """
     registry.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".json") as bars:

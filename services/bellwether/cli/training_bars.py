@@ -27,7 +27,6 @@ def dataset(name: str, before: date | None = None) -> Histories:
 
     Raises:
         CommandError: when there is no such data set, or its package is not installed.
-
     """
     try:
         if name == SP500:
@@ -45,7 +44,6 @@ def declared(system: TradingSystem, base: Path, before: date | None, say: Callab
 
     Raises:
         CommandError: when no symbol has bars, or its source is asked by a running system only.
-
     """
     calendar = calendar_of(system.spec.market)
     try:

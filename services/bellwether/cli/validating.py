@@ -23,7 +23,6 @@ def check_file(file: Path, *, as_json: bool, quiet: bool = False) -> int:
 
     Raises:
         CommandError: if the file cannot be read, or the rules cannot be checked here.
-
     """
     try:
         problems = _problems(file)

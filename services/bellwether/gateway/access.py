@@ -16,7 +16,6 @@ def let_in(request: Request, response: Response, given: str) -> Response:
 
     Raises:
         Problem: 401 if the token is none of this gateway's.
-
     """
     token = gateway_of(request).settings.token
     value = page_token(given, token)

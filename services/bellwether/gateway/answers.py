@@ -35,7 +35,6 @@ async def read_body(request: Request, limit: int) -> bytes:
 
     Raises:
         Problem: 413 if it has more than `limit` bytes.
-
     """
     body = bytearray()
     async for part in request.stream():

@@ -39,7 +39,6 @@ def read_token(path: Path) -> str:
 
     Raises:
         TokenError: if there is no such file, or it holds fewer than 16 characters.
-
     """
     try:
         token = path.read_text(encoding="ascii").strip()
@@ -73,7 +72,6 @@ def check(
 
     Raises:
         Problem: 401 without a token of this gateway, 403 for one that does not open this; it says what would be right.
-
     """
     if token is None:
         raise Problem(401, "UNAUTHORIZED", "this gateway was started without a token: nothing can be asked of it")
@@ -115,7 +113,6 @@ def page_token(given: str, token: str | None) -> str:
 
     Raises:
         Problem: 401 if it is none of this gateway's.
-
     """
     scopes = frozenset() if token is None else scopes_of(given, token)
     if token is None or not scopes:

@@ -86,7 +86,6 @@ def next_declaration(current: TradingSystem, generation: int, spec: Mapping[str,
     Raises:
         Problem: 409 if it is older than the present one or another one of the same generation; 422 if it is not valid
             or changes what cannot be changed.
-
     """
     try:
         wanted = TradingSystemSpec.model_validate(dict(spec))

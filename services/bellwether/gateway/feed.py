@@ -68,7 +68,6 @@ class Feed:
 
         Raises:
             Full: at once, if there are too many watchers already.
-
         """
         if len(self._watchers) >= self.limit:
             raise Full

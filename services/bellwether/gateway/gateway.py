@@ -66,7 +66,6 @@ class Gateway:
 
         Raises:
             Problem: 503 before there is one.
-
         """
         if not self.context.declaration.known:
             raise Problem(503, "NO_DECLARATION", "there is no declaration yet: the bus has none, and no file was given")
@@ -136,7 +135,6 @@ class Gateway:
 
         Raises:
             Problem: 409 or 422 as `next_declaration`; 503 when the bus is away.
-
         """
         async with self._delivering:
             wanted = next_declaration(self.system, generation, spec)

@@ -52,7 +52,6 @@ def decode_spans(body: bytes) -> list[Span]:
 
     Raises:
         BadSpans: if the bytes are no such request, or a span has no valid id.
-
     """
     request = ExportTraceServiceRequest()
     try:

@@ -34,7 +34,6 @@ class Peers:
 
         Raises:
             Problem: with the peer's error; 503 naming the peer when it is away.
-
         """
         state = None if self._clock.live else await self._last_known_replay()
         return await self._ask_at(state, peer, method, params, result, budget=budget)
@@ -107,7 +106,6 @@ class Peers:
 
         Raises:
             Problem: when the scheduler is away.
-
         """
         async with self._lock:
             if self._replay is None or monotonic() - self._asked > REPLAY_KEPT_SECONDS:

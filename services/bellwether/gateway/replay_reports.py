@@ -101,7 +101,6 @@ async def _file(peers: Peers, name: str, index: int, file: ReportFile) -> bytes:
 
     Raises:
         Problem: 404 where there is none, 502 where it cannot be unpacked.
-
     """
     packed = await fetch_parts(
         lambda offset: peers.ask("scheduler", "get_replay_report", GetReplayReport(name, index, file, offset), FilePart)

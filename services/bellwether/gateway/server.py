@@ -48,7 +48,6 @@ class HttpServer:
 
         Raises:
             StartRefused: if the address cannot be used, naming it.
-
         """
         listener = self._bind()
         self.port = listener.getsockname()[1]

@@ -36,7 +36,6 @@ class GatewaySettings:
         Raises:
             ValueError: naming the variable, its value and what would be right.
             TokenError: if the token file cannot be used.
-
         """
         token_file = environ.get("BELLWETHER_GATEWAY_TOKEN_FILE", "")
         return cls(

@@ -58,7 +58,6 @@ class Answers:
 
         Raises:
             RpcError: as the peer would.
-
         """
         del idempotent, budget
         answers: Mapping[str, Any] = {

@@ -61,7 +61,6 @@ async def opened(capsule: Capsule, release: str | None = None) -> ReplayedDecisi
 
     Raises:
         RpcError: when its model cannot be asked.
-
     """
     model = None
     if capsule.model_version is not None:

@@ -64,7 +64,6 @@ def learnt(histories: Mapping[str, Sequence[Bar]], recipe: Recipe, edge: date | 
 
     Raises:
         TooFewRows: where the history does not suffice.
-
     """
     rows = dataset.make_rows(histories, recipe.features, recipe.horizon_sessions)
     if edge is not None:

@@ -66,7 +66,6 @@ async def judge(
 
     Raises:
         TooFewRows: where there is too little history before `first` to learn from.
-
     """
     whole = past.book()
     symbols = past.system.spec.symbols

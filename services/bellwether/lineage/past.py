@@ -91,7 +91,6 @@ def read_past(system: TradingSystem, folder: Path, exchanges: Mapping[str, str] 
 
     Raises:
         PastError: when a symbol's bars, or the declared headlines, cannot be had.
-
     """
     spec = system.spec
     calendar = calendar_of(spec.market)

@@ -72,7 +72,6 @@ class Place:
 
         Raises:
             RunError: if it never was started.
-
         """
         try:
             return parse_declaration(self.declaration.read_bytes())
@@ -130,7 +129,6 @@ def chosen(data: Path | None, *, systemd: bool, environ: Mapping[str, str] = os.
 
     Raises:
         RunError: if there is none.
-
     """
     if systemd:
         return of_units()
@@ -147,7 +145,6 @@ async def source_of(place: Place) -> AsyncIterator[FileSource]:
 
     Raises:
         RunError: if NATS cannot be found, or does not start.
-
     """
     declaration = json.loads(place.declaration.read_bytes())
 
@@ -184,7 +181,6 @@ def running_nats(root: Path) -> str:
 
     Raises:
         RunError: if it is not up yet.
-
     """
     for path in (root / "ports").glob(f"{NATS}-server_*.ports"):
         with contextlib.suppress(OSError, ValueError, LookupError):

@@ -61,7 +61,6 @@ async def decided_again(declaration: TradingSystem, data: Path, *, was: str, rel
 
     Raises:
         DecidedOtherwise: if one of this release comes out otherwise, or one cannot be computed.
-
     """
     decisions = newest_decisions(data / DATABASE)
     if not decisions:

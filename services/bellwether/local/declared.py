@@ -23,7 +23,6 @@ def choose(file: TradingSystem, last_file: TradingSystem | None, on_bus: Trading
 
     Raises:
         RunError: if the state belongs to another system, or the edit changes what cannot be changed.
-
     """
     present = on_bus or last_file
     if present is None:

@@ -58,7 +58,6 @@ def remembered(root: Path) -> Start:
 
     Raises:
         RunError: if no run was ever up in it.
-
     """
     try:
         told = json.loads(RunDirectory(root).start_file.read_text())
@@ -89,7 +88,6 @@ def start_detached(start: Start, root: Path, options: list[str], tell: Callable[
 
     Raises:
         RunError: with its own last words, if it ended instead; or when the folder is taken.
-
     """
     taken = holder(root)
     if taken is not None:
@@ -128,7 +126,6 @@ def stop_detached(root: Path) -> bool:
 
     Raises:
         RunError: if it does not end, or belongs to somebody else.
-
     """
     deadline = time.monotonic() + STOP_SECONDS
     asked: int | None = None
@@ -155,7 +152,6 @@ def supervise(command: list[str], first: list[str], root: Path, say: Callable[[s
 
     Raises:
         RunError: if the folder is supervised already.
-
     """
     stopping = threading.Event()
     child: subprocess.Popen[bytes] | None = None

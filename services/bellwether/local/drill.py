@@ -25,7 +25,6 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
 
     Raises:
         BackupError, OSError: why the backup does not restore; the record says it too.
-
     """
     records, machine = place.records, place.machine()
     record = Record(backup_id, "drill", "running", datetime.now(UTC), step="fetch")

@@ -74,7 +74,6 @@ async def what_would_change(
 
     Raises:
         RunError: if there are no bars, or a replay failed; in words.
-
     """
     stored, base = bars.stored, bars.base
     known = last_sessions(stored) if stored is not None else _of_source(before, base) | _of_source(after, base)

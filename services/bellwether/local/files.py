@@ -23,7 +23,6 @@ def load_system(file: Path) -> TradingSystem:
 
     Raises:
         RunError: with the problems, one a line, or why the file cannot be read.
-
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -48,7 +47,6 @@ def run_folder(file: Path, data: Path | None) -> Path:
 
     Raises:
         RunError: with the problems, as `load_system` does.
-
     """
     return data or Path(".bellwether") / load_system(file).metadata.name
 

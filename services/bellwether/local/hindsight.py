@@ -109,7 +109,6 @@ async def look_back(folder: Path, sessions: int, say: Callable[[str], None]) -> 
 
     Raises:
         RunError: if a database or the declaration is missing or damaged.
-
     """
     directory = RunDirectory(folder)
     try:

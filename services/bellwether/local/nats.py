@@ -23,7 +23,6 @@ def nats_server_path() -> Path:
 
     Raises:
         NatsMissing: if there is neither.
-
     """
     for candidate in _candidates():
         if os.access(candidate, os.X_OK):
@@ -49,7 +48,6 @@ def exec_nats(arguments: Sequence[str]) -> NoReturn:
 
     Raises:
         NatsMissing: if there is no such program.
-
     """
     program = nats_server_path()
     os.execve(program, [PROGRAM, *arguments], nats_environment(os.environ))  # noqa: S606 (no shell on purpose)

@@ -42,7 +42,6 @@ class NatsChild:
         Raises:
             NatsMissing: if there is no nats-server program.
             RunError: if it ends or does not listen in time; the message holds its last words.
-
         """
         program = nats_server_path()
         ports = self._prepare()

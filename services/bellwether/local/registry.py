@@ -42,7 +42,6 @@ def named_services(text: str) -> list[str]:
 
     Raises:
         UnknownService: naming what is not a service.
-
     """
     wanted = {part.strip() for part in text.split(",") if part.strip()}
     if wanted == {"all"}:
@@ -60,7 +59,6 @@ def registry(names: Iterable[str], **settings: Any) -> dict[str, Factory]:
 
     Raises:
         UnknownService: naming what is not a service.
-
     """
     found: dict[str, Factory] = {}
     for name in names:

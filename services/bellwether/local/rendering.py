@@ -39,7 +39,6 @@ def render_systemd(file: Path, directory: Path, home: str, layout: systemd.Layou
 
     Raises:
         RunError: saying why the file, the folder or the declaration cannot be used.
-
     """
     if not home.startswith("/") or any(one.isspace() for one in home):
         raise RunError(f"--home {home!r}: an absolute path without white space is needed")
@@ -61,7 +60,6 @@ def render_compose(file: Path, directory: Path | None, image: str, output: Path 
 
     Raises:
         RunError: saying why the file or the folder cannot be used.
-
     """
     declared = load_system(file)
     chosen = directory or Path(".bellwether") / f"{declared.metadata.name}-compose"

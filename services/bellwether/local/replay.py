@@ -66,7 +66,6 @@ def replay_file(file: Path, options: ReplayOptions) -> int:
 
     Raises:
         RunError: if the file is not a replay, or the replay failed; in words.
-
     """
     if not 0 <= options.sampling <= 1:
         raise RunError(f"--sampling {options.sampling:g}: a share from 0 to 1")
@@ -94,7 +93,6 @@ def replayed(system: TradingSystem, options: ReplayOptions) -> TradingSystem:
 
     Raises:
         RunError: if it is no replay, or a day is none.
-
     """
     clock = system.spec.clock
     if clock.mode != "replay":
@@ -156,7 +154,6 @@ class ServiceCaller:
 
         Raises:
             RunError: if it has none.
-
         """
         found = self._process.services[service].context.store
         if found is None:
@@ -168,7 +165,6 @@ class ServiceCaller:
 
         Raises:
             RunError: with the peer's words.
-
         """
         call = self._service.call(budget=_BUDGET)
         if at is not None and at.as_of is not None:

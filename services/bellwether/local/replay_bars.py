@@ -37,7 +37,6 @@ async def fetch(peers: Asks, symbols: Sequence[str], last: date | None) -> Histo
 
     Raises:
         RpcError: as market-data says.
-
     """
     coverage = await peers.request("market-data", "get_coverage", GetCoverage(list(symbols)), Coverage)
     found: dict[str, tuple[list[Bar], list[CorporateAction]]] = {}
@@ -59,7 +58,6 @@ def write(histories: Histories, folder: Path) -> str:
 
     Raises:
         OSError: if the folder cannot be written to.
-
     """
     folder.mkdir(parents=True, exist_ok=True)
     hashed = hashlib.sha256()

@@ -103,7 +103,6 @@ def write_report(rows: ReplayRows, folder: Path) -> list[Path]:
 
     Raises:
         OSError: if the folder cannot be made or written to.
-
     """
     report = compose_replay(rows)
     folder.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,6 @@ class Plan(msgspec.Struct, frozen=True, rename="camel"):
 
         Raises:
             Refused: when there is none.
-
         """
         if index >= len(self.variants):
             raise Refused(f"index {index} is none of the {len(self.variants)} variants")
@@ -116,7 +115,6 @@ def _replay(told: Told, config: ProcessConfig, folder: Path) -> dict[str, Any]:
         Refused: when the variant is no declaration that can be replayed.
         RunError: when the replay failed.
         RpcError: when market-data did not give its bars.
-
     """
     plan = told.plan
     document = replay_document(plan.declaration, Span(plan.first, plan.to), plan.variant(told.at))

@@ -49,7 +49,6 @@ def vary_file(file: Path, options: ReplayOptions, varied: Sequence[str]) -> int:
 
     Raises:
         RunError: for a path, a value or a variant that cannot be, before anything is replayed.
-
     """
     system = replayed(load_system(file), options)
     document = system.model_dump(by_alias=True, exclude_none=True, mode="json")

@@ -57,7 +57,6 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
 
     Raises:
         NotRight, CopyError, RepositoryError, RunError, OSError: why not; before the swap nothing has been touched.
-
     """
     records, machine, root = place.records, place.machine(), place.root
     record = Record(backup_id, "restore", "running", datetime.now(UTC), step="fetch")
@@ -127,7 +126,6 @@ async def stopped(root: Path, backup_id: str, say: Say) -> None:
 
     Raises:
         RunError: if it does not end.
-
     """
     run = running(root)
     if run is not None:

@@ -48,7 +48,6 @@ def run_file(file: Path, *, port: int, data: Path | None, fresh: bool, verbose: 
 
     Raises:
         RunError, NatsMissing, StartRefused, StoreError, ValueError: why it cannot run, in words.
-
     """
     system = load_system(file)
     root = data or Path(".bellwether") / system.metadata.name
@@ -64,7 +63,6 @@ def free_port(wanted: int) -> int:
 
     Raises:
         RunError: if none of the next 50 is free.
-
     """
     for port in range(wanted, min(wanted + PORTS_TRIED, 65536)):
         with socket.socket() as probe:

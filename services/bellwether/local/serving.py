@@ -29,7 +29,6 @@ def serve_named(services: str, environ: Mapping[str, str]) -> int:
 
     Raises:
         UnknownService, ValueError, TokenError, StartRefused, StoreError, OSError: why they cannot start.
-
     """
     names = named_services(services)
     config = ProcessConfig.from_environment(environ)

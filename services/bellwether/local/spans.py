@@ -55,7 +55,6 @@ def stored_bars(folder: Path) -> Path:
 
     Raises:
         RunError: where there is none.
-
     """
     for path in (folder / BARS, folder / "data" / BARS):
         if path.is_file():
@@ -68,7 +67,6 @@ def last_sessions(path: Path) -> dict[str, date]:
 
     Raises:
         RunError: if it cannot be read.
-
     """
     query = "SELECT symbol, max(session) FROM bars WHERE close IS NOT NULL GROUP BY symbol"
     try:
@@ -112,7 +110,6 @@ async def replay(system: TradingSystem, folder: Path, bars: Path | None, models:
 
     Raises:
         RunError: if the replay failed; in words.
-
     """
     await asyncio.to_thread(_prepare, folder, bars, models)
     async with running(system, folder, 0.0) as services:

@@ -121,7 +121,6 @@ def lock_held(path: Path) -> Iterator[None]:
     Raises:
         LockTaken: if another process holds it.
         OSError: if it cannot be made.
-
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -162,7 +161,6 @@ def opened(root: Path, *, fresh: bool) -> Iterator[RunDirectory]:
 
     Raises:
         RunError: if another run has it, it cannot be written, or `fresh` would delete what no run made.
-
     """
     directory = RunDirectory(root)
     with contextlib.ExitStack() as held:
@@ -201,7 +199,6 @@ def identity(directory: RunDirectory) -> Identity:
 
     Raises:
         RunError: if the file is there and cannot be read.
-
     """
     path = directory.root / _IDENTITY
     if not path.exists():

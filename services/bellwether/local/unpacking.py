@@ -53,7 +53,6 @@ def fetched(repository: Repository, system: str, backup_id: str, target: Path, s
     Raises:
         CopyError, RepositoryError, OSError: if it cannot be fetched.
         NotRight: if a piece is missing, damaged or another one.
-
     """
     snapshot = snapshot_of(repository, system, backup_id)
     empty(target)
@@ -75,7 +74,6 @@ async def unpacked(manifest: Manifest, pieces: Path, directory: RunDirectory, sa
 
     Raises:
         NotRight: if the server gives back another stream than was kept, or refuses it.
-
     """
     directory.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.data.mkdir(mode=0o700)
@@ -106,7 +104,6 @@ async def rebuilt(manifest: Manifest, pieces: Path, directory: RunDirectory, say
 
     Raises:
         NotRight: if a stream comes back otherwise, or an invariant of the ledger does not hold.
-
     """
     await unpacked(manifest, pieces, directory, say)
     made_ready(manifest, directory.data)
@@ -140,7 +137,6 @@ async def ledger_holds(data: Path) -> LedgerFigures:
 
     Raises:
         NotRight: naming each that does not hold.
-
     """
     problems: list[str] = []
     try:

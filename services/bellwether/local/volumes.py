@@ -54,7 +54,6 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
 
     Raises:
         Damaged: if one is not whole; then none was touched.
-
     """
     problems = differences(data)
     left: list[Path] = []
@@ -96,7 +95,6 @@ def look(root: Path) -> dict[str, Any]:
 
     Raises:
         Damaged: naming each file that is not whole.
-
     """
     began = time.monotonic()
     databases: dict[str, dict[str, Any]] = {}

@@ -25,7 +25,6 @@ def calendar_of(market: Market) -> Calendar:
 
     Raises:
         CalendarError: when an override does not fit the calendar; the message names its day.
-
     """
     return load_calendar(market.calendar, overrides_of(market))
 
@@ -35,7 +34,6 @@ def overrides_of(market: Market) -> tuple[Override, ...]:
 
     Raises:
         CalendarError: when there is no such day; the message names it.
-
     """
     return tuple(_override(declared) for declared in market.overrides)
 
@@ -58,7 +56,6 @@ def task_rules(tasks: Sequence[Task]) -> list[TaskRule]:
 
     Raises:
         ValueError: when an offset or a use is longer than a week, naming the task.
-
     """
     return [
         TaskRule(
@@ -77,7 +74,6 @@ def backup_rule(backup: Backup | None) -> list[TaskRule]:
 
     Raises:
         ValueError: when the offset is longer than a week.
-
     """
     schedule = None if backup is None else backup.schedule
     if schedule is None:
@@ -104,7 +100,6 @@ def slots_of(spec: TradingSystemSpec, start: datetime, end: datetime) -> list[Sl
 
     Raises:
         ValueError: when the declaration does not fit the calendar, or the interval is outside of it.
-
     """
     return slots(task_rules(spec.tasks), calendar_of(spec.market), start, end)
 

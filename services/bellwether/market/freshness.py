@@ -15,7 +15,6 @@ def expected_bar(calendar: Calendar, instant: datetime) -> date:
 
     Raises:
         OutsideCalendar: when the calendar's table does not reach so far.
-
     """
     return calendar.previous_session(instant - ARRIVES_WITHIN).day
 
@@ -27,7 +26,6 @@ def closes_by(calendar: Calendar, session: Session) -> datetime:
 
     Raises:
         OutsideCalendar: when the calendar's table does not reach to the next session.
-
     """
     pause = calendar.after(session.day, 1).open - session.close
     return session.close + min(ARRIVES_WITHIN, pause / 2)

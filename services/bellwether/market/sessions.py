@@ -45,7 +45,6 @@ class Session:
         close: the first instant after trading, UTC.
         irregular: other hours than the usual ones of that period (a half day, a late open), or a day that trades
             only because of an override.
-
     """
 
     day: date
@@ -168,7 +167,6 @@ class Calendar:
 
         Raises:
             OutsideCalendar: where the exchange's clock would show a year before 1 or after 9999.
-
         """
         if instant.tzinfo is None:
             raise ValueError(f"{instant.isoformat()} has no time zone: give an aware datetime")
@@ -325,7 +323,6 @@ def load_calendar(name: str, overrides: Iterable[Override] = ()) -> Calendar:
 
     Raises:
         CalendarError: for an exchange without a table, or an override that does not fit.
-
     """
     return _calendar(name, tuple(overrides))
 
@@ -342,7 +339,6 @@ def read_table(name: str) -> Table:
 
     Raises:
         CalendarError: when there is none of that name.
-
     """
     if name not in CALENDARS:
         raise CalendarError(f"calendar {name!r} is not known: use one of {', '.join(CALENDARS)}")

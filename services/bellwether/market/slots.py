@@ -44,7 +44,6 @@ class TaskRule:
         offset: before (negative) or after the open or close; zero with anchor time.
         at: the time of day at the exchange, with anchor time only.
         useful_for: how long after it was due the work is still worth starting.
-
     """
 
     name: str
@@ -75,7 +74,6 @@ class Slot:
         session: the session's day at the exchange (not always the day on which the slot is due).
         due: when the work is to start, UTC.
         useful_until: until when it is still worth starting, UTC.
-
     """
 
     task: str
@@ -100,7 +98,6 @@ def slots(tasks: Sequence[TaskRule], calendar: Calendar, start: datetime, end: d
     Raises:
         ValueError: when two tasks have the same name.
         OutsideCalendar: when the interval is not inside the calendar's table.
-
     """
     names = [task.name for task in tasks]
     if len(set(names)) != len(names):
@@ -143,7 +140,6 @@ def parse_slot_name(name: str) -> tuple[str, date]:
 
     Raises:
         ValueError: when the text is not `<task>-<YYYYMMDD>`.
-
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -161,7 +157,6 @@ def slot_named(name: str, tasks: Sequence[TaskRule], calendar: Calendar) -> Slot
     Raises:
         ValueError: when the text is not the name of a slot.
         OutsideCalendar: when the day is not inside the calendar's table.
-
     """
     task_name, day = parse_slot_name(name)
     session = calendar.session_on(day)
@@ -181,7 +176,6 @@ def due_from_job_name(job_name: str) -> datetime:
 
     Raises:
         ValueError: when the name does not end in a number of minutes.
-
     """
     match = _JOB_NAME.fullmatch(job_name)
     if match is None:

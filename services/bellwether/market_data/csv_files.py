@@ -97,7 +97,6 @@ def read_bars(content: bytes, symbol: str, name: str, options: Options) -> Found
     Raises:
         SourceError: when they cannot be read as daily bars. Whatever a file holds, it is this error, so that one bad
             file stops one symbol.
-
     """
     try:
         return read(content, symbol, name, options)
@@ -113,7 +112,6 @@ def read_unchanging(path: Path, pause: Callable[[float], None] = time.sleep) -> 
 
     Raises:
         SourceError: when there is no such file, it is no file, or it goes on changing.
-
     """
     try:
         for _ in range(TRIES):

@@ -17,7 +17,6 @@ def evidence_of(book: LoadedBars, symbol: str, count: int, as_of: datetime, know
 
     Raises:
         NoData: UNKNOWN_SYMBOL, or SOURCE_UNAVAILABLE where nothing is stored.
-
     """
     expected = expected_bar(book.calendar, as_of)
     series = book.series(symbol)

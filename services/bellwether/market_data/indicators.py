@@ -39,7 +39,6 @@ def tech_score(bars: Sequence[Bar], strength: float | None = None) -> float:
 
     Raises:
         ValueError: with fewer than `MINIMUM_BARS` bars.
-
     """
     if len(bars) < MINIMUM_BARS:
         raise ValueError(f"{len(bars)} bars: a score needs {MINIMUM_BARS}")

@@ -40,7 +40,6 @@ class Reading:
         hold: why the symbol is to be held back, and from when on.
         odd: rows that were left out.
         notes: what else people should know.
-
     """
 
     rows: tuple[units.Traded, ...] = ()

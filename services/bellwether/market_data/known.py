@@ -62,7 +62,6 @@ class Intake:
         hold: why the symbol is held back; None frees it.
         odd: rows that were left out.
         notes: what else people should know.
-
     """
 
     bars: tuple[Bar, ...] = ()

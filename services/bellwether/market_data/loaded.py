@@ -100,7 +100,6 @@ class LoadedBars:
 
         Raises:
             NoData: SOURCE_UNAVAILABLE, BARS_LOADING or NO_BARS for a declared symbol, UNKNOWN_SYMBOL for another.
-
         """
         found = self._series.get(symbol)
         if found is not None:
@@ -118,7 +117,6 @@ class LoadedBars:
 
         Raises:
             NoData: as `series`, and NO_BARS where no session of it is complete yet.
-
         """
         series = self.series(symbol)
         view = series.as_of(as_of)
@@ -136,7 +134,6 @@ class LoadedBars:
 
         Raises:
             NoData: as `view`, NOT_ENOUGH_BARS where a state would say too little, HELD_BACK for a symbol in doubt.
-
         """
         view = self.view(symbol, as_of)
         hold = view.series.held(self.calendar.local_day(as_of))
@@ -182,7 +179,6 @@ class LoadedBars:
 
         Raises:
             NoData: NOT_OPEN_YET before that session's open, NO_SESSION on another day.
-
         """
         found = self.calendar.session_on(session)
         if found is None:
@@ -204,7 +200,6 @@ class LoadedBars:
 
         Raises:
             NoData: NOT_KNOWN_YET for a day that has not begun at the exchange.
-
         """
         if session > self.calendar.local_day(as_of):
             raise NoData("NOT_KNOWN_YET", f"corporate actions of {session} are told on that day, it is {as_of.date()}")
@@ -229,7 +224,6 @@ class LoadedBars:
 
         Raises:
             OutsideCalendar: when the calendar's table does not reach so far.
-
         """
         expected = expected_bar(self.calendar, as_of)
         return Freshness(expected, [self._freshness_of(symbol, expected, as_of) for symbol in self.declared])

@@ -33,7 +33,6 @@ class SourceRow:
         dividend: cash per share in the row's units, ex at this open; None is not stated.
         where: the place to name to people, such as "CBA.AX.csv, line 12" or "yahoo".
         flags: codes of what is odd about a row that is kept.
-
     """
 
     session: date
@@ -77,7 +76,6 @@ class Loaded:
         split_adjusted: prices are stated in the units after all later splits that the source knew; else as traded.
         states_actions: the rows' splits and dividends are the truth; else they are inferred.
         odd: rows that were left out.
-
     """
 
     rows: tuple[SourceRow, ...]

@@ -57,7 +57,6 @@ def jumps(rows: Sequence[SourceRow], actions: Sequence[Action], *, splits_told: 
         rows: as traded, in the order of their sessions.
         actions: all that are known of these rows.
         splits_told: whether the source could have told a split; else a step that may be one is a doubt, too.
-
     """
     splits = [action for action in actions if action.kind == "split"]
     found = []

@@ -37,7 +37,6 @@ class Spelled:
         joined: the bytes of all bars, with a comma between two.
         begins: where each bar begins in them, and one past the comma that the last would have.
         revisions: 32 bytes for each bar, the hash of all bars up to it.
-
     """
 
     joined: bytes

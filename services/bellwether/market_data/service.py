@@ -91,7 +91,6 @@ class MarketDataService:
 
         Raises:
             RpcError: NOT_READY before there is a declaration.
-
         """
         if self._book is None:
             raise RpcError("NOT_READY", "there is no declaration yet, so no symbol is known")

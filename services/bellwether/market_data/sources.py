@@ -55,7 +55,6 @@ class Source(Protocol):
 
         Raises:
             SourceError: when the symbol cannot be had.
-
         """
 
     def load(self, symbol: str) -> Loaded:
@@ -63,7 +62,6 @@ class Source(Protocol):
 
         Raises:
             SourceError: when they cannot be had.
-
         """
 
 
@@ -147,7 +145,6 @@ def open_source(
 
     Raises:
         SourceError: when the declaration does not say enough, or the recorded bars are not installed.
-
     """
     if data.provider == "replay":
         return RecordedBars(data.replay.dataset)

@@ -156,6 +156,5 @@ def alarm(
 
     Raises:
         KeyError: for a type that is not in the table.
-
     """
     return AlarmReading(kind, severity or ALARMS[kind].severity, message, unknown)

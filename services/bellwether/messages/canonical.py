@@ -24,7 +24,6 @@ def canonical_bytes(value: Any) -> bytes:
     Raises:
         ValueError: for NaN or infinity, which JSON cannot say.
         TypeError: for a type that has no one spelling.
-
     """
     try:
         quick = _quick(value)

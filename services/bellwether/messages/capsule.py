@@ -61,7 +61,6 @@ def unseal(content: bytes) -> Capsule:
 
     Raises:
         CapsuleError: naming the first part that is not what it should be.
-
     """
     try:
         found = msgspec.json.decode(content, type=_Sealed)

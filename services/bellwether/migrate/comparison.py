@@ -126,7 +126,6 @@ def read_tolerances(given: Any) -> Tolerances:
 
     Raises:
         ValueError: naming the field, the value and what would be right.
-
     """
     try:
         found = msgspec.convert(given or {}, Tolerances)

@@ -154,7 +154,6 @@ def judge(line: Line, calendar: Calendar, first: date, last: date) -> Judgement:
 
     Raises:
         OutsideCalendar: if the exchange's table does not reach that far.
-
     """
     sessions = {one.day: one for one in calendar.sessions(first, last)}
     zone = calendar.timezone

@@ -57,7 +57,6 @@ def read_folder(root: Path, whole: MappingFile) -> FolderRead:
     Raises:
         OSError: if the folder or a file cannot be read.
         ValueError: if a `create` statement of the mapping cannot be read.
-
     """
     found = FolderRead(look_into(root))
     named = {file for file, _ in whole.named()}

@@ -113,7 +113,6 @@ def read_mapping(given: Any) -> MappingFile:
 
     Raises:
         ValueError: naming the field, the value and what would be right.
-
     """
     try:
         found = msgspec.convert(given, MappingFile)
@@ -152,7 +151,6 @@ def entry(row: Mapping[str, Value], how: TableMap, whole: MappingFile) -> Entry:
 
     Raises:
         Unfit: if a needed value is missing, or a value is none of its kind.
-
     """
     zone = ZoneInfo(how.timezone or whole.timezone)
     fields: dict[str, Any] = {}
@@ -217,7 +215,6 @@ def instant(value: Value, zone: ZoneInfo, column: str = "it") -> datetime:
 
     Raises:
         Unfit: if it is none of these, or not within 1990-2100.
-
     """
     text = str(value).strip()
     try:

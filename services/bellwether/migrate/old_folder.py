@@ -75,7 +75,6 @@ def look_into(root: Path) -> OldFolder:
 
     Raises:
         OSError: if the folder cannot be read.
-
     """
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no folder")
@@ -100,7 +99,6 @@ def read_database(root: Path, file: str, known: Iterable[Shape] = ()) -> OldData
 
     Raises:
         OSError: if the file cannot be read.
-
     """
     with tempfile.TemporaryDirectory(prefix="bellwether-old-") as scratch:
         copy = Path(scratch) / "old.db"

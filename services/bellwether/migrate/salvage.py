@@ -109,7 +109,6 @@ def shape_of(name: str, sql: str, root: int = 0) -> Shape:
 
     Raises:
         ValueError: if it is none, or makes a table that has no rowid.
-
     """
     if not sql.lstrip().upper().startswith("CREATE TABLE"):
         raise ValueError("it is no plain table")

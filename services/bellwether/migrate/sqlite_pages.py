@@ -53,7 +53,6 @@ def layout(data: Buffer) -> Layout:
 
     Raises:
         Damaged: if no page size gives a single page of a table.
-
     """
     head = bytes(data[:HEADER])
     if len(head) == HEADER and head.startswith(MAGIC):

@@ -42,7 +42,6 @@ def read(book: str | bytes) -> Ledger:
 
     Raises:
         LedgerError: when it is none.
-
     """
     try:
         return msgspec.json.decode(book, type=Ledger)
@@ -78,7 +77,6 @@ def check_change(before: Ledger, after: Ledger, enforce: bool) -> None:
 
     Raises:
         LedgerError: naming the model.
-
     """
     serving = [(one.name, one.symbol) for one in after.entries if one.stage == "serving"]
     twice = {f"{name}, {symbol or 'all symbols'}" for name, symbol in serving if serving.count((name, symbol)) > 1}

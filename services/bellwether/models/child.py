@@ -64,7 +64,6 @@ async def train_in_child(
 
     Raises:
         TrainingFailed: with the process's last line; HistoryTooShort where there are too few bars.
-
     """
     bars = await asyncio.to_thread(_write_bars, root, histories)
     arguments = ["-m", "bellwether.training", "--recipe", str(recipe), "--bars", str(bars), "--out", str(root)]

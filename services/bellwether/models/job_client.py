@@ -52,7 +52,6 @@ def wanted(environ: Mapping[str, str]) -> Wanted:
 
     Raises:
         ValueError: naming the variable, its value and what would be right.
-
     """
     order, index = environ.get("BELLWETHER_ORDER", ""), environ.get("JOB_COMPLETION_INDEX", "")
     if not order:
@@ -68,7 +67,6 @@ async def make(peers: Peers, told: Wanted, folder: Path) -> str:
     Raises:
         Futile: when there is no such order, or this image has another recipe.
         RpcError: as ml-model says.
-
     """
     state = await _order(peers, told)
     if told.index >= len(state.order.targets):

@@ -56,7 +56,6 @@ class OrderDesk:
 
         Raises:
             RpcError: MODEL_REFUSED, for an unknown order or index, or a version that was not uploaded.
-
         """
         if request.version is not None:
             try:

@@ -34,7 +34,6 @@ class Orders:
 
         Raises:
             OrderError: for an id that is no hash, one that is too large, or bars that are not as their hash says.
-
         """
         target = self._snapshot(snapshot)
         if not 0 < total <= LARGEST_SNAPSHOT:
@@ -59,7 +58,6 @@ class Orders:
 
         Raises:
             OrderError: when it is not there.
-
         """
         try:
             return read_part(self._snapshot(snapshot), offset)
@@ -71,7 +69,6 @@ class Orders:
 
         Raises:
             OrderError: when it has no target, or its snapshot is not there.
-
         """
         if not order.targets or len(set(order.targets)) != len(order.targets):
             raise OrderError(f"an order of {len(order.targets)} targets: each is to be named once, and one at least")
@@ -104,7 +101,6 @@ class Orders:
 
         Raises:
             OrderError: when there is none.
-
         """
         found = next((one for one in self.all() if one.id == identifier), None)
         if found is None:
@@ -116,7 +112,6 @@ class Orders:
 
         Raises:
             OrderError: for an unknown order or index, or once it is closed.
-
         """
         state = self.find(told.id)
         if not 0 <= told.index < len(state.order.targets):

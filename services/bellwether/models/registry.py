@@ -64,7 +64,6 @@ class Registry:
 
         Raises:
             ArtifactError: when one of them cannot be trusted; then nothing changes.
-
         """
         models = [self.version(version) for version in choice.versions]
         kept = {key: model for key, model in self._serving.items() if key[0] != choice.recipe}
@@ -78,7 +77,6 @@ class Registry:
 
         Raises:
             ArtifactError: when a model, or what it is judged by, is not what it should be.
-
         """
         try:
             ledger = read_ledger(self.root)
@@ -106,7 +104,6 @@ class Registry:
 
         Raises:
             ArtifactError: when one of them is not there or not what its version says.
-
         """
         for one in ledger.entries:
             if one.stage == "serving":
@@ -154,7 +151,6 @@ class Registry:
 
         Raises:
             ArtifactError: when it is not there or cannot be trusted.
-
         """
         found = self._open.get(version)
         if found is None:

@@ -39,7 +39,6 @@ class RegistryClient:
 
         Raises:
             RpcError: UNAVAILABLE, where it changed again and again while it was read.
-
         """
         for _ in range(TRIES):
             content, first = bytearray(), ""
@@ -59,7 +58,6 @@ class RegistryClient:
 
         Raises:
             RpcError: NOT_ALLOWED, in the registry's words; UNAVAILABLE, where it changed again and again.
-
         """
         for _ in range(TRIES):
             before, ledger = await self.book(call)

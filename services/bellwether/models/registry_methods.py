@@ -35,7 +35,6 @@ class RegistryMethods:
 
         Raises:
             RpcError: INVALID_PARAMS, for a limit that is out of bounds.
-
         """
         if not 1 <= request.limit <= book.MOST_LISTED:
             raise RpcError("INVALID_PARAMS", f"limit is {request.limit}: it must be from 1 to {book.MOST_LISTED}")
@@ -48,7 +47,6 @@ class RegistryMethods:
 
         Raises:
             RpcError: NOT_ALLOWED, when no version begins like that; UNAVAILABLE, without prediction.
-
         """
         _, ledger = await self._registry.book(call)
         try:
@@ -70,7 +68,6 @@ class RegistryMethods:
 
         Raises:
             RpcError: NOT_ALLOWED, in the registry's words.
-
         """
 
         def change(ledger: Ledger) -> tuple[Ledger, str]:
@@ -88,7 +85,6 @@ class RegistryMethods:
 
         Raises:
             RpcError: NOT_ALLOWED, in the registry's words.
-
         """
 
         def change(ledger: Ledger) -> tuple[Ledger, str]:
@@ -104,7 +100,6 @@ class RegistryMethods:
 
         Raises:
             RpcError: NOT_ALLOWED, in the registry's words.
-
         """
 
         def change(ledger: Ledger) -> tuple[Ledger, str]:

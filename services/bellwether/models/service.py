@@ -70,7 +70,6 @@ class ModelService:
         Raises:
             RpcError: MODEL_NOT_READY while it is being made, or why the newest try made none: HISTORY_TOO_SHORT (in a
                 replay with the first day that would do), NO_RECIPE, TRAINING_FAILED; MODEL_NOT_FOUND for another name.
-
         """
         try:
             return self._info(self._find(request.model_name, request.symbol))
@@ -116,7 +115,6 @@ class ModelService:
 
         Raises:
             RpcError: MODEL_NOT_FOUND where the version is not there any more, FEATURES_MISMATCH.
-
         """
         try:
             return self.registry.version(request.version).parts(request.features, request.symbol)
@@ -130,7 +128,6 @@ class ModelService:
 
         Raises:
             RpcError: MODEL_NOT_FOUND where the version is not there any more.
-
         """
         try:
             reference = self.registry.version(request.version).reference
@@ -161,7 +158,6 @@ class ModelService:
 
         Raises:
             RpcError: MODEL_REFUSED, when it is not what its version says.
-
         """
         try:
             return await asyncio.to_thread(
@@ -175,7 +171,6 @@ class ModelService:
 
         Raises:
             RpcError: MODEL_NOT_FOUND, when there is none of that version or name.
-
         """
         try:
             return await asyncio.to_thread(self._uploads.part, request.version, request.name, request.offset)
@@ -187,7 +182,6 @@ class ModelService:
 
         Raises:
             RpcError: BOOK_CHANGED, when it is a change of an older book; NOT_ALLOWED; MODEL_REFUSED.
-
         """
         before = self.registry.book()
         if request.before != self._written(before).hash:

@@ -61,7 +61,6 @@ class ServedModel:
 
         Raises:
             ArtifactError: when a hash is not what it should be.
-
         """
         manifest = read_artifact(folder)
         if manifest.feature_version and manifest.feature_version != _features_now(manifest):
@@ -76,7 +75,6 @@ class ServedModel:
 
         Raises:
             FeaturesMismatch: naming what is missing, what is not known, or what is no finite number.
-
         """
         said = self._said.get(symbol)
         if said is not None and said[0] == features:
@@ -106,7 +104,6 @@ class ServedModel:
 
         Raises:
             FeaturesMismatch: as `predict`.
-
         """
         said = log_odds(self.predict(features, symbol).probability)
         if self.reference is None:

@@ -71,7 +71,6 @@ class TrainingService:
 
         Raises:
             RpcError: TRAINING_UNDER_WAY, NO_RECIPE.
-
         """
         if self._wanted is not None or self._state.status == "training":
             raise RpcError("TRAINING_UNDER_WAY", f"{self._state.model_name or 'a model'} is being trained already")

@@ -34,7 +34,6 @@ async def upload(root: Path, version: str, call: Requests) -> None:
     Raises:
         ArtifactError: when it has no evidence.
         RpcError: MODEL_REFUSED, when it is not what its version says.
-
     """
     folder = root / version
     if not (folder / EVIDENCE).exists():
@@ -59,7 +58,6 @@ async def download(root: Path, version: str, call: Requests) -> None:
     Raises:
         ArtifactError: when it is not what its version says.
         RpcError: MODEL_NOT_FOUND.
-
     """
     uploads = Uploads(root)
     for name in _LAST:

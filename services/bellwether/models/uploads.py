@@ -35,7 +35,6 @@ class Uploads:
 
         Raises:
             ArtifactError: for a version or name that no model has, a file that is too large, a hash that is wrong.
-
         """
         if not _VERSION.match(version):
             raise ArtifactError(f"{version!r} is not a version: it has 64 hexadecimal digits")
@@ -58,7 +57,6 @@ class Uploads:
 
         Raises:
             ArtifactError: for a version or name that no model has, or a model that is not there.
-
         """
         if not _VERSION.match(version) or name not in NAMES:
             raise ArtifactError(f"{version!r}, {name!r}: no model has that; its files are {', '.join(NAMES)}")

@@ -52,7 +52,6 @@ async def send(channel: Notification, notice: Notice, ways: Ways) -> None:
 
     Raises:
         DeliveryFailed: saying why it is not known to have arrived.
-
     """
     try:
         async with asyncio.timeout(ways.seconds):

@@ -75,7 +75,6 @@ class Notifier:
 
         Raises:
             BusError: it is not known to be stored; the next call stores it.
-
         """
         async with self._lock:
             book = self.book

@@ -24,7 +24,6 @@ class Declared:
 
         Raises:
             RpcError: NOT_READY, before there is a declaration.
-
         """
         if not self._context.declaration.known:
             raise RpcError("NOT_READY", "there is no declaration yet")
@@ -36,7 +35,6 @@ class Declared:
 
         Raises:
             CalendarError: when an override does not fit.
-
         """
         return self.take_over(self.spec.market)
 

@@ -76,7 +76,6 @@ class Recent:
 
         Raises:
             NotEnoughBars: as `training.features`.
-
         """
         key = (bars.revision, tuple(names), None if basket is None else tuple(basket.items()))
         kept = self._rows.get(bars.symbol)

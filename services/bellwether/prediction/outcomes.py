@@ -31,7 +31,6 @@ async def realised(waiting: Sequence[Row], calendar: Calendar, call: Call) -> li
 
     Raises:
         RpcError: of market-data, when it is away.
-
     """
     first = min(row.prediction.bar_session for row in waiting if row.prediction.bar_session is not None)
     newest_session = calendar.previous_session(call.as_of).day

@@ -33,7 +33,6 @@ async def again(identifier: str, stored: bytes, call: Call) -> ReplayedDecision:
 
     Raises:
         RpcError: when bars or model cannot be asked.
-
     """
     record = msgspec.json.decode(stored, type=_Record)
     version = call.context.config.version

@@ -289,7 +289,6 @@ class PredictionService:
 
         Raises:
             RpcError: RETENTION, for an instant within what the declaration keeps.
-
         """
         limit = self.context.clock.now() - parse_days(self.context.declaration.current.spec.retention.decisions)
         if not self.context.clock.live or request.before > limit:
@@ -352,7 +351,6 @@ class PredictionService:
 
         Raises:
             CalendarError: when an override does not fit.
-
         """
         self._declared.take_over(system.spec.market)
         self._news.declared(system)

@@ -53,7 +53,6 @@ class Evidence:
         off_calendar: rows on days without a session, which were passed over.
         held_back: why market-data holds the symbol back; empty when it does not.
         calm: whether it is known that all figures are plausible and all steps small (`calm`).
-
     """
 
     symbol: str

@@ -20,7 +20,6 @@ def derive_seed(installation_seed: bytes, system_uid: str, identity: str, genera
 
     Raises:
         ValueError: if the installation's seed is too short to be a secret, or the generation is below 1.
-
     """
     raw = _derive(installation_seed, system_uid, f"nats/{identity}", generation)
     return bytes(nkeys.encode_seed(raw, nkeys.PREFIX_BYTE_USER)).decode()
@@ -31,7 +30,6 @@ def public_key(seed: str) -> str:
 
     Raises:
         ValueError: if it is not a user's seed.
-
     """
     if not seed.startswith("SU"):
         raise ValueError("a NATS user's seed begins with SU")

@@ -155,7 +155,6 @@ def nats_conf(
 
     Raises:
         ValueError: for a key of an identity that the topology does not know.
-
     """
     permissions = {name: service_permissions(name, rows) for name in rows} | role_permissions()
     unknown = sorted(set(public_keys) - set(permissions))

@@ -33,7 +33,6 @@ async def bootstrap(
 
     Raises:
         TimeoutError: saying what failed last, if the server was not ready in `timeout` seconds.
-
     """
     bus = NatsBus(url, IDENTITY, seed)
     await bus.start()

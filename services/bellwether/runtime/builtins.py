@@ -162,7 +162,6 @@ class BuiltIns:
 
         Raises:
             RpcError: NOT_SETTLED, with the ids that were given up (`dead`) or did not come in time (`missing`).
-
         """
         service = self._service
         handled = service.consumer.handled

@@ -55,7 +55,6 @@ def check_size(body: bytes, headers: Headers | None, limit: int) -> None:
 
     Raises:
         PayloadTooLarge: naming the size and the limit, both in bytes.
-
     """
     size = len(body)
     # What is far below the limit needs no count of its headers.
@@ -202,7 +201,6 @@ class Bus(Protocol):
             RequestTimeout: no reply within `timeout` seconds.
             BusAway: there is no connection.
             PayloadTooLarge: the request is larger than the bus carries.
-
         """
 
     async def publish(self, subject: str, body: bytes, headers: Headers | None = None) -> None:
@@ -224,7 +222,6 @@ class Bus(Protocol):
         Raises:
             BusAway or RequestTimeout: it is not known to be stored; publish it again with the same id.
             PayloadTooLarge: it is larger than the bus carries.
-
         """
 
     async def pull(self, stream: str, consumer: str, on_arrival: Callable[[], None], *, batch: int = 64) -> Pull:
@@ -235,7 +232,6 @@ class Bus(Protocol):
 
         Raises:
             BusError: if there is no such stream, or it cannot be asked.
-
         """
 
     async def stream_message(self, stream: str, sequence: int) -> StoredMessage | None:

@@ -76,7 +76,6 @@ class Peer(Protocol):
 
         Raises:
             RpcError: as over the bus.
-
         """
 
 
@@ -112,7 +111,6 @@ class ServiceContext:
         Raises:
             StartRefused: if its topology row has no store.
             StoreError: if the file cannot be used, or was begun with something else than is declared.
-
         """
         if self.row.store is None:
             raise errors.StartRefused(f"{self.row.name} opens a store, but its topology row has none")
@@ -239,7 +237,6 @@ class Call(msgspec.Struct, frozen=True):
         Raises:
             RpcError: with the code of the peer's error reply, or DEADLINE_EXCEEDED, UNAVAILABLE, REQUEST_TOO_LARGE,
                 INVALID_REPLY.
-
         """
         deadline = self.deadline if budget is None else min(self.deadline, monotonic() + budget)
         name = f"{peer}.{method}"
@@ -305,7 +302,6 @@ class Call(msgspec.Struct, frozen=True):
         Raises:
             ValueError: if the topology does not let this service publish the type, or not with this priority.
                 Without a priority it is the first that the topology names for the type.
-
         """
         context = self.context
         allowed = context.row.priorities(event_type)
@@ -339,7 +335,6 @@ class Call(msgspec.Struct, frozen=True):
         Raises:
             ValueError: as `event`.
             RpcError: UNAVAILABLE, if it is not known to be stored when the call's time is over.
-
         """
         await self.context.holding.wait()
         event = self.event(event_type, data, event_id=event_id, priority=priority)

@@ -68,7 +68,6 @@ class ProcessConfig:
 
         Raises:
             ValueError: naming the variable, its value and what would be right.
-
         """
 
         def text(name: str, default: str) -> str:

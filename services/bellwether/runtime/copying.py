@@ -89,7 +89,6 @@ class Copying:
 
         Raises:
             RpcError: COPY_FAILED, in words.
-
         """
         async with self._lock:
             self._remove()
@@ -109,7 +108,6 @@ class Copying:
 
         Raises:
             RpcError: NO_SUCH_COPY, if the copy is gone or has no such file.
-
         """
         if wanted.id != self._id or wanted.path not in self._known:
             raise RpcError("NO_SUCH_COPY", f"{self._context.row.name} has no {wanted.path} of copy {wanted.id}")

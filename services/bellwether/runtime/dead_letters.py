@@ -18,7 +18,6 @@ async def bury(
 
     Raises:
         BusError: if it is not known to be stored; do it again, the same letter is kept once.
-
     """
     room = bus.max_payload // 3
     kept = body[:room].decode(errors="replace")

@@ -39,7 +39,6 @@ def parse_declaration(body: bytes) -> TradingSystem:
 
     Raises:
         ValueError: if it is not a TradingSystem.
-
     """
     document = json.loads(body)
     if isinstance(document, dict) and isinstance(document.get("spec"), dict):
@@ -69,7 +68,6 @@ class DeclarationHolder:
 
         Raises:
             ValueError: naming the file, if it does not hold a declaration.
-
         """
         if path is None:
             return cls(service)
@@ -89,7 +87,6 @@ class DeclarationHolder:
 
         Raises:
             LookupError: if none has arrived yet.
-
         """
         if self._system is None:
             raise LookupError(f"{self._service} has no declaration yet: neither a file nor the bus gave one")

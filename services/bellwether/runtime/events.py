@@ -176,7 +176,6 @@ class EventConsumer:
         Raises:
             ValueError: if the pattern has a handler already.
             TypeError: if the handler is not `async def (event: Event[T], call: Call) -> None`.
-
         """
         if any(one.pattern == pattern for one in self.subscribers):
             raise ValueError(f"{self._context.row.name} has two handlers for {pattern}")

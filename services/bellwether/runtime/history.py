@@ -13,7 +13,6 @@ async def newest_bars(call: Call, symbol: str, count: int) -> list[Bar]:
 
     Raises:
         RpcError: of market-data.
-
     """
     found: list[Bar] = []
     while len(found) < count:

@@ -47,7 +47,6 @@ class HealthServer:
 
         Raises:
             OSError: if the port is taken.
-
         """
         self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=MAX_HEAD)
 

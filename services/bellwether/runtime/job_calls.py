@@ -41,7 +41,6 @@ class Peers:
 
         Raises:
             RpcError: as the peer says, or UNAVAILABLE when it was away for too long.
-
         """
         end, tries = monotonic() + self._patience, 0
         while True:

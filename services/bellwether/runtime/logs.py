@@ -94,7 +94,6 @@ def configure_logs(service: str, level: str = "info", *, terminal: bool = False)
 
     Raises:
         ValueError: if the level is unknown.
-
     """
     if level not in LEVELS:
         raise ValueError(f"log level {level!r}: use one of {', '.join(LEVELS)}")

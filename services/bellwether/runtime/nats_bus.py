@@ -233,7 +233,6 @@ class NatsBus(NatsStreams):
 
         Raises:
             BusAway: if there is none.
-
         """
         if not self._up.is_set() or self._client is None:
             raise BusAway(f"{self.identity} has no connection to NATS")

@@ -55,7 +55,6 @@ def bound(path: Path, group: str | None) -> socket.socket:
 
     Raises:
         ValueError: if the folder or the group cannot be used; the message names the field.
-
     """
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

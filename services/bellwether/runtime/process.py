@@ -71,7 +71,6 @@ class Process:
 
         Raises:
             StartRefused, StoreError, ValueError: saying what is wrong with a service, its store, or the declaration.
-
         """
         self._config = config
         self.stopping = asyncio.Event()
@@ -204,7 +203,6 @@ async def serve(
 
     Raises:
         StartRefused, StoreError, ValueError, OSError: if they cannot start; the message says why.
-
     """
     process = Process(config, factories, connect=connect, rows=rows)
     loop = asyncio.get_running_loop()

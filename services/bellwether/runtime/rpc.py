@@ -55,7 +55,6 @@ def describe_handler(handler: Handler) -> tuple[Any, Any]:
 
     Raises:
         TypeError: if it is no coroutine function or an annotation is missing.
-
     """
     name = getattr(handler, "__qualname__", repr(handler))
     if not inspect.iscoroutinefunction(handler):
@@ -105,7 +104,6 @@ class RpcServer:
         Raises:
             ValueError: if the name is taken.
             TypeError: if the handler's annotations do not say its types.
-
         """
         if name in self.methods:
             raise ValueError(f"{self._context.row.name} has two handlers for {name}")
@@ -184,7 +182,6 @@ class RpcServer:
 
         Raises:
             RpcError: as the reply over the bus would say.
-
         """
         known, context, arrived, code = self.methods[method], self._context, monotonic(), "OK"
         counted = not (known.built_in or known.urgent)

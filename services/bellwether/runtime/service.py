@@ -183,7 +183,6 @@ class Service:
 
         Raises:
             StartRefused: listing every difference from the topology row.
-
         """
         differences = self.differences()
         if differences:

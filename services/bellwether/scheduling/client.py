@@ -69,7 +69,6 @@ def wanted(environ: Mapping[str, str]) -> ExecuteSlot:
 
     Raises:
         ValueError: naming the variable, its value and what would be right.
-
     """
     slot, task, job = (environ.get(f"BELLWETHER_{name}", "") for name in ("SLOT", "TASK", "JOB"))
     if slot and not task and not job:
@@ -169,7 +168,6 @@ def _check_seed(file: Path) -> None:
     Raises:
         OSError: if the file cannot be read.
         ValueError: if it holds no user's seed; its content is not said.
-
     """
     seed = file.read_bytes().strip()
     try:

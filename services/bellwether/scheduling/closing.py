@@ -65,7 +65,6 @@ class Closer:
 
         Raises:
             RpcError: of the service that could not do its part; it is to be tried again.
-
         """
         name = close_name(session.day)
         due = claims.Due(name, claims.SESSION_CLOSE, session.day, session.close)

@@ -289,7 +289,6 @@ class Conductor:
 
         Raises:
             ReplayFailed: when waiting would not help. A replay's source is read once, at the start.
-
         """
         pause = SHORTEST_PAUSE
         never = NEVER_HERE if self._service.context.config.complete_data else NEVER

@@ -40,7 +40,6 @@ async def perform(step: Step, call: Call, reports: SessionReports) -> dict[str, 
 
     Raises:
         RpcError: of the service that could not do its part.
-
     """
     if step.kind == "open":
         opened = await call.request("paper-trading", "session_open", SessionOpen(step.session), SessionOpened)
@@ -65,7 +64,6 @@ async def close_live_session(session: date, call: Call) -> dict[str, Any]:
     Raises:
         RpcError: BARS_AWAITED while the ledger waits for bars; or of market-data or paper-trading, when it could not
             do its part.
-
     """
     published = await _publish_bars(session, call)
     await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)

@@ -43,7 +43,6 @@ def job_of(request: ScheduleJob, declared: Sequence[TaskRule], now: datetime) ->
 
     Raises:
         RpcError: INVALID_PARAMS, naming the field and what would be right.
-
     """
     if not _JOB_ID.fullmatch(request.job_id) or len(request.job_id) > 40 or SLOT_LIKE.search(request.job_id):
         raise RpcError(

@@ -44,7 +44,6 @@ class Shelf:
 
         Raises:
             ShelfError: for a name, uid or index that no replay has, a file that is too large, a hash that is wrong.
-
         """
         folder = self._root / f"{_named(part.replay)}.{_uid(part.uid)}" / str(_index(part.index))
         if not 0 < part.total <= LARGEST:
@@ -67,7 +66,6 @@ class Shelf:
 
         Raises:
             ShelfError: when there is none.
-
         """
         folders = [one for one in self._folders() if one.name.partition(".")[0] == _named(asked.replay)]
         places = [one / str(_index(asked.index)) / asked.file for one in folders]

@@ -75,7 +75,6 @@ class SessionReports:
 
         Raises:
             RpcError: of the service that could not do its part.
-
         """
         session = self._reader.words.calendar.session_on(day)
         if session is None:
@@ -142,7 +141,6 @@ class SessionReports:
 
         Raises:
             RpcError: NO_REPORT where there is none.
-
         """
         table = tables.reports
         query = select(table).where(table.c.run == run)
@@ -163,7 +161,6 @@ class SessionReports:
 
         Raises:
             RpcError: INVALID_PARAMS for a limit that is out of its bounds.
-
         """
         if not 1 <= limit <= MOST_LISTED:
             raise RpcError("INVALID_PARAMS", f"limit: {limit} must be from 1 to {MOST_LISTED}")

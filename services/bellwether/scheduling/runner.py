@@ -73,7 +73,6 @@ class Runner:
             RpcError: NOT_A_SLOT when no task is due by that name, NOT_DUE_YET before its time, INVALID_PARAMS for a
                 request id that is none or that comes with a slot; or the error of the service that could not do its
                 part, after which it may be tried again.
-
         """
         known, now = await self.known(), self._now(call)
         job = known.scheduled.get(name)
@@ -109,7 +108,6 @@ class Runner:
 
         Raises:
             RpcError: as `execute`; NOT_A_SLOT for scheduled jobs, too.
-
         """
         slot = self._slot(name, self._reader.words.tasks)
         return await self._execute_slot(slot, slot.task, self._now(call))
@@ -119,7 +117,6 @@ class Runner:
 
         Raises:
             RpcError: as `execute`.
-
         """
         return await self._execute_slot(self._slot_due(task, minute), task, self._now(call))
 

@@ -28,7 +28,6 @@ class Step:
         session: the session's day.
         position: of the task among the declared ones; 0 for open and close.
         task: the slot's task, empty for open and close.
-
     """
 
     at: datetime
@@ -86,7 +85,6 @@ def timeline(tasks: Sequence[TaskRule], calendar: Calendar, first: date, last: d
     Raises:
         ValueError: when two tasks have the same name.
         OutsideCalendar: when the days are not inside the calendar's table.
-
     """
     names = [task.name for task in tasks]
     if len(set(names)) != len(names):
@@ -113,7 +111,6 @@ def parse_cursor(text: str) -> Key:
 
     Raises:
         ValueError: when it is not one.
-
     """
     parts = text.split(" ")
     if len(parts) != 4:

@@ -54,7 +54,6 @@ class Reader:
 
         Raises:
             RpcError: NO_DECLARATION before one has arrived.
-
         """
         if not self._holder.known:
             raise RpcError("NO_DECLARATION", "the scheduler has no declaration yet; it comes from a file or the bus")
@@ -69,7 +68,6 @@ def read(system: TradingSystem, *, backs_up: bool = False) -> Words:
 
     Raises:
         ValueError: when overrides or tasks do not fit the calendar, naming them.
-
     """
     clock = system.spec.clock
     rules = task_rules(system.spec.tasks)

@@ -32,7 +32,6 @@ def read_file(path: Path) -> tuple[Rows, datetime]:
 
     Raises:
         NewsError: when there is no such file, it is too large, or its heading is not the right one.
-
     """
     try:
         about = path.stat()
@@ -49,7 +48,6 @@ def rows_of(text: str, name: str) -> Rows:
 
     Raises:
         NewsError: when the heading is not the right one.
-
     """
     reader = csv.DictReader(io.StringIO(text))
     heading = reader.fieldnames or []

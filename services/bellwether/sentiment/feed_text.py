@@ -22,7 +22,6 @@ def headlines_of(body: bytes, content_type: str, source: str, fetched: datetime)
 
     Raises:
         NewsError: when it is no feed.
-
     """
     import feedparser
 

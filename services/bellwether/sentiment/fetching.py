@@ -53,7 +53,6 @@ async def fetch(url: str, reach: Reach, *, private: bool = False) -> Fetched:
 
     Raises:
         NewsError: saying what is wrong: the host, the answer, its size, the time.
-
     """
     try:
         async with asyncio.timeout(reach.seconds):

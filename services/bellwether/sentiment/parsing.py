@@ -41,7 +41,6 @@ class Parser:
 
         Raises:
             NewsError: when it is no feed, or parsing it takes too long or too much memory.
-
         """
         settings = {
             "bytes": self.most_bytes,

@@ -47,7 +47,6 @@ def begun_otherwise(what: str, was: Mapping[str, str], declared: Mapping[str, st
         what: the store or the volume.
         was: what it was begun with; what it does not say is no difference.
         declared: what it would be begun with now.
-
     """
     others = [name for name, value in declared.items() if was.get(name, value) != value]
     if not others:

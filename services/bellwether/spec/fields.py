@@ -157,7 +157,6 @@ def parse_duration(text: str) -> timedelta:
 
     Raises:
         ValueError: if the text is not a duration in hours, minutes, seconds or milliseconds.
-
     """
     if not re.fullmatch(OFFSET_PATTERN, text):
         raise ValueError(f"{text!r} is not a duration: write hours, minutes, seconds as in 1h30m or 500ms")
@@ -170,7 +169,6 @@ def parse_days(text: str) -> timedelta:
 
     Raises:
         ValueError: if the text is not a whole number of days.
-
     """
     if not re.fullmatch(r"[1-9][0-9]{0,3}d", text):
         raise ValueError(f"{text!r} is not a number of days: write 1d to 9999d")
@@ -182,7 +180,6 @@ def parse_instant(text: str) -> datetime:
 
     Raises:
         ValueError: if there is no such instant.
-
     """
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
 
@@ -192,7 +189,6 @@ def days(text: str) -> timedelta:
 
     Raises:
         ValueError: if the text is none.
-
     """
     if not re.fullmatch(r"[1-9][0-9]{0,3}d", text):
         raise ValueError(f"{text!r} is not a number of days: write 90d")

@@ -45,7 +45,6 @@ def replay_document(declaration: Mapping[str, Any], span: Span, variant: Variant
 
     Raises:
         Refused: when a change is none, or makes a declaration that is refused for its structure.
-
     """
     for change in variant:
         part = change.path.removeprefix("spec.").partition(".")[0].partition("[")[0]
@@ -69,7 +68,6 @@ def all_variants(spec: TradingReplaySpec) -> list[Variant]:
 
     Raises:
         Refused: when they are too many, or a path stands there twice.
-
     """
     try:
         return variants([Varied(one.path, tuple(one.values)) for one in spec.vary])

@@ -193,7 +193,6 @@ def structural_schema(model: type[BaseModel], path: str) -> Schema:
 
     Raises:
         SchemaError: naming the field that cannot be said, or that has no bound.
-
     """
     mode: JsonSchemaMode = "validation"
     full = model.model_json_schema(by_alias=True, mode=mode, schema_generator=_WithFactories)

@@ -34,7 +34,6 @@ def load(text: str) -> TradingSystem:
     Raises:
         InvalidDeclaration: when the text cannot be read, holds none or several, or the one is not right.
         RulesUnavailable: when the rules between fields cannot be checked here.
-
     """
     document, problems = _only_system(text)
     problems = problems or validate(document)
@@ -48,7 +47,6 @@ def read_document(text: str) -> Any:
 
     Raises:
         InvalidDeclaration: when the text cannot be read, or holds none or several.
-
     """
     document, problems = _only_system(text)
     if problems:
@@ -72,7 +70,6 @@ def validate(document: Any, old: Any = None, *, rules: bool = True) -> list[Prob
 
     Raises:
         RulesUnavailable: when the rules between fields cannot be checked here.
-
     """
     problems = _head_problems(document)
     if problems:

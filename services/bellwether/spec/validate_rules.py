@@ -36,7 +36,6 @@ def rule_problems(value: Any, schema: Mapping[str, Any], path: str = "", old: An
 
     Raises:
         RulesUnavailable: when the evaluator is not installed.
-
     """
     for rule in schema.get(RULES, []):
         if "oldSelf" in rule["rule"] and old is _ABSENT:

@@ -45,7 +45,6 @@ class Problem:
     Attributes:
         path: the field as the API server names it, such as `spec.tasks[0].offset`; empty for the whole document.
         message: what is wrong and what would be right.
-
     """
 
     path: str

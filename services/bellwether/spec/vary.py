@@ -57,7 +57,6 @@ def parse_varied(text: str) -> Varied:
 
     Raises:
         VaryError: when there is no path or no value.
-
     """
     path, sign, rest = text.partition("=")
     values = _split(rest)
@@ -71,7 +70,6 @@ def variants(varied: Sequence[Varied]) -> list[Variant]:
 
     Raises:
         VaryError: when a path or value stands there twice, or there are too many combinations.
-
     """
     paths = [_tidy(one.path) for one in varied]
     for one, path in zip(varied, paths, strict=True):
@@ -102,7 +100,6 @@ def changed(document: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
 
     Raises:
         VaryError: when a path leads nowhere, or a value is not of its field's type.
-
     """
     found = defaulted(copy.deepcopy(dict(document)), _schema())
     for change in variant:

@@ -34,7 +34,6 @@ def known_part(spec: Mapping[str, Any], defaults: Collection[str]) -> dict[str, 
     Args:
         spec: as it was sent.
         defaults: the paths at their default, by the release that sent it.
-
     """
     found: dict[str, Any] = _copied(dict(spec))
     try:

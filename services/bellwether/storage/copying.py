@@ -23,7 +23,6 @@ def copy_database(source: Path, target: Path) -> None:
 
     Raises:
         sqlite3.Error, OSError: if the source is no database, or the target cannot be written.
-
     """
     with opened(source, "rw") as given, contextlib.closing(sqlite3.connect(target)) as made:
         given.backup(made, pages=-1)
@@ -41,7 +40,6 @@ def copy_folder(source: Path, target: Path) -> int:
 
     Raises:
         OSError: if one cannot be read or written.
-
     """
     copied = set[str]()
     target.mkdir(parents=True)

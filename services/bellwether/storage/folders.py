@@ -38,7 +38,6 @@ def listing(root: Path, names: Iterable[str]) -> Listing:
     Raises:
         NotAFile: for a link, a socket or a device, which cannot be copied by content.
         OSError: if something cannot be read.
-
     """
     found = Listing({}, [])
     for name in sorted(names):

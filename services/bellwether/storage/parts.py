@@ -29,7 +29,6 @@ def read_part(path: Path, offset: int) -> FilePart:
 
     Raises:
         OSError: when it cannot be read.
-
     """
     with path.open("rb") as stream:
         total = stream.seek(0, 2)

@@ -150,7 +150,6 @@ class Store:
 
         Raises:
             StoreError: if the file is of a newer version, no upgrade leads to this one, or it was begun otherwise.
-
         """
         add_bus_tables(metadata)
         path.parent.mkdir(parents=True, exist_ok=True)

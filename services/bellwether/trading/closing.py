@@ -42,7 +42,6 @@ class Closes:
             RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was opened or closed already.
                 Live, BARS_AWAITED as long as an order may still get its opening price, a position its closing price,
                 or the session's open may still be done for what is held; after that NOT_OPENED_YET until it is.
-
         """
         session, now = self._desk.session_on(day), self._desk.now_of(call)
         if now < session.close:

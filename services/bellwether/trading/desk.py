@@ -51,7 +51,6 @@ class Desk:
 
         Raises:
             RpcError: NO_DECLARATION before one has arrived.
-
         """
         holder = self.context.declaration
         if not holder.known:
@@ -110,7 +109,6 @@ class Desk:
 
         Raises:
             RpcError: NOT_A_SESSION when the exchange is closed all day.
-
         """
         session = self.declaration.calendar.session_on(day)
         if session is None:

@@ -56,7 +56,6 @@ class Executor:
 
         Raises:
             NoBroker: while the broker does not say whether the market is open.
-
         """
         symbol = await self._desk.store.transact(lambda tx: self._symbol(tx, turn.run, order_id))
         if symbol is None:

@@ -65,7 +65,6 @@ async def forget(desk: Desk, call: Call) -> int:
 
     Raises:
         RpcError: prediction is unreachable; nothing was forgotten here, and the next run tries again.
-
     """
     before = call.as_of - parse_days(desk.declaration.system.spec.retention.decisions)
     named = await desk.store.transact(lambda tx: _named(tx, before))

@@ -68,7 +68,6 @@ class Halting:
         Raises:
             RpcError: NEWER_HALT when one came after the newest that the caller has seen, HALT_NOT_STATED when the
                 caller names none and there are several; INVALID_PARAMS without a reason.
-
         """
         reason, source = request.reason.strip(), request.source.strip() or "unknown"
         if not reason:

@@ -61,7 +61,6 @@ class Incoming:
         Raises:
             RpcError: INVALID_PARAMS for a quantity that is not a whole number of shares, CLIENT_ID_TAKEN when the id
                 was used for another order, UNAVAILABLE while no price can be asked for: the id is free then.
-
         """
         quantity = request.quantity
         if not quantity.is_finite() or quantity <= 0 or quantity != quantity.to_integral_value():
@@ -108,7 +107,6 @@ class Incoming:
 
         Raises:
             RpcError: UNKNOWN_ORDER, or NOT_AWAITING for one that is past that.
-
         """
 
         def work(tx: Transaction) -> Order:
@@ -129,7 +127,6 @@ class Incoming:
 
         Raises:
             RpcError: UNKNOWN_ORDER.
-
         """
         now = self._desk.now_of(call)
 

@@ -129,7 +129,6 @@ class Ledger:
 
         Raises:
             sqlite3.IntegrityError: when an event's key was there before: the effect would be a second one.
-
         """
         if not new:
             return self.book(tx, run)

@@ -88,7 +88,6 @@ def lots_of(events: Iterable[LedgerEvent]) -> list[Lot]:
 
     Raises:
         ValueError: if more is sold than was bought: the ledger is damaged.
-
     """
     held: dict[str, list[Lot]] = {}
     over: list[Lot] = []

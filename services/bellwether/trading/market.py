@@ -154,7 +154,6 @@ class MarketQuestions:
 
         Raises:
             RpcError: UNAVAILABLE while market-data cannot say.
-
         """
         try:
             bars = await call.request(

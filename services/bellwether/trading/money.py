@@ -34,7 +34,6 @@ class Money:
         Raises:
             RpcError: INVALID_PARAMS for an amount that is none; INSUFFICIENT_CASH for more than there is; NOT_SIMULATED
                 where the money is at a real broker; TRANSFER_ID_TAKEN when the id was used for another amount.
-
         """
         amount = request.amount
         if not amount.is_finite() or amount == 0 or abs(amount) > LARGEST or amount != amount.quantize(CENT):
@@ -79,7 +78,6 @@ class Money:
 
         Raises:
             RpcError: INVALID_PARAMS for a `skip` or `limit` that is none.
-
         """
         if request.skip < 0 or not 1 <= request.limit <= MOST_ROWS:
             words = f"skip: {request.skip} must be at least 0, limit: {request.limit} from 1 to {MOST_ROWS}"

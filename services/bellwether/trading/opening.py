@@ -49,7 +49,6 @@ class Opens:
 
         Raises:
             RpcError: NOT_A_SESSION, NOT_OPEN_YET, or SESSION_PASSED when a later one was opened already.
-
         """
         session, now = self._desk.session_on(day), self._desk.now_of(call)
         if now < session.open:

@@ -65,7 +65,6 @@ class Reconciling:
 
         Raises:
             RpcError: BROKER_UNAVAILABLE while the broker does not answer; what was blocked stays so.
-
         """
         run = await self._desk.store.transact(lambda tx: self._desk.run_of(tx, call))
         now = self._desk.now_of(call)

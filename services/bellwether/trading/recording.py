@@ -20,7 +20,6 @@ def recorded(book: Book, order: OrderQueued, after: Progress, event: BrokerEvent
 
     Raises:
         ValueError: for a fill that sells more than the ledger holds.
-
     """
     match event:
         case Fill():

@@ -69,7 +69,6 @@ class Rules:
         approval: whether orders wait for an approval.
         volume_share: the largest share of the last closed session's volume that an order gets; None: no limit.
         max_daily_loss: the loss since the previous close from which no position is opened.
-
     """
 
     mode: Literal["off", "simulated", "ig-demo"]

@@ -61,7 +61,6 @@ def untold_actions(
         opened: the newest session whose open was done; None: there is none.
         missed: those of which that open had no bar, each with the first session of which they have had none.
         again: so many sessions that were opened are asked for once more: a source may tell of an action late.
-
     """
     # A system that was away for sessions still holds what was split meanwhile.
     first = day if opened is None else opened + timedelta(days=1)
@@ -91,7 +90,6 @@ class Opening:
         actions: splits and dividends effective before this open, those of missed sessions included.
         final: False while prices may still arrive: orders without one then stay queued, and the open is not done.
         at: its instant, at which a prediction has to hold whenever the price became known; None: that of the open.
-
     """
 
     session: date

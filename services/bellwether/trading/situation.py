@@ -91,7 +91,6 @@ class Situation:
         model_expires_on: from this session on the model behind the order opens no position; None: never, or no model.
         sized_by: the close that the order was sized by, where `price` is another one; zero: there is none.
         quality: of the data that the prediction was made from; None where no prediction asks (by hand, at the open).
-
     """
 
     conditions: Conditions

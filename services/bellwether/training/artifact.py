@@ -114,7 +114,6 @@ def read_artifact(folder: Path) -> Manifest:
 
     Raises:
         ArtifactError: when the manifest is not the one that the folder is named by, or a file is not as it says.
-
     """
     try:
         content = (folder / MANIFEST).read_bytes()
@@ -135,7 +134,6 @@ def read_model(root: Path, version: str) -> tuple[Manifest, Evidence | None]:
 
     Raises:
         ArtifactError: when one of them is not what it should be.
-
     """
     manifest = read_artifact(root / version)
     try:
@@ -151,7 +149,6 @@ def read_file(folder: Path, name: str, wanted: str) -> bytes:
 
     Raises:
         ArtifactError: when it is missing or not as the manifest says.
-
     """
     try:
         content = (folder / name).read_bytes()

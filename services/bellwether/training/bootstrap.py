@@ -69,7 +69,6 @@ def resample(sums: Sequence[float], rows: Sequence[int], length: int, seed: int 
 
     Raises:
         ValueError: where there are too few sessions for `FEWEST_BLOCKS` blocks.
-
     """
     blocks = len(sums) // length
     if blocks < FEWEST_BLOCKS:

@@ -70,7 +70,6 @@ def from_skops_bytes(content: bytes) -> Any:
 
     Raises:
         ValueError: naming the types, when the file holds any that is not allowed by its exact name.
-
     """
     strange = sorted(set(skops.io.get_untrusted_types(data=content)) - set(ALLOWED_TYPES))
     if strange:
@@ -97,7 +96,6 @@ def prove_parity(content: bytes, fitted: Fitted, rows: Rows) -> Parity:
     Raises:
         NotTheSame: when a probability, before or after calibration, differs by 1e-5 or more, or a row would be acted
             on differently.
-
     """
     graph_scores, scores = onnx_scores(content, rows.x), fitted.scores(rows.x)
     ours = calibrated(graph_scores, rows, fitted.calibrator)

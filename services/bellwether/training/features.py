@@ -46,7 +46,6 @@ def features(bars: Sequence[Bar], names: Sequence[str] = FEATURES, basket: Baske
 
     Raises:
         NotEnoughBars: with fewer than `WINDOW` bars.
-
     """
     if len(bars) < WINDOW:
         raise NotEnoughBars(f"{len(bars)} bars: features need {WINDOW}")

@@ -89,7 +89,6 @@ def fit(rows: Rows, recipe: Recipe, estimator: Estimator | None = None) -> Fitte
 
     Raises:
         TooFewRows: with fewer rows than the recipe asks for, or only one outcome.
-
     """
     if not len(rows):
         raise TooFewRows(f"no row to learn from: {recipe.name} needs {recipe.minimum_rows} (minimumRows)")

@@ -75,7 +75,6 @@ def judge(evidence: Evidence, gate: Gate, *, trials: int, refit: bool) -> Verdic
         trials: trials of its scope, this one included.
         refit: whether this very recipe passed before and its version that serves can be compared with; then it needs
             not win again, only not have got worse than the base rate and than that version.
-
     """
     level = level_of(gate.level, max(trials, 1))
     length = block_length(evidence.horizon_sessions)

@@ -38,7 +38,6 @@ def relative_strength(closes: Sequence[float], sessions: int = RSI_SESSIONS) -> 
 
     Raises:
         ValueError: with fewer than `sessions` + 1 closes.
-
     """
     if len(closes) <= sessions:
         raise ValueError(f"{len(closes)} closes: the index over {sessions} sessions needs {sessions + 1}")

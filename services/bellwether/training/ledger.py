@@ -73,7 +73,6 @@ class Ledger(msgspec.Struct, frozen=True):
 
         Raises:
             LedgerError: when there is none, or several begin like that.
-
         """
         found = [one for one in self.entries if one.version.startswith(version)] if version else []
         if len(found) != 1:
@@ -159,7 +158,6 @@ def promote(ledger: Ledger, version: str, at: datetime, reason: str, *, mode: Mo
 
     Raises:
         LedgerError: under `enforce`, when it did not pass the gate; nobody can promote past that.
-
     """
     entry = ledger.entry(version)
     passed = entry.verdict is not None and entry.verdict.passed
@@ -195,7 +193,6 @@ def roll_back(ledger: Ledger, name: str, symbol: str | None, at: datetime, reaso
 
     Raises:
         LedgerError: when none did, or it did not pass the gate under `enforce`.
-
     """
     serving = ledger.serving(name, symbol)
     whose = f"{name}, {symbol or 'all symbols'}"
@@ -215,7 +212,6 @@ def put_in_shadow(ledger: Ledger, version: str, at: datetime, reason: str, *, mo
 
     Raises:
         LedgerError: when it serves or was retired or, under `enforce`, did not pass the gate.
-
     """
     entry = ledger.entry(version)
     passed = entry.verdict is not None and entry.verdict.passed
@@ -242,7 +238,6 @@ def end_shadow(ledger: Ledger, version: str, at: datetime, reason: str) -> Ledge
 
     Raises:
         LedgerError: when it is in none.
-
     """
     entry = ledger.entry(version)
     if entry.stage != "shadow":
@@ -280,7 +275,6 @@ def read_ledger(root: Path) -> Ledger:
 
     Raises:
         LedgerError: naming the file, when it cannot be read.
-
     """
     try:
         return msgspec.json.decode((root / FILE).read_bytes(), type=Ledger)

@@ -173,7 +173,6 @@ def find_recipe(name: str) -> Path:
 
     Raises:
         RecipeError: naming the folders, when there is none of that name.
-
     """
     folders = recipe_folders()
     for folder in folders:
@@ -188,7 +187,6 @@ def read_recipe(path: Path) -> Recipe:
 
     Raises:
         RecipeError: naming file and field.
-
     """
     try:
         document: Any = yaml.safe_load(path.read_text("utf-8"))
@@ -229,6 +227,5 @@ def load_recipe(name: str) -> Recipe:
 
     Raises:
         RecipeError: when there is none, or it is not right.
-
     """
     return read_recipe(find_recipe(name))

@@ -22,7 +22,6 @@ def serving_losses(root: Path, version: str, rows: Rows, days: list[Day]) -> lis
 
     Raises:
         ArtifactError: when the serving version cannot be trusted.
-
     """
     manifest, evidence = read_model(root, version)
     walked = _walked(evidence, manifest)

@@ -101,7 +101,6 @@ def train(
     Raises:
         TooFewRows: when the history does not suffice for the general model.
         NotTheSame: when ONNX Runtime does not give what scikit-learn gives.
-
     """
     usable = {name: bars for name, bars in histories.items() if len(bars) >= WINDOW + recipe.horizon_sessions}
     whole = Work(recipe, usable, {}, None, rival, serving=serving.get(None))
@@ -153,7 +152,6 @@ def train_target(
     Raises:
         TooFewRows: when the symbol's history does not suffice.
         NotTheSame: when ONNX Runtime does not give what scikit-learn gives.
-
     """
     usable = {name: bars for name, bars in histories.items() if len(bars) >= WINDOW + recipe.horizon_sessions}
     if target is not None and target not in usable:

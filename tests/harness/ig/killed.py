@@ -91,7 +91,6 @@ class Trader:
 
         Raises:
             Killed: the process ended before it answered.
-
         """
         assert self._child is not None
         await self._child.write(json.dumps(dict(asked)).encode() + b"\n")

@@ -68,7 +68,6 @@ class Switches:
 
         Raises:
             ValueError: naming a switch that there is not, or a value that it cannot have.
-
         """
         hints = get_type_hints(Switches)
         known = {field.name for field in fields(self)}

@@ -51,7 +51,6 @@ class Share:
         dividends: by day, cash per share as paid.
         listed: the first day that it trades.
         walk: another number, other prices.
-
     """
 
     symbol: str

@@ -71,7 +71,6 @@ class Switches:
 
         Raises:
             ValueError: naming a switch that there is not, or a value that it cannot have.
-
         """
         known = {field.name: field for field in fields(self)}
         for name, value in values.items():

@@ -23,7 +23,6 @@ def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> End
 
     Raises:
         RuntimeError: if it ends with another code than 0.
-
     """
     with tempfile.TemporaryFile() as output:
         began = time.monotonic()

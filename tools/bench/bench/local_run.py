@@ -33,7 +33,6 @@ class LocalRun:
 
         Raises:
             FileNotFoundError: before it has said so.
-
         """
         return json.loads(self._told.read_bytes())
 
@@ -52,7 +51,6 @@ class LocalRun:
 
         Raises:
             RuntimeError: when the run ends before, or it takes too long.
-
         """
         deadline = time.monotonic() + seconds
         while not holds():

@@ -72,7 +72,6 @@ def stated_bytes(rollup: str, size: str) -> int:
 
     Raises:
         ValueError: if it states none.
-
     """
     for line in rollup.splitlines():
         if line.startswith(f"{size}:"):

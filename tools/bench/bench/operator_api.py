@@ -54,7 +54,6 @@ class Api:
 
         Raises:
             RuntimeError: when the server refuses.
-
         """
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type}
@@ -164,7 +163,6 @@ class Watched(Generic[Value]):
 
         Raises:
             RuntimeError: naming one that is late, when it takes longer.
-
         """
         self._late = {
             name: good for name, good in wanted.items() if (seen := self._seen.get(name)) is None or not good(seen[0])

@@ -210,7 +210,6 @@ class Ours(Running):
 
         Raises:
             RuntimeError: when it does not come to rest in time.
-
         """
         now = asyncio.get_running_loop().time
         before, since = await self.counters(), now()
@@ -251,7 +250,6 @@ class Gateways(Running):
 
         Raises:
             RuntimeError: with the end of its log, when it has ended or does not in time.
-
         """
         try:
             async with asyncio.timeout(seconds):

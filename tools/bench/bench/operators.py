@@ -132,7 +132,6 @@ def percentile(values: Sequence[float], share: float) -> float:
 
     Raises:
         ValueError: without values, or with another share.
-
     """
     if not values or not 0 < share <= 1:
         raise ValueError(f"no {share:g} percentile of {len(values)} values: there must be one, and 0 < share <= 1")

@@ -45,7 +45,6 @@ def choose(facts: Facts, variables: Mapping[str, str]) -> Choice:
 
     Raises:
         WrongChoiceError: if the variable names something else, or a cluster is required and none is possible.
-
     """
     asked = variables.get(VARIABLE, "").strip()
     if asked:

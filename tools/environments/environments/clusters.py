@@ -201,7 +201,6 @@ class Current:
 
         Raises:
             ClusterError: if nobody did; it says how.
-
         """
         if os.environ.get(CONFIRMED) == self._context:
             return
@@ -254,7 +253,6 @@ def environment(choice: Choice, purpose: str | None = None) -> Environment:
 
     Raises:
         ClusterError: if a program it needs is not on PATH.
-
     """
     own = None if purpose is None else of_clone(purpose)
     if choice.kind == "embedded":

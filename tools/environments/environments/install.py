@@ -101,7 +101,6 @@ def wait_ready(env: Environment, system: str, namespace: str, report: Report, se
 
     Raises:
         ClusterError: with the conditions and the pods when it is not in time.
-
     """
     deadline = time.monotonic() + seconds
     said = ""

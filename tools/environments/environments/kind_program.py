@@ -25,7 +25,6 @@ def ensure_kind(report: Report) -> str:
 
     Raises:
         ClusterError: if there is none, and none can be built.
-
     """
     on_path = shutil.which("kind")
     if on_path is not None:

@@ -34,7 +34,6 @@ def images(registry: str, tag: str, report: Report) -> Images:
 
     Raises:
         ClusterError: if there is no engine, a name is none, or the engine fails; with its words.
-
     """
     registry = registry.removesuffix("/")
     if registry and not _REGISTRY.match(registry):

@@ -43,7 +43,6 @@ def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]
         has_node: whether there is a whole node.
         cores: how many this machine has.
         without: files and folders of tests to be left out.
-
     """
 
     def ignored(*folders: str) -> list[str]:

@@ -33,7 +33,6 @@ class Part:
         tests: the files or folders of the tests.
         files: patterns of further files whose content counts.
         modules: what is tested. It counts with all that it imports and with who imports it directly.
-
     """
 
     name: str

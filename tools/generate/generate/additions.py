@@ -123,7 +123,6 @@ def page_part() -> str:
 
     Raises:
         WalkError: if a file or a name is not there.
-
     """
     lines = ["| I want to add a … | I touch, in this order | tried by |", "|---|---|---|"]
     for each in ADDITIONS:

@@ -26,6 +26,5 @@ def page() -> str:
 
     Raises:
         WalkError: if it would say something of the code that is not so.
-
     """
     return f"{HEAD}{additions.page_part()}\n{walks.page_part()}"

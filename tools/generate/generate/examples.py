@@ -106,7 +106,6 @@ def example(kind: Any) -> Any:
 
     Raises:
         msgspec.ValidationError: if what was put together does not fit the type: a value of `NAMED` is wrong.
-
     """
     if kind is None:
         return {}

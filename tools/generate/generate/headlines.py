@@ -88,7 +88,6 @@ def read(path: Path = FILE) -> list[Item]:
 
     Raises:
         ValueError: when they are not those that were frozen.
-
     """
     text = path.read_bytes()
     if (found := hashlib.sha256(text).hexdigest()) != FROZEN:

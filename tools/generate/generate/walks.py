@@ -32,7 +32,6 @@ class Stop(NamedTuple):
         after: the stop that leads here, by its name; without it the one before.
         by: how, where it is no call: a text in the code of the stop before, such as the name of a service's method.
         start: what begins here, where no stop leads here.
-
     """
 
     file: str
@@ -121,7 +120,6 @@ def page_part() -> str:
 
     Raises:
         WalkError: if the code does not take one of the steps.
-
     """
     return "\n".join(drawn(walk) for walk in WALKS)
 

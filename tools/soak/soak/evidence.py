@@ -35,7 +35,6 @@ class Evidence:
         equity: cash, value of positions and equity by session.
         outcomes: what came of each decision.
         slots: status and result of each slot.
-
     """
 
     decisions: Rows
@@ -50,7 +49,6 @@ def gather(data: Path) -> Evidence:
 
     Raises:
         sqlite3.Error: if one is missing or damaged.
-
     """
     return Evidence(
         decisions={

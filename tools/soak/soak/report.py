@@ -49,7 +49,6 @@ class Trial:
         strikes: the point of each kill, in order.
         violations: what does not hold, or differs from the undisturbed replay.
         seconds: how long it took, wall time.
-
     """
 
     seed: int

@@ -90,7 +90,6 @@ class IgBroker:
 
         Raises:
             NoBroker: with the code of what is missing, in words.
-
         """
         tradeable, wrong = [], {}
         for symbol in sorted(self._settings().instruments):
@@ -111,7 +110,6 @@ class IgBroker:
 
         Raises:
             NoBroker: IG does not answer, or gives this account no share data at all.
-
         """
         return await self._quotes.check(symbol)
 

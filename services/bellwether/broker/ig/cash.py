@@ -30,7 +30,6 @@ def adjustments_of(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], 
 
     Raises:
         NotUnderstood: when an amount cannot be read: no money may be overlooked.
-
     """
     found: dict[str, Adjustment] = {}
     for row in rows:

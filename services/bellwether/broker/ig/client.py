@@ -108,7 +108,6 @@ class IgClient:
         Raises:
             IgError: an error that IG answered.
             NoBroker: IG does not answer now, or there is no allowance left.
-
         """
         for attempt in (1, 2):
             await self._session()
@@ -134,7 +133,6 @@ class IgClient:
             IgError: IG refused the request itself (400): no order was made.
             NotSent: IG certainly did not get it.
             Unclear: it may have got it.
-
         """
         try:
             await self._session()
@@ -183,7 +181,6 @@ class IgClient:
 
         Raises:
             NoBroker: with the code of what is missing: NO_CREDENTIALS, IG_LOGIN, IG_ACCOUNT.
-
         """
         try:
             credentials = self._credentials()

@@ -36,7 +36,6 @@ def read_credentials(place: Path | None) -> Credentials:
 
     Raises:
         CredentialsError: saying what is missing, and where.
-
     """
     if place is None:
         raise CredentialsError(f"{VARIABLE} names no file: it holds the JSON entries {', '.join(ENTRIES)}")
@@ -52,7 +51,6 @@ def credentials_of(entries: Mapping[str, object], place: str) -> Credentials:
 
     Raises:
         CredentialsError: naming the entry that is missing.
-
     """
     values = []
     for name in ENTRIES:

@@ -52,7 +52,6 @@ def exact(value: Any, name: str) -> Decimal:
 
     Raises:
         NotUnderstood: when it is no number.
-
     """
     if value is None:
         return ZERO
@@ -70,7 +69,6 @@ def facts_of(answer: Mapping[str, Any]) -> MarketFacts:
 
     Raises:
         NotUnderstood: when a part is missing.
-
     """
     try:
         instrument, rules, snapshot = answer["instrument"], answer["dealingRules"], answer["snapshot"]

@@ -47,7 +47,6 @@ def from_confirm(
 
     Raises:
         NotUnderstood: when it is not what the reference says.
-
     """
     if answer.get("dealReference") not in (None, reference):
         raise NotUnderstood("a confirm of another dealReference")
@@ -111,7 +110,6 @@ def stops_from(
         rows: of the activity.
         symbols: symbol and shares per contract by epic; rows of other epics are left out.
         ours: whether a dealReference is that of an order of ours.
-
     """
     found = []
     for row in rows:

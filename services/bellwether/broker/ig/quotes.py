@@ -35,7 +35,6 @@ class Quotes:
 
         Raises:
             NoBroker: IG does not answer, or gives this account no share data at all.
-
         """
         settings = self._settings()
         epic, _ = settings.instruments[symbol]
@@ -57,7 +56,6 @@ class Quotes:
 
         Raises:
             NoBroker: IG does not answer, or no epic of the symbol is declared.
-
         """
         settings = self._settings()
         if symbol not in settings.instruments:
@@ -77,7 +75,6 @@ class Quotes:
 
         Raises:
             NoBroker: there are none yet, and IG does not answer.
-
         """
         epic, _ = self._settings().instrument(symbol)
         return self.facts.get(epic) or await self.of(symbol)

@@ -34,7 +34,6 @@ class Records:
 
         Raises:
             NoBroker: IG does not answer, or with an error.
-
         """
         try:
             return await self._client.get(path, version, params)

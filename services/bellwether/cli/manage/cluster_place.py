@@ -131,7 +131,6 @@ def kubectl(namespace: str | None, context: str | None) -> list[str]:
 
     Raises:
         CommandError: if there is none on PATH.
-
     """
     if shutil.which("kubectl") is None:
         raise CommandError("kubectl is not on PATH: --on cluster needs it")
@@ -175,7 +174,6 @@ def deploy(file: Path, namespace: str | None, context: str | None, tell: Callabl
 
     Raises:
         CommandError: if the API server refuses it, or it is not Ready in time.
-
     """
     command = kubectl(namespace, context)
     applied = json.loads(

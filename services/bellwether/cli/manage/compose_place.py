@@ -33,7 +33,6 @@ def engine() -> list[str]:
 
     Raises:
         CommandError: if this machine has no engine.
-
     """
     for program, word in _ENGINES:
         if shutil.which(program):
@@ -107,7 +106,6 @@ def deploy(file: Path, root: Path, name: str, image: str) -> list[str]:
 
     Raises:
         CommandError: if there is no engine, it refused, or the file is wrong.
-
     """
     from bellwether.local.rendering import render_compose
 

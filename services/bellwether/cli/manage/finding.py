@@ -22,7 +22,6 @@ def find(on: On | None, target: Target, tell: Callable[[str], None]) -> Place:
 
     Raises:
         CommandError: if there is none, or several, or what was said does not fit together.
-
     """
     if on is On.cluster or (on is None and target.system is not None):
         return _cluster(target)

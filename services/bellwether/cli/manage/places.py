@@ -75,7 +75,6 @@ def check_services(names: Sequence[str]) -> list[str]:
 
     Raises:
         CommandError: if one is unknown.
-
     """
     known = (NATS, *start_order())
     for name in names:
@@ -89,7 +88,6 @@ def chosen(place: Place, services: Sequence[str]) -> list[Part]:
 
     Raises:
         CommandError: if a service is not there, or shares its process with others.
-
     """
     parts = place.parts()
     if not services:
@@ -122,7 +120,6 @@ def only(found: Sequence[Place]) -> Place:
 
     Raises:
         CommandError: if there is none, or several.
-
     """
     if not found:
         raise CommandError(

@@ -17,7 +17,6 @@ def run(command: Sequence[str], *, seconds: float = SECONDS, stdin: str | None =
 
     Raises:
         CommandError: with the program's own last line, if it failed, is missing or takes too long.
-
     """
     try:
         done = subprocess.run(
@@ -37,7 +36,6 @@ def lines_of(command: Sequence[str]) -> Iterator[str]:
 
     Raises:
         CommandError: if it is missing, or failed.
-
     """
     with tempfile.TemporaryFile("w+", errors="replace") as complaints:
         try:

@@ -179,7 +179,6 @@ def deploy(
 
     Raises:
         CommandError: if this machine cannot run them, or the file is wrong.
-
     """
     from bellwether.local.rendering import render_systemd
 
@@ -235,7 +234,6 @@ def _bring_up(place: SystemdPlace, command: list[str], say: Callable[[str], None
 
     Raises:
         CommandError: naming a unit that does not come up, with its last words.
-
     """
     end = time.monotonic() + units.BOOTSTRAP_SECONDS
     before: list[str] = []

@@ -53,7 +53,6 @@ def order_of(cells: Iterable[tuple[str, str]], name: str) -> Order | None:
 
     Raises:
         FormError: when some cells can only be read the one way and others only the other.
-
     """
     first: tuple[str, str] | None = None
     second: tuple[str, str] | None = None

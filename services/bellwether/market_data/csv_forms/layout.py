@@ -61,7 +61,6 @@ class Layout:
         prices: what the form says of its prices, None where it says nothing.
         firm: columns of its own say so; else it is only the custom of that form, and the declaration may know better.
         order: what the form says of 2/01/2020, None where it says nothing.
-
     """
 
     form: str
@@ -78,7 +77,6 @@ def layout_of(lines: Sequence[Line], symbol: str, name: str) -> Layout:
 
     Raises:
         FormError: when no line has titles, or a column that is needed is missing.
-
     """
     if not lines:
         raise FormError(f"{name}: it is empty; the first line must have titles such as Date,Open,High,Low,Close,Volume")
@@ -212,7 +210,6 @@ def only_of(lines: Sequence[Line], layout: Layout, symbol: str, name: str) -> li
 
     Raises:
         FormError: when the file holds several shares, and not this one; or bars that are longer than a day.
-
     """
     rows = list(lines[layout.first :])
     _daily(rows, layout, name)

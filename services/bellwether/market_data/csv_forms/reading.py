@@ -32,7 +32,6 @@ class Options:
         most_odd: the share of rows that may be left out; at least one row may, unless it is 0.
         zone: the exchange's time zone, None where it is not known.
         today: the last day that can have come anywhere.
-
     """
 
     today: date
@@ -52,7 +51,6 @@ class Found:
         rows: by session, each once.
         states_actions: splits and dividends have columns of their own.
         odd: the rows that were left out, by line.
-
     """
 
     form: str
@@ -72,7 +70,6 @@ def read(content: bytes, symbol: str, name: str, options: Options) -> Found:
 
     Raises:
         FormError: when it cannot be read as daily bars, or the declaration has to say more.
-
     """
     texts = text_lines(content)
     delimiter = delimiter_of(texts)
@@ -128,7 +125,6 @@ def _once_a_day(values: Sequence[Line], rows: Sequence[SourceRow], reading: Read
 
     Raises:
         FormError: when most days have several times of day.
-
     """
     at, clock = reading.columns["date"], reading.columns.get("time")
     times: dict[date, set[time | str]] = {}

@@ -119,7 +119,6 @@ def check_daily(rows: Sequence[SourceRow], name: str) -> None:
 
     Raises:
         FormError: when they are a week, or longer, apart.
-
     """
     gaps = [(later.session - earlier.session).days for earlier, later in pairwise(rows)]
     if len(gaps) >= 2 and statistics.median_low(gaps) >= WEEKLY_DAYS:
@@ -132,7 +131,6 @@ def check_past(rows: Sequence[SourceRow], today: date, name: str) -> None:
 
     Raises:
         FormError: naming the first row that is.
-
     """
     for row in rows:
         if row.session > today:

@@ -88,7 +88,6 @@ def read_answer(line: bytes) -> Answer:
 
     Raises:
         Refused: for a line of another form.
-
     """
     try:
         return msgspec.json.decode(line, type=Answer)
@@ -105,7 +104,6 @@ def loaded(answer: Answer, calendar: Calendar, at: datetime) -> Loaded:
     Raises:
         Refused: for an error, an empty answer, a symbol of another exchange or currency, and rows that lie on days
             without a session.
-
     """
     symbol = answer.symbol
     if answer.error or answer.meta is None:

@@ -52,7 +52,6 @@ class Conversation:
 
         Raises:
             Refused: `network` when there is none in time, `down` when the process ended.
-
         """
         return await self._ask(ask.symbol, {"symbol": ask.symbol, "start": ask.start.isoformat()})
 

@@ -125,7 +125,6 @@ class YahooBars:
         Raises:
             NotYet: before the first answer.
             SourceError: while Yahoo does not answer, or gives no bars for the symbol.
-
         """
         self._questions[symbol] = self.now()
         hold = self._state.hold
@@ -143,7 +142,6 @@ class YahooBars:
 
         Raises:
             SourceError: when this process fetched none; they are then fetched again.
-
         """
         found = self._found.get(symbol)
         if found is None:

@@ -31,7 +31,6 @@ class Record(msgspec.Struct, frozen=True):
         tries: answers in a row that did not bring what they were to bring.
         wanted: why the whole history is wanted, empty when it is not.
         error: why the last answer gave no bars, empty when it did.
-
     """
 
     fingerprint: str | None = None
@@ -64,7 +63,6 @@ def expected_final(calendar: Calendar, delay: timedelta, now: datetime) -> Sessi
 
     Raises:
         OutsideCalendar: when the calendar's table does not reach so far.
-
     """
     return calendar.previous_session(now - delay)
 

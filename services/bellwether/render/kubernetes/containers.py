@@ -316,7 +316,6 @@ def look_container(
         claims: of which the volumes are copies.
         decide: arguments by which the last session's decisions are computed again; none: they are not.
         log_level: of the process.
-
     """
     environment = {
         "BELLWETHER_LOG_LEVEL": log_level.lower(),

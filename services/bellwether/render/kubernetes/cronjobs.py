@@ -59,7 +59,6 @@ def cron_jobs(system: TradingSystem, context: RenderContext) -> list[Manifest]:
 
     Raises:
         ValueError: when the declaration does not fit the calendar.
-
     """
     if not context.moment.months:
         return []

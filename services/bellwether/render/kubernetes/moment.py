@@ -48,7 +48,6 @@ def moment_of(spec: TradingSystemSpec, now: datetime) -> Moment:
 
     Raises:
         CalendarError: when the declaration's overrides do not fit the calendar, or the calendar ends before `now`.
-
     """
     if spec.clock.mode == "replay":
         return CLOSED

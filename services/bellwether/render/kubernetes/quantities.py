@@ -27,7 +27,6 @@ def mebibytes(size: str) -> int:
 
     Raises:
         ValueError: if it is not a whole number with Mi, Gi or Ti.
-
     """
     found = _SIZE.fullmatch(size)
     if found is None:

@@ -58,7 +58,6 @@ def replay_plan(
 
     Raises:
         ValueError: when there is no room for the declaration.
-
     """
     plan = {
         "asOf": at.isoformat(),

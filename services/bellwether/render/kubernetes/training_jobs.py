@@ -37,7 +37,6 @@ def training_job(system: TradingSystem, context: RenderContext, order: str, targ
 
     Raises:
         ValueError: when the declaration asks for none.
-
     """
     declared = system.spec.training.job
     if declared is None:

@@ -43,7 +43,6 @@ def unpacked(text: str) -> dict[str, Any]:
 
     Raises:
         ValueError: if it is none, since somebody else wrote the annotation.
-
     """
     try:
         plain = zlib.decompressobj(_GZIP).decompress(base64.b64decode(text, validate=True), _TEMPLATE_BYTES)

@@ -39,7 +39,6 @@ def render(system: TradingSystem, on: Installation) -> dict[str, str]:
 
     Raises:
         ValueError: if the units could not read what the declaration names.
-
     """
     layout = on.layout
     if layout.user:
