@@ -9,7 +9,8 @@ from typing import Any
 import kopf
 
 from bellwether_operator import telemetry
-from bellwether_operator.observe.cache import Cache, SystemKey, version_of
+from bellwether_operator.observe.cache import Cache
+from bellwether_operator.observe.keys import SystemKey, version_of
 from bellwether_operator.observe.kinds import SYSTEMS
 from bellwether_operator.workers import Workers
 

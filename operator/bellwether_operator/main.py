@@ -22,7 +22,8 @@ from bellwether_operator.backups.running import Backups
 from bellwether_operator.collecting import collecting
 from bellwether_operator.gateway import GatewayClient, Held
 from bellwether_operator.handlers import registry
-from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.cache import Cache
+from bellwether_operator.observe.keys import SystemKey
 from bellwether_operator.observe.watching import Watching
 from bellwether_operator.reconcile import Reconciler, utc_now
 from bellwether_operator.replays.running import Replays

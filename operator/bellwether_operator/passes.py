@@ -31,7 +31,7 @@ from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.gateway import GatewayView
 from bellwether_operator.halting import Halting
 from bellwether_operator.layout import Layout
-from bellwether_operator.observe.cache import ChildKey, SystemKey
+from bellwether_operator.observe.keys import ChildKey, SystemKey
 from bellwether_operator.observe.workloads import Expected
 from bellwether_operator.report.pods import Cause
 from bellwether_operator.when import Basis, Rest

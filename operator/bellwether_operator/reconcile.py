@@ -25,8 +25,10 @@ from bellwether_operator.causes import causes
 from bellwether_operator.finishing import Finishing
 from bellwether_operator.forcing import force_halt, halt_of_unusable
 from bellwether_operator.layout import layout, render_layout
-from bellwether_operator.observe.cache import Cache, ChildKey, Observed, SystemKey
+from bellwether_operator.observe.cache import Cache
+from bellwether_operator.observe.keys import ChildKey, SystemKey
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+from bellwether_operator.observe.observed import Observed
 from bellwether_operator.observe.workloads import Expected, expected, workloads_of
 from bellwether_operator.passes import (
     Due,

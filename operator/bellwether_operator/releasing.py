@@ -17,8 +17,10 @@ from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.backups.keeping import make_before, upgrade_gate
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.upgrades import Gate, row_of
-from bellwether_operator.observe.cache import Cache, ChildKey, Observed
+from bellwether_operator.observe.cache import Cache
+from bellwether_operator.observe.keys import ChildKey
 from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.observed import Observed
 from bellwether_operator.passes import Due, Pass, Released
 
 

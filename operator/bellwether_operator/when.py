@@ -20,8 +20,9 @@ from bellwether.render.kubernetes.moment import Moment
 from bellwether_operator.apply.applier import Findings
 from bellwether_operator.apply.decide import Desired
 from bellwether_operator.layout import Layout
-from bellwether_operator.observe.cache import Observed, Version
+from bellwether_operator.observe.keys import Version
 from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.observed import Observed
 from bellwether_operator.observe.workloads import Expected, expected
 
 DELIVERY_SECONDS = 1.0

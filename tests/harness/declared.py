@@ -18,8 +18,9 @@ from bellwether.render.kubernetes.names import (
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.decide import desired_from
 from bellwether_operator.layout import layout, render_layout
-from bellwether_operator.observe.cache import SystemKey, observed_from
+from bellwether_operator.observe.keys import SystemKey
 from bellwether_operator.observe.kinds import BY_NAME, CHILD_KINDS, CLAIM
+from bellwether_operator.observe.observed import observed_from
 
 CHILDREN = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in CHILD_KINDS)
 """Every kind of child, as kubectl wants to hear it."""

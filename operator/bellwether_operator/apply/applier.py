@@ -28,8 +28,10 @@ from bellwether_operator.apply.decide import (
     to_prune,
 )
 from bellwether_operator.fights import Fights
-from bellwether_operator.observe.cache import Cache, ChildKey, Observed, Version, observed_from, version_of
+from bellwether_operator.observe.cache import Cache
+from bellwether_operator.observe.keys import ChildKey, Version, version_of
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+from bellwether_operator.observe.observed import Observed, observed_from
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from bellwether.change.world import Owner, owner_of
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, content_hash
 from bellwether.spec.begun import BEGUN_WITH
-from bellwether_operator.observe.cache import ChildKey, Observed
+from bellwether_operator.observe.keys import ChildKey
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+from bellwether_operator.observe.observed import Observed
 
 _MOUNTED = frozenset({CLAIM, "ConfigMap", "Secret"})
 _BESIDE_PODS = frozenset({"CronJob", "PodDisruptionBudget"})

@@ -21,7 +21,7 @@ from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
 from bellwether_operator.backups.status import progress_of
 from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.following import ActionKey
-from bellwether_operator.observe.cache import SystemKey
+from bellwether_operator.observe.keys import SystemKey
 from bellwether_operator.report.observation import BackupsSeen
 
 log = logging.getLogger(__name__)

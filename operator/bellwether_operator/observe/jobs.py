@@ -8,8 +8,8 @@ from datetime import datetime
 from bellwether.market.slots import due_from_job_name
 from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_SYSTEM_UID, LABEL_TASK
 from bellwether_operator.catching_up import StartedJob
-from bellwether_operator.observe.cache import Observed
 from bellwether_operator.observe.kinds import JOB
+from bellwether_operator.observe.observed import Observed
 
 
 def started_jobs(children: Iterable[Observed], uid: str) -> list[StartedJob]:

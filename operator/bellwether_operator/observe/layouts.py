@@ -13,8 +13,8 @@ from bellwether.render.kubernetes.quantities import mebibytes
 from bellwether.render.kubernetes.workloads import components
 from bellwether.spec.fields import SIZE_PATTERN
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.observe.cache import Observed
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+from bellwether_operator.observe.observed import Observed
 
 ByComponent = Mapping[str, Observed | None]
 """All components of a kind; None where nothing is there."""

@@ -20,7 +20,8 @@ from typing import Any, Protocol
 from bellwether.render.kubernetes.names import LABEL_MANAGED_BY, LABEL_SYSTEM_UID, MANAGER
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
-from bellwether_operator.observe.cache import Cache, ChildList, SystemKey, SystemList, Version, version_of
+from bellwether_operator.observe.cache import Cache, ChildList, SystemList
+from bellwether_operator.observe.keys import SystemKey, Version, version_of
 from bellwether_operator.observe.kinds import CHILD_KINDS, PODS, SYSTEMS, Kind
 from bellwether_operator.observe.pods import POD_SELECTOR, PodList, Pods
 from bellwether_operator.observe.troubles import Troubles

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from bellwether.render.kubernetes.names import LABEL_COMPONENT
 from bellwether_operator.apply.decide import Desired
-from bellwether_operator.observe.cache import ChildKey, Observed
+from bellwether_operator.observe.keys import ChildKey
 from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.observed import Observed
 from bellwether_operator.report.observation import Workload
 
 

@@ -19,7 +19,8 @@ from bellwether.spec.trading_replay import KIND, PLURAL, TradingReplaySpec
 from bellwether_operator.apply.client import Client
 from bellwether_operator.following import ActionKey, Follower, Handler, create, system_key
 from bellwether_operator.gateway import GatewayError
-from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.observe.cache import Cache
+from bellwether_operator.observe.keys import SystemKey
 from bellwether_operator.observe.kinds import BY_NAME, JOB, PODS, Kind
 from bellwether_operator.replays.status import progress_of, status_of
 from bellwether_operator.replays.steps import Frozen, Scene, next_step, owner_of

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from bellwether_operator.observe.cache import BODY_LIMIT, GONE_SECONDS, Cache, ChildKey, SystemKey
+from bellwether_operator.observe.cache import GONE_SECONDS, Cache, ChildList, SystemList
+from bellwether_operator.observe.keys import ChildKey, SystemKey
 from bellwether_operator.observe.kinds import BY_NAME, SYSTEMS
+from bellwether_operator.observe.observed import BODY_LIMIT
 
 DEMO = SystemKey("trading", "demo")
 KEY = ChildKey("Service", "trading", "demo-nats")
@@ -33,6 +36,14 @@ def system(version: int, uid: str = "s1") -> dict[str, Any]:
     }
 
 
+def taken(listing: SystemList | ChildList, listed: Sequence[dict[str, Any]], version: int) -> set[SystemKey]:
+    """Take a full list as of a resource version; return the systems of which anything was not known."""
+    for raw in listed:
+        listing.take(raw)
+    listing.end(version)
+    return listing.news
+
+
 def test_an_older_event_does_not_undo_what_a_reply_said() -> None:
     cache = Cache()
     assert cache.take_child(child(9), "Service") == DEMO
@@ -55,22 +66,22 @@ def test_a_list_finds_what_the_watches_missed() -> None:
     cache.take_child(child(3), "Service")
     cache.take_child(child(4, "c2", "demo-gateway"), "Service")
     cache.take_child(child(20, "c3", "demo-new"), "Service")
-    assert cache.replace_children([child(4, "c2", "demo-gateway")], "Service", 10) == {DEMO}
+    assert taken(cache.list_children("Service"), [child(4, "c2", "demo-gateway")], 10) == {DEMO}
     assert [each.key.name for each in cache.children_of(DEMO)] == ["demo-gateway", "demo-new"]
-    assert cache.replace_children([child(4, "c2", "demo-gateway")], "Service", 10) == set()
+    assert taken(cache.list_children("Service"), [child(4, "c2", "demo-gateway")], 10) == set()
 
 
 def test_what_a_list_brought_is_compared_as_it_came() -> None:
     cache = Cache()
     cache.take_system(system(1))
     listed = child(3) | {"spec": {"ports": [{"name": "nats", "port": 4222}], "selector": {"app": "größer"}}}
-    cache.replace_children([listed], "Service", 10)
+    taken(cache.list_children("Service"), [listed], 10)
     known = cache.children[KEY]
     assert known.body is not None
     assert known.body["spec"] == listed["spec"]
     assert known.body["kind"] == "Service"
     known.body = None
-    cache.replace_children([listed], "Service", 10)
+    taken(cache.list_children("Service"), [listed], 10)
     assert known.body is None
 
 
@@ -90,7 +101,7 @@ def test_systems_are_taken_by_version_and_dropped_by_identity() -> None:
     assert cache.drop_system(system(8, "s1")) is None
     assert cache.drop_system(system(10, "s2")) == DEMO
     cache.take_system(system(5, "s3"))
-    assert cache.replace_systems([], 6) == {DEMO}
+    assert taken(cache.list_systems(), [], 6) == {DEMO}
     assert cache.systems == {}
 
 
@@ -155,8 +166,8 @@ def test_what_a_list_found_to_be_gone_stays_gone_for_an_older_list() -> None:
     cache.take_system(system(5))
     cache.take_child(child(5), "Service")
     older_systems, older_children = cache.list_systems(), cache.list_children("Service")
-    cache.replace_systems([], 9)
-    cache.replace_children([], "Service", 9)
+    taken(cache.list_systems(), [], 9)
+    taken(cache.list_children("Service"), [], 9)
     older_systems.take(system(5))
     older_children.take(child(5))
     assert (list(cache.systems), list(cache.children)) == ([], [])
@@ -218,7 +229,7 @@ def test_a_body_beyond_the_limit_is_not_kept_until_a_reply_brings_it_to_be_compa
     large = child(3) | {"data": {"more": "x" * BODY_LIMIT}}
     assert cache.see_child(large, "Service") == DEMO
     assert cache.children[KEY].unread
-    cache.replace_children([large], "Service", 4)
+    taken(cache.list_children("Service"), [large], 4)
     assert cache.children[KEY].unread
     cache.take_child(large, "Service")
     known = cache.children[KEY].body

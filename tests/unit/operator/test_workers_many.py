@@ -17,7 +17,8 @@ from aiohttp import web
 
 from bellwether_operator import gateway
 from bellwether_operator.gateway import GatewayClient, GatewayView
-from bellwether_operator.observe.cache import GONE_SECONDS, Cache, SystemKey
+from bellwether_operator.observe.cache import GONE_SECONDS, Cache
+from bellwether_operator.observe.keys import SystemKey
 from bellwether_operator.passes import Memory, Outcome
 from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings
