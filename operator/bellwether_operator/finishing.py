@@ -22,7 +22,7 @@ from bellwether_operator.backups.keeping import Kept, keep
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.upgrades import row_status
 from bellwether_operator.catching_up import Claims, DueWork, due_work, reported
-from bellwether_operator.gateway import GatewayView, undelivered
+from bellwether_operator.gateway_view import GatewayView, undelivered
 from bellwether_operator.observe.cache import Cache, same_but_for_status
 from bellwether_operator.observe.jobs import started_jobs
 from bellwether_operator.observe.keys import ChildKey, version_of

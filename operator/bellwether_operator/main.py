@@ -20,7 +20,8 @@ from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.backups.repository import Answer, Order
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.collecting import collecting
-from bellwether_operator.gateway import GatewayClient, Held
+from bellwether_operator.gateway import GatewayClient
+from bellwether_operator.gateway_view import Held
 from bellwether_operator.handlers import registry
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.keys import SystemKey

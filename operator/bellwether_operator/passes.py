@@ -28,7 +28,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Findings, Written
 from bellwether_operator.apply.decide import Desired
 from bellwether_operator.backups.upgrades import Gate
-from bellwether_operator.gateway import GatewayView
+from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.halting import Halting
 from bellwether_operator.layout import Layout
 from bellwether_operator.observe.keys import ChildKey, SystemKey

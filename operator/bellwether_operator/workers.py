@@ -14,7 +14,8 @@ from typing import Any
 from bellwether.render.kubernetes.configmaps import sent_spec
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
-from bellwether_operator.gateway import GatewayClient, GatewayError, undelivered
+from bellwether_operator.gateway import GatewayClient
+from bellwether_operator.gateway_view import GatewayError, undelivered
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.keys import SystemKey, Version
 from bellwether_operator.passes import Memory, Outcome

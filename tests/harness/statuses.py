@@ -12,7 +12,7 @@ from bellwether.market.sessions import Session
 from bellwether.render.kubernetes.moment import Moment
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
-from bellwether_operator.gateway import Bars, GatewayView, Refusal, Safety, ServedModel, Slots
+from bellwether_operator.gateway_view import Bars, GatewayView, Refusal, Safety, ServedModel, Slots
 from bellwether_operator.report.observation import BackupNews, BackupsSeen, Observation, TaskRow, Workload
 from bellwether_operator.report.pods import CAUSES, Cause
 from bellwether_operator.report.status import status

@@ -38,7 +38,7 @@ from bellwether_operator.backups.steps import (
     quiesced,
 )
 from bellwether_operator.following import ActionKey, Follower, Handler, action_key, create, system_key
-from bellwether_operator.gateway import GatewayError, Held
+from bellwether_operator.gateway_view import GatewayError, Held
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.keys import SystemKey
 from bellwether_operator.observe.kinds import Kind

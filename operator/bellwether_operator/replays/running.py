@@ -18,7 +18,7 @@ from bellwether.spec.models import KIND as SYSTEM_KIND
 from bellwether.spec.trading_replay import KIND, PLURAL, TradingReplaySpec
 from bellwether_operator.apply.client import Client
 from bellwether_operator.following import ActionKey, Follower, Handler, create, system_key
-from bellwether_operator.gateway import GatewayError
+from bellwether_operator.gateway_view import GatewayError
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.keys import SystemKey
 from bellwether_operator.observe.kinds import BY_NAME, JOB, PODS, Kind

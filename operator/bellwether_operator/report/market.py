@@ -9,7 +9,7 @@ from bellwether.market.declared import fit
 from bellwether.market.sessions import load_calendar
 from bellwether.spec.models import TradingSystemSpec
 from bellwether.spec.validate_structure import Problem
-from bellwether_operator.gateway import Bars
+from bellwether_operator.gateway_view import Bars
 from bellwether_operator.report.finding import Finding, Reason, listed, previous_finding
 from bellwether_operator.report.observation import Case
 from bellwether_operator.report.words import spoken_of, unheard

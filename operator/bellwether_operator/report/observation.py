@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bellwether.render.kubernetes.moment import Moment
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.gateway import GatewayView
+from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.report.pods import Cause
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.gateway import GatewayView, Refusal
+from bellwether_operator.gateway_view import GatewayView, Refusal
 from bellwether_operator.report.finding import Finding, Reason
 from bellwether_operator.report.observation import Case
 from bellwether_operator.report.words import spoken_of, unheard

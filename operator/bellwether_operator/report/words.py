@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bellwether_operator.gateway import GatewayView
+from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.report.finding import Finding, Reason, previous_finding
 from bellwether_operator.report.observation import Case
 

@@ -17,8 +17,8 @@ from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.sentiment import SymbolSentiment
 from bellwether.prediction.gather import Question, gather_inputs
 from bellwether.prediction.logic import Inputs
+from bellwether.quality.evidence import Evidence
 from bellwether.quality.rules import WINDOW as QUALITY_WINDOW
-from bellwether.quality.rules import Evidence
 from bellwether.quality.score import assess
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError

@@ -11,12 +11,12 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
 from bellwether.messages.market_data import Bar
+from bellwether.quality.evidence import HUNDRED, Evidence
 
 WINDOW = 260
 """Bars that are looked at: about a year of sessions."""
@@ -26,44 +26,13 @@ NEWEST = 20
 PRICE_SLACK = 0.011
 """Sources round each price by itself: open and close may stand this much outside of high and low."""
 LARGE_STEP = math.log(1.35)
-SURELY_SMALL = 1.34
-"""Where all steps are by less than this factor, none is looked at."""
 """A smaller step from a close to the next open is a market's own affair."""
 SPLIT_TOLERANCE = 0.04
 """How close a step has to be to a ratio of small whole numbers to be taken for a split that nobody told."""
 SPLIT_RATIOS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0)
-HUNDRED = (80.0, 125.0)
-"""A step by a factor between these is taken for a change between a currency and its hundredth."""
 NEWS_VOLUME = 4.0
 """A real crash or jump trades at least this many times the usual volume; a split alone does not."""
 FEWEST_BARS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of one symbol's bars at an instant.
-
-    Attributes:
-        symbol: the share.
-        as_of: the instant, UTC.
-        bars: the newest bars, oldest first, in the units after the splits known at `as_of`.
-        sessions: the calendar's sessions from the first of these bars through `expected`.
-        expected: the session whose bar can be expected at `as_of`.
-        closed: the newest session that is over at `as_of`. Its bar may be there before it is expected.
-        off_calendar: rows on days without a session, which were passed over.
-        held_back: why market-data holds the symbol back; empty when it does not.
-        calm: whether it is known that all figures are plausible and all steps small (`calm`).
-    """
-
-    symbol: str
-    as_of: datetime
-    bars: Sequence[Bar]
-    sessions: Sequence[date]
-    expected: date
-    closed: date
-    off_calendar: int = 0
-    held_back: str = ""
-    calm: bool = False
 
 
 class Breach(NamedTuple):
@@ -75,6 +44,9 @@ class Breach(NamedTuple):
     message: str
 
 
+Check = Callable[[Evidence], Breach | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule: its id, how many points it can take off, what it means, and what a person can do."""
@@ -83,18 +55,38 @@ class Rule:
     weight: float
     meaning: str
     remedy: str
-    check: Callable[[Evidence], Breach | None]
+    check: Check
 
 
-def held_back(evidence: Evidence) -> Breach | None:
-    """market-data holds the symbol back."""
+BAR_RULES: list[Rule] = []
+"""Every rule about bars, the gravest first."""
+
+
+def _rule(weight: float, meaning: str, remedy: str) -> Callable[[Check], Check]:
+    def add(check: Check) -> Check:
+        BAR_RULES.append(Rule(check.__name__.lstrip("_"), weight, meaning, remedy, check))
+        return check
+
+    return add
+
+
+@_rule(
+    100,
+    "market-data holds the symbol back: what it is told of it contradicts itself.",
+    "Read the reason; correct the file or wait for the source, then it is taken up again.",
+)
+def _held_back(evidence: Evidence) -> Breach | None:
     if not evidence.held_back:
         return None
     return Breach(1.0, "held back", "not held back", f"{evidence.symbol} is held back: {evidence.held_back}")
 
 
-def not_finite(evidence: Evidence) -> Breach | None:
-    """A price is not a number above 0, or a volume is negative or no number."""
+@_rule(
+    100,
+    "A price is not a number above 0, or a volume is no number.",
+    "Correct the row at the source, or leave it out.",
+)
+def _not_finite(evidence: Evidence) -> Breach | None:
     if evidence.calm:
         return None
     for bar in evidence.bars:
@@ -107,8 +99,12 @@ def not_finite(evidence: Evidence) -> Breach | None:
     return None
 
 
-def hundredfold_step(evidence: Evidence) -> Breach | None:
-    """Two consecutive closes differ by a factor near 100: pence for pounds, or cents for dollars."""
+@_rule(
+    100,
+    "Two consecutive closes differ by a factor near 100: the unit of the price changed.",
+    "Have all rows in one unit (pence or pounds), then load them again.",
+)
+def _hundredfold_step(evidence: Evidence) -> Breach | None:
     if evidence.calm:
         return None
     for before, after in _pairs(evidence, WINDOW):
@@ -124,8 +120,12 @@ def hundredfold_step(evidence: Evidence) -> Breach | None:
     return None
 
 
-def untold_split(evidence: Evidence) -> Breach | None:
-    """A step between a close and the next open that looks like a split, on ordinary volume."""
+@_rule(
+    60,
+    "A step that looks like a split, without a split of the source and without news in the volume.",
+    "Add the split to the file (`Stock Splits`), or ask the source again later.",
+)
+def _untold_split(evidence: Evidence) -> Breach | None:
     for before, after, factor, busy in _steps(evidence):
         ratio = _split_ratio(factor)
         if ratio is not None and not busy:
@@ -139,8 +139,12 @@ def untold_split(evidence: Evidence) -> Breach | None:
     return None
 
 
-def large_step(evidence: Evidence) -> Breach | None:
-    """A step between a close and the next open that no action explains: real, or a fault of the source."""
+@_rule(
+    40,
+    f"A step of more than {math.exp(LARGE_STEP):.2f} times between a close and the next open without an action.",
+    "Look the day up: a real move on heavy volume costs little; on ordinary volume the row is likely wrong.",
+)
+def _large_step(evidence: Evidence) -> Breach | None:
     found = [
         (before, after, factor, busy)
         for before, after, factor, busy in _steps(evidence)
@@ -158,8 +162,12 @@ def large_step(evidence: Evidence) -> Breach | None:
     )
 
 
-def missing_sessions(evidence: Evidence) -> Breach | None:
-    """Sessions of the exchange, between the first and the newest bar, without a bar of the symbol."""
+@_rule(
+    60,
+    "The exchange traded and there is no bar of the symbol.",
+    "Was the share suspended? Else load the missing sessions, or correct the calendar with market.overrides.",
+)
+def _missing_sessions(evidence: Evidence) -> Breach | None:
     if not evidence.bars:
         return None
     # All are sessions, and none is there twice: as many as there are up to the newest, from the first on.
@@ -181,8 +189,12 @@ def missing_sessions(evidence: Evidence) -> Breach | None:
     )
 
 
-def stale(evidence: Evidence) -> Breach | None:
-    """The newest bar is older than the one that can be expected."""
+@_rule(
+    60,
+    "The newest bar is older than the one that can be expected.",
+    "See what the source says in the health of market-data.",
+)
+def _stale(evidence: Evidence) -> Breach | None:
     if not evidence.bars:
         return None
     newest = evidence.bars[-1].session
@@ -197,8 +209,12 @@ def stale(evidence: Evidence) -> Breach | None:
     )
 
 
-def price_order(evidence: Evidence) -> Breach | None:
-    """Open or close outside of high and low."""
+@_rule(
+    40,
+    "Open or close lies outside of high and low.",
+    "Correct the row at the source.",
+)
+def _price_order(evidence: Evidence) -> Breach | None:
     odd = [
         bar
         for bar in evidence.bars[-RECENT:]
@@ -216,8 +232,12 @@ def price_order(evidence: Evidence) -> Breach | None:
     )
 
 
-def repeated_rows(evidence: Evidence) -> Breach | None:
-    """Consecutive bars with the same prices and the same volume."""
+@_rule(
+    40,
+    "Consecutive bars have the same prices and the same volume.",
+    "The source fills gaps with the row before: take the repeated rows out.",
+)
+def _repeated_rows(evidence: Evidence) -> Breach | None:
     same = [
         after
         for before, after in _pairs(evidence, RECENT)
@@ -233,8 +253,12 @@ def repeated_rows(evidence: Evidence) -> Breach | None:
     )
 
 
-def no_volume(evidence: Evidence) -> Breach | None:
-    """Sessions on which nothing was traded."""
+@_rule(
+    60,
+    f"Among the newest {NEWEST} sessions are some on which nothing was traded.",
+    "A share that hardly trades cannot be bought at the price that is stated: take it out of symbols.",
+)
+def _no_volume(evidence: Evidence) -> Breach | None:
     newest = evidence.bars[-NEWEST:]
     empty = [bar for bar in newest if bar.volume == 0.0]
     if not empty:
@@ -247,8 +271,12 @@ def no_volume(evidence: Evidence) -> Breach | None:
     )
 
 
-def volume_step(evidence: Evidence) -> Breach | None:
-    """The usual volume changed by a factor of 50 or more: another unit, or another share."""
+@_rule(
+    40,
+    "The usual volume of the newest five sessions is 50 times that of before, or a 50th.",
+    "Is it the same share, in the same unit (shares, not thousands)?",
+)
+def _volume_step(evidence: Evidence) -> Breach | None:
     volumes = [bar.volume for bar in evidence.bars if bar.volume > 0.0]
     if len(volumes) < FEWEST_BARS or max(volumes) / min(volumes) < 50.0:
         return None
@@ -261,8 +289,12 @@ def volume_step(evidence: Evidence) -> Breach | None:
     )
 
 
-def flat_prices(evidence: Evidence) -> Breach | None:
-    """The same close for ten sessions or more: the price is stated and not traded."""
+@_rule(
+    60,
+    "The close has not changed for ten sessions or more.",
+    "The share is suspended or dead: take it out of symbols.",
+)
+def _flat_prices(evidence: Evidence) -> Breach | None:
     run = 1
     for after, before in pairwise(reversed(evidence.bars)):
         if before.close != after.close:
@@ -275,8 +307,12 @@ def flat_prices(evidence: Evidence) -> Breach | None:
     )
 
 
-def off_calendar(evidence: Evidence) -> Breach | None:
-    """Rows on days on which the exchange did not trade."""
+@_rule(
+    60,
+    "There are rows on days on which the exchange did not trade.",
+    "Are the dates in the exchange's time zone? A day that the calendar lacks is added by market.overrides.",
+)
+def _off_calendar(evidence: Evidence) -> Breach | None:
     if evidence.off_calendar <= 0:
         return None
     return Breach(
@@ -287,8 +323,12 @@ def off_calendar(evidence: Evidence) -> Breach | None:
     )
 
 
-def clock_skew(evidence: Evidence) -> Breach | None:
-    """A bar of a session that cannot be over: a clock is wrong, or the dates are."""
+@_rule(
+    60,
+    "There is a bar of a session that is not over yet.",
+    "Set the machine's clock (NTP), or correct the dates at the source.",
+)
+def _clock_skew(evidence: Evidence) -> Breach | None:
     if evidence.bars and evidence.bars[-1].session > evidence.closed:
         newest = evidence.bars[-1].session
         return Breach(
@@ -300,122 +340,16 @@ def clock_skew(evidence: Evidence) -> Breach | None:
     return None
 
 
-def short_history(evidence: Evidence) -> Breach | None:
-    """Too few bars to judge anything by."""
+@_rule(
+    40,
+    f"There are fewer than {FEWEST_BARS} bars.",
+    "Load more history.",
+)
+def _short_history(evidence: Evidence) -> Breach | None:
     count = len(evidence.bars)
     if count >= FEWEST_BARS:
         return None
     return Breach(1.0 - count / FEWEST_BARS, f"{count} bars", f"{FEWEST_BARS}", f"there are {count} bars only")
-
-
-BAR_RULES: Sequence[Rule] = (
-    Rule(
-        "held_back",
-        100,
-        "market-data holds the symbol back: what it is told of it contradicts itself.",
-        "Read the reason; correct the file or wait for the source, then it is taken up again.",
-        held_back,
-    ),
-    Rule(
-        "not_finite",
-        100,
-        "A price is not a number above 0, or a volume is no number.",
-        "Correct the row at the source, or leave it out.",
-        not_finite,
-    ),
-    Rule(
-        "hundredfold_step",
-        100,
-        "Two consecutive closes differ by a factor near 100: the unit of the price changed.",
-        "Have all rows in one unit (pence or pounds), then load them again.",
-        hundredfold_step,
-    ),
-    Rule(
-        "untold_split",
-        60,
-        "A step that looks like a split, without a split of the source and without news in the volume.",
-        "Add the split to the file (`Stock Splits`), or ask the source again later.",
-        untold_split,
-    ),
-    Rule(
-        "large_step",
-        40,
-        f"A step of more than {math.exp(LARGE_STEP):.2f} times between a close and the next open without an action.",
-        "Look the day up: a real move on heavy volume costs little; on ordinary volume the row is likely wrong.",
-        large_step,
-    ),
-    Rule(
-        "missing_sessions",
-        60,
-        "The exchange traded and there is no bar of the symbol.",
-        "Was the share suspended? Else load the missing sessions, or correct the calendar with market.overrides.",
-        missing_sessions,
-    ),
-    Rule(
-        "stale",
-        60,
-        "The newest bar is older than the one that can be expected.",
-        "See what the source says in the health of market-data.",
-        stale,
-    ),
-    Rule(
-        "price_order",
-        40,
-        "Open or close lies outside of high and low.",
-        "Correct the row at the source.",
-        price_order,
-    ),
-    Rule(
-        "repeated_rows",
-        40,
-        "Consecutive bars have the same prices and the same volume.",
-        "The source fills gaps with the row before: take the repeated rows out.",
-        repeated_rows,
-    ),
-    Rule(
-        "no_volume",
-        60,
-        f"Among the newest {NEWEST} sessions are some on which nothing was traded.",
-        "A share that hardly trades cannot be bought at the price that is stated: take it out of symbols.",
-        no_volume,
-    ),
-    Rule(
-        "volume_step",
-        40,
-        "The usual volume of the newest five sessions is 50 times that of before, or a 50th.",
-        "Is it the same share, in the same unit (shares, not thousands)?",
-        volume_step,
-    ),
-    Rule(
-        "flat_prices",
-        60,
-        "The close has not changed for ten sessions or more.",
-        "The share is suspended or dead: take it out of symbols.",
-        flat_prices,
-    ),
-    Rule(
-        "off_calendar",
-        60,
-        "There are rows on days on which the exchange did not trade.",
-        "Are the dates in the exchange's time zone? A day that the calendar lacks is added by market.overrides.",
-        off_calendar,
-    ),
-    Rule(
-        "clock_skew",
-        60,
-        "There is a bar of a session that is not over yet.",
-        "Set the machine's clock (NTP), or correct the dates at the source.",
-        clock_skew,
-    ),
-    Rule(
-        "short_history",
-        40,
-        f"There are fewer than {FEWEST_BARS} bars.",
-        "Load more history.",
-        short_history,
-    ),
-)
-"""Every rule about bars, the gravest first."""
 
 
 def _pairs(evidence: Evidence, newest: int) -> list[tuple[Bar, Bar]]:
@@ -435,36 +369,6 @@ def _steps(evidence: Evidence) -> list[tuple[Bar, Bar, float, bool]]:
             continue
         found.append((before, after, factor, _is_busy(bars, index)))
     return found
-
-
-def calm(bars: Sequence[Bar], before: Sequence[Bar] = ()) -> bool:
-    """Return whether all figures of bars are surely right and all steps surely small: most bars are.
-
-    `before` are bars of which it is known: where they lead up to the last of the bars, only that one is looked at.
-    """
-    older = len(bars) - 1
-    known = older > 0 and len(before) >= older and list(bars[:older]) == list(before[len(before) - older :])
-    fresh = bars[-2:] if known else bars
-    closes = [bar.close for bar in fresh]
-    return (
-        _plausible(fresh)
-        and _within(closes, closes, HUNDRED[0] - 1.0)
-        and _within(closes, [bar.open for bar in fresh], SURELY_SMALL)
-    )
-
-
-def _plausible(bars: Sequence[Bar]) -> bool:
-    """Return whether all figures are surely right, at a fraction of what looking at each costs."""
-    prices = [price for bar in bars for price in (bar.open, bar.high, bar.low, bar.close)]
-    volumes = [bar.volume for bar in bars]
-    # A sum is below infinity only if every part is a number.
-    return bool(bars) and min(prices) > 0.0 <= min(volumes) and sum(prices) < math.inf > sum(volumes)
-
-
-def _within(before: Sequence[float], after: Sequence[float], factor: float) -> bool:
-    """Return whether each value is less than so many times the one before it, and more than that part of it."""
-    steps = [later / earlier for earlier, later in zip(before, after[1:], strict=False)]
-    return not steps or (min(steps) > 1.0 / factor and max(steps) < factor)
 
 
 def _is_busy(bars: Sequence[Bar], index: int) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellwether.messages.quality import QualityFinding, SymbolQuality
-from bellwether.quality.rules import BAR_RULES, Breach, Evidence, Rule
+from bellwether.quality.evidence import Evidence
+from bellwether.quality.rules import BAR_RULES, Breach, Rule
 
 BEST = 100.0
 FATAL = frozenset({"held_back", "not_finite"})

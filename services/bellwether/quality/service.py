@@ -22,7 +22,8 @@ from bellwether.messages.quality import (
     ValidatedPredictionData,
     ValidatePredictionData,
 )
-from bellwether.quality.rules import WINDOW, Evidence, calm
+from bellwether.quality.evidence import Evidence, calm
+from bellwether.quality.rules import WINDOW
 from bellwether.quality.score import assess, check_values, overall, scored
 from bellwether.runtime.alarm import CLEAR, Alarm, turned
 from bellwether.runtime.call import Call, ServiceContext

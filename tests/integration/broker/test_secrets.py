@@ -25,7 +25,7 @@ from bellwether.runtime.logs import configure_logs
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
-from bellwether_operator.gateway import read_status
+from bellwether_operator.gateway_view import read_status
 from bellwether_operator.report.status import status
 from harness.clock import Present
 from harness.ig.lab import write_credentials

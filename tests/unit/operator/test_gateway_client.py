@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from bellwether_operator.gateway import ANSWER_LIMIT, GatewayClient, GatewayError
+from bellwether_operator.gateway import ANSWER_LIMIT, GatewayClient
+from bellwether_operator.gateway_view import GatewayError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bellwether.spec.status import TradingSystemStatus
 from bellwether.topology import SERVICES
-from bellwether_operator.gateway import GatewayView
+from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.halting import Halting
 from bellwether_operator.report.finding import CONDITIONS, Reason
 from bellwether_operator.report.observation import Observation, TaskRow, Workload

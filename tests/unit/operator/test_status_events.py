@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellwether_operator.gateway import Refusal
+from bellwether_operator.gateway_view import Refusal
 from bellwether_operator.report.events import NOTE_LIMIT, event, event_records, transitions
 from bellwether_operator.report.observation import TaskRow
 from bellwether_operator.report.status import status

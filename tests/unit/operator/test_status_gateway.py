@@ -14,7 +14,7 @@ from bellwether.messages.scheduling import ReplayState, SlotJobs
 from bellwether.messages.scheduling import SlotJob as SaidJob
 from bellwether.messages.trading import Safety as SaidSafety
 from bellwether.messages.trading import SafetyRefusal
-from bellwether_operator.gateway import (
+from bellwether_operator.gateway_view import (
     Bars,
     GatewayError,
     GatewayView,

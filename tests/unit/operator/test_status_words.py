@@ -17,7 +17,7 @@ from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.guards import GUARDS
 from bellwether.trading.safety import Newest, safety_of
-from bellwether_operator.gateway import Bars, Refusal, Safety, ServedModel, read_status
+from bellwether_operator.gateway_view import Bars, Refusal, Safety, ServedModel, read_status
 from bellwether_operator.report.finding import MESSAGE_LIMIT
 from harness.statuses import NOW, READY, SCENES, Scene, refused, seen, view
 from unit.trading.making import RULES, conditions

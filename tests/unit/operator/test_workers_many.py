@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bellwether_operator import gateway
-from bellwether_operator.gateway import GatewayClient, GatewayView
+from bellwether_operator import gateway, gateway_view
+from bellwether_operator.gateway import GatewayClient
+from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.observe.cache import GONE_SECONDS, Cache
 from bellwether_operator.observe.keys import SystemKey
 from bellwether_operator.passes import Memory, Outcome
@@ -184,7 +185,7 @@ class FailsOnce:
     async def look(self, namespace: str, name: str, token: str) -> GatewayView:
         self.looks += 1
         if self.looks == 1:
-            raise gateway.GatewayError("the gateway does not answer")
+            raise gateway_view.GatewayError("the gateway does not answer")
         return GatewayView(at=0.0, generation=1)
 
     async def deliver(self, *_: object) -> None:

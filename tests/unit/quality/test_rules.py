@@ -11,7 +11,8 @@ import pytest
 from bellwether.market_data.actions import adjusted, infer_actions, splits_through
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import Bar
-from bellwether.quality.rules import BAR_RULES, WINDOW, calm
+from bellwether.quality.evidence import calm
+from bellwether.quality.rules import BAR_RULES, WINDOW
 from bellwether.quality.score import assess, check_values, finding_of, overall, scored
 from generate.damage import CALENDAR, DAMAGE, evidence, replaced, scaled
 

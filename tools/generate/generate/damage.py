@@ -10,7 +10,7 @@ import msgspec
 
 from bellwether.market.sessions import load_calendar
 from bellwether.messages.market_data import Bar
-from bellwether.quality.rules import Evidence
+from bellwether.quality.evidence import Evidence
 
 CALENDAR = load_calendar("XNYS")
 replaced = msgspec.structs.replace

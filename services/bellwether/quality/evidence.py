@@ -1,0 +1,73 @@
+"""What the rules of data quality judge by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from bellwether.messages.market_data import Bar
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one symbol's bars at an instant.
+
+    Attributes:
+        symbol: the share.
+        as_of: the instant, UTC.
+        bars: the newest bars, oldest first, in the units after the splits known at `as_of`.
+        sessions: the calendar's sessions from the first of these bars through `expected`.
+        expected: the session whose bar can be expected at `as_of`.
+        closed: the newest session that is over at `as_of`. Its bar may be there before it is expected.
+        off_calendar: rows on days without a session, which were passed over.
+        held_back: why market-data holds the symbol back; empty when it does not.
+        calm: whether it is known that all figures are plausible and all steps small (`calm`).
+    """
+
+    symbol: str
+    as_of: datetime
+    bars: Sequence[Bar]
+    sessions: Sequence[date]
+    expected: date
+    closed: date
+    off_calendar: int = 0
+    held_back: str = ""
+    calm: bool = False
+
+
+SURELY_SMALL = 1.34
+"""Where all steps are by less than this factor, none is looked at."""
+HUNDRED = (80.0, 125.0)
+"""A step by a factor between these is taken for a change between a currency and its hundredth."""
+
+
+def calm(bars: Sequence[Bar], before: Sequence[Bar] = ()) -> bool:
+    """Return whether all figures of bars are surely right and all steps surely small: most bars are.
+
+    `before` are bars of which it is known: where they lead up to the last of the bars, only that one is looked at.
+    """
+    older = len(bars) - 1
+    known = older > 0 and len(before) >= older and list(bars[:older]) == list(before[len(before) - older :])
+    fresh = bars[-2:] if known else bars
+    closes = [bar.close for bar in fresh]
+    return (
+        _plausible(fresh)
+        and _within(closes, closes, HUNDRED[0] - 1.0)
+        and _within(closes, [bar.open for bar in fresh], SURELY_SMALL)
+    )
+
+
+def _plausible(bars: Sequence[Bar]) -> bool:
+    """Return whether all figures are surely right, at a fraction of what looking at each costs."""
+    prices = [price for bar in bars for price in (bar.open, bar.high, bar.low, bar.close)]
+    volumes = [bar.volume for bar in bars]
+    # A sum is below infinity only if every part is a number.
+    return bool(bars) and min(prices) > 0.0 <= min(volumes) and sum(prices) < math.inf > sum(volumes)
+
+
+def _within(before: Sequence[float], after: Sequence[float], factor: float) -> bool:
+    """Return whether each value is less than so many times the one before it, and more than that part of it."""
+    steps = [later / earlier for earlier, later in zip(before, after[1:], strict=False)]
+    return not steps or (min(steps) > 1.0 / factor and max(steps) < factor)
