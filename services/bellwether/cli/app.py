@@ -31,7 +31,7 @@ from bellwether.cli import (
 )
 from bellwether.cli.client import CommandError
 from bellwether.cli.condition import add_condition
-from bellwether.cli.drawing import LOOK, Count, MaybeSymbol, part, shown, shown_news
+from bellwether.cli.drawing import LOOK, Count, MaybeSymbol, part, shown
 from bellwether.cli.explaining import add_explaining
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
@@ -282,7 +282,7 @@ def decision(
     differs; with 3 when numbers differ by 1e-6 at most (another CPU or release).
     """
     if not replay:
-        session.show(session.client.get(f"/v1/decisions/{decision_id}", explained=True), shown_news("decision"))
+        session.show(session.client.get(f"/v1/decisions/{decision_id}", explained=True), shown("decision", "show_news"))
         return
     found = session.client.send("POST", f"/v1/decisions/{decision_id}/replay")
     session.show(found, lambda answer: "\n".join([answer["outcome"], *answer["differences"]]))
@@ -294,7 +294,7 @@ def decision(
 @talks
 def news(session: Session, symbol: MaybeSymbol = None) -> None:
     """Show what the news says of each share; with SYMBOL also the headlines."""
-    session.show(session.client.get("/v1/sentiment", symbol=symbol), shown_news("news"))
+    session.show(session.client.get("/v1/sentiment", symbol=symbol), shown("news", "show_news"))
 
 
 @app.command(rich_help_panel=LOOK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Annotated, Any
 
 import typer
@@ -13,28 +14,15 @@ Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.A
 MaybeSymbol = Annotated[str | None, typer.Argument(help="Only this share.")]
 
 
-def shown(name: str) -> Any:
-    """Return what draws an answer by a function of `show`, loaded only when something is drawn."""
+def shown(name: str, module: str = "show") -> Any:
+    """Return what draws an answer by a function of a module beside, loaded only when something is drawn."""
 
     def draw(found: Any) -> Any:
-        from bellwether.cli import show
-
-        return getattr(show, name)(found)
+        return getattr(importlib.import_module(f"bellwether.cli.{module}"), name)(found)
 
     return draw
 
 
-def shown_news(name: str) -> Any:
-    """Return what draws an answer by a function of `show_news`."""
-
-    def draw(found: Any) -> Any:
-        from bellwether.cli import show_news
-
-        return getattr(show_news, name)(found)
-
-    return draw
-
-
-def part(name: str, key: str) -> Any:
-    """Return what draws one part of an answer by a function of `show`."""
-    return lambda found: shown(name)(found[key])
+def part(name: str, key: str, module: str = "show") -> Any:
+    """Return what draws one part of an answer in that way."""
+    return lambda found: shown(name, module)(found[key])

@@ -70,12 +70,12 @@ def trace(
 ) -> None:
     """Show the trace of a decision as a tree, from bars to fill."""
     if all_:
-        session.show(session.client.get("/v1/traces", limit=lines), part("traces", "traces"))
+        session.show(session.client.get("/v1/traces", limit=lines), part("traces", "traces", "show_traces"))
         return
     if trace_id is not None and last:
         raise typer.BadParameter("give an ID or --last, not both")
     wanted = _last_trace(session) if trace_id is None else _trace_of(session, trace_id)
-    session.show(session.client.get(f"/v1/traces/{wanted}"), shown("trace"))
+    session.show(session.client.get(f"/v1/traces/{wanted}"), shown("trace", "show_traces"))
 
 
 def _last_trace(session: Session) -> str:

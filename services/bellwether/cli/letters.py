@@ -6,16 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from bellwether.cli.drawing import shown
 from bellwether.cli.options import Session, talks
 
 app = typer.Typer(no_args_is_help=True, help="List, show, replay or drop events that were given up.")
 Number = Annotated[int, typer.Argument(metavar="NUMBER", min=1, help="From `bellwether dead-letters list`.")]
-
-
-def _table(found: dict[str, Any]) -> Any:
-    from bellwether.cli import show
-
-    return show.dead_letters(found)
 
 
 def _whole(found: dict[str, Any]) -> str:
@@ -32,7 +27,7 @@ def list_(
     lines: Annotated[int, typer.Option("-l", "--lines", min=1, max=200, help="How many at most.")] = 50,
 ) -> None:
     """List them, oldest first."""
-    session.show(session.client.get("/v1/dead-letters", after=after, limit=lines), _table)
+    session.show(session.client.get("/v1/dead-letters", after=after, limit=lines), shown("dead_letters"))
 
 
 @app.command("show")

@@ -6,12 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
-from rich.tree import Tree
-
-from bellwether.cli.tree import Node, build_tree, duration, span_facts
 
 if TYPE_CHECKING:
     from bellwether.cli.manage.places import Part
@@ -349,53 +345,6 @@ def funnel(found: dict[str, Any]) -> RenderableType:
         )
     where = f"stopped at {found['stopped_at']}" if found["stopped_at"] else "there is an order"
     return Group(Text.assemble((found["symbol"], "bold"), f": {where}"), table)
-
-
-def trace(found: dict[str, Any]) -> RenderableType:
-    """Return a trace as a tree."""
-    roots = build_tree(found["spans"])
-    services = sorted({span["service"] for span in found["spans"]})
-    tree = Tree(
-        Text.assemble(
-            ("trace ", "dim"), found["trace_id"], (f"  {len(found['spans'])} spans, {', '.join(services)}", "dim")
-        ),
-        guide_style="dim",
-    )
-    for root in roots:
-        _grow(tree, root)
-    return tree
-
-
-def _grow(tree: Tree, node: Node) -> None:
-    span = node.span
-    label = Text.assemble(
-        (f"{span['service']} ", "cyan"),
-        (span["name"].removeprefix(span["service"] + "."), "bold red" if span["status"] == "error" else "bold"),
-        (f"  {duration(span['duration_ms'])}", "yellow"),
-    )
-    if span["status_message"]:
-        label.append(f"  {span['status_message']}", "red")
-    facts = span_facts(span)
-    if facts:
-        label.append(f"\n{facts}", "dim")
-    for link in span["links"]:
-        label.append(f"\n↗ linked to trace {link['trace_id']}", "dim")
-    branch = tree.add(label)
-    for child in node.children:
-        _grow(branch, child)
-
-
-def traces(found: list[dict[str, Any]]) -> RenderableType:
-    """Return traces, newest first."""
-    if not found:
-        return Text("no trace has arrived yet", style="dim")
-    table = table_of("when (UTC)", "name", "spans", "took", "order", "services", "trace", right=("spans", "took"))
-    for one in found:
-        told = "order" if one["has_order"] else "refused" if one["has_refusal"] else "error" if one["has_error"] else ""
-        took = duration(one["duration_ms"])
-        who = escape(", ".join(one["services"]))
-        table.add_row(moment(one["start"]), one["name"], str(one["spans"]), took, told, who, short(one["trace_id"]))
-    return table
 
 
 def halt_state(found: dict[str, Any]) -> RenderableType:

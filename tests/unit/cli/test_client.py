@@ -23,7 +23,7 @@ from bellwether.cli.client import (
     trusted,
 )
 from bellwether.cli.options import target_of
-from bellwether.cli.tree import build_tree, duration, walk
+from bellwether.cli.show_traces import Node, build_tree, duration
 from bellwether.local.state import lock_held
 
 KUBECTL = """#!/bin/sh
@@ -39,6 +39,13 @@ case "$*" in
   *) echo "Error from server (NotFound): services \\"demo-gateway\\" not found" >&2; exit 1 ;;
 esac
 """
+
+
+def walk(nodes: list[Node], depth: int = 0) -> Iterator[tuple[int, Node]]:
+    """Yield every node with its depth, parents before children."""
+    for node in nodes:
+        yield depth, node
+        yield from walk(node.children, depth + 1)
 
 
 @pytest.fixture

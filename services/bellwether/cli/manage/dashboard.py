@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, Label, Static
 
-from bellwether.cli import show
+from bellwether.cli import show, show_traces
 from bellwether.cli.client import Client, CommandError
 from bellwether.cli.manage import dashboard_view as looks
 
@@ -133,7 +133,7 @@ class Dashboard(App[None]):
     def _fetch_trace(self, decision: str) -> None:
         try:
             found = self._client.get(f"/v1/decisions/{decision}")
-            drawn = show.trace(self._client.get(f"/v1/traces/{found['prediction']['trace_id']}"))
+            drawn = show_traces.trace(self._client.get(f"/v1/traces/{found['prediction']['trace_id']}"))
         except CommandError as error:
             drawn = Text(str(error), style="red")
         self.call_from_thread(self.push_screen, TraceScreen(drawn))
