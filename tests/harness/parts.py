@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 
 from bellwether.messages.envelope import Event
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.events import RetryPolicy
 from bellwether.runtime.service import Service

@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 
 from bellwether.messages.envelope import LIVE
 from bellwether.runtime.bus import Bus, BusAdmin
-from bellwether.runtime.call import BUDGET, Call, ServiceContext, new_request_id
+from bellwether.runtime.call import BUDGET, Call, new_request_id
 from bellwether.runtime.clock import Clock, ReplayClock, monotonic
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure

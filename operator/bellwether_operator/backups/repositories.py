@@ -21,8 +21,9 @@ from bellwether_operator.backups.repository import (
 from bellwether_operator.backups.status import progress_of
 from bellwether_operator.backups.steps import Progress, Stored
 from bellwether_operator.following import ActionKey, Follower, action_key, system_key
-from bellwether_operator.gateway import GatewayError
-from bellwether_operator.observe.cache import Cache, SystemKey
+from bellwether_operator.gateway_view import GatewayError
+from bellwether_operator.observe.cache import Cache
+from bellwether_operator.observe.keys import SystemKey
 
 
 class Keeper(Protocol):

@@ -33,7 +33,8 @@ from bellwether.messages.backup import (
     RestoreBackup,
 )
 from bellwether.messages.monitoring import AlarmReading
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.runtime.tasks import end_tasks

@@ -17,9 +17,9 @@ from bellwether.gateway.problems import Problem
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.capsule import DECLARED, FORMAT, MANIFEST, ONNX, Capsule, CapsuleBars, seal
 from bellwether.messages.market_data import Bars, GetBars
-from bellwether.messages.models import GetArtifact
 from bellwether.messages.parts import FilePart
 from bellwether.messages.prediction import DecisionRecord, GetDecision
+from bellwether.messages.registry import GetArtifact
 from bellwether.runtime.parts import fetch_parts
 from bellwether.training.features import WINDOW
 

@@ -15,16 +15,10 @@ from bellwether.gateway.auth import Scope
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
 from bellwether.messages.dead_letters import DeadLetterGone, PickDeadLetter
-from bellwether.messages.models import (
-    PromoteModel,
-    RegisteredModel,
-    RollbackModel,
-    ShadowCandidate,
-    TrainingState,
-    TrainModel,
-)
+from bellwether.messages.models import TrainingState, TrainModel
 from bellwether.messages.monitoring import SendTestMessage, SentTestMessages
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
+from bellwether.messages.registry import PromoteModel, RegisteredModel, RollbackModel, ShadowCandidate
 from bellwether.messages.trading import Halt, HaltState, Resume
 from bellwether.spec.wire import known_part
 

@@ -19,8 +19,8 @@ from bellwether.gateway.traces import TraceTables
 from bellwether.messages.envelope import LIVE
 from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.bus import BusError
-from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.context import ServiceContext
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 from bellwether.wiring import start_order

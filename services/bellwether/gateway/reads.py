@@ -18,19 +18,11 @@ from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.messages.dead_letters import DeadLetterBody, DeadLetters, ListDeadLetters, PickDeadLetter
 from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
-from bellwether.messages.models import (
-    ExplainProbability,
-    GetTraining,
-    ListRegistry,
-    ProbabilityParts,
-    RegisteredModels,
-    ShowModel,
-    ShownModel,
-    TrainingState,
-)
+from bellwether.messages.models import ExplainProbability, GetTraining, ProbabilityParts, TrainingState
 from bellwether.messages.monitoring import Alerts, ListNotifications, Notifications, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
+from bellwether.messages.registry import ListRegistry, RegisteredModels, ShowModel, ShownModel
 from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
 from bellwether.messages.scheduling import Jobs, ListJobs
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment

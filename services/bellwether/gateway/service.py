@@ -23,7 +23,7 @@ from bellwether.messages.envelope import decode_event
 from bellwether.messages.trading import Account, Empty
 from bellwether.naming import ACKS_BUCKET, EVENT_SUBJECTS, TRACE_SUBJECTS
 from bellwether.runtime.bus import Message, Subscription
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_days
 

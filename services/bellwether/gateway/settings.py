@@ -10,6 +10,7 @@ from pathlib import Path
 from bellwether.gateway.auth import read_token
 from bellwether.gateway.feed import WATCHERS
 from bellwether.gateway.traces import DEFAULT_LIMIT_BYTES
+from bellwether.runtime.config import number
 
 PORT = 8080
 
@@ -40,21 +41,8 @@ class GatewaySettings:
         token_file = environ.get("BELLWETHER_GATEWAY_TOKEN_FILE", "")
         return cls(
             host=environ.get("BELLWETHER_GATEWAY_HOST", cls.host),
-            port=int(_number(environ, "BELLWETHER_GATEWAY_PORT", cls.port, 0, 65535)),
+            port=int(number(environ, "BELLWETHER_GATEWAY_PORT", cls.port, 0, 65535)),
             token=read_token(Path(token_file)) if token_file else None,
-            trace_bytes=int(_number(environ, "BELLWETHER_TRACE_BYTES", cls.trace_bytes, 1_000_000, 1e12)),
-            trace_keep_ratio=_number(environ, "BELLWETHER_TRACE_KEEP_RATIO", cls.trace_keep_ratio, 0, 1),
+            trace_bytes=int(number(environ, "BELLWETHER_TRACE_BYTES", cls.trace_bytes, 1_000_000, 1e12)),
+            trace_keep_ratio=number(environ, "BELLWETHER_TRACE_KEEP_RATIO", cls.trace_keep_ratio, 0, 1),
         )
-
-
-def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
-    value = environ.get(name)
-    if value is None:
-        return default
-    try:
-        number = float(value)
-    except ValueError:
-        number = float("nan")
-    if not low <= number <= high:
-        raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
-    return number

@@ -50,7 +50,8 @@ from bellwether.messages.market_data import (
 )
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.sentiment import GetNews, News
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.data import Data

@@ -8,10 +8,10 @@ from types import MappingProxyType
 import msgspec
 
 from bellwether.messages.market_data import MarketDataUpdated
-from bellwether.messages.models import ModelDemoted, ModelPromoted, ModelTrained
 from bellwether.messages.monitoring import SystemAlert
 from bellwether.messages.prediction import BuyRateAlert, PredictionGenerated, SellRateAlert
 from bellwether.messages.quality import DataQualityAlert
+from bellwether.messages.registry import ModelDemoted, ModelPromoted, ModelTrained
 from bellwether.messages.scheduling import ReplayCompleted
 from bellwether.messages.trading import HaltChanged, OrderEvent, OrderRefused
 

@@ -9,7 +9,7 @@ import msgspec
 
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.fields import from_fields
-from bellwether.messages.models import RegisteredModel, RegistryBook
+from bellwether.messages.registry import RegisteredModel, RegistryBook
 from bellwether.training.ledger import Entry, Ledger, LedgerError
 
 PART = 512 * 1024

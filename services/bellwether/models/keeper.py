@@ -13,7 +13,7 @@ from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import Bar, Coverage, GetCoverage
 from bellwether.models.child import TRAINING_BARS, HistoryTooShort, TrainingFailed, bars_of, train_in_child
 from bellwether.models.registry import Choice, Registry
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem

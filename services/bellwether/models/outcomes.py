@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from bellwether.messages.models import GetLiveRecords, LiveRecord, LiveRecords, ModelDemoted
 from bellwether.messages.monitoring import AlarmReading
+from bellwether.messages.registry import GetLiveRecords, LiveRecord, LiveRecords, ModelDemoted
 from bellwether.models import live
 from bellwether.models.registry_client import RegistryClient
 from bellwether.runtime.call import Call

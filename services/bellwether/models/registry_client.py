@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 
 from bellwether.messages.canonical import canonical_bytes
-from bellwether.messages.models import (
+from bellwether.messages.registry import (
     GetRegistry,
     ModelPromoted,
     ModelTrained,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bellwether.messages.models import (
+from bellwether.messages.registry import (
     ListRegistry,
     PromoteModel,
     RegisteredModel,

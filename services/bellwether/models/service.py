@@ -13,9 +13,7 @@ from bellwether.messages.alarms import alarm
 from bellwether.messages.models import (
     Drift,
     ExplainProbability,
-    GetArtifact,
     GetDrift,
-    GetRegistry,
     ListModels,
     LoadModel,
     ModelInfo,
@@ -26,15 +24,19 @@ from bellwether.messages.models import (
     PredictMany,
     Probability,
     ProbabilityParts,
-    PutArtifact,
-    RegistryBook,
-    RegistryChanged,
-    SetRegistry,
     ShadowModel,
     expiry_words,
 )
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.parts import FilePart, FileState
+from bellwether.messages.registry import (
+    GetArtifact,
+    GetRegistry,
+    PutArtifact,
+    RegistryBook,
+    RegistryChanged,
+    SetRegistry,
+)
 from bellwether.models import book
 from bellwether.models.expiry import expiry_alarms, has_expired
 from bellwether.models.keeper import ModelKeeper
@@ -42,7 +44,8 @@ from bellwether.models.order_desk import add_orders
 from bellwether.models.registry import Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
 from bellwether.models.uploads import Uploads
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.training.artifact import ArtifactError

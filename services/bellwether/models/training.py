@@ -13,12 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bellwether.market.declared import calendar_of
-from bellwether.messages.models import (
-    GetTraining,
-    OpenOrder,
-    TrainingState,
-    TrainModel,
-)
+from bellwether.messages.models import GetTraining, OpenOrder, TrainingState, TrainModel
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.training_orders import OrderState, TargetResult
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
@@ -27,7 +22,8 @@ from bellwether.models.outcomes import Outcomes
 from bellwether.models.registry_client import RegistryClient
 from bellwether.models.registry_methods import RegistryMethods
 from bellwether.models.transfer import download, upload
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_duration

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from bellwether.messages.models import GetArtifact, PutArtifact
 from bellwether.messages.parts import FilePart, FileState
+from bellwether.messages.registry import GetArtifact, PutArtifact
 from bellwether.models.uploads import NAMES, Uploads
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.parts import fetch_parts, send_parts

@@ -43,7 +43,8 @@ from bellwether.monitoring.records import channel_states, notice_records, report
 from bellwether.naming import DEAD_STREAM, EVENT_STREAM
 from bellwether.runtime.alarm import CLEAR, AlarmState, turned
 from bellwether.runtime.bus import BusError
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.machine import Machine
 from bellwether.runtime.service import Service

@@ -6,7 +6,7 @@ from typing import Any
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import select
 
-from bellwether.messages.models import LiveDay, LiveRecord, LiveRecords
+from bellwether.messages.registry import LiveDay, LiveRecord, LiveRecords
 from bellwether.prediction.store import decisions, outcomes, shadows
 from bellwether.storage.store import Transaction
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bellwether.messages.envelope import LIVE
-from bellwether.messages.models import GetLiveRecords, GetServingRecord, LiveRecords, ServingRecord
+from bellwether.messages.models import GetServingRecord, ServingRecord
 from bellwether.messages.prediction import (
     BUY_ACTIONS,
     BuyRate,
@@ -25,6 +25,7 @@ from bellwether.messages.prediction import (
     ReplayDecision,
     ReplayedDecision,
 )
+from bellwether.messages.registry import GetLiveRecords, LiveRecords
 from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.prediction import live, replay
 from bellwether.prediction import store as rows

@@ -39,7 +39,8 @@ from bellwether.prediction.lookups import Lookups, as_cached, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
 from bellwether.prediction.outcomes import Realised, realised
 from bellwether.prediction.scores import ActionCounts, Brier, BrierScores
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import INTERNAL, RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_days, parse_duration

@@ -26,7 +26,8 @@ from bellwether.quality.evidence import Evidence, calm
 from bellwether.quality.rules import WINDOW
 from bellwether.quality.score import assess, check_values, overall, scored
 from bellwether.runtime.alarm import CLEAR, Alarm, turned
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem

@@ -49,20 +49,6 @@ def wilson(hits: int, count: int) -> Interval | None:
     return Interval(rounded(max(0.0, middle - half)), rounded(min(1.0, middle + half)), "Wilson")
 
 
-def block_bootstrap(
-    rows: Sequence[Sums], block: int, statistic: Callable[[Columns], Columns], resamples: int = RESAMPLES
-) -> Interval | None:
-    """Return the 95 % percentile interval of a statistic of sums over sessions.
-
-    `rows` are counts (0 or more) of each session, in order; `statistic` gets their sums for all resamples at once, and
-    what is not a number (NaN) of its answers is left out. The draws are the same for the same number of sessions, so
-    the same rows give the same interval. None where there are too few sessions, or where more than a tenth of the
-    draws have no statistic.
-    """
-    drawn = draw_sums(rows, block, resamples)
-    return None if drawn is None else interval_of(drawn, statistic)
-
-
 class Drawn(NamedTuple):
     """The sums of each resample, and how many sessions each block has."""
 

@@ -85,10 +85,10 @@ class ProcessConfig:
             keys_dir=path("KEYS_DIR"),
             declaration=path("DECLARATION"),
             health_host=text("HEALTH_HOST", cls.health_host),
-            health_port=int(_number(environ, "HEALTH_PORT", cls.health_port, 0, 65535)),
+            health_port=int(number(environ, "BELLWETHER_HEALTH_PORT", cls.health_port, 0, 65535)),
             log_level=text("LOG_LEVEL", cls.log_level),
-            sampling=_number(environ, "SAMPLING", cls.sampling, 0, 1),
-            grace=_number(environ, "GRACE", cls.grace, 1, 3600),
+            sampling=number(environ, "BELLWETHER_SAMPLING", cls.sampling, 0, 1),
+            grace=number(environ, "BELLWETHER_GRACE", cls.grace, 1, 3600),
             own_schedule=text("OWN_SCHEDULE", "false").lower() in ("1", "true", "yes"),
             version=text("VERSION", cls.version),
             csv_root=path("CSV_ROOT"),
@@ -105,8 +105,9 @@ class ProcessConfig:
         )
 
 
-def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
-    value = environ.get(f"BELLWETHER_{name}")
+def number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    """Return a variable as a number; raises ValueError for one that is none, or not between `low` and `high`."""
+    value = environ.get(name)
     if value is None:
         return default
     try:
@@ -114,5 +115,5 @@ def _number(environ: Mapping[str, str], name: str, default: float, low: float, h
     except ValueError:
         number = float("nan")
     if not low <= number <= high:
-        raise ValueError(f"BELLWETHER_{name}={value!r}: must be a number from {low:g} to {high:g}")
+        raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
     return number

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.storage.copying import copy_database, copy_folder
 from bellwether.storage.folders import digest_of, listing

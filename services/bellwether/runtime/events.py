@@ -22,8 +22,9 @@ from opentelemetry.trace import SpanKind
 from bellwether.messages import envelope
 from bellwether.naming import EVENT_STREAM, consumer_name
 from bellwether.runtime.bus import BusError, Delivery, Pull
-from bellwether.runtime.call import BUDGET, Call, ServiceContext, decode_as, mark_failed
+from bellwether.runtime.call import BUDGET, Call, decode_as, mark_failed
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.dead_letters import bury
 from bellwether.runtime.deadlines import Deadlines
 from bellwether.runtime.logs import LogContext, log_context

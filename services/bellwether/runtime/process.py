@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time
 
 from bellwether.runtime.bus import Bus
-from bellwether.runtime.call import Peer, ServiceContext
 from bellwether.runtime.clock import Clock, LiveClock, ReplayClock, monotonic
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.context import Peer, ServiceContext
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.footprint import keep_small
 from bellwether.runtime.http import Answer, HealthServer

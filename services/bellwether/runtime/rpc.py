@@ -17,8 +17,9 @@ from bellwether.messages import envelope
 from bellwether.naming import rpc_subjects
 from bellwether.runtime import errors
 from bellwether.runtime.bus import Headers, Message, Subscription
-from bellwether.runtime.call import Call, ServiceContext, decode_as, mark_failed, new_request_id
+from bellwether.runtime.call import Call, decode_as, mark_failed, new_request_id
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.deadlines import Deadlines
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.logs import LogContext, log_context

@@ -24,8 +24,9 @@ from bellwether.messages.monitoring import AlarmReading
 from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.builtins import BuiltIns
 from bellwether.runtime.bus import BusError, NoResponder, Subscription
-from bellwether.runtime.call import BUDGET, Call, ServiceContext, new_request_id
+from bellwether.runtime.call import BUDGET, Call, new_request_id
 from bellwether.runtime.clock import monotonic
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.declaration import Listener
 from bellwether.runtime.errors import StartRefused
 from bellwether.runtime.events import EventConsumer, RetryPolicy

@@ -26,7 +26,8 @@ from bellwether.messages.scheduling import (
     StopAllJobs,
     StoppedJobs,
 )
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, declarations, jobs, tables

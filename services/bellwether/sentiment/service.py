@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bellwether.messages.sentiment import AnalyzeSentiment, GetNews, News, SymbolSentiment
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.sentiment.csv_news import MOST_TOLD, NewsError, read_file

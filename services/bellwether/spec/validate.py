@@ -14,7 +14,7 @@ from bellwether.spec.validate_rules import RulesUnavailable, rule_problems
 from bellwether.spec.validate_structure import Problem, findings, kind_of, matches, unknown_fields
 from bellwether.spec.validate_yaml import parse
 
-__all__ = ["InvalidDeclaration", "Problem", "RulesUnavailable", "load", "validate", "validate_text"]
+__all__ = ["InvalidDeclaration", "Problem", "RulesUnavailable", "load", "validate"]
 
 _OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _LONGEST_OBJECT_NAME = 253
@@ -52,12 +52,6 @@ def read_document(text: str) -> Any:
     if problems:
         raise InvalidDeclaration(problems)
     return document
-
-
-def validate_text(text: str) -> list[Problem]:
-    """Return what is wrong with a file's text; an empty list when it would be accepted."""
-    document, problems = _only_system(text)
-    return problems or validate(document)
 
 
 def validate(document: Any, old: Any = None, *, rules: bool = True) -> list[Problem]:

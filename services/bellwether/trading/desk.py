@@ -10,7 +10,8 @@ from bellwether.market.declared import calendar_of
 from bellwether.market.freshness import expected_bar
 from bellwether.market.sessions import Calendar, Session
 from bellwether.messages.envelope import LIVE
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.upkeep import volume_percent
 from bellwether.spec.models import TradingSystem

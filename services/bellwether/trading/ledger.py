@@ -12,7 +12,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import func, insert, select
 
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
@@ -140,13 +140,6 @@ class Ledger:
         tx.driver.executemany(_ADD_EVENT, rows)
         project(tx, run, new)
         return self._keep(run, fold(new, book))
-
-    def rebuild(self, tx: Transaction, run: str) -> None:
-        """Make the projections of a run again from its events."""
-        for table in tables.PROJECTIONS:
-            tx.execute(delete(table).where(table.c.run == run))
-        project(tx, run, self.events(tx, run))
-        self._books.pop(run, None)
 
     def remember(self, tx: Transaction, run: str, seen: Seen, *, may_trade: bool) -> None:
         """Write down what became of a decision; a second time changes nothing."""

@@ -41,7 +41,8 @@ from bellwether.messages.trading import (
     Trade,
     Transfer,
 )
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem

@@ -172,7 +172,7 @@ EXITS = ("horizon", "stop_loss", "take_profit", "trailing_stop")
 """Reasons of orders that an exit rule queued at a close."""
 
 PROJECTIONS = (orders, refusals, equity)
-"""Tables that `rebuild` makes again from the events."""
+"""Tables that can be made again from the events."""
 
 
 _ADDED = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bellwether.messages.models import LiveDay
+from bellwether.messages.registry import LiveDay
 from bellwether.training.bootstrap import FEWEST_BLOCKS, block_length, resample
 from bellwether.training.gate import level_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 from bellwether.market_data import service as market_data
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.service import Service
 from harness.yahoo.standin import StandIn
 

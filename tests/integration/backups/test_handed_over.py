@@ -30,7 +30,7 @@ from bellwether.messages.backup import (
 )
 from bellwether.naming import EVENT_STREAM, event_subject
 from bellwether.runtime.bus import BusError
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.topology import SERVICES

@@ -16,7 +16,7 @@ from bellwether.gateway import service as gateway
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.messages.prediction import Prediction, PredictionGenerated
 from bellwether.messages.trading import Orders, Refusals, SessionOpened
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES

@@ -10,25 +10,25 @@ import msgspec
 import pytest
 
 from bellwether.market.sessions import load_calendar
-from bellwether.messages.models import (
+from bellwether.messages.models import Predict, Probability
+from bellwether.messages.monitoring import AlarmReading
+from bellwether.messages.prediction import RecordedOutcomes, RecordOutcomes, ReplayDecision, ReplayedDecision
+from bellwether.messages.registry import (
     GetLiveRecords,
     ListRegistry,
     LiveDay,
     LiveRecord,
     LiveRecords,
-    Predict,
-    Probability,
     RegisteredModel,
     RegisteredModels,
     ShadowCandidate,
     ShowModel,
     ShownModel,
 )
-from bellwether.messages.monitoring import AlarmReading
-from bellwether.messages.prediction import RecordedOutcomes, RecordOutcomes, ReplayDecision, ReplayedDecision
 from bellwether.models.registry import Choice
 from bellwether.models.training import create as ml_training
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.service_row import ServiceRow

@@ -9,21 +9,17 @@ from typing import Any
 
 import pytest
 
-from bellwether.messages.models import (
-    GetTraining,
+from bellwether.messages.models import GetTraining, Predict, Probability, TrainingState, TrainModel
+from bellwether.messages.parts import FileState
+from bellwether.messages.registry import (
     ListRegistry,
-    Predict,
-    Probability,
     PromoteModel,
     PutArtifact,
     RegisteredModel,
     RegisteredModels,
     RollbackModel,
     ShadowCandidate,
-    TrainingState,
-    TrainModel,
 )
-from bellwether.messages.parts import FileState
 from bellwether.models.training import create as ml_training
 from bellwether.runtime.errors import RpcError
 from bellwether.training.artifact import ONNX

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellwether.messages.models import GetTraining, ListRegistry, RegisteredModels, TrainingState, TrainModel
+from bellwether.messages.models import GetTraining, TrainingState, TrainModel
+from bellwether.messages.registry import ListRegistry, RegisteredModels
 from bellwether.messages.training_orders import ListOrders, OrderState, PlaceOrder, TrainingOrders
 from bellwether.models.job_client import DONE, FUTILE, IDENTITY, WRONG
 from bellwether.models.training import create as ml_training

@@ -18,16 +18,9 @@ from typing import Any
 import pytest
 
 from bellwether.market.sessions import load_calendar
-from bellwether.messages.models import (
-    GetTraining,
-    ListRegistry,
-    RegisteredModel,
-    RegisteredModels,
-    RollbackModel,
-    TrainingState,
-    TrainModel,
-)
+from bellwether.messages.models import GetTraining, TrainingState, TrainModel
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction
+from bellwether.messages.registry import ListRegistry, RegisteredModel, RegisteredModels, RollbackModel
 from bellwether.models.job_client import DONE
 from bellwether.models.training import create as ml_training
 from bellwether.runtime.clock import ReplayClock

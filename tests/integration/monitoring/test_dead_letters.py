@@ -13,8 +13,9 @@ from bellwether.messages.dead_letters import DeadLetterBody, DeadLetterGone, Dea
 from bellwether.messages.envelope import Event
 from bellwether.messages.monitoring import Alerts
 from bellwether.monitoring.service import create as monitoring
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
 from bellwether.runtime.clock import LiveClock
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.events import RetryPolicy
 from bellwether.runtime.service import Service

@@ -24,8 +24,9 @@ from bellwether.monitoring.book import OWED, PAUSES, AlertBook
 from bellwether.monitoring.service import create as monitoring
 from bellwether.naming import MONITORING_BUCKET, MONITORING_KEY
 from bellwether.reporting.session import compose
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
 from bellwether.runtime.clock import Clock, LiveClock
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.service_row import ServiceRow

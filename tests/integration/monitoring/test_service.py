@@ -17,8 +17,9 @@ from bellwether.monitoring.notifier import Notifier
 from bellwether.monitoring.service import Monitoring
 from bellwether.monitoring.service import create as monitoring
 from bellwether.quality.service import create as quality
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
 from bellwether.runtime.clock import LiveClock
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.machine import Machine
 from bellwether.runtime.service import Service

@@ -22,7 +22,8 @@ from bellwether.messages.quality import (
     ValidatePredictionData,
 )
 from bellwether.quality.service import create as quality
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.service_row import ServiceRow

@@ -25,7 +25,7 @@ from bellwether.messages.replay_reports import (
 )
 from bellwether.render.kubernetes.replay_jobs import FUTILE
 from bellwether.render.nats import REPLAY_JOB
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.service import Service

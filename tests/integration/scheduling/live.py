@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from bellwether.messages.scheduling import Job, Jobs, SlotJobs
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.service import Service
 from bellwether.scheduling import service as scheduling

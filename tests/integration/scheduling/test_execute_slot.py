@@ -20,7 +20,7 @@ import pytest
 from bellwether.market.slots import epoch_minutes
 from bellwether.messages.scheduling import Job, Jobs
 from bellwether.runtime.bus import RequestTimeout
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.service import Service
 from bellwether.scheduling.client import DONE, ENDED, WRONG
 from bellwether.scheduling.service import create

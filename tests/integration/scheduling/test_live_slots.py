@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bellwether.messages.scheduling import Job, Jobs, ReplayState, SlotJobs
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims

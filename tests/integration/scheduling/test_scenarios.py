@@ -24,7 +24,8 @@ from bellwether.market.sessions import OutsideCalendar
 from bellwether.market.slots import Slot, slot_named, slots
 from bellwether.messages.prediction import GeneratePredictions, PredictionBatch, Summary
 from bellwether.messages.scheduling import Job, SlotJobs
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service

@@ -13,7 +13,8 @@ import pytest
 from bellwether.cli.main import main
 from bellwether.cli.models_system import _table
 from bellwether.cli.options import print_drawn
-from bellwether.messages.models import RegisteredModel, TrainingState
+from bellwether.messages.models import TrainingState
+from bellwether.messages.registry import RegisteredModel
 from bellwether.training.artifact import CARD, ONNX, version_of, write_artifact
 from bellwether.training.gate import Check, Verdict
 from bellwether.training.ledger import Entry, Ledger, read_ledger, write_ledger

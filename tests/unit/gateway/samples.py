@@ -70,7 +70,8 @@ from bellwether.messages.trading import (
     Safety,
 )
 from bellwether.reporting.session import compose
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bellwether.messages.models import RegistryBook
+from bellwether.messages.registry import RegistryBook
 from bellwether.models import book
 from bellwether.training.gate import Check, Verdict
 from bellwether.training.ledger import Entry, Ledger, Stage, Trial, promote

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from bellwether.messages.models import LiveDay, LiveRecord
+from bellwether.messages.registry import LiveDay, LiveRecord
 from bellwether.models.live import live_alarms, summary, verdict, worse
 from bellwether.spec.training import Demotion
 from bellwether.training.gate import Verdict

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from bellwether.reporting.intervals import Columns, block_bootstrap, draw_sums, wilson
+from bellwether.reporting.intervals import RESAMPLES, Columns, Interval, Sums, draw_sums, interval_of, wilson
+
+
+def block_bootstrap(
+    rows: Sequence[Sums], block: int, statistic: Callable[[Columns], Columns], resamples: int = RESAMPLES
+) -> Interval | None:
+    drawn = draw_sums(rows, block, resamples)
+    return None if drawn is None else interval_of(drawn, statistic)
 
 
 @pytest.mark.parametrize(

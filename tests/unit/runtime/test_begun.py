@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData
 
-from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import StoreError

@@ -13,7 +13,8 @@ import pytest
 
 from bellwether.messages.envelope import Event
 from bellwether.runtime.bus import Message
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError, StartRefused
 from bellwether.runtime.logs import JsonFormatter, LogContext, log_context
 from bellwether.runtime.rpc import describe_handler

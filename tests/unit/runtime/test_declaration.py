@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.declaration import Ack, DeclarationHolder, encode_declaration, parse_declaration
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure

@@ -11,7 +11,8 @@ import pytest
 
 from bellwether.messages.envelope import DeadLetter, Event
 from bellwether.runtime.bus import Delivery, Message, Pull
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.events import REMEMBERED, HandledEvents, Lanes, RetryPolicy
 from bellwether.runtime.service import Service

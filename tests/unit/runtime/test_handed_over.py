@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure

@@ -16,8 +16,8 @@ from sqlalchemy import MetaData
 
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.monitoring.service import create as monitoring
-from bellwether.runtime.call import ServiceContext
 from bellwether.runtime.clock import LiveClock
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.metrics import metrics_text, process_text
 from bellwether.runtime.service import Service
 from bellwether.service_row import ServiceRow

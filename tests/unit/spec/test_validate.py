@@ -12,12 +12,18 @@ from bellwether.spec.validate import (
     RulesUnavailable,
     load,
     validate,
-    validate_text,
 )
 from bellwether.spec.validate_yaml import parse
 from harness.bad_systems import GOOD, merged
 
 HEAD = "apiVersion: bellwether.dev/v1alpha1\nkind: TradingSystem\nmetadata: {name: demo}\n"
+
+
+def validate_text(text: str) -> list[Problem]:
+    try:
+        return validate(load(text))
+    except InvalidDeclaration as error:
+        return list(error.problems)
 
 
 def first(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import date, timedelta
 
-from bellwether.messages.models import LiveDay
+from bellwether.messages.registry import LiveDay
 from bellwether.training.demotion import Look, newest_look, sessions_needed
 
 FIRST = date(2026, 1, 5)

@@ -19,9 +19,10 @@ import uvloop
 
 from bellwether.messages import envelope
 from bellwether.naming import inbox_prefix, rpc_subject, rpc_subjects
-from bellwether.runtime.call import Call, ServiceContext
+from bellwether.runtime.call import Call
 from bellwether.runtime.clock import ReplayClock
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.runtime.nats_client import Client, Msg

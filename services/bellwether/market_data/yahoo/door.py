@@ -12,7 +12,7 @@ from bellwether.market_data.yahoo.asking import Reach
 from bellwether.market_data.yahoo.bars import YahooBars, coming_slots
 from bellwether.market_data.yahoo.headlines import NOT_YET, YahooNews
 from bellwether.messages.sentiment import FoundNews, News
-from bellwether.runtime.call import ServiceContext
+from bellwether.runtime.context import ServiceContext
 from bellwether.spec.data import YahooData
 from bellwether.spec.models import TradingSystemSpec
 

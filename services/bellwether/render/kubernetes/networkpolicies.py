@@ -129,8 +129,3 @@ def nats_port(labels: Mapping[str, str]) -> dict[str, Any]:
 def name_service() -> dict[str, Any]:
     """Return the way out to the cluster's name service."""
     return copy.deepcopy(_DNS)
-
-
-def closed_policy(system: TradingSystem, component: str) -> Manifest:
-    """Return the policy of a component that talks to nobody."""
-    return _policy(system, component, [], [])
