@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.operator_figures import Plan
 from bench.operator_sides import Gateways
-from bench.operators import Plan, measure
+from bench.operators import measure
 
 
 def test_a_small_size_is_measured_from_creation_to_the_last_edit() -> None:

@@ -9,8 +9,9 @@ from bellwether.spec.models import TradingSystem
 from bellwether_operator.gateway import GatewayClient
 from bench import operator_floor, operator_gateway
 from bench.operator_api import Watched
+from bench.operator_figures import Measured, Plan, Round, figures, how, percentile
 from bench.operator_sides import Counters, Size, counters, floor, ours, ready_status
-from bench.operators import Measured, Plan, Round, each, figures, how, percentile
+from bench.operators import each
 
 METRICS = """\
 # TYPE bellwether_operator_passes counter
