@@ -1,7 +1,7 @@
 """Which due slots nobody has started, and what is known of each task. Pure.
 
 CronJobs start slots by themselves, with or without an operator. What they could not start, because the node, the
-cluster or the CronJob was away at that minute, is started here by a Job that bears the slot's name, for as long as the
+cluster or the CronJob was gone at that minute, is started here by a Job that bears the slot's name, for as long as the
 slot is useful. The scheduler claims a slot once, so a Job too many does nothing.
 """
 

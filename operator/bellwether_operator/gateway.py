@@ -21,7 +21,7 @@ from bellwether_operator.gateway_view import (
 )
 
 LOOK_SECONDS = 2.0
-"""The gateway gives its peers about a second before it says that one is away; then its answer still counts."""
+"""The gateway gives its peers about a second before it says that one is unreachable; then its answer still counts."""
 DELIVERY_SECONDS = 4.0
 WAIT_SECONDS = 1
 """So long the gateway waits for all services to acknowledge; who is later is heard of by the next looks. A service that
@@ -60,7 +60,7 @@ class GatewayClient:
         """Hand over a declaration; the next look says which service has it.
 
         Raises:
-            GatewayError: if the gateway is away or refuses.
+            GatewayError: if the gateway is unreachable or refuses.
         """
         await self._call(
             "PUT",
@@ -76,7 +76,7 @@ class GatewayClient:
         """Have no service write for so many seconds at most, until `let_go`.
 
         Raises:
-            GatewayError: if the gateway is away, or a service does not hold.
+            GatewayError: if the gateway is unreachable, or a service does not hold.
         """
         body = {"id": hold, "seconds": seconds}
         await self._call("PUT", namespace, name, "/v1/hold", seconds=DELIVERY_SECONDS, token=token, body=body)
@@ -94,7 +94,7 @@ class GatewayClient:
         """Have the system make a backup in a repository, once, and return how far that is.
 
         Raises:
-            GatewayError: if the gateway is away, or what it says cannot be read.
+            GatewayError: if the gateway is unreachable, or what it says cannot be read.
 
         """
         body = {"type": order.kind, "location": order.location, "attempt": order.attempt, "known": order.known}
@@ -106,7 +106,7 @@ class GatewayClient:
         """Have the reports of all replays forgotten but these.
 
         Raises:
-            GatewayError: if the gateway is away or refuses.
+            GatewayError: if the gateway is unreachable or refuses.
         """
         body = {"uids": list(uids)}
         await self._call("PUT", namespace, name, "/v1/replays", seconds=DELIVERY_SECONDS, token=token, body=body)

@@ -35,7 +35,7 @@ an edit or a halt of another system waiting behind it."""
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 300.0
 LAST_OUTAGE_RETRY_SECONDS = 30.0
-"""When not even the status could be written: most likely the API server was away, and comes back for everybody."""
+"""When not even the status could be written: most likely the API server was unreachable for everybody."""
 UNSETTLED_SECONDS = 25.0
 """While pods are not ready a system is looked at this often, though no watch says anything."""
 

@@ -51,7 +51,7 @@ class ServiceRow:
     """The port that people and other systems reach it on."""
     resources: Resources = Resources(50, 128)
     trading_path: bool = False
-    """Whether orders stop when it is away."""
+    """Whether orders stop when it is unreachable."""
 
     @property
     def needs_volume(self) -> bool:

@@ -1,4 +1,4 @@
-"""Deleting a system removes what its policy lets go, whoever is away; what it keeps is taken up again."""
+"""Deleting a system removes what its policy lets go, whoever is unreachable; what it keeps is taken up again."""
 
 from typing import Any
 

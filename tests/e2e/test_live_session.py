@@ -79,7 +79,7 @@ class Session:
     fired_alone: list[str]
     """The Jobs that were there before the operator was back."""
     node_back: datetime | None
-    """When the node was started that was away as the slots fell due; None where the cluster is not ours to stop."""
+    """When the node was started that was down as the slots fell due; None where the cluster is not ours to stop."""
 
     def jobs(self, task: str) -> list[Object]:
         """Return the Jobs of a task."""

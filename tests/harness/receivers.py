@@ -1,4 +1,4 @@
-"""Receivers of notifications on this machine: an HTTP server and a mail server that can be away."""
+"""Receivers of notifications on this machine: an HTTP server and a mail server that can be stopped."""
 
 from __future__ import annotations
 

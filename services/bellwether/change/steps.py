@@ -152,7 +152,7 @@ class Phase:
         self.there |= {key: Thing(raw) for key, raw in seen.items()}
         if other_hand:
             self.notes.append(
-                "some objects are not as this version makes them of the stored declaration: the operator is away, "
+                "some objects are not as this version makes them of the stored declaration: the operator does not run, "
                 "has not come to it yet, or is of another version"
             )
         return drift

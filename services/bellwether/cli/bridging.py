@@ -125,7 +125,7 @@ class _Bridge:
             self._publish(message)
 
     def _publish(self, message: OldMessage) -> None:
-        """Publish a message; while Redis is away it is tried again, and the gateway keeps what comes meanwhile."""
+        """Publish a message; it is tried again until Redis is reachable, and the gateway keeps what comes meanwhile."""
         import redis
 
         while True:

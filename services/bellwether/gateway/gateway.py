@@ -134,7 +134,7 @@ class Gateway:
         """Check an edit, write it for all services, and wait until they acknowledged it.
 
         Raises:
-            Problem: 409 or 422 as `next_declaration`; 503 when the bus is away.
+            Problem: 409 or 422 as `next_declaration`; 503 when the bus is unreachable.
         """
         async with self._delivering:
             wanted = next_declaration(self.system, generation, spec)

@@ -33,7 +33,7 @@ class Peers:
         """Call a method at the present moment of domain time.
 
         Raises:
-            Problem: with the peer's error; 503 naming the peer when it is away.
+            Problem: with the peer's error; 503 naming the peer when it is unreachable.
         """
         state = None if self._clock.live else await self._last_known_replay()
         return await self._ask_at(state, peer, method, params, result, budget=budget)
@@ -105,7 +105,7 @@ class Peers:
         """Return how far the replay is, at most a quarter of a second old.
 
         Raises:
-            Problem: when the scheduler is away.
+            Problem: when the scheduler is unreachable.
         """
         async with self._lock:
             if self._replay is None or monotonic() - self._asked > REPLAY_KEPT_SECONDS:

@@ -20,7 +20,7 @@ _STATUS = {
     "BARS_LOADING": 503,
     "MODEL_NOT_READY": 503,
 }
-AWAY = (errors.UNAVAILABLE, errors.DEADLINE_EXCEEDED, errors.STOPPING)
+UNREACHABLE = (errors.UNAVAILABLE, errors.DEADLINE_EXCEEDED, errors.STOPPING)
 
 
 class Problem(Exception):
@@ -51,8 +51,8 @@ def status_of(code: str) -> int:
 
 
 def problem_from(error: RpcError, peer: str) -> Problem:
-    """Return a peer's error as a problem; when the peer is away, the message names it."""
+    """Return a peer's error as a problem; when the peer is unreachable, the message names it."""
     message = error.message
-    if error.code in AWAY:
+    if error.code in UNREACHABLE:
         message = f"{peer} does not answer: {message}"
     return Problem(status_of(error.code), error.code, message, **error.detail)

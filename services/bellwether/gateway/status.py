@@ -1,6 +1,6 @@
 """The state of the whole system in one answer.
 
-Everybody is asked at once and within a second, so the answer comes in time also when somebody is away. What was not
+Everybody is asked at once and within a second, so the answer comes in time also when one is unreachable. What was not
 said is null or unknown and never guessed; `problems` names who did not say it.
 """
 

@@ -32,7 +32,7 @@ from bellwether.runtime.nats_bus import NatsBus
 from bellwether.spec.models import TradingSystem
 
 OWNER_SECONDS = 20.0
-"""How long a service that is away is waited for: as long as it takes to start again."""
+"""How long a service that is unreachable is waited for: as long as it takes to start again."""
 SYSTEMD = Path("/")
 """Where the files of units lie."""
 

@@ -27,8 +27,8 @@ ALARMS: Mapping[str, AlarmKind] = {
     "service_unhealthy": AlarmKind(
         "critical",
         "A service gave no answer, or said that it is not well, at two looks in a row (30 s apart).",
-        "`bellwether status` gives its last error, its log the rest. While a service on the trading path is away no "
-        "order is made; what was due is caught up when it is back.",
+        "`bellwether status` gives its last error, its log the rest. While a service on the trading path is "
+        "unreachable no order is made; what was due is caught up when it is back.",
     ),
     "memory_high": AlarmKind(
         "warning",
@@ -43,7 +43,7 @@ ALARMS: Mapping[str, AlarmKind] = {
     ),
     "outbox_lag": AlarmKind(
         "warning",
-        "Events are committed but could not be published for a minute: NATS is away or refuses them.",
+        "Events are committed but could not be published for a minute: NATS is unreachable or refuses them.",
         "Look at the log of NATS and at its volume. Nothing is lost: they are published in order when it is back.",
     ),
     "dead_letters": AlarmKind(
@@ -144,7 +144,7 @@ ALARMS: Mapping[str, AlarmKind] = {
     "slot_missed": AlarmKind(
         "warning",
         "A task was due and could not run while it was useful; it is over when the task runs next.",
-        "`bellwether status` and `kubectl describe tsys NAME` say when; look at what was away then.",
+        "`bellwether status` and `kubectl describe tsys NAME` say when; look at what was unreachable then.",
     ),
 }
 

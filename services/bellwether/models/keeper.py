@@ -179,7 +179,7 @@ class ModelKeeper:
 
 
 def _trouble(error: Exception) -> RpcError | None:
-    """Return what made the newest try fail, where waiting does not help; None where a service was away."""
+    """Return what made the newest try fail, where waiting does not help; None where a service was unreachable."""
     if isinstance(error, HistoryTooShort):
         return RpcError("HISTORY_TOO_SHORT", str(error))
     if isinstance(error, RecipeError):

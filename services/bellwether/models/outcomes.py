@@ -41,7 +41,7 @@ class Outcomes:
             serving = [one.version for one in ledger.entries if (one.name, one.stage) == (name, "serving")]
             records = await self.records(serving, call) if rule.mode != "off" and serving else []
         except RpcError as error:
-            # Whoever is away is asked again at the next look; what was found before still holds.
+            # Whoever is unreachable is asked again at the next look; what was found before still holds.
             _log.info("live outcomes are not known: %s", error)
             return
         found = await asyncio.to_thread(live.worse, ledger, name, records, rule)

@@ -19,7 +19,7 @@ NAME = "monitoring"
 SYSTEM = "system"
 MEMORY_HIGH = Alarm(raise_at=80.0, clear_at=75.0, severity="warning")
 UNHEALTHY = Alarm(raise_at=0.0, clear_at=0.0, severity="critical", looks=2)
-"""Of 1 (unhealthy) and 0. Two looks: a pod that is replaced is away for a few seconds."""
+"""Of 1 (unhealthy) and 0. Two looks: a pod that is replaced is unreachable for a few seconds."""
 
 NOT_DELIVERED = Alarm(raise_at=0.0, clear_at=0.0, severity="critical")
 DEAD = Alarm(raise_at=0.0, clear_at=0.0, severity="warning")

@@ -54,8 +54,8 @@ NO_MOVEMENT = "NO_MOVEMENT"
 MODEL_AWAY = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """The model may come: what is made for looking at goes on without it, what belongs to a slot waits."""
 
-AWAY = MODEL_AWAY | {"OVERLOADED", "STOPPING", "NOT_READY"}
-"""Answers that say a service is away: asked again, it may answer."""
+UNREACHABLE = MODEL_AWAY | {"OVERLOADED", "STOPPING", "NOT_READY"}
+"""Answers that say a service is unreachable: asked again, it may answer."""
 MOST_ASKED = 20
 """Symbols whose bars are asked for at once: a reply has room for those of some more."""
 NEWS_SECONDS = 5.0
@@ -135,7 +135,7 @@ async def gather_inputs(
     """Return by symbol the inputs of a decision with what is missing and why, or the error that there are none for.
 
     Each service is asked once for all symbols. `works` holds each symbol's own work, whose trace its answers join.
-    The error is an RpcError when a service is away, or does not know the symbol.
+    The error is an RpcError when a service is unreachable, or does not know the symbol.
     """
     batch = _Batch(question, calendar, call, works)
     market = await _market_inputs(batch)
@@ -308,7 +308,7 @@ async def _news_of(question: Question, symbol: str, call: Call) -> tuple[News | 
             budget=NEWS_SECONDS if call.run == LIVE else None,
         )
     except RpcError as error:
-        if call.run != LIVE and question.slot is not None and error.code in AWAY:
+        if call.run != LIVE and question.slot is not None and error.code in UNREACHABLE:
             raise
         return None, error.code
     return news_of(told), told.reason or "NO_NEWS"
@@ -325,7 +325,7 @@ async def _quality_of(batch: _Batch, symbols: list[str]) -> dict[str, tuple[Qual
     try:
         told = await batch.call.request("data-quality", "get_quality", asked, Qualities, idempotent=True)
     except RpcError as error:
-        if batch.question.slot is not None and error.code in AWAY:
+        if batch.question.slot is not None and error.code in UNREACHABLE:
             batch.failed.update(dict.fromkeys(symbols, error))
         return dict.fromkeys(symbols, (None, error.code))
     found: dict[str, tuple[Quality | None, str]] = {}

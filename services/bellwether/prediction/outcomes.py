@@ -30,7 +30,7 @@ async def realised(waiting: Sequence[Row], calendar: Calendar, call: Call) -> li
     """Return the outcomes of decisions about one symbol, of those whose horizon its bars reach.
 
     Raises:
-        RpcError: of market-data, when it is away.
+        RpcError: of market-data, when it is unreachable.
     """
     first = min(row.prediction.bar_session for row in waiting if row.prediction.bar_session is not None)
     newest_session = calendar.previous_session(call.as_of).day

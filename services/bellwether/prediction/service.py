@@ -33,7 +33,7 @@ from bellwether.prediction import logic, pruning
 from bellwether.prediction import store as rows
 from bellwether.prediction.attempts import Attempts
 from bellwether.prediction.declared import Declared
-from bellwether.prediction.gather import AWAY, Gathered, Question, Recent, gather_inputs
+from bellwether.prediction.gather import UNREACHABLE, Gathered, Question, Recent, gather_inputs
 from bellwether.prediction.learning import NewsLearning
 from bellwether.prediction.lookups import Lookups, as_cached, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
@@ -80,7 +80,7 @@ class PredictionService:
     async def generate_predictions(self, request: GeneratePredictions, call: Call) -> PredictionBatch:
         """Predict several symbols; one that fails does not fail the others.
 
-        Only in a replay a slot for which a service is away decides nothing yet: it is asked for again until all answer.
+        A replay's slot for which a service is unreachable decides nothing yet: it is asked for again until all answer.
         """
         symbols = list(dict.fromkeys(request.symbols or self._spec.symbols))
         return await self._batch(symbols, request, call)
@@ -368,13 +368,13 @@ class PredictionService:
 def _all_or_none(
     request: GeneratePredictions, made: dict[str, rows.New | str], call: Call
 ) -> dict[str, rows.New | str]:
-    """Return what was made; of a replay's slot for which a service is away only the errors, so it comes again whole.
+    """Return what was made; of a replay's slot for which a service is unreachable only the errors: it comes again.
 
     Decisions of the first try would reach the trader before those of the next, and what its guards allow depends on
     the order. Live there is no time for that: what can be decided is.
     """
     errors = {symbol: error for symbol, error in made.items() if isinstance(error, str)}
-    away = any(error.partition(":")[0] in AWAY for error in errors.values())
+    away = any(error.partition(":")[0] in UNREACHABLE for error in errors.values())
     return dict(errors) if away and request.slot is not None and call.run != LIVE else made
 
 

@@ -31,7 +31,7 @@ class RequestTimeout(BusError):
     """No reply came in time; whether the request was executed is not known."""
 
 
-class BusAway(BusError):
+class BusUnreachable(BusError):
     """There is no connection at this moment."""
 
 
@@ -199,7 +199,7 @@ class Bus(Protocol):
         Raises:
             NoResponder: nobody serves the subject.
             RequestTimeout: no reply within `timeout` seconds.
-            BusAway: there is no connection.
+            BusUnreachable: there is no connection.
             PayloadTooLarge: the request is larger than the bus carries.
         """
 
@@ -220,7 +220,7 @@ class Bus(Protocol):
         Returns: False if the stream had this message id already.
 
         Raises:
-            BusAway or RequestTimeout: it is not known to be stored; publish it again with the same id.
+            BusUnreachable or RequestTimeout: it is not known to be stored; publish it again with the same id.
             PayloadTooLarge: it is larger than the bus carries.
         """
 

@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind
 from bellwether.messages import envelope
 from bellwether.naming import event_subject, message_id, rpc_subject
 from bellwether.runtime import errors
-from bellwether.runtime.bus import BusAway, BusError, NoResponder, PayloadTooLarge, RequestTimeout
+from bellwether.runtime.bus import BusError, BusUnreachable, NoResponder, PayloadTooLarge, RequestTimeout
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.dead_letters import bury
@@ -173,7 +173,7 @@ class Call(msgspec.Struct, frozen=True):
         if not context.bus.connected:
             wait = min(CONNECT_SECONDS, deadline - monotonic())
             if wait <= 0 or not await context.bus.wait_connected(wait):
-                raise BusAway("no connection to the bus")
+                raise BusUnreachable("no connection to the bus")
         left = deadline - monotonic()
         if left <= 0:
             raise RequestTimeout("no time left")

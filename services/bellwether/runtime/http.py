@@ -26,7 +26,7 @@ _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Al
 
 
 class HealthServer:
-    """Answers GET of the paths it was given; it answers while NATS is away, too."""
+    """Answers GET of the paths it was given; it answers while NATS is unreachable, too."""
 
     def __init__(self, host: str, port: int, paths: dict[str, Callable[[], Answer]]) -> None:
         self._host = host

@@ -18,7 +18,7 @@ from bellwether.runtime.errors import RpcError
 
 ASK_SECONDS = 20.0
 PATIENCE = 300.0
-"""How long it is asked again while a service or NATS is away."""
+"""How long it is asked again while a service or NATS is unreachable."""
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 _AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_READY"})
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Peers:
-    """Calls services with the key of the Job, again and again while one is away."""
+    """Calls services with the key of the Job, again and again while one is unreachable."""
 
     def __init__(self, bus: Bus, identity: str, patience: float = PATIENCE, as_of: datetime | None = None) -> None:
         """Call nobody yet; `as_of` (UTC) is the moment that is asked for, by default now."""
@@ -40,7 +40,7 @@ class Peers:
         """Return a method's result; all that the Job calls can be asked twice.
 
         Raises:
-            RpcError: as the peer says, or UNAVAILABLE when it was away for too long.
+            RpcError: as the peer says, or UNAVAILABLE when it was unreachable for too long.
         """
         end, tries = monotonic() + self._patience, 0
         while True:

@@ -17,7 +17,7 @@ from bellwether.naming import subject_matches
 from bellwether.runtime.bus import (
     MESSAGE_ID_HEADER,
     BucketPlan,
-    BusAway,
+    BusUnreachable,
     ConsumerPlan,
     Headers,
     NoResponder,
@@ -254,7 +254,7 @@ class MemoryBus:
 
     def _check(self, body: bytes, headers: Headers | None = None) -> None:
         if not self._open:
-            raise BusAway(f"{self.identity} is not connected")
+            raise BusUnreachable(f"{self.identity} is not connected")
         check_size(body, headers, self.max_payload)
 
     async def request(self, subject: str, body: bytes, *, timeout: float, headers: Headers | None = None) -> bytes:

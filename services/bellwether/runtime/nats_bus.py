@@ -1,7 +1,7 @@
 """The bus between processes: NATS with JetStream.
 
 A lost connection is never repaired: a new one is made, with everything subscribed again, by the same code that made
-the first. So a server that is away at the start, later, or for an hour is all one case, and it never gives up.
+the first. So a server that is unreachable at the start, later, or for an hour is all one case, and it never gives up.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from bellwether.naming import inbox_prefix
 from bellwether.runtime.bus import (
-    BusAway,
     BusError,
+    BusUnreachable,
     Headers,
     NoResponder,
     PayloadTooLarge,
@@ -45,7 +45,7 @@ SAY_AGAIN_SECONDS = 30.0
 OUT_BYTES = 4 * 1024 * 1024
 
 _EXPECTED = (ClientError, OSError, TimeoutError, ValueError, AssertionError)
-"""How an attempt to connect fails while the server is away, starts, or does not let this identity in."""
+"""How an attempt to connect fails while the server is unreachable, starts, or does not let this identity in."""
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class NatsBus(NatsStreams):
             callback()
 
     async def _keep_connected(self) -> None:
-        """Connect again and again; no failure ends it, or the bus would be away for good and nobody would know why."""
+        """Connect again and again; no failure ends it, or the bus would stay unreachable and nobody would know why."""
         said = float("-inf")
         task = asyncio.current_task()
         # A cancellation that meets the end of an attempt can get lost in `wait_for`; the task still knows of it.
@@ -124,7 +124,7 @@ class NatsBus(NatsStreams):
                 self.last_error = f"{type(error).__name__}: {error}"
                 if monotonic() - said > SAY_AGAIN_SECONDS:
                     said = monotonic()
-                    # Of what belongs to a server that is away, the words are enough; of the rest, where it was.
+                    # Of what belongs to a server that is unreachable, the words are enough; of the rest, where it was.
                     trace = None if isinstance(error, _EXPECTED) else error
                     level = logging.WARNING if trace is None else logging.ERROR
                     words = "%s cannot reach NATS (%s); it goes on trying"
@@ -190,7 +190,9 @@ class NatsBus(NatsStreams):
         waiting, self._replies = self._replies, {}
         for awaited in waiting.values():
             if not awaited.reply.done():
-                awaited.reply.set_exception(BusAway("the connection was lost; whether it was executed is not known"))
+                awaited.reply.set_exception(
+                    BusUnreachable("the connection was lost; whether it was executed is not known")
+                )
 
     async def _drop_client(self) -> None:
         client, self._client = self._client, None
@@ -232,10 +234,10 @@ class NatsBus(NatsStreams):
         """Return the present connection.
 
         Raises:
-            BusAway: if there is none.
+            BusUnreachable: if there is none.
         """
         if not self._up.is_set() or self._client is None:
-            raise BusAway(f"{self.identity} has no connection to NATS")
+            raise BusUnreachable(f"{self.identity} has no connection to NATS")
         return self._client
 
     def spawn(self, work: Any) -> None:
@@ -257,7 +259,7 @@ class NatsBus(NatsStreams):
         except MaxPayloadError:
             raise PayloadTooLarge(len(body), self.max_payload) from None
         except (ClientError, OSError) as error:
-            raise BusAway(f"{self.identity}: {error}") from None
+            raise BusUnreachable(f"{self.identity}: {error}") from None
 
     def has_interest(self, subject: str) -> bool:
         """Return true: who listens elsewhere is not known here."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bellwether.naming import key_subject
-from bellwether.runtime.bus import BusAway, BusError, Headers
+from bellwether.runtime.bus import BusError, BusUnreachable, Headers
 from bellwether.runtime.nats_client import Client, ClientError, ClientSubscription, Msg
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class NatsMessage:
         """Send the reply, on the connection that the request came by: on another the server does not let it pass."""
         if self._reply:
             if self._bus.client() is not self._connection:
-                raise BusAway(f"{self._bus.identity}: the connection that asked is gone")
+                raise BusUnreachable(f"{self._bus.identity}: the connection that asked is gone")
             await self._bus.publish(self._reply, body)
 
 

@@ -116,7 +116,7 @@ class Process:
         )
 
     def _livez(self) -> Answer:
-        # That the bus is away is no reason to be started again: only the loop has to turn, and it just did.
+        # That the bus is unreachable is no reason to be started again: only the loop has to turn, and it just did.
         return Answer(200, "alive\n")
 
     def _readyz(self) -> Answer:
@@ -140,7 +140,7 @@ class Process:
         return self._readyz().status == 200
 
     async def start(self) -> None:
-        """Start everything; waits as long as the bus is away."""
+        """Start everything; waits as long as the bus is unreachable."""
         if self.health is not None:
             await self.health.start()
         for service in self.services.values():

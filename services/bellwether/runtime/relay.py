@@ -64,7 +64,7 @@ class Relay:
 
     def _committed(self, rows: list[OutboxRow]) -> None:
         if self._behind or len(self._queue) + len(rows) > QUEUE:
-            # The bus has been away for long: what is not queued is read from the database later, in order.
+            # The bus has been unreachable for long: what is not queued is read from the database later, in order.
             self._behind = True
         else:
             self._queue.extend(rows)

@@ -180,7 +180,7 @@ class Service:
     async def start(self) -> None:
         """Check against the topology, connect, and begin to serve; returns when ready.
 
-        It waits as long as the bus is away.
+        It waits as long as the bus is unreachable.
 
         Raises:
             StartRefused: listing every difference from the topology row.

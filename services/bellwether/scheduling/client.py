@@ -41,7 +41,7 @@ asked again long before the work can have taken its full time."""
 REPLY_SECONDS = 1.0
 """More than that, so that the scheduler can still say that it has not come to an end."""
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds before the next question while the scheduler or one of its peers is away; the last one is kept."""
+"""Seconds before the next question while the scheduler or one of its peers is unreachable; the last one is kept."""
 
 _STILL_RUNNING = "DEADLINE_EXCEEDED"
 _NO_SLOT = "NOT_A_SLOT"

@@ -25,7 +25,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, tables
-from bellwether.scheduling.effects import ALL_FAILED, AWAY, make_durable, perform
+from bellwether.scheduling.effects import ALL_FAILED, UNREACHABLE, make_durable, perform
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.timeline import Key, Step, Timeline, cursor_text, parse_cursor, timeline
 from bellwether.scheduling.words import Reader, Words
@@ -226,14 +226,14 @@ class Conductor:
         self.progress.at = step.at
 
     async def _persist(self, step: Step) -> dict[str, Any]:
-        """Try a step for as long as a peer is away; give up when one refuses it again and again."""
+        """Try a step for as long as a peer is unreachable; give up when one refuses it again and again."""
         pause, refusals = SHORTEST_PAUSE, 0
         while True:
             call = self._service.call(as_of=step.at, run=self.run, budget=STEP_BUDGET)
             try:
                 result = await perform(step, call, self._reports)
             except RpcError as error:
-                refusals += error.code not in AWAY
+                refusals += error.code not in UNREACHABLE
                 self._complain(step.name, error)
                 if error.code == ALL_FAILED and refusals >= SLOT_TRIES:
                     self._relieved(step.name)

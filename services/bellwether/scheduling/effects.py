@@ -27,10 +27,10 @@ OUTCOMES_TASK = "evening_analysis"
 ALL_FAILED = "PREDICTIONS_FAILED"
 """Code with which a slot fails that predicted nothing; where one symbol fails of several, the others go on."""
 
-AWAY = frozenset(
+UNREACHABLE = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_SETTLED", "NOT_READY", "MODEL_NOT_READY"}
 )
-"""Codes that say a peer is away or not ready yet: the step is tried again for as long as it takes."""
+"""Codes that say a peer is unreachable or not ready yet: the step is tried again for as long as it takes."""
 
 _log = logging.getLogger(__name__)
 
@@ -141,10 +141,10 @@ async def _monitor_quality(call: Call) -> DataQualityReport:
 
 
 def _try_again_if_away(errors: dict[str, str]) -> None:
-    """Refuse a batch that failed for a symbol only because a service was away: the slot is not done yet."""
+    """Refuse a batch that failed for a symbol only because a service was unreachable: the slot is not done yet."""
     for symbol, error in sorted(errors.items()):
         code = error.partition(":")[0]
-        if code in AWAY:
+        if code in UNREACHABLE:
             raise RpcError(code, f"{symbol}: {error}")
 
 

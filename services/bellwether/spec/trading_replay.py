@@ -47,8 +47,8 @@ class ReplayJob(Block):
         0,
         ge=0,
         le=20,
-        description="How often one is tried again; it stops no other. The pod itself waits for services that are away. "
-        "Above 0, a namespace that is deleted meanwhile waits for the deadline.",
+        description="How often one is tried again; it stops no other. The pod itself waits for services that are "
+        "unreachable. Above 0, a namespace that is deleted meanwhile waits for the deadline.",
     )
     deadline: Duration = Field("1h", description="After so long pods that still work are ended, and it has failed.")
 

@@ -62,7 +62,7 @@ def untold_actions(
         missed: those of which that open had no bar, each with the first session of which they have had none.
         again: so many sessions that were opened are asked for once more: a source may tell of an action late.
     """
-    # A system that was away for sessions still holds what was split meanwhile.
+    # A system that was down for sessions still holds what was split meanwhile.
     first = day if opened is None else opened + timedelta(days=1)
     if again and opened is not None:
         first = min([first, *(one.day for one in calendar.sessions(first - LONG_AGO, opened)[-again:])])

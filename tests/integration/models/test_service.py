@@ -24,7 +24,7 @@ async def test_a_restart_serves_the_model_that_was_chosen_without_training(tmp_p
     await train_once(tmp_path)
     only = {"ml-model": BUILDS["ml-model"]}
     async with running(only, data_dir=tmp_path, declaration=declared()) as system:
-        # market-data is away: nothing could be trained.
+        # market-data is unreachable: nothing could be trained.
         found = await system.call("ml-model", "load_model", LoadModel("direction-lr", "IBM"), ModelInfo)
         assert found.trained_through.isoformat() == "2008-12-31"
         health = await system.call("ml-model", "health")

@@ -193,7 +193,7 @@ async def test_an_alert_that_cannot_be_published_is_published_at_a_later_look(
         service, publish = system.services["monitoring"], Call.publish_event
 
         async def away(self: Call, event_type: str, data: Any, **more: Any) -> None:
-            raise RpcError("UNAVAILABLE", "NATS is away")
+            raise RpcError("UNAVAILABLE", "NATS is unreachable")
 
         async def look(status: str, publishing: Any) -> None:
             ward.status = status

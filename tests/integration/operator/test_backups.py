@@ -151,7 +151,7 @@ async def test_a_backup_quiesces_cuts_resumes_and_is_complete_also_over_a_restar
         assert json.loads(found["status"]["declaration"])["spec"]["symbols"] == ["AAPL", "MSFT"]
         await eventually("the snapshot", made)
         assert await replicas(kube) == 0
-    # The operator was away in the middle of it: the system stays without pods, and the backup goes on.
+    # The operator was down in the middle of it: the system stays without pods, and the backup goes on.
     async with running(settings):
         assert await replicas(kube) == 0
         await cut(kube, f"nightly-{claim}", ready=False)
@@ -404,7 +404,7 @@ async def test_a_backup_is_restored_for_a_test_and_all_that_was_made_for_it_goes
         await make(kube, "friday", drill=True)
         await kept(kube, "friday", CLAIM)
         await eventually("the Job", lambda: kube.get("job", "friday-look"))
-    # The operator was away in the middle of it.
+    # The operator was down in the middle of it.
     job, scratch = await kube.get("job", "friday-look"), await kube.get("pvc", "friday-look-0")
     assert job is not None
     assert scratch is not None
@@ -550,7 +550,7 @@ async def test_a_new_release_waits_for_a_backup_of_what_the_former_one_wrote(
         name = await made()
         await play_stopped(kube)
         assert await image(kube) == before
-    # The operator was away in the middle of it: the release still waits, for the same backup.
+    # The operator was down in the middle of it: the release still waits, for the same backup.
     async with running(settings):
         await kept(kube, name, CLAIM)
 

@@ -384,7 +384,7 @@ async def test_drift_is_shown_with_both_values(desk: Desk, settings: Settings) -
     await desk.kube.apply(first)
     async with running(settings):
         await desk.rest()
-    # The operator is away, so what is done by hand stays.
+    # The operator is not running, so what is done by hand stays.
     await desk.kube.patch("statefulset", "demo", {"spec": {"replicas": 0}})
     await desk.kube.delete("service", "demo-nats")
     without = {"app.kubernetes.io/managed-by": None, "app.kubernetes.io/instance": None}

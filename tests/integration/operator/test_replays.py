@@ -127,7 +127,7 @@ async def test_a_replay_is_frozen_run_told_in_figures_also_over_a_restart_and_go
             return bool(rows[0].get("complete"))
 
         await eventually("the figures of index 0", first)
-    # The operator was away when the rest ended.
+    # The operator was not running when the rest ended.
     await play_pod(kube, job, 1, {**FIGURES, "totalReturn": "0.044043"})
     await play_end(kube, "sizes-replay", "Complete")
     async with running(settings):

@@ -80,7 +80,7 @@ async def test_a_service_that_is_away_for_one_symbol_changes_nothing(
         for symbol in question.symbols:
             if question.as_of.date() >= batch_that_trades and question.trade_asked and away.get(symbol, 0):
                 away[symbol] -= 1
-                found[symbol] = RpcError("UNAVAILABLE", "market-data is away on purpose")
+                found[symbol] = RpcError("UNAVAILABLE", "market-data is unreachable on purpose")
         return found
 
     monkeypatch.setattr(prediction, "gather_inputs", gather)

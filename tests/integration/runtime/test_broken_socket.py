@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellwether.runtime.bus import BusAway
+from bellwether.runtime.bus import BusUnreachable
 from harness.nats import nats_server
 from harness.parts import ROWS
 from harness.until import DEADLINE, until
@@ -46,5 +46,5 @@ async def test_a_reply_goes_only_by_the_connection_that_asked(tmp_path: Path) ->
         await until(lambda: not bus.connected)
         await server.start()
         assert await bus.wait_connected(DEADLINE)
-        with pytest.raises(BusAway, match="the connection that asked is gone"):
+        with pytest.raises(BusUnreachable, match="the connection that asked is gone"):
             await asked[0].respond(b"{}")

@@ -13,7 +13,7 @@ import pytest
 from bellwether.naming import consumer_name, event_subject
 from bellwether.runtime.bus import (
     Bus,
-    BusAway,
+    BusUnreachable,
     Delivery,
     Message,
     NoResponder,
@@ -376,9 +376,9 @@ async def test_a_closed_connection_says_so(lab: Lab) -> None:
     sender = await lab.connect("sender")
     await sender.close()
     assert not sender.connected
-    with pytest.raises(BusAway):
+    with pytest.raises(BusUnreachable):
         await sender.request("bw.rpc.worker.echo", b"", timeout=1)
-    with pytest.raises(BusAway):
+    with pytest.raises(BusUnreachable):
         await publish(sender, "normal", "bars", "late")
 
 

@@ -175,7 +175,7 @@ async def test_no_close_waits_for_a_predictor_that_is_away_so_the_next_open_sell
 
     async def away(service: str, event_ids: list[str], call: Call) -> None:
         if service == "prediction":
-            raise RpcError("UNAVAILABLE", "prediction is away on purpose")
+            raise RpcError("UNAVAILABLE", "prediction is unreachable on purpose")
         await settle(service, event_ids, call)
 
     async with floor(tmp_path, present(), trading={"exit": {"horizonSessions": 1}}) as one:

@@ -178,7 +178,7 @@ async def test_without_bars_the_replay_waits_and_says_so(tmp_path: Path) -> None
         state = await replayed(system, lambda state: state.error is not None)
         assert state.state == "waiting"
         assert await system.call("scheduler", "list_slots", {}, SlotJobs) == SlotJobs(None, [])
-        assert "get_coverage is away on purpose" in str(state.error)
+        assert "get_coverage is unreachable on purpose" in str(state.error)
         slot = "prediction_generation-20090105"
         for method, asked in (
             ("execute_job", {"job_id": slot}),

@@ -1,4 +1,4 @@
-"""Weeks of a live scheduler with edits, overrides, restarts, kills and peers that are away, drawn by a seed.
+"""Weeks of a live scheduler with edits, overrides, restarts, kills and peers that are unreachable, drawn by a seed.
 
 The clock is the test's, the days are those around a change of the exchange's clock, the peers are stand-ins. What is
 held after each of them: a slot has at most one effect, at no time but its own and on no closed day; one that was due

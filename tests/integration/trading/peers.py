@@ -167,7 +167,7 @@ class Peers:
             raise RpcError(self.refused[method], f"{method} is refused on purpose")
         if self.away.get(method, 0) > 0:
             self.away[method] -= 1
-            raise RpcError("UNAVAILABLE", f"{method} is away on purpose")
+            raise RpcError("UNAVAILABLE", f"{method} is unreachable on purpose")
 
     def market_data(self, context: ServiceContext) -> Service:
         """Return the stand-in for market-data."""

@@ -11,7 +11,7 @@ from bellwether.gateway.problems import Problem
 from bellwether.messages.trading import Explanation
 from unit.gateway.samples import MARKET_DATA, REFUSAL, order, prediction
 
-AWAY = Problem(503, "UNAVAILABLE", "market-data does not answer: nobody serves it")
+UNREACHABLE = Problem(503, "UNAVAILABLE", "market-data does not answer: nobody serves it")
 
 
 def explained(outcome: Any = "order", **changed: Any) -> Explanation:
@@ -31,7 +31,7 @@ VETO = msgspec.structs.replace(
     ("parts", "stopped", "because"),
     [
         ((MARKET_DATA, prediction(), explained()), None, "BUY 110 for 2009-01-05: filled at 93.22"),
-        ((AWAY, prediction(), explained()), "bars", "market-data does not answer: nobody serves it"),
+        ((UNREACHABLE, prediction(), explained()), "bars", "market-data does not answer: nobody serves it"),
         ((MARKET_DATA, None, None), "quality", "not measured"),
         (
             (MARKET_DATA, prediction(quality_score=55.0, quality_issues=["untold_split"]), explained("ignored")),

@@ -84,7 +84,7 @@ async def test_lists_go_on_after_any_failure(failure: Exception, monkeypatch: py
 async def test_a_system_that_a_failing_list_has_found_gets_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     marked: list[SystemKey] = []
     monkeypatch.setattr("bellwether_operator.workers.Workers.mark", lambda _, key: marked.append(key))
-    failing = Pages(always=ApiError(500, "InternalError", "etcd is away"))
+    failing = Pages(always=ApiError(500, "InternalError", "etcd is unreachable"))
     await listing_again(failing, monkeypatch, lists=3)
     assert marked == [DEMO]
 

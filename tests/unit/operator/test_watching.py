@@ -187,7 +187,7 @@ async def test_what_a_watch_cannot_tell_any_more_a_new_list_does(failure: Any) -
 
 
 def away_at(kind: str, first: int) -> Callable[[Kind, int], None]:
-    """Answer that the server is away, once, when this page of this kind is asked for."""
+    """Answer that the server is unreachable, once, when this page of this kind is asked for."""
     answers = [ApiError(0, "Unreachable", "the API server was not reached")]
 
     def before_page(asked: Kind, at: int) -> None:

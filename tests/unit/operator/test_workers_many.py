@@ -177,7 +177,7 @@ async def test_gateways_that_hang_take_no_place_from_looks_at_others_nor_from_wh
 
 
 class FailsOnce:
-    """A gateway that is away at the first look, and answers from then on."""
+    """A gateway that is unreachable at the first look, and answers from then on."""
 
     def __init__(self) -> None:
         self.looks = 0

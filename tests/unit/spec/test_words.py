@@ -6,7 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-RETIRED = {"anew": "again", "deed": "action"}
+RETIRED = {
+    "anew": "again",
+    "deed": "action",
+    "is away": "is unreachable",
+    "are away": "are unreachable",
+    "was away": "was unreachable",
+}
 FOLDERS = ("services", "operator", "tools", "tests", "docs", "charts", "manifests", "models")
 TEXTS = {".py", ".md", ".yaml", ".tpl", ".txt", ".html", ".js", ".go"}
 KEPT = {ROOT / "docs" / "concepts.md", Path(__file__)}

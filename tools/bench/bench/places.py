@@ -76,7 +76,7 @@ def measure() -> Section:
     overhead = found["standard"].pss - found["compact"].pss
     figures.append(Figure("overhead of a process per service", overhead, "MB", target=OLD_OVERHEAD))
     figures.append(Figure("standard beside the monolith before", found["standard"].pss, "MB", target=OLD_MONOLITH))
-    figures.append(Figure("most starts that a service used while NATS was away", used, "of 5", target=0))
+    figures.append(Figure("most starts that a service used while NATS was unreachable", used, "of 5", target=0))
     return Section(TITLE, _HOW, figures)
 
 

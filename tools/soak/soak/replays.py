@@ -37,7 +37,7 @@ DEADLINE = 240.0
 END_SECONDS = 30.0
 SHORT_OUTAGE = (0.0, 1.0)
 LONG_OUTAGE = (5.0, 8.0)
-"""Seconds that NATS is away; the long one outlasts the patience of a call without a connection."""
+"""Seconds that NATS is unreachable; the long one outlasts the patience of a call without a connection."""
 LONG_OUTAGES = 0.1
 GAPS: dict[Kind, int] = {"process": 400, "nats": 600, "both": 400, "command": 1200}
 """A strike comes after at most so many points; a session is about 100."""

@@ -24,8 +24,8 @@ BACKUPS = "## Backups by volume snapshots"
 _HOW = """The same recorded days are replayed undisturbed once, then again and again while something is killed with
 SIGKILL and started again on the same files, until the replay is complete. A seed chooses the points: the process counts
 what could be lost or repeated (before a commit, between a commit and its events, before and after an event is
-published, a call is made, an event is acknowledged), and the kill comes exactly there. NATS is away for up to a second,
-every tenth time for five to eight.
+published, a call is made, an event is acknowledged), and the kill comes exactly there. NATS is stopped for up to a
+second, every tenth time for five to eight.
 
 After each replay must hold, or it is counted as a violation:
 

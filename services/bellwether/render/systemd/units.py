@@ -64,7 +64,7 @@ def service_unit(system: TradingSystem, part: Part, home: str, version: str, lay
         ("Type", "notify"),
         *(("Sockets", name) for name in sockets),
         ("ExecStart", command([*_program(home), "serve", "--services", part.argument])),
-        # A process waits for NATS as long as it is away. Ended for that, it would use up its start limit.
+        # A process waits for NATS as long as it is unreachable. Ended for that, it would use up its start limit.
         ("TimeoutStartSec", "infinity"),
         *_restarts("always"),
         *_common(part.name, memory_limit(system, part), layout),
