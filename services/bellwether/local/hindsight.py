@@ -32,6 +32,7 @@ from bellwether.market_data.store import UPGRADES as BARS_UPGRADES
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.trading import Order
 from bellwether.prediction import store as decided
+from bellwether.prediction import tables as decided_tables
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading import tables
@@ -134,7 +135,9 @@ async def _compared(
 ) -> Hindsight:
     bars = Store.open(copies / BARS, kept.metadata, version=kept.VERSION, upgrades=BARS_UPGRADES)
     try:
-        rows = await _asked(copies / DECISIONS, decided.metadata, decided, lambda tx: _decisions(tx, sessions))
+        rows = await _asked(
+            copies / DECISIONS, decided_tables.metadata, decided_tables, lambda tx: _decisions(tx, sessions)
+        )
         orders = await _asked(copies / LEDGER, tables.metadata, tables, lambda tx: _orders(tx, sessions))
         today = await bars.transact(lambda tx: past_known(tx, system, None))
         made, differ = await _decisions_compared(system, rows, _Bars(bars, today), registry, say)

@@ -6,10 +6,8 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
-
-import msgspec
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.envelope import LIVE
@@ -18,6 +16,7 @@ from bellwether.messages.models import Predict, Predicted, Predictions, PredictM
 from bellwether.messages.quality import GetQuality
 from bellwether.messages.quality import Quality as Qualities
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
+from bellwether.prediction.asking import ask, expiry_in, recorded
 from bellwether.prediction.logic import (
     FALLBACK_BASE_RATE,
     MARKET_DATA,
@@ -366,7 +365,7 @@ async def _models_of(batch: _Batch, found: Mapping[str, _MarketInputs]) -> dict[
         said = one.probability
         if said is not None:
             expiry = Expiry(said.version, said.expires_on, said.novelty)
-            answers[symbol] = _ModelAnswer(_recorded(said), "", expiry, said.shadow)
+            answers[symbol] = _ModelAnswer(recorded(said), "", expiry, said.shadow)
         elif one.code in NO_MODEL or (one.code in MODEL_AWAY and not question.wait_for_model):
             answers[symbol] = _ModelAnswer(None, one.code, expiry_in(one.detail))
         else:
@@ -383,34 +382,12 @@ async def _shadow_score(batch: _Batch, shadow: ShadowModel, found: _MarketInputs
             if moved is None and needs_basket(tuple(shadow.features)):
                 _, moved = _basket(batch.question, found.bars, await _windows(batch, batch.question.basket))
             row = features(found.bars.bars, shadow.features, moved or {})
-        told = await _ask_model(Predict(shadow.model_name, row, found.symbol, shadow.version), work)
+        told = await ask(Predict(shadow.model_name, row, found.symbol, shadow.version), work)
     except (RpcError, NotEnoughBars, LookupError) as error:
         _log.info("the model in shadow, %s, says nothing of %s: %s", shadow.version[:12], found.symbol, error)
         return None
     base_rate = FALLBACK_BASE_RATE if told.base_rate is None else told.base_rate
     return ShadowScore(told.version, told.model_name, told.horizon_sessions, told.probability, base_rate)
-
-
-async def ask_model(name: str, symbol: str, row: dict[str, float], call: Call, version: str) -> Probability:
-    """Return the probability that a version of a model gives for a row of features, as it is recorded."""
-    return _recorded(await _ask_model(Predict(name, row, symbol, version), call))
-
-
-async def _ask_model(request: Predict, call: Call) -> Probability:
-    return await call.request("ml-model", "predict", request, Probability, idempotent=True)
-
-
-def _recorded(found: Probability) -> Probability:
-    # The version says when it expires; records from before that was told stay equal.
-    return msgspec.structs.replace(found, expires_on=None, shadow=None, novelty=None)
-
-
-def expiry_in(detail: Mapping[str, Any]) -> Expiry:
-    """Return which model has expired and when, from the details of an error; nothing of an error about others."""
-    try:
-        return Expiry(str(detail["version"]), date.fromisoformat(str(detail["expires_on"])))
-    except (KeyError, ValueError):
-        return NO_EXPIRY
 
 
 def stale_sessions(market: Market, calendar: Calendar, as_of: datetime) -> int:

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import select
 
 from bellwether.messages.registry import LiveDay, LiveRecord, LiveRecords
-from bellwether.prediction.store import decisions, outcomes, shadows
+from bellwether.prediction.tables import decisions, outcomes, shadows
 from bellwether.storage.store import Transaction
 
 MOST_VERSIONS = 100

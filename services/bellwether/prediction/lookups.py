@@ -27,7 +27,7 @@ from bellwether.messages.prediction import (
 )
 from bellwether.messages.registry import GetLiveRecords, LiveRecords
 from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
-from bellwether.prediction import live, replay
+from bellwether.prediction import live, replay, tables
 from bellwether.prediction import store as rows
 from bellwether.prediction.declared import Declared
 from bellwether.prediction.judged import Judged
@@ -66,7 +66,7 @@ class Lookups:
         return BuyRate(rate, total, buys, request.timeframe, counts)
 
     def _timeframe(self, request: GetBuyRate, call: Call) -> list[Any]:
-        table, run = rows.decisions.c, only(call)
+        table, run = tables.decisions.c, only(call)
         found: list[Any] = [] if run is None else [table.run == run]
         match request.timeframe:
             case "current":

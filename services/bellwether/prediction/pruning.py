@@ -7,7 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, select
 
-from bellwether.prediction.store import decisions, outcomes, shadows, stamp
+from bellwether.prediction.store import stamp
+from bellwether.prediction.tables import decisions, outcomes, shadows
 from bellwether.storage.store import Transaction
 
 

@@ -9,7 +9,7 @@ import msgspec
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import Bar, Bars, GetBars
 from bellwether.messages.prediction import ReplayedDecision
-from bellwether.prediction.gather import ask_model
+from bellwether.prediction.asking import ask_model
 from bellwether.prediction.logic import Inputs, canonical_record, decide, differences
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError

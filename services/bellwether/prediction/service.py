@@ -29,11 +29,11 @@ from bellwether.messages.prediction import (
     RecordOutcomes,
     Summary,
 )
-from bellwether.prediction import logic, pruning
+from bellwether.prediction import logic, pruning, tables
 from bellwether.prediction import store as rows
-from bellwether.prediction.attempts import Attempts
+from bellwether.prediction.attempts import Attempts, all_or_none
 from bellwether.prediction.declared import Declared
-from bellwether.prediction.gather import UNREACHABLE, Gathered, Question, Recent, gather_inputs
+from bellwether.prediction.gather import Gathered, Question, Recent, gather_inputs
 from bellwether.prediction.learning import NewsLearning
 from bellwether.prediction.lookups import Lookups, as_cached, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
@@ -66,7 +66,7 @@ class PredictionService:
     def __init__(self, context: ServiceContext) -> None:
         self.context = context
         self._declared = Declared(context)
-        self.store = context.open_store(rows.metadata, version=rows.VERSION, upgrades=rows.UPGRADES)
+        self.store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES)
         self.lookups = Lookups(self.store, self._declared)
         self._attempts = Attempts()
         self._model_answered = False
@@ -104,7 +104,7 @@ class PredictionService:
         made: dict[str, rows.New | str] = {}
         if missing:
             question = await self._question(missing, request, spec, calendar, call)
-            made = _all_or_none(request, await self._decide_all(question, ids, kept.bar_traces, call), call)
+            made = all_or_none(request, await self._decide_all(question, ids, kept.bar_traces, call), call)
         errors = {symbol: found for symbol, found in made.items() if isinstance(found, str)}
         predictions: dict[str, Prediction] = {}
         for symbol in sorted(symbols):
@@ -220,7 +220,7 @@ class PredictionService:
         except Exception as error:
             work.mark_failed(error)
             self._attempts.failed()
-            _log_failure(symbol, error)
+            _log.exception("the prediction of %s failed", symbol)
             return f"{INTERNAL}: the prediction of {symbol} failed; the log of prediction has the reason"
         self._attempts.succeeded()
         self._model_answered = self._model_answered or new.prediction.model_available
@@ -327,10 +327,8 @@ class PredictionService:
             "buy_signal_count": sum(counts.get(action, 0) for action in BUY_ACTIONS),
             "error_count": self._attempts.errors,
             "current_buy_rate": rate,
-            "warning": None,
+            "warning": warning_of(current, self._spec.predictions) if known else None,
         }
-        if known:
-            found["warning"] = warning_of(current, self._spec.predictions)
         if self._news.words is not None:
             found["news_weight"] = self._news.words
         if self._attempts.problem:
@@ -365,25 +363,8 @@ class PredictionService:
         return self._declared.spec
 
 
-def _all_or_none(
-    request: GeneratePredictions, made: dict[str, rows.New | str], call: Call
-) -> dict[str, rows.New | str]:
-    """Return what was made; of a replay's slot for which a service is unreachable only the errors: it comes again.
-
-    Decisions of the first try would reach the trader before those of the next, and what its guards allow depends on
-    the order. Live there is no time for that: what can be decided is.
-    """
-    errors = {symbol: error for symbol, error in made.items() if isinstance(error, str)}
-    away = any(error.partition(":")[0] in UNREACHABLE for error in errors.values())
-    return dict(errors) if away and request.slot is not None and call.run != LIVE else made
-
-
 def _event_id(prediction: Prediction) -> str:
     return f"prediction_generated-{prediction.prediction_id}"
-
-
-def _log_failure(symbol: str, error: Exception) -> None:
-    _log.error("the prediction of %s failed", symbol, exc_info=error)
 
 
 def create(context: ServiceContext) -> Service:

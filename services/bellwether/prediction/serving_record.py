@@ -11,7 +11,7 @@ from sqlalchemy import select
 from bellwether.messages.models import ServedRows, ServingRecord
 from bellwether.prediction.judged import TRADING_BATCH
 from bellwether.prediction.session import outcomes_of_symbol
-from bellwether.prediction.store import decisions
+from bellwether.prediction.tables import decisions
 from bellwether.storage.store import Transaction
 
 MOST_ROWS = 500

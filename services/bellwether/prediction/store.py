@@ -3,124 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
-    Column,
-    Connection,
-    Float,
     Index,
-    Integer,
-    LargeBinary,
-    MetaData,
     Select,
-    String,
-    Table,
-    UniqueConstraint,
     func,
     select,
 )
 
 from bellwether.messages.prediction import Action, Prediction
-from bellwether.runtime.call import Call
-from bellwether.storage.store import OutboxEvent, Transaction, Upgrade
-
-VERSION = 4
-EVERY_SYMBOL = "*"
-metadata = MetaData()
-
-decisions = Table(
-    "decisions",
-    metadata,
-    Column("sequence", Integer, primary_key=True, autoincrement=True),
-    Column("run", String, nullable=False),
-    Column("id", String, nullable=False),
-    Column("symbol", String, nullable=False),
-    Column("as_of", String, nullable=False),
-    Column("action", String, nullable=False),
-    Column("target_session", String, nullable=False),
-    Column("outcome_session", String),
-    Column("prediction", LargeBinary, nullable=False),
-    Column("canonical", LargeBinary, nullable=False),
-    Column("sha256", String, nullable=False),
-    Column("trace", String),
-    UniqueConstraint("run", "id"),
+from bellwether.prediction.tables import (
+    alarms,
+    decisions,
+    outcomes,
 )
-"""`as_of` in UTC as ISO 8601 of one length, so that text order is time order.
+from bellwether.runtime.call import Call
+from bellwether.storage.store import OutboxEvent, Transaction
 
-`outcome_session` null: no outcome is due, or it is known.
-"""
+EVERY_SYMBOL = "*"
+
 Index("decisions_of_symbol", decisions.c.symbol, decisions.c.sequence)
 Index("decisions_due", decisions.c.outcome_session)
 
-marks = Table(
-    "marks",
-    metadata,
-    Column("run", String, primary_key=True),
-    Column("symbol", String, primary_key=True),
-    Column("sequence", Integer, nullable=False),
-    Column("trace", String),
-    sqlite_with_rowid=False,
-)
-"""Up to which decision nothing answers for a symbol any more: a bar arrived, or (symbol *) the cache was cleared."""
-
-outcomes = Table(
-    "outcomes",
-    metadata,
-    Column("run", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("session", String, nullable=False),
-    Column("rose", Integer, nullable=False),
-    Column("probability", Float, nullable=False),
-    Column("base_rate", Float, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""What came of the predictions that a model made."""
-_OUTCOMES_BY_SESSION = Index("outcomes_of_session", outcomes.c.run, outcomes.c.session)
-
-shadows = Table(
-    "shadows",
-    metadata,
-    Column("run", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("version", String, nullable=False),
-    Column("model_name", String, nullable=False),
-    Column("horizon_sessions", Integer, nullable=False),
-    Column("probability", Float, nullable=False),
-    Column("base_rate", Float, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""What models in shadow said beside decisions, written with the decision and so before its outcome."""
-_SHADOWS_OF_VERSION = Index("shadows_of_version", shadows.c.run, shadows.c.version)
-
-alarms = Table(
-    "alarms",
-    metadata,
-    Column("run", String, primary_key=True),
-    Column("name", String, primary_key=True),
-    Column("since", String, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""The alarms that are raised, and since which instant (UTC)."""
-
-
-def _add_alarms(connection: Connection) -> None:
-    alarms.create(connection)
-
-
-def _index_outcomes(connection: Connection) -> None:
-    _OUTCOMES_BY_SESSION.create(connection, checkfirst=True)
-
-
-def _add_shadows(connection: Connection) -> None:
-    shadows.create(connection, checkfirst=True)
-
-
-UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms, 2: _index_outcomes, 3: _add_shadows}
 
 _decoder = msgspec.json.Decoder(Prediction)
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from bellwether.local.replay import ServiceCaller, running
 from bellwether.messages.prediction import DecisionRecord, GetDecision, ReplayDecision, ReplayedDecision
 from bellwether.messages.scheduling import GetReplay, ReplayState
-from bellwether.prediction.store import decisions
+from bellwether.prediction.tables import decisions
 from bellwether.storage.store import Transaction
 from harness.replayed import until
 from soak.replays import days

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, insert
 from sqlalchemy.pool import StaticPool
 
 from bellwether.messages.reporting import GetSessionDecisions
-from bellwether.prediction import store
+from bellwether.prediction import store, tables
 from bellwether.prediction.judged import TRADING_BATCH
 from bellwether.prediction.session import session_decisions
 from bellwether.storage.store import Transaction
@@ -28,7 +28,7 @@ def history(sessions: int) -> Iterator[Transaction]:
     """Decisions of so many days in an empty database, all of them settled but the last day's."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with engine.begin() as connection:
-        store.metadata.create_all(connection)
+        tables.metadata.create_all(connection)
         for number in range(sessions):
             day = (BEGIN + timedelta(days=number)).isoformat()
             for symbol in SYMBOLS:
@@ -43,9 +43,9 @@ def history(sessions: int) -> Iterator[Transaction]:
                     "canonical": b"{}",
                     "sha256": "",
                 }
-                connection.execute(insert(store.decisions), [found | decided])
+                connection.execute(insert(tables.decisions), [found | decided])
                 came = {"session": day, "rose": 1, "probability": 0.5, "base_rate": 0.5}
-                connection.execute(insert(store.outcomes), [found | came])
+                connection.execute(insert(tables.outcomes), [found | came])
         yield Transaction(connection)
     engine.dispose()
 

@@ -17,7 +17,7 @@ import pytest
 
 from bellwether.local.volumes import Adoption, adopt
 from bellwether.market_data import store as bars
-from bellwether.prediction import store as decisions
+from bellwether.prediction import tables as decisions
 from bellwether.scheduling import tables as slots
 from bellwether.storage.store import Store
 from bellwether.trading import tables as ledger

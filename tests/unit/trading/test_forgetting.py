@@ -8,7 +8,8 @@ from pathlib import Path
 from sqlalchemy import insert, select
 
 from bellwether.prediction import pruning
-from bellwether.prediction import store as rows
+from bellwether.prediction import tables as rows
+from bellwether.prediction.store import stamp
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading.forgetting import LATER, WINDOW, Named, questions
 
@@ -41,7 +42,7 @@ async def test_what_is_forgotten_takes_its_outcome_along_and_what_is_due_stays(t
 
     def fill(tx: Transaction) -> None:
         for name, due in (("old", None), ("ordered", None), ("due", "2026-01-02")):
-            row = {**blank, "run": "live", "id": name, "as_of": rows.stamp(made), "outcome_session": due}
+            row = {**blank, "run": "live", "id": name, "as_of": stamp(made), "outcome_session": due}
             tx.execute(insert(rows.decisions), {**row, "prediction": b"{}", "canonical": b"{}"})
             said = {"version": "v", "model_name": "m", "horizon_sessions": 5, "probability": 0.5, "base_rate": 0.5}
             tx.execute(insert(rows.shadows), {"run": "live", "id": name, **said})
