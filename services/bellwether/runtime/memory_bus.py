@@ -98,6 +98,8 @@ class MemoryBroker:
         self._matches: dict[str, tuple[list[MemorySubscription], dict[str, list[MemorySubscription]]]] = {}
         self._turn = 0
         self._streams: dict[str, _Stream] = {}
+        self._holding: dict[str, list[_Stream]] = {}
+        """Which streams hold a subject. There are as many subjects of events as types and priorities."""
         self._consumer_made = asyncio.Event()
         self._buckets: dict[str, dict[str, tuple[bytes, int]]] = {}
 
@@ -156,11 +158,16 @@ class MemoryBroker:
 
     def store(self, subject: str, body: bytes, message_id: str, headers: Headers | None) -> bool:
         """Put an event into the streams that want its subject; False if its id was there already."""
-        stored = False
-        for stream in self._streams.values():
-            if not any(subject_matches(pattern, subject) for pattern in stream.plan.subjects):
-                continue
-            stored = True
+        streams = self._holding.get(subject)
+        if streams is None:
+            streams = self._holding[subject] = [
+                stream
+                for stream in self._streams.values()
+                if any(subject_matches(pattern, subject) for pattern in stream.plan.subjects)
+            ]
+        if not streams:
+            raise NoResponder(f"no stream holds {subject}")
+        for stream in streams:
             if stream.repeated(message_id):
                 return False
             stream.sequence += 1
@@ -168,12 +175,11 @@ class MemoryBroker:
             for consumer in stream.consumers.values():
                 if consumer.wants(subject):
                     consumer.offer(event)
-        if not stored:
-            raise NoResponder(f"no stream holds {subject}")
         return True
 
     def ensure_stream(self, plan: StreamPlan) -> None:
         """Make a stream or change its plan."""
+        self._holding.clear()
         if plan.name in self._streams:
             self._streams[plan.name].plan = plan
         else:
