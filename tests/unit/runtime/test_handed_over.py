@@ -34,8 +34,8 @@ class Length(msgspec.Struct, frozen=True):
 
 
 ROWS = {
-    "worker": ServiceRow("worker", "answers", serves=("count", "fail", "crash", "sleep", "twice")),
-    "asker": ServiceRow("asker", "asks", calls={"worker": ("count", "fail", "crash", "sleep", "twice")}),
+    "worker": ServiceRow("worker", "answers", serves=("count", "fail", "crash", "sleep", "through", "twice")),
+    "asker": ServiceRow("asker", "asks", calls={"worker": ("count", "fail", "crash", "sleep", "through", "twice")}),
 }
 
 
@@ -67,6 +67,10 @@ class Worker:
             self.words.append(request)
             await self.ended.wait()
             return Length(request.text)
+
+        @service.rpc("through")
+        async def through(request: Word, call: Call) -> Length:
+            return await call.request("worker", "sleep", request, Length)
 
         @service.rpc("twice")
         async def twice(request: Word, call: Call) -> dict[str, int]:
@@ -114,10 +118,13 @@ async def test_answers_and_errors_are_those_of_the_bus(tmp_path: Path, replay: b
 
 
 @pytest.mark.parametrize("replay", [True, False])
-async def test_a_call_ends_with_its_time(tmp_path: Path, replay: bool) -> None:
+@pytest.mark.parametrize("method", ["sleep", "through"])
+async def test_a_call_ends_with_its_time_and_with_that_of_the_call_around_it(
+    tmp_path: Path, replay: bool, method: str
+) -> None:
     async with asking(Worker(), tmp_path, replay=replay) as call:
         with pytest.raises(RpcError) as late:
-            await call.request("worker", "sleep", Word("long"), Length, budget=0.1)
+            await call.request("worker", method, Word("long"), Length, budget=0.1)
         assert late.value.code == "DEADLINE_EXCEEDED"
         # The task that was cut short goes on: nothing of the cancellation is left in it.
         await asyncio.sleep(0)
