@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,11 @@ from sqlalchemy import MetaData
 from bellwether.runtime.bus import Bus, BusError
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.relay import AT_ONCE, Relay
-from bellwether.storage.store import OutboxEvent, Store
+from bellwether.storage.store import OutboxEvent, Store, Transaction
+
+
+def owing(name: str) -> Callable[[Transaction], None]:
+    return lambda tx: tx.outbox(OutboxEvent(name, "bw.event.high.note", None, b""))
 
 
 class Stream:
@@ -37,7 +42,7 @@ async def test_all_that_is_owed_is_published_in_its_order(tmp_path: Path, inline
     store = Store.open(tmp_path / "notes.db", MetaData(), inline=inline)
     relay = Relay(store, cast("Bus", stream), ServiceMetrics("shop"))
     for name in wanted:
-        await store.transact(lambda tx, name=name: tx.outbox(OutboxEvent(name, "bw.event.high.note", None, b"")))
+        await store.transact(owing(name))
     assert not await relay.flush()
     assert relay.lag > 0
     assert stream.stored == wanted[: AT_ONCE - 1]

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, select, text
@@ -34,11 +35,11 @@ def claiming(run: str) -> Callable[[Transaction], bool]:
     params=[{}, {"inline": True}, {"group_commit": True}],
     ids=["on a thread of its own", "on the caller's thread", "commits in groups"],
 )
-def how(request: pytest.FixtureRequest) -> dict[str, bool]:
+def how(request: pytest.FixtureRequest) -> dict[str, Any]:
     return dict(request.param)
 
 
-async def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path, how: dict[str, bool]) -> None:
+async def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path, how: dict[str, Any]) -> None:
     metadata, notes = tables()
     store = Store.open(tmp_path / "notes.db", metadata, **how)
     told: list[OutboxRow] = []
@@ -84,7 +85,7 @@ async def test_urgent_work_comes_before_all_that_waits_and_the_rest_keeps_its_or
     await store.close()
 
 
-async def test_an_event_is_claimed_once_per_run(tmp_path: Path, how: dict[str, bool]) -> None:
+async def test_an_event_is_claimed_once_per_run(tmp_path: Path, how: dict[str, Any]) -> None:
     store = Store.open(tmp_path / "notes.db", MetaData(), **how)
     claims = [await store.transact(claiming(run)) for run in ("a", "a", "b")]
     assert claims == [True, False, True]
@@ -92,7 +93,7 @@ async def test_an_event_is_claimed_once_per_run(tmp_path: Path, how: dict[str, b
     await store.close()
 
 
-async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_path: Path, how: dict[str, bool]) -> None:
+async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_path: Path, how: dict[str, Any]) -> None:
     store = Store.open(tmp_path / "notes.db", MetaData(), **how)
     for name in ("a", "b"):
         await store.transact(sending(name))
