@@ -95,7 +95,6 @@ class GatewayClient:
 
         Raises:
             GatewayError: if the gateway is unreachable, or what it says cannot be read.
-
         """
         body = {"type": order.kind, "location": order.location, "attempt": order.attempt, "known": order.known}
         path = f"/v1/backups/{order.id}"

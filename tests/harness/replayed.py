@@ -52,7 +52,6 @@ async def until(
 
     Raises:
         TimeoutError: when it was not true for `seconds` in which `progress` stayed what it was.
-
     """
     end = time.monotonic() + seconds
     last: object = None

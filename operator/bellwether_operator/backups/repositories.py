@@ -34,7 +34,6 @@ class Keeper(Protocol):
 
         Raises:
             GatewayError: if that is not known.
-
         """
 
 
@@ -69,7 +68,6 @@ class Repositories:
 
         Raises:
             ApiError: when the API server refuses or is not reached.
-
         """
         place, now = self.place(raw), self._now()
         if place is None:

@@ -8,7 +8,6 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from devcluster import build, claims, kernel, needs, network, pki
 from devcluster.addresses import Addresses
 from devcluster.api import ApiReader
 from devcluster.command import run
-from devcluster.config import NODE_NAME, ClusterConfig, Level, check_name, check_state_dir
+from devcluster.config import NODE_NAME, ClusterConfig, Level, Status, check_name, check_state_dir
 from devcluster.disk import write_if_changed, write_private
 from devcluster.errors import ClusterError
 from devcluster.files import admin_kubeconfig, config_files
@@ -38,20 +37,6 @@ _BEFORE_THE_RECORD = {"lock", "cluster.json.new"}
 
 def _silent(_: str) -> None:
     """Say nothing."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """What is there of a cluster."""
-
-    name: str
-    level: Level | None
-    """None when no cluster of this name was ever started, or it was purged."""
-    state_dir: Path
-    api_url: str | None
-    ready: bool
-    processes: dict[str, int | None]
-    """Process -> its id, None when it does not run."""
 
 
 class Cluster:

@@ -28,6 +28,20 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True)
+class Status:
+    """What is there of a cluster."""
+
+    name: str
+    level: Level | None
+    """None when no cluster of this name was ever started, or it was purged."""
+    state_dir: Path
+    api_url: str | None
+    ready: bool
+    processes: dict[str, int | None]
+    """Process -> its id, None when it does not run."""
+
+
+@dataclass(frozen=True)
 class ClusterConfig:
     """Everything from which processes, files and addresses of a cluster follow."""
 
