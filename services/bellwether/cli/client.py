@@ -143,19 +143,21 @@ class HttpClient:
         except httpx.TimeoutException as error:
             raise CommandError(f"no answer from {self._url} within {TIMEOUT_SECONDS:g} s") from error
         except httpx.TransportError as error:
-            raise CommandError(f"no gateway answers at {self._url} ({error}). {self._what_next()}") from error
+            raise CommandError(f"no gateway answers at {self._url} ({error}). {_what_next(self._local)}") from error
         return answer_or_error(reply.status_code, reply.content)
 
-    def _what_next(self) -> str:
-        from bellwether.cli.manage.local_place import state_folders
-        from bellwether.local.detached import holder
 
-        folders = [] if self._local is None else state_folders(self._local)
-        if folders and holder(folders[0]) is not None:
-            return f"The local run in {folders[0]} is starting: ask again in a moment, or look at `bellwether logs`"
-        if folders:
-            return f"The local run in {folders[0]} is stopped: `bellwether start` starts it again"
-        return "Start one with `bellwether run FILE`, or name one with --url, BELLWETHER_URL or --system"
+def _what_next(root: Path | None) -> str:
+    """Return what to do where no gateway answers; `root` is where local runs keep their state, None: none is meant."""
+    from bellwether.cli.manage.local_place import state_folders
+    from bellwether.local.detached import holder
+
+    folders = [] if root is None else state_folders(root)
+    if folders and holder(folders[0]) is not None:
+        return f"The local run in {folders[0]} is starting: ask again in a moment, or look at `bellwether logs`"
+    if folders:
+        return f"The local run in {folders[0]} is stopped: `bellwether start` starts it again"
+    return "Start one with `bellwether run FILE`, or name one with --url, BELLWETHER_URL or --system"
 
 
 class KubectlClient:
@@ -249,10 +251,7 @@ def make_client(
     if url is None and state is not None:
         return HttpClient(state.url, token or state.token, root)
     if url is None and (named := environ.get("BELLWETHER_STATE")):
-        raise CommandError(
-            f"no run goes on in {named} (BELLWETHER_STATE). Start one with `bellwether run FILE`, or name a gateway "
-            "with --url or --system"
-        )
+        raise CommandError(f"no run goes on in {named} (BELLWETHER_STATE). {_what_next(root)}")
     if state is not None and url is not None and url.rstrip("/") == state.url:
         token = token or state.token
     return HttpClient(url or DEFAULT_URL, token, root if url is None else None)

@@ -178,6 +178,14 @@ def test_a_folder_that_was_named_and_holds_no_run_is_said_and_no_other_gateway_i
     make_client(Target(url="http://127.0.0.1:8080"), environ={"BELLWETHER_STATE": str(tmp_path)})
 
 
+def test_a_folder_that_was_named_and_holds_a_stopped_run_is_said_to_do_so(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    with pytest.raises(
+        CommandError, match=r"\(BELLWETHER_STATE\)\. The local run in .* is stopped: `bellwether start`"
+    ):
+        make_client(Target(), environ={"BELLWETHER_STATE": str(tmp_path)})
+
+
 def test_queries_leave_out_what_is_not_given() -> None:
     assert (
         full_path("/v1/traces", {"limit": 5, "has_order": True, "service": None}) == "/v1/traces?limit=5&has_order=true"
