@@ -109,11 +109,11 @@ def safety(found: dict[str, Any] | None) -> list[Text]:
         return [Text("this gateway does not say whether it is safe to trade", style="yellow")]
     # A guard's code is for programs; its sentence says the same to people.
     refusals = _sentences(one for one in found["refusals"] if one["code"] != "HALTED")
+    apart = [Text(f"except in {message}", style="yellow") for message in refusals]
     if found["safe"]:
-        apart = [Text(f"except in {message}", style="yellow") for message in refusals]
         return [Text("safe to trade", style="green"), *apart]
-    if found["safe"] is None and not refusals:
-        return [Text("it is not known whether it is safe to trade", style="yellow")]
+    if found["safe"] is None:
+        return [Text("it is not known whether it is safe to trade", style="yellow"), *apart]
     return [Text(f"not safe to trade: {message}", style="red") for message in refusals]
 
 

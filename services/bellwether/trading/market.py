@@ -113,18 +113,23 @@ class MarketQuestions:
             return None
         qualities = await self._qualities([one.symbol for one in told.symbols], call)
         return {
-            one.symbol: Newest(exact_price(one.close), one.last_session, qualities.get(one.symbol, Quality()))
+            one.symbol: Newest(
+                exact_price(one.close),
+                one.last_session,
+                Quality() if qualities is None else qualities.get(one.symbol, Quality()),
+                judged=qualities is not None,
+            )
             for one in told.symbols
         }
 
-    async def _qualities(self, symbols: list[str], call: Call) -> dict[str, Quality]:
-        """Return the quality of symbols' bars; it is unknown when data-quality does not answer in time."""
+    async def _qualities(self, symbols: list[str], call: Call) -> dict[str, Quality] | None:
+        """Return the quality of symbols' bars, None when data-quality does not answer in time."""
         budget = call.remaining * NEWEST_SHARE
         try:
             told = await call.request("data-quality", "get_quality", GetQuality(symbols), Qualities, budget=budget)
         except RpcError as error:
-            said = Quality(None, (f"data-quality gave no answer: {error.code}",))
-            return dict.fromkeys(symbols, said)
+            _log.debug("no quality of the newest prices: %s", error)
+            return None
         return {
             symbol: quality_of(one.quality_score, [finding.rule for finding in one.findings])
             for symbol, one in told.symbols.items()

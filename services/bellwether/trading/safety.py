@@ -25,25 +25,34 @@ class Newest(NamedTuple):
     price: Decimal = ZERO
     session: date | None = None
     quality: Quality = Quality()
+    judged: bool = True
+    """False where data-quality was asked and did not answer in time: then the quality is not known to be missing."""
 
 
 def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] | None) -> Safety:
     """Return what stands against every order, then what stands against opening a position in single symbols.
 
     It is safe while nothing stands against every order and a position could be opened in some declared symbol. Without
-    the newest prices (None: nobody told them) that is unknown, unless something else already stands against it.
+    the newest prices (None: nobody told them) or their quality that is unknown, unless something else already stands
+    against it.
     """
     anything = _opening("", Newest(), book, conditions)
     found = [_refusal(code, objection) for code, objection in objections("system", anything)]
     if newest is None:
         return Safety(safe=False if found else None, refusals=found)
     symbols = sorted(conditions.rules.symbols)
-    safe = not found
+    against_all, unknown = bool(found), set()
     for symbol in symbols:
-        opening = _opening(symbol, newest.get(symbol, Newest()), book, conditions)
-        found += [_refusal(code, objection, symbol) for code, objection in objections("symbol", opening)]
+        last = newest.get(symbol, Newest())
+        against = list(objections("symbol", _opening(symbol, last, book, conditions)))
+        if not last.judged and against and all(code is Code.QUALITY_UNKNOWN for code, _ in against):
+            unknown.add(symbol)
+            continue
+        found += [_refusal(code, objection, symbol) for code, objection in against]
     refused = {one.symbol for one in found}
-    return Safety(safe=safe and any(symbol not in refused for symbol in symbols), refusals=found)
+    if not against_all and any(symbol not in refused | unknown for symbol in symbols):
+        return Safety(safe=True, refusals=found)
+    return Safety(safe=None if unknown and not against_all else False, refusals=found)
 
 
 def _opening(symbol: str, newest: Newest, book: Book, conditions: Conditions) -> Situation:

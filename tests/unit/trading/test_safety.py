@@ -124,6 +124,16 @@ def test_without_prices_it_is_unknown_whether_it_is_safe() -> None:
     assert (found.safe, found.refusals) == (None, [])
 
 
+def test_while_data_quality_does_not_answer_it_is_unknown_unless_something_else_stands_against_it() -> None:
+    unjudged = {symbol: one._replace(quality=Quality(), judged=False) for symbol, one in NEWEST.items()}
+    found = safety_of(account(), under(), unjudged)
+    assert (found.safe, found.refusals) == (None, [])
+    assert safety_of(account(), under(("cli: lunch",)), unjudged).safe is False
+    assert safety_of(account(), under(), NEWEST | {"AAA": unjudged["AAA"]}).safe is True
+    missing = {symbol: one._replace(judged=True) for symbol, one in unjudged.items()}
+    assert safety_of(account(), under(), missing).safe is False
+
+
 def test_a_full_session_and_a_small_purse_judge_an_order_and_not_the_system() -> None:
     poor = safety_of(account("1"), under(max_orders_per_session=0, sizing_value=Decimal(0)), NEWEST)
     assert poor.safe is True
