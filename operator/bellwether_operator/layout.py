@@ -9,7 +9,9 @@ from typing import Any
 from bellwether.change.layouts import laid_out, of_other_profile
 from bellwether.render.kubernetes import Manifest, RenderContext
 from bellwether.render.kubernetes.names import LABEL_COMPONENT, NATS
+from bellwether.render.kubernetes.networkpolicies import fill_policy
 from bellwether.spec.models import TradingSystem
+from bellwether_operator.backups.filling import fill_job_of
 from bellwether_operator.backups.restoring import Restore, restore_of
 from bellwether_operator.halting import with_replicas
 from bellwether_operator.observe.kinds import BY_NAME
@@ -40,6 +42,7 @@ def layout(
     *,
     quiesced: bool = False,
     backup: Mapping[str, Any] | None = None,
+    said: str = "",
 ) -> Layout:
     """Return what is to be rendered now.
 
@@ -48,11 +51,13 @@ def layout(
         children: what was observed of the system, and the claims that an earlier one of its name left.
         quiesced: whether the system is to have no pods, since its volumes are being cut for a backup.
         backup: the TradingBackup that the declaration is restored from, where there is one of that name.
+        said: what the newest pod that fills volumes from a repository said as it failed.
     """
+    children = list(children)
     seen = look(system, children)
     return Layout(
         _stopped(seen) if quiesced else (),
-        restore_of(system, seen.claims, backup),
+        restore_of(system, seen.claims, backup, fill_job_of(system, children), said),
         of_other_profile(system, seen.kept),
     )
 
@@ -66,6 +71,8 @@ def _stopped(seen: Layouts) -> tuple[str, ...]:
 def render_layout(system: TradingSystem, context: RenderContext, found: Layout) -> list[Manifest]:
     """Return every object that is to be there, as `render` does, in keeping with a layout."""
     manifests = laid_out(system, context, dict(found.restore.sources))
+    if found.restore.filling:
+        manifests.insert(0, fill_policy(system))
     return [with_replicas(each, 0) if _is_stopped(each, found) else each for each in manifests]
 
 

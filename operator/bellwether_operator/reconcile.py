@@ -14,12 +14,17 @@ from pydantic import ValidationError
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of
 from bellwether.render.kubernetes.context import Keyring
+from bellwether.render.kubernetes.filling import fill_job
 from bellwether.render.kubernetes.moment import moment_of
 from bellwether.render.kubernetes.names import LABEL_COMPONENT, SYSTEM
+from bellwether.render.kubernetes.profiles import claims_of
+from bellwether.render.kubernetes.volumes import ANNOTATION_FILLED
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier
 from bellwether_operator.apply.client import Client
 from bellwether_operator.apply.decide import Desired, desired_from
+from bellwether_operator.backups.filling import fill_job_of, fill_key, fill_said
+from bellwether_operator.backups.restoring import Restore
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.causes import causes
 from bellwether_operator.finishing import Finishing
@@ -152,7 +157,7 @@ class Reconciler:
         # First of all: a halt must not wait for whatever else there is to write.
         memory.accept(this.system.metadata.generation, (this.raw.get("status") or {}).get("observedGeneration"))
         children = self._cache.children_of(this.key)
-        laid = self._lay_out(this, children)
+        laid = await self._lay_out(this, children)
         known = memory.rest
         if known is not None and known.holds(laid.basis, children, time.monotonic()):
             return await self._rested(this, laid, known)
@@ -187,17 +192,35 @@ class Reconciler:
         return Applier(self._client, self._cache, this.uid, written, this.now, settled=settled, only=only)
 
     async def _apply(self, this: Pass, laid: Laid, halted: Halted, watched: Watched, applier: Applier) -> None:
-        wanted: Sequence[Desired] = halted.desired
-        if laid.layout.blocked:
+        wanted, restore = halted.desired, laid.layout.restore
+        if restore.filling:
+            # No pod before its volumes are filled, whatever else is there already.
+            applier.found.missing.add(fill_key(this.system))
+            applier.found.failed += [words for words in [restore.waiting] if words is not None]
+        elif laid.layout.blocked:
             # An empty volume in place of one with data would be a beginning from nothing.
             claims = {each.key for each in wanted if each.key.kind == CLAIM}
             applier.found.missing |= claims
-            wanted = [each for each in wanted if each.key not in claims]
+            wanted = tuple(each for each in wanted if each.key not in claims)
             applier.found.failed += [words for words in [laid.layout.restore.waiting] if words is not None]
             applier.found.otherwise += [words for words in [laid.layout.otherwise] if words is not None]
         await applier.apply(wanted, halted.urgent)
+        if restore.filling:
+            await self._fill(this, restore, applier)
         keys = {each.key for each in halted.desired}
         await applier.prune(self._cache.children_of(this.key), keys, watched.spared)
+
+    async def _fill(self, this: Pass, restore: Restore, applier: Applier) -> None:
+        """Have a Job fill the volumes once all are there, and mark them when it has; marked ones get pods."""
+        names = claims_of(this.system, this.system.spec.profile).values()
+        keys = [ChildKey(CLAIM, this.key.namespace, name) for name in names]
+        if restore.filled:
+            for key in keys:
+                marks = {ANNOTATION_FILLED: str(this.system.spec.restore_from)}
+                reply = await self._client.annotate(BY_NAME[CLAIM], key.namespace, key.name, marks)
+                self._cache.take_child(reply, CLAIM)
+        elif fill_key(this.system) not in self._cache.children and all(key in self._cache.children for key in keys):
+            await applier.make([fill_job(this.system, self._context(this))])
 
     def _rest(self, this: Pass, results: Results, *, settled: bool) -> Rest | None:
         """Return the resting state, or None while something is held, rolling or halted."""
@@ -227,7 +250,7 @@ class Reconciler:
             moment=this.moment,
         )
 
-    def _lay_out(self, this: Pass, children: Sequence[Observed]) -> Laid:
+    async def _lay_out(self, this: Pass, children: Sequence[Observed]) -> Laid:
         """Choose the volumes and pods, and say what the objects depend on, besides what a session holds back."""
         quiesced = None if self._backups is None else self._backups.quiesced(this.key)
         found = layout(
@@ -235,11 +258,10 @@ class Reconciler:
             children,
             quiesced=quiesced is not None,
             backup=self._restored_from(this),
+            said=await fill_said(self._client, this.system, fill_job_of(this.system, children)),
         )
-        due = Due(
-            () if quiesced is None else (quiesced,),
-            (RESTORE_LOOK_SECONDS,) if found.restore.blocked else (),
-        )
+        within = () if not found.restore.blocked else (0.0 if found.restore.filled else RESTORE_LOOK_SECONDS,)
+        due = Due(() if quiesced is None else (quiesced,), within)
         return Laid(found, Basis(this.system.metadata.generation, this.moment, found), due)
 
     def _restored_from(self, this: Pass) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ nothing depends on a backup any more once it was restored.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,8 +16,8 @@ from kubernetes import utils
 from pydantic import ValidationError
 
 from bellwether.render.kubernetes.names import SYSTEM, claim_name
-from bellwether.render.kubernetes.volumes import RESTORED_FROM
-from bellwether.spec.begun import begun_with
+from bellwether.render.kubernetes.volumes import FILLED, RESTORED_FROM
+from bellwether.spec.begun import begun_with, differences
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.trading_backup import KIND
 from bellwether_operator.backups.status import progress_of
@@ -25,7 +25,6 @@ from bellwether_operator.backups.steps import Progress
 from bellwether_operator.observe.observed import Observed
 
 ByComponent = Mapping[str, Observed | None]
-_NAME = "metadata.name"
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,10 @@ class Restore:
     """Why the claims that are missing cannot be made yet."""
     refused: str | None = None
     """Why they cannot be made as declared."""
+    filling: bool = False
+    """Whether claims are made empty, and filled by a Job before there is any pod."""
+    filled: bool = False
+    """Whether the Job has ended well: then the claims are marked."""
 
     @property
     def blocked(self) -> bool:
@@ -45,13 +48,21 @@ class Restore:
         return self.waiting is not None or self.refused is not None
 
 
-def restore_of(system: TradingSystem, claims: ByComponent, backup: Mapping[str, Any] | None) -> Restore:
+def restore_of(
+    system: TradingSystem,
+    claims: ByComponent,
+    backup: Mapping[str, Any] | None,
+    job: Observed | None = None,
+    said: str = "",
+) -> Restore:
     """Return what the claims of a profile are made from.
 
     Args:
         system: the declaration.
         claims: all components with a volume of the profile in force; None where the claim is not there.
         backup: the TradingBackup that the declaration names; None where there is none of that name.
+        job: that fills the claims from a repository; None where it is not there.
+        said: what its newest pod said as it failed.
     """
     there = {name: claim for name, claim in claims.items() if claim is not None}
     known = tuple((name, claim.source) for name, claim in there.items() if claim.source is not None)
@@ -62,6 +73,8 @@ def restore_of(system: TradingSystem, claims: ByComponent, backup: Mapping[str, 
     if strange:
         words = f"{', '.join(strange)} is there and was not made from {wanted}"
         return Restore(known, refused=f"{words}: delete it with all that is on it, or name the system otherwise")
+    if wanted.repository is not None:
+        return _from_repository(str(wanted), claims, known, job, said)
     if len(there) == len(claims):
         return Restore(known)
     if wanted.snapshots is not None:
@@ -86,6 +99,10 @@ def _from_backup(
     if progress.state != "complete":
         return Restore(rest, refused=f"{KIND} {name} is not complete: {progress.message}")
     former = str(backup["spec"]["system"])
+    if progress.stored is not None:
+        words = f"{KIND} {name} is in a repository: declare restoreFrom.repository, system {former}, id"
+        words = f"{words} {progress.stored.id}, as `bellwether restore {name} --as {system.metadata.name}` prints it"
+        return Restore(rest, refused=words)
     kept = {volume.claim: volume.snapshot for volume in progress.volumes}
     whole = kept.get(_claim(former, SYSTEM))
     # One volume that has all of it: each component gets a copy, and keeps what is its own.
@@ -102,6 +119,31 @@ def _from_backup(
     return Restore(tuple({**made, **known}.items()))
 
 
+def _from_repository(
+    source: str, claims: ByComponent, known: tuple[tuple[str, str], ...], job: Observed | None, said: str
+) -> Restore:
+    marked = [each.key.name for each in claims.values() if each is not None and FILLED in each.annotations]
+    if len(marked) == len(claims):
+        return Restore(known)
+    missing = [component for component, each in claims.items() if each is None]
+    if marked and missing:
+        words = f"{', '.join(marked)} was filled from {source}, and the volume of {', '.join(missing)} is gone"
+        return Restore(known, refused=f"{words}: restore it under another name")
+    ended = {each["type"] for each in _conditions(job) if each.get("status") == "True"}
+    if "Complete" in ended:
+        return Restore(known, waiting="the volumes are filled, pods come next", filling=True, filled=True)
+    if "Failed" in ended and job is not None:
+        words = f"it cannot be restored from {source}: {said or 'its Job failed'}"
+        again = f"put it right, then delete Job {job.key.name} for another try; nothing was started"
+        return Restore(known, refused=f"{words}; {again}", filling=True)
+    words = f"the volumes are filled from {source}"
+    return Restore(known, waiting=f"{words}; tried again after: {said}" if said else words, filling=True)
+
+
+def _conditions(job: Observed | None) -> Sequence[Mapping[str, Any]]:
+    return [] if job is None else list(job.status.get("conditions") or ())
+
+
 def _claim(system: str, component: str) -> str:
     return claim_name(system if component == SYSTEM else f"{system}-{component}")
 
@@ -115,11 +157,7 @@ def _unlike(system: TradingSystem, backup: Mapping[str, Any]) -> str | None:
         was = begun_with(TradingSystem.model_validate(former))
     except (ValueError, KeyError, TypeError, ValidationError):
         return None  # the stores themselves say so
-    wanted = begun_with(system)
-    differ = [name for name in was if name != _NAME and was[name] != wanted[name]]
-    if not differ:
-        return None
-    return "declare " + " and ".join(f"{name}: {was[name]} (it is {wanted[name]})" for name in differ)
+    return differences(was, begun_with(system))
 
 
 def _too_small(system: TradingSystem, progress: Progress) -> str | None:

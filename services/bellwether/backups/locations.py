@@ -91,12 +91,15 @@ def opened(location: BackupLocation, machine: Machine, *, make: bool) -> Reposit
     found = repository(location, machine)
     known = _known(machine.work)
     was = known.get(location.name)
-    there = found.exists()
-    if not there and (was is not None or not make):
-        raise RepositoryError(found.where, Failure.NO_REPOSITORY, found.url)
-    if not there:
+    try:
+        identity = found.identity()
+    except RepositoryError as error:
+        if error.failure not in (Failure.NO_REPOSITORY, Failure.NO_BUCKET):
+            raise
+        if was is not None or not make:
+            raise RepositoryError(found.where, error.failure, found.url) from error
         found.make()
-    identity = found.identity()
+        identity = found.identity()
     if was is not None and was != identity:
         raise RepositoryError(
             found.where,

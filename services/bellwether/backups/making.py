@@ -248,6 +248,22 @@ def verified(repository: Repository, system: str) -> list[str]:
     return [key for key, one in ours(repository, system).items() if VERIFIED in one.tags]
 
 
+def chosen(repository: Repository, system: str, backup_id: str | None, session: str | None) -> str | None:
+    """Return the id of the backup that is meant: that one, or the newest verified one (of a session); None: none is.
+
+    What was kept before a restore is meant by its id only.
+    """
+    known = ours(repository, system)
+    if backup_id is not None:
+        return backup_id if backup_id in known else None
+    fitting = [
+        key
+        for key, one in known.items()
+        if VERIFIED in one.tags and one.tag(BEFORE) is None and session in (None, one.tag("session"))
+    ]
+    return fitting[-1] if fitting else None
+
+
 def made_for(repository: Repository, system: str, ordered_by: str) -> Record | None:
     """Return the backup that a repository holds, verified, for whoever ordered one; None where there is none."""
     for key, snapshot in ours(repository, system).items():

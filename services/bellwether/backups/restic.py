@@ -67,20 +67,6 @@ class Repository:
     """A folder for its cache and its temporary files."""
     ca_bundle: Path | None = None
 
-    def exists(self) -> bool:
-        """Whether there is a repository that the password opens.
-
-        Raises:
-            RepositoryError: if that cannot be told.
-        """
-        try:
-            self.run("cat", "config")
-        except RepositoryError as error:
-            if error.failure in (Failure.NO_REPOSITORY, Failure.NO_BUCKET):
-                return False
-            raise
-        return True
-
     def identity(self) -> str:
         """Return the repository's own id."""
         return str(json.loads(self.run("cat", "config"))["id"])

@@ -102,7 +102,7 @@ def found_backup(
 ) -> tuple[Repository, Any, str]:
     """Return the backup that is meant, its snapshot and its id: by id, by session, else the newest that is verified."""
     from bellwether.backups.locations import opened, repositories
-    from bellwether.backups.making import BEFORE, VERIFIED, ours
+    from bellwether.backups.making import chosen, snapshot_of
     from bellwether.backups.restic import RepositoryError
     from bellwether.backups.secrets import SecretError
 
@@ -112,18 +112,12 @@ def found_backup(
     for location in repositories(system.spec.backup, only):
         try:
             repository = opened(location, place.machine(), make=False)
-            known = ours(repository, system.metadata.name)
+            key = chosen(repository, system.metadata.name, backup, session)
         except (RepositoryError, SecretError) as error:
             errors.append(str(error))
             continue
-        fitting = [
-            key
-            for key, one in known.items()
-            if (key == backup if backup else VERIFIED in one.tags and session in (None, one.tag("session")))
-            and (backup or one.tag(BEFORE) is None)
-        ]
-        if fitting:
-            return repository, known[fitting[-1]], fitting[-1]
+        if key is not None:
+            return repository, snapshot_of(repository, system.metadata.name, key), key
         errors.append(f"{repository.where} has no {_meant(backup, session)} of {system.metadata.name}")
     raise CommandError("; ".join(errors) + ("; `bellwether backup list` names those that there are" if backup else ""))
 

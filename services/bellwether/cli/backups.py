@@ -86,9 +86,9 @@ def create(
             record = asyncio.run(make(say))
         else:
             (only,) = locations
-            there = made_for(opened(only, machine, make=not known), name, ordered_by)
-            record = there or asyncio.run(make(say))
-            answer["kept"] = verified(opened(only, machine, make=False), name)
+            repository = opened(only, machine, make=not known)
+            record = made_for(repository, name, ordered_by) or asyncio.run(make(say))
+            answer["kept"] = verified(repository, name)
         answer |= _plain(record)
         _show(output, answer, f"{record.id} complete: {record.size / 1e6:.1f} MB, session {record.session or '-'}")
 

@@ -14,6 +14,7 @@ PROCESS_COMMANDS = (
     "bootstrap",
     "nats",
     "adopt",
+    "fill",
     "look",
     "run",
     "replay",

@@ -52,5 +52,9 @@ def add_parts(app: typer.Typer) -> None:
         """Make a volume that was restored from a snapshot this system's, halted."""
 
     @app.command(rich_help_panel=_PARTS)
+    def fill() -> None:
+        """Fill a new system's volumes from the repository that it is restored from."""
+
+    @app.command(rich_help_panel=_PARTS)
     def look() -> None:
         """Look whether volumes made from snapshots are whole, and say what is on them."""

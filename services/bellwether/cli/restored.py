@@ -21,7 +21,7 @@ def restoring_documents(backup: Mapping[str, Any], name: str) -> list[Document]:
     Raises:
         CommandError: if the backup cannot be restored.
     """
-    return [_system(backup, name, {"backup": backup["metadata"]["name"]})]
+    return [_system(backup, name, _of_repository(backup) or {"backup": backup["metadata"]["name"]})]
 
 
 def documents_with_profile(system: Mapping[str, Any], profile: str, name: str) -> list[Document]:
@@ -78,6 +78,8 @@ def documents_by_handles(
     Raises:
         CommandError: if the backup cannot be restored, or a content is gone or would go with the namespace.
     """
+    if _of_repository(backup) is not None:
+        return restoring_documents(backup, name)  # it is outside the namespace already
     namespace, former = backup["metadata"]["namespace"], backup["spec"]["system"]
     documents: list[Document] = []
     snapshots = []
@@ -123,6 +125,17 @@ def component_of_claim(claim: str, system: str) -> str:
         return SYSTEM
     head, tail = claim_name(f"{system}-\0").split("\0")
     return claim.removeprefix(head).removesuffix(tail)
+
+
+def _of_repository(backup: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what restores a backup that is in a repository; None where it is of volume snapshots."""
+    stored = _complete(backup).get("repository")
+    if not stored:
+        return None
+    declaration = json.loads(_complete(backup).get("declaration") or "{}")
+    locations = ((declaration.get("spec") or {}).get("backup") or {}).get("locations") or ()
+    location = next((one for one in locations if one["name"] == stored["location"]), {"name": stored["location"]})
+    return {"repository": location, "system": backup["spec"]["system"], "id": stored["id"]}
 
 
 def _complete(backup: Mapping[str, Any]) -> Mapping[str, Any]:

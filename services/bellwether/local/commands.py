@@ -124,6 +124,15 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="what of the volume is its component's own; the rest is removed. Without it all is kept",
     )
     adopt.set_defaults(command=_adopt)
+    fill = commands.add_parser(
+        "fill",
+        help="fill a new system's volumes from a repository",
+        description="Fetch the backup that spec.restoreFrom of BELLWETHER_DECLARATION names, check it, and put each "
+        "volume's part on the volumes mounted in a folder. Doing it again changes nothing. Ends with 3 where trying "
+        "again cannot help.",
+    )
+    fill.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by component")
+    fill.set_defaults(command=_fill)
     look = commands.add_parser(
         "look",
         help="look whether volumes are whole",
@@ -249,6 +258,22 @@ def _adopt(given: argparse.Namespace) -> int:
     whose = Adoption(config.uid, config.system, given.source, together=not given.apart)
     for name in adopt(config.data_dir, whose, datetime.now(UTC), given.keep):
         print(f"{name} is whole, and is {whose.name}'s now", flush=True)
+    return 0
+
+
+def _fill(given: argparse.Namespace) -> int:
+    from bellwether.backups.errors import FUTILE, BackupError
+    from bellwether.local.backup_places import of_services
+    from bellwether.local.filling import fill
+    from bellwether.runtime.config import ProcessConfig
+
+    place = of_services(ProcessConfig.from_environment())
+    try:
+        key = fill(place.system(), given.volumes, place.machine(), lambda line: print(line, flush=True))
+    except BackupError as error:
+        sys.stderr.write(f"error: {visible(str(error))}\n")
+        return FUTILE if error.final else _FAILED
+    print(f"restored {key}: it starts halted", flush=True)
     return 0
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from bellwether.backups.databases import CopyError, figures_of
 from bellwether.backups.errors import BackupError
 from bellwether.backups.making import LEDGER
+from bellwether.local.filling import MARK
 from bellwether.local.unpacking import SOURCE_OF_HALT
 from bellwether.storage.folders import digest_of, listing, remove
 from bellwether.storage.notes import PREFIX, differences, note_path, noted_services
@@ -28,7 +29,7 @@ ADOPTED_BY = "restored-for"
 SKEW = 3600.0
 """Snapshots that somebody took one by one may be this many seconds apart: events are published again for so long."""
 _BUSY_MILLISECONDS = 10_000
-_NOT_OURS = "lost+found"
+_NOT_OURS = frozenset({"lost+found", MARK})
 
 
 class Damaged(BackupError):
@@ -62,7 +63,7 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
         for service in noted_services(data):
             note_path(data, service).unlink()
         for path in data.iterdir() if kept else ():
-            if path.name not in {*kept, _NOT_OURS}:
+            if path.name not in {*kept, *_NOT_OURS}:
                 remove(path)
         left = [path for path in sorted(data.glob("*.db")) if _adopted_by(path) != whose.uid]
         problems = [f"{path.name}: {words}" for path in left if (words := _damage(path)) is not None]
@@ -139,13 +140,13 @@ def gathered(root: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for volume in sorted(path for path in root.iterdir() if path.is_dir()):
         for path in volume.iterdir():
-            if path.name != _NOT_OURS:
+            if path.name not in _NOT_OURS:
                 (target / path.name).symlink_to(path)
 
 
 def _is_other(name: str) -> bool:
     """Whether a name is a database, or beside one, or no part of a system."""
-    return name == _NOT_OURS or name.startswith(PREFIX) or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))
+    return name in _NOT_OURS or name.startswith(PREFIX) or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))
 
 
 def _damage(path: Path) -> str | None:

@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import CLASS_NAME_PATTERN, OBJECT_NAME_PATTERN, Duration, Offset
+from bellwether.spec.fields import (
+    CLASS_NAME_PATTERN,
+    OBJECT_NAME_PATTERN,
+    SYSTEM_NAME_LENGTH,
+    SYSTEM_NAME_PATTERN,
+    Day,
+    Duration,
+    Offset,
+)
 
 LOCATION_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 Weekday: TypeAlias = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
@@ -84,6 +92,11 @@ class BackupLocation(Block):
     )
     secret_ref: BackupSecretRef | None = Field(None, description="Where password and credentials are.")
 
+    @property
+    def where(self) -> str:
+        """Which repository it is: the bucket's URL, or the claim and the folder in it."""
+        return self.url or f"{self.volume_claim}:{self.path}"
+
 
 class BackupSchedule(Block):
     """When a backup is made by itself: once for each session of the exchange."""
@@ -137,7 +150,18 @@ class RestoreFrom(Block):
 
     model_config = rules(
         cel(
-            "has(self.backup) != has(self.snapshots)", "name either backup or snapshots: what the volumes are made from"
+            "(has(self.backup) ? 1 : 0) + (has(self.snapshots) ? 1 : 0) + (has(self.repository) ? 1 : 0) == 1",
+            "name either backup or snapshots or repository: what the volumes are made from",
+        ),
+        cel(
+            "has(self.repository) ? has(self.system) && has(self.id) != has(self.session) : "
+            "!has(self.system) && !has(self.id) && !has(self.session)",
+            "repository needs system, and either id or session; the others take none of them",
+        ),
+        cel(
+            "!has(self.repository) || self.repository.kind == 's3' || has(self.repository.volumeClaim)",
+            "in a cluster a repository is of kind s3, or of kind folder with volumeClaim",
+            ".repository",
         ),
         cel("self == oldSelf", "restoreFrom cannot be changed: volumes are made from it once; make a new system"),
     )
@@ -154,11 +178,29 @@ class RestoreFrom(Block):
         description="VolumeSnapshots of the same namespace, for when the TradingBackup is gone: they can be made from "
         "the handles of the contents that are left.",
     )
+    repository: BackupLocation | None = Field(
+        None,
+        description="A folder or a bucket that backups of a system are in, as its spec.backup.locations says; the "
+        "Secret, and the claim of a folder, have to be in this namespace.",
+    )
+    system: str | None = Field(
+        None,
+        max_length=SYSTEM_NAME_LENGTH,
+        pattern=SYSTEM_NAME_PATTERN,
+        description="With repository: the name of the system whose backup it is.",
+    )
+    id: str | None = Field(
+        None, max_length=16, pattern=r"^[0-9]{8}T[0-9]{6}Z$", description="With repository: the backup."
+    )
+    session: Day | None = Field(None, description="With repository: the newest good backup of this session.")
 
     def __str__(self) -> str:
         """Return what people call it."""
         if self.backup is not None:
             return f"backup {self.backup}"
+        if self.repository is not None:
+            which = f"backup {self.id}" if self.id is not None else f"the backup of session {self.session}"
+            return f"{which} of {self.system} in {self.repository.where}"
         return f"snapshots {', '.join(each.snapshot for each in self.snapshots or ())}"
 
 

@@ -26,6 +26,14 @@ def begun_with(system: TradingSystem) -> dict[str, str]:
     }
 
 
+def differences(was: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
+    """Return in words what has to be declared for a system that goes on with restored stores; None: it is."""
+    differ = [name for name in was if name != "metadata.name" and was[name] != wanted[name]]
+    if not differ:
+        return None
+    return "declare " + " and ".join(f"{name}: {was[name]} (it is {wanted[name]})" for name in differ)
+
+
 def encode(facts: Mapping[str, str]) -> str:
     """Return the text that stands for what a store was begun with."""
     return json.dumps(facts, sort_keys=True, separators=(",", ":"))

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+SYSTEM_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+SYSTEM_NAME_LENGTH = 20
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 OFFSET_PATTERN = r"^-?([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 MONEY_PATTERN = r"^[0-9]{1,15}(\.[0-9]{1,6})?$"

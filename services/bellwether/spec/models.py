@@ -17,6 +17,8 @@ from bellwether.spec.backup import Backup, RestoreFrom
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.data import Data
 from bellwether.spec.fields import (
+    SYSTEM_NAME_LENGTH,
+    SYSTEM_NAME_PATTERN,
     Duration,
     Instant,
     Ratio,
@@ -38,8 +40,6 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "TradingSystem"
 PLURAL = "tradingsystems"
 SHORT_NAME = "tsys"
-SYSTEM_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-SYSTEM_NAME_LENGTH = 20
 
 PROFILE_STAYS = (
     "profile cannot be changed: `bellwether profile` makes a new system with another profile from a backup of this one"

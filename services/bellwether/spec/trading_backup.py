@@ -8,8 +8,7 @@ from pydantic import Field
 
 from bellwether.spec.backup import LOCATION_NAME_PATTERN
 from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import CLASS_NAME_PATTERN
-from bellwether.spec.models import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN
+from bellwether.spec.fields import CLASS_NAME_PATTERN, SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN
 from bellwether.spec.schema import MAP_KEYS, Schema, action_schema, definition_of
 from bellwether.spec.status import Condition
 

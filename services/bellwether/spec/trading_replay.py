@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import Day, Duration
-from bellwether.spec.models import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN
+from bellwether.spec.fields import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN, Day, Duration
 from bellwether.spec.schema import MAP_KEYS, Schema, action_schema, definition_of
 from bellwether.spec.status import Condition
 from bellwether.spec.vary import MOST_VARIANTS

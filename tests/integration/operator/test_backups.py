@@ -513,6 +513,89 @@ async def test_one_command_makes_a_system_of_the_other_profile_from_a_backup(
         assert "there is a TradingBackup other-from-demo already" in capsys.readouterr().err
 
 
+async def play_fill(kube: Kube, said: str, kind: str) -> None:
+    """Play the pod that fills volumes, which says something and ends, and its Job's controller."""
+    job = await kube.get("job", "again-fill")
+    assert job is not None
+    template, at = job["spec"]["template"], "2026-11-27T22:00:00Z"
+    await kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+    pod = {"metadata": {"name": f"fill-{kind.lower()}", "labels": template["metadata"]["labels"]}}
+    await kube.apply({"apiVersion": "v1", "kind": "Pod", **pod, "spec": template["spec"]})
+    container = {"name": "fill", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+    ended = {"terminated": {"exitCode": 3, "startedAt": at, "finishedAt": at, "message": said}}
+    status = {"phase": "Failed", "containerStatuses": [{**container, "state": ended}]}
+    await kube.patch("pod", pod["metadata"]["name"], {"status": status}, "--subresource=status")
+    kinds = {"Complete": ("SuccessCriteriaMet", "Complete"), "Failed": ("FailureTarget", "Failed")}[kind]
+    conditions = [{"type": one, "status": "True", "lastTransitionTime": at, "lastProbeTime": at} for one in kinds]
+    done: dict[str, Any] = {"startTime": at, "conditions": conditions}
+    done |= {"completionTime": at, "succeeded": 1} if kind == "Complete" else {"failed": 1}
+    await kube.patch("job", "again-fill", {"status": done}, "--subresource=status")
+
+
+async def test_volumes_are_filled_from_a_repository_before_there_is_a_pod(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    source = {"repository": FAR, "system": "demo", "id": "20270610T203005Z"}
+    wanted = system(kube, "again", restoreFrom=source)
+
+    async def filling() -> bool:
+        found = await kube.get("job", "again-fill")
+        return found is not None and "deletionTimestamp" not in found["metadata"]
+
+    async with running(settings):
+        await kube.apply(wanted)
+        await eventually("the Job", filling)
+        assert await kube.get("pvc", "data-again-0") is not None
+        assert await kube.get("networkpolicy", "again-fill") is not None
+        waiting = await kube.until_condition("again", "Reconciling", "True", "Retrying")
+        assert "the volumes are filled from backup 20270610T203005Z of demo in https://s3" in waiting["message"]
+        await play_fill(kube, "fetching\nerror: location far: there is no such bucket\n", "Failed")
+        refused = await kube.until_condition("again", "Accepted", "False", "RestoreRefused")
+        assert "location far: there is no such bucket; put it right, then delete Job again-fill" in refused["message"]
+        assert await kube.get("statefulset", "again") is None
+        former = await kube.get("job", "again-fill")
+        assert former is not None
+        await kube.delete("job", "again-fill", wait=False)
+        with contextlib.suppress(ClusterError):  # the controller that takes its finalizer away does not run here
+            await kube.patch("job", "again-fill", {"metadata": {"finalizers": None}})
+
+        async def another() -> bool:
+            found = await kube.get("job", "again-fill")
+            return found is not None and found["metadata"]["uid"] != former["metadata"]["uid"]
+
+        await eventually("another Job", another)
+    # The operator had ended before that.
+    await play_fill(kube, "", "Complete")
+    async with running(settings):
+        await eventually("the restored workload", lambda: kube.get("statefulset", "again"))
+        volume, pods = await kube.get("pvc", "data-again-0"), await kube.get("statefulset", "again")
+        assert volume is not None
+        assert pods is not None
+        assert volume["metadata"]["annotations"]["bellwether.dev/filled-from"].startswith("backup 20270610T203005Z")
+        first = pods["spec"]["template"]["spec"]["initContainers"][0]
+        assert first["command"][3:5] == ["adopt", "--source"]
+        assert "--apart" not in first["command"]
+    # From here on nothing depends on the Job.
+    await kube.delete("job", "again-fill", wait=False)
+    await until_going(kube, "job", "again-fill")
+    async with running(settings):
+        await kube.apply({**wanted, "spec": {**wanted["spec"], "symbols": ["AAPL"]}})
+
+        async def taken_up() -> bool:
+            found = await kube.condition("again", "Accepted")
+            return found is not None and found["observedGeneration"] == 2 and found["status"] == "True"
+
+        await eventually("the edit", taken_up)
+        assert not await filling()
+        assert await kube.get("networkpolicy", "again-fill") is None
+    writes = {line.partition("/")[0] for line in kube.operator_writes()}
+    assert {one for one in writes if "job" in one or "claim" in one} == {
+        "create jobs",
+        "patch persistentvolumeclaims",
+    }
+
+
 async def test_a_volume_that_was_kept_is_not_taken_for_a_restored_one(
     kube: Kube, settings: Settings, gateway: FakeGateway
 ) -> None:

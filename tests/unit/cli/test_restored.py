@@ -49,6 +49,19 @@ def test_the_system_of_then_is_declared_under_the_new_name() -> None:
     assert TradingSystem.model_validate(found | {"metadata": {**found["metadata"], "uid": "u"}})
 
 
+def test_a_backup_in_a_repository_is_declared_with_the_location_of_then() -> None:
+    far = {"name": "far", "kind": "s3", "url": "https://s3.example/trade", "secretRef": {"name": "far"}}
+    former = {**FORMER, "spec": {**FORMER["spec"], "backup": {"locations": [far]}}}  # type: ignore[dict-item]
+    stored = backup(
+        volumes=[], repository={"location": "far", "id": "20261127T213005Z"}, declaration=json.dumps(former)
+    )
+    for found in (restoring_documents(stored, "again"), documents_by_handles(stored, {}, "again")):
+        (document,) = found
+        source = {"repository": far, "system": "demo", "id": "20261127T213005Z"}
+        assert document["spec"]["restoreFrom"] == source
+        assert TradingSystem.model_validate(document | {"metadata": {**document["metadata"], "uid": "u"}})
+
+
 def test_with_another_profile_the_backup_and_the_system_that_is_made_of_it_are_printed_together() -> None:
     stored = {**FORMER, "metadata": {"name": "demo", "namespace": "trade", "uid": "u"}}
     stored["spec"] = {**FORMER["spec"], "profile": "compact"}  # type: ignore[dict-item]

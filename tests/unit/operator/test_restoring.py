@@ -105,6 +105,60 @@ def test_a_volume_that_is_there_says_itself_what_it_was_made_from_also_when_the_
     assert restore_of(wanted(None), {"system": made}, None) == Restore((("system", "friday-data-old-0"),))
 
 
+REPOSITORY = {
+    "repository": {"name": "far", "kind": "s3", "url": "https://s3.example/trade", "secretRef": {"name": "far"}},
+    "system": "old",
+    "id": "20261127T213005Z",
+}
+SOURCE = "backup 20261127T213005Z of old in https://s3.example/trade"
+
+
+def fill_job(*kinds: str) -> Observed:
+    conditions = [{"type": kind, "status": "True"} for kind in kinds]
+    metadata = {"name": "demo-fill", "namespace": "trading", "uid": "j", "resourceVersion": "1"}
+    return observed_from({"metadata": metadata, "status": {"conditions": conditions}}, "Job")
+
+
+def test_volumes_are_made_empty_and_filled_by_a_job_before_there_is_a_pod() -> None:
+    system = wanted(REPOSITORY)
+    assert str(system.spec.restore_from) == SOURCE
+    empty = {"system": claim(restored_from=SOURCE)}
+    for claims, job in ((NONE, None), (empty, None), (empty, fill_job())):
+        found = restore_of(system, claims, None, job)
+        assert (found.filling, found.filled, found.refused) == (True, False, None)
+        assert found.waiting == f"the volumes are filled from {SOURCE}"
+    again = restore_of(system, empty, None, fill_job(), "the server does not answer")
+    assert again.waiting is not None
+    assert again.waiting.endswith("tried again after: the server does not answer")
+    done = restore_of(system, empty, None, fill_job("Complete"))
+    assert (done.filling, done.filled, done.blocked) == (True, True, True)
+    # From here on nothing depends on the Job.
+    assert restore_of(system, {"system": claim(restored_from=SOURCE, filled_from=SOURCE)}, None) == Restore()
+
+
+def test_a_job_that_failed_is_told_with_its_last_words_and_how_to_try_again() -> None:
+    found = restore_of(wanted(REPOSITORY), {"system": claim(restored_from=SOURCE)}, None, fill_job("Failed"), "no key")
+    assert found.refused is not None
+    assert "cannot be restored from backup 20261127T213005Z of old" in found.refused
+    assert "no key; put it right, then delete Job demo-fill for another try" in found.refused
+
+
+def test_of_volumes_that_were_filled_together_a_missing_one_is_not_filled_again() -> None:
+    claims: dict[str, Observed | None] = {"nats": claim(restored_from=SOURCE, filled_from=SOURCE), "prediction": None}
+    found = restore_of(wanted(REPOSITORY, profile="standard"), claims, None, fill_job("Complete"))
+    assert (found.filling, found.blocked) == (False, True)
+    assert found.refused is not None
+    assert "the volume of prediction is gone: restore it under another name" in found.refused
+
+
+def test_a_backup_that_is_in_a_repository_is_restored_from_there() -> None:
+    stored = {"location": "far", "where": "https://s3.example/trade", "attempts": 1, "retryAt": "", "session": ""}
+    found = restore_of(
+        wanted(FRIDAY), NONE, backup(volumes=[], repository={**stored, "id": "b1", "bytes": 1, "addedBytes": 1})
+    )
+    assert "declare restoreFrom.repository, system old, id b1" in (found.refused or "")
+
+
 def test_a_volume_that_was_kept_from_before_is_never_taken_for_the_restored_one() -> None:
     got = restore_of(wanted(FRIDAY), {"system": claim()}, backup())
     assert "data-demo-0 is there and was not made from backup friday" in (got.refused or "")

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes import RenderContext, derive_keyring, render
+from bellwether.render.kubernetes.filling import fill_job
+from bellwether.render.kubernetes.networkpolicies import fill_policy
+from bellwether.render.kubernetes.profiles import claims_of
 from bellwether.spec.models import TradingSystem
 
 CONTEXT = RenderContext(image="localhost/services:1", keyring=derive_keyring(b"a seed of tests only", "u-1"))
@@ -72,3 +75,30 @@ def test_a_compact_system_has_them_in_its_one_pod() -> None:
     (nats,) = pod["initContainers"]
     assert "repositories" not in {one["name"] for one in nats["volumeMounts"]}
     assert 8333 in ports(objects["NetworkPolicy", "demo"])
+
+
+def test_one_pod_without_keys_fills_all_volumes_and_reaches_the_bucket_alone() -> None:
+    spec = {
+        "profile": "standard",
+        "restoreFrom": {"repository": S3, "system": "former", "session": "2026-11-27"},
+        "network": {"caBundleRef": {"name": "trusted", "key": "ca.crt"}},
+    }
+    metadata = {"name": "demo", "namespace": "trade", "uid": "u-1"}
+    system = TradingSystem.model_validate({"metadata": metadata, "spec": spec})
+    job = fill_job(system, CONTEXT)
+    pod = job["spec"]["template"]["spec"]
+    claims = {
+        one["name"]: one["persistentVolumeClaim"]["claimName"]
+        for one in pod["volumes"]
+        if "persistentVolumeClaim" in one
+    }
+    assert claims == {f"volume-{each}": name for each, name in claims_of(system, "standard").items()}
+    assert len(claims) > 4
+    (container,) = pod["containers"]
+    assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+    assert {one["name"] for one in pod["volumes"]} - claims.keys() == {"declaration", "repositories", "tmp", "ca"}
+    assert "far-repository" in str(pod["volumes"])
+    assert "serviceAccountName" not in pod
+    policy = fill_policy(system)
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    assert ports(policy) == {53, 8333}

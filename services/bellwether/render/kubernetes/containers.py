@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
 from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
-from bellwether.render.kubernetes.names import ADOPT, LOOK, NATS, child_name
+from bellwether.render.kubernetes.names import ADOPT, FILL, LOOK, NATS, child_name
 from bellwether.render.nats import JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.service_row import Resources
 from bellwether.spec.backup import BackupLocation
@@ -39,6 +39,7 @@ COMPACT_SHARE = 4
 
 _JOB_RESOURCES = Resources(10, 64)
 _READER_RESOURCES = Resources(100, 192)
+_FILL_RESOURCES = Resources(100, 512)
 DECIDING = ("market-data", "ml-model", "prediction")
 """The services that compute decisions again, in one process."""
 _LOOK_COMMAND = ["python", "-m", "bellwether", "look"]
@@ -289,7 +290,7 @@ def adopt_container(system: TradingSystem, context: RenderContext, kept: Sequenc
     `kept` are the names that are its component's own, where a snapshot may hold those of others too.
     """
     source = system.spec.restore_from
-    apart = ["--apart"] if source is not None and source.backup is None else []
+    apart = ["--apart"] if source is not None and source.snapshots is not None else []
     keep = [word for name in kept for word in ("--keep", name)]
     environment = {
         "BELLWETHER_DATA_DIR": DATA_DIRECTORY,
@@ -302,6 +303,35 @@ def adopt_container(system: TradingSystem, context: RenderContext, kept: Sequenc
         "env": _environment(environment),
         "resources": _requirements(_READER_RESOURCES),
         "volumeMounts": [_mount("data", DATA_DIRECTORY), _mount("tmp", "/tmp")],  # noqa: S108
+    }
+
+
+def fill_container(system: TradingSystem, context: RenderContext, claims: Mapping[str, str]) -> dict[str, Any]:
+    """Return the container that fills a new system's volumes from a repository.
+
+    `claims` are the volumes of its pod by component; each is mounted in a folder of the component's name.
+    """
+    environment = _process_environment(system, context, beside_nats=False)
+    del environment["BELLWETHER_GATEWAY_TOKEN_FILE"], environment["BELLWETHER_KEYS_DIR"]
+    environment |= {"BELLWETHER_SECRETS": REPOSITORIES_DIRECTORY, "BELLWETHER_BACKUP_CLAIMS": CLAIMS_DIRECTORY}
+    restored = system.spec.restore_from
+    location = None if restored is None else restored.repository
+    mounts = [
+        _mount("declaration", DECLARATION_DIRECTORY, read_only=True),
+        _mount("repositories", REPOSITORIES_DIRECTORY, read_only=True),
+        _mount("tmp", "/tmp"),  # noqa: S108
+        *(_mount(f"volume-{component}", f"{LOOK_DIRECTORY}/{component}") for component in claims),
+    ]
+    if location is not None and location.volume_claim is not None:
+        mounts.append(_mount(f"kept-{location.name}", f"{CLAIMS_DIRECTORY}/{location.name}"))
+    if system.spec.network.ca_bundle_ref is not None:
+        environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
+        mounts.append(_mount("ca", CA_DIRECTORY, read_only=True))
+    return {
+        **_container(system, context, FILL, "fill", "--volumes", LOOK_DIRECTORY),
+        "env": _environment(environment),
+        "resources": _requirements(_FILL_RESOURCES),
+        "volumeMounts": mounts,
     }
 
 

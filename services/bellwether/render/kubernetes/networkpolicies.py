@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from bellwether.render.kubernetes.containers import kept_by
 from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
+from bellwether.render.kubernetes.names import FILL, LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
 from bellwether.render.kubernetes.services import component_of
 from bellwether.render.nats import JOB, TRAINING_JOB
 from bellwether.service_row import ServiceRow
@@ -119,6 +119,13 @@ def network_policies(system: TradingSystem) -> list[Manifest]:
     for row in rows:
         policies.append(_policy(system, row.name, _open_ingress([row]), [nats_out, *_outside(system, [row])]))
     return policies
+
+
+def fill_policy(system: TradingSystem) -> Manifest:
+    """Return the policy of the pod that fills volumes: it reaches the bucket's port and the name service alone."""
+    restored = system.spec.restore_from
+    url = None if restored is None or restored.repository is None else restored.repository.url
+    return _policy(system, FILL, [], [] if url is None else [_DNS, {"ports": _tcp(_feed_port(url))}])
 
 
 def nats_port(labels: Mapping[str, str]) -> dict[str, Any]:

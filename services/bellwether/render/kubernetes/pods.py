@@ -12,6 +12,7 @@ from bellwether.render.kubernetes.containers import (
     adopt_container,
     asks_outside,
     compact_resources,
+    fill_container,
     job_container,
     kept_by,
     nats_container,
@@ -96,11 +97,9 @@ def _volumes(
     broker = system.spec.trading.broker_secret_ref
     if broker is not None and trades_at_ig(system, services):
         found.append({"name": "broker", "secret": {"secretName": broker.name, "defaultMode": _READ_ONLY_MODE}})
-    bundle = system.spec.network.ca_bundle_ref
     kept = kept_by(system, services)
-    if bundle is not None and (kept or asks_outside(system, services)):
-        items = [{"key": bundle.key, "path": CA_FILE}]
-        found.append({"name": "ca", "configMap": {"name": bundle.name, "items": items}})
+    if kept or asks_outside(system, services):
+        found += _ca(system)
     if kept:
         found += _repositories(kept)
     secrets = notification_secrets(system, services)
@@ -118,6 +117,14 @@ def _volumes(
         ]
         found.append({"name": "notify", "projected": {"defaultMode": _READ_ONLY_MODE, "sources": sources}})
     return sorted(found, key=lambda volume: str(volume["name"]))
+
+
+def _ca(system: TradingSystem) -> list[dict[str, Any]]:
+    bundle = system.spec.network.ca_bundle_ref
+    if bundle is None:
+        return []
+    items = [{"key": bundle.key, "path": CA_FILE}]
+    return [{"name": "ca", "configMap": {"name": bundle.name, "items": items}}]
 
 
 def _repositories(locations: Sequence[BackupLocation]) -> list[dict[str, Any]]:
@@ -243,6 +250,20 @@ def job_pod(
     template = _template(system, JOB, {}, {**spec, "restartPolicy": "OnFailure"})
     template["metadata"]["labels"] |= {LABEL_SYSTEM_UID: system.metadata.uid, **labels}
     return template
+
+
+def fill_pod_spec(system: TradingSystem, context: RenderContext, claims: Mapping[str, str]) -> dict[str, Any]:
+    """Return the spec of the pod that fills volumes, by component, from the repository that is declared."""
+    restored = system.spec.restore_from
+    location = None if restored is None else restored.repository
+    volumes: list[dict[str, Any]] = [
+        {"name": "declaration", "configMap": {"name": declaration_name(system)}},
+        {"name": "tmp", "emptyDir": {}},
+        *({"name": f"volume-{each}", "persistentVolumeClaim": {"claimName": name}} for each, name in claims.items()),
+        *_ca(system),
+        *([] if location is None else _repositories([location])),
+    ]
+    return scratch_pod_spec(system, fill_container(system, context, claims), volumes)
 
 
 def scratch_pod_spec(system: TradingSystem, container: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:

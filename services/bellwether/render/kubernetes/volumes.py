@@ -23,6 +23,10 @@ RESTORED_FROM = "restored-from"
 ANNOTATION_RESTORED_FROM = f"{GROUP}/{RESTORED_FROM}"
 """On a volume claim: what it was made from, as the declaration has it."""
 
+FILLED = "filled-from"
+ANNOTATION_FILLED = f"{GROUP}/{FILLED}"
+"""On a volume claim: the backup of a repository that its volume was filled from, once that is done."""
+
 _BESIDE_A_DATABASE = ("", "-journal", "-shm", "-wal")
 """A database that was not closed is whole only together with these."""
 

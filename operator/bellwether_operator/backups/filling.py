@@ -1,0 +1,46 @@
+"""The Job that fills a new system's volumes from a repository, as the operator sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bellwether.render.kubernetes.names import FILL, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_SYSTEM_UID, child_name
+from bellwether.spec.models import TradingSystem
+from bellwether_operator.apply.client import Client
+from bellwether_operator.backups.drilling import last_words
+from bellwether_operator.observe.keys import ChildKey
+from bellwether_operator.observe.kinds import JOB, PODS
+from bellwether_operator.observe.observed import Observed
+
+_FEW = 20
+_WORDS = 600
+
+
+def fill_key(system: TradingSystem) -> ChildKey:
+    """Return which Job it is."""
+    return ChildKey(JOB, system.metadata.namespace, child_name(system, FILL))
+
+
+def fill_job_of(system: TradingSystem, children: Iterable[Observed]) -> Observed | None:
+    """Return the Job that fills the volumes of this very system; None where it is not there."""
+    key, uid = fill_key(system), system.metadata.uid
+    return next((one for one in children if one.key == key and one.belongs_to(uid) and not one.deleting), None)
+
+
+async def fill_said(client: Client, system: TradingSystem, job: Observed | None) -> str:
+    """Return what the newest pod of the Job said as it failed; empty where none has.
+
+    Raises:
+        ApiError: when the server refuses or is not reached.
+    """
+    if job is None or not job.status.get("failed"):
+        return ""
+    of = {
+        LABEL_COMPONENT: FILL,
+        LABEL_INSTANCE: system.metadata.name,
+        LABEL_SYSTEM_UID: system.metadata.uid,
+    }
+    selector = ",".join(f"{name}={value}" for name, value in of.items())
+    pods = await client.page(PODS, system.metadata.namespace, selector, _FEW)
+    lines = last_words(pods.items).strip().splitlines()
+    return lines[-1].removeprefix("error: ")[:_WORDS] if lines else ""

@@ -1,0 +1,115 @@
+"""What a pod does to fill the empty volumes of a new system from a repository, before anything else opens them.
+
+Everything is fetched, compared and restored beside them first; what is on them when it is killed is removed by the next
+try. A mark on each says that it is done, so doing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bellwether.backups.errors import BackupError
+from bellwether.backups.locations import Machine, opened
+from bellwether.backups.making import chosen
+from bellwether.backups.manifest import Manifest
+from bellwether.backups.source import Say
+from bellwether.local.state import RunDirectory
+from bellwether.local.unpacking import NotRight, fetched, rebuilt, scratch
+from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
+from bellwether.render.kubernetes.volumes import kept_on
+from bellwether.spec.begun import begun_with, differences
+from bellwether.spec.models import TradingSystem
+from bellwether.storage.folders import remove, write_durably
+
+MARK = ".filled"
+"""The file that says for which system a volume was filled, and from what."""
+_NOT_OURS = "lost+found"
+_NATS = Path(NATS_DIRECTORY).name
+
+
+class Unfit(BackupError):
+    """The backup cannot become this system; the message says what would be right."""
+
+    final = True
+
+
+def fill(system: TradingSystem, volumes: Path, machine: Machine, say: Say) -> str:
+    """Fill the volumes that are mounted in a folder, each in the folder of its component; return the backup's id.
+
+    Raises:
+        BackupError: naming what is wrong with the repository, the backup, or what is declared.
+        OSError: if a volume cannot be written.
+    """
+    wanted = system.spec.restore_from
+    if wanted is None or wanted.repository is None or wanted.system is None:
+        raise Unfit("spec.restoreFrom.repository is not declared")
+    folders = {path.name: path for path in sorted(volumes.iterdir()) if path.is_dir()}
+    done = {_filled(path, system.metadata.uid) for path in folders.values()}
+    if len(done) == 1 and (known := next(iter(done))) is not None:
+        say(f"filled before, from {known}")
+        return known
+    repository = opened(wanted.repository, machine, make=False)
+    key = chosen(repository, wanted.system, wanted.id, wanted.session)
+    if key is None:
+        raise Unfit(f"{repository.where} has not {wanted}: `bellwether backup list` says what there is")
+    pieces, ready = scratch(machine, "incoming"), scratch(machine, "restored")
+    try:
+        manifest = fetched(repository, wanted.system, key, pieces, say)
+        _fits(manifest, system)
+        state = RunDirectory(ready)
+        try:
+            asyncio.run(rebuilt(manifest, pieces, state, say))
+        except NotRight as error:
+            error.final = True
+            raise
+        for component, folder in folders.items():
+            _put(state, component, folder)
+            write_durably(folder / MARK, json.dumps({"uid": system.metadata.uid, "id": key}).encode())
+            say(f"filled the volume of {component}")
+    finally:
+        for each in (pieces, ready):
+            shutil.rmtree(each, ignore_errors=True)
+    return key
+
+
+def _put(state: RunDirectory, component: str, target: Path) -> None:
+    """Copy what is a component's own to its volume, which is emptied before."""
+    for path in target.iterdir():
+        if path.name != _NOT_OURS:
+            remove(path)
+    own = kept_on(component)
+    sources = {path.name: path for path in state.data.iterdir()} | {_NATS: state.nats}
+    for name, source in sources.items():
+        if own and name not in own:
+            continue
+        if source.is_dir():
+            shutil.copytree(source, target / name)
+        else:
+            shutil.copy2(source, target / name)
+
+
+def _filled(volume: Path, uid: str) -> str | None:
+    """Return the backup that a volume was filled from for this very system; None where it was not, or not wholly."""
+    try:
+        found = json.loads((volume / MARK).read_text())
+        return str(found["id"]) if found["uid"] == uid else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _fits(manifest: Manifest, system: TradingSystem) -> None:
+    former: Mapping[str, Any] = manifest.declaration
+    try:
+        was = TradingSystem.model_validate({**former, "metadata": {**former["metadata"], "uid": "former"}})
+    except ValidationError:
+        return  # the stores themselves say so
+    differ = differences(begun_with(was), begun_with(system))
+    if differ is not None:
+        raise Unfit(f"backup {manifest.id}: {differ}")
