@@ -38,7 +38,9 @@ FromServices = Annotated[
 Location = Annotated[
     str | None, typer.Option("--location", help="One of spec.backup.locations; else the first that has it.")
 ]
-Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="The backup, from `bellwether backup list`.")]
+Id = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="The backup, from `bellwether backup list`; else the newest.")
+]
 SessionDay = Annotated[
     str | None,
     typer.Option("--session", metavar="DAY", callback=_day, help="The newest backup of this session, 2026-11-27."),
