@@ -25,6 +25,8 @@ pytestmark = pytest.mark.apart
 
 NAMESPACE = "e2e-backups"
 CLASS = "e2e-retained"
+EDITS = 3
+"""Before the backup: so many the former system's generation is ahead of the restored one's."""
 LOCATIONS = [{"name": "snap", "kind": "volumeSnapshots", "className": CLASS}]
 
 
@@ -63,6 +65,9 @@ def story(lab: Lab, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         lab.apply(replay_system("first", NAMESPACE, backup={"locations": LOCATIONS}))
         former.wait_ready(waits.SYSTEM_READY)
         eventually("orders are filled", waits.FIRST_FILLS, lambda: len(filled(former)) > 3)
+        for most in range(20, 20 + EDITS):
+            edited = former.patch({"trading": {"risk": {"maxOrdersPerSession": most}}})
+        eventually("the edits are in force", waits.LIVE_FIELD_ACKNOWLEDGED, lambda: acknowledged(former) >= edited)
         backup = backed_up(lab)
         snapshot = storage / "snapshots" / handle(lab, backup) / "data"
         written = held(snapshot, tmp_path_factory.mktemp("cut"))
@@ -120,6 +125,12 @@ def unscheduled(lab: Lab) -> Iterator[None]:
 
 def filled(system: System) -> set[str]:
     return {order["order_id"] for order in all_orders(system) if order["status"] == "filled"}
+
+
+def acknowledged(system: System) -> int:
+    """Return the generation that the trader has in force."""
+    services = {each["name"]: each for each in system.resource()["status"]["services"]}
+    return int(services["paper-trading"].get("generation", 0))
 
 
 def filled_since(system: System) -> set[str]:
@@ -235,3 +246,16 @@ def test_it_starts_halted_with_the_ledger_of_then_and_trades_on_when_it_is_resum
         eventually("orders are filled", waits.FIRST_FILLS, lambda: filled(system) - before)
         check = client.get("/v1/ledger/check").raise_for_status().json()
         assert (check["violations"], check["duplicate_orders"]) == ([], 0)
+
+
+def test_its_first_edit_takes_effect_though_the_former_systems_generation_was_higher(story: Story) -> None:
+    system = story.system
+    generation = system.patch({"trading": {"halted": True}})
+    assert generation <= EDITS, "this edit outranks those of the former system anyway"
+
+    def halted() -> bool:
+        with system.gateway() as client:
+            account = client.get("/v1/account").raise_for_status().json()
+        return bool(account["halted"]) and acknowledged(system) == generation
+
+    eventually("its halt is in force", waits.LIVE_FIELD_ACKNOWLEDGED, halted)
