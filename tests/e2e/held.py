@@ -50,7 +50,7 @@ def held(data: Path, scratch: Path) -> Held:
     with closing(sqlite3.connect(copy / "decisions.db")) as database:
         found = database.execute("SELECT id, canonical FROM decisions").fetchall()
     return Held(
-        rows={name: _rows(copy / name) for name in STORES},
+        rows={name: rows(copy / name) for name in STORES},
         streams=asyncio.run(_streams(scratch / "run")),
         models=hashes(copy / MODELS),
         orders=orders,
@@ -65,7 +65,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _rows(path: Path) -> dict[str, int]:
+def rows(path: Path) -> dict[str, int]:
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

@@ -165,10 +165,10 @@ def handle(lab: Lab, backup: Object) -> str:
     return found
 
 
-def bound(lab: Lab, claim: str) -> str:
+def bound(lab: Lab, claim: str, where: str = NAMESPACE) -> str:
     """Return what the driver calls the volume of a claim, once there is one."""
     name = eventually(
-        f"{claim} is bound", waits.CHILD_PUT_RIGHT, lambda: lab.get(NAMESPACE, "pvc", claim)["spec"].get("volumeName")
+        f"{claim} is bound", waits.CHILD_PUT_RIGHT, lambda: lab.get(where, "pvc", claim)["spec"].get("volumeName")
     )
     found: str = lab.get("", "persistentvolume", name)["spec"]["csi"]["volumeHandle"]
     return found

@@ -13,6 +13,7 @@ LONG = (
     "e2e/test_compact.py",
     "e2e/test_operator_killed.py",
     "e2e/test_backups.py",
+    "e2e/test_repositories.py",
     "integration/models/test_training_under_load.py",
     "integration/local/test_yahoo.py",
     "integration/replay/test_equal_bytes.py",

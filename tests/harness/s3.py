@@ -26,10 +26,11 @@ def allowed(key: str, secret: str) -> str:
 class Server:
     """One S3 server with its storage."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self.folder = folder
+        self.address = address
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{address}:{self.port}"
         self.config = folder / "s3.json"
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "store").mkdir(parents=True)
@@ -41,7 +42,7 @@ class Server:
             str(PROGRAM),
             "server",
             f"-dir={self.folder / 'store'}",
-            "-ip=127.0.0.1",
+            f"-ip={self.address}",
             "-filer",
             "-s3",
             f"-s3.port={self.port}",
