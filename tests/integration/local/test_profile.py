@@ -97,6 +97,9 @@ class Trader:
             return int(ledger.execute("SELECT count(*) FROM equity").fetchone()[0])
         return 0
 
+    def volumes(self, profile: Profile) -> list[Path]:
+        return sorted(self.volume(profile, "nats").parent.iterdir())
+
     def restore_with(self, profile: Profile) -> None:
         """Make each volume of a profile from the snapshot that the operator names, as its pod does before it starts."""
         for component in claims_of(self._system, profile):
@@ -117,7 +120,7 @@ async def come_true(condition: Callable[[], bool]) -> None:
 def gathered(trader: Trader, target: Path) -> Path:
     """Return one folder with everything that the volumes of standard hold."""
     target.mkdir()
-    for volume in sorted(trader.volume("standard", "nats").parent.iterdir()):
+    for volume in trader.volumes("standard"):
         for path in volume.iterdir():
             (target / path.name).symlink_to(path)
     return target
@@ -143,7 +146,7 @@ async def test_from_a_backup_of_its_one_volume_it_goes_on_with_a_volume_per_serv
         database.execute(RESUME, (datetime.now(UTC).isoformat(),))
     async with trader.running("standard"):
         await come_true(lambda: trader.complete("standard"))
-        await come_true(lambda: not evidence.unpublished(trader.volume("standard", "scheduler")))
+        await come_true(lambda: not any(evidence.unpublished(volume) for volume in trader.volumes("standard")))
     data = gathered(trader, tmp_path / "together")
     assert evidence.violations(data) == []
     assert evidence.differences(expected, evidence.gather(data)) == []
