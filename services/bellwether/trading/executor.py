@@ -207,6 +207,9 @@ class Executor:
             if one is None:
                 _log.error("the broker tells of order %s, which was never sent", event.reference)
                 continue
+            if event.at > turn.now and not self._desk.context.clock.live:
+                # A start looks orders up before a replay's clock goes on: it was filled no earlier than it was.
+                turn = Turn(turn.run, event.at, turn.call.at(event.at, run=turn.run))
             progress = one.progress
             if progress.state in HERE:
                 # It was taken for never sent, and the broker had it after all.

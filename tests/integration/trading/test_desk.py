@@ -37,6 +37,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.storage.store import Transaction
 from bellwether.trading import service as trading
 from bellwether.trading import tables
+from bellwether.trading.executor import Executor
 from bellwether.trading.ledger import Ledger
 from bellwether.trading.projection import project
 from harness.clock import Present
@@ -208,6 +209,26 @@ async def test_a_halt_stops_new_and_queued_orders_until_resumed_and_survives_a_r
         await trader.signalled(signal("CCC", as_of=BEFORE + timedelta(days=1)), at=BEFORE + timedelta(days=1))
         assert [one.symbol for one in await trader.orders(status="queued")] == ["CCC"]
         assert (await trader.check()).violations == []
+
+
+async def test_a_fill_that_a_killed_trader_did_not_write_down_has_its_own_time_in_the_next_one_s_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise RuntimeError("killed before the ledger has it")
+
+    peers = Peers()
+    with monkeypatch.context() as patch:
+        patch.setattr(Executor, "_take_in", killed)
+        async with started(tmp_path, peers) as system:
+            trader = Trader(system, peers)
+            await trader.signalled(signal())
+            with pytest.raises(RpcError):
+                await trader.ask("session_open", {"session": DAY}, SessionOpened, OPEN)
+            assert await trader.orders(status="filled") == []
+    async with started(tmp_path, peers) as system:
+        (order,) = await Trader(system, peers).orders(status="filled")
+        assert order.filled_at == OPEN
 
 
 async def test_a_halt_waits_for_none_of_the_orders_that_were_asked_for_before_it(trader: Trader) -> None:
