@@ -54,9 +54,9 @@ def exec_nats(arguments: Sequence[str]) -> NoReturn:
 
 
 def nats_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for nats-server: an earlier garbage collection, where GOGC does not say otherwise.
+    """Return the environment for nats-server: an earlier garbage collection, unless it says itself.
 
-    Its heap may grow by so many percent of what lives between collections, not by all of it (100): 13 MB less in a
-    small system, which costs the server a twelfth more CPU.
+    Its heap may grow by so many percent of what lives between collections, not by all of it (100), and collects harder
+    near the limit, which it may pass: what each costs is in docs/decisions/0055.
     """
-    return {"GOGC": "15", **environ}
+    return {"GOGC": "15", "GOMEMLIMIT": "28MiB", **environ}
