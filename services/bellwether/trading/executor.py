@@ -208,7 +208,7 @@ class Executor:
                 _log.error("the broker tells of order %s, which was never sent", event.reference)
                 continue
             if event.at > turn.now and not self._desk.context.clock.live:
-                # A start looks orders up before a replay's clock goes on: it was filled no earlier than it was.
+                # After a restart a replay's clock still shows its first instant: the broker's time is the later one.
                 turn = Turn(turn.run, event.at, turn.call.at(event.at, run=turn.run))
             progress = one.progress
             if progress.state in HERE:

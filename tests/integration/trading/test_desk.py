@@ -211,7 +211,7 @@ async def test_a_halt_stops_new_and_queued_orders_until_resumed_and_survives_a_r
         assert (await trader.check()).violations == []
 
 
-async def test_a_fill_that_a_killed_trader_did_not_write_down_has_its_own_time_in_the_next_one_s_ledger(
+async def test_a_fill_that_is_found_at_the_broker_after_a_restart_is_recorded_at_the_time_of_the_broker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: Any) -> None:
