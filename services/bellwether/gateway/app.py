@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from importlib import resources
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from bellwether.gateway import backup_routes, capsules, changes, holds, reads, replay_reports, serving, tracing, trading
-from bellwether.gateway.access import let_in, needs
-from bellwether.gateway.answers import add_error_answers, answer, gateway_of
-from bellwether.gateway.auth import Scope as Access
+from bellwether.gateway import backups, capsules, changes, reads, replay_reports, tracing, trading
 from bellwether.gateway.feed import Feed, Full
 from bellwether.gateway.gateway import Gateway
 from bellwether.gateway.problems import Problem
+from bellwether.gateway.routing import READ, add_error_answers, answer, gateway_of, let_in
 
 _TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 _FILES = ("index.html", "dashboard.js", "drawing.js", "news.js", "reports.html", "reports.js", "stream.js", "style.css")
@@ -29,7 +27,7 @@ def make_app(gateway: Gateway, version: str) -> FastAPI:
     app = FastAPI(title="Bellwether", version=version, docs_url=None, redoc_url=None)
     app.state.gateway = gateway
     add_error_answers(app)
-    parts = (reads, backup_routes, capsules, serving, changes, holds, trading, tracing, replay_reports)
+    parts = (reads, backups, capsules, changes, trading, tracing, replay_reports)
     for part in (*(each.router for each in parts), router):
         app.include_router(part)
     return app
@@ -55,7 +53,7 @@ class EventStream(Response):
             await refused(scope, receive, send)
 
 
-@router.get("/v1/events", dependencies=[Depends(needs(Access.READ))])
+@router.get("/v1/events", dependencies=READ)
 async def events(request: Request) -> Response:
     """Stream what happens from now on, as server-sent events."""
     return EventStream(gateway_of(request).feed)

@@ -6,14 +6,12 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from bellwether.gateway.access import needs
-from bellwether.gateway.answers import gateway_of
-from bellwether.gateway.auth import Scope
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
+from bellwether.gateway.routing import READ, gateway_of
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.capsule import DECLARED, FORMAT, MANIFEST, ONNX, Capsule, CapsuleBars, seal
 from bellwether.messages.market_data import Bars, GetBars
@@ -23,7 +21,7 @@ from bellwether.messages.registry import GetArtifact
 from bellwether.runtime.parts import fetch_parts
 from bellwether.training.features import WINDOW
 
-router = APIRouter(dependencies=[Depends(needs(Scope.READ))])
+router = APIRouter(dependencies=READ)
 
 
 @router.get("/v1/decisions/{decision_id}/capsule")

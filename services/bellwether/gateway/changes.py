@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from bellwether.gateway.access import needs
-from bellwether.gateway.answers import answer, gateway_of, read_body
-from bellwether.gateway.auth import Scope
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
+from bellwether.gateway.routing import HALT, OPERATE, READ, answer, gateway_of, read_body, read_model, relay
 from bellwether.messages.dead_letters import DeadLetterGone, PickDeadLetter
 from bellwether.messages.models import TrainingState, TrainModel
 from bellwether.messages.monitoring import SendTestMessage, SentTestMessages
@@ -23,14 +21,10 @@ from bellwether.messages.trading import Halt, HaltState, Resume
 from bellwether.spec.wire import known_part
 
 _DECLARATION_BYTES = 1024 * 1024
-_REASON_BYTES = 16 * 1024
 _PREDICT_BUDGET = 20.0
-
-T = TypeVar("T", bound=BaseModel)
 
 
 router = APIRouter()
-_READ, _HALT, _OPERATE = ([Depends(needs(scope))] for scope in (Scope.READ, Scope.HALT, Scope.OPERATE))
 
 
 class Reason(BaseModel):
@@ -55,18 +49,10 @@ def _shape(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
-async def _reason(request: Request, model: type[T]) -> T:
-    try:
-        return model.model_validate_json(await read_body(request, _REASON_BYTES))
-    except ValidationError as error:
-        said = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
-        raise Problem(422, "INVALID_PARAMS", "; ".join(said)) from error
-
-
 Wait = Annotated[float, Query(ge=0, le=30, description="Seconds to wait at most.")]
 
 
-@router.put("/v1/declaration", dependencies=_OPERATE)
+@router.put("/v1/declaration", dependencies=OPERATE)
 async def declare(request: Request, wait: Wait = WAIT_SECONDS) -> Response:
     """Deliver a newer spec to all services; wait until each acknowledged it, 5 s unless told otherwise."""
     body = _declaration_body(await read_body(request, _DECLARATION_BYTES))
@@ -90,91 +76,84 @@ def _declaration_body(raw: bytes) -> dict[str, Any]:
     return body
 
 
-@router.post("/v1/halt", dependencies=_HALT, openapi_extra=_shape(Reason))
+@router.post("/v1/halt", dependencies=HALT, openapi_extra=_shape(Reason))
 async def halt(request: Request) -> Response:
     """Stop every order until somebody resumes."""
-    why = await _reason(request, Reason)
-    question = Halt(reason=why.reason, source=why.source)
-    return answer(await gateway_of(request).peers.ask("paper-trading", "halt", question, HaltState))
+    why = await read_model(request, Reason)
+    return await relay(request, "paper-trading", "halt", Halt(reason=why.reason, source=why.source), HaltState)
 
 
-@router.post("/v1/resume", dependencies=_OPERATE, openapi_extra=_shape(ResumeReason))
+@router.post("/v1/resume", dependencies=OPERATE, openapi_extra=_shape(ResumeReason))
 async def resume(request: Request) -> Response:
     """Open every latch; a halt that the declaration states stays.
 
     `seen` is the number of the newest halt that you know of: with a newer one the answer is 409 NEWER_HALT and nothing
     is resumed. Without it, several halts are not resumed (409 HALT_NOT_STATED).
     """
-    why = await _reason(request, ResumeReason)
+    why = await read_model(request, ResumeReason)
     question = Resume(reason=why.reason, source=why.source, seen=why.seen)
-    return answer(await gateway_of(request).peers.ask("paper-trading", "resume", question, HaltState))
+    return await relay(request, "paper-trading", "resume", question, HaltState)
 
 
-@router.post("/v1/training", dependencies=_OPERATE)
+@router.post("/v1/training", dependencies=OPERATE)
 async def train(request: Request, model_name: str | None = None) -> Response:
     """Begin to make a recipe's models again, the declared one's unless another is named."""
-    question = TrainModel(model_name)
-    return answer(await gateway_of(request).peers.ask("ml-training", "train_model", question, TrainingState))
+    return await relay(request, "ml-training", "train_model", TrainModel(model_name), TrainingState)
 
 
-@router.post("/v1/models/{version}/promote", dependencies=_OPERATE, openapi_extra=_shape(Reason))
+@router.post("/v1/models/{version}/promote", dependencies=OPERATE, openapi_extra=_shape(Reason))
 async def promote(request: Request, version: str) -> Response:
     """Let a model serve in place of what serves for its recipe and symbol."""
-    why = await _reason(request, Reason)
-    question = PromoteModel(version, why.reason)
-    return answer(await gateway_of(request).peers.ask("ml-training", "promote_model", question, RegisteredModel))
+    why = await read_model(request, Reason)
+    return await relay(request, "ml-training", "promote_model", PromoteModel(version, why.reason), RegisteredModel)
 
 
-@router.post("/v1/models/{version}/shadow", dependencies=_OPERATE, openapi_extra=_shape(Reason))
+@router.post("/v1/models/{version}/shadow", dependencies=OPERATE, openapi_extra=_shape(Reason))
 async def shadow(request: Request, version: str, end: bool = False) -> Response:
     """Ask a candidate beside what serves, without trading by it; with `end` no longer."""
-    why = await _reason(request, Reason)
+    why = await read_model(request, Reason)
     question = ShadowCandidate(version, why.reason, end)
-    return answer(await gateway_of(request).peers.ask("ml-training", "shadow_model", question, RegisteredModel))
+    return await relay(request, "ml-training", "shadow_model", question, RegisteredModel)
 
 
-@router.post("/v1/models/{model_name}/rollback", dependencies=_OPERATE, openapi_extra=_shape(Reason))
+@router.post("/v1/models/{model_name}/rollback", dependencies=OPERATE, openapi_extra=_shape(Reason))
 async def rollback(request: Request, model_name: str, symbol: str | None = None) -> Response:
     """Let the model serve again that served before."""
-    why = await _reason(request, Reason)
+    why = await read_model(request, Reason)
     question = RollbackModel(model_name, why.reason, symbol)
-    return answer(await gateway_of(request).peers.ask("ml-training", "rollback_model", question, RegisteredModel))
+    return await relay(request, "ml-training", "rollback_model", question, RegisteredModel)
 
 
-@router.post("/v1/predict/{symbol}", dependencies=_READ)
+@router.post("/v1/predict/{symbol}", dependencies=READ)
 async def predict(request: Request, symbol: str, force_refresh: bool = False) -> Response:
     """Return a fresh prediction of one symbol, made for looking at: it never leads to an order."""
     question = GenerateSinglePrediction(symbol, force_refresh)
-    peers = gateway_of(request).peers
-    found = await peers.ask("prediction", "generate_single_prediction", question, Prediction, budget=_PREDICT_BUDGET)
-    return answer(found)
+    return await relay(
+        request, "prediction", "generate_single_prediction", question, Prediction, budget=_PREDICT_BUDGET
+    )
 
 
-@router.post("/v1/decisions/{decision_id}/replay", dependencies=_READ)
+@router.post("/v1/decisions/{decision_id}/replay", dependencies=READ)
 async def replay(request: Request, decision_id: str) -> Response:
     """Compute a decision again from its stored inputs and compare the bytes."""
     question = ReplayDecision(decision_id)
-    peers = gateway_of(request).peers
-    return answer(await peers.ask("prediction", "replay_decision", question, ReplayedDecision, budget=_PREDICT_BUDGET))
+    return await relay(request, "prediction", "replay_decision", question, ReplayedDecision, budget=_PREDICT_BUDGET)
 
 
-@router.post("/v1/notifications/test", dependencies=_OPERATE)
+@router.post("/v1/notifications/test", dependencies=OPERATE)
 async def send_test_messages(request: Request, name: str | None = None) -> Response:
     """Send a test message to one declared notification, or to all, and return what became of each."""
-    question, peers = SendTestMessage(name), gateway_of(request).peers
-    answered = await peers.ask("monitoring", "test_notification", question, SentTestMessages, budget=_PREDICT_BUDGET)
-    return answer(answered)
+    question = SendTestMessage(name)
+    return await relay(request, "monitoring", "test_notification", question, SentTestMessages, budget=_PREDICT_BUDGET)
 
 
-@router.post("/v1/dead-letters/{number}/replay", dependencies=_OPERATE)
+@router.post("/v1/dead-letters/{number}/replay", dependencies=OPERATE)
 async def replay_dead_letter(request: Request, number: int) -> Response:
     """Publish the event of a dead letter again, and take the letter away."""
-    question, peers = PickDeadLetter(number), gateway_of(request).peers
-    return answer(await peers.ask("monitoring", "replay_dead_letter", question, DeadLetterGone))
+    return await relay(request, "monitoring", "replay_dead_letter", PickDeadLetter(number), DeadLetterGone)
 
 
-@router.delete("/v1/dead-letters/{number}", dependencies=_OPERATE)
+@router.delete("/v1/dead-letters/{number}", dependencies=OPERATE)
 async def drop_dead_letter(request: Request, number: int) -> Response:
     """Take a dead letter away for good."""
-    question, peers = PickDeadLetter(number), gateway_of(request).peers
-    return answer(await peers.ask("monitoring", "drop_dead_letter", question, DeadLetterGone))
+    return await relay(request, "monitoring", "drop_dead_letter", PickDeadLetter(number), DeadLetterGone)

@@ -1,4 +1,4 @@
-"""The other services, as the gateway asks them: at the right moment of domain time, within a short time."""
+"""The other services, as the gateway asks them: at the right instant of domain time, within a short time."""
 
 from __future__ import annotations
 
@@ -30,55 +30,41 @@ class Peers:
         self._lock = asyncio.Lock()
 
     async def ask(self, peer: str, method: str, params: Any, result: type[T], *, budget: float = BUDGET) -> T:
-        """Call a method at the present moment of domain time.
+        """Call a method at the present instant of domain time.
 
         Raises:
             Problem: with the peer's error; 503 naming the peer when it is unreachable.
         """
-        state = None if self._clock.live else await self._last_known_replay()
-        return await self._ask_at(state, peer, method, params, result, budget=budget)
-
-    async def _ask_at(
-        self, state: ReplayState | None, peer: str, method: str, params: Any, result: type[T], *, budget: float
-    ) -> T:
-        call = self._begin(budget)
-        if not self._clock.live:
-            call = call.at(self._moment(state), run=state.run if state and state.run else None, budget=budget)
-        return await self._request(call, peer, method, params, result)
+        found = await self.try_ask(peer, method, params, result, budget=budget)
+        if isinstance(found, Problem):
+            raise found
+        return found
 
     async def try_ask(
         self, peer: str, method: str, params: Any, result: type[T], *, budget: float = BUDGET
     ) -> T | Problem:
         """Call a method and return the problem, if there is one, instead of raising it."""
-        try:
-            return await self.ask(peer, method, params, result, budget=budget)
-        except Problem as problem:
-            return problem
+        state = None if self._clock.live else await self._last_known_replay()
+        return await self.try_ask_at(state, peer, method, params, result, budget=budget)
 
     async def try_ask_now(self, peer: str, method: str, params: Any, result: type[T], *, budget: float) -> T | Problem:
         """Call a method that knows no domain time; return the problem, if there is one, instead of raising it."""
-        try:
-            return await self._request(self._begin(budget), peer, method, params, result)
-        except Problem as problem:
-            return problem
+        return await self._try(self._begin(budget), peer, method, params, result)
 
     async def try_ask_then(
         self, instant: datetime, peer: str, method: str, params: Any, result: type[T]
     ) -> T | Problem:
         """Call a method as of an instant that is over; return the problem, if there is one, instead of raising it."""
-        try:
-            return await self._request(self._begin(BUDGET).at(instant), peer, method, params, result)
-        except Problem as problem:
-            return problem
+        return await self._try(self._begin(BUDGET).at(instant), peer, method, params, result)
 
     async def try_ask_at(
         self, replay: ReplayState | None, peer: str, method: str, params: Any, result: type[T], *, budget: float
     ) -> T | Problem:
-        """Call a method at once: in a replay at the moment of this state of it; return the problem, if there is one."""
-        try:
-            return await self._ask_at(replay, peer, method, params, result, budget=budget)
-        except Problem as problem:
-            return problem
+        """Call a method at once: in a replay at the instant of this state; return the problem, if there is one."""
+        call = self._begin(budget)
+        if not self._clock.live:
+            call = call.at(self._instant(replay), run=replay.run if replay and replay.run else None, budget=budget)
+        return await self._try(call, peer, method, params, result)
 
     async def try_replay(self, budget: float) -> ReplayState | Problem:
         """Return how far the replay is, or the problem after `budget` seconds, whoever else asks for it longer."""
@@ -109,22 +95,24 @@ class Peers:
         """
         async with self._lock:
             if self._replay is None or monotonic() - self._asked > REPLAY_KEPT_SECONDS:
-                found = await self._request(self._begin(2.0), "scheduler", "get_replay", GetReplay(), ReplayState)
+                found = await self._try(self._begin(2.0), "scheduler", "get_replay", GetReplay(), ReplayState)
+                if isinstance(found, Problem):
+                    raise found
                 self._replay, self._asked = found, monotonic()
                 if found.as_of is not None:
                     self._clock.observe(found.as_of)
             return self._replay
 
     def now(self) -> datetime:
-        """Return the present moment of domain time, UTC."""
-        return self._moment(self._replay)
+        """Return the present instant of domain time, UTC."""
+        return self._instant(self._replay)
 
-    def _moment(self, state: ReplayState | None) -> datetime:
+    def _instant(self, state: ReplayState | None) -> datetime:
         return state.as_of if state is not None and state.as_of is not None else self._clock.now()
 
     @staticmethod
-    async def _request(call: Call, peer: str, method: str, params: Any, result: type[T]) -> T:
+    async def _try(call: Call, peer: str, method: str, params: Any, result: type[T]) -> T | Problem:
         try:
             return await call.request(peer, method, params, result)
         except RpcError as error:
-            raise problem_from(error, peer) from error
+            return problem_from(error, peer)

@@ -6,19 +6,26 @@ import asyncio
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import PlainTextResponse, Response
 
-from bellwether.gateway.access import needs
-from bellwether.gateway.answers import answer, gateway_of
-from bellwether.gateway.auth import Scope
 from bellwether.gateway.funnel import funnel
 from bellwether.gateway.lineage import lineage
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
+from bellwether.gateway.routing import READ, answer, gateway_of, relay
 from bellwether.messages.dead_letters import DeadLetterBody, DeadLetters, ListDeadLetters, PickDeadLetter
 from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
-from bellwether.messages.models import ExplainProbability, GetTraining, ProbabilityParts, TrainingState
+from bellwether.messages.models import (
+    Drift,
+    ExplainProbability,
+    GetDrift,
+    GetServingRecord,
+    GetTraining,
+    ProbabilityParts,
+    ServingRecord,
+    TrainingState,
+)
 from bellwether.messages.monitoring import Alerts, ListNotifications, Notifications, SystemMetrics
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
@@ -41,10 +48,11 @@ from bellwether.messages.trading import (
     Positions,
     Refusals,
 )
+from bellwether.reporting.judging import judge
 from bellwether.reporting.session_text import session_lines
 from bellwether.training.features import WINDOW
 
-router = APIRouter(dependencies=[Depends(needs(Scope.READ))])
+router = APIRouter(dependencies=READ)
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 LEDGER_BUDGET = 20.0
 
@@ -75,8 +83,7 @@ async def predictions(request: Request) -> Response:
 @router.get("/v1/decisions")
 async def decisions(request: Request, symbol: str | None = None, limit: Limit = 50) -> Response:
     """Return decisions, newest first."""
-    question = ListDecisions(symbol=symbol, limit=limit)
-    return answer(await gateway_of(request).peers.ask("prediction", "list_decisions", question, Decisions))
+    return await relay(request, "prediction", "list_decisions", ListDecisions(symbol=symbol, limit=limit), Decisions)
 
 
 @router.get("/v1/decisions/{decision_id}")
@@ -145,19 +152,19 @@ async def market_data(request: Request) -> Response:
 @router.get("/v1/positions")
 async def positions(request: Request) -> Response:
     """Return what is held."""
-    return answer(await gateway_of(request).peers.ask("paper-trading", "get_positions", Empty(), Positions))
+    return await relay(request, "paper-trading", "get_positions", Empty(), Positions)
 
 
 @router.get("/v1/account")
 async def account(request: Request) -> Response:
     """Return cash, equity and what halts."""
-    return answer(await gateway_of(request).peers.ask("paper-trading", "get_account", Empty(), Account))
+    return await relay(request, "paper-trading", "get_account", Empty(), Account)
 
 
 @router.get("/v1/equity")
 async def equity(request: Request, limit: Annotated[int, Query(ge=2, le=2000)] = 400) -> Response:
     """Return the account at the close of each session of the present run."""
-    return answer(await gateway_of(request).peers.ask("paper-trading", "get_equity", GetEquity(limit), EquityCurve))
+    return await relay(request, "paper-trading", "get_equity", GetEquity(limit), EquityCurve)
 
 
 @router.get("/v1/orders")
@@ -166,26 +173,25 @@ async def orders(
 ) -> Response:
     """Return orders, newest first."""
     question = ListOrders(symbol=symbol, status=status, limit=limit)
-    return answer(await gateway_of(request).peers.ask("paper-trading", "list_orders", question, Orders))
+    return await relay(request, "paper-trading", "list_orders", question, Orders)
 
 
 @router.get("/v1/refusals")
 async def refusals(request: Request, symbol: str | None = None, limit: Limit = 50) -> Response:
     """Return what the guards refused, newest first."""
-    question = ListRefusals(symbol=symbol, limit=limit)
-    return answer(await gateway_of(request).peers.ask("paper-trading", "list_refusals", question, Refusals))
+    return await relay(request, "paper-trading", "list_refusals", ListRefusals(symbol=symbol, limit=limit), Refusals)
 
 
 @router.get("/v1/jobs")
 async def jobs(request: Request, limit: Limit = 50) -> Response:
     """Return slots and jobs, newest first."""
-    return answer(await gateway_of(request).peers.ask("scheduler", "list_jobs", ListJobs(limit=limit), Jobs))
+    return await relay(request, "scheduler", "list_jobs", ListJobs(limit=limit), Jobs)
 
 
 @router.get("/v1/reports")
 async def reports(request: Request, limit: Limit = 50) -> Response:
     """Return the sessions that have a report, newest first, each in one line."""
-    return answer(await gateway_of(request).peers.ask("scheduler", "list_reports", ListReports(limit), Reports))
+    return await relay(request, "scheduler", "list_reports", ListReports(limit), Reports)
 
 
 @router.get("/v1/reports/{session}")
@@ -212,8 +218,7 @@ def _day(session: str) -> date | None:
 @router.get("/v1/ledger/check")
 async def ledger_check(request: Request) -> Response:
     """Compute the ledger again from its events and compare."""
-    peers = gateway_of(request).peers
-    return answer(await peers.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, budget=LEDGER_BUDGET))
+    return await relay(request, "paper-trading", "check_ledger", Empty(), LedgerCheck, budget=LEDGER_BUDGET)
 
 
 @router.get("/v1/why/{symbol}")
@@ -241,7 +246,7 @@ async def why(request: Request, symbol: str) -> Response:
 @router.get("/v1/quality")
 async def quality(request: Request) -> Response:
     """Return the quality of every declared symbol's bars, with the rules that are broken."""
-    return answer(await gateway_of(request).peers.ask("data-quality", "get_quality", GetQuality(), Quality))
+    return await relay(request, "data-quality", "get_quality", GetQuality(), Quality)
 
 
 @router.get("/v1/models")
@@ -250,55 +255,72 @@ async def models(request: Request, model_name: str | None = None, limit: int = 5
 
     What serves or is in shadow is always there, and up to `limit` (at most 500) others, the newest; `total` counts all.
     """
-    peers = gateway_of(request).peers
-    return answer(await peers.ask("ml-training", "list_registry", ListRegistry(model_name, limit), RegisteredModels))
+    return await relay(request, "ml-training", "list_registry", ListRegistry(model_name, limit), RegisteredModels)
 
 
 @router.get("/v1/models/{version}")
 async def model(request: Request, version: str) -> Response:
     """Return a model of the registry by its version, or the beginning of one, with its live record."""
-    peers = gateway_of(request).peers
-    return answer(await peers.ask("ml-training", "show_model", ShowModel(version), ShownModel))
+    return await relay(request, "ml-training", "show_model", ShowModel(version), ShownModel)
+
+
+@router.get("/v1/serving")
+async def serving(request: Request) -> Response:
+    """Return live hit rate and Brier score beside the base rate by symbol, and the drift of features by model.
+
+    Intervals of a symbol are of its own sessions. Drift compares the newest 500 decisions that may trade, at most, with
+    the training rows.
+    """
+    gateway = gateway_of(request)
+    question = GetServingRecord(list(gateway.system.spec.symbols))
+    found = await gateway.peers.ask("prediction", "get_serving_record", question, ServingRecord)
+    symbols = {symbol: judge(days, [], found.horizon_sessions) for symbol, days in found.outcomes.items()}
+    drift: list[dict[str, Any]] = []
+    for rows in found.rows:
+        asked = GetDrift(rows.version, rows.values)
+        told = await gateway.peers.try_ask("ml-model", "get_drift", asked, Drift)
+        shown: dict[str, Any] = {"version": rows.version, "rows": max(map(len, rows.values.values()), default=0)}
+        if isinstance(told, Problem):
+            drift.append({**shown, "index": {}, "problem": told.message})
+        else:
+            drift.append({**shown, "index": told.index, "problem": told.problem})
+    return answer({"symbols": symbols, "drift": drift})
 
 
 @router.get("/v1/training")
 async def training(request: Request) -> Response:
     """Return how training is."""
-    return answer(await gateway_of(request).peers.ask("ml-training", "get_training", GetTraining(), TrainingState))
+    return await relay(request, "ml-training", "get_training", GetTraining(), TrainingState)
 
 
 @router.get("/v1/system")
 async def system(request: Request) -> Response:
     """Return the health of every service, the memory and CPU of each process, and the machine's figures."""
-    peers = gateway_of(request).peers
-    return answer(await peers.ask("monitoring", "collect_system_metrics", None, SystemMetrics))
+    return await relay(request, "monitoring", "collect_system_metrics", None, SystemMetrics)
 
 
 @router.get("/v1/alerts")
 async def alerts(request: Request) -> Response:
     """Return what is wrong with the system at this moment, critical first."""
-    return answer(await gateway_of(request).peers.ask("monitoring", "check_alerts", None, Alerts))
+    return await relay(request, "monitoring", "check_alerts", None, Alerts)
 
 
 @router.get("/v1/dead-letters")
 async def dead_letters(request: Request, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 50) -> Response:
     """Return events that were given up, oldest first, from a number on."""
-    question = ListDeadLetters(after, min(limit, 200))
-    return answer(await gateway_of(request).peers.ask("monitoring", "list_dead_letters", question, DeadLetters))
+    return await relay(request, "monitoring", "list_dead_letters", ListDeadLetters(after, min(limit, 200)), DeadLetters)
 
 
 @router.get("/v1/dead-letters/{number}")
 async def dead_letter(request: Request, number: int) -> Response:
     """Return one dead letter with its event."""
-    question = PickDeadLetter(number)
-    return answer(await gateway_of(request).peers.ask("monitoring", "get_dead_letter", question, DeadLetterBody))
+    return await relay(request, "monitoring", "get_dead_letter", PickDeadLetter(number), DeadLetterBody)
 
 
 @router.get("/v1/notifications")
 async def notifications(request: Request, limit: Limit = 50) -> Response:
     """Return the declared notifications, and the newest notices with how far each is."""
-    peers = gateway_of(request).peers
-    return answer(await peers.ask("monitoring", "list_notifications", ListNotifications(limit), Notifications))
+    return await relay(request, "monitoring", "list_notifications", ListNotifications(limit), Notifications)
 
 
 async def _held(peers: Peers) -> set[str]:

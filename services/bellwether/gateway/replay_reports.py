@@ -6,15 +6,13 @@ import json
 import zlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from bellwether.gateway.access import needs
-from bellwether.gateway.answers import answer, gateway_of, read_body
-from bellwether.gateway.auth import Scope
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
+from bellwether.gateway.routing import OPERATE, READ, gateway_of, read_body, relay
 from bellwether.messages.parts import FilePart
 from bellwether.messages.replay_reports import (
     GetReplayReport,
@@ -26,7 +24,6 @@ from bellwether.messages.replay_reports import (
 from bellwether.runtime.parts import fetch_parts
 
 router = APIRouter()
-_READ, _OPERATE = ([Depends(needs(scope))] for scope in (Scope.READ, Scope.OPERATE))
 _LARGEST = 64 * 1024 * 1024
 """Bytes of one file of a report, unpacked."""
 _BODY = 64 * 1024
@@ -46,34 +43,32 @@ class Kept(BaseModel):
     uids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=1000)]
 
 
-@router.get("/reports/replays/{name}", include_in_schema=False, dependencies=_READ)
+@router.get("/reports/replays/{name}", include_in_schema=False, dependencies=READ)
 async def first_page(request: Request, name: str) -> Response:
     """Return the page of a replay of the declaration as it was."""
     return await _page(request, name, 0)
 
 
-@router.get("/reports/replays/{name}/{index}", include_in_schema=False, dependencies=_READ)
+@router.get("/reports/replays/{name}/{index}", include_in_schema=False, dependencies=READ)
 async def page(request: Request, name: str, index: Index) -> Response:
     """Return the page of a variant."""
     return await _page(request, name, index)
 
 
-@router.get("/v1/replays", dependencies=_READ)
+@router.get("/v1/replays", dependencies=READ)
 async def replays(request: Request) -> Response:
     """Return the replays that have a report here, by name, and which variants of each."""
-    return answer(
-        await gateway_of(request).peers.ask("scheduler", "list_replay_reports", ListReplayReports(), ReplayReports)
-    )
+    return await relay(request, "scheduler", "list_replay_reports", ListReplayReports(), ReplayReports)
 
 
-@router.get("/v1/replays/{name}/{index}", dependencies=_READ)
+@router.get("/v1/replays/{name}/{index}", dependencies=READ)
 async def figures(request: Request, name: str, index: Index) -> Response:
     """Return the whole report of a variant as JSON."""
     body = await _file(gateway_of(request).peers, name, index, "report.json")
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-@router.put("/v1/replays", dependencies=_OPERATE)
+@router.put("/v1/replays", dependencies=OPERATE)
 async def retain(request: Request) -> Response:
     """Forget the reports of all replays but those whose uids are given; the operator says so when one is deleted."""
     try:
@@ -81,8 +76,7 @@ async def retain(request: Request) -> Response:
     except (ValueError, ValidationError) as error:
         words = 'the body is {"uids": [...]}, the uids of the replays that exist'
         raise Problem(422, "INVALID_PARAMS", words) from error
-    question = RetainReplayReports(kept.uids)
-    return answer(await gateway_of(request).peers.ask("scheduler", "retain_replay_reports", question, ReplayReports))
+    return await relay(request, "scheduler", "retain_replay_reports", RetainReplayReports(kept.uids), ReplayReports)
 
 
 async def _page(request: Request, name: str, index: int) -> Response:

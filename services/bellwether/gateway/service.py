@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
+import socket
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import MetaData
 
 from bellwether.gateway.app import make_app
@@ -16,7 +22,6 @@ from bellwether.gateway.gateway import Gateway
 from bellwether.gateway.otlp import BadSpans, Span, decode_spans
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
-from bellwether.gateway.server import HttpServer
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.gateway.traces import add_trace_tables
 from bellwether.messages.envelope import decode_event
@@ -24,6 +29,7 @@ from bellwether.messages.trading import Account, Empty
 from bellwether.naming import ACKS_BUCKET, EVENT_SUBJECTS, TRACE_SUBJECTS
 from bellwether.runtime.bus import Message, Subscription
 from bellwether.runtime.context import ServiceContext
+from bellwether.runtime.errors import StartRefused
 from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_days
 
@@ -72,6 +78,65 @@ class SpanInbox:
                 self.bad_batches += 1
                 _log.warning("spans left out: %s", error)
         return spans
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process: it stops its services in order."""
+        yield
+
+
+class HttpServer:
+    """Serves one application on one address."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._host = host
+        self._wanted = port
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+        self._server = _Server(config)
+        self._task: asyncio.Task[None] | None = None
+        self.port = 0
+        """The port in use, once it has started."""
+
+    async def start(self) -> None:
+        """Begin to serve.
+
+        Raises:
+            StartRefused: if the address cannot be used, naming it.
+        """
+        listener = self._bind()
+        self.port = listener.getsockname()[1]
+        self._task = asyncio.get_running_loop().create_task(self._server.serve([listener]), name="http")
+
+    def _bind(self) -> socket.socket:
+        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self._host, self._wanted))
+        except OSError as error:
+            listener.close()
+            taken = error.errno == errno.EADDRINUSE
+            said = "another program listens there" if taken else error.strerror
+            raise StartRefused(f"the gateway cannot listen on {self._host}:{self._wanted}: {said}") from error
+        listener.setblocking(False)
+        return listener
+
+    async def stop(self) -> None:
+        """Take no more requests, let those in hand end, and close."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
 
 
 class GatewayService:

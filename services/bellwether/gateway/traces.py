@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table
 
-from bellwether.gateway.keeping import marks_of, sampled
 from bellwether.gateway.otlp import Link, Span
 
 DEFAULT_LIMIT_BYTES = 256 * 1024 * 1024
@@ -25,6 +24,8 @@ SETTLING_SECONDS = 120.0
 """How long after its newest span a trace may still turn out to hold an order."""
 _ROOM_AFTER_SWEEP = 0.9
 _SWEEP_BATCH = 100
+_ORDER_KEYS = ("order_id", "order.id")
+_REFUSAL_KEYS = ("refusal",)
 
 
 def add_trace_tables(metadata: MetaData) -> None:
@@ -82,6 +83,42 @@ class StoreState:
     bytes_used: int
     bytes_limit: int
     traces_removed: int
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What makes a trace worth keeping."""
+
+    has_order: bool = False
+    has_refusal: bool = False
+    has_error: bool = False
+
+    @property
+    def always_kept(self) -> bool:
+        """Whether the trace is kept whatever the ratio says."""
+        return self.has_order or self.has_refusal or self.has_error
+
+
+def marks_of(spans: Iterable[Span]) -> Marks:
+    """Return what the spans of one trace tell: an order, a refusal, an error."""
+    order = refusal = error = False
+    for span in spans:
+        order = order or _has(span, _ORDER_KEYS)
+        refusal = refusal or _has(span, _REFUSAL_KEYS)
+        error = error or span.status == "error"
+    return Marks(order, refusal, error)
+
+
+def _has(span: Span, fragments: tuple[str, ...]) -> bool:
+    return any(fragment in key for key, value in span.attributes.items() if value for fragment in fragments)
+
+
+def sampled(trace_id: str, ratio: float) -> bool:
+    """Whether a trace of no special interest is among the share that is kept.
+
+    It depends on the id alone, so that every batch of a trace gets the same answer.
+    """
+    return int(trace_id[:8], 16) < ratio * 0x1_0000_0000
 
 
 class TraceTables:

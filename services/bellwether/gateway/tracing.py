@@ -7,14 +7,12 @@ import time
 import zlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from bellwether.gateway.access import needs
-from bellwether.gateway.answers import answer, gateway_of, read_body
-from bellwether.gateway.auth import Scope
 from bellwether.gateway.otlp import BadSpans, Span, decode_spans
 from bellwether.gateway.problems import Problem
+from bellwether.gateway.routing import OPERATE, READ, answer, gateway_of, read_body
 from bellwether.gateway.traces import instant, newest_traces, spans_of, trace_ids
 
 _EXPORT_BYTES = 4 * 1024 * 1024
@@ -22,10 +20,9 @@ _PROTOBUF = "application/x-protobuf"
 _TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 
 router = APIRouter()
-_READ = [Depends(needs(Scope.READ))]
 
 
-@router.post("/v1/traces", dependencies=[Depends(needs(Scope.OPERATE))])
+@router.post("/v1/traces", dependencies=OPERATE)
 async def take(request: Request) -> Response:
     """Take spans of others, as the OTLP/HTTP exporter sends them (protobuf, gzip or plain)."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
@@ -53,7 +50,7 @@ def _unzipped(body: bytes) -> bytes:
     return found
 
 
-@router.get("/v1/traces", dependencies=_READ)
+@router.get("/v1/traces", dependencies=READ)
 async def traces(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
@@ -67,7 +64,7 @@ async def traces(
     return answer({"traces": found, "store": state})
 
 
-@router.get("/v1/traces/{trace_id}", dependencies=_READ)
+@router.get("/v1/traces/{trace_id}", dependencies=READ)
 async def trace(request: Request, trace_id: str) -> Response:
     """Return all spans of a trace by their start; the first digits of its id are enough while they are its alone."""
     if not _TRACE_ID.match(trace_id):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from bellwether.gateway.access import needs
-from bellwether.gateway.answers import answer, gateway_of, read_body
-from bellwether.gateway.auth import Scope
-from bellwether.gateway.problems import Problem
+from bellwether.gateway.routing import OPERATE, READ, answer, gateway_of, read_model, relay
 from bellwether.messages.trading import (
     Account,
     ApproveOrder,
@@ -29,14 +26,10 @@ from bellwether.messages.trading import (
     Transfer,
 )
 
-_BODY_BYTES = 4096
 _PAGE = 2000
 _BROKER_BUDGET = 25.0
 
-T = TypeVar("T", bound=BaseModel)
-
 router = APIRouter()
-_READ, _OPERATE = ([Depends(needs(scope))] for scope in (Scope.READ, Scope.OPERATE))
 
 
 class TradeAsked(BaseModel):
@@ -65,53 +58,43 @@ class TransferAsked(BaseModel):
     note: Annotated[str, Field(max_length=200)] = ""
 
 
-async def _body(request: Request, model: type[T]) -> T:
-    try:
-        return model.model_validate_json(await read_body(request, _BODY_BYTES) or b"{}")
-    except ValidationError as error:
-        said = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
-        raise Problem(422, "INVALID_PARAMS", "; ".join(said)) from error
-
-
-@router.post("/v1/trades", dependencies=_OPERATE)
+@router.post("/v1/trades", dependencies=OPERATE)
 async def trade(request: Request) -> Response:
     """Queue an order by hand for the next session; `status` is executed only once it is filled."""
-    asked = await _body(request, TradeAsked)
+    asked = await read_model(request, TradeAsked)
     question = ExecuteTrade(asked.symbol, asked.action, asked.quantity, asked.client_id)
-    return answer(await gateway_of(request).peers.ask("paper-trading", "execute_trade", question, Trade))
+    return await relay(request, "paper-trading", "execute_trade", question, Trade)
 
 
-@router.post("/v1/orders/{order_id}/approve", dependencies=_OPERATE)
+@router.post("/v1/orders/{order_id}/approve", dependencies=OPERATE)
 async def approve(request: Request, order_id: str) -> Response:
     """Allow an order that waits for approval."""
-    question = ApproveOrder(order_id, (await _body(request, ByWhom)).by)
-    return answer(await gateway_of(request).peers.ask("paper-trading", "approve_order", question, Order))
+    question = ApproveOrder(order_id, (await read_model(request, ByWhom)).by)
+    return await relay(request, "paper-trading", "approve_order", question, Order)
 
 
-@router.post("/v1/orders/{order_id}/cancel", dependencies=_OPERATE)
+@router.post("/v1/orders/{order_id}/cancel", dependencies=OPERATE)
 async def cancel(request: Request, order_id: str) -> Response:
     """End an order that waits here, or ask the broker to end it."""
-    question = CancelOrder(order_id, (await _body(request, ByWhom)).by)
-    peers = gateway_of(request).peers
-    return answer(await peers.ask("paper-trading", "cancel_order", question, Order, budget=_BROKER_BUDGET))
+    question = CancelOrder(order_id, (await read_model(request, ByWhom)).by)
+    return await relay(request, "paper-trading", "cancel_order", question, Order, budget=_BROKER_BUDGET)
 
 
-@router.post("/v1/transfers", dependencies=_OPERATE)
+@router.post("/v1/transfers", dependencies=OPERATE)
 async def transfer(request: Request) -> Response:
     """Put cash into the simulated account, or take it out; the answer is the account after it."""
-    asked = await _body(request, TransferAsked)
+    asked = await read_model(request, TransferAsked)
     question = Transfer(asked.amount, asked.transfer_id, asked.note)
-    return answer(await gateway_of(request).peers.ask("paper-trading", "transfer", question, Account))
+    return await relay(request, "paper-trading", "transfer", question, Account)
 
 
-@router.post("/v1/reconcile", dependencies=_OPERATE)
+@router.post("/v1/reconcile", dependencies=OPERATE)
 async def reconcile(request: Request) -> Response:
     """Compare positions with the broker now; symbols that differ are blocked, those that agree again are not."""
-    peers = gateway_of(request).peers
-    return answer(await peers.ask("paper-trading", "sync_positions", Empty(), SyncedPositions, budget=_BROKER_BUDGET))
+    return await relay(request, "paper-trading", "sync_positions", Empty(), SyncedPositions, budget=_BROKER_BUDGET)
 
 
-@router.get("/v1/export/{what}.csv", dependencies=_READ)
+@router.get("/v1/export/{what}.csv", dependencies=READ)
 async def export_csv(request: Request, what: Literal["trades", "lots"]) -> Response:
     """Return every fill, or every tax lot (first in, first out), as CSV."""
     written = io.StringIO()
@@ -129,7 +112,7 @@ async def export_csv(request: Request, what: Literal["trades", "lots"]) -> Respo
     return Response(written.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-@router.get("/v1/export/{what}", dependencies=_READ)
+@router.get("/v1/export/{what}", dependencies=READ)
 async def export_page(
     request: Request,
     what: Literal["trades", "lots"],

@@ -15,7 +15,7 @@ from bellwether.gateway.auth import (
     scopes_of,
 )
 from bellwether.gateway.problems import Problem, status_of
-from bellwether.gateway.server import HttpServer
+from bellwether.gateway.service import HttpServer
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.render.keys import scoped_token
 from bellwether.runtime.errors import StartRefused

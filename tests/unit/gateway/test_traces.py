@@ -9,7 +9,6 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from sqlalchemy import MetaData, create_engine
 
-from bellwether.gateway.keeping import sampled
 from bellwether.gateway.otlp import BadSpans, Link, Span, decode_spans
 from bellwether.gateway.traces import (
     SETTLING_SECONDS,
@@ -17,6 +16,7 @@ from bellwether.gateway.traces import (
     add_trace_tables,
     bytes_used,
     newest_traces,
+    sampled,
     spans_of,
     trace_ids,
 )

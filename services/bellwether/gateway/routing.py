@@ -1,22 +1,29 @@
-"""Answers over HTTP: JSON as it goes over the bus, and errors in one shape."""
+"""What the routes share: who is let in, bodies that are checked, and answers and errors in one shape each."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from bellwether.gateway.auth import Scope, check, cookie_name, page_token
 from bellwether.gateway.gateway import Gateway
+from bellwether.gateway.peers import BUDGET
 from bellwether.gateway.problems import Problem
 from bellwether.messages.envelope import encode
 
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
 _log = logging.getLogger(__name__)
 _LONGEST_VALUE = 60
+_BODY_BYTES = 16 * 1024
 
 
 def gateway_of(request: Request) -> Gateway:
@@ -25,9 +32,47 @@ def gateway_of(request: Request) -> Gateway:
     return found
 
 
+def _needs(scope: Scope) -> Any:
+    """Return what refuses a request without a token of this scope, before its body is looked at."""
+
+    async def authorized(request: Request) -> None:
+        gateway = gateway_of(request)
+        if scope is Scope.READ and gateway.open_reads:
+            return
+        token = gateway.settings.token
+        check(scope, method=request.method, headers=request.headers, cookies=request.cookies, token=token)
+
+    return Depends(authorized)
+
+
+READ, HALT, OPERATE = ([_needs(scope)] for scope in (Scope.READ, Scope.HALT, Scope.OPERATE))
+"""What a route depends on: a token that opens this."""
+
+
+def let_in(request: Request, response: Response, given: str) -> Response:
+    """Give a browser the cookie by which the page is let in from now on, until it is closed.
+
+    Raises:
+        Problem: 401 if the token is none of this gateway's.
+    """
+    token = gateway_of(request).settings.token
+    value = page_token(given, token)
+    secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
+    response.set_cookie(cookie_name(token or ""), value, httponly=True, samesite="strict", secure=secure)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def answer(value: Any, status: int = 200) -> Response:
     """Return a value as JSON: money as strings, times as ISO 8601 in UTC."""
     return Response(encode(value), status_code=status, media_type="application/json")
+
+
+async def relay(
+    request: Request, peer: str, method: str, params: Any, result: type[T], *, budget: float = BUDGET
+) -> Response:
+    """Call a method of a service, and answer with its result."""
+    return answer(await gateway_of(request).peers.ask(peer, method, params, result, budget=budget))
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -42,6 +87,19 @@ async def read_body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise Problem(413, "TOO_LARGE", f"the body has more than {limit} bytes")
     return bytes(body)
+
+
+async def read_model(request: Request, model: type[M]) -> M:
+    """Return a request's JSON body, at most 16 KiB; an empty one stands for `{}`.
+
+    Raises:
+        Problem: 413 if it is larger, 422 naming each field that is wrong.
+    """
+    try:
+        return model.model_validate_json(await read_body(request, _BODY_BYTES) or b"{}")
+    except ValidationError as error:
+        said = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
+        raise Problem(422, "INVALID_PARAMS", "; ".join(said)) from error
 
 
 def add_error_answers(app: FastAPI) -> None:
