@@ -17,6 +17,8 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
 
 ASK_SECONDS = 20.0
+REPLY_SECONDS = 1.0
+"""More than a service has for its answer, so that it can still say that it has not come to an end."""
 PATIENCE = 300.0
 """How long it is asked again while a service or NATS is unreachable."""
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -45,31 +47,35 @@ class Peers:
         end, tries = monotonic() + self._patience, 0
         while True:
             try:
-                return await self._ask(peer, method, params, result)
+                return await self.ask(peer, method, params, result)
+            except BusError as error:
+                failure = RpcError("UNAVAILABLE", str(error))
             except RpcError as error:
-                if error.code not in _AWAY or not idempotent or monotonic() > end:
-                    raise
-                _log.info("%s.%s waits: %s", peer, method, error)
+                failure = error
+            if failure.code not in _AWAY or not idempotent or monotonic() > end:
+                raise failure
+            _log.info("%s.%s waits: %s", peer, method, failure)
             await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
             tries += 1
 
-    async def _ask(self, peer: str, method: str, params: Any, result: type[T]) -> T:
-        if not await self._bus.wait_connected(ASK_SECONDS):
+    async def ask(self, peer: str, method: str, params: Any, result: type[T], *, seconds: float = ASK_SECONDS) -> T:
+        """Call a method once.
+
+        Raises:
+            RpcError: as the peer says, UNAVAILABLE without a connection, or INVALID_REPLY.
+            BusError: if no reply came.
+        """
+        end = monotonic() + seconds
+        if not await self._bus.wait_connected(seconds):
             raise RpcError("UNAVAILABLE", "there is no connection to NATS")
-        question = Request(
-            f"{self._identity}-{secrets.token_hex(8)}",
-            self._identity,
-            ASK_SECONDS,
-            as_of=self._as_of,
-            params=msgspec.Raw(encode(params)),
-        )
+        left = max(0.1, end - monotonic())
+        request_id = f"{self._identity}-{secrets.token_hex(8)}"
+        question = Request(request_id, self._identity, left, as_of=self._as_of, params=msgspec.Raw(encode(params)))
         try:
-            body = await self._bus.request(rpc_subject(peer, method), encode(question), timeout=ASK_SECONDS + 1.0)
+            body = await self._bus.request(rpc_subject(peer, method), encode(question), timeout=left + REPLY_SECONDS)
             reply = decode_reply(body)
             if isinstance(reply.error, ErrorBody):
-                raise RpcError(reply.error.code, reply.error.message)
+                raise RpcError(reply.error.code, reply.error.message, **reply.error.detail)
             return msgspec.json.decode(reply.result or b"null", type=result)
-        except BusError as error:
-            raise RpcError("UNAVAILABLE", str(error)) from error
         except msgspec.MsgspecError as error:
             raise RpcError("INVALID_REPLY", str(error)) from error

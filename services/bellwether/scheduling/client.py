@@ -11,23 +11,21 @@ import asyncio
 import logging
 import math
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
 import nkeys
 
 from bellwether.market.slots import due_from_job_name
-from bellwether.messages.envelope import ErrorBody, Request, decode_reply, encode
 from bellwether.messages.scheduling import ExecuteSlot, Job
-from bellwether.naming import rpc_subject
 from bellwether.runtime.bus import Bus, BusError, RequestTimeout
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.nats_bus import NatsBus
 
@@ -38,8 +36,6 @@ DONE, GAVE_UP, WRONG, ENDED = 0, 1, 2, 128 + signal.SIGTERM
 ASK_SECONDS = 20.0
 """How long one question waits. The slot goes on meanwhile; a scheduler that was killed under it never answers, so it is
 asked again long before the work can have taken its full time."""
-REPLY_SECONDS = 1.0
-"""More than that, so that the scheduler can still say that it has not come to an end."""
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the next question while the scheduler or one of its peers is unreachable; the last one is kept."""
 
@@ -50,18 +46,14 @@ _FINAL = frozenset({"INVALID_PARAMS", "INVALID_REQUEST", "UNKNOWN_METHOD", "REPL
 """What stays as it is however often one asks."""
 
 _log = logging.getLogger(__name__)
-_job_decoder = msgspec.json.Decoder(Job)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What became of one question: the job, or why there is none yet."""
+class _Waits(NamedTuple):
+    """Why a slot has come to no end, and in how many seconds it is due where it waits for that."""
 
-    job: Job | None = None
-    code: str = ""
-    words: str = ""
-    seconds: float | None = None
-    """How long until the slot is due, where that is what is waited for."""
+    code: str
+    words: str
+    due_in: float | None = None
 
 
 def wanted(environ: Mapping[str, str]) -> ExecuteSlot:
@@ -90,59 +82,47 @@ async def execute(bus: Bus, asked: ExecuteSlot, *, timeout: float) -> int:
     end = monotonic() + timeout
     said, tries = "", 0
     while (left := end - monotonic()) > 0:
-        answer = await _ask(bus, asked, min(left, ASK_SECONDS))
-        if answer.job is not None and answer.job.status in ("completed", "missed"):
-            _log.info("%s is %s (%s)", name, answer.job.status, answer.job.id)
+        why = await _ask(bus, asked, name, min(left, ASK_SECONDS))
+        if why is None:
             return DONE
-        if answer.code == _NO_SLOT:
-            _log.info("%s is not a slot, so there is nothing to do: %s", name, answer.words)
+        if why.code == _NO_SLOT:
+            _log.info("%s is not a slot, so there is nothing to do: %s", name, why.words)
             return DONE
-        if answer.code in _FINAL:
-            _log.error("%s is refused: %s: %s", name, answer.code, answer.words)
+        if why.code in _FINAL:
+            _log.error("%s is refused: %s: %s", name, why.code, why.words)
             return GAVE_UP
-        tries = 0 if answer.code == _NOT_YET else tries + 1
-        if answer.code != said:
-            said = answer.code
-            _log.info("%s waits: %s: %s", name, answer.code, answer.words)
-        await asyncio.sleep(min(_pause(answer, tries), max(0.0, end - monotonic())))
+        tries = 0 if why.code == _NOT_YET else tries + 1
+        if why.code != said:
+            said = why.code
+            _log.info("%s waits: %s: %s", name, why.code, why.words)
+        await asyncio.sleep(min(_pause(why, tries), max(0.0, end - monotonic())))
     _log.error("%s is given up after %g s; last was %s", name, timeout, said or "that there was no time")
     return GAVE_UP
 
 
-def _pause(answer: Answer, tries: int) -> float:
-    """Return the seconds until the next question."""
-    if answer.seconds is not None:
-        # A moment more, so that the scheduler's clock has surely passed the instant.
-        return answer.seconds + 0.05
-    return PAUSES[0] if answer.code == _STILL_RUNNING else PAUSES[min(tries, len(PAUSES)) - 1]
-
-
-async def _ask(bus: Bus, asked: ExecuteSlot, seconds: float) -> Answer:
-    """Ask once; whatever keeps an answer away is an answer too."""
-    began = monotonic()
-    if not await bus.wait_connected(seconds):
-        return Answer(code="UNAVAILABLE", words="there is no connection to NATS")
-    left = max(0.1, seconds - (monotonic() - began))
-    params = msgspec.Raw(encode(asked))
-    request = Request(f"{IDENTITY}-{secrets.token_hex(8)}", IDENTITY, left, params=params)
+async def _ask(bus: Bus, asked: ExecuteSlot, name: str, seconds: float) -> _Waits | None:
+    """Ask once; return why the slot has come to no end, None when it has."""
     try:
-        body = await bus.request(rpc_subject("scheduler", METHOD), encode(request), timeout=left + REPLY_SECONDS)
-        reply = decode_reply(body)
-        if isinstance(reply.error, ErrorBody):
-            return _refused(reply.error)
-        return Answer(_job_decoder.decode(reply.result or b"null"), "NO_END", "it has come to no end")
+        job = await Peers(bus, IDENTITY).ask("scheduler", METHOD, asked, Job, seconds=seconds)
+    except RpcError as error:
+        due_in = error.detail.get("seconds") if error.code == _NOT_YET else None
+        return _Waits(error.code, error.message, max(0.0, due_in) if isinstance(due_in, int | float) else None)
     except RequestTimeout as error:
-        return Answer(code=_STILL_RUNNING, words=str(error))
+        return _Waits(_STILL_RUNNING, str(error))
     except BusError as error:
-        return Answer(code="UNAVAILABLE", words=str(error))
-    except msgspec.DecodeError as error:
-        return Answer(code="INVALID_REPLY", words=str(error))
+        return _Waits("UNAVAILABLE", str(error))
+    if job.status not in ("completed", "missed"):
+        return _Waits("NO_END", "it has come to no end")
+    _log.info("%s is %s (%s)", name, job.status, job.id)
+    return None
 
 
-def _refused(error: ErrorBody) -> Answer:
-    seconds = error.detail.get("seconds")
-    due_in = max(0.0, float(seconds)) if error.code == _NOT_YET and isinstance(seconds, int | float) else None
-    return Answer(code=error.code, words=error.message, seconds=due_in)
+def _pause(why: _Waits, tries: int) -> float:
+    """Return the seconds until the next question."""
+    if why.due_in is not None:
+        # A little more, so that the scheduler's clock has surely passed the instant.
+        return why.due_in + 0.05
+    return PAUSES[0] if why.code == _STILL_RUNNING else PAUSES[min(tries, len(PAUSES)) - 1]
 
 
 def run(environ: Mapping[str, str] = os.environ, *, timeout: float) -> int:

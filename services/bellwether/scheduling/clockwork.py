@@ -24,7 +24,6 @@ from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, declarations
 from bellwether.scheduling.closing import LOOK_BACK, Closer, close_name, unclosed
 from bellwether.scheduling.declarations import History
-from bellwether.scheduling.failing import failing_after
 from bellwether.scheduling.runner import Known, Runner
 from bellwether.scheduling.versions import Action, due_slots
 from bellwether.scheduling.words import Reader, Words
@@ -36,6 +35,10 @@ ASK_SOON = timedelta(seconds=5)
 """How soon it is asked for again at first; then after a tenth of the time that has passed since."""
 LONGEST_WAIT = 300.0
 """Seconds after which the clock is looked at in any case: a machine that slept wakes to another time."""
+LASTING = timedelta(minutes=1)
+"""So long it may be a restart: a service is back after half of it, and then the next try succeeds."""
+LEAST_TRIES = 3
+"""Fewer tells nothing, however long it took: a machine that slept, or a call that used up all of its time."""
 _SOON = 1.0
 _BEHIND = timedelta(milliseconds=1)
 """A slot is of use up to and including its last moment."""
@@ -75,6 +78,30 @@ def next_moment(
         if slot.useful_until >= now
     ]
     return min(moments)
+
+
+def failing_after(
+    before: FailingSession | None, step: Literal["open", "close"], session: date, error: RpcError, now: datetime
+) -> FailingSession:
+    """Return what is to be told of a session's step that failed at `now` (aware); `before` is what was told last.
+
+    Counted from its first failure on, whatever the error. The words of an error may be others at each try, if only by
+    the id of a request. They are renewed with another code and with each doubling of the tries, so that whoever passes
+    them on has something new to say now and then, and not at every look.
+    """
+    if before is None or (before.step, before.session) != (step, session):
+        return FailingSession(step, session, error.code, error.message, since=now, tries=1, lasting=False)
+    tries = before.tries + 1
+    renewed = before.code != error.code or tries.bit_count() == 1
+    return FailingSession(
+        step=step,
+        session=session,
+        code=error.code,
+        message=error.message if renewed else before.message,
+        since=before.since,
+        tries=tries,
+        lasting=tries >= LEAST_TRIES and now - before.since >= LASTING,
+    )
 
 
 class Clockwork:

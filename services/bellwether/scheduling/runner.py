@@ -220,16 +220,10 @@ class Runner:
                 await self._store.transact(lambda tx: claims.fail(tx, LIVE, due.name, clock.now(), text))
                 raise
             await self._store.transact(lambda tx: claims.complete(tx, LIVE, due.name, clock.now(), result))
-        return await self._stored(due.name)
-
-    async def _stored(self, name: str) -> Job:
-        def look(tx: Transaction) -> Job:
-            found = claims.find(tx, LIVE, name)
-            if found is None:
-                raise RpcError("NOT_A_SLOT", f"{name} was never claimed")
-            return found
-
-        return await self._store.transact(look)
+        found = await self.stored(LIVE, due.name)
+        if found is None:
+            raise RpcError("NOT_A_SLOT", f"{due.name} was never claimed")
+        return found
 
     async def stored(self, run: str, name: str) -> Job | None:
         """Return the stored answer of a slot, none when it was never claimed."""

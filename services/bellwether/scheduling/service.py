@@ -34,7 +34,7 @@ from bellwether.scheduling import claims, declarations, jobs, tables
 from bellwether.scheduling.clockwork import Clockwork
 from bellwether.scheduling.closing import LOOK_BACK, Closer
 from bellwether.scheduling.conductor import Conductor
-from bellwether.scheduling.replay_desk import add_replay_reports
+from bellwether.scheduling.replay_reports import add_replay_reports
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.runner import Runner
 from bellwether.scheduling.versions import is_due_again, is_open
@@ -212,10 +212,7 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
 
     @service.rpc("stop_all_jobs")
     async def stop_all_jobs(request: StopAllJobs, call: Call) -> StoppedJobs:
-        def work(tx: Transaction) -> int:
-            return jobs.stop_all(tx)
-
-        stopped = await store.transact(work)
+        stopped = await store.transact(jobs.stop_all)
         clockwork.wake()
         _log.info("%d scheduled jobs are stopped", stopped)
         return StoppedJobs(stopped)

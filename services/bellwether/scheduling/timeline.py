@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -61,16 +62,7 @@ class Timeline:
 
     def after(self, cursor: Key | None) -> int:
         """Return the index of the first step behind a cursor; the cursor's own step need not exist any more."""
-        if cursor is None:
-            return 0
-        low, high = 0, len(self.steps)
-        while low < high:
-            middle = (low + high) // 2
-            if self.steps[middle].key <= cursor:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return 0 if cursor is None else bisect_right(self.steps, cursor, key=lambda step: step.key)
 
     def sessions_closed(self, index: int) -> int:
         """Return how many sessions have closed when the first `index` steps are done."""

@@ -29,7 +29,7 @@ from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.service import Service
-from bellwether.scheduling.replay_desk import add_replay_reports
+from bellwether.scheduling.replay_reports import add_replay_reports
 from bellwether.service_row import ServiceRow
 from bellwether.topology import SERVICES
 from harness.nats import nats_server

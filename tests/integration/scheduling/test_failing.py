@@ -17,7 +17,7 @@ from bellwether.gateway import service as gateway
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.messages.scheduling import Jobs
 from bellwether.runtime.tasks import end_tasks
-from bellwether.scheduling.failing import LASTING, LEAST_TRIES
+from bellwether.scheduling.clockwork import LASTING, LEAST_TRIES
 from bellwether.topology import SERVICES
 from bellwether.trading import service as trading
 from harness.clock import Present

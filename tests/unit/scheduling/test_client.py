@@ -16,6 +16,7 @@ import pytest
 from bellwether.messages import envelope
 from bellwether.messages.scheduling import ExecuteSlot, Job
 from bellwether.render.keys import derive_seed
+from bellwether.runtime import job_calls
 from bellwether.runtime.bus import Bus
 from bellwether.runtime.memory_bus import MemoryBroker, MemoryMessage
 from bellwether.scheduling import client
@@ -63,7 +64,7 @@ def _encoded(answer: Any, request_id: str) -> bytes:
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "PAUSES", (0.001, 0.002))
     monkeypatch.setattr(client, "ASK_SECONDS", 0.05)
-    monkeypatch.setattr(client, "REPLY_SECONDS", 0.0)
+    monkeypatch.setattr(job_calls, "REPLY_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from bellwether.messages.scheduling import FailingSession
 from bellwether.runtime.errors import RpcError
-from bellwether.scheduling.failing import LASTING, LEAST_TRIES, failing_after
+from bellwether.scheduling.clockwork import LASTING, LEAST_TRIES, failing_after
 
 MONDAY, TUESDAY = date(2026, 1, 5), date(2026, 1, 6)
 CLOSE = datetime(2026, 1, 5, 21, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bellwether.messages.parts import PART
 from bellwether.messages.replay_reports import GetReplayReport, PutReplayReport
-from bellwether.scheduling.replay_shelf import Shelf, ShelfError
+from bellwether.scheduling.replay_reports import Shelf, ShelfError
 
 UID = "0d2f6c1e-aaaa"
 

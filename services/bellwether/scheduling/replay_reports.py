@@ -1,26 +1,38 @@
-"""The reports of replays on disk: a folder for each replay, with one for each variant; bounded in size.
+"""The reports of replays that the scheduler keeps: a folder for each, with one for each variant; bounded in size.
 
 A file is written beside its place and moved there when its hash is right, so what can be read is whole.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.replay_reports import (
     REPORT_FILES,
     GetReplayReport,
+    ListReplayReports,
     PutReplayReport,
     ReplayReportLine,
+    ReplayReports,
+    RetainReplayReports,
 )
+from bellwether.runtime.call import Call
+from bellwether.runtime.errors import RpcError
+from bellwether.runtime.service import Service
 from bellwether.spec.trading_replay import NAME_LENGTH
 from bellwether.spec.vary import MOST_VARIANTS
 from bellwether.storage.parts import append_part, read_part
 
+T = TypeVar("T")
+
+FOLDER = "replay-reports"
 LARGEST = 16 * 1024 * 1024
 ROOM = 128 * 1024 * 1024
 """How much all reports may take; beyond it the oldest replays go."""
@@ -123,3 +135,36 @@ def _index(index: int) -> int:
     if not 0 <= index < MOST_VARIANTS:
         raise ShelfError(f"variant {index}: they are counted from 0 to {MOST_VARIANTS - 1}")
     return index
+
+
+def add_replay_reports(service: Service) -> None:
+    """Let a service answer about reports of replays."""
+    shelf, lock = Shelf(service.context.config.data_dir / FOLDER), asyncio.Lock()
+
+    async def ordered(work: Callable[[], T]) -> T:
+        try:
+            async with lock:
+                return await asyncio.to_thread(work)
+        except ShelfError as error:
+            raise RpcError("REPORT_REFUSED", str(error)) from error
+
+    @service.rpc("put_replay_report")
+    async def put_replay_report(request: PutReplayReport, call: Call) -> FileState:
+        return await ordered(lambda: shelf.take(request))
+
+    @service.rpc("get_replay_report")
+    async def get_replay_report(request: GetReplayReport, call: Call) -> FilePart:
+        try:
+            async with lock:
+                return await asyncio.to_thread(lambda: shelf.part(request))
+        except ShelfError as error:
+            raise RpcError("REPORT_NOT_FOUND", str(error)) from error
+
+    @service.rpc("list_replay_reports")
+    async def list_replay_reports(request: ListReplayReports, call: Call) -> ReplayReports:
+        return ReplayReports(await ordered(shelf.lines))
+
+    @service.rpc("retain_replay_reports")
+    async def retain_replay_reports(request: RetainReplayReports, call: Call) -> ReplayReports:
+        await ordered(lambda: shelf.retain(request.uids))
+        return ReplayReports(await ordered(shelf.lines))
