@@ -109,7 +109,8 @@ def page(machine: Machine, sections: Sequence[Section]) -> str:
 def merged(text: str, machine: Machine, sections: Sequence[Section]) -> str:
     """Return a page with some of its sections measured again, or added at its end, and its sum counted again.
 
-    Each of them says when and on which processor it was measured apart from the others. One that could not be measured changes nothing.
+    Each of them says when and on which processor it was measured apart from the others. One that could not be measured
+    changes nothing.
     """
     head, *parts = text.rstrip("\n").split("\n## ")
     found = {part.partition("\n")[0]: part for part in parts}
