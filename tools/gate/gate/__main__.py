@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -30,6 +31,7 @@ NEEDED = {
 
 def main() -> int:
     """Run all steps; 0 when every one of them ended with 0."""
+    argparse.ArgumentParser(prog="python -m gate", description=__doc__).parse_args()
     began = time.monotonic()
     found = facts()
     try:

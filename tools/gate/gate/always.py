@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
@@ -17,6 +18,7 @@ MORE_KILLS = {"BELLWETHER_KILL_ROUNDS": "20"}
 
 def main() -> int:
     """Run them; 0 when all passed."""
+    argparse.ArgumentParser(prog="python -m gate.always", description=__doc__).parse_args()
     tests = [test for part in PARTS for test in part.tests]
     integration = [each for each in tests if each.startswith(INTEGRATION)]
     steps = [Step("integration", pytest("-n", "2", "--dist", "loadfile", KILLED, *integration), MORE_KILLS)]
