@@ -353,10 +353,28 @@ process_help.add_parts(app)
 def run_app(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. Errors are told in words on stderr."""
     try:
-        app(list(arguments), standalone_mode=True, prog_name="bellwether")
+        ended = app(list(arguments), standalone_mode=False, prog_name="bellwether")
+        return ended if isinstance(ended, int) else 0
     except CommandError as error:
-        sys.stderr.write(f"error: {visible(str(error), keep=chr(10))}\n")
+        _tell(str(error))
         return error.code
+    except typer.Abort:
+        _tell("not confirmed: nothing was done")
+    except typer.TyperException as error:
+        return _tell_usage(error)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    return 0
+    return 1
+
+
+def _tell(words: str) -> None:
+    sys.stderr.write(f"error: {visible(words, keep=chr(10))}\n")
+
+
+def _tell_usage(error: Any) -> int:
+    """Tell in one line what is wrongly typed; return the exit code."""
+    words = " ".join(error.format_message().replace("Value error, ", "").split()).removeprefix("Invalid value: ")
+    words = words.rstrip(".")
+    if words:  # there are none where the help was shown instead
+        _tell(f"{words[0].lower()}{words[1:]} (see {error.ctx.command_path if error.ctx else 'bellwether'} --help)")
+    return int(error.exit_code)

@@ -12,10 +12,6 @@ from bellwether.cli.client import CommandError
 from bellwether.cli.kubectl_words import not_reached, said
 
 ANSWER_SECONDS = 40
-_NO_CONTEXT = (
-    "In a pod with a service account there is none: say --namespace, or write metadata.namespace into the file."
-)
-_ELSE = "Look at KUBECONFIG and --context; `bellwether plan` needs no cluster with --offline or --from OLDFILE."
 
 
 class Refused(CommandError):
@@ -42,7 +38,8 @@ class Kubectl:
             return self._run("config", "view", "--minify", "-o", "jsonpath={..namespace}").strip() or "default"
         except Refused as error:
             raise CommandError(
-                f"kubectl has no context to take the namespace from: {error}\n{_NO_CONTEXT}\n{_ELSE}"
+                f"kubectl has no context to take the namespace from: {error}. Say --namespace; look at KUBECONFIG and "
+                "--context"
             ) from error
 
     def get(self, kind: str, name: str) -> Any:
@@ -86,7 +83,7 @@ class Kubectl:
 
 
 def _away(said: str) -> CommandError:
-    return CommandError(f"the cluster does not answer: {said}\n{_ELSE}")
+    return CommandError(f"the cluster does not answer: {said}. Look at KUBECONFIG and --context")
 
 
 def _items(text: str) -> list[Any]:

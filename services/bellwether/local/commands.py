@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from bellwether.runtime.terminal import visible
 from bellwether.topology import NATS_STORE_BYTES
@@ -53,8 +54,18 @@ def _expected(error: Exception) -> bool:
     return isinstance(error, known)
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose errors are one line, as those of the other commands are."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2."""
+        self.exit(2, f"error: {visible(message)} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bellwether", description="A stock-trading system as one declared resource.")
+    parser: argparse.ArgumentParser = _Parser(
+        prog="bellwether", description="A stock-trading system as one declared resource."
+    )
     commands = parser.add_subparsers(required=True)
     serve = commands.add_parser(
         "serve",

@@ -270,12 +270,6 @@ def test_a_gateway_that_cannot_be_reached_is_told(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["nonsense"], ["halt"], ["decisions", "-l", "0"], ["trace", "abc", "--last"]])
-def test_what_is_wrongly_typed_ends_with_2(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command) == 2
-    assert "Error" in capsys.readouterr().err
-
-
 def test_help_lists_every_command_and_where_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     told = capsys.readouterr().out

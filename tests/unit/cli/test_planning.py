@@ -183,8 +183,7 @@ def test_without_kubectl_it_says_what_helps(typed: Typed) -> None:
         (
             "echo 'error: current-context must exist in order to minify' >&2; exit 1",
             ["--context=x"],
-            "no context to take the namespace from: current-context must exist in order to minify\n"
-            "In a pod with a service account there is none: say --namespace",
+            "no context to take the namespace from: current-context must exist in order to minify. Say --namespace",
         ),
         (
             'case "$*" in *config*) exit 0;; esac; '
