@@ -84,6 +84,19 @@ def write_json(answer: Any) -> None:
     sys.stdout.write(text + "\n")
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Return once a person at the terminal has agreed, or where --yes was given.
+
+    Raises:
+        CommandError: if nobody can be asked.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(f"{question} Say --yes: there is no terminal to ask at")
+    typer.confirm(question, abort=True)
+
+
 def print_drawn(drawn: Any) -> None:
     """Write something drawn for people."""
     from rich.console import Console

@@ -20,6 +20,7 @@ from bellwether.cli.backup_choice import (
     words,
 )
 from bellwether.cli.client import CommandError
+from bellwether.cli.options import confirm
 
 
 class Profile(StrEnum):
@@ -46,6 +47,9 @@ def restore(
         bool, typer.Option("--handles", help="With --as: by handles, for when the namespace of the backup is gone.")
     ] = False,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="With --as: the backup's.")] = None,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yes", help="Take the newest, without ID or --session, unasked.")
+    ] = False,
 ) -> None:
     """Put a backup in the place of a local run's state: checked first, then trading stops; it starts halted.
 
@@ -71,8 +75,10 @@ def restore(
         from bellwether.local import restoring
 
         place, system = chosen_system(data, False, file)
+        repository, _, key = found_backup(place, system, location, backup, session)
+        newest = f"Restore {key}, the newest, in place of {place.root}?"
+        confirm(newest, yes=yes or backup is not None or session is not None)
         with place.records.held():
-            repository, _, key = found_backup(place, system, location, backup, session)
             found = asyncio.run(restoring.restore(place, repository, system.metadata.name, key, say))
         lines = [f"restored {key} of {found.manifest.cut:%Y-%m-%d %H:%M} UTC to {found.root}; it starts halted"]
         if found.aside is not None:

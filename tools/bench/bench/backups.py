@@ -71,7 +71,7 @@ def measure() -> Section:
         figures.append(
             Figure(f"{SESSIONS[-1]} sessions: drill, decisions computed again", run.timed("backup", "drill"), "s")
         )
-        figures.append(Figure(f"{SESSIONS[-1]} sessions: restore, verified", run.timed("restore"), "s"))
+        figures.append(Figure(f"{SESSIONS[-1]} sessions: restore, verified", run.timed("restore", "--yes"), "s"))
     return Section(TITLE, _HOW, figures)
 
 

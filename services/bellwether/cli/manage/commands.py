@@ -14,7 +14,7 @@ import typer
 from bellwether.cli.client import CommandError
 from bellwether.cli.manage.finding import find, state_root
 from bellwether.cli.manage.places import On, Part, Place, chosen, services_of
-from bellwether.cli.options import Format, Output, option, print_drawn, target_of, with_options, write_json
+from bellwether.cli.options import Format, Output, confirm, option, print_drawn, target_of, with_options, write_json
 from bellwether.runtime.terminal import visible
 
 _PANEL = "Manage"
@@ -162,7 +162,9 @@ def deploy(
     image: Annotated[
         str, typer.Option("--image", metavar="REPOSITORY:TAG", help="compose: the services' image.")
     ] = "bellwether/services:latest",
-    port: Annotated[int, typer.Option("--port", help="local: of dashboard and API on 127.0.0.1.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="local: of dashboard and API on 127.0.0.1.")
+    ] = 8080,
     namespace: Annotated[str | None, typer.Option("--namespace", help="cluster: else the file's or context's.")] = None,
     context: Annotated[str | None, typer.Option("--context", help="cluster: of those in KUBECONFIG.")] = None,
 ) -> None:
@@ -224,10 +226,7 @@ def _deploy_local(file: Path, root: Path, port: int) -> list[str]:
 @manages
 def undeploy(place: Place, *, yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False) -> None:
     """Stop a system and take it away; its data is kept where nothing else is said."""
-    if not yes:
-        if not sys.stdin.isatty():
-            raise CommandError(f"this takes away {place.title}: say --yes")
-        typer.confirm(f"Take away {place.title}?", abort=True)
+    confirm(f"Take away {place.title}?", yes=yes)
     sys.stdout.write(f"{place.title} is taken away; {visible(place.undeploy())}\n")
 
 
