@@ -143,11 +143,11 @@ class HttpClient:
         except httpx.TimeoutException as error:
             raise CommandError(f"no answer from {self._url} within {TIMEOUT_SECONDS:g} s") from error
         except httpx.TransportError as error:
-            raise CommandError(f"no gateway answers at {self._url} ({error}). {_what_next(self._local)}") from error
+            raise CommandError(f"no gateway answers at {self._url} ({error}). {what_next(self._local)}") from error
         return answer_or_error(reply.status_code, reply.content)
 
 
-def _what_next(root: Path | None) -> str:
+def what_next(root: Path | None) -> str:
     """Return what to do where no gateway answers; `root` is where local runs keep their state, None: none is meant."""
     from bellwether.cli.manage.local_place import state_folders
     from bellwether.local.detached import holder
@@ -251,7 +251,7 @@ def make_client(
     if url is None and state is not None:
         return HttpClient(state.url, token or state.token, root)
     if url is None and (named := environ.get("BELLWETHER_STATE")):
-        raise CommandError(f"no run goes on in {named} (BELLWETHER_STATE). {_what_next(root)}")
+        raise CommandError(f"no run goes on in {named} (BELLWETHER_STATE). {what_next(root)}")
     if state is not None and url is not None and url.rstrip("/") == state.url:
         token = token or state.token
     return HttpClient(url or DEFAULT_URL, token, root if url is None else None)

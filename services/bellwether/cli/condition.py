@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -45,20 +46,22 @@ def status(session: Session, service: Services = None, on: Place = None) -> None
 @talks
 def health(session: Session, service: Services = None, on: Gateway = None) -> None:
     """Show the health of every service, and CPU, memory and disk."""
-    _check_place(session, on)
-    found = session.client.get("/v1/system")
+    found = _at(session, on).client.get("/v1/system")
     if service:
         rows = [(name, (name, one)) for name, one in found["services"].items()]
         found["services"] = dict(_only(rows, service))
     session.show(found, shown("system"))
 
 
-def _check_place(session: Session, on: On | None) -> None:
-    """Refuse a place that does not fit to what else was said: a gateway is found without it."""
-    if on is On.cluster and session.target.system is None:
-        raise CommandError("--on cluster needs the system's name: --system NAME or --system NAMESPACE/NAME")
-    if on not in (None, On.cluster) and session.target.system is not None:
-        raise CommandError(f"--system is for a cluster; with --on {on} leave it out")
+def _at(session: Session, on: On | None) -> Session:
+    """Return the session with the gateway of a place."""
+    from bellwether.cli.manage.finding import find
+
+    gateway = None if on is None else find(on, session.target, manage.say).gateway()
+    if gateway is None:
+        return session
+    url, token = session.target.url or gateway[0], session.target.token or gateway[1]
+    return replace(session, target=replace(session.target, url=url, token=token))
 
 
 def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
@@ -76,7 +79,7 @@ def dashboard(session: Session, on: Gateway = None) -> None:
 
     Keys: h halts (it asks why), t shows the trace of a decision, r looks now, q quits.
     """
-    _check_place(session, on)
+    session = _at(session, on)
     if not sys.stdout.isatty():
         raise CommandError("dashboard needs a terminal; `bellwether status -o json` is for programs")
     from bellwether.cli.manage.dashboard import show_dashboard

@@ -79,6 +79,9 @@ class ClusterPlace:
         options = ["--tail", str(lines), "--max-log-requests=30", *(["-f"] if follow else [])]
         return lines_of([*self._kubectl, "logs", "-l", selector, "--all-containers", *options])
 
+    def gateway(self) -> None:
+        """Return None: kubectl leads to it."""
+
     def undeploy(self) -> str:
         """Delete the TradingSystem."""
         policy = self._system()["spec"].get("deletionPolicy", "Retain")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 
 from bellwether.cli.client import CommandError
-from bellwether.cli.manage.places import On, Part
+from bellwether.cli.manage.places import On, Part, gateway_here
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.local.state import RunError
 from bellwether.render.parts import SYSTEM
@@ -20,7 +21,6 @@ from bellwether.wiring import start_order
 
 FILE = "compose.yaml"
 UP_SECONDS = 900.0
-_ENGINES = (("docker", "compose"), ("podman", "compose"))
 
 
 def files_below(root: Path) -> list[Path]:
@@ -34,10 +34,11 @@ def engine() -> list[str]:
     Raises:
         CommandError: if this machine has no engine.
     """
-    for program, word in _ENGINES:
-        if shutil.which(program):
-            return [program, word]
-    raise CommandError("neither docker nor podman is on PATH: --on compose needs one of them with its compose command")
+    for program in ("docker", "podman"):
+        asked = [program, "compose", "version"]
+        if shutil.which(program) and subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+            return asked[:2]
+    raise CommandError("neither `docker compose` nor `podman compose` works here: --on compose needs one of them")
 
 
 class ComposePlace:
@@ -74,6 +75,10 @@ class ComposePlace:
         """Return lines of the containers' logs."""
         options = ["--no-color", "--no-log-prefix", "--tail", str(lines), *(["-f"] if follow else [])]
         return lines_of([*self._command, "logs", *options, *parts])
+
+    def gateway(self) -> tuple[str, str]:
+        """Return the published address, and the token."""
+        return gateway_here(self._file.parent / "keys" / "gateway.token")
 
     def undeploy(self) -> str:
         """Remove the containers; data and keys are kept."""

@@ -44,8 +44,6 @@ def found_here(on: On | None, tell: Callable[[str], None]) -> list[Place]:
 
         own = systemd_place.persons()
         places = [layout for layout in (MACHINE, own) if systemd_place.deployed(layout=layout)]
-        if on is On.systemd and not places:
-            places = [MACHINE]
         found += [systemd_place.SystemdPlace(layout=layout) for layout in places]
     if on in (None, On.compose):
         from bellwether.cli.manage import compose_place

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, find_run, what_next
 from bellwether.cli.manage.places import On, Part
 from bellwether.local.detached import Running, holder, remembered, running, start_detached, stop_detached
 from bellwether.local.state import RunDirectory, RunError
@@ -78,6 +78,13 @@ class LocalPlace:
     def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
         """Return the last lines of the run's log."""
         return _tail(RunDirectory(self._root).log, lines, follow=follow)
+
+    def gateway(self) -> tuple[str, str]:
+        """Return what the run wrote down."""
+        found = find_run(self._root)
+        if found is None:
+            raise CommandError(what_next(self._root))
+        return found.url, found.token
 
     def undeploy(self) -> str:
         """End the run; its folder is kept."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import DEFAULT_URL, CommandError
 from bellwether.topology import SERVICES
 from bellwether.wiring import start_order
 
@@ -66,8 +66,23 @@ class Place(Protocol):
     def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterable[str]:
         """Return the last lines of some processes' logs, oldest first; with `follow` also those to come."""
 
+    def gateway(self) -> tuple[str, str] | None:
+        """Return address and token of its gateway; None where it is reached by the system's name."""
+
     def undeploy(self) -> str:
         """Take the system away but for its data; return in words what was kept and where."""
+
+
+def gateway_here(token: Path) -> tuple[str, str]:
+    """Return address and token of the gateway of units or containers of this machine.
+
+    Raises:
+        CommandError: if the file of the token cannot be read.
+    """
+    try:
+        return DEFAULT_URL, token.read_text().strip()
+    except OSError as error:
+        raise CommandError(f"{token}: {error.strerror}; with a token of your own leave --on out") from error
 
 
 def check_services(names: Sequence[str]) -> list[str]:

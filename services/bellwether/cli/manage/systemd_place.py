@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bellwether.cli.client import CommandError
 from bellwether.cli.manage.log_lines import shown
-from bellwether.cli.manage.places import On, Part
+from bellwether.cli.manage.places import On, Part, gateway_here
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.local.state import RunError
 from bellwether.render import parts as rendered
@@ -106,6 +106,10 @@ class SystemdPlace:
             ]
         )
 
+    def gateway(self) -> tuple[str, str]:
+        """Return address and token; the token is for root where the units are the machine's."""
+        return gateway_here(_at(self._root, self._layout.keys) / "gateway.token")
+
     def undeploy(self) -> str:
         """Stop and remove the units and the configuration; data and keys are kept."""
         folder = _at(self._root, self._layout.units)
@@ -158,9 +162,7 @@ def _declared(root: Path, layout: Layout) -> TradingSystem:
     try:
         return parse_declaration(path.read_bytes())
     except OSError as error:
-        raise CommandError(
-            f"{path}: {error.strerror}: deploy a system first, `bellwether deploy FILE --on systemd`"
-        ) from error
+        raise CommandError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise CommandError(f"{path}: {error}") from error
 
