@@ -16,8 +16,16 @@ import yaml
 
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
-from bellwether.migrate.history import COLUMNS, History, HistoryError
-from bellwether.migrate.importing import FolderRead, proposals, read_folder, summary, write
+from bellwether.migrate.importing import (
+    COLUMNS,
+    FolderRead,
+    History,
+    HistoryError,
+    proposals,
+    read_folder,
+    summary,
+    write,
+)
 from bellwether.migrate.mapping import Kind, MappingFile, read_mapping
 from bellwether.migrate.proposal import as_yaml
 from bellwether.runtime.terminal import all_visible, visible

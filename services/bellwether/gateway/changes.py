@@ -12,9 +12,8 @@ from starlette.responses import Response
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import HALT, OPERATE, READ, answer, gateway_of, read_body, read_model, relay
-from bellwether.messages.dead_letters import DeadLetterGone, PickDeadLetter
 from bellwether.messages.models import TrainingState, TrainModel
-from bellwether.messages.monitoring import SendTestMessage, SentTestMessages
+from bellwether.messages.monitoring import DeadLetterGone, PickDeadLetter, SendTestMessage, SentTestMessages
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
 from bellwether.messages.registry import PromoteModel, RegisteredModel, RollbackModel, ShadowCandidate
 from bellwether.messages.trading import Halt, HaltState, Resume

@@ -14,7 +14,6 @@ from bellwether.gateway.lineage import lineage
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import READ, answer, gateway_of, relay
-from bellwether.messages.dead_letters import DeadLetterBody, DeadLetters, ListDeadLetters, PickDeadLetter
 from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
 from bellwether.messages.models import (
     Drift,
@@ -26,7 +25,16 @@ from bellwether.messages.models import (
     ServingRecord,
     TrainingState,
 )
-from bellwether.messages.monitoring import Alerts, ListNotifications, Notifications, SystemMetrics
+from bellwether.messages.monitoring import (
+    Alerts,
+    DeadLetterBody,
+    DeadLetters,
+    ListDeadLetters,
+    ListNotifications,
+    Notifications,
+    PickDeadLetter,
+    SystemMetrics,
+)
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
 from bellwether.messages.registry import ListRegistry, RegisteredModels, ShowModel, ShownModel

@@ -22,8 +22,7 @@ from typing import Any
 from bellwether.local.files import load_system
 from bellwether.local.replay import ReplayOptions, replayed
 from bellwether.local.state import RunError
-from bellwether.reporting.deflated import Sharpe, deflated, luckiest, session_sharpe
-from bellwether.reporting.performance import YEAR
+from bellwether.reporting.performance import YEAR, Sharpe, deflated, luckiest, session_sharpe
 from bellwether.spec.vary import VaryError, changed, parse_varied, variant_name, variants
 
 

@@ -5,7 +5,7 @@ schedule, the operator catching up, a replay) means the same slot by the same na
 it claimed.
 
 A time of day is read on the exchange's clock on every session day (`sessions.wall_clock`). An anchor of open or close
-with an offset is counted in elapsed time, so clock changes do not move it.
+with an offset is counted in elapsed time, so clock changes do not move it. Last: which bar can be expected when.
 """
 
 from __future__ import annotations
@@ -203,3 +203,28 @@ def _sessions_that_may_matter(
     first -= timedelta(days=max(late, timedelta(0)).days + 2)
     last += timedelta(days=max(early, timedelta(0)).days + 2)
     return calendar.sessions(max(first, calendar.first_day), min(last, calendar.last_day))
+
+
+ARRIVES_WITHIN = timedelta(hours=1)
+"""How long after its session's close a bar may take to come in: so long the one before it is new enough."""
+
+
+def expected_bar(calendar: Calendar, instant: datetime) -> date:
+    """Return the newest session whose bar should be there at this instant (aware).
+
+    Raises:
+        OutsideCalendar: when the calendar's table does not reach so far.
+    """
+    return calendar.previous_session(instant - ARRIVES_WITHIN).day
+
+
+def closes_by(calendar: Calendar, session: Session) -> datetime:
+    """Return until when (UTC) a session waits for its bars before its book is closed without them.
+
+    An hour after its close; where the next session opens so soon that this would be late, half way to that open.
+
+    Raises:
+        OutsideCalendar: when the calendar's table does not reach to the next session.
+    """
+    pause = calendar.after(session.day, 1).open - session.close
+    return session.close + min(ARRIVES_WITHIN, pause / 2)

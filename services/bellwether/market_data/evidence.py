@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
-from bellwether.market.freshness import expected_bar
+from bellwether.market.slots import expected_bar
 from bellwether.market_data.loaded import LoadedBars
 from bellwether.messages.market_data import Evidence
 

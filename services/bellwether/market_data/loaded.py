@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from bellwether.market.freshness import expected_bar
 from bellwether.market.sessions import Calendar
+from bellwether.market.slots import expected_bar
 from bellwether.market_data import indicators
 from bellwether.market_data.actions import Action
 from bellwether.market_data.known import Hold, Rules, Stored

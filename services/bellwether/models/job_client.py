@@ -21,7 +21,7 @@ import msgspec
 
 from bellwether.messages.market_data import Bar
 from bellwether.messages.parts import FilePart
-from bellwether.messages.training_orders import FinishTarget, GetSnapshot, ListOrders, OrderState, TrainingOrders
+from bellwether.messages.registry import FinishTarget, GetSnapshot, ListOrders, OrderState, TrainingOrders
 from bellwether.models.transfer import download, upload
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError

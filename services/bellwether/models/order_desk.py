@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from bellwether.messages.parts import FilePart, FileState
-from bellwether.messages.training_orders import (
+from bellwether.messages.registry import (
     CloseOrder,
     FinishTarget,
     GetSnapshot,

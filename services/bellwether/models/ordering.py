@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import Bar
 from bellwether.messages.parts import FileState
-from bellwether.messages.training_orders import (
+from bellwether.messages.registry import (
     CloseOrder,
     ListOrders,
     OrderState,

@@ -10,7 +10,7 @@ import msgspec
 
 from bellwether.messages.canonical import content_hash
 from bellwether.messages.parts import FilePart, FileState
-from bellwether.messages.training_orders import FinishTarget, OrderState, TargetResult, TrainingOrder
+from bellwether.messages.registry import FinishTarget, OrderState, TargetResult, TrainingOrder
 from bellwether.models.uploads import is_hash
 from bellwether.storage.parts import append_part, read_part
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from bellwether.market.declared import calendar_of
 from bellwether.messages.models import GetTraining, OpenOrder, TrainingState, TrainModel
 from bellwether.messages.monitoring import AlarmReading
-from bellwether.messages.training_orders import OrderState, TargetResult
+from bellwether.messages.registry import OrderState, TargetResult
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
 from bellwether.models.ordering import OrderClient
 from bellwether.models.outcomes import Outcomes

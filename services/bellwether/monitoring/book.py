@@ -6,15 +6,14 @@ All of it is one value, stored under one key, so that an alarm and the notices t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from bellwether.messages.monitoring import Severity
-from bellwether.monitoring.quiet import quiet_until
-from bellwether.spec.notifications import Notification
+from bellwether.spec.notifications import Notification, QuietHours
 
 RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
 PAUSES = (5.0, 15.0, 60.0, 180.0, 600.0)
@@ -214,3 +213,21 @@ def failing(book: AlertBook) -> dict[str, str]:
             if one.status in OWED and one.attempts >= FAILING_TRIES and one.error:
                 found[name] = one.error
     return found
+
+
+def quiet_until(hours: QuietHours | None, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """Return when the quiet hours around an instant end (UTC), or None when it is not quiet.
+
+    Begin and end are times of the wall clock in `zone`; a night on which the clock is turned is shorter or longer.
+    """
+    if hours is None:
+        return None
+    local = now.astimezone(zone)
+    begin, end = time.fromisoformat(hours.from_), time.fromisoformat(hours.to)
+    at = local.time().replace(tzinfo=None)
+    if begin < end:
+        inside, day = begin <= at < end, local.date()
+    else:
+        inside = at >= begin or at < end
+        day = local.date() + timedelta(days=1) if at >= begin else local.date()
+    return datetime.combine(day, end, zone).astimezone(UTC) if inside else None

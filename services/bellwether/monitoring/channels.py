@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bellwether.monitoring.book import Notice
-from bellwether.monitoring.texts import document, letter, line
 from bellwether.spec.notifications import Notification
 
 SECONDS = 15.0
@@ -45,6 +45,56 @@ def signature(key: str, timestamp: int, body: bytes) -> str:
     """Return the header that a receiver checks: `t=<seconds>,v1=<hex HMAC-SHA256 of "seconds.body">`."""
     signed = hmac.new(key.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={signed}"
+
+
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+def facts(system: str, notice: Notice) -> dict[str, str]:
+    """Return what a template may name."""
+    return {
+        "system": system,
+        "severity": notice.severity,
+        "state": notice.state,
+        "type": notice.type,
+        "service": notice.service,
+        "message": notice.message,
+        "since": f"{notice.since:%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def line(channel: Notification, system: str, notice: Notice) -> str:
+    """Return the text of a channel's template, as one line."""
+    known = facts(system, notice)
+    filled = _PLACE.sub(lambda found: known.get(found.group(1), found.group(0)), channel.template)
+    return " ".join(filled.split())
+
+
+def letter(channel: Notification, system: str, notice: Notice) -> str:
+    """Return the text of a mail."""
+    known = facts(system, notice)
+    head = line(channel, system, notice)
+    rows = [f"{name}: {known[name]}" for name in ("system", "type", "service", "severity", "state", "since")]
+    details = [notice.details, ""] if notice.details else []
+    return "\n".join([head, "", *details, *rows, f"id: {notice.id}", ""])
+
+
+def document(channel: Notification, system: str, notice: Notice) -> dict[str, Any]:
+    """Return the body of a webhook; `text` is what chat programs show."""
+    return {
+        "id": f"{notice.id}.{channel.name}",
+        "notification": channel.name,
+        "text": line(channel, system, notice),
+        "system": system,
+        "state": notice.state,
+        "type": notice.type,
+        "service": notice.service,
+        "severity": notice.severity,
+        "message": notice.message,
+        "details": notice.details,
+        "since": f"{notice.since:%Y-%m-%dT%H:%M:%SZ}",
+        "timestamp": f"{notice.at:%Y-%m-%dT%H:%M:%SZ}",
+    }
 
 
 async def send(channel: Notification, notice: Notice, ways: Ways) -> None:

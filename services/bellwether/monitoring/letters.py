@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from bellwether.messages.dead_letters import (
+from bellwether.messages.envelope import DeadLetter
+from bellwether.messages.monitoring import (
     DeadLetterBody,
     DeadLetterGone,
     DeadLetterInfo,
@@ -12,7 +13,6 @@ from bellwether.messages.dead_letters import (
     ListDeadLetters,
     PickDeadLetter,
 )
-from bellwether.messages.envelope import DeadLetter
 from bellwether.naming import DEAD_STREAM
 from bellwether.runtime import errors
 from bellwether.runtime.bus import Bus, BusError, StoredMessage

@@ -15,7 +15,7 @@ from bellwether.monitoring.channels import DeliveryFailed, Ways, send
 from bellwether.naming import MONITORING_BUCKET, MONITORING_KEY
 from bellwether.runtime.bus import BusError, NoResponder
 from bellwether.runtime.context import ServiceContext
-from bellwether.runtime.wake import Wake
+from bellwether.runtime.tasks import Wake
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.notifications import Notification
 

@@ -19,12 +19,11 @@ import msgspec
 from opentelemetry.trace import SpanKind
 
 from bellwether.messages import envelope
-from bellwether.naming import event_subject, message_id, rpc_subject
+from bellwether.naming import dead_subject, event_subject, message_id, rpc_subject
 from bellwether.runtime import errors
-from bellwether.runtime.bus import BusError, BusUnreachable, NoResponder, PayloadTooLarge, RequestTimeout
+from bellwether.runtime.bus import Bus, BusError, BusUnreachable, Delivery, NoResponder, PayloadTooLarge, RequestTimeout
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
-from bellwether.runtime.dead_letters import bury
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.spans import Attributes, Span, traceparent
 from bellwether.runtime.telemetry import decision_trace_id
@@ -35,6 +34,8 @@ T = TypeVar("T")
 
 BUDGET = 30.0
 CONNECT_SECONDS = 5.0
+LONGEST_ERROR = 2000
+"""Characters of an error that a dead letter holds."""
 PAUSES = (1.0, 2.0)
 """Seconds between the tries of a call that is safe to repeat."""
 
@@ -263,20 +264,28 @@ class Call(msgspec.Struct, frozen=True):
         """Make a dead letter of an event that can never be published."""
         _log.error("event %s is a dead letter: %s", event.message_id, why)
         try:
-            await bury(
-                self.context.bus,
-                self.context.row.name,
-                event_type,
-                subject=event.subject,
-                message_id=event.message_id,
-                body=event.body,
-                attempts=1,
-                error=f"it cannot be published: {why}",
-            )
+            await bury(self.context.bus, self.context.row.name, event_type, event, f"it cannot be published: {why}")
         except BusError as error:
             raise RpcError(
                 errors.UNAVAILABLE, f"event {event_type} is too large, and no dead letter yet: {error}"
             ) from None
+
+
+async def bury(
+    bus: Bus, service: str, event_type: str, event: Delivery | OutboxEvent, error: str, *, attempts: int = 1
+) -> None:
+    """Put an event that a service gives up into the stream of dead letters; it is stored when this returns.
+
+    Escaping can make the letter's body larger than the event was, so only what surely fits is kept of it.
+
+    Raises:
+        BusError: if it is not known to be stored; do it again, the same letter is kept once.
+    """
+    room = bus.max_payload // 3
+    kept, cut = event.body[:room].decode(errors="replace"), len(event.body) > room
+    letter = envelope.DeadLetter(service, event.subject, event.message_id, attempts, error[:LONGEST_ERROR], kept, cut)
+    unique = f"{event.message_id}.dead.{service}"
+    await bus.publish_event(dead_subject(service, event_type), envelope.encode(letter), message_id=unique)
 
 
 def _not_declared(row: ServiceRow, event_type: str, priority: str | None) -> str:

@@ -22,15 +22,14 @@ from opentelemetry.trace import SpanKind
 from bellwether.messages import envelope
 from bellwether.naming import EVENT_STREAM, consumer_name
 from bellwether.runtime.bus import BusError, Delivery, Pull
-from bellwether.runtime.call import BUDGET, Call, decode_as, mark_failed
+from bellwether.runtime.call import BUDGET, Call, bury, decode_as, mark_failed
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
-from bellwether.runtime.dead_letters import bury
-from bellwether.runtime.deadlines import Deadlines
 from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.rpc import describe_handler
 from bellwether.runtime.spans import Span
+from bellwether.runtime.tasks import Deadlines
 from bellwether.service_row import PRIORITIES
 from bellwether.wiring import consumed_types, matches
 
@@ -375,18 +374,8 @@ class EventConsumer:
     async def _give_up(
         self, delivery: Delivery, event: envelope.EventEnvelope | None, error: str, attempts: int
     ) -> None:
-        name = self._context.row.name
         event_type = event.type if event is not None else "unreadable"
-        await bury(
-            self._context.bus,
-            name,
-            event_type,
-            subject=delivery.subject,
-            message_id=delivery.message_id,
-            body=delivery.body,
-            attempts=attempts,
-            error=error,
-        )
+        await bury(self._context.bus, self._context.row.name, event_type, delivery, error, attempts=attempts)
         await delivery.term()
         self._metrics.event(event_type, "dead")
         _log.error("event %s is a dead letter after %d attempts: %s", delivery.message_id, attempts, error)

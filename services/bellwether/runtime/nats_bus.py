@@ -26,7 +26,6 @@ from bellwether.runtime.bus import (
     check_size,
 )
 from bellwether.runtime.clock import monotonic
-from bellwether.runtime.deadlines import LOOK_SECONDS
 from bellwether.runtime.nats_client import (
     Client,
     ClientError,
@@ -37,7 +36,7 @@ from bellwether.runtime.nats_client import (
 from bellwether.runtime.nats_pull import NatsPull
 from bellwether.runtime.nats_streams import NatsStreams
 from bellwether.runtime.nats_subscription import NatsMessage, NatsSubscription, Watch
-from bellwether.runtime.tasks import end_tasks
+from bellwether.runtime.tasks import LOOK_SECONDS, end_tasks
 
 CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.25

@@ -1,4 +1,7 @@
-"""A process that hosts services: made from its configuration, ready, and ended within its grace period."""
+"""A process that hosts services: made from its configuration, ready, and ended within its grace period.
+
+Its own door for probes and metrics has three paths, in plain HTTP/1.1 without a framework.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time
+from typing import NamedTuple
 
 from bellwether.runtime.bus import Bus
 from bellwether.runtime.clock import Clock, LiveClock, ReplayClock, monotonic
@@ -15,9 +20,7 @@ from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.context import Peer, ServiceContext
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.footprint import keep_small
-from bellwether.runtime.http import Answer, HealthServer
 from bellwether.runtime.metrics import metrics_text, process_text
-from bellwether.runtime.notify import READY, STOPPING, notify
 from bellwether.runtime.old_sockets import OldSocket, inherited
 from bellwether.runtime.service import Service
 from bellwether.runtime.tasks import end_tasks
@@ -30,9 +33,31 @@ from bellwether.wiring import start_order
 Factory = Callable[[ServiceContext], Service]
 Connect = Callable[[str], Bus]
 
+READY, STOPPING = "READY=1", "STOPPING=1"
+MAX_HEAD = 8 * 1024
+REQUEST_SECONDS = 5.0
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 _log = logging.getLogger(__name__)
+
+
+def notify(state: str, name: str) -> bool:
+    """Send a state to the socket that NOTIFY_SOCKET names; return whether there is one and it took it.
+
+    One datagram, by sd_notify(3). A name that begins with `@` is an abstract socket. Failing to send ends nothing: it
+    is logged.
+    """
+    if not name:
+        return False
+    address = "\0" + name[1:] if name.startswith("@") else name
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+            manager.connect(address)
+            manager.sendall(state.encode())
+    except OSError as error:
+        _log.warning("the service manager at %s was not told %s: %s", name, state, error)
+        return False
+    return True
 
 
 def nats_connect(config: ProcessConfig) -> Connect:
@@ -52,6 +77,85 @@ def clock_of(system: TradingSystem | None) -> Clock:
         return LiveClock()
     first = datetime.fromisoformat(str(system.spec.clock.from_)).date()
     return ReplayClock(datetime.combine(first, time(), UTC))
+
+
+class Answer(NamedTuple):
+    """One response."""
+
+    status: int
+    text: str
+    content_type: str = "text/plain; charset=utf-8"
+
+
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+
+
+class HealthServer:
+    """Answers GET of the paths it was given; it answers while NATS is unreachable, too."""
+
+    def __init__(self, host: str, port: int, paths: dict[str, Callable[[], Answer]]) -> None:
+        self._host = host
+        self._port = port
+        self._paths = paths
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; with 0 asked for, the one that it got."""
+        if self._server is None:
+            return self._port
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: if the port is taken.
+        """
+        self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=MAX_HEAD)
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._server.wait_closed(), 1.0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            answer = await self._answer(reader)
+            body = answer.text.encode()
+            head = (
+                f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}\r\n"
+                f"Content-Type: {answer.content_type}\r\n"
+                f"Content-Length: {len(body)}\r\n"
+                "Connection: close\r\n\r\n"
+            )
+            writer.write(head.encode() + body)
+            await writer.drain()
+        except (OSError, TimeoutError) as error:
+            _log.debug("a probe went away: %s", error)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> Answer:
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return Answer(400, "a request has a head that ends with an empty line\n")
+        parts = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+        if len(parts) != 3:
+            return Answer(400, "a request line has a method, a path and a version\n")
+        if parts[0] != "GET":
+            return Answer(405, "only GET is served here\n")
+        path = parts[1].partition("?")[0]
+        if path not in self._paths:
+            return Answer(404, f"no {path}; there are {', '.join(sorted(self._paths))}\n")
+        return self._paths[path]()
 
 
 class Process:

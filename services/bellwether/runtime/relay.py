@@ -14,11 +14,10 @@ from collections import deque
 
 from bellwether.messages.envelope import TRACE_HEADER
 from bellwether.runtime.bus import Bus, BusError, PayloadTooLarge
+from bellwether.runtime.call import bury
 from bellwether.runtime.clock import monotonic
-from bellwether.runtime.dead_letters import bury
 from bellwether.runtime.metrics import ServiceMetrics
-from bellwether.runtime.tasks import end_tasks
-from bellwether.runtime.wake import Wake
+from bellwether.runtime.tasks import Wake, end_tasks
 from bellwether.storage.store import OutboxEvent, OutboxRow, Store
 
 PAGE = 256
@@ -135,18 +134,10 @@ class Relay:
         except PayloadTooLarge as error:
             # It can never be published; holding it back would hold back all that follow.
             service, event_type = self._figures.service, event.subject.rpartition(".")[2]
-            await bury(
-                self._bus,
-                service,
-                event_type,
-                subject=event.subject,
-                message_id=event.message_id,
-                body=event.body,
-                attempts=1,
-                error=f"it cannot be published: {error}",
-            )
+            words = f"it cannot be published: {error}"
+            await bury(self._bus, service, event_type, event, words)
             self._figures.event(event_type, "dead")
-            self._figures.failed(f"{event_type}: it cannot be published: {error}")
+            self._figures.failed(f"{event_type}: {words}")
             _log.error("event %s is a dead letter: %s", event.message_id, error)
 
     async def checkpoint(self) -> bool:

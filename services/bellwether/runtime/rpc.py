@@ -20,11 +20,11 @@ from bellwether.runtime.bus import Headers, Message, Subscription
 from bellwether.runtime.call import Call, decode_as, mark_failed, new_request_id
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
-from bellwether.runtime.deadlines import Deadlines
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.spans import Span
+from bellwether.runtime.tasks import Deadlines
 
 Handler = Callable[..., Awaitable[Any]]
 

@@ -34,7 +34,7 @@ from bellwether.runtime.logs import log_lines_of
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.relay import Relay
 from bellwether.runtime.rpc import CONCURRENCY, RpcServer
-from bellwether.runtime.tasks import end_tasks
+from bellwether.runtime.tasks import Wake, end_tasks
 from bellwether.runtime.upkeep import (
     FIRST_PRUNE_SECONDS,
     PRUNE_SECONDS,
@@ -43,7 +43,6 @@ from bellwether.runtime.upkeep import (
     volume_alarm,
     volume_percent,
 )
-from bellwether.runtime.wake import Wake
 from bellwether.topology import BUILT_IN_METHODS
 
 H = TypeVar("H", bound=Callable[..., Awaitable[Any]])

@@ -1,4 +1,4 @@
-"""Ending tasks for certain: a cancellation can get lost on its way, so it is repeated until the task has ended."""
+"""Tasks: ended for certain, woken by news or after a while, and cancelled at their deadlines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import Any
 from bellwether.runtime.clock import monotonic
 
 AGAIN_SECONDS = 0.2
+LOOK_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]], timeout: float = 2.0) -> None:
-    """Cancel tasks and wait until they have ended, for at most `timeout` seconds; one that does not is named."""
+    """Cancel tasks and wait until they have ended, for at most `timeout` seconds; one that does not is named.
+
+    A cancellation can get lost on its way, so it is repeated.
+    """
     left = {task for task in tasks if not task.done()}
     end = monotonic() + timeout
     while left:
@@ -25,3 +29,98 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]], timeout: float = 2.0) ->
         if left and monotonic() >= end:
             _log.warning("did not end: %s", ", ".join(sorted(task.get_name() for task in left)))
             return
+
+
+class Wake:
+    """Set by whoever has news, awaited by one task; without news it ends after `interval` seconds."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._event = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self) -> None:
+        """Say that there is news."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Wait for news or the end of the interval."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick)
+        await self._event.wait()
+        self._event.clear()
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._event.set()
+
+    def stop(self) -> None:
+        """End the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Watch:
+    """One piece of work: its task, when its time is over, and whether it was."""
+
+    __slots__ = ("deadline", "over", "task")
+
+    def __init__(self, task: asyncio.Task[Any], deadline: float) -> None:
+        self.task = task
+        self.deadline = deadline
+        self.over = False
+
+
+class Deadlines:
+    """Cancels tasks whose time is over; it looks twenty times a second while there are any.
+
+    One task may do several pieces of work, one within the other.
+
+    watch = deadlines.begin(deadline)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if deadlines.cancelled(watch): ...   # it was the deadline, nobody else
+        raise
+    finally:
+        deadlines.end(watch)
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[Watch, None] = {}
+        self._looking = False
+
+    def begin(self, deadline: float) -> Watch:
+        """Watch the current task until a moment of the monotonic clock."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline is for work within a task")
+        watch = Watch(task, deadline)
+        self._running[watch] = None
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        return watch
+
+    def end(self, watch: Watch) -> None:
+        """Watch the work no more."""
+        self._running.pop(watch, None)
+
+    def cancelled(self, watch: Watch) -> bool:
+        """Whether it was the deadline that cancelled the task; then the cancellation counts as handled."""
+        if not watch.over:
+            return False
+        watch.over = False
+        watch.task.uncancel()
+        return True
+
+    def _look(self) -> None:
+        now = monotonic()
+        for watch in [watch for watch in self._running if watch.deadline <= now]:
+            del self._running[watch]
+            watch.over = True
+            watch.task.cancel()
+        self._looking = bool(self._running)
+        if self._looking:
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)

@@ -22,8 +22,7 @@ from opentelemetry.trace import SpanKind
 from bellwether.naming import trace_subject
 from bellwether.runtime.bus import Bus
 from bellwether.runtime.spans import Attributes, Remote, Span, frame, parse_traceparent
-from bellwether.runtime.tasks import end_tasks
-from bellwether.runtime.wake import Wake
+from bellwether.runtime.tasks import Wake, end_tasks
 
 QUEUE = 512
 BATCH = 128

@@ -7,9 +7,8 @@ import logging
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
-from bellwether.market.freshness import closes_by
 from bellwether.market.sessions import Calendar, Session
-from bellwether.market.slots import LONGEST_OFFSET
+from bellwether.market.slots import LONGEST_OFFSET, closes_by
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.trading import BARS_AWAITED
 from bellwether.runtime.errors import RpcError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 
-from bellwether.market.freshness import closes_by
 from bellwether.market.sessions import Session
+from bellwether.market.slots import closes_by
 from bellwether.messages.trading import BARS_AWAITED, SessionClosed
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from bellwether.market.declared import calendar_of
-from bellwether.market.freshness import expected_bar
 from bellwether.market.sessions import Calendar, Session
+from bellwether.market.slots import expected_bar
 from bellwether.messages.envelope import LIVE
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext

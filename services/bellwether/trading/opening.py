@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bellwether.broker.port import NoBroker
-from bellwether.market.freshness import closes_by
 from bellwether.market.sessions import Session
+from bellwether.market.slots import closes_by
 from bellwether.messages.trading import SessionOpened
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError

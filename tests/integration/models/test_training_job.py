@@ -12,8 +12,14 @@ import msgspec
 import pytest
 
 from bellwether.messages.models import GetTraining, TrainingState, TrainModel
-from bellwether.messages.registry import ListRegistry, RegisteredModels
-from bellwether.messages.training_orders import ListOrders, OrderState, PlaceOrder, TrainingOrders
+from bellwether.messages.registry import (
+    ListOrders,
+    ListRegistry,
+    OrderState,
+    PlaceOrder,
+    RegisteredModels,
+    TrainingOrders,
+)
 from bellwether.models.job_client import DONE, FUTILE, IDENTITY, WRONG
 from bellwether.models.training import create as ml_training
 from bellwether.runtime.errors import RpcError

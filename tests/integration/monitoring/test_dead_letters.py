@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellwether.messages.dead_letters import DeadLetterBody, DeadLetterGone, DeadLetters
 from bellwether.messages.envelope import Event
-from bellwether.messages.monitoring import Alerts
+from bellwether.messages.monitoring import Alerts, DeadLetterBody, DeadLetterGone, DeadLetters
 from bellwether.monitoring.service import create as monitoring
 from bellwether.runtime.call import Call
 from bellwether.runtime.clock import LiveClock

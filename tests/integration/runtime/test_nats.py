@@ -15,9 +15,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from bellwether.messages.envelope import DeadLetter
 from bellwether.naming import consumer_name
+from bellwether.runtime.bootstrap import NatsAdmin
 from bellwether.runtime.bus import BusError, RequestTimeout
 from bellwether.runtime.errors import RpcError
-from bellwether.runtime.nats_admin import NatsAdmin
 from bellwether.runtime.plan import bus_plan
 from bellwether.storage.store import OutboxEvent
 from harness.nats import NatsServer, nats_server

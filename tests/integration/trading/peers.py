@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from bellwether.market.freshness import expected_bar
 from bellwether.market.sessions import load_calendar
+from bellwether.market.slots import expected_bar
 from bellwether.messages.envelope import Event
 from bellwether.messages.market_data import (
     Bar,

@@ -14,7 +14,6 @@ import msgspec
 from sqlalchemy import MetaData
 
 from bellwether.messages.backup import BackupMade, BackupProgress, Backups
-from bellwether.messages.dead_letters import DeadLetterBody, DeadLetterGone, DeadLetterInfo, DeadLetters
 from bellwether.messages.envelope import Event
 from bellwether.messages.market_data import (
     Bars,
@@ -38,6 +37,10 @@ from bellwether.messages.monitoring import (
     Alert,
     Alerts,
     ChannelState,
+    DeadLetterBody,
+    DeadLetterGone,
+    DeadLetterInfo,
+    DeadLetters,
     MessageOutcome,
     NoticeRecord,
     Notifications,

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from bellwether.market.freshness import closes_by, expected_bar
 from bellwether.market.sessions import Override, load_calendar
+from bellwether.market.slots import closes_by, expected_bar
 
 FRIDAY = date(2026, 1, 2)
 MONDAY = date(2026, 1, 5)

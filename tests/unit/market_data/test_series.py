@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from bellwether.market.freshness import ARRIVES_WITHIN, expected_bar
 from bellwether.market.sessions import Calendar, load_calendar
+from bellwether.market.slots import ARRIVES_WITHIN, expected_bar
 from bellwether.market_data.actions import Action, infer_actions
 from bellwether.market_data.known import Hold, Kept, Known, Rules, Stored
 from bellwether.market_data.loaded import LoadedBars, NoData, Recorded, recorded_of

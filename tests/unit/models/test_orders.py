@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.messages.parts import FilePart, FileState
-from bellwether.messages.training_orders import FinishTarget, TrainingOrder
+from bellwether.messages.registry import FinishTarget, TrainingOrder
 from bellwether.models.orders import KEPT, OrderError, Orders
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)

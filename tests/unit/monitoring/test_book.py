@@ -10,8 +10,17 @@ import msgspec
 import pytest
 
 from bellwether.monitoring import book as books
-from bellwether.monitoring.book import AlertBook, Notice, due, failing, reached, tried, trimmed, with_notice
-from bellwether.monitoring.quiet import quiet_until
+from bellwether.monitoring.book import (
+    AlertBook,
+    Notice,
+    due,
+    failing,
+    quiet_until,
+    reached,
+    tried,
+    trimmed,
+    with_notice,
+)
 from bellwether.spec.notifications import Notification, QuietHours
 
 ZONE = ZoneInfo("Australia/Sydney")

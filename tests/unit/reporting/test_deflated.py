@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from bellwether.reporting.deflated import Sharpe, deflated, luckiest, session_sharpe
+from bellwether.reporting.performance import Sharpe, deflated, luckiest, session_sharpe
 
 
 def ratios(count: int, deviation: float) -> list[float]:

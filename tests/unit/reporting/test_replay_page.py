@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.trading import EquityPoint
-from bellwether.reporting.charts import lines, ticks
-from bellwether.reporting.page import replay_page
+from bellwether.reporting.page import lines, replay_page, ticks
 from bellwether.reporting.replay import ReplayReport, ReplayRows, compose_replay, hold_curve, plain
 from unit.reporting.rows import DAY, order, outcome_day
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bellwether.runtime.clock import monotonic
-from bellwether.runtime.deadlines import Deadlines
+from bellwether.runtime.tasks import Deadlines
 
 
 async def watched(deadlines: Deadlines, work: asyncio.Future[None], seconds: float) -> str:

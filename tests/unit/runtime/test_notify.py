@@ -11,8 +11,7 @@ import pytest
 
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.memory_bus import MemoryBus
-from bellwether.runtime.notify import notify
-from bellwether.runtime.process import Process, serve
+from bellwether.runtime.process import Process, notify, serve
 
 
 class Manager:
