@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bellwether_operator.observe.keys import ChildKey
+from bellwether_operator.observe.kinds import ChildKey
 
 REPAIRS = 3
 """So often is a field put back within the window; when it is changed once more, it is left."""

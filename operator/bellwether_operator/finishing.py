@@ -21,13 +21,11 @@ from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.backups.keeping import Kept, keep
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.upgrades import row_status
-from bellwether_operator.catching_up import Claims, DueWork, due_work, reported
+from bellwether_operator.catching_up import Claims, DueWork, due_work, reported, started_jobs
 from bellwether_operator.gateway_view import GatewayView, undelivered
 from bellwether_operator.observe.cache import Cache, same_but_for_status
-from bellwether_operator.observe.jobs import started_jobs
-from bellwether_operator.observe.keys import ChildKey, version_of
-from bellwether_operator.observe.layouts import volume_size
-from bellwether_operator.observe.workloads import workloads_of
+from bellwether_operator.observe.kinds import ChildKey, version_of
+from bellwether_operator.observe.layouts import volume_size, workloads_of
 from bellwether_operator.passes import Memory, Outcome, Pass, Results
 from bellwether_operator.report.events import EventRecord, event, event_records
 from bellwether_operator.report.observation import BackupsSeen, Observation, Workload

@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.observe.keys import SystemKey
-from bellwether_operator.observe.kinds import Kind
+from bellwether_operator.observe.kinds import Kind, SystemKey
 
 log = logging.getLogger(__name__)
 

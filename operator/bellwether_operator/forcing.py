@@ -10,12 +10,11 @@ from typing import Any
 
 from bellwether.change.release import on_released_template, standing
 from bellwether.change.world import Key
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, SYSTEM
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.halting import HALTED, TRADER, Verdict, stopped_for_halt, trader_component
-from bellwether_operator.observe.keys import ChildKey
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, ChildKey
 from bellwether_operator.observe.observed import Observed
 from bellwether_operator.passes import Due, Halted, Memory, Pass, Released
 

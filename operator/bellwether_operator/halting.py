@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bellwether.render.kubernetes import Manifest
-from bellwether.render.kubernetes.names import SYSTEM
+from bellwether.render.kubernetes.context import SYSTEM
 from bellwether.spec.models import GROUP
 
 PATIENCE_SECONDS = 5.0

@@ -10,8 +10,7 @@ import kopf
 
 from bellwether_operator import telemetry
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey, version_of
-from bellwether_operator.observe.kinds import SYSTEMS
+from bellwether_operator.observe.kinds import SYSTEMS, SystemKey, version_of
 from bellwether_operator.workers import Workers
 
 WATCH_SERVER_SECONDS = 600

@@ -8,7 +8,7 @@ from typing import Any
 
 from bellwether.change.layouts import laid_out, of_other_profile
 from bellwether.render.kubernetes import Manifest, RenderContext
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, NATS
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, NATS
 from bellwether.render.kubernetes.networkpolicies import fill_policy
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.backups.filling import fill_job_of

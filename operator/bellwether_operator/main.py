@@ -24,7 +24,7 @@ from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.gateway_view import Held
 from bellwether_operator.handlers import registry
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey
+from bellwether_operator.observe.kinds import SystemKey
 from bellwether_operator.observe.watching import Watching
 from bellwether_operator.reconcile import Reconciler, utc_now
 from bellwether_operator.replays.running import Replays

@@ -20,9 +20,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bellwether.change.world import Key
-from bellwether.render.kubernetes.context import Manifest
+from bellwether.render.kubernetes.context import Manifest, declaration_name
 from bellwether.render.kubernetes.moment import Moment
-from bellwether.render.kubernetes.names import declaration_name
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Findings, Written
@@ -31,8 +30,8 @@ from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.halting import Halting
 from bellwether_operator.layout import Layout
-from bellwether_operator.observe.keys import ChildKey, SystemKey
-from bellwether_operator.observe.workloads import Expected
+from bellwether_operator.observe.kinds import ChildKey, SystemKey
+from bellwether_operator.observe.layouts import Expected
 from bellwether_operator.report.pods import Cause
 from bellwether_operator.when import Basis, Rest
 

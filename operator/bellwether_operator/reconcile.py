@@ -13,12 +13,11 @@ from pydantic import ValidationError
 
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of
-from bellwether.render.kubernetes.context import Keyring
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM, Keyring
 from bellwether.render.kubernetes.filling import fill_job
 from bellwether.render.kubernetes.moment import moment_of
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, SYSTEM
-from bellwether.render.kubernetes.profiles import claims_of
 from bellwether.render.kubernetes.volumes import ANNOTATION_FILLED
+from bellwether.render.kubernetes.workloads import claims_of
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Applier
 from bellwether_operator.apply.client import Client
@@ -31,10 +30,9 @@ from bellwether_operator.finishing import Finishing
 from bellwether_operator.forcing import force_halt, halt_of_unusable
 from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import ChildKey, SystemKey
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, SystemKey
+from bellwether_operator.observe.layouts import Expected, expected, workloads_of
 from bellwether_operator.observe.observed import Observed
-from bellwether_operator.observe.workloads import Expected, expected, workloads_of
 from bellwether_operator.passes import (
     Due,
     Halted,

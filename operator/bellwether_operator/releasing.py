@@ -11,15 +11,14 @@ from bellwether.change.release import Circumstances, Release, release
 from bellwether.change.rollouts import failure_in, template_hash
 from bellwether.change.world import WORKLOADS, Key
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of
-from bellwether.render.kubernetes.names import ANNOTATION_FAILED, FAILED
+from bellwether.render.kubernetes.context import ANNOTATION_FAILED, FAILED
 from bellwether_operator.apply.client import Client
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.backups.keeping import make_before, upgrade_gate
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.upgrades import Gate, row_of
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import ChildKey
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, ChildKey
 from bellwether_operator.observe.observed import Observed
 from bellwether_operator.passes import Due, Pass, Released
 

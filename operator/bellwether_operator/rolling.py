@@ -12,12 +12,11 @@ from bellwether.change.release import back
 from bellwether.change.rollouts import begun_annotations, failed_annotations, failure_in, overdue
 from bellwether.change.rollouts import template_hash as hash_of
 from bellwether.change.world import Key
-from bellwether.render.kubernetes.names import ANNOTATION_FAILED, BEGAN, FAILED
+from bellwether.render.kubernetes.context import ANNOTATION_FAILED, BEGAN, FAILED
 from bellwether_operator.apply.client import Client
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import ChildKey, version_of
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, ChildKey, version_of
 from bellwether_operator.observe.observed import Observed
 from bellwether_operator.passes import Due, Pass, Released, Watched
 from bellwether_operator.report.pods import Cause

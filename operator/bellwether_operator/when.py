@@ -20,10 +20,9 @@ from bellwether.render.kubernetes.moment import Moment
 from bellwether_operator.apply.applier import Findings
 from bellwether_operator.apply.decide import Desired
 from bellwether_operator.layout import Layout
-from bellwether_operator.observe.keys import Version
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, Version
+from bellwether_operator.observe.layouts import Expected, expected
 from bellwether_operator.observe.observed import Observed
-from bellwether_operator.observe.workloads import Expected, expected
 
 DELIVERY_SECONDS = 1.0
 """So long a status waits for the services' word on an edit, which comes within milliseconds where all is well: so it is

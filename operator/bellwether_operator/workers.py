@@ -17,7 +17,7 @@ from bellwether_operator.apply.client import ApiError
 from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.gateway_view import GatewayError, undelivered
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey, Version
+from bellwether_operator.observe.kinds import SystemKey, Version
 from bellwether_operator.passes import Memory, Outcome
 from bellwether_operator.reconcile import Reconciler, declared
 from bellwether_operator.settings import Settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bellwether.render.kubernetes.names import LABEL_TASK
+from bellwether.render.kubernetes.context import LABEL_TASK
 from e2e.days import Day
 from e2e.lab import Object, System
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from bellwether.market.declared import calendar_of
-from bellwether.render.kubernetes.names import LABEL_TASK
+from bellwether.render.kubernetes.context import LABEL_TASK
 from bellwether.sentiment.relevance import NAMES
 from bellwether.spec.market import Market
 from e2e import waits

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bellwether.market.slots import epoch_minutes
-from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_TASK
+from bellwether.render.kubernetes.context import LABEL_SLOT, LABEL_TASK
 from bellwether.spec.fields import parse_instant
 from e2e import waits
 from e2e.bars import fill_volume

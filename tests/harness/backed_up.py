@@ -23,8 +23,7 @@ from bellwether_operator.backups.steps import HOLD, QUIESCE, Picture, Progress
 from bellwether_operator.following import ActionKey
 from bellwether_operator.gateway_view import GatewayError, Held
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey
-from bellwether_operator.observe.kinds import Kind
+from bellwether_operator.observe.kinds import Kind, SystemKey
 from bellwether_operator.settings import Settings
 
 KEY = ActionKey("trade", "nightly")

@@ -13,8 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from bellwether.change.world import Owner, is_going, marks_of, owner_of
-from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import LABEL_INSTANCE, LABEL_SYSTEM_UID, MANAGER
+from bellwether.render.kubernetes.context import LABEL_INSTANCE, LABEL_SYSTEM_UID, MANAGER, Manifest
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.apply.decide import (
@@ -29,8 +28,7 @@ from bellwether_operator.apply.decide import (
 )
 from bellwether_operator.fights import Fights
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import ChildKey, Version, version_of
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Version, version_of
 from bellwether_operator.observe.observed import Observed, observed_from
 
 log = logging.getLogger(__name__)

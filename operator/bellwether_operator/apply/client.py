@@ -14,7 +14,7 @@ import aiohttp
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
-from bellwether.render.kubernetes.names import MANAGER
+from bellwether.render.kubernetes.context import MANAGER
 from bellwether_operator import telemetry
 from bellwether_operator.observe.kinds import SYSTEMS, Kind
 

@@ -9,11 +9,9 @@ from enum import Enum
 from bellwether.change import world
 from bellwether.change.compare import lacking
 from bellwether.change.world import Owner, owner_of
-from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import ANNOTATION_APPLIED, LABEL_INSTANCE, content_hash
+from bellwether.render.kubernetes.context import ANNOTATION_APPLIED, LABEL_INSTANCE, Manifest, content_hash
 from bellwether.spec.begun import BEGUN_WITH
-from bellwether_operator.observe.keys import ChildKey
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey
 from bellwether_operator.observe.observed import Observed
 
 _MOUNTED = frozenset({CLAIM, "ConfigMap", "Secret"})

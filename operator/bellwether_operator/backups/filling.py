@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bellwether.render.kubernetes.names import FILL, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_SYSTEM_UID, child_name
+from bellwether.render.kubernetes.context import FILL, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_SYSTEM_UID, child_name
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.client import Client
 from bellwether_operator.backups.drilling import last_words
-from bellwether_operator.observe.keys import ChildKey
-from bellwether_operator.observe.kinds import JOB, PODS
+from bellwether_operator.observe.kinds import JOB, PODS, ChildKey
 from bellwether_operator.observe.observed import Observed
 
 _FEW = 20

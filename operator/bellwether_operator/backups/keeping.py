@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bellwether.market.slots import Slot
-from bellwether.render.kubernetes.context import release_of
-from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_SYSTEM_UID
+from bellwether.render.kubernetes.context import LABEL_SLOT, LABEL_SYSTEM_UID, release_of
 from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import KIND
 from bellwether_operator.apply.client import ApiError
@@ -21,7 +20,7 @@ from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
 from bellwether_operator.backups.status import progress_of
 from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.following import ActionKey
-from bellwether_operator.observe.keys import SystemKey
+from bellwether_operator.observe.kinds import SystemKey
 from bellwether_operator.report.observation import BackupsSeen
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bellwether.render.kubernetes.names import LABEL_SYSTEM_UID
+from bellwether.render.kubernetes.context import LABEL_SYSTEM_UID
 from bellwether_operator.backups.plan import Known
 from bellwether_operator.backups.repository import Place
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR

@@ -23,7 +23,7 @@ from bellwether_operator.backups.steps import Progress, Stored
 from bellwether_operator.following import ActionKey, Follower, action_key, system_key
 from bellwether_operator.gateway_view import GatewayError
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey
+from bellwether_operator.observe.kinds import SystemKey
 
 
 class Keeper(Protocol):

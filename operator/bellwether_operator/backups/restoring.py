@@ -15,7 +15,7 @@ from typing import Any
 from kubernetes import utils
 from pydantic import ValidationError
 
-from bellwether.render.kubernetes.names import SYSTEM, claim_name
+from bellwether.render.kubernetes.context import SYSTEM, claim_name
 from bellwether.render.kubernetes.volumes import FILLED, RESTORED_FROM
 from bellwether.spec.begun import begun_with, differences
 from bellwether.spec.models import TradingSystem

@@ -40,8 +40,7 @@ from bellwether_operator.backups.steps import (
 from bellwether_operator.following import ActionKey, Follower, Handler, action_key, create, system_key
 from bellwether_operator.gateway_view import GatewayError, Held
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey
-from bellwether_operator.observe.kinds import Kind
+from bellwether_operator.observe.kinds import Kind, SystemKey
 from bellwether_operator.observe.layouts import look
 from bellwether_operator.report.observation import BackupNews
 from bellwether_operator.settings import Settings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from sys import intern
 from typing import Any
 
-from bellwether_operator.observe.keys import ChildKey, SystemKey
+from bellwether_operator.observe.kinds import ChildKey, SystemKey
 from bellwether_operator.observe.observed import (
     Observed,
     is_kept,

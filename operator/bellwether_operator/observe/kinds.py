@@ -1,11 +1,43 @@
-"""The kinds of object that a system consists of, and where the API server keeps them."""
+"""The kinds of object that a system consists of, where the API server keeps them, and how one of them is named."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from bellwether.spec.models import API_VERSION, KIND, PLURAL
+
+
+class SystemKey(NamedTuple):
+    """Which system: its namespace and name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Version(NamedTuple):
+    """A very object in a very state."""
+
+    uid: str
+    resource_version: int
+
+
+def version_of(raw: Mapping[str, Any]) -> Version:
+    """Return which object this is, in which state."""
+    return Version(raw["metadata"]["uid"], int(raw["metadata"]["resourceVersion"]))
+
+
+class ChildKey(NamedTuple):
+    """Which child: its kind, namespace and name."""
+
+    kind: str
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True)

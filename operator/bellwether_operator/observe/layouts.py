@@ -1,20 +1,66 @@
-"""What was observed of a system's volumes and workloads, by component. Pure."""
+"""What was observed of a system's volumes and workloads, by component, and how far they are. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bellwether.change.world import Owner, owner_of
-from bellwether.render.kubernetes.names import LABEL_COMPONENT
-from bellwether.render.kubernetes.profiles import claims_of
+from bellwether.render.kubernetes.context import LABEL_COMPONENT
 from bellwether.render.kubernetes.quantities import mebibytes
-from bellwether.render.kubernetes.workloads import components
+from bellwether.render.kubernetes.workloads import claims_of, components
 from bellwether.spec.fields import SIZE_PATTERN
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM
+from bellwether_operator.apply.decide import Desired
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey
 from bellwether_operator.observe.observed import Observed
+from bellwether_operator.report.observation import Workload
+
+
+class Expected(NamedTuple):
+    """A workload that is to be there: its component, how many pods it is to have, and the digest of its content."""
+
+    key: ChildKey
+    component: str
+    replicas: int
+    digest: str
+
+
+def expected(desired: Iterable[Desired]) -> tuple[Expected, ...]:
+    """Return the workloads among the objects that are to be."""
+    return tuple(
+        Expected(
+            each.key,
+            each.manifest["metadata"]["labels"][LABEL_COMPONENT],
+            int(each.manifest["spec"]["replicas"]),
+            each.digest,
+        )
+        for each in desired
+        if BY_NAME[each.key.kind].workload
+    )
+
+
+def workloads_of(children: Iterable[Observed], wanted: Sequence[Expected], uid: str) -> list[Workload]:
+    """Return how far each workload is; one that is not there yet is not ready."""
+    keys = {each.key for each in wanted}
+    by_key = {child.key: child for child in children if child.key in keys and child.belongs_to(uid)}
+    return [Workload(each.component, each.replicas, is_ready(by_key.get(each.key), each)) for each in wanted]
+
+
+def is_ready(observed: Observed | None, wanted: Expected) -> bool:
+    """Whether a workload has what it is to have, and all its pods are ready."""
+    if observed is None or observed.applied != wanted.digest:
+        return False
+    counts = observed.status
+    return (
+        int(counts.get("observedGeneration", 0)) >= observed.generation
+        and int(counts.get("replicas", 0)) == wanted.replicas
+        and int(counts.get("readyReplicas", 0)) == wanted.replicas
+        and int(counts.get("updatedReplicas", 0)) == wanted.replicas
+    )
+
 
 ByComponent = Mapping[str, Observed | None]
 """All components of a kind; None where nothing is there."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bellwether.change.world import CRON_JOB, is_child, is_going, marks_of
-from bellwether.render.kubernetes.names import (
+from bellwether.render.kubernetes.context import (
     ANNOTATION_APPLIED,
     ANNOTATION_LAST_GOOD,
     ANNOTATION_TEMPLATE,
@@ -22,8 +22,7 @@ from bellwether.render.kubernetes.names import (
 )
 from bellwether.render.kubernetes.volumes import snapshot_of
 from bellwether.spec.models import GROUP
-from bellwether_operator.observe.keys import ChildKey, SystemKey
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM, JOB
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, JOB, ChildKey, SystemKey
 
 BODY_LIMIT = 64 * 1024
 """Of a child that is listed or watched, no body with more characters of JSON than this is kept."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
 from bellwether.render.nats import JOB, TRAINING_JOB
-from bellwether_operator.observe.keys import SystemKey
+from bellwether_operator.observe.kinds import SystemKey
 
 POD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_COMPONENT} notin ({JOB},{TRAINING_JOB})"
 """Which pods are listed and watched: those of workloads. Their template names no system's uid, their owner does."""

@@ -20,10 +20,8 @@ from bellwether_operator.apply.client import Client
 from bellwether_operator.following import ActionKey, Follower, Handler, create, system_key
 from bellwether_operator.gateway_view import GatewayError
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey
-from bellwether_operator.observe.kinds import BY_NAME, JOB, PODS, Kind
-from bellwether_operator.replays.status import progress_of, status_of
-from bellwether_operator.replays.steps import Frozen, Scene, next_step, owner_of
+from bellwether_operator.observe.kinds import BY_NAME, JOB, PODS, Kind, SystemKey
+from bellwether_operator.replays.steps import Frozen, Scene, next_step, owner_of, progress_of, status_of
 from bellwether_operator.settings import Settings
 
 log = logging.getLogger(__name__)

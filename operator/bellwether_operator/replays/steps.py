@@ -23,9 +23,9 @@ from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.replay_jobs import LABEL_REPLAY, PLAN_FILE, Owner, replay_plan
 from bellwether.spec.models import API_VERSION
 from bellwether.spec.replaying import Refused, Span, all_variants, problem_of
-from bellwether.spec.trading_replay import KIND, TradingReplaySpec
+from bellwether.spec.trading_replay import KIND, TradingReplaySpec, VariantStatus
 from bellwether.spec.vary import Change, Variant, variant_name
-from bellwether_operator.replays.figures import row_of, words_of
+from bellwether_operator.report.finding import Finding, conditions, instant, truth
 
 State = Literal["waiting", "running", "complete", "failed"]
 _INDEX = "batch.kubernetes.io/job-completion-index"
@@ -121,6 +121,61 @@ def read_plan(plan: Mapping[str, Any]) -> Frozen:
     return Frozen(found["declaration"], variants, text, found["asOf"])
 
 
+_EMPTY: dict[str, Any] = {"bars": "", "complete": False, "message": "", "report": ""}
+
+
+def progress_of(raw: Mapping[str, Any]) -> Progress:
+    """Return how far a replay is by its status."""
+    status = raw.get("status") or {}
+    known = {one["type"]: one for one in status.get("conditions") or ()}
+    complete = known.get("Complete", {})
+    state: State = "running" if status.get("job") else "waiting"
+    if complete.get("status") == "True":
+        state = "complete"
+    elif known.get("Failed", {}).get("status") == "True":
+        state = "failed"
+    ended = str(status.get("endedAt", ""))
+    return Progress(
+        state=state,
+        accepted=known.get("Accepted", {}).get("status") == "True",
+        reason=str(complete.get("reason", "Waiting")),
+        message=str(complete.get("message", "")),
+        rows=tuple(dict(one) for one in status.get("variants") or ()),
+        frozen_at=str(status.get("frozenAt", "")),
+        declaration_hash=str(status.get("declarationHash", "")),
+        job=str(status.get("job", "")),
+        ended_at=datetime.fromisoformat(ended.replace("Z", "+00:00")) if ended else None,
+    )
+
+
+def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the status that says this."""
+    before = raw.get("status") or {}
+    failed = progress.state == "failed"
+    under_way = progress.accepted and progress.state in {"waiting", "running"}
+    why = (progress.reason, progress.message)
+    accepted = ("Frozen", f"of {progress.frozen_at}") if progress.accepted else why
+    wanted = [
+        Finding("Accepted", truth(progress.accepted), *accepted),
+        Finding("Progressing", truth(under_way), *why),
+        Finding("Complete", truth(progress.state == "complete"), *why),
+        Finding("Failed", truth(failed), *(why if failed else ("NotFailed", ""))),
+    ]
+    generation = int(raw["metadata"].get("generation", 0))
+    said = conditions(wanted, generation, before.get("conditions") or (), now)
+    # With every default, as the API server keeps it: what is the same is not written again.
+    rows = [{name: value for name, value in (_EMPTY | dict(row)).items() if name != "failed"} for row in progress.rows]
+    found: dict[str, Any] = {"observedGeneration": generation, "conditions": said}
+    found |= {"variants": rows} if rows else {}
+    texts = {
+        "frozenAt": progress.frozen_at,
+        "declarationHash": progress.declaration_hash,
+        "job": progress.job,
+        "endedAt": instant(progress.ended_at) if progress.ended_at else "",
+    }
+    return found | texts
+
+
 def _accept(raw: Mapping[str, Any], spec: TradingReplaySpec, before: Progress, scene: Scene) -> Step:
     if scene.system is None:
         words = f"spec.system: there is no TradingSystem {spec.system} in this namespace yet"
@@ -150,7 +205,7 @@ def _with_plan(before: Progress, frozen: Frozen) -> Progress:
         before,
         accepted=True,
         rows=rows,
-        frozen_at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        frozen_at=instant(at),
         declaration_hash=hashlib.sha256(text.encode()).hexdigest(),
     )
 
@@ -209,3 +264,99 @@ def _refused(before: Progress, scene: Scene, words: str) -> Step:
 
 def _failed(before: Progress, scene: Scene, reason: str, words: str) -> Step:
     return Step(replace(before, state="failed", reason=reason, message=words[: 4 * _MESSAGE], ended_at=scene.now))
+
+
+_MESSAGE = 500
+_FIGURES = {
+    "baseHitRate",
+    "buyAndHoldReturn",
+    "finalEquity",
+    "hitRate",
+    "maxDrawdown",
+    "sessions",
+    "sharpe",
+    "signals",
+    "totalReturn",
+    "trades",
+    "bars",
+}
+
+
+def row_of(before: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], replay: str) -> dict[str, Any]:
+    """Return the row of a variant by its pods, the oldest first; figures that are there once stay.
+
+    `failed` beside what the status keeps says that its newest pod failed; it is not written.
+    """
+    kept = {name: value for name, value in before.items() if name != "failed"}
+    if kept.get("complete"):
+        return kept
+    found = {"index": kept["index"], "name": kept["name"]}
+    for pod in reversed(pods):
+        code, said = _ended(pod)
+        told = _object(said)
+        if code == 0 and told is not None:
+            try:
+                return _with_figures(found, told, replay)
+            except ValidationError:
+                return found | {"message": "its figures cannot be read by this release", "failed": True}
+        if code is not None:
+            words = str((told or {}).get("error") or said or f"it ended with {code}").strip()
+            return found | {"message": words[-_MESSAGE:], "failed": True}
+        return found | {"message": _under_way(pod)[:_MESSAGE]}
+    return found | {"message": "waits"}
+
+
+def words_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return in one line what the declaration as it was came to."""
+    first = rows[0]
+    hold = first.get("buyAndHoldReturn", "not defined")
+    told = f"return {first.get('totalReturn', 'not defined')} beside {hold} of buy-and-hold, {first['trades']} trades"
+    return told if len(rows) == 1 else f"{told}; {len(rows) - 1} variants beside it"
+
+
+def _with_figures(found: dict[str, Any], told: Mapping[str, Any], replay: str) -> dict[str, Any]:
+    row = found | {name: value for name, value in told.items() if name in _FIGURES} | {"complete": True}
+    words = [str(told["amiss"])] if told.get("amiss") else []
+    if told.get("noReport"):
+        words.append(f"the report was not taken: {told['noReport']}")
+    else:
+        index = found["index"]
+        row["report"] = f"/reports/replays/{replay}" + (f"/{index}" if index else "")
+    if words:
+        row["message"] = "; ".join(words)[:_MESSAGE]
+    VariantStatus.model_validate(row)
+    return row
+
+
+def _ended(pod: Mapping[str, Any]) -> tuple[int | None, str]:
+    """Return the exit code of a pod's container and its last words; None while it has not ended."""
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated")
+        if ended is not None:
+            words = str(ended.get("message") or "")
+            if not words and ended.get("reason") == "OOMKilled":
+                words = "it took more memory than spec.job.memoryMebibytes"
+            return int(ended.get("exitCode", 1)), words
+    return None, ""
+
+
+def _under_way(pod: Mapping[str, Any]) -> str:
+    status = pod.get("status") or {}
+    for container in status.get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting")
+        if waiting is not None:
+            return f"its pod waits: {waiting.get('reason', '')} {waiting.get('message', '')}".strip()
+        if "running" in (container.get("state") or {}):
+            return "replays"
+    for one in status.get("conditions") or ():
+        if one.get("type") == "PodScheduled" and one.get("status") == "False":
+            return f"its pod has no node: {one.get('message', '')}"
+    return "its pod starts"
+
+
+def _object(said: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(said)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bellwether_operator.report.finding import Finding, Reason
+from bellwether_operator.report.finding import Finding, Reason, truth
 from bellwether_operator.report.observation import BackupNews, Case
 
 _NONE = "no backup of this system has been made yet"
@@ -40,5 +40,5 @@ def restore_verified(newest: BackupNews | None, tested: BackupNews | None) -> Fi
     if tested is not None:
         reason = Reason.RESTORED if tested.complete else Reason.RESTORE_FAILED
         words = f"{tested.name}: {tested.words}"
-        return Finding("RestoreVerified", "True" if tested.complete else "False", reason, words)
+        return Finding("RestoreVerified", truth(tested.complete), reason, words)
     return Finding("RestoreVerified", "Unknown", Reason.NO_BACKUPS, _NONE if newest is None else _NOT_RESTORED)

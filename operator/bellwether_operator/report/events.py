@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bellwether.render.kubernetes.names import content_hash
+from bellwether.render.kubernetes.context import content_hash
 from bellwether_operator.observe.kinds import SYSTEMS
 from bellwether_operator.report.finding import Reason
 

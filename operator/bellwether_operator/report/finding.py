@@ -107,6 +107,11 @@ class Reason(StrEnum):
     WAITING_FOR_PREDECESSOR = "WaitingForPredecessor"
 
 
+def truth(holds: bool) -> Truth:
+    """Return the status of a condition that is known to hold or not."""
+    return "True" if holds else "False"
+
+
 class Finding(NamedTuple):
     """One condition without its bookkeeping."""
 

@@ -11,8 +11,7 @@ from bellwether.spec.models import TradingSystemSpec
 from bellwether.spec.validate_structure import Problem
 from bellwether_operator.gateway_view import Bars
 from bellwether_operator.report.finding import Finding, Reason, listed, previous_finding
-from bellwether_operator.report.observation import Case
-from bellwether_operator.report.words import spoken_of, unheard
+from bellwether_operator.report.observation import Case, spoken_of, unheard
 
 _TRAIN = "train it again (`bellwether models system train`)"
 NEAR_DAYS = 30

@@ -1,4 +1,4 @@
-"""What a pass found out about a system: the one input of its status."""
+"""What a pass found out about a system, the one input of its status, and how old a service's word in it is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from bellwether.render.kubernetes.moment import Moment
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.gateway_view import GatewayView
+from bellwether_operator.report.finding import Finding, Reason, previous_finding
 from bellwether_operator.report.pods import Cause
 
 
@@ -135,3 +136,19 @@ class Case:
     seen: Observation
     previous: Mapping[str, Any]
     now: datetime
+
+
+def unheard(case: Case, kind: str) -> Finding:
+    """Return a condition that only the gateway could tell, while it does not answer.
+
+    What was said before counts for a while after the operator's own restart, if the pods are up.
+    """
+    before = previous_finding(case.previous, kind)
+    if before is not None and case.seen.view_pending and case.seen.up and before.reason != Reason.INVALID:
+        return before
+    return Finding(kind, "Unknown", Reason.GATEWAY_UNREACHABLE, "the gateway does not answer, so nobody can say")
+
+
+def spoken_of(case: Case, view: GatewayView, service: str) -> int:
+    """Return the generation that a service had when it said what it says."""
+    return min(case.generation, view.generation, view.acknowledged.get(service, view.generation))

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.gateway_view import GatewayView, Refusal
 from bellwether_operator.report.finding import Finding, Reason
-from bellwether_operator.report.observation import Case
-from bellwether_operator.report.words import spoken_of, unheard
+from bellwether_operator.report.observation import Case, spoken_of, unheard
 
 _KIND = "SafeToTrade"
 _SAID_AT_MOST = 3

@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from bellwether.change.hold import WITH_SCHEDULER
+from bellwether.render.kubernetes.moment import Moment
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.report import backup, change, market, progress, ready, rows, safety
-from bellwether_operator.report.finding import CONDITIONS, Finding, Reason, conditions, previous_finding
+from bellwether.topology import SERVICES
+from bellwether_operator.halting import UNANSWERED
+from bellwether_operator.report import backup, market, progress, safety
+from bellwether_operator.report.finding import CONDITIONS, Finding, Reason, conditions, instant, previous_finding
 from bellwether_operator.report.observation import Case, Observation, TaskRow, Workload
 
 __all__ = ["Observation", "TaskRow", "Workload", "status"]
@@ -46,7 +49,7 @@ def _findings(case: Case) -> list[Finding]:
     seen = case.seen
     unfit = market.misfits(case.system.spec)
     before = previous_finding(case.previous, "Ready")
-    speaks_of = ready.in_force(seen, case.generation, before)
+    speaks_of = progress.in_force(seen, case.generation, before)
     delivered = progress.delivery(case)
     accepted = progress.accepted(seen, [str(problem) for problem in unfit])
     available, messaging = progress.available(seen), progress.messaging(case)
@@ -54,9 +57,9 @@ def _findings(case: Case) -> list[Finding]:
         available = Finding("Available", "Unknown", Reason.DOES_NOT_FIT, _UNSEEN)
         messaging = Finding("MessagingReady", "Unknown", Reason.DOES_NOT_FIT, _UNSEEN)
     stalled = progress.stalled(accepted, seen)
-    heard = ready.heard(speaks_of, before)
+    heard = progress.heard(speaks_of, before)
     reconciling = progress.reconciling(case, stalled, delivered, heard=heard)
-    summary = ready.ready(
+    summary = progress.ready(
         seen,
         stalled,
         [messaging, available],
@@ -77,8 +80,8 @@ def _findings(case: Case) -> list[Finding]:
         safety.safe_to_trade(case),
         backup.backup_healthy(case),
         backup.restore_verified(seen.backup, seen.tested),
-        change.rollout_pending(seen),
-        change.contested(seen),
+        progress.rollout_pending(seen),
+        progress.contested(seen),
     ]
 
 
@@ -93,8 +96,8 @@ def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rest(case: Case) -> dict[str, Any]:
     """Return services, halts, session and tasks, leaving out what there is none of."""
-    found: dict[str, Any] = {"services": rows.services(case)}
-    told = {"halts": rows.halts(case), "session": rows.session(case.seen.moment), "tasks": rows.tasks(case)}
+    found: dict[str, Any] = {"services": services(case)}
+    told = {"halts": halts(case), "session": session(case.seen.moment), "tasks": tasks(case)}
     found |= {name: value for name, value in told.items() if value}
     if case.seen.volume_size is not None:
         found["volumeSize"] = case.seen.volume_size
@@ -110,3 +113,80 @@ def _release(case: Case) -> str:
     """Return the release that runs: the one to be once its pods are ready, until then the one before."""
     runs = any(each.ready for each in case.seen.workloads if each.component in WITH_SCHEDULER)
     return case.seen.release if runs else str(case.previous.get("release", ""))
+
+
+MOST_HALTS = 20
+MOST_TASKS = 16
+HALT_LIMIT = 300
+_DECLARED = "spec.trading.halted is true"
+
+
+def services(case: Case) -> list[dict[str, Any]]:
+    """Return, of each service, whether it is ready and the generation that it acknowledged."""
+    seen, known = case.seen, case.previous.get("services", ())
+    if known and not seen.workloads:  # nobody looked
+        return [dict(row) for row in known]
+    # What was acknowledged stays so, also while nobody says anything newer.
+    said = {str(row["name"]): int(row.get("generation", 0)) for row in known}
+    if seen.view is not None:
+        said = dict(seen.view.acknowledged)
+    compact = case.system.spec.profile == "compact"
+    by_component = {each.component: each for each in seen.workloads}
+    rows = []
+    for name in SERVICES:
+        workload = by_component.get("system" if compact else name)
+        ready = workload is not None and workload.ready and workload.wanted > 0
+        if seen.view is not None:
+            ready = ready and seen.view.ready.get(name, True)
+        rows.append({"name": name, "ready": ready, "generation": said.get(name, 0)})
+    return rows
+
+
+def halts(case: Case) -> list[str]:
+    """Return what stops orders, one line per source; the latches of the ledger as they were last heard of."""
+    seen, declared = case.seen, case.system.spec.trading.halted
+    heard = None if seen.view is None else seen.view.halts
+    if heard is None:
+        lines = case.previous.get("halts", ())
+        # What the declaration and the operator say, each status says again.
+        heard = tuple(line for line in lines if not _declared(line) and not line.startswith(UNANSWERED))
+    reported = list(heard)
+    if seen.forced is not None:
+        reported.insert(0, seen.forced)
+    if declared and not any(map(_declared, reported)):
+        reported.insert(0, _DECLARED)
+    return list(dict.fromkeys(line[:HALT_LIMIT] for line in reported))[:MOST_HALTS]
+
+
+def _declared(line: str) -> bool:
+    """Whether a line tells the declaration's own halt; a person's reason may name the field as well."""
+    return line.removeprefix("declaration: ") == _DECLARED
+
+
+def session(moment: Moment | None) -> dict[str, Any] | None:
+    """Return the session under way or, when closed, the next one; None in a replay."""
+    found = None if moment is None else moment.session or moment.upcoming
+    if moment is None or found is None:
+        return None
+    return {
+        "state": "Open" if moment.session is not None else "Closed",
+        "date": found.day.isoformat(),
+        "opens": instant(found.open),
+        "closes": instant(found.close),
+        "irregular": found.irregular,
+    }
+
+
+def tasks(case: Case) -> list[dict[str, Any]]:
+    """Return the tasks; what was done or missed stays known while nobody says anything newer."""
+    seen = case.seen
+    known: Mapping[str, Any] = {str(row["name"]): row for row in case.previous.get("tasks", ())}
+    heard = seen.view is not None and seen.view.slots is not None
+    rows = []
+    for name, due_next, last, missed in seen.tasks[:MOST_TASKS]:
+        found = {} if heard else {key: known.get(name, {}).get(key) for key in ("last", "missed")}
+        said = {"next": due_next, "last": last, "missed": missed}
+        found |= {key: instant(when) for key, when in said.items() if when is not None}
+        order = ("next", "last", "missed")
+        rows.append({"name": name, **{key: found[key] for key in order if found.get(key) is not None}})
+    return rows

@@ -10,7 +10,7 @@ from bellwether.change.predicted import Declared, Effect
 from bellwether.change.world import CONFIG_MAP, WORKLOADS, Key, key_of
 from bellwether.render.kubernetes import Manifest
 from bellwether.render.kubernetes.configmaps import spec_document
-from bellwether.render.kubernetes.names import declaration_name
+from bellwether.render.kubernetes.context import declaration_name
 from bellwether.spec.models import LIVE_FIELDS, TradingSystem, TradingSystemSpec
 
 LaidOut = Callable[[TradingSystem], Sequence[Sequence[Manifest]]]

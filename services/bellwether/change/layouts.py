@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from bellwether.change.world import CLAIM, Owner, component_of, is_going, key_of, owner_in
 from bellwether.render.kubernetes import Manifest, RenderContext, render
-from bellwether.render.kubernetes.profiles import claims_of, other
 from bellwether.render.kubernetes.volumes import made_from, snapshot_of
+from bellwether.render.kubernetes.workloads import claims_of, other
 from bellwether.spec.models import PROFILE_STAYS, TradingSystem
 
 

@@ -37,8 +37,8 @@ from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of, release_of, render
 from bellwether.render.kubernetes.configmaps import spec_document
+from bellwether.render.kubernetes.context import declaration_name
 from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
-from bellwether.render.kubernetes.names import declaration_name
 from bellwether.spec.begun import ANNOTATION_BEGUN_WITH
 from bellwether.spec.fields import parse_duration, parse_instant
 from bellwether.spec.models import TradingSystem, TradingSystemSpec

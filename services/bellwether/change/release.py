@@ -20,7 +20,7 @@ from bellwether.change.hold import (
 from bellwether.change.rollouts import failure_in, gone_back
 from bellwether.change.world import WORKLOADS, Key, key_of
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of
-from bellwether.render.kubernetes.names import ANNOTATION_FAILED
+from bellwether.render.kubernetes.context import ANNOTATION_FAILED
 from bellwether.spec.models import TradingSystem
 
 

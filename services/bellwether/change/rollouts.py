@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from bellwether.change.hold import Held, released, with_template
 from bellwether.render.kubernetes import Manifest
-from bellwether.render.kubernetes.names import (
+from bellwether.render.kubernetes.context import (
     ANNOTATION_BEGAN,
     ANNOTATION_FAILED,
     ANNOTATION_LAST_GOOD,

@@ -29,7 +29,7 @@ from bellwether.change.world import (
     supposed,
 )
 from bellwether.render.kubernetes import Manifest
-from bellwether.render.kubernetes.names import ANNOTATION_TEMPLATE
+from bellwether.render.kubernetes.context import ANNOTATION_TEMPLATE
 from bellwether.render.kubernetes.volumes import ANNOTATION_RESTORED_FROM
 from bellwether.spec.models import TradingSystem
 

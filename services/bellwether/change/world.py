@@ -10,9 +10,9 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from bellwether.render.kubernetes import Keyring, Manifest, image_of, quantities
-from bellwether.render.kubernetes.context import IDENTITIES
-from bellwether.render.kubernetes.names import (
+from bellwether.render.kubernetes.context import (
     ANNOTATION_APPLIED,
+    IDENTITIES,
     LABEL_COMPONENT,
     LABEL_INSTANCE,
     LABEL_MANAGED_BY,

@@ -26,7 +26,7 @@ from bellwether.change.world import (
 )
 from bellwether.cli.client import CommandError
 from bellwether.cli.kubectl import Kubectl, Refused
-from bellwether.render.kubernetes.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
+from bellwether.render.kubernetes.context import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
 from bellwether.runtime.terminal import visible
 from bellwether.spec.models import GROUP, PLURAL, TradingSystem
 from bellwether.spec.validate import InvalidDeclaration, Problem, RulesUnavailable, load, read_document, validate

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellwether.cli.client import CommandError
-from bellwether.render.kubernetes.names import SYSTEM, claim_name
+from bellwether.render.kubernetes.context import SYSTEM, claim_name
 from bellwether.render.kubernetes.volumes import SNAPSHOT_GROUP, SNAPSHOT_KIND
 from bellwether.spec.trading_backup import KIND as BACKUP
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from bellwether.local.volumes import Adoption, adopt
-from bellwether.render.kubernetes.profiles import PROFILES, Profile, claims_of
 from bellwether.render.kubernetes.volumes import kept_on
+from bellwether.render.kubernetes.workloads import PROFILES, Profile, claims_of
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES

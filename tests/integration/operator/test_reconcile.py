@@ -10,8 +10,7 @@ import pytest
 
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.main import Operator
-from bellwether_operator.observe.keys import SystemKey
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, SystemKey
 from bellwether_operator.settings import Settings
 from bellwether_operator.workers import Worker
 from devcluster.errors import ClusterError

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bellwether_operator.main import Operator
-from bellwether_operator.observe.keys import SystemKey
+from bellwether_operator.observe.kinds import SystemKey
 from bellwether_operator.settings import Settings
 
 from .conftest import FakeGateway, Kube, eventually, system

@@ -23,7 +23,7 @@ from bellwether.messages.replay_reports import (
     PutReplayReport,
     ReplayReports,
 )
-from bellwether.render.kubernetes.replay_jobs import FUTILE
+from bellwether.render.kubernetes.training_jobs import FUTILE
 from bellwether.render.nats import REPLAY_JOB
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError

@@ -13,7 +13,7 @@ from bellwether.change.plan import plan
 from bellwether.change.predicted import Effect, Plan
 from bellwether.change.steps import Phase, Wait, step_through
 from bellwether.change.world import CLAIM, WORKLOADS, Installation, Key, key_of, supposed
-from bellwether.render.kubernetes.names import ANNOTATION_APPLIED
+from bellwether.render.kubernetes.context import ANNOTATION_APPLIED
 from bellwether.render.kubernetes.workloads import of_kind
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.status import TradingSystemStatus

@@ -13,7 +13,7 @@ from bellwether.change.release import Circumstances, Release, release
 from bellwether.change.rollouts import template_hash
 from bellwether.change.world import CRON_JOB, WORKLOADS, Key, key_of
 from bellwether.render.kubernetes import Manifest
-from bellwether.render.kubernetes.names import ANNOTATION_FAILED, ANNOTATION_LAST_GOOD, ANNOTATION_TEMPLATE
+from bellwether.render.kubernetes.context import ANNOTATION_FAILED, ANNOTATION_LAST_GOOD, ANNOTATION_TEMPLATE
 from bellwether.render.kubernetes.workloads import of_kind
 from bellwether.spec.models import TradingSystem
 

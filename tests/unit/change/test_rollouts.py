@@ -16,7 +16,7 @@ from bellwether.change.rollouts import (
     gone_back,
     overdue,
 )
-from bellwether.render.kubernetes.names import (
+from bellwether.render.kubernetes.context import (
     ANNOTATION_BEGAN,
     ANNOTATION_FAILED,
     ANNOTATION_LAST_GOOD,

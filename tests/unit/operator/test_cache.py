@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from bellwether_operator.observe.cache import GONE_SECONDS, Cache, ChildList, SystemList
-from bellwether_operator.observe.keys import ChildKey, SystemKey
-from bellwether_operator.observe.kinds import BY_NAME, SYSTEMS
+from bellwether_operator.observe.kinds import BY_NAME, SYSTEMS, ChildKey, SystemKey
 from bellwether_operator.observe.observed import BODY_LIMIT
 
 DEMO = SystemKey("trading", "demo")

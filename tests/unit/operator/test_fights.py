@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellwether_operator.fights import FIELDS, REPAIRS, WINDOW, Fights
-from bellwether_operator.observe.keys import ChildKey
+from bellwether_operator.observe.kinds import ChildKey
 
 WEB = ChildKey("Service", "trading", "demo-gateway")
 NATS = ChildKey("Service", "trading", "demo-nats")

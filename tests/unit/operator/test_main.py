@@ -18,8 +18,7 @@ import pytest
 from bellwether_operator.apply.client import ApiError, Listing
 from bellwether_operator.handlers import kopf_settings, take_event
 from bellwether_operator.main import Operator, serve
-from bellwether_operator.observe.keys import SystemKey
-from bellwether_operator.observe.kinds import SYSTEMS, Kind
+from bellwether_operator.observe.kinds import SYSTEMS, Kind, SystemKey
 from bellwether_operator.settings import Settings
 from harness.until import until
 

@@ -15,8 +15,7 @@ from bellwether.render.kubernetes.workloads import of_kind
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.layout import render_layout
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey, Version
-from bellwether_operator.observe.kinds import BY_NAME, Kind
+from bellwether_operator.observe.kinds import BY_NAME, Kind, SystemKey, Version
 from bellwether_operator.passes import Memory
 from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings

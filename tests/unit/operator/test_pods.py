@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import SystemKey
+from bellwether_operator.observe.kinds import SystemKey
 
 DEMO = SystemKey("trading", "demo")
 RUNNING = {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"name": "services"}]}

@@ -12,8 +12,7 @@ import pytest
 from bellwether.render.kubernetes.replay_jobs import LABEL_REPLAY
 from bellwether.spec.schema import defaulted, structural_schema
 from bellwether.spec.trading_replay import TradingReplayStatus
-from bellwether_operator.replays.status import progress_of, status_of
-from bellwether_operator.replays.steps import Progress, Scene, next_step
+from bellwether_operator.replays.steps import Progress, Scene, next_step, progress_of, status_of
 
 NOW = datetime(2026, 11, 27, 22, 0, 1, 5, tzinfo=UTC)
 SYSTEM: dict[str, Any] = {

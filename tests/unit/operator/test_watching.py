@@ -11,8 +11,7 @@ import pytest
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.observe import watching
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.keys import ChildKey, SystemKey, Version
-from bellwether_operator.observe.kinds import SYSTEMS, Kind
+from bellwether_operator.observe.kinds import SYSTEMS, ChildKey, Kind, SystemKey, Version
 from bellwether_operator.observe.watching import Watching
 from harness.until import until
 

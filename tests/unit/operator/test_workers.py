@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellwether_operator.gateway_view import GatewayView
-from bellwether_operator.observe.keys import SystemKey, Version
+from bellwether_operator.observe.kinds import SystemKey, Version
 from bellwether_operator.passes import Memory, Outcome
 from bellwether_operator.workers import Workers
 

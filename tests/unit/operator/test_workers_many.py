@@ -19,7 +19,7 @@ from bellwether_operator import gateway, gateway_view
 from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.observe.cache import GONE_SECONDS, Cache
-from bellwether_operator.observe.keys import SystemKey
+from bellwether_operator.observe.kinds import SystemKey
 from bellwether_operator.passes import Memory, Outcome
 from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings

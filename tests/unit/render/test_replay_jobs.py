@@ -12,13 +12,13 @@ import pytest
 from bellwether.local.replay_variant import Plan
 from bellwether.render.kubernetes import RenderContext
 from bellwether.render.kubernetes.replay_jobs import (
-    FUTILE,
     LABEL_REPLAY,
     Owner,
     replay_job,
     replay_plan,
     replay_policy,
 )
+from bellwether.render.kubernetes.training_jobs import FUTILE
 from bellwether.render.nats import role_permissions
 from bellwether.spec.replaying import all_variants
 from bellwether.spec.trading_replay import TradingReplaySpec

@@ -9,7 +9,7 @@ import pytest
 from bellwether.render.kubernetes import RenderContext, derive_keyring, render
 from bellwether.render.kubernetes.filling import fill_job
 from bellwether.render.kubernetes.networkpolicies import fill_policy
-from bellwether.render.kubernetes.profiles import claims_of
+from bellwether.render.kubernetes.workloads import claims_of
 from bellwether.spec.models import TradingSystem
 
 CONTEXT = RenderContext(image="localhost/services:1", keyring=derive_keyring(b"a seed of tests only", "u-1"))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from bellwether.render.kubernetes.serviceaccounts import service_account
-from bellwether.render.kubernetes.services import http, nats
+from bellwether.render.kubernetes.services import http, nats, service_account
 
 from .conftest import build
 

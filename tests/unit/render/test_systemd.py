@@ -10,7 +10,7 @@ import pytest
 
 from bellwether.render.keys import derive_seed, public_key
 from bellwether.render.systemd import MACHINE, Installation, of_person, render
-from bellwether.render.systemd.unitfile import assignments, command
+from bellwether.render.systemd.units import assignments, command
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from unit.render.conftest import AT_IG, SEED, UID, build

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from bellwether.render.kubernetes.names import LABEL_COMPONENT
+from bellwether.render.kubernetes.context import LABEL_COMPONENT
 from bench.long_run import SYMBOLS
 from bench.memory import in_one_process, sizes
 from bench.places import OLD_MONOLITH, OLD_OVERHEAD, REST_SECONDS

@@ -12,7 +12,7 @@ from typing import Any
 from bellwether.cli.client import CommandError
 from bellwether.cli.manage.places import NATS, On, Part
 from bellwether.cli.manage.programs import lines_of, run
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
 from bellwether.spec.models import PLURAL
 from bellwether.topology import SERVICES
 from bellwether.wiring import start_order

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from bellwether.render.kubernetes import (
-    budgets,
-    configmaps,
-    cronjobs,
-    networkpolicies,
-    secrets,
-    serviceaccounts,
-    services,
-    volumes,
-)
+from bellwether.render.kubernetes import budgets, configmaps, cronjobs, networkpolicies, secrets, services, volumes
 from bellwether.render.kubernetes.context import (
     Keyring,
     Manifest,
@@ -34,7 +25,7 @@ def render(system: TradingSystem, context: RenderContext) -> list[Manifest]:
     """
     nats_config = configmaps.nats_config(system, context)
     return [
-        serviceaccounts.service_account(system),
+        services.service_account(system),
         secrets.keys(system, context),
         secrets.gateway_token(system, context),
         configmaps.declaration(system),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import child_name, metadata, selector
+from bellwether.render.kubernetes.context import Manifest, RenderContext, child_name, metadata, selector
 from bellwether.spec.models import TradingSystem
 
 

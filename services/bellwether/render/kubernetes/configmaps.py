@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 from bellwether.render.kubernetes import quantities
-from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import (
+from bellwether.render.kubernetes.context import (
     ANNOTATION_START_VALUE,
     NATS,
     SYSTEM,
+    Manifest,
+    RenderContext,
     child_name,
     content_hash,
     declaration_name,

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
-from bellwether.render.kubernetes.context import RenderContext, image_of, release_of
-from bellwether.render.kubernetes.names import ADOPT, FILL, LOOK, NATS, child_name
-from bellwether.render.nats import JOB, REPLAY_JOB, TRAINING_JOB
+from bellwether.render.kubernetes.context import (
+    ADOPT,
+    NATS,
+    RenderContext,
+    child_name,
+    image_of,
+    release_of,
+)
+from bellwether.render.nats import JOB
 from bellwether.service_row import Resources
 from bellwether.spec.backup import BackupLocation
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.pods import ServiceOverride
-from bellwether.spec.trading_replay import ReplayJob
-from bellwether.spec.training import TrainingJob
 from bellwether.topology import HEALTH_PORT, NATS_MONITOR_PORT, NATS_PORT, NATS_RESOURCES, SERVICES
 
 KEYS_DIRECTORY = "/etc/bellwether/keys"
@@ -31,19 +35,16 @@ CA_DIRECTORY = "/etc/bellwether/ca"
 BROKER_DIRECTORY = "/etc/bellwether/broker"
 CA_FILE = "ca.crt"
 LOOK_DIRECTORY = "/volumes"
-REPLAY_DIRECTORY = "/etc/bellwether/replay"
-_TERMINATION_FILE = "/dev/termination-log"
+TERMINATION_FILE = "/dev/termination-log"
 TOKEN_FILE = "gateway.token"  # noqa: S105
 COMPACT_SHARE = 4
 """In one process each further service costs about a quarter of what it needs alone: libraries are loaded once."""
 
 _JOB_RESOURCES = Resources(10, 64)
-_READER_RESOURCES = Resources(100, 192)
-_FILL_RESOURCES = Resources(100, 512)
+READER_RESOURCES = Resources(100, 192)
 DECIDING = ("market-data", "ml-model", "prediction")
 """The services that compute decisions again, in one process."""
-_LOOK_COMMAND = ["python", "-m", "bellwether", "look"]
-_OF_NUMBERS = {
+OF_NUMBERS = {
     "HOME": "/tmp",  # noqa: S108
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -51,7 +52,7 @@ _OF_NUMBERS = {
 }
 """What a process that computes is told; with one thread it computes the same bits everywhere."""
 _BOOTSTRAP_COMMAND = ["python", "-m", "bellwether", "bootstrap"]
-_SECURITY = {
+SECURITY = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
@@ -80,10 +81,10 @@ def resources_of(system: TradingSystem, name: str) -> Resources:
 
 def compact_resources(system: TradingSystem) -> Resources:
     """Return what all services in one process ask for."""
-    return _shared(system, SERVICES)
+    return shared_resources(system, SERVICES)
 
 
-def _shared(system: TradingSystem, services: Iterable[str]) -> Resources:
+def shared_resources(system: TradingSystem, services: Iterable[str]) -> Resources:
     """Return what some services in one process ask for: the largest, and a share of each other."""
     asked = [resources_of(system, name) for name in services]
     largest_memory = max(each.memory_mebibytes for each in asked)
@@ -95,16 +96,19 @@ def _shared(system: TradingSystem, services: Iterable[str]) -> Resources:
     )
 
 
-def _requirements(asked: Resources) -> dict[str, Any]:
+def requirements(asked: Resources) -> dict[str, Any]:
+    """Return resources in the form of a container: the memory is also the limit."""
     amount = quantities.memory(asked.memory_mebibytes)
     return {"limits": {"memory": amount}, "requests": {"cpu": quantities.cpu(asked.cpu_millis), "memory": amount}}
 
 
-def _environment(values: dict[str, str]) -> list[dict[str, str]]:
+def environment_of(values: dict[str, str]) -> list[dict[str, str]]:
+    """Return variables in the form of a container, in order."""
     return [{"name": name, "value": values[name]} for name in sorted(values)]
 
 
-def _process_environment(system: TradingSystem, context: RenderContext, *, beside_nats: bool) -> dict[str, str]:
+def process_environment(system: TradingSystem, context: RenderContext, *, beside_nats: bool) -> dict[str, str]:
+    """Return the variables that a process of the system is configured by."""
     image = image_of(context.image, system.spec.version)
     return {
         "BELLWETHER_DATA_DIR": DATA_DIRECTORY,
@@ -117,7 +121,7 @@ def _process_environment(system: TradingSystem, context: RenderContext, *, besid
         "BELLWETHER_SYSTEM": system.metadata.name,
         "BELLWETHER_UID": system.metadata.uid,
         "BELLWETHER_VERSION": release_of(image),
-        **_OF_NUMBERS,
+        **OF_NUMBERS,
     }
 
 
@@ -125,39 +129,40 @@ def _get(path: str, port: str, **timing: int) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": port}, **timing}
 
 
-def _mount(name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
+def mount(name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
+    """Return where a volume of the pod is seen."""
     return {"mountPath": path, "name": name, **({"readOnly": True} if read_only else {})}
 
 
-def _container(system: TradingSystem, context: RenderContext, name: str, *arguments: str) -> dict[str, Any]:
+def plain_container(system: TradingSystem, context: RenderContext, name: str, *arguments: str) -> dict[str, Any]:
     """Return what every container of the system's image has."""
     return {
         "name": name,
         "image": image_of(context.image, system.spec.version),
         "imagePullPolicy": context.image_pull_policy,
         "command": ["python", "-m", "bellwether", *arguments],
-        "securityContext": _SECURITY,
+        "securityContext": SECURITY,
         # What it said last stands in the pod's status, where it is seen also when the log is gone.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
 
-def _client_environment(system: TradingSystem, context: RenderContext, **more: str) -> list[dict[str, str]]:
+def client_environment(system: TradingSystem, context: RenderContext, **more: str) -> list[dict[str, str]]:
     """Return the environment of a program that asks the services over NATS and ends."""
     bus = {"BELLWETHER_KEYS_DIR": KEYS_DIRECTORY, "BELLWETHER_NATS_URL": nats_url(system, beside=False)}
-    return _environment({**bus, "BELLWETHER_LOG_LEVEL": context.log_level.lower(), **more})
+    return environment_of({**bus, "BELLWETHER_LOG_LEVEL": context.log_level.lower(), **more})
 
 
 def nats_container(system: TradingSystem, context: RenderContext) -> dict[str, Any]:
     """Return the NATS server; after its start the bootstrap identity makes streams, buckets and consumers."""
     asked = resources_of(system, NATS)
     health = "/healthz?js-enabled-only=true"
-    environment = _process_environment(system, context, beside_nats=True)
+    environment = process_environment(system, context, beside_nats=True)
     del environment["BELLWETHER_GATEWAY_TOKEN_FILE"]
     environment["GOMEMLIMIT"] = f"{asked.memory_mebibytes * 4 // 5}MiB"
     return {
-        **_container(system, context, NATS, "nats", "--config", f"{NATS_CONFIG_DIRECTORY}/{NATS_FILE}"),
-        "env": _environment(environment),
+        **plain_container(system, context, NATS, "nats", "--config", f"{NATS_CONFIG_DIRECTORY}/{NATS_FILE}"),
+        "env": environment_of(environment),
         "lifecycle": {
             "postStart": {"exec": {"command": [*_BOOTSTRAP_COMMAND, "--max-store", str(store_bytes(system))]}}
         },
@@ -167,14 +172,14 @@ def nats_container(system: TradingSystem, context: RenderContext) -> dict[str, A
             {"containerPort": NATS_MONITOR_PORT, "name": "monitor", "protocol": "TCP"},
         ],
         "readinessProbe": _get(health, "monitor", failureThreshold=2, periodSeconds=5, timeoutSeconds=3),
-        "resources": _requirements(asked),
+        "resources": requirements(asked),
         "startupProbe": _get(health, "monitor", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
         "volumeMounts": [
-            _mount("data", DATA_DIRECTORY),
-            _mount("declaration", DECLARATION_DIRECTORY, read_only=True),
-            _mount("nats-config", NATS_CONFIG_DIRECTORY, read_only=True),
-            _mount("nats-keys", KEYS_DIRECTORY, read_only=True),
-            _mount("tmp", "/tmp"),  # noqa: S108
+            mount("data", DATA_DIRECTORY),
+            mount("declaration", DECLARATION_DIRECTORY, read_only=True),
+            mount("nats-config", NATS_CONFIG_DIRECTORY, read_only=True),
+            mount("nats-keys", KEYS_DIRECTORY, read_only=True),
+            mount("tmp", "/tmp"),  # noqa: S108
         ],
     }
 
@@ -184,41 +189,41 @@ def services_container(
 ) -> dict[str, Any]:
     """Return the container that runs services of the system in one process."""
     compact = set(services) == set(SERVICES)
-    environment = _process_environment(system, context, beside_nats=compact)
+    environment = process_environment(system, context, beside_nats=compact)
     mounts = [
-        _mount("data", DATA_DIRECTORY),
-        _mount("declaration", DECLARATION_DIRECTORY, read_only=True),
-        _mount("keys", KEYS_DIRECTORY, read_only=True),
-        _mount("tmp", "/tmp"),  # noqa: S108
+        mount("data", DATA_DIRECTORY),
+        mount("declaration", DECLARATION_DIRECTORY, read_only=True),
+        mount("keys", KEYS_DIRECTORY, read_only=True),
+        mount("tmp", "/tmp"),  # noqa: S108
     ]
     if "gateway" not in services:
         del environment["BELLWETHER_GATEWAY_TOKEN_FILE"]
     if reads_csv(system, services):
         environment["BELLWETHER_CSV_ROOT"] = CSV_DIRECTORY
-        mounts.insert(0, _mount("csv", CSV_DIRECTORY, read_only=True))
+        mounts.insert(0, mount("csv", CSV_DIRECTORY, read_only=True))
     if reads_news(system, services):
         environment["BELLWETHER_NEWS_ROOT"] = NEWS_DIRECTORY
-        mounts.insert(0, _mount("news", NEWS_DIRECTORY, read_only=True))
+        mounts.insert(0, mount("news", NEWS_DIRECTORY, read_only=True))
     if trades_at_ig(system, services):
         environment["BELLWETHER_IG_CREDENTIALS"] = BROKER_DIRECTORY
-        mounts.insert(0, _mount("broker", BROKER_DIRECTORY, read_only=True))
+        mounts.insert(0, mount("broker", BROKER_DIRECTORY, read_only=True))
     if asks_outside(system, services) or kept_by(system, services):
         network = system.spec.network
         if network.proxy is not None:
             environment["BELLWETHER_PROXY"] = network.proxy
         if network.ca_bundle_ref is not None:
             environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
-            mounts.insert(0, _mount("ca", CA_DIRECTORY, read_only=True))
+            mounts.insert(0, mount("ca", CA_DIRECTORY, read_only=True))
     if kept_by(system, services):
         environment["BELLWETHER_BACKUP_CLAIMS"] = CLAIMS_DIRECTORY
         environment["BELLWETHER_SECRETS"] = REPOSITORIES_DIRECTORY
-        mounts.insert(0, _mount("repositories", REPOSITORIES_DIRECTORY, read_only=True))
+        mounts.insert(0, mount("repositories", REPOSITORIES_DIRECTORY, read_only=True))
         for location in kept_by(system, services):
             if location.volume_claim is not None:
-                mounts.append(_mount(f"kept-{location.name}", f"{CLAIMS_DIRECTORY}/{location.name}"))
+                mounts.append(mount(f"kept-{location.name}", f"{CLAIMS_DIRECTORY}/{location.name}"))
     if notification_secrets(system, services):
         environment["BELLWETHER_NOTIFY_SECRETS"] = NOTIFY_DIRECTORY
-        mounts.insert(0, _mount("notify", NOTIFY_DIRECTORY, read_only=True))
+        mounts.insert(0, mount("notify", NOTIFY_DIRECTORY, read_only=True))
     ports = [{"containerPort": HEALTH_PORT, "name": "health", "protocol": "TCP"}]
     ports += [
         {"containerPort": port, "name": "http", "protocol": "TCP"}
@@ -226,12 +231,12 @@ def services_container(
         if port is not None
     ]
     return {
-        **_container(system, context, name, "serve", "--services", "all" if compact else ",".join(services)),
-        "env": _environment(environment),
+        **plain_container(system, context, name, "serve", "--services", "all" if compact else ",".join(services)),
+        "env": environment_of(environment),
         "livenessProbe": _get("/livez", "health", failureThreshold=3, periodSeconds=10, timeoutSeconds=5),
         "ports": ports,
         "readinessProbe": _get("/readyz", "health", failureThreshold=2, periodSeconds=3, timeoutSeconds=3),
-        "resources": _requirements(asked),
+        "resources": requirements(asked),
         "startupProbe": _get("/livez", "health", failureThreshold=120, periodSeconds=1, timeoutSeconds=3),
         "volumeMounts": mounts,
     }
@@ -241,46 +246,12 @@ def job_container(
     system: TradingSystem, context: RenderContext, environment: Sequence[dict[str, Any]], patience: int
 ) -> dict[str, Any]:
     """Return the container that has one slot run; it tries for so many seconds."""
-    common = _client_environment(system, context)
+    common = client_environment(system, context)
     return {
-        **_container(system, context, JOB, "execute-slot", "--timeout", str(patience)),
+        **plain_container(system, context, JOB, "execute-slot", "--timeout", str(patience)),
         "env": sorted([*common, *environment], key=lambda entry: str(entry["name"])),
-        "resources": _requirements(_JOB_RESOURCES),
-        "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True)],
-    }
-
-
-def training_container(
-    system: TradingSystem, context: RenderContext, order: str, declared: TrainingJob
-) -> dict[str, Any]:
-    """Return the container that makes one model of an order; Kubernetes tells it which, by the index of its pod."""
-    # /tmp is a volume of this pod alone.
-    environment = _client_environment(system, context, BELLWETHER_ORDER=order, TMPDIR="/tmp")  # noqa: S108
-    return {
-        **_container(system, context, TRAINING_JOB, "train-target"),
-        "env": environment,
-        "resources": _requirements(Resources(declared.cpu_millis, declared.memory_mebibytes)),
-        "volumeMounts": [_mount("keys", KEYS_DIRECTORY, read_only=True), _mount("tmp", "/tmp")],  # noqa: S108
-    }
-
-
-def replay_container(system: TradingSystem, context: RenderContext, declared: ReplayJob) -> dict[str, Any]:
-    """Return the container that replays one variant; Kubernetes tells it which, by the index of its pod."""
-    environment = _client_environment(system, context, HOME="/tmp", TMPDIR="/tmp")  # noqa: S108
-    plan, memory = f"{REPLAY_DIRECTORY}/plan.json", quantities.memory(declared.memory_mebibytes)
-    return {
-        **_container(system, context, REPLAY_JOB, "replay-variant", "--plan", plan, "--write", _TERMINATION_FILE),
-        "env": environment,
-        "resources": {
-            "limits": {"cpu": quantities.cpu(declared.cpu_millis), "memory": memory},
-            "requests": {"cpu": quantities.cpu(declared.cpu_millis // 10), "memory": memory},
-        },
-        "terminationMessagePath": _TERMINATION_FILE,
-        "volumeMounts": [
-            _mount("keys", KEYS_DIRECTORY, read_only=True),
-            _mount("plan", REPLAY_DIRECTORY, read_only=True),
-            _mount("tmp", "/tmp"),  # noqa: S108
-        ],
+        "resources": requirements(_JOB_RESOURCES),
+        "volumeMounts": [mount("keys", KEYS_DIRECTORY, read_only=True)],
     }
 
 
@@ -299,72 +270,10 @@ def adopt_container(system: TradingSystem, context: RenderContext, kept: Sequenc
         "BELLWETHER_UID": system.metadata.uid,
     }
     return {
-        **_container(system, context, ADOPT, "adopt", "--source", str(source), *apart, *keep),
-        "env": _environment(environment),
-        "resources": _requirements(_READER_RESOURCES),
-        "volumeMounts": [_mount("data", DATA_DIRECTORY), _mount("tmp", "/tmp")],  # noqa: S108
-    }
-
-
-def fill_container(system: TradingSystem, context: RenderContext, claims: Mapping[str, str]) -> dict[str, Any]:
-    """Return the container that fills a new system's volumes from a repository.
-
-    `claims` are the volumes of its pod by component; each is mounted in a folder of the component's name.
-    """
-    environment = _process_environment(system, context, beside_nats=False)
-    del environment["BELLWETHER_GATEWAY_TOKEN_FILE"], environment["BELLWETHER_KEYS_DIR"]
-    environment |= {"BELLWETHER_SECRETS": REPOSITORIES_DIRECTORY, "BELLWETHER_BACKUP_CLAIMS": CLAIMS_DIRECTORY}
-    restored = system.spec.restore_from
-    location = None if restored is None else restored.repository
-    mounts = [
-        _mount("declaration", DECLARATION_DIRECTORY, read_only=True),
-        _mount("repositories", REPOSITORIES_DIRECTORY, read_only=True),
-        _mount("tmp", "/tmp"),  # noqa: S108
-        *(_mount(f"volume-{component}", f"{LOOK_DIRECTORY}/{component}") for component in claims),
-    ]
-    if location is not None and location.volume_claim is not None:
-        mounts.append(_mount(f"kept-{location.name}", f"{CLAIMS_DIRECTORY}/{location.name}"))
-    if system.spec.network.ca_bundle_ref is not None:
-        environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
-        mounts.append(_mount("ca", CA_DIRECTORY, read_only=True))
-    return {
-        **_container(system, context, FILL, "fill", "--volumes", LOOK_DIRECTORY),
-        "env": _environment(environment),
-        "resources": _requirements(_FILL_RESOURCES),
-        "volumeMounts": mounts,
-    }
-
-
-def look_container(
-    system: TradingSystem, image: str, claims: Sequence[str], decide: Sequence[str], log_level: str
-) -> dict[str, Any]:
-    """Return the container that looks at volumes made from snapshots, and says what is on them as it ends.
-
-    Args:
-        system: of then.
-        image: to be run.
-        claims: of which the volumes are copies.
-        decide: arguments by which the last session's decisions are computed again; none: they are not.
-        log_level: of the process.
-    """
-    environment = {
-        "BELLWETHER_LOG_LEVEL": log_level.lower(),
-        "BELLWETHER_VERSION": release_of(image),
-        **_OF_NUMBERS,
-    }
-    return {
-        "name": LOOK,
-        "image": image,
-        "command": [*_LOOK_COMMAND, "--volumes", LOOK_DIRECTORY, "--write", _TERMINATION_FILE, *decide],
-        "env": _environment(environment),
-        "resources": _requirements(_shared(system, DECIDING) if decide else _READER_RESOURCES),
-        "securityContext": _SECURITY,
-        "terminationMessagePath": _TERMINATION_FILE,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            *(_mount(f"volume-{at}", f"{LOOK_DIRECTORY}/{claim}") for at, claim in enumerate(claims)),
-            _mount("tmp", "/tmp"),  # noqa: S108
-        ],
+        **plain_container(system, context, ADOPT, "adopt", "--source", str(source), *apart, *keep),
+        "env": environment_of(environment),
+        "resources": requirements(READER_RESOURCES),
+        "volumeMounts": [mount("data", DATA_DIRECTORY), mount("tmp", "/tmp")],  # noqa: S108
     }
 
 

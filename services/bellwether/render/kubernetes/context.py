@@ -1,7 +1,9 @@
-"""What rendering needs besides the declaration: the installation's image, the system's keys, and the time."""
+"""What the builders share: the installation's image, the system's keys, the time, and names and labels."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +12,113 @@ from typing import Any, TypeAlias
 from bellwether.render.keys import derive_seed, gateway_token, public_key
 from bellwether.render.kubernetes.moment import CLOSED, Moment
 from bellwether.render.nats import BOOTSTRAP, CLI, JOB, REPLAY_JOB, TRAINING_JOB
+from bellwether.spec.models import API_VERSION, GROUP, KIND, TradingSystem
 from bellwether.topology import SERVICES
+
+MANAGER = "bellwether"
+"""Field manager, and the value of the managed-by label."""
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_INSTANCE = "app.kubernetes.io/instance"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_SYSTEM_UID = f"{GROUP}/system-uid"
+LABEL_TASK = f"{GROUP}/task"
+LABEL_SLOT = f"{GROUP}/slot"
+"""On a Job that was made for one slot: its name, as the scheduler knows it."""
+ANNOTATION_APPLIED = f"{GROUP}/applied"
+ANNOTATION_TEMPLATE = f"{GROUP}/template"
+"""On a workload: the pod template as it was released, packed."""
+BEGAN, FAILED = "rollout-began", "failed-template"
+ANNOTATION_BEGAN = f"{GROUP}/{BEGAN}"
+"""On a workload: since when its newest pod template is to come up."""
+ANNOTATION_FAILED = f"{GROUP}/{FAILED}"
+"""On a workload: which pod template did not come up, and why."""
+ANNOTATION_LAST_GOOD = f"{GROUP}/last-good-template"
+"""On a workload: the pod template, packed, that ran when the newest one was applied."""
+ANNOTATION_START_VALUE = f"{GROUP}/start-value"
+
+SYSTEM = "system"
+"""The component that stands for the whole system: all services of the compact profile."""
+NATS = "nats"
+ADOPT = "adopt"
+"""The container that makes a restored volume this system's."""
+FILL = "fill"
+"""The component of what fills a new system's volumes from a repository."""
+LOOK = "look"
+"""The component of what looks at volumes made from a backup's snapshots."""
+DATA_VOLUME = "data"
+
+
+def child_name(system: TradingSystem, component: str) -> str:
+    """Return the name of a component's objects: the system's own for the whole of it, else `<system>-<component>`."""
+    name = system.metadata.name
+    return name if component == SYSTEM else f"{name}-{component}"
+
+
+def claim_name(workload: str) -> str:
+    """Return the name of the volume claim of a StatefulSet's only pod, as a claim template would name it."""
+    return f"{DATA_VOLUME}-{workload}-0"
+
+
+def declaration_name(system: TradingSystem) -> str:
+    """Return the name of the ConfigMap that holds the start value of the declaration."""
+    return child_name(system, "declaration")
+
+
+def keys_name(system: TradingSystem) -> str:
+    """Return the name of the Secret that holds the NATS keys."""
+    return child_name(system, "keys")
+
+
+def gateway_token_name(system: TradingSystem) -> str:
+    """Return the name of the Secret that holds the gateway's bearer token."""
+    return child_name(system, "gateway-token")
+
+
+def selector(system: TradingSystem, component: str) -> dict[str, str]:
+    """Return the labels that pick out the pods of one component; they never change while the system exists."""
+    return {LABEL_COMPONENT: component, LABEL_INSTANCE: system.metadata.name}
+
+
+def labels(system: TradingSystem, component: str) -> dict[str, str]:
+    """Return the labels of an object; the last one says which very system it was made for."""
+    return {
+        **selector(system, component),
+        LABEL_MANAGED_BY: MANAGER,
+        "app.kubernetes.io/name": MANAGER,
+        "app.kubernetes.io/part-of": MANAGER,
+        LABEL_SYSTEM_UID: system.metadata.uid,
+    }
+
+
+def owner_reference(system: TradingSystem) -> dict[str, Any]:
+    """Return the reference by which Kubernetes deletes an object together with its system."""
+    return {
+        "apiVersion": API_VERSION,
+        "blockOwnerDeletion": True,
+        "controller": True,
+        "kind": KIND,
+        "name": system.metadata.name,
+        "uid": system.metadata.uid,
+    }
+
+
+def metadata(system: TradingSystem, component: str, name: str, *, owned: bool = True) -> dict[str, Any]:
+    """Return an object's metadata; without an owner it outlives the system."""
+    found: dict[str, Any] = {
+        "name": name,
+        "namespace": system.metadata.namespace,
+        "labels": labels(system, component),
+    }
+    if owned:
+        found["ownerReferences"] = [owner_reference(system)]
+    return found
+
+
+def content_hash(content: Any, length: int = 10) -> str:
+    """Return a short hash of plain data that does not depend on the order of keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
 
 Manifest: TypeAlias = dict[str, Any]
 """One Kubernetes object, as it goes to the API server."""

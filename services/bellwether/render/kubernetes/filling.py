@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import (
+from bellwether.render.kubernetes.containers import (
+    CA_DIRECTORY,
+    CA_FILE,
+    CLAIMS_DIRECTORY,
+    DECLARATION_DIRECTORY,
+    LOOK_DIRECTORY,
+    REPOSITORIES_DIRECTORY,
+    environment_of,
+    mount,
+    plain_container,
+    process_environment,
+    requirements,
+)
+from bellwether.render.kubernetes.context import (
     FILL,
     LABEL_COMPONENT,
     LABEL_INSTANCE,
     LABEL_SYSTEM_UID,
+    Manifest,
+    RenderContext,
     child_name,
     metadata,
 )
 from bellwether.render.kubernetes.pods import fill_pod_spec
-from bellwether.render.kubernetes.profiles import claims_of
-from bellwether.render.kubernetes.training_jobs import FUTILE
+from bellwether.render.kubernetes.training_jobs import failure_policy
+from bellwether.render.kubernetes.workloads import claims_of
+from bellwether.service_row import Resources
 from bellwether.spec.models import TradingSystem
 
+_RESOURCES = Resources(100, 512)
 SECONDS = 21_600
 """How long it may take, with all its tries."""
 TRIES = 6
@@ -26,12 +43,38 @@ KEPT_SECONDS = 86_400
 """How long one that has failed can be looked at; then it is tried once more."""
 
 
+def fill_container(system: TradingSystem, context: RenderContext, claims: Mapping[str, str]) -> dict[str, Any]:
+    """Return the container that fills a new system's volumes from a repository.
+
+    `claims` are the volumes of its pod by component; each is mounted in a folder of the component's name.
+    """
+    environment = process_environment(system, context, beside_nats=False)
+    del environment["BELLWETHER_GATEWAY_TOKEN_FILE"], environment["BELLWETHER_KEYS_DIR"]
+    environment |= {"BELLWETHER_SECRETS": REPOSITORIES_DIRECTORY, "BELLWETHER_BACKUP_CLAIMS": CLAIMS_DIRECTORY}
+    restored = system.spec.restore_from
+    location = None if restored is None else restored.repository
+    mounts = [
+        mount("declaration", DECLARATION_DIRECTORY, read_only=True),
+        mount("repositories", REPOSITORIES_DIRECTORY, read_only=True),
+        mount("tmp", "/tmp"),  # noqa: S108
+        *(mount(f"volume-{component}", f"{LOOK_DIRECTORY}/{component}") for component in claims),
+    ]
+    if location is not None and location.volume_claim is not None:
+        mounts.append(mount(f"kept-{location.name}", f"{CLAIMS_DIRECTORY}/{location.name}"))
+    if system.spec.network.ca_bundle_ref is not None:
+        environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
+        mounts.append(mount("ca", CA_DIRECTORY, read_only=True))
+    return {
+        **plain_container(system, context, FILL, "fill", "--volumes", LOOK_DIRECTORY),
+        "env": environment_of(environment),
+        "resources": requirements(_RESOURCES),
+        "volumeMounts": mounts,
+    }
+
+
 def fill_job(system: TradingSystem, context: RenderContext) -> Manifest:
     """Return the Job; all volumes are filled by one pod, so that all are of one backup."""
-    rules: list[dict[str, Any]] = [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "FailJob", "onExitCodes": {"containerName": FILL, "operator": "In", "values": [FUTILE]}},
-    ]
+    claims = claims_of(system, system.spec.profile)
     labels = {
         LABEL_COMPONENT: FILL,
         LABEL_INSTANCE: system.metadata.name,
@@ -40,10 +83,10 @@ def fill_job(system: TradingSystem, context: RenderContext) -> Manifest:
     spec = {
         "activeDeadlineSeconds": SECONDS,
         "backoffLimit": TRIES,
-        "podFailurePolicy": {"rules": rules},
+        "podFailurePolicy": failure_policy(FILL, "FailJob"),
         "template": {
             "metadata": {"labels": labels},
-            "spec": fill_pod_spec(system, context, claims_of(system, system.spec.profile)),
+            "spec": fill_pod_spec(system, fill_container(system, context, claims), claims),
         },
         "ttlSecondsAfterFinished": KEPT_SECONDS,
     }

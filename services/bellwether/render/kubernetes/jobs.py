@@ -13,8 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from bellwether.market.slots import TASK_BUDGET, Slot
-from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import LABEL_SLOT, LABEL_TASK, metadata
+from bellwether.render.kubernetes.context import LABEL_SLOT, LABEL_TASK, Manifest, RenderContext, metadata
 from bellwether.render.kubernetes.pods import job_pod
 from bellwether.render.nats import JOB
 from bellwether.spec.models import TradingSystem

@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bellwether.render.kubernetes.containers import look_container
-from bellwether.render.kubernetes.context import Manifest, image_of
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, LOOK
+from bellwether.render.kubernetes.containers import (
+    DECIDING,
+    LOOK_DIRECTORY,
+    OF_NUMBERS,
+    READER_RESOURCES,
+    SECURITY,
+    TERMINATION_FILE,
+    environment_of,
+    mount,
+    requirements,
+    shared_resources,
+)
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, LOOK, Manifest, image_of, release_of
 from bellwether.render.kubernetes.pods import scratch_pod_spec
 from bellwether.render.kubernetes.volumes import made_from
 from bellwether.spec.models import GROUP, TradingSystem
@@ -85,6 +95,49 @@ def look_objects(
     }
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": _metadata(looked, look_name(looked.name)), "spec": spec}
     return [policy, *claims, job]
+
+
+def look_container(
+    system: TradingSystem, image: str, claims: Sequence[str], decide: Sequence[str], log_level: str
+) -> dict[str, Any]:
+    """Return the container that looks at volumes made from snapshots, and says what is on them as it ends.
+
+    Args:
+        system: of then.
+        image: to be run.
+        claims: of which the volumes are copies.
+        decide: arguments by which the last session's decisions are computed again; none: they are not.
+        log_level: of the process.
+    """
+    environment = {
+        "BELLWETHER_LOG_LEVEL": log_level.lower(),
+        "BELLWETHER_VERSION": release_of(image),
+        **OF_NUMBERS,
+    }
+    return {
+        "name": LOOK,
+        "image": image,
+        "command": [
+            "python",
+            "-m",
+            "bellwether",
+            "look",
+            "--volumes",
+            LOOK_DIRECTORY,
+            "--write",
+            TERMINATION_FILE,
+            *decide,
+        ],
+        "env": environment_of(environment),
+        "resources": requirements(shared_resources(system, DECIDING) if decide else READER_RESOURCES),
+        "securityContext": SECURITY,
+        "terminationMessagePath": TERMINATION_FILE,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            *(mount(f"volume-{at}", f"{LOOK_DIRECTORY}/{claim}") for at, claim in enumerate(claims)),
+            mount("tmp", "/tmp"),  # noqa: S108
+        ],
+    }
 
 
 def _claim(system: TradingSystem, looked: Looked, copy: Copy, at: int) -> Manifest:

@@ -8,8 +8,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bellwether.render.kubernetes.containers import kept_by
-from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import FILL, LABEL_INSTANCE, NATS, SYSTEM, child_name, metadata, selector
+from bellwether.render.kubernetes.context import (
+    FILL,
+    LABEL_INSTANCE,
+    NATS,
+    SYSTEM,
+    Manifest,
+    child_name,
+    metadata,
+    selector,
+)
 from bellwether.render.kubernetes.services import component_of
 from bellwether.render.nats import JOB, TRAINING_JOB
 from bellwether.service_row import ServiceRow

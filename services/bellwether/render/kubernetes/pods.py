@@ -12,7 +12,6 @@ from bellwether.render.kubernetes.containers import (
     adopt_container,
     asks_outside,
     compact_resources,
-    fill_container,
     job_container,
     kept_by,
     nats_container,
@@ -23,13 +22,13 @@ from bellwether.render.kubernetes.containers import (
     services_container,
     trades_at_ig,
 )
-from bellwether.render.kubernetes.context import RenderContext
-from bellwether.render.kubernetes.names import (
+from bellwether.render.kubernetes.context import (
     LABEL_MANAGED_BY,
     LABEL_SYSTEM_UID,
     MANAGER,
     NATS,
     SYSTEM,
+    RenderContext,
     child_name,
     claim_name,
     declaration_name,
@@ -252,7 +251,7 @@ def job_pod(
     return template
 
 
-def fill_pod_spec(system: TradingSystem, context: RenderContext, claims: Mapping[str, str]) -> dict[str, Any]:
+def fill_pod_spec(system: TradingSystem, container: dict[str, Any], claims: Mapping[str, str]) -> dict[str, Any]:
     """Return the spec of the pod that fills volumes, by component, from the repository that is declared."""
     restored = system.spec.restore_from
     location = None if restored is None else restored.repository
@@ -263,7 +262,7 @@ def fill_pod_spec(system: TradingSystem, context: RenderContext, claims: Mapping
         *_ca(system),
         *([] if location is None else _repositories([location])),
     ]
-    return scratch_pod_spec(system, fill_container(system, context, claims), volumes)
+    return scratch_pod_spec(system, container, volumes)
 
 
 def scratch_pod_spec(system: TradingSystem, container: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,17 +12,31 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bellwether.render.kubernetes.containers import replay_container
-from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import LABEL_COMPONENT, LABEL_INSTANCE, NATS, selector
+from bellwether.render.kubernetes import quantities
+from bellwether.render.kubernetes.containers import (
+    KEYS_DIRECTORY,
+    TERMINATION_FILE,
+    client_environment,
+    mount,
+    plain_container,
+)
+from bellwether.render.kubernetes.context import (
+    LABEL_COMPONENT,
+    LABEL_INSTANCE,
+    NATS,
+    Manifest,
+    RenderContext,
+    selector,
+)
 from bellwether.render.kubernetes.networkpolicies import name_service, nats_port
 from bellwether.render.kubernetes.pods import replay_pod_spec
 from bellwether.render.kubernetes.services import component_of
+from bellwether.render.kubernetes.training_jobs import indexed
 from bellwether.render.nats import REPLAY_JOB
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import GROUP, TradingSystem
 from bellwether.spec.replaying import source_of
-from bellwether.spec.trading_replay import TradingReplaySpec
+from bellwether.spec.trading_replay import ReplayJob, TradingReplaySpec
 from bellwether.spec.vary import Variant, variant_name
 
 LABEL_REPLAY = f"{GROUP}/replay"
@@ -30,8 +44,7 @@ LABEL_REPLAY = f"{GROUP}/replay"
 ANNOTATION_VARIANTS = f"{GROUP}/variants"
 """On the Job, for people: what is changed at which index."""
 PLAN_FILE = "plan.json"
-FUTILE = 3
-"""The exit code by which the pod says that trying again cannot help."""
+_DIRECTORY = "/etc/bellwether/replay"
 LARGEST_PLAN = 900_000
 _SHOWN = 2000
 
@@ -90,6 +103,26 @@ def replay_policy(owner: Owner, system: TradingSystem) -> Manifest:
     }
 
 
+def replay_container(system: TradingSystem, context: RenderContext, declared: ReplayJob) -> dict[str, Any]:
+    """Return the container that replays one variant; Kubernetes tells it which, by the index of its pod."""
+    environment = client_environment(system, context, HOME="/tmp", TMPDIR="/tmp")  # noqa: S108
+    plan, memory = f"{_DIRECTORY}/{PLAN_FILE}", quantities.memory(declared.memory_mebibytes)
+    return {
+        **plain_container(system, context, REPLAY_JOB, "replay-variant", "--plan", plan, "--write", TERMINATION_FILE),
+        "env": environment,
+        "resources": {
+            "limits": {"cpu": quantities.cpu(declared.cpu_millis), "memory": memory},
+            "requests": {"cpu": quantities.cpu(declared.cpu_millis // 10), "memory": memory},
+        },
+        "terminationMessagePath": TERMINATION_FILE,
+        "volumeMounts": [
+            mount("keys", KEYS_DIRECTORY, read_only=True),
+            mount("plan", _DIRECTORY, read_only=True),
+            mount("tmp", "/tmp"),  # noqa: S108
+        ],
+    }
+
+
 def replay_job(
     owner: Owner, system: TradingSystem, context: RenderContext, spec: TradingReplaySpec, variants: Sequence[Variant]
 ) -> Manifest:
@@ -98,33 +131,13 @@ def replay_job(
     metadata = _metadata(owner)
     told = ", ".join(f"{index} {variant_name(variant)}" for index, variant in enumerate(variants))
     metadata["annotations"] = {ANNOTATION_VARIANTS: told[:_SHOWN]}
-    rules: list[dict[str, Any]] = [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "FailIndex", "onExitCodes": {"containerName": REPLAY_JOB, "operator": "In", "values": [FUTILE]}},
-    ]
     container = replay_container(system, context, declared)
     # The system's own label lets NATS take its connection; its component keeps it out of what watches the system.
     labels = {LABEL_COMPONENT: REPLAY_JOB, LABEL_INSTANCE: system.metadata.name, LABEL_REPLAY: owner.uid}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": metadata,
-        "spec": {
-            "activeDeadlineSeconds": math.ceil(parse_duration(declared.deadline).total_seconds()),
-            "backoffLimitPerIndex": declared.retries_per_index,
-            "completionMode": "Indexed",
-            "completions": len(variants),
-            # One variant that fails for good stops no other.
-            "maxFailedIndexes": len(variants),
-            "parallelism": min(declared.parallelism, len(variants)),
-            "podFailurePolicy": {"rules": rules},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": replay_pod_spec(system, container, replay_name(owner.name), PLAN_FILE),
-            },
-            "ttlSecondsAfterFinished": math.ceil(parse_duration(spec.ttl).total_seconds()),
-        },
-    }
+    pod = replay_pod_spec(system, container, replay_name(owner.name), PLAN_FILE)
+    job = indexed(REPLAY_JOB, declared, len(variants), {"metadata": {"labels": labels}, "spec": pod})
+    job["ttlSecondsAfterFinished"] = math.ceil(parse_duration(spec.ttl).total_seconds())
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": job}
 
 
 def _metadata(owner: Owner) -> dict[str, Any]:

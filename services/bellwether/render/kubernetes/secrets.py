@@ -9,8 +9,14 @@ from __future__ import annotations
 import base64
 
 from bellwether.render.keys import scoped_token
-from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import SYSTEM, gateway_token_name, keys_name, metadata
+from bellwether.render.kubernetes.context import (
+    SYSTEM,
+    Manifest,
+    RenderContext,
+    gateway_token_name,
+    keys_name,
+    metadata,
+)
 from bellwether.render.nats import BOOTSTRAP, JOB, REPLAY_JOB, TRAINING_JOB
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES

@@ -1,9 +1,8 @@
-"""Services: stable addresses of NATS and of whatever people reach over HTTP."""
+"""Stable addresses of NATS and of whatever people reach over HTTP, and the account of the pods."""
 
 from __future__ import annotations
 
-from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import NATS, SYSTEM, child_name, metadata, selector
+from bellwether.render.kubernetes.context import NATS, SYSTEM, Manifest, child_name, metadata, selector
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import NATS_PORT, SERVICES
 
@@ -34,3 +33,13 @@ def nats(system: TradingSystem) -> Manifest:
 def http(system: TradingSystem) -> list[Manifest]:
     """Return the addresses of the services that have an HTTP port."""
     return [_service(system, row.name, "http", row.http_port) for row in SERVICES.values() if row.http_port is not None]
+
+
+def service_account(system: TradingSystem) -> Manifest:
+    """Return the account."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata(system, SYSTEM, child_name(system, SYSTEM)),
+        "automountServiceAccountToken": False,
+    }

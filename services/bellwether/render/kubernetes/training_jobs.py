@@ -10,13 +10,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bellwether.render.kubernetes.containers import training_container
-from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import metadata
+from bellwether.render.kubernetes.containers import (
+    KEYS_DIRECTORY,
+    client_environment,
+    mount,
+    plain_container,
+    requirements,
+)
+from bellwether.render.kubernetes.context import Manifest, RenderContext, metadata
 from bellwether.render.kubernetes.pods import training_pod
 from bellwether.render.nats import TRAINING_JOB
+from bellwether.service_row import Resources
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import GROUP, TradingSystem
+from bellwether.spec.trading_replay import ReplayJob
+from bellwether.spec.training import TrainingJob
 
 ANNOTATION_TARGETS = f"{GROUP}/targets"
 """On the Job, for people: which index makes the model of which symbol."""
@@ -32,6 +40,20 @@ def training_job_name(system: TradingSystem, order: str) -> str:
     return f"{system.metadata.name}-training-{order[:_ID_LENGTH]}"
 
 
+def training_container(
+    system: TradingSystem, context: RenderContext, order: str, declared: TrainingJob
+) -> dict[str, Any]:
+    """Return the container that makes one model of an order; Kubernetes tells it which, by the index of its pod."""
+    # /tmp is a volume of this pod alone.
+    environment = client_environment(system, context, BELLWETHER_ORDER=order, TMPDIR="/tmp")  # noqa: S108
+    return {
+        **plain_container(system, context, TRAINING_JOB, "train-target"),
+        "env": environment,
+        "resources": requirements(Resources(declared.cpu_millis, declared.memory_mebibytes)),
+        "volumeMounts": [mount("keys", KEYS_DIRECTORY, read_only=True), mount("tmp", "/tmp")],  # noqa: S108
+    }
+
+
 def training_job(system: TradingSystem, context: RenderContext, order: str, targets: Sequence[str | None]) -> Manifest:
     """Return the Job of an order; `targets` are symbols, None for the general model.
 
@@ -44,23 +66,37 @@ def training_job(system: TradingSystem, context: RenderContext, order: str, targ
     found = metadata(system, TRAINING_JOB, training_job_name(system, order))
     names = [target or "all symbols" for target in targets]
     found["annotations"] = {ANNOTATION_TARGETS: ", ".join(f"{index} {name}" for index, name in enumerate(names))}
-    rules: list[dict[str, Any]] = [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {
-            "action": "FailIndex",
-            "onExitCodes": {"containerName": TRAINING_JOB, "operator": "In", "values": [FUTILE]},
-        },
-    ]
-    spec = {
+    template = training_pod(system, training_container(system, context, order, declared))
+    spec = indexed(TRAINING_JOB, declared, len(targets), template)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": found,
+        "spec": {**spec, "ttlSecondsAfterFinished": KEPT_SECONDS},
+    }
+
+
+def indexed(
+    container: str, declared: TrainingJob | ReplayJob, completions: int, template: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the spec of a Job with so many indexes, of which one that fails for good stops no other."""
+    return {
         "activeDeadlineSeconds": math.ceil(parse_duration(declared.deadline).total_seconds()),
         "backoffLimitPerIndex": declared.retries_per_index,
         "completionMode": "Indexed",
-        "completions": len(targets),
-        # One index that fails for good stops no other.
-        "maxFailedIndexes": len(targets),
-        "parallelism": min(declared.parallelism, len(targets)),
-        "podFailurePolicy": {"rules": rules},
-        "template": training_pod(system, training_container(system, context, order, declared)),
-        "ttlSecondsAfterFinished": KEPT_SECONDS,
+        "completions": completions,
+        "maxFailedIndexes": completions,
+        "parallelism": min(declared.parallelism, completions),
+        "podFailurePolicy": failure_policy(container, "FailIndex"),
+        "template": template,
     }
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": found, "spec": spec}
+
+
+def failure_policy(container: str, futile: str) -> dict[str, Any]:
+    """Return what a Job makes of failed pods: an eviction counts as none, and a futile try has the action `futile`."""
+    return {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": futile, "onExitCodes": {"containerName": container, "operator": "In", "values": [FUTILE]}},
+        ]
+    }

@@ -11,8 +11,7 @@ from typing import Any
 
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
-from bellwether.render.kubernetes.context import Manifest
-from bellwether.render.kubernetes.names import NATS, SYSTEM, child_name, claim_name, metadata
+from bellwether.render.kubernetes.context import NATS, SYSTEM, Manifest, child_name, claim_name, metadata
 from bellwether.spec.begun import ANNOTATION_BEGUN_WITH, begun_with, encode
 from bellwether.spec.models import GROUP, TradingSystem
 from bellwether.topology import SERVICES

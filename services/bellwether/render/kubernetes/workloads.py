@@ -1,4 +1,4 @@
-"""StatefulSets and Deployments: what keeps the pods running."""
+"""StatefulSets and Deployments: what keeps the pods running, and which volume claims they have."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import base64
 import gzip
 import json
 import zlib
-from typing import Any
+from typing import Any, Literal, get_args
 
-from bellwether.render.kubernetes.context import Manifest, RenderContext
-from bellwether.render.kubernetes.names import (
+from bellwether.render.kubernetes.context import (
     ANNOTATION_TEMPLATE,
     LABEL_INSTANCE,
     NATS,
     SYSTEM,
+    Manifest,
+    RenderContext,
     child_name,
+    claim_name,
     metadata,
     selector,
 )
@@ -139,3 +141,23 @@ def workloads(system: TradingSystem, context: RenderContext, nats_config: str) -
         pod = service_pod(system, context, row.name)
         found.append(_workload(kind, system, row.name, replicas_of(system, row.name), pod))
     return found
+
+
+Profile = Literal["compact", "standard"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+
+def other(profile: Profile) -> Profile:
+    """Return the profile that this one is not."""
+    return next(each for each in PROFILES if each != profile)
+
+
+def at_profile(system: TradingSystem, profile: Profile) -> TradingSystem:
+    """Return the system as it would be with a profile."""
+    return system.model_copy(update={"spec": system.spec.model_copy(update={"profile": profile})})
+
+
+def claims_of(system: TradingSystem, profile: Profile) -> dict[str, str]:
+    """Return, by component, the name of each volume claim that a system of this profile has."""
+    components = stateful_components(at_profile(system, profile))
+    return {component: claim_name(child_name(system, component)) for component in components}

@@ -1,6 +1,10 @@
-"""The units: one per process, NATS, and the target that stands for all of them."""
+"""The units: one per process, NATS, and the target that stands for all of them; where their files lie."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.render.parts import (
@@ -17,11 +21,130 @@ from bellwether.render.parts import (
     nats_memory_limit,
     secret_files,
 )
-from bellwether.render.systemd.hardening import OF_EVERY_MANAGER, hardening
-from bellwether.render.systemd.layout import Layout
-from bellwether.render.systemd.unitfile import Settings, assignments, command, unit_text
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import NATS_PORT
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders, and the user that the units run as."""
+
+    user: str | None
+    """None: the units are of a person's own manager (`systemctl --user`), and run as that person."""
+    units: str
+    configuration: str
+    data: str
+
+    @property
+    def keys(self) -> str:
+        """The folder of the secret files."""
+        return f"{self.configuration}/keys"
+
+    @property
+    def declaration(self) -> str:
+        """The file of the declared system."""
+        return f"{self.configuration}/system.json"
+
+    @property
+    def nats(self) -> str:
+        """The configuration of NATS."""
+        return f"{self.configuration}/nats.conf"
+
+    @property
+    def rendered(self) -> str:
+        """Where deploy keeps what it rendered, with the system's identity."""
+        return f"{self.data}-rendered" if self.user is None else "/var/lib/bellwether/rendered"
+
+    def of(self, part: str) -> str:
+        """Return the one folder that a part writes to."""
+        return f"{self.data}/{part}"
+
+
+MACHINE = Layout("trading", "/etc/systemd/system", "/etc/bellwether", "/var/lib/trading")
+
+
+def of_person(home: str) -> Layout:
+    """Return the layout below a person's home."""
+    return Layout(None, f"{home}/.config/systemd/user", f"{home}/.config/bellwether", f"{home}/.local/share/trading")
+
+
+Settings = list[tuple[str, str]]
+"""Keys and values in order; a key may come more than once."""
+
+_NEEDS_QUOTES = re.compile(r"[\s\"'\\;]")
+
+
+def unit_text(sections: Mapping[str, Iterable[tuple[str, str]]]) -> str:
+    """Return the text of a unit with these sections."""
+    blocks = []
+    for name, settings in sections.items():
+        lines = [f"[{name}]", *(f"{key}={value}" for key, value in settings)]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def word(text: str) -> str:
+    """Return one word of a command line or an assignment, so that systemd reads it as it stands."""
+    plain = text.replace("%", "%%")
+    if not _NEEDS_QUOTES.search(plain):
+        return plain
+    escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def command(words: Iterable[str]) -> str:
+    """Return a command line; `$` would be a variable and is doubled."""
+    return " ".join(word(one).replace("$", "$$") for one in words)
+
+
+def assignments(variables: Mapping[str, str]) -> Settings:
+    """Return one Environment= line per variable; `%d` in a value stays systemd's own, the folder of credentials."""
+    return [("Environment", word(f"{name}={value}").replace("%%d", "%d")) for name, value in sorted(variables.items())]
+
+
+OF_EVERY_MANAGER: Settings = [
+    ("NoNewPrivileges", "yes"),
+    ("LockPersonality", "yes"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+    # A library that tries and is refused goes on; killed, it could not.
+    ("SystemCallErrorNumber", "EPERM"),
+    ("UMask", "0077"),
+]
+"""What a person's own manager can do, too: the rest needs root."""
+
+
+def hardening(writable: str, *, outside: bool) -> Settings:
+    """Return the settings of the machine's unit that writes to one folder; `outside`: it may talk to others."""
+    settings = [
+        *OF_EVERY_MANAGER,
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("ReadWritePaths", writable),
+        ("PrivateTmp", "yes"),
+        ("PrivateDevices", "yes"),
+        ("PrivateUsers", "yes"),
+        ("ProtectClock", "yes"),
+        ("ProtectControlGroups", "yes"),
+        ("ProtectHostname", "yes"),
+        ("ProtectKernelLogs", "yes"),
+        ("ProtectKernelModules", "yes"),
+        ("ProtectKernelTunables", "yes"),
+        # Not ProcSubset=pid: health reports the share of the machine's memory, from /proc/meminfo.
+        ("ProtectProc", "invisible"),
+        ("CapabilityBoundingSet", ""),
+        ("AmbientCapabilities", ""),
+        ("RemoveIPC", "yes"),
+    ]
+    if not outside:
+        settings += [("IPAddressDeny", "any"), ("IPAddressAllow", "localhost")]
+    return settings
+
 
 TARGET = "trading.target"
 HOST = "127.0.0.1"
