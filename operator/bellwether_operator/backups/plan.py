@@ -16,7 +16,7 @@ from bellwether.market.declared import backup_rule, calendar_of
 from bellwether.market.sessions import CalendarError, OutsideCalendar
 from bellwether.market.slots import LONGEST_OFFSET, LONGEST_USE, Slot, slots
 from bellwether.spec.backup import Backup, BackupLocation
-from bellwether.spec.fields import days
+from bellwether.spec.fields import parse_days
 from bellwether.spec.models import TradingSystemSpec
 from bellwether_operator.backups.steps import State
 
@@ -89,7 +89,7 @@ def planned(spec: TradingSystemSpec, before: Row | None, known: Sequence[Known],
     if not places:
         return Plan()
     locations = tuple(place or ("" if snapshots is None else snapshots.name) for place in places)
-    remove = to_remove(known, now, count=backup.retention.count, age=days(backup.retention.age))
+    remove = to_remove(known, now, count=backup.retention.count, age=parse_days(backup.retention.age))
     if backup.schedule is None or spec.clock.mode == "replay":
         return Plan(locations=locations, remove=remove)
     row = before or Row(now)

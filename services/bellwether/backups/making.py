@@ -29,7 +29,7 @@ from bellwether.backups.restic import Repository, Snapshot
 from bellwether.backups.retention import Kept, outlived
 from bellwether.backups.source import DATABASES, Collected, Say, Source, empty
 from bellwether.spec.backup import BackupLocation, BackupRetention
-from bellwether.spec.fields import days
+from bellwether.spec.fields import parse_days
 
 LEDGER = "ledger.db"
 VERIFIED = "verified"
@@ -203,7 +203,7 @@ def prune(repository: Repository, system: str, retention: BackupRetention, say: 
         [Kept(key, one.time, VERIFIED in one.tags) for key, one in snapshots.items()],
         datetime.now(UTC),
         count=retention.count,
-        age=days(retention.age),
+        age=parse_days(retention.age),
     )
     if gone:
         repository.forget([snapshots[key].id for key in gone])

@@ -34,7 +34,7 @@ from bellwether.cli.condition import add_condition
 from bellwether.cli.drawing import LOOK, Count, MaybeSymbol, part, shown
 from bellwether.cli.explaining import add_explaining
 from bellwether.cli.manage import commands as manage
-from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
+from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_answer, write_json
 from bellwether.cli.trading import add_trading
 from bellwether.runtime.terminal import visible
 
@@ -187,7 +187,7 @@ def plan(
     if replay is not None:
         from bellwether.cli.replanning import tell_orders
 
-        tell_orders(asked, replay, data, as_json=output is Output.json)
+        tell_orders(asked, replay, data, output)
         return
     if data is not None:
         raise CommandError("--data is for --replay")
@@ -231,10 +231,7 @@ def bars(
     from bellwether.cli.bars_files import Asked, as_json, as_lines, look
 
     found = look(files, Asked(calendar, prices, dates, max_odd_rows))
-    if output is Output.json:
-        write_json([as_json(one) for one in found])
-    else:
-        sys.stdout.write("".join(f"{line}\n" for one in found for line in as_lines(one)))
+    write_answer(output, [as_json(one) for one in found], (line for one in found for line in as_lines(one)))
     raise SystemExit(1 if any(one.refusal for one in found) else 0)
 
 

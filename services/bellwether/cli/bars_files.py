@@ -18,7 +18,6 @@ from bellwether.market_data.csv_files import latest_day, read_bars, read_unchang
 from bellwether.market_data.csv_forms.reading import Found, Options
 from bellwether.market_data.intake import read_statement
 from bellwether.market_data.rows import Loaded, SourceError, SourceRow
-from bellwether.runtime.terminal import visible
 from bellwether.spec.data import CsvData
 
 _LISTED = 12
@@ -127,11 +126,7 @@ def _misfit(rows: Sequence[SourceRow], calendar: Calendar) -> Misfit:
 
 
 def as_lines(one: Look) -> list[str]:
-    """Return what a person reads of one file; what the file holds may steer no terminal."""
-    return [visible(line) for line in _lines(one)]
-
-
-def _lines(one: Look) -> list[str]:
+    """Return what a person reads of one file."""
     if one.found is None:
         return [f"{one.file}: refused", f"  {one.refusal}"]
     found, rows = one.found, one.found.rows

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
-from bellwether.cli.client import CommandError, ReachableClient, trusted
-from bellwether.cli.options import Session, talks
+from bellwether.cli.client import CommandError, ReachableClient, in_words, trusted
+from bellwether.cli.options import Session, say, talks
 from bellwether.migrate.channels import OldMessage, old_message, stream_messages
-from bellwether.runtime.terminal import visible
 
 if TYPE_CHECKING:
     import redis as redis_package
@@ -50,10 +48,8 @@ def redis(
     address = redis or os.environ.get("BELLWETHER_REDIS_URL")
     if address is None:
         raise CommandError("--redis is missing: write redis://HOST:6379/0, or set BELLWETHER_REDIS_URL")
-    try:
+    with in_words(RefusedError):
         _Bridge(session.client, _connect(address), _shown(address)).run()
-    except RefusedError as error:
-        raise CommandError(str(error)) from error
 
 
 def _shown(address: str) -> str:
@@ -112,14 +108,14 @@ class _Bridge:
                 raise RefusedError(f"the gateway refuses the token (status {reply.status_code}): name it with --token")
             if reply.status_code != 200:
                 raise CommandError(f"it answered with status {reply.status_code}")
-            _say(f"bridging {url} to {self._shown}")
+            say(f"bridging {url} to {self._shown}")
             self._failures = 0
             for name, data in stream_messages(reply.iter_lines()):
                 self._hand_on(name, data)
 
     def _hand_on(self, name: str, data: dict[str, Any]) -> None:
         if name == "missed":
-            _say(f"{data.get('messages')} messages were lost: they came faster than Redis took them")
+            say(f"{data.get('messages')} messages were lost: they came faster than Redis took them")
         message = old_message(name, data)
         if message is not None:
             self._publish(message)
@@ -143,10 +139,5 @@ class _Bridge:
     def _wait(self, why: str) -> None:
         seconds = _WAITS[min(self._failures, len(_WAITS) - 1)]
         self._failures += 1
-        _say(f"{why}; trying again in {seconds:g} s")
+        say(f"{why}; trying again in {seconds:g} s")
         time.sleep(seconds)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(visible(line) + "\n")
-    sys.stderr.flush()

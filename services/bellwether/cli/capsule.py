@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, of_file
 from bellwether.cli.options import Session, talks
 
 LARGEST = 64 * 1024 * 1024
@@ -52,10 +52,8 @@ def capsule(
     except CapsuleError as error:
         raise CommandError(f"what the gateway gave cannot be used: {error}") from error
     target = write or Path(f"{what}.capsule.json")
-    try:
+    with of_file(target):
         target.write_bytes(content)
-    except OSError as error:
-        raise CommandError(f"{target}: {error.strerror}") from error
     told: dict[str, Any] = {"file": str(target), "bytes": len(content)}
     session.show(told, lambda one: f"wrote {one['file']} ({one['bytes']:,} bytes)")
 
@@ -65,13 +63,13 @@ def _open(session: Session, file: Path) -> int:
     from bellwether.messages.capsule import CapsuleError, unseal
     from bellwether.runtime.errors import RpcError
 
-    try:
+    with of_file(file):
         if file.stat().st_size > LARGEST:
             raise CommandError(f"{file}: more than {LARGEST:,} bytes: no capsule is so large")
-        found = unseal(file.read_bytes())
+        content = file.read_bytes()
+    try:
+        found = unseal(content)
         again = asyncio.run(opened(found))
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from error
     except CapsuleError as error:
         raise CommandError(f"{file} is refused: {error}") from error
     except RpcError as error:

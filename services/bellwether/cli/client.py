@@ -33,6 +33,26 @@ class CommandError(Exception):
         """With which the process ends."""
 
 
+@contextlib.contextmanager
+def in_words(*errors: type[Exception]) -> Iterator[None]:
+    """Fail with the message of such an error: it explains itself."""
+    try:
+        yield
+    except errors as error:
+        raise CommandError(str(error)) from error
+
+
+@contextlib.contextmanager
+def of_file(path: Path) -> Iterator[None]:
+    """Fail with the file's name where it cannot be read or written."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path}: not UTF-8 text ({error.reason})") from error
+
+
 class Client(Protocol):
     """A way to a gateway."""
 

@@ -12,7 +12,7 @@ from bellwether.cli.client import CommandError
 from bellwether.cli.drawing import LOOK, part, shown
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
-from bellwether.cli.options import Session, talks
+from bellwether.cli.options import Session, say, talks
 
 Services = manage.Services
 Place = Annotated[On | None, typer.Option("--on", help="The processes of this place, whether or not they answer.")]
@@ -35,7 +35,7 @@ def status(session: Session, service: Services = None, on: Place = None) -> None
     if on is not None:
         from bellwether.cli.manage.finding import find
 
-        manage.show_parts(find(on, session.target, manage.say), service or [], session.output)
+        manage.show_parts(find(on, session.target, say), service or [], session.output)
         return
     found = session.client.get("/v1/status")
     if service:
@@ -57,7 +57,7 @@ def _at(session: Session, on: On | None) -> Session:
     """Return the session with the gateway of a place."""
     from bellwether.cli.manage.finding import find
 
-    gateway = None if on is None else find(on, session.target, manage.say).gateway()
+    gateway = None if on is None else find(on, session.target, say).gateway()
     if gateway is None:
         return session
     url, token = session.target.url or gateway[0], session.target.token or gateway[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from bellwether.cli.client import CommandError
-from bellwether.cli.options import Format, Output, write_json
-from bellwether.runtime.terminal import visible
+from bellwether.cli.client import in_words
+from bellwether.cli.options import Format, Output, say_to_person, write_answer
 
 if TYPE_CHECKING:
     from bellwether.local.hindsight import Hindsight
@@ -44,20 +42,10 @@ def hindsight(
     from bellwether.local.state import RunError
     from bellwether.storage.store import StoreError
 
-    try:
-        found = asyncio.run(look_back(data, sessions, _say))
-    except (RunError, BackupError, StoreError) as error:
-        raise CommandError(str(error)) from error
-    if output is Output.json:
-        write_json(msgspec.to_builtins(asdict(found)))
-    else:
-        sys.stdout.write("".join(f"{visible(line)}\n" for line in lines(found)))
+    with in_words(RunError, BackupError, StoreError):
+        found = asyncio.run(look_back(data, sessions, say_to_person))
+    write_answer(output, msgspec.to_builtins(asdict(found)), lines(found))
     raise SystemExit(1 if found.unequal_then else 0)
-
-
-def _say(line: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{line}\n")
 
 
 def lines(found: Hindsight) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bellwether.cli.client import CommandError
-from bellwether.cli.options import Format, Output, write_json
+from bellwether.cli.client import in_words
+from bellwether.cli.options import Format, Output, write_answer
 
 app = typer.Typer(no_args_is_help=True, help="Look at the demo account at IG Markets before any order is sent.")
 
@@ -33,13 +32,8 @@ def check(
     from bellwether.local.files import load_system
     from bellwether.local.state import RunError
 
-    try:
+    with in_words(RunError):
         system = load_system(file)
-    except RunError as error:
-        raise CommandError(str(error)) from error
     found = look(system)
-    if output is Output.json:
-        write_json(as_json(found))
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in as_lines(found)))
+    write_answer(output, as_json(found), as_lines(found))
     raise SystemExit(0 if found.good else 1)

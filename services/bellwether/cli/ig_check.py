@@ -13,9 +13,8 @@ from bellwether.broker.ig.facts import MarketFacts, remarks
 from bellwether.broker.ig.settings import settings_of
 from bellwether.broker.port import BrokerError
 from bellwether.broker.values import BrokerAccount, BrokerPosition
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, in_words
 from bellwether.runtime.config import ProcessConfig
-from bellwether.runtime.terminal import visible
 from bellwether.spec.models import TradingSystem
 
 
@@ -46,10 +45,8 @@ def look(system: TradingSystem) -> Look:
     trading = system.spec.trading
     if not trading.instruments:
         raise CommandError("spec.trading.instruments names no epic: add SYMBOL: {epic: ...} for each symbol")
-    try:
+    with in_words(ValueError):
         config = ProcessConfig.from_environment()
-    except ValueError as error:
-        raise CommandError(str(error)) from error
     reach = Reach(config.proxy or system.spec.network.proxy, config.ca_bundle)
     client = IgClient(
         lambda: read_credentials(config.ig_credentials), reach, per_minute=lambda: trading.ig.requests_per_minute
@@ -104,7 +101,7 @@ def as_lines(found: Look) -> list[str]:
             continue
         lines.append(f"{symbol}: {market.epic}, {market.name}, {found.currency}, {market.bid} / {market.offer}")
         lines += [f"  {line}" for line in remarks(market, found.lots[symbol])]
-    return [visible(line) for line in lines]
+    return lines
 
 
 def as_json(found: Look) -> dict[str, Any]:

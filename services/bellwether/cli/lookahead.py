@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bellwether.cli.client import CommandError
-from bellwether.cli.options import Format, Output, write_json
-from bellwether.runtime.terminal import visible
+from bellwether.cli.client import CommandError, in_words
+from bellwether.cli.options import Format, Output, say_to_person, write_answer
 
 if TYPE_CHECKING:
     from bellwether.lineage.lookahead import Change, Judgement
@@ -49,14 +47,9 @@ def lookahead(
     from bellwether.training.fit import TooFewRows
     from bellwether.training.recipe import RecipeError
 
-    try:
+    with in_words(RunError, PastError, CalendarError, TooFewRows, RecipeError, ValueError):
         found = _judged(file, first, last, every, _exchanges(exchange or []))
-    except (RunError, PastError, CalendarError, TooFewRows, RecipeError, ValueError) as error:
-        raise CommandError(str(error)) from error
-    if output is Output.json:
-        write_json(as_json(found))
-    else:
-        sys.stdout.write("".join(f"{visible(line)}\n" for line in as_lines(found)))
+    write_answer(output, as_json(found), as_lines(found))
     raise SystemExit(1 if found.changes else 0)
 
 
@@ -93,12 +86,7 @@ def _judged(file: Path, first: str | None, last: str | None, every: int, exchang
     moments = moments_of(past, began, ended, every)
     if not moments:
         raise CommandError(f"no decision that may trade is due from {began} to {ended}")
-    return asyncio.run(judge(past, load_recipe(system.spec.predictions.model), began, moments, _say))
-
-
-def _say(line: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{line}\n")
+    return asyncio.run(judge(past, load_recipe(system.spec.predictions.model), began, moments, say_to_person))
 
 
 def as_lines(found: Judgement) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,11 +11,10 @@ from zoneinfo import ZoneInfo
 import typer
 
 from bellwether.cli import old_data
-from bellwether.cli.client import CommandError
-from bellwether.cli.options import Format, Output, write_json
+from bellwether.cli.client import CommandError, in_words, of_file
+from bellwether.cli.options import Format, Output, write_answer
 from bellwether.market.sessions import CalendarError, load_calendar
 from bellwether.migrate.crontab import Judgement, Unreadable, Wrong, judge, read
-from bellwether.runtime.terminal import visible
 from bellwether.spec.exchanges import CALENDARS
 
 app = typer.Typer(no_args_is_help=True, help="Come from the old system: its data, its crontab.")
@@ -60,19 +58,13 @@ def cron(
     last = _day("--to", until) or today + timedelta(days=365)
     if first > last:
         raise CommandError(f"--from {first} is after --to {last}")
-    try:
-        lines, odd = read(file.read_text(encoding="utf-8"), _zone(timezone), with_user=with_user)
+    with of_file(file):
+        text = file.read_text(encoding="utf-8")
+    lines, odd = read(text, _zone(timezone), with_user=with_user)
+    with in_words(CalendarError):
         judged = [judge(line, load_calendar(calendar), first, last) for line in lines]
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file}: not UTF-8 text ({error.reason})") from error
-    except CalendarError as error:
-        raise CommandError(str(error)) from error
-    if output is Output.json:
-        write_json({"from": str(first), "to": str(last), "lines": [_as_json(one) for one in judged], "odd": _odd(odd)})
-    else:
-        sys.stdout.write("\n".join([*_as_text(judged, first, last), *(_complaint(one) for one in odd)]) + "\n")
+    answer = {"from": str(first), "to": str(last), "lines": [_as_json(one) for one in judged], "odd": _odd(odd)}
+    write_answer(output, answer, [*_as_text(judged, first, last), *(_complaint(one) for one in odd)])
     raise SystemExit(1 if odd else 0)
 
 
@@ -100,7 +92,7 @@ def _as_text(judged: list[Judgement], first: date, last: date) -> list[str]:
     told = [f"{first} to {last}, {len(judged)} jobs"]
     for one in judged:
         usual = "several times a day" if one.usual is None else f"usually {one.usual:%H:%M} at the exchange"
-        told += ["", visible(f"line {one.line.number}: {one.line.schedule}  {one.line.command}")]
+        told += ["", f"line {one.line.number}: {one.line.schedule}  {one.line.command}"]
         told.append(f"  {one.runs:,} runs, {usual}; replaced by {_task(one)}")
         counts = Counter(fault.wrong for fault in one.faults)
         for wrong, count in counts.items():
@@ -113,7 +105,7 @@ def _as_text(judged: list[Judgement], first: date, last: date) -> list[str]:
 
 
 def _complaint(one: Unreadable) -> str:
-    return visible(f"line {one.number}: {one.why}: {one.text}")
+    return f"line {one.number}: {one.why}: {one.text}"
 
 
 def _odd(found: list[Unreadable]) -> list[dict[str, Any]]:

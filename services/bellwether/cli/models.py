@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import msgspec
 import typer
 
 from bellwether.cli import models_system
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import in_words
 from bellwether.cli.options import Format, Output, print_drawn, write_json
 from bellwether.cli.training import REGISTRY, RegistryFolder
 from bellwether.models.uploads import is_hash
@@ -32,18 +31,10 @@ _OLDER_THAN_THE_GATE = "gated"
 """A manifest's own word on its Brier score. `show` has what the gate says, which can be the opposite."""
 
 
-@contextmanager
-def _words() -> Iterator[None]:
-    try:
-        yield
-    except (LedgerError, ArtifactError) as error:
-        raise CommandError(str(error)) from error
-
-
 @app.command("list")
 def list_models(registry: RegistryFolder = REGISTRY, output: Format = Output.text) -> None:
     """List the models with their stage and what the gate said."""
-    with _words():
+    with in_words(LedgerError, ArtifactError):
         ledger = read_ledger(registry)
     if output is Output.json:
         write_json(msgspec.to_builtins(ledger))
@@ -66,7 +57,7 @@ def list_models(registry: RegistryFolder = REGISTRY, output: Format = Output.tex
 @app.command()
 def show(version: Version, registry: RegistryFolder = REGISTRY, output: Format = Output.text) -> None:
     """Show a model's card, every check of the gate, and where it served."""
-    with _words():
+    with in_words(LedgerError, ArtifactError):
         entry = read_ledger(registry).entry(version)
         read_model(registry, entry.version)  # verifies every hash
     if output is Output.json:
@@ -97,7 +88,7 @@ def diff(one: Version, other: Version, registry: RegistryFolder = REGISTRY, outp
     Text has six digits of a figure and the beginning of a hash; json has all
     of them.
     """
-    with _words():
+    with in_words(LedgerError, ArtifactError):
         ledger = read_ledger(registry)
         entries = [ledger.entry(part) for part in (one, other)]
         sides = [msgspec.to_builtins(read_model(registry, entry.version)[0]) for entry in entries]
@@ -165,7 +156,7 @@ def rollback(
 
 
 def _change(registry: Any, change: Callable[[Ledger, datetime], tuple[Ledger, Entry]], what: str) -> None:
-    with _words():
+    with in_words(LedgerError, ArtifactError):
         before = read_ledger(registry)
         if not before.entries:
             # Nothing is made of a folder that was only mistyped.

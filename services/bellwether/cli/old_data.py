@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
 from bellwether.migrate.importing import (
     COLUMNS,
@@ -182,11 +182,8 @@ def history(
     bellwether migrate history trades --symbol CBA.AX
     bellwether migrate history --beside
     """
-    try:
-        with History(history_path(history)) as kept:
-            found = _listed(kept, what, symbol, lines)
-    except HistoryError as error:
-        raise CommandError(str(error)) from error
+    with in_words(HistoryError), History(history_path(history)) as kept:
+        found = _listed(kept, what, symbol, lines)
     if beside:
         found["new"] = _new(session, what, symbol, lines)
     if session.output is Output.json:

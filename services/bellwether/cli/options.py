@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from bellwether.cli.client import CommandError, ReachableClient, Target, make_client
-from bellwether.runtime.terminal import all_visible
+from bellwether.runtime.terminal import all_visible, visible
 
 _PANEL = "Which system"
 
@@ -95,6 +95,26 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise CommandError(f"{question} Say --yes: there is no terminal to ask at")
     typer.confirm(question, abort=True)
+
+
+def write_answer(output: Output, answer: Any, lines: Iterable[str]) -> None:
+    """Write an answer: as it is for programs, line by line for people."""
+    if output is Output.json:
+        write_json(answer)
+    else:
+        sys.stdout.write("".join(f"{visible(line)}\n" for line in lines))
+
+
+def say(line: str) -> None:
+    """Write a line of progress, beside what programs read."""
+    sys.stderr.write(visible(line) + "\n")
+    sys.stderr.flush()
+
+
+def say_to_person(line: str) -> None:
+    """Write a line of progress where a person looks on."""
+    if sys.stderr.isatty():
+        say(line)
 
 
 def print_drawn(drawn: Any) -> None:

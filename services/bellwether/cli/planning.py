@@ -24,7 +24,7 @@ from bellwether.change.world import (
     key_of,
     public_keys_in,
 )
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, in_words, of_file
 from bellwether.cli.kubectl import Kubectl, Refused
 from bellwether.render.kubernetes.context import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
 from bellwether.runtime.terminal import visible
@@ -67,7 +67,7 @@ def make_plan(asked: Asked) -> Plan:
         CommandError: if a file cannot be read, or the cluster does not answer.
     """
     text = _text_of(asked.file)
-    try:
+    with in_words(RulesUnavailable):
         try:
             declared = load(text)
         except InvalidDeclaration as error:
@@ -77,8 +77,6 @@ def make_plan(asked: Asked) -> Plan:
         else:
             found = _against_cluster(asked, declared, read_document(text))
         return replace(found, notes=(*found.notes, *_beyond_the_cluster(declared)))
-    except RulesUnavailable as error:
-        raise CommandError(str(error)) from error
 
 
 def _beyond_the_cluster(declared: TradingSystem) -> list[str]:
@@ -248,12 +246,8 @@ def _refused(asked: Asked, problems: list[Problem], system: TradingSystem | None
 
 
 def _text_of(file: Path) -> str:
-    try:
+    with of_file(file):
         return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file}: not UTF-8 text ({error.reason})") from error
 
 
 def as_json(found: Plan) -> dict[str, Any]:

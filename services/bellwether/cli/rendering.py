@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import in_words
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,10 +36,8 @@ def systemd(
     from bellwether.local.rendering import render_systemd
     from bellwether.local.state import RunError
 
-    try:
+    with in_words(RunError):
         names = render_systemd(file, directory, home)
-    except RunError as error:
-        raise CommandError(str(error)) from error
     tree = shlex.quote(f"{directory}/etc/.")
     sys.stdout.write(
         "".join(f"{directory}/etc/systemd/system/{name}\n" for name in names)
@@ -71,9 +69,7 @@ def compose(
     from bellwether.local.rendering import render_compose
     from bellwether.local.state import RunError
 
-    try:
+    with in_words(RunError):
         text = render_compose(file, directory, image, output)
-    except RunError as error:
-        raise CommandError(str(error)) from error
     if output is None:
         sys.stdout.write(text)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bellwether.cli.client import CommandError
-from bellwether.cli.options import write_json
+from bellwether.cli.client import CommandError, in_words
+from bellwether.cli.options import Output, say_to_person, write_answer
 from bellwether.cli.planning import Asked
 from bellwether.local.state import RunDirectory, RunError
-from bellwether.runtime.terminal import visible
 from bellwether.spec.models import TradingSystem
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 _STATE = Path(".bellwether")
 
 
-def tell_orders(asked: Asked, sessions: int, data: Path | None, *, as_json: bool) -> None:
+def tell_orders(asked: Asked, sessions: int, data: Path | None, output: Output) -> None:
     """Replay the newest sessions under the declaration in force and under the file, and write what differs.
 
     The declaration in force is that of --from, else of the run whose folder is given or is found by its name.
@@ -36,7 +34,7 @@ def tell_orders(asked: Asked, sessions: int, data: Path | None, *, as_json: bool
 
     if asked.offline or asked.context is not None:
         raise CommandError("--replay looks at files and a run's folder: leave --offline and --context out")
-    try:
+    with in_words(RunError):
         after = load_system(asked.file)
         folder = data
         if folder is None and asked.from_file is None:
@@ -46,13 +44,8 @@ def tell_orders(asked: Asked, sessions: int, data: Path | None, *, as_json: bool
         stored = None if folder is None else stored_bars(folder)
         bars = Bars(stored, asked.file.resolve().parent)
         until = None if asked.at is None else asked.at.date()
-        found = asyncio.run(what_would_change(before, after, sessions, bars, _say, until=until))
-    except RunError as error:
-        raise CommandError(str(error)) from error
-    if as_json:
-        write_json(_plain(found))
-    else:
-        sys.stdout.write("".join(f"{visible(line)}\n" for line in lines(found)))
+        found = asyncio.run(what_would_change(before, after, sessions, bars, say_to_person, until=until))
+    write_answer(output, _plain(found), lines(found))
 
 
 def _declared_in(folder: Path | None) -> TradingSystem:
@@ -63,11 +56,6 @@ def _declared_in(folder: Path | None) -> TradingSystem:
         raise RunError(
             f"{path}: no declaration of a run is there; say --from OLDFILE, or --data with the folder of a run"
         ) from error
-
-
-def _say(line: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{line}\n")
 
 
 def lines(found: Edited) -> list[str]:

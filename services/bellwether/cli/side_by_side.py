@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from bellwether.cli.client import Client, CommandError, Target, make_client
+from bellwether.cli.client import Client, CommandError, Target, in_words, make_client
 from bellwether.cli.comparing import (
     Comparison,
     GatewaySide,
@@ -23,7 +22,7 @@ from bellwether.cli.comparing import (
     next_moment,
     old_side,
 )
-from bellwether.cli.options import Format, Output, target_of, write_json
+from bellwether.cli.options import Format, Output, say, target_of, write_answer
 from bellwether.market.sessions import CalendarError, load_calendar
 from bellwether.migrate import comparison
 from bellwether.migrate.comparison import (
@@ -36,7 +35,6 @@ from bellwether.migrate.comparison import (
     read_tolerances,
 )
 from bellwether.migrate.comparison_page import page
-from bellwether.runtime.terminal import visible
 from bellwether.spec.exchanges import CALENDARS
 
 _MOST_SHOWN = 40
@@ -99,13 +97,11 @@ def compare(
         sides = (old_side(old), new_side(new, lambda name: _client(name, token)))
         wanted = Comparison(old, new, calendar, tuple(_symbols(symbols, sides[1], kept)))
         kept.begin(wanted)
-        try:
+        with in_words(CalendarError):
             if once:
                 _now(kept, sides, wanted)
             else:
                 _gather(kept, sides, wanted, timedelta(minutes=lead), sessions)
-        except CalendarError as error:
-            raise CommandError(str(error)) from error
     what = kept.comparison()
     if what is None:
         raise CommandError(f"{state}: nothing was compared yet")
@@ -113,10 +109,7 @@ def compare(
     verdict = judge(compared, sessions, allowed)
     if html is not None:
         _write(html, page(f"{what.old} and {what.new}", compared, verdict))
-    if output is Output.json:
-        write_json(as_json(compared, verdict))
-    else:
-        sys.stdout.write("\n".join(_lines(compared, verdict)) + "\n")
+    write_answer(output, as_json(compared, verdict), _lines(compared, verdict))
     raise SystemExit(_EXIT[verdict.state])
 
 
@@ -157,9 +150,9 @@ def _now(kept: State, sides: tuple[Side, Side], what: Comparison) -> None:
     """Ask both now, unless the session was asked about already."""
     day = meant_session(load_calendar(what.calendar), datetime.now(UTC)).day
     if kept.has(day):
-        _say(f"{day} was asked about already: its first answers count")
+        say(f"{day} was asked about already: its first answers count")
     else:
-        _say(_in_words(ask_both(kept, day, sides, what.symbols, time.sleep)))
+        say(_in_words(ask_both(kept, day, sides, what.symbols, time.sleep)))
 
 
 def _gather(kept: State, sides: tuple[Side, Side], what: Comparison, lead: timedelta, sessions: int) -> None:
@@ -167,9 +160,9 @@ def _gather(kept: State, sides: tuple[Side, Side], what: Comparison, lead: timed
     calendar = load_calendar(what.calendar)
     while len(kept.samples()) < sessions:
         day, at = next_moment(calendar, lead, datetime.now(UTC), kept.has)
-        _say(f"next: session {day}, asked at {at:%Y-%m-%d %H:%M} UTC")
+        say(f"next: session {day}, asked at {at:%Y-%m-%d %H:%M} UTC")
         _wait(at)
-        _say(_in_words(ask_both(kept, day, sides, what.symbols, time.sleep)))
+        say(_in_words(ask_both(kept, day, sides, what.symbols, time.sleep)))
 
 
 def _wait(until: datetime) -> None:
@@ -186,11 +179,6 @@ def _both(sample: Sample) -> tuple[tuple[str, Any], tuple[str, Any]]:
     return ("old", sample.old), ("new", sample.new)
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(visible(line) + "\n")
-    sys.stderr.flush()
-
-
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
@@ -200,7 +188,7 @@ def _write(path: Path, text: str) -> None:
 
 def _lines(compared: list[Compared], verdict: Verdict) -> list[str]:
     found = [one for pair in compared for one in pair.differences]
-    told = [visible(f"{one.session}  {one.symbol:<10} {one.kind:<12} {one.words}") for one in found[-_MOST_SHOWN:]]
+    told = [f"{one.session}  {one.symbol:<10} {one.kind:<12} {one.words}" for one in found[-_MOST_SHOWN:]]
     if len(found) > _MOST_SHOWN:
         told.insert(0, f"{len(found) - _MOST_SHOWN} older differences: -o json and --page have all")
     equal = sum(one.equal_decisions is True for one in compared)

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from bellwether.cli.client import CommandError
-from bellwether.cli.options import Format, Output, write_json
+from bellwether.cli.client import CommandError, in_words
+from bellwether.cli.options import Format, Output, say, write_json
 from bellwether.messages.market_data import Bar
 from bellwether.training.artifact import CARD, ArtifactError, read_model
 from bellwether.training.ledger import Ledger, LedgerError, read_ledger, record, write_ledger
@@ -53,14 +53,12 @@ def train(
         bellwether train direction-closes --data sp500-1990-2022
         bellwether train direction-full --data system.yaml --before 2025-01-01
     """
-    try:
+    with in_words(RecipeError, LedgerError, ArtifactError, ValueError):
         path = Path(recipe) if recipe.endswith((".yaml", ".yml")) else find_recipe(recipe)
         told = read_recipe(path)
         histories = _bars(data, None if before is None else date.fromisoformat(before))
-        versions = run_training(path, histories, registry, workers or os.cpu_count() or 1, _say)
+        versions = run_training(path, histories, registry, workers or os.cpu_count() or 1, say)
         ledger = enter(registry, versions, told)
-    except (RecipeError, LedgerError, ArtifactError, ValueError) as error:
-        raise CommandError(str(error)) from error
     rows = [_row(ledger, registry, version) for version in versions]
     if output is Output.json:
         write_json([msgspec.to_builtins(ledger.entry(version)) for version in versions])
@@ -120,11 +118,9 @@ def _bars(data: str, before: date | None) -> dict[str, list[Bar]]:
     path = Path(data)
     if not path.exists():
         raise CommandError(f"--data {data!r} is neither a file nor one of {', '.join(DATASETS)}")
-    try:
+    with in_words(RunError):
         system = load_system(path)
-    except RunError as error:
-        raise CommandError(str(error)) from error
-    return declared(system, path.parent, before, _say)
+    return declared(system, path.parent, before, say)
 
 
 def _row(ledger: Ledger, registry: Path, version: str) -> tuple[str, ...]:
@@ -165,7 +161,3 @@ def _drawn(recipe: Recipe, rows: Sequence[tuple[str, ...]], general: Sequence[st
     if recipe.per_symbol and general:
         lines.append(f"the general model answers for {', '.join(sorted(general))}: too little history for their own")
     return Group(*lines)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")

@@ -9,7 +9,7 @@ from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, in_words
 from bellwether.market.declared import calendar_of
 from bellwether.market_data.actions import adjusted, infer_actions, splits_through
 from bellwether.market_data.rows import SourceError, SourceRow
@@ -28,14 +28,12 @@ def dataset(name: str, before: date | None = None) -> Histories:
     Raises:
         CommandError: when there is no such data set, or its package is not installed.
     """
-    try:
+    with in_words(SourceError):
         if name == SP500:
             found = _sp500()
         else:
             source = RecordedBars(name)
             found = {symbol: _adjusted(source.load(symbol).rows) for symbol in source.symbols}
-    except SourceError as error:
-        raise CommandError(str(error)) from error
     return cut(found, before)
 
 
@@ -46,10 +44,8 @@ def declared(system: TradingSystem, base: Path, before: date | None, say: Callab
         CommandError: when no symbol has bars, or its source is asked by a running system only.
     """
     calendar = calendar_of(system.spec.market)
-    try:
+    with in_words(SourceError):
         source = open_source(system.spec.data, base, None, calendar.timezone)
-    except SourceError as error:
-        raise CommandError(str(error)) from error
     found: Histories = {}
     for symbol in sorted(system.spec.symbols):
         try:

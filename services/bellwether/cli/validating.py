@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import in_words, of_file
 from bellwether.market.declared import fit
 from bellwether.runtime.terminal import visible
 from bellwether.spec.models import TradingSystemSpec
@@ -24,14 +24,8 @@ def check_file(file: Path, *, as_json: bool, quiet: bool = False) -> int:
     Raises:
         CommandError: if the file cannot be read, or the rules cannot be checked here.
     """
-    try:
+    with of_file(file), in_words(RulesUnavailable):
         problems = _problems(file)
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file}: not UTF-8 text ({error.reason})") from error
-    except RulesUnavailable as error:
-        raise CommandError(str(error)) from error
     if as_json:
         told = {"valid": not problems, "problems": [{"path": one.path, "message": one.message} for one in problems]}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")

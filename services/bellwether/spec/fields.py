@@ -184,14 +184,3 @@ def parse_instant(text: str) -> datetime:
         ValueError: if there is no such instant.
     """
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
-
-
-def days(text: str) -> timedelta:
-    """Return the length of time that a number of days such as `90d` states.
-
-    Raises:
-        ValueError: if the text is none.
-    """
-    if not re.fullmatch(r"[1-9][0-9]{0,3}d", text):
-        raise ValueError(f"{text!r} is not a number of days: write 90d")
-    return timedelta(days=int(text[:-1]))

@@ -26,36 +26,29 @@ MAP_KEYS = "x-kubernetes-list-map-keys"
 LIST_TYPE = "x-kubernetes-list-type"
 RULES = "x-kubernetes-validations"
 
-PRINTER_COLUMNS: tuple[Schema, ...] = (
-    {
-        "name": "Ready",
-        "type": "string",
-        "description": "Whether the system does what it declares.",
-        "jsonPath": '.status.conditions[?(@.type=="Ready")].status',
-    },
-    {
-        "name": "Reason",
-        "type": "string",
-        "description": "Why it is ready or not, in one word.",
-        "jsonPath": '.status.conditions[?(@.type=="Ready")].reason',
-    },
-    {
-        "name": "Session",
-        "type": "string",
-        "description": "Whether the exchange trades now.",
-        "jsonPath": ".status.session.state",
-    },
-    {"name": "Calendar", "type": "string", "jsonPath": ".spec.market.calendar"},
-    {"name": "Clock", "type": "string", "jsonPath": ".spec.clock.mode"},
-    {"name": "Trading", "type": "string", "jsonPath": ".spec.trading.mode"},
-    {
-        "name": "Message",
-        "type": "string",
-        "priority": 1,
-        "jsonPath": '.status.conditions[?(@.type=="Ready")].message',
-    },
-    {"name": "Release", "type": "string", "priority": 1, "jsonPath": ".status.release"},
-    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+
+def column(name: str, path: str, description: str = "", kind: str = "string", *, wide: bool = False) -> Schema:
+    """Return a column of `kubectl get`; with `wide` it is there with -o wide only."""
+    said: Schema = {"description": description} if description else {}
+    return {"name": name, "type": kind, **said, **({"priority": 1} if wide else {}), "jsonPath": path}
+
+
+def condition(kind: str, part: str = "status") -> str:
+    """Return the path of one part of a condition."""
+    return f'.status.conditions[?(@.type=="{kind}")].{part}'
+
+
+AGE = column("Age", ".metadata.creationTimestamp", kind="date")
+PRINTER_COLUMNS = (
+    column("Ready", condition("Ready"), "Whether the system does what it declares."),
+    column("Reason", condition("Ready", "reason"), "Why it is ready or not, in one word."),
+    column("Session", ".status.session.state", "Whether the exchange trades now."),
+    column("Calendar", ".spec.market.calendar"),
+    column("Clock", ".spec.clock.mode"),
+    column("Trading", ".spec.trading.mode"),
+    column("Message", condition("Ready", "message"), wide=True),
+    column("Release", ".status.release", wide=True),
+    AGE,
 )
 
 _KEPT = (

@@ -9,7 +9,7 @@ from pydantic import Field
 from bellwether.spec.backup import LOCATION_NAME_PATTERN
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import CLASS_NAME_PATTERN, SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN
-from bellwether.spec.schema import MAP_KEYS, Schema, action_schema, definition_of
+from bellwether.spec.schema import AGE, MAP_KEYS, Schema, action_schema, column, condition, definition_of
 from bellwether.spec.status import Condition
 
 KIND = "TradingBackup"
@@ -116,55 +116,24 @@ class TradingBackupStatus(Block):
     )
 
 
-_COLUMNS: tuple[Schema, ...] = (
-    {"name": "System", "type": "string", "jsonPath": ".spec.system"},
-    {"name": "Location", "type": "string", "jsonPath": ".spec.location"},
-    {
-        "name": "Complete",
-        "type": "string",
-        "description": "Whether every expected volume is kept.",
-        "jsonPath": '.status.conditions[?(@.type=="Complete")].status',
-    },
-    {
-        "name": "Reason",
-        "type": "string",
-        "description": "How far it is, or why it failed.",
-        "jsonPath": '.status.conditions[?(@.type=="Complete")].reason',
-    },
-    {"name": "Cut", "type": "date", "jsonPath": ".status.cutAt"},
-    {"name": "Size", "type": "string", "jsonPath": ".status.size"},
-    {
-        "name": "Added",
-        "type": "string",
-        "description": "By how much the repository grew.",
-        "jsonPath": ".status.repository.added",
-    },
-    {"name": "Seconds", "type": "integer", "description": "How long it took.", "jsonPath": ".status.seconds"},
-    {
-        "name": "Without pods",
-        "type": "integer",
-        "description": "For how many seconds the system had no pods for it.",
-        "jsonPath": ".status.secondsWithoutPods",
-    },
-    {
-        "name": "Held ms",
-        "type": "integer",
-        "description": "For how many milliseconds its services wrote nothing for it.",
-        "jsonPath": ".status.heldMilliseconds",
-    },
-    {
-        "name": "Restored",
-        "type": "string",
-        "description": "Whether it was restored for a test and found whole.",
-        "jsonPath": '.status.conditions[?(@.type=="RestoreVerified")].status',
-    },
-    {
-        "name": "Message",
-        "type": "string",
-        "priority": 1,
-        "jsonPath": '.status.conditions[?(@.type=="Complete")].message',
-    },
-    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+_COLUMNS = (
+    column("System", ".spec.system"),
+    column("Location", ".spec.location"),
+    column("Complete", condition("Complete"), "Whether every expected volume is kept."),
+    column("Reason", condition("Complete", "reason"), "How far it is, or why it failed."),
+    column("Cut", ".status.cutAt", kind="date"),
+    column("Size", ".status.size"),
+    column("Added", ".status.repository.added", "By how much the repository grew."),
+    column("Seconds", ".status.seconds", "How long it took.", "integer"),
+    column(
+        "Without pods", ".status.secondsWithoutPods", "For how many seconds the system had no pods for it.", "integer"
+    ),
+    column(
+        "Held ms", ".status.heldMilliseconds", "For how many milliseconds its services wrote nothing for it.", "integer"
+    ),
+    column("Restored", condition("RestoreVerified"), "Whether it was restored for a test and found whole."),
+    column("Message", condition("Complete", "message"), wide=True),
+    AGE,
 )
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN, Day, Duration
-from bellwether.spec.schema import MAP_KEYS, Schema, action_schema, definition_of
+from bellwether.spec.schema import AGE, MAP_KEYS, Schema, action_schema, column, condition, definition_of
 from bellwether.spec.status import Condition
 from bellwether.spec.vary import MOST_VARIANTS
 
@@ -116,36 +116,20 @@ class TradingReplayStatus(Block):
     ended_at: str = Field("", max_length=40, description="When it was complete or failed, UTC.")
 
 
-_COMPLETE = '.status.conditions[?(@.type=="Complete")]'
-_COLUMNS: tuple[Schema, ...] = (
-    {"name": "System", "type": "string", "jsonPath": ".spec.system"},
-    {"name": "From", "type": "string", "jsonPath": ".spec.from"},
-    {
-        "name": "Complete",
-        "type": "string",
-        "description": "Whether every variant has its figures.",
-        "jsonPath": f"{_COMPLETE}.status",
-    },
-    {
-        "name": "Reason",
-        "type": "string",
-        "description": "How far it is, or why it failed.",
-        "jsonPath": f"{_COMPLETE}.reason",
-    },
-    {
-        "name": "Return",
-        "type": "string",
-        "description": "Of the declaration as it is, as a fraction.",
-        "jsonPath": ".status.variants[0].totalReturn",
-    },
-    {"name": "Hold", "type": "string", "jsonPath": ".status.variants[0].buyAndHoldReturn"},
-    {"name": "Drawdown", "type": "string", "jsonPath": ".status.variants[0].maxDrawdown"},
-    {"name": "Trades", "type": "integer", "jsonPath": ".status.variants[0].trades"},
-    {"name": "Sharpe", "type": "string", "priority": 1, "jsonPath": ".status.variants[0].sharpe"},
-    {"name": "Hit rate", "type": "string", "priority": 1, "jsonPath": ".status.variants[0].hitRate"},
-    {"name": "Base", "type": "string", "priority": 1, "jsonPath": ".status.variants[0].baseHitRate"},
-    {"name": "Message", "type": "string", "priority": 1, "jsonPath": f"{_COMPLETE}.message"},
-    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+_COLUMNS = (
+    column("System", ".spec.system"),
+    column("From", ".spec.from"),
+    column("Complete", condition("Complete"), "Whether every variant has its figures."),
+    column("Reason", condition("Complete", "reason"), "How far it is, or why it failed."),
+    column("Return", ".status.variants[0].totalReturn", "Of the declaration as it is, as a fraction."),
+    column("Hold", ".status.variants[0].buyAndHoldReturn"),
+    column("Drawdown", ".status.variants[0].maxDrawdown"),
+    column("Trades", ".status.variants[0].trades", kind="integer"),
+    column("Sharpe", ".status.variants[0].sharpe", wide=True),
+    column("Hit rate", ".status.variants[0].hitRate", wide=True),
+    column("Base", ".status.variants[0].baseHitRate", wide=True),
+    column("Message", condition("Complete", "message"), wide=True),
+    AGE,
 )
 
 

@@ -11,10 +11,20 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.manage.finding import find, state_root
 from bellwether.cli.manage.places import On, Part, Place, chosen, services_of
-from bellwether.cli.options import Format, Output, confirm, option, print_drawn, target_of, with_options, write_json
+from bellwether.cli.options import (
+    Format,
+    Output,
+    confirm,
+    option,
+    print_drawn,
+    say,
+    target_of,
+    with_options,
+    write_json,
+)
 from bellwether.runtime.terminal import visible
 
 _PANEL = "Manage"
@@ -37,12 +47,6 @@ _Namespace = Annotated[
 _Context = Annotated[
     str | None, typer.Option("--context", help="The cluster, of those in KUBECONFIG.", rich_help_panel=_WHICH)
 ]
-
-
-def say(line: str) -> None:
-    """Tell progress, beside what programs read."""
-    sys.stderr.write(visible(line) + "\n")
-    sys.stderr.flush()
 
 
 _WHICH_ONE = {
@@ -204,15 +208,13 @@ def _deploy_here(file: Path, image: str | None, port: int) -> list[str]:
     from bellwether.local.files import load_system
     from bellwether.local.state import RunError
 
-    try:
+    with in_words(RunError):
         name = load_system(file).metadata.name
         if image is not None:
             from bellwether.cli.manage import compose_place
 
             return compose_place.deploy(file, state_root(), name, image)
         return _deploy_local(file, state_root() / name, port)
-    except RunError as error:
-        raise CommandError(str(error)) from error
 
 
 def _deploy_local(file: Path, root: Path, port: int) -> list[str]:

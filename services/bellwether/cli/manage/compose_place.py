@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.manage.places import On, Part, gateway_here
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.local.state import RunError
@@ -116,11 +116,9 @@ def deploy(file: Path, root: Path, name: str, image: str) -> list[str]:
 
     command = engine()
     directory = root / f"{name}-compose"
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with in_words(RunError):
         text = render_compose(file, directory, image, None)
-    except RunError as error:
-        raise CommandError(str(error)) from error
     target = directory / FILE
     target.write_text(text)
     run([*command, "-f", str(target), "up", "-d", "--wait", "--remove-orphans"], seconds=UP_SECONDS)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bellwether.cli.client import CommandError, find_run, what_next
+from bellwether.cli.client import CommandError, find_run, in_words, of_file, what_next
 from bellwether.cli.manage.places import On, Part
 from bellwether.local.detached import Running, holder, remembered, running, start_detached, stop_detached
 from bellwether.local.state import RunDirectory, RunError
@@ -58,17 +58,13 @@ class LocalPlace:
         """Start the run with the file it was last started with, in the background."""
         if holder(self._root) is not None:
             return
-        try:
+        with in_words(RunError):
             start_detached(remembered(self._root), self._root, [], self._tell)
-        except RunError as error:
-            raise CommandError(str(error)) from error
 
     def stop(self, part: str) -> None:
         """End the run."""
-        try:
+        with in_words(RunError):
             stop_detached(self._root)
-        except RunError as error:
-            raise CommandError(str(error)) from error
 
     def restart(self, part: str) -> None:
         """End the run and start it again."""
@@ -104,10 +100,8 @@ def _figures(found: Running) -> tuple[float | None, str | None]:
 
 
 def _tail(path: Path, lines: int, *, follow: bool) -> Iterator[str]:
-    try:
+    with of_file(path):
         file = path.open(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from error
     with file:
         yield from (line.rstrip("\n") for line in deque(file, maxlen=lines))
         if not follow:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.manage.log_lines import shown
 from bellwether.cli.manage.places import On, Part, gateway_here
 from bellwether.cli.manage.programs import lines_of, run
@@ -195,11 +195,9 @@ def deploy(
             f"  make wheel && python3 -m venv {home}/venv && {home}/venv/bin/pip install dist/bellwether-*.whl"
         )
     tree = _at(root, layout.rendered)
-    try:
-        tree.parent.mkdir(parents=True, exist_ok=True)
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    with in_words(RunError):
         names = render_systemd(file, tree, home, layout)
-    except RunError as error:
-        raise CommandError(str(error)) from error
     changed = [one for top in sorted(tree.iterdir()) if top.is_dir() for one in _copy(tree, top, root)]
     systemctl = _systemctl(layout)
     folder = _at(root, layout.units)
