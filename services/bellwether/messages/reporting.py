@@ -19,7 +19,7 @@ class GetSessionDecisions(msgspec.Struct, frozen=True):
     session: date
     slots: list[str]
     sessions: int = 250
-    """Over how many of the newest sessions with outcomes the decisions are judged, 1 to 5000."""
+    """Over how many of the newest sessions with outcomes the decisions are judged, 1 to 5000; 0 judges none."""
 
 
 class UsedHeadline(msgspec.Struct, frozen=True):

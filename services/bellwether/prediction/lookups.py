@@ -125,9 +125,11 @@ class Lookups:
 
     async def get_session_decisions(self, request: GetSessionDecisions, call: Call) -> SessionDecisions:
         """Return what was decided for a session and what came of earlier decisions, of the caller's run."""
-        if not 1 <= request.sessions <= MOST_SESSIONS:
-            raise RpcError("INVALID_PARAMS", f"sessions is {request.sessions}: it must be from 1 to {MOST_SESSIONS}")
-        return await self._store.transact(lambda tx: session_decisions(tx, call.run, request, self.judged))
+        if not 0 <= request.sessions <= MOST_SESSIONS:
+            raise RpcError("INVALID_PARAMS", f"sessions is {request.sessions}: it must be from 0 to {MOST_SESSIONS}")
+        # What is kept goes forward with the evenings; of a replay any session is asked about, and seldom.
+        kept = self.judged if call.run == LIVE else None
+        return await self._store.transact(lambda tx: session_decisions(tx, call.run, request, kept))
 
     async def get_serving_record(self, request: GetServingRecord, call: Call) -> ServingRecord:
         """Return how decisions of the caller's run fared by symbol, and with which features models were asked."""

@@ -59,7 +59,8 @@ def session_decisions(
         found = execute(_DECISIONS, (run, slot, slot)).fetchall()
         if found:
             break
-    days, bins = (judged or Judged()).read(tx, run, asked.session, asked.sessions)
+    judged = judged or Judged()
+    days, bins = judged.read(tx, run, asked.session, asked.sessions) if asked.sessions else ([], [])
     return SessionDecisions(
         decisions=sorted((_decision(*row) for row in found), key=lambda one: one.symbol),
         settled=[

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import func, select
+from sqlalchemy import RowMapping, func, select
 
 from bellwether.market.sessions import Session
 from bellwether.market.slots import slot_of
 from bellwether.messages.canonical import canonical_bytes
+from bellwether.messages.envelope import LIVE
 from bellwether.messages.quality import DataQualityReport
 from bellwether.messages.reporting import (
     GetSessionBook,
     GetSessionDecisions,
-    OutcomeDay,
     ReportLine,
     Reports,
     SessionBook,
@@ -50,7 +49,7 @@ _PUT = (
 _SLOTS = Prepared(
     select(tables.slots).where(tables.slots.c.run == given("of_run"), tables.slots.c.session == given("of_session"))
 )
-_NO_DAYS, _DAYS = b'"days":[]', b'"days":[%b]'
+_rows = msgspec.json.Decoder(SessionRows)
 
 
 class SessionReports:
@@ -71,7 +70,8 @@ class SessionReports:
     async def make(self, day: date, own_slot: str, quality: DataQualityReport, call: Call) -> str | None:
         """Gather, compose and store the report of a session; return its sha256. Made again, it replaces the old one.
 
-        None for a day on which the exchange does not trade: a job by hand may run on any day.
+        A replay stores what it is composed from, and composes it when it is asked for (decision 0030). None for that,
+        and for a day on which the exchange does not trade: a job by hand may run on any day.
 
         Raises:
             RpcError: of the service that could not do its part.
@@ -80,23 +80,20 @@ class SessionReports:
         if session is None:
             return None
         if self.repeating:
-            return await self._store.transact(lambda tx: _sha256_of(tx, call.run, day))
+            return None
         rows = await self._gather(session, own_slot, quality, call)
-        report = compose(rows)
-        body = canonical_bytes(report)
-        sha256 = hashlib.sha256(body).hexdigest()
-        texts = (body.decode(), spelled_rows(rows).decode())
-        values = (call.run, day.isoformat(), call.as_of.isoformat(), report.summary, *texts, sha256)
+        summary, report, sha256 = ("", "", "") if call.run != LIVE else _composed(rows)
+        texts = (summary, report, canonical_bytes(rows).decode(), sha256)
+        values = (call.run, day.isoformat(), call.as_of.isoformat(), *texts)
         await self._store.transact(lambda tx: tx.driver.execute(_PUT, values))
-        return sha256
+        return sha256 or None
 
     async def _gather(self, session: Session, own_slot: str, quality: DataQualityReport, call: Call) -> SessionRows:
         words, day = self._reader.words, session.day
         before = words.calendar.previous_session(session.open)
         slots = [f"{task}-{day:%Y%m%d}" for task in (TRADING_TASK, _LOOKING_TASK)]
-        decided = await call.request(
-            "prediction", "get_session_decisions", GetSessionDecisions(day, slots), SessionDecisions, idempotent=True
-        )
+        question = GetSessionDecisions(day, slots) if call.run == LIVE else GetSessionDecisions(day, slots, 0)
+        decided = await call.request("prediction", "get_session_decisions", question, SessionDecisions, idempotent=True)
         asked = GetSessionBook(day, before.close, session.close)
         book = await call.request("paper-trading", "get_session_book", asked, SessionBook, idempotent=True)
         ends, failures = await self._store.transact(lambda tx: self._ends(tx, call.run, session, own_slot))
@@ -136,11 +133,11 @@ class SessionReports:
 
     # Looking
 
-    async def stored(self, run: str, session: date | None, *, verify: bool) -> StoredReport:
+    async def stored(self, run: str, session: date | None, call: Call, *, verify: bool) -> StoredReport:
         """Return the report of a session, or the newest.
 
         Raises:
-            RpcError: NO_REPORT where there is none.
+            RpcError: NO_REPORT where there is none; of prediction, which a replay asks how decisions fared until then.
         """
         table = tables.reports
         query = select(table).where(table.c.run == run)
@@ -150,11 +147,22 @@ class SessionReports:
         row = await self._store.transact(lambda tx: tx.execute(query).mappings().first())
         if row is None:
             raise RpcError("NO_REPORT", f"there is no report of {session or 'any session'}: evening_analysis makes it")
-        equal = None
-        if verify:
-            again = canonical_bytes(compose(msgspec.json.decode(row["rows"], type=SessionRows)))
-            equal = again == row["report"].encode()
-        return StoredReport(msgspec.json.decode(row["report"], type=SessionReport), row["run"], row["sha256"], equal)
+        report, sha256, equal = row["report"], row["sha256"], None
+        if verify or not report:
+            _, again, hashed = _composed(await self._whole(row, call))
+            equal = again == report if verify and report else None
+            report, sha256 = report or again, sha256 or hashed
+        return StoredReport(msgspec.json.decode(report, type=SessionReport), row["run"], sha256, equal)
+
+    async def _whole(self, row: RowMapping, call: Call) -> SessionRows:
+        """Return the rows of a report; those of a replay without how decisions fared, which is asked for."""
+        rows = _rows.decode(row["rows"])
+        if row["report"]:
+            return rows
+        told = await call.at(rows.as_of, run=row["run"]).request(
+            "prediction", "get_session_decisions", GetSessionDecisions(rows.session, []), SessionDecisions
+        )
+        return replace(rows, decided=replace(rows.decided, days=told.days, bins=told.bins))
 
     async def listed(self, run: str, limit: int) -> Reports:
         """Return the newest reports in one line each, and how many there are.
@@ -165,7 +173,7 @@ class SessionReports:
         if not 1 <= limit <= MOST_LISTED:
             raise RpcError("INVALID_PARAMS", f"limit: {limit} must be from 1 to {MOST_LISTED}")
         table = tables.reports
-        query = select(table.c.session, table.c.run, table.c.as_of, table.c.summary, table.c.sha256)
+        query = select(table.c.session, table.c.run, table.c.as_of, table.c.summary, table.c.sha256, table.c.rows)
         query = query.where(table.c.run == run).order_by(table.c.session.desc()).limit(limit)
 
         def look(tx: Transaction) -> Reports:
@@ -173,7 +181,9 @@ class SessionReports:
             total = tx.execute(select(func.count()).select_from(table).where(table.c.run == run)).scalar_one()
             return Reports(
                 [
-                    ReportLine(date.fromisoformat(row[0]), row[1], datetime.fromisoformat(row[2]), row[3], row[4])
+                    ReportLine(
+                        date.fromisoformat(row[0]), row[1], datetime.fromisoformat(row[2]), _summary(row), row[4]
+                    )
                     for row in rows
                 ],
                 int(total),
@@ -182,19 +192,12 @@ class SessionReports:
         return await self._store.transact(look)
 
 
-def _sha256_of(tx: Transaction, run: str, day: date) -> str | None:
-    found = tx.driver.execute("SELECT sha256 FROM reports WHERE run = ? AND session = ?", (run, day.isoformat()))
-    row = found.fetchone()
-    return None if row is None else str(row[0])
+def _composed(rows: SessionRows) -> tuple[str, str, str]:
+    """Return the summary of a report, its canonical text, and the sha256 of that."""
+    report = compose(rows)
+    body = canonical_bytes(report)
+    return report.summary, body.decode(), hashlib.sha256(body).hexdigest()
 
 
-def spelled_rows(rows: SessionRows) -> bytes:
-    """Return the canonical bytes of a report's rows; those of a past day are spelled once."""
-    days = b",".join([_spelled_day(day) for day in rows.decided.days])
-    rest = canonical_bytes(replace(rows, decided=replace(rows.decided, days=[])))
-    return rest.replace(_NO_DAYS, _DAYS % days, 1)
-
-
-@lru_cache(maxsize=600)
-def _spelled_day(day: OutcomeDay) -> bytes:
-    return canonical_bytes(day)
+def _summary(row: Any) -> str:
+    return str(row.summary or compose(_rows.decode(row.rows)).summary)

@@ -224,7 +224,7 @@ def _register_reports(service: Service, reader: Reader, conductor: Conductor, re
 
     @service.rpc("get_report")
     async def get_report(request: GetReport, call: Call) -> StoredReport:
-        return await reports.stored(run(), request.session, verify=request.verify)
+        return await reports.stored(run(), request.session, call, verify=request.verify)
 
     @service.rpc("list_reports")
     async def list_reports(request: ListReports, call: Call) -> Reports:

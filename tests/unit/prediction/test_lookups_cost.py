@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy.pool import StaticPool
 from bellwether.messages.reporting import GetSessionDecisions
 from bellwether.prediction import store, tables
 from bellwether.prediction.judged import TRADING_BATCH
+from bellwether.prediction.lookups import Lookups
 from bellwether.prediction.session import session_decisions
 from bellwether.storage.store import Transaction
 
@@ -85,3 +87,20 @@ def test_a_session_of_a_long_run_costs_what_one_of_a_short_run_does(monkeypatch:
     assert report_before > 100
     assert due_before > 10
     assert (report_after, due_after) == (report_before, due_before)
+
+
+async def test_a_replay_is_asked_about_its_sessions_in_any_order() -> None:
+    with history(30) as tx:
+
+        async def transact(work: Callable[[Transaction], Any]) -> Any:
+            return work(tx)
+
+        lookups = Lookups(cast("Any", SimpleNamespace(transact=transact)), cast("Any", None))
+        call = cast("Any", SimpleNamespace(run=RUN))
+        judged = []
+        for number in (4, 9, 2):
+            asked = GetSessionDecisions(BEGIN + timedelta(days=number), [])
+            judged.append(len((await lookups.get_session_decisions(asked, call)).days))
+        assert judged == [5, 10, 3]
+        asked = GetSessionDecisions(BEGIN + timedelta(days=4), [], 0)
+        assert (await lookups.get_session_decisions(asked, call)).days == []

@@ -6,7 +6,7 @@ from soak.evidence import Evidence, differences
 from soak.report import Part, Trial, line, page
 from soak.victim import Strikes
 
-RIGHT = Evidence({"a": "1", "b": "2"}, {"000001": "filled"}, {}, {}, {})
+RIGHT = Evidence({"a": "1", "b": "2"}, {"000001": "filled"}, {}, {}, {}, {})
 
 
 def test_equal_replays_differ_in_nothing() -> None:

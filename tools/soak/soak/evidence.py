@@ -35,6 +35,7 @@ class Evidence:
         equity: cash, value of positions and equity by session.
         outcomes: what came of each decision.
         slots: status and result of each slot.
+        reports: what the report of each session is composed from.
     """
 
     decisions: Rows
@@ -42,6 +43,7 @@ class Evidence:
     equity: Rows
     outcomes: Rows
     slots: Rows
+    reports: Rows
 
 
 def gather(data: Path) -> Evidence:
@@ -64,6 +66,10 @@ def gather(data: Path) -> Evidence:
         equity=_keyed(data / "ledger.db", "SELECT session, cash, positions_value, equity FROM equity"),
         outcomes=_keyed(data / "decisions.db", "SELECT id, session, rose, probability, base_rate FROM outcomes"),
         slots=_keyed(data / "slots.db", "SELECT name, task, session, due, status, result FROM slots"),
+        reports={
+            str(session): _without_trace(rows)
+            for session, rows in _rows(data / "slots.db", "SELECT session, rows FROM reports")
+        },
     )
 
 
@@ -154,8 +160,10 @@ def _keyed(path: Path, query: str) -> Rows:
 
 
 def _without_trace(text: str) -> str:
-    event = json.loads(text)
-    return json.dumps({name: value for name, value in event.items() if name not in OF_THE_TRACE}, sort_keys=True)
+    def kept(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if name not in OF_THE_TRACE}
+
+    return json.dumps(json.loads(text, object_hook=kept), sort_keys=True)
 
 
 def _differ(what: str, expected: Rows, found: Rows) -> list[str]:
