@@ -83,7 +83,7 @@ class Conductor:
         self._store = store
         self._reader = reader
         self._reports = reports
-        self._line = Timeline((), ())
+        self._line = Timeline((), (), ())
         self._line_words: Words | None = None
         self._last: date | None = None
         self._complaint = ""
@@ -166,9 +166,9 @@ class Conductor:
             self._draw()
             index = index + 1 if line is self._line and index >= 0 else self._line.after(self.progress.cursor)
             line = self._line
-            if index >= len(line.steps):
+            if index >= len(line):
                 return
-            step = line.steps[index]
+            step = line[index]
             await self._do(step)
             if step.kind == "close":
                 self._not_durable += 1

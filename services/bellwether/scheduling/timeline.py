@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,20 +54,38 @@ class Step:
         return self.session.isoformat().replace("-", "")
 
 
-@dataclass(frozen=True, slots=True)
 class Timeline:
-    """All steps in order, and which step is the last of each session."""
+    """All steps in order, as numbers: 12 bytes each, where an object with its instant takes 150.
 
-    steps: tuple[Step, ...]
-    sessions: tuple[date, ...]
+    Attributes:
+        sessions: the days, oldest first.
+    """
+
+    def __init__(
+        self, keys: Sequence[tuple[datetime, int, int, int]], days: Sequence[date], tasks: Sequence[str]
+    ) -> None:
+        """Take in the steps' instants, ranks, positions and numbers of their sessions, in order."""
+        self.sessions = tuple(days)
+        self._whats: list[tuple[Kind, int, str]] = [("close", 0, ""), ("open", 0, "")]
+        self._whats += [("slot", position, task) for position, task in enumerate(tasks)]
+        self._at = array("d", [at.timestamp() for at, *_ in keys])
+        self._codes = array("I", [len(self._whats) * session + rank + position for _, rank, position, session in keys])
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def __getitem__(self, index: int) -> Step:
+        session, what = divmod(self._codes[index], len(self._whats))
+        kind, position, task = self._whats[what]
+        return Step(datetime.fromtimestamp(self._at[index], UTC), kind, self.sessions[session], position, task)
 
     def after(self, cursor: Key | None) -> int:
         """Return the index of the first step behind a cursor; the cursor's own step need not exist any more."""
-        return 0 if cursor is None else bisect_right(self.steps, cursor, key=lambda step: step.key)
+        return 0 if cursor is None else bisect_right(self, cursor, key=lambda step: step.key)
 
     def sessions_closed(self, index: int) -> int:
         """Return how many sessions have closed when the first `index` steps are done."""
-        return sum(1 for step in self.steps[:index] if step.kind == "close")
+        return sum(code % len(self._whats) == 0 for code in self._codes[:index])
 
 
 def timeline(tasks: Sequence[TaskRule], calendar: Calendar, first: date, last: date) -> Timeline:
@@ -81,15 +100,14 @@ def timeline(tasks: Sequence[TaskRule], calendar: Calendar, first: date, last: d
     names = [task.name for task in tasks]
     if len(set(names)) != len(names):
         raise ValueError("two tasks have the same name: a slot's name must say which one it is")
-    steps: list[Step] = []
     sessions = calendar.sessions(first, last)
-    for session in sessions:
-        steps.append(Step(session.open, "open", session.day))
-        steps.append(Step(session.close, "close", session.day))
+    keys: list[tuple[datetime, int, int, int]] = []
+    for number, session in enumerate(sessions):
+        keys.append((session.close, _RANK["close"], 0, number))
+        keys.append((session.open, _RANK["open"], 0, number))
         for position, task in enumerate(tasks):
-            slot = slot_of(task, session, calendar.timezone)
-            steps.append(Step(slot.due, "slot", session.day, position, task.name))
-    return Timeline(tuple(sorted(steps, key=lambda step: step.key)), tuple(session.day for session in sessions))
+            keys.append((slot_of(task, session, calendar.timezone).due, _RANK["slot"], position, number))
+    return Timeline(sorted(keys), [session.day for session in sessions], names)
 
 
 def cursor_text(key: Key) -> str:
