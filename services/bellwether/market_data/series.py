@@ -28,40 +28,36 @@ from bellwether.market_data.known import Hold
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import Bar
 
+_MOST_KEPT = 600
 
-@dataclass(frozen=True, slots=True)
+
 class Spelled:
-    """The canonical bytes of some bars, end to end in one buffer: an object for each would take twice the memory.
+    """The canonical bytes of bars, and their hashes: 32 bytes for each bar, of all bars up to it."""
 
-    Attributes:
-        joined: the bytes of all bars, with a comma between two.
-        begins: where each bar begins in them, and one past the comma that the last would have.
-        revisions: 32 bytes for each bar, the hash of all bars up to it.
-    """
-
-    joined: bytes
-    begins: array[int]
-    revisions: bytes
-
-    @classmethod
-    def of(cls, bars: Sequence[Bar]) -> Spelled:
-        """Return the bytes and hashes of bars, oldest first."""
-        parts, begins, revisions, digest = [], array("Q", [0]), bytearray(), b""
+    def __init__(self, bars: Sequence[Bar]) -> None:
+        self._bars = bars
+        self._kept: dict[int, bytes] = {}
+        revisions, digest = bytearray(), b""
         for bar in bars:
-            part = canonical_bytes(bar)
-            digest = hashlib.sha256(digest + part).digest()
-            parts.append(part)
-            begins.append(begins[-1] + len(part) + 1)
+            digest = hashlib.sha256(digest + canonical_bytes(bar)).digest()
             revisions += digest
-        return cls(b",".join(parts), begins, bytes(revisions))
+        self._revisions = bytes(revisions)
 
     def between(self, begin: int, end: int) -> bytes:
-        """Return the canonical bytes of the bars from one position to before another, with commas between them."""
-        return self.joined[self.begins[begin] : max(self.begins[end] - 1, 0)]
+        """Return the canonical bytes of the bars from one position to before another, with commas between them.
+
+        They are kept for the next question, which is about nearly the same bars; those of all bars take 100 bytes each.
+        """
+        if len(self._kept) > _MOST_KEPT:
+            self._kept = {at: part for at, part in self._kept.items() if begin <= at < end}
+        for at in range(begin, end):
+            if at not in self._kept:
+                self._kept[at] = canonical_bytes(self._bars[at])
+        return b",".join(map(self._kept.__getitem__, range(begin, end)))
 
     def revision(self, count: int) -> str:
         """Return the hash of the first `count` bars, as 64 hexadecimal digits."""
-        return self.revisions[32 * (count - 1) : 32 * count].hex()
+        return self._revisions[32 * (count - 1) : 32 * count].hex()
 
 
 @dataclass(slots=True)
@@ -235,7 +231,7 @@ class Series:
         """Return the canonical bytes and revisions of the bars of an epoch."""
         epoch = self.epoch(splits)
         if epoch.spelled is None:
-            epoch.spelled = Spelled.of(epoch.bars)
+            epoch.spelled = Spelled(epoch.bars)
         return epoch.spelled
 
     def moves(self, splits: int) -> tuple[array[float], array[float]]:
