@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
@@ -57,11 +58,11 @@ def block_length(horizon: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def starts(sessions: int, length: int, seed: int, draws: int = DRAWS) -> list[list[int]]:
+def starts(sessions: int, length: int, seed: int, draws: int = DRAWS) -> list[array[int]]:
     """Return, for each draw, the sessions at which its blocks begin."""
     drawn = random.Random(seed)  # noqa: S311 (a sample, no secret)
     blocks = math.ceil(sessions / length)
-    return [drawn.choices(range(sessions), k=blocks) for _ in range(draws)]
+    return [array("I", drawn.choices(range(sessions), k=blocks)) for _ in range(draws)]
 
 
 def resample(sums: Sequence[float], rows: Sequence[int], length: int, seed: int = 1) -> Resampled:
