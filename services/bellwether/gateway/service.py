@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import MetaData
 
+import bellwether.gateway.lean  # noqa: F401 (before FastAPI)
 from bellwether.gateway.app import make_app
 from bellwether.gateway.gateway import Gateway
 from bellwether.gateway.otlp import BadSpans, Span, decode_spans
