@@ -11,7 +11,7 @@ import msgspec
 from bellwether.backups.databases import CopyError
 from bellwether.backups.source import DATABASES, FIRST, FOLDERS, LEFT_OUT, STREAMS, Collected, Say, place, save_streams
 from bellwether.backups.source import DECLARATION as DECLARATION_FILE
-from bellwether.runtime.copying import DATABASE, BeginCopy, Copied, CopiedFile, CopyPart, EndCopy, EndedCopy, ReadCopy
+from bellwether.runtime.copying import DATABASE, Copied, CopiedFile, CopyPart, EndCopy, EndedCopy, ReadCopy
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.service_row import ServiceRow
@@ -62,7 +62,7 @@ class ServicesSource:
 
     async def _of(self, row: ServiceRow, target: Path, say: Say) -> None:
         try:
-            copied = await self._peers.request(row.name, "begin_copy", BeginCopy(), Copied)
+            copied = await self._peers.request(row.name, "begin_copy", None, Copied)
             for file in copied.files:
                 await self._fetch(row.name, copied.id, file, _target(target, row, file))
             await self._peers.request(row.name, "end_copy", EndCopy(copied.id), EndedCopy)

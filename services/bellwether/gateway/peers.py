@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from bellwether.gateway.problems import Problem, problem_from
-from bellwether.messages.scheduling import GetReplay, ReplayState
+from bellwether.messages.scheduling import ReplayState
 from bellwether.runtime.call import Call
 from bellwether.runtime.clock import Clock, monotonic
 from bellwether.runtime.errors import RpcError
@@ -95,7 +95,7 @@ class Peers:
         """
         async with self._lock:
             if self._replay is None or monotonic() - self._asked > REPLAY_KEPT_SECONDS:
-                found = await self._try(self._begin(2.0), "scheduler", "get_replay", GetReplay(), ReplayState)
+                found = await self._try(self._begin(2.0), "scheduler", "get_replay", None, ReplayState)
                 if isinstance(found, Problem):
                     raise found
                 self._replay, self._asked = found, monotonic()

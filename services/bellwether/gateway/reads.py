@@ -20,7 +20,6 @@ from bellwether.messages.models import (
     ExplainProbability,
     GetDrift,
     GetServingRecord,
-    GetTraining,
     ProbabilityParts,
     ServingRecord,
     TrainingState,
@@ -43,7 +42,6 @@ from bellwether.messages.scheduling import Jobs, ListJobs
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.messages.trading import (
     Account,
-    Empty,
     EquityCurve,
     Explain,
     Explanation,
@@ -160,13 +158,13 @@ async def market_data(request: Request) -> Response:
 @router.get("/v1/positions")
 async def positions(request: Request) -> Response:
     """Return what is held."""
-    return await relay(request, "paper-trading", "get_positions", Empty(), Positions)
+    return await relay(request, "paper-trading", "get_positions", None, Positions)
 
 
 @router.get("/v1/account")
 async def account(request: Request) -> Response:
     """Return cash, equity and what halts."""
-    return await relay(request, "paper-trading", "get_account", Empty(), Account)
+    return await relay(request, "paper-trading", "get_account", None, Account)
 
 
 @router.get("/v1/equity")
@@ -226,7 +224,7 @@ def _day(session: str) -> date | None:
 @router.get("/v1/ledger/check")
 async def ledger_check(request: Request) -> Response:
     """Compute the ledger again from its events and compare."""
-    return await relay(request, "paper-trading", "check_ledger", Empty(), LedgerCheck, budget=LEDGER_BUDGET)
+    return await relay(request, "paper-trading", "check_ledger", None, LedgerCheck, budget=LEDGER_BUDGET)
 
 
 @router.get("/v1/why/{symbol}")
@@ -298,7 +296,7 @@ async def serving(request: Request) -> Response:
 @router.get("/v1/training")
 async def training(request: Request) -> Response:
     """Return how training is."""
-    return await relay(request, "ml-training", "get_training", GetTraining(), TrainingState)
+    return await relay(request, "ml-training", "get_training", None, TrainingState)
 
 
 @router.get("/v1/system")
@@ -333,5 +331,5 @@ async def notifications(request: Request, limit: Limit = 50) -> Response:
 
 async def _held(peers: Peers) -> set[str]:
     """Return the symbols of open positions."""
-    found = await peers.ask("paper-trading", "get_positions", Empty(), Positions)
+    found = await peers.ask("paper-trading", "get_positions", None, Positions)
     return {each.symbol for each in found.positions}

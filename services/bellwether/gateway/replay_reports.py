@@ -16,7 +16,6 @@ from bellwether.gateway.routing import OPERATE, READ, gateway_of, read_body, rel
 from bellwether.messages.parts import FilePart
 from bellwether.messages.replay_reports import (
     GetReplayReport,
-    ListReplayReports,
     ReplayReports,
     ReportFile,
     RetainReplayReports,
@@ -58,7 +57,7 @@ async def page(request: Request, name: str, index: Index) -> Response:
 @router.get("/v1/replays", dependencies=READ)
 async def replays(request: Request) -> Response:
     """Return the replays that have a report here, by name, and which variants of each."""
-    return await relay(request, "scheduler", "list_replay_reports", ListReplayReports(), ReplayReports)
+    return await relay(request, "scheduler", "list_replay_reports", None, ReplayReports)
 
 
 @router.get("/v1/replays/{name}/{index}", dependencies=READ)

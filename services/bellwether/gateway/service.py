@@ -26,7 +26,7 @@ from bellwether.gateway.problems import Problem
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.gateway.traces import add_trace_tables
 from bellwether.messages.envelope import decode_event
-from bellwether.messages.trading import Account, Empty
+from bellwether.messages.trading import Account
 from bellwether.naming import ACKS_BUCKET, EVENT_SUBJECTS, TRACE_SUBJECTS
 from bellwether.runtime.bus import Message, Subscription
 from bellwether.runtime.context import ServiceContext
@@ -232,7 +232,7 @@ class GatewayService:
             return
         if not gateway.context.clock.live:
             self._tell("replay", await gateway.peers.replay())
-        account = await gateway.peers.ask("paper-trading", "get_account", Empty(), Account)
+        account = await gateway.peers.ask("paper-trading", "get_account", None, Account)
         self._tell("account", account)
 
     def _tell(self, kind: str, state: Any) -> None:

@@ -16,10 +16,10 @@ import msgspec
 from bellwether.gateway.delivery import Acks
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
-from bellwether.messages.market_data import Freshness, GetFreshness
-from bellwether.messages.models import GetTraining, ListModels, ModelInfo, Models, TrainingState, expiry_words
-from bellwether.messages.scheduling import FailingSession, ListSlots, ReplayState, SlotJobs
-from bellwether.messages.trading import Account, Empty, Safety, SafetyRefusal
+from bellwether.messages.market_data import Freshness
+from bellwether.messages.models import ModelInfo, Models, TrainingState, expiry_words
+from bellwether.messages.scheduling import FailingSession, ReplayState, SlotJobs
+from bellwether.messages.trading import Account, Safety, SafetyRefusal
 from bellwether.runtime.clock import monotonic
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
 
@@ -151,9 +151,9 @@ async def system_status(
         asyncio.gather(*(ask(name, "health", None, dict[str, Any]) for name in others)),
         own_health(),
         _dated(peers, deadline, replaying=system.spec.clock.mode == "replay"),
-        ask("ml-model", "list_models", ListModels(), Models),
-        ask("scheduler", "list_slots", ListSlots(), SlotJobs),
-        ask("ml-training", "get_training", GetTraining(), TrainingState),
+        ask("ml-model", "list_models", None, Models),
+        ask("scheduler", "list_slots", None, SlotJobs),
+        ask("ml-training", "get_training", None, TrainingState),
     )
     states = {name: service_state(name, health, acks) for name, health in zip(others, healths, strict=True)}
     states["gateway"] = service_state("gateway", mine, acks)
@@ -194,11 +194,11 @@ async def _dated(peers: Peers, deadline: float, *, replaying: bool) -> _Dated:
         return peers.try_ask_at(at, peer, method, params, result, budget=deadline - monotonic())
 
     if isinstance(replay, Problem) and at is None:
-        return _Dated(replay, await ask("paper-trading", "get_account", Empty(), Account), replay, replay)
+        return _Dated(replay, await ask("paper-trading", "get_account", None, Account), replay, replay)
     account, safety, freshness = await asyncio.gather(
-        ask("paper-trading", "get_account", Empty(), Account),
-        ask("paper-trading", "get_safety", Empty(), Safety),
-        ask("market-data", "get_freshness", GetFreshness(), Freshness),
+        ask("paper-trading", "get_account", None, Account),
+        ask("paper-trading", "get_safety", None, Safety),
+        ask("market-data", "get_freshness", None, Freshness),
     )
     return _Dated(replay, account, safety, freshness)
 

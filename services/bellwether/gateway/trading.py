@@ -16,7 +16,6 @@ from bellwether.messages.trading import (
     Account,
     ApproveOrder,
     CancelOrder,
-    Empty,
     ExecuteTrade,
     Export,
     Exported,
@@ -91,7 +90,7 @@ async def transfer(request: Request) -> Response:
 @router.post("/v1/reconcile", dependencies=OPERATE)
 async def reconcile(request: Request) -> Response:
     """Compare positions with the broker now; symbols that differ are blocked, those that agree again are not."""
-    return await relay(request, "paper-trading", "sync_positions", Empty(), SyncedPositions, budget=_BROKER_BUDGET)
+    return await relay(request, "paper-trading", "sync_positions", None, SyncedPositions, budget=_BROKER_BUDGET)
 
 
 @router.get("/v1/export/{what}.csv", dependencies=READ)

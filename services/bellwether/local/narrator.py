@@ -14,10 +14,10 @@ from bellwether.gateway.problems import Problem
 from bellwether.local.summary import action_line, shares_of
 from bellwether.messages.envelope import decode_event
 from bellwether.messages.market_data import Coverage, GetCoverage
-from bellwether.messages.models import ListModels, ModelInfo, Models
+from bellwether.messages.models import ModelInfo, Models
 from bellwether.messages.prediction import BuyRate, GetBuyRate, Prediction, PredictionGenerated
 from bellwether.messages.scheduling import ReplayState
-from bellwether.messages.trading import Account, Empty, Positions
+from bellwether.messages.trading import Account, Positions
 from bellwether.naming import event_subject
 from bellwether.runtime.bus import Message
 from bellwether.runtime.service import Service
@@ -135,7 +135,7 @@ class Narrator:
     async def _models(self) -> None:
         worried = time.monotonic() + WORRY_SECONDS
         while True:
-            found = await self._peers.try_ask("ml-model", "list_models", ListModels(), Models)
+            found = await self._peers.try_ask("ml-model", "list_models", None, Models)
             if isinstance(found, Models) and found.models:
                 for model in found.models:
                     self._say(f"  model       {model_line(model)}")
@@ -166,7 +166,7 @@ class Narrator:
         made = self._sessions[newest]
         self._sessions = {day: kept for day, kept in self._sessions.items() if day > newest}
         if due:
-            account = await self._peers.try_ask("paper-trading", "get_account", Empty(), Account)
+            account = await self._peers.try_ask("paper-trading", "get_account", None, Account)
             self._say("  " + session_line(symbols, made, None if isinstance(account, Problem) else account))
             self._told += 1
             self._told_at = time.monotonic()
@@ -197,7 +197,7 @@ class Narrator:
 
 async def final_lines(peers: Peers, replay: ReplayState) -> list[str]:
     """Return what a finished replay came to."""
-    account = await peers.try_ask("paper-trading", "get_account", Empty(), Account)
+    account = await peers.try_ask("paper-trading", "get_account", None, Account)
     lines = [f"the replay is complete: {replay.sessions_done} sessions through {replay.last_session}"]
     if not isinstance(account, Problem):
         lines.append(
@@ -207,7 +207,7 @@ async def final_lines(peers: Peers, replay: ReplayState) -> list[str]:
     rate = await peers.try_ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate)
     if not isinstance(rate, Problem):
         lines.append(f"actions: {action_line(shares_of(rate.actions))}")
-    held = await peers.try_ask("paper-trading", "get_positions", Empty(), Positions)
+    held = await peers.try_ask("paper-trading", "get_positions", None, Positions)
     if not isinstance(held, Problem) and held.positions:
         lines.append("still open: " + ", ".join(f"{one.symbol} {one.quantity:f}" for one in held.positions))
     if replay.slots_failed:

@@ -24,8 +24,8 @@ from bellwether.local.state import RunError
 from bellwether.local.summary import OpenPosition, ReplaySum, shares_of, sum_lines
 from bellwether.messages.market_data import Bar, Bars, Coverage, GetBars, GetCoverage
 from bellwether.messages.prediction import BuyRate, Decisions, GetBuyRate, ListDecisions
-from bellwether.messages.scheduling import GetReplay, ReplayState
-from bellwether.messages.trading import Account, Empty, LedgerCheck, ListOrders, Orders, Positions
+from bellwether.messages.scheduling import ReplayState
+from bellwether.messages.trading import Account, LedgerCheck, ListOrders, Orders, Positions
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.history import PAGE
@@ -127,7 +127,7 @@ async def _report(services: ServiceCaller, system: TradingSystem, state: ReplayS
     from bellwether.local.replay_report import Asked, gather, write_report
 
     histories, _ = await histories_of(services, system.spec.symbols, state)
-    positions = await services.ask("paper-trading", "get_positions", Empty(), Positions, state)
+    positions = await services.ask("paper-trading", "get_positions", None, Positions, state)
     rate = await services.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
     held = {one.symbol: one.market_value for one in positions.positions}
     rows = await gather(services, system, state.run, Asked(histories, held, rate.actions))
@@ -210,7 +210,7 @@ async def _to_the_end(services: ServiceCaller, stopping: asyncio.Event) -> tuple
     began: float | None = None
     progress = Progress()
     while not stopping.is_set():
-        state = await services.ask("scheduler", "get_replay", GetReplay(), ReplayState)
+        state = await services.ask("scheduler", "get_replay", None, ReplayState)
         if state.state == "failed":
             raise RunError(f"the replay failed: {state.error}")
         if began is None and state.state != "waiting":
@@ -264,10 +264,10 @@ def time_left(seconds: float, done: int, left: int) -> str:
 
 
 async def _sum(services: ServiceCaller, system: TradingSystem, state: ReplayState, seconds: float) -> ReplaySum:
-    account = await services.ask("paper-trading", "get_account", Empty(), Account, state)
+    account = await services.ask("paper-trading", "get_account", None, Account, state)
     decisions = await services.ask("prediction", "list_decisions", ListDecisions(limit=1), Decisions, state)
     orders = await services.ask("paper-trading", "list_orders", ListOrders(limit=1), Orders, state)
-    ledger = await services.ask("paper-trading", "check_ledger", Empty(), LedgerCheck, state)
+    ledger = await services.ask("paper-trading", "check_ledger", None, LedgerCheck, state)
     refused = await services.ask("paper-trading", "list_orders", ListOrders(status="refused", limit=1), Orders, state)
     cancelled = await services.ask(
         "paper-trading", "list_orders", ListOrders(status="cancelled", limit=1), Orders, state
@@ -326,7 +326,7 @@ async def _bars(services: Asks, symbol: str, state: ReplayState) -> Bars:
 
 
 async def _open(services: ServiceCaller, coverage: Coverage, state: ReplayState) -> list[OpenPosition]:
-    held = await services.ask("paper-trading", "get_positions", Empty(), Positions, state)
+    held = await services.ask("paper-trading", "get_positions", None, Positions, state)
     found: list[OpenPosition] = []
     for one in held.positions:
         question = ListOrders(symbol=one.symbol, status="cancelled", limit=1)

@@ -16,7 +16,7 @@ from bellwether.local.replay import ServiceCaller, running
 from bellwether.local.state import RunError
 from bellwether.market.declared import calendar_of
 from bellwether.messages.prediction import Prediction
-from bellwether.messages.scheduling import GetReplay, ReplayState
+from bellwether.messages.scheduling import ReplayState
 from bellwether.messages.trading import EquityPoint, Order
 from bellwether.prediction import store as decided
 from bellwether.spec.models import TradingSystem
@@ -114,7 +114,7 @@ async def replay(system: TradingSystem, folder: Path, bars: Path | None, models:
     await asyncio.to_thread(_prepare, folder, bars, models)
     async with running(system, folder, 0.0) as services:
         while True:
-            state = await services.ask("scheduler", "get_replay", GetReplay(), ReplayState)
+            state = await services.ask("scheduler", "get_replay", None, ReplayState)
             if state.state == "failed":
                 raise RunError(f"the replay failed: {state.error}")
             if state.state == "complete":

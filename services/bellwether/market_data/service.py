@@ -37,7 +37,6 @@ from bellwether.messages.market_data import (
     GetCorporateActions,
     GetCoverage,
     GetEvidence,
-    GetFreshness,
     GetMarketData,
     GetOpeningPrices,
     GetWindows,
@@ -267,7 +266,7 @@ class MarketDataService:
             loading={symbol: book.loading[symbol] for symbol in asked if symbol in book.loading},
         )
 
-    async def get_freshness(self, request: GetFreshness, call: Call) -> Freshness:
+    async def get_freshness(self, call: Call) -> Freshness:
         """Return whether the newest bars are those that can be expected."""
         try:
             return self.book.freshness(call.as_of)

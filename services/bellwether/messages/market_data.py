@@ -177,10 +177,6 @@ class Coverage(msgspec.Struct, frozen=True):
     """Symbols whose first bars are on their way, and how far they are."""
 
 
-class GetFreshness(msgspec.Struct, frozen=True):
-    """Ask whether the newest bars of the declared symbols are those that can be expected at the request's moment."""
-
-
 class SymbolFreshness(msgspec.Struct, frozen=True):
     """The newest complete bar of one symbol."""
 

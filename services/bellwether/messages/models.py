@@ -50,10 +50,6 @@ def expiry_words(model: ModelInfo) -> str:
     return f"model {whose} {verb} on {model.expires_on}: it learned from sessions through {model.trained_through}"
 
 
-class ListModels(msgspec.Struct, frozen=True):
-    """Ask for all models in service."""
-
-
 class Models(msgspec.Struct, frozen=True):
     """Models in service."""
 
@@ -221,7 +217,3 @@ class TrainingState(msgspec.Struct, frozen=True):
     error: str = ""
     order: OpenOrder | None = None
     """What a Job is to make; None: nothing is ordered."""
-
-
-class GetTraining(msgspec.Struct, frozen=True):
-    """Ask how training is."""

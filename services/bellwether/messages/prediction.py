@@ -130,10 +130,6 @@ class BuyRate(msgspec.Struct, frozen=True):
     """How many predictions have each action."""
 
 
-class ClearCache(msgspec.Struct, frozen=True):
-    """Ask that nothing made so far answers for a symbol any more."""
-
-
 class ClearedCache(msgspec.Struct, frozen=True):
     """How many entries no longer answer."""
 

@@ -55,10 +55,6 @@ class ValidatedPredictionData(msgspec.Struct, frozen=True):
     last_session: str | None = None
 
 
-class MonitorDataQuality(msgspec.Struct, frozen=True):
-    """Ask for the quality of all declared symbols; an alert is raised or cleared by what is found."""
-
-
 class DataQualityReport(msgspec.Struct, frozen=True):
     """The quality of every declared symbol, and the mean of those that were measured (None: none was)."""
 

@@ -37,10 +37,6 @@ class GetReplayReport(msgspec.Struct, frozen=True):
     offset: int = 0
 
 
-class ListReplayReports(msgspec.Struct, frozen=True):
-    """Ask which replays have a report."""
-
-
 class ReplayReportLine(msgspec.Struct, frozen=True):
     """A replay and the variants whose page is there."""
 

@@ -54,10 +54,6 @@ class Job(msgspec.Struct, frozen=True):
     last_error: str | None = None
 
 
-class StopAllJobs(msgspec.Struct, frozen=True):
-    """Ask that no scheduled job runs any more; running ones end."""
-
-
 class StoppedJobs(msgspec.Struct, frozen=True):
     """How many were stopped."""
 
@@ -74,10 +70,6 @@ class Jobs(msgspec.Struct, frozen=True):
     """Jobs, newest first."""
 
     jobs: list[Job]
-
-
-class ListSlots(msgspec.Struct, frozen=True):
-    """Ask what became of the declared tasks' slots of the last nine days, and whether a session is held back."""
 
 
 class SlotJob(msgspec.Struct, frozen=True):
@@ -123,10 +115,6 @@ class SlotJobs(msgspec.Struct, frozen=True):
     was over before was to run. All others have had theirs all along."""
     failing: FailingSession | None = None
     """What holds back the sessions, None while nothing does; none in a replay."""
-
-
-class GetReplay(msgspec.Struct, frozen=True):
-    """Ask how far the replay is."""
 
 
 class ReplayState(msgspec.Struct, frozen=True):

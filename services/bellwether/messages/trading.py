@@ -121,10 +121,6 @@ class EquityCurve(msgspec.Struct, frozen=True):
     points: list[EquityPoint]
 
 
-class Empty(msgspec.Struct, frozen=True):
-    """No parameters."""
-
-
 class Positions(msgspec.Struct, frozen=True):
     """Open positions by symbol."""
 

@@ -14,7 +14,6 @@ from bellwether.messages.models import (
     Drift,
     ExplainProbability,
     GetDrift,
-    ListModels,
     LoadModel,
     ModelInfo,
     Models,
@@ -141,7 +140,7 @@ class ModelService:
         values = request.values
         return Drift({one.name: stability_index(one, values.get(one.name, [])) for one in reference.features})
 
-    async def list_models(self, request: ListModels, call: Call) -> Models:
+    async def list_models(self, call: Call) -> Models:
         """Return all models in service."""
         return Models([self._info(model) for model in self.registry.serving()])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bellwether.market.declared import calendar_of
-from bellwether.messages.models import GetTraining, OpenOrder, TrainingState, TrainModel
+from bellwether.messages.models import OpenOrder, TrainingState, TrainModel
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.registry import OrderState, TargetResult
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
@@ -79,7 +79,7 @@ class TrainingService:
         self._woken.set()
         return TrainingState("training_started", name, started=call.as_of)
 
-    async def get_training(self, request: GetTraining, call: Call) -> TrainingState:
+    async def get_training(self, call: Call) -> TrainingState:
         """Return how training is."""
         return self._state
 

@@ -12,7 +12,6 @@ from bellwether.messages.models import GetServingRecord, ServingRecord
 from bellwether.messages.prediction import (
     BUY_ACTIONS,
     BuyRate,
-    ClearCache,
     ClearedCache,
     DecisionOutcome,
     DecisionRecord,
@@ -84,7 +83,7 @@ class Lookups:
                 pass
         return found
 
-    async def clear_cache(self, request: ClearCache, call: Call) -> ClearedCache:
+    async def clear_cache(self, call: Call) -> ClearedCache:
         """See to it that nothing made so far answers any more."""
         ttl = parse_duration(self._declared.spec.predictions.cache_ttl)
         symbols = self._declared.spec.symbols

@@ -16,7 +16,6 @@ from bellwether.messages.quality import (
     DataQualityAlert,
     DataQualityReport,
     GetQuality,
-    MonitorDataQuality,
     Quality,
     SymbolQuality,
     ValidatedPredictionData,
@@ -104,7 +103,7 @@ class QualityService:
             last_session=quality.last_session,
         )
 
-    async def monitor_data_quality(self, request: MonitorDataQuality, call: Call) -> DataQualityReport:
+    async def monitor_data_quality(self, call: Call) -> DataQualityReport:
         """Return the quality of every declared symbol; raise or clear the alert by the overall score."""
         found = await self._judge(list(self._system.spec.symbols), call)
         qualities = {symbol: kept.quality for symbol, (kept, _) in found.items()}

@@ -15,7 +15,7 @@ from bellwether.messages.monitoring import AlarmReading
 from bellwether.runtime import errors
 from bellwether.runtime.call import Call
 from bellwether.runtime.clock import monotonic
-from bellwether.runtime.copying import BeginCopy, Copied, Copying, CopyPart, EndCopy, EndedCopy, ReadCopy
+from bellwether.runtime.copying import Copied, Copying, CopyPart, EndCopy, EndedCopy, ReadCopy
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.machine import read_group
 from bellwether.runtime.metrics import metrics_text
@@ -196,7 +196,7 @@ class BuiltIns:
         """Go on, and say whether the hold lasted until now."""
         return Held(self._service.context.holding.let_go(request.id))
 
-    async def begin_copy(self, request: BeginCopy, call: Call) -> Copied:
+    async def begin_copy(self, call: Call) -> Copied:
         """Copy what the service keeps, as it is at one moment; nobody waits for it."""
         return await self._copying.begin()
 

@@ -25,10 +25,6 @@ IDLE_SECONDS = 120.0
 DATABASE, FILES = "database", "files"
 
 
-class BeginCopy(msgspec.Struct, frozen=True):
-    """Ask a service to copy what it keeps, as it is now; a copy that was made before goes."""
-
-
 class CopiedFile(msgspec.Struct, frozen=True):
     """A file of a copy: `database/NAME`, or `files/PATH` below the service's own folder."""
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bellwether.messages.envelope import ErrorBody, Request, decode_reply, encode
+from bellwether.messages.envelope import EMPTY, ErrorBody, Request, decode_reply, encode
 from bellwether.naming import rpc_subject
 from bellwether.runtime.bus import Bus, BusError
 from bellwether.runtime.clock import monotonic
@@ -70,7 +70,8 @@ class Peers:
             raise RpcError("UNAVAILABLE", "there is no connection to NATS")
         left = max(0.1, end - monotonic())
         request_id = f"{self._identity}-{secrets.token_hex(8)}"
-        question = Request(request_id, self._identity, left, as_of=self._as_of, params=msgspec.Raw(encode(params)))
+        given = EMPTY if params is None else msgspec.Raw(encode(params))
+        question = Request(request_id, self._identity, left, as_of=self._as_of, params=given)
         try:
             body = await self._bus.request(rpc_subject(peer, method), encode(question), timeout=left + REPLY_SECONDS)
             reply = decode_reply(body)

@@ -13,7 +13,7 @@ from bellwether.messages.backup import BackupMade, CreateBackup
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import PublishBars, PublishedBars
 from bellwether.messages.prediction import GeneratePredictions, PredictionBatch, RecordedOutcomes, RecordOutcomes
-from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
+from bellwether.messages.quality import DataQualityReport
 from bellwether.messages.trading import SessionClose, SessionClosed, SessionOpen, SessionOpened
 from bellwether.runtime.builtins import Settle, Settled
 from bellwether.runtime.call import Call
@@ -137,7 +137,7 @@ async def _refresh(session: date, call: Call, reports: SessionReports) -> dict[s
 
 async def _monitor_quality(call: Call) -> DataQualityReport:
     """Have the quality of all symbols judged, and the alert raised or cleared."""
-    return await call.request("data-quality", "monitor_data_quality", MonitorDataQuality(), DataQualityReport)
+    return await call.request("data-quality", "monitor_data_quality", None, DataQualityReport)
 
 
 def _try_again_if_away(errors: dict[str, str]) -> None:

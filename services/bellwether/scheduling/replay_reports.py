@@ -17,7 +17,6 @@ from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.replay_reports import (
     REPORT_FILES,
     GetReplayReport,
-    ListReplayReports,
     PutReplayReport,
     ReplayReportLine,
     ReplayReports,
@@ -161,7 +160,7 @@ def add_replay_reports(service: Service) -> None:
             raise RpcError("REPORT_NOT_FOUND", str(error)) from error
 
     @service.rpc("list_replay_reports")
-    async def list_replay_reports(request: ListReplayReports, call: Call) -> ReplayReports:
+    async def list_replay_reports(call: Call) -> ReplayReports:
         return ReplayReports(await ordered(shelf.lines))
 
     @service.rpc("retain_replay_reports")

@@ -15,15 +15,12 @@ from bellwether.messages.reporting import GetReport, ListReports, Reports, Store
 from bellwether.messages.scheduling import (
     ExecuteJob,
     ExecuteSlot,
-    GetReplay,
     Job,
     Jobs,
     ListJobs,
-    ListSlots,
     ReplayState,
     ScheduleJob,
     SlotJobs,
-    StopAllJobs,
     StoppedJobs,
 )
 from bellwether.runtime.call import Call
@@ -68,7 +65,7 @@ def create(context: ServiceContext) -> Service:
     add_replay_reports(service)
 
     @service.rpc("get_replay")
-    async def get_replay(request: GetReplay, call: Call) -> ReplayState:
+    async def get_replay(call: Call) -> ReplayState:
         return conductor.state()
 
     @service.on_declaration
@@ -158,7 +155,7 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
 
 def _register_slots(service: Service, store: Store, reader: Reader, conductor: Conductor, clockwork: Clockwork) -> None:
     @service.rpc("list_slots")
-    async def list_slots(request: ListSlots, call: Call) -> SlotJobs:
+    async def list_slots(call: Call) -> SlotJobs:
         tasks = [task.name for task in reader.words.tasks]
         if not reader.words.replays:
             since = service.context.clock.now() - LOOK_BACK
@@ -211,7 +208,7 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
         return Job(job.rule.name, job.type, due.isoformat() if due else "", job.params, "pending", due)
 
     @service.rpc("stop_all_jobs")
-    async def stop_all_jobs(request: StopAllJobs, call: Call) -> StoppedJobs:
+    async def stop_all_jobs(call: Call) -> StoppedJobs:
         stopped = await store.transact(jobs.stop_all)
         clockwork.wake()
         _log.info("%d scheduled jobs are stopped", stopped)

@@ -15,7 +15,6 @@ from bellwether.messages.market_data import (
     Freshness,
     GetBars,
     GetCorporateActions,
-    GetFreshness,
     GetOpeningPrices,
     OpeningPrices,
 )
@@ -107,7 +106,7 @@ class MarketQuestions:
         # What is left afterwards is for the answer: that nobody told the prices is one, too.
         budget = call.remaining * NEWEST_SHARE
         try:
-            told = await call.request("market-data", "get_freshness", GetFreshness(), Freshness, budget=budget)
+            told = await call.request("market-data", "get_freshness", None, Freshness, budget=budget)
         except RpcError as error:
             _log.debug("no newest prices: %s", error)
             return None

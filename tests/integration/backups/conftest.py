@@ -19,7 +19,7 @@ from bellwether.backups.restic import Repository
 from bellwether.local.backup_places import Place, nats_over, of_run, source_of
 from bellwether.local.replay import ServiceCaller, running
 from bellwether.local.state import RunDirectory
-from bellwether.messages.scheduling import GetReplay, ReplayState
+from bellwether.messages.scheduling import ReplayState
 from bellwether.naming import event_subject
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.runtime.bootstrap import bootstrap
@@ -85,7 +85,7 @@ def replayed_state(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 async def _completed(services: ServiceCaller) -> None:
-    while (await services.ask("scheduler", "get_replay", GetReplay(), ReplayState)).state != "complete":  # noqa: ASYNC110
+    while (await services.ask("scheduler", "get_replay", None, ReplayState)).state != "complete":  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 
 

@@ -19,7 +19,7 @@ from bellwether.market_data.service import create as market_data
 from bellwether.messages.market_data import Freshness, MarketData
 from bellwether.messages.monitoring import Notifications
 from bellwether.messages.prediction import PrunedDecisions, PruneDecisions
-from bellwether.messages.quality import DataQualityReport, MonitorDataQuality
+from bellwether.messages.quality import DataQualityReport
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.messages.trading import Trade
 from bellwether.models.training import create as ml_training
@@ -141,7 +141,7 @@ async def margin(lab: Lab) -> Any:
 
 
 async def least_quality(lab: Lab) -> Any:
-    asked = MonitorDataQuality()
+    asked = None
     found = await lab.system.call("data-quality", "monitor_data_quality", asked, DataQualityReport)
     return found.min_score
 

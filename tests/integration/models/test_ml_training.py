@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bellwether.messages.models import GetTraining, Predict, Probability, TrainingState, TrainModel
+from bellwether.messages.models import Predict, Probability, TrainingState, TrainModel
 from bellwether.messages.parts import FileState
 from bellwether.messages.registry import (
     ListRegistry,
@@ -38,7 +38,7 @@ async def trained(system: System, recipe: str) -> TrainingState:
     await system.call("ml-training", "train_model", TrainModel(recipe), TrainingState)
 
     async def over() -> TrainingState | None:
-        found: TrainingState = await system.call("ml-training", "get_training", GetTraining(), TrainingState)
+        found: TrainingState = await system.call("ml-training", "get_training", None, TrainingState)
         return found if found.status in ("idle", "failed") and found.model_name == recipe else None
 
     found: TrainingState = await until(over, 240.0)

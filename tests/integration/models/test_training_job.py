@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellwether.messages.models import GetTraining, TrainingState, TrainModel
+from bellwether.messages.models import TrainingState, TrainModel
 from bellwether.messages.registry import (
     ListOrders,
     ListRegistry,
@@ -93,7 +93,7 @@ async def test_an_order_is_made_by_processes_one_killed_midway_and_judged_by_ml_
             await system.call("ml-training", "train_model", TrainModel(MODEL), TrainingState)
 
             async def placed() -> TrainingState | None:
-                told = await system.call("ml-training", "get_training", GetTraining(), TrainingState)
+                told = await system.call("ml-training", "get_training", None, TrainingState)
                 assert told.error == ""
                 return told if told.order is not None else None
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from bellwether.market.sessions import load_calendar
-from bellwether.messages.models import GetTraining, TrainingState, TrainModel
+from bellwether.messages.models import TrainingState, TrainModel
 from bellwether.messages.prediction import GenerateSinglePrediction, Prediction
 from bellwether.messages.registry import ListRegistry, RegisteredModel, RegisteredModels, RollbackModel
 from bellwether.models.job_client import DONE
@@ -76,7 +76,7 @@ async def serving(system: System) -> dict[str | None, str]:
 
 
 async def training(system: System) -> TrainingState:
-    told: TrainingState = await system.call("ml-training", "get_training", GetTraining(), TrainingState)
+    told: TrainingState = await system.call("ml-training", "get_training", None, TrainingState)
     assert told.error == ""
     return told
 

@@ -17,7 +17,6 @@ from bellwether.messages.market_data import Bars, GetBars, PublishBars, Publishe
 from bellwether.messages.models import ModelInfo, Models, Predict, Predictions, PredictMany, Probability
 from bellwether.messages.prediction import (
     BuyRate,
-    ClearCache,
     ClearedCache,
     DecisionRecord,
     Decisions,
@@ -209,7 +208,7 @@ async def test_a_cached_answer_ends_with_a_bar_a_clear_or_its_time(tmp_path: Pat
         assert not await cached(BEFORE_OPEN + 30 * minute)
         again = await batch(system, as_of=BEFORE_OPEN + minute, slot=None, force_refresh=False)
         assert (again.summary.cache_hits, again.event_ids) == (4, [])
-        cleared = await system.call("prediction", "clear_cache", ClearCache(), ClearedCache, as_of=BEFORE_OPEN, run=RUN)
+        cleared = await system.call("prediction", "clear_cache", None, ClearedCache, as_of=BEFORE_OPEN, run=RUN)
         assert cleared.cleared_entries == 4
         assert not await cached(BEFORE_OPEN + minute)
         await batch(system, as_of=CLOSE - minute, slot=None)

@@ -16,7 +16,6 @@ from bellwether.messages.quality import (
     DataQualityAlert,
     DataQualityReport,
     GetQuality,
-    MonitorDataQuality,
     Quality,
     ValidatedPredictionData,
     ValidatePredictionData,
@@ -60,9 +59,7 @@ class Lab:
         return await self.system.call("data-quality", method, request, answer, as_of=moment)
 
     async def monitor(self, as_of: datetime | None = None) -> DataQualityReport:
-        found: DataQualityReport = await self.ask(
-            "monitor_data_quality", MonitorDataQuality(), DataQualityReport, as_of
-        )
+        found: DataQualityReport = await self.ask("monitor_data_quality", None, DataQualityReport, as_of)
         return found
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from bellwether.local.replay import ServiceCaller, running
 from bellwether.messages.prediction import DecisionRecord, GetDecision, ReplayDecision, ReplayedDecision
-from bellwether.messages.scheduling import GetReplay, ReplayState
+from bellwether.messages.scheduling import ReplayState
 from bellwether.prediction.tables import decisions
 from bellwether.storage.store import Transaction
 from harness.replayed import until
@@ -18,7 +18,7 @@ from soak.replays import days
 
 async def to_its_end(services: ServiceCaller) -> None:
     async def ended() -> bool:
-        state = await services.ask("scheduler", "get_replay", GetReplay(), ReplayState)
+        state = await services.ask("scheduler", "get_replay", None, ReplayState)
         assert state.state != "failed", state.error
         return bool(state.state == "complete")
 

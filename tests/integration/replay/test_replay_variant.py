@@ -19,7 +19,6 @@ from bellwether.messages.market_data import Coverage, GetCoverage
 from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.replay_reports import (
     GetReplayReport,
-    ListReplayReports,
     PutReplayReport,
     ReplayReports,
 )
@@ -119,7 +118,7 @@ async def test_bars_of_the_system_give_the_replay_that_recorded_bars_give(tmp_pa
             await until(loaded)
             code, recorded = await program(server.url, keys, plan(tmp_path, "replay"), 0)
             assert code == replay_variant.DONE, recorded
-            listed = await system.call("scheduler", "list_replay_reports", ListReplayReports(), ReplayReports)
+            listed = await system.call("scheduler", "list_replay_reports", None, ReplayReports)
             assert [(one.replay, one.variants) for one in listed.replays] == [("sizes", [0])]
             first = await page(system)
             assert first.startswith("<!doctype html>")
@@ -147,7 +146,7 @@ async def test_bars_of_the_system_give_the_replay_that_recorded_bars_give(tmp_pa
             async with server.connected(REPLAY_JOB) as bus:
                 peers = Peers(bus, REPLAY_JOB, patience=0.0)
                 with pytest.raises(RpcError) as refused:
-                    await peers.request("scheduler", "list_replay_reports", ListReplayReports(), ReplayReports)
+                    await peers.request("scheduler", "list_replay_reports", None, ReplayReports)
                 assert refused.value.code == "UNAVAILABLE"
                 wrong = PutReplayReport("sizes", "../x", 0, "index.html", "0", 0, 1, b"x")
                 with pytest.raises(RpcError) as refused:

@@ -25,7 +25,6 @@ from bellwether.messages.market_data import (
     GetBars,
     GetCorporateActions,
     GetCoverage,
-    GetFreshness,
     GetOpeningPrices,
     MarketDataUpdated,
     OpeningPrices,
@@ -47,7 +46,6 @@ from bellwether.messages.prediction import (
 from bellwether.messages.quality import (
     DataQualityReport,
     GetQuality,
-    MonitorDataQuality,
     Quality,
     SymbolQuality,
 )
@@ -200,7 +198,7 @@ class Peers:
             return Coverage(dict.fromkeys(SYMBOLS, FIRST), dict.fromkeys(SYMBOLS, LAST))
 
         @service.rpc("get_freshness")
-        async def get_freshness(request: GetFreshness, call: Call) -> Freshness:
+        async def get_freshness(call: Call) -> Freshness:
             self._met("get_freshness", call)
             expected = expected_bar(CALENDAR, call.as_of)
             newest = self.newest or expected
@@ -235,7 +233,7 @@ class Peers:
             return Quality({symbol: well(symbol) for symbol in request.symbols or SYMBOLS})
 
         @service.rpc("monitor_data_quality")
-        async def monitor_data_quality(request: MonitorDataQuality, call: Call) -> DataQualityReport:
+        async def monitor_data_quality(call: Call) -> DataQualityReport:
             self._met("monitor_data_quality", call)
             return DataQualityReport(call.as_of, 100.0, 70.0, {symbol: well(symbol) for symbol in SYMBOLS}, {})
 

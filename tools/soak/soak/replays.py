@@ -16,7 +16,7 @@ from pathlib import Path
 from bellwether.local.files import load_system
 from bellwether.local.registry import registry
 from bellwether.local.replay import ReplayOptions, replayed
-from bellwether.messages.scheduling import GetReplay, ReplayState
+from bellwether.messages.scheduling import ReplayState
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.spec.models import TradingSystem
 from harness.nats import UID, NatsServer, nats_server
@@ -78,7 +78,7 @@ async def undisturbed(
 
         async def ended() -> bool:
             nonlocal done
-            state = await desk.call("scheduler", "get_replay", GetReplay(), ReplayState)
+            state = await desk.call("scheduler", "get_replay", None, ReplayState)
             if state.state == "failed":
                 raise RuntimeError(f"the replay failed: {state.error}")
             done = state.sessions_done
