@@ -14,7 +14,7 @@ import yaml
 
 from e2e import waits
 from e2e.held import Held, hashes, held
-from e2e.killed_backups import STEPS, Struck, struck
+from e2e.killed_backups import STEPS, Struck, Torn, data_of, struck, torn
 from e2e.killer import killer
 from e2e.lab import Lab, Object, System, eventually, namespace, replay_system
 from e2e.replayed import all_orders
@@ -46,6 +46,8 @@ class Story:
     system: System
     struck: list[Struck]
     """Backups during which the operator was killed."""
+    torn: Torn
+    """A backup whose driver lost files."""
     resumed: list[set[str]]
     """After each of them, orders that were filled since."""
 
@@ -69,7 +71,7 @@ def story(lab: Lab, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             edited = former.patch({"trading": {"risk": {"maxOrdersPerSession": most}}})
         eventually("the edits are in force", waits.LIVE_FIELD_ACKNOWLEDGED, lambda: acknowledged(former) >= edited)
         backup = backed_up(lab)
-        snapshot = storage / "snapshots" / handle(lab, backup) / "data"
+        snapshot = data_of(lab, backup, storage)
         written = held(snapshot, tmp_path_factory.mktemp("cut"))
         kept = {order[0] for order in written.orders}
         later = eventually("it trades on", waits.FIRST_FILLS, lambda: {*filled(former)} - kept)
@@ -78,6 +80,8 @@ def story(lab: Lab, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             for step in STEPS:
                 killed.append(struck(by, former, step, storage, tmp_path_factory.mktemp("killed")))
                 resumed.append(filled_since(former))
+        partial = torn(former, storage)
+        resumed.append(filled_since(former))
         way_back = printed(lab, "restore", "kept", "--as", "second", "--handles", "-n", NAMESPACE)
         lab.delete_namespace(NAMESPACE)
         assert snapshot.exists(), "the snapshot went with its namespace"
@@ -90,7 +94,7 @@ def story(lab: Lab, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             equal = hashes(volume) == hashes(snapshot)
         system = System(lab, NAMESPACE, "second")
         system.wait_ready(waits.SYSTEM_READY)
-        yield Story(backup, written, later, restored, equal, system, killed, resumed)
+        yield Story(backup, written, later, restored, equal, system, killed, partial, resumed)
 
 
 @contextmanager
@@ -158,13 +162,6 @@ def backed_up(lab: Lab) -> Object:
     return found
 
 
-def handle(lab: Lab, backup: Object) -> str:
-    """Return what the driver calls the only snapshot of a backup."""
-    (volume,) = backup["status"]["volumes"]
-    found: str = lab.get("", "volumesnapshotcontent", volume["content"])["status"]["snapshotHandle"]
-    return found
-
-
 def bound(lab: Lab, claim: str, where: str = NAMESPACE) -> str:
     """Return what the driver calls the volume of a claim, once there is one."""
     name = eventually(
@@ -216,8 +213,17 @@ def test_with_the_operator_killed_each_is_complete_with_every_piece_or_failed_wi
         assert each.held.streams["EVENTS"][1] >= story.written.streams["EVENTS"][1]
 
 
-def test_it_trades_on_after_each_backup_whose_operator_was_killed(story: Story) -> None:
-    assert len(story.resumed) == len(STEPS)
+def test_what_a_driver_calls_ready_though_files_are_missing_is_never_complete(story: Story) -> None:
+    partial = story.torn
+    assert partial.missing, "the driver lost nothing"
+    assert (told(partial.backup, "Complete")["status"], partial.left) == ("False", [])
+    failed = told(partial.backup, "Failed")
+    assert (failed["status"], failed["reason"]) == ("True", "NotWhole")
+    assert all(name in failed["message"] for name in partial.missing), failed
+
+
+def test_it_trades_on_after_each_backup_whose_operator_was_killed_or_driver_lost_files(story: Story) -> None:
+    assert len(story.resumed) == len(STEPS) + 1
     assert all(story.resumed)
 
 

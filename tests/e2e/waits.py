@@ -18,7 +18,7 @@ NOTIFIED = 300.0
 """Monitoring looks every 30 s."""
 CAUSE_NAMED = 300.0
 GONE_BACK = 600.0
-BACKED_UP = 240.0
+BACKED_UP = 480.0
 STORED = 600.0
 """restic derives its key from the password in each of a dozen commands, which a busy machine takes long for."""
 MODEL_MADE = 600.0

@@ -8,6 +8,7 @@ driver's folder, where every file says how many seconds its writer had written.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from random import Random
 from typing import Any
 
 from bellwether_operator.apply.client import ApiError, Listing
+from bellwether_operator.backups.drills import is_verifying
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.snapshots import SNAPSHOTS
 from bellwether_operator.backups.status import progress_of
@@ -23,7 +25,7 @@ from bellwether_operator.backups.steps import HOLD, QUIESCE, Picture, Progress
 from bellwether_operator.following import ActionKey
 from bellwether_operator.gateway_view import GatewayError, Held
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.kinds import Kind, SystemKey
+from bellwether_operator.observe.kinds import BY_NAME, JOB, PODS, Kind, SystemKey
 from bellwether_operator.settings import Settings
 
 KEY = ActionKey("trade", "nightly")
@@ -32,7 +34,11 @@ CLAIMS = ("data-demo-0", "data-demo-nats-0")
 FILES = ("first", "second", "third")
 RESTARTS = timedelta(seconds=30)
 """How much longer than its deadline a system may be without pods while operators are killed in that very second."""
-FAULTS = ("none", "slow", "late", "failing", "stuck", "final")
+FAULTS = ("none", "slow", "late", "failing", "stuck", "final", "partial")
+
+
+LIES = {"partial": {"NotWhole"}}
+"""As what a backup fails besides whose driver calls snapshots ready that lack files."""
 
 
 class Killed(BaseException):
@@ -69,7 +75,7 @@ class Driver:
                     status["error"] = {"message": "the storage did not answer"}
                 continue
             done = self.copied.setdefault(name, 0)
-            if done < len(FILES):
+            if done < len(FILES) - (self.fault == "partial" and claim == CLAIMS[1]):
                 target = self.folder / name
                 target.mkdir(parents=True, exist_ok=True)
                 (target / FILES[done]).write_bytes((volumes[claim] / FILES[done]).read_bytes())
@@ -85,7 +91,8 @@ class Driver:
 class World:
     """The API server as far as a backup needs it; every call may be the operator's last one."""
 
-    def __init__(self, folder: Path, random: Random) -> None:
+    def __init__(self, folder: Path, random: Random, fault: str = "") -> None:
+        """Make a world whose driver has a fault; without one any but partial, by chance."""
         self.random = random
         self.now = datetime(2026, 11, 27, 21, 30, tzinfo=UTC)
         self.backup: dict[str, Any] = {
@@ -99,10 +106,13 @@ class World:
             "spec": {"system": SYSTEM.name},
         }
         self.snapshots: dict[str, dict[str, Any]] = {}
+        self.scratch: dict[tuple[str, str], dict[str, Any]] = {}
+        """What was made to read the snapshots, by kind and name."""
+        self.read_in = 0
         self.volumes = {claim: folder / "volumes" / claim for claim in CLAIMS}
         for volume in self.volumes.values():
             volume.mkdir(parents=True)
-        self.driver = Driver(folder / "driver", random, random.choice(FAULTS))
+        self.driver = Driver(folder / "driver", random, fault or random.choice(FAULTS[:-1]))
         self.wanted = self.has_pods = True
         self.ending = 0
         self.written = 0
@@ -143,18 +153,23 @@ class World:
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         await self._call()
-        self.snapshots.pop(name, None)
+        if kind == SNAPSHOTS:
+            self.snapshots.pop(name, None)
+        self.scratch.pop((kind.kind, name), None)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
-        assert kind == SNAPSHOTS
         await self._call()
-        return copy.deepcopy(self.snapshots.get(name))
+        there = self.snapshots.get(name) if kind == SNAPSHOTS else self.scratch.get((kind.kind, name))
+        return copy.deepcopy(there)
 
     async def knows(self, kind: Kind, namespace: str) -> bool:
         return True
 
     async def page(self, kind: Kind, *_: Any, **__: Any) -> Listing:
-        return Listing([copy.deepcopy(self.backup)], 1)
+        jobs = [raw for (name, _), raw in self.scratch.items() if name == JOB]
+        pods = [{"metadata": {"name": "look"}, "status": raw["pod"]} for raw in jobs if "pod" in raw]
+        found = {BY_NAME[JOB]: jobs, PODS: pods}.get(kind, [self.backup])
+        return Listing(copy.deepcopy(found), 1)
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         early = self.random.random() < 0.5
@@ -162,7 +177,9 @@ class World:
             await self._call()
         made = copy.deepcopy(dict(manifest))
         made["metadata"]["uid"] = f"u-{made['metadata']['name']}"
-        self.snapshots.setdefault(made["metadata"]["name"], made)
+        there: dict[Any, dict[str, Any]] = self.snapshots if made["kind"] == SNAPSHOTS.kind else self.scratch
+        name = made["metadata"]["name"]
+        there.setdefault(name if there is self.snapshots else (made["kind"], name), made)
         if not early:
             await self._call()
         return dict(manifest)
@@ -205,6 +222,22 @@ class World:
             self.without_pods += 1
             self.longest = max(self.longest, self.without_pods)
         self.driver.tick(self.snapshots, self.volumes, self.now)
+        self._read()
+
+    def _read(self) -> None:
+        """Play the pod that reads scratch copies, some seconds after it was made."""
+        jobs = [raw for (kind, _), raw in self.scratch.items() if kind == JOB]
+        self.read_in = (self.read_in or self.random.randrange(1, 8)) - 1
+        if not jobs or self.read_in or "status" in jobs[0]:
+            return
+        claims = [raw for (kind, _), raw in self.scratch.items() if kind == "PersistentVolumeClaim"]
+        held = {raw["spec"]["dataSource"]["name"]: self.held(raw["spec"]["dataSource"]["name"]) for raw in claims}
+        lost = [f"{name}: missing" for name, files in held.items() if len(files) != len(FILES)]
+        said = f"error: {'; '.join(lost)}" if lost else '{"databases": {}, "files": 3, "bytes": 9, "seconds": 0.1}'
+        kind, why = ("Failed", "PodFailurePolicy") if lost else ("Complete", "CompletionsReached")
+        jobs[0]["status"] = {"conditions": [{"type": kind, "status": "True", "reason": why}]}
+        ended = {"terminated": {"finishedAt": _text(self.now), "message": said}}
+        jobs[0]["pod"] = {"containerStatuses": [{"name": "look", "state": ended}]}
 
     def _write(self) -> None:
         self.written += 1
@@ -237,6 +270,9 @@ class Playing(Backups):
         pods = ("system",) if self.world.has_pods else ()
         return Picture(self.world.now, CLAIMS, pods, None, await self._snapshots(raw, before))
 
+    def _facts(self, raw: Mapping[str, Any]) -> dict[str, str]:
+        return {"declaration": json.dumps({"metadata": {"name": SYSTEM.name}, "spec": {"symbols": ["CBA.AX"]}})}
+
     def _system_uid(self, raw: Mapping[str, Any]) -> str:
         return "s-1"
 
@@ -264,7 +300,8 @@ async def backed_up(world: World, most_kills: int = 8) -> None:
             world.kills += 1
             world.calls_left = world.random.randrange(1, 25) if world.kills < most_kills else 10**9
         world.second(operator)
-        if world.progress.state in {"complete", "failed"} and operator is not None and world.has_pods:
+        ended = world.progress.state in {"complete", "failed"} and not is_verifying(world.progress)
+        if ended and operator is not None and world.has_pods:
             return
     raise AssertionError(f"no end: {world.progress}")
 
@@ -278,8 +315,10 @@ def violations(world: World) -> list[str]:
         found.append(f"the system had no pods for {world.longest} s")
     if timedelta(seconds=world.longest_held) > HOLD:
         found.append(f"the services were held for {world.longest_held} s")
+    if world.scratch:
+        found.append(f"left behind: {', '.join(name for _, name in world.scratch)}")
     if progress.state == "failed":
-        if progress.reason not in {"SnapshotFailed", "QuiesceTimeout"}:
+        if progress.reason not in {"SnapshotFailed", "QuiesceTimeout"} | LIES.get(world.driver.fault, set()):
             found.append(f"failed without a reason of its own: {progress.reason}")
         if world.driver.fault == "none" and world.works_again - world.outage <= QUIESCE:
             found.append(f"failed though nothing was in its way: {progress.message}")

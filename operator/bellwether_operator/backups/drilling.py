@@ -1,9 +1,10 @@
-"""Testing a backup by restoring it to scratch volumes, as its steps say."""
+"""Reading a backup from scratch volumes, as its steps say: to verify it, and for a drill."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,52 +14,65 @@ from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.looks import LABEL_LOOKED_AT, Copy, Looked, look_objects
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.backups.drills import DrillStep, Scene, drill_step, outcome_written
+from bellwether_operator.backups.drills import DrillStep, Scene, drill_step, is_verifying, verify_step
 from bellwether_operator.backups.snapshots import owner_of
 from bellwether_operator.backups.status import progress_of
+from bellwether_operator.following import create
 from bellwether_operator.observe.kinds import BY_NAME, JOB, PODS
+from bellwether_operator.report.pods import cause_of_pod
 from bellwether_operator.settings import Settings
 
+_DECLARED = ("apiVersion", "kind", "metadata", "spec")
 _FEW = 10
 
 
-async def drill(client: Client, settings: Settings, raw: Mapping[str, Any], now: datetime) -> DrillStep:
-    """Look at the test of a backup and do what is next; return the step, whose progress the caller writes.
+async def examine(
+    client: Client, settings: Settings, raw: Mapping[str, Any], declared: Mapping[str, Any] | None, now: datetime
+) -> DrillStep:
+    """Look at what reads a backup, and do what is next; return the step, whose progress the caller writes.
+
+    Args:
+        client: of the API server.
+        settings: of the operator.
+        raw: the backup.
+        declared: the system, where it is there: for a backup that does not hold its declaration.
+        now: aware.
 
     Raises:
-        ApiError: when the server refuses or is not reached.
+        ApiError: when the server is not reached.
     """
     before = progress_of(raw)
-    if before.drill_started_at is None:
+    verifies = is_verifying(before)
+    next_step = verify_step if verifies else drill_step
+    if not verifies and before.drill_started_at is None:
         return drill_step(before, Scene(), now)
     try:
-        objects = _objects(settings, raw)
+        objects = _objects(settings, raw, declared, decide=not verifies)
     except (ValueError, KeyError, ValidationError):
-        words = "the TradingSystem of then cannot be read by this release"
-        if before.verified is None:
-            return DrillStep(outcome_written(before, False, "RestoreFailed", words))
-        return drill_step(before, Scene(), now)
-    scene, uids = await _look(client, raw, objects)
-    step = drill_step(before, scene, now)
+        return next_step(before, Scene(refused="the TradingSystem of then cannot be read by this release"), now)
+    scene, uids = await _look(client, raw, objects, now)
+    step = next_step(before, scene, now)
     for each in objects:
         kind, name = BY_NAME[each["kind"]], f"{each['kind']}/{each['metadata']['name']}"
         if name in step.make:
-            await _make(client, each)
+            try:
+                await create(client, kind, each)
+            except ApiError as error:
+                if error.transient:
+                    raise
+                words = f"{name} is refused: {error.message}"
+                # A quota may have room again; what breaks a rule of its kind never will.
+                told = replace(scene, refused=words) if error.invalid else replace(scene, waits=words)
+                return next_step(before, told, now)
         elif step.clear and name in uids:
             await client.delete(kind, each["metadata"]["namespace"], each["metadata"]["name"], uids[name])
     return step
 
 
-async def _make(client: Client, manifest: Manifest) -> None:
-    try:
-        await client.create(BY_NAME[manifest["kind"]].path(manifest["metadata"]["namespace"]), manifest)
-    except ApiError as error:
-        if error.reason != "AlreadyExists":
-            raise
-
-
-async def _look(client: Client, raw: Mapping[str, Any], objects: list[Manifest]) -> tuple[Scene, dict[str, str]]:
-    """Return what is there of a test, and the uids of what is this very backup's."""
+async def _look(
+    client: Client, raw: Mapping[str, Any], objects: list[Manifest], now: datetime
+) -> tuple[Scene, dict[str, str]]:
+    """Return what is there of what reads a backup, and the uids of what is this very backup's."""
     namespace, uid = raw["metadata"]["namespace"], raw["metadata"]["uid"]
     jobs = await client.page(BY_NAME[JOB], namespace, f"{LABEL_LOOKED_AT}={uid}", _FEW)
     job = next(iter(jobs.items), None)
@@ -70,11 +84,10 @@ async def _look(client: Client, raw: Mapping[str, Any], objects: list[Manifest])
         if there is not None and (there["metadata"].get("labels") or {}).get(LABEL_LOOKED_AT) == uid:
             uids[f"{each['kind']}/{name}"] = there["metadata"]["uid"]
     names = [f"{each['kind']}/{each['metadata']['name']}" for each in objects]
-    said = ""
-    if job is not None and (job.get("status") or {}).get("conditions"):
-        pods = await client.page(PODS, namespace, f"{LABEL_LOOKED_AT}={uid}", _FEW)
-        said = last_words(pods.items)
-    return Scene(list(uids), [name for name in names if name not in uids], job, said), uids
+    pods = [] if job is None else (await client.page(PODS, namespace, f"{LABEL_LOOKED_AT}={uid}", _FEW)).items
+    causes = [cause_of_pod(pod["metadata"]["name"], pod.get("status") or {}, now) for pod in pods]
+    waits = next((cause.words for cause in causes if cause is not None), "")
+    return Scene(list(uids), [name for name in names if name not in uids], job, last_words(pods), waits), uids
 
 
 def last_words(pods: list[dict[str, Any]]) -> str:
@@ -88,11 +101,17 @@ def last_words(pods: list[dict[str, Any]]) -> str:
     return max(found, default=("", ""))[1]
 
 
-def _objects(settings: Settings, raw: Mapping[str, Any]) -> list[Manifest]:
+def _objects(
+    settings: Settings, raw: Mapping[str, Any], declared: Mapping[str, Any] | None, *, decide: bool
+) -> list[Manifest]:
     metadata, progress = raw["metadata"], progress_of(raw)
     status = raw.get("status") or {}
-    former = json.loads(status.get("declaration") or "{}")
-    former["metadata"] = {**former["metadata"], "namespace": metadata["namespace"], "uid": metadata["uid"]}
+    former = json.loads(status.get("declaration") or "null") or {name: (declared or {})[name] for name in _DECLARED}
+    former["metadata"] = {
+        "name": former["metadata"]["name"],
+        "namespace": metadata["namespace"],
+        "uid": metadata["uid"],
+    }
     system = TradingSystem.model_validate(former)
     size = system.spec.storage.size
     copies = [Copy(one.claim, one.snapshot, one.size or size) for one in progress.volumes]
@@ -101,7 +120,7 @@ def _objects(settings: Settings, raw: Mapping[str, Any]) -> list[Manifest]:
         metadata["uid"],
         metadata["namespace"],
         owner_of(metadata),
-        json.dumps(former, sort_keys=True),
+        json.dumps(former, sort_keys=True) if decide else "",
         str(status.get("release", "")),
     )
     return look_objects(

@@ -17,8 +17,8 @@ from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import DECLARATION_LENGTH, KIND, PLURAL
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.backups.drilling import drill
-from bellwether_operator.backups.drills import is_due
+from bellwether_operator.backups.drilling import examine
+from bellwether_operator.backups.drills import is_due, is_verifying
 from bellwether_operator.backups.news import known, newest
 from bellwether_operator.backups.plan import Known
 from bellwether_operator.backups.repositories import Keeper, Repositories
@@ -181,12 +181,13 @@ class Backups:
             return self._one_step
         if progress.state == "pruning":
             return self._prune
-        return self._drill if is_due(progress, wanted=bool(raw["spec"].get("drill") and not progress.stored)) else None
+        wanted = bool(raw["spec"].get("drill") and not progress.stored)
+        return self._examine if is_due(progress, wanted=wanted) else None
 
-    async def _drill(self, key: ActionKey, raw: dict[str, Any]) -> None:
-        before = progress_of(raw)
-        step = await drill(self._client, self._settings, raw, self._now())
-        await self._write(key, raw, before, Step(step.progress))
+    async def _examine(self, key: ActionKey, raw: dict[str, Any]) -> None:
+        declared = self._cache.systems.get(system_key(raw))
+        step = await examine(self._client, self._settings, raw, declared, self._now())
+        await self._write(key, raw, progress_of(raw), Step(step.progress))
 
     async def _one_step(self, key: ActionKey, raw: dict[str, Any]) -> None:
         before = progress_of(raw)
@@ -195,6 +196,9 @@ class Backups:
             await self._write(key, raw, before, Step(stored))
             return
         step = next_step(before, await self._picture(raw, before))
+        if step.verify:
+            await self._examine(key, raw)
+            return
         if step.hold:
             step = held(step.progress, self._now(), await self._hold(raw))
         elif step.let_go:
@@ -264,26 +268,33 @@ class Backups:
 
     async def _picture(self, raw: Mapping[str, Any], before: Progress) -> Picture:
         now, key = self._now(), system_key(raw)
+        seen = await self._snapshots(raw, before)
+        made_at = datetime.fromisoformat(raw["metadata"]["creationTimestamp"])
         found = self._cache.systems.get(key)
         if found is None or "deletionTimestamp" in found["metadata"]:
-            seen = await self._snapshots(raw, before)
-            return Picture(now, None, (), None, seen)
+            return Picture(now, None, (), None, seen, made_at=made_at)
         try:
             system = TradingSystem.model_validate({name: found[name] for name in found if name != "status"})
         except ValidationError:
-            seen = await self._snapshots(raw, before)
-            return Picture(now, None, (), "the system's declaration cannot be used", seen)
-        children = self._cache.children_of(key)
-        there = look(system, children)
+            return Picture(now, None, (), "the system's declaration cannot be used", seen, made_at=made_at)
+        there = look(system, self._cache.children_of(key))
         claims = [each.key.name for each in there.claims.values() if each is not None and not each.deleting]
         return Picture(
             now=now,
-            claims=claims,
+            claims=claims if len(claims) == len(there.claims) else (),
             pods=there.not_stopped,
             hindrance=self._hindrance(raw, system, now),
-            snapshots=await self._snapshots(raw, before),
+            snapshots=seen,
             class_name=_class_name(system, raw),
+            made_at=made_at,
+            verifying=self._verifying(raw),
         )
+
+    def _verifying(self, raw: Mapping[str, Any]) -> str:
+        """Return the name of another backup of the namespace that is being verified; empty: there is none."""
+        this, others = action_key(raw), self._follower.known.items()
+        there = [key.name for key, one in others if key.namespace == this.namespace and is_verifying(progress_of(one))]
+        return next((name for name in there if name != this.name), "")
 
     def _hindrance(self, raw: Mapping[str, Any], system: TradingSystem, now: datetime) -> str | None:
         """Return in words why the system's pods cannot be stopped now, None when they can."""

@@ -6,7 +6,8 @@
     4  cut       wait until the driver has cut every one
     5  let go    the services write again, and say whether none wrote meanwhile
     6  ready     wait until every one can be restored
-    7  complete
+    7  verify    a Job reads scratch copies of all, and compares them with what the services held
+    8  complete  what was made for step 7 goes after it, as after a failure
 
 Where the services cannot be held, or did not hold until all was cut, what was cut is dropped, and instead of 2 and 5:
 
@@ -32,6 +33,8 @@ from bellwether_operator.backups.snapshots import Seen, second_name, snapshot_na
 
 PRUNING = "Pruning"
 _WORDS = 500
+APPEARS = timedelta(minutes=1)
+"""How long after its making a backup waits for a system, or volumes of it, that are not there yet."""
 QUIESCE = timedelta(minutes=5)
 """How long the system may be without pods for a backup, from step 2 to step 5."""
 HOLD = timedelta(seconds=10)
@@ -90,6 +93,9 @@ class Progress:
     held_milliseconds: int = 0
     quiesced_until: datetime | None = None
     cut_at: datetime | None = None
+    verify_started_at: datetime | None = None
+    verify_ended_at: datetime | None = None
+    """When all that was made to verify it was gone."""
     ended_at: datetime | None = None
     without_pods: int = 0
     """For how many seconds the system was to have no pods."""
@@ -111,7 +117,7 @@ class Picture:
 
     now: datetime
     claims: Sequence[str] | None
-    """The claims of the system; None where there is no such system."""
+    """The claims of the system, empty while one is missing; None where there is no such system."""
     pods: Sequence[str]
     """The workloads that still have pods."""
     hindrance: str | None
@@ -119,14 +125,18 @@ class Picture:
     snapshots: Mapping[str, Seen] | None
     """By name, those that are there; None where the cluster knows nothing of snapshots."""
     class_name: str = ""
+    made_at: datetime | None = None
+    """When the backup was."""
+    verifying: str = ""
+    """Another backup of the namespace that is being verified: one at a time is."""
 
 
 @dataclass(frozen=True)
 class Step:
     """What is next: the progress to be written, and after that snapshots to be made or dropped.
 
-    Before it is written the services are to be held or let go; what came of that makes another step of this one, by
-    `held` or `let_go`.
+    Before it is written the services are to be held or let go, or what was made to verify it looked at; what came of
+    that makes another step of this one, by `held`, `let_go` or `verify_step`.
     """
 
     progress: Progress
@@ -134,32 +144,41 @@ class Step:
     drop: tuple[str, ...] = ()
     hold: bool = False
     let_go: bool = False
+    verify: bool = False
 
 
 def next_step(before: Progress, picture: Picture) -> Step:
     """Return the next step of a backup that has not ended."""
+    if not before.volumes and not picture.claims:
+        return _not_there(before, picture)
     if picture.snapshots is None:
         return _fail(before, picture, "SnapshotsUnavailable", UNAVAILABLE)
     if not before.volumes:
-        return _expect(before, picture)
+        return _expect(before, picture, picture.claims or ())
     if before.cut_at is None:
         return _until_cut(before, picture, picture.snapshots)
     return _until_ready(_looked_at(before, picture.snapshots), picture, picture.snapshots)
 
 
-def _expect(before: Progress, picture: Picture) -> Step:
+def _not_there(before: Progress, picture: Picture) -> Step:
+    """Return the failure where a system is not there, or without its volumes; of a new backup it is waited for."""
+    reason, words = "NoVolumes", "the system has not all of its volumes yet"
     if picture.claims is None:
-        return _fail(before, picture, "SystemNotFound", "there is no such TradingSystem in this namespace")
-    if not picture.claims:
-        return _fail(before, picture, "NoVolumes", "the system has no volume yet")
+        reason, words = "SystemNotFound", picture.hindrance or "there is no such TradingSystem in this namespace"
+    if picture.made_at is not None and picture.now < picture.made_at + APPEARS:
+        return Step(replace(before, reason="Waiting", message=words))
+    return _fail(before, picture, reason, words)
+
+
+def _expect(before: Progress, picture: Picture, claims: Sequence[str]) -> Step:
     return Step(
         replace(
             before,
-            volumes=tuple(Volume(claim, "") for claim in sorted(picture.claims)),
+            volumes=tuple(Volume(claim, "") for claim in sorted(claims)),
             class_name=picture.class_name,
             started_at=picture.now,
             reason="Expected",
-            message=f"{len(picture.claims)} volumes are expected: {', '.join(sorted(picture.claims))}",
+            message=f"{len(claims)} volumes are expected: {', '.join(sorted(claims))}",
         )
     )
 
@@ -250,10 +269,13 @@ def _until_ready(seen: Progress, picture: Picture, snapshots: Mapping[str, Seen]
     if (failed := _refused(seen, picture, snapshots)) is not None:
         return failed
     late = [volume.claim for volume in seen.volumes if not volume.ready]
+    if not late and seen.verify_started_at is not None:
+        return Step(seen, verify=True)
+    if not late and picture.verifying:
+        return Step(replace(seen, message=f"every volume can be restored; waiting until {picture.verifying} is read"))
     if not late:
-        words = f"all {len(seen.volumes)} volumes are kept, of {seen.cut_at:%Y-%m-%d %H:%M:%S} UTC"
-        done = replace(seen, state="complete", ended_at=picture.now, reason="AllVolumesKept", message=words)
-        return Step(done)
+        words = "scratch copies of all volumes are read"
+        return Step(replace(seen, verify_started_at=picture.now, reason="Verifying", message=words))
     if seen.cut_at is not None and picture.now >= seen.cut_at + READY:
         return _fail(seen, picture, "NotReady", f"{', '.join(late)} cannot be restored after {READY}")
     return Step(replace(seen, reason="Cut", message=f"waiting until it can be restored: {', '.join(late)}"))

@@ -148,10 +148,13 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "look",
         help="look whether volumes are whole",
         description="Read all that is on the volumes mounted in a folder, check every database, and write figures as "
-        "JSON. Ends with 1 and names each file that is not whole.",
+        "JSON. Ends with 3 and names each file that is missing or not whole.",
     )
     look.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by claim")
     look.add_argument("--write", type=Path, metavar="FILE", help="write the figures here too")
+    look.add_argument(
+        "--expect", action="append", default=[], metavar="PATTERN", help="a file that has to be there, by claim"
+    )
     look.add_argument(
         "--decide",
         metavar="JSON",
@@ -291,11 +294,16 @@ def _fill(given: argparse.Namespace) -> int:
 def _look(given: argparse.Namespace) -> int:
     import json
 
+    from bellwether.backups.errors import FUTILE, BackupError
     from bellwether.local.volumes import look
 
-    found = look(given.volumes)
-    if given.decide is not None:
-        found["decisions"] = _decide(given.volumes, given.decide, given.release)
+    try:
+        found = look(given.volumes, given.expect)
+        if given.decide is not None:
+            found["decisions"] = _decide(given.volumes, given.decide, given.release)
+    except BackupError as error:
+        sys.stderr.write(f"error: {visible(str(error))}\n")
+        return FUTILE
     text = json.dumps(found, sort_keys=True)
     if given.write is not None:
         given.write.write_text(text)

@@ -29,6 +29,8 @@ ADOPTED_BY = "restored-for"
 SKEW = 3600.0
 """Snapshots that somebody took one by one may be this many seconds apart: events are published again for so long."""
 _BUSY_MILLISECONDS = 10_000
+_SHOWN = 20
+"""Of a pod that failed only its last 2 KiB are kept."""
 _NOT_OURS = frozenset({"lost+found", MARK})
 
 
@@ -88,18 +90,22 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
     return [path.name for path in left]
 
 
-def look(root: Path) -> dict[str, Any]:
+def look(root: Path, expected: Sequence[str] = ()) -> dict[str, Any]:
     """Return what is on volumes that are mounted in a folder, each in the folder of its claim: figures, no contents.
 
     Every database has its pages checked and its rows counted; every other file is read whole. Where services noted what
     their files were, each of them is compared.
 
+    Args:
+        root: of the volumes.
+        expected: files that have to be there, as patterns below it.
+
     Raises:
-        Damaged: naming each file that is not whole.
+        Damaged: naming each file that is missing or not whole.
     """
     began = time.monotonic()
     databases: dict[str, dict[str, Any]] = {}
-    problems: list[str] = []
+    problems = [f"{path}: missing" for path in expected if not any(root.glob(path))]
     files = size = 0
     noted: set[str] = set()
     for volume in sorted(path for path in root.iterdir() if path.is_dir()):
@@ -125,7 +131,8 @@ def look(root: Path) -> dict[str, Any]:
     if noted and (lost := sorted(row.name for row in SERVICES.values() if row.needs_volume and row.name not in noted)):
         problems.append(f"of {', '.join(lost)} it is not noted what its files were: not all was copied")
     if problems:
-        raise Damaged("; ".join(problems))
+        more = f"; {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise Damaged("; ".join(problems[:_SHOWN]) + more)
     return {
         "databases": databases,
         "rows": sum(found["rows"] for found in databases.values()),

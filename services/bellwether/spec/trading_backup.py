@@ -102,6 +102,10 @@ class TradingBackupStatus(Block):
         "", max_length=40, description="Until when the system has no pods for it, UTC, at the latest; empty: not."
     )
     cut_at: str = Field("", max_length=40, description="When every snapshot was cut and the system started again, UTC.")
+    verify_started_at: str = Field("", max_length=40, description="When scratch copies began to be read, UTC.")
+    verify_ended_at: str = Field(
+        "", max_length=40, description="When all that was made to read them was gone, UTC; it may end before that."
+    )
     ended_at: str = Field("", max_length=40, description="When it was complete or failed, UTC.")
     drill_started_at: str = Field("", max_length=40, description="When its test began, UTC.")
     drill_ended_at: str = Field(

@@ -101,6 +101,60 @@ async def cut(kube: Kube, name: str, *, ready: bool) -> None:
     await kube("patch", "volumesnapshot", name, "--subresource=status", "--type=merge", "-p", patch)
 
 
+FIGURES = json.dumps(
+    {"databases": {"ledger.db": {"rows": 12, "sha256": "ab12"}}, "rows": 12, "files": 3, "bytes": 99, "seconds": 0.2}
+)
+
+
+async def play_look(
+    kube: Kube, backup: str, said: str = FIGURES, kind: str = "Complete", why: str = "CompletionsReached"
+) -> None:
+    """Play the pod that reads a backup, which says something and ends, and its Job's controller."""
+    job = await eventually("the Job", lambda: kube.get("job", f"{backup}-look"))
+    kinds = {"Complete": ("SuccessCriteriaMet", kind), "Failed": ("FailureTarget", kind)}[kind]
+    template, at = job["spec"]["template"], "2026-11-27T22:00:00Z"
+    name = f"{job['metadata']['name']}-x"
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    pod = {"metadata": {"name": name, "labels": template["metadata"]["labels"]}, "spec": template["spec"]}
+    await kube.apply(account)
+    await kube.apply({"apiVersion": "v1", "kind": "Pod", **pod})
+    container = {"name": "look", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+    ended = {"terminated": {"exitCode": 0, "startedAt": at, "finishedAt": at, "message": said}}
+    status: dict[str, Any] = {"phase": "Succeeded", "containerStatuses": [{**container, "state": ended}]}
+    await kube.patch("pod", name, {"status": status}, "--subresource=status")
+    told = {"status": "True", "reason": why, "lastTransitionTime": at, "lastProbeTime": at}
+    done: dict[str, Any] = {"startTime": at, "conditions": [{**told, "type": each} for each in kinds]}
+    done |= {"completionTime": at, "succeeded": 1} if kind == "Complete" else {"failed": 1}
+    await kube.patch("job", job["metadata"]["name"], {"status": done}, "--subresource=status")
+
+
+async def until_cleared(kube: Kube, backup: str, field: str) -> None:
+    """Wait until all that was made to read a backup is gone; no controllers run here, so they are played."""
+    await kube.delete("pod", f"{backup}-look-x", wait=False)
+    for kind, name in (("pvc", f"{backup}-look-0"), ("job", f"{backup}-look")):
+        await until_going(kube, kind, name)
+
+    async def over() -> bool:
+        return bool((await one(kube, "tbackup", backup))["status"][field])
+
+    await eventually("the end of it", over)
+    assert await kube.get("pvc", f"{backup}-look-0") is None
+    assert await kube.get("job", f"{backup}-look") is None
+
+
+async def until_going(kube: Kube, kind: str, name: str) -> None:
+    """Wait until an object is deleted, and take away what a controller that does not run here would."""
+
+    async def going() -> bool:
+        found = await kube.get(kind, name)
+        return found is None or "deletionTimestamp" in found["metadata"]
+
+    await eventually(f"{kind} {name} to be deleted", going)
+    if await kube.get(kind, name) is not None:
+        with contextlib.suppress(ClusterError):
+            await kube.patch(kind, name, {"metadata": {"finalizers": None}})
+
+
 async def test_services_that_hold_keep_their_pods(
     kube: Kube, settings: Settings, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +177,7 @@ async def test_services_that_hold_keep_their_pods(
 
         (name,) = await eventually("the snapshot", made)
         await cut(kube, name, ready=True)
+        await play_look(kube, "nightly")
         await kube("wait", "--for=condition=Complete", "tbackup/nightly", "--timeout=30s")
         status = (await one(kube, "tbackup", "nightly"))["status"]
         assert (status["heldMilliseconds"], status["secondsWithoutPods"], status["heldUntil"]) == (1250, 0, "")
@@ -162,9 +217,15 @@ async def test_a_backup_quiesces_cuts_resumes_and_is_complete_also_over_a_restar
         await eventually("the system to run again once it is cut", runs)
         assert await reason(kube, "nightly") == "Cut"
         await cut(kube, f"nightly-{claim}", ready=True)
+        await eventually("the Job", lambda: kube.get("job", "nightly-look"))
+        assert await reason(kube, "nightly") == "Verifying"
+    # Nor does it end when the operator was down while a pod read what was cut.
+    await play_look(kube, "nightly")
+    async with running(settings):
         await kube("wait", "--for=condition=Complete", "tbackup/nightly", "--timeout=30s")
         healthy = await kube.until_condition("demo", "BackupHealthy", "True", "BackupComplete")
         assert healthy["message"].startswith("nightly: all 1 volumes are kept")
+        await until_cleared(kube, "nightly", "verifyEndedAt")
     changed = await asyncio.gather(
         kube("patch", "tbackup", "nightly", "--type=merge", "-p", '{"spec":{"kind":"full"}}'), return_exceptions=True
     )
@@ -176,7 +237,35 @@ async def test_a_backup_quiesces_cuts_resumes_and_is_complete_also_over_a_restar
     }
 
 
-async def test_what_cannot_be_is_failed_with_its_reason(kube: Kube, settings: Settings, gateway: FakeGateway) -> None:
+async def test_what_lacks_files_though_its_driver_calls_it_ready_fails_and_its_scratch_goes(
+    kube: Kube, granted: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    await define_snapshots(kube)
+    async with running(granted):
+        await kube.apply(system(kube))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await make(kube, "torn")
+        await ready(kube, "torn", CLAIM)
+        job = await eventually("the Job", lambda: kube.get("job", "torn-look"))
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        assert f"{CLAIM}/ledger.db" in container["command"]
+        scratch = await kube.get("pvc", "torn-look-0")
+        assert scratch is not None
+        assert scratch["spec"]["dataSource"]["name"] == f"torn-{CLAIM}"
+        await play_look(kube, "torn", f"error: {CLAIM}/slots.db: missing", "Failed", "PodFailurePolicy")
+        await kube("wait", "--for=condition=Failed", "tbackup/torn", "--timeout=30s")
+        assert await reason(kube, "torn") == "NotWhole"
+        unhealthy = await kube.until_condition("demo", "BackupHealthy", "False", "BackupFailed")
+        assert f"{CLAIM}/slots.db: missing" in unhealthy["message"]
+        await until_cleared(kube, "torn", "verifyEndedAt")
+
+
+async def test_what_cannot_be_is_failed_with_its_reason(
+    kube: Kube, settings: Settings, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "APPEARS", timedelta(seconds=3))
     await define(kube, DEFINITION.read_text())
     await define_snapshots(kube)
     async with running(settings):
@@ -232,8 +321,8 @@ async def test_a_cluster_without_snapshots_is_told_by_conditions_and_the_system_
         await eventually("its figure to go with the system", forgotten)
 
 
-async def kept(kube: Kube, name: str, claim: str) -> None:
-    """Play kubelet and driver for a backup until it is complete."""
+async def ready(kube: Kube, name: str, claim: str) -> None:
+    """Play kubelet and driver for a backup until its snapshot can be restored."""
 
     async def there() -> bool:
         return bool(await one(kube, "volumesnapshot", f"{name}-{claim}"))
@@ -241,7 +330,14 @@ async def kept(kube: Kube, name: str, claim: str) -> None:
     await play_stopped(kube)
     await eventually(f"the snapshot of {name}", there)
     await cut(kube, f"{name}-{claim}", ready=True)
+
+
+async def kept(kube: Kube, name: str, claim: str) -> None:
+    """Play kubelet, driver and what reads a backup until it is complete and nothing of that is left."""
+    await ready(kube, name, claim)
+    await play_look(kube, name)
     await kube("wait", "--for=condition=Complete", f"tbackup/{name}", "--timeout=30s")
+    await until_cleared(kube, name, "verifyEndedAt")
 
 
 async def until_made(kube: Kube, name: str) -> None:
@@ -291,7 +387,7 @@ async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_
             return not await one(kube, "tbackup", first)
 
         await eventually("it to be gone", gone)
-        assert (await reason(kube, second)) == "AllVolumesKept"
+        assert (await reason(kube, second)) == "Verified"
         assert await one(kube, "volumesnapshot", f"{second}-{CLAIM}")
 
         async def told() -> bool:
@@ -368,30 +464,6 @@ async def is_pruning(kube: Kube, name: str) -> bool:
     return bool(gone) and await reason(kube, name) == "Pruning" and "deletionTimestamp" in snapshot["metadata"]
 
 
-FIGURES = json.dumps(
-    {"databases": {"ledger.db": {"rows": 12, "sha256": "ab12"}}, "rows": 12, "files": 3, "bytes": 99, "seconds": 0.2}
-)
-
-
-async def play_look(kube: Kube, job: dict[str, Any], said: str, *kinds: str) -> None:
-    """Play the pod of a backup's test, which says something and ends, and its Job's controller."""
-    template, at = job["spec"]["template"], "2026-11-27T22:00:00Z"
-    name = f"{job['metadata']['name']}-x"
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
-    pod = {"metadata": {"name": name, "labels": template["metadata"]["labels"]}, "spec": template["spec"]}
-    await kube.apply(account)
-    await kube.apply({"apiVersion": "v1", "kind": "Pod", **pod})
-    container = {"name": "look", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
-    ended = {"terminated": {"exitCode": 0, "startedAt": at, "finishedAt": at, "message": said}}
-    status: dict[str, Any] = {"phase": "Succeeded", "containerStatuses": [{**container, "state": ended}]}
-    await kube.patch("pod", name, {"status": status}, "--subresource=status")
-    conditions = [{"type": kind, "status": "True", "lastTransitionTime": at, "lastProbeTime": at} for kind in kinds]
-    done: dict[str, Any] = {"startTime": at, "conditions": conditions}
-    if "Complete" in kinds:
-        done |= {"completionTime": at, "succeeded": 1}
-    await kube.patch("job", job["metadata"]["name"], {"status": done}, "--subresource=status")
-
-
 async def test_a_backup_is_restored_for_a_test_and_all_that_was_made_for_it_goes(
     kube: Kube, settings: Settings, gateway: FakeGateway
 ) -> None:
@@ -405,40 +477,12 @@ async def test_a_backup_is_restored_for_a_test_and_all_that_was_made_for_it_goes
         await kept(kube, "friday", CLAIM)
         await eventually("the Job", lambda: kube.get("job", "friday-look"))
     # The operator was down in the middle of it.
-    job, scratch = await kube.get("job", "friday-look"), await kube.get("pvc", "friday-look-0")
-    assert job is not None
-    assert scratch is not None
-    assert scratch["spec"]["dataSource"]["name"] == f"friday-{CLAIM}"
-    await play_look(kube, job, FIGURES, "SuccessCriteriaMet", "Complete")
+    await play_look(kube, "friday")
     async with running(settings):
         verified = await kube.until_condition("demo", "RestoreVerified", "True", "Restored")
         assert verified["message"].startswith("friday: ledger.db 12 rows (ab12); 3 files, 99 bytes")
-        # No controllers run here: who mounted the volume, and who deletes what the Job made, is played.
-        await kube.delete("pod", "friday-look-x", wait=False)
-        for kind, name in (("pvc", "friday-look-0"), ("job", "friday-look")):
-            await until_going(kube, kind, name)
-
-        async def over() -> bool:
-            found = await one(kube, "tbackup", "friday")
-            return bool(found["status"]["drillEndedAt"])
-
-        await eventually("the end of the test", over)
-        assert await kube.get("pvc", "friday-look-0") is None
-        assert await kube.get("job", "friday-look") is None
-        assert await reason(kube, "friday") == "AllVolumesKept"
-
-
-async def until_going(kube: Kube, kind: str, name: str) -> None:
-    """Wait until an object is deleted, and take away what a controller that does not run here would."""
-
-    async def going() -> bool:
-        found = await kube.get(kind, name)
-        return found is None or "deletionTimestamp" in found["metadata"]
-
-    await eventually(f"{kind} {name} to be deleted", going)
-    if await kube.get(kind, name) is not None:
-        with contextlib.suppress(ClusterError):
-            await kube.patch(kind, name, {"metadata": {"finalizers": None}})
+        await until_cleared(kube, "friday", "drillEndedAt")
+        assert await reason(kube, "friday") == "Verified"
 
 
 async def test_a_system_is_restored_from_a_backup_under_another_name(

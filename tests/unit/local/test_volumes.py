@@ -164,6 +164,15 @@ def test_a_note_that_is_lost_is_missed_and_a_whole_copy_is_adopted_again_and_aga
     assert not list(data.glob(".held-*"))
 
 
+def test_what_has_to_be_there_is_missed_also_where_nothing_is_noted(data: Path) -> None:
+    assert look(data.parent, ["data-again-0/ledger.db", "*/ml-model/*"])["files"] == 1
+    wanted = [f"data-again-0/{name}" for name in ("slots.db", "nats/jetstream/*/streams/EVENTS/meta.inf")]
+    with pytest.raises(Damaged, match=r"again-0/slots\.db: missing; data-again-0/nats/.*/EVENTS/meta\.inf: missing"):
+        look(data.parent, wanted)
+    with pytest.raises(Damaged, match=r"; 5 more$"):
+        look(data.parent, [f"{number}" for number in range(25)])
+
+
 def test_volumes_without_any_database_are_not_whole(tmp_path: Path) -> None:
     (tmp_path / "data-again-0").mkdir()
     with pytest.raises(Damaged, match="no database on any volume"):

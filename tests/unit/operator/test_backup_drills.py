@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bellwether.render.kubernetes.looks import Copy, Looked, look_objects
+from bellwether.render.kubernetes.looks import Copy, Looked, look_objects, to_be_there
 from bellwether_operator.backups.drilling import last_words
-from bellwether_operator.backups.drills import PATIENCE, Scene, drill_step, figures, is_due
+from bellwether_operator.backups.drills import PATIENCE, Scene, drill_step, figures, is_due, verify_step
 from bellwether_operator.backups.status import progress_of, status_of
-from bellwether_operator.backups.steps import Progress
+from bellwether_operator.backups.steps import Progress, Volume
 from harness.statuses import declared
 
 NOW = datetime(2026, 11, 27, 22, tzinfo=UTC)
@@ -25,8 +25,14 @@ FIGURES = json.dumps(
 RAW: dict[str, Any] = {"metadata": {"name": "friday", "uid": "u-1", "generation": 1}, "spec": {"drill": True}}
 
 
-def job(kind: str, message: str = "") -> dict[str, Any]:
-    return {"status": {"conditions": [{"type": kind, "status": "True", "message": message}]}}
+VERIFIED = Progress((Volume("data-demo-0", "friday-data-demo-0"),), cut_at=NOW, verify_started_at=NOW, message="read")
+
+
+def job(kind: str, message: str = "", reason: str = "") -> dict[str, Any]:
+    return {"status": {"conditions": [{"type": kind, "status": "True", "message": message, "reason": reason}]}}
+
+
+FUTILE = job("Failed", "", "PodFailurePolicy")
 
 
 def kept(progress: Progress) -> Progress:
@@ -83,7 +89,65 @@ def test_one_that_never_comes_to_an_end_has_failed_and_is_cleared() -> None:
     assert drill_step(BEGUN, scene, NOW + PATIENCE - timedelta(seconds=1)).progress.verified is None
     told = drill_step(BEGUN, scene, NOW + PATIENCE).progress
     assert (told.verified, told.drill_reason) == (False, "RestoreTimeout")
+    whole = drill_step(BEGUN, Scene(["Job/x"], [], job("Complete"), FIGURES), NOW).progress
+    assert whole.drill_message.endswith("its declaration is too long for decisions to be computed again")
     assert drill_step(told, scene, NOW + PATIENCE).clear
+
+
+@pytest.mark.parametrize(
+    ("scene", "state", "reason", "words"),
+    [
+        (Scene(["Job/x"], [], job("Complete"), FIGURES), "complete", "Verified", "all 1 volumes are kept"),
+        (
+            Scene(["Job/x"], [], FUTILE, "error: data-demo-0/slots.db: missing"),
+            "failed",
+            "NotWhole",
+            "slots.db: missing",
+        ),
+        (Scene(["Job/x"], [], job("Failed", "no more tries"), ""), "failed", "NotVerified", "no more tries"),
+        (Scene(["Job/x"], [], job("Complete"), "nonsense"), "failed", "NotVerified", "without figures"),
+        (Scene(refused="Job/x is refused: it is invalid"), "failed", "NotVerified", "it is invalid"),
+    ],
+)
+def test_a_backup_is_complete_or_failed_by_what_was_read_and_then_all_is_cleared(
+    scene: Scene, state: str, reason: str, words: str
+) -> None:
+    told = kept(verify_step(VERIFIED, scene, NOW).progress)
+    assert (told.state, told.reason, told.ended_at) == (state, reason, NOW)
+    assert words in told.message
+    assert is_due(told, wanted=False)
+    assert verify_step(told, Scene(["Job/x"]), NOW).clear
+    over = kept(verify_step(told, Scene(missing=["Job/x"]), NOW).progress)
+    assert (over.verify_ended_at, is_due(over, wanted=False)) == (NOW, False)
+
+
+def test_why_it_is_not_read_is_said_while_it_waits_and_when_its_time_is_over() -> None:
+    scene = Scene(["PersistentVolumeClaim/x"], ["Job/x"], waits="Job/x is refused: exceeded quota")
+    waiting = verify_step(VERIFIED, scene, NOW)
+    assert (waiting.make, waiting.progress.state) == (["Job/x"], "running")
+    late = verify_step(waiting.progress, scene, NOW + PATIENCE).progress
+    assert (late.state, late.reason) == ("failed", "NotVerified")
+    assert "not read within 45 minutes" in late.message
+    assert "exceeded quota" in late.message
+
+
+def test_what_has_to_be_there_is_the_database_of_each_service_that_runs_and_each_stream() -> None:
+    whole = to_be_there(declared())
+    assert {"data-demo-0/ledger.db", "data-demo-0/nats/jetstream/*/streams/KV_acks/meta.inf"} < set(whole)
+    some = to_be_there(declared(profile="standard", services={"scheduler": {"enabled": False}}))
+    assert "data-demo-paper-trading-0/ledger.db" in some
+    assert "data-demo-nats-0/nats/jetstream/*/streams/EVENTS/meta.inf" in some
+    assert (len(some), "slots.db" in str(some), "slots.db" in str(whole)) == (len(whole) - 1, False, True)
+
+
+def test_the_pod_that_verifies_is_told_what_has_to_be_there_and_is_small() -> None:
+    looked = Looked("friday", "u-1", "trading", {"name": "friday"})
+    system = declared(version="0.1")
+    job_ = look_objects(system, looked, [], image="services:1", pull_policy="Always", log_level="info")[-1]
+    (container,) = job_["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "services:1"
+    assert container["command"].count("--expect") == len(to_be_there(system))
+    assert container["resources"]["limits"] == {"memory": "192Mi"}
 
 
 def test_the_pod_reads_scratch_volumes_has_no_rights_and_talks_to_nobody() -> None:
@@ -124,7 +188,7 @@ def test_decisions_are_computed_again_where_the_declaration_is_known_and_fits(de
     [
         ({"decisions": {"equal": 2, "of another release": 1}}, "computed again: 2 equal, 1 of another release"),
         ({"decisions": {}}, "computed again: there are none"),
-        ({}, "its declaration is too long for decisions to be computed again"),
+        ({}, "read in 0.2 s"),
     ],
 )
 def test_how_decisions_came_out_is_among_the_figures(decisions: dict[str, Any], words: str) -> None:

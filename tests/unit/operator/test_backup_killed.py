@@ -21,3 +21,17 @@ async def test_a_backup_is_complete_with_every_piece_or_failed_and_the_system_ru
     await backed_up(world)
     assert world.kills > 0
     assert violations(world) == []
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("partial", "NotWhole"), ("none", "Verified")])
+async def test_whatever_call_was_the_last_one_a_backup_counts_by_what_was_read_and_no_scratch_stays(
+    fault: str, reason: str, tmp_path: Path
+) -> None:
+    kills = 0
+    for calls in range(1, 60):
+        world = World(tmp_path / str(calls), Random("backups 4"), fault)
+        world.calls_left, world.works_again = calls, world.outage
+        await backed_up(world, most_kills=1)
+        assert (violations(world), world.progress.reason) == ([], reason), calls
+        kills += world.kills
+    assert kills > 40

@@ -12,6 +12,7 @@ from bellwether_operator.backups.errors import is_final
 from bellwether_operator.backups.snapshots import Seen, seen_of, snapshot, snapshot_name
 from bellwether_operator.backups.status import progress_of, status_of
 from bellwether_operator.backups.steps import (
+    APPEARS,
     HOLD,
     QUIESCE,
     READY,
@@ -79,6 +80,14 @@ def test_the_expected_volumes_are_written_down_before_anything_is_made() -> None
     assert quiesced(step.progress, NOW) is None
 
 
+@pytest.mark.parametrize("claims", [None, ()], ids=["no system", "not all volumes"])
+def test_a_new_backup_waits_for_a_system_that_is_applied_with_it(claims: tuple[str, ...] | None) -> None:
+    waiting = walk(Progress(), claims=claims, made_at=NOW, now=NOW + APPEARS - timedelta(seconds=1), snapshots=None)
+    assert (waiting.state, waiting.reason, bool(waiting.message)) == ("running", "Waiting", True)
+    assert walk(waiting, made_at=NOW).reason == "Expected"
+    assert walk(waiting, claims=claims, made_at=NOW, now=NOW + APPEARS).state == "failed"
+
+
 def test_the_system_has_no_pods_from_then_until_a_deadline_at_most() -> None:
     found = stopped()
     assert quiesced(found, NOW) == NOW + QUIESCE
@@ -101,7 +110,7 @@ def test_they_are_let_go_once_all_is_cut_and_that_counts_if_none_wrote() -> None
     assert step.let_go
     after = kept(let_go(step, NOW, None, 1300))
     assert (after.cut_at, after.held_milliseconds, after.without_pods) == (NOW, 1300, 0)
-    assert walk(after, snapshots=cut(ready=True)).state == "complete"
+    assert walk(after, snapshots=cut(ready=True)).verify_started_at == NOW
 
 
 @pytest.mark.parametrize(
@@ -147,18 +156,27 @@ def test_what_was_found_cut_only_after_the_deadline_may_be_torn_and_has_failed()
     assert "nobody saw in time" in step.progress.message
 
 
-def test_the_system_runs_again_once_all_is_cut_and_it_is_complete_once_all_is_ready() -> None:
+def test_the_system_runs_again_once_all_is_cut_and_it_is_read_once_all_is_ready() -> None:
     after = walk(stopped(), snapshots=cut())
     assert after.cut_at == NOW
     assert quiesced(after, NOW) is None
     assert after.state == "running"
-    assert walk(after, snapshots=cut(ready=True)).state == "complete"
+    begun = walk(after, snapshots=cut(ready=True))
+    assert (begun.state, begun.reason, begun.verify_started_at) == ("running", "Verifying", NOW)
+    assert next_step(begun, picture(snapshots=cut(ready=True))).verify
+    assert walk(begun, snapshots={}).reason == "SnapshotLost"
 
 
-def test_it_is_not_complete_with_one_of_two() -> None:
+def test_one_backup_of_a_namespace_is_read_at_a_time() -> None:
+    after = walk(walk(stopped(), snapshots=cut()), snapshots=cut(ready=True), verifying="former")
+    assert (after.verify_started_at, after.state) == (None, "running")
+    assert after.message == "every volume can be restored; waiting until former is read"
+
+
+def test_it_is_not_read_with_one_of_two() -> None:
     half = {name: replace(one, ready=number == 0) for number, (name, one) in enumerate(cut().items())}
     after = walk(walk(stopped(), snapshots=cut()), snapshots=half)
-    assert after.state == "running"
+    assert (after.state, after.verify_started_at) == ("running", None)
     late = walk(after, snapshots=half, now=NOW + READY)
     assert (late.state, late.reason) == ("failed", "NotReady")
 

@@ -113,6 +113,15 @@ class Embedded:
         """Return the folder of the volume driver: <volumes | snapshots>/<handle>/data."""
         return self._cluster.state_dir / "volumes"
 
+    @contextmanager
+    def volume_driver(self, *switches: str) -> Iterator[None]:
+        """Have the volume driver run with test switches while the block lasts."""
+        Cluster(self._cluster.name, settings=CLUSTERS, csi_flags=switches).up()
+        try:
+            yield
+        finally:
+            self._cluster.up()
+
     def hints(self) -> list[str]:
         """Put kubectl, helm and the kubeconfig at hand."""
         return [

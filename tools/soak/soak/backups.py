@@ -18,6 +18,8 @@ from soak.report import BACKUPS, with_section
 
 PAGE = ROOT / "docs" / "reliability.md"
 SEEDS = 50
+_PARTIAL = 5
+"""Each so many seeds the driver calls snapshots ready that lack a file."""
 _HOW = f"""the operator is killed at random calls to the API server, before or after a
 call took effect, beside a driver that cuts as it likes; some API servers fail for minutes. API server and driver are in
 memory. Judged from the driver's folder: a backup is complete with every file of one moment, or failed with its reason,
@@ -56,7 +58,8 @@ async def _all(seeds: int) -> list[Trial]:
 async def struck(seed: int) -> Trial:
     """Run one backup to its end."""
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder), Random(f"backups {seed}"))  # noqa: S311 (nothing secret)
+        fault = "" if (seed + 1) % _PARTIAL else "partial"
+        world = World(Path(folder), Random(f"backups {seed}"), fault)  # noqa: S311 (nothing secret)
         await backed_up(world)
         found = violations(world)
     return Trial(seed, world.driver.fault, world.kills, world.progress.state, world.longest, found)

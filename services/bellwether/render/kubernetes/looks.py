@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bellwether.naming import ACKS_BUCKET, DEAD_STREAM, DECLARATION_BUCKET, EVENT_STREAM, MONITORING_BUCKET
 from bellwether.render.kubernetes.containers import (
     DECIDING,
     LOOK_DIRECTORY,
@@ -20,10 +21,14 @@ from bellwether.render.kubernetes.containers import (
     requirements,
     shared_resources,
 )
-from bellwether.render.kubernetes.context import LABEL_COMPONENT, LOOK, Manifest, image_of, release_of
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, LOOK, NATS, SYSTEM, Manifest, image_of, release_of
+from bellwether.render.kubernetes.filling import TRIES
 from bellwether.render.kubernetes.pods import scratch_pod_spec
-from bellwether.render.kubernetes.volumes import made_from
+from bellwether.render.kubernetes.training_jobs import failure_policy
+from bellwether.render.kubernetes.volumes import kept_on, made_from
+from bellwether.render.kubernetes.workloads import claims_of
 from bellwether.spec.models import GROUP, TradingSystem
+from bellwether.topology import SERVICES
 
 LABEL_LOOKED_AT = f"{GROUP}/looks-at"
 """On all of it: the uid of the backup."""
@@ -31,7 +36,8 @@ SECONDS = 1800
 """How long reading may take."""
 LONGEST_ARGUMENT = 100_000
 """Of bytes: the kernel takes no argument beyond 128 KiB. Of a longer declaration decisions are not computed again."""
-_TRIES = 1
+STREAMS = (EVENT_STREAM, DEAD_STREAM, *(f"KV_{name}" for name in (ACKS_BUCKET, DECLARATION_BUCKET, MONITORING_BUCKET)))
+"""What the bus keeps, as the server names the folders."""
 
 
 class Looked(NamedTuple):
@@ -43,7 +49,7 @@ class Looked(NamedTuple):
     owner: Mapping[str, Any]
     """The reference by which all of it goes with the backup."""
     declaration: str = ""
-    """The TradingSystem of then, as JSON."""
+    """The TradingSystem of then, as JSON, where its last decisions are to be computed again."""
     release: str = ""
     """The one that wrote the volumes."""
 
@@ -79,9 +85,13 @@ def look_objects(
     }
     claims = [_claim(system, looked, copy, at) for at, copy in enumerate(copies)]
     short = 0 < len(looked.declaration.encode()) <= LONGEST_ARGUMENT
-    decide = ["--decide", looked.declaration, "--release", looked.release] if short else []
-    image = image_of(image, system.spec.version)
-    container = look_container(system, image, [one.claim for one in copies], decide, log_level)
+    if looked.declaration:
+        image = image_of(image, system.spec.version)
+        wanted = ["--decide", looked.declaration, "--release", looked.release] if short else []
+    else:
+        # The operator's own release, since one that the system stays at may not know what is to be there.
+        wanted = [word for path in to_be_there(system) for word in ("--expect", path)]
+    container = look_container(system, image, [one.claim for one in copies], wanted, decide=short, log_level=log_level)
     container["imagePullPolicy"] = pull_policy
     volumes: list[dict[str, Any]] = [
         {"name": f"volume-{at}", "persistentVolumeClaim": {"claimName": scratch_name(looked.name, at)}}
@@ -90,7 +100,8 @@ def look_objects(
     volumes.append({"name": "tmp", "emptyDir": {}})
     spec = {
         "activeDeadlineSeconds": SECONDS,
-        "backoffLimit": _TRIES,
+        "backoffLimit": TRIES,
+        "podFailurePolicy": failure_policy(LOOK, "FailJob"),
         "template": {"metadata": {"labels": labels}, "spec": scratch_pod_spec(system, container, volumes)},
     }
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": _metadata(looked, look_name(looked.name)), "spec": spec}
@@ -98,7 +109,7 @@ def look_objects(
 
 
 def look_container(
-    system: TradingSystem, image: str, claims: Sequence[str], decide: Sequence[str], log_level: str
+    system: TradingSystem, image: str, claims: Sequence[str], wanted: Sequence[str], *, decide: bool, log_level: str
 ) -> dict[str, Any]:
     """Return the container that looks at volumes made from snapshots, and says what is on them as it ends.
 
@@ -106,7 +117,8 @@ def look_container(
         system: of then.
         image: to be run.
         claims: of which the volumes are copies.
-        decide: arguments by which the last session's decisions are computed again; none: they are not.
+        wanted: arguments by which it looks.
+        decide: whether the last session's decisions are computed again.
         log_level: of the process.
     """
     environment = {
@@ -126,7 +138,7 @@ def look_container(
             LOOK_DIRECTORY,
             "--write",
             TERMINATION_FILE,
-            *decide,
+            *wanted,
         ],
         "env": environment_of(environment),
         "resources": requirements(shared_resources(system, DECIDING) if decide else READER_RESOURCES),
@@ -138,6 +150,19 @@ def look_container(
             mount("tmp", "/tmp"),  # noqa: S108
         ],
     }
+
+
+def to_be_there(system: TradingSystem) -> list[str]:
+    """Return what a system keeps in any case: the database of each service, and each stream, by the volumes' claims."""
+    (nats,) = kept_on(NATS)
+    kept = {row.name: [row.store] for row in SERVICES.values() if row.needs_volume and row.store is not None}
+    kept[NATS] = [f"{nats}/jetstream/*/streams/{name}/meta.inf" for name in STREAMS]
+    off = {str(name) for name, override in system.spec.services.items() if not override.enabled}
+    found = []
+    for component, claim in claims_of(system, system.spec.profile).items():
+        parts = kept if component == SYSTEM else {component}
+        found += [f"{claim}/{path}" for part in parts if part not in off for path in kept.get(part, ())]
+    return found
 
 
 def _claim(system: TradingSystem, looked: Looked, copy: Copy, at: int) -> Manifest:
