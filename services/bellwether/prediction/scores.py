@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from fractions import Fraction
+from math import ldexp
 
 from bellwether.messages.prediction import Action
 from bellwether.prediction import store as rows
 from bellwether.storage.store import Transaction
 
+_BITS = 160
+"""The square of a difference of at least 2**-53 is, as a float, a whole number of 2**-160."""
+
 
 class Brier:
-    """Sums of squared errors of probabilities and base rates; they are exact, so their order changes nothing."""
+    """Sums of squared errors of probabilities and base rates; they are whole, so their order changes nothing."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._model = Fraction()
-        self._base = Fraction()
+        self._model = 0
+        self._base = 0
 
     def add(self, probability: float, base_rate: float, rose: int) -> None:
         """Add one outcome."""
         self._count += 1
-        self._model += Fraction((probability - rose) * (probability - rose))
-        self._base += Fraction((base_rate - rose) * (base_rate - rose))
+        self._model += int(ldexp((probability - rose) * (probability - rose), _BITS))
+        self._base += int(ldexp((base_rate - rose) * (base_rate - rose), _BITS))
 
     @property
     def means(self) -> tuple[float, float] | tuple[None, None]:
         """The scores of model and base rate, None for both without any outcome."""
         if not self._count:
             return None, None
-        return float(self._model) / self._count, float(self._base) / self._count
+        return self._model / 2**_BITS / self._count, self._base / 2**_BITS / self._count
 
 
 class BrierScores:

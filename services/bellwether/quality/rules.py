@@ -218,7 +218,10 @@ def _price_order(evidence: Evidence) -> Breach | None:
     odd = [
         bar
         for bar in evidence.bars[-RECENT:]
-        if bar.high + PRICE_SLACK < max(bar.open, bar.close) or bar.low - PRICE_SLACK > min(bar.open, bar.close)
+        if bar.high + PRICE_SLACK < bar.open
+        or bar.high + PRICE_SLACK < bar.close
+        or bar.low - PRICE_SLACK > bar.open
+        or bar.low - PRICE_SLACK > bar.close
     ]
     if not odd:
         return None

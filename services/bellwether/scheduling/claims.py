@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from sqlalchemy import func, select
 
 from bellwether.messages.fields import from_row
@@ -75,7 +76,7 @@ def miss(tx: Transaction, run: str, due: Due, now: datetime) -> bool:
 
 def complete(tx: Transaction, run: str, name: str, now: datetime, result: Mapping[str, Any]) -> None:
     """Record that a slot is done."""
-    row = ("completed", now.isoformat(), json.dumps(result), None, run, name)
+    row = ("completed", now.isoformat(), msgspec.json.encode(result).decode(), None, run, name)
     tx.driver.execute(_END, row)
 
 
