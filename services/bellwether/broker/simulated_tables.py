@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
+from bellwether.storage.tables import texts
+
 
 def add_simulated_tables(metadata: MetaData) -> Index:
     """Add the tables to those of a store, once; return the index of the orders that work, which version 4 had not."""
@@ -17,21 +19,18 @@ def add_simulated_tables(metadata: MetaData) -> Index:
         "sim_accounts",
         metadata,
         Column("account", String, primary_key=True),
-        Column("currency", String, nullable=False),
-        Column("cash", String, nullable=False),
+        *texts("currency", "cash"),
     )
     Table(
         "sim_positions",
         metadata,
-        Column("account", String, primary_key=True),
-        Column("symbol", String, primary_key=True),
+        *texts("account", "symbol", key=True),
         Column("quantity", String, nullable=False),
     )
     orders = Table(
         "sim_orders",
         metadata,
-        Column("account", String, primary_key=True),
-        Column("reference", String, primary_key=True),
+        *texts("account", "reference", key=True),
         Column("data", Text, nullable=False),
         Column("works", Integer, nullable=False),
     )
@@ -40,8 +39,7 @@ def add_simulated_tables(metadata: MetaData) -> Index:
         "sim_events",
         metadata,
         Column("id", Integer, primary_key=True, autoincrement=True),
-        Column("account", String, nullable=False),
-        Column("reference", String, nullable=False),
+        *texts("account", "reference"),
         Column("data", Text, nullable=False),
     )
     Index("sim_events_by_order", told.c.account, told.c.reference, told.c.id)
@@ -50,12 +48,7 @@ def add_simulated_tables(metadata: MetaData) -> Index:
         "sim_actions",
         metadata,
         Column("id", Integer, primary_key=True, autoincrement=True),
-        Column("account", String, nullable=False),
-        Column("key", String, nullable=False),
-        Column("at", String, nullable=False),
-        Column("symbol", String, nullable=False),
-        Column("kind", String, nullable=False),
-        Column("amount", String, nullable=False),
+        *texts("account", "key", "at", "symbol", "kind", "amount"),
         UniqueConstraint("account", "key"),
     )
     return working

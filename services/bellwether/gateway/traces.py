@@ -18,6 +18,7 @@ import msgspec
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table
 
 from bellwether.gateway.otlp import Link, Span
+from bellwether.storage.tables import texts
 
 DEFAULT_LIMIT_BYTES = 256 * 1024 * 1024
 SETTLING_SECONDS = 120.0
@@ -34,8 +35,7 @@ def add_trace_tables(metadata: MetaData) -> None:
         "traces",
         metadata,
         Column("trace_id", String, primary_key=True),
-        Column("name", String),
-        Column("service", String),
+        *texts("name", "service", null=True),
         Column("first_ns", Integer, nullable=False),
         Column("last_ns", Integer, nullable=False),
         Column("spans", Integer, nullable=False),
@@ -52,8 +52,7 @@ def add_trace_tables(metadata: MetaData) -> None:
     Table(
         "spans",
         metadata,
-        Column("trace_id", String, primary_key=True),
-        Column("span_id", String, primary_key=True),
+        *texts("trace_id", "span_id", key=True),
         # With a rowid: in its own tree a primary key's row may fill only a quarter of a page, and most spill over.
         Column("body", String, nullable=False),
     )

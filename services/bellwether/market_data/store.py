@@ -18,6 +18,7 @@ from bellwether.market_data.known import Hold, Intake, Kept, Known, Stored
 from bellwether.market_data.rows import Loaded
 from bellwether.messages.market_data import Bar
 from bellwether.storage.store import Transaction
+from bellwether.storage.tables import texts
 
 VERSION = 2
 metadata = MetaData()
@@ -25,8 +26,7 @@ metadata = MetaData()
 bars = Table(
     "bars",
     metadata,
-    Column("symbol", String, primary_key=True),
-    Column("session", String, primary_key=True),
+    *texts("symbol", "session", key=True),
     Column("load", Integer, primary_key=True),
     Column("open", Float),
     Column("high", Float),
@@ -40,9 +40,7 @@ bars = Table(
 actions = Table(
     "actions",
     metadata,
-    Column("symbol", String, primary_key=True),
-    Column("session", String, primary_key=True),
-    Column("kind", String, primary_key=True),
+    *texts("symbol", "session", "kind", key=True),
     Column("load", Integer, primary_key=True),
     Column("ratio", Float, nullable=False),
     Column("amount", Float, nullable=False),
@@ -57,10 +55,7 @@ loads = Table(
     metadata,
     Column("symbol", String, primary_key=True),
     Column("load", Integer, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("fingerprint", String, nullable=False),
-    Column("recorded_at", String, nullable=False),
-    Column("known_at", String, nullable=False),
+    *texts("source", "fingerprint", "recorded_at", "known_at"),
     sqlite_with_rowid=False,
 )
 """Statements of sources: when the source recorded it, and when it became known here."""
@@ -69,9 +64,7 @@ holds = Table(
     "holds",
     metadata,
     Column("symbol", String, primary_key=True),
-    Column("since", String, nullable=False),
-    Column("code", String, nullable=False),
-    Column("message", String, nullable=False),
+    *texts("since", "code", "message"),
     sqlite_with_rowid=False,
 )
 """Symbols that are held back, and why."""
@@ -79,8 +72,7 @@ holds = Table(
 news = Table(
     "news",
     metadata,
-    Column("symbol", String, primary_key=True),
-    Column("session", String, primary_key=True),
+    *texts("symbol", "session", key=True),
     sqlite_with_rowid=False,
 )
 """Sessions whose new bar has not been announced yet."""

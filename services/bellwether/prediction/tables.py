@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 from bellwether.storage.store import Upgrade
+from bellwether.storage.tables import texts
 
 VERSION = 4
 metadata = MetaData()
@@ -25,12 +26,7 @@ decisions = Table(
     "decisions",
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=True),
-    Column("run", String, nullable=False),
-    Column("id", String, nullable=False),
-    Column("symbol", String, nullable=False),
-    Column("as_of", String, nullable=False),
-    Column("action", String, nullable=False),
-    Column("target_session", String, nullable=False),
+    *texts("run", "id", "symbol", "as_of", "action", "target_session"),
     Column("outcome_session", String),
     Column("prediction", LargeBinary, nullable=False),
     Column("canonical", LargeBinary, nullable=False),
@@ -45,8 +41,7 @@ decisions = Table(
 marks = Table(
     "marks",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("symbol", String, primary_key=True),
+    *texts("run", "symbol", key=True),
     Column("sequence", Integer, nullable=False),
     Column("trace", String),
     sqlite_with_rowid=False,
@@ -55,8 +50,7 @@ marks = Table(
 outcomes = Table(
     "outcomes",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("id", String, primary_key=True),
+    *texts("run", "id", key=True),
     Column("session", String, nullable=False),
     Column("rose", Integer, nullable=False),
     Column("probability", Float, nullable=False),
@@ -68,10 +62,8 @@ _OUTCOMES_BY_SESSION = Index("outcomes_of_session", outcomes.c.run, outcomes.c.s
 shadows = Table(
     "shadows",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("version", String, nullable=False),
-    Column("model_name", String, nullable=False),
+    *texts("run", "id", key=True),
+    *texts("version", "model_name"),
     Column("horizon_sessions", Integer, nullable=False),
     Column("probability", Float, nullable=False),
     Column("base_rate", Float, nullable=False),
@@ -82,8 +74,7 @@ _SHADOWS_OF_VERSION = Index("shadows_of_version", shadows.c.run, shadows.c.versi
 alarms = Table(
     "alarms",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("name", String, primary_key=True),
+    *texts("run", "name", key=True),
     Column("since", String, nullable=False),
     sqlite_with_rowid=False,
 )

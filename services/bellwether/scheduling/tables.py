@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
 
 from bellwether.storage.store import Upgrade
+from bellwether.storage.tables import texts
 
 VERSION = 5
 
@@ -32,15 +33,10 @@ declarations = Table(
 slots = Table(
     "slots",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("name", String, primary_key=True),
-    Column("task", String, nullable=False),
-    Column("session", String, nullable=False),
-    Column("due", String, nullable=False),
-    Column("status", String, nullable=False),
+    *texts("run", "name", key=True),
+    *texts("task", "session", "due", "status"),
     Column("attempts", Integer, nullable=False, default=0),
-    Column("started_at", String),
-    Column("ended_at", String),
+    *texts("started_at", "ended_at", null=True),
     Column("result", Text),
     Column("error", Text),
 )
@@ -51,13 +47,11 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", String, primary_key=True),
-    Column("type", String, nullable=False),
-    Column("anchor", String, nullable=False),
+    *texts("type", "anchor"),
     Column("seconds", Float, nullable=False, default=0),
     Column("time", String),
     Column("params", Text, nullable=False),
-    Column("status", String, nullable=False),
-    Column("created_at", String, nullable=False),
+    *texts("status", "created_at"),
     # For how many seconds a slot is of use; null in a row that version 1 wrote.
     Column("useful_seconds", Float),
 )
@@ -70,8 +64,7 @@ replay = Table(
     Column("cursor", String),
     Column("step", Integer, nullable=False, default=0),
     Column("state", String, nullable=False),
-    Column("first_session", String),
-    Column("last_session", String),
+    *texts("first_session", "last_session", null=True),
     # In a replay of one process, up to where all services are surely on disk: steps from there to the cursor are done
     # once more after a kill, and what they came to is kept as it was. Null: up to the cursor.
     Column("durable", String),
@@ -82,10 +75,8 @@ replay = Table(
 reports = Table(
     "reports",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("session", String, primary_key=True),
-    Column("as_of", String, nullable=False),
-    Column("summary", String, nullable=False),
+    *texts("run", "session", key=True),
+    *texts("as_of", "summary"),
     Column("report", Text, nullable=False),
     Column("rows", Text, nullable=False),
     Column("sha256", String, nullable=False),

@@ -1,8 +1,16 @@
-"""The tables that every store has: events on their way out, and events whose effect is in."""
+"""The tables that every store has: events on their way out, and events whose effect is in; columns of text."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, text
+
+
+def texts(*names: str, key: bool = False, null: bool = False) -> Iterator[Column[str]]:
+    """Yield columns of text that are never null, that make the primary key, or that may be null."""
+    for name in names:
+        yield Column(name, String, primary_key=key, nullable=null)
 
 
 def add_bus_tables(metadata: MetaData) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, Stri
 
 from bellwether.broker.simulated_tables import add_simulated_tables
 from bellwether.storage.store import Upgrade
+from bellwether.storage.tables import texts
 
 VERSION = 5
 
@@ -22,8 +23,7 @@ ledger_events = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("run", String, nullable=False),
     Column("seq", Integer, nullable=False),
-    Column("key", String, nullable=False),
-    Column("at", String, nullable=False),
+    *texts("key", "at"),
     Column("data", Text, nullable=False),
     UniqueConstraint("run", "seq"),
     # An effect happens once: a second event of the same key is refused by the database itself.
@@ -34,28 +34,14 @@ orders = Table(
     "orders",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("run", String, nullable=False),
-    Column("order_id", String, nullable=False),
+    *texts("run", "order_id"),
     Column("prediction_id", String),
-    Column("reason", String, nullable=False),
-    Column("symbol", String, nullable=False),
-    Column("side", String, nullable=False),
-    Column("quantity", String, nullable=False),
-    Column("status", String, nullable=False),
-    Column("session", String, nullable=False),
-    Column("created_at", String, nullable=False),
-    Column("model_name", String, nullable=False),
-    Column("model_version", String, nullable=False),
-    Column("trace_id", String, nullable=False),
-    Column("traceparent", String, nullable=False),
-    Column("filled_at", String),
-    Column("fill_price", String),
-    Column("commission", String),
-    Column("refusal", String),
+    *texts("reason", "symbol", "side", "quantity", "status", "session", "created_at"),
+    *texts("model_name", "model_version", "trace_id", "traceparent"),
+    *texts("filled_at", "fill_price", "commission", "refusal", null=True),
     # The rest is null in rows that version 1 wrote.
     Column("strength", Float),
-    Column("reduced_from", String),
-    Column("reduction", String),
+    *texts("reduced_from", "reduction", null=True),
     # Null in rows that version 2 wrote, and where nothing was filled.
     Column("filled_quantity", String),
     UniqueConstraint("run", "order_id"),
@@ -77,14 +63,8 @@ refusals = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("run", String, nullable=False),
-    Column("prediction_id", String),
-    Column("order_id", String),
-    Column("symbol", String, nullable=False),
-    Column("code", String, nullable=False),
-    Column("value", String, nullable=False),
-    Column("limit", String, nullable=False),
-    Column("at", String, nullable=False),
-    Column("stage", String, nullable=False),
+    *texts("prediction_id", "order_id", null=True),
+    *texts("symbol", "code", "value", "limit", "at", "stage"),
 )
 Index("refusals_by_symbol", refusals.c.run, refusals.c.symbol, refusals.c.id)
 Index("refusals_by_decision", refusals.c.run, refusals.c.prediction_id)
@@ -93,11 +73,8 @@ _REFUSALS_BY_TIME = Index("refusals_by_time", refusals.c.run, refusals.c.at)
 equity = Table(
     "equity",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("session", String, primary_key=True),
-    Column("cash", String, nullable=False),
-    Column("positions_value", String, nullable=False),
-    Column("equity", String, nullable=False),
+    *texts("run", "session", key=True),
+    *texts("cash", "positions_value", "equity"),
 )
 
 # A diary, not a projection: every decision that the trader met, HOLD included.
@@ -105,18 +82,13 @@ decisions = Table(
     "decisions",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("run", String, nullable=False),
-    Column("prediction_id", String, nullable=False),
-    Column("symbol", String, nullable=False),
-    Column("at", String, nullable=False),
+    *texts("run", "prediction_id", "symbol", "at"),
     Column("may_trade", Integer, nullable=False),
     Column("outcome", String, nullable=False),
     Column("order_id", String),
     Column("guards", Text, nullable=False),
     # What the guard said that refused it, also where the refusal is no fact of the ledger; null: none, or version 1.
-    Column("code", String),
-    Column("value", String),
-    Column("limit", String),
+    *texts("code", "value", "limit", null=True),
     UniqueConstraint("run", "prediction_id"),
 )
 Index("decisions_by_symbol", decisions.c.run, decisions.c.symbol, decisions.c.may_trade, decisions.c.id)
@@ -128,18 +100,9 @@ executions = Table(
     "executions",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("run", String, nullable=False),
-    Column("order_id", String, nullable=False),
-    Column("symbol", String, nullable=False),
-    Column("side", String, nullable=False),
-    Column("session", String, nullable=False),
-    Column("deadline", String, nullable=False),
-    Column("quantity", String, nullable=False),
-    Column("state", String, nullable=False),
-    Column("filled", String, nullable=False),
+    *texts("run", "order_id", "symbol", "side", "session", "deadline", "quantity", "state", "filled"),
     Column("fills", Text, nullable=False),
-    Column("broker_id", String, nullable=False),
-    Column("sent_at", String, nullable=False),
+    *texts("broker_id", "sent_at"),
     Column("reason", Text, nullable=False),
     UniqueConstraint("run", "order_id"),
 )
@@ -149,8 +112,7 @@ Index("executions_in_flight", executions.c.run, executions.c.state)
 unreconciled = Table(
     "unreconciled",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("symbol", String, primary_key=True),
+    *texts("run", "symbol", key=True),
     Column("words", Text, nullable=False),
     Column("since", String, nullable=False),
 )
@@ -160,10 +122,7 @@ halts = Table(
     "halts",
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("kind", String, nullable=False),
-    Column("source", String, nullable=False),
-    Column("reason", String, nullable=False),
-    Column("at", String, nullable=False),
+    *texts("kind", "source", "reason", "at"),
     Column("run", String),
 )
 _WORKING_ORDERS = add_simulated_tables(metadata)
