@@ -225,8 +225,6 @@ def _apply_to_order(book: Book, event: LedgerEvent) -> None:
             _fill(book, event, _taken(book, event))
         case OrderSplit() | OrderReduced():
             _resize(book, event)
-        case _:
-            pass
 
 
 def _resize(book: Book, event: OrderSplit | OrderReduced) -> None:

@@ -13,7 +13,7 @@ from bellwether.messages.envelope import LIVE
 from bellwether.trading.check import shares_from
 from bellwether.trading.desk import Desk
 from bellwether.trading.events import DividendPaid, LedgerEvent, PositionSplit, Transferred
-from bellwether.trading.sessions import Opening
+from bellwether.trading.release import Opening
 
 if TYPE_CHECKING:
     from bellwether.broker.ig.adapter import IgBroker
@@ -91,8 +91,8 @@ class Brokers:
             del self._simulated[run]
             raise
 
-    async def tell(self, run: str, events: Iterable[LedgerEvent]) -> None:
-        """Tell the simulator of splits, dividends and transfers that the ledger has recorded."""
+    async def adjust(self, run: str, events: Iterable[LedgerEvent]) -> None:
+        """Adjust a simulated account by splits, dividends and transfers that the ledger recorded."""
         simulator = self._simulated.get(run)
         if simulator is not None:
             await simulator.adjust(moves_of(events))
@@ -122,6 +122,4 @@ def moves_of(events: Iterable[LedgerEvent]) -> list[Move]:
                 found.append(Move(event.key, event.at, "dividend", event.cash, event.symbol))
             case Transferred():
                 found.append(Move(event.key, event.at, "transfer", event.amount))
-            case _:
-                pass
     return found

@@ -76,8 +76,6 @@ def _overfilled(events: Sequence[LedgerEvent]) -> list[str]:
                 if asked[event.order_id] != told:
                     left = text(asked[event.order_id])
                     found.append(f"order {event.order_id} has {left} shares left after a fill that says {text(told)}")
-            case _:
-                pass
     return found
 
 
@@ -97,8 +95,6 @@ def cash_from(events: Sequence[LedgerEvent]) -> Decimal:
                 total += event.cash
             case Transferred() | Adjusted():
                 total += event.amount
-            case _:
-                pass
     return total
 
 
@@ -112,8 +108,6 @@ def shares_from(events: Sequence[LedgerEvent]) -> dict[str, Decimal]:
                 held[event.symbol] = held.get(event.symbol, ZERO) + change
             case PositionSplit():
                 held[event.symbol] = event.quantity
-            case _:
-                pass
     return {symbol: quantity for symbol, quantity in held.items() if quantity}
 
 
@@ -136,8 +130,6 @@ def statuses_from(events: Sequence[LedgerEvent]) -> dict[str, tuple[str, Decimal
             case OrderFilled() if event.order_id in found:
                 status = "partially_filled" if event.leaves else "filled"
                 found[event.order_id] = (status, found[event.order_id][1])
-            case _:
-                pass
     return found
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from bellwether.market.sessions import Session
 from bellwether.market.slots import closes_by
-from bellwether.messages.trading import BARS_AWAITED, SessionClosed
+from bellwether.messages.trading import BARS_AWAITED, SessionClose, SessionClosed
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.storage.store import Transaction
@@ -23,7 +23,6 @@ from bellwether.trading.opening import final_bars
 from bellwether.trading.pricing import ZERO
 from bellwether.trading.queries import find_exits
 from bellwether.trading.sessions import Closing, close_session
-from bellwether.trading.telling import tell
 
 
 class Closes:
@@ -35,7 +34,7 @@ class Closes:
         self._executor = executor
         self._halting = halting
 
-    async def close(self, day: date, call: Call) -> SessionClosed:
+    async def close(self, request: SessionClose, call: Call) -> SessionClosed:
         """Do what a session's close does, once; asked again it gives the same answer.
 
         Raises:
@@ -43,7 +42,8 @@ class Closes:
                 Live, BARS_AWAITED as long as an order may still get its opening price, a position its closing price,
                 or the session's open may still be done for what is held; after that NOT_OPENED_YET until it is.
         """
-        session, now = self._desk.session_on(day), self._desk.now_of(call)
+        day, now = request.session, self._desk.now_of(call)
+        session = self._desk.session_on(day)
         if now < session.close:
             raise RpcError(
                 "NOT_CLOSED_YET", f"session {day} closes at {session.close.isoformat()}, it is {now.isoformat()}"
@@ -80,9 +80,8 @@ class Closes:
                 # Asked for while bars were still waited for, the open was left undone; nothing else does its part.
                 raise RpcError("NOT_OPENED_YET", f"session {session.day} is closed once its open is done: ask for that")
             closing = Closing(session.day, self._desk.declaration.calendar.after(session.day, 1).day, prices)
-            closed = close_session(book, self._desk.conditions(tx, call.run, now), closing, unknown)
-            self._desk.ledger.append(tx, call.run, closed.events)
-            tell(tx, call.run, closed.events, call)
+            events = close_session(book, self._desk.conditions(tx, call.run, now), closing, unknown)
+            self._desk.record(tx, call.run, events, call)
             self._halting.latch_limits(tx, call.run, call)
             return self._closed_before(tx, call.run, session.day)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TypeVar
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar, Session
@@ -16,12 +17,15 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.upkeep import volume_percent
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
+from bellwether.trading.announcing import announce
 from bellwether.trading.book import Book
-from bellwether.trading.events import AccountOpened
+from bellwether.trading.events import AccountOpened, LedgerEvent
 from bellwether.trading.ledger import Latch, Ledger
 from bellwether.trading.rules import Rules, rules_of
 from bellwether.trading.situation import Conditions
 from bellwether.trading.unreconciled import Unreconciled
+
+T = TypeVar("T")
 
 DECLARED_HALT = "declaration: spec.trading.halted is true"
 
@@ -129,3 +133,13 @@ class Desk:
             return book
         rules = self.rules
         return self.ledger.append(tx, run, [AccountOpened(at, rules.initial_cash, rules.currency)])
+
+    def record(self, tx: Transaction, run: str, events: Sequence[LedgerEvent], call: Call) -> Book:
+        """Add events to the ledger and announce them; return the book after them."""
+        book = self.ledger.append(tx, run, events)
+        announce(tx, run, events, call)
+        return book
+
+    async def look(self, call: Call, work: Callable[[Transaction, str], T]) -> T:
+        """Return what a transaction finds in the run that a call is about."""
+        return await self.store.transact(lambda tx: work(tx, self.run_of(tx, call)))

@@ -24,9 +24,7 @@ from bellwether.trading.events import OrderQueued
 from bellwether.trading.executions import Execution
 from bellwether.trading.pricing import CENT
 from bellwether.trading.recording import recorded
-from bellwether.trading.release import cancelled, release
-from bellwether.trading.sessions import Opening
-from bellwether.trading.telling import tell
+from bellwether.trading.release import Opening, cancelled, release
 
 _log = logging.getLogger(__name__)
 
@@ -83,12 +81,10 @@ class Executor:
             late = cancelled(
                 order, turn.now, Code.ORDER_EXPIRED, turn.now.isoformat(), f"sent before {deadline.isoformat()}"
             )
-            desk.ledger.append(tx, turn.run, [late])
-            tell(tx, turn.run, [late], turn.call)
+            desk.record(tx, turn.run, [late], turn.call)
             return None
         released = release(book, order, desk.conditions(tx, turn.run, turn.now), opening, market)
-        desk.ledger.append(tx, turn.run, released.events)
-        tell(tx, turn.run, released.events, turn.call)
+        desk.record(tx, turn.run, released.events, turn.call)
         if released.send <= 0:
             return None
         made = NewOrder(
@@ -139,8 +135,7 @@ class Executor:
         order = self._desk.ledger.book(tx, turn.run).queued.get(order_id)
         if halts and order is not None:
             ended = cancelled(order, turn.now, Code.HALTED, halts, "no halt")
-            self._desk.ledger.append(tx, turn.run, [ended])
-            tell(tx, turn.run, [ended], turn.call)
+            self._desk.record(tx, turn.run, [ended], turn.call)
 
     def _put_back(self, tx: Transaction, run: str, order_id: str, reason: str) -> None:
         one = executions.find(tx, run, order_id)
@@ -214,8 +209,7 @@ class Executor:
             if progress.state in HERE:
                 # It was taken for never sent, and the broker had it after all.
                 progress = replace(progress, state="unknown")
-            ledger = self._desk.ledger
-            book = ledger.book(tx, turn.run)
+            book = self._desk.ledger.book(tx, turn.run)
             order = self._order(tx, turn.run, book, event.reference)
             try:
                 after = advance(progress, event)
@@ -225,8 +219,7 @@ class Executor:
                 self._desk.unreconciled.block(tx, turn.run, one.symbol, str(error), turn.now)
                 continue
             executions.save(tx, turn.run, one._replace(progress=after))
-            ledger.append(tx, turn.run, facts)
-            tell(tx, turn.run, facts, turn.call)
+            self._desk.record(tx, turn.run, facts, turn.call)
 
     def _order(self, tx: Transaction, run: str, book: Book, order_id: str) -> OrderQueued:
         order = book.queued.get(order_id) or self._desk.ledger.event(tx, run, f"queued:{order_id}")

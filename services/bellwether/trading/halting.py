@@ -22,7 +22,6 @@ from bellwether.trading.pricing import text
 from bellwether.trading.projection import refusal_text
 from bellwether.trading.release import by_turn, cancelled
 from bellwether.trading.rules import Rules
-from bellwether.trading.telling import tell
 
 RISK = "risk"
 """The source of halts that a limit opens."""
@@ -73,8 +72,7 @@ class Halting:
         if not reason:
             raise RpcError("INVALID_PARAMS", "reason: say in a few words why orders may flow again")
 
-        def work(tx: Transaction) -> HaltState:
-            run = self._desk.run_of(tx, call)
+        def work(tx: Transaction, run: str) -> HaltState:
             latches = self._desk.ledger.latches(tx, run)
             _refuse_unseen(latches, request.seen)
             if latches:
@@ -85,7 +83,7 @@ class Halting:
                 self._tell_halt(tx, run, f"halt-{number}", reason, call)
             return self._halt_state(tx, run)
 
-        return await self._desk.store.transact(work)
+        return await self._desk.look(call, work)
 
     async def declared_halt_changed(self, generation: int, call: Call) -> None:
         """Tell that the declaration halts, or no longer does."""
@@ -120,8 +118,7 @@ class Halting:
             sent = [one.progress.reference for one in executions.in_flight(tx, run)]
             waiting = [order for order in by_turn(book.queued.values()) if order.order_id not in sent]
             events = [cancelled(order, now, Code.HALTED, halts, "no halt") for order in waiting]
-            self._desk.ledger.append(tx, run, events)
-            tell(tx, run, events, call)
+            self._desk.record(tx, run, events, call)
             return run, sent
 
         run, sent = await self._desk.store.transact(work, urgent=True)

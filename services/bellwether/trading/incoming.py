@@ -21,7 +21,6 @@ from bellwether.trading.placing import Origin, Placement, Wish, order_id_of, pla
 from bellwether.trading.projection import refusal_text
 from bellwether.trading.queries import find_order
 from bellwether.trading.release import cancelled
-from bellwether.trading.telling import tell
 
 
 class Incoming:
@@ -46,9 +45,8 @@ class Incoming:
             conditions = self._desk.conditions(tx, call.run, now, latches)
             placed = place(prediction, call.trace_context or "", book, conditions)
             if placed.events:
-                self._desk.ledger.append(tx, call.run, placed.events)
+                self._desk.record(tx, call.run, placed.events, call)
             self._desk.ledger.remember(tx, call.run, _seen(prediction, placed, now), may_trade=prediction.may_trade)
-            tell(tx, call.run, placed.events, call)
             return placed
 
         placed = await self._desk.store.transact(work)
@@ -68,8 +66,8 @@ class Incoming:
         order_id = order_id_of("manual", request.client_id or call.request_id)
         newest = await self._market.last_price(request.symbol, call)
 
-        def work(tx: Transaction) -> Trade:
-            run, now = self._desk.run_of(tx, call), self._desk.now_of(call)
+        def work(tx: Transaction, run: str) -> Trade:
+            now = self._desk.now_of(call)
             known = find_order(tx, run, order_id)
             if known is None:
                 wish = Wish(
@@ -86,8 +84,7 @@ class Incoming:
                 )
                 book = self._desk.opened(tx, run, now)
                 placed = queue(wish, book, self._desk.conditions(tx, run, now), "manual")
-                self._desk.ledger.append(tx, run, placed.events)
-                tell(tx, run, placed.events, call)
+                self._desk.record(tx, run, placed.events, call)
                 known = find_order(tx, run, order_id)
             if known is None:
                 raise RpcError("INTERNAL", f"order {order_id} was not written")
@@ -100,7 +97,7 @@ class Incoming:
                 )
             return trade_of(found, known["broker_id"])
 
-        return await self._desk.store.transact(work)
+        return await self._desk.look(call, work)
 
     async def approve(self, request: ApproveOrder, call: Call) -> Order:
         """Allow an order that waits for approval; allowed twice is allowed.
@@ -109,8 +106,7 @@ class Incoming:
             RpcError: UNKNOWN_ORDER, or NOT_AWAITING for one that is past that.
         """
 
-        def work(tx: Transaction) -> Order:
-            run = self._desk.run_of(tx, call)
+        def work(tx: Transaction, run: str) -> Order:
             order = self._known(tx, run, request.order_id)
             if order.status == "awaiting_approval":
                 event = OrderApproved(self._desk.now_of(call), order.order_id, order.symbol, request.by or "unknown")
@@ -120,7 +116,7 @@ class Incoming:
                 raise RpcError("NOT_AWAITING", f"order {order.order_id} is {order.status}: there is nothing to approve")
             return order
 
-        return await self._desk.store.transact(work)
+        return await self._desk.look(call, work)
 
     async def cancel(self, request: CancelOrder, call: Call) -> Order:
         """End an order that waits here, or ask the broker to end it; one that is over stays as it is.
@@ -130,17 +126,15 @@ class Incoming:
         """
         now = self._desk.now_of(call)
 
-        def work(tx: Transaction) -> tuple[str, bool]:
-            run = self._desk.run_of(tx, call)
+        def work(tx: Transaction, run: str) -> tuple[str, bool]:
             order = self._known(tx, run, request.order_id)
             if order.status in HERE:
                 waiting = self._desk.ledger.book(tx, run).queued[order.order_id]
                 event = cancelled(waiting, now, Code.CANCELLED_BY_HAND, request.by or "unknown", "nobody cancels it")
-                self._desk.ledger.append(tx, run, [event])
-                tell(tx, run, [event], call)
+                self._desk.record(tx, run, [event], call)
             return run, order.status in AT_BROKER
 
-        run, sent = await self._desk.store.transact(work)
+        run, sent = await self._desk.look(call, work)
         if sent:
             await self._executor.cancel(Turn(run, now, call), [request.order_id])
         return await self._desk.store.transact(lambda tx: self._known(tx, run, request.order_id))

@@ -106,8 +106,6 @@ def lots_of(events: Iterable[LedgerEvent]) -> list[Lot]:
                 if fraction > _STEP:
                     over += _dispose(lots, fraction, event.cash_in_lieu, event.session, "cash in lieu of a fraction")
                 held[event.symbol] = lots
-            case _:
-                pass
     found = over + [lot for lots in held.values() for lot in lots]
     return sorted(found, key=lambda lot: (lot.acquired, lot.symbol, lot.disposed or date.max))
 
@@ -179,6 +177,4 @@ def trade_rows(events: Iterable[LedgerEvent]) -> list[list[str]]:
                         "" if order is None else order.prediction_id or "",
                     ]
                 )
-            case _:
-                pass
     return rows

@@ -43,8 +43,8 @@ class Money:
         if self._desk.rules.mode not in ("simulated", "off"):
             raise RpcError("NOT_SIMULATED", f"trading.mode is {self._desk.rules.mode}: move money at the broker")
 
-        def work(tx: Transaction) -> tuple[str, Transferred]:
-            run, now = self._desk.run_of(tx, call), self._desk.now_of(call)
+        def work(tx: Transaction, run: str) -> tuple[str, Transferred]:
+            now = self._desk.now_of(call)
             event = Transferred(now, request.transfer_id, amount, request.note[:200])
             known = self._desk.ledger.event(tx, run, event.key)
             if isinstance(known, Transferred):
@@ -58,20 +58,19 @@ class Money:
             self._desk.ledger.append(tx, run, [event])
             return run, event
 
-        await self._brokers.ready(await self._desk.store.transact(lambda tx: self._desk.run_of(tx, call)))
-        run, event = await self._desk.store.transact(work)
-        await self._brokers.tell(run, [event])
+        await self._brokers.ready(await self._desk.look(call, lambda tx, run: run))
+        run, event = await self._desk.look(call, work)
+        await self._brokers.adjust(run, [event])
         return await self.account(call)
 
     async def account(self, call: Call) -> Account:
         """Return the account as it stands."""
 
-        def look(tx: Transaction) -> Account:
-            run = self._desk.run_of(tx, call)
+        def look(tx: Transaction, run: str) -> Account:
             newest = newest_number(self._desk.ledger.latches(tx, run))
             return account_of(self._desk.ledger.book(tx, run), self._desk.rules, self._desk.halts(tx, run), newest)
 
-        return await self._desk.store.transact(look)
+        return await self._desk.look(call, look)
 
     async def export(self, request: Export, call: Call) -> Exported:
         """Return a part of the trades or of the tax lots as rows of text.
@@ -83,11 +82,11 @@ class Money:
             words = f"skip: {request.skip} must be at least 0, limit: {request.limit} from 1 to {MOST_ROWS}"
             raise RpcError("INVALID_PARAMS", words)
 
-        def look(tx: Transaction) -> tuple[tuple[str, ...], list[list[str]]]:
-            events = self._desk.ledger.events(tx, self._desk.run_of(tx, call))
+        def look(tx: Transaction, run: str) -> tuple[tuple[str, ...], list[list[str]]]:
+            events = self._desk.ledger.events(tx, run)
             if request.what == "trades":
                 return TRADE_COLUMNS, trade_rows(events)
             return LOT_COLUMNS, lot_rows(lots_of(events), self._desk.now_of(call).date())
 
-        columns, rows = await self._desk.store.transact(look)
+        columns, rows = await self._desk.look(call, look)
         return Exported(list(columns), rows[request.skip : request.skip + request.limit], len(rows))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bellwether.broker.port import NoBroker
 from bellwether.market.sessions import Session
 from bellwether.market.slots import closes_by
-from bellwether.messages.trading import SessionOpened
+from bellwether.messages.trading import SessionOpen, SessionOpened
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.storage.store import Transaction
@@ -20,8 +20,8 @@ from bellwether.trading.desk import Desk
 from bellwether.trading.events import LedgerEvent, SessionOpenDone
 from bellwether.trading.executor import Executor, Turn
 from bellwether.trading.market import Market, MarketQuestions, Wanted
-from bellwether.trading.sessions import Opening, corporate_events, due, open_done
-from bellwether.trading.telling import tell
+from bellwether.trading.release import Opening
+from bellwether.trading.sessions import corporate_events, due, open_done
 
 
 class Ready(NamedTuple):
@@ -41,7 +41,7 @@ class Opens:
         self._executor = executor
         self._brokers = brokers
 
-    async def open(self, day: date, call: Call) -> SessionOpened:
+    async def open(self, request: SessionOpen, call: Call) -> SessionOpened:
         """Do what a session's open does, once; asked again it gives the same answer.
 
         Live, an order whose opening price has not arrived stays queued and the next ask takes it up again, until the
@@ -50,7 +50,8 @@ class Opens:
         Raises:
             RpcError: NOT_A_SESSION, NOT_OPEN_YET, or SESSION_PASSED when a later one was opened already.
         """
-        session, now = self._desk.session_on(day), self._desk.now_of(call)
+        day, now = request.session, self._desk.now_of(call)
+        session = self._desk.session_on(day)
         if now < session.open:
             raise RpcError(
                 "NOT_OPEN_YET", f"session {day} opens at {session.open.isoformat()}, it is {now.isoformat()}"
@@ -86,8 +87,7 @@ class Opens:
             told = [one for one in market.actions if one.kind == "split" or not self._brokers.at_ig(call.run)]
             opening = Opening(session.day, market.prices, told, final, session.open)
             events = corporate_events(book, opening, now)
-            book = self._desk.ledger.append(tx, call.run, events)
-            tell(tx, call.run, events, call)
+            book = self._desk.record(tx, call.run, events, call)
             return Ready(opening, [order.order_id for order in due(book, opening)], market.volumes)
 
         return await self._desk.store.transact(work)
@@ -99,7 +99,7 @@ class Opens:
         def news(tx: Transaction) -> list[LedgerEvent]:
             return self._desk.ledger.events_after(tx, run, self._desk.ledger.book(tx, run).turned)
 
-        await self._brokers.tell(run, await self._desk.store.transact(news))
+        await self._brokers.adjust(run, await self._desk.store.transact(news))
         await self._brokers.market_opened(run, ready.opening, ready.volumes)
         await self._executor.collect(Turn(run, now, call))
         try:

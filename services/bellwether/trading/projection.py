@@ -81,8 +81,6 @@ def project(tx: Transaction, run: str, events: Iterable[LedgerEvent]) -> None:
                 _FILL_ORDER.run(tx, _fill_row(tx, run, event))
             case SessionMarked():
                 _ADD_EQUITY.run(tx, _equity_row(run, event))
-            case _:
-                pass
 
 
 def _end_order(

@@ -27,7 +27,6 @@ from bellwether.trading.placing import exit_wish, order_id_of, order_of
 from bellwether.trading.pricing import ZERO, text
 from bellwether.trading.recording import filled
 from bellwether.trading.statement import adjusted, blocked_by, cash_words, proof, stated, unexplained
-from bellwether.trading.telling import tell
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Reconciling:
         Raises:
             RpcError: BROKER_UNAVAILABLE while the broker does not answer; what was blocked stays so.
         """
-        run = await self._desk.store.transact(lambda tx: self._desk.run_of(tx, call))
+        run = await self._desk.look(call, lambda tx, run: run)
         now = self._desk.now_of(call)
         async with self._executor.turn(run):
             await self._brokers.ready(run)
@@ -142,11 +141,10 @@ class Reconciling:
                     continue
                 wish = exit_wish("stop_loss", one.symbol, book, day, day)
                 queued = order_of(replace(wish, order_id=order_id, price=one.price), one.quantity, turn.now)
-                book = ledger.append(tx, turn.run, [queued])
+                book = self._desk.record(tx, turn.run, [queued], turn.call)
                 fill = Fill(order_id, turn.now, fill_id(order_id), one.quantity, one.price)
                 sold = filled(book, queued, fill, turn.now)
-                ledger.append(tx, turn.run, [sold])
-                tell(tx, turn.run, [queued, sold], turn.call)
+                self._desk.record(tx, turn.run, [sold], turn.call)
                 _log.warning("the stop at the broker sold %s %s at %s", text(one.quantity), one.symbol, text(one.price))
 
         await self._desk.store.transact(record)

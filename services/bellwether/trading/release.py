@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from bellwether.broker.values import MarketState
+from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderQueued, OrderReduced, Refused
 from bellwether.trading.guards import REDUCING, Verdict, judge
-from bellwether.trading.placing import names
-from bellwether.trading.pricing import ZERO, Quote, most_shares, quote
+from bellwether.trading.pricing import ZERO, most_shares, quote
 from bellwether.trading.situation import Candidate, Conditions, Situation
 
 
-class AtOpen(Protocol):
-    """What is known when a session opens."""
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is known when a session opens.
 
-    @property
-    def session(self) -> date:
-        """Its day."""
+    Attributes:
+        session: its day.
+        prices: opening prices by symbol; a symbol without one is left out.
+        actions: splits and dividends effective before this open, those of missed sessions included.
+        final: False while prices may still arrive: orders without one then stay queued, and the open is not done.
+        at: its instant, at which a prediction has to hold whenever the price became known; None: that of the open.
+    """
 
-    @property
-    def prices(self) -> Mapping[str, Decimal]:
-        """Opening prices by symbol; a symbol without one is left out."""
-
-    @property
-    def final(self) -> bool:
-        """False while prices may still arrive."""
-
-    @property
-    def at(self) -> datetime | None:
-        """Its instant, at which a prediction has to hold whenever the price became known; None: that of the open."""
+    session: date
+    prices: Mapping[str, Decimal]
+    actions: Sequence[CorporateAction]
+    final: bool = True
+    at: datetime | None = None
 
 
 class Released(NamedTuple):
-    """What becomes of one order: its events, the guards that were passed, and how many shares are to be sent.
+    """What becomes of one order: its events, and how many shares are to be sent; 0 and no events: it has to wait."""
 
-    `send` 0 and no events: it has to wait.
-    """
-
-    events: tuple[LedgerEvent, ...]
-    guards: tuple[str, ...]
+    events: tuple[LedgerEvent, ...] = ()
     send: Decimal = ZERO
 
 
@@ -62,7 +57,7 @@ def by_turn(orders: Iterable[OrderQueued]) -> list[OrderQueued]:
 
 
 def release(
-    book: Book, order: OrderQueued, conditions: Conditions, opening: AtOpen, market: MarketState | None = None
+    book: Book, order: OrderQueued, conditions: Conditions, opening: Opening, market: MarketState | None = None
 ) -> Released:
     """Return whether an order is to be sent now, with how many shares, or its refusal or cancellation.
 
@@ -71,25 +66,21 @@ def release(
     """
     now = conditions.now
     if order.session < opening.session:
-        return Released((cancelled(order, now, Code.ORDER_EXPIRED, str(opening.session), str(order.session)),), ())
+        return Released((cancelled(order, now, Code.ORDER_EXPIRED, str(opening.session), str(order.session)),))
     if order.approval:
-        return Released(
-            (cancelled(order, now, Code.NOT_APPROVED, "not approved", f"an approval before {order.session} opens"),), ()
-        )
+        limit = f"an approval before {order.session} opens"
+        return Released((cancelled(order, now, Code.NOT_APPROVED, "not approved", limit),))
     price = opening.prices.get(order.symbol, ZERO) if market is None else market.price
     if price <= 0 or (market is not None and not market.tradeable):
         if not opening.final and not (market is not None and market.final):
-            return Released((), ())
-        return Released(
-            (cancelled(order, now, Code.NO_OPENING_PRICE, "none", f"an opening price on {order.session}"),), ()
-        )
+            return Released()
+        limit = f"an opening price on {order.session}"
+        return Released((cancelled(order, now, Code.NO_OPENING_PRICE, "none", limit),))
     sized = _sized(order, _situation(book, order, conditions, opening, price), conditions)
     if sized.verdict.code is not None:
-        return Released((_refused(order, now, sized.verdict),), names(sized.verdict.passed))
-    events: list[LedgerEvent] = []
-    if sized.limit is not None:
-        events.append(_reduced(book, order, now, sized))
-    return Released(tuple(events), names(sized.verdict.passed), sized.quantity)
+        return Released((_refused(order, now, sized.verdict),))
+    events = () if sized.limit is None else (_reduced(book, order, now, sized.limit, sized.quantity),)
+    return Released(events, sized.quantity)
 
 
 def cancelled(order: OrderQueued, now: datetime, code: Code, value: str, limit: str) -> OrderCancelled:
@@ -104,7 +95,6 @@ class _Sized:
     """The size of an order: the last verdict, on this quantity, and the one of the limit that made it smaller."""
 
     quantity: Decimal
-    cost: Quote
     verdict: Verdict
     limit: Verdict | None = None
 
@@ -115,11 +105,11 @@ def _sized(order: OrderQueued, situation: Situation, conditions: Conditions) -> 
         cost = quote(order.side, quantity, situation.price, rules)
         verdict = judge(situation, Candidate(order.side, quantity, cost))
         if verdict.code is None or verdict.code not in REDUCING or order.reason != "signal":
-            return _Sized(quantity, cost, verdict, limit)
+            return _Sized(quantity, verdict, limit)
         of_cash = verdict.code is Code.INSUFFICIENT_CASH
         fitting = most_shares(_room(verdict.code, situation), situation.price, rules, with_commission=of_cash)
         if fitting < 1:
-            return _Sized(quantity, cost, verdict, limit)
+            return _Sized(quantity, verdict, limit)
         limit, quantity = verdict, fitting
 
 
@@ -149,15 +139,14 @@ def _refused(order: OrderQueued, now: datetime, verdict: Verdict) -> Refused:
     )
 
 
-def _reduced(book: Book, order: OrderQueued, now: datetime, sized: _Sized) -> OrderReduced:
-    limit = sized.limit or sized.verdict
+def _reduced(book: Book, order: OrderQueued, now: datetime, limit: Verdict, quantity: Decimal) -> OrderReduced:
     return OrderReduced(
         at=now,
         order_id=order.order_id,
         symbol=order.symbol,
         session=order.session,
         asked=order.quantity,
-        quantity=sized.quantity,
+        quantity=quantity,
         code="" if limit.code is None else limit.code.name,
         value=limit.objection.value,
         limit=limit.objection.limit,
@@ -165,7 +154,7 @@ def _reduced(book: Book, order: OrderQueued, now: datetime, sized: _Sized) -> Or
     )
 
 
-def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: AtOpen, price: Decimal) -> Situation:
+def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: Opening, price: Decimal) -> Situation:
     held = book.held(order.symbol)
     value = sum(
         (

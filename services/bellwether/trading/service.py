@@ -11,15 +11,9 @@ from bellwether.messages.envelope import LIVE, Event
 from bellwether.messages.prediction import PredictionGenerated
 from bellwether.messages.reporting import GetSessionBook, SessionBook
 from bellwether.messages.trading import (
-    Account,
-    ApproveOrder,
-    CancelOrder,
     EquityCurve,
-    ExecuteTrade,
     Explain,
     Explanation,
-    Export,
-    Exported,
     GetEquity,
     Halt,
     HaltState,
@@ -27,19 +21,10 @@ from bellwether.messages.trading import (
     ListOrders,
     ListRefusals,
     MarketsInitialized,
-    Order,
     Orders,
     Positions,
     Refusals,
-    Resume,
     Safety,
-    SessionClose,
-    SessionClosed,
-    SessionOpen,
-    SessionOpened,
-    SyncedPositions,
-    Trade,
-    Transfer,
 )
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
@@ -125,7 +110,6 @@ def create(context: ServiceContext) -> Service:
     _register_effects(service, trader)
     _register_answers(service, trader)
     _register_explanations(service, trader.desk)
-    _register_broker(service, trader)
     _register_life(service, trader)
     _register_health(service, trader)
     register_upkeep(service, trader.desk, trader.following)
@@ -133,33 +117,18 @@ def create(context: ServiceContext) -> Service:
 
 
 def _register_effects(service: Service, trader: Trader) -> None:
+    service.rpc("session_open")(trader.opens.open)
+    service.rpc("session_close")(trader.closes.close)
+    service.rpc("execute_trade")(trader.incoming.trade)
+    service.rpc("approve_order")(trader.incoming.approve)
+    service.rpc("cancel_order")(trader.incoming.cancel)
+    service.rpc("transfer")(trader.money.transfer)
+    service.rpc("resume")(trader.halting.resume)
+    service.rpc("sync_positions")(trader.reconciling.sync)
+
     @service.on_event("prediction_generated")
     async def prediction_generated(event: Event[PredictionGenerated], call: Call) -> None:
         await trader.incoming.take(event.data.prediction, event.id, call)
-
-    @service.rpc("session_open")
-    async def session_open(request: SessionOpen, call: Call) -> SessionOpened:
-        return await trader.opens.open(request.session, call)
-
-    @service.rpc("session_close")
-    async def session_close(request: SessionClose, call: Call) -> SessionClosed:
-        return await trader.closes.close(request.session, call)
-
-    @service.rpc("execute_trade")
-    async def execute_trade(request: ExecuteTrade, call: Call) -> Trade:
-        return await trader.incoming.trade(request, call)
-
-    @service.rpc("approve_order")
-    async def approve_order(request: ApproveOrder, call: Call) -> Order:
-        return await trader.incoming.approve(request, call)
-
-    @service.rpc("cancel_order")
-    async def cancel_order(request: CancelOrder, call: Call) -> Order:
-        return await trader.incoming.cancel(request, call)
-
-    @service.rpc("transfer")
-    async def transfer(request: Transfer, call: Call) -> Account:
-        return await trader.money.transfer(request, call)
 
     @service.rpc("halt", urgent=True)
     async def halt(request: Halt, call: Call) -> HaltState:
@@ -167,86 +136,6 @@ def _register_effects(service: Service, trader: Trader) -> None:
         trader.following.halt()
         return answer
 
-    @service.rpc("resume")
-    async def resume(request: Resume, call: Call) -> HaltState:
-        return await trader.halting.resume(request, call)
-
-
-def _register_answers(service: Service, trader: Trader) -> None:
-    desk = trader.desk
-
-    @service.rpc("get_account")
-    async def get_account(call: Call) -> Account:
-        return await trader.money.account(call)
-
-    @service.rpc("export")
-    async def export(request: Export, call: Call) -> Exported:
-        return await trader.money.export(request, call)
-
-    @service.rpc("get_equity")
-    async def get_equity(request: GetEquity, call: Call) -> EquityCurve:
-        if not 2 <= request.limit <= MOST_POINTS:
-            raise RpcError("INVALID_PARAMS", f"limit: {request.limit} must be from 2 to {MOST_POINTS}")
-        points = await desk.store.transact(lambda tx: find_equity(tx, desk.run_of(tx, call)))
-        return EquityCurve(thinned(points, request.limit))
-
-    @service.rpc("get_safety")
-    async def get_safety(call: Call) -> Safety:
-        return await safety(trader, call)
-
-    @service.rpc("get_positions")
-    async def get_positions(call: Call) -> Positions:
-        return await desk.store.transact(
-            lambda tx: Positions(positions_of(desk.ledger.book(tx, desk.run_of(tx, call))))
-        )
-
-    @service.rpc("list_orders")
-    async def list_orders(request: ListOrders, call: Call) -> Orders:
-        limit = _limit(request.limit)
-
-        def look(tx: Transaction) -> Orders:
-            run = desk.run_of(tx, call)
-            rows, total = find_orders(tx, run, symbol=request.symbol, status=request.status, limit=limit)
-            return Orders([order_from(row) for row in rows], total)
-
-        return await desk.store.transact(look)
-
-    @service.rpc("list_refusals")
-    async def list_refusals(request: ListRefusals, call: Call) -> Refusals:
-        limit = _limit(request.limit)
-
-        def look(tx: Transaction) -> Refusals:
-            rows, total = find_refusals(tx, desk.run_of(tx, call), symbol=request.symbol, limit=limit)
-            return Refusals([refusal_from(row) for row in rows], total)
-
-        return await desk.store.transact(look)
-
-
-def _register_explanations(service: Service, desk: Desk) -> None:
-    @service.rpc("explain")
-    async def explain(request: Explain, call: Call) -> Explanation:
-        return await desk.store.transact(lambda tx: _explain(tx, desk, request, call))
-
-    @service.rpc("get_session_book")
-    async def get_session_book(request: GetSessionBook, call: Call) -> SessionBook:
-        def look(tx: Transaction) -> SessionBook:
-            run = desk.run_of(tx, call)
-            book = desk.ledger.book(tx, run)
-            return session_book(tx, run, request, book, account_of(book, desk.rules, desk.halts(tx, run), 0))
-
-        return await desk.store.transact(look)
-
-    @service.rpc("check_ledger")
-    async def check(call: Call) -> LedgerCheck:
-        def look(tx: Transaction) -> LedgerCheck:
-            run = desk.run_of(tx, call)
-            rows, _ = find_orders(tx, run, limit=ALL_ROWS)
-            return check_ledger(desk.ledger.events(tx, run), desk.ledger.book(tx, run), rows)
-
-        return await desk.store.transact(look)
-
-
-def _register_broker(service: Service, trader: Trader) -> None:
     @service.rpc("initialize_ig_markets")
     async def initialize_ig_markets(call: Call) -> MarketsInitialized:
         mode = trader.desk.rules.mode
@@ -261,9 +150,72 @@ def _register_broker(service: Service, trader: Trader) -> None:
             mode=mode,
         )
 
-    @service.rpc("sync_positions")
-    async def sync_positions(call: Call) -> SyncedPositions:
-        return await trader.reconciling.sync(call)
+
+def _register_answers(service: Service, trader: Trader) -> None:
+    desk = trader.desk
+    service.rpc("get_account")(trader.money.account)
+    service.rpc("export")(trader.money.export)
+
+    @service.rpc("get_equity")
+    async def get_equity(request: GetEquity, call: Call) -> EquityCurve:
+        if not 2 <= request.limit <= MOST_POINTS:
+            raise RpcError("INVALID_PARAMS", f"limit: {request.limit} must be from 2 to {MOST_POINTS}")
+        return EquityCurve(thinned(await desk.look(call, find_equity), request.limit))
+
+    @service.rpc("get_safety")
+    async def get_safety(call: Call) -> Safety:
+        newest = await trader.market.newest(call)
+
+        def look(tx: Transaction, run: str) -> Safety:
+            return safety_of(desk.ledger.book(tx, run), desk.conditions(tx, run, desk.now_of(call)), newest)
+
+        return await desk.look(call, look)
+
+    @service.rpc("get_positions")
+    async def get_positions(call: Call) -> Positions:
+        return Positions(positions_of(await desk.look(call, desk.ledger.book)))
+
+    @service.rpc("list_orders")
+    async def list_orders(request: ListOrders, call: Call) -> Orders:
+        limit = _limit(request.limit)
+
+        def look(tx: Transaction, run: str) -> Orders:
+            rows, total = find_orders(tx, run, symbol=request.symbol, status=request.status, limit=limit)
+            return Orders([order_from(row) for row in rows], total)
+
+        return await desk.look(call, look)
+
+    @service.rpc("list_refusals")
+    async def list_refusals(request: ListRefusals, call: Call) -> Refusals:
+        limit = _limit(request.limit)
+
+        def look(tx: Transaction, run: str) -> Refusals:
+            rows, total = find_refusals(tx, run, symbol=request.symbol, limit=limit)
+            return Refusals([refusal_from(row) for row in rows], total)
+
+        return await desk.look(call, look)
+
+
+def _register_explanations(service: Service, desk: Desk) -> None:
+    @service.rpc("explain")
+    async def explain(request: Explain, call: Call) -> Explanation:
+        return await desk.look(call, lambda tx, run: _explain(tx, run, desk, request))
+
+    @service.rpc("get_session_book")
+    async def get_session_book(request: GetSessionBook, call: Call) -> SessionBook:
+        def look(tx: Transaction, run: str) -> SessionBook:
+            book = desk.ledger.book(tx, run)
+            return session_book(tx, run, request, book, account_of(book, desk.rules, desk.halts(tx, run), 0))
+
+        return await desk.look(call, look)
+
+    @service.rpc("check_ledger")
+    async def check(call: Call) -> LedgerCheck:
+        def look(tx: Transaction, run: str) -> LedgerCheck:
+            rows, _ = find_orders(tx, run, limit=ALL_ROWS)
+            return check_ledger(desk.ledger.events(tx, run), desk.ledger.book(tx, run), rows)
+
+        return await desk.look(call, look)
 
 
 def _register_life(service: Service, trader: Trader) -> None:
@@ -308,8 +260,7 @@ def _register_health(service: Service, trader: Trader) -> None:
         if not service.context.declaration.known:
             return {"status": "degraded", "warning": "no declaration has arrived yet"}
 
-        def look(tx: Transaction) -> dict[str, Any]:
-            run = desk.run_of(tx, service.call())
+        def look(tx: Transaction, run: str) -> dict[str, Any]:
             book, halts = desk.ledger.book(tx, run), desk.halts(tx, run)
             found: dict[str, Any] = {
                 "mode": desk.rules.mode,
@@ -330,23 +281,10 @@ def _register_health(service: Service, trader: Trader) -> None:
                 found |= {"status": "degraded", "warning": f"the ledger is out of balance by {text(book.imbalance())}"}
             return found
 
-        return await desk.store.transact(look)
+        return await desk.look(service.call(), look)
 
 
-async def safety(trader: Trader, call: Call) -> Safety:
-    """Return whether an order would be allowed if the session were open, as far as it can be told in time."""
-    desk = trader.desk
-    newest = await trader.market.newest(call)
-
-    def look(tx: Transaction) -> Safety:
-        run = desk.run_of(tx, call)
-        return safety_of(desk.ledger.book(tx, run), desk.conditions(tx, run, desk.now_of(call)), newest)
-
-    return await desk.store.transact(look)
-
-
-def _explain(tx: Transaction, desk: Desk, request: Explain, call: Call) -> Explanation:
-    run = desk.run_of(tx, call)
+def _explain(tx: Transaction, run: str, desk: Desk, request: Explain) -> Explanation:
     seen = desk.ledger.seen(tx, run, request.symbol, request.prediction_id)
     if seen is None:
         return Explanation(request.symbol, request.prediction_id, "unseen", None, [], [])

@@ -27,7 +27,7 @@ from bellwether.trading.events import (
 )
 from bellwether.trading.placing import exit_reason, exit_wish, queue
 from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO
-from bellwether.trading.release import by_turn, cancelled
+from bellwether.trading.release import Opening, by_turn, cancelled
 from bellwether.trading.situation import Conditions
 
 MISSED_SESSIONS = 10
@@ -78,25 +78,6 @@ def untold_actions(
             for begin in sorted(set(begins.values()))
         ]
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What is known when a session opens.
-
-    Attributes:
-        session: its day.
-        prices: opening prices by symbol; a symbol without one is left out.
-        actions: splits and dividends effective before this open, those of missed sessions included.
-        final: False while prices may still arrive: orders without one then stay queued, and the open is not done.
-        at: its instant, at which a prediction has to hold whenever the price became known; None: that of the open.
-    """
-
-    session: date
-    prices: Mapping[str, Decimal]
-    actions: Sequence[CorporateAction]
-    final: bool = True
-    at: datetime | None = None
 
 
 def due(book: Book, opening: Opening) -> list[OrderQueued]:
@@ -232,17 +213,9 @@ class Closing:
     prices: Mapping[str, Decimal]
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """What the close did: its events in order, and by order id the guards that were passed."""
-
-    events: tuple[LedgerEvent, ...]
-    guards: Mapping[str, tuple[str, ...]]
-
-
 def close_session(
     book: Book, conditions: Conditions, closing: Closing, in_flight: frozenset[str] = frozenset()
-) -> Closed:
+) -> list[LedgerEvent]:
     """Return everything that a session's close does to the ledger.
 
     Orders for this session or an earlier one that are still queued are cancelled, but not those that the broker has or
@@ -252,7 +225,6 @@ def close_session(
     """
     state, now = book.copied(), conditions.now
     events: list[LedgerEvent] = []
-    guards: dict[str, tuple[str, ...]] = {}
     for order in by_turn(state.queued.values()):
         if order.session <= closing.session and order.order_id not in in_flight:
             late = cancelled(order, now, Code.ORDER_EXPIRED, now.isoformat(), f"the open of {order.session}")
@@ -272,10 +244,7 @@ def close_session(
         if reason is None:
             continue
         wish = exit_wish(reason, symbol, state, closing.session, closing.following)
-        outcome = queue(wish, state, conditions, "signal")
-        for event in outcome.events:
+        for event in queue(wish, state, conditions, "signal").events:
             apply(state, event)
             events.append(event)
-        if outcome.order_id is not None:
-            guards[outcome.order_id] = outcome.guards
-    return Closed(tuple(events), guards)
+    return events

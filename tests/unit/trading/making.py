@@ -15,9 +15,9 @@ from bellwether.trading.book import Book, fold
 from bellwether.trading.events import AccountOpened, LedgerEvent
 from bellwether.trading.pricing import quote
 from bellwether.trading.recording import filled
-from bellwether.trading.release import release
+from bellwether.trading.release import Opening, release
 from bellwether.trading.rules import Rules
-from bellwether.trading.sessions import Opening, corporate_events, due, open_done
+from bellwether.trading.sessions import corporate_events, due, open_done
 from bellwether.trading.situation import Conditions
 
 BEFORE_OPEN = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,8 +16,9 @@ from bellwether.trading.book import Book, fold
 from bellwether.trading.check import cash_from, check_ledger, statuses_from
 from bellwether.trading.events import AccountOpened, LedgerEvent, decode, encode
 from bellwether.trading.placing import Origin, Wish, order_id_of, place, queue
+from bellwether.trading.release import Opening
 from bellwether.trading.rules import Rules
-from bellwether.trading.sessions import Closing, Opening, close_session
+from bellwether.trading.sessions import Closing, close_session
 from bellwether.trading.situation import Conditions
 from unit.trading.making import BEFORE_OPEN, RULES, open_session, prediction
 
@@ -64,7 +66,7 @@ def lived(rules: Rules, history: list[Day]) -> tuple[Book, list[LedgerEvent]]:
     events: list[LedgerEvent] = [AccountOpened(BEFORE_OPEN, rules.initial_cash, "USD")]
     book = fold(events)
 
-    def happened(new: tuple[LedgerEvent, ...]) -> None:
+    def happened(new: Sequence[LedgerEvent]) -> None:
         nonlocal book
         for event in new:
             book = fold([event], book)
@@ -111,7 +113,7 @@ def lived(rules: Rules, history: list[Day]) -> tuple[Book, list[LedgerEvent]]:
         happened(opened.events)
         following = session + timedelta(days=1)
         closed = close_session(book, replace(at, now=now + timedelta(hours=7)), Closing(session, following, day.closes))
-        happened(closed.events)
+        happened(closed)
         assert not [order for order in book.queued.values() if order.session <= session]
     return book, events
 

@@ -22,8 +22,9 @@ from bellwether.trading.events import (
 )
 from bellwether.trading.halting import breaches
 from bellwether.trading.placing import place
+from bellwether.trading.release import Opening
 from bellwether.trading.rules import Rules
-from bellwether.trading.sessions import Closing, Opening, close_session
+from bellwether.trading.sessions import Closing, close_session
 from unit.trading.making import (
     BEFORE_OPEN,
     CLOSE,
@@ -58,7 +59,7 @@ def closed(book: Book, rules: Rules, price: str, day: int = 0) -> tuple[Book, li
     session = SESSION + timedelta(days=day)
     at = conditions(rules, now=CLOSE + timedelta(days=day))
     closing = Closing(session, session + timedelta(days=1), {"AAA": Decimal(price)})
-    events = close_session(book, at, closing).events
+    events = close_session(book, at, closing)
     return fold(events, book), [event for event in events if isinstance(event, OrderQueued)]
 
 

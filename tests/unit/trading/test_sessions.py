@@ -30,11 +30,11 @@ from bellwether.trading.events import (
 )
 from bellwether.trading.placing import order_id_of, place
 from bellwether.trading.pricing import exact_price
+from bellwether.trading.release import Opening
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import (
     MISSED_SESSIONS,
     Closing,
-    Opening,
     close_session,
     untold_actions,
 )
@@ -344,7 +344,7 @@ def test_a_share_whose_bar_the_open_missed_keeps_its_last_price_at_the_close() -
     assert isinstance(done, SessionOpenDone)
     assert done.missed == ["AAA"]
     book = fold(opened.events, book)
-    closed = fold(close_session(book, conditions(FREE, CLOSE), closing(AAA="25", BBB="60")).events, book)
+    closed = fold(close_session(book, conditions(FREE, CLOSE), closing(AAA="25", BBB="60")), book)
     assert closed.equity == Decimal(500) + 20 * 50 + 10 * 60
 
 
@@ -547,7 +547,7 @@ def closing(**prices: str) -> Closing:
 
 def test_the_close_marks_positions_and_keeps_the_last_price_of_what_did_not_trade() -> None:
     book = account("2000", bought("AAA", 20), bought("BBB", 10))
-    after = fold(close_session(book, conditions(FREE, CLOSE), closing(AAA="60")).events, book)
+    after = fold(close_session(book, conditions(FREE, CLOSE), closing(AAA="60")), book)
     assert after.equity == Decimal(500) + 20 * 60 + 10 * 50
     assert after.closing_equity == after.equity
     assert after.holdings["AAA"].closes == 1
@@ -556,11 +556,11 @@ def test_the_close_marks_positions_and_keeps_the_last_price_of_what_did_not_trad
 def test_a_position_is_queued_for_sale_when_its_horizon_is_over_and_only_once() -> None:
     rules = replace(FREE, horizon_sessions=2)
     book = account("2000", bought("AAA", 20))
-    book = fold(close_session(book, conditions(rules, CLOSE), closing(AAA="60")).events, book)
+    book = fold(close_session(book, conditions(rules, CLOSE), closing(AAA="60")), book)
     assert book.queued == {}
     second = Closing(FOLLOWING, date(2009, 1, 7), {"AAA": Decimal(61)})
     closed = close_session(book, conditions(rules, datetime(2009, 1, 6, 21, tzinfo=UTC)), second)
-    (order,) = [event for event in closed.events if isinstance(event, OrderQueued)]
+    (order,) = [event for event in closed if isinstance(event, OrderQueued)]
     assert (order.reason, order.side, order.quantity, order.session) == (
         "horizon",
         "SELL",
@@ -575,7 +575,7 @@ def test_an_exit_belongs_to_the_decision_that_opened_the_position() -> None:
     book = queued(account(), ("AAA", "BUY"))
     book = fold(open_session(book, conditions(rules, OPEN), opening(AAA="50")).events, book)
     closed = close_session(book, conditions(rules, CLOSE), closing(AAA="60"))
-    (order,) = [event for event in closed.events if isinstance(event, OrderQueued)]
+    (order,) = [event for event in closed if isinstance(event, OrderQueued)]
     assert (order.prediction_id, order.model_version, order.trace_id) == ("p-AAA", "1", prediction().trace_id)
     assert order.valid_until is None
 
@@ -584,14 +584,14 @@ def test_no_horizon_keeps_a_position() -> None:
     rules = replace(FREE, horizon_sessions=0)
     book = account("2000", bought("AAA", 20))
     closed = close_session(book, conditions(rules, CLOSE), closing(AAA="60"))
-    assert [type(event) for event in closed.events] == [SessionMarked]
+    assert [type(event) for event in closed] == [SessionMarked]
 
 
 def test_halted_exits_of_two_positions_are_two_refusals() -> None:
     rules = replace(FREE, horizon_sessions=1)
     book = account("2000", bought("AAA", 10), bought("BBB", 10))
     closed = close_session(book, conditions(rules, CLOSE, ("cli: stop",)), closing(AAA="60", BBB="60"))
-    refused = [event for event in closed.events if isinstance(event, Refused)]
+    refused = [event for event in closed if isinstance(event, Refused)]
     assert [event.symbol for event in refused] == ["AAA", "BBB"]
     assert len({event.key for event in refused}) == 2
 
@@ -599,7 +599,7 @@ def test_halted_exits_of_two_positions_are_two_refusals() -> None:
 def test_what_is_still_queued_for_the_session_is_cancelled_at_its_close() -> None:
     book = queued(account(), ("AAA", "BUY"))
     closed = close_session(book, conditions(FREE, CLOSE), closing())
-    cancelled, _ = closed.events
+    cancelled, _ = closed
     assert isinstance(cancelled, OrderCancelled)
     assert cancelled.code == "ORDER_EXPIRED"
 

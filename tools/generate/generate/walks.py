@@ -108,7 +108,7 @@ BAR = Walk(
         Stop(f"{SERVICES}/broker/simulated.py", "SimulatedBroker.submit", after="Executor.send"),
         Stop(f"{SERVICES}/trading/recording.py", "recorded", after="Executor.send"),
         Stop(f"{SERVICES}/trading/ledger.py", "Ledger.append", after="Executor.send"),
-        Stop(f"{SERVICES}/trading/telling.py", "tell", after="Executor.send"),
+        Stop(f"{SERVICES}/trading/announcing.py", "announce", after="Executor.send"),
     ),
     "order_filled: a fill in the ledger, from which cash and positions follow",
 )

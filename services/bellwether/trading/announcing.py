@@ -1,4 +1,4 @@
-"""What others are told of the ledger's events, and the spans that join the traces of the decisions behind them."""
+"""What others hear of the ledger's events, and the spans that join the traces of the decisions behind them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from bellwether.messages.trading import OrderEvent, OrderRefused
+from bellwether.messages.trading import OrderEvent, OrderRefused, Refusal
 from bellwether.runtime.call import Call
 from bellwether.storage.store import Transaction
 from bellwether.trading.answers import order_from, queued_order, refusal_of, rejection_of
@@ -23,7 +23,7 @@ from bellwether.trading.queries import find_order
 _log = logging.getLogger(__name__)
 
 
-def tell(tx: Transaction, run: str, events: Iterable[LedgerEvent], call: Call) -> None:
+def announce(tx: Transaction, run: str, events: Iterable[LedgerEvent], call: Call) -> None:
     """Put into the outbox what others are to hear; a fill joins the trace of the decision behind it."""
     here = call if call.run == run else call.at(call.as_of, run=run)
     for event in events:
@@ -32,24 +32,18 @@ def tell(tx: Transaction, run: str, events: Iterable[LedgerEvent], call: Call) -
                 data = OrderEvent(queued_order(event))
                 tx.outbox(here.event("order_queued", data, event_id=f"order_queued:{order_id}"))
             case OrderFilled():
-                _tell_fill(tx, run, event, here)
+                _announce_fill(tx, run, event, here)
             case Refused():
                 parent = _parent(tx, run, event.order_id) if event.stage == "open" else None
-                with _refusing(here, event.order_id, event.code, parent) as refusing:
-                    refusal = OrderRefused(refusal_of(event))
-                    tx.outbox(refusing.event("order_refused", refusal, event_id=event.key))
+                _announce_refusal(tx, event, refusal_of(event), here, parent)
             case OrderRejected():
                 _log.warning("the broker rejects order %s: %s %s", event.order_id, event.code, event.message)
-                with _refusing(here, event.order_id, event.code, _parent(tx, run, event.order_id)) as refusing:
-                    refusal = OrderRefused(rejection_of(event))
-                    tx.outbox(refusing.event("order_refused", refusal, event_id=event.key))
+                _announce_refusal(tx, event, rejection_of(event), here, _parent(tx, run, event.order_id))
             case OrderCancelled():
                 _log.info("order %s is cancelled: %s", event.order_id, event.code)
-            case _:
-                pass
 
 
-def _tell_fill(tx: Transaction, run: str, event: OrderFilled, call: Call) -> None:
+def _announce_fill(tx: Transaction, run: str, event: OrderFilled, call: Call) -> None:
     row = find_order(tx, run, event.order_id)
     if row is None:
         raise LookupError(f"order {event.order_id} was filled, but it is not in the ledger")
@@ -74,11 +68,13 @@ def _facts(event: OrderFilled) -> dict[str, str]:
     }
 
 
-def _refusing(
-    call: Call, order_id: str | None, code: str, parent: str | None
-) -> contextlib.AbstractContextManager[Call]:
-    """Return a span for a refusal at the open, in the trace of the decision; elsewhere the call has one already."""
-    if parent is None:
-        return contextlib.nullcontext(call)
-    attributes = {"bellwether.order_id": order_id or "", "bellwether.refusal": code}
-    return call.start_span("refused at the open", parent=parent, attributes=attributes)
+def _announce_refusal(
+    tx: Transaction, event: Refused | OrderRejected, refusal: Refusal, call: Call, parent: str | None
+) -> None:
+    """Announce a refusal; one at the open with a span in the trace of the decision, elsewhere the call has one."""
+    refusing: contextlib.AbstractContextManager[Call] = contextlib.nullcontext(call)
+    if parent is not None:
+        attributes = {"bellwether.order_id": event.order_id or "", "bellwether.refusal": event.code}
+        refusing = call.start_span("refused at the open", parent=parent, attributes=attributes)
+    with refusing as inner:
+        tx.outbox(inner.event("order_refused", OrderRefused(refusal), event_id=event.key))
