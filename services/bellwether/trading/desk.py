@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TypeVar
+
+from sqlalchemy import delete, insert, select, update
 
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import Calendar, Session
@@ -17,13 +19,13 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.upkeep import volume_percent
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
+from bellwether.trading import tables
 from bellwether.trading.announcing import announce
 from bellwether.trading.book import Book
 from bellwether.trading.events import AccountOpened, LedgerEvent
 from bellwether.trading.ledger import Latch, Ledger
 from bellwether.trading.rules import Rules, rules_of
 from bellwether.trading.situation import Conditions
-from bellwether.trading.unreconciled import Unreconciled
 
 T = TypeVar("T")
 
@@ -37,6 +39,41 @@ class Declaration:
     system: TradingSystem
     rules: Rules
     calendar: Calendar
+
+
+class Unreconciled:
+    """What is blocked by run, kept in memory beside its table: every decision asks."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, str]] = {}
+
+    def of(self, tx: Transaction, run: str) -> Mapping[str, str]:
+        """Return in words why each blocked symbol of a run is."""
+        found = self._known.get(run)
+        if found is None:
+            table = tables.unreconciled
+            rows = tx.execute(select(table).where(table.c.run == run)).mappings()
+            found = self._known[run] = {str(row["symbol"]): str(row["words"]) for row in rows}
+        return found
+
+    def put(self, tx: Transaction, run: str, blocked: Mapping[str, str], now: datetime) -> None:
+        """Block exactly these symbols; one that was blocked before keeps since when."""
+        before, table = self.of(tx, run), tables.unreconciled
+        if before == blocked:
+            return
+        for symbol in before.keys() - blocked.keys():
+            tx.execute(delete(table).where(table.c.run == run, table.c.symbol == symbol))
+        for symbol, words in blocked.items():
+            if symbol not in before:
+                tx.execute(insert(table), {"run": run, "symbol": symbol, "words": words, "since": now.isoformat()})
+            elif before[symbol] != words:
+                tx.execute(update(table).where(table.c.run == run, table.c.symbol == symbol).values(words=words))
+        # Read again at the next question: a transaction that is rolled back must leave nothing in memory.
+        self._known.pop(run, None)
+
+    def block(self, tx: Transaction, run: str, symbol: str, words: str, now: datetime) -> None:
+        """Block one more symbol."""
+        self.put(tx, run, {**self.of(tx, run), symbol: words}, now)
 
 
 class Desk:

@@ -25,8 +25,7 @@ from bellwether.trading.executions import Execution
 from bellwether.trading.executor import Executor, Turn
 from bellwether.trading.placing import exit_wish, order_id_of, order_of
 from bellwether.trading.pricing import ZERO, text
-from bellwether.trading.recording import filled
-from bellwether.trading.statement import adjusted, blocked_by, cash_words, proof, stated, unexplained
+from bellwether.trading.recording import adjusted, blocked_by, cash_words, filled, proof, stated, unexplained
 
 _log = logging.getLogger(__name__)
 

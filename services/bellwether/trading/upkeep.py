@@ -1,26 +1,39 @@
-"""What runs beside the desk: old decisions are forgotten, and people are told of what is wrong with the ledger."""
+"""What runs beside the desk: old decisions are forgotten, and alarms say what is wrong with the ledger.
+
+The trader knows which decisions orders came of, so it says which may be forgotten.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import delete, select
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.monitoring import AlarmReading
+from bellwether.messages.prediction import PrunedDecisions, PruneDecisions
+from bellwether.runtime.call import Call
 from bellwether.runtime.service import Service
+from bellwether.spec.fields import parse_days
 from bellwether.storage.store import Transaction
+from bellwether.trading import tables
 from bellwether.trading.desk import Desk
 from bellwether.trading.following import Following
-from bellwether.trading.forgetting import forget
 from bellwether.trading.pricing import text
 
 SILENT_SESSIONS = 20
-"""Sessions without any order after which people are told."""
-
+"""Sessions without any order after which there is an alarm."""
 SILENT_BROKER = timedelta(minutes=5)
 BEFORE_OPEN = timedelta(hours=1)
+WINDOW = timedelta(days=90)
+"""Decisions of so long a time are asked for at once, so that the names of those that stay fit into a message."""
+LATER = timedelta(days=14)
+"""An order is made this much later than its decision at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,3 +88,57 @@ def desk_alarms(desk: Desk, tx: Transaction, now: datetime) -> list[AlarmReading
         if since is not None and silent >= SILENT_SESSIONS:
             found.append(alarm("no_orders", f"there was no order for {silent} sessions, the last for {since}"))
     return found
+
+
+class Named(NamedTuple):
+    """A decision that an order came of, and when the order was made (UTC)."""
+
+    prediction_id: str
+    ordered_at: datetime
+
+
+def questions(named: Sequence[Named], before: datetime) -> list[PruneDecisions]:
+    """Return what to ask prediction for, oldest first: each names the decisions of its time that stay. Pure."""
+    edges = [before]
+    oldest = min((one.ordered_at for one in named), default=before)
+    while edges[-1] > oldest:
+        edges.append(edges[-1] - WINDOW)
+    edges.reverse()
+    found: list[PruneDecisions] = []
+    after: datetime | None = None
+    for edge in edges:
+        begin = edge - WINDOW if after is None else after
+        keep = sorted({one.prediction_id for one in named if begin <= one.ordered_at < edge + LATER})
+        found.append(PruneDecisions(before=edge, after=after, keep=keep))
+        after = edge
+    return found
+
+
+def _named(tx: Transaction, before: datetime) -> list[Named]:
+    orders = tables.orders.c
+    query = select(orders.prediction_id, orders.created_at).where(
+        orders.run == LIVE, orders.prediction_id.is_not(None), orders.created_at < (before + LATER).isoformat()
+    )
+    return [Named(str(row.prediction_id), datetime.fromisoformat(row.created_at)) for row in tx.execute(query)]
+
+
+def _forget_diary(tx: Transaction, before: datetime) -> int:
+    diary = tables.decisions.c
+    old = (diary.run == LIVE, diary.at < before.isoformat(), diary.order_id.is_(None))
+    return int(tx.execute(delete(tables.decisions).where(*old)).rowcount)
+
+
+async def forget(desk: Desk, call: Call) -> int:
+    """Have old decisions forgotten that no order came of, here and by prediction; return how many prediction deleted.
+
+    Raises:
+        RpcError: prediction is unreachable; nothing was forgotten here, and the next run tries again.
+    """
+    before = call.as_of - parse_days(desk.declaration.system.spec.retention.decisions)
+    named = await desk.store.transact(lambda tx: _named(tx, before))
+    gone = 0
+    for question in questions(named, before):
+        answer = await call.request("prediction", "prune_decisions", question, PrunedDecisions, idempotent=True)
+        gone += answer.deleted
+    await desk.store.transact(lambda tx: _forget_diary(tx, before))
+    return gone

@@ -11,7 +11,7 @@ from bellwether.prediction import pruning
 from bellwether.prediction import tables as rows
 from bellwether.prediction.store import stamp
 from bellwether.storage.store import Store, Transaction
-from bellwether.trading.forgetting import LATER, WINDOW, Named, questions
+from bellwether.trading.upkeep import LATER, WINDOW, Named, questions
 
 BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from bellwether.broker.values import Adjustment, BrokerAccount, BrokerPosition
 from bellwether.messages.trading import Side
 from bellwether.trading.book import fold
 from bellwether.trading.events import AccountOpened, Adjusted, LedgerEvent, Transferred
-from bellwether.trading.statement import adjusted, blocked_by, cash_words, proof, stated, unexplained
+from bellwether.trading.recording import adjusted, blocked_by, cash_words, proof, stated, unexplained
 
 NOW = datetime(2026, 11, 30, 23, 5, tzinfo=UTC)
 
