@@ -8,9 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar, cast
 
 from bellwether.lineage.past import Past
-from bellwether.market_data.evidence import evidence_of
-from bellwether.market_data.loaded import LoadedBars
-from bellwether.market_data.windows import window_of
+from bellwether.market_data.loaded import LoadedBars, evidence_of, window_of
 from bellwether.messages.market_data import GetWindows, Windows
 from bellwether.messages.models import Predicted, Predictions, PredictMany, Probability
 from bellwether.messages.quality import Quality, SymbolQuality

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from bellwether.market_data.csv_forms.errors import FormError
+from bellwether.market_data.csv_forms.cells import FormError
 from bellwether.market_data.csv_forms.reading import Found, Options, read
 from bellwether.market_data.rows import Loaded, SourceError
 from bellwether.spec.data import CsvData

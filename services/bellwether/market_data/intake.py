@@ -12,9 +12,8 @@ from datetime import date, datetime, timedelta
 from types import MappingProxyType
 
 from bellwether.market.sessions import Calendar
-from bellwether.market_data import merging, restated, scale, units
+from bellwether.market_data import merging, restated, sifting
 from bellwether.market_data.actions import Action, Doubt, infer_actions
-from bellwether.market_data.fit import misfit
 from bellwether.market_data.known import Hold, Intake, Kept, Known, Origin, Rules, Stored
 from bellwether.market_data.ratios import half_unit
 from bellwether.market_data.rows import Loaded, OddRow, SourceRow
@@ -42,7 +41,7 @@ class Reading:
         notes: what else people should know.
     """
 
-    rows: tuple[units.Traded, ...] = ()
+    rows: tuple[sifting.Traded, ...] = ()
     actions: tuple[Action, ...] = ()
     begin: date = date.min
     hold: Hold | None = None
@@ -58,22 +57,22 @@ def read_statement(
     A statement of the newest rows alone goes on from the stored bars before them.
     """
     days = [row.session for row in loaded.rows]
-    why = None if calendar is None or not days else misfit(days, calendar)
+    why = None if calendar is None or not days else sifting.misfit(days, calendar)
     if why is not None:
         return Reading(hold=Hold(days[0], "CALENDAR", f"{loaded.source}: {why}"), odd=loaded.odd)
-    sifted, odd = scale.without_odd_scale(loaded.rows)
+    sifted, odd = sifting.without_odd_scale(loaded.rows)
     if loaded.states_actions:
-        traded, actions = units.as_traded(sifted, adjusted=loaded.split_adjusted)
+        traded, actions = sifting.as_traded(sifted, adjusted=loaded.split_adjusted)
         doubts: list[Doubt] = []
     else:
         read = infer_actions(sifted)
-        traded, actions, doubts = [units.Traded(row, 1.0) for row in sifted], list(read.actions), list(read.doubts)
+        traded, actions, doubts = [sifting.Traded(row, 1.0) for row in sifted], list(read.actions), list(read.doubts)
     told = loaded.states_actions or loaded.split_adjusted
-    doubts += scale.jumps([one.row for one in traded], actions, splits_told=told)
+    doubts += sifting.jumps([one.row for one in traded], actions, splits_told=told)
     earlier = [kept.bar for day, kept in stored.items() if day < days[0]] if days else []
     if earlier and traded and not any(row.session in stored for row in sifted):
         # Without a session in common, nothing else compares the two.
-        doubts += scale.jumps([_as_row(earlier[-1]), traded[0].row], actions, splits_told=told)
+        doubts += sifting.jumps([_as_row(earlier[-1]), traded[0].row], actions, splits_told=told)
     begin, hold = _judged(days, doubts, loaded.source, len(earlier))
     return Reading(
         rows=tuple(
@@ -143,7 +142,7 @@ def _held_now(stored: Stored, doubt: Doubt, source: str, rules: Rules, now: date
     return Hold(since, doubt.code, f"{source}: {doubt.message}")
 
 
-def _changed(stored: Stored, traded: Sequence[units.Traded], loaded: Loaded, rules: Rules) -> tuple[Bar, ...]:
+def _changed(stored: Stored, traded: Sequence[sifting.Traded], loaded: Loaded, rules: Rules) -> tuple[Bar, ...]:
     unit = half_unit((row.close for row in loaded.rows), PLACES)
     found = []
     for one in traded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -14,24 +15,26 @@ from bellwether.market_data.known import Hold, Rules, Stored
 from bellwether.market_data.series import Series, View
 from bellwether.messages.market_data import (
     Bar,
+    Bars,
     Context,
     CorporateAction,
+    Evidence,
     Freshness,
+    GetBars,
+    GetWindows,
     MarketContext,
     MarketData,
     SymbolFreshness,
     Technical,
     Volume,
+    Window,
 )
+from bellwether.runtime.errors import RpcError
 from bellwether.training.indicators import relative_strength
 
 
-class NoData(LookupError):
-    """A question that the bars cannot answer; `code` is stable, the message is for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+class NoData(RpcError):
+    """A question that the bars cannot answer."""
 
 
 NO_QUOTES: Mapping[date, Bar] = {}
@@ -105,12 +108,14 @@ class LoadedBars:
         if found is not None:
             return found
         if symbol in self.errors:
-            raise NoData("SOURCE_UNAVAILABLE", self.errors[symbol])
+            raise NoData("SOURCE_UNAVAILABLE", self.errors[symbol], symbol=symbol)
         if symbol in self.loading:
-            raise NoData("BARS_LOADING", self.loading[symbol])
+            raise NoData("BARS_LOADING", self.loading[symbol], symbol=symbol)
         if symbol in self.declared:
-            raise NoData("NO_BARS", f"{symbol} has no bars yet: they are being loaded")
-        raise NoData("UNKNOWN_SYMBOL", f"{symbol} is not declared; declared are {', '.join(self.declared)}")
+            raise NoData("NO_BARS", f"{symbol} has no bars yet: they are being loaded", symbol=symbol)
+        raise NoData(
+            "UNKNOWN_SYMBOL", f"{symbol} is not declared; declared are {', '.join(self.declared)}", symbol=symbol
+        )
 
     def view(self, symbol: str, as_of: datetime) -> View:
         """Return what is known of a symbol.
@@ -123,10 +128,14 @@ class LoadedBars:
         if not view.count:
             first, hold = series.first, series.held(self.calendar.local_day(as_of))
             if hold is not None:
-                raise NoData("SOURCE_UNAVAILABLE", held_back(symbol, hold))
+                raise NoData("SOURCE_UNAVAILABLE", held_back(symbol, hold), symbol=symbol)
             if first is None:
-                raise NoData("NO_BARS", f"{symbol} has no complete bar yet{_quoted(series)}")
-            raise NoData("NO_BARS", f"{symbol} has no complete bar at {as_of.isoformat()}; its first is of {first}")
+                raise NoData("NO_BARS", f"{symbol} has no complete bar yet{_quoted(series)}", symbol=symbol)
+            raise NoData(
+                "NO_BARS",
+                f"{symbol} has no complete bar at {as_of.isoformat()}; its first is of {first}",
+                symbol=symbol,
+            )
         return view
 
     def market_data(self, symbol: str, as_of: datetime) -> MarketData:
@@ -138,7 +147,7 @@ class LoadedBars:
         view = self.view(symbol, as_of)
         hold = view.series.held(self.calendar.local_day(as_of))
         if hold is not None:
-            raise NoData("HELD_BACK", held_back(symbol, hold))
+            raise NoData("HELD_BACK", held_back(symbol, hold), symbol=symbol)
         newest = self.calendar.previous_session(as_of).day
         key = (view.epoch, view.count, newest)
         kept = self._states.get(symbol)
@@ -233,7 +242,7 @@ class LoadedBars:
             series = self.series(symbol)
             last = series.unadjusted(as_of).last
         except NoData as error:
-            return SymbolFreshness(symbol, False, None, 0.0, f"{error.code}: {error}")
+            return SymbolFreshness(symbol, False, None, 0.0, str(error))
         hold = series.held(self.calendar.local_day(as_of))
         if hold is not None:
             return SymbolFreshness(symbol, False, None, 0.0, f"HELD_BACK: {held_back(symbol, hold)}")
@@ -253,9 +262,8 @@ class LoadedBars:
     def _state(self, symbol: str, view: View, as_of: datetime, newest: date) -> MarketData:
         bars = view.bars(indicators.STATE_BARS)
         if len(bars) < indicators.MINIMUM_BARS:
-            raise NoData(
-                "NOT_ENOUGH_BARS", f"{symbol} has {len(bars)} complete bars; its state needs {indicators.MINIMUM_BARS}"
-            )
+            words = f"{symbol} has {len(bars)} complete bars; its state needs {indicators.MINIMUM_BARS}"
+            raise NoData("NOT_ENOUGH_BARS", words, symbol=symbol)
         strength = relative_strength([bar.close for bar in bars])
         return MarketData(
             symbol=symbol,
@@ -273,6 +281,53 @@ class LoadedBars:
             last_session=bars[-1].session,
             revision=view.revision,
         )
+
+
+def evidence_of(book: LoadedBars, symbol: str, count: int, as_of: datetime, known: str = "") -> Evidence:
+    """Return a symbol's newest complete bars, up to `count`, and what was passed over among them.
+
+    A symbol without any bar has evidence too: none of it.
+
+    Raises:
+        NoData: UNKNOWN_SYMBOL, or SOURCE_UNAVAILABLE where nothing is stored.
+    """
+    expected = expected_bar(book.calendar, as_of)
+    series = book.series(symbol)
+    view = series.as_of(as_of)
+    first, today = view.first_day(count) or expected, book.calendar.local_day(as_of)
+    passed_over = sum(first <= day <= today for day in series.off_calendar)
+    revision = view.revision_of(count)
+    hold = series.held(today)
+    words = "" if hold is None else f"{hold.code}: {hold.message}"
+    token = hashlib.sha256(f"{revision} {expected} {passed_over} {words}".encode()).hexdigest()[:24]
+    if token == known:
+        return Evidence(symbol, token, expected, unchanged=True)
+    return Evidence(symbol, token, expected, view.bars(count), revision, passed_over, words)
+
+
+def bars_of(series: Series, request: GetBars, as_of: datetime) -> Bars:
+    """Return the newest bars that a request asks for."""
+    view = series.as_of(as_of) if request.adjusted else series.unadjusted(as_of)
+    if request.before is not None:
+        view = view.before(request.before)
+    return Bars(request.symbol, view.bars(request.count), view.revision_of(request.count))
+
+
+def window_of(book: LoadedBars, symbol: str, request: GetWindows, as_of: datetime) -> Window:
+    """Return state and newest bars of a symbol, and why either is missing: too few bars have no state."""
+    market: MarketData | None = None
+    code = message = ""
+    try:
+        market = book.market_data(symbol, as_of)
+    except NoData as error:
+        code, message = error.code, error.message
+    try:
+        view = book.view(symbol, as_of)
+    except NoData as error:
+        return Window(market, None, error.code, error.message)
+    revision = view.revision_of(request.count)
+    bars = [] if request.known.get(symbol) == revision else view.bars(request.count)
+    return Window(market, Bars(symbol, bars, revision), code, message)
 
 
 def held_back(symbol: str, hold: Hold) -> str:

@@ -15,14 +15,12 @@ from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
 from bellwether.market_data.announcing import Announcer
 from bellwether.market_data.condition import alarms_of, health_of
-from bellwether.market_data.evidence import evidence_of
 from bellwether.market_data.known import Rules as KnownRules
-from bellwether.market_data.loaded import LoadedBars, NoData, recorded_of
+from bellwether.market_data.loaded import LoadedBars, NoData, bars_of, evidence_of, recorded_of, window_of
 from bellwether.market_data.loading import Loader
 from bellwether.market_data.rows import SourceError
 from bellwether.market_data.series import Series
 from bellwether.market_data.sources import Source, Unavailable, open_source
-from bellwether.market_data.windows import bars_of, window_of
 from bellwether.market_data.yahoo.bars import YahooBars, plan_of
 from bellwether.market_data.yahoo.door import YahooDoor
 from bellwether.messages.envelope import ErrorBody
@@ -196,10 +194,7 @@ class MarketDataService:
 
     async def get_market_data(self, request: GetMarketData, call: Call) -> MarketData:
         """Return the state of a symbol."""
-        try:
-            found = self.book.market_data(request.symbol, call.as_of)
-        except NoData as error:
-            raise RpcError(error.code, str(error), symbol=request.symbol) from error
+        found = self.book.market_data(request.symbol, call.as_of)
         call.annotate(**{"bellwether.symbol": request.symbol, "bellwether.bar_session": found.last_session.isoformat()})
         return found
 
@@ -207,14 +202,10 @@ class MarketDataService:
         """Return the newest complete bars."""
         _check_count(request.count)
         await self._follow([request.symbol])
-        try:
-            view = self.book.view(request.symbol, call.as_of)
-        except NoData as error:
-            raise RpcError(error.code, str(error), symbol=request.symbol) from error
-        found = bars_of(view.series, request, call.as_of)
+        found = bars_of(self.book.view(request.symbol, call.as_of).series, request, call.as_of)
         if request.revision is not None and found.revision != request.revision:
             older = await self.store.transact(lambda tx: self._with_revision(tx, request, call.as_of))
-            found = older or found
+            return older or found
         return found
 
     def _with_revision(self, tx: Transaction, request: GetBars, as_of: datetime) -> Bars | None:
@@ -233,22 +224,15 @@ class MarketDataService:
     async def get_opening_prices(self, request: GetOpeningPrices, call: Call) -> OpeningPrices:
         """Return opening prices of a session that has opened."""
         await self._follow(request.symbols)
-        try:
-            return OpeningPrices(
-                request.session, self.book.opening_prices(request.session, request.symbols, call.as_of)
-            )
-        except NoData as error:
-            raise RpcError(error.code, str(error)) from error
+        prices = self.book.opening_prices(request.session, request.symbols, call.as_of)
+        return OpeningPrices(request.session, prices)
 
     async def get_corporate_actions(self, request: GetCorporateActions, call: Call) -> CorporateActions:
         """Return splits and dividends effective before the open of a session."""
         await self._follow(request.symbols)
-        try:
-            return CorporateActions(
-                self.book.corporate_actions(request.session, request.symbols, call.as_of, request.since)
-            )
-        except NoData as error:
-            raise RpcError(error.code, str(error)) from error
+        return CorporateActions(
+            self.book.corporate_actions(request.session, request.symbols, call.as_of, request.since)
+        )
 
     async def get_coverage(self, request: GetCoverage, call: Call) -> Coverage:
         """Return how far the recorded bars reach."""
@@ -296,7 +280,7 @@ class MarketDataService:
                 known = request.known.get(symbol, "")
                 found[symbol] = evidence_of(self.book, symbol, request.count, call.as_of, known)
             except NoData as error:
-                errors[symbol] = ErrorBody(error.code, str(error))
+                errors[symbol] = ErrorBody(error.code, error.message)
             except OutsideCalendar as error:
                 raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
         return Evidences(found, errors)
@@ -323,9 +307,9 @@ class MarketDataService:
 
     def alarms(self) -> list[AlarmReading]:
         """Return the alarm of bars that are older than they could be, in a live system."""
-        return (
-            [] if self._book is None or not self.context.clock.live else alarms_of(self._book, self.context.clock.now())
-        )
+        if self._book is None or not self.context.clock.live:
+            return []
+        return alarms_of(self._book, self.context.clock.now())
 
 
 def _check_count(count: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bellwether.market_data import service as market_data
-from bellwether.market_data.yahoo import bars, headlines
+from bellwether.market_data.yahoo import bars, door
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.runtime.errors import RpcError
 from bellwether.sentiment.service import create as sentiment
@@ -155,7 +155,7 @@ async def test_no_articles_is_no_news_and_odd_ones_among_good_ones_are_passed_ov
 
 
 async def test_bars_and_news_share_one_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (bars, headlines):
+    for module in (bars, door):
         # However slow this machine is, all of it is one minute.
         monkeypatch.setattr(module, "monotonic", lambda: 0.0)
     yahoo = {"requestsPerMinute": 10, "historyYears": 1}

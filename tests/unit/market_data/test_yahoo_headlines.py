@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bellwether.market_data.yahoo.answers import read_answer
-from bellwether.market_data.yahoo.headlines import is_due, items_of
+from bellwether.market_data.yahoo.door import is_due, items_of
 from bellwether.messages.sentiment import NewsItem
 
 NOW = datetime(2026, 11, 24, 22, tzinfo=UTC)

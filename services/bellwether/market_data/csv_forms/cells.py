@@ -20,6 +20,10 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _SPACES = " \t\u00a0\u202f\ufeff"
 
 
+class FormError(Exception):
+    """A file that cannot be read as daily bars; the message says file and line, what is wrong, and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line: its number in the file (1 is the first), its cells, and why it cannot be split (else empty)."""

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from bellwether.market_data.csv_forms.errors import FormError
+from bellwether.market_data.csv_forms.cells import FormError
 
 Order = Literal["dayFirst", "monthFirst"]
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bellwether.market_data.csv_forms import dates, numbers
-from bellwether.market_data.csv_forms.cells import Line
-from bellwether.market_data.csv_forms.errors import FormError
+from bellwether.market_data.csv_forms.cells import FormError, Line
 
 Prices = Literal["raw", "splitAdjusted", "adjusted"]
 """What prices are stated in: as traded; restated after later splits; restated after later splits and dividends."""

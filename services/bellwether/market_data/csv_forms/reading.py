@@ -9,12 +9,16 @@ from datetime import date, time
 from zoneinfo import ZoneInfo
 
 from bellwether.market_data.csv_forms import dates, numbers
-from bellwether.market_data.csv_forms.cells import Line, delimiter_of, split_lines, text_lines
-from bellwether.market_data.csv_forms.errors import FormError
+from bellwether.market_data.csv_forms.cells import FormError, Line, delimiter_of, split_lines, text_lines
 from bellwether.market_data.csv_forms.layout import PRICES, Layout, Prices, layout_of, only_of
 from bellwether.market_data.csv_forms.rows import NO_TRADING, Reading, parse
-from bellwether.market_data.csv_forms.series import check_daily, check_past, each_day_once, without_spikes
-from bellwether.market_data.csv_forms.unadjust import without_dividends_taken_out
+from bellwether.market_data.csv_forms.series import (
+    check_daily,
+    check_past,
+    each_day_once,
+    without_dividends_taken_out,
+    without_spikes,
+)
 from bellwether.market_data.rows import OddRow, SourceRow
 
 MOST_ODD = 0.05

@@ -1,4 +1,4 @@
-"""What only a file's rows together show: repeated days, rows of 100 times the price, weekly bars (pure)."""
+"""What only a file's rows together show: repeated days, spikes, weekly bars, dividends taken out (pure)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
-from bellwether.market_data.csv_forms.errors import FormError
+from bellwether.market_data.csv_forms.cells import FormError
 from bellwether.market_data.rows import OddRow, SourceRow
 
 SPIKE = 8.0
@@ -143,3 +143,35 @@ def _same(one: SourceRow, other: SourceRow) -> bool:
 
 def _line(row: SourceRow) -> str:
     return row.where.rpartition(", ")[2]
+
+
+def without_dividends_taken_out(rows: Sequence[SourceRow]) -> list[SourceRow]:
+    """Return rows with prices before dividends were taken out, the stated close kept as the adjusted one.
+
+    yfinance's `history()` multiplies each close before an ex-date by 1 - d / c, c being the close of the day before
+    (the CRSP method). Walking back from the newest row undoes it exactly: c = stated / scale + d.
+
+    Rows are in the order of their sessions. Dividends after the newest row are not known here: then all prices stand
+    too low by the same share.
+    """
+    found: list[SourceRow] = []
+    scale, pending = 1.0, 0.0
+    for row in reversed(rows):
+        if pending > 0.0:
+            close = row.close / scale + pending
+            scale *= 1.0 - pending / close
+        found.append(
+            row
+            if scale == 1.0
+            else replace(
+                row,
+                open=row.open / scale,
+                high=row.high / scale,
+                low=row.low / scale,
+                close=row.close / scale,
+            )
+        )
+        found[-1] = replace(found[-1], adjusted_close=row.close)
+        pending = row.dividend or 0.0
+    found.reverse()
+    return found

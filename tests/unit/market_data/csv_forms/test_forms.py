@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bellwether.market_data.csv_forms.errors import FormError
+from bellwether.market_data.csv_forms.cells import FormError
 from bellwether.market_data.csv_forms.reading import Found, Options, read
 
 TODAY = date(2026, 11, 29)

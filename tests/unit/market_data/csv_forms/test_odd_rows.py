@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellwether.market_data.csv_files import read_bars
-from bellwether.market_data.csv_forms.errors import FormError
+from bellwether.market_data.csv_forms.cells import FormError
 from bellwether.market_data.csv_forms.reading import Found, Options, read
 from bellwether.market_data.rows import SourceError
 
