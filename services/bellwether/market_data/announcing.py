@@ -8,9 +8,7 @@ from functools import partial
 
 from bellwether.market_data import store as bars_store
 from bellwether.market_data.loaded import LoadedBars, NoData
-from bellwether.messages.market_data import (
-    MarketDataUpdated,
-)
+from bellwether.messages.market_data import MarketDataUpdated
 from bellwether.naming import symbol_token
 from bellwether.runtime.call import Call
 from bellwether.storage.store import Store

@@ -8,7 +8,7 @@ import logging
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.registry import GetLiveRecords, LiveRecord, LiveRecords, ModelDemoted
 from bellwether.models import live
-from bellwether.models.registry_client import RegistryClient
+from bellwether.models.clients import RegistryClient
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service

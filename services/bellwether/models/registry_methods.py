@@ -14,7 +14,7 @@ from bellwether.messages.registry import (
 )
 from bellwether.models import book, live
 from bellwether.models.outcomes import Outcomes
-from bellwether.models.registry_client import RegistryClient
+from bellwether.models.clients import RegistryClient
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service

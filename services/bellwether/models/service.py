@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -37,9 +38,8 @@ from bellwether.messages.registry import (
     SetRegistry,
 )
 from bellwether.models import book
-from bellwether.models.expiry import expiry_alarms, has_expired
 from bellwether.models.keeper import ModelKeeper
-from bellwether.models.order_desk import add_orders
+from bellwether.models.orders import add_orders
 from bellwether.models.registry import Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
 from bellwether.models.uploads import Uploads
@@ -50,6 +50,10 @@ from bellwether.runtime.service import Service
 from bellwether.training.artifact import ArtifactError
 from bellwether.training.ledger import Ledger, LedgerError
 from bellwether.training.reference import stability_index
+
+WARNING_DAYS = 14
+"""So many days before a model expires people are told."""
+_LONGEST = 500
 
 _log = logging.getLogger(__name__)
 
@@ -313,6 +317,20 @@ class ModelService:
 
     def _today(self) -> date:
         return self.keeper.calendar().local_day(self.context.clock.now())
+
+
+def has_expired(expires_on: date | None, day: date) -> bool:
+    """Return whether a model answers no more on a day at the exchange."""
+    return expires_on is not None and day >= expires_on
+
+
+def expiry_alarms(models: Sequence[ModelInfo], day: date) -> list[AlarmReading]:
+    """Return the alarm of models that have expired by a day, critical, or else of those that soon will."""
+    over = [one for one in models if one.expired]
+    if over:
+        return [alarm("model_expired", "; ".join(map(expiry_words, over))[:_LONGEST], severity="critical")]
+    soon = [one for one in models if one.expires_on is not None and (one.expires_on - day).days <= WARNING_DAYS]
+    return [alarm("model_expired", "; ".join(map(expiry_words, soon))[:_LONGEST])] if soon else []
 
 
 def create(context: ServiceContext) -> Service:

@@ -19,7 +19,7 @@ from bellwether.messages.registry import OrderState, TargetResult
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
 from bellwether.models.ordering import OrderClient
 from bellwether.models.outcomes import Outcomes
-from bellwether.models.registry_client import RegistryClient
+from bellwether.models.clients import RegistryClient
 from bellwether.models.registry_methods import RegistryMethods
 from bellwether.models.transfer import download, upload
 from bellwether.runtime.call import Call
@@ -29,12 +29,7 @@ from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether.training.artifact import ArtifactError, read_model
-from bellwether.training.ledger import (
-    Ledger,
-    LedgerError,
-    promote,
-    record,
-)
+from bellwether.training.ledger import Ledger, LedgerError, promote, record
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, load_recipe, read_recipe
 
 ORDER_LOOK_SECONDS = 2.0

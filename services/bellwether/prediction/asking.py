@@ -9,10 +9,7 @@ from typing import Any
 import msgspec
 
 from bellwether.messages.models import Predict, Probability
-from bellwether.prediction.logic import (
-    NO_EXPIRY,
-    Expiry,
-)
+from bellwether.prediction.logic import NO_EXPIRY, Expiry
 from bellwether.runtime.call import Call
 
 

@@ -9,19 +9,10 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import (
-    Index,
-    Select,
-    func,
-    select,
-)
+from sqlalchemy import Index, Select, func, select
 
 from bellwether.messages.prediction import Action, Prediction
-from bellwether.prediction.tables import (
-    alarms,
-    decisions,
-    outcomes,
-)
+from bellwether.prediction.tables import alarms, decisions, outcomes
 from bellwether.runtime.call import Call
 from bellwether.storage.store import OutboxEvent, Transaction
 

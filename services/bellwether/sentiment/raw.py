@@ -8,15 +8,7 @@ from typing import NamedTuple
 
 from bellwether.messages.sentiment import Headline, SymbolSentiment
 from bellwether.sentiment.relevance import Relevance
-from bellwether.sentiment.scoring import (
-    MOST_HEADLINES,
-    folded,
-    headline_id,
-    score_of,
-    summary_of,
-    version,
-    visible,
-)
+from bellwether.sentiment.scoring import MOST_HEADLINES, folded, headline_id, score_of, summary_of, version, visible
 
 MOST_KEPT = 20_000
 """Headlines that are kept: the newest by their time of publishing."""

@@ -10,14 +10,7 @@ from bellwether.messages.trading import OrderEvent, OrderRefused, Refusal
 from bellwether.runtime.call import Call
 from bellwether.storage.store import Transaction
 from bellwether.trading.answers import order_from, queued_order, refusal_of, rejection_of
-from bellwether.trading.events import (
-    LedgerEvent,
-    OrderCancelled,
-    OrderFilled,
-    OrderQueued,
-    OrderRejected,
-    Refused,
-)
+from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderFilled, OrderQueued, OrderRejected, Refused
 from bellwether.trading.queries import find_order
 
 _log = logging.getLogger(__name__)

@@ -33,14 +33,7 @@ from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
-from bellwether.trading.answers import (
-    account_of,
-    order_from,
-    positions_of,
-    refusal_from,
-    refusal_seen,
-    thinned,
-)
+from bellwether.trading.answers import account_of, order_from, positions_of, refusal_from, refusal_seen, thinned
 from bellwether.trading.brokers import Brokers
 from bellwether.trading.check import check_ledger
 from bellwether.trading.closing import Closes

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import msgspec
 
 from bellwether.messages.models import ModelInfo
-from bellwether.models.expiry import WARNING_DAYS, expiry_alarms, has_expired
+from bellwether.models.service import WARNING_DAYS, expiry_alarms, has_expired
 from unit.gateway.samples import MODEL
 
 DAY = date(2026, 11, 30)
