@@ -19,7 +19,7 @@ import yaml
 
 from bellwether.market.declared import calendar_of
 from bellwether.render.kubernetes.context import LABEL_TASK
-from bellwether.sentiment.relevance import NAMES
+from bellwether.sentiment.raw import NAMES
 from bellwether.spec.market import Market
 from e2e import waits
 from e2e.days import Day

@@ -14,7 +14,7 @@ from bellwether.cli import models_system
 from bellwether.cli.client import in_words
 from bellwether.cli.options import Format, Output, print_drawn, write_json
 from bellwether.cli.training import REGISTRY, RegistryFolder
-from bellwether.models.uploads import is_hash
+from bellwether.models.transfer import is_hash
 from bellwether.training.artifact import CARD, ArtifactError, read_model
 from bellwether.training.ledger import Entry, Ledger, LedgerError, promote, read_ledger, roll_back, write_ledger
 

@@ -6,23 +6,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 
 from bellwether.lineage.answers import Answers, inputs_at
-from bellwether.lineage.learning import FittedModel, histories_at, learnt, numbers_of, sample_of
 from bellwether.lineage.past import Past
 from bellwether.market.declared import slots_of
+from bellwether.market_data.loaded import LoadedBars, NoData
+from bellwether.messages.market_data import Bar
+from bellwether.messages.models import Probability
+from bellwether.models.child import TRAINING_BARS
 from bellwether.prediction.logic import decide
 from bellwether.runtime.errors import RpcError
+from bellwether.training import dataset
 from bellwether.training.dataset import make_rows, newest_share
-from bellwether.training.fit import TooFewRows
+from bellwether.training.fit import Fitted, TooFewRows, fit
 from bellwether.training.recipe import Recipe
 
 DECIDING = "prediction_generation"
 """The task whose decisions may trade."""
 EDGE_SHARE = 0.3
 """The walk-forward is tried where the newest share of so much begins."""
+COMPARED = 25
+"""Rows whose scores are compared, evenly over what was learnt from."""
 
 
 @dataclass(frozen=True)
@@ -156,3 +164,67 @@ def summed(changes: Sequence[Change]) -> list[Summary]:
         Summary(what, len(found), sorted({one.symbol for one in found if one.symbol}), found[0])
         for what, found in sorted(by_name.items(), key=lambda item: (rank[item[0]], item[0]))
     ]
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """Answers as the recipe's model would."""
+
+    recipe: Recipe
+    fitted: Fitted
+
+    def predict(self, features: Mapping[str, float], symbol: str | None) -> Probability:
+        """Return the calibrated probability of a row."""
+        row = np.array([[features[name] for name in self.recipe.features]])
+        score = float(self.fitted.scores(row)[0])
+        calibrator = self.fitted.calibrator
+        probability = calibrator.probability(score, symbol)
+        return Probability(
+            probability=probability,
+            confidence=abs(probability - 0.5) * 2.0,
+            model_name=self.recipe.name,
+            version="",
+            horizon_sessions=self.recipe.horizon_sessions,
+            base_rate=calibrator.base_rate(symbol),
+        )
+
+
+def histories_at(book: LoadedBars, symbols: Sequence[str], day: date, zone: ZoneInfo) -> dict[str, list[Bar]]:
+    """Return the bars that a model may learn from on a day: of sessions before it, as ml-model asks for them."""
+    midnight = datetime.combine(day, time(0), zone)
+    found: dict[str, list[Bar]] = {}
+    for symbol in sorted(symbols):
+        try:
+            found[symbol] = book.view(symbol, midnight).bars(TRAINING_BARS)
+        except NoData:
+            continue
+    return found
+
+
+def learnt(histories: Mapping[str, Sequence[Bar]], recipe: Recipe, edge: date | None = None) -> Fitted:
+    """Return what is learnt from histories; with an edge, from the rows that the walk-forward allows before it.
+
+    Raises:
+        TooFewRows: where the history does not suffice.
+    """
+    rows = dataset.make_rows(histories, recipe.features, recipe.horizon_sessions)
+    if edge is not None:
+        rows, _ = dataset.part_by_day(rows, edge.toordinal())
+    return fit(rows, recipe)
+
+
+def numbers_of(fitted: Fitted, sample: dataset.Matrix) -> dict[str, float]:
+    """Return what was learnt as numbers by name: calibration, base rates, and the scores of some rows."""
+    calibrator = fitted.calibrator
+    found = {"slope": calibrator.slope, "intercept": calibrator.intercept, "base rate": fitted.base_rate}
+    found |= {f"base rate of {symbol}": rate for symbol, rate in fitted.symbol_base_rates.items()}
+    if len(sample):
+        found |= {f"score of row {number}": float(score) for number, score in enumerate(fitted.scores(sample))}
+    return found
+
+
+def sample_of(histories: Mapping[str, Sequence[Bar]], recipe: Recipe) -> dataset.Matrix:
+    """Return the features of some windows, made one by one."""
+    rows = dataset.symbol_rows(next(iter(histories.values())), recipe.features, recipe.horizon_sessions, {})
+    step = max(len(rows) // COMPARED, 1)
+    return np.array([row[1] for row in rows[::step]][:COMPARED])

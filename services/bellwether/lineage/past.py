@@ -18,8 +18,7 @@ from bellwether.market_data.sources import open_source
 from bellwether.messages.market_data import Bar
 from bellwether.messages.sentiment import Headline
 from bellwether.sentiment.csv_news import NewsError, read_file
-from bellwether.sentiment.raw import Collection
-from bellwether.sentiment.relevance import Relevance
+from bellwether.sentiment.raw import Collection, Relevance
 from bellwether.spec.models import TradingSystem
 
 EXCHANGES: Mapping[str, str] = {".AX": "XASX", ".HK": "XHKG", ".L": "XLON", ".T": "XTKS"}

@@ -26,7 +26,7 @@ from bellwether.messages.registry import (
     TrainingOrders,
 )
 from bellwether.models.registry import Registry
-from bellwether.models.uploads import is_hash
+from bellwether.models.transfer import is_hash
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service

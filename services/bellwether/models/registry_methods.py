@@ -13,8 +13,8 @@ from bellwether.messages.registry import (
     ShownModel,
 )
 from bellwether.models import book, live
-from bellwether.models.outcomes import Outcomes
 from bellwether.models.clients import RegistryClient
+from bellwether.models.outcomes import Outcomes
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service

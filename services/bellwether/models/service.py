@@ -42,7 +42,7 @@ from bellwether.models.keeper import ModelKeeper
 from bellwether.models.orders import add_orders
 from bellwether.models.registry import Registry
 from bellwether.models.serving import FeaturesMismatch, ServedModel
-from bellwether.models.uploads import Uploads
+from bellwether.models.transfer import Uploads
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError

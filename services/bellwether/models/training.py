@@ -17,9 +17,8 @@ from bellwether.messages.models import OpenOrder, TrainingState, TrainModel
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.registry import OrderState, TargetResult
 from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
-from bellwether.models.ordering import OrderClient
+from bellwether.models.clients import OrderClient, RegistryClient
 from bellwether.models.outcomes import Outcomes
-from bellwether.models.clients import RegistryClient
 from bellwether.models.registry_methods import RegistryMethods
 from bellwether.models.transfer import download, upload
 from bellwether.runtime.call import Call

@@ -30,8 +30,7 @@ from bellwether.prediction import live, replay, tables
 from bellwether.prediction import store as rows
 from bellwether.prediction.declared import Declared
 from bellwether.prediction.judged import Judged
-from bellwether.prediction.serving_record import serving_record
-from bellwether.prediction.session import MOST_SESSIONS, session_decisions
+from bellwether.prediction.session import MOST_SESSIONS, serving_record, session_decisions
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.fields import parse_duration

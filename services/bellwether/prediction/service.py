@@ -29,7 +29,7 @@ from bellwether.messages.prediction import (
     RecordOutcomes,
     Summary,
 )
-from bellwether.prediction import logic, pruning, tables
+from bellwether.prediction import logic, tables
 from bellwether.prediction import store as rows
 from bellwether.prediction.attempts import Attempts, all_or_none
 from bellwether.prediction.declared import Declared
@@ -299,11 +299,11 @@ class PredictionService:
             raise RpcError("RETENTION", words if self.context.clock.live else "a replay keeps every decision")
 
         def work(tx: Transaction) -> int:
-            after = request.after or pruning.oldest(tx, LIVE)
+            after = request.after or rows.oldest(tx, LIVE)
             self.lookups.judged.forget()
             self._brier.forget()
             self._counts.forget()
-            return 0 if after is None else pruning.prune(tx, LIVE, after, request.before, request.keep)
+            return 0 if after is None else rows.prune(tx, LIVE, after, request.before, request.keep)
 
         return PrunedDecisions(await self.store.transact(work))
 

@@ -9,10 +9,10 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Index, Select, func, select
+from sqlalchemy import Index, Select, delete, func, select
 
 from bellwether.messages.prediction import Action, Prediction
-from bellwether.prediction.tables import alarms, decisions, outcomes
+from bellwether.prediction.tables import alarms, decisions, outcomes, shadows
 from bellwether.runtime.call import Call
 from bellwether.storage.store import OutboxEvent, Transaction
 
@@ -300,6 +300,33 @@ def event_again(row: Row, call: Call, data: Any, event_id: str) -> OutboxEvent:
     """Return the event of a stored decision, as it was published the first time."""
     event = call.at(row.prediction.timestamp, run=row.run).event("prediction_generated", data, event_id=event_id)
     return event._replace(trace=row.trace)
+
+
+def prune(tx: Transaction, run: str, after: datetime, before: datetime, keep: Iterable[str]) -> int:
+    """Delete a run's decisions made from `after` until `before` but those named, with their outcomes; return how many.
+
+    One whose outcome is still due stays until it is known.
+    """
+    within = (
+        decisions.c.run == run,
+        decisions.c.as_of >= stamp(after),
+        decisions.c.as_of < stamp(before),
+        decisions.c.outcome_session.is_(None),
+    )
+    named = set(keep)
+    going = [one for one in tx.execute(select(decisions.c.id).where(*within)).scalars() if one not in named]
+    for place in range(0, len(going), 500):
+        part = going[place : place + 500]
+        tx.execute(delete(outcomes).where(outcomes.c.run == run, outcomes.c.id.in_(part)))
+        tx.execute(delete(shadows).where(shadows.c.run == run, shadows.c.id.in_(part)))
+        tx.execute(delete(decisions).where(decisions.c.run == run, decisions.c.id.in_(part)))
+    return len(going)
+
+
+def oldest(tx: Transaction, run: str) -> datetime | None:
+    """Return when the oldest decision of a run was made."""
+    found = tx.execute(select(func.min(decisions.c.as_of)).where(decisions.c.run == run)).scalar()
+    return None if found is None else datetime.fromisoformat(found)
 
 
 def _rows() -> Select[Any]:

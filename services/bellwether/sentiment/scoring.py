@@ -1,4 +1,4 @@
-"""From headlines to one score with its confidence and quality. Pure, but for VADER's own word list that it loads."""
+"""From headlines, by VADER with words of the trade, to one score with its confidence and quality. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import html
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from importlib.metadata import version as installed
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bellwether.messages.sentiment import Headline
-from bellwether.sentiment.lexicon import VALENCES, tokens
+from bellwether.sentiment.phrases import PHRASES
+from bellwether.sentiment.words import WORDS
 
 LONGEST_TITLE = 300
 LONGEST_SOURCE = 60
@@ -33,6 +35,15 @@ SOURCES_WANTED = 3
 
 _TAG = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)|<[a-zA-Z/!][^>]*(>|$)", re.IGNORECASE | re.DOTALL)
 _WORD = re.compile(r"\w+")
+VALENCES: Mapping[str, float] = MappingProxyType(
+    {**WORDS, **{phrase.replace(" ", ""): value for phrase, value in PHRASES.items()}}
+)
+"""What VADER's own list is updated with."""
+
+_LONGEST_FIRST = sorted(PHRASES, key=lambda phrase: (-len(phrase), phrase))
+_JOINED = re.compile(
+    r"\b(" + "|".join(phrase.replace(" ", r"[\s-]+") for phrase in _LONGEST_FIRST) + r")\b", re.IGNORECASE
+)
 
 
 class Summary(NamedTuple):
@@ -122,3 +133,8 @@ def summary_of(headlines: Sequence[Headline], as_of: datetime) -> Summary:
     sources = min(len({one.source for one in headlines}), SOURCES_WANTED) / SOURCES_WANTED
     quality = (sources + 0.5 ** min(ages) + math.fsum(named) / len(named)) / 3.0
     return Summary(round(score, 4), round(confidence, 4), round(quality, 4))
+
+
+def tokens(title: str) -> str:
+    """Return a title with each phrase of the lexicon joined to one word, because VADER rates single words."""
+    return _JOINED.sub(lambda found: re.sub(r"[\s-]+", "", found[0]), title)

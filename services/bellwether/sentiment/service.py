@@ -16,8 +16,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.sentiment.csv_news import MOST_TOLD, NewsError, read_file
 from bellwether.sentiment.parsing import Parser
-from bellwether.sentiment.raw import Collection, Raw, analyze
-from bellwether.sentiment.relevance import Relevance
+from bellwether.sentiment.raw import Collection, Raw, Relevance, analyze
 from bellwether.sentiment.scoring import LONGEST_SOURCE, clean
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem

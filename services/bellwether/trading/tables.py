@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
 
-from bellwether.broker.simulated_tables import add_simulated_tables
+from bellwether.broker.simulated_books import add_simulated_tables
 from bellwether.storage.store import Upgrade
 from bellwether.storage.tables import texts
 

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from bellwether.broker.ig import client
-from bellwether.broker.ig.pacing import Pace
+from bellwether.broker.ig.client import Pace
 from bellwether.messages.prediction import GeneratePredictions, PredictionGenerated
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.broker.ig.adapter import IgBroker
-from bellwether.broker.ig.client import LONGEST_WAIT, IgClient
-from bellwether.broker.ig.pacing import Pace
+from bellwether.broker.ig.client import LONGEST_WAIT, IgClient, Pace
 from bellwether.broker.lifecycle import Progress, replay, sending
 from bellwether.broker.port import BrokerError, NoBroker, NotSent, Unclear
 from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, NewOrder, Rejected

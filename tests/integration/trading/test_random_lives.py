@@ -16,8 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bellwether.broker.ig.client import IgClient
-from bellwether.broker.ig.pacing import Pace
+from bellwether.broker.ig.client import IgClient, Pace
 from bellwether.broker.simulated_books import Books
 from bellwether.messages.prediction import Action
 from bellwether.runtime.errors import RpcError

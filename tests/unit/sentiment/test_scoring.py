@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bellwether.messages.sentiment import Headline, SymbolSentiment
-from bellwether.sentiment.raw import Collection, Raw, analyze
-from bellwether.sentiment.relevance import Relevance
+from bellwether.sentiment.raw import Collection, Raw, Relevance, analyze
 from bellwether.sentiment.scoring import clean, score_of
 
 NOW = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)

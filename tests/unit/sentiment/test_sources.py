@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bellwether.sentiment.csv_news import NewsError, rows_of
-from bellwether.sentiment.feed_text import headlines_of
+from bellwether.sentiment.feed_child import headlines_of
 from bellwether.sentiment.fetching import is_public
 from bellwether.sentiment.raw import Raw
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import insert, select
 
-from bellwether.prediction import pruning
 from bellwether.prediction import tables as rows
-from bellwether.prediction.store import stamp
+from bellwether.prediction.store import oldest, prune, stamp
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading.upkeep import LATER, WINDOW, Named, questions
 
@@ -52,8 +51,8 @@ async def test_what_is_forgotten_takes_its_outcome_along_and_what_is_due_stays(t
             )
 
     await store.transact(fill)
-    assert await store.transact(lambda tx: pruning.oldest(tx, "live")) == made
-    assert await store.transact(lambda tx: pruning.prune(tx, "live", made, BEFORE, ["ordered"])) == 1
+    assert await store.transact(lambda tx: oldest(tx, "live")) == made
+    assert await store.transact(lambda tx: prune(tx, "live", made, BEFORE, ["ordered"])) == 1
 
     def left(tx: Transaction) -> list[set[str]]:
         tables = (rows.decisions, rows.outcomes, rows.shadows)

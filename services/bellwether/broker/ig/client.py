@@ -11,6 +11,7 @@ import json
 import logging
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from typing import Any, Literal
 import httpx
 
 from bellwether.broker.ig.credentials import Credentials, CredentialsError
-from bellwether.broker.ig.pacing import Pace
 from bellwether.broker.ig.words import EQUITY, EXPIRED, error_words, is_allowance
 from bellwether.broker.port import BrokerError, LastLook, NoBroker, NotSent, Unclear, nothing_halts
 
@@ -33,6 +33,8 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 Json = dict[str, Any]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+MINUTE = 60.0
 
 _log = logging.getLogger(__name__)
 # Its lines at DEBUG hold the headers of answers, the session's tokens among them: so for a program that configures no
@@ -68,6 +70,32 @@ class NoAnswer(Exception):
     def __init__(self, why: str, *, sent: bool) -> None:
         super().__init__(why)
         self.sent = sent
+
+
+class Pace:
+    """A window of one minute with room for `most` requests, and a pause after IG said that there were too many."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._sent: deque[float] = deque()
+        self._paused_until = 0.0
+
+    def wait(self, now: float) -> float:
+        """Return in how many seconds a request may be sent; 0: now."""
+        while self._sent and now - self._sent[0] >= MINUTE:
+            self._sent.popleft()
+        pause = max(0.0, self._paused_until - now)
+        if len(self._sent) < self.most:
+            return pause
+        return max(pause, self._sent[len(self._sent) - self.most] + MINUTE - now)
+
+    def sent(self, now: float) -> None:
+        """Count a request."""
+        self._sent.append(now)
+
+    def pause(self, now: float, seconds: float = MINUTE) -> None:
+        """Send nothing for a while: IG said that the allowance is used up."""
+        self._paused_until = max(self._paused_until, now + seconds)
 
 
 class IgClient:

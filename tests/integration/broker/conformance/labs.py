@@ -18,8 +18,7 @@ from sqlalchemy import MetaData
 from bellwether.broker.costs import Costs
 from bellwether.broker.port import Broker
 from bellwether.broker.simulated import SimulatedBroker
-from bellwether.broker.simulated_books import Market, Settings
-from bellwether.broker.simulated_tables import add_simulated_tables
+from bellwether.broker.simulated_books import Market, Settings, add_simulated_tables
 from bellwether.broker.values import NewOrder
 from bellwether.messages.trading import Side
 from bellwether.storage.store import Store
