@@ -11,7 +11,7 @@ from bellwether.messages.alarms import alarm
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.registry import LiveDay, LiveRecord, LiveSummary
 from bellwether.spec.training import Demotion
-from bellwether.training.demotion import Look, newest_look, sessions_needed
+from bellwether.training.gate import Look, newest_look, sessions_needed
 from bellwether.training.ledger import Entry, Ledger
 
 _LONGEST = 500

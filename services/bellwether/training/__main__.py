@@ -32,7 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="VERSION",
         help="a version of this recipe that serves, in the same folder; a refit is compared with it",
     )
-    parser.add_argument("--card", type=Path, help="also write the general model's card to this file")
     options = parser.parse_args(arguments)
     try:
         path = Path(options.recipe) if options.recipe.endswith(".yaml") else find_recipe(options.recipe)
@@ -45,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     _say("loading scikit-learn")
-    from bellwether.training.artifact import CARD, ArtifactError, read_artifact
+    from bellwether.training.artifact import ArtifactError, read_artifact
     from bellwether.training.export import NotTheSame
     from bellwether.training.fit import TooFewRows
     from bellwether.training.train import train
@@ -60,8 +59,6 @@ def main(arguments: list[str] | None = None) -> int:
         return TOO_FEW_ROWS
     except (NotTheSame, ArtifactError, OSError) as error:
         return _refuse(str(error))
-    if options.card is not None:
-        options.card.write_bytes((options.out / versions[0] / CARD).read_bytes())
     sys.stdout.write(json.dumps(versions) + "\n")
     return 0
 

@@ -1,17 +1,22 @@
-"""The gate: whether a model may serve, from what its walk-forward showed and what was tried before. Pure.
+"""The gate: whether a model may serve, and whether live outcomes say that it should not. Pure.
 
 A new recipe has to be better than the base rate by more than luck explains, at a level that is spent over all trials.
 A refit of a recipe that passed has to be calibrated, not worse than the base rate nor than the version that serves, and
 the same in ONNX Runtime.
+
+Live outcomes are looked at after fixed numbers of realised sessions only: first at the declared minimum, then each time
+one more block of sessions has come. The level is spent over those looks as the gate spends it over trials, so that
+looking every evening demotes no model by luck.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from bellwether.messages.registry import LiveDay
 from bellwether.training.bootstrap import FEWEST_BLOCKS, Resampled, block_length, resample
 from bellwether.training.evidence import Day, Evidence
 from bellwether.training.recipe import Gate
@@ -187,3 +192,41 @@ def _parity(evidence: Evidence) -> Check:
         f"largest difference {evidence.largest_difference:.1e}, {evidence.other_side} rows on another side",
         f"below {LARGEST_DIFFERENCE:g}, and the same action on every row",
     )
+
+
+class Look(NamedTuple):
+    """What a look at live outcomes found. Gains are of log loss per decision, the base rate's less the model's."""
+
+    number: int
+    sessions: int
+    gain: float
+    bound: float
+    """One-sided upper bound of the gain, at `level`."""
+    level: float
+    worse: bool
+
+    @property
+    def words(self) -> str:
+        """Return what was found, in one line."""
+        return (
+            f"live log loss {self.gain:+.5f} better than the base rate over {self.sessions} sessions, upper bound "
+            f"{self.bound:+.5f} at level {self.level:.2g}"
+        )
+
+
+def sessions_needed(minimum: int, horizon: int) -> int:
+    """Return after how many sessions with outcomes the first look is taken."""
+    return max(minimum, FEWEST_BLOCKS * block_length(horizon))
+
+
+def newest_look(days: Sequence[LiveDay], horizon: int, *, minimum: int, level: float, margin: float) -> Look | None:
+    """Return the newest look at a model's sessions with outcomes, oldest first; None before there are enough."""
+    first, length = sessions_needed(minimum, horizon), block_length(horizon)
+    if len(days) < first or level <= 0.0:
+        return None
+    number = (len(days) - first) // length + 1
+    seen = days[: first + (number - 1) * length]
+    spent = level_of(level, number)
+    gains = resample([day.base - day.model for day in seen], [day.rows for day in seen], length)
+    bound = gains.upper(spent)
+    return Look(number, len(seen), gains.mean, bound, spent, worse=bound < -margin)

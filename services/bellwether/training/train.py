@@ -13,6 +13,9 @@ from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
 
 from bellwether.messages.canonical import content_hash
 from bellwether.messages.market_data import Bar
@@ -29,22 +32,23 @@ from bellwether.training.artifact import (
     write_artifact,
 )
 from bellwether.training.card import card
-from bellwether.training.dataset import Row, data_revision, join_rows, last_session, symbol_rows
+from bellwether.training.dataset import Matrix, Row, Rows, data_revision, join_rows, last_session, symbol_rows
 from bellwether.training.evidence import Evidence, to_bytes
 from bellwether.training.export import from_skops_bytes, prove_parity, to_onnx_bytes, to_skops_bytes
 from bellwether.training.features import WINDOW, basket_of, feature_version, needs_basket
-from bellwether.training.fit import TooFewRows, fit
+from bellwether.training.fit import Fitted, TooFewRows, fit
 from bellwether.training.recipe import Recipe
-from bellwether.training.reference import REFERENCE
+from bellwether.training.reference import BINS, REFERENCE, USUAL, FeatureReference, Reference
+from bellwether.training.reference import FORMAT as REFERENCE_FORMAT
 from bellwether.training.reference import to_bytes as reference_bytes
-from bellwether.training.referring import reference_of
-from bellwether.training.serving_losses import serving_losses
-from bellwether.training.walk import days_of, estimators, evidence_of, plain_metrics, title, walk
+from bellwether.training.walk import days_of, estimators, evidence_of, plain_metrics, serving_losses, title, walk
 
 LIBRARIES = ("scikit-learn", "skl2onnx", "numpy")
 
 Progress = Callable[[str], None]
 Parts = Mapping[str, Sequence[Row]]
+DIGITS = 12
+"""Significant digits that are kept: the rest is what the order of a sum leaves."""
 
 
 @dataclass(frozen=True)
@@ -299,3 +303,55 @@ def _note(root: Path, key: str, version: str) -> None:
     scratch = root / f".made-{key}.{os.getpid()}"
     scratch.write_text(version)
     scratch.replace(root / f".made-{key}")
+
+
+def reference_of(rows: Rows, names: list[str], fitted: Fitted) -> Reference:
+    """Return what the training rows looked like, and the coefficients of a linear estimator."""
+    x = rows.x
+    centre = x.mean(axis=0)
+    away = x - centre
+    covariance = away.T @ away / max(len(x) - 1, 1)
+    precision = np.linalg.pinv(covariance, hermitian=True)
+    distances = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", away, precision, away), 0.0))
+    steps: dict[str, Any] = dict(fitted.pipeline.steps)
+    scale: Any = steps.get("scale")
+    regression: Any = steps.get("regression")
+    linear = scale is not None and regression is not None
+    return Reference(
+        format=REFERENCE_FORMAT,
+        rows=len(x),
+        features=[
+            _feature(
+                name,
+                x[:, number],
+                mean=_short(scale.mean_[number]) if linear else 0.0,
+                deviation=_short(scale.scale_[number]) if linear else 1.0,
+                coefficient=_short(regression.coef_[0, number]) if linear else None,
+            )
+            for number, name in enumerate(names)
+        ],
+        centre=[_short(one) for one in centre],
+        precision=[[_short(one) for one in line] for line in precision],
+        usual_distance=_short(np.quantile(distances, USUAL)),
+        intercept=_short(regression.intercept_[0]) if linear else None,
+    )
+
+
+def _feature(
+    name: str, values: Matrix, *, mean: float, deviation: float, coefficient: float | None
+) -> FeatureReference:
+    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+    return FeatureReference(
+        name=name,
+        median=_short(np.median(values)),
+        edges=[float(one) for one in edges],
+        shares=[_short(one) for one in counts / len(values)],
+        mean=mean,
+        deviation=deviation,
+        coefficient=coefficient,
+    )
+
+
+def _short(value: Any) -> float:
+    return float(f"{float(value):.{DIGITS}g}")

@@ -6,7 +6,7 @@ import random
 from datetime import date, timedelta
 
 from bellwether.messages.registry import LiveDay
-from bellwether.training.demotion import Look, newest_look, sessions_needed
+from bellwether.training.gate import Look, newest_look, sessions_needed
 
 FIRST = date(2026, 1, 5)
 HORIZON = 1

@@ -12,7 +12,7 @@ from bellwether.training.dataset import Rows, make_rows
 from bellwether.training.fit import Fitted, fit
 from bellwether.training.recipe import load_recipe
 from bellwether.training.reference import Reference, from_bytes, linear_parts, novelty, stability_index, to_bytes
-from bellwether.training.referring import reference_of
+from bellwether.training.train import reference_of
 from unit.training.test_fit import walk
 
 RECIPE = load_recipe("direction-lr")
