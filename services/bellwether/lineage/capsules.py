@@ -13,7 +13,7 @@ import msgspec
 from bellwether.messages.capsule import MANIFEST, ONNX, Capsule
 from bellwether.messages.market_data import Bars
 from bellwether.messages.prediction import ReplayedDecision
-from bellwether.models.serving import FeaturesMismatch, ServedModel
+from bellwether.models.serving import ServedModel
 from bellwether.prediction.replay import again
 from bellwether.runtime.call import Call
 from bellwether.runtime.config import ProcessConfig
@@ -50,10 +50,7 @@ class _Inside:
     def _probability(self, asked: Any) -> Any:
         if self.model is None:
             raise RpcError("MODEL_NOT_FOUND", "the capsule has no model")
-        try:
-            return self.model.predict(asked.features, asked.symbol)
-        except FeaturesMismatch as error:
-            raise RpcError("FEATURES_MISMATCH", str(error)) from error
+        return self.model.predict(asked.features, asked.symbol)
 
 
 async def opened(capsule: Capsule, release: str | None = None) -> ReplayedDecision:

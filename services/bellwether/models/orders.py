@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +28,7 @@ from bellwether.models.transfer import is_hash
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
+from bellwether.storage.folders import digest_of, write_durably
 from bellwether.storage.parts import append_part, read_part
 from bellwether.training.artifact import ArtifactError
 
@@ -39,8 +38,11 @@ KEPT = 5
 T = TypeVar("T")
 
 
-class OrderError(Exception):
+class OrderError(RpcError):
     """An order or a snapshot that is not right; the message says what is wrong."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("MODEL_REFUSED", message)
 
 
 class Orders:
@@ -65,8 +67,7 @@ class Orders:
         there = append_part(path, offset, total, content, resumes=True)
         if there < total:
             return FileState(there, False)
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = digest_of(path)
         if found != snapshot:
             path.unlink()
             raise OrderError(f"snapshot {snapshot[:12]}: its bytes have the hash {found[:12]}: send it again")
@@ -153,12 +154,7 @@ class Orders:
         return state
 
     def _write(self, state: OrderState) -> None:
-        scratch = self._root / f".{state.id}.{os.getpid()}"
-        with scratch.open("wb") as stream:
-            stream.write(msgspec.json.encode(state))
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(self._root / f"{state.id}.json")
+        write_durably(self._root / f"{state.id}.json", msgspec.json.encode(state))
 
     def _prune(self) -> None:
         orders = self.all()
@@ -185,8 +181,8 @@ class OrderDesk:
 
     async def put_snapshot(self, request: PutSnapshot, call: Call) -> FileState:
         """Take a part of a snapshot of bars; raises MODEL_REFUSED when it is not what its hash says."""
-        told = (request.id, request.offset, request.total, request.content)
-        return await self._ordered(lambda: self._orders.take(*told))
+        part = (request.id, request.offset, request.total, request.content)
+        return await self._ordered(lambda: self._orders.take(*part))
 
     async def get_snapshot(self, request: GetSnapshot, call: Call) -> FilePart:
         """Return a part of a snapshot of bars; raises MODEL_REFUSED when it is not there."""
@@ -218,11 +214,8 @@ class OrderDesk:
         return await self._ordered(lambda: self._orders.close(request.id))
 
     async def _ordered(self, work: Callable[[], T]) -> T:
-        try:
-            async with self._lock:
-                return await asyncio.to_thread(work)
-        except OrderError as error:
-            raise RpcError("MODEL_REFUSED", str(error)) from error
+        async with self._lock:
+            return await asyncio.to_thread(work)
 
 
 def add_orders(service: Service, registry: Registry) -> None:

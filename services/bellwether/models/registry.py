@@ -7,13 +7,13 @@ decisions have the same bytes.
 from __future__ import annotations
 
 import logging
-import os
 from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
 
 from bellwether.models.serving import ServedModel
+from bellwether.storage.folders import write_durably
 from bellwether.training.artifact import ArtifactError, read_model
 from bellwether.training.gate import Verdict
 from bellwether.training.ledger import Ledger, LedgerError, promote, read_ledger, record, write_ledger
@@ -54,10 +54,7 @@ class Registry:
     def choose(self, choice: Choice) -> None:
         """Write down which versions serve from now on."""
         self.root.mkdir(parents=True, exist_ok=True)
-        target = self._choice_file(choice.recipe)
-        scratch = target.with_suffix(f".{os.getpid()}")
-        scratch.write_bytes(msgspec.json.encode(choice))
-        scratch.replace(target)
+        write_durably(self._choice_file(choice.recipe), msgspec.json.encode(choice))
 
     def serve(self, choice: Choice) -> list[ServedModel]:
         """Bring the chosen versions into service, in place of what served for that recipe.

@@ -41,7 +41,7 @@ from bellwether.models import book
 from bellwether.models.keeper import ModelKeeper
 from bellwether.models.orders import add_orders
 from bellwether.models.registry import Registry
-from bellwether.models.serving import FeaturesMismatch, ServedModel
+from bellwether.models.serving import ServedModel
 from bellwether.models.transfer import Uploads
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
@@ -100,15 +100,13 @@ class ModelService:
         return Predictions(found)
 
     def _predicted(self, request: Predict, call: Call) -> Probability:
-        model = self._named(request)
+        named = request.version
+        model = self._find(request.model_name, request.symbol) if named is None else self._version(named)
         self._refuse_lookahead(model, call.as_of)
         if request.version is None:
             # What a stored decision names is asked as it was, whatever has become of it since.
             self._refuse_unfit(model, call.as_of)
-        try:
-            found = model.predict(request.features, request.symbol)
-        except FeaturesMismatch as error:
-            raise RpcError("FEATURES_MISMATCH", str(error)) from error
+        found = model.predict(request.features, request.symbol)
         if request.version is None:
             novelty = model.novelty(request.features) if self._asks_novelty() else None
             shadow = self._shadow(request.symbol, call.as_of)
@@ -122,12 +120,7 @@ class ModelService:
         Raises:
             RpcError: MODEL_NOT_FOUND where the version is not there any more, FEATURES_MISMATCH.
         """
-        try:
-            return self.registry.version(request.version).parts(request.features, request.symbol)
-        except ArtifactError as error:
-            raise RpcError("MODEL_NOT_FOUND", str(error)) from error
-        except FeaturesMismatch as error:
-            raise RpcError("FEATURES_MISMATCH", str(error)) from error
+        return self._version(request.version).parts(request.features, request.symbol)
 
     async def get_drift(self, request: GetDrift, call: Call) -> Drift:
         """Return how far features lie from a version's training rows.
@@ -135,10 +128,7 @@ class ModelService:
         Raises:
             RpcError: MODEL_NOT_FOUND where the version is not there any more.
         """
-        try:
-            reference = self.registry.version(request.version).reference
-        except ArtifactError as error:
-            raise RpcError("MODEL_NOT_FOUND", str(error)) from error
+        reference = self._version(request.version).reference
         if reference is None:
             return Drift({}, "an earlier release made the model and kept no record of its training rows")
         values = request.values
@@ -232,11 +222,9 @@ class ModelService:
             ]
         return expiry_alarms(declared, self._today()) if self.context.clock.live else []
 
-    def _named(self, request: Predict) -> ServedModel:
-        if request.version is None:
-            return self._find(request.model_name, request.symbol)
+    def _version(self, version: str) -> ServedModel:
         try:
-            return self.registry.version(request.version)
+            return self.registry.version(version)
         except ArtifactError as error:
             raise RpcError("MODEL_NOT_FOUND", str(error)) from error
 

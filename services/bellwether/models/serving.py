@@ -13,6 +13,7 @@ import onnxruntime
 
 from bellwether.messages.fields import from_fields
 from bellwether.messages.models import ModelInfo, Probability, ProbabilityPart, ProbabilityParts
+from bellwether.runtime.errors import RpcError
 from bellwether.training.artifact import ONNX, ArtifactError, Manifest, read_artifact, read_file
 from bellwether.training.calibration import log_odds
 from bellwether.training.feature_table import TABLE, feature_version
@@ -31,8 +32,11 @@ def _features_now(manifest: Manifest) -> str:
     return feature_version(tuple(manifest.features)) if known else ""
 
 
-class FeaturesMismatch(ValueError):
+class FeaturesMismatch(RpcError):
     """The features are not the ones the model was made with; the message names them."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("FEATURES_MISMATCH", message)
 
 
 class ServedModel:

@@ -85,7 +85,7 @@ def copy_file(source: Path, target: Path, told: Callable[[int], None]) -> str:
 
 def write_durably(path: Path, content: bytes) -> None:
     """Write a small file in one step: after a loss of power there is the old one or the new one."""
-    scratch = path.with_name(f"{path.name}.new")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with scratch.open("wb") as file:
         file.write(content)
         file.flush()

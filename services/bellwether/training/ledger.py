@@ -8,7 +8,6 @@ stored decision names stays where it is.
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from bellwether.messages.canonical import content_hash
+from bellwether.storage.folders import write_durably
 from bellwether.training.artifact import Manifest
 from bellwether.training.evidence import Evidence
 from bellwether.training.gate import Verdict, comparable, judge
@@ -287,9 +287,4 @@ def read_ledger(root: Path) -> Ledger:
 def write_ledger(root: Path, ledger: Ledger) -> None:
     """Write the book; it changes whole or not at all."""
     root.mkdir(parents=True, exist_ok=True)
-    scratch = root / f".{FILE}.{os.getpid()}"
-    with scratch.open("wb") as stream:
-        stream.write(msgspec.json.format(msgspec.json.encode(ledger), indent=1))
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.replace(root / FILE)
+    write_durably(root / FILE, msgspec.json.format(msgspec.json.encode(ledger), indent=1))

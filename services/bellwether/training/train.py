@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 
 from bellwether.messages.canonical import content_hash
 from bellwether.messages.market_data import Bar
+from bellwether.storage.folders import write_durably
 from bellwether.training.artifact import (
     CARD,
     EVIDENCE,
@@ -231,7 +231,7 @@ def train_one(work: Work, root: Path, say: Progress) -> str:
     if evidence is not None:
         files[EVIDENCE] = to_bytes(evidence)
     write_artifact(root, manifest, files)
-    _note(root, work.key, version)
+    write_durably(root / f".made-{work.key}", version.encode())
     if metrics.get("folds"):
         brier, base = metrics["brier"], metrics["base_rate_brier"]
         say(f"{work.title}: Brier {brier:.4f} beside {base:.4f} of the base rate")
@@ -297,12 +297,6 @@ def _made(root: Path, key: str) -> str | None:
     folder = root / version
     there = all((folder / name).is_file() for name in (MANIFEST, EVIDENCE, REFERENCE))
     return version if there else None
-
-
-def _note(root: Path, key: str, version: str) -> None:
-    scratch = root / f".made-{key}.{os.getpid()}"
-    scratch.write_text(version)
-    scratch.replace(root / f".made-{key}")
 
 
 def reference_of(rows: Rows, names: list[str], fitted: Fitted) -> Reference:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -40,6 +39,7 @@ from bellwether.runtime.clock import Clock, monotonic
 from bellwether.spec.data import YahooData
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystemSpec
+from bellwether.storage.folders import write_durably
 
 STATE = "asked.json"
 FOLLOWED = timedelta(days=3)
@@ -279,6 +279,4 @@ class YahooBars:
 
     def _write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        fresh = self.folder / f"{STATE}.new"
-        fresh.write_bytes(msgspec.json.encode(self._state))
-        os.replace(fresh, self.folder / STATE)
+        write_durably(self.folder / STATE, msgspec.json.encode(self._state))
