@@ -15,7 +15,7 @@ from bellwether.messages.quality import Quality, SymbolQuality
 from bellwether.messages.sentiment import SymbolSentiment
 from bellwether.prediction.gather import Question, gather_inputs
 from bellwether.prediction.logic import Inputs
-from bellwether.quality.evidence import Evidence
+from bellwether.quality.evidence import evidence_of as judged_by
 from bellwether.quality.rules import WINDOW as QUALITY_WINDOW
 from bellwether.quality.score import assess
 from bellwether.runtime.call import Call
@@ -80,18 +80,7 @@ class Answers:
 
     def _judged(self, symbol: str) -> SymbolQuality:
         told = evidence_of(self.book, symbol, QUALITY_WINDOW, self.as_of)
-        calendar = self.past.calendar
-        first = told.bars[0].session if told.bars else told.expected
-        evidence = Evidence(
-            symbol=symbol,
-            as_of=self.as_of,
-            bars=told.bars,
-            sessions=calendar.days(first, told.expected),
-            expected=told.expected,
-            closed=calendar.previous_session(self.as_of).day,
-            off_calendar=told.off_calendar,
-            held_back=told.held_back,
-        )
+        evidence = judged_by(told, self.past.calendar, self.as_of)
         return assess(evidence, float(self.past.system.spec.quality.min_score), told.revision)
 
     def _news(self, asked: Any) -> SymbolSentiment:

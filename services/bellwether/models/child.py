@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import msgspec
@@ -46,6 +46,16 @@ async def bars_of(
                 raise
             errors.append(error.message)
     return found, errors
+
+
+async def histories_before(service: Service, symbols: Iterable[str], day: date) -> tuple[dict[str, list[Bar]], str]:
+    """Return the bars that are learnt from on a day, of complete sessions before it, or in words why there are none."""
+    # Midnight at the exchange: sessions before that day are complete, its own is not.
+    as_of = datetime.combine(day, time(0), service.context.declaration.calendar.timezone).astimezone(UTC)
+    found, errors = await bars_of(service, sorted(symbols), as_of, TRAINING_BARS)
+    if any(found.values()):
+        return found, ""
+    return {}, "".join((f"no declared symbol has bars before {day}", *(f"; {one}" for one in errors)))
 
 
 async def train_in_child(

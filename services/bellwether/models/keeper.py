@@ -6,12 +6,9 @@ import asyncio
 import logging
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
 
-from bellwether.market.declared import calendar_of
-from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import Bar, Coverage, GetCoverage
-from bellwether.models.child import TRAINING_BARS, HistoryTooShort, TrainingFailed, bars_of, train_in_child
+from bellwether.models.child import HistoryTooShort, TrainingFailed, bars_of, histories_before, train_in_child
 from bellwether.models.registry import Choice, Registry
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -43,8 +40,6 @@ class ModelKeeper:
         """Whether the newest try made no model."""
         self._wanted = asyncio.Event()
         self._too_short: tuple[tuple[str, date | None, str], str] | None = None
-        self._kept: Calendar | None = None
-        self._calendar_of: Any = None
 
     def serve_by_book(self, ledger: Ledger) -> None:
         """Bring into service what the book says of the declared recipe."""
@@ -142,7 +137,7 @@ class ModelKeeper:
         """Return in words from which day on a replay has enough history before it; nothing of a live system."""
         if cut is None:
             return ""
-        calendar = self.calendar()
+        calendar = self.context.declaration.calendar
         symbols = sorted(self.context.declaration.current.spec.symbols)
         coverage = await service.call().request("market-data", "get_coverage", GetCoverage(), Coverage)
         if not coverage.last:
@@ -158,24 +153,13 @@ class ModelKeeper:
         return f". clock.from {cut} is too early: {found} is the first day that would do. Sessions: {counts}"
 
     async def _histories(self, service: Service, recipe: Recipe, cut: date | None) -> dict[str, list[Bar]]:
-        spec = self.context.declaration.current.spec
-        calendar = self.calendar()
-        last_day = cut or calendar.local_day(self.context.clock.now())
-        # Midnight at the exchange: sessions before that day are complete, its own is not.
-        as_of = datetime.combine(last_day, time(0), calendar.timezone).astimezone(UTC)
-        found, errors = await bars_of(service, sorted(spec.symbols), as_of, TRAINING_BARS)
-        if not any(found.values()):
-            words = f"no declared symbol has bars before {last_day.isoformat()}" + "".join(f"; {e}" for e in errors)
+        declaration = self.context.declaration
+        last_day = cut or declaration.calendar.local_day(self.context.clock.now())
+        found, words = await histories_before(service, declaration.current.spec.symbols, last_day)
+        if words:
             hint = await self._first_day_that_would_do(service, recipe, cut)
             raise HistoryTooShort(words + hint) if hint else TrainingFailed(words)
         return found
-
-    def calendar(self) -> Calendar:
-        """Return the declared exchange's sessions."""
-        market = self.context.declaration.current.spec.market
-        if self._kept is None or market is not self._calendar_of:
-            self._kept, self._calendar_of = calendar_of(market), market
-        return self._kept
 
 
 def _trouble(error: Exception) -> RpcError | None:

@@ -238,7 +238,7 @@ class ModelService:
         return found
 
     def _refuse_lookahead(self, model: ServedModel, as_of: datetime) -> None:
-        day = self.keeper.calendar().local_day(as_of)
+        day = self.context.declaration.calendar.local_day(as_of)
         through = model.manifest.trained_through
         if through >= day:
             raise RpcError(
@@ -261,7 +261,7 @@ class ModelService:
                 "enforce",
             )
         ends = manifest.expires_on
-        if ends is not None and has_expired(ends, self.keeper.calendar().local_day(as_of)):
+        if ends is not None and has_expired(ends, self.context.declaration.calendar.local_day(as_of)):
             told = msgspec.structs.replace(model.info(), expired=True)
             raise RpcError(
                 "MODEL_EXPIRED",
@@ -275,7 +275,7 @@ class ModelService:
         model = self.registry.shadow(symbol)
         if model is None:
             return None
-        day, manifest = self.keeper.calendar().local_day(as_of), model.manifest
+        day, manifest = self.context.declaration.calendar.local_day(as_of), model.manifest
         if manifest.trained_through >= day or has_expired(manifest.expires_on, day):
             return None
         return ShadowModel(model.version, manifest.name, list(manifest.features))
@@ -304,7 +304,7 @@ class ModelService:
         )
 
     def _today(self) -> date:
-        return self.keeper.calendar().local_day(self.context.clock.now())
+        return self.context.declaration.calendar.local_day(self.context.clock.now())
 
 
 def has_expired(expires_on: date | None, day: date) -> bool:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, date, datetime, time
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from bellwether.market.declared import calendar_of
 from bellwether.messages.models import OpenOrder, TrainingState, TrainModel
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.registry import OrderState, TargetResult
-from bellwether.models.child import TRAINING_BARS, TrainingFailed, bars_of, train_in_child
+from bellwether.models.child import TrainingFailed, histories_before, train_in_child
 from bellwether.models.clients import OrderClient, RegistryClient
 from bellwether.models.outcomes import Outcomes
 from bellwether.models.registry_methods import RegistryMethods
@@ -139,7 +138,7 @@ class TrainingService:
         made = [one.since for one in ledger.entries if one.name == spec.predictions.model]
         if not made:
             return None
-        calendar = calendar_of(spec.market)
+        calendar = self._context.declaration.calendar
         now = self._context.clock.now()
         first, last = calendar.local_day(max(made)), calendar.previous_session(now).day
         passed = calendar.sessions_between(first, last) if first < last else 0
@@ -216,13 +215,11 @@ class TrainingService:
 
     async def _histories(self) -> dict[str, Any]:
         spec = self._spec
-        calendar = calendar_of(spec.market)
         replayed = date.fromisoformat(spec.clock.from_) if spec.clock.mode == "replay" and spec.clock.from_ else None
-        day = replayed or calendar.local_day(self._context.clock.now())
-        as_of = datetime.combine(day, time(0), calendar.timezone).astimezone(UTC)
-        found, errors = await bars_of(self._service, sorted(spec.symbols), as_of, TRAINING_BARS)
-        if not any(found.values()):
-            raise TrainingFailed(f"no declared symbol has bars before {day}" + "".join(f"; {one}" for one in errors))
+        day = replayed or self._context.declaration.calendar.local_day(self._context.clock.now())
+        found, words = await histories_before(self._service, spec.symbols, day)
+        if words:
+            raise TrainingFailed(words)
         return found
 
     async def _serving(self, root: Path, recipe: Recipe) -> list[str]:

@@ -28,10 +28,11 @@ from bellwether.messages.registry import GetLiveRecords, LiveRecords
 from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.prediction import live, replay, tables
 from bellwether.prediction import store as rows
-from bellwether.prediction.declared import Declared
 from bellwether.prediction.judged import Judged
 from bellwether.prediction.session import MOST_SESSIONS, serving_record, session_decisions
 from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
+from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.fields import parse_duration
 from bellwether.storage.store import Store, Transaction
@@ -42,14 +43,14 @@ MOST_LISTED = 500
 class Lookups:
     """Answers from the store of decisions."""
 
-    def __init__(self, store: Store, declared: Declared) -> None:
+    def __init__(self, store: Store, context: ServiceContext) -> None:
         self._store = store
-        self._declared = declared
+        self._context = context
         self.judged = Judged()
 
     async def get_prediction(self, request: GetPrediction, call: Call) -> Prediction:
         """Return the newest prediction that still answers for a symbol."""
-        ttl = parse_duration(self._declared.spec.predictions.cache_ttl)
+        ttl = parse_duration(declared(self._context).current.spec.predictions.cache_ttl)
         found = await self._store.transact(lambda tx: rows.fresh(tx, request.symbol, call.as_of, ttl, only(call)))
         if found is None:
             raise RpcError("NO_PREDICTION", f"there is no fresh prediction of {request.symbol}: ask for a new one")
@@ -70,9 +71,8 @@ class Lookups:
             case "current":
                 found.append(rows.newest_per_symbol(run))
             case "session":
-                session = self._declared.calendar.session_at(call.as_of) or self._declared.calendar.next_session(
-                    call.as_of
-                )
+                calendar = declared(self._context).calendar
+                session = calendar.session_at(call.as_of) or calendar.next_session(call.as_of)
                 found.append(table.target_session == session.day.isoformat())
             case "day":
                 found.append(table.as_of > rows.stamp(call.as_of - timedelta(days=1)))
@@ -84,8 +84,8 @@ class Lookups:
 
     async def clear_cache(self, call: Call) -> ClearedCache:
         """See to it that nothing made so far answers any more."""
-        ttl = parse_duration(self._declared.spec.predictions.cache_ttl)
-        symbols = self._declared.spec.symbols
+        ttl = parse_duration(declared(self._context).current.spec.predictions.cache_ttl)
+        symbols = declared(self._context).current.spec.symbols
 
         def work(tx: Transaction) -> int:
             count = sum(rows.fresh(tx, symbol, call.as_of, ttl, only(call)) is not None for symbol in symbols)
@@ -139,6 +139,13 @@ class Lookups:
             words = f"{len(request.versions)} versions: at most {live.MOST_VERSIONS} are told of at once"
             raise RpcError("INVALID_PARAMS", words)
         return await self._store.transact(lambda tx: live.records(tx, call.run, request.versions))
+
+
+def declared(context: ServiceContext) -> DeclarationHolder:
+    """Return the declaration; raises NOT_READY before there is one."""
+    if not context.declaration.known:
+        raise RpcError("NOT_READY", "there is no declaration yet")
+    return context.declaration
 
 
 def only(call: Call) -> str | None:

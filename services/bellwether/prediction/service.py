@@ -32,10 +32,9 @@ from bellwether.messages.prediction import (
 from bellwether.prediction import logic, tables
 from bellwether.prediction import store as rows
 from bellwether.prediction.attempts import Attempts, all_or_none
-from bellwether.prediction.declared import Declared
 from bellwether.prediction.gather import Gathered, Question, Recent, gather_inputs
 from bellwether.prediction.learning import NewsLearning
-from bellwether.prediction.lookups import Lookups, as_cached, only
+from bellwether.prediction.lookups import Lookups, as_cached, declared, only
 from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
 from bellwether.prediction.outcomes import Realised, realised
 from bellwether.prediction.scores import ActionCounts, Brier, BrierScores
@@ -65,9 +64,8 @@ class PredictionService:
 
     def __init__(self, context: ServiceContext) -> None:
         self.context = context
-        self._declared = Declared(context)
         self.store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES)
-        self.lookups = Lookups(self.store, self._declared)
+        self.lookups = Lookups(self.store, context)
         self._attempts = Attempts()
         self._model_answered = False
         self._news = NewsLearning(self.store)
@@ -346,21 +344,22 @@ class PredictionService:
         return found
 
     def declared(self, system: TradingSystem) -> None:
-        """Take over the calendar of a new declaration.
+        """Take over a new declaration.
 
         Raises:
             CalendarError: when an override does not fit.
         """
-        self._declared.take_over(system.spec.market)
+        # One that cannot be made fails the acknowledgement.
+        _ = self._calendar
         self._news.declared(system)
 
     @property
     def _calendar(self) -> Calendar:
-        return self._declared.calendar
+        return declared(self.context).calendar
 
     @property
     def _spec(self) -> Any:
-        return self._declared.spec
+        return declared(self.context).current.spec
 
 
 def _event_id(prediction: Prediction) -> str:

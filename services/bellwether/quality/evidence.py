@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import Bar
+from bellwether.messages.market_data import Evidence as Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,26 @@ class Evidence:
     off_calendar: int = 0
     held_back: str = ""
     calm: bool = False
+
+
+def evidence_of(told: Told, calendar: Calendar, as_of: datetime, *, calm: bool = False) -> Evidence:
+    """Return what market-data said of a symbol's bars, with the sessions that they are held against.
+
+    Raises:
+        OutsideCalendar: when the calendar's table does not reach so far.
+    """
+    first = told.bars[0].session if told.bars else told.expected
+    return Evidence(
+        symbol=told.symbol,
+        as_of=as_of,
+        bars=told.bars,
+        sessions=calendar.days(first, told.expected),
+        expected=told.expected,
+        closed=calendar.previous_session(as_of).day,
+        off_calendar=told.off_calendar,
+        held_back=told.held_back,
+        calm=calm,
+    )
 
 
 SURELY_SMALL = 1.34

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bellwether.market.declared import calendar_of
-from bellwether.market.sessions import Calendar, OutsideCalendar
+from bellwether.market.sessions import OutsideCalendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import Bar, Evidences, GetEvidence
 from bellwether.messages.market_data import Evidence as Told
@@ -21,7 +20,7 @@ from bellwether.messages.quality import (
     ValidatedPredictionData,
     ValidatePredictionData,
 )
-from bellwether.quality.evidence import Evidence, calm
+from bellwether.quality.evidence import calm, evidence_of
 from bellwether.quality.rules import WINDOW
 from bellwether.quality.score import assess, check_values, overall, scored
 from bellwether.runtime.alarm import CLEAR, Alarm, turned
@@ -33,8 +32,6 @@ from bellwether.spec.models import TradingSystem
 
 NOTHING_TO_MEASURE = frozenset({"BARS_LOADING", "NO_BARS", "SOURCE_UNAVAILABLE"})
 """Answers of market-data that say there is nothing to measure: the score is unknown."""
-
-
 MOST_ASKED = 20
 """Symbols whose evidence is asked for at once: a reply has room for the bars of some more."""
 
@@ -55,14 +52,14 @@ class QualityService:
 
     def __init__(self, context: ServiceContext) -> None:
         self.context = context
-        self._calendar: Calendar | None = None
         self._kept: dict[str, _Kept] = {}
         self._overall: float | None = None
         self._alarm = CLEAR
 
     def declared(self, system: TradingSystem) -> None:
-        """Take the declaration's calendar, and forget what was judged by another."""
-        self._calendar = calendar_of(system.spec.market)
+        """Forget what was judged of symbols that are not declared any more."""
+        # A calendar that cannot be made fails the acknowledgement.
+        _ = self.context.declaration.calendar
         self._kept = {symbol: kept for symbol, kept in self._kept.items() if symbol in system.spec.symbols}
 
     @property
@@ -161,33 +158,16 @@ class QualityService:
         symbol, least = told.symbol, self._least
         if kept is None or not told.unchanged:
             quiet = calm(told.bars, () if kept is None else kept.calm)
-            evidence = self._evidence(told, as_of, calm=quiet)
+            try:
+                evidence = evidence_of(told, self.context.declaration.calendar, as_of, calm=quiet)
+            except OutsideCalendar as error:
+                raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
             close = told.bars[-1].close if told.bars else None
             quality = assess(evidence, least, told.revision)
             kept = _Kept(told.token, least, close, quality, told.bars if quiet else ())
             self._kept[symbol] = kept
         reason = "" if kept.quality.quality_score is not None else f"NO_BARS: {symbol} has no complete bar yet"
         return kept, reason
-
-    def _evidence(self, told: Told, as_of: datetime, *, calm: bool) -> Evidence:
-        calendar = self._calendar or calendar_of(self._system.spec.market)
-        first = told.bars[0].session if told.bars else told.expected
-        try:
-            sessions = calendar.days(first, told.expected)
-            closed = calendar.previous_session(as_of).day
-        except OutsideCalendar as error:
-            raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
-        return Evidence(
-            symbol=told.symbol,
-            as_of=as_of,
-            bars=told.bars,
-            sessions=sessions,
-            expected=told.expected,
-            closed=closed,
-            off_calendar=told.off_calendar,
-            held_back=told.held_back,
-            calm=calm,
-        )
 
     async def _alert(self, score: float | None, qualities: Mapping[str, SymbolQuality], call: Call) -> None:
         """Publish a change of state once. An unknown score changes nothing: it is neither good nor bad."""

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from bellwether.market.declared import calendar_of
+from bellwether.market.sessions import Calendar
+from bellwether.spec.market import Market
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.wire import known_part
 
@@ -58,6 +61,7 @@ class DeclarationHolder:
     def __init__(self, service: str, system: TradingSystem | None = None) -> None:
         self._service = service
         self._system = system
+        self._calendar: tuple[Market, Calendar] | None = None
         self._listeners: list[Listener] = []
         # What the listeners said of the declaration in force; None: they were not told of it yet.
         self._failures: list[str] | None = None
@@ -91,6 +95,19 @@ class DeclarationHolder:
         if self._system is None:
             raise LookupError(f"{self._service} has no declaration yet: neither a file nor the bus gave one")
         return self._system
+
+    @property
+    def calendar(self) -> Calendar:
+        """The declared exchange's calendar, made again when `market` has changed.
+
+        Raises:
+            LookupError: if no declaration has arrived yet.
+            CalendarError: when an override does not fit.
+        """
+        market = self.current.spec.market
+        if self._calendar is None or self._calendar[0] is not market:
+            self._calendar = (market, calendar_of(market))
+        return self._calendar[1]
 
     @property
     def generation(self) -> int:

@@ -6,10 +6,11 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from bellwether.messages.trading import OrderEvent, OrderRefused, Refusal
+from bellwether.messages.fields import from_fields
+from bellwether.messages.trading import Order, OrderEvent, OrderRefused, Refusal
 from bellwether.runtime.call import Call
 from bellwether.storage.store import Transaction
-from bellwether.trading.answers import order_from, queued_order, refusal_of, rejection_of
+from bellwether.trading.answers import order_from, rejection_of
 from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderFilled, OrderQueued, OrderRejected, Refused
 from bellwether.trading.queries import find_order
 
@@ -22,13 +23,14 @@ def announce(tx: Transaction, run: str, events: Iterable[LedgerEvent], call: Cal
     for event in events:
         match event:
             case OrderQueued(order_id=order_id):
-                data = OrderEvent(queued_order(event))
-                tx.outbox(here.event("order_queued", data, event_id=f"order_queued:{order_id}"))
+                status = "awaiting_approval" if event.approval else "queued"
+                order = from_fields(Order, event, status=status, created_at=event.at)
+                tx.outbox(here.event("order_queued", OrderEvent(order), event_id=f"order_queued:{order_id}"))
             case OrderFilled():
                 _announce_fill(tx, run, event, here)
             case Refused():
                 parent = _parent(tx, run, event.order_id) if event.stage == "open" else None
-                _announce_refusal(tx, event, refusal_of(event), here, parent)
+                _announce_refusal(tx, event, from_fields(Refusal, event), here, parent)
             case OrderRejected():
                 _log.warning("the broker rejects order %s: %s %s", event.order_id, event.code, event.message)
                 _announce_refusal(tx, event, rejection_of(event), here, _parent(tx, run, event.order_id))

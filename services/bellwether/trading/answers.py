@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from bellwether.messages.fields import from_fields, from_row
+from bellwether.messages.fields import from_row
 from bellwether.messages.trading import Account, EquityPoint, Order, Position, Refusal, Trade
 from bellwether.trading.book import Book
-from bellwether.trading.events import OrderQueued, OrderRejected, Refused
+from bellwether.trading.events import OrderRejected
 from bellwether.trading.ledger import Latch, Seen
 from bellwether.trading.pricing import PRICE_STEP, ZERO
 from bellwether.trading.rules import Rules
@@ -42,21 +42,6 @@ def trade_of(order: Order, broker_id: str | None) -> Trade:
     )
 
 
-def queued_order(event: OrderQueued) -> Order:
-    """Return an order as it was queued."""
-    return from_fields(Order, event, status="awaiting_approval" if event.approval else "queued", created_at=event.at)
-
-
-def refusal_from(row: Mapping[str, Any]) -> Refusal:
-    """Return a refusal from its row."""
-    return from_row(Refusal, row)
-
-
-def refusal_of(event: Refused) -> Refusal:
-    """Return a refusal from its event."""
-    return from_fields(Refusal, event)
-
-
 def rejection_of(event: OrderRejected) -> Refusal:
     """Return the broker's rejection as a refusal: what the broker said stands where a guard says its value."""
     return Refusal(
@@ -74,16 +59,7 @@ def refusal_seen(seen: Seen) -> Refusal | None:
     """Return a decision's refusal as it was written down with the decision, ledger or not."""
     if seen.refusal is None:
         return None
-    code, value, limit = seen.refusal
-    return Refusal(
-        prediction_id=seen.prediction_id,
-        symbol=seen.symbol,
-        code=code,
-        value=value,
-        limit=limit,
-        at=seen.at,
-        stage="signal",
-    )
+    return Refusal(seen.prediction_id, seen.symbol, *seen.refusal, at=seen.at, stage="signal")
 
 
 def newest_number(latches: Sequence[Latch]) -> int:

@@ -36,6 +36,11 @@ class Verdict(NamedTuple):
     objection: Objection
     passed: tuple[Code, ...]
 
+    @property
+    def refusal(self) -> tuple[str, str, str]:
+        """Code, value and limit as they are written; all empty where nothing was refused."""
+        return "" if self.code is None else self.code.name, *self.objection
+
 
 Guard = Callable[[Situation, Candidate | None], Objection | None]
 

@@ -147,10 +147,6 @@ class Incoming:
 
 
 def _seen(prediction: Prediction, placed: Placement, now: datetime) -> Seen:
-    verdict = placed.refused
-    refusal = None
-    if verdict is not None and verdict.code is not None:
-        refusal = (verdict.code.name, verdict.objection.value, verdict.objection.limit)
     return Seen(
         prediction_id=prediction.prediction_id,
         symbol=prediction.symbol,
@@ -158,7 +154,7 @@ def _seen(prediction: Prediction, placed: Placement, now: datetime) -> Seen:
         order_id=placed.order_id,
         guards=list(placed.guards),
         at=now,
-        refusal=refusal,
+        refusal=None if placed.refused is None else placed.refused.refusal,
     )
 
 
@@ -173,9 +169,8 @@ def _annotate(call: Call, prediction: Prediction, placed: Placement) -> None:
     }
     if placed.order_id is not None:
         facts["bellwether.order_id"] = placed.order_id
-    verdict = placed.refused
-    if verdict is not None and verdict.code is not None:
+    if placed.refused is not None:
         # Traces with a refusal are always kept; that there was nothing to do is not worth it.
         what = "refusal" if placed.events else "nothing_to_do"
-        facts[f"bellwether.{what}"] = refusal_text(verdict.code.name, *verdict.objection)
+        facts[f"bellwether.{what}"] = refusal_text(*placed.refused.refusal)
     call.annotate(**facts)

@@ -291,15 +291,8 @@ def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Place
         # Whoever asked by hand gets an order to look up; its id makes a retry meet the same answer.
         order_id = wish.order_id
         events.append(order_of(wish, ZERO if wish.quantity is None else wish.quantity, now))
-    refused = Refused(
-        at=now,
-        prediction_id=wish.origin.prediction_id,
-        order_id=order_id,
-        symbol=wish.symbol,
-        code="" if verdict.code is None else verdict.code.name,
-        value=verdict.objection.value,
-        limit=verdict.objection.limit,
-        stage=stage,
-        session=wish.session,
+    code, value, limit = verdict.refusal
+    refused = from_fields(
+        Refused, wish, wish.origin, at=now, order_id=order_id, code=code, value=value, limit=limit, stage=stage
     )
     return Placement("refused", (*events, refused), names(verdict.passed), order_id, verdict)

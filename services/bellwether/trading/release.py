@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bellwether.broker.values import MarketState
+from bellwether.messages.fields import from_fields
 from bellwether.messages.market_data import CorporateAction
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
@@ -78,7 +79,8 @@ def release(
         return Released((cancelled(order, now, Code.NO_OPENING_PRICE, "none", limit),))
     sized = _sized(order, _situation(book, order, conditions, opening, price), conditions)
     if sized.verdict.code is not None:
-        return Released((_refused(order, now, sized.verdict),))
+        code, value, limit = sized.verdict.refusal
+        return Released((from_fields(Refused, order, at=now, code=code, value=value, limit=limit, stage="open"),))
     events = () if sized.limit is None else (_reduced(book, order, now, sized.limit, sized.quantity),)
     return Released(events, sized.quantity)
 
@@ -125,33 +127,11 @@ def _room(code: Code, situation: Situation) -> Decimal:
     return situation.cash
 
 
-def _refused(order: OrderQueued, now: datetime, verdict: Verdict) -> Refused:
-    return Refused(
-        at=now,
-        prediction_id=order.prediction_id,
-        order_id=order.order_id,
-        symbol=order.symbol,
-        code="" if verdict.code is None else verdict.code.name,
-        value=verdict.objection.value,
-        limit=verdict.objection.limit,
-        stage="open",
-        session=order.session,
-    )
-
-
 def _reduced(book: Book, order: OrderQueued, now: datetime, limit: Verdict, quantity: Decimal) -> OrderReduced:
-    return OrderReduced(
-        at=now,
-        order_id=order.order_id,
-        symbol=order.symbol,
-        session=order.session,
-        asked=order.quantity,
-        quantity=quantity,
-        code="" if limit.code is None else limit.code.name,
-        value=limit.objection.value,
-        limit=limit.objection.limit,
-        again=book.reductions.get(order.order_id, 0),
-    )
+    code, value, bound = limit.refusal
+    again = book.reductions.get(order.order_id, 0)
+    said = {"code": code, "value": value, "limit": bound}
+    return from_fields(OrderReduced, order, at=now, asked=order.quantity, quantity=quantity, again=again, **said)
 
 
 def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: Opening, price: Decimal) -> Situation:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from bellwether.broker.port import BrokerError
 from bellwether.messages.envelope import LIVE, Event
+from bellwether.messages.fields import from_row
 from bellwether.messages.prediction import PredictionGenerated
 from bellwether.messages.reporting import GetSessionBook, SessionBook
 from bellwether.messages.trading import (
@@ -23,6 +24,7 @@ from bellwether.messages.trading import (
     MarketsInitialized,
     Orders,
     Positions,
+    Refusal,
     Refusals,
     Safety,
 )
@@ -33,7 +35,7 @@ from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
-from bellwether.trading.answers import account_of, order_from, positions_of, refusal_from, refusal_seen, thinned
+from bellwether.trading.answers import account_of, order_from, positions_of, refusal_seen, thinned
 from bellwether.trading.brokers import Brokers
 from bellwether.trading.check import check_ledger
 from bellwether.trading.closing import Closes
@@ -184,7 +186,7 @@ def _register_answers(service: Service, trader: Trader) -> None:
 
         def look(tx: Transaction, run: str) -> Refusals:
             rows, total = find_refusals(tx, run, symbol=request.symbol, limit=limit)
-            return Refusals([refusal_from(row) for row in rows], total)
+            return Refusals([from_row(Refusal, row) for row in rows], total)
 
         return await desk.look(call, look)
 
@@ -283,7 +285,7 @@ def _explain(tx: Transaction, run: str, desk: Desk, request: Explain) -> Explana
         return Explanation(request.symbol, request.prediction_id, "unseen", None, [], [])
     row = None if seen.order_id is None else find_order(tx, run, seen.order_id)
     rows, _ = find_refusals(tx, run, prediction_id=seen.prediction_id)
-    refusals = [refusal_from(one) for one in rows]
+    refusals = [from_row(Refusal, one) for one in rows]
     own = refusal_seen(seen)
     if own is not None and not refusals:
         refusals = [own]

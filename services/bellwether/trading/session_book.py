@@ -11,11 +11,11 @@ from sqlalchemy import Table, select, union
 
 from bellwether.messages.fields import from_row
 from bellwether.messages.reporting import GetSessionBook, Idle, MetDecision, SessionBook
-from bellwether.messages.trading import Account, EquityPoint
+from bellwether.messages.trading import Account, EquityPoint, Refusal
 from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
-from bellwether.trading.answers import order_from, positions_of, refusal_from
+from bellwether.trading.answers import order_from, positions_of
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 
@@ -79,7 +79,7 @@ _ORDERS = Prepared(
 def session_book(tx: Transaction, run: str, asked: GetSessionBook, book: Book, account: Account) -> SessionBook:
     """Return orders, refusals, decisions and account of a session."""
     close, before = _points(tx, run, asked.session)
-    refusals = [refusal_from(row) for row in _REFUSALS.rows(tx, _values(run, asked))]
+    refusals = [from_row(Refusal, row) for row in _REFUSALS.rows(tx, _values(run, asked))]
     met = [from_row(MetDecision, row) for row in _DECISIONS.rows(tx, _values(run, asked))]
     idle = _idle(tx, run, asked)
     codes = {one.code for one in refusals} | {one.code for one in met if one.code} | idle.reasons.keys()
