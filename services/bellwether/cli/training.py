@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -77,25 +75,12 @@ def run_training(
     Raises:
         CommandError: with the last line of the process.
     """
-    registry.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(suffix=".json") as bars:
-        bars.write(msgspec.json.encode(dict(histories)))
-        bars.flush()
-        command = [sys.executable, "-m", "bellwether.training", "--recipe", str(recipe), "--bars", bars.name]
-        command += ["--out", str(registry), "--workers", str(workers)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None  # noqa: S101 (pipes were asked for)
-            assert child.stderr is not None  # noqa: S101
-            last = ""
-            for line in child.stderr:
-                last = line.rstrip()
-                if not last.startswith("error: "):
-                    say(last)
-            versions = child.stdout.read()
-    if child.returncode != 0:
-        raise CommandError(last.removeprefix("error: ") or f"training ended with {child.returncode}")
-    found: list[str] = json.loads(versions)
-    return found
+    from bellwether.models.child import TrainingFailed, train_in_child
+
+    try:
+        return asyncio.run(train_in_child(recipe, histories, registry, workers=workers, say=say))
+    except TrainingFailed as error:
+        raise CommandError(str(error).removeprefix("training failed: ")) from error
 
 
 def enter(registry: Path, versions: Sequence[str], recipe: Recipe) -> Ledger:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -60,23 +61,25 @@ async def histories_before(service: Service, symbols: Iterable[str], day: date) 
 
 async def train_in_child(
     recipe: Path,
-    histories: dict[str, list[Bar]],
+    histories: Mapping[str, Sequence[Bar]],
     root: Path,
     *,
+    workers: int = 1,
     rival: str | None = None,
     serving: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Make a recipe's models in a process of its own, which ends and gives its memory back; return their versions.
 
-    `rival` names the recipe that serves, where it is another one; `serving` are versions of this one that serve, in the
-    same folder; `say` gets each line of progress.
+    `workers` processes share the symbols; `rival` names the recipe that serves, where it is another one; `serving` are
+    versions of this one that serve, in the same folder; `say` gets each line of progress.
 
     Raises:
         TrainingFailed: with the process's last line; HistoryTooShort where there are too few bars.
     """
     bars = await asyncio.to_thread(_write_bars, root, histories)
     arguments = ["-m", "bellwether.training", "--recipe", str(recipe), "--bars", str(bars), "--out", str(root)]
+    arguments += ["--workers", str(workers)]
     arguments += ["--rival", rival] if rival is not None else []
     arguments += [part for version in serving for part in ("--serving", version)]
     child = await asyncio.create_subprocess_exec(
@@ -98,10 +101,10 @@ async def train_in_child(
         bars.unlink(missing_ok=True)
 
 
-def _write_bars(root: Path, histories: dict[str, list[Bar]]) -> Path:
+def _write_bars(root: Path, histories: Mapping[str, Sequence[Bar]]) -> Path:
     root.mkdir(parents=True, exist_ok=True)
-    path = root / ".bars.json"
-    path.write_bytes(msgspec.json.encode(histories))
+    path = root / f".bars-{os.getpid()}.json"
+    path.write_bytes(msgspec.json.encode(dict(histories)))
     return path
 
 
@@ -117,6 +120,7 @@ async def _log_lines(child: asyncio.subprocess.Process, say: Callable[[str], Non
         text = line.decode("utf-8", "replace").rstrip()
         if text:
             last = text
-            say(text)
+            if not text.startswith("error: "):
+                say(text)
             _log.info("training: %s", text)
     return last
