@@ -279,18 +279,8 @@ def add_simulated_tables(metadata: MetaData) -> Index:
     """Add the tables to those of a store, once; return the index of the orders that work, which version 4 had not."""
     if "sim_orders" in metadata.tables:
         return next(index for index in metadata.tables["sim_orders"].indexes if index.name == "sim_orders_working")
-    Table(
-        "sim_accounts",
-        metadata,
-        Column("account", String, primary_key=True),
-        *texts("currency", "cash"),
-    )
-    Table(
-        "sim_positions",
-        metadata,
-        *texts("account", "symbol", key=True),
-        Column("quantity", String, nullable=False),
-    )
+    Table("sim_accounts", metadata, Column("account", String, primary_key=True), *texts("currency", "cash"))
+    Table("sim_positions", metadata, *texts("account", "symbol", key=True), Column("quantity", String, nullable=False))
     orders = Table(
         "sim_orders",
         metadata,

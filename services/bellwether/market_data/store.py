@@ -69,12 +69,7 @@ holds = Table(
 )
 """Symbols that are held back, and why."""
 
-news = Table(
-    "news",
-    metadata,
-    *texts("symbol", "session", key=True),
-    sqlite_with_rowid=False,
-)
+news = Table("news", metadata, *texts("symbol", "session", key=True), sqlite_with_rowid=False)
 """Sessions whose new bar has not been announced yet."""
 
 

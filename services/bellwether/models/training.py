@@ -164,13 +164,7 @@ class TrainingService:
             patience = parse_duration(job.deadline)
             other = None if rival == name else rival
             state = await self._orders.place(
-                recipe,
-                histories,
-                rival=other,
-                serving=serving,
-                at=started,
-                patience=patience,
-                reason=wanted.reason,
+                recipe, histories, rival=other, serving=serving, at=started, patience=patience, reason=wanted.reason
             )
             self._follow(state)
             return

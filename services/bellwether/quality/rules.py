@@ -82,9 +82,7 @@ def _held_back(evidence: Evidence) -> Breach | None:
 
 
 @_rule(
-    100,
-    "A price is not a number above 0, or a volume is no number.",
-    "Correct the row at the source, or leave it out.",
+    100, "A price is not a number above 0, or a volume is no number.", "Correct the row at the source, or leave it out."
 )
 def _not_finite(evidence: Evidence) -> Breach | None:
     if evidence.calm:
@@ -209,11 +207,7 @@ def _stale(evidence: Evidence) -> Breach | None:
     )
 
 
-@_rule(
-    40,
-    "Open or close lies outside of high and low.",
-    "Correct the row at the source.",
-)
+@_rule(40, "Open or close lies outside of high and low.", "Correct the row at the source.")
 def _price_order(evidence: Evidence) -> Breach | None:
     odd = [
         bar
@@ -293,9 +287,7 @@ def _volume_step(evidence: Evidence) -> Breach | None:
 
 
 @_rule(
-    60,
-    "The close has not changed for ten sessions or more.",
-    "The share is suspended or dead: take it out of symbols.",
+    60, "The close has not changed for ten sessions or more.", "The share is suspended or dead: take it out of symbols."
 )
 def _flat_prices(evidence: Evidence) -> Breach | None:
     run = 1
@@ -335,19 +327,12 @@ def _clock_skew(evidence: Evidence) -> Breach | None:
     if evidence.bars and evidence.bars[-1].session > evidence.closed:
         newest = evidence.bars[-1].session
         return Breach(
-            1.0,
-            f"bar of {newest}",
-            f"at most {evidence.closed}",
-            f"there is a bar of {newest}, which is not over yet",
+            1.0, f"bar of {newest}", f"at most {evidence.closed}", f"there is a bar of {newest}, which is not over yet"
         )
     return None
 
 
-@_rule(
-    40,
-    f"There are fewer than {FEWEST_BARS} bars.",
-    "Load more history.",
-)
+@_rule(40, f"There are fewer than {FEWEST_BARS} bars.", "Load more history.")
 def _short_history(evidence: Evidence) -> Breach | None:
     count = len(evidence.bars)
     if count >= FEWEST_BARS:

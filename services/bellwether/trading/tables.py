@@ -70,12 +70,7 @@ Index("refusals_by_symbol", refusals.c.run, refusals.c.symbol, refusals.c.id)
 Index("refusals_by_decision", refusals.c.run, refusals.c.prediction_id)
 _REFUSALS_BY_TIME = Index("refusals_by_time", refusals.c.run, refusals.c.at)
 
-equity = Table(
-    "equity",
-    metadata,
-    *texts("run", "session", key=True),
-    *texts("cash", "positions_value", "equity"),
-)
+equity = Table("equity", metadata, *texts("run", "session", key=True), *texts("cash", "positions_value", "equity"))
 
 # A diary, not a projection: every decision that the trader met, HOLD included.
 decisions = Table(
@@ -156,15 +151,7 @@ def _add_execution(connection: Connection) -> None:
     metadata.create_all(connection, tables=[metadata.tables[name] for name in _SINCE_3])
 
 
-_SINCE_3 = (
-    "executions",
-    "unreconciled",
-    "sim_accounts",
-    "sim_positions",
-    "sim_orders",
-    "sim_events",
-    "sim_actions",
-)
+_SINCE_3 = ("executions", "unreconciled", "sim_accounts", "sim_positions", "sim_orders", "sim_events", "sim_actions")
 
 
 def _index_times(connection: Connection) -> None:

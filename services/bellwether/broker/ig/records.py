@@ -56,11 +56,7 @@ class Records:
 
     async def activity(self, since: datetime, deal_id: str = "") -> list[Row]:
         """Return the activity since an instant, all pages of it; of one deal, if one is named."""
-        params = {
-            "from": f"{since - MARGIN_OF_TIME:%Y-%m-%dT%H:%M:%S}",
-            "detailed": "true",
-            "pageSize": str(ALL_ROWS),
-        }
+        params = {"from": f"{since - MARGIN_OF_TIME:%Y-%m-%dT%H:%M:%S}", "detailed": "true", "pageSize": str(ALL_ROWS)}
         if deal_id:
             params["dealId"] = deal_id
         rows: list[Row] = []
