@@ -13,9 +13,8 @@ from types import MappingProxyType
 
 from bellwether.market.sessions import Calendar
 from bellwether.market_data import merging, restated, sifting
-from bellwether.market_data.actions import Action, Doubt, infer_actions
+from bellwether.market_data.actions import Action, Doubt, half_unit, infer_actions
 from bellwether.market_data.known import Hold, Intake, Kept, Known, Origin, Rules, Stored
-from bellwether.market_data.ratios import half_unit
 from bellwether.market_data.rows import Loaded, OddRow, SourceRow
 from bellwether.messages.market_data import Bar
 

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from bellwether.market_data.actions import Doubt
-from bellwether.market_data.ratios import half_unit, simplest
+from bellwether.market_data.actions import Doubt, half_unit, simplest
 from bellwether.market_data.rows import SourceRow
 
 LONG_ENOUGH = 3

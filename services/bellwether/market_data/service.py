@@ -13,11 +13,10 @@ from zoneinfo import ZoneInfo
 from bellwether.market.declared import calendar_of
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.market_data import store as bars_store
-from bellwether.market_data.announcing import Announcer
 from bellwether.market_data.condition import alarms_of, health_of
 from bellwether.market_data.known import Rules as KnownRules
 from bellwether.market_data.loaded import LoadedBars, NoData, bars_of, evidence_of, recorded_of, window_of
-from bellwether.market_data.loading import Loader
+from bellwether.market_data.loading import Announcer, Loader
 from bellwether.market_data.rows import SourceError
 from bellwether.market_data.series import Series
 from bellwether.market_data.sources import Source, Unavailable, open_source

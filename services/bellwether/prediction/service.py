@@ -31,11 +31,10 @@ from bellwether.messages.prediction import (
 )
 from bellwether.prediction import logic, tables
 from bellwether.prediction import store as rows
-from bellwether.prediction.attempts import Attempts, all_or_none
+from bellwether.prediction.faults import Attempts, alarms_of, all_or_none, turn_alerts, warning_of
 from bellwether.prediction.gather import Gathered, Question, Recent, gather_inputs
 from bellwether.prediction.learning import NewsLearning
 from bellwether.prediction.lookups import Lookups, as_cached, declared, only
-from bellwether.prediction.one_sided import alarms_of, turn_alerts, warning_of
 from bellwether.prediction.outcomes import Realised, realised
 from bellwether.prediction.scores import ActionCounts, Brier, BrierScores
 from bellwether.runtime.call import Call

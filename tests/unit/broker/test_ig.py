@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from bellwether.broker.ig.cash import adjustments_of
 from bellwether.broker.ig.client import Pace
 from bellwether.broker.ig.credentials import CredentialsError, read_credentials
 from bellwether.broker.ig.facts import NotUnderstood, facts_of, problems, remarks
-from bellwether.broker.ig.lookup import from_activity, from_confirm, from_positions
+from bellwether.broker.ig.lookup import adjustments_of, from_activity, from_confirm, from_positions
 from bellwether.broker.values import Accepted, Ended, Fill, Rejected
 from harness.ig import answers
 from harness.ig.account import Account, Ticket

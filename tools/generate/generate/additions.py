@@ -87,7 +87,7 @@ ADDITIONS = (
             Place(f"{SERVICES}/messages/events.py", "EVENTS", "its type; its data is a struct in a file beside"),
             Place(f"{SERVICES}/topology.py", "publishes", "who publishes and who consumes it"),
             Place(f"{SERVICES}/prediction/service.py", "service.on_event", "a consumer: like this one"),
-            Place(f"{SERVICES}/market_data/announcing.py", "publish_event", "a publisher: like this one"),
+            Place(f"{SERVICES}/market_data/loading.py", "publish_event", "a publisher: like this one"),
         ),
         "tests/unit/runtime/test_events.py",
     ),

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from bellwether.broker.ig.cash import adjustments_of, closing_price
 from bellwether.broker.ig.client import IgClient, IgError
-from bellwether.broker.ig.facts import MarketFacts, NotUnderstood, exact
+from bellwether.broker.ig.facts import MarketFacts, NotUnderstood, exact, refusal_of, ticket_of
 from bellwether.broker.ig.lookup import (
+    adjustments_of,
+    closing_price,
     from_activity,
     from_confirm,
     from_positions,
@@ -29,7 +30,6 @@ from bellwether.broker.ig.lookup import (
 from bellwether.broker.ig.quotes import QUOTES_LAST, Quotes
 from bellwether.broker.ig.records import LOOK_BACK, Records, epic_of, signed
 from bellwether.broker.ig.settings import Settings
-from bellwether.broker.ig.tickets import refusal_of, ticket_of
 from bellwether.broker.ig.words import reason_words, status_words
 from bellwether.broker.port import BrokerError, LastLook, NoBroker, NotSent, Unclear, nothing_halts
 from bellwether.broker.values import (
