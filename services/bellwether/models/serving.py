@@ -32,13 +32,6 @@ def _features_now(manifest: Manifest) -> str:
     return feature_version(tuple(manifest.features)) if known else ""
 
 
-class FeaturesMismatch(RpcError):
-    """The features are not the ones the model was made with; the message names them."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("FEATURES_MISMATCH", message)
-
-
 class ServedModel:
     """A verified model, ready to answer."""
 
@@ -78,7 +71,7 @@ class ServedModel:
         """Return the calibrated probability for one row; each symbol's last one is kept: a session asks for it twice.
 
         Raises:
-            FeaturesMismatch: naming what is missing, what is not known, or what is no finite number.
+            RpcError: FEATURES_MISMATCH, naming what is missing, what is not known, or what is no finite number.
         """
         said = self._said.get(symbol)
         if said is not None and said[0] == features:
@@ -107,7 +100,7 @@ class ServedModel:
         lower with the training median in the feature's place: such parts do not add up.
 
         Raises:
-            FeaturesMismatch: as `predict`.
+            RpcError: as `predict`.
         """
         said = log_odds(self.predict(features, symbol).probability)
         if self.reference is None:
@@ -146,10 +139,13 @@ class ServedModel:
                 parts.append(f"missing: {', '.join(missing)}")
             if extra:
                 parts.append(f"not known to it: {', '.join(extra)}")
-            raise FeaturesMismatch(f"model {self.manifest.name} wants {len(self._names)} features; {'; '.join(parts)}")
+            words = f"model {self.manifest.name} wants {len(self._names)} features; {'; '.join(parts)}"
+            raise RpcError("FEATURES_MISMATCH", words)
         for name in self._names:
             if not math.isfinite(features[name]):
-                raise FeaturesMismatch(f"feature {name} is {features[name]}: a model takes finite numbers only")
+                raise RpcError(
+                    "FEATURES_MISMATCH", f"feature {name} is {features[name]}: a model takes finite numbers only"
+                )
 
 
 def _strongest_first(found: list[ProbabilityPart]) -> list[ProbabilityPart]:

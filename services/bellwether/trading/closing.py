@@ -35,7 +35,7 @@ class Closes:
         self._halting = halting
 
     async def close(self, request: SessionClose, call: Call) -> SessionClosed:
-        """Do what a session's close does, once; asked again it gives the same answer.
+        """Close a session, once: positions are valued and exits queued; asked again it answers the same.
 
         Raises:
             RpcError: NOT_A_SESSION, NOT_CLOSED_YET, or SESSION_PASSED when a later one was opened or closed already.

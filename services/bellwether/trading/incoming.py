@@ -56,6 +56,8 @@ class Incoming:
     async def trade(self, request: ExecuteTrade, call: Call) -> Trade:
         """Queue an order by hand for the next session, or refuse it; the same `client_id` gives the same order.
 
+        Without one the request's own id is taken, so that only the very same request is known again.
+
         Raises:
             RpcError: INVALID_PARAMS for a quantity that is not a whole number of shares, CLIENT_ID_TAKEN when the id
                 was used for another order, UNAVAILABLE while no price can be asked for: the id is free then.

@@ -42,7 +42,7 @@ class Opens:
         self._brokers = brokers
 
     async def open(self, request: SessionOpen, call: Call) -> SessionOpened:
-        """Do what a session's open does, once; asked again it gives the same answer.
+        """Open a session, once: corporate actions, then the orders that wait for it; asked again it answers the same.
 
         Live, an order whose opening price has not arrived stays queued and the next ask takes it up again, until the
         session no longer waits for its bars.

@@ -15,7 +15,8 @@ from bellwether.market_data.actions import adjusted, infer_actions, splits_throu
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import Bar
 from bellwether.models.registry import Choice, Registry
-from bellwether.models.serving import FeaturesMismatch, ServedModel
+from bellwether.models.serving import ServedModel
+from bellwether.runtime.errors import RpcError
 from bellwether.training.artifact import ONNX, SKOPS, ArtifactError, read_model
 from bellwether.training.dataset import make_rows, part_by_day
 from bellwether.training.export import NotTheSame, from_skops_bytes, prove_parity, to_onnx_bytes
@@ -147,7 +148,7 @@ def test_no_file_of_a_model_is_a_pickle(root: Path) -> None:
 def test_a_feature_that_is_no_number_is_refused(root: Path) -> None:
     model = ServedModel.open(only_model(root))
     row = dict.fromkeys(model.manifest.features, 0.0)
-    with pytest.raises(FeaturesMismatch, match="feature rsi_14 is nan: a model takes finite numbers only"):
+    with pytest.raises(RpcError, match="FEATURES_MISMATCH: feature rsi_14 is nan: a model takes finite numbers only"):
         model.predict({**row, "rsi_14": float("nan")}, "IBM")
 
 

@@ -107,8 +107,9 @@ BAR = Walk(
         Stop(f"{SERVICES}/trading/release.py", "release"),
         Stop(f"{SERVICES}/broker/simulated.py", "SimulatedBroker.submit", after="Executor.send"),
         Stop(f"{SERVICES}/trading/recording.py", "recorded", after="Executor.send"),
-        Stop(f"{SERVICES}/trading/ledger.py", "Ledger.append", after="Executor.send"),
-        Stop(f"{SERVICES}/trading/announcing.py", "announce", after="Executor.send"),
+        Stop(f"{SERVICES}/trading/desk.py", "Desk.record", after="Executor.send"),
+        Stop(f"{SERVICES}/trading/ledger.py", "Ledger.append"),
+        Stop(f"{SERVICES}/trading/announcing.py", "announce", after="Desk.record"),
     ),
     "order_filled: a fill in the ledger, from which cash and positions follow",
 )
