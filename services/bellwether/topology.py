@@ -21,7 +21,7 @@ BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe", *HOLD
 _ROWS = (
     ServiceRow(
         name="market-data",
-        purpose="Owns the bars: reads them from their source, answers as of a moment, tells when new ones arrive.",
+        purpose="Owns the bars: reads them from their source, answers as of an instant, says when new ones arrive.",
         serves=(
             "get_market_data",
             "get_bars",
@@ -236,7 +236,7 @@ _ROWS = (
     ),
     ServiceRow(
         name="monitoring",
-        purpose="Asks every service how it is, looks at the machine, and tells people what is wrong.",
+        purpose="Asks every service how it is, looks at the machine, and notifies people of what is wrong.",
         calls={
             "market-data": ("health",),
             "data-quality": ("health",),

@@ -62,7 +62,7 @@ class WasHeld(msgspec.Struct, frozen=True):
 
 
 Id = Annotated[str, Path(max_length=36, pattern="^[-0-9a-f]+$", description="The uid of the TradingBackup.")]
-HoldId = Annotated[str, Path(min_length=1, max_length=64, description="The hold, as it was begun.")]
+HoldId = Annotated[str, Path(min_length=1, max_length=64, description="The hold, as it was started.")]
 Wait = Annotated[float, Query(gt=0, le=600, description="Seconds to wait for its end at most; it goes on without you.")]
 
 

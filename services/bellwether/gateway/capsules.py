@@ -57,13 +57,13 @@ async def _bars(peers: Peers, inputs: dict[str, Any], instant: datetime) -> dict
     found: dict[str, CapsuleBars] = {}
     for symbol, revision in {inputs["symbol"]: inputs["bars_revision"], **(inputs.get("basket") or {})}.items():
         question = GetBars(symbol, count=WINDOW, revision=revision)
-        told = await peers.try_ask_then(instant, "market-data", "get_bars", question, Bars)
-        if isinstance(told, Problem):
-            raise told
-        if told.revision != revision:
+        page = await peers.try_ask_then(instant, "market-data", "get_bars", question, Bars)
+        if isinstance(page, Problem):
+            raise page
+        if page.revision != revision:
             words = f"market-data has the bars of {symbol} in the version {revision[:12]} no more"
             raise Problem(409, "BARS_GONE", words)
-        found[symbol] = CapsuleBars(revision, told.bars)
+        found[symbol] = CapsuleBars(revision, page.bars)
     return found
 
 

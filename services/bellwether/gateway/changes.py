@@ -53,7 +53,7 @@ Wait = Annotated[float, Query(ge=0, le=30, description="Seconds to wait at most.
 
 @router.put("/v1/declaration", dependencies=OPERATE)
 async def declare(request: Request, wait: Wait = WAIT_SECONDS) -> Response:
-    """Deliver a newer spec to all services; wait until each acknowledged it, 5 s unless told otherwise."""
+    """Deliver a newer spec to all services; wait until each acknowledged it, 5 s unless given."""
     body = _declaration_body(await read_body(request, _DECLARATION_BYTES))
     spec = known_part(body["spec"], body.get("defaults") or ())
     return answer(await gateway_of(request).declare(body["generation"], spec, wait=wait))

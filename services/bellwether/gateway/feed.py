@@ -35,7 +35,7 @@ class Full(Exception):
 
 
 class Feed:
-    """Hands each message to all watchers of this moment."""
+    """Hands each message to all present watchers."""
 
     def __init__(self, limit: int = WATCHERS) -> None:
         self.limit = limit

@@ -67,8 +67,8 @@ def _bars(made: Prediction, inputs: dict[str, Any], now: Bars | Problem | None) 
         says += " (still the newest version)" if same else f" (restated since: today's version is {now.revision[:12]})"
     others = inputs.get("basket") or {}
     if others:
-        told = ", ".join(f"{symbol} {one[:12]}" for symbol, one in sorted(others.items()))
-        says += f"; the market's own state from {told}"
+        named = ", ".join(f"{symbol} {one[:12]}" for symbol, one in sorted(others.items()))
+        says += f"; the market's own state from {named}"
     return says
 
 
@@ -82,10 +82,10 @@ def _features(parts: ProbabilityParts | Problem | None) -> str:
     strongest = [one for one in parts.parts if one.contribution][:3]
     if not strongest:
         return "none moved the probability: the model's scores do not tell outcomes apart, so it says the base rate"
-    told = ", ".join(f"{one.feature} {one.value:.4g} ({one.contribution:+.4f})" for one in strongest)
+    named = ", ".join(f"{one.feature} {one.value:.4g} ({one.contribution:+.4f})" for one in strongest)
     if parts.kind == "exact":
-        return f"{told}: exact shares of the log odds, coefficient x standardised value"
-    return f"{told}: what the log odds lose with the training median in its place; such parts do not add up"
+        return f"{named}: exact shares of the log odds, coefficient x standardised value"
+    return f"{named}: what the log odds lose with the training median in its place; such parts do not add up"
 
 
 def _model(made: Prediction, inputs: dict[str, Any], parts: ProbabilityParts | Problem | None) -> str:

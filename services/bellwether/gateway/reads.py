@@ -132,10 +132,10 @@ async def sentiment(request: Request, symbol: str | None = None) -> Response:
     else:
         state = health.get("warning") or ("nobody is asked" if provider == "none" else "read")
     found = [
-        SymbolSentiment(one, None, 0.0, 0.0, [], reason=f"{told.code}: {told.message}")
-        if isinstance(told, Problem)
-        else told
-        for one, told in zip(wanted, asked, strict=True)
+        SymbolSentiment(one, None, 0.0, 0.0, [], reason=f"{said.code}: {said.message}")
+        if isinstance(said, Problem)
+        else said
+        for one, said in zip(wanted, asked, strict=True)
     ]
     return answer({"news": found, "source": {"provider": provider, "state": state}})
 
@@ -149,9 +149,9 @@ async def market_data(request: Request) -> Response:
     asked = await asyncio.gather(
         *(peers.try_ask("market-data", "get_market_data", GetMarketData(one), MarketData) for one in declared)
     )
-    told = dict(zip(declared, asked, strict=True))
-    found = {symbol: one for symbol, one in told.items() if isinstance(one, MarketData)}
-    errors = {symbol: f"{one.code}: {one.message}" for symbol, one in told.items() if isinstance(one, Problem)}
+    answers = dict(zip(declared, asked, strict=True))
+    found = {symbol: one for symbol, one in answers.items() if isinstance(one, MarketData)}
+    errors = {symbol: f"{one.code}: {one.message}" for symbol, one in answers.items() if isinstance(one, Problem)}
     return answer({"market_data": found, "errors": errors})
 
 
@@ -284,12 +284,12 @@ async def serving(request: Request) -> Response:
     drift: list[dict[str, Any]] = []
     for rows in found.rows:
         asked = GetDrift(rows.version, rows.values)
-        told = await gateway.peers.try_ask("ml-model", "get_drift", asked, Drift)
+        drifted = await gateway.peers.try_ask("ml-model", "get_drift", asked, Drift)
         shown: dict[str, Any] = {"version": rows.version, "rows": max(map(len, rows.values.values()), default=0)}
-        if isinstance(told, Problem):
-            drift.append({**shown, "index": {}, "problem": told.message})
+        if isinstance(drifted, Problem):
+            drift.append({**shown, "index": {}, "problem": drifted.message})
         else:
-            drift.append({**shown, "index": told.index, "problem": told.problem})
+            drift.append({**shown, "index": drifted.index, "problem": drifted.problem})
     return answer({"symbols": symbols, "drift": drift})
 
 
@@ -307,7 +307,7 @@ async def system(request: Request) -> Response:
 
 @router.get("/v1/alerts")
 async def alerts(request: Request) -> Response:
-    """Return what is wrong with the system at this moment, critical first."""
+    """Return what is wrong with the system, critical first."""
     return await relay(request, "monitoring", "check_alerts", None, Alerts)
 
 

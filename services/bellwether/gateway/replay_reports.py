@@ -14,7 +14,7 @@ from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import OPERATE, READ, gateway_of, read_body, relay
 from bellwether.messages.parts import FilePart
-from bellwether.messages.replay_reports import (
+from bellwether.messages.scheduling import (
     GetReplayReport,
     ReplayReports,
     ReportFile,

@@ -134,5 +134,5 @@ def _invalid(fault: Mapping[str, Any]) -> str:
     """Return what is wrong with one field, with its value where that is short."""
     field = ".".join(str(part) for part in fault["loc"][1:]) or fault["loc"][0]
     value = fault.get("input")
-    told = isinstance(value, str | int | float) and len(repr(value)) <= _LONGEST_VALUE
-    return f"{field}{f' {value!r}' if told else ''}: {fault['msg']}"
+    short = isinstance(value, str | int | float) and len(repr(value)) <= _LONGEST_VALUE
+    return f"{field}{f' {value!r}' if short else ''}: {fault['msg']}"

@@ -218,7 +218,7 @@ class GatewayService:
             removed = await gateway.with_db(lambda db: gateway.tables.forget(db, before))
 
     async def look(self) -> None:
-        """Once a second: tell watchers when account or replay changed."""
+        """Once a second: send watchers what is new when account or replay changed."""
         while True:
             try:
                 await self._look_once()
@@ -231,11 +231,11 @@ class GatewayService:
         if not gateway.context.declaration.known:
             return
         if not gateway.context.clock.live:
-            self._tell("replay", await gateway.peers.replay())
+            self._send_new("replay", await gateway.peers.replay())
         account = await gateway.peers.ask("paper-trading", "get_account", None, Account)
-        self._tell("account", account)
+        self._send_new("account", account)
 
-    def _tell(self, kind: str, state: Any) -> None:
+    def _send_new(self, kind: str, state: Any) -> None:
         if self._seen.get(kind) != state:
             self._seen[kind] = state
             self.gateway.feed.send(kind, msgspec.to_builtins(state))

@@ -1,4 +1,4 @@
-"""What the gateway is told at its start."""
+"""The settings of the gateway."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ from bellwether.spec.models import TradingSystem, TradingSystemSpec
 STATUS_BUDGET = 1.0
 """Seconds that all questions have together; the operator waits for two."""
 REPLAY_BUDGET = 0.4
-"""Of them, so many for the replay's moment, which the questions about a moment wait for."""
+"""Of them, so many for the replay's instant, which the questions about an instant wait for."""
 SESSION_STUCK, MODEL_EXPIRED = "SESSION_STUCK", "MODEL_EXPIRED"
-"""Codes of the reasons not to trade that the scheduler and ml-model tell, not the trader."""
+"""Codes of the reasons not to trade that the scheduler and ml-model give, not the trader."""
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ def _number(value: Any) -> float | None:
 
 
 class _Dated(NamedTuple):
-    """The answers that are about a moment."""
+    """The answers that are about an instant."""
 
     replay: ReplayState | Problem | None
     account: Account | Problem
@@ -186,7 +186,7 @@ async def system_status(
 
 
 async def _dated(peers: Peers, deadline: float, *, replaying: bool) -> _Dated:
-    """Ask what is about a moment; in a replay about its moment, and without one only what needs none."""
+    """Ask what is about an instant; in a replay about its own, and without one only what needs none."""
     replay = await peers.try_replay(REPLAY_BUDGET) if replaying else None
     at = peers.known_replay if isinstance(replay, Problem) else replay
 
@@ -207,13 +207,13 @@ def _known(answer: T | Problem | None) -> T | None:
     return None if isinstance(answer, Problem) else answer
 
 
-def safety_state(told: Safety | None, slots: SlotJobs | None, expired: Sequence[SafetyRefusal] = ()) -> Safety:
+def safety_state(trader: Safety | None, slots: SlotJobs | None, expired: Sequence[SafetyRefusal] = ()) -> Safety:
     """Return whether it is safe to trade: by the trader, by whether its sessions are opened and closed at all, and by
     whether models have expired.
 
     What is about every order comes before what is about single symbols, as with the trader.
     """
-    known = told or Safety(None, [])
+    known = trader or Safety(None, [])
     failing = None if slots is None else slots.failing
     more = [_stuck(failing)] if failing is not None and failing.lasting else []
     said = {(one.code, one.symbol) for one in known.refusals}
@@ -261,11 +261,11 @@ def _stuck(failing: FailingSession) -> SafetyRefusal:
     )
 
 
-def data_states(symbols: Sequence[str], told: Freshness | Problem) -> list[DataState]:
-    """Return the newest bar of each declared symbol, in the declared order; unknown where it was not told."""
-    if isinstance(told, Problem):
-        return [DataState(symbol, None, None, told.message) for symbol in symbols]
-    rows = {row.symbol: row for row in told.symbols}
+def data_states(symbols: Sequence[str], known: Freshness | Problem) -> list[DataState]:
+    """Return the newest bar of each declared symbol, in the declared order; unknown where it was not said."""
+    if isinstance(known, Problem):
+        return [DataState(symbol, None, None, known.message) for symbol in symbols]
+    rows = {row.symbol: row for row in known.symbols}
     return [
         DataState(symbol, row.fresh, row.last_session, row.problem)
         if (row := rows.get(symbol)) is not None

@@ -99,7 +99,7 @@ class Marks:
 
 
 def marks_of(spans: Iterable[Span]) -> Marks:
-    """Return what the spans of one trace tell: an order, a refusal, an error."""
+    """Return what the spans of one trace say: an order, a refusal, an error."""
     order = refusal = error = False
     for span in spans:
         order = order or _has(span, _ORDER_KEYS)

@@ -29,7 +29,7 @@ from bellwether.local import replay_bars
 from bellwether.local.replay import ReplayOptions, replay_file
 from bellwether.local.state import RunError
 from bellwether.messages.parts import FileState
-from bellwether.messages.replay_reports import REPORT_FILES, PutReplayReport
+from bellwether.messages.scheduling import REPORT_FILES, PutReplayReport
 from bellwether.render.kubernetes.training_jobs import FUTILE
 from bellwether.render.nats import REPLAY_JOB
 from bellwether.runtime.config import ProcessConfig

@@ -1,1 +1,1 @@
-"""The exchange's sessions and the moments of work that follow from them: pure, no clock, no network."""
+"""The exchange's sessions and the instants of work that follow from them: pure, no clock, no network."""

@@ -26,7 +26,7 @@ LONGEST_OFFSET = timedelta(days=7)
 LONGEST_USE = LONGEST_OFFSET
 """So far back is looked for work that was missed; a longer use would be a promise that nobody keeps."""
 TASK_BUDGET = timedelta(minutes=2)
-"""How long the work of one slot may take once it has begun; then that try has failed."""
+"""How long the work of one slot may take once it has started; then that try has failed."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -40,7 +40,7 @@ class TaskRule:
 
     Attributes:
         name: the task's name.
-        anchor: what its moment is counted from: the session's open or close, or a time of day.
+        anchor: what its instant is counted from: the session's open or close, or a time of day.
         offset: before (negative) or after the open or close; zero with anchor time.
         at: the time of day at the exchange, with anchor time only.
         useful_for: how long after it was due the work is still worth starting.
@@ -88,7 +88,7 @@ class Slot:
 
     @property
     def epoch_minutes(self) -> int:
-        """Whole minutes from 1970-01-01 UTC to the moment it is due: the end of a scheduled Job's name."""
+        """Whole minutes from 1970-01-01 UTC to the instant it is due: the end of a scheduled Job's name."""
         return epoch_minutes(self.due)
 
 

@@ -1,4 +1,4 @@
-"""The alarms that people are told of: one table of what each means and what to do."""
+"""The alarms that people are notified of: one table of what each means and what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AlarmKind:
 
 
 FILLING_PERCENT = 85.0
-"""How full a volume is when people are told of it."""
+"""How full a volume is when people are notified of it."""
 FULL_PERCENT = 92.0
 """From here on no position is opened: what is left is for the ledger, orders that close, and backups."""
 

@@ -28,7 +28,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
 
 class GetBars(msgspec.Struct, frozen=True):
-    """Ask for the newest `count` bars of a symbol that are complete at the moment of the request (`as_of`)."""
+    """Ask for the newest `count` bars of a symbol that are complete at the instant of the request (`as_of`)."""
 
     symbol: str
     count: int = 250
@@ -76,7 +76,7 @@ class MarketContext(msgspec.Struct, frozen=True):
 
 
 class GetMarketData(msgspec.Struct, frozen=True):
-    """Ask for the state of one symbol at the moment of the request."""
+    """Ask for the state of one symbol at the instant of the request."""
 
     symbol: str
 
@@ -96,14 +96,14 @@ class MarketData(msgspec.Struct, frozen=True):
 
 
 class GetWindows(msgspec.Struct, frozen=True):
-    """Ask for the state and the newest `count` complete bars of several symbols at the moment of the request."""
+    """Ask for the state and the newest `count` complete bars of several symbols at the instant of the request."""
 
     symbols: list[str]
     count: int
     known: dict[str, str] = {}
     """Revisions of bars that the caller has, by symbol: those bars are left out of the answer."""
     traces: dict[str, str] = {}
-    """W3C trace contexts by symbol: below each a span tells what was answered of that symbol."""
+    """W3C trace contexts by symbol: below each a span says what was answered of that symbol."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ class Windows(msgspec.Struct, frozen=True):
 
 
 class GetOpeningPrices(msgspec.Struct, frozen=True):
-    """Ask for opening prices of a session that has opened at the moment of the request."""
+    """Ask for opening prices of a session that has opened at the instant of the request."""
 
     session: date
     symbols: list[str]
@@ -199,7 +199,7 @@ class Freshness(msgspec.Struct, frozen=True):
 
 
 class GetEvidence(msgspec.Struct, frozen=True):
-    """Ask for what the quality of bars is judged by, symbol by symbol, at the moment of the request.
+    """Ask for what the quality of bars is judged by, symbol by symbol, at the instant of the request.
 
     `known` holds the `token` of an earlier answer by symbol: where nothing has changed since, no bars are answered.
     """
@@ -236,7 +236,7 @@ class Evidences(msgspec.Struct, frozen=True):
 
 
 class PublishBars(msgspec.Struct, frozen=True):
-    """Tell the system that the bars of a session are complete (the conductor asks this at each close)."""
+    """Say that the bars of a session are complete (the conductor asks this at each close)."""
 
     session: date
 

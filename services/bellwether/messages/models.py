@@ -99,7 +99,7 @@ class PredictMany(msgspec.Struct, frozen=True):
 
     rows: list[Predict]
     traces: list[str] = []
-    """A W3C trace context for each row, empty for none: below each a span tells of its row."""
+    """A W3C trace context for each row, empty for none: below each a span is of its row."""
 
 
 class Predicted(msgspec.Struct, frozen=True):

@@ -84,7 +84,7 @@ class SystemMetrics(msgspec.Struct, frozen=True):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """Something is wrong at this moment. `service` is `system` for the machine."""
+    """Something is wrong now. `service` is `system` for the machine."""
 
     type: str
     severity: Literal["warning", "critical"]
@@ -94,7 +94,7 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Alerts(msgspec.Struct, frozen=True):
-    """All that is wrong at this moment, critical first."""
+    """All that is wrong now, critical first."""
 
     timestamp: datetime
     alerts: list[Alert]

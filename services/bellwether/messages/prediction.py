@@ -212,7 +212,7 @@ class PredictionGenerated(msgspec.Struct, frozen=True):
 class BuyRateAlert(msgspec.Struct, frozen=True):
     """More of a batch that may trade is BUY than declared as usual; `buy_rate` in percent.
 
-    It is told once when that begins, and once more, with `resolved`, when a batch no longer is.
+    It is published once when that begins, and once more, with `resolved`, when a batch no longer is.
     """
 
     buy_rate: float

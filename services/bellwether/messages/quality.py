@@ -71,7 +71,7 @@ class GetQuality(msgspec.Struct, frozen=True):
 
     symbols: list[str] = []
     traces: dict[str, str] = {}
-    """W3C trace contexts by symbol: below each a span tells of its symbol."""
+    """W3C trace contexts by symbol: below each a span is of its symbol."""
 
 
 class Quality(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What the scheduler answers and publishes."""
+"""What the scheduler answers and publishes, and the reports of replays that it keeps."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Jobs(msgspec.Struct, frozen=True):
 
 
 class SlotJob(msgspec.Struct, frozen=True):
-    """What became of one slot; `due` is UTC. One that is not listed was not begun, and can still be of use."""
+    """What became of one slot; `due` is UTC. One that is not listed was not started, and can still be of use."""
 
     name: str
     task: str
@@ -108,7 +108,7 @@ class SlotJobs(msgspec.Struct, frozen=True):
     """First start of the live system, UTC: no slot due before it was ever to run. None before it, and in a replay."""
     jobs: list[SlotJob]
     since_by_task: dict[str, datetime] = {}
-    """Since when (UTC) each declared task has had its present moment: no slot of it due before was to run. A task that
+    """Since when (UTC) each declared task has had its present time: no slot of it due before was to run. A task that
     the live scheduler has not looked at yet is left out; empty in a replay."""
     since_by_session: dict[date, datetime] = {}
     """Since when (UTC) sessions have had the hours that an override gave them or took back: no slot of them whose use
@@ -143,3 +143,52 @@ class ReplayCompleted(msgspec.Struct, frozen=True):
 
     run: str
     sessions: int
+
+
+ReportFile = Literal["index.html", "report.json"]
+REPORT_FILES: tuple[ReportFile, ...] = ("index.html", "report.json")
+"""The page and the figures of a replay's report, each packed by gzip."""
+
+
+class PutReplayReport(msgspec.Struct, frozen=True):
+    """A part of one file of a report; `sha256` and `total` are of the whole file as it is sent."""
+
+    replay: str
+    """The TradingReplay's name."""
+    uid: str
+    index: int
+    """Of the variant; 0 is the declaration as it is."""
+    file: ReportFile
+    sha256: str
+    offset: int
+    total: int
+    content: bytes
+
+
+class GetReplayReport(msgspec.Struct, frozen=True):
+    """Ask for a part of a file of the newest replay of a name."""
+
+    replay: str
+    index: int
+    file: ReportFile
+    offset: int = 0
+
+
+class ReplayReportLine(msgspec.Struct, frozen=True):
+    """A replay and the variants whose page is there."""
+
+    replay: str
+    uid: str
+    variants: list[int]
+
+
+class ReplayReports(msgspec.Struct, frozen=True):
+    """Replays with a report, by name."""
+
+    replays: list[ReplayReportLine]
+
+
+class RetainReplayReports(msgspec.Struct, frozen=True):
+    """Forget the reports of all replays but these, by uid."""
+
+    uids: list[str]

@@ -337,7 +337,7 @@ class SafetyRefusal(msgspec.Struct, frozen=True):
 
 
 class Safety(msgspec.Struct, frozen=True):
-    """Whether an order would be allowed if the session were open; None: it cannot be told at this moment.
+    """Whether an order would be allowed if the session were open; None: that is not known now.
 
     Where it is safe, each refusal is about one symbol, and there is another one that could be traded.
     """

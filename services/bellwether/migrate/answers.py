@@ -1,4 +1,4 @@
-"""What the old or the new system answered at one moment, read into one form. Pure.
+"""What the old or the new system answered at one instant, read into one form. Pure.
 
 A side's raw answer is `{"predictions": {SYMBOL: {...}}, "market_data": {SYMBOL: {...}}, "sentiment": {SYMBOL: {...}},
 "errors": {SYMBOL: "words"}}`; of each part there may be nothing.
@@ -42,7 +42,7 @@ SENTIMENT = ("sentiment_score", "news_confidence")
 
 @dataclass(frozen=True)
 class Answer:
-    """One side's answer about one share. A value that was not told is None, or not in `inputs`."""
+    """One side's answer about one share. A value that was not given is None, or not in `inputs`."""
 
     symbol: str
     action: str | None = None
@@ -75,33 +75,33 @@ def _answer(raw: Mapping[str, Any], symbol: str, where: Mapping[str, tuple[str, 
     error = _of(raw.get("errors"), symbol) or raw.get("error")
     if not isinstance(parts["prediction"], Mapping):
         return Answer(symbol, error=str(error or "there is no prediction of it"))
-    told = {name: _first(parts, paths) for name, paths in where.items()}
+    given = {name: _first(parts, paths) for name, paths in where.items()}
     lacking = tuple(
         words
         for name, words in (("market_data_available", "market data"), ("sentiment_data_available", "sentiment"))
-        if told[name] is False
+        if given[name] is False
     )
-    price = _number(told["price"])
+    price = _number(given["price"])
     inputs: dict[str, float | str] = {}
     for name in (*INDICATORS, *([] if "sentiment" in lacking else SENTIMENT)):
-        value = told[name]
+        value = given[name]
         if value is not None and not ("market data" in lacking and name in INDICATORS):
             number = _number(value)
             inputs[name] = str(value) if number is None else number
-    if told["model"] is not None:
-        version = f"@{told['model_version']}" if told["model_version"] else ""
-        inputs["model"] = f"{told['model']}{version}"
+    if given["model"] is not None:
+        version = f"@{given['model_version']}" if given["model_version"] else ""
+        inputs["model"] = f"{given['model']}{version}"
     return Answer(
         symbol,
-        action=None if told["action"] is None else str(told["action"]).upper(),
-        probability=_number(told["probability"]),
+        action=None if given["action"] is None else str(given["action"]).upper(),
+        probability=_number(given["probability"]),
         # A fallback's price is 0: no price.
         price=price if price and "market data" not in lacking else None,
-        at=_instant(told["at"]),
-        bar=None if told["bar"] is None else str(told["bar"])[:10],
+        at=_instant(given["at"]),
+        bar=None if given["bar"] is None else str(given["bar"])[:10],
         inputs=inputs,
         lacking=lacking,
-        error=None if told["action"] is not None else str(error or "it names no action"),
+        error=None if given["action"] is not None else str(error or "it names no action"),
     )
 
 

@@ -40,7 +40,7 @@ class Cause(StrEnum):
     service = "service differs"
     """One side did not answer, or not in time."""
     unknown = "input not told"
-    """One side does not tell what it looked at."""
+    """One side does not say what it looked at."""
 
 
 class Tolerances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,7 +96,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Compared:
-    """One share in one session. `equal_inputs` is None where a side does not tell its price."""
+    """One share in one session. `equal_inputs` is None where a side does not say its price."""
 
     session: date
     symbol: str
@@ -166,8 +166,8 @@ class _Pair:
         inputs_differ = bool(self._found)
         self._times()
         stale = any(one.kind is Kind.stale for one in self._found)
-        told = self._old.price is not None and self._new.price is not None
-        equal_inputs = False if inputs_differ or stale else True if told else None
+        priced = self._old.price is not None and self._new.price is not None
+        equal_inputs = False if inputs_differ or stale else True if priced else None
         cause = {False: Cause.input, True: Cause.logic, None: Cause.unknown}[equal_inputs]
         equal = self._decisions(cause)
         if equal and equal_inputs is False:
@@ -195,7 +195,7 @@ class _Pair:
                 self._add(Kind.missing, Cause.service, values, f"the {side} system has no prediction: {one.error}")
 
     def _inputs(self) -> tuple[str, ...]:
-        """Find what the two looked at differently; return the names that one side does not tell."""
+        """Find what the two looked at differently; return the names that one side does not give."""
         for words in sorted({*self._old.lacking} ^ {*self._new.lacking}):
             side = "old" if words in self._old.lacking else "new"
             had = {"old": "missing" if side == "old" else "there", "new": "missing" if side == "new" else "there"}

@@ -70,7 +70,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Fault:
-    """One run at a wrong moment: the instant (UTC), the day and time on the exchange's clock, and what is wrong."""
+    """One run at a wrong time: the instant (UTC), the day and time on the exchange's clock, and what is wrong."""
 
     at: datetime
     day: date

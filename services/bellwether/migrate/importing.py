@@ -96,7 +96,7 @@ class History:
             self._database.rollback()
         self._database.close()
 
-    def add(self, where: Place, row: OldRow, one: Entry, now: datetime, told: Written) -> None:
+    def add(self, where: Place, row: OldRow, one: Entry, now: datetime, counts: Written) -> None:
         """Write one entry. A row that is there with other values is replaced, one that is there is left alone."""
         text = content(one)
         key = (*where, row.key)
@@ -105,10 +105,10 @@ class History:
         ).fetchone()
         if before is not None and (before["content"] == text or (row.salvaged and not before["salvaged"])):
             # A damaged copy never replaces what was read from a sound one.
-            told.same += 1
+            counts.same += 1
             return
-        told.changed += before is not None
-        told.new += before is None
+        counts.changed += before is not None
+        counts.new += before is None
         values = [one.kind, *key, int(row.salvaged), *(one.fields.get(name) for name in FIELDS)]
         values += [json.dumps(dict(one.extra), sort_keys=True, ensure_ascii=False), now.isoformat(), text]
         marks = ", ".join("?" * len(values))
@@ -299,16 +299,16 @@ def summary(found: FolderRead, *, shown: int = 0) -> dict[str, Any]:
 
 
 def _table(one: TableRead, shown: int) -> dict[str, Any]:
-    told = one.written
+    counts = one.written
     return {
         "file": one.file,
         "table": one.table,
         "kind": one.kind,
         "rows": len(one.entries),
         "salvaged": sum(row.salvaged for row, _ in one.entries),
-        "new": told.new,
-        "changed": told.changed,
-        "same": told.same,
+        "new": counts.new,
+        "changed": counts.changed,
+        "same": counts.same,
         "left": sum(key != WHOLE for key, _ in one.left),
         "sample": [
             {"row": row.key, "fields": dict(entry.fields), "extra": dict(entry.extra)}
@@ -323,5 +323,5 @@ def _left(found: FolderRead) -> Iterator[dict[str, Any]]:
         for why in [why for key, why in table.left if key == WHOLE]:
             yield {"file": table.file, "table": table.table, "rows": 0, "why": why}
         for why, rows in counted.items():
-            first = next(key for key, told in table.left if told == why and key != WHOLE)
+            first = next(key for key, reason in table.left if reason == why and key != WHOLE)
             yield {"file": table.file, "table": table.table, "rows": rows, "why": why, "first_row": first}

@@ -87,8 +87,8 @@ def look_into(root: Path) -> OldFolder:
                 continue
             relative = path.relative_to(root).as_posix()
             if path.suffix.lower() in _MODELS:
-                told = path.stat()
-                found.models.append(OldModel(relative, told.st_size, datetime.fromtimestamp(told.st_mtime, UTC)))
+                stat = path.stat()
+                found.models.append(OldModel(relative, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC)))
             elif path.suffix.lower() in _DATABASES:
                 found.databases.append(relative)
     return found
@@ -131,10 +131,10 @@ def _problems(copy: Path) -> list[str]:
             return ["it does not begin as a SQLite file does"]
     try:
         with contextlib.closing(sqlite3.connect(copy)) as database:
-            told = database.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})").fetchall()
+            answered = database.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})").fetchall()
     except sqlite3.Error as error:
         return [f"SQLite says: {error}"]
-    said = [line for one in told for line in str(one[0]).splitlines() if not line.startswith("***")]
+    said = [line for one in answered for line in str(one[0]).splitlines() if not line.startswith("***")]
     return [] if said == ["ok"] else said
 
 

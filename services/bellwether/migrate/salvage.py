@@ -1,7 +1,7 @@
 """The rows of a damaged SQLite file, as far as its pages can be read. Pure: bytes in, tables out.
 
 SQLite has no checksums: a value that was overwritten by another of the same length is not found out. So what is read
-here is marked, and the numbers of its pages are told.
+here is marked, and the numbers of its pages are named.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def shape_of(name: str, sql: str, root: int = 0) -> Shape:
         try:
             empty.execute(sql)
             quoted = name.replace('"', '""')
-            told = empty.execute(f'PRAGMA table_xinfo("{quoted}")').fetchall()
+            rows = empty.execute(f'PRAGMA table_xinfo("{quoted}")').fetchall()
         except sqlite3.Error as error:
             raise ValueError(f"its statement cannot be read ({error})") from error
         try:
@@ -124,7 +124,7 @@ def shape_of(name: str, sql: str, root: int = 0) -> Shape:
         except sqlite3.Error:
             raise ValueError("it has no rowid: such a table is read from a sound file only") from None
     empty.close()
-    stored = [one for one in told if one[6] != 2]  # 2: computed when it is read, not stored
+    stored = [one for one in rows if one[6] != 2]  # 2: computed when it is read, not stored
     keys = [index for index, one in enumerate(stored) if one[5]]
     alone = len(keys) == 1 and str(stored[keys[0]][2]).upper() == "INTEGER"
     floats = frozenset(index for index, one in enumerate(stored) if _holds_floats(str(one[2])))

@@ -1,4 +1,4 @@
-"""What monitoring remembers: the alarms that are raised, and who was told of what. Pure: no clock, no I/O.
+"""What monitoring remembers: alarms that are raised, notices, and how far each is with whom. Pure: no clock, no I/O.
 
 All of it is one value, stored under one key, so that an alarm and the notices that it owes are stored together.
 """
@@ -12,7 +12,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bellwether.messages.monitoring import Severity
+from bellwether.messages.fields import from_fields
+from bellwether.messages.monitoring import ChannelState, NoticeRecord, Severity
+from bellwether.messages.reporting import SessionReport
+from bellwether.reporting.session_text import session_lines
 from bellwether.spec.notifications import Notification, QuietHours
 
 RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
@@ -52,7 +55,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something that people are told once."""
+    """Something that people are notified of once."""
 
     id: str
     at: datetime
@@ -84,7 +87,7 @@ class AlertBook(msgspec.Struct, frozen=True):
 
 
 def wants(channel: Notification, notice: Notice) -> bool:
-    """Whether a channel is told of a notice. That it fails itself is for the others."""
+    """Whether a channel gets a notice. That it fails itself is for the others."""
     if notice.type == FAILING and notice.service == channel.name:
         return False
     return RANK[notice.severity] >= RANK[channel.min_severity]
@@ -94,7 +97,7 @@ def with_notice(book: AlertBook, notice: Notice, channels: Iterable[Notification
     """Return the book with one more notice, owed to each channel that wants it. One that is there stays as it is.
 
     A resolved notice whose raised one is still held back by quiet hours cancels both: it was over before anybody was
-    to be told.
+    to be notified.
     """
     if any(known.id == notice.id for known in book.notices):
         return book
@@ -231,3 +234,58 @@ def quiet_until(hours: QuietHours | None, zone: ZoneInfo, now: datetime) -> date
         inside = at >= begin or at < end
         day = local.date() + timedelta(days=1) if at >= begin else local.date()
     return datetime.combine(day, end, zone).astimezone(UTC) if inside else None
+
+
+LONGEST_DETAILS = 20_000
+
+
+def channel_states(book: AlertBook, channels: Sequence[Notification]) -> list[ChannelState]:
+    """Return each declared channel with what it owes."""
+    reasons = failing(book)
+    found: list[ChannelState] = []
+    for channel in channels:
+        mine = [notice.deliveries[channel.name] for notice in book.notices if channel.name in notice.deliveries]
+        delivered = [one for one in mine if one.status == "delivered"]
+        found.append(
+            ChannelState(
+                name=channel.name,
+                kind=channel.kind,
+                min_severity=channel.min_severity,
+                owed=sum(one.status in OWED for one in mine),
+                held=sum(one.status == "held" for one in mine),
+                delivered=len(delivered),
+                failing=reasons.get(channel.name),
+                last_delivered=max((one.done_at for one in delivered if one.done_at is not None), default=None),
+            )
+        )
+    return found
+
+
+def notice_records(book: AlertBook, limit: int) -> list[NoticeRecord]:
+    """Return the newest notices."""
+    newest = book.notices[: -max(1, limit) - 1 : -1]
+    return [
+        from_fields(
+            NoticeRecord,
+            one,
+            timestamp=one.at,
+            deliveries={name: delivery.status for name, delivery in one.deliveries.items()},
+        )
+        for one in newest
+    ]
+
+
+def report_notice(report: SessionReport) -> Notice:
+    """Return the notice of a session report: its summary in one line, all of it as details."""
+    return Notice(
+        id=f"session_report-{report.session}",
+        at=report.as_of,
+        state="report",
+        type="session_report",
+        service="scheduler",
+        severity="info",
+        message=f"session {report.session}: {report.summary}"[:1000],
+        since=report.as_of,
+        details="\n".join(session_lines(report))[:LONGEST_DETAILS],
+        published=True,
+    )

@@ -26,7 +26,7 @@ DEAD = Alarm(raise_at=0.0, clear_at=0.0, severity="warning")
 FILLING = Alarm(raise_at=90.0, clear_at=80.0, severity="warning")
 NATS = "nats"
 MEASURED = frozenset({"memory_high", "service_unhealthy", "dead_letters", "jetstream_filling", FAILING})
-"""Types that monitoring itself measures; services tell of the others."""
+"""Types that monitoring itself measures; services report the others."""
 
 Key = tuple[str, str]
 States = Mapping[Key, AlarmState]
@@ -66,10 +66,10 @@ def service_figures(health: Mapping[str, Any] | str) -> ServiceFigures:
     )
 
 
-def _readings(told: Any) -> list[AlarmReading]:
+def _readings(given: Any) -> list[AlarmReading]:
     """Return what a service says is wrong; what cannot be read is of another release, and left out."""
     found: list[AlarmReading] = []
-    for one in told if isinstance(told, list) else ():
+    for one in given if isinstance(given, list) else ():
         try:
             found.append(one if isinstance(one, AlarmReading) else msgspec.convert(one, AlarmReading))
         except msgspec.ValidationError:
@@ -91,7 +91,7 @@ def processes(services: Mapping[str, ServiceFigures]) -> list[ProcessFigures]:
     for name, one in services.items():
         if one.memory_usage is not None:
             held.setdefault(one.process or name, []).append(name)
-    # The services of a process measured it a moment apart: the largest is on the safe side.
+    # The services of a process measured it shortly apart: the largest is on the safe side.
     return [
         ProcessFigures(
             process=process,
@@ -137,7 +137,7 @@ def _memory(name: str, percent: float | None, what: str) -> Observation:
     return Observation("memory_high", name, MEMORY_HIGH, percent, message)
 
 
-def told(metrics: SystemMetrics, states: States) -> list[Observation]:
+def reported(metrics: SystemMetrics, states: States) -> list[Observation]:
     """Return what services say of themselves: what is wrong, and that what was wrong is so no more.
 
     A service that does not answer says nothing, so its alarms stay as they are.

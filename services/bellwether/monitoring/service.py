@@ -1,15 +1,20 @@
-"""monitoring: asks every service how it is, looks at the machine, says what is wrong, and tells people of it."""
+"""monitoring: asks every service how it is, looks at the machine, says what is wrong, and notifies people."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
+from bellwether.messages.fields import from_fields
 from bellwether.messages.monitoring import (
     Alerts,
     ListNotifications,
@@ -23,8 +28,16 @@ from bellwether.messages.monitoring import (
     SystemMetrics,
 )
 from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
-from bellwether.monitoring.book import Entry, Notice, State
-from bellwether.monitoring.figures import AlarmFigures
+from bellwether.monitoring.book import (
+    OWED,
+    AlertBook,
+    Entry,
+    Notice,
+    State,
+    channel_states,
+    notice_records,
+    report_notice,
+)
 from bellwether.monitoring.judging import (
     NAME,
     Key,
@@ -34,12 +47,11 @@ from bellwether.monitoring.judging import (
     judged,
     observations,
     processes,
+    reported,
     service_figures,
-    told,
 )
 from bellwether.monitoring.letters import Letters
 from bellwether.monitoring.notifier import Notifier, Send
-from bellwether.monitoring.records import channel_states, notice_records, report_notice
 from bellwether.naming import DEAD_STREAM, EVENT_STREAM
 from bellwether.runtime.alarm import CLEAR, AlarmState, turned
 from bellwether.runtime.bus import BusError
@@ -61,8 +73,47 @@ REPORT_FRESH = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
 
+class AlarmFigures(Collector):
+    """Reads the state of monitoring when somebody asks; before its first look there is nothing to show."""
+
+    def __init__(
+        self,
+        states: Callable[[], Mapping[Key, AlarmState]],
+        book: Callable[[], AlertBook],
+        looked: Callable[[], datetime | None],
+    ) -> None:
+        self._states, self._book, self._looked = states, book, looked
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the families."""
+        book = self._book()
+        severities = {(one.type, one.service): one.severity for one in book.alarms}
+        alarms = GaugeMetricFamily(
+            "bellwether_alarms", "1 for each alarm that is raised.", labels=["type", "subject", "severity"]
+        )
+        for (kind, subject), state in sorted(self._states().items()):
+            if state.raised:
+                alarms.add_metric([kind, subject, severities.get((kind, subject), "warning")], 1.0)
+        yield alarms
+        looked = self._looked()
+        last = GaugeMetricFamily("bellwether_monitoring_last_look_timestamp_seconds", "When monitoring last looked.")
+        if looked is not None:
+            last.add_metric([], looked.timestamp())
+        yield last
+        owed: dict[str, int] = {}
+        for notice in book.notices:
+            for name, one in notice.deliveries.items():
+                owed[name] = owed.get(name, 0) + (one.status in OWED)
+        family = GaugeMetricFamily(
+            "bellwether_notifications_owed", "Notices that are to be sent.", labels=["notification"]
+        )
+        for name, count in sorted(owed.items()):
+            family.add_metric([name], count)
+        yield family
+
+
 class Monitoring:
-    """The looks at a system. Only `watch` changes the alarms; whoever asks is told and changes nothing."""
+    """The looks at a system. Only `watch` changes the alarms; whoever asks changes nothing."""
 
     def __init__(self, service: Service, machine: Machine, every: float, notifier: Notifier) -> None:
         self._service = service
@@ -112,12 +163,12 @@ class Monitoring:
         return found
 
     async def check_alerts(self, call: Call) -> Alerts:
-        """Return what is wrong at this moment."""
+        """Return what is wrong now."""
         seen = await self._observe(call)
         return Alerts(call.as_of, alerts(judged(self._states, seen, call.as_of), seen))
 
     async def list_notifications(self, request: ListNotifications, call: Call) -> Notifications:
-        """Return the declared notifications and what people were told, newest first."""
+        """Return the declared notifications and the notices, newest first."""
         book = self._notifier.book
         return Notifications(channel_states(book, self._notifier.channels), notice_records(book, request.limit))
 
@@ -138,7 +189,7 @@ class Monitoring:
         return SentTestMessages([MessageOutcome(one.name, one.kind, error is None, error) for one, error in pairs])
 
     async def watch(self) -> None:
-        """Look again and again; each alarm that is raised or resolved is published and told once."""
+        """Look again and again; each alarm that is raised or resolved is published and notified once."""
         while True:
             await asyncio.sleep(self._every)
             await self.look(self._service.call(budget=LOOK_BUDGET))
@@ -146,7 +197,7 @@ class Monitoring:
     async def _observe(self, call: Call) -> list[Observation]:
         metrics = await self.collect_system_metrics(call)
         own = failing_channels(self._notifier.book, self._notifier.channels, self._states)
-        return [*observations(metrics), *told(metrics, self._states), *own]
+        return [*observations(metrics), *reported(metrics, self._states), *own]
 
     async def look(self, call: Call) -> None:
         """Look once. What cannot be stored or published is so at a later look, with the same ids."""
@@ -182,14 +233,13 @@ class Monitoring:
         state: State = "raised" if raised else "resolved"
         self._notifier.book = msgspec.structs.replace(book, alarms=alarms)
         self._notifier.add(
-            Notice(
+            from_fields(
+                Notice,
+                one,
                 id=f"system_alert-{one.type}-{one.service}-{since:%Y%m%dT%H%M%S%f}-{state}",
                 at=at,
                 state=state,
-                type=one.type,
-                service=one.service,
                 severity=severity,
-                message=one.message,
                 since=since,
             )
         )
@@ -214,13 +264,11 @@ class Monitoring:
     async def _publish_owed(self, call: Call) -> None:
         """Publish the notices of alarms that are not yet; one that was already is dropped by its id."""
         for notice in [one for one in self._notifier.book.notices if not one.published]:
-            alert = SystemAlert(
+            alert = from_fields(
+                SystemAlert,
+                notice,
                 state="raised" if notice.state == "raised" else "resolved",
-                type=notice.type,
                 severity="critical" if notice.severity == "critical" else "warning",
-                service=notice.service,
-                message=notice.message,
-                since=notice.since,
             )
             try:
                 priority = "urgent" if alert.severity == "critical" else "high"

@@ -211,14 +211,14 @@ def _trades(report: ReplayReport) -> str:
 def _decisions(report: ReplayReport) -> str:
     if not report.decisions:
         return '<p class="none">There is none.</p>'
-    told = "".join(
+    listed = "".join(
         f'<details id="{escape(one.prediction_id)}"><summary><span class="code">{escape(one.prediction_id)}</span> '
         f"{escape(one.action)}, p {one.probability:.4f}, base rate {one.base_rate:.4f}, "
         f"model {escape(one.model)}</summary>"
         f"<ul>{''.join(f'<li>{escape(reason)}</li>' for reason in one.reasons)}</ul></details>"
         for one in report.decisions
     )
-    return '<p class="dim">With <code>--data DIR</code> kept, each can be looked at and computed again.</p>' + told
+    return '<p class="dim">With <code>--data DIR</code> kept, each can be looked at and computed again.</p>' + listed
 
 
 def _table(

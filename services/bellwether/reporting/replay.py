@@ -144,12 +144,10 @@ def compose_replay(rows: ReplayRows) -> ReplayReport:
     decisions = {one.prediction_id: one for one in rows.decisions}
     counts = {str(name): rows.actions.get(name, 0) for name in get_args(Action)}
     count = sum(counts.values())
-    return ReplayReport(
+    return from_fields(
+        ReplayReport,
+        rows,
         version=VERSION,
-        system=rows.system,
-        calendar=rows.calendar,
-        currency=rows.currency,
-        initial_cash=rows.initial_cash,
         first_session=points[0].session if points else None,
         last_session=points[-1].session if points else None,
         sessions=[point.session for point in points],
@@ -176,7 +174,6 @@ def compose_replay(rows: ReplayRows) -> ReplayReport:
             )
             for one in rows.decisions
         ],
-        assumptions=rows.assumptions,
     )
 
 
@@ -257,17 +254,14 @@ def _symbol(symbol: str, filled: Sequence[Order], rows: ReplayRows) -> SymbolRes
 
 def _trade(one: Order, decisions: Mapping[str, Prediction]) -> Trade:
     made = decisions.get(one.prediction_id) if one.prediction_id else None
-    return Trade(
-        session=one.session,
-        symbol=one.symbol,
-        side=one.side,
+    return from_fields(
+        Trade,
+        one,
         quantity=_quantity(one),
         price=one.fill_price or Decimal(0),
         value=_value(one),
         commission=one.commission or Decimal(0),
-        reason=one.reason,
         why=_why(one, made),
-        prediction_id=one.prediction_id,
     )
 
 

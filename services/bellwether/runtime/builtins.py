@@ -197,7 +197,7 @@ class BuiltIns:
         return Held(self._service.context.holding.let_go(request.id))
 
     async def begin_copy(self, call: Call) -> Copied:
-        """Copy what the service keeps, as it is at one moment; nobody waits for it."""
+        """Copy what the service keeps, as it is at one instant; nobody waits for it."""
         return await self._copying.begin()
 
     async def read_copy(self, request: ReadCopy, call: Call) -> CopyPart:

@@ -24,7 +24,7 @@ class BusError(Exception):
 
 
 class NoResponder(BusError):
-    """Nobody serves the subject at this moment; the request was not delivered."""
+    """Nobody serves the subject; the request was not delivered."""
 
 
 class RequestTimeout(BusError):
@@ -32,7 +32,7 @@ class RequestTimeout(BusError):
 
 
 class BusUnreachable(BusError):
-    """There is no connection at this moment."""
+    """There is no connection."""
 
 
 class PayloadTooLarge(BusError):
@@ -175,7 +175,7 @@ class Bus(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether the bus can be reached at this moment."""
+        """Whether the bus can be reached now."""
 
     @property
     def max_payload(self) -> int:
@@ -204,7 +204,7 @@ class Bus(Protocol):
         """
 
     async def publish(self, subject: str, body: bytes, headers: Headers | None = None) -> None:
-        """Send a plain message to whoever listens at this moment."""
+        """Send a plain message to whoever listens now."""
 
     def has_interest(self, subject: str) -> bool:
         """Whether anyone may be listening; true when that cannot be known."""

@@ -1,4 +1,4 @@
-"""A call: what a handler knows of the work it does, and its way to ask and tell others.
+"""A call: what a handler knows of the work it does, and its way to ask others and to publish.
 
 It carries the domain time, the replay run, what is left of the caller's time, and the span that further spans hang
 below. It is immutable; deeper spans give a new one.

@@ -1,4 +1,4 @@
-"""What a process is told at its start: read once at the edge, never in the middle."""
+"""The settings of a process: read once at the edge, never in the middle."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ProcessConfig:
     backs_up: bool = False
     """Whether its service `backup` makes backups of what the services hand over, as in a cluster."""
     notify_socket: str = ""
-    """The service manager's socket that is told when the process is ready and when it stops; empty: there is none."""
+    """The service manager's socket, notified when the process is ready and when it stops; empty: there is none."""
 
     sockets_dir: Path | None = None
     """Where callers of the old system find a Unix socket per service; none: there are no such sockets."""

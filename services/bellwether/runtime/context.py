@@ -31,7 +31,7 @@ class Peer(Protocol):
     """The server of a service in this process."""
 
     def takes(self, method: str, params: Any) -> bool:
-        """Whether a call can be handed over at this moment; else it goes over the bus, where it waits or is refused."""
+        """Whether a call can be handed over now; else it goes over the bus, where it waits or is refused."""
 
     async def hand_over(self, call: Call, method: str, params: Any, deadline: float) -> Any:
         """Answer a call with what its handler returns.
@@ -72,7 +72,7 @@ class ServiceContext:
 
         Raises:
             StartRefused: if its topology row has no store.
-            StoreError: if the file cannot be used, or was begun with something else than is declared.
+            StoreError: if the file cannot be used, or was started with something else than is declared.
         """
         if self.row.store is None:
             raise errors.StartRefused(f"{self.row.name} opens a store, but its topology row has none")

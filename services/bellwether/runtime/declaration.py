@@ -63,7 +63,7 @@ class DeclarationHolder:
         self._system = system
         self._calendar: tuple[Market, Calendar] | None = None
         self._listeners: list[Listener] = []
-        # What the listeners said of the declaration in force; None: they were not told of it yet.
+        # What the listeners said of the declaration in force; None: they do not know of it yet.
         self._failures: list[str] | None = None
 
     @classmethod
@@ -119,15 +119,15 @@ class DeclarationHolder:
         self._listeners.append(listener)
 
     async def begin(self) -> None:
-        """Tell the listeners of the start value, unless there is none or they know of a newer one.
+        """Give the listeners the start value, unless there is none or they know of a newer one.
 
         What they say of it is part of the next acknowledgement, so a restart makes nothing applied that was refused.
         """
         if self._system is not None and self._failures is None:
-            self._failures = await self._tell(self._system)
+            self._failures = await self._give(self._system)
 
     async def offer(self, body: bytes) -> Ack | None:
-        """Take a declaration from the bus, tell the listeners, and return what to acknowledge.
+        """Take a declaration from the bus, give it to the listeners, and return what to acknowledge.
 
         An older generation than the one in force is ignored and gives none, and so is the declaration of an earlier
         system, found on a volume that outlived it: generations start again with each uid. When a listener fails, the
@@ -146,13 +146,13 @@ class DeclarationHolder:
             self._system, self._failures = system, None
         failures = self._failures
         if failures is None or failures:
-            failures = self._failures = await self._tell(system)
+            failures = self._failures = await self._give(system)
         return Ack(self._service, generation, not failures, "; ".join(failures) or None, system.metadata.uid)
 
     def _is_of_another(self, system: TradingSystem) -> bool:
         return self._system is not None and system.metadata.uid != self._system.metadata.uid
 
-    async def _tell(self, system: TradingSystem) -> list[str]:
+    async def _give(self, system: TradingSystem) -> list[str]:
         failures: list[str] = []
         for listener in self._listeners:
             try:

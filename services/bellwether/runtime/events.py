@@ -222,7 +222,7 @@ class EventConsumer:
             ]
 
     async def stop(self) -> None:
-        """Pull no more and give back what was not begun; what was begun goes on."""
+        """Pull no more and give back what was not started; what was started goes on."""
         self._stopping.set()
         self._wake.set()
         for pull in self._pulls:

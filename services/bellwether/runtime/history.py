@@ -9,7 +9,7 @@ PAGE = 5000
 
 
 async def newest_bars(call: Call, symbol: str, count: int) -> list[Bar]:
-    """Return the newest `count` bars that are complete at the call's moment, adjusted, oldest first.
+    """Return the newest `count` bars that are complete at the call's instant, adjusted, oldest first.
 
     Raises:
         RpcError: of market-data.

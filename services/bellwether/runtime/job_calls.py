@@ -32,7 +32,7 @@ class Peers:
     """Calls services with the key of the Job, again and again while one is unreachable."""
 
     def __init__(self, bus: Bus, identity: str, patience: float = PATIENCE, as_of: datetime | None = None) -> None:
-        """Call nobody yet; `as_of` (UTC) is the moment that is asked for, by default now."""
+        """Call nobody yet; `as_of` (UTC) is the instant that is asked for, by default now."""
         self._bus = bus
         self._identity = identity
         self._patience = patience

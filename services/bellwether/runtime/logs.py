@@ -30,7 +30,7 @@ log_context: ContextVar[LogContext | None] = ContextVar("log_context", default=N
 
 @contextmanager
 def log_lines_of(service: str) -> Iterator[None]:
-    """Name a service in the lines that are logged meanwhile, also later by the tasks that are begun meanwhile."""
+    """Name a service in the lines that are logged meanwhile, also later by the tasks that are started meanwhile."""
     token = log_context.set(LogContext(service))
     try:
         yield

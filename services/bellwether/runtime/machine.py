@@ -153,7 +153,7 @@ def _quota(quota: str, period: str) -> float | None:
 
 
 class Machine:
-    """Reads the figures. CPU use is that since the look before, so it is unknown for a moment after the start."""
+    """Reads the figures. CPU use is that since the look before, so it is unknown just after the start."""
 
     def __init__(self, folder: Path, read: Read = read_file, now: Callable[[], float] = monotonic) -> None:
         self._folder = folder
@@ -164,7 +164,7 @@ class Machine:
         self.figures()
 
     def figures(self) -> MachineFigures:
-        """Return the figures of this moment."""
+        """Return the present figures."""
         memory = psutil.virtual_memory()
         group = read_group(self._read, machine_bytes=memory.total)
         cores = float(os.cpu_count() or 1)

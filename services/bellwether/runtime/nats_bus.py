@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Awaited(NamedTuple):
-    """A reply that is waited for until a moment of the monotonic clock."""
+    """A reply that is waited for until an instant of the monotonic clock."""
 
     reply: asyncio.Future[Msg]
     deadline: float

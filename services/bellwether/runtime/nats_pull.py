@@ -154,7 +154,7 @@ class NatsPull:
         if status in ("404", "408"):
             self._refill()
             return
-        # 409: the consumer was changed or the server goes; 503: it does not exist at this moment.
+        # 409: the consumer was changed or the server goes; 503: it does not exist now.
         _log.info("consumer %s: %s %s", self._consumer, status, headers.get("Description", ""))
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._refill)
 

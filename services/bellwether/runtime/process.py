@@ -55,7 +55,7 @@ def notify(state: str, name: str) -> bool:
             manager.connect(address)
             manager.sendall(state.encode())
     except OSError as error:
-        _log.warning("the service manager at %s was not told %s: %s", name, state, error)
+        _log.warning("the service manager at %s was not notified of %s: %s", name, state, error)
         return False
     return True
 

@@ -123,7 +123,7 @@ class Service:
         return callback
 
     def on_alarms(self, callback: AlarmCallback) -> AlarmCallback:
-        """Add what the service finds wrong with its own affairs; monitoring raises and resolves it, and tells people.
+        """Add what the service finds wrong with its own affairs; monitoring raises, resolves and sends it.
 
         The types are those of `bellwether.messages.alarms`.
         """
@@ -283,7 +283,7 @@ class Service:
     # The declaration
 
     async def _take_declaration(self) -> None:
-        """Begin with the newest declaration: the file may be older, and a halt holds from the first moment."""
+        """Begin with the newest declaration: the file may be older, and a halt holds from the start."""
         while True:
             try:
                 found = await self.context.bus.kv_get(DECLARATION_BUCKET, DECLARATION_KEY)

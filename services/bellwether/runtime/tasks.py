@@ -92,7 +92,7 @@ class Deadlines:
         self._looking = False
 
     def begin(self, deadline: float) -> Watch:
-        """Watch the current task until a moment of the monotonic clock."""
+        """Watch the current task until an instant of the monotonic clock."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a deadline is for work within a task")

@@ -126,7 +126,7 @@ def _pause(why: _Waits, tries: int) -> float:
 
 
 def run(environ: Mapping[str, str] = os.environ, *, timeout: float) -> int:
-    """Run the client; return its exit code: 0 done, 1 given up, 2 wrongly told, 143 ended by SIGTERM."""
+    """Run the client; return its exit code: 0 done, 1 given up, 2 wrongly called, 143 ended by SIGTERM."""
     try:
         if not 0 <= timeout < math.inf:
             raise ValueError(f"--timeout: {timeout:g} must be a number of seconds, 0 or more")
@@ -167,10 +167,10 @@ async def _run(url: str, seed: Path | None, asked: ExecuteSlot, timeout: float) 
     bus = NatsBus(url, IDENTITY, seed)
     await bus.start()
     work = asyncio.create_task(execute(bus, asked, timeout=timeout))
-    told = asyncio.create_task(ended.wait())
-    await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+    signal_came = asyncio.create_task(ended.wait())
+    await asyncio.wait({work, signal_came}, return_when=asyncio.FIRST_COMPLETED)
     if not work.done():
-        _log.warning("told to end; the scheduler goes on with what it has begun")
+        _log.warning("asked to end; the scheduler goes on with what it has started")
         return ENDED
     await bus.close()
     return work.result()

@@ -38,10 +38,10 @@ LONGEST_WAIT = 300.0
 LASTING = timedelta(minutes=1)
 """So long it may be a restart: a service is back after half of it, and then the next try succeeds."""
 LEAST_TRIES = 3
-"""Fewer tells nothing, however long it took: a machine that slept, or a call that used up all of its time."""
+"""Fewer say nothing, however long it took: a machine that slept, or a call that used up all of its time."""
 _SOON = 1.0
 _BEHIND = timedelta(milliseconds=1)
-"""A slot is of use up to and including its last moment."""
+"""A slot is of use up to and including its last instant."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,27 +63,27 @@ def asked_again(since: datetime, now: datetime) -> datetime:
     return now + min(ASK_AGAIN, max(ASK_SOON, (now - since) / 10))
 
 
-def next_moment(
+def next_due(
     rules: Sequence[TaskRule], calendar: Calendar, now: datetime, watched: Sequence[TaskRule] = ()
 ) -> datetime:
     """Return when there is something to do again, at most a few days ahead; what is `watched` counts at its end."""
     under_way = calendar.session_at(now)
-    moments = [calendar.next_session(now).open]
+    instants = [calendar.next_session(now).open]
     if under_way is not None:
-        moments += [under_way.close, asked_again(under_way.open, now)]
-    moments += [slot.due for slot in slots(rules, calendar, now, now + timedelta(days=3)) if slot.due > now]
-    moments += [
+        instants += [under_way.close, asked_again(under_way.open, now)]
+    instants += [slot.due for slot in slots(rules, calendar, now, now + timedelta(days=3)) if slot.due > now]
+    instants += [
         slot.useful_until + _BEHIND
         for slot in slots(watched, calendar, now - LONGEST_USE, now + timedelta(days=3))
         if slot.useful_until >= now
     ]
-    return min(moments)
+    return min(instants)
 
 
 def failing_after(
     before: FailingSession | None, step: Literal["open", "close"], session: date, error: RpcError, now: datetime
 ) -> FailingSession:
-    """Return what is to be told of a session's step that failed at `now` (aware); `before` is what was told last.
+    """Return what is to be reported of a session's step that failed at `now` (aware); `before` is the last report.
 
     Counted from its first failure on, whatever the error. The words of an error may be others at each try, if only by
     the id of a request. They are renewed with another code and with each doubling of the tries, so that whoever passes
@@ -105,7 +105,7 @@ def failing_after(
 
 
 class Clockwork:
-    """Does what is due, then waits for the next moment or until it is woken."""
+    """Does what is due, then waits for the next instant or until it is woken."""
 
     def __init__(self, service: Service, store: Store, reader: Reader, runner: Runner, closer: Closer) -> None:
         self._service = service
@@ -188,7 +188,7 @@ class Clockwork:
         if failed:
             return _SOON
         now = self._service.context.clock.now()
-        next_one = min([next_moment(fired, calendar, now, watched), *looks])
+        next_one = min([next_due(fired, calendar, now, watched), *looks])
         return min(LONGEST_WAIT, max(_SOON, (next_one - now).total_seconds()))
 
     def _rules(self, words: Words, known: Known) -> tuple[tuple[TaskRule, ...], tuple[TaskRule, ...]]:
@@ -201,7 +201,7 @@ class Clockwork:
         return tuple(job.rule for job in known.scheduled.values()), words.tasks
 
     async def _see(self) -> History:
-        """Take note of the declaration in force: from this moment on its tasks count."""
+        """Take note of the declaration in force: from now on its tasks count."""
         words, now = self._reader.words, self._service.context.clock.now()
         generation = generation_of(words.system)
         return await self._store.transact(lambda tx: declarations.see(tx, generation, words.timing, now))
@@ -243,7 +243,7 @@ class Clockwork:
                 _log.warning("%s waits: %s", action.name, error)
             return error
         except Exception as error:
-            # A fault of our own, a full disk say, is told of as those of others are, and ends no other work.
+            # A fault of our own, a full disk say, is reported as those of others are, and ends no other work.
             words = f"the scheduler failed with {type(error).__name__}; its log has the reason"
             if self._is_new(action, type(error).__name__):
                 _log.exception("%s failed", action.name)

@@ -19,7 +19,7 @@ from bellwether.scheduling.words import Reader
 from bellwether.storage.store import Store
 
 LOOK_BACK = timedelta(days=9)
-"""How far back sessions are closed, and slots are run, recorded as missed, and told of: longer than any slot lies
+"""How far back sessions are closed, and slots are run, recorded as missed, and reported: longer than any slot lies
 from its session."""
 _PASSED = "SESSION_PASSED"
 
@@ -69,7 +69,7 @@ class Closer:
         due = claims.Due(name, claims.SESSION_CLOSE, session.day, session.close)
         async with self._trying:
             now = self._service.context.clock.now()
-            # A close that was begun and did not end, by a restart or for want of bars, is claimed again.
+            # A close that was started and did not end, by a restart or for want of bars, is claimed again.
             if not await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, now)):
                 return None
             try:

@@ -18,6 +18,7 @@ from sqlalchemy import insert, select, update
 
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.messages.envelope import LIVE
+from bellwether.messages.fields import from_fields
 from bellwether.messages.market_data import Coverage, GetCoverage
 from bellwether.messages.models import LoadModel, ModelInfo
 from bellwether.messages.scheduling import ReplayCompleted, ReplayState
@@ -53,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 
 class SlotFailed(Exception):
-    """A slot has no effect and will have none; the message says why. The replay goes on and tells of it at its end."""
+    """A slot has no effect and will have none; the message says why. The replay goes on and reports it at its end."""
 
 
 class ReplayFailed(Exception):
@@ -344,18 +345,14 @@ class Conductor:
         progress, line = self.progress, self._line
         known = bool(line.sessions)
         done = line.sessions_closed(line.after(progress.cursor)) if known and progress.cursor is not None else 0
-        return ReplayState(
-            state=progress.state,
-            run=progress.run,
-            step=progress.step,
-            session=progress.session,
+        return from_fields(
+            ReplayState,
+            progress,
             as_of=progress.at,
             first_session=line.sessions[0] if known else None,
             last_session=line.sessions[-1] if known else None,
             sessions_done=done,
             sessions_total=len(line.sessions),
-            error=progress.error,
-            predictions_failed=progress.predictions_failed,
             slots_failed=progress.failed.slots,
             first_failed=progress.failed.first,
         )

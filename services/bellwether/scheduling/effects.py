@@ -107,8 +107,8 @@ async def run_task(task: str, slot: str, session: date, call: Call, reports: Ses
     await settle("paper-trading", batch.event_ids, call)
     _try_again_if_away(batch.errors)
     if batch.errors and not batch.summary.successful:
-        told = "; ".join(f"{symbol}: {error}" for symbol, error in sorted(batch.errors.items()))
-        raise RpcError(ALL_FAILED, f"every prediction failed: {told}")
+        reasons = "; ".join(f"{symbol}: {error}" for symbol, error in sorted(batch.errors.items()))
+        raise RpcError(ALL_FAILED, f"every prediction failed: {reasons}")
     return {"summary": _plain(batch.summary), "errors": batch.errors, **found}
 
 

@@ -39,7 +39,7 @@ def job_of(request: ScheduleJob, declared: Sequence[TaskRule], now: datetime) ->
     """Return the job that a request describes.
 
     `params` may give `anchor` (open, close or time) with `offset` or `time`; without them a declared type has its
-    declared moment, and an unknown one 09:00 at the exchange.
+    declared time, and an unknown one 09:00 at the exchange.
 
     Raises:
         RpcError: INVALID_PARAMS, naming the field and what would be right.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bellwether.messages.parts import FilePart, FileState
-from bellwether.messages.replay_reports import (
+from bellwether.messages.scheduling import (
     REPORT_FILES,
     GetReplayReport,
     PutReplayReport,

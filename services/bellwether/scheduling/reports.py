@@ -159,10 +159,10 @@ class SessionReports:
         rows = _rows.decode(row["rows"])
         if row["report"]:
             return rows
-        told = await call.at(rows.as_of, run=row["run"]).request(
+        judged = await call.at(rows.as_of, run=row["run"]).request(
             "prediction", "get_session_decisions", GetSessionDecisions(rows.session, []), SessionDecisions
         )
-        return replace(rows, decided=replace(rows.decided, days=told.days, bins=told.bins))
+        return replace(rows, decided=replace(rows.decided, days=judged.days, bins=judged.bins))
 
     async def listed(self, run: str, limit: int) -> Reports:
         """Return the newest reports in one line each, and how many there are.

@@ -210,7 +210,7 @@ class Runner:
         clock = self._service.context.clock
         if await self._store.transact(lambda tx: claims.claim(tx, LIVE, due, clock.now())):
             if due.task == OUTCOMES_TASK:
-                # By default it is due at the very moment at which a session no longer waits for its bars.
+                # By default it is due at the very instant at which a session no longer waits for its bars.
                 await self._closer.close_through(due.session)
             call = self._service.call(budget=TASK_BUDGET.total_seconds())
             try:

@@ -43,7 +43,7 @@ MOST_ROWS = 1000
 LOOK_AHEAD = timedelta(days=7)
 
 MISSED_LOOK_BACK = timedelta(days=7)
-"""How long a missed slot is told of where its task does not run again."""
+"""How long a missed slot is reported where its task does not run again."""
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from bellwether.local import replay_variant
 from bellwether.market_data.service import create as market_data
 from bellwether.messages.market_data import Coverage, GetCoverage
 from bellwether.messages.parts import FilePart, FileState
-from bellwether.messages.replay_reports import (
+from bellwether.messages.scheduling import (
     GetReplayReport,
     PutReplayReport,
     ReplayReports,

@@ -274,7 +274,7 @@ async def test_a_client_that_is_told_to_end_does_so_and_the_slot_goes_on(bench: 
         await until(lambda: "lost its connection" in client.words)
     client.process.send_signal(signal.SIGTERM)
     assert await client.code() == ENDED
-    assert "told to end" in client.words
+    assert "asked to end" in client.words
     if away:
         await bench.server.start()
         assert bench.system is not None

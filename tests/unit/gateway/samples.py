@@ -53,9 +53,8 @@ from bellwether.messages.monitoring import (
 from bellwether.messages.parts import FilePart
 from bellwether.messages.prediction import DecisionRecord, Decisions, Prediction, ReplayedDecision
 from bellwether.messages.quality import Quality, SymbolQuality
-from bellwether.messages.replay_reports import ReplayReportLine, ReplayReports
 from bellwether.messages.reporting import OutcomeDay, ReportLine, Reports, StoredReport
-from bellwether.messages.scheduling import Jobs, ReplayState, SlotJob, SlotJobs
+from bellwether.messages.scheduling import Jobs, ReplayReportLine, ReplayReports, ReplayState, SlotJob, SlotJobs
 from bellwether.messages.sentiment import Headline, SymbolSentiment
 from bellwether.messages.trading import (
     Account,

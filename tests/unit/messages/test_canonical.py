@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellwether.messages.canonical import canonical_bytes, content_hash
-from bellwether.messages.subjects import subject_matches, symbol_token
+from bellwether.naming import subject_matches, symbol_token
 
 
 class Point(msgspec.Struct):

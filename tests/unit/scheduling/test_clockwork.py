@@ -8,7 +8,7 @@ from bellwether.scheduling.clockwork import (
     ASK_AGAIN,
     ASK_SOON,
     asked_again,
-    next_moment,
+    next_due,
     session_actions,
 )
 from bellwether.spec.tasks import default_tasks
@@ -54,18 +54,18 @@ def test_after_a_long_absence_the_newest_closes_are_caught_up_and_always_the_las
     assert action.name == "session_close-20260105"
 
 
-def test_the_next_moment_is_the_nearest_of_slots_open_close_and_the_next_look() -> None:
-    assert next_moment(TASKS, CALENDAR, OPEN - 31 * MINUTE) == OPEN - 30 * MINUTE
-    assert next_moment(TASKS, CALENDAR, OPEN - MINUTE) == OPEN
-    assert next_moment(TASKS, CALENDAR, OPEN) == OPEN + ASK_SOON
-    assert next_moment(TASKS, CALENDAR, CLOSE - MINUTE) == CLOSE
-    assert next_moment((), CALENDAR, CLOSE) == OPEN + timedelta(days=1)
+def test_the_next_due_is_the_nearest_of_slots_open_close_and_the_next_look() -> None:
+    assert next_due(TASKS, CALENDAR, OPEN - 31 * MINUTE) == OPEN - 30 * MINUTE
+    assert next_due(TASKS, CALENDAR, OPEN - MINUTE) == OPEN
+    assert next_due(TASKS, CALENDAR, OPEN) == OPEN + ASK_SOON
+    assert next_due(TASKS, CALENDAR, CLOSE - MINUTE) == CLOSE
+    assert next_due((), CALENDAR, CLOSE) == OPEN + timedelta(days=1)
 
 
 def test_an_open_is_asked_for_again_within_seconds_and_ever_less_often() -> None:
     for passed, wait in ((0, 5), (30, 5), (60, 6), (600, 60), (3_600, 300), (7_200, 300)):
         now = OPEN + timedelta(seconds=passed)
-        assert next_moment((), CALENDAR, now) == now + timedelta(seconds=wait)
+        assert next_due((), CALENDAR, now) == now + timedelta(seconds=wait)
     assert timedelta(seconds=300) == ASK_AGAIN
 
 
@@ -78,8 +78,8 @@ def test_a_close_that_waits_for_bars_is_asked_for_again_within_seconds_and_ever_
 def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() -> None:
     # Due and not yet over: the end of what is useful counts, not the moment at which it was due.
     behind = OPEN + timedelta(milliseconds=1)
-    assert next_moment((), CALENDAR, OPEN - MINUTE, TASKS) == OPEN
-    assert next_moment((), CALENDAR, OPEN, TASKS) == behind
-    assert next_moment((), CALENDAR, behind, TASKS) == behind + ASK_SOON
+    assert next_due((), CALENDAR, OPEN - MINUTE, TASKS) == OPEN
+    assert next_due((), CALENDAR, OPEN, TASKS) == behind
+    assert next_due((), CALENDAR, behind, TASKS) == behind + ASK_SOON
     evening = CLOSE + timedelta(hours=5)
-    assert next_moment((), CALENDAR, evening, TASKS) == evening + timedelta(milliseconds=1)
+    assert next_due((), CALENDAR, evening, TASKS) == evening + timedelta(milliseconds=1)

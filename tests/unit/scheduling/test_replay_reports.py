@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellwether.messages.parts import PART
-from bellwether.messages.replay_reports import GetReplayReport, PutReplayReport
+from bellwether.messages.scheduling import GetReplayReport, PutReplayReport
 from bellwether.scheduling.replay_reports import Shelf, ShelfError
 
 UID = "0d2f6c1e-aaaa"
