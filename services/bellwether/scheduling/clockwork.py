@@ -23,9 +23,8 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, declarations
 from bellwether.scheduling.closing import LOOK_BACK, Closer, close_name, unclosed
-from bellwether.scheduling.declarations import History
+from bellwether.scheduling.declarations import Action, History, due_slots
 from bellwether.scheduling.runner import Known, Runner
-from bellwether.scheduling.versions import Action, due_slots
 from bellwether.scheduling.words import Reader, Words
 from bellwether.storage.store import Store
 

@@ -31,10 +31,10 @@ from bellwether.scheduling import claims, declarations, jobs, tables
 from bellwether.scheduling.clockwork import Clockwork
 from bellwether.scheduling.closing import LOOK_BACK, Closer
 from bellwether.scheduling.conductor import Conductor
+from bellwether.scheduling.declarations import is_due_again, is_open
 from bellwether.scheduling.replay_reports import add_replay_reports
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.runner import Runner
-from bellwether.scheduling.versions import is_due_again, is_open
 from bellwether.scheduling.words import Reader
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction

@@ -18,7 +18,7 @@ VERSION = 5
 metadata = MetaData()
 
 # One row for each change of what a live declaration says about time; the last one is in force. `spec` is that part
-# (versions.Timing) as JSON, and null where an earlier release did not keep it.
+# (declarations.Timing) as JSON, and null where an earlier release did not keep it.
 declarations = Table(
     "declarations",
     metadata,

@@ -10,7 +10,7 @@ from bellwether.market.sessions import Calendar
 from bellwether.market.slots import TaskRule
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.errors import RpcError
-from bellwether.scheduling.versions import Timing
+from bellwether.scheduling.declarations import Timing
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
 

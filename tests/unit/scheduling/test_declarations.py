@@ -14,8 +14,7 @@ import pytest
 
 from bellwether.market.slots import TaskRule
 from bellwether.scheduling import tables
-from bellwether.scheduling.declarations import KEPT, History, history, see
-from bellwether.scheduling.versions import Timing
+from bellwether.scheduling.declarations import KEPT, History, Timing, history, see
 from bellwether.storage.store import Store, Transaction
 
 T = TypeVar("T")

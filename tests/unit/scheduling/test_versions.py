@@ -13,8 +13,8 @@ from bellwether.market.declared import task_rules
 from bellwether.market.sessions import Override
 from bellwether.market.slots import TaskRule
 from bellwether.scheduling.claims import DONE
+from bellwether.scheduling.declarations import Timing, Version, due_slots, next_version
 from bellwether.scheduling.jobs import ScheduledJob
-from bellwether.scheduling.versions import Timing, Version, due_slots, next_version
 from bellwether.spec.tasks import default_tasks
 
 MORNING, PREDICTIONS, EVENING = TASKS = tuple(task_rules(default_tasks()))
