@@ -13,7 +13,7 @@ from starlette.responses import Response
 from bellwether.gateway.gateway import Gateway
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import OPERATE, READ, answer, gateway_of, read_model, relay
-from bellwether.messages.backup import BackupMade, BackupProgress, Backups, CreateBackup, KeepBackup, ListBackups
+from bellwether.messages.backup import CreateBackup, KeepBackup, ListBackups
 from bellwether.runtime.builtins import Held, Hold, LetGo
 from bellwether.runtime.clock import monotonic
 from bellwether.spec.backup import LOCATION_NAME_PATTERN
@@ -70,8 +70,7 @@ Wait = Annotated[float, Query(gt=0, le=600, description="Seconds to wait for its
 async def create(request: Request, wait: Wait = 300.0) -> Response:
     """Make a backup in every location of kind folder or s3, and answer when it is complete; who asks again joins it."""
     wanted = await read_model(request, BackupAsked)
-    asked = CreateBackup(wanted.type, wanted.location)
-    return await relay(request, "backup", "create_backup", asked, BackupMade, budget=wait)
+    return await relay(request, "backup", "create_backup", CreateBackup(wanted.type, wanted.location), budget=wait)
 
 
 @router.put("/v1/backups/{backup}", dependencies=OPERATE)
@@ -79,13 +78,13 @@ async def keep(request: Request, backup: Id) -> Response:
     """Make the backup of a TradingBackup and say how far it is, at once: asked again, it is not made again."""
     wanted = await read_model(request, Kept)
     asked = KeepBackup(backup, wanted.location, wanted.attempt, wanted.type, wanted.known)
-    return await relay(request, "backup", "keep_backup", asked, BackupProgress)
+    return await relay(request, "backup", "keep_backup", asked)
 
 
 @router.get("/v1/backups", dependencies=READ)
 async def backups(request: Request) -> Response:
     """Return the backups that the locations hold, newest first."""
-    return await relay(request, "backup", "list_backups", ListBackups(), Backups, budget=_LIST_SECONDS)
+    return await relay(request, "backup", "list_backups", ListBackups(), budget=_LIST_SECONDS)
 
 
 @router.put("/v1/hold", dependencies=OPERATE)

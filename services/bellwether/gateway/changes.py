@@ -12,11 +12,11 @@ from starlette.responses import Response
 from bellwether.gateway.delivery import WAIT_SECONDS
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import HALT, OPERATE, READ, answer, gateway_of, read_body, read_model, relay
-from bellwether.messages.models import TrainingState, TrainModel
-from bellwether.messages.monitoring import DeadLetterGone, PickDeadLetter, SendTestMessage, SentTestMessages
-from bellwether.messages.prediction import GenerateSinglePrediction, Prediction, ReplayDecision, ReplayedDecision
-from bellwether.messages.registry import PromoteModel, RegisteredModel, RollbackModel, ShadowCandidate
-from bellwether.messages.trading import Halt, HaltState, Resume
+from bellwether.messages.models import TrainModel
+from bellwether.messages.monitoring import PickDeadLetter, SendTestMessage
+from bellwether.messages.prediction import GenerateSinglePrediction, ReplayDecision
+from bellwether.messages.registry import PromoteModel, RollbackModel, ShadowCandidate
+from bellwether.messages.trading import Halt, Resume
 from bellwether.spec.wire import known_part
 
 _DECLARATION_BYTES = 1024 * 1024
@@ -79,7 +79,7 @@ def _declaration_body(raw: bytes) -> dict[str, Any]:
 async def halt(request: Request) -> Response:
     """Stop every order until somebody resumes."""
     why = await read_model(request, Reason)
-    return await relay(request, "paper-trading", "halt", Halt(reason=why.reason, source=why.source), HaltState)
+    return await relay(request, "paper-trading", "halt", Halt(reason=why.reason, source=why.source))
 
 
 @router.post("/v1/resume", dependencies=OPERATE, openapi_extra=_shape(ResumeReason))
@@ -90,69 +90,62 @@ async def resume(request: Request) -> Response:
     is resumed. Without it, several halts are not resumed (409 HALT_NOT_STATED).
     """
     why = await read_model(request, ResumeReason)
-    question = Resume(reason=why.reason, source=why.source, seen=why.seen)
-    return await relay(request, "paper-trading", "resume", question, HaltState)
+    return await relay(request, "paper-trading", "resume", Resume(reason=why.reason, source=why.source, seen=why.seen))
 
 
 @router.post("/v1/training", dependencies=OPERATE)
 async def train(request: Request, model_name: str | None = None) -> Response:
     """Begin to make a recipe's models again, the declared one's unless another is named."""
-    return await relay(request, "ml-training", "train_model", TrainModel(model_name), TrainingState)
+    return await relay(request, "ml-training", "train_model", TrainModel(model_name))
 
 
 @router.post("/v1/models/{version}/promote", dependencies=OPERATE, openapi_extra=_shape(Reason))
 async def promote(request: Request, version: str) -> Response:
     """Let a model serve in place of what serves for its recipe and symbol."""
     why = await read_model(request, Reason)
-    return await relay(request, "ml-training", "promote_model", PromoteModel(version, why.reason), RegisteredModel)
+    return await relay(request, "ml-training", "promote_model", PromoteModel(version, why.reason))
 
 
 @router.post("/v1/models/{version}/shadow", dependencies=OPERATE, openapi_extra=_shape(Reason))
 async def shadow(request: Request, version: str, end: bool = False) -> Response:
     """Ask a candidate beside what serves, without trading by it; with `end` no longer."""
     why = await read_model(request, Reason)
-    question = ShadowCandidate(version, why.reason, end)
-    return await relay(request, "ml-training", "shadow_model", question, RegisteredModel)
+    return await relay(request, "ml-training", "shadow_model", ShadowCandidate(version, why.reason, end))
 
 
 @router.post("/v1/models/{model_name}/rollback", dependencies=OPERATE, openapi_extra=_shape(Reason))
 async def rollback(request: Request, model_name: str, symbol: str | None = None) -> Response:
     """Let the model serve again that served before."""
     why = await read_model(request, Reason)
-    question = RollbackModel(model_name, why.reason, symbol)
-    return await relay(request, "ml-training", "rollback_model", question, RegisteredModel)
+    return await relay(request, "ml-training", "rollback_model", RollbackModel(model_name, why.reason, symbol))
 
 
 @router.post("/v1/predict/{symbol}", dependencies=READ)
 async def predict(request: Request, symbol: str, force_refresh: bool = False) -> Response:
     """Return a fresh prediction of one symbol, made for looking at: it never leads to an order."""
     question = GenerateSinglePrediction(symbol, force_refresh)
-    return await relay(
-        request, "prediction", "generate_single_prediction", question, Prediction, budget=_PREDICT_BUDGET
-    )
+    return await relay(request, "prediction", "generate_single_prediction", question, budget=_PREDICT_BUDGET)
 
 
 @router.post("/v1/decisions/{decision_id}/replay", dependencies=READ)
 async def replay(request: Request, decision_id: str) -> Response:
     """Compute a decision again from its stored inputs and compare the bytes."""
-    question = ReplayDecision(decision_id)
-    return await relay(request, "prediction", "replay_decision", question, ReplayedDecision, budget=_PREDICT_BUDGET)
+    return await relay(request, "prediction", "replay_decision", ReplayDecision(decision_id), budget=_PREDICT_BUDGET)
 
 
 @router.post("/v1/notifications/test", dependencies=OPERATE)
 async def send_test_messages(request: Request, name: str | None = None) -> Response:
     """Send a test message to one declared notification, or to all, and return what became of each."""
-    question = SendTestMessage(name)
-    return await relay(request, "monitoring", "test_notification", question, SentTestMessages, budget=_PREDICT_BUDGET)
+    return await relay(request, "monitoring", "test_notification", SendTestMessage(name), budget=_PREDICT_BUDGET)
 
 
 @router.post("/v1/dead-letters/{number}/replay", dependencies=OPERATE)
 async def replay_dead_letter(request: Request, number: int) -> Response:
     """Publish the event of a dead letter again, and take the letter away."""
-    return await relay(request, "monitoring", "replay_dead_letter", PickDeadLetter(number), DeadLetterGone)
+    return await relay(request, "monitoring", "replay_dead_letter", PickDeadLetter(number))
 
 
 @router.delete("/v1/dead-letters/{number}", dependencies=OPERATE)
 async def drop_dead_letter(request: Request, number: int) -> Response:
     """Take a dead letter away for good."""
-    return await relay(request, "monitoring", "drop_dead_letter", PickDeadLetter(number), DeadLetterGone)
+    return await relay(request, "monitoring", "drop_dead_letter", PickDeadLetter(number))

@@ -22,37 +22,26 @@ from bellwether.messages.models import (
     GetServingRecord,
     ProbabilityParts,
     ServingRecord,
-    TrainingState,
 )
 from bellwether.messages.monitoring import (
-    Alerts,
-    DeadLetterBody,
-    DeadLetters,
     ListDeadLetters,
     ListNotifications,
-    Notifications,
     PickDeadLetter,
-    SystemMetrics,
 )
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
-from bellwether.messages.registry import ListRegistry, RegisteredModels, ShowModel, ShownModel
-from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
-from bellwether.messages.scheduling import Jobs, ListJobs
+from bellwether.messages.registry import ListRegistry, ShowModel
+from bellwether.messages.reporting import GetReport, ListReports, StoredReport
+from bellwether.messages.scheduling import ListJobs
 from bellwether.messages.sentiment import AnalyzeSentiment, SymbolSentiment
 from bellwether.messages.trading import (
-    Account,
-    EquityCurve,
     Explain,
     Explanation,
     GetEquity,
-    LedgerCheck,
     ListOrders,
     ListRefusals,
-    Orders,
     OrderStatus,
     Positions,
-    Refusals,
 )
 from bellwether.reporting.judging import judge
 from bellwether.reporting.session_text import session_lines
@@ -89,7 +78,7 @@ async def predictions(request: Request) -> Response:
 @router.get("/v1/decisions")
 async def decisions(request: Request, symbol: str | None = None, limit: Limit = 50) -> Response:
     """Return decisions, newest first."""
-    return await relay(request, "prediction", "list_decisions", ListDecisions(symbol=symbol, limit=limit), Decisions)
+    return await relay(request, "prediction", "list_decisions", ListDecisions(symbol=symbol, limit=limit))
 
 
 @router.get("/v1/decisions/{decision_id}")
@@ -158,19 +147,19 @@ async def market_data(request: Request) -> Response:
 @router.get("/v1/positions")
 async def positions(request: Request) -> Response:
     """Return what is held."""
-    return await relay(request, "paper-trading", "get_positions", None, Positions)
+    return await relay(request, "paper-trading", "get_positions")
 
 
 @router.get("/v1/account")
 async def account(request: Request) -> Response:
     """Return cash, equity and what halts."""
-    return await relay(request, "paper-trading", "get_account", None, Account)
+    return await relay(request, "paper-trading", "get_account")
 
 
 @router.get("/v1/equity")
 async def equity(request: Request, limit: Annotated[int, Query(ge=2, le=2000)] = 400) -> Response:
     """Return the account at the close of each session of the present run."""
-    return await relay(request, "paper-trading", "get_equity", GetEquity(limit), EquityCurve)
+    return await relay(request, "paper-trading", "get_equity", GetEquity(limit))
 
 
 @router.get("/v1/orders")
@@ -178,26 +167,25 @@ async def orders(
     request: Request, symbol: str | None = None, status: OrderStatus | None = None, limit: Limit = 50
 ) -> Response:
     """Return orders, newest first."""
-    question = ListOrders(symbol=symbol, status=status, limit=limit)
-    return await relay(request, "paper-trading", "list_orders", question, Orders)
+    return await relay(request, "paper-trading", "list_orders", ListOrders(symbol=symbol, status=status, limit=limit))
 
 
 @router.get("/v1/refusals")
 async def refusals(request: Request, symbol: str | None = None, limit: Limit = 50) -> Response:
     """Return what the guards refused, newest first."""
-    return await relay(request, "paper-trading", "list_refusals", ListRefusals(symbol=symbol, limit=limit), Refusals)
+    return await relay(request, "paper-trading", "list_refusals", ListRefusals(symbol=symbol, limit=limit))
 
 
 @router.get("/v1/jobs")
 async def jobs(request: Request, limit: Limit = 50) -> Response:
     """Return slots and jobs, newest first."""
-    return await relay(request, "scheduler", "list_jobs", ListJobs(limit=limit), Jobs)
+    return await relay(request, "scheduler", "list_jobs", ListJobs(limit=limit))
 
 
 @router.get("/v1/reports")
 async def reports(request: Request, limit: Limit = 50) -> Response:
     """Return the sessions that have a report, newest first, each in one line."""
-    return await relay(request, "scheduler", "list_reports", ListReports(limit), Reports)
+    return await relay(request, "scheduler", "list_reports", ListReports(limit))
 
 
 @router.get("/v1/reports/{session}")
@@ -224,7 +212,7 @@ def _day(session: str) -> date | None:
 @router.get("/v1/ledger/check")
 async def ledger_check(request: Request) -> Response:
     """Compute the ledger again from its events and compare."""
-    return await relay(request, "paper-trading", "check_ledger", None, LedgerCheck, budget=LEDGER_BUDGET)
+    return await relay(request, "paper-trading", "check_ledger", budget=LEDGER_BUDGET)
 
 
 @router.get("/v1/why/{symbol}")
@@ -252,7 +240,7 @@ async def why(request: Request, symbol: str) -> Response:
 @router.get("/v1/quality")
 async def quality(request: Request) -> Response:
     """Return the quality of every declared symbol's bars, with the rules that are broken."""
-    return await relay(request, "data-quality", "get_quality", GetQuality(), Quality)
+    return await relay(request, "data-quality", "get_quality", GetQuality())
 
 
 @router.get("/v1/models")
@@ -261,13 +249,13 @@ async def models(request: Request, model_name: str | None = None, limit: int = 5
 
     What serves or is in shadow is always there, and up to `limit` (at most 500) others, the newest; `total` counts all.
     """
-    return await relay(request, "ml-training", "list_registry", ListRegistry(model_name, limit), RegisteredModels)
+    return await relay(request, "ml-training", "list_registry", ListRegistry(model_name, limit))
 
 
 @router.get("/v1/models/{version}")
 async def model(request: Request, version: str) -> Response:
     """Return a model of the registry by its version, or the beginning of one, with its live record."""
-    return await relay(request, "ml-training", "show_model", ShowModel(version), ShownModel)
+    return await relay(request, "ml-training", "show_model", ShowModel(version))
 
 
 @router.get("/v1/serving")
@@ -296,37 +284,37 @@ async def serving(request: Request) -> Response:
 @router.get("/v1/training")
 async def training(request: Request) -> Response:
     """Return how training is."""
-    return await relay(request, "ml-training", "get_training", None, TrainingState)
+    return await relay(request, "ml-training", "get_training")
 
 
 @router.get("/v1/system")
 async def system(request: Request) -> Response:
     """Return the health of every service, the memory and CPU of each process, and the machine's figures."""
-    return await relay(request, "monitoring", "collect_system_metrics", None, SystemMetrics)
+    return await relay(request, "monitoring", "collect_system_metrics")
 
 
 @router.get("/v1/alerts")
 async def alerts(request: Request) -> Response:
     """Return what is wrong with the system, critical first."""
-    return await relay(request, "monitoring", "check_alerts", None, Alerts)
+    return await relay(request, "monitoring", "check_alerts")
 
 
 @router.get("/v1/dead-letters")
 async def dead_letters(request: Request, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 50) -> Response:
     """Return events that were given up, oldest first, from a number on."""
-    return await relay(request, "monitoring", "list_dead_letters", ListDeadLetters(after, min(limit, 200)), DeadLetters)
+    return await relay(request, "monitoring", "list_dead_letters", ListDeadLetters(after, min(limit, 200)))
 
 
 @router.get("/v1/dead-letters/{number}")
 async def dead_letter(request: Request, number: int) -> Response:
     """Return one dead letter with its event."""
-    return await relay(request, "monitoring", "get_dead_letter", PickDeadLetter(number), DeadLetterBody)
+    return await relay(request, "monitoring", "get_dead_letter", PickDeadLetter(number))
 
 
 @router.get("/v1/notifications")
 async def notifications(request: Request, limit: Limit = 50) -> Response:
     """Return the declared notifications, and the newest notices with how far each is."""
-    return await relay(request, "monitoring", "list_notifications", ListNotifications(limit), Notifications)
+    return await relay(request, "monitoring", "list_notifications", ListNotifications(limit))
 
 
 async def _held(peers: Peers) -> set[str]:

@@ -16,7 +16,6 @@ from bellwether.gateway.routing import OPERATE, READ, gateway_of, read_body, rel
 from bellwether.messages.parts import FilePart
 from bellwether.messages.scheduling import (
     GetReplayReport,
-    ReplayReports,
     ReportFile,
     RetainReplayReports,
 )
@@ -57,7 +56,7 @@ async def page(request: Request, name: str, index: Index) -> Response:
 @router.get("/v1/replays", dependencies=READ)
 async def replays(request: Request) -> Response:
     """Return the replays that have a report here, by name, and which variants of each."""
-    return await relay(request, "scheduler", "list_replay_reports", None, ReplayReports)
+    return await relay(request, "scheduler", "list_replay_reports")
 
 
 @router.get("/v1/replays/{name}/{index}", dependencies=READ)
@@ -75,7 +74,7 @@ async def retain(request: Request) -> Response:
     except (ValueError, ValidationError) as error:
         words = 'the body is {"uids": [...]}, the uids of the replays that exist'
         raise Problem(422, "INVALID_PARAMS", words) from error
-    return await relay(request, "scheduler", "retain_replay_reports", RetainReplayReports(kept.uids), ReplayReports)
+    return await relay(request, "scheduler", "retain_replay_reports", RetainReplayReports(kept.uids))
 
 
 async def _page(request: Request, name: str, index: int) -> Response:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import msgspec
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
@@ -18,7 +19,6 @@ from bellwether.gateway.peers import BUDGET
 from bellwether.gateway.problems import Problem
 from bellwether.messages.envelope import encode
 
-T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 _log = logging.getLogger(__name__)
@@ -68,11 +68,9 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(encode(value), status_code=status, media_type="application/json")
 
 
-async def relay(
-    request: Request, peer: str, method: str, params: Any, result: type[T], *, budget: float = BUDGET
-) -> Response:
-    """Call a method of a service, and answer with its result."""
-    return answer(await gateway_of(request).peers.ask(peer, method, params, result, budget=budget))
+async def relay(request: Request, peer: str, method: str, params: Any = None, *, budget: float = BUDGET) -> Response:
+    """Call a method of a service, and answer with its result as it came."""
+    return answer(await gateway_of(request).peers.ask(peer, method, params, msgspec.Raw, budget=budget))
 
 
 async def read_body(request: Request, limit: int) -> bytes:

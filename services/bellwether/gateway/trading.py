@@ -13,15 +13,11 @@ from starlette.responses import Response
 
 from bellwether.gateway.routing import OPERATE, READ, answer, gateway_of, read_model, relay
 from bellwether.messages.trading import (
-    Account,
     ApproveOrder,
     CancelOrder,
     ExecuteTrade,
     Export,
     Exported,
-    Order,
-    SyncedPositions,
-    Trade,
     Transfer,
 )
 
@@ -62,35 +58,34 @@ async def trade(request: Request) -> Response:
     """Queue an order by hand for the next session; `status` is executed only once it is filled."""
     asked = await read_model(request, TradeAsked)
     question = ExecuteTrade(asked.symbol, asked.action, asked.quantity, asked.client_id)
-    return await relay(request, "paper-trading", "execute_trade", question, Trade)
+    return await relay(request, "paper-trading", "execute_trade", question)
 
 
 @router.post("/v1/orders/{order_id}/approve", dependencies=OPERATE)
 async def approve(request: Request, order_id: str) -> Response:
     """Allow an order that waits for approval."""
     question = ApproveOrder(order_id, (await read_model(request, ByWhom)).by)
-    return await relay(request, "paper-trading", "approve_order", question, Order)
+    return await relay(request, "paper-trading", "approve_order", question)
 
 
 @router.post("/v1/orders/{order_id}/cancel", dependencies=OPERATE)
 async def cancel(request: Request, order_id: str) -> Response:
     """End an order that waits here, or ask the broker to end it."""
     question = CancelOrder(order_id, (await read_model(request, ByWhom)).by)
-    return await relay(request, "paper-trading", "cancel_order", question, Order, budget=_BROKER_BUDGET)
+    return await relay(request, "paper-trading", "cancel_order", question, budget=_BROKER_BUDGET)
 
 
 @router.post("/v1/transfers", dependencies=OPERATE)
 async def transfer(request: Request) -> Response:
     """Put cash into the simulated account, or take it out; the answer is the account after it."""
     asked = await read_model(request, TransferAsked)
-    question = Transfer(asked.amount, asked.transfer_id, asked.note)
-    return await relay(request, "paper-trading", "transfer", question, Account)
+    return await relay(request, "paper-trading", "transfer", Transfer(asked.amount, asked.transfer_id, asked.note))
 
 
 @router.post("/v1/reconcile", dependencies=OPERATE)
 async def reconcile(request: Request) -> Response:
     """Compare positions with the broker now; symbols that differ are blocked, those that agree again are not."""
-    return await relay(request, "paper-trading", "sync_positions", None, SyncedPositions, budget=_BROKER_BUDGET)
+    return await relay(request, "paper-trading", "sync_positions", budget=_BROKER_BUDGET)
 
 
 @router.get("/v1/export/{what}.csv", dependencies=READ)
