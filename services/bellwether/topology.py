@@ -18,22 +18,20 @@ COPYING = ("begin_copy", "read_copy", "end_copy")
 BUILT_IN_METHODS = ("health", "metrics", "shutdown", "settle", "describe", *HOLDING, *COPYING)
 """Methods that every service answers."""
 
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the names in a text, so that a row of the table is seen at a glance."""
+    return tuple(text.split())
+
+
 _ROWS = (
     ServiceRow(
         name="market-data",
         purpose="Owns the bars: reads them from their source, answers as of an instant, says when new ones arrive.",
-        serves=(
-            "get_market_data",
-            "get_bars",
-            "get_windows",
-            "get_opening_prices",
-            "get_corporate_actions",
-            "get_coverage",
-            "get_freshness",
-            "get_evidence",
-            "get_news",
-            "publish_bars",
-        ),
+        serves=_names("""
+            get_market_data get_bars get_windows get_opening_prices get_corporate_actions get_coverage get_freshness
+            get_evidence get_news publish_bars
+        """),
         publishes={"market_data_updated": "normal"},
         store="bars.db",
         external=("dns", "yahoo"),
@@ -62,24 +60,10 @@ _ROWS = (
     ServiceRow(
         name="ml-model",
         purpose="Serves models from the registry; makes the recipe's model in a child process when there is none.",
-        serves=(
-            "load_model",
-            "predict",
-            "predict_many",
-            "explain_probability",
-            "get_drift",
-            "list_models",
-            "get_registry",
-            "put_artifact",
-            "get_artifact",
-            "set_registry",
-            "put_snapshot",
-            "get_snapshot",
-            "place_order",
-            "list_orders",
-            "finish_target",
-            "close_order",
-        ),
+        serves=_names("""
+            load_model predict predict_many explain_probability get_drift list_models get_registry put_artifact
+            get_artifact set_registry put_snapshot get_snapshot place_order list_orders finish_target close_order
+        """),
         requires=("market-data",),
         calls={"market-data": ("get_bars", "get_coverage")},
         volume=True,
@@ -93,27 +77,12 @@ _ROWS = (
         requires=("market-data", "ml-model"),
         calls={
             "market-data": ("get_bars",),
-            "ml-model": (
-                "get_registry",
-                "put_artifact",
-                "get_artifact",
-                "set_registry",
-                "put_snapshot",
-                "place_order",
-                "list_orders",
-                "close_order",
-            ),
+            "ml-model": _names("""
+                get_registry put_artifact get_artifact set_registry put_snapshot place_order list_orders close_order
+            """),
             "prediction": ("get_live_records",),
         },
-        serves=(
-            "train_model",
-            "get_training",
-            "list_registry",
-            "show_model",
-            "promote_model",
-            "rollback_model",
-            "shadow_model",
-        ),
+        serves=_names("train_model get_training list_registry show_model promote_model rollback_model shadow_model"),
         publishes={"model_trained": "normal", "model_promoted": "high", "model_demoted": "high"},
         external=("dns",),
         resources=Resources(10, 512),
@@ -128,21 +97,11 @@ _ROWS = (
             "sentiment": ("analyze_sentiment",),
             "ml-model": ("load_model", "predict", "predict_many"),
         },
-        serves=(
-            "generate_predictions",
-            "generate_single_prediction",
-            "get_prediction",
-            "get_buy_rate",
-            "clear_cache",
-            "list_decisions",
-            "get_decision",
-            "replay_decision",
-            "record_outcomes",
-            "get_session_decisions",
-            "get_live_records",
-            "get_serving_record",
-            "prune_decisions",
-        ),
+        serves=_names("""
+            generate_predictions generate_single_prediction get_prediction get_buy_rate clear_cache list_decisions
+            get_decision replay_decision record_outcomes get_session_decisions get_live_records get_serving_record
+            prune_decisions
+        """),
         publishes={"prediction_generated": "high", "buy_rate_alert": "urgent", "sell_rate_alert": "urgent"},
         consumes=("market_data_updated",),
         store="decisions.db",
@@ -159,28 +118,11 @@ _ROWS = (
             "data-quality": ("get_quality",),
             "prediction": ("prune_decisions",),
         },
-        serves=(
-            "initialize_ig_markets",
-            "sync_positions",
-            "execute_trade",
-            "approve_order",
-            "cancel_order",
-            "transfer",
-            "export",
-            "get_account",
-            "get_equity",
-            "get_safety",
-            "get_positions",
-            "list_orders",
-            "list_refusals",
-            "explain",
-            "check_ledger",
-            "get_session_book",
-            "session_open",
-            "session_close",
-            "halt",
-            "resume",
-        ),
+        serves=_names("""
+            initialize_ig_markets sync_positions execute_trade approve_order cancel_order transfer export get_account
+            get_equity get_safety get_positions list_orders list_refusals explain check_ledger get_session_book
+            session_open session_close halt resume
+        """),
         publishes={
             "order_filled": "high",
             "order_queued": "normal",
@@ -206,21 +148,10 @@ _ROWS = (
             "paper-trading": ("session_open", "session_close", "get_session_book", "settle"),
             "backup": ("create_backup",),
         },
-        serves=(
-            "schedule_market_aware_job",
-            "execute_job",
-            "execute_slot",
-            "stop_all_jobs",
-            "list_jobs",
-            "list_slots",
-            "get_replay",
-            "get_report",
-            "list_reports",
-            "put_replay_report",
-            "get_replay_report",
-            "list_replay_reports",
-            "retain_replay_reports",
-        ),
+        serves=_names("""
+            schedule_market_aware_job execute_job execute_slot stop_all_jobs list_jobs list_slots get_replay
+            get_report list_reports put_replay_report get_replay_report list_replay_reports retain_replay_reports
+        """),
         publishes={"replay_completed": "normal"},
         store="slots.db",
         external=("dns",),
@@ -249,16 +180,10 @@ _ROWS = (
             "backup": ("health",),
             "gateway": ("health",),
         },
-        serves=(
-            "collect_system_metrics",
-            "check_alerts",
-            "list_notifications",
-            "test_notification",
-            "list_dead_letters",
-            "get_dead_letter",
-            "replay_dead_letter",
-            "drop_dead_letter",
-        ),
+        serves=_names("""
+            collect_system_metrics check_alerts list_notifications test_notification list_dead_letters get_dead_letter
+            replay_dead_letter drop_dead_letter
+        """),
         publishes={"system_alert": ("urgent", "high")},
         external=("dns", "notify"),
         resources=Resources(10, 112),
@@ -272,69 +197,26 @@ _ROWS = (
             "data-quality": ("health", "get_quality", "validate_prediction_data"),
             "sentiment": ("health", "analyze_sentiment"),
             "ml-model": ("health", "list_models", "explain_probability", "get_drift", "get_artifact"),
-            "ml-training": (
-                "health",
-                "train_model",
-                "get_training",
-                "list_registry",
-                "show_model",
-                "promote_model",
-                "rollback_model",
-                "shadow_model",
-            ),
-            "prediction": (
-                "health",
-                "generate_single_prediction",
-                "get_prediction",
-                "get_buy_rate",
-                "list_decisions",
-                "get_decision",
-                "get_serving_record",
-                "replay_decision",
-            ),
-            "paper-trading": (
-                "health",
-                "get_account",
-                "get_equity",
-                "get_safety",
-                "get_positions",
-                "list_orders",
-                "list_refusals",
-                "explain",
-                "check_ledger",
-                "execute_trade",
-                "approve_order",
-                "cancel_order",
-                "transfer",
-                "export",
-                "sync_positions",
-                "halt",
-                "resume",
-            ),
+            "ml-training": _names("""
+                health train_model get_training list_registry show_model promote_model rollback_model shadow_model
+            """),
+            "prediction": _names("""
+                health generate_single_prediction get_prediction get_buy_rate list_decisions get_decision
+                get_serving_record replay_decision
+            """),
+            "paper-trading": _names("""
+                health get_account get_equity get_safety get_positions list_orders list_refusals explain check_ledger
+                execute_trade approve_order cancel_order transfer export sync_positions halt resume
+            """),
             "backup": ("health", "create_backup", "keep_backup", "list_backups"),
-            "scheduler": (
-                "health",
-                "execute_job",
-                "list_jobs",
-                "list_slots",
-                "get_replay",
-                "get_report",
-                "list_reports",
-                "get_replay_report",
-                "list_replay_reports",
-                "retain_replay_reports",
-            ),
-            "monitoring": (
-                "health",
-                "collect_system_metrics",
-                "check_alerts",
-                "list_notifications",
-                "test_notification",
-                "list_dead_letters",
-                "get_dead_letter",
-                "replay_dead_letter",
-                "drop_dead_letter",
-            ),
+            "scheduler": _names("""
+                health execute_job list_jobs list_slots get_replay get_report list_reports get_replay_report
+                list_replay_reports retain_replay_reports
+            """),
+            "monitoring": _names("""
+                health collect_system_metrics check_alerts list_notifications test_notification list_dead_letters
+                get_dead_letter replay_dead_letter drop_dead_letter
+            """),
         },
         store="traces.db",
         scratch=True,

@@ -23,11 +23,7 @@ from bellwether.messages.models import (
     ProbabilityParts,
     ServingRecord,
 )
-from bellwether.messages.monitoring import (
-    ListDeadLetters,
-    ListNotifications,
-    PickDeadLetter,
-)
+from bellwether.messages.monitoring import ListDeadLetters, ListNotifications, PickDeadLetter
 from bellwether.messages.prediction import DecisionRecord, Decisions, GetDecision, ListDecisions, Prediction
 from bellwether.messages.quality import GetQuality, Quality
 from bellwether.messages.registry import ListRegistry, ShowModel

@@ -14,11 +14,7 @@ from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import OPERATE, READ, gateway_of, read_body, relay
 from bellwether.messages.parts import FilePart
-from bellwether.messages.scheduling import (
-    GetReplayReport,
-    ReportFile,
-    RetainReplayReports,
-)
+from bellwether.messages.scheduling import GetReplayReport, ReportFile, RetainReplayReports
 from bellwether.runtime.parts import fetch_parts
 
 router = APIRouter()

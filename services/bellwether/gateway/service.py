@@ -183,8 +183,7 @@ class GatewayService:
         # `event` is what a bridge to another bus needs besides.
         about = {"id": event.id, "source_service": event.source_service, "priority": event.priority}
         self.gateway.feed.send(
-            event.type,
-            {"timestamp": event.timestamp.isoformat(), **msgspec.json.decode(event.data), "event": about},
+            event.type, {"timestamp": event.timestamp.isoformat(), **msgspec.json.decode(event.data), "event": about}
         )
 
     async def write_spans(self) -> None:

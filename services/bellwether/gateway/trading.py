@@ -12,14 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from bellwether.gateway.routing import OPERATE, READ, answer, gateway_of, read_model, relay
-from bellwether.messages.trading import (
-    ApproveOrder,
-    CancelOrder,
-    ExecuteTrade,
-    Export,
-    Exported,
-    Transfer,
-)
+from bellwether.messages.trading import ApproveOrder, CancelOrder, ExecuteTrade, Export, Exported, Transfer
 
 _PAGE = 2000
 _BROKER_BUDGET = 25.0

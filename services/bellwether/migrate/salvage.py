@@ -11,16 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from bellwether.migrate.sqlite_pages import (
-    INTERIOR_TABLE,
-    LEAF_TABLE,
-    Buffer,
-    Cell,
-    Damaged,
-    Pages,
-    Value,
-    layout,
-)
+from bellwether.migrate.sqlite_pages import INTERIOR_TABLE, LEAF_TABLE, Buffer, Cell, Damaged, Pages, Value, layout
 
 _OWN = "sqlite_"
 """What SQLite's own tables begin with."""
