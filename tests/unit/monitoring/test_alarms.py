@@ -11,7 +11,7 @@ import msgspec
 
 from bellwether.messages.alarms import ALARMS, alarm
 from bellwether.messages.monitoring import StreamUse, SystemFigures, SystemMetrics
-from bellwether.monitoring.judging import Key, judged, observations, processes, service_figures, told
+from bellwether.monitoring.judging import Key, judged, observations, processes, reported, service_figures
 from bellwether.runtime.alarm import AlarmState
 from bellwether.runtime.upkeep import lag_alarm, volume_alarm
 
@@ -22,7 +22,7 @@ SERVICES = Path(__file__).parents[3] / "services" / "bellwether"
 def seen(health: dict[str, Any] | str, states: dict[Key, AlarmState]) -> dict[Key, AlarmState]:
     services = {"paper-trading": service_figures(health)}
     found = SystemMetrics(AT, services, SystemFigures("host", 1.0, 1.0, 1.0), processes(services), 0.0)
-    return judged(states, told(found, states), AT)
+    return judged(states, reported(found, states), AT)
 
 
 def test_an_alarm_of_a_service_is_raised_stays_while_it_is_away_and_is_over_when_it_says_nothing_of_it() -> None:
@@ -48,7 +48,7 @@ def test_services_of_one_process_tell_of_their_volume_once() -> None:
     health = {"status": "healthy", "process": "host:7", "alarms": full}
     services = {name: service_figures(health) for name in ("market-data", "prediction")}
     found = SystemMetrics(AT, services, SystemFigures("host", 1.0, 1.0, 1.0), processes(services), 0.0)
-    assert [(one.type, one.service) for one in told(found, {})] == [("volume_filling", "market-data")]
+    assert [(one.type, one.service) for one in reported(found, {})] == [("volume_filling", "market-data")]
 
 
 def test_streams_that_fill_and_dead_letters_are_alarms() -> None:
