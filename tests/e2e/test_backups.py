@@ -21,7 +21,7 @@ from e2e.replayed import all_orders
 from environments.clusters import Embedded
 
 # It takes a namespace away, and has no pod scheduled for a while.
-pytestmark = pytest.mark.apart
+pytestmark = [pytest.mark.apart, pytest.mark.timeout(1800)]
 
 NAMESPACE = "e2e-backups"
 CLASS = "e2e-retained"
