@@ -14,7 +14,7 @@ from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import KIND
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.backups import upgrades
-from bellwether_operator.backups.plan import full_or_incremental, made, planned, row_of, row_status, snapshot_location
+from bellwether_operator.backups.plan import full_or_incremental, made, planned, row_of, row_status
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
 from bellwether_operator.backups.status import progress_of
@@ -89,11 +89,14 @@ def upgrade_gate(
 
 async def make_before(backups: Backups, system: TradingSystem, gate: Gate) -> Gate:
     """Make the backup that a release waits for; where that is refused, the gate's words say so."""
-    location = snapshot_location(system.spec.backup)
+    location = upgrades.location_before(system.spec.backup)
     if gate.make is None or location is None:
         return gate
     try:
-        await backups.make(manifest(system, gate.make, location.name, {LABEL_BY_OPERATOR: UPGRADE}, tested=False))
+        # Nothing is stored twice in a repository, so that the release waits no longer than it has to.
+        kind = "full" if location.kind == "volumeSnapshots" else "incremental"
+        labels = {LABEL_BY_OPERATOR: UPGRADE}
+        await backups.make(manifest(system, gate.make, location.name, labels, tested=False, kind=kind))
     except ApiError as error:
         log.warning("the backup %s cannot be made: %s", gate.make, error.message)
         return replace(gate, waits=f"{gate.waits}: {error.message}")

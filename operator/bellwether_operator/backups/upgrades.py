@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from bellwether.spec.backup import Backup
+from bellwether.spec.backup import Backup, BackupLocation
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.backups.plan import snapshot_location
@@ -46,11 +46,15 @@ def backup_name(system: str, row: Row) -> str:
     return f"{system}-{row.since:%Y%m%d%H%M%S}"
 
 
+def location_before(backup: Backup | None) -> BackupLocation | None:
+    """Return where the backup before a release goes: volume snapshots first, else the first repository."""
+    repositories = [] if backup is None else backup.repositories_in_cluster
+    return snapshot_location(backup) or next(iter(repositories), None)
+
+
 def longest_wait(backup: Backup | None) -> timedelta:
     """Return how long a release waits at most; zero where none is preceded by a backup."""
-    return (
-        timedelta(0) if backup is None or snapshot_location(backup) is None else parse_duration(backup.before_upgrade)
-    )
+    return timedelta(0) if backup is None or location_before(backup) is None else parse_duration(backup.before_upgrade)
 
 
 def gate(system: TradingSystem, row: Row | None, to: str, progress: Progress | None, now: datetime) -> Gate:

@@ -222,7 +222,7 @@ class Backup(Block):
     before_upgrade: Duration = Field(
         "15m",
         description="How long a new release waits, in a cluster, for a backup that is made before it, such as 15m; 0s: "
-        "none is made. Needs a location of kind volumeSnapshots.",
+        "none is made. It goes to the location of kind volumeSnapshots, else to the first that pods reach.",
     )
 
     @property

@@ -696,6 +696,34 @@ async def test_a_new_release_waits_for_a_backup_of_what_the_former_one_wrote(
         assert len((await kube("get", "tbackup", "-o", "name")).split()) == 1
 
 
+async def test_a_new_release_waits_for_a_backup_in_a_bucket_where_that_is_all_that_is_declared(
+    kube: Kube, settings: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    gateway.backup = {"step": "store", "said": "storing in far: 40 %"}
+    async with running(settings):
+        await kube.apply(system(kube, backup={"locations": [FAR]}))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await kube.make_ready("demo")
+        await kube.until_condition("demo", "Available", "True", "PodsReady")
+        before = await image(kube)
+        await kube.apply(system(kube, backup={"locations": [FAR]}, version="9.9.9"))
+
+        async def asked() -> list[Any]:
+            return gateway.ordered
+
+        (order, *_) = await eventually("the order", asked)
+        assert (order["type"], order["location"]) == ("incremental", "far")
+        assert await image(kube) == before
+        done = {"state": "complete", "cut": "2027-06-10T20:30:05+00:00", "size": 3, "added": 2, "kept": ["b1"]}
+        gateway.backup = {**done, "backup_id": "b1", "type": "incremental", "session": "2027-06-10"}
+
+        async def rolled_out() -> bool:
+            return (await image(kube)).endswith(":9.9.9")
+
+        await eventually("the new release", rolled_out)
+
+
 async def image(kube: Kube) -> str:
     found = await kube.get("statefulset", "demo")
     assert found is not None

@@ -10,7 +10,7 @@ import pytest
 
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.backups.steps import Progress
-from bellwether_operator.backups.upgrades import Gate, Row, backup_name, gate, row_of, row_status
+from bellwether_operator.backups.upgrades import Gate, Row, backup_name, gate, location_before, row_of, row_status
 from harness.statuses import declared
 
 NOW = datetime(2026, 11, 30, 9, 15, 0, 250_000, tzinfo=UTC)
@@ -69,3 +69,17 @@ def test_yet_another_release_waits_again_for_a_backup_of_its_own() -> None:
 def test_nothing_waits_where_no_backup_precedes_a_release(backup: dict[str, Any]) -> None:
     assert gate(system(**backup), None, "2", None, NOW) == Gate()
     assert gate(declared(1), None, "2", None, NOW) == Gate()
+
+
+def test_where_only_repositories_are_declared_it_is_made_in_the_first_that_pods_reach() -> None:
+    disk = {"name": "disk", "kind": "folder", "path": "/mnt/disk", "secretRef": {"name": "repository"}}
+    far = {"name": "far", "kind": "s3", "url": "https://s3.example/trade", "secretRef": {"name": "far"}}
+    snap = {"name": "snap", "kind": "volumeSnapshots"}
+
+    def place(*locations: dict[str, Any]) -> str | None:
+        found = location_before(declared(1, backup={"locations": list(locations)}).spec.backup)
+        return None if found is None else found.name
+
+    assert [place(disk, far, snap), place(disk, far), place(disk)] == ["snap", "far", None]
+    assert gate(declared(1, backup={"locations": [far]}), ROW, "2", None, NOW).make == NAME
+    assert gate(declared(1, backup={"locations": [disk]}), ROW, "2", None, NOW) == Gate()
