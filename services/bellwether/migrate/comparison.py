@@ -307,15 +307,7 @@ def as_json(compared: Sequence[Compared], verdict: Verdict) -> dict[str, Any]:
         "verdict": msgspec.to_builtins(verdict),
         "differences": [msgspec.to_builtins(one) for pair in compared for one in pair.differences],
         "answers": [
-            {
-                "session": pair.session.isoformat(),
-                "symbol": pair.symbol,
-                "equal_decisions": pair.equal_decisions,
-                "equal_inputs": pair.equal_inputs,
-                "not_told": list(pair.not_told),
-                "old": msgspec.to_builtins(pair.old),
-                "new": msgspec.to_builtins(pair.new),
-            }
+            {name: value for name, value in msgspec.to_builtins(pair).items() if name != "differences"}
             for pair in compared
         ],
     }

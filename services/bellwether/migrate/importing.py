@@ -299,16 +299,13 @@ def summary(found: FolderRead, *, shown: int = 0) -> dict[str, Any]:
 
 
 def _table(one: TableRead, shown: int) -> dict[str, Any]:
-    counts = one.written
     return {
         "file": one.file,
         "table": one.table,
         "kind": one.kind,
         "rows": len(one.entries),
         "salvaged": sum(row.salvaged for row, _ in one.entries),
-        "new": counts.new,
-        "changed": counts.changed,
-        "same": counts.same,
+        **vars(one.written),
         "left": sum(key != WHOLE for key, _ in one.left),
         "sample": [
             {"row": row.key, "fields": dict(entry.fields), "extra": dict(entry.extra)}

@@ -109,12 +109,7 @@ class Call(msgspec.Struct, frozen=True):
         return Spanned(self, self.context.telemetry.start_span(name, parent or self.span, attributes=attributes))
 
     def start_root(
-        self,
-        name: str,
-        trace_id: int | None = None,
-        *,
-        links: Iterable[str] = (),
-        attributes: Attributes | None = None,
+        self, name: str, trace_id: int | None = None, *, links: Iterable[str] = (), attributes: Attributes | None = None
     ) -> Spanned:
         """Work in a trace of its own; `links` are stored trace contexts of what led to it."""
         return Spanned(self, self.context.telemetry.start_root(name, trace_id, links=links, attributes=attributes))

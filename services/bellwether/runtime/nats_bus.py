@@ -26,13 +26,7 @@ from bellwether.runtime.bus import (
     check_size,
 )
 from bellwether.runtime.clock import monotonic
-from bellwether.runtime.nats_client import (
-    Client,
-    ClientError,
-    MaxPayloadError,
-    Msg,
-    SlowConsumerError,
-)
+from bellwether.runtime.nats_client import Client, ClientError, MaxPayloadError, Msg, SlowConsumerError
 from bellwether.runtime.nats_pull import NatsPull
 from bellwether.runtime.nats_streams import NatsStreams
 from bellwether.runtime.nats_subscription import NatsMessage, NatsSubscription, Watch
@@ -338,12 +332,7 @@ class NatsBus(NatsStreams):
                 _log.warning("%s waits for bootstrap to make the consumer %s", self.identity, consumer)
             await asyncio.sleep(0.2)
         pull = NatsPull(
-            self,
-            stream,
-            consumer,
-            inbox=f"{self._prefix}.pull.{consumer}",
-            on_arrival=on_arrival,
-            batch=batch,
+            self, stream, consumer, inbox=f"{self._prefix}.pull.{consumer}", on_arrival=on_arrival, batch=batch
         )
         await self._add(pull.subscription)
         self._pulls.append(pull)

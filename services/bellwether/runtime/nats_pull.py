@@ -73,14 +73,7 @@ class NatsPull:
     """The pull of one lane."""
 
     def __init__(
-        self,
-        bus: NatsBus,
-        stream: str,
-        consumer: str,
-        *,
-        inbox: str,
-        on_arrival: Callable[[], None],
-        batch: int,
+        self, bus: NatsBus, stream: str, consumer: str, *, inbox: str, on_arrival: Callable[[], None], batch: int
     ) -> None:
         self._bus = bus
         self._consumer = consumer
@@ -121,11 +114,7 @@ class NatsPull:
         self._bus.spawn(self._ask(more))
 
     async def _ask(self, more: int) -> None:
-        body = {
-            "batch": more,
-            "expires": int(EXPIRES * NANOSECONDS),
-            "idle_heartbeat": int(HEARTBEAT * NANOSECONDS),
-        }
+        body = {"batch": more, "expires": int(EXPIRES * NANOSECONDS), "idle_heartbeat": int(HEARTBEAT * NANOSECONDS)}
         try:
             await self._bus.client().publish(self._next, json.dumps(body).encode(), reply=self._inbox)
         except Exception as error:

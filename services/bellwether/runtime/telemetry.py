@@ -62,12 +62,7 @@ class Telemetry:
         self._woken = False
 
     def start_root(
-        self,
-        name: str,
-        trace_id: int | None = None,
-        *,
-        links: Iterable[str] = (),
-        attributes: Attributes | None = None,
+        self, name: str, trace_id: int | None = None, *, links: Iterable[str] = (), attributes: Attributes | None = None
     ) -> Span | None:
         """Begin a trace; none when it is not sampled. `links` are W3C trace contexts of what led to it."""
         if self.sampling <= 0:

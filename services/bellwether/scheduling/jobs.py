@@ -97,6 +97,7 @@ def add(tx: Transaction, job: ScheduledJob) -> None:
     """Store a job; a job of the same id is replaced."""
     rule = job.rule
     values = {
+        "id": rule.name,
         "type": job.type,
         "anchor": rule.anchor,
         "seconds": rule.offset.total_seconds(),
@@ -106,11 +107,7 @@ def add(tx: Transaction, job: ScheduledJob) -> None:
         "created_at": job.created_at.isoformat(),
         "useful_seconds": rule.useful_for.total_seconds(),
     }
-    known = tx.execute(select(jobs.c.id).where(jobs.c.id == rule.name)).first()
-    if known is None:
-        tx.execute(insert(jobs), {"id": rule.name, **values})
-    else:
-        tx.execute(update(jobs).where(jobs.c.id == rule.name).values(**values))
+    tx.execute(insert(jobs).prefix_with("OR REPLACE"), values)
 
 
 def pending(tx: Transaction) -> list[ScheduledJob]:
