@@ -15,13 +15,14 @@ from bellwether.market_data.loaded import LoadedBars, Recorded
 from bellwether.market_data.rows import SourceError
 from bellwether.market_data.service import final_delay, horizon_of
 from bellwether.market_data.sources import open_source
+from bellwether.market_data.yahoo.answers import LISTED
 from bellwether.messages.market_data import Bar
 from bellwether.messages.sentiment import Headline
 from bellwether.sentiment.csv_news import NewsError, read_file
 from bellwether.sentiment.raw import Collection, Relevance
 from bellwether.spec.models import TradingSystem
 
-EXCHANGES: Mapping[str, str] = {".AX": "XASX", ".HK": "XHKG", ".L": "XLON", ".T": "XTKS"}
+EXCHANGES: Mapping[str, str] = {suffix: name for name, (_, suffix) in LISTED.items() if suffix}
 """The calendar of a symbol's own exchange, by its suffix; a symbol without a suffix is of the declared one."""
 
 

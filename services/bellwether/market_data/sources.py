@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, assert_never
 from zoneinfo import ZoneInfo
 
 from bellwether.market_data.csv_files import CsvFiles
@@ -153,9 +153,11 @@ def open_source(
             raise SourceError("provider csv needs data.csv.directory")
         folder = base / data.csv.directory if volume is None else volume / data.csv.directory.lstrip("/")
         return CsvFiles(data.csv, folder, zone)
-    if yahoo is None:
-        raise SourceError("provider yahoo is asked by a running system only")
-    return yahoo(data.yahoo)
+    if data.provider == "yahoo":
+        if yahoo is None:
+            raise SourceError("provider yahoo is asked by a running system only")
+        return yahoo(data.yahoo)
+    assert_never(data.provider)
 
 
 def read_recorded(lines: Iterable[str], name: str, symbols: Iterable[str]) -> dict[str, tuple[SourceRow, ...]]:

@@ -76,7 +76,7 @@ def test_every_session_of_forty_years_is_the_oracles_but_for_the_corrections_tha
     differing = {day for day in found.keys() | expected.keys() if found.get(day) != expected.get(day)}
     corrected = corrections.of(name)
     assert differing == {one.day for one in corrected if one.day >= FIRST}
-    times = shown(name, min(one.day for one in corrected), LAST)
+    times = shown(name, min((one.day for one in corrected), default=LAST), LAST)
     for one in corrected:
         assert times.get(one.day) == (one.hours and tuple(f"{at:%H:%M}" for at in one.hours)), one
 

@@ -26,6 +26,7 @@ import exchange_calendars
 import pandas as pd
 
 from generate import corrections
+from generate.walks import WalkError
 
 FIRST_DAY = date(1990, 1, 1)
 LAST_DAY = date(2040, 12, 31)
@@ -95,6 +96,11 @@ def known_through() -> date:
 
 
 def _oracle(name: str) -> exchange_calendars.ExchangeCalendar:
+    last = exchange_calendars.get_calendar(name).bound_max()
+    if last is not None and last.date() < LAST_DAY:
+        raise WalkError(
+            f"{name}: exchange_calendars knows its holidays to {last.date()}, needed are those to {LAST_DAY}"
+        )
     # Asked for from 1990; an exchange whose early history the library does not know names its first day.
     bound = exchange_calendars.get_calendar(name).bound_min()
     start = max(pd.Timestamp(FIRST_DAY), bound) if bound is not None else pd.Timestamp(FIRST_DAY)
