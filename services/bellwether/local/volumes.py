@@ -131,6 +131,7 @@ def look(root: Path, expected: Sequence[str] = ()) -> dict[str, Any]:
     if noted and (lost := sorted(row.name for row in SERVICES.values() if row.needs_volume and row.name not in noted)):
         problems.append(f"of {', '.join(lost)} it is not noted what its files were: not all was copied")
     if problems:
+        problems = list(dict.fromkeys(problems))  # what has to be there may be noted too
         more = f"; {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise Damaged("; ".join(problems[:_SHOWN]) + more)
     return {
