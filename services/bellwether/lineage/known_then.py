@@ -41,7 +41,6 @@ class Remade:
     symbol: str
     as_of: datetime
     live: Decision
-    then: Decision
     today: Decision
     differs_then: Sequence[str]
     """Which values of the record come out otherwise by the versions that were known: none, or something is wrong."""
@@ -90,7 +89,6 @@ async def remade(identifier: str, stored: bytes, then: Past, today: Past, models
         symbol=record.inputs.symbol,
         as_of=record.inputs.as_of,
         live=record.outcome,
-        then=decide(again[0]),
         today=decide(again[1]),
         differs_then=differing[0],
         differs_today=differing[1],

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bellwether.messages.market_data import (
+    Bar,
     Bars,
     CorporateAction,
     CorporateActions,
@@ -90,15 +91,14 @@ class MarketQuestions:
         """Return the volumes of the newest closed bars; that of the session itself is known only at its close."""
         found: dict[str, Decimal] = {}
         for symbol in symbols:
-            question = GetBars(symbol, 1, adjusted=False)
             try:
-                bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)
+                bars = await _bars(symbol, 1, call)
             except RpcError as error:
                 if error.code not in NO_PRICE:
                     raise
                 continue
-            if bars.bars:
-                found[symbol] = Decimal(int(bars.bars[-1].volume))
+            if bars:
+                found[symbol] = Decimal(int(bars[-1].volume))
         return found
 
     async def newest(self, call: Call) -> dict[str, Newest] | None:
@@ -141,9 +141,8 @@ class MarketQuestions:
         """
         # A close that is done late finds newer bars, too.
         newer = self._desk.declaration.calendar.sessions_between(day, self._desk.begun(self._desk.now_of(call)))
-        question = GetBars(symbol, 1 + newer, adjusted=False)
         try:
-            bars = await call.request("market-data", "get_bars", question, Bars, idempotent=True)
+            bars = await _bars(symbol, 1 + newer, call)
         except RpcError as error:
             if error.code != "UNKNOWN_SYMBOL" and not (self._desk.context.clock.live and error.code in BARS_LOST):
                 raise
@@ -151,7 +150,7 @@ class MarketQuestions:
             # all the same, at its last price. A share that cannot be priced must not hold up the others.
             _log.warning("%s is held, and nobody tells its price: %s", symbol, error.message)
             return ZERO
-        return next((exact_price(bar.close) for bar in bars.bars if bar.session == day), ZERO)
+        return next((exact_price(bar.close) for bar in bars if bar.session == day), ZERO)
 
     async def last_price(self, symbol: str, call: Call) -> Newest:
         """Return a symbol's newest closing price, zero when there is none.
@@ -160,9 +159,7 @@ class MarketQuestions:
             RpcError: UNAVAILABLE while market-data cannot say.
         """
         try:
-            bars = await call.request(
-                "market-data", "get_bars", GetBars(symbol, 1, adjusted=False), Bars, idempotent=True
-            )
+            bars = await _bars(symbol, 1, call)
         except RpcError as error:
             if error.code not in NO_PRICE:
                 raise RpcError(
@@ -171,4 +168,10 @@ class MarketQuestions:
                 ) from error
             _log.info("no price of %s: %s", symbol, error.message)
             return Newest()
-        return Newest(exact_price(bars.bars[-1].close), bars.bars[-1].session) if bars.bars else Newest()
+        return Newest(exact_price(bars[-1].close), bars[-1].session) if bars else Newest()
+
+
+async def _bars(symbol: str, count: int, call: Call) -> list[Bar]:
+    """Return a symbol's newest complete bars as traded, oldest first."""
+    question = GetBars(symbol, count, adjusted=False)
+    return (await call.request("market-data", "get_bars", question, Bars, idempotent=True)).bars

@@ -209,20 +209,10 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
     )
 
 
-def waiting_value(
-    book: Book, *, side: Side | None = None, session: date | None = None, but: str | None = None
-) -> Decimal:
-    """Return the value of orders that wait, by the prices that they were sized with; `but` leaves one out."""
-    return sum(
-        (
-            order.quantity * order.price
-            for order in book.queued.values()
-            if (side is None or order.side == side)
-            and (session is None or order.session == session)
-            and order.order_id != but
-        ),
-        ZERO,
-    )
+def waiting_value(book: Book, *, side: Side | None = None, session: date | None = None) -> Decimal:
+    """Return the value of orders that wait, by the prices that they were sized with."""
+    waiting = [one for one in book.queued.values() if side in (None, one.side) and session in (None, one.session)]
+    return sum((one.quantity * one.price for one in waiting), ZERO)
 
 
 def order_of(wish: Wish, quantity: Decimal, now: datetime, *, approval: bool = False) -> OrderQueued:

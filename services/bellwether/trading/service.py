@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from bellwether.broker.port import BrokerError
 from bellwether.messages.envelope import LIVE, Event
@@ -61,47 +61,27 @@ ALL_ROWS = 10_000_000
 _log = logging.getLogger(__name__)
 
 
-class Trader(NamedTuple):
-    """The parts of the desk."""
+class Trader:
+    """The parts of the desk over its opened ledger."""
 
-    desk: Desk
-    market: MarketQuestions
-    incoming: Incoming
-    opens: Opens
-    closes: Closes
-    halting: Halting
-    reconciling: Reconciling
-    brokers: Brokers
-    following: Following
-    money: Money
-
-
-def trader_of(context: ServiceContext, call: Callable[[float], Call]) -> Trader:
-    """Return the parts of the desk over its opened ledger."""
-    store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, durable=True)
-    desk = Desk(context, store)
-    market, brokers = MarketQuestions(desk), Brokers(desk)
-    executor = Executor(desk, brokers)
-    reconciling = Reconciling(desk, brokers, executor)
-    halting = Halting(desk, executor)
-    return Trader(
-        desk=desk,
-        market=market,
-        incoming=Incoming(desk, market, executor),
-        opens=Opens(desk, market, executor, brokers),
-        closes=Closes(desk, market, executor, halting),
-        halting=halting,
-        reconciling=reconciling,
-        brokers=brokers,
-        following=Following(desk, brokers, executor, reconciling, call),
-        money=Money(desk, brokers),
-    )
+    def __init__(self, context: ServiceContext, call: Callable[[float], Call]) -> None:
+        store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, durable=True)
+        self.desk = desk = Desk(context, store)
+        self.market, self.brokers = MarketQuestions(desk), Brokers(desk)
+        executor = Executor(desk, self.brokers)
+        self.halting = Halting(desk, executor)
+        self.reconciling = Reconciling(desk, self.brokers, executor)
+        self.following = Following(desk, self.brokers, executor, self.reconciling, call)
+        self.incoming = Incoming(desk, self.market, executor)
+        self.opens = Opens(desk, self.market, executor, self.brokers)
+        self.closes = Closes(desk, self.market, executor, self.halting)
+        self.money = Money(desk, self.brokers)
 
 
 def create(context: ServiceContext) -> Service:
     """Return the service paper-trading with its ledger opened."""
     service = Service("paper-trading", context)
-    trader = trader_of(context, lambda budget: service.call(budget=budget))
+    trader = Trader(context, lambda budget: service.call(budget=budget))
     _register_effects(service, trader)
     _register_answers(service, trader)
     _register_explanations(service, trader.desk)
