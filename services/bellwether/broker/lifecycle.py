@@ -13,7 +13,6 @@ of an order that was rejected) raises, since somebody's books are wrong then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -144,13 +143,6 @@ def advance(progress: Progress, event: BrokerEvent) -> Progress:
             if progress.over:
                 return progress
             return move(progress, event.how, event.reason)
-
-
-def replay(progress: Progress, events: Iterable[BrokerEvent]) -> Progress:
-    """Return the order after several events, such as those of a lookup."""
-    for event in events:
-        progress = advance(progress, event)
-    return progress
 
 
 def _accepted(progress: Progress, event: Accepted) -> Progress:

@@ -30,15 +30,11 @@ from bellwether.broker.values import (
     NewOrder,
     Stopped,
 )
+from bellwether.runtime.errors import RpcError
 
 
-class BrokerError(Exception):
-    """The broker could not do what it was asked: `code` for programs, `message` for people. Never holds a secret."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
+class BrokerError(RpcError):
+    """The broker could not do what it was asked."""
 
 
 class NotSent(BrokerError):

@@ -1,7 +1,7 @@
 """A broker that lives in the trader's process: market orders are filled at the opening price, with declared costs.
 
 It is told of the market (`opened`) and of what moves shares and money besides orders (`adjust`), as a real broker
-learns of both by itself. Its books are its own, see `simulated_tables`.
+learns of both by itself. Its books are its own, see `simulated_books`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class SimulatedBroker:
-    """One account of it; `account` names it within the store, which has the tables of `simulated_tables`."""
+    """One account of it; `account` names it within the store, which has the tables of `simulated_books`."""
 
     name = "simulated"
 

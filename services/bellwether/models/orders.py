@@ -28,8 +28,7 @@ from bellwether.models.transfer import is_hash
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.storage.folders import digest_of, write_durably
-from bellwether.storage.parts import append_part, read_part
+from bellwether.storage.folders import append_part, digest_of, read_part, write_durably
 from bellwether.training.artifact import ArtifactError
 
 LARGEST_SNAPSHOT = 256 * 1024 * 1024

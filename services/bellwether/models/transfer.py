@@ -12,7 +12,7 @@ from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.registry import GetArtifact, PutArtifact
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.parts import fetch_parts, send_parts
-from bellwether.storage.parts import append_part, read_part
+from bellwether.storage.folders import append_part, read_part
 from bellwether.training.artifact import CARD, EVIDENCE, MANIFEST, ONNX, SKOPS, ArtifactError, read_artifact
 from bellwether.training.reference import REFERENCE
 

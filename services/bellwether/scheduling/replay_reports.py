@@ -27,7 +27,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.trading_replay import NAME_LENGTH
 from bellwether.spec.vary import MOST_VARIANTS
-from bellwether.storage.parts import append_part, read_part
+from bellwether.storage.folders import append_part, read_part
 
 T = TypeVar("T")
 

@@ -121,7 +121,7 @@ class Following:
             if self.trouble:
                 _log.info("the broker answers again")
             self.trouble, self.trouble_since = "", None
-        except (BrokerError, RpcError) as error:
+        except RpcError as error:
             words = error.message
             if words != self.trouble:
                 _log.error("the account at the broker cannot be followed: %s", error)

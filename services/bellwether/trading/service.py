@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from bellwether.broker.port import BrokerError
 from bellwether.messages.envelope import LIVE, Event
 from bellwether.messages.fields import from_row
 from bellwether.messages.prediction import PredictionGenerated
@@ -115,10 +114,7 @@ def _register_effects(service: Service, trader: Trader) -> None:
     async def initialize_ig_markets(call: Call) -> MarketsInitialized:
         mode = trader.desk.rules.mode
         if trader.brokers.at_ig(call.run):
-            try:
-                return MarketsInitialized("ig_markets_initialized", list(await trader.brokers.ig.connect()))
-            except BrokerError as error:
-                raise RpcError(error.code, error.message) from error
+            return MarketsInitialized("ig_markets_initialized", list(await trader.brokers.ig.connect()))
         raise RpcError(
             "NO_IG_ACCOUNT",
             f"trading.mode is {mode}: orders go to the simulated broker, and no IG account is connected",

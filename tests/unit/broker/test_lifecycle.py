@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import reduce
 
 import pytest
 from hypothesis import given
@@ -17,13 +19,17 @@ from bellwether.broker.lifecycle import (
     WrongMove,
     advance,
     move,
-    replay,
     sending,
 )
 from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, NewOrder, Rejected
 
 AT = datetime(2026, 11, 30, 23, 0, tzinfo=UTC)
 ID = "bw-1"
+
+
+def replay(progress: Progress, events: Iterable[BrokerEvent]) -> Progress:
+    """Return the order after several events."""
+    return reduce(advance, events, progress)
 
 
 def fill(quantity: int, fill_id: str = "deal-1") -> Fill:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellwether.market_data.columns import Columns
+from bellwether.market_data.series import Columns
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.market_data import Bar
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
-from bellwether.market_data.yahoo.allowance import Allowance, Hold, held
+from bellwether.market_data.yahoo.due import Allowance, Hold, held
 
 NOW = datetime(2026, 11, 26, 5, tzinfo=UTC)
 

@@ -27,8 +27,7 @@ from bellwether.broker.ig.lookup import (
     references_of,
     stops_from,
 )
-from bellwether.broker.ig.quotes import QUOTES_LAST, Quotes
-from bellwether.broker.ig.records import LOOK_BACK, Records, epic_of, signed
+from bellwether.broker.ig.records import LOOK_BACK, QUOTES_LAST, Quotes, Records, epic_of, signed
 from bellwether.broker.ig.settings import Settings
 from bellwether.broker.ig.words import reason_words, status_words
 from bellwether.broker.port import BrokerError, LastLook, NoBroker, NotSent, Unclear, nothing_halts

@@ -19,18 +19,20 @@ from bellwether.market.sessions import Calendar
 from bellwether.market.slots import slots
 from bellwether.market_data.loaded import LoadedBars
 from bellwether.market_data.rows import Loaded, NotYet, SourceError
-from bellwether.market_data.yahoo.allowance import Allowance, Hold, held
 from bellwether.market_data.yahoo.answers import OF_ALL, Refused, disagreement, loaded, newest_final
 from bellwether.market_data.yahoo.asking import Conversation, Reach, conversation
 from bellwether.market_data.yahoo.due import (
     LEAD,
     WINDOW_SESSIONS,
+    Allowance,
     Ask,
+    Hold,
     Record,
     answered,
     doubted,
     due,
     expected_final,
+    held,
     refused,
     whole_history,
 )

@@ -10,11 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from bellwether.market_data.loaded import LoadedBars
 from bellwether.market_data.sources import Source
-from bellwether.market_data.yahoo.allowance import Allowance, Hold, held
 from bellwether.market_data.yahoo.answers import OF_ALL, Answer, Refused
 from bellwether.market_data.yahoo.asking import Conversation, Reach, conversation
 from bellwether.market_data.yahoo.bars import YahooBars, coming_slots
-from bellwether.market_data.yahoo.due import LEAD
+from bellwether.market_data.yahoo.due import LEAD, Allowance, Hold, held
 from bellwether.messages.sentiment import FoundNews, News, NewsItem
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext

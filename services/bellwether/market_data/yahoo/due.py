@@ -1,9 +1,10 @@
-"""When Yahoo is asked, and for how much (pure)."""
+"""When Yahoo is asked, for how much, and how often at most: nothing for a while after a refusal (pure)."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -18,6 +19,11 @@ LEAD = timedelta(minutes=10)
 FIRST_PAUSE = timedelta(minutes=2)
 LONGEST_PAUSE = timedelta(hours=1)
 """Between tries for a bar that is not there yet, or a symbol that gives none."""
+WINDOW = 60.0
+LIMITED = (timedelta(minutes=5), timedelta(hours=2))
+FAULT = (timedelta(seconds=30), timedelta(minutes=15))
+"""First and longest hold: after a 429, and after a fault of the network or of Yahoo."""
+JITTER = 0.25
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -146,3 +152,54 @@ def _before_first_slot(record: Record, calendar: Calendar, slots: Sequence[datet
 def _window(symbol: str, calendar: Calendar, newest: Session, reason: str) -> Ask:
     days = [session.day for session in calendar.sessions(newest.day - timedelta(days=40), newest.day)]
     return Ask(symbol, days[-WINDOW_SESSIONS:][0], False, reason)
+
+
+@dataclass
+class Allowance:
+    """The requests of the last minute, on a monotonic clock; what was used over the limit is waited for later."""
+
+    per_minute: int
+    _spent: deque[float] = field(default_factory=deque)
+
+    def wait(self, now: float, wanted: int) -> float:
+        """Return the seconds until so many more requests are within the limit; 0 when they are now."""
+        self._forget(now)
+        over = len(self._spent) + min(wanted, self.per_minute) - self.per_minute
+        if over <= 0:
+            return 0.0
+        return self._spent[over - 1] + WINDOW - now
+
+    def spend(self, now: float, count: int) -> None:
+        """Count requests that were made."""
+        self._spent.extend([now] * count)
+
+    def used(self, now: float) -> int:
+        """Return how many requests the last minute has."""
+        self._forget(now)
+        return len(self._spent)
+
+    def _forget(self, now: float) -> None:
+        while self._spent and self._spent[0] <= now - WINDOW:
+            self._spent.popleft()
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why nothing is asked, and until when; `times` counts refusals in a row."""
+
+    until: datetime
+    reason: str
+    times: int = 1
+
+
+def held(before: Hold | None, now: datetime, words: str, chance: float, *, limited: bool) -> Hold:
+    """Return the hold after one more refusal: twice as long as the one before, by up to a quarter more or less.
+
+    `chance` is from 0 to 1; `limited` says that Yahoo refused for too many requests, which is waited for longer than a
+    fault of the network.
+    """
+    times = 1 if before is None else before.times + 1
+    first, longest = LIMITED if limited else FAULT
+    length = min(first * 2 ** min(times - 1, 10), longest)
+    until = now + length * (1.0 + JITTER * (2.0 * chance - 1.0))
+    return Hold(until, f"{words}; Yahoo is asked for nothing until {until:%H:%M:%S} UTC", times)
