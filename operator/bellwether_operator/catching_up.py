@@ -17,8 +17,7 @@ from bellwether.market.sessions import OutsideCalendar
 from bellwether.market.slots import LONGEST_OFFSET, Slot, due_from_job_name
 from bellwether.render.kubernetes.context import LABEL_SLOT, LABEL_SYSTEM_UID, LABEL_TASK
 from bellwether.spec.models import TradingSystemSpec
-from bellwether_operator.observe.kinds import JOB
-from bellwether_operator.observe.observed import Observed
+from bellwether_operator.observe.kinds import JOB, Observed
 from bellwether_operator.report.observation import TaskRow
 
 GRACE = timedelta(seconds=45)

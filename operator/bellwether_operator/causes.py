@@ -9,9 +9,8 @@ from typing import Any
 
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.kinds import CLAIM, ChildKey, SystemKey
+from bellwether_operator.observe.kinds import CLAIM, ChildKey, Observed, SystemKey
 from bellwether_operator.observe.layouts import Expected, is_ready
-from bellwether_operator.observe.observed import Observed
 from bellwether_operator.observe.pods import Pod
 from bellwether_operator.passes import Memory
 from bellwether_operator.report.pods import Cause, cause_of_events, cause_of_pod, waits_for_volume

@@ -14,8 +14,7 @@ from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.halting import HALTED, TRADER, Verdict, stopped_for_halt, trader_component
-from bellwether_operator.observe.kinds import BY_NAME, ChildKey
-from bellwether_operator.observe.observed import Observed
+from bellwether_operator.observe.kinds import BY_NAME, ChildKey, Observed
 from bellwether_operator.passes import Due, Halted, Memory, Pass, Released
 
 

@@ -14,9 +14,8 @@ from bellwether.spec.models import TradingSystem
 from bellwether_operator.backups.filling import fill_job_of
 from bellwether_operator.backups.restoring import Restore, restore_of
 from bellwether_operator.halting import with_replicas
-from bellwether_operator.observe.kinds import BY_NAME
+from bellwether_operator.observe.kinds import BY_NAME, Observed
 from bellwether_operator.observe.layouts import Layouts, look
-from bellwether_operator.observe.observed import Observed
 
 
 @dataclass(frozen=True)

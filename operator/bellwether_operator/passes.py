@@ -20,8 +20,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bellwether.change.world import Key
-from bellwether.render.kubernetes.context import Manifest, declaration_name
-from bellwether.render.kubernetes.moment import Moment
+from bellwether.render.kubernetes.context import Manifest, Moment, declaration_name
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Findings, Written

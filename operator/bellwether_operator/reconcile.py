@@ -13,9 +13,8 @@ from pydantic import ValidationError
 
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of
-from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM, Keyring
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM, Keyring, moment_of
 from bellwether.render.kubernetes.filling import fill_job
-from bellwether.render.kubernetes.moment import moment_of
 from bellwether.render.kubernetes.volumes import ANNOTATION_FILLED
 from bellwether.render.kubernetes.workloads import claims_of
 from bellwether.spec.models import TradingSystem
@@ -30,9 +29,8 @@ from bellwether_operator.finishing import Finishing
 from bellwether_operator.forcing import force_halt, halt_of_unusable
 from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, SystemKey
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed, SystemKey
 from bellwether_operator.observe.layouts import Expected, expected, workloads_of
-from bellwether_operator.observe.observed import Observed
 from bellwether_operator.passes import (
     Due,
     Halted,

@@ -18,8 +18,7 @@ from bellwether_operator.backups.keeping import make_before, upgrade_gate
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.upgrades import Gate, row_of
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.kinds import BY_NAME, ChildKey
-from bellwether_operator.observe.observed import Observed
+from bellwether_operator.observe.kinds import BY_NAME, ChildKey, Observed
 from bellwether_operator.passes import Due, Pass, Released
 
 

@@ -16,8 +16,7 @@ from bellwether.render.kubernetes.context import ANNOTATION_FAILED, BEGAN, FAILE
 from bellwether_operator.apply.client import Client
 from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.kinds import BY_NAME, ChildKey, version_of
-from bellwether_operator.observe.observed import Observed
+from bellwether_operator.observe.kinds import BY_NAME, ChildKey, Observed, version_of
 from bellwether_operator.passes import Due, Pass, Released, Watched
 from bellwether_operator.report.pods import Cause
 

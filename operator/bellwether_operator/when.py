@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from bellwether.render.kubernetes.moment import Moment
+from bellwether.render.kubernetes.context import Moment
 from bellwether_operator.apply.applier import Findings
 from bellwether_operator.apply.decide import Desired
 from bellwether_operator.layout import Layout
-from bellwether_operator.observe.kinds import BY_NAME, Version
+from bellwether_operator.observe.kinds import BY_NAME, Observed, Version
 from bellwether_operator.observe.layouts import Expected, expected
-from bellwether_operator.observe.observed import Observed
 
 DELIVERY_SECONDS = 1.0
 """So long a status waits for the services' word on an edit, which comes within milliseconds where all is well: so it is

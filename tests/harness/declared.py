@@ -13,13 +13,12 @@ from bellwether.render.kubernetes.context import (
     LABEL_MANAGED_BY,
     LABEL_SYSTEM_UID,
     MANAGER,
+    moment_of,
 )
-from bellwether.render.kubernetes.moment import moment_of
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.decide import desired_from
 from bellwether_operator.layout import layout, render_layout
-from bellwether_operator.observe.kinds import BY_NAME, CHILD_KINDS, CLAIM, SystemKey
-from bellwether_operator.observe.observed import observed_from
+from bellwether_operator.observe.kinds import BY_NAME, CHILD_KINDS, CLAIM, SystemKey, observed_from
 
 CHILDREN = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in CHILD_KINDS)
 """Every kind of child, as kubectl wants to hear it."""

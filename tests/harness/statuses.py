@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from bellwether.market.sessions import Session
-from bellwether.render.kubernetes.moment import Moment
+from bellwether.render.kubernetes.context import Moment
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether_operator.gateway_view import Bars, GatewayView, Refusal, Safety, ServedModel, Slots

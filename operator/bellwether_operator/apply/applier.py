@@ -28,8 +28,7 @@ from bellwether_operator.apply.decide import (
 )
 from bellwether_operator.fights import Fights
 from bellwether_operator.observe.cache import Cache
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Version, version_of
-from bellwether_operator.observe.observed import Observed, observed_from
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed, Version, observed_from, version_of
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ from bellwether.change.compare import lacking
 from bellwether.change.world import Owner, owner_of
 from bellwether.render.kubernetes.context import ANNOTATION_APPLIED, LABEL_INSTANCE, Manifest, content_hash
 from bellwether.spec.begun import BEGUN_WITH
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey
-from bellwether_operator.observe.observed import Observed
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed
 
 _MOUNTED = frozenset({CLAIM, "ConfigMap", "Secret"})
 _BESIDE_PODS = frozenset({"CronJob", "PodDisruptionBudget"})

@@ -8,8 +8,7 @@ from bellwether.render.kubernetes.context import FILL, LABEL_COMPONENT, LABEL_IN
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.client import Client
 from bellwether_operator.backups.drilling import last_words
-from bellwether_operator.observe.kinds import JOB, PODS, ChildKey
-from bellwether_operator.observe.observed import Observed
+from bellwether_operator.observe.kinds import JOB, PODS, ChildKey, Observed
 
 _FEW = 20
 _WORDS = 600

@@ -22,7 +22,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether.spec.trading_backup import KIND
 from bellwether_operator.backups.status import progress_of
 from bellwether_operator.backups.steps import Progress
-from bellwether_operator.observe.observed import Observed
+from bellwether_operator.observe.kinds import Observed
 
 ByComponent = Mapping[str, Observed | None]
 

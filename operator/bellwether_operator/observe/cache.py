@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from sys import intern
 from typing import Any
 
-from bellwether_operator.observe.kinds import ChildKey, SystemKey
-from bellwether_operator.observe.observed import (
+from bellwether_operator.observe.kinds import (
+    ChildKey,
     Observed,
+    SystemKey,
     is_kept,
     observed_from,
     pack,

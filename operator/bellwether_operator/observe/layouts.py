@@ -14,8 +14,7 @@ from bellwether.render.kubernetes.workloads import claims_of, components
 from bellwether.spec.fields import SIZE_PATTERN
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.decide import Desired
-from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey
-from bellwether_operator.observe.observed import Observed
+from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed
 from bellwether_operator.report.observation import Workload
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bellwether.render.kubernetes.moment import Moment
+from bellwether.render.kubernetes.context import Moment
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.report.finding import Finding, Reason, previous_finding

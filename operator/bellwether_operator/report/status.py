@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bellwether.change.hold import WITH_SCHEDULER
-from bellwether.render.kubernetes.moment import Moment
+from bellwether.render.kubernetes.context import Moment
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether_operator.halting import UNANSWERED

@@ -15,9 +15,8 @@ from typing import Any
 from bellwether.change.compare import FieldChange, changes
 from bellwether.change.world import CRON_JOB, DISRUPTION_BUDGET, Key, component_of, key_of
 from bellwether.render.kubernetes import Manifest, RenderContext
-from bellwether.render.kubernetes.context import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE, SYSTEM
+from bellwether.render.kubernetes.context import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE, SYSTEM, Moment
 from bellwether.render.kubernetes.cronjobs import cron_jobs
-from bellwether.render.kubernetes.moment import Moment
 from bellwether.render.kubernetes.workloads import of_kind, unpacked
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
 

@@ -11,34 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-from bellwether.change.effects import Effects, effects_of
+from bellwether.change import world
 from bellwether.change.hold import holding_now
 from bellwether.change.layouts import laid_out, of_other_profile, sources_of
-from bellwether.change.predicted import Plan, Restart, SlotChange
+from bellwether.change.predicted import Effects, Plan, Restart, SlotChange, effects_of
 from bellwether.change.release import Circumstances, Release, release
 from bellwether.change.steps import Drift, Phase, Step, Wait, step_through
-from bellwether.change.world import (
-    CLAIM,
-    CONFIG_MAP,
-    SECRET,
-    WORKLOADS,
-    Installation,
-    Key,
-    Owner,
-    handed_over,
-    is_going,
-    key_of,
-    marks_of,
-    not_its_volume,
-    owner_in,
-    requested,
-)
 from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of, release_of, render
 from bellwether.render.kubernetes.configmaps import spec_document
-from bellwether.render.kubernetes.context import declaration_name
-from bellwether.render.kubernetes.moment import AHEAD, CLOSED, Moment, moment_of
+from bellwether.render.kubernetes.context import AHEAD, CLOSED, Moment, declaration_name, moment_of
 from bellwether.spec.begun import ANNOTATION_BEGUN_WITH
 from bellwether.spec.fields import parse_duration, parse_instant
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
@@ -49,7 +32,7 @@ def plan(
     before: TradingSystem | None,
     after: TradingSystem,
     now: datetime,
-    installation: Installation,
+    installation: world.Installation,
     observed: Iterable[Manifest] | None = None,
 ) -> Plan:
     """Return what applying `after` over `before` would do at this instant.
@@ -84,14 +67,14 @@ def plan(
     return planner.plan(empty)
 
 
-def object_keys(system: TradingSystem, now: datetime, installation: Installation) -> list[Key]:
+def object_keys(system: TradingSystem, now: datetime, installation: world.Installation) -> list[world.Key]:
     """Return which objects a system has at this instant (aware), without Secrets; none where it has no calendar."""
     try:
         moment = moment_of(system.spec, now)
     except CalendarError:
         return []
     context = RenderContext(installation.image, installation.keyring, moment=moment)
-    return [key for each in render(system, context) if (key := key_of(each)).kind != SECRET]
+    return [key for each in render(system, context) if (key := world.key_of(each)).kind != world.SECRET]
 
 
 class _Planner:
@@ -102,7 +85,7 @@ class _Planner:
         before: TradingSystem | None,
         after: TradingSystem,
         now: datetime,
-        installation: Installation,
+        installation: world.Installation,
         observed: list[Manifest] | None,
     ) -> None:
         self._before = before
@@ -165,7 +148,7 @@ class _Planner:
         self,
         system: TradingSystem,
         at: datetime,
-        there: Mapping[Key, Manifest],
+        there: Mapping[world.Key, Manifest],
         *,
         holding: bool = False,
         paused: bool = False,
@@ -188,12 +171,14 @@ class _Planner:
             self._observed, self._release(before, self._now, there, holding=held, paused=paused).objects
         )
 
-    def _workloads(self, observed: Iterable[Manifest]) -> dict[Key, Manifest]:
+    def _workloads(self, observed: Iterable[Manifest]) -> dict[world.Key, Manifest]:
         """Return what keeps the system's pods running, as it is now."""
         return {
-            key_of(each): each
+            world.key_of(each): each
             for each in observed
-            if each["kind"] in WORKLOADS and owner_in(each, self._after)[0] is Owner.OURS and not is_going(each)
+            if each["kind"] in world.WORKLOADS
+            and world.owner_in(each, self._after)[0] is world.Owner.OURS
+            and not world.is_going(each)
         }
 
     def _go_on(self, phase: Phase) -> list[Step]:
@@ -205,15 +190,19 @@ class _Planner:
         # Of a workload that is missing nobody knows which release runs, though it is made at the end of the pause.
         there = phase.workloads if self._observed is None else self._workloads(self._observed)
         after = self._after
-        start_value = Key(CONFIG_MAP, declaration_name(after))
+        start_value = world.Key(world.CONFIG_MAP, declaration_name(after))
 
         def wanted(at: datetime) -> list[Manifest]:
             found = self._release(after, at, there, paused=True)
-            return [each for each in found.objects if each["kind"] in (found.only or ()) or key_of(each) == start_value]
+            return [
+                each
+                for each in found.objects
+                if each["kind"] in (found.only or ()) or world.key_of(each) == start_value
+            ]
 
         kinds = self._release(after, self._now, there, paused=True).only or frozenset()
         handed = self._handed_over(phase)
-        now = {start_value, *map(key_of, handed)}
+        now = {start_value, *map(world.key_of, handed)}
         part = replace(phase, there={})
         for key in list(phase.there):
             if key.kind in kinds or key in now:
@@ -226,10 +215,10 @@ class _Planner:
         """Return the volumes that get another owner, and are else as they are."""
         found = []
         for each in self._laid_out(self._after):
-            thing = phase.there.get(key_of(each))
-            if thing is not None and each["kind"] == CLAIM:
-                has = requested(thing.raw)
-                found.append(handed_over(each, marks_of(thing.raw), has, self._after.metadata.uid))
+            thing = phase.there.get(world.key_of(each))
+            if thing is not None and each["kind"] == world.CLAIM:
+                has = world.requested(thing.raw)
+                found.append(world.handed_over(each, world.marks_of(thing.raw), has, self._after.metadata.uid))
         return [each for each in found if each is not None]
 
     def _laid_out(self, system: TradingSystem, at: datetime | None = None) -> list[Manifest]:
@@ -305,28 +294,28 @@ def _document(system: TradingSystem) -> dict[str, object]:
 
 def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable[Manifest]) -> list[Problem]:
     """Return why the operator would start nothing: somebody else's objects, or volumes, have the names of ours."""
-    by_key = {key_of(each): each for each in wanted}
+    by_key = {world.key_of(each): each for each in wanted}
     found = []
     there = list(observed)
-    volumes = {key_of(raw).name for raw in there if raw["kind"] == CLAIM and _is_ours(raw, system)}
+    volumes = {world.key_of(raw).name for raw in there if raw["kind"] == world.CLAIM and _is_ours(raw, system)}
     if (words := of_other_profile(system, volumes)) is not None:
         found.append(Problem("spec.profile", words))
     for raw in there:
-        owner, words = owner_in(raw, system)
-        manifest, place = by_key.get(key_of(raw)), f"{raw['kind']} {raw['metadata']['name']}"
+        owner, words = world.owner_in(raw, system)
+        manifest, place = by_key.get(world.key_of(raw)), f"{raw['kind']} {raw['metadata']['name']}"
         if manifest is None:
             continue
-        if owner is Owner.STRANGER:
+        if owner is world.Owner.STRANGER:
             found.append(Problem(place, f"exists and {words}: rename it, or this system"))
-        elif owner is not Owner.REMNANT:
+        elif owner is not world.Owner.REMNANT:
             said = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_BEGUN_WITH)
-            otherwise = not_its_volume(manifest, said)
+            otherwise = world.not_its_volume(manifest, said)
             found += [] if otherwise is None else [Problem(place, otherwise)]
     return found
 
 
 def _is_ours(raw: Manifest, system: TradingSystem) -> bool:
-    return owner_in(raw, system)[0] in {Owner.OURS, Owner.RETAINED}
+    return world.owner_in(raw, system)[0] in {world.Owner.OURS, world.Owner.RETAINED}
 
 
 def _begins(system: TradingSystem, now: datetime) -> datetime:
@@ -342,7 +331,7 @@ def _beginning(step: Step) -> datetime:
 def _restarts(steps: Iterable[Step]) -> list[Restart]:
     found = []
     for step in steps:
-        if step.kind not in WORKLOADS:
+        if step.kind not in world.WORKLOADS:
             continue
         verb, pods = step.pods
         if verb is not None:

@@ -7,27 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from bellwether.change import world
 from bellwether.change.compare import FieldChange, changes, lacking
-from bellwether.change.world import (
-    CLAIM,
-    CONFIG_MAP,
-    CRON_JOB,
-    JOB,
-    SECRET,
-    WORKLOADS,
-    Key,
-    Owner,
-    Thing,
-    applied_digest,
-    component_of,
-    digest_of,
-    is_going,
-    key_of,
-    not_smaller,
-    owner_in,
-    requested,
-    supposed,
-)
 from bellwether.render.kubernetes import Manifest
 from bellwether.render.kubernetes.context import ANNOTATION_TEMPLATE
 from bellwether.render.kubernetes.volumes import ANNOTATION_RESTORED_FROM
@@ -102,22 +83,22 @@ class Phase:
 
     system: TradingSystem
     wait: Wait | None
-    causes: Mapping[Key, Sequence[str]]
-    there: dict[Key, Thing] = field(default_factory=dict)
+    causes: Mapping[world.Key, Sequence[str]]
+    there: dict[world.Key, world.Thing] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def suppose(self, was: Iterable[Manifest]) -> None:
         """Take it that everything is there as it was declared."""
         for manifest in was:
-            self.there[key_of(manifest)] = supposed(manifest)
+            self.there[world.key_of(manifest)] = world.supposed(manifest)
 
     @property
-    def workloads(self) -> dict[Key, Manifest]:
+    def workloads(self) -> dict[world.Key, Manifest]:
         """What keeps the system's own pods running, as it is there."""
         return {
             key: thing.raw
             for key, thing in self.there.items()
-            if key.kind in WORKLOADS and owner_in(thing.raw, self.system)[0] is Owner.OURS
+            if key.kind in world.WORKLOADS and world.owner_in(thing.raw, self.system)[0] is world.Owner.OURS
         }
 
     def observe(self, observed: Iterable[Manifest], was: Iterable[Manifest]) -> list[Drift]:
@@ -129,27 +110,27 @@ class Phase:
         drift: list[Drift] = []
         other_hand = False
         for manifest in was:
-            key = key_of(manifest)
+            key = world.key_of(manifest)
             raw = seen.pop(key, None)
             former = _of_former_kind(key, seen) if raw is None else None
             if former is not None:
                 other_hand = True
-                self.there[former] = Thing(seen.pop(former))
-            elif key.kind == SECRET:
-                self.there[key] = supposed(manifest)
+                self.there[former] = world.Thing(seen.pop(former))
+            elif key.kind == world.SECRET:
+                self.there[key] = world.supposed(manifest)
             elif raw is None:
                 drift.append(Drift("missing", key.kind, key.name))
-                self.there[key] = supposed(manifest)
+                self.there[key] = world.supposed(manifest)
             else:
                 wanted, _ = fitted(manifest, raw)
-                if applied_digest(raw) != digest_of(wanted):
+                if world.applied_digest(raw) != world.digest_of(wanted):
                     other_hand = True
-                    self.there[key] = Thing(raw)
+                    self.there[key] = world.Thing(raw)
                     continue
                 fields = tuple(lacking(wanted, raw))
                 drift += [Drift("changed", key.kind, key.name, fields)] if fields else []
-                self.there[key] = supposed(wanted, raw.get("status") or {})
-        self.there |= {key: Thing(raw) for key, raw in seen.items()}
+                self.there[key] = world.supposed(wanted, raw.get("status") or {})
+        self.there |= {key: world.Thing(raw) for key, raw in seen.items()}
         if other_hand:
             self.notes.append(
                 "some objects are not as this version makes them of the stored declaration: the operator does not run, "
@@ -157,24 +138,24 @@ class Phase:
             )
         return drift
 
-    def _ours(self, observed: Iterable[Manifest]) -> dict[Key, Manifest]:
+    def _ours(self, observed: Iterable[Manifest]) -> dict[world.Key, Manifest]:
         found = {}
         for raw in observed:
-            if raw["kind"] == JOB:  # it ends by itself
+            if raw["kind"] == world.JOB:  # it ends by itself
                 continue
-            owner, words = owner_in(raw, self.system)
-            if is_going(raw) and owner is not Owner.STRANGER:
-                owner, words = Owner.REMNANT, "it is being deleted"
-            if owner in {Owner.OURS, Owner.RETAINED}:
-                found[key_of(raw)] = raw
-            elif owner is Owner.REMNANT:
+            owner, words = world.owner_in(raw, self.system)
+            if world.is_going(raw) and owner is not world.Owner.STRANGER:
+                owner, words = world.Owner.REMNANT, "it is being deleted"
+            if owner in {world.Owner.OURS, world.Owner.RETAINED}:
+                found[world.key_of(raw)] = raw
+            elif owner is world.Owner.REMNANT:
                 self.notes.append(f"{raw['kind']} {raw['metadata']['name']} has to go first: {words}")
         return found
 
 
 def fitted(manifest: Manifest, there: Manifest) -> tuple[Manifest, str | None]:
     """Return an object as it is applied over what is there, and words where that is less than was wanted."""
-    return not_smaller(manifest, requested(there)) if manifest["kind"] == CLAIM else (manifest, None)
+    return world.not_smaller(manifest, world.requested(there)) if manifest["kind"] == world.CLAIM else (manifest, None)
 
 
 def step_through(phase: Phase, wanted: Sequence[Manifest], spared: Collection[str] = ()) -> list[Step]:
@@ -182,20 +163,20 @@ def step_through(phase: Phase, wanted: Sequence[Manifest], spared: Collection[st
 
     `spared` are the names of ConfigMaps that stay although nothing that is declared mounts them.
     """
-    keys = {key_of(each) for each in wanted}
+    keys = {world.key_of(each) for each in wanted}
     steps = [step for each in wanted if (step := _toward(phase, each, keys)) is not None]
     return steps + _prune(phase, keys, spared)
 
 
-def _of_former_kind(key: Key, there: Collection[Key]) -> Key | None:
+def _of_former_kind(key: world.Key, there: Collection[world.Key]) -> world.Key | None:
     """Return the workload of the same name that another release made, of another kind; None where there is none."""
-    kinds = WORKLOADS - {key.kind} if key.kind in WORKLOADS else ()
-    return next((found for kind in kinds if (found := Key(kind, key.name)) in there), None)
+    kinds = world.WORKLOADS - {key.kind} if key.kind in world.WORKLOADS else ()
+    return next((found for kind in kinds if (found := world.Key(kind, key.name)) in there), None)
 
 
-def _toward(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step | None:
+def _toward(phase: Phase, manifest: Manifest, keys: Collection[world.Key]) -> Step | None:
     """Return the step that makes one object as wanted, and take it as done; None when it is."""
-    key = key_of(manifest)
+    key = world.key_of(manifest)
     thing = phase.there.get(key)
     if thing is None:
         return _made(phase, manifest, keys)
@@ -203,23 +184,25 @@ def _toward(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step | N
     if note is not None:
         phase.notes.append(note)
     status = thing.raw.get("status") or {}
-    phase.there[key] = supposed(wanted, status)
-    if owner_in(thing.raw, phase.system)[0] is Owner.RETAINED:
+    phase.there[key] = world.supposed(wanted, status)
+    if world.owner_in(thing.raw, phase.system)[0] is world.Owner.RETAINED:
         grown = tuple(change for change in lacking(wanted, thing.raw) if change.path.startswith("spec."))
         return _step(phase, "adopt", manifest, fields=grown)
-    if applied_digest(thing.raw) == digest_of(wanted):
+    if world.applied_digest(thing.raw) == world.digest_of(wanted):
         return None
     found = lacking(wanted, thing.raw) if thing.base is None else changes(thing.base, wanted)
     fields = tuple(change for change in found if change.path != _PACKED)
     if not fields:
         return None
     replicas = (_replicas(thing.raw), _replicas(wanted))
-    return _step(phase, "remake" if key.kind == CRON_JOB else "change", manifest, fields=fields, replicas=replicas)
+    return _step(
+        phase, "remake" if key.kind == world.CRON_JOB else "change", manifest, fields=fields, replicas=replicas
+    )
 
 
-def _made(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step:
+def _made(phase: Phase, manifest: Manifest, keys: Collection[world.Key]) -> Step:
     """Return the step that makes a new object, be it in the place of one that is named by another content."""
-    phase.there[key_of(manifest)] = supposed(manifest)
+    phase.there[world.key_of(manifest)] = world.supposed(manifest)
     old = _predecessor(phase, manifest, keys)
     if old is None:
         return _step(phase, "create", manifest, replicas=(0, _replicas(manifest)))
@@ -229,24 +212,24 @@ def _made(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Step:
     return _step(phase, "replace", manifest, fields=tuple(fields), replaces=old.name)
 
 
-def _predecessor(phase: Phase, manifest: Manifest, keys: Collection[Key]) -> Key | None:
+def _predecessor(phase: Phase, manifest: Manifest, keys: Collection[world.Key]) -> world.Key | None:
     """Return the object that has the same part as a new one which is named by its content."""
     if not manifest.get("immutable"):
         return None
     for key, thing in phase.there.items():
-        same = key.kind == manifest["kind"] and component_of(thing.raw) == component_of(manifest)
+        same = key.kind == manifest["kind"] and world.component_of(thing.raw) == world.component_of(manifest)
         if same and key not in keys and thing.raw.get("immutable"):
             return key
     return None
 
 
-def _prune(phase: Phase, keys: Collection[Key], spared: Collection[str]) -> list[Step]:
+def _prune(phase: Phase, keys: Collection[world.Key], spared: Collection[str]) -> list[Step]:
     """Return what becomes of objects that are no longer wanted; what is spared stays for now."""
     steps = []
     for key, thing in list(phase.there.items()):
-        if key in keys or owner_in(thing.raw, phase.system)[0] is not Owner.OURS:
+        if key in keys or world.owner_in(thing.raw, phase.system)[0] is not world.Owner.OURS:
             continue
-        if key.kind != CLAIM and (key.kind != CONFIG_MAP or key.name not in spared):
+        if key.kind != world.CLAIM and (key.kind != world.CONFIG_MAP or key.name not in spared):
             steps.append(_step(phase, "delete", thing.raw, replicas=(_replicas(thing.raw), 0)))
             del phase.there[key]
     return steps
@@ -261,10 +244,10 @@ def _step(
     replaces: str | None = None,
     replicas: tuple[int, int] = (0, 0),
 ) -> Step:
-    key = key_of(manifest)
+    key = world.key_of(manifest)
     because = tuple(phase.causes.get(key, ()))
     source = (manifest["metadata"].get("annotations") or {}).get(ANNOTATION_RESTORED_FROM)
-    component = component_of(manifest)
+    component = world.component_of(manifest)
     return Step(
         action,
         key.kind,
@@ -280,4 +263,4 @@ def _step(
 
 
 def _replicas(manifest: Manifest) -> int:
-    return int(manifest["spec"].get("replicas", 1)) if manifest["kind"] in WORKLOADS else 0
+    return int(manifest["spec"].get("replicas", 1)) if manifest["kind"] in world.WORKLOADS else 0

@@ -31,10 +31,22 @@ from bellwether.cli import (
 )
 from bellwether.cli.client import CommandError
 from bellwether.cli.condition import add_condition
-from bellwether.cli.drawing import LOOK, Count, MaybeSymbol, part, shown
 from bellwether.cli.explaining import add_explaining
 from bellwether.cli.manage import commands as manage
-from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_answer, write_json
+from bellwether.cli.options import (
+    LOOK,
+    Count,
+    Format,
+    MaybeSymbol,
+    Output,
+    Session,
+    part,
+    print_drawn,
+    shown,
+    talks,
+    write_answer,
+    write_json,
+)
 from bellwether.cli.trading import add_trading
 from bellwether.runtime.terminal import visible
 

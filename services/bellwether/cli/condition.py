@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from bellwether.cli.client import CommandError
-from bellwether.cli.drawing import LOOK, part, shown
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
-from bellwether.cli.options import Session, say, talks
+from bellwether.cli.options import LOOK, Session, part, say, shown, talks
 
 Services = manage.Services
 Place = Annotated[On | None, typer.Option("--on", help="The processes of this place, whether or not they answer.")]

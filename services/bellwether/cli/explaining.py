@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from bellwether.cli.client import CommandError
-from bellwether.cli.drawing import LOOK, Count, Symbol, part, shown
-from bellwether.cli.options import Session, talks
+from bellwether.cli.options import LOOK, Count, Session, Symbol, part, shown, talks
 
 _TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 

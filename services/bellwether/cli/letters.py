@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli.drawing import shown
-from bellwether.cli.options import Session, talks
+from bellwether.cli.options import Session, shown, talks
 
 app = typer.Typer(no_args_is_help=True, help="List, show, replay or drop events that were given up.")
 Number = Annotated[int, typer.Argument(metavar="NUMBER", min=1, help="From `bellwether dead-letters list`.")]

@@ -1,7 +1,8 @@
-"""The options that every command which talks to a gateway has, and how its answer is written."""
+"""What commands have in common: the options of a gateway, and how answers are written and drawn."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
@@ -188,3 +189,24 @@ def talks(command: Callable[..., None]) -> Callable[..., None]:
         return Session(target_of(**which), output)
 
     return with_options(command, _GATEWAY, session)
+
+
+LOOK = "Look"
+
+Count = Annotated[int, typer.Option("-l", "--lines", min=1, max=500, help="How many at most.")]
+Symbol = Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")]
+MaybeSymbol = Annotated[str | None, typer.Argument(help="Only this share.")]
+
+
+def shown(name: str, module: str = "show") -> Any:
+    """Return what draws an answer by a function of a module beside, loaded only when something is drawn."""
+
+    def draw(found: Any) -> Any:
+        return getattr(importlib.import_module(f"bellwether.cli.{module}"), name)(found)
+
+    return draw
+
+
+def part(name: str, key: str, module: str = "show") -> Any:
+    """Return what draws one part of an answer in that way."""
+    return lambda found: shown(name, module)(found[key])

@@ -244,7 +244,7 @@ def _nats(arguments: Sequence[str]) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
-    from bellwether.local.serving import serve_named
+    from bellwether.local.registry import serve_named
 
     return serve_named(given.services, os.environ)
 
@@ -317,7 +317,7 @@ def _decide(volumes: Path, declaration: str, release: str) -> dict[str, int]:
     import json
     import tempfile
 
-    from bellwether.local.deciding import decided_again
+    from bellwether.local.drill import decided_again
     from bellwether.local.unpacking import ledger_holds
     from bellwether.local.volumes import gathered
     from bellwether.runtime.config import ProcessConfig

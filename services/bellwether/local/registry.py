@@ -1,14 +1,21 @@
-"""The services that can be started in this program, by name; their modules are loaded only when they are."""
+"""The services that can be started in this program, by name, and running them as a process's environment says.
+
+Their modules are loaded only when they are.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
+from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.context import ServiceContext
+from bellwether.runtime.logs import configure_logs
+from bellwether.runtime.process import serve
 from bellwether.runtime.service import Service
 from bellwether.topology import SERVICES
 from bellwether.wiring import start_order
@@ -68,3 +75,34 @@ def registry(names: Iterable[str], **settings: Any) -> dict[str, Factory]:
         given = settings.get(name)
         found[name] = partial(create, settings=given) if given is not None else create
     return found
+
+
+T = TypeVar("T")
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the fastest event loop there is."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def serve_named(services: str, environ: Mapping[str, str]) -> int:
+    """Run services until SIGTERM; return 0 after a clean end.
+
+    Raises:
+        UnknownService, ValueError, TokenError, StartRefused, StoreError, OSError: why they cannot start.
+    """
+    names = named_services(services)
+    config = ProcessConfig.from_environment(environ)
+    configure_logs(names[0] if len(names) == 1 else "process", config.log_level)
+    settings: dict[str, Any] = {}
+    if "gateway" in names:
+        from bellwether.gateway.settings import GatewaySettings
+
+        settings["gateway"] = GatewaySettings.from_environment(environ)
+    run_loop(serve(config, registry(names, **settings)))
+    return 0

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bellwether.local.files import load_system
-from bellwether.local.registry import named_services, registry
-from bellwether.local.serving import run_loop
+from bellwether.local.registry import named_services, registry, run_loop
 from bellwether.local.state import RunError
 from bellwether.local.summary import OpenPosition, ReplaySum, shares_of, sum_lines
 from bellwether.messages.market_data import Bar, Bars, Coverage, GetBars, GetCoverage

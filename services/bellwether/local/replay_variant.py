@@ -17,23 +17,33 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import yaml
 
-from bellwether.local import replay_bars
 from bellwether.local.replay import ReplayOptions, replay_file
 from bellwether.local.state import RunError
+from bellwether.messages.market_data import (
+    Bar,
+    Bars,
+    CorporateAction,
+    CorporateActions,
+    Coverage,
+    GetBars,
+    GetCorporateActions,
+    GetCoverage,
+)
 from bellwether.messages.parts import FileState
 from bellwether.messages.scheduling import REPORT_FILES, PutReplayReport
 from bellwether.render.kubernetes.training_jobs import FUTILE
 from bellwether.render.nats import REPLAY_JOB
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.history import PAGE
 from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.nats_bus import NatsBus
@@ -41,6 +51,76 @@ from bellwether.runtime.parts import send_parts
 from bellwether.spec.replaying import BARS_FOLDER, Refused, Source, Span, replay_document
 from bellwether.spec.validate import validate
 from bellwether.spec.vary import Change, Variant
+
+T = TypeVar("T")
+_TITLES = "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits"
+Histories = Mapping[str, tuple[list[Bar], list[CorporateAction]]]
+
+
+class Asks(Protocol):
+    """Whoever can call a service's methods."""
+
+    async def request(self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = True) -> T:
+        """Return a method's result."""
+
+
+async def fetch(peers: Asks, symbols: Sequence[str], last: date | None) -> Histories:
+    """Return the bars of the symbols that have any, up to a day, unadjusted, with their splits and dividends.
+
+    Raises:
+        RpcError: as market-data says.
+    """
+    coverage = await peers.request("market-data", "get_coverage", GetCoverage(list(symbols)), Coverage)
+    found: dict[str, tuple[list[Bar], list[CorporateAction]]] = {}
+    for symbol in symbols:
+        if symbol not in coverage.last:
+            continue
+        bars = await _bars(peers, symbol)
+        kept = [bar for bar in bars if last is None or bar.session <= last]
+        if not kept:
+            continue
+        question = GetCorporateActions(kept[-1].session, [symbol], since=kept[0].session)
+        actions = await peers.request("market-data", "get_corporate_actions", question, CorporateActions)
+        found[symbol] = (kept, actions.actions)
+    return found
+
+
+def write(histories: Histories, folder: Path) -> str:
+    """Write one SYMBOL.csv per symbol; return the sha256 of all of them.
+
+    Raises:
+        OSError: if the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    hashed = hashlib.sha256()
+    for symbol in sorted(histories):
+        text = csv_text(*histories[symbol])
+        hashed.update(f"{symbol}\n{text}".encode())
+        (folder / f"{symbol}.csv").write_text(text, "utf-8")
+    return hashed.hexdigest()
+
+
+def csv_text(bars: Sequence[Bar], actions: Sequence[CorporateAction]) -> str:
+    """Return a symbol's bars as a file's text; a float is written so that reading it gives the same one."""
+    splits = {one.session: one.ratio for one in actions if one.kind == "split"}
+    dividends = {one.session: one.amount for one in actions if one.kind == "dividend"}
+    lines = [
+        f"{bar.session},{bar.open!r},{bar.high!r},{bar.low!r},{bar.close!r},{bar.volume!r},"
+        f"{dividends.get(bar.session, 0.0)!r},{splits.get(bar.session, 0.0)!r}"
+        for bar in bars
+    ]
+    return "\n".join([_TITLES, *lines]) + "\n"
+
+
+async def _bars(peers: Asks, symbol: str) -> list[Bar]:
+    found: list[Bar] = []
+    while True:
+        question = GetBars(symbol, count=PAGE, adjusted=False, before=found[0].session if found else None)
+        page = (await peers.request("market-data", "get_bars", question, Bars)).bars
+        found = [*page, *found]
+        if len(page) < PAGE:
+            return found
+
 
 DONE, GAVE_UP, WRONG = 0, 1, 2
 REPORT_PATIENCE = 60.0
@@ -174,8 +254,8 @@ def _text(value: float) -> str:
 async def _fetch(plan: Plan, symbols: list[str], config: ProcessConfig, folder: Path) -> str:
     async with _peers(config, as_of=plan.as_of) as peers:
         last = None if plan.to is None else date.fromisoformat(plan.to)
-        histories = await replay_bars.fetch(peers, symbols, last)
-    return replay_bars.write(histories, folder)
+        histories = await fetch(peers, symbols, last)
+    return write(histories, folder)
 
 
 async def _hand_in(told: Told, config: ProcessConfig, folder: Path) -> str:

@@ -32,8 +32,7 @@ from bellwether.backups.source import Say
 from bellwether.local.backup_places import Place, source_of
 from bellwether.local.detached import Running, running, stop_detached
 from bellwether.local.nats import NatsMissing
-from bellwether.local.state import RunDirectory, RunError, opened
-from bellwether.local.swap import ASIDE, NEXT, begin, finish
+from bellwether.local.state import ASIDE, NEXT, RunDirectory, RunError, begin_swap, finish_swap, opened
 from bellwether.local.unpacking import fetched, rebuilt, scratch
 from bellwether.runtime.config import ProcessConfig
 
@@ -82,8 +81,8 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
         await stopped(root, backup_id, say)
         records.write(record := msgspec.structs.replace(record, step="swap"))
         with opened(root, fresh=False):
-            begin(root, f"{ASIDE}{backup_id}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-            aside = finish(root)
+            begin_swap(root, f"{ASIDE}{backup_id}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+            aside = finish_swap(root)
         file = root / DECLARATION_FILE
         file.write_text(json.dumps(declared(manifest), indent=1) + "\n")
         records.write(

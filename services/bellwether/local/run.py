@@ -21,9 +21,8 @@ from bellwether.local.declared import choose
 from bellwether.local.detached import Start, remember
 from bellwether.local.files import load_system
 from bellwether.local.narrator import Narrator
-from bellwether.local.nats_child import NatsChild
-from bellwether.local.registry import named_services, registry
-from bellwether.local.serving import run_loop
+from bellwether.local.nats import NatsChild
+from bellwether.local.registry import named_services, registry, run_loop
 from bellwether.local.state import Identity, RunDirectory, RunError, identity, opened, write_keys, write_private
 from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.render.keys import scoped_token

@@ -13,26 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bellwether.naming import (
-    ACKS_BUCKET,
-    DEAD_STREAM,
-    DECLARATION_BUCKET,
-    DECLARATION_KEY,
-    EVENT_STREAM,
-    EVENT_SUBJECTS,
-    MONITORING_BUCKET,
-    MONITORING_KEY,
-    TRACE_SUBJECTS,
-    bucket_stream,
-    consumer_name,
-    dead_subject,
-    event_subject,
-    inbox_prefix,
-    key_subject,
-    rpc_subject,
-    rpc_subjects,
-    trace_subject,
-)
+from bellwether import naming
 from bellwether.service_row import ServiceRow
 from bellwether.topology import COPYING, HOLDING, NATS_MONITOR_PORT, NATS_PORT, NATS_STORE_BYTES, SERVICES
 from bellwether.wiring import consumed_types
@@ -69,48 +50,53 @@ class Permissions(NamedTuple):
 def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) -> Permissions:
     """Return what one service may do."""
     row = rows[name]
-    publish = {rpc_subject(peer, method) for peer, methods in row.calls.items() for method in methods}
-    publish |= {event_subject(priority, event_type) for event_type, priority in row.publications}
+    publish = {naming.rpc_subject(peer, method) for peer, methods in row.calls.items() for method in methods}
+    publish |= {naming.event_subject(priority, event_type) for event_type, priority in row.publications}
     # What it owes and the bus cannot carry becomes a dead letter of its own.
-    publish |= {dead_subject(name, event_type) for event_type in row.publishes}
+    publish |= {naming.dead_subject(name, event_type) for event_type in row.publishes}
     publish |= {
-        trace_subject(name),
-        key_subject(ACKS_BUCKET, name),
-        _direct_get(DECLARATION_BUCKET, DECLARATION_KEY),
+        naming.trace_subject(name),
+        naming.key_subject(naming.ACKS_BUCKET, name),
+        _direct_get(naming.DECLARATION_BUCKET, naming.DECLARATION_KEY),
     }
     for priority, types in consumed_types(row, rows).items():
-        consumer = consumer_name(name, priority)
+        consumer = naming.consumer_name(name, priority)
         publish |= {
-            f"$JS.API.CONSUMER.INFO.{EVENT_STREAM}.{consumer}",
-            f"$JS.API.CONSUMER.MSG.NEXT.{EVENT_STREAM}.{consumer}",
-            f"$JS.ACK.{EVENT_STREAM}.{consumer}.>",
+            f"$JS.API.CONSUMER.INFO.{naming.EVENT_STREAM}.{consumer}",
+            f"$JS.API.CONSUMER.MSG.NEXT.{naming.EVENT_STREAM}.{consumer}",
+            f"$JS.ACK.{naming.EVENT_STREAM}.{consumer}.>",
         }
-        publish |= {dead_subject(name, event_type) for event_type in (*types, "unreadable")}
+        publish |= {naming.dead_subject(name, event_type) for event_type in (*types, "unreadable")}
     # In a queue group only: nobody can listen in on calls meant for another replica.
     subscribe = {
-        f"{rpc_subjects(name)} {name}",
-        f"{inbox_prefix(name)}.>",
-        key_subject(DECLARATION_BUCKET, DECLARATION_KEY),
+        f"{naming.rpc_subjects(name)} {name}",
+        f"{naming.inbox_prefix(name)}.>",
+        naming.key_subject(naming.DECLARATION_BUCKET, naming.DECLARATION_KEY),
     }
     if name == GATEWAY:
-        publish |= {key_subject(DECLARATION_BUCKET, DECLARATION_KEY), _direct_get(ACKS_BUCKET, "*")}
-        publish |= {rpc_subject(peer, method) for peer in rows if peer != name for method in HOLDING}
-        subscribe |= {TRACE_SUBJECTS, EVENT_SUBJECTS, key_subject(ACKS_BUCKET, "*")}
+        publish |= {
+            naming.key_subject(naming.DECLARATION_BUCKET, naming.DECLARATION_KEY),
+            _direct_get(naming.ACKS_BUCKET, "*"),
+        }
+        publish |= {naming.rpc_subject(peer, method) for peer in rows if peer != name for method in HOLDING}
+        subscribe |= {naming.TRACE_SUBJECTS, naming.EVENT_SUBJECTS, naming.key_subject(naming.ACKS_BUCKET, "*")}
     if name == BACKUP:
         # It reads every store and stream, and changes none.
-        publish |= {rpc_subject(one.name, method) for one in rows.values() if one.needs_volume for method in COPYING}
+        publish |= {
+            naming.rpc_subject(one.name, method) for one in rows.values() if one.needs_volume for method in COPYING
+        }
         publish |= {"$JS.API.STREAM.NAMES", "$JS.API.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>"}
     if name == MONITORING:
         publish |= {
-            key_subject(MONITORING_BUCKET, MONITORING_KEY),
-            _direct_get(MONITORING_BUCKET, MONITORING_KEY),
-            f"$JS.API.STREAM.INFO.{EVENT_STREAM}",
-            f"$JS.API.STREAM.INFO.{DEAD_STREAM}",
-            f"$JS.API.STREAM.MSG.GET.{DEAD_STREAM}",
-            f"$JS.API.STREAM.MSG.DELETE.{DEAD_STREAM}",
+            naming.key_subject(naming.MONITORING_BUCKET, naming.MONITORING_KEY),
+            _direct_get(naming.MONITORING_BUCKET, naming.MONITORING_KEY),
+            f"$JS.API.STREAM.INFO.{naming.EVENT_STREAM}",
+            f"$JS.API.STREAM.INFO.{naming.DEAD_STREAM}",
+            f"$JS.API.STREAM.MSG.GET.{naming.DEAD_STREAM}",
+            f"$JS.API.STREAM.MSG.DELETE.{naming.DEAD_STREAM}",
         }
         # A dead letter is published again on the subject that it came by.
-        publish |= {event_subject(rank, kind) for one in rows.values() for kind, rank in one.publications}
+        publish |= {naming.event_subject(rank, kind) for one in rows.values() for kind, rank in one.publications}
     return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
 
 
@@ -118,22 +104,22 @@ def role_permissions() -> dict[str, Permissions]:
     """Return what the identities may do that are not services."""
     return {
         # Streams are saved and restored under this identity: the server moves snapshots on subjects of their own.
-        BOOTSTRAP: Permissions(("$JS.API.>", "$JS.SNAPSHOT.>"), (f"{inbox_prefix(BOOTSTRAP)}.>",)),
-        CLI: Permissions(("bw.rpc.*.*",), tuple(sorted((f"{inbox_prefix(CLI)}.>", EVENT_SUBJECTS)))),
-        JOB: Permissions((rpc_subject("scheduler", "execute_slot"),), (f"{inbox_prefix(JOB)}.>",)),
+        BOOTSTRAP: Permissions(("$JS.API.>", "$JS.SNAPSHOT.>"), (f"{naming.inbox_prefix(BOOTSTRAP)}.>",)),
+        CLI: Permissions(("bw.rpc.*.*",), tuple(sorted((f"{naming.inbox_prefix(CLI)}.>", naming.EVENT_SUBJECTS)))),
+        JOB: Permissions((naming.rpc_subject("scheduler", "execute_slot"),), (f"{naming.inbox_prefix(JOB)}.>",)),
         TRAINING_JOB: Permissions(
-            tuple(sorted(rpc_subject("ml-model", method) for method in TRAINING_METHODS)),
-            (f"{inbox_prefix(TRAINING_JOB)}.>",),
+            tuple(sorted(naming.rpc_subject("ml-model", method) for method in TRAINING_METHODS)),
+            (f"{naming.inbox_prefix(TRAINING_JOB)}.>",),
         ),
         REPLAY_JOB: Permissions(
-            tuple(sorted(rpc_subject(name, one) for name, methods in REPLAY_METHODS.items() for one in methods)),
-            (f"{inbox_prefix(REPLAY_JOB)}.>",),
+            tuple(sorted(naming.rpc_subject(name, one) for name, methods in REPLAY_METHODS.items() for one in methods)),
+            (f"{naming.inbox_prefix(REPLAY_JOB)}.>",),
         ),
     }
 
 
 def _direct_get(bucket: str, key: str) -> str:
-    return f"$JS.API.DIRECT.GET.{bucket_stream(bucket)}.{key_subject(bucket, key)}"
+    return f"$JS.API.DIRECT.GET.{naming.bucket_stream(bucket)}.{naming.key_subject(bucket, key)}"
 
 
 def nats_conf(

@@ -6,15 +6,17 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import (
     CLASS_NAME_PATTERN,
     OBJECT_NAME_PATTERN,
     SYSTEM_NAME_LENGTH,
     SYSTEM_NAME_PATTERN,
+    Block,
     Day,
     Duration,
     Offset,
+    cel,
+    rules,
 )
 
 LOCATION_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import OBJECT_NAME_PATTERN, Duration, Ratio
+from bellwether.spec.fields import OBJECT_NAME_PATTERN, Block, Duration, Ratio, cel, rules
 
 
 class ReplayData(Block):

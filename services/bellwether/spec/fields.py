@@ -1,7 +1,7 @@
-"""The kinds of value that the declaration is written in: durations, money, ratios, names, days and times of day.
+"""What the declaration is made of: strict blocks, rules in CEL, and the kinds of value.
 
-Each is a string with a pattern rather than a number, so that what a person wrote is what is stored: no float
-ever stands for money, and `30m` stays `30m`.
+Durations, money, ratios, names, days and times of day are strings with a pattern rather than numbers, so that what a
+person wrote is what is stored: no float ever stands for money, and `30m` stays `30m`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,29 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+def cel(rule: str, message: str, field_path: str | None = None) -> dict[str, Any]:
+    """Return one validation rule of the resource: a CEL expression over `self` and what is right in words."""
+    found = {"rule": rule, "message": message}
+    if field_path is not None:
+        found["fieldPath"] = field_path
+    return found
+
+
+class Block(BaseModel):
+    """A part of the declaration: unknown fields are refused, names are camelCase in the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+def rules(*expressions: dict[str, Any], **more: Any) -> ConfigDict:
+    """Return the configuration of a block whose fields are held together by rules."""
+    extra: dict[str, Any] = {"x-kubernetes-validations": list(expressions), **more}
+    return ConfigDict(json_schema_extra=extra)
+
 
 SYSTEM_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 SYSTEM_NAME_LENGTH = 20

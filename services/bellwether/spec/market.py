@@ -1,18 +1,24 @@
-"""When a system trades and steps: its exchange, corrections of the calendar, and its clock."""
+"""When a system trades and steps: the exchanges there are, corrections of a calendar, and its clock."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.exchanges import CalendarName
 from bellwether.spec.fields import (
+    Block,
     Day,
     Duration,
     TimeOfDay,
+    cel,
+    rules,
 )
+
+CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
+"""A market identifier code. Its table of sessions is made by `make generate`."""
+CALENDARS: tuple[str, ...] = tuple(sorted(get_args(CalendarName)))
+"""The same, as values."""
 
 
 class SessionOverride(Block):

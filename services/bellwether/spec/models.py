@@ -14,15 +14,17 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from bellwether.spec.backup import Backup, RestoreFrom
-from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.data import Data
 from bellwether.spec.fields import (
     SYSTEM_NAME_LENGTH,
     SYSTEM_NAME_PATTERN,
+    Block,
     Duration,
     Instant,
     Ratio,
     Symbol,
+    cel,
+    rules,
 )
 from bellwether.spec.market import Clock, Market
 from bellwether.spec.notifications import Notification

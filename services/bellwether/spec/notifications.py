@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import OBJECT_NAME_PATTERN, TimeOfDay
+from bellwether.spec.fields import OBJECT_NAME_PATTERN, Block, TimeOfDay, cel, rules
 
 PLACEHOLDERS = ("system", "severity", "state", "type", "service", "message", "since")
 DEFAULT_TEMPLATE = "[{system}] {severity} {state}: {message}"

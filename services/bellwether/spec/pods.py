@@ -6,16 +6,18 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import (
     CLASS_NAME_PATTERN,
     LABEL_PATTERN,
     LABEL_VALUE_PATTERN,
     OBJECT_NAME_PATTERN,
     SIZE_PATTERN,
+    Block,
     Label,
     LabelValue,
     ObjectName,
+    cel,
+    rules,
 )
 
 ServiceName: TypeAlias = Literal[

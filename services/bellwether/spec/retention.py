@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel
-from bellwether.spec.fields import Days
+from bellwether.spec.fields import Block, Days, cel
 
 
 class Retention(Block):

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import OBJECT_NAME_PATTERN, Duration, Ratio, Symbol
+from bellwether.spec.fields import OBJECT_NAME_PATTERN, Block, Duration, Ratio, Symbol, cel, rules
 
 
 class NewsCsv(Block):

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bellwether.spec.block import Block
-from bellwether.spec.fields import SIZE_PATTERN, Day, Instant
+from bellwether.spec.fields import SIZE_PATTERN, Block, Day, Instant
 
 
 class Condition(Block):

@@ -6,12 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
 from bellwether.spec.fields import (
+    Block,
     Duration,
     Offset,
     TaskName,
     TimeOfDay,
+    cel,
+    rules,
 )
 
 SCHEDULER_NAMES = ("session_open", "session_close", "first_start")

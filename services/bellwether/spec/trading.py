@@ -6,8 +6,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import OBJECT_NAME_PATTERN, Duration, Money, PositiveMoney, Ratio, SymbolKey
+from bellwether.spec.fields import (
+    OBJECT_NAME_PATTERN,
+    Block,
+    Duration,
+    Money,
+    PositiveMoney,
+    Ratio,
+    SymbolKey,
+    cel,
+    rules,
+)
 
 
 class Sizing(Block):

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bellwether.spec.backup import LOCATION_NAME_PATTERN
-from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import CLASS_NAME_PATTERN, SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN
+from bellwether.spec.fields import CLASS_NAME_PATTERN, SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN, Block, cel, rules
 from bellwether.spec.schema import AGE, MAP_KEYS, Schema, action_schema, column, condition, definition_of
 from bellwether.spec.status import Condition
 

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bellwether.spec.block import Block, cel, rules
-from bellwether.spec.fields import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN, Day, Duration
+from bellwether.spec.fields import SYSTEM_NAME_LENGTH, SYSTEM_NAME_PATTERN, Block, Day, Duration, cel, rules
 from bellwether.spec.schema import AGE, MAP_KEYS, Schema, action_schema, column, condition, definition_of
 from bellwether.spec.status import Condition
 from bellwether.spec.vary import MOST_VARIANTS

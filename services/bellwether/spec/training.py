@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bellwether.spec.block import Block
-from bellwether.spec.fields import Duration, Ratio
+from bellwether.spec.fields import Block, Duration, Ratio
 
 
 class TrainingGate(Block):

@@ -17,8 +17,8 @@ from bellwether.market.declared import calendar_of, task_rules
 from bellwether.market.sessions import Calendar, wall_clock
 from bellwether.market.slots import slots
 from bellwether.render.kubernetes import RenderContext, derive_keyring
+from bellwether.render.kubernetes.context import Moment, Month
 from bellwether.render.kubernetes.cronjobs import cron_jobs
-from bellwether.render.kubernetes.moment import Moment, Month
 from bellwether.spec.models import TradingSystem
 from devcluster import build
 from environments.machine import CLUSTERS

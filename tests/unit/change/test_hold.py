@@ -16,7 +16,7 @@ from bellwether.change.hold import (
     schedules,
 )
 from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, render
-from bellwether.render.kubernetes.moment import CLOSED, moment_of
+from bellwether.render.kubernetes.context import CLOSED, moment_of
 from bellwether.render.kubernetes.workloads import of_kind
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
 

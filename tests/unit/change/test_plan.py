@@ -18,7 +18,7 @@ from bellwether.render.kubernetes.workloads import of_kind
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.status import TradingSystemStatus
 from bellwether_operator.layout import layout, render_layout
-from bellwether_operator.observe.observed import observed_from
+from bellwether_operator.observe.kinds import observed_from
 
 from .conftest import CLOSE, CLOSED, INSTALLED, OPEN, context, live, planned, rendered, replayed, stored, told
 

@@ -303,7 +303,7 @@ def test_a_process_that_stays_loads_nothing_that_only_draws() -> None:
         "    import_module(name)\n"
         "    print(name, *sorted(unwanted & set(sys.modules)))\n"
     )
-    modules = ["bellwether.gateway.service", "bellwether.cli.main", "bellwether.local.serving", "bellwether.local.run"]
+    modules = ["bellwether.gateway.service", "bellwether.cli.main", "bellwether.local.registry", "bellwether.local.run"]
     done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == [*modules, ""]
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from textual.widgets import DataTable, Static
 
 from bellwether.cli.client import CommandError, HttpClient
-from bellwether.cli.manage import dashboard_view as looks
+from bellwether.cli.manage import dashboard as looks
 from bellwether.cli.manage.dashboard import Dashboard, HaltScreen, TraceScreen
 from bellwether.market.sessions import load_calendar
 from unit.gateway.conftest import TOKEN, Opened

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bellwether.local.swap import SWAPPED, begin, finish
+from bellwether.local.state import SWAPPED, begin_swap, finish_swap
 
 
 def state(folder: Path, words: str) -> None:
@@ -24,7 +24,7 @@ def words_in(folder: Path) -> set[str]:
 def test_nothing_happens_that_was_not_decided(tmp_path: Path) -> None:
     state(tmp_path, "former")
     state(tmp_path / "backup" / "next", "restored")
-    assert finish(tmp_path) is None
+    assert finish_swap(tmp_path) is None
     assert words_in(tmp_path) == {"former"}
 
 
@@ -34,7 +34,7 @@ def test_killed_at_any_rename_the_next_start_ends_it(
 ) -> None:
     state(tmp_path, "former")
     state(tmp_path / "backup" / "next", "restored")
-    begin(tmp_path, "before-restore-1")
+    begin_swap(tmp_path, "before-restore-1")
     renames = 0
     rename = Path.rename
 
@@ -48,8 +48,8 @@ def test_killed_at_any_rename_the_next_start_ends_it(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", counted)
         with pytest.raises(KeyboardInterrupt):
-            finish(tmp_path)
-    assert finish(tmp_path) == tmp_path / "before-restore-1"
+            finish_swap(tmp_path)
+    assert finish_swap(tmp_path) == tmp_path / "before-restore-1"
     assert words_in(tmp_path) == {"restored"}
     assert words_in(tmp_path / "before-restore-1") == {"former"}
-    assert finish(tmp_path) is None
+    assert finish_swap(tmp_path) is None

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from bellwether_operator.observe.cache import GONE_SECONDS, Cache, ChildList, SystemList
-from bellwether_operator.observe.kinds import BY_NAME, SYSTEMS, ChildKey, SystemKey
-from bellwether_operator.observe.observed import BODY_LIMIT
+from bellwether_operator.observe.kinds import BODY_LIMIT, BY_NAME, SYSTEMS, ChildKey, SystemKey
 
 DEMO = SystemKey("trading", "demo")
 KEY = ChildKey("Service", "trading", "demo-nats")

@@ -7,7 +7,7 @@ import pytest
 
 from bellwether.change.compare import lacking
 from bellwether_operator.apply.decide import Desired, Verdict, decide, desired_from, not_smaller, to_prune
-from bellwether_operator.observe.observed import Observed, observed_from
+from bellwether_operator.observe.kinds import Observed, observed_from
 
 UID = "uid-1"
 

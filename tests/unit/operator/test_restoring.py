@@ -9,7 +9,7 @@ import pytest
 
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.backups.restoring import Restore, restore_of
-from bellwether_operator.observe.observed import Observed, observed_from
+from bellwether_operator.observe.kinds import Observed, observed_from
 from harness.statuses import declared
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from bellwether_operator.causes import made_by
-from bellwether_operator.observe.kinds import Kind
-from bellwether_operator.observe.observed import Observed, observed_from
+from bellwether_operator.observe.kinds import Kind, Observed, observed_from
 from bellwether_operator.observe.pods import Pod
 from bellwether_operator.rolling import came_up
 from harness.statuses import NOW

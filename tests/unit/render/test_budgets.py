@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes import RenderContext, render
-from bellwether.render.kubernetes.moment import moment_of
+from bellwether.render.kubernetes.context import moment_of
 from bellwether.spec.models import TradingSystem
 
 from .conftest import build

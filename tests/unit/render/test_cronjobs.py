@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes import Manifest, RenderContext, render
+from bellwether.render.kubernetes.context import Moment, Month, moment_of
 from bellwether.render.kubernetes.cronjobs import cron_jobs
-from bellwether.render.kubernetes.moment import Moment, Month, moment_of
 
 from .conftest import build
 

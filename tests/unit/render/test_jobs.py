@@ -10,10 +10,9 @@ import pytest
 from bellwether.market.declared import slots_of
 from bellwether.market.slots import Slot
 from bellwether.render.kubernetes import Manifest, RenderContext
-from bellwether.render.kubernetes.context import IDENTITIES
+from bellwether.render.kubernetes.context import IDENTITIES, moment_of
 from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.render.kubernetes.jobs import slot_job
-from bellwether.render.kubernetes.moment import moment_of
 from bellwether.render.nats import role_permissions
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES

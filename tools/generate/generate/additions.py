@@ -118,7 +118,7 @@ ADDITIONS = (
         "exchange",
         (
             Place(
-                f"{SERVICES}/spec/exchanges.py",
+                f"{SERVICES}/spec/market.py",
                 "CalendarName",
                 "its code; `make generate` makes the table",
             ),

@@ -19,9 +19,8 @@ from zoneinfo import ZoneInfo
 from bellwether.market.declared import calendar_of, task_rules
 from bellwether.market.sessions import Calendar, wall_clock
 from bellwether.market.slots import Slot, TaskRule, slots
-from bellwether.render.kubernetes.context import LABEL_TASK, Manifest, RenderContext, metadata
+from bellwether.render.kubernetes.context import LABEL_TASK, Manifest, Month, RenderContext, metadata
 from bellwether.render.kubernetes.jobs import dashed, minute_job
-from bellwether.render.kubernetes.moment import Month
 from bellwether.render.nats import JOB
 from bellwether.spec.models import TradingSystem
 

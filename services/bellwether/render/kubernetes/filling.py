@@ -5,19 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bellwether.render.kubernetes.containers import (
-    CA_DIRECTORY,
-    CA_FILE,
-    CLAIMS_DIRECTORY,
-    DECLARATION_DIRECTORY,
-    LOOK_DIRECTORY,
-    REPOSITORIES_DIRECTORY,
-    environment_of,
-    mount,
-    plain_container,
-    process_environment,
-    requirements,
-)
+from bellwether.render.kubernetes import containers
 from bellwether.render.kubernetes.context import (
     FILL,
     LABEL_COMPONENT,
@@ -48,26 +36,29 @@ def fill_container(system: TradingSystem, context: RenderContext, claims: Mappin
 
     `claims` are the volumes of its pod by component; each is mounted in a folder of the component's name.
     """
-    environment = process_environment(system, context, beside_nats=False)
+    environment = containers.process_environment(system, context, beside_nats=False)
     del environment["BELLWETHER_GATEWAY_TOKEN_FILE"], environment["BELLWETHER_KEYS_DIR"]
-    environment |= {"BELLWETHER_SECRETS": REPOSITORIES_DIRECTORY, "BELLWETHER_BACKUP_CLAIMS": CLAIMS_DIRECTORY}
+    environment |= {
+        "BELLWETHER_SECRETS": containers.REPOSITORIES_DIRECTORY,
+        "BELLWETHER_BACKUP_CLAIMS": containers.CLAIMS_DIRECTORY,
+    }
     restored = system.spec.restore_from
     location = None if restored is None else restored.repository
     mounts = [
-        mount("declaration", DECLARATION_DIRECTORY, read_only=True),
-        mount("repositories", REPOSITORIES_DIRECTORY, read_only=True),
-        mount("tmp", "/tmp"),  # noqa: S108
-        *(mount(f"volume-{component}", f"{LOOK_DIRECTORY}/{component}") for component in claims),
+        containers.mount("declaration", containers.DECLARATION_DIRECTORY, read_only=True),
+        containers.mount("repositories", containers.REPOSITORIES_DIRECTORY, read_only=True),
+        containers.mount("tmp", "/tmp"),  # noqa: S108
+        *(containers.mount(f"volume-{component}", f"{containers.LOOK_DIRECTORY}/{component}") for component in claims),
     ]
     if location is not None and location.volume_claim is not None:
-        mounts.append(mount(f"kept-{location.name}", f"{CLAIMS_DIRECTORY}/{location.name}"))
+        mounts.append(containers.mount(f"kept-{location.name}", f"{containers.CLAIMS_DIRECTORY}/{location.name}"))
     if system.spec.network.ca_bundle_ref is not None:
-        environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
-        mounts.append(mount("ca", CA_DIRECTORY, read_only=True))
+        environment["BELLWETHER_CA_BUNDLE"] = f"{containers.CA_DIRECTORY}/{containers.CA_FILE}"
+        mounts.append(containers.mount("ca", containers.CA_DIRECTORY, read_only=True))
     return {
-        **plain_container(system, context, FILL, "fill", "--volumes", LOOK_DIRECTORY),
-        "env": environment_of(environment),
-        "resources": requirements(_RESOURCES),
+        **containers.plain_container(system, context, FILL, "fill", "--volumes", containers.LOOK_DIRECTORY),
+        "env": containers.environment_of(environment),
+        "resources": containers.requirements(_RESOURCES),
         "volumeMounts": mounts,
     }
 

@@ -12,14 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bellwether.render.kubernetes import quantities
-from bellwether.render.kubernetes.containers import (
-    KEYS_DIRECTORY,
-    TERMINATION_FILE,
-    client_environment,
-    mount,
-    plain_container,
-)
+from bellwether.render.kubernetes import containers, quantities
 from bellwether.render.kubernetes.context import (
     LABEL_COMPONENT,
     LABEL_INSTANCE,
@@ -105,20 +98,22 @@ def replay_policy(owner: Owner, system: TradingSystem) -> Manifest:
 
 def replay_container(system: TradingSystem, context: RenderContext, declared: ReplayJob) -> dict[str, Any]:
     """Return the container that replays one variant; Kubernetes tells it which, by the index of its pod."""
-    environment = client_environment(system, context, HOME="/tmp", TMPDIR="/tmp")  # noqa: S108
+    environment = containers.client_environment(system, context, HOME="/tmp", TMPDIR="/tmp")  # noqa: S108
     plan, memory = f"{_DIRECTORY}/{PLAN_FILE}", quantities.memory(declared.memory_mebibytes)
     return {
-        **plain_container(system, context, REPLAY_JOB, "replay-variant", "--plan", plan, "--write", TERMINATION_FILE),
+        **containers.plain_container(
+            system, context, REPLAY_JOB, "replay-variant", "--plan", plan, "--write", containers.TERMINATION_FILE
+        ),
         "env": environment,
         "resources": {
             "limits": {"cpu": quantities.cpu(declared.cpu_millis), "memory": memory},
             "requests": {"cpu": quantities.cpu(declared.cpu_millis // 10), "memory": memory},
         },
-        "terminationMessagePath": TERMINATION_FILE,
+        "terminationMessagePath": containers.TERMINATION_FILE,
         "volumeMounts": [
-            mount("keys", KEYS_DIRECTORY, read_only=True),
-            mount("plan", _DIRECTORY, read_only=True),
-            mount("tmp", "/tmp"),  # noqa: S108
+            containers.mount("keys", containers.KEYS_DIRECTORY, read_only=True),
+            containers.mount("plan", _DIRECTORY, read_only=True),
+            containers.mount("tmp", "/tmp"),  # noqa: S108
         ],
     }
 
