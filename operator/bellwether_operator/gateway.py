@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -19,6 +19,7 @@ from bellwether_operator.gateway_view import (
     read_status,
     shortened,
 )
+from bellwether_operator.observe.kinds import SystemKey
 
 LOOK_SECONDS = 2.0
 """The gateway gives its peers about a second before it says that one is unreachable; then its answer still counts."""
@@ -34,10 +35,12 @@ _OK = 200
 
 
 class GatewayClient:
-    """HTTP to the gateways of all systems."""
+    """HTTP to the gateways of all systems; each method raises GatewayError where one is unreachable or refuses."""
 
-    def __init__(self, url_template: str) -> None:
+    def __init__(self, url_template: str, token_of: Callable[[str], str]) -> None:
+        """`token_of` gives the token of a system, by its uid."""
         self._template = url_template
+        self._token_of = token_of
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -45,81 +48,41 @@ class GatewayClient:
         if self._session is not None:
             await self._session.close()
 
-    async def look(self, namespace: str, name: str, token: str) -> GatewayView:
-        """Return what the gateway says now, to whoever has its token.
+    async def look(self, system: SystemKey, uid: str) -> GatewayView:
+        """Return what the gateway says now."""
+        found = await self._call("GET", system, uid, "/v1/status", seconds=LOOK_SECONDS)
+        return read_status(found, time.monotonic())
 
-        Raises:
-            GatewayError: if it does not answer in time.
-        """
-        return read_status(
-            await self._call("GET", namespace, name, "/v1/status", seconds=LOOK_SECONDS, token=token),
-            time.monotonic(),
-        )
+    async def deliver(self, system: SystemKey, uid: str, declaration: Mapping[str, Any]) -> None:
+        """Hand over a declaration; the next look says which service has it."""
+        await self._call("PUT", system, uid, f"/v1/declaration?wait={WAIT_SECONDS}", declaration)
 
-    async def deliver(self, namespace: str, name: str, token: str, declaration: Mapping[str, Any]) -> None:
-        """Hand over a declaration; the next look says which service has it.
+    async def hold(self, system: SystemKey, uid: str, hold: str, seconds: float) -> None:
+        """Have no service write for so many seconds at most, until `let_go`."""
+        await self._call("PUT", system, uid, "/v1/hold", {"id": hold, "seconds": seconds})
 
-        Raises:
-            GatewayError: if the gateway is unreachable or refuses.
-        """
-        await self._call(
-            "PUT",
-            namespace,
-            name,
-            f"/v1/declaration?wait={WAIT_SECONDS}",
-            seconds=DELIVERY_SECONDS,
-            token=token,
-            body=declaration,
-        )
+    async def let_go(self, system: SystemKey, uid: str, hold: str) -> Held:
+        """Have the services write again, and say whether one wrote meanwhile."""
+        return read_held(await self._call("DELETE", system, uid, f"/v1/hold/{hold}"))
 
-    async def hold(self, namespace: str, name: str, token: str, hold: str, seconds: float) -> None:
-        """Have no service write for so many seconds at most, until `let_go`.
-
-        Raises:
-            GatewayError: if the gateway is unreachable, or a service does not hold.
-        """
-        body = {"id": hold, "seconds": seconds}
-        await self._call("PUT", namespace, name, "/v1/hold", seconds=DELIVERY_SECONDS, token=token, body=body)
-
-    async def let_go(self, namespace: str, name: str, token: str, hold: str) -> Held:
-        """Have the services write again.
-
-        Raises:
-            GatewayError: if the gateway does not say what became of the hold.
-        """
-        found = await self._call("DELETE", namespace, name, f"/v1/hold/{hold}", seconds=DELIVERY_SECONDS, token=token)
-        return read_held(found)
-
-    async def keep_backup(self, namespace: str, name: str, token: str, order: Order) -> Answer:
-        """Have the system make a backup in a repository, once, and return how far that is.
-
-        Raises:
-            GatewayError: if the gateway is unreachable, or what it says cannot be read.
-        """
+    async def keep_backup(self, system: SystemKey, uid: str, order: Order) -> Answer:
+        """Have the system make a backup in a repository, once, and return how far that is."""
         body = {"type": order.kind, "location": order.location, "attempt": order.attempt, "known": order.known}
-        path = f"/v1/backups/{order.id}"
-        found = await self._call("PUT", namespace, name, path, seconds=DELIVERY_SECONDS, token=token, body=body)
-        return read_answer(found)
+        return read_answer(await self._call("PUT", system, uid, f"/v1/backups/{order.id}", body))
 
-    async def retain_replays(self, namespace: str, name: str, token: str, uids: Sequence[str]) -> None:
-        """Have the reports of all replays forgotten but these.
-
-        Raises:
-            GatewayError: if the gateway is unreachable or refuses.
-        """
-        body = {"uids": list(uids)}
-        await self._call("PUT", namespace, name, "/v1/replays", seconds=DELIVERY_SECONDS, token=token, body=body)
+    async def retain_replays(self, system: SystemKey, uid: str, replays: Sequence[str]) -> None:
+        """Have the reports of all replays forgotten but these, by uid."""
+        await self._call("PUT", system, uid, "/v1/replays", {"uids": list(replays)})
 
     async def _call(
         self,
         method: str,
-        namespace: str,
-        name: str,
+        system: SystemKey,
+        uid: str,
         path: str,
-        *,
-        seconds: float,
-        token: str | None = None,
         body: Mapping[str, Any] | None = None,
+        *,
+        seconds: float = DELIVERY_SECONDS,
     ) -> Mapping[str, Any]:
         if self._session is None:
             # Kept for what follows at once, as a look follows a delivery; for 1,000 systems at rest none are held.
@@ -132,8 +95,8 @@ class GatewayClient:
                 auto_decompress=False,
                 headers={"Accept-Encoding": "identity"},
             )
-        url = self._template.format(namespace=namespace, name=name) + path
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        url = self._template.format(namespace=system.namespace, name=system.name) + path
+        headers = {"Authorization": f"Bearer {self._token_of(uid)}"}
         try:
             timeout = aiohttp.ClientTimeout(total=seconds)
             async with self._session.request(

@@ -15,13 +15,12 @@ import kopf
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from bellwether.render.kubernetes import derive_keyring
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.backups.repository import Answer, Order
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.collecting import collecting
 from bellwether_operator.gateway import GatewayClient
-from bellwether_operator.gateway_view import Held
 from bellwether_operator.handlers import registry
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import SystemKey
@@ -46,28 +45,17 @@ class Operator:
         self.settings = settings
         self.client = client
         self.cache = Cache()
-        self.gateway = GatewayClient(settings.gateway_url)
-        self.backups = Backups(client, self.cache, self._mark, now, settings=settings, holder=self, keeper=self)
+        self.gateway = GatewayClient(settings.gateway_url, self._token_of)
+        self.backups = Backups(
+            client, self.cache, self._mark, now, settings=settings, holder=self.gateway, keeper=self.gateway
+        )
         reconciler = Reconciler(settings, client, self.cache, now, backups=self.backups)
         self.workers = Workers(settings, reconciler, self.cache, self.gateway)
-        self._keyring = reconciler.keyring
         self.replays = Replays(client, self.cache, self._tell_replays, now, settings=settings)
         self.watching = Watching(client, self.cache, self.workers.mark, settings.watch_namespaces)
         self._seen = asyncio.Event()
         """Set once there is a namespace of which all was seen."""
         self.http_port: int | None = None
-
-    async def hold(self, system: SystemKey, uid: str, hold: str, seconds: float) -> None:
-        """Have a system write nothing, for so many seconds at most."""
-        await self.gateway.hold(*system, self._keyring(uid).gateway_token, hold, seconds)
-
-    async def let_go(self, system: SystemKey, uid: str, hold: str) -> Held:
-        """Have a system write again, and say whether it wrote meanwhile."""
-        return await self.gateway.let_go(*system, self._keyring(uid).gateway_token, hold)
-
-    async def keep_backup(self, system: SystemKey, uid: str, order: Order) -> Answer:
-        """Have a system make a backup in a repository, once, and return how far that is."""
-        return await self.gateway.keep_backup(*system, self._keyring(uid).gateway_token, order)
 
     async def run(self, stop: asyncio.Event, carried: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; call `carried` once kopf brings events."""
@@ -175,8 +163,10 @@ class Operator:
     async def _tell_replays(self, system: SystemKey, uids: Sequence[str]) -> None:
         raw = self.cache.systems.get(system)
         if raw is not None:
-            token = self._keyring(raw["metadata"]["uid"]).gateway_token
-            await self.gateway.retain_replays(*system, token, uids)
+            await self.gateway.retain_replays(system, raw["metadata"]["uid"], uids)
+
+    def _token_of(self, uid: str) -> str:
+        return derive_keyring(self.settings.installation_seed, uid).gateway_token
 
     def _mark(self, system: SystemKey) -> None:
         self.workers.mark(system)

@@ -190,14 +190,13 @@ class Worker:
         if raw is None:
             return Look.SETTLED
         client = self._pool.gateway
-        token = self._pool.reconciler.keyring(uid).gateway_token
         try:
             view = self.memory.view  # as far as it is known already that something is to be delivered
             if view is None or generation is None or not undelivered(view, generation):
-                view = await client.look(*self.key, token)
+                view = await client.look(self.key, uid)
             if generation is not None and undelivered(view, generation):
-                await self._deliver(raw, token)
-                view = await client.look(*self.key, token)
+                await self._deliver(raw, uid)
+                view = await client.look(self.key, uid)
         except GatewayError as error:
             telemetry.GATEWAY_POLLS.labels("error").inc()
             self._tell_once(str(error), logging.INFO)
@@ -214,10 +213,10 @@ class Worker:
         settled = generation is None or (not undelivered(view, generation) and all(view.ready.values()))
         return Look.SETTLED if settled else Look.UNSETTLED
 
-    async def _deliver(self, raw: dict[str, Any], token: str) -> None:
+    async def _deliver(self, raw: dict[str, Any], uid: str) -> None:
         system = declared(raw)
         body = {"generation": system.metadata.generation, **sent_spec(system)}
-        await self._pool.gateway.deliver(*self.key, token, body)
+        await self._pool.gateway.deliver(self.key, uid, body)
 
 
 class Workers:

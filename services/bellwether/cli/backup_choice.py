@@ -55,8 +55,8 @@ File = Annotated[
 def words(futile: int = 1) -> Iterator[None]:
     """Turn the failures that people can do something about into words; `futile` ends what trying again cannot help."""
     from bellwether.backups.errors import BackupError
+    from bellwether.local.files import RunError
     from bellwether.local.nats import NatsMissing
-    from bellwether.local.state import RunError
 
     try:
         yield

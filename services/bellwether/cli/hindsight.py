@@ -38,8 +38,8 @@ def hindsight(
     Ends with 1 when a decision does not come out by what was known then.
     """
     from bellwether.backups.errors import BackupError
+    from bellwether.local.files import RunError
     from bellwether.local.hindsight import look_back
-    from bellwether.local.state import RunError
     from bellwether.storage.store import StoreError
 
     with in_words(RunError, BackupError, StoreError):

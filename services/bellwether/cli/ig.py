@@ -29,8 +29,7 @@ def check(
     Ends with 1 when something could not be traded.
     """
     from bellwether.cli.ig_check import as_json, as_lines, look
-    from bellwether.local.files import load_system
-    from bellwether.local.state import RunError
+    from bellwether.local.files import RunError, load_system
 
     with in_words(RunError):
         system = load_system(file)

@@ -42,7 +42,7 @@ def lookahead(
     Ends with 0 when nothing changes, with 1 when something does.
     """
     from bellwether.lineage.past import PastError
-    from bellwether.local.state import RunError
+    from bellwether.local.files import RunError
     from bellwether.market.sessions import CalendarError
     from bellwether.training.fit import TooFewRows
     from bellwether.training.recipe import RecipeError

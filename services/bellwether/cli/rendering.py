@@ -33,8 +33,8 @@ def systemd(
     The keys are made here, in files that only their owner can read; keep DIR,
     and render into it again after an edit: the same keys come out.
     """
+    from bellwether.local.files import RunError
     from bellwether.local.rendering import render_systemd
-    from bellwether.local.state import RunError
 
     with in_words(RunError):
         names = render_systemd(file, directory, home)
@@ -66,8 +66,8 @@ def compose(
     bellwether render compose system.yaml -o compose.yaml
     docker compose -f compose.yaml up --wait
     """
+    from bellwether.local.files import RunError
     from bellwether.local.rendering import render_compose
-    from bellwether.local.state import RunError
 
     with in_words(RunError):
         text = render_compose(file, directory, image, output)

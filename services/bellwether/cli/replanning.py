@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.options import Output, say_to_person, write_answer
 from bellwether.cli.planning import Asked
-from bellwether.local.state import RunDirectory, RunError
+from bellwether.local.files import RunError
+from bellwether.local.state import RunDirectory
 from bellwether.spec.models import TradingSystem
 
 if TYPE_CHECKING:

@@ -95,8 +95,7 @@ def enter(registry: Path, versions: Sequence[str], recipe: Recipe) -> Ledger:
 
 def _bars(data: str, before: date | None) -> dict[str, list[Bar]]:
     from bellwether.cli.training_bars import DATASETS, dataset, declared
-    from bellwether.local.files import load_system
-    from bellwether.local.state import RunError
+    from bellwether.local.files import RunError, load_system
 
     if data in DATASETS:
         return dataset(data, before)

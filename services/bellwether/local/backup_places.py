@@ -17,8 +17,9 @@ from bellwether.backups.locations import Machine
 from bellwether.backups.records import Records
 from bellwether.backups.secrets import secrets_folder
 from bellwether.backups.source import FileSource, holders, stores
+from bellwether.local.files import RunError
 from bellwether.local.nats import NatsChild
-from bellwether.local.state import BACKUP, RunDirectory, RunError, identity, opened, write_keys
+from bellwether.local.state import BACKUP, RunDirectory, identity, opened, write_keys
 from bellwether.render.nats import BACKUP as BACKUP_SERVICE
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.render.parts import NATS, parts

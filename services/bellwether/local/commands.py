@@ -35,8 +35,8 @@ def _expected(error: Exception) -> bool:
     """Whether an error is one that its message explains: those are told without a traceback."""
     from bellwether.backups.errors import BackupError
     from bellwether.gateway.auth import TokenError
+    from bellwether.local.files import RunError
     from bellwether.local.nats import NatsMissing
-    from bellwether.local.state import RunError
     from bellwether.runtime.errors import StartRefused
     from bellwether.storage.store import StoreError
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bellwether.gateway.delivery import next_declaration
 from bellwether.gateway.problems import Problem
-from bellwether.local.state import RunError
+from bellwether.local.files import RunError
 from bellwether.runtime.declaration import generation_of
 from bellwether.spec.models import TradingSystem
 

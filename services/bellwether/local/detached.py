@@ -17,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bellwether.local.state import LockTaken, RunDirectory, RunError, lock_held, lock_holder, write_private
+from bellwether.local.files import RunError
+from bellwether.local.state import LockTaken, RunDirectory, lock_held, lock_holder, write_private
 
 RESTART_SECONDS = 5.0
 """Between a crash and the next start; the units of systemd wait as long."""

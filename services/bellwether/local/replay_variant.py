@@ -25,8 +25,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 import yaml
 
+from bellwether.local.files import RunError
 from bellwether.local.replay import ReplayOptions, replay_file
-from bellwether.local.state import RunError
 from bellwether.messages.market_data import (
     Bar,
     Bars,

@@ -19,9 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bellwether.local.files import load_system
+from bellwether.local.files import RunError, load_system
 from bellwether.local.replay import ReplayOptions, replayed
-from bellwether.local.state import RunError
 from bellwether.reporting.performance import YEAR, Sharpe, deflated, luckiest, session_sharpe
 from bellwether.spec.vary import VaryError, changed, parse_varied, variant_name, variants
 

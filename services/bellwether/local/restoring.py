@@ -31,8 +31,9 @@ from bellwether.backups.restic import Repository
 from bellwether.backups.source import Say
 from bellwether.local.backup_places import Place, source_of
 from bellwether.local.detached import Running, running, stop_detached
+from bellwether.local.files import RunError
 from bellwether.local.nats import NatsMissing
-from bellwether.local.state import ASIDE, NEXT, RunDirectory, RunError, begin_swap, finish_swap, opened
+from bellwether.local.state import ASIDE, NEXT, RunDirectory, begin_swap, finish_swap, opened
 from bellwether.local.unpacking import fetched, rebuilt, scratch
 from bellwether.runtime.config import ProcessConfig
 

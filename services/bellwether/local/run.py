@@ -19,11 +19,11 @@ from pathlib import Path
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.local.declared import choose
 from bellwether.local.detached import Start, remember
-from bellwether.local.files import load_system
+from bellwether.local.files import RunError, load_system
 from bellwether.local.narrator import Narrator
 from bellwether.local.nats import NatsChild
 from bellwether.local.registry import named_services, registry, run_loop
-from bellwether.local.state import Identity, RunDirectory, RunError, identity, opened, write_keys, write_private
+from bellwether.local.state import Identity, RunDirectory, identity, opened, write_keys, write_private
 from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.render.keys import scoped_token
 from bellwether.runtime.bootstrap import bootstrap

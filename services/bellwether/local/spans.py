@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from bellwether.backups.databases import copy_database
+from bellwether.local.files import RunError
 from bellwether.local.replay import ServiceCaller, running
-from bellwether.local.state import RunError
 from bellwether.market.declared import calendar_of
 from bellwether.messages.prediction import Prediction
 from bellwether.messages.scheduling import ReplayState

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bellwether.local.files import RunError
 from bellwether.render.keys import derive_seed, gateway_token, public_key
 from bellwether.render.nats import BOOTSTRAP, CLI
 from bellwether.storage.folders import sync_folder, write_durably
@@ -75,10 +76,6 @@ class LockTaken(Exception):
     def __init__(self, pid: int | None) -> None:
         super().__init__(f"held by process {pid or 'unknown'}")
         self.pid = pid
-
-
-class RunError(Exception):
-    """A local run cannot be done; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

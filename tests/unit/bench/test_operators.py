@@ -7,6 +7,7 @@ from aiohttp import web
 from bellwether.render.kubernetes import RenderContext, derive_keyring, render
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.gateway import GatewayClient
+from bellwether_operator.observe.kinds import SystemKey
 from bench import operator_floor, operator_gateway
 from bench.operator_api import Watched
 from bench.operator_figures import Measured, Plan, Round, figures, how, percentile
@@ -167,10 +168,10 @@ async def test_what_the_stub_of_the_gateways_says_is_read_in_full() -> None:
     runner = web.AppRunner(operator_gateway.application())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}")
+    client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}", lambda _: "token")
     try:
-        await client.deliver("trading", "demo", "token", {"generation": 4, "spec": {}})
-        view = await client.look("trading", "demo", "token")
+        await client.deliver(SystemKey("trading", "demo"), "uid", {"generation": 4, "spec": {}})
+        view = await client.look(SystemKey("trading", "demo"), "uid")
     finally:
         await client.close()
         await runner.cleanup()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from bellwether.local.files import RunError
 from bellwether.local.replay import ReplayOptions, time_left
 from bellwether.local.replay_vary import summed, table, vary_file
-from bellwether.local.state import RunError
 
 SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "replay.yaml"
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bellwether.local.declared import choose
-from bellwether.local.files import load_system
+from bellwether.local.files import RunError, load_system
 from bellwether.local.nats import NatsMissing, nats_server_path
 from bellwether.local.registry import UnknownService, named_services, registry
 from bellwether.local.replay import ReplayOptions, buy_and_hold, histories_of, replayed
 from bellwether.local.run import free_port, hints
-from bellwether.local.state import IDENTITIES, RunError, identity, opened, write_keys
+from bellwether.local.state import IDENTITIES, identity, opened, write_keys
 from bellwether.local.summary import ReplaySum, sum_lines
 from bellwether.messages.market_data import Bar, Bars, Coverage
 from bellwether.messages.scheduling import ReplayState

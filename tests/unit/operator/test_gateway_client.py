@@ -11,6 +11,7 @@ from aiohttp import web
 
 from bellwether_operator.gateway import ANSWER_LIMIT, GatewayClient
 from bellwether_operator.gateway_view import GatewayError
+from bellwether_operator.observe.kinds import SystemKey
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -22,7 +23,7 @@ async def served(answer: Handler) -> AsyncIterator[GatewayClient]:
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}")
+    client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}", lambda _: "token")
     try:
         yield client
     finally:
@@ -33,7 +34,7 @@ async def served(answer: Handler) -> AsyncIterator[GatewayClient]:
 async def refused(answer: Handler) -> str:
     async with served(answer) as client:
         with pytest.raises(GatewayError) as found:
-            await client.look("trading", "demo", "token")
+            await client.look(SystemKey("trading", "demo"), "uid")
     return str(found.value)
 
 
@@ -52,7 +53,7 @@ async def test_an_answer_up_to_the_limit_is_read() -> None:
         return web.Response(text='{"generation": 3, "services": []}'.ljust(ANSWER_LIMIT))
 
     async with served(long) as client:
-        assert (await client.look("trading", "demo", "token")).generation == 3
+        assert (await client.look(SystemKey("trading", "demo"), "uid")).generation == 3
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
@@ -64,7 +65,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
 
     async with served(elsewhere) as client:
         with pytest.raises(GatewayError, match=r"^the gateway answered 307$"):
-            await client.deliver("trading", "demo", "token", {"generation": 1})
+            await client.deliver(SystemKey("trading", "demo"), "uid", {"generation": 1})
     assert asked == ["/trading/demo/v1/declaration"]
 
 

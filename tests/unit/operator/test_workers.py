@@ -23,7 +23,7 @@ class FaultyGateway:
     looks: int = 0
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def look(self, namespace: str, name: str, token: str) -> GatewayView:
+    async def look(self, system: SystemKey, uid: str) -> GatewayView:
         self.looks += 1
         if self.looks == 1:
             raise AttributeError("an answer of a shape that nobody expected")
@@ -33,9 +33,6 @@ class FaultyGateway:
 
 class Passes:
     """Passes that find a system whose gateway is up."""
-
-    def keyring(self, uid: str) -> Any:
-        return SimpleNamespace(gateway_token="token")
 
     async def run(self, key: SystemKey, memory: Memory) -> Outcome:
         memory.gateway_up = True
@@ -92,22 +89,19 @@ class Takes:
         self.generation = 1
         self.settled = asyncio.Event()
 
-    async def look(self, namespace: str, name: str, token: str) -> GatewayView:
+    async def look(self, system: SystemKey, uid: str) -> GatewayView:
         self.asked.append("look")
         if self.generation == 2:
             self.settled.set()
         return GatewayView(at=0.0, generation=self.generation)
 
-    async def deliver(self, namespace: str, name: str, token: str, body: dict[str, Any]) -> None:
+    async def deliver(self, system: SystemKey, uid: str, body: dict[str, Any]) -> None:
         self.asked.append("deliver")
         self.generation = body["generation"]
 
 
 class SecondGeneration:
     """Passes that find a newer generation than the gateway is known to have."""
-
-    def keyring(self, uid: str) -> Any:
-        return SimpleNamespace(gateway_token="token")
 
     async def run(self, key: SystemKey, memory: Memory) -> Outcome:
         memory.gateway_up, memory.accepted_generation = True, 2

@@ -69,7 +69,7 @@ async def served(gateways: Gateways) -> AsyncIterator[GatewayClient]:
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=4 * LOOKS_AT_ONCE).start()
-    client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}")
+    client = GatewayClient(f"http://127.0.0.1:{runner.addresses[0][1]}/{{namespace}}/{{name}}", lambda _: "token")
     try:
         yield client
     finally:
@@ -85,9 +85,6 @@ class Forgetting:
         self._real = Reconciler(settings, nothing, nothing, nothing)
         self.forgot: set[SystemKey] = set()
         self.heard: set[SystemKey] = set()
-
-    def keyring(self, uid: str) -> Any:
-        return SimpleNamespace(gateway_token="token")
 
     async def run(self, key: SystemKey, memory: Memory) -> Outcome:
         memory.gateway_up, memory.accepted_generation = True, 1
@@ -130,9 +127,6 @@ class Accepting:
 
     def __init__(self, systems: dict[SystemKey, dict[str, Any]]) -> None:
         self._systems = systems
-
-    def keyring(self, uid: str) -> Any:
-        return SimpleNamespace(gateway_token="token")
 
     async def run(self, key: SystemKey, memory: Memory) -> Outcome:
         memory.gateway_up = True
@@ -182,7 +176,7 @@ class FailsOnce:
     def __init__(self) -> None:
         self.looks = 0
 
-    async def look(self, namespace: str, name: str, token: str) -> GatewayView:
+    async def look(self, system: SystemKey, uid: str) -> GatewayView:
         self.looks += 1
         if self.looks == 1:
             raise gateway_view.GatewayError("the gateway does not answer")

@@ -205,8 +205,7 @@ def deploy(
 
 def _deploy_here(file: Path, image: str | None, port: int) -> list[str]:
     """Bring a file up below the folder of this directory's systems: by compose with an image, else as a run."""
-    from bellwether.local.files import load_system
-    from bellwether.local.state import RunError
+    from bellwether.local.files import RunError, load_system
 
     with in_words(RunError):
         name = load_system(file).metadata.name

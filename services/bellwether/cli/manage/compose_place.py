@@ -14,7 +14,7 @@ import yaml
 from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.manage.places import On, Part, gateway_here
 from bellwether.cli.manage.programs import lines_of, run
-from bellwether.local.state import RunError
+from bellwether.local.files import RunError
 from bellwether.render.parts import SYSTEM
 from bellwether.topology import SERVICES
 from bellwether.wiring import start_order

@@ -12,7 +12,8 @@ from pathlib import Path
 from bellwether.cli.client import CommandError, find_run, in_words, of_file, what_next
 from bellwether.cli.manage.places import On, Part
 from bellwether.local.detached import Running, holder, remembered, running, start_detached, stop_detached
-from bellwether.local.state import RunDirectory, RunError
+from bellwether.local.files import RunError
+from bellwether.local.state import RunDirectory
 from bellwether.wiring import start_order
 
 SYSTEM = "system"

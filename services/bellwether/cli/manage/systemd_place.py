@@ -14,7 +14,7 @@ from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.manage.log_lines import shown
 from bellwether.cli.manage.places import On, Part, gateway_here
 from bellwether.cli.manage.programs import lines_of, run
-from bellwether.local.state import RunError
+from bellwether.local.files import RunError
 from bellwether.render import parts as rendered
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.render.systemd import MACHINE, Layout, of_person, units
