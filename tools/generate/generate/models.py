@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from bellwether.cli.training_bars import SP500, cut, dataset, enter, run_training
+from bellwether.cli.training import enter, run_training
+from bellwether.cli.training_bars import SP500, cut, dataset
 from bellwether.messages.market_data import Bar
 from bellwether.training.artifact import read_model
 from bellwether.training.card import interval, score_table
