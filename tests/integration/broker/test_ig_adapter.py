@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
 from bellwether.broker.ig.adapter import IgBroker
 from bellwether.broker.ig.client import LONGEST_WAIT, IgClient, Pace
-from bellwether.broker.lifecycle import Progress, replay, sending
+from bellwether.broker.lifecycle import Progress, advance, sending
 from bellwether.broker.port import BrokerError, NoBroker, NotSent, Unclear
 from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, NewOrder, Rejected
 from bellwether.messages.trading import Side
@@ -82,7 +83,7 @@ async def outcome(broker: IgBroker, reference: str = "bw-1") -> list[BrokerEvent
 
 
 def state(events: Sequence[BrokerEvent], quantity: int = 10) -> tuple[str, int]:
-    end = replay(sending(Progress("bw-1", Decimal(quantity)), SINCE), events)
+    end = reduce(advance, events, sending(Progress("bw-1", Decimal(quantity)), SINCE))
     return end.state, int(end.filled)
 
 

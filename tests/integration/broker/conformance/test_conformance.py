@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
-from bellwether.broker.lifecycle import Progress, replay, sending
+from bellwether.broker.lifecycle import Progress, advance, sending
 from bellwether.broker.port import NotSent
 from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, Rejected
 from integration.broker.conformance.labs import CASH, LABS, OPEN, PRICES, SYMBOLS, Lab, RestingLab
@@ -61,7 +62,7 @@ async def held(lab: Lab) -> dict[str, Decimal]:
 
 
 def end_of(events: list[BrokerEvent], quantity: int = 10) -> Progress:
-    return replay(sending(Progress("bw-1", Decimal(quantity)), OPEN), events)
+    return reduce(advance, events, sending(Progress("bw-1", Decimal(quantity)), OPEN))
 
 
 async def test_every_declared_symbol_can_be_traded_once_connected(lab: Lab) -> None:
@@ -217,7 +218,7 @@ async def test_a_lookup_and_the_events_give_a_fill_the_same_id(lab: Lab) -> None
     told = await watch.until(Accepted, Fill)
     found = await lab.broker.query("bw-1", SINCE)
     once = end_of(told)
-    assert replay(once, found.events) == once
+    assert reduce(advance, found.events, once) == once
 
 
 async def test_an_order_that_never_was_is_not_found(lab: Lab) -> None:
