@@ -149,7 +149,7 @@ class LocalRun:
             say(f"  dashboard   {url}/?key={scoped_token(who.token, 'halt')}")
             for line in hints(self._directory.root, system.spec.symbols[0]):
                 say(line)
-            say("  end         Ctrl-C")
+            say(f"  end         {'Ctrl-C' if sys.stdin.isatty() else 'bellwether stop'}")
             return await self._until_told(narrator, nats)
 
     async def _until_told(self, narrator: Narrator, nats: NatsChild) -> int:

@@ -151,6 +151,18 @@ def test_the_countdown_knows_the_session(now: datetime, told: str) -> None:
     assert looks.span(timedelta(hours=26, minutes=3, seconds=59)) == "1 d 2 h 3 min"
 
 
+def test_a_small_terminal_shows_the_whole_question_before_a_halt() -> None:
+    async def asked() -> None:
+        app = Dashboard(Gateway(ANSWERS), seconds=3600)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("h")
+            await pilot.pause()
+            box = app.screen.query_one("#halt")
+            assert all(box.region.contains_region(one.region) for one in box.children)
+
+    asyncio.run(asked())
+
+
 def test_keys_show_a_trace_halt_with_a_reason_and_quit() -> None:
     gateway = Gateway(ANSWERS)
 

@@ -13,7 +13,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import DataTable, Footer, Input, Label, Static
+from textual.widgets import DataTable, Footer, Input, Static
 
 from bellwether.cli import show, show_traces
 from bellwether.cli.client import Client, CommandError
@@ -161,7 +161,7 @@ class HaltScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
         with Vertical(id="halt"):
-            yield Label("Stop every order until somebody resumes. Why? (Enter halts, Escape does not)")
+            yield Static("Stop every order until somebody resumes. Why? (Enter halts, Escape does not)")
             yield Input(placeholder="the reason, for whoever reads it later")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
