@@ -1,5 +1,6 @@
 """The standard profile: one trace across pods, and a replay during which every pod is killed once."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from bellwether.wiring import start_order
 from e2e import waits
 from e2e.lab import System, eventually, parents_arrived
 from e2e.replayed import all_orders, essence, replay_step, session_under_way, sessions_done, undisturbed
-from e2e.terminal import Terminal
+from harness.terminal import CTRL_C, Terminal
 
 WORKLOADS = "deployments,statefulsets"
 
@@ -89,7 +90,7 @@ def test_the_gateway_is_a_deployment_without_a_volume_and_rolls_by_itself(standa
 @pytest.fixture(scope="module")
 def terminal(standard: System) -> Terminal:
     """Return a terminal in which kubectl leads to the cluster."""
-    return Terminal(standard.lab.env.hints(), waits.POD_BACK)
+    return Terminal(waits.POD_BACK, standard.lab.env.hints())
 
 
 def of(system: System) -> tuple[str, ...]:
@@ -99,16 +100,15 @@ def of(system: System) -> tuple[str, ...]:
 
 def test_a_person_sees_the_system_in_a_terminal(standard: System, terminal: Terminal) -> None:
     for command in ("status", "health"):
-        seen = terminal.run(command, *of(standard))
-        assert seen.code == 0, seen.text
-        assert all(name in seen.text for name in SERVICES), seen.text
-    seen = terminal.run("logs", *of(standard), "-s", "prediction", "-n", "1")
-    assert (seen.code, len(seen.lines)) == (0, 1), seen.text
-    # Ctrl-C ends what follows a log.
-    seen = terminal.run("logs", *of(standard), "-s", "prediction", "-n", "1", "-f", keys="\x03", when="prediction")
+        terminal.run(command, *of(standard)).ended(0, *SERVICES)
+    parts = json.loads(terminal.run("status", *of(standard), "-o", "json").ended(0).text)["parts"]
+    assert [one["name"] for one in parts] == ["nats", *start_order()]
+    assert set(json.loads(terminal.run("health", *of(standard), "-o", "json").ended(0).text)["services"]) == {*SERVICES}
+    seen = terminal.run("logs", *of(standard), "-s", "prediction", "-n", "1").ended(0)
+    assert len(seen.lines) == 1, seen.text
+    seen = terminal.run("logs", *of(standard), "-s", "prediction", "-n", "1", "-f", keys=CTRL_C, when="prediction")
     assert seen.code in (0, 130), seen.text
-    seen = terminal.run("dashboard", *of(standard), keys="q", when="paper-trading")
-    assert seen.code == 0, seen.text
+    terminal.run("dashboard", *of(standard), keys="q", when="paper-trading").ended(0)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,8 @@ def test_a_person_sees_the_system_in_a_terminal(standard: System, terminal: Term
         (("dashboard", "--on", "cluster"), "--on cluster needs the system's name"),
         (("restart", "-s", "nobody"), "--service 'nobody': no such service"),
         (("logs", "-s", "nobody"), "--service 'nobody': no such service"),
+        (("health", "--system", "nobody"), "there is no such system"),
+        (("undeploy", "--yes", "--system", "nobody"), 'tradingsystems.bellwether.dev "nobody" not found'),
         (("stop", "--system", "nobody"), 'tradingsystems.bellwether.dev "nobody" not found'),
     ],
 )
@@ -125,10 +127,8 @@ def test_a_person_who_errs_is_told_so_in_one_line(
     standard: System, terminal: Terminal, arguments: tuple[str, ...], words: str
 ) -> None:
     named = () if {"--on", "--system"} & set(arguments) else of(standard)
-    seen = terminal.run(*arguments, *named)
-    assert seen.code == 1
-    assert words in " ".join(seen.lines)
-    assert seen.lines[0].startswith("error: ")
+    (line,) = terminal.run(*arguments, *named).ended(1, words).lines
+    assert line.startswith("error: ")
 
 
 def test_a_person_stops_starts_and_restarts_one_service(standard: System, terminal: Terminal) -> None:

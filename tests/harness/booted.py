@@ -21,6 +21,7 @@ from pathlib import Path
 
 from devcluster import needs
 from environments.machine import CLUSTERS
+from harness.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 _SUITE = "bookworm"
@@ -33,6 +34,7 @@ _PYTHON = (3, 11)
 """Of that Debian: the packages of the virtual environment have to be for the same."""
 HOME = "/opt/bellwether"
 BOOT_SECONDS = 60.0
+_BELLWETHER = ["env", f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
 
 
 def obstacle() -> str | None:
@@ -87,14 +89,22 @@ class Machine:
 
     def run(self, *command: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command as its root; the caller looks at the exit code."""
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root", "COLUMNS": "200"}
-        program = ["nsenter", "-t", str(self.pid), "-a", "env", "-i", *(f"{k}={v}" for k, v in environment.items())]
-        return subprocess.run([*program, *command], capture_output=True, text=True, timeout=seconds, check=False)
+        return subprocess.run(
+            [*self._within("COLUMNS=200"), *command], capture_output=True, text=True, timeout=seconds, check=False
+        )
 
     def bellwether(self, *arguments: str, seconds: float = 300.0) -> subprocess.CompletedProcess[str]:
         """Run the installed program."""
-        program = ["env", f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
-        return self.run(*program, *arguments, seconds=seconds)
+        return self.run(*_BELLWETHER, *arguments, seconds=seconds)
+
+    @property
+    def terminal(self) -> Terminal:
+        """A terminal of its root."""
+        return Terminal(150.0, program=[*self._within("TERM=xterm-256color"), *_BELLWETHER])
+
+    def _within(self, *variables: str) -> list[str]:
+        environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root", *variables]
+        return ["nsenter", "-t", str(self.pid), "-a", "env", "-i", *environment]
 
     def show(self, unit: str, name: str) -> str:
         """Return a property of a unit."""

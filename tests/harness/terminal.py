@@ -1,4 +1,4 @@
-"""The command line as a person has it: in a terminal of its own, against a cluster."""
+"""The command line as a person has it: in a terminal of its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from environments.machine import ROOT
 
 LINES, COLUMNS = 50, 160
+CTRL_C = "\x03"
 _STEERING = re.compile(r"\x1b(\[[0-9;?<>=]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]|[=>])")
 
 
@@ -28,6 +30,14 @@ class Screen:
     text: str
     code: int
 
+    def ended(self, code: int, *words: str) -> Screen:
+        """Return itself; fail where it ended with another code, showed a traceback, or lacks one of the words."""
+        assert self.code == code, self.text
+        assert "Traceback" not in self.text, self.text
+        for one in words:
+            assert one in self.text, self.text
+        return self
+
     @property
     def lines(self) -> list[str]:
         """The lines that are not empty."""
@@ -36,11 +46,14 @@ class Screen:
 
 @dataclass(frozen=True)
 class Terminal:
-    """Runs `bellwether`; `hints` are the shell lines that lead a person to the cluster."""
+    """Runs `bellwether`, in a folder where one is given."""
 
-    hints: list[str]
     seconds: float
     """The longest that one command may take."""
+    hints: Sequence[str] = ()
+    """The shell lines that lead a person to the cluster."""
+    program: Sequence[str] = (sys.executable, "-m", "bellwether")
+    folder: Path = ROOT
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def run(self, *arguments: str, keys: str = "", when: str = "") -> Screen:
@@ -54,7 +67,8 @@ class Terminal:
             try:
                 # A shell that starts tests in the background has them ignore Ctrl-C, which a person's does not.
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
-                command = [sys.executable, "-m", "bellwether", *arguments]
+                os.chdir(self.folder)
+                command = [*self.program, *arguments]
                 os.execvpe(command[0], command, self._variables())  # noqa: S606 (no shell is wanted)
             finally:
                 os._exit(127)

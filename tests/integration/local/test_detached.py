@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 
 from bellwether.local.detached import Running, holder, running
 from bellwether.local.state import RunDirectory, lock_held, opened
+from bellwether.topology import SERVICES
+from harness.terminal import CTRL_C, Screen, Terminal
 
 pytestmark = pytest.mark.integration
 
@@ -61,41 +64,63 @@ def typed(tmp_path: Path) -> Iterator[Typed]:
 
 
 @pytest.mark.timeout(900)
-def test_a_run_in_the_background_comes_back_after_a_kill_and_ends_when_it_is_told(typed: Typed) -> None:
-    done = typed("deploy", str(SAMPLE), "--port", "18460")
-    assert done.returncode == 0, done.stderr
+def test_a_person_has_a_run_in_the_background_which_comes_back_after_a_kill(typed: Typed) -> None:
+    terminal = Terminal(DEADLINE, folder=typed.folder)
+
+    def seen(code: int, line: str, *words: str) -> Screen:
+        return terminal.run(*line.split()).ended(code, *words)
+
+    seen(0, f"deploy {SAMPLE} --port 18460", "started: http://127.0.0.1:18460, process ")
     first = running(typed.root)
     assert first is not None
-    assert f"{first.url}, process {first.pid}" in done.stdout
-    assert typed("status", "--on", "local").returncode == 0
-    assert "healthy" in typed("status", "-s", "prediction").stdout
-
-    refused = typed("stop", "-s", "prediction")
-    assert refused.returncode == 1
-    assert "one process (system) runs all services" in refused.stderr
-    second_run = typed("run", str(SAMPLE), "--data", str(typed.root), "--detach")
-    assert second_run.returncode == 1
-    assert "another run" in second_run.stderr
+    seen(0, "status", "safe to trade", *SERVICES)
+    seen(0, "status --on local", "all services", str(first.pid))
+    assert json.loads(seen(0, "status --on local -o json").text)["parts"][0]["pid"] == first.pid
+    seen(0, "health --on local", "healthy", *SERVICES)
+    assert set(json.loads(seen(0, "health -o json").text)["services"]) == {*SERVICES}
+    terminal.run("dashboard", keys="q", when="paper-trading").ended(0)
+    seen(1, "stop -s prediction", "one process (system) runs all services")
+    seen(1, f"run {SAMPLE} --data {typed.root} --detach", "another run")
 
     os.kill(first.pid, signal.SIGKILL)
     again = eventually(
         "it is started again",
         lambda: found if (found := running(typed.root)) is not None and found.pid != first.pid else None,
     )
-    lines = typed("logs", "-n", "2").stdout.splitlines()
-    assert len(lines) == 2
-    of_one = typed("logs", "-s", "prediction", "-n", "1000").stdout
-    assert "prediction is ready" in of_one
+    assert len(seen(0, "logs -n 2").lines) == 2
+    of_one = seen(0, "logs -s prediction -n 1000", "prediction is ready").text
     assert "market-data is ready" not in of_one
+    terminal.run("logs", "-n", "1", "-f", keys=CTRL_C, when="info").ended(130)
+    seen(0, "restart", "restarted system")
+    later = running(typed.root)
+    assert later is not None
+    assert later.pid != again.pid
 
-    stopped = typed("stop")
-    assert stopped.returncode == 0, stopped.stderr
+    seen(0, "stop", "stopped   system")
     assert holder(typed.root) is None
-    assert not psutil.pid_exists(again.pid)
-    assert typed("status", "--on", "local").returncode == 3
+    assert not psutil.pid_exists(later.pid)
+    seen(3, "status --on local", "stopped")
+    for command in ("health", "health --on local", "dashboard --on local"):
+        (line,) = seen(1, command, "is stopped: `bellwether start` starts it again").lines
+        assert line.startswith("error: ")
 
-    assert typed("start").returncode == 0
+    seen(0, "start", "started   system")
+    terminal.run("undeploy", keys="n\n", when="[y/N]").ended(1, "not confirmed: nothing was done")
     assert running(typed.root) is not None
+    terminal.run("undeploy", keys="y\n", when="[y/N]").ended(0, "is taken away; its state is kept in")
+    assert holder(typed.root) is None
+
+
+def test_where_no_engine_answers_each_command_says_so(tmp_path: Path) -> None:
+    (tmp_path / ".bellwether/demo-compose").mkdir(parents=True)
+    (tmp_path / ".bellwether/demo-compose/compose.yaml").touch()
+    terminal = Terminal(DEADLINE, folder=tmp_path, environment=dict(os.environ) | {"PATH": str(tmp_path)})
+    commands = ("start", "stop", "restart", "status", "health", "logs", "dashboard", "undeploy")
+    for words in (*commands, f"deploy {SAMPLE}"):
+        seen = terminal.run(*words.split(), "--on", "compose").ended(1)
+        assert seen.lines == [
+            "error: neither `docker compose` nor `podman compose` works here: --on compose needs one of them"
+        ]
 
 
 def test_a_fresh_start_in_the_background_leaves_its_supervisors_files(tmp_path: Path) -> None:

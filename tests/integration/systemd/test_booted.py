@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from bellwether.wiring import start_order
 from harness import csv_bars
 from harness.booted import HOME, Machine, booted, obstacle
 from harness.outage import drop_in, nats_away, restarts_over
+from harness.terminal import CTRL_C
 
 WHY = obstacle()
 pytestmark = [
@@ -50,6 +52,8 @@ with socket.socket(socket.AF_UNIX) as old:
         told += part
 print(told.decode())
 """
+RESTART = 5.0
+"""R13's RestartSec."""
 ENDS = 150.0
 """Five times the 30 s in which a unit has to end, and more than its start takes."""
 
@@ -118,6 +122,22 @@ def test_limits_and_user_are_what_systemd_knows_of_the_unit(machine: Machine) ->
     assert (owner, keys.returncode != 0) == ("trading", True), "the keys are for root alone"
 
 
+def test_a_person_sees_the_units_in_a_terminal(machine: Machine) -> None:
+    terminal, on = machine.terminal, ("--on", "systemd")
+    terminal.run("status", *on).ended(0, "the systemd units of demo", *SERVICES)
+    terminal.run("health", *on).ended(0, "healthy", *SERVICES)
+    told = json.loads(terminal.run("health", *on, "-o", "json").ended(0).text)
+    assert {name for name, one in told["services"].items() if one["healthy"]} == {*SERVICES}
+    seen = terminal.run("logs", *on, "-s", "prediction", "-n", "2").ended(0)
+    assert len(seen.lines) == 2, seen.text
+    # nsenter, which leads into the machine, is ended by the same Ctrl-C.
+    terminal.run("logs", *on, "-s", "gateway", "-f", keys=CTRL_C, when=" gateway ").ended(-signal.SIGINT)
+    terminal.run("dashboard", *on, keys="q", when="paper-trading").ended(0)
+    terminal.run("restart", *on, "-s", "sentiment").ended(0, "restarted sentiment")
+    terminal.run("start", *on, "-s", "nobody").ended(1, "error: --service 'nobody': no such service")
+    terminal.run("undeploy", *on, keys="n\n", when="[y/N]").ended(1, "not confirmed: nothing was done")
+
+
 def test_a_caller_of_the_old_system_is_answered_at_its_socket(machine: Machine) -> None:
     done = machine.run(f"{HOME}/venv/bin/python", "-c", OLD_CLIENT)
     told = json.loads(done.stdout)
@@ -130,6 +150,10 @@ def test_a_killed_service_comes_back_and_its_lines_are_in_the_log(machine: Machi
     machine.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", unit)
     eventually("it is back", lambda: machine.show(unit, "MainPID") not in ("0", before))
     eventually("it is ready", lambda: machine.show(unit, "ActiveState") == "active")
+    ended, again = (
+        int(machine.show(unit, f"{name}TimestampMonotonic")) / 1e6 for name in ("ActiveExit", "ExecMainStart")
+    )
+    assert RESTART <= again - ended < 2 * RESTART, "it is started again once RestartSec has passed, and no later"
     assert parts(machine)["prediction"]["detail"] == "restarted 1 times"
     lines = machine.bellwether("logs", "--on", "systemd", "-s", "prediction", "-n", "200").stdout
     assert "status=9/KILL" in lines
@@ -182,8 +206,8 @@ def test_another_profile_replaces_the_units_and_undeploy_keeps_the_data(machine:
     assert done.returncode == 0, done.stderr
     assert "removed trading-prediction.service" in done.stdout
     assert list(parts(machine)) == ["nats", "bootstrap", "system"]
-    done = machine.bellwether("undeploy", "--on", "systemd", "--yes")
-    assert done.returncode == 0, done.stderr
+    machine.terminal.run("undeploy", "--on", "systemd", keys="y\n", when="[y/N]").ended(0, "data is kept in")
+    machine.terminal.run("status", "--on", "systemd").ended(1, "no system was found")
     assert machine.run("systemctl", "list-units", "trading*", "--no-legend", "--all").stdout.strip() == ""
     kept = machine.run("ls", "/var/lib/trading").stdout.split()
     assert {"nats", "system", "paper-trading"} <= set(kept)
