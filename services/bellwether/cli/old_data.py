@@ -16,16 +16,7 @@ import yaml
 
 from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
-from bellwether.migrate.importing import (
-    COLUMNS,
-    FolderRead,
-    History,
-    HistoryError,
-    proposals,
-    read_folder,
-    summary,
-    write,
-)
+from bellwether.migrate import importing
 from bellwether.migrate.mapping import Kind, MappingFile, read_mapping
 from bellwether.migrate.proposal import as_yaml
 from bellwether.runtime.terminal import all_visible, visible
@@ -99,21 +90,21 @@ def import_(
     """
     try:
         if propose:
-            sys.stdout.write(as_yaml(folder.resolve().name, proposals(folder)))
+            sys.stdout.write(as_yaml(folder.resolve().name, importing.proposals(folder)))
             return
         if mapping is None:
             raise CommandError("--mapping is missing: make a first one with --propose > mapping.yaml, and read it")
         whole = _mapping(mapping)
-        found = read_folder(folder, whole)
+        found = importing.read_folder(folder, whole)
         if not dry_run:
-            with History(history_path(history), writing=True) as kept:
-                write(found, kept, whole.source, datetime.now(UTC))
-    except (OSError, HistoryError) as error:
+            with importing.History(history_path(history), writing=True) as kept:
+                importing.write(found, kept, whole.source, datetime.now(UTC))
+    except (OSError, importing.HistoryError) as error:
         raise CommandError(str(error)) from error
     except ValueError as error:
         raise CommandError(f"{mapping}: {error}") from error
     if output is Output.json:
-        write_json(summary(found, shown=shown if dry_run else 0) | {"written": not dry_run})
+        write_json(importing.summary(found, shown=shown if dry_run else 0) | {"written": not dry_run})
     else:
         _told(found, None if dry_run else history_path(history), shown)
 
@@ -128,8 +119,8 @@ def _mapping(path: Path) -> MappingFile:
     return read_mapping(given)
 
 
-def _told(read: FolderRead, path: Path | None, shown: int) -> None:
-    found = all_visible(summary(read, shown=shown if path is None else 0))
+def _told(read: importing.FolderRead, path: Path | None, shown: int) -> None:
+    found = all_visible(importing.summary(read, shown=shown if path is None else 0))
     lines: list[str] = []
     for one in found["databases"]:
         state = "sound" if one["sound"] else f"damaged: {'; '.join(one['problems'][:3])}"
@@ -182,7 +173,7 @@ def history(
     bellwether migrate history trades --symbol CBA.AX
     bellwether migrate history --beside
     """
-    with in_words(HistoryError), History(history_path(history)) as kept:
+    with in_words(importing.HistoryError), importing.History(history_path(history)) as kept:
         found = _listed(kept, what, symbol, lines)
     if beside:
         found["new"] = _new(session, what, symbol, lines)
@@ -194,7 +185,7 @@ def history(
         print_drawn(show_history.drawn(what.value, all_visible(found)))
 
 
-def _listed(kept: History, what: What, symbol: str | None, lines: int) -> dict[str, Any]:
+def _listed(kept: importing.History, what: What, symbol: str | None, lines: int) -> dict[str, Any]:
     if what is What.counts:
         rows = [one for one in kept.counts() if symbol in (None, one["symbol"])]
         return {"counts": rows, "models": len(kept.models()), "left": sum(one["rows"] for one in kept.left())}
@@ -225,21 +216,21 @@ def export(
 ) -> None:
     """Write imported predictions, trades or outcomes as CSV, oldest first, each with where it came from."""
     try:
-        with History(history_path(history)) as kept:
+        with importing.History(history_path(history)) as kept:
             if file is None:
                 _write(sys.stdout, kept, what)
                 return
             with file.open("w", encoding="utf-8", newline="") as out:
                 _write(out, kept, what)
-    except HistoryError as error:
+    except importing.HistoryError as error:
         raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(visible(f"{file}: {error.strerror}")) from error
 
 
-def _write(out: Any, kept: History, what: Kept) -> None:
+def _write(out: Any, kept: importing.History, what: Kept) -> None:
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(importing.COLUMNS)
     for one in kept.entries(_kind(what)):
         extra = json.dumps(one["extra"], sort_keys=True, ensure_ascii=False)
-        writer.writerow([extra if name == "extra" else one[name] for name in COLUMNS])
+        writer.writerow([extra if name == "extra" else one[name] for name in importing.COLUMNS])

@@ -27,16 +27,7 @@ import yaml
 
 from bellwether.local.files import RunError
 from bellwether.local.replay import ReplayOptions, replay_file
-from bellwether.messages.market_data import (
-    Bar,
-    Bars,
-    CorporateAction,
-    CorporateActions,
-    Coverage,
-    GetBars,
-    GetCorporateActions,
-    GetCoverage,
-)
+from bellwether.messages import market_data
 from bellwether.messages.parts import FileState
 from bellwether.messages.scheduling import REPORT_FILES, PutReplayReport
 from bellwether.render.kubernetes.training_jobs import FUTILE
@@ -54,7 +45,7 @@ from bellwether.spec.vary import Change, Variant
 
 T = TypeVar("T")
 _TITLES = "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits"
-Histories = Mapping[str, tuple[list[Bar], list[CorporateAction]]]
+Histories = Mapping[str, tuple[list[market_data.Bar], list[market_data.CorporateAction]]]
 
 
 class Asks(Protocol):
@@ -70,8 +61,10 @@ async def fetch(peers: Asks, symbols: Sequence[str], last: date | None) -> Histo
     Raises:
         RpcError: as market-data says.
     """
-    coverage = await peers.request("market-data", "get_coverage", GetCoverage(list(symbols)), Coverage)
-    found: dict[str, tuple[list[Bar], list[CorporateAction]]] = {}
+    coverage = await peers.request(
+        "market-data", "get_coverage", market_data.GetCoverage(list(symbols)), market_data.Coverage
+    )
+    found: dict[str, tuple[list[market_data.Bar], list[market_data.CorporateAction]]] = {}
     for symbol in symbols:
         if symbol not in coverage.last:
             continue
@@ -79,8 +72,8 @@ async def fetch(peers: Asks, symbols: Sequence[str], last: date | None) -> Histo
         kept = [bar for bar in bars if last is None or bar.session <= last]
         if not kept:
             continue
-        question = GetCorporateActions(kept[-1].session, [symbol], since=kept[0].session)
-        actions = await peers.request("market-data", "get_corporate_actions", question, CorporateActions)
+        question = market_data.GetCorporateActions(kept[-1].session, [symbol], since=kept[0].session)
+        actions = await peers.request("market-data", "get_corporate_actions", question, market_data.CorporateActions)
         found[symbol] = (kept, actions.actions)
     return found
 
@@ -100,7 +93,7 @@ def write(histories: Histories, folder: Path) -> str:
     return hashed.hexdigest()
 
 
-def csv_text(bars: Sequence[Bar], actions: Sequence[CorporateAction]) -> str:
+def csv_text(bars: Sequence[market_data.Bar], actions: Sequence[market_data.CorporateAction]) -> str:
     """Return a symbol's bars as a file's text; a float is written so that reading it gives the same one."""
     splits = {one.session: one.ratio for one in actions if one.kind == "split"}
     dividends = {one.session: one.amount for one in actions if one.kind == "dividend"}
@@ -112,11 +105,11 @@ def csv_text(bars: Sequence[Bar], actions: Sequence[CorporateAction]) -> str:
     return "\n".join([_TITLES, *lines]) + "\n"
 
 
-async def _bars(peers: Asks, symbol: str) -> list[Bar]:
-    found: list[Bar] = []
+async def _bars(peers: Asks, symbol: str) -> list[market_data.Bar]:
+    found: list[market_data.Bar] = []
     while True:
-        question = GetBars(symbol, count=PAGE, adjusted=False, before=found[0].session if found else None)
-        page = (await peers.request("market-data", "get_bars", question, Bars)).bars
+        question = market_data.GetBars(symbol, count=PAGE, adjusted=False, before=found[0].session if found else None)
+        page = (await peers.request("market-data", "get_bars", question, market_data.Bars)).bars
         found = [*page, *found]
         if len(page) < PAGE:
             return found

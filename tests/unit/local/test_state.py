@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from bellwether.local.declared import choose
 from bellwether.local.files import RunError, load_system
 from bellwether.local.nats import NatsMissing, nats_server_path
 from bellwether.local.registry import UnknownService, named_services, registry
 from bellwether.local.replay import ReplayOptions, buy_and_hold, histories_of, replayed
-from bellwether.local.run import free_port, hints
+from bellwether.local.run import choose, free_port, hints
 from bellwether.local.state import IDENTITIES, identity, opened, write_keys
 from bellwether.local.summary import ReplaySum, sum_lines
 from bellwether.messages.market_data import Bar, Bars, Coverage
