@@ -77,7 +77,7 @@ ADDITIONS = (
             Place(f"{SERVICES}/cli/planning.py", "poddisruptionbudgets", "that kind as `plan` reads it from a cluster"),
             Place("charts/bellwether/templates/_helpers.tpl", 'define "bellwether.rules"', "the rights to that kind"),
         ),
-        "tests/unit/render/test_budgets.py",
+        "tests/unit/render/test_kinds.py",
     ),
     Addition(
         "condition of a system",
