@@ -31,7 +31,8 @@ _HOW = (
     f"compact that replays recorded bars, a session each {PACE} and what it takes. From the {SESSIONS[0]}th session on "
     f"{BACKUPS} TradingBackups, one after the other, and from the {SESSIONS[1]}th on as many. Held: "
     "`status.heldMilliseconds`, from before the services are asked to hold until they have let go. Complete: from the "
-    "TradingBackup's creation on, to the second. Then the newest is drilled (scratch volume and pod, everything read "
+    "TradingBackup's creation on, to the second; by then every snapshot was read. "
+    "Then the newest is drilled (scratch volume and pod, everything read "
     "and compared, the last decisions computed again; `drillStartedAt` to `drillEndedAt`), and restored under another "
     "name: from `kubectl apply` until the new system is Ready."
 )
