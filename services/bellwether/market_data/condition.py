@@ -25,12 +25,7 @@ def health_of(book: LoadedBars | None, source: Source | None) -> dict[str, Any]:
     errors = {symbol: error for symbol, error in book.errors.items() if symbol in book.declared}
     held = {symbol: words for symbol in book.declared if (words := book.hold_words(symbol)) is not None}
     odd = {symbol: rows[:MOST_LISTED] for symbol, rows in book.odd.items() if rows and symbol in book.declared}
-    found: dict[str, Any] = {
-        "symbols": len(book.declared),
-        "source_errors": errors,
-        "held_back": held,
-        "odd_rows": odd,
-    }
+    found: dict[str, Any] = {"symbols": len(book.declared), "source_errors": errors, "held_back": held, "odd_rows": odd}
     if isinstance(source, YahooBars):
         found["yahoo"] = source.describe()
     waiting = [book.loading[symbol] for symbol in book.declared if symbol in book.loading]

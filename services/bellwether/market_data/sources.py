@@ -37,10 +37,7 @@ class Dataset:
 
 RECORDED = {
     "us-2000-2013": Dataset(
-        "bokeh_sampledata",
-        "_data/stocks.csv.gz",
-        ("AAPL", "GOOG", "IBM", "MSFT"),
-        datetime(2013, 3, 2, tzinfo=UTC),
+        "bokeh_sampledata", "_data/stocks.csv.gz", ("AAPL", "GOOG", "IBM", "MSFT"), datetime(2013, 3, 2, tzinfo=UTC)
     )
 }
 PRICE_SLACK = 0.011

@@ -349,8 +349,7 @@ def in_turn(predictions: Mapping[str, Prediction]) -> list[str]:
     What is limited by number goes to those that come first, so that must not be the alphabet's choice.
     """
     return sorted(
-        predictions,
-        key=lambda symbol: (-abs(predictions[symbol].probability - predictions[symbol].base_rate), symbol),
+        predictions, key=lambda symbol: (-abs(predictions[symbol].probability - predictions[symbol].base_rate), symbol)
     )
 
 

@@ -308,10 +308,7 @@ def _split(book: Book, event: PositionSplit) -> None:
     book.actions_done |= {event.key}
     if event.quantity > 0:
         book.holdings[event.symbol] = replace(
-            holding,
-            quantity=event.quantity,
-            cost=event.cost,
-            peak=(holding.peak / event.ratio).quantize(PRICE_STEP),
+            holding, quantity=event.quantity, cost=event.cost, peak=(holding.peak / event.ratio).quantize(PRICE_STEP)
         )
     else:
         del book.holdings[event.symbol]

@@ -268,12 +268,7 @@ def insufficient_cash(situation: Situation, order: Candidate | None) -> Objectio
 NOTHING_TO_DO = frozenset({Code.NOTHING_TO_SELL, Code.ALREADY_HELD, Code.ALREADY_QUEUED, Code.EXIT_RULE_OFF})
 """Objections that say of a prediction that it asks for nothing that is not so already: no fact of the ledger."""
 REDUCING = frozenset(
-    {
-        Code.POSITION_VALUE_EXCEEDED,
-        Code.INSUFFICIENT_CASH,
-        Code.GROSS_EXPOSURE_EXCEEDED,
-        Code.TURNOVER_EXCEEDED,
-    }
+    {Code.POSITION_VALUE_EXCEEDED, Code.INSUFFICIENT_CASH, Code.GROSS_EXPOSURE_EXCEEDED, Code.TURNOVER_EXCEEDED}
 )
 """Limits that make a purchase smaller whose size is the rules' own; an order by hand is filled as asked, or not."""
 

@@ -164,11 +164,7 @@ def without_dividends_taken_out(rows: Sequence[SourceRow]) -> list[SourceRow]:
             row
             if scale == 1.0
             else replace(
-                row,
-                open=row.open / scale,
-                high=row.high / scale,
-                low=row.low / scale,
-                close=row.close / scale,
+                row, open=row.open / scale, high=row.high / scale, low=row.low / scale, close=row.close / scale
             )
         )
         found[-1] = replace(found[-1], adjusted_close=row.close)

@@ -57,11 +57,7 @@ def _prepare(settings: Mapping[str, Any]) -> tuple[Any, Any]:
         # The declared way holds for every host, whatever the machine says of others.
         for name in ("NO_PROXY", "no_proxy"):
             os.environ.pop(name, None)
-    session = Counting(
-        impersonate="chrome",
-        verify=authorities or True,
-        proxies={"all": proxy} if proxy else None,
-    )
+    session = Counting(impersonate="chrome", verify=authorities or True, proxies={"all": proxy} if proxy else None)
     return session, yf
 
 
@@ -69,12 +65,7 @@ def _ask(yf: Any, session: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
     try:
         ticker = yf.Ticker(asked["symbol"], session=session)
         frame = ticker.history(
-            start=asked["start"],
-            interval="1d",
-            auto_adjust=False,
-            actions=True,
-            keepna=True,
-            timeout=REQUEST_SECONDS,
+            start=asked["start"], interval="1d", auto_adjust=False, actions=True, keepna=True, timeout=REQUEST_SECONDS
         )
         return {"meta": _meta(ticker.get_history_metadata()), "rows": list(_rows(frame))}
     except Exception as error:  # each way in which it can fail is a fact to report, and none may end the batch
