@@ -290,9 +290,7 @@ class Store:
 
     async def mark_published(self, sequences: Sequence[int]) -> None:
         """Record that events are in their stream."""
-        now = time.time()
-        marks = [(now, sequence) for sequence in sequences]
-        if marks:
+        if marks := [(time.time(), sequence) for sequence in sequences]:
             await self.transact(lambda tx: tx.driver.executemany(_OUTBOX_MARK, marks))
 
     async def prune(self, *, outbox_before: float, inbox_before: float) -> tuple[int, int]:
@@ -318,12 +316,11 @@ class Store:
             return
         await self.flush()
         self._closed = True
-        if self._pool is not None:
-            pool = self._pool
-            await asyncio.get_running_loop().run_in_executor(pool, self._dispose)
-            pool.shutdown(wait=True)
-        else:
+        if self._pool is None:
             self._dispose()
+            return
+        with self._pool as pool:
+            await asyncio.get_running_loop().run_in_executor(pool, self._dispose)
 
     def _dispose(self) -> None:
         if self._connection is not None:
@@ -339,14 +336,13 @@ def _pragmas(synchronous: str) -> Callable[[Any, Any], None]:
     def connect(connection: Any, _: Any) -> None:
         # SQLAlchemy opens transactions itself (see _begin_immediate), the driver must not.
         connection.isolation_level = None
-        with contextlib.closing(connection.cursor()) as cursor:
-            cursor.execute("PRAGMA busy_timeout = 5000")
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute(f"PRAGMA synchronous = {synchronous}")
-            cursor.execute("PRAGMA foreign_keys = ON")
-            cursor.execute("PRAGMA temp_store = MEMORY")
-            # 500 KiB. The system's page cache holds the file anyway, and a process may have five such connections.
-            cursor.execute("PRAGMA cache_size = -500")
+        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        # 500 KiB. The system's page cache holds the file anyway, and a process may have five such connections.
+        connection.execute("PRAGMA cache_size = -500")
 
     return connect
 
