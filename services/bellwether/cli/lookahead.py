@@ -54,7 +54,7 @@ def lookahead(
 
 
 def _exchanges(given: list[str]) -> dict[str, str]:
-    from bellwether.spec.market import CALENDARS
+    from bellwether.spec.exchanges import CALENDARS
 
     found: dict[str, str] = {}
     for one in given:

@@ -15,7 +15,7 @@ from bellwether.cli.client import CommandError, in_words, of_file
 from bellwether.cli.options import Format, Output, write_answer
 from bellwether.market.sessions import CalendarError, load_calendar
 from bellwether.migrate.crontab import Judgement, Unreadable, Wrong, judge, read
-from bellwether.spec.market import CALENDARS
+from bellwether.spec.exchanges import CALENDARS
 
 app = typer.Typer(no_args_is_help=True, help="Come from the old system: its data, its crontab.")
 _SHOWN = 12

@@ -30,7 +30,7 @@ _STATUS_STYLE = {
 
 _OPEN = {"awaiting_approval": "waits for approval", "queued": "is queued", "working": "works at the broker"}
 """States in which somebody may want an order's id, in words."""
-_SENTENCES = frozenset({"what", "why", "last error", "result", "sent to", "headline"})
+_SENTENCES = frozenset({"what", "why", "last error", "result", "sent to", "headline", "services", "detail"})
 """Columns that wrap where the terminal is narrow, so that the others keep their width."""
 
 
@@ -140,12 +140,12 @@ def services(found: list[dict[str, Any]]) -> Table:
 
 def parts(title: str, rows: list[tuple[Part, str]]) -> RenderableType:
     """Return the processes of a place, each with what it runs in words."""
-    table = table_of("process", "state", "PID", "MiB", "since", "services", "detail", right=("PID", "MiB"))
+    table = table_of("process", "state", "PID", "MiB", "since (UTC)", "services", "detail", right=("PID", "MiB"))
     for one, runs in rows:
         style = "green" if one.good else "red" if one.state in ("failed", "stopped") else "yellow"
         memory = "-" if one.memory_mib is None else f"{one.memory_mib:,.0f}"
         pid = "-" if one.pid is None else str(one.pid)
-        table.add_row(one.name, Text(one.state, style=style), pid, memory, one.since or "-", runs, one.detail)
+        table.add_row(one.name, Text(one.state, style=style), pid, memory, moment(one.since), runs, one.detail)
     return Group(Text(title), Text(), table)
 
 

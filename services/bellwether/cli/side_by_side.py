@@ -35,7 +35,7 @@ from bellwether.migrate.comparison import (
     read_tolerances,
 )
 from bellwether.migrate.comparison_page import page
-from bellwether.spec.market import CALENDARS
+from bellwether.spec.exchanges import CALENDARS
 
 _MOST_SHOWN = 40
 _EXIT = {"safe": 0, "not safe": 1, "not yet": 3}

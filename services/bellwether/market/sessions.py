@@ -24,7 +24,7 @@ from importlib import resources
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from bellwether.spec.market import CALENDARS
+from bellwether.spec.exchanges import CALENDARS
 
 
 class CalendarError(ValueError):

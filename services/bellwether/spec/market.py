@@ -1,11 +1,12 @@
-"""When a system trades and steps: the exchanges there are, corrections of a calendar, and its clock."""
+"""When a system trades and steps: its exchange, corrections of its calendar, and its clock."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from bellwether.spec.exchanges import CalendarName
 from bellwether.spec.fields import (
     Block,
     Day,
@@ -14,11 +15,6 @@ from bellwether.spec.fields import (
     cel,
     rules,
 )
-
-CalendarName: TypeAlias = Literal["XASX", "XNYS", "XHKG", "XLON", "XTKS"]
-"""A market identifier code. Its table of sessions is made by `make generate`."""
-CALENDARS: tuple[str, ...] = tuple(sorted(get_args(CalendarName)))
-"""The same, as values."""
 
 
 class SessionOverride(Block):

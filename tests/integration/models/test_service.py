@@ -73,7 +73,7 @@ async def test_a_replay_with_too_little_history_says_which_first_day_would_do(tm
 
 
 async def test_training_on_nothing_fails_in_words(tmp_path: Path) -> None:
-    with pytest.raises(TrainingFailed, match=r"training failed: .*\.bars\.json holds no bars"):
+    with pytest.raises(TrainingFailed, match=r"training failed: .*\.bars-\d+\.json holds no bars"):
         await train_in_child(find_recipe("direction-lr"), {}, tmp_path)
 
 

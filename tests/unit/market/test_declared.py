@@ -6,7 +6,8 @@ import pytest
 
 from bellwether.market.declared import calendar_of, fit, slots_of, task_rules
 from bellwether.market.sessions import CalendarError
-from bellwether.spec.market import CALENDARS, CalendarName, Market, SessionOverride
+from bellwether.spec.exchanges import CALENDARS, CalendarName
+from bellwether.spec.market import Market, SessionOverride
 from bellwether.spec.models import TradingSystemSpec
 from bellwether.spec.tasks import Task
 

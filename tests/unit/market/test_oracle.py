@@ -11,7 +11,7 @@ import pytest
 
 from bellwether.market.sessions import load_calendar
 from bellwether.market.slots import TaskRule, slots
-from bellwether.spec.market import CALENDARS
+from bellwether.spec.exchanges import CALENDARS
 from generate import corrections
 
 # exchange_calendars calls what the next major version of pandas renames.

@@ -12,7 +12,7 @@ from bellwether.market.sessions import (
     load_calendar,
     read_table,
 )
-from bellwether.spec.market import CALENDARS
+from bellwether.spec.exchanges import CALENDARS
 
 SYDNEY = ZoneInfo("Australia/Sydney")
 CHRISTMAS = date(2026, 12, 25)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bellwether.spec.market import CALENDARS
+from bellwether.spec.exchanges import CALENDARS
 from bellwether.spec.schema import resource_schema
 from generate import architecture, calendars, compat, definition, headlines, quality, reference, rules, services
 from generate.walks import WalkError

@@ -118,7 +118,7 @@ ADDITIONS = (
         "exchange",
         (
             Place(
-                f"{SERVICES}/spec/market.py",
+                f"{SERVICES}/spec/exchanges.py",
                 "CalendarName",
                 "its code; `make generate` makes the table",
             ),
