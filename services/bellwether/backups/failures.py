@@ -33,6 +33,10 @@ _WORDS: tuple[tuple[Failure, str], ...] = (
     ),
     (Failure.NO_BUCKET, r"bucket does not exist|nosuchbucket"),
     (Failure.FULL, r"no space left on device|disk quota exceeded|file too large|insufficient ?storage"),
+    (Failure.LOCKED, r"already locked"),
+    (Failure.UNREACHABLE, r"connection refused|no such host|i/o timeout|dial tcp|no route to host|connection reset"),
+    (Failure.NO_REPOSITORY, r"is there a repository at|unable to open config file|config file.*does not exist"),
+    # After those that name the repository's path, which may have any word in it.
     (
         Failure.DAMAGED,
         r"ciphertext verification failed|invalid data returned|hash does not match|does not match id|"
@@ -40,9 +44,6 @@ _WORDS: tuple[tuple[Failure, str], ...] = (
         r"pack [0-9a-f]+.*(?:damaged|unexpected|not found)|index .*(?:damaged|not (?:found|readable))|"
         r"unexpected (?:pack|blob)|decrypt|unmarshal|invalid (?:length|character)|damaged|corrupt",
     ),
-    (Failure.LOCKED, r"already locked"),
-    (Failure.UNREACHABLE, r"connection refused|no such host|i/o timeout|dial tcp|no route to host|connection reset"),
-    (Failure.NO_REPOSITORY, r"is there a repository at|unable to open config file|config file.*does not exist"),
     (Failure.NOT_WRITABLE, r"permission denied|read-only file system"),
 )
 FINAL = frozenset(

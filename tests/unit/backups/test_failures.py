@@ -10,6 +10,7 @@ SAID = {
     "Fatal: wrong password or no key found": Failure.WRONG_KEY,
     "Fatal: unable to open config file: stat /r/config: no such file or directory\nIs there a repository at the "
     "following location?\n/r": Failure.NO_REPOSITORY,
+    "Fatal: unable to open config file: stat /damaged-disk/config: no such file or directory": Failure.NO_REPOSITORY,
     "Save(<data/8f1>) returned error, retrying after 552ms: write: no space left on device": Failure.FULL,
     "Stat(<config/0>) returned error, retrying after 720ms: client.StatObject: Access Denied.": Failure.CREDENTIAL,
     "Fatal: unable to open config file: Stat: The Access Key Id you provided does not exist in our records.": (
