@@ -360,30 +360,30 @@ process_help.add_parts(app)
 
 
 def run_app(arguments: Sequence[str]) -> int:
-    """Run one command; return its exit code. Errors are told in words on stderr."""
+    """Run one command; return its exit code. Errors are written to stderr in words."""
     try:
         ended = app(list(arguments), standalone_mode=False, prog_name="bellwether")
         return ended if isinstance(ended, int) else 0
     except CommandError as error:
-        _tell(str(error))
+        _report(str(error))
         return error.code
     except typer.Abort:
-        _tell("not confirmed: nothing was done")
+        _report("not confirmed: nothing was done")
     except typer.TyperException as error:
-        return _tell_usage(error)
+        return _report_usage(error)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 1
 
 
-def _tell(words: str) -> None:
+def _report(words: str) -> None:
     sys.stderr.write(f"error: {visible(words, keep=chr(10))}\n")
 
 
-def _tell_usage(error: Any) -> int:
-    """Tell in one line what is wrongly typed; return the exit code."""
+def _report_usage(error: Any) -> int:
+    """Write a usage error as one line; return the exit code."""
     words = " ".join(error.format_message().replace("Value error, ", "").split()).removeprefix("Invalid value: ")
     words = words.rstrip(".")
     if words:  # there are none where the help was shown instead
-        _tell(f"{words[0].lower()}{words[1:]} (see {error.ctx.command_path if error.ctx else 'bellwether'} --help)")
+        _report(f"{words[0].lower()}{words[1:]} (see {error.ctx.command_path if error.ctx else 'bellwether'} --help)")
     return int(error.exit_code)

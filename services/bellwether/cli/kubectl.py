@@ -73,16 +73,16 @@ class Kubectl:
                 command, input=stdin, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise _away(f"no answer within {ANSWER_SECONDS} s") from error
+            raise _unreachable(f"no answer within {ANSWER_SECONDS} s") from error
         if done.returncode == 0:
             return done.stdout
         last = said(done.stderr)
         if not_reached(last):
-            raise _away(last)
+            raise _unreachable(last)
         raise Refused(done.stderr.strip().removeprefix("error: ") or f"kubectl ended with {done.returncode}")
 
 
-def _away(said: str) -> CommandError:
+def _unreachable(said: str) -> CommandError:
     return CommandError(f"the cluster does not answer: {said}. Look at KUBECONFIG and --context")
 
 

@@ -15,8 +15,8 @@ databases (`storage`).
 
 ## I want to add a …
 
-Each row but `service` was tried by adding one. Begin with a test in the file named last; end with `make generate`,
-which writes the definitions, the chart and the reference pages.
+All rows but `service` were tried, those of task, event and condition in part. Begin with a test in the file named last;
+end with `make generate`, which writes the definitions, the chart and the reference pages.
 
 """
 
