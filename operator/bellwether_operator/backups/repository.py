@@ -13,9 +13,10 @@ service, what was made for this one is found there and not made again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from bellwether_operator.backups.steps import Progress, Stored
 

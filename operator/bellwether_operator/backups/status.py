@@ -3,64 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from kubernetes import utils
 
 from bellwether_operator.backups.repository import NOT_TESTED
-from bellwether_operator.backups.steps import PRUNING, Progress, State, Stored, Volume, instant
+from bellwether_operator.backups.steps import PRUNING, Progress, State, Stored
+from bellwether_operator.report.finding import Finding, conditions, instant, truth
 
 VERIFIED = "RestoreVerified"
+_ELSEWHERE = {"state", "reason", "message", "verified", "drillReason", "drillMessage", "repository"}
+"""What stands in conditions; and the repository, which is written only of a backup in one."""
 
 
 def progress_of(raw: Mapping[str, Any]) -> Progress:
     """Return how far a backup is by its status."""
     status = raw.get("status") or {}
-    volumes = tuple(
-        Volume(
-            str(one["claim"]),
-            str(one["snapshot"]),
-            str(one.get("content", "")),
-            str(one.get("cutAt", "")),
-            str(one.get("size", "")),
-            bool(one.get("ready", False)),
-        )
-        for one in status.get("volumes") or ()
-    )
-    conditions = {one["type"]: one for one in status.get("conditions") or ()}
-    complete, drill = conditions.get("Complete", {}), conditions.get(VERIFIED, {})
+    said = {one["type"]: one for one in status.get("conditions") or ()}
+    complete, drill = said.get("Complete", {}), said.get(VERIFIED, {})
     state: State = "running"
     if complete.get("status") == "True":
         state = "complete"
     elif complete.get("reason") == PRUNING:
         state = "pruning"
-    elif conditions.get("Failed", {}).get("status") == "True":
+    elif said.get("Failed", {}).get("status") == "True":
         state = "failed"
-    return Progress(
-        volumes=volumes,
-        stored=_stored(status.get("repository")),
-        class_name=str(status.get("className", "")),
-        started_at=instant(str(status.get("startedAt", ""))),
-        held_until=instant(str(status.get("heldUntil", ""))),
-        not_held=str(status.get("notHeld", "")),
-        held_milliseconds=int(status.get("heldMilliseconds", 0)),
-        quiesced_until=instant(str(status.get("quiescedUntil", ""))),
-        cut_at=instant(str(status.get("cutAt", ""))),
-        verify_started_at=instant(str(status.get("verifyStartedAt", ""))),
-        verify_ended_at=instant(str(status.get("verifyEndedAt", ""))),
-        ended_at=instant(str(status.get("endedAt", ""))),
-        without_pods=int(status.get("secondsWithoutPods", 0)),
-        state=state,
-        reason=str(complete.get("reason", "Started")),
-        message=str(complete.get("message", "")),
-        verified={"True": True, "False": False}.get(str(drill.get("status"))),
-        drill_started_at=instant(str(status.get("drillStartedAt", ""))),
-        drill_ended_at=instant(str(status.get("drillEndedAt", ""))),
-        drill_reason=str(drill.get("reason", "")),
-        drill_message=str(drill.get("message", "")),
-    )
+    by_conditions = {
+        "state": state,
+        "reason": complete.get("reason", "Started"),
+        "message": complete.get("message", ""),
+        "verified": {"True": True, "False": False}.get(drill.get("status")),
+        "drillReason": drill.get("reason", ""),
+        "drillMessage": drill.get("message", ""),
+    }
+    repository = _without_empty(status.get("repository") or {}) or None
+    return msgspec.convert(_without_empty(status) | by_conditions | {"repository": repository}, Progress)
 
 
 def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts: str) -> dict[str, Any]:
@@ -71,93 +51,44 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
     spec = raw.get("spec") or {}
     whole = spec.get("kind") == "incremental" and progress.stored is None
     note = " (of volume snapshots each is whole: incremental is full)" if whole else ""
-    complete = "True" if progress.state == "complete" else "False"
-    failed = "True" if progress.state == "failed" else "False"
-    why = (progress.reason, progress.message) if failed == "True" else ("NotFailed", "")
+    failed = progress.state == "failed"
+    why = (progress.reason, progress.message) if failed else ("NotFailed", "")
     wanted = [
-        ("Complete", complete, progress.reason, progress.message + note),
-        ("Failed", failed, *why),
-        ("Quiesced", "True" if held else "False", "CuttingVolumes" if held else "Running", ""),
+        Finding("Complete", truth(progress.state == "complete"), progress.reason, progress.message + note),
+        Finding("Failed", truth(failed), *why),
+        Finding("Quiesced", truth(held), "CuttingVolumes" if held else "Running", ""),
     ]
     if progress.drill_started_at is not None:
-        said = {True: "True", False: "False", None: "Unknown"}[progress.verified]
-        wanted.append((VERIFIED, said, progress.drill_reason, progress.drill_message))
+        verified = "Unknown" if progress.verified is None else truth(progress.verified)
+        wanted.append(Finding(VERIFIED, verified, progress.drill_reason, progress.drill_message))
     elif spec.get("drill") and progress.stored is not None:
-        wanted.append((VERIFIED, "Unknown", "NotTested", NOT_TESTED))
-    known = {one["type"]: one for one in before.get("conditions") or ()}
-    found: dict[str, Any] = {
+        wanted.append(Finding(VERIFIED, "Unknown", "NotTested", NOT_TESTED))
+    found: dict[str, Any] = {name: told for name, told in _as_written(progress).items() if name not in _ELSEWHERE}
+    found |= {
         "observedGeneration": generation,
-        "conditions": [
-            {
-                "type": kind_,
-                "status": status,
-                "reason": reason,
-                "message": message[:2000],
-                "observedGeneration": generation,
-                "lastTransitionTime": known[kind_]["lastTransitionTime"]
-                if kind_ in known and known[kind_]["status"] == status
-                else _text(now),
-            }
-            for kind_, status, reason, message in wanted
-        ],
-        "volumes": [
-            {
-                "claim": one.claim,
-                "snapshot": one.snapshot,
-                "content": one.content,
-                "cutAt": one.cut_at,
-                "size": one.size,
-                "ready": one.ready,
-            }
-            for one in progress.volumes
-        ],
-        "className": progress.class_name,
-        "startedAt": _text(progress.started_at),
-        "heldUntil": _text(progress.held_until),
-        "notHeld": progress.not_held,
-        "heldMilliseconds": progress.held_milliseconds,
-        "quiescedUntil": _text(progress.quiesced_until),
-        "cutAt": _text(progress.cut_at),
-        "verifyStartedAt": _text(progress.verify_started_at),
-        "verifyEndedAt": _text(progress.verify_ended_at),
-        "endedAt": _text(progress.ended_at),
-        "drillStartedAt": _text(progress.drill_started_at),
-        "drillEndedAt": _text(progress.drill_ended_at),
-        "secondsWithoutPods": progress.without_pods,
+        "conditions": conditions(wanted, generation, before.get("conditions") or (), now),
+        "volumes": [msgspec.to_builtins(one) for one in progress.volumes],
         "seconds": _seconds(progress),
         "size": _size([one.size for one in progress.volumes]),
     }
-    if (stored := progress.stored) is not None:
-        found["size"] = _mebibytes(stored.size)
-        found["repository"] = {
-            "location": stored.location,
-            "where": stored.where,
-            "attempts": stored.attempts,
-            "retryAt": _text(stored.retry_at),
-            "id": stored.id,
-            "session": stored.session,
-            "bytes": stored.size,
-            "addedBytes": stored.added,
-            "added": _mebibytes(stored.added),
-        }
+    if progress.stored is not None:
+        found["size"] = _mebibytes(progress.stored.size)
+        found["repository"] = _as_written(progress.stored) | {"added": _mebibytes(progress.stored.added)}
     for name in ("release", "declaration"):
         found[name] = str(before.get(name) or facts.get(name, ""))
     return found
 
 
-def _stored(found: Mapping[str, Any] | None) -> Stored | None:
-    if not found:
-        return None
-    return Stored(
-        location=str(found["location"]),
-        where=str(found["where"]),
-        attempts=int(found["attempts"]),
-        retry_at=instant(str(found["retryAt"])),
-        id=str(found["id"]),
-        session=str(found["session"]),
-        size=int(found["bytes"]),
-        added=int(found["addedBytes"]),
-    )
+def _without_empty(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if value != ""}
+
+
+def _as_written(told: Progress | Stored) -> dict[str, Any]:
+    """Return the fields as a status has them: instants to the second, empty where there is none."""
+    found = msgspec.to_builtins(told, builtin_types=(datetime,))
+    return {
+        name: _text(value) if value is None or isinstance(value, datetime) else value for name, value in found.items()
+    }
 
 
 def _seconds(progress: Progress) -> int:
@@ -184,4 +115,4 @@ _bytes: Callable[[str], int | Decimal] = utils.parse_quantity
 
 
 def _text(at: datetime | None) -> str:
-    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return "" if at is None else instant(at)

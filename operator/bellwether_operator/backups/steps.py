@@ -24,9 +24,12 @@ that was not cut by then has failed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from bellwether_operator.backups.errors import is_final
 from bellwether_operator.backups.snapshots import Seen, second_name, snapshot_name
@@ -47,8 +50,7 @@ State = Literal["running", "complete", "failed", "pruning"]
 """pruning: it has outlived its use, and its snapshots are being removed; it counts for nothing any more."""
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(msgspec.Struct, frozen=True, rename="camel"):
     """One expected volume, and its snapshot as it was seen last."""
 
     claim: str
@@ -59,8 +61,7 @@ class Volume:
     ready: bool = False
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, rename="camel"):
     """A backup in a repository."""
 
     location: str
@@ -71,18 +72,17 @@ class Stored:
     id: str = ""
     """Of the backup in the repository, once it is complete."""
     session: str = ""
-    size: int = 0
+    size: int = msgspec.field(default=0, name="bytes")
     """Bytes of its pieces."""
-    added: int = 0
+    added: int = msgspec.field(default=0, name="addedBytes")
     """Bytes that the repository grew by."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a backup is: what its status says."""
+class Progress(msgspec.Struct, frozen=True, rename="camel"):
+    """How far a backup is: what its status says, under the same names but for what stands in its conditions."""
 
     volumes: tuple[Volume, ...] = ()
-    stored: Stored | None = None
+    stored: Stored | None = msgspec.field(default=None, name="repository")
     """Of a backup in a repository, which has no volumes."""
     class_name: str = ""
     started_at: datetime | None = None
@@ -97,7 +97,7 @@ class Progress:
     verify_ended_at: datetime | None = None
     """When all that was made to verify it was gone."""
     ended_at: datetime | None = None
-    without_pods: int = 0
+    without_pods: int = msgspec.field(default=0, name="secondsWithoutPods")
     """For how many seconds the system was to have no pods."""
     state: State = "running"
     reason: str = "Started"
@@ -230,7 +230,7 @@ def held(before: Progress, now: datetime, refused: str | None) -> Step:
 def _while_held(before: Progress, until: datetime, picture: Picture, snapshots: Mapping[str, Seen]) -> Step:
     seen = _looked_at(before, snapshots)
     if (failed := _refused(seen, picture, snapshots)) is not None:
-        return replace(failed, let_go=True)
+        return Step(failed.progress, let_go=True)
     late = [volume.claim for volume in seen.volumes if not volume.cut_at]
     if not late or picture.now >= until:
         return Step(seen, let_go=True)
@@ -344,8 +344,3 @@ def quiesced(progress: Progress, now: datetime) -> datetime | None:
     """Return until when a system is to have no pods for this backup, None when it may run."""
     until = progress.quiesced_until
     return until if progress.state == "running" and progress.cut_at is None and until and now < until else None
-
-
-def instant(text: str) -> datetime | None:
-    """Return the instant that a status says, None where it is empty."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if text else None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bellwether.render.kubernetes.looks import Copy, Looked, look_objects, to_be_there
 from bellwether_operator.backups.drilling import last_words
@@ -51,7 +51,7 @@ def test_it_is_due_from_completion_until_everything_is_gone() -> None:
 def test_it_is_begun_in_the_status_before_anything_is_made() -> None:
     step = drill_step(COMPLETE, Scene(missing=["Job/friday-look"]), NOW)
     assert (step.make, step.clear) == ((), False)
-    assert kept(step.progress) == BEGUN.__class__(**{**vars(BEGUN), "drill_message": step.progress.drill_message})
+    assert kept(step.progress) == replace(BEGUN, drill_message=step.progress.drill_message)
 
 
 def test_what_is_missing_is_made_and_what_is_there_is_not() -> None:
