@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bellwether.cli import options
 from bellwether.cli.client import CommandError
-from bellwether.runtime.terminal import visible
 
 if TYPE_CHECKING:
     from bellwether.backups.restic import Repository
@@ -66,8 +65,7 @@ def words(futile: int = 1) -> Iterator[None]:
 
 def say(line: str) -> None:
     """Write a line of progress to stderr, beside the answer."""
-    sys.stderr.write(f"  {visible(line)}\n")
-    sys.stderr.flush()
+    options.say(f"  {line}")
 
 
 def chosen_system(

@@ -23,8 +23,7 @@ from bellwether.cli.backup_choice import (
     say,
     words,
 )
-from bellwether.cli.options import Format, Output, write_json
-from bellwether.runtime.terminal import visible
+from bellwether.cli.options import Format, Output, write_answer, write_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,7 +89,8 @@ def create(
             record = made_for(repository, name, ordered_by) or asyncio.run(make(say))
             answer["kept"] = verified(repository, name)
         answer |= _plain(record)
-        _show(output, answer, f"{record.id} complete: {record.size / 1e6:.1f} MB, session {record.session or '-'}")
+        line = f"{record.id} complete: {record.size / 1e6:.1f} MB, session {record.session or '-'}"
+        write_answer(output, answer, [line])
 
 
 @app.command("list")
@@ -135,7 +135,7 @@ def list_(
             f"{'  before the restore of ' + row['before'] if row.get('before') else ''}"
             for row in found
         ]
-        _show(output, found, "\n".join(lines) or "no backup of this system has been made yet")
+        write_answer(output, found, lines or ["no backup of this system has been made yet"])
 
 
 @app.command()
@@ -168,7 +168,7 @@ def show(
             "left out:",
             *(f"  {one.name}: {one.why}" for one in manifest.left_out),
         ]
-        _show(output, _plain(manifest), "\n".join(lines))
+        write_answer(output, _plain(manifest), lines)
 
 
 @app.command()
@@ -238,7 +238,7 @@ def drill(
                 drills.drill(place, repository, key, say, system=system.metadata.name, release=_release())
             )
         figures = ", ".join(f"{value} {name}" for name, value in record.figures.items())
-        _show(output, _plain(record), f"RestoreVerified: {key}: {figures}")
+        write_answer(output, _plain(record), [f"RestoreVerified: {key}: {figures}"])
 
 
 def _counted(piece: Any) -> str:
@@ -259,10 +259,3 @@ def _plain(value: Any) -> Any:
     return msgspec.to_builtins(
         value, builtin_types=(), enc_hook=lambda one: one.isoformat() if isinstance(one, datetime) else str(one)
     )
-
-
-def _show(output: Output, answer: Any, text: str) -> None:
-    if output is Output.json:
-        write_json(answer)
-    else:
-        sys.stdout.write(visible(text, keep="\n") + "\n")

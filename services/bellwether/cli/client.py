@@ -141,13 +141,10 @@ class HttpClient:
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON answer of a path."""
-        return self._ask("GET", path, None, query)
+        return self.send("GET", path, None, **query)
 
     def send(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """Change something, with the token."""
-        return self._ask(method, path, body, query)
-
-    def _ask(self, method: str, path: str, body: Any, query: Mapping[str, Any]) -> Any:
+        """Ask, with the token; return the JSON answer."""
         import httpx
 
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}

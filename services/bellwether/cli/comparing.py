@@ -15,6 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from bellwether.cli.client import Client, CommandError
 from bellwether.market.sessions import Calendar, Session
 from bellwether.migrate.comparison import Sample
@@ -188,10 +190,7 @@ class State:
     def comparison(self) -> Comparison | None:
         """Return what is compared; None in a new file."""
         row = self._database.execute("SELECT what FROM comparison").fetchone()
-        if row is None:
-            return None
-        told = json.loads(row[0])
-        return Comparison(told["old"], told["new"], told["calendar"], tuple(told["symbols"]))
+        return None if row is None else msgspec.json.decode(row[0], type=Comparison)
 
     def begin(self, wanted: Comparison) -> None:
         """Write down what is compared.
@@ -205,8 +204,8 @@ class State:
                 f"{self._path} compares {before.old} with {before.new} ({before.calendar}, "
                 f"{', '.join(before.symbols)}); name another file with --state"
             )
-        what = {"old": wanted.old, "new": wanted.new, "calendar": wanted.calendar, "symbols": list(wanted.symbols)}
-        self._database.execute("INSERT OR IGNORE INTO comparison VALUES (1, ?)", (json.dumps(what),))
+        what = msgspec.json.encode(wanted).decode()
+        self._database.execute("INSERT OR IGNORE INTO comparison VALUES (1, ?)", (what,))
 
     def has(self, session: date) -> bool:
         """Return whether a session was asked about."""

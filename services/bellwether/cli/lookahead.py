@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.options import Format, Output, say_to_person, write_answer
 
 if TYPE_CHECKING:
-    from bellwether.lineage.lookahead import Change, Judgement
+    from bellwether.lineage.lookahead import Judgement
 
 
 def lookahead(
@@ -114,9 +115,5 @@ def as_json(found: Judgement) -> dict[str, Any]:
         "moments": found.moments,
         "decisions": found.decisions,
         "fits": found.learnt,
-        "changes": [_plain(one) for one in found.changes],
+        "changes": [asdict(one) | {"at": one.at.isoformat()} for one in found.changes],
     }
-
-
-def _plain(one: Change) -> dict[str, Any]:
-    return {"at": one.at.isoformat(), "symbol": one.symbol, "what": one.what, "whole": one.whole, "cut": one.cut}

@@ -14,7 +14,7 @@ from bellwether.cli import old_data
 from bellwether.cli.client import CommandError, in_words, of_file
 from bellwether.cli.options import Format, Output, write_answer
 from bellwether.market.sessions import CalendarError, load_calendar
-from bellwether.migrate.crontab import Judgement, Unreadable, Wrong, judge, read
+from bellwether.migrate.crontab import Judgement, Wrong, judge, read
 from bellwether.spec.exchanges import CALENDARS
 
 app = typer.Typer(no_args_is_help=True, help="Come from the old system: its data, its crontab.")
@@ -63,8 +63,10 @@ def cron(
     lines, odd = read(text, _zone(timezone), with_user=with_user)
     with in_words(CalendarError):
         judged = [judge(line, load_calendar(calendar), first, last) for line in lines]
-    answer = {"from": str(first), "to": str(last), "lines": [_as_json(one) for one in judged], "odd": _odd(odd)}
-    write_answer(output, answer, [*_as_text(judged, first, last), *(_complaint(one) for one in odd)])
+    left = [{"line": one.number, "text": one.text, "why": one.why} for one in odd]
+    answer = {"from": str(first), "to": str(last), "lines": [_as_json(one) for one in judged], "odd": left}
+    complaints = [f"line {one.number}: {one.why}: {one.text}" for one in odd]
+    write_answer(output, answer, [*_as_text(judged, first, last), *complaints])
     raise SystemExit(1 if odd else 0)
 
 
@@ -102,14 +104,6 @@ def _as_text(judged: list[Judgement], first: date, last: date) -> list[str]:
         if not one.faults:
             told.append("  no run at a wrong moment")
     return told
-
-
-def _complaint(one: Unreadable) -> str:
-    return f"line {one.number}: {one.why}: {one.text}"
-
-
-def _odd(found: list[Unreadable]) -> list[dict[str, Any]]:
-    return [{"line": one.number, "text": one.text, "why": one.why} for one in found]
 
 
 def _as_json(one: Judgement) -> dict[str, Any]:

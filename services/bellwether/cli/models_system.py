@@ -9,6 +9,7 @@ import typer
 from bellwether.cli.options import Session, talks
 
 app = typer.Typer(no_args_is_help=True, help="The models of a running system, through its gateway.")
+Version = Annotated[str, typer.Argument(help="A version, or its beginning.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
 
 
@@ -21,7 +22,7 @@ def list_models(session: Session) -> None:
 
 @app.command()
 @talks
-def show(session: Session, version: Annotated[str, typer.Argument(help="A version, or its beginning.")]) -> None:
+def show(session: Session, version: Version) -> None:
     """Show a model's stage, what the gate said, and its live record beside the base rate."""
     session.show(session.client.get(f"/v1/models/{version}"), _shown)
 
@@ -30,7 +31,7 @@ def show(session: Session, version: Annotated[str, typer.Argument(help="A versio
 @talks
 def shadow(
     session: Session,
-    version: Annotated[str, typer.Argument(help="A version, or its beginning.")],
+    version: Version,
     reason: Reason,
     *,
     end: Annotated[bool, typer.Option("--end", help="Take it out of the shadow again.")] = False,
@@ -60,9 +61,7 @@ def status(session: Session) -> None:
 
 @app.command()
 @talks
-def promote(
-    session: Session, version: Annotated[str, typer.Argument(help="A version, or its beginning.")], reason: Reason
-) -> None:
+def promote(session: Session, version: Version, reason: Reason) -> None:
     """Let a model serve in place of what serves for its recipe and symbol."""
     body = {"reason": reason, "source": "cli"}
     session.show(session.client.send("POST", f"/v1/models/{version}/promote", body), _one)

@@ -270,8 +270,7 @@ def as_json(found: Plan) -> dict[str, Any]:
                 "action": step.action,
                 "kind": step.kind,
                 "name": step.name,
-                **({} if step.replaces is None else {"replaces": step.replaces}),
-                **({} if step.source is None else {"source": step.source}),
+                **_given(replaces=step.replaces, source=step.source),
                 "fields": [_field(change) for change in step.fields],
                 "because": list(step.because),
                 **_when(step.wait),
@@ -293,8 +292,7 @@ def as_json(found: Plan) -> dict[str, Any]:
             {
                 "task": one.task,
                 "session": one.session.isoformat(),
-                **({} if one.old is None else {"old": _utc(one.old)}),
-                **({} if one.new is None else {"new": _utc(one.new)}),
+                **_given(old=one.old and _utc(one.old), new=one.new and _utc(one.new)),
             }
             for one in found.slots
         ],
@@ -312,12 +310,11 @@ def as_json(found: Plan) -> dict[str, Any]:
 
 
 def _field(change: FieldChange) -> dict[str, Any]:
-    found: dict[str, Any] = {"path": change.path}
-    if change.old is not None:
-        found["old"] = change.old
-    if change.new is not None:
-        found["new"] = change.new
-    return found
+    return {"path": change.path, **_given(old=change.old, new=change.new)}
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _when(wait: Wait | None) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class ClusterPlace:
     def start(self, part: str) -> None:
         """Declare a service as wanted, and wait until its pod is ready."""
         self._enable(part, enabled=True)
-        self._await_ready(part)
+        self._await(part, lambda one: one.good, "not ready")
 
     def stop(self, part: str) -> None:
         """Declare a service as not wanted: drift repair would start what is only deleted."""
@@ -74,8 +74,7 @@ class ClusterPlace:
 
     def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
         """Return lines of the pods' logs."""
-        names = ",".join(parts)
-        selector = f"{LABEL_INSTANCE}={self._name},{LABEL_MANAGED_BY}={MANAGER},{LABEL_COMPONENT} in ({names})"
+        selector = f"{self._selector()},{LABEL_COMPONENT} in ({','.join(parts)})"
         options = ["--tail", str(lines), "--max-log-requests=30", *(["-f"] if follow else [])]
         return lines_of([*self._kubectl, "logs", "-l", selector, "--all-containers", *options])
 
@@ -94,15 +93,13 @@ class ClusterPlace:
         found: dict[str, Any] = json.loads(run([*self._kubectl, "get", PLURAL, self._name, "-o", "json"]))
         return found
 
-    def _selector(self, component: str) -> str:
-        return f"{LABEL_INSTANCE}={self._name},{LABEL_MANAGED_BY}={MANAGER},{LABEL_COMPONENT}={component}"
+    def _selector(self, component: str | None = None) -> str:
+        of = f"{LABEL_INSTANCE}={self._name},{LABEL_MANAGED_BY}={MANAGER}"
+        return of if component is None else f"{of},{LABEL_COMPONENT}={component}"
 
     def _pods(self, component: str | None = None) -> list[dict[str, Any]]:
-        of = f"{LABEL_INSTANCE}={self._name},{LABEL_MANAGED_BY}={MANAGER}"
-        selector = of if component is None else self._selector(component)
-        found: list[dict[str, Any]] = json.loads(run([*self._kubectl, "get", "pods", "-l", selector, "-o", "json"]))[
-            "items"
-        ]
+        command = [*self._kubectl, "get", "pods", "-l", self._selector(component), "-o", "json"]
+        found: list[dict[str, Any]] = json.loads(run(command))["items"]
         return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
 
     def _enable(self, part: str, *, enabled: bool) -> None:
@@ -114,9 +111,6 @@ class ClusterPlace:
             return
         patch = {"spec": {"services": {part: {"enabled": enabled}}}}
         run([*self._kubectl, "patch", PLURAL, self._name, "--type=merge", "-p", json.dumps(patch)])
-
-    def _await_ready(self, part: str) -> None:
-        self._await(part, lambda one: one.good, "not ready")
 
     def _await(self, name: str, reached: Callable[[Part], bool], otherwise: str) -> None:
         deadline = time.monotonic() + READY_SECONDS

@@ -92,19 +92,9 @@ class SystemdPlace:
     def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
         """Return lines of the journal."""
         chosen = [word for name in parts for word in ("-u", units.unit_name(name))]
-        return lines_of(
-            [
-                "journalctl",
-                *([] if self._layout.user else ["--user"]),
-                *chosen,
-                "-n",
-                str(lines),
-                "-o",
-                "cat",
-                "--no-pager",
-                *(["-f"] if follow else []),
-            ]
-        )
+        whose = [] if self._layout.user else ["--user"]
+        options = ["-n", str(lines), "-o", "cat", "--no-pager", *(["-f"] if follow else [])]
+        return lines_of(["journalctl", *whose, *chosen, *options])
 
     def gateway(self) -> tuple[str, str]:
         """Return address and token; the token is for root where the units are the machine's."""
