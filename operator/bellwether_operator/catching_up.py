@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from bellwether.market.declared import slots_of
@@ -18,6 +18,7 @@ from bellwether.market.slots import LONGEST_OFFSET, Slot, due_from_job_name
 from bellwether.render.kubernetes.context import LABEL_SLOT, LABEL_SYSTEM_UID, LABEL_TASK
 from bellwether.spec.models import TradingSystemSpec
 from bellwether_operator.observe.kinds import JOB, Observed
+from bellwether_operator.report.finding import instant_of
 from bellwether_operator.report.observation import TaskRow
 
 GRACE = timedelta(seconds=45)
@@ -182,13 +183,9 @@ def reported(rows: Iterable[Mapping[str, Any]]) -> dict[str, TaskRow]:
     """Return what a status said of tasks."""
     found = {}
     for row in rows:
-        times = {name: _instant(row.get(name)) for name in ("next", "last", "missed")}
+        times = {name: instant_of(row.get(name)) for name in ("next", "last", "missed")}
         found[str(row["name"])] = TaskRow(str(row["name"]), **times)
     return found
-
-
-def _instant(text: Any) -> datetime | None:
-    return None if not text else datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)
 
 
 def started_jobs(children: Iterable[Observed], uid: str) -> list[StartedJob]:

@@ -42,7 +42,8 @@ async def causes(
     found = {}
     for key, workload in late.items():
         pods = [pod for pod in cache.pods.of(system) if made_by(pod, workload)]
-        cause = next((one for pod in pods if (one := _of_pod(pod, now)) is not None), None)
+        told = (cause_of_pod(pod.name, pod.status, now) for pod in pods if not pod.deleting)
+        cause = next((one for one in told if one is not None), None)
         if asked and (not pods or (cause is not None and waits_for_volume(cause))):
             cause = await _told(client, workload, claims) or cause
         if cause is not None:
@@ -56,10 +57,6 @@ def made_by(pod: Pod, workload: Observed) -> bool:
     if workload.key.kind == "StatefulSet":
         return (kind, uid) == ("StatefulSet", workload.uid)
     return kind == "ReplicaSet" and name.rpartition("-")[0] == workload.key.name
-
-
-def _of_pod(pod: Pod, now: datetime) -> Cause | None:
-    return None if pod.deleting else cause_of_pod(pod.name, pod.status, now)
 
 
 async def _told(client: Client, workload: Observed, claims: Iterable[Observed]) -> Cause | None:

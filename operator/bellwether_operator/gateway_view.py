@@ -143,7 +143,7 @@ def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
             models=_read(_models, document.get("models")),
             slots=_read(_slots, document.get("slots")),
             ordered=_read(_ordered, document.get("training")),
-            replay=_read(_replay, document.get("replay")),
+            replay=_read(lambda found: str(found["state"]), document.get("replay")),
         )
     except _UNREADABLE as error:
         raise GatewayError(f"the gateway's status cannot be read: {error!r}") from error
@@ -258,10 +258,6 @@ def _slots(found: Any) -> Slots:
     days = sorted((found.get("since_by_session") or {}).items())
     by_session = tuple((date.fromisoformat(day), _instant(since)) for day, since in days)
     return Slots(None if found.get("since") is None else _instant(found["since"]), jobs, by_task, by_session)
-
-
-def _replay(found: Any) -> str:
-    return str(found["state"])
 
 
 def shortened(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from bellwether.backups.retention import Kept, outlived
@@ -19,6 +19,7 @@ from bellwether.spec.backup import Backup, BackupLocation
 from bellwether.spec.fields import parse_days
 from bellwether.spec.models import TradingSystemSpec
 from bellwether_operator.backups.steps import State
+from bellwether_operator.report.finding import instant, instant_of
 
 _LOOK_BACK = LONGEST_OFFSET + LONGEST_USE
 _LOOK_AHEAD = LONGEST_OFFSET + timedelta(days=5)
@@ -180,23 +181,15 @@ def _said(known: Known) -> str:
 def row_of(status: Mapping[str, Any]) -> Row | None:
     """Return what a system's status says of backups."""
     found = status.get("backups") or {}
-    since = _instant(found.get("since"))
+    since = instant_of(found.get("since"))
     if since is None:
         return None
     day = found.get("made")
-    return Row(since, None if not day else date.fromisoformat(day), _instant(found.get("next")))
+    return Row(since, None if not day else date.fromisoformat(day), instant_of(found.get("next")))
 
 
 def row_status(row: Row) -> dict[str, str]:
     """Return a row as a status writes it."""
-    found = {"since": _text(row.since)}
+    found = {"since": instant(row.since)}
     found |= {} if row.made is None else {"made": row.made.isoformat()}
-    return found | ({} if row.next is None else {"next": _text(row.next)})
-
-
-def _instant(text: Any) -> datetime | None:
-    return None if not text else datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)
-
-
-def _text(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return found | ({} if row.next is None else {"next": instant(row.next)})

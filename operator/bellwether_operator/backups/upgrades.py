@@ -16,6 +16,7 @@ from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.backups.plan import snapshot_location
 from bellwether_operator.backups.steps import Progress
+from bellwether_operator.report.finding import instant
 
 
 class Row(NamedTuple):
@@ -92,4 +93,4 @@ def row_of(status: Mapping[str, Any]) -> Row | None:
 
 def row_status(row: Row) -> dict[str, str]:
     """Return a row as a status writes it."""
-    return {"to": row.to, "since": f"{row.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    return {"to": row.to, "since": instant(row.since)}

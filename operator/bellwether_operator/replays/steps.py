@@ -25,7 +25,7 @@ from bellwether.spec.models import API_VERSION
 from bellwether.spec.replaying import Refused, Span, all_variants, problem_of
 from bellwether.spec.trading_replay import KIND, TradingReplaySpec, VariantStatus
 from bellwether.spec.vary import Change, Variant, variant_name
-from bellwether_operator.report.finding import Finding, conditions, instant, truth
+from bellwether_operator.report.finding import Finding, conditions, instant, instant_of, truth
 
 State = Literal["waiting", "running", "complete", "failed"]
 _INDEX = "batch.kubernetes.io/job-completion-index"
@@ -97,7 +97,7 @@ def next_step(raw: Mapping[str, Any], before: Progress, scene: Scene) -> Step:
         if before.job:
             return _failed(before, scene, "PlanGone", "somebody deleted the ConfigMap with the frozen declaration")
         return _accept(raw, spec, before, scene)
-    if not _ours(scene.plan, raw):
+    if (scene.plan["metadata"].get("labels") or {}).get(LABEL_REPLAY) != raw["metadata"]["uid"]:
         name = scene.plan["metadata"]["name"]
         return _failed(before, scene, "NameTaken", f"there is another ConfigMap {name}: take another name")
     frozen = read_plan(scene.plan)
@@ -134,7 +134,6 @@ def progress_of(raw: Mapping[str, Any]) -> Progress:
         state = "complete"
     elif known.get("Failed", {}).get("status") == "True":
         state = "failed"
-    ended = str(status.get("endedAt", ""))
     return Progress(
         state=state,
         accepted=known.get("Accepted", {}).get("status") == "True",
@@ -144,7 +143,7 @@ def progress_of(raw: Mapping[str, Any]) -> Progress:
         frozen_at=str(status.get("frozenAt", "")),
         declaration_hash=str(status.get("declarationHash", "")),
         job=str(status.get("job", "")),
-        ended_at=datetime.fromisoformat(ended.replace("Z", "+00:00")) if ended else None,
+        ended_at=instant_of(status.get("endedAt")),
     )
 
 
@@ -254,10 +253,6 @@ def _by_index(pods: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, 
     return found
 
 
-def _ours(there: Mapping[str, Any], raw: Mapping[str, Any]) -> bool:
-    return bool((there["metadata"].get("labels") or {}).get(LABEL_REPLAY) == raw["metadata"]["uid"])
-
-
 def _refused(before: Progress, scene: Scene, words: str) -> Step:
     return _failed(replace(before, accepted=False), scene, "InvalidSpec", words)
 
@@ -266,7 +261,6 @@ def _failed(before: Progress, scene: Scene, reason: str, words: str) -> Step:
     return Step(replace(before, state="failed", reason=reason, message=words[: 4 * _MESSAGE], ended_at=scene.now))
 
 
-_MESSAGE = 500
 _FIGURES = {
     "baseHitRate",
     "buyAndHoldReturn",

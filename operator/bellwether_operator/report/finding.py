@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
+from bellwether.spec.fields import parse_instant
+
 MESSAGE_LIMIT = 2000
 Truth = Literal["True", "False", "Unknown"]
 
@@ -158,6 +160,11 @@ def previous_finding(previous: Mapping[str, Any], kind: str) -> Finding | None:
 def instant(moment: datetime) -> str:
     """Return an aware datetime as a status writes it, UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def instant_of(text: str | None) -> datetime | None:
+    """Return the instant that a status says, UTC; None where it says none."""
+    return parse_instant(text) if text else None
 
 
 def listed(words: Iterable[str], most: int = 10) -> str:
