@@ -147,11 +147,7 @@ def _did_nothing(job: StartedJob, claims: Claims | None) -> bool:
 
 
 def _times(
-    name: str,
-    past: Sequence[Slot],
-    coming: Sequence[Slot],
-    claims: Claims | None,
-    before: TaskRow | None,
+    name: str, past: Sequence[Slot], coming: Sequence[Slot], claims: Claims | None, before: TaskRow | None
 ) -> TaskRow:
     known = before or TaskRow(name)
     last, missed = known.last, known.missed

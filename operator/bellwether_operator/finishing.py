@@ -44,12 +44,7 @@ class Finishing:
     """Brings a pass to its end."""
 
     def __init__(
-        self,
-        settings: Settings,
-        client: Client,
-        cache: Cache,
-        now: Callable[[], datetime],
-        backups: Backups | None,
+        self, settings: Settings, client: Client, cache: Cache, now: Callable[[], datetime], backups: Backups | None
     ) -> None:
         self._settings = settings
         self._client = client

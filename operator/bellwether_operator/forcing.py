@@ -19,11 +19,7 @@ from bellwether_operator.passes import Due, Halted, Memory, Pass, Released
 
 
 def force_halt(
-    this: Pass,
-    released: Released,
-    desired: Sequence[Desired],
-    children: Mapping[ChildKey, Observed],
-    now: float,
+    this: Pass, released: Released, desired: Sequence[Desired], children: Mapping[ChildKey, Observed], now: float
 ) -> Halted:
     """Return what is to be there with a halt taken into account, and note in the memory whether one is being forced.
 

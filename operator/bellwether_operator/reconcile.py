@@ -31,18 +31,7 @@ from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed, SystemKey
 from bellwether_operator.observe.layouts import Expected, expected, workloads_of
-from bellwether_operator.passes import (
-    Due,
-    Halted,
-    Laid,
-    Memory,
-    Outcome,
-    Pass,
-    Released,
-    Rendered,
-    Results,
-    Watched,
-)
+from bellwether_operator.passes import Due, Halted, Laid, Memory, Outcome, Pass, Released, Rendered, Results, Watched
 from bellwether_operator.releasing import Releasing
 from bellwether_operator.report.market import misfits
 from bellwether_operator.report.observation import Observation

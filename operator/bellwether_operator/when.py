@@ -60,11 +60,7 @@ def versions(children: Iterable[Observed]) -> int:
 
 
 def rest(
-    basis: Basis,
-    desired: Collection[Desired],
-    children: Collection[Observed],
-    found: Findings,
-    until: float,
+    basis: Basis, desired: Collection[Desired], children: Collection[Observed], found: Findings, until: float
 ) -> Rest | None:
     """Return that there is nothing more to do after a pass, or None where something waits, failed, or is not known.
 

@@ -33,11 +33,7 @@ async def fill_said(client: Client, system: TradingSystem, job: Observed | None)
     """
     if job is None or not job.status.get("failed"):
         return ""
-    of = {
-        LABEL_COMPONENT: FILL,
-        LABEL_INSTANCE: system.metadata.name,
-        LABEL_SYSTEM_UID: system.metadata.uid,
-    }
+    of = {LABEL_COMPONENT: FILL, LABEL_INSTANCE: system.metadata.name, LABEL_SYSTEM_UID: system.metadata.uid}
     selector = ",".join(f"{name}={value}" for name, value in of.items())
     pods = await client.page(PODS, system.metadata.namespace, selector, _FEW)
     lines = last_words(pods.items).strip().splitlines()

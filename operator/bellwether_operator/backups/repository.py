@@ -123,22 +123,9 @@ def _complete(before: Progress, stored: Stored, answer: Answer, now: datetime) -
     read = "every byte read again" if answer.kind == "full" else "what was there already was not stored again"
     of = f" of session {answer.session}" if answer.session else ""
     words = f"{answer.kind} backup {answer.id}{of} is whole in {stored.location}: {read}"
-    done = replace(
-        stored,
-        id=answer.id,
-        session=answer.session,
-        size=answer.size,
-        added=answer.added,
-        retry_at=None,
-    )
+    done = replace(stored, id=answer.id, session=answer.session, size=answer.size, added=answer.added, retry_at=None)
     return replace(
-        before,
-        stored=done,
-        cut_at=answer.cut,
-        ended_at=now,
-        state="complete",
-        reason="Verified",
-        message=words,
+        before, stored=done, cut_at=answer.cut, ended_at=now, state="complete", reason="Verified", message=words
     )
 
 

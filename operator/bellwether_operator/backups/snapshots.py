@@ -48,12 +48,7 @@ def second_name(snapshot: str) -> str:
 
 def owner_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the reference by which something goes with its backup."""
-    return {
-        "apiVersion": SYSTEMS.api_version,
-        "kind": KIND,
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-    }
+    return {"apiVersion": SYSTEMS.api_version, "kind": KIND, "name": metadata["name"], "uid": metadata["uid"]}
 
 
 def snapshot(backup: Mapping[str, Any], name: str, claim: str, class_name: str) -> dict[str, Any]:

@@ -8,15 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from sys import intern
 from typing import Any
 
-from bellwether_operator.observe.kinds import (
-    ChildKey,
-    Observed,
-    SystemKey,
-    is_kept,
-    observed_from,
-    pack,
-    unpack,
-)
+from bellwether_operator.observe.kinds import ChildKey, Observed, SystemKey, is_kept, observed_from, pack, unpack
 from bellwether_operator.observe.pods import Pods
 
 GONE_SECONDS = 900.0

@@ -107,10 +107,7 @@ class Replays:
         metadata = {"name": frozen.declaration["metadata"]["name"], "namespace": owner.namespace}
         system = TradingSystem.model_validate({**plain, "metadata": metadata})
         spec = TradingReplaySpec.model_validate(raw["spec"])
-        return [
-            replay_policy(owner, system),
-            replay_job(owner, system, self._context, spec, frozen.variants),
-        ]
+        return [replay_policy(owner, system), replay_job(owner, system, self._context, spec, frozen.variants)]
 
     async def _make(self, manifest: Manifest) -> None:
         await create(self._client, BY_NAME[manifest["kind"]], manifest)

@@ -60,12 +60,7 @@ def _findings(case: Case) -> list[Finding]:
     heard = progress.heard(speaks_of, before)
     reconciling = progress.reconciling(case, stalled, delivered, heard=heard)
     summary = progress.ready(
-        seen,
-        stalled,
-        [messaging, available],
-        delivered=delivered,
-        speaks_of=speaks_of,
-        before=before,
+        seen, stalled, [messaging, available], delivered=delivered, speaks_of=speaks_of, before=before
     )
     return [
         summary,

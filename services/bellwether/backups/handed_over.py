@@ -32,11 +32,7 @@ class ServicesSource:
     """The stores of a system whose services can be called, and its NATS server."""
 
     def __init__(
-        self,
-        bus: NatsBus,
-        peers: Requests,
-        declaration: Mapping[str, Any],
-        rows: Mapping[str, ServiceRow] = SERVICES,
+        self, bus: NatsBus, peers: Requests, declaration: Mapping[str, Any], rows: Mapping[str, ServiceRow] = SERVICES
     ) -> None:
         """Ask nobody yet; the declaration counts where the bus has none."""
         self._bus = bus

@@ -246,10 +246,7 @@ class BackupService:
         whose = [FROM_SERVICES] if self._root is None else ["--data", str(self._root)]
         command = [sys.executable, "-m", "bellwether", "backup", *words, *whose, "-o", "json"]
         child = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         try:
             assert child.stdout is not None and child.stderr is not None  # noqa: S101, PT018 (they were asked for)

@@ -50,11 +50,7 @@ def plan(
     """
     after = _successor(before, after)
     empty = Plan(
-        system=after.metadata.name,
-        namespace=after.metadata.namespace,
-        at=now,
-        time_zone="UTC",
-        created=before is None,
+        system=after.metadata.name, namespace=after.metadata.namespace, at=now, time_zone="UTC", created=before is None
     )
     refusals = [*validate(_document(after), None if before is None else _document(before)), *fit(after.spec)]
     if refusals:

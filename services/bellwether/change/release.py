@@ -9,14 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from bellwether.change.hold import (
-    Held,
-    going_on,
-    hold,
-    referenced_config_maps,
-    running_image,
-    schedules,
-)
+from bellwether.change.hold import Held, going_on, hold, referenced_config_maps, running_image, schedules
 from bellwether.change.rollouts import failure_in, gone_back
 from bellwether.change.world import WORKLOADS, Key, key_of
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of

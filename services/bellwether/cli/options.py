@@ -45,8 +45,7 @@ System = Annotated[
     ),
 ]
 Namespace = Annotated[
-    str | None,
-    typer.Option("-n", "--namespace", help="Of --system; else the context's.", rich_help_panel=_PANEL),
+    str | None, typer.Option("-n", "--namespace", help="Of --system; else the context's.", rich_help_panel=_PANEL)
 ]
 Context = Annotated[
     str | None,

@@ -8,17 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bellwether.cli.backup_choice import (
-    Data,
-    File,
-    Id,
-    Location,
-    SessionDay,
-    chosen_system,
-    found_backup,
-    say,
-    words,
-)
+from bellwether.cli.backup_choice import Data, File, Id, Location, SessionDay, chosen_system, found_backup, say, words
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import confirm
 

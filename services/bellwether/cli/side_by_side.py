@@ -25,15 +25,7 @@ from bellwether.cli.comparing import (
 from bellwether.cli.options import Format, Output, say, target_of, write_answer
 from bellwether.market.sessions import CalendarError, load_calendar
 from bellwether.migrate import comparison
-from bellwether.migrate.comparison import (
-    Compared,
-    Sample,
-    Tolerances,
-    Verdict,
-    as_json,
-    judge,
-    read_tolerances,
-)
+from bellwether.migrate.comparison import Compared, Sample, Tolerances, Verdict, as_json, judge, read_tolerances
 from bellwether.migrate.comparison_page import page
 from bellwether.spec.exchanges import CALENDARS
 

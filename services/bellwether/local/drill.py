@@ -82,12 +82,7 @@ async def decided_again(declaration: TradingSystem, data: Path, *, was: str, rel
     await ensure(broker.connect("bootstrap"), bus_plan())
     system = silent(declaration)
     config = replace(
-        ProcessConfig(),
-        system=system.metadata.name,
-        data_dir=data,
-        version=release,
-        proxy=NOWHERE,
-        sampling=0.0,
+        ProcessConfig(), system=system.metadata.name, data_dir=data, version=release, proxy=NOWHERE, sampling=0.0
     )
     process = Process(config, registry(DECIDING), connect=broker.connect, declaration=system, health=False)
     outcomes: Counter[str] = Counter()

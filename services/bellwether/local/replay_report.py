@@ -123,10 +123,7 @@ def assumptions(system: TradingSystem) -> list[tuple[str, str]]:
         ("symbols", "as declared today: those that failed before and are not in the list are missing (survivorship)"),
         ("fills", "every order that passed the guards is filled whole at the opening price of its session"),
         ("slippage", f"{costs.slippage_bps} basis points worse than the opening price"),
-        (
-            "commission",
-            f"{fee} and {costs.commission_bps} basis points of its value",
-        ),
+        ("commission", f"{fee} and {costs.commission_bps} basis points of its value"),
         ("market impact", "none: an order moves no price, however large"),
         ("sizing", f"{trading.sizing.method} {trading.sizing.value}, whole shares or lots"),
         ("exit", f"after {horizon} sessions" + (", or on SELL" if trading.exit.on_sell else "")),

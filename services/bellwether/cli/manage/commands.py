@@ -38,8 +38,7 @@ _On = Annotated[
     typer.Option("--on", help="Where it runs; else found: the only system of this machine.", rich_help_panel=_WHICH),
 ]
 _System = Annotated[
-    str | None,
-    typer.Option("--system", help="In a cluster: NAME or NAMESPACE/NAME.", rich_help_panel=_WHICH),
+    str | None, typer.Option("--system", help="In a cluster: NAME or NAMESPACE/NAME.", rich_help_panel=_WHICH)
 ]
 _Namespace = Annotated[
     str | None, typer.Option("--namespace", help="Of --system; else the context's.", rich_help_panel=_WHICH)

@@ -75,10 +75,7 @@ def compose(system: TradingSystem, on: Installation) -> dict[str, Any]:
 def nats_text(system: TradingSystem, public_keys: Mapping[str, str]) -> str:
     """Return the configuration of NATS in its container."""
     return nats_conf(
-        public_keys,
-        store_directory=DATA,
-        always_sync=system.spec.clock.mode == "live",
-        max_store=store_bytes(system),
+        public_keys, store_directory=DATA, always_sync=system.spec.clock.mode == "live", max_store=store_bytes(system)
     )
 
 

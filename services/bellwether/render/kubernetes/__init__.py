@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from bellwether.render.kubernetes import budgets, configmaps, cronjobs, networkpolicies, secrets, services, volumes
-from bellwether.render.kubernetes.context import (
-    Keyring,
-    Manifest,
-    RenderContext,
-    derive_keyring,
-    image_of,
-    release_of,
-)
+from bellwether.render.kubernetes.context import Keyring, Manifest, RenderContext, derive_keyring, image_of, release_of
 from bellwether.render.kubernetes.workloads import components, stateful_components, workloads
 from bellwether.spec.models import TradingSystem
 

@@ -7,14 +7,7 @@ from typing import Any
 
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import DECLARATION_FILE, NATS_FILE, store_bytes
-from bellwether.render.kubernetes.context import (
-    ADOPT,
-    NATS,
-    RenderContext,
-    child_name,
-    image_of,
-    release_of,
-)
+from bellwether.render.kubernetes.context import ADOPT, NATS, RenderContext, child_name, image_of, release_of
 from bellwether.render.nats import JOB
 from bellwether.service_row import Resources
 from bellwether.spec.backup import BackupLocation
@@ -52,11 +45,7 @@ OF_NUMBERS = {
 }
 """What a process that computes is told; with one thread it computes the same bits everywhere."""
 _BOOTSTRAP_COMMAND = ["python", "-m", "bellwether", "bootstrap"]
-SECURITY = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-}
+SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
 
 
 def nats_url(system: TradingSystem, *, beside: bool) -> str:

@@ -180,11 +180,7 @@ def owner_reference(system: TradingSystem) -> dict[str, Any]:
 
 def metadata(system: TradingSystem, component: str, name: str, *, owned: bool = True) -> dict[str, Any]:
     """Return an object's metadata; without an owner it outlives the system."""
-    found: dict[str, Any] = {
-        "name": name,
-        "namespace": system.metadata.namespace,
-        "labels": labels(system, component),
-    }
+    found: dict[str, Any] = {"name": name, "namespace": system.metadata.namespace, "labels": labels(system, component)}
     if owned:
         found["ownerReferences"] = [owner_reference(system)]
     return found

@@ -66,11 +66,7 @@ def fill_container(system: TradingSystem, context: RenderContext, claims: Mappin
 def fill_job(system: TradingSystem, context: RenderContext) -> Manifest:
     """Return the Job; all volumes are filled by one pod, so that all are of one backup."""
     claims = claims_of(system, system.spec.profile)
-    labels = {
-        LABEL_COMPONENT: FILL,
-        LABEL_INSTANCE: system.metadata.name,
-        LABEL_SYSTEM_UID: system.metadata.uid,
-    }
+    labels = {LABEL_COMPONENT: FILL, LABEL_INSTANCE: system.metadata.name, LABEL_SYSTEM_UID: system.metadata.uid}
     spec = {
         "activeDeadlineSeconds": SECONDS,
         "backoffLimit": TRIES,

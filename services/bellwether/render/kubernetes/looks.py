@@ -121,11 +121,7 @@ def look_container(
         decide: whether the last session's decisions are computed again.
         log_level: of the process.
     """
-    environment = {
-        "BELLWETHER_LOG_LEVEL": log_level.lower(),
-        "BELLWETHER_VERSION": release_of(image),
-        **OF_NUMBERS,
-    }
+    environment = {"BELLWETHER_LOG_LEVEL": log_level.lower(), "BELLWETHER_VERSION": release_of(image), **OF_NUMBERS}
     return {
         "name": LOOK,
         "image": image,
@@ -166,10 +162,7 @@ def to_be_there(system: TradingSystem) -> list[str]:
 
 
 def _claim(system: TradingSystem, looked: Looked, copy: Copy, at: int) -> Manifest:
-    spec: dict[str, Any] = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": copy.size}},
-    }
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": copy.size}}}
     if system.spec.storage.class_name is not None:
         spec["storageClassName"] = system.spec.storage.class_name
     metadata = _metadata(looked, scratch_name(looked.name, at))

@@ -165,10 +165,7 @@ def target(system: TradingSystem, names: list[str], layout: Layout) -> str:
     """Return the target that starts and stops everything."""
     return unit_text(
         {
-            "Unit": [
-                ("Description", f"Trading system {system.metadata.name}"),
-                *(("Wants", name) for name in names),
-            ],
+            "Unit": [("Description", f"Trading system {system.metadata.name}"), *(("Wants", name) for name in names)],
             "Install": [("WantedBy", "multi-user.target" if layout.user else "default.target")],
         }
     )
