@@ -313,7 +313,6 @@ def _look(given: argparse.Namespace) -> int:
 
 def _decide(volumes: Path, declaration: str, release: str) -> dict[str, int]:
     """Check the ledger of restored volumes and compute their last decisions again; return how many came out how."""
-    import asyncio
     import json
     import tempfile
 

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import yaml
@@ -145,20 +145,13 @@ class Plan(msgspec.Struct, frozen=True, rename="camel"):
         return tuple(Change(*change) for change in self.variants[index])
 
 
-class Told(NamedTuple):
-    """Where the plan is and which variant is wanted."""
-
-    plan: Plan
-    at: int
-
-
 def run(plan: Path, write: Path | None, environ: Mapping[str, str] = os.environ) -> int:
     """Run the program; return its exit code: 0 done, 1 try again, 2 wrongly told, 3 futile."""
     try:
         index = environ.get("JOB_COMPLETION_INDEX", "")
         if not index.isdigit():
             raise ValueError(f"JOB_COMPLETION_INDEX={index!r}: it is the index of an Indexed Job, 0 or more")
-        told = Told(msgspec.json.decode(plan.read_bytes(), type=Plan), int(index))
+        frozen, at = msgspec.json.decode(plan.read_bytes(), type=Plan), int(index)
         config = ProcessConfig.from_environment(environ)
         configure_logs(REPLAY_JOB, config.log_level)
     except (ValueError, OSError) as error:
@@ -169,7 +162,7 @@ def run(plan: Path, write: Path | None, environ: Mapping[str, str] = os.environ)
         os.environ.setdefault(name, "1")
     try:
         with tempfile.TemporaryDirectory(prefix="bellwether-replay-") as folder:
-            said, code = _replay(told, config, Path(folder)), DONE
+            said, code = _replay(frozen, at, config, Path(folder)), DONE
     except (Refused, RunError) as error:
         said, code = {"error": str(error)[:_WORDS]}, FUTILE
     except (RpcError, OSError) as error:
@@ -181,7 +174,7 @@ def run(plan: Path, write: Path | None, environ: Mapping[str, str] = os.environ)
     return code
 
 
-def _replay(told: Told, config: ProcessConfig, folder: Path) -> dict[str, Any]:
+def _replay(plan: Plan, index: int, config: ProcessConfig, folder: Path) -> dict[str, Any]:
     """Replay a variant; return its figures.
 
     Raises:
@@ -189,8 +182,7 @@ def _replay(told: Told, config: ProcessConfig, folder: Path) -> dict[str, Any]:
         RunError: when the replay failed.
         RpcError: when market-data did not give its bars.
     """
-    plan = told.plan
-    document = replay_document(plan.declaration, Span(plan.first, plan.to), plan.variant(told.at))
+    document = replay_document(plan.declaration, Span(plan.first, plan.to), plan.variant(index))
     problems = validate(document)
     if problems:
         raise Refused("; ".join(map(str, problems[:3])))
@@ -207,7 +199,7 @@ def _replay(told: Told, config: ProcessConfig, folder: Path) -> dict[str, Any]:
         raise RpcError("STOPPING", "the replay was interrupted")
     report = json.loads((folder / "report" / "report.json").read_bytes())
     found = figures_of(json.loads(said.getvalue()), report)
-    reason = asyncio.run(_hand_in(told, config, folder / "report"))
+    reason = asyncio.run(_hand_in(plan, index, config, folder / "report"))
     if reason:
         found["noReport"] = reason[:_WORDS]
     return found | ({"bars": bars} if bars else {})
@@ -251,16 +243,16 @@ async def _fetch(plan: Plan, symbols: list[str], config: ProcessConfig, folder: 
     return write(histories, folder)
 
 
-async def _hand_in(told: Told, config: ProcessConfig, folder: Path) -> str:
+async def _hand_in(plan: Plan, index: int, config: ProcessConfig, folder: Path) -> str:
     """Give the report to the scheduler; return why it did not take it, else an empty text."""
     try:
         async with _peers(config, patience=REPORT_PATIENCE) as peers:
             for name in reversed(REPORT_FILES):  # the page is last: where it is, all of it is
                 content = gzip.compress((folder / name).read_bytes(), mtime=0)
                 whole = PutReplayReport(
-                    replay=told.plan.name,
-                    uid=told.plan.uid,
-                    index=told.at,
+                    replay=plan.name,
+                    uid=plan.uid,
+                    index=index,
                     file=name,
                     sha256=hashlib.sha256(content).hexdigest(),
                     offset=0,

@@ -121,21 +121,12 @@ def look_container(
         decide: whether the last session's decisions are computed again.
         log_level: of the process.
     """
+    command = ["python", "-m", "bellwether", "look"]
     environment = {"BELLWETHER_LOG_LEVEL": log_level.lower(), "BELLWETHER_VERSION": release_of(image), **OF_NUMBERS}
     return {
         "name": LOOK,
         "image": image,
-        "command": [
-            "python",
-            "-m",
-            "bellwether",
-            "look",
-            "--volumes",
-            LOOK_DIRECTORY,
-            "--write",
-            TERMINATION_FILE,
-            *wanted,
-        ],
+        "command": [*command, "--volumes", LOOK_DIRECTORY, "--write", TERMINATION_FILE, *wanted],
         "env": environment_of(environment),
         "resources": requirements(shared_resources(system, DECIDING) if decide else READER_RESOURCES),
         "securityContext": SECURITY,
