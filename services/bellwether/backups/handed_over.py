@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -13,19 +13,11 @@ from bellwether.backups.source import DATABASES, FIRST, FOLDERS, LEFT_OUT, STREA
 from bellwether.backups.source import DECLARATION as DECLARATION_FILE
 from bellwether.runtime.copying import DATABASE, Copied, CopiedFile, CopyPart, EndCopy, EndedCopy, ReadCopy
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.job_calls import Requests
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.service_row import ServiceRow
 from bellwether.storage.folders import digest_of
 from bellwether.topology import SERVICES
-
-T = TypeVar("T")
-
-
-class Requests(Protocol):
-    """Whoever can call a service's methods."""
-
-    async def request(self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = True) -> T:
-        """Return a method's result."""
 
 
 class ServicesSource:

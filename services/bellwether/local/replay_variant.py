@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 import yaml
@@ -35,7 +35,7 @@ from bellwether.render.nats import REPLAY_JOB
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.history import PAGE
-from bellwether.runtime.job_calls import Peers
+from bellwether.runtime.job_calls import Peers, Requests
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.runtime.parts import send_parts
@@ -43,19 +43,11 @@ from bellwether.spec.replaying import BARS_FOLDER, Refused, Source, Span, replay
 from bellwether.spec.validate import validate
 from bellwether.spec.vary import Change, Variant
 
-T = TypeVar("T")
 _TITLES = "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits"
 Histories = Mapping[str, tuple[list[market_data.Bar], list[market_data.CorporateAction]]]
 
 
-class Asks(Protocol):
-    """Whoever can call a service's methods."""
-
-    async def request(self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = True) -> T:
-        """Return a method's result."""
-
-
-async def fetch(peers: Asks, symbols: Sequence[str], last: date | None) -> Histories:
+async def fetch(peers: Requests, symbols: Sequence[str], last: date | None) -> Histories:
     """Return the bars of the symbols that have any, up to a day, unadjusted, with their splits and dividends.
 
     Raises:
@@ -105,7 +97,7 @@ def csv_text(bars: Sequence[market_data.Bar], actions: Sequence[market_data.Corp
     return "\n".join([_TITLES, *lines]) + "\n"
 
 
-async def _bars(peers: Asks, symbol: str) -> list[market_data.Bar]:
+async def _bars(peers: Requests, symbol: str) -> list[market_data.Bar]:
     found: list[market_data.Bar] = []
     while True:
         question = market_data.GetBars(symbol, count=PAGE, adjusted=False, before=found[0].session if found else None)

@@ -6,17 +6,16 @@ import asyncio
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
 from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.registry import GetArtifact, PutArtifact
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.job_calls import Requests
 from bellwether.runtime.parts import fetch_parts, send_parts
 from bellwether.storage.folders import append_part, read_part
 from bellwether.training.artifact import CARD, EVIDENCE, MANIFEST, ONNX, SKOPS, ArtifactError, read_artifact
 from bellwether.training.reference import REFERENCE
 
-T = TypeVar("T")
 NAMES = (MANIFEST, ONNX, SKOPS, CARD, REFERENCE, EVIDENCE)
 """The files that a model may have: nothing else is taken, and none of them is ever unpickled."""
 LARGEST = 64 * 1024 * 1024
@@ -81,13 +80,6 @@ class Uploads:
             staged.rename(self._root / version)
         finally:
             shutil.rmtree(staged.parent, ignore_errors=True)
-
-
-class Requests(Protocol):
-    """Whoever can call a peer's methods: a service's call, or a Job's client."""
-
-    async def request(self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = False) -> T:
-        """Return a method's result."""
 
 
 _LAST = sorted(NAMES, key=lambda one: one == EVIDENCE)

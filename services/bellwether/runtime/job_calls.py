@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +26,13 @@ _AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING",
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+
+
+class Requests(Protocol):
+    """Whoever can call a peer's methods: a service's call, or a Job's client."""
+
+    async def request(self, peer: str, method: str, params: Any, result: type[T], *, idempotent: bool = True) -> T:
+        """Return a method's result."""
 
 
 class Peers:
