@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from bellwether.market_data.csv_forms.cells import FormError
 from bellwether.market_data.csv_forms.reading import Found, Options, read
 from bellwether.market_data.rows import Loaded, SourceError
+from bellwether.messages.fields import from_fields
 from bellwether.spec.data import CsvData
 
 LARGEST_FILE = 64 * 2**20
@@ -53,15 +54,8 @@ class CsvFiles:
         found = read_bars(content, symbol, str(path), self._options(latest_day()))
         for row in found.odd:
             _log.debug("%s: left out: %s", row.where, row.message)
-        return Loaded(
-            rows=found.rows,
-            source=f"csv:{path}",
-            fingerprint=self._hash(content, recorded_at),
-            recorded_at=recorded_at,
-            split_adjusted=found.split_adjusted,
-            states_actions=found.states_actions,
-            odd=found.odd,
-        )
+        fingerprint = self._hash(content, recorded_at)
+        return from_fields(Loaded, found, source=f"csv:{path}", fingerprint=fingerprint, recorded_at=recorded_at)
 
     def _options(self, today: date) -> Options:
         declared = self._declared

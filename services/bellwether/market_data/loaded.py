@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+import msgspec
+
 from bellwether.market.sessions import Calendar
 from bellwether.market.slots import expected_bar
 from bellwether.market_data import indicators
@@ -159,17 +161,8 @@ class LoadedBars:
         context = self.context(as_of)
         margin = indicators.scaled_margin(self.margin, context)
         base_rate, _ = view.base_rate(self.horizon)
-        return MarketData(
-            symbol=symbol,
-            as_of=as_of,
-            technical=found.technical,
-            volume=found.volume,
-            market_context=MarketContext(
-                context=context, buy_threshold=base_rate + margin, base_rate=base_rate, margin=margin
-            ),
-            last_session=found.last_session,
-            revision=found.revision,
-        )
+        mood = MarketContext(context=context, buy_threshold=base_rate + margin, base_rate=base_rate, margin=margin)
+        return msgspec.structs.replace(found, as_of=as_of, market_context=mood)
 
     def context(self, as_of: datetime) -> Context:
         """Return the market's mood, from the complete bars of all declared symbols."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from msgspec import to_builtins
 from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, delete, insert, select, update
 
 from bellwether.market_data.actions import Action
@@ -123,42 +124,26 @@ def write(tx: Transaction, symbol: str, loaded: Loaded, intake: Intake, known_at
     """Add a load with what it changes."""
     before = newest_load(tx, symbol)
     number = 1 if before is None else before.number + 1
-    tx.execute(
-        insert(loads),
-        [
-            {
-                "symbol": symbol,
-                "load": number,
-                "source": loaded.source,
-                "fingerprint": loaded.fingerprint,
-                "recorded_at": loaded.recorded_at.astimezone(UTC).isoformat(),
-                "known_at": known_at.astimezone(UTC).isoformat(),
-            }
-        ],
-    )
+    load = {
+        "symbol": symbol,
+        "load": number,
+        "source": loaded.source,
+        "fingerprint": loaded.fingerprint,
+        "recorded_at": loaded.recorded_at.astimezone(UTC).isoformat(),
+        "known_at": known_at.astimezone(UTC).isoformat(),
+    }
+    tx.execute(insert(loads), load)
     _write_bars(tx, symbol, number, intake)
     _write_actions(tx, symbol, number, intake)
     tx.execute(delete(holds).where(holds.c.symbol == symbol))
     if intake.hold is not None:
         hold = intake.hold
         row = {"symbol": symbol, "since": hold.since.isoformat(), "code": hold.code, "message": hold.message}
-        tx.execute(insert(holds), [row])
+        tx.execute(insert(holds), row)
 
 
 def _write_bars(tx: Transaction, symbol: str, number: int, intake: Intake) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "symbol": symbol,
-            "session": bar.session.isoformat(),
-            "load": number,
-            "open": bar.open,
-            "high": bar.high,
-            "low": bar.low,
-            "close": bar.close,
-            "volume": bar.volume,
-        }
-        for bar in intake.bars
-    ]
+    rows: list[dict[str, Any]] = [{"symbol": symbol, "load": number, **to_builtins(bar)} for bar in intake.bars]
     nothing = dict.fromkeys(("open", "high", "low", "close", "volume"))
     rows += [{"symbol": symbol, "session": day.isoformat(), "load": number, **nothing} for day in intake.withdrawn]
     if rows:
@@ -178,15 +163,7 @@ def _write_actions(tx: Transaction, symbol: str, number: int, intake: Intake) ->
             .values(dropped=number)
         )
     rows = [
-        {
-            "symbol": symbol,
-            "session": known.action.session.isoformat(),
-            "kind": known.action.kind,
-            "load": number,
-            "ratio": known.action.ratio,
-            "amount": known.action.amount,
-            "origin": known.origin,
-        }
+        {"symbol": symbol, "load": number, "origin": known.origin, **to_builtins(known.action)}
         for known in intake.added
     ]
     if rows:
@@ -212,13 +189,8 @@ def announced(tx: Transaction, symbol: str, session: date) -> None:
 
 
 def _load(row: Any) -> Load:
-    return Load(
-        row.load,
-        row.source,
-        row.fingerprint,
-        datetime.fromisoformat(row.recorded_at),
-        datetime.fromisoformat(row.known_at),
-    )
+    recorded_at, known_at = map(datetime.fromisoformat, (row.recorded_at, row.known_at))
+    return Load(row.load, row.source, row.fingerprint, recorded_at, known_at)
 
 
 def from_one_version(connection: Connection) -> None:

@@ -34,6 +34,9 @@ HUNDREDFOLD = (50.0, 200.0)
 AGREEMENT = 0.005
 """How far a restated close may lie from the stored one before everything is fetched again."""
 
+Figure = float | None
+"""A number of a row; None where Yahoo has none."""
+
 
 class Meta(msgspec.Struct, frozen=True):
     """What an answer says of itself."""
@@ -53,19 +56,8 @@ class Answer(msgspec.Struct, frozen=True):
     symbol: str
     requests: int
     meta: Meta | None = None
-    rows: list[
-        tuple[
-            str,
-            float | None,
-            float | None,
-            float | None,
-            float | None,
-            float | None,
-            float | None,
-            float | None,
-            float | None,
-        ]
-    ] = []
+    rows: list[tuple[str, Figure, Figure, Figure, Figure, Figure, Figure, Figure, Figure]] = []
+    """Of each day its open, high, low, close, adjusted close, volume, dividend and split."""
     news: list[tuple[str, str, str]] = []
     """Of each article title, source, and time of publishing as Yahoo writes it; empty where there is none."""
     error: str = ""
