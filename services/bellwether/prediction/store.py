@@ -15,6 +15,7 @@ from bellwether.messages.prediction import Action, Prediction
 from bellwether.prediction.tables import alarms, decisions, outcomes, shadows
 from bellwether.runtime.call import Call
 from bellwether.storage.store import OutboxEvent, Transaction
+from bellwether.storage.tables import matching
 
 EVERY_SYMBOL = "*"
 
@@ -33,14 +34,15 @@ _ADD_SHADOW = (
     "INSERT INTO shadows (run, id, version, model_name, horizon_sessions, probability, base_rate) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-_ROW = "SELECT sequence, run, prediction, canonical, sha256, trace FROM decisions"
+_COLUMNS = ("sequence", "run", "prediction", "canonical", "sha256", "trace")
+_ROW = f"SELECT {', '.join(_COLUMNS)} FROM decisions"  # noqa: S608
 # However many are asked for, it is one statement, which the driver knows again.
 _BY_IDS = f"{_ROW} WHERE run = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
 _RAISE = "INSERT INTO alarms (run, name, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _CLEAR = "DELETE FROM alarms WHERE run = ? AND name = ?"
 # 1: the symbol, 2 and 3: instants, 4: the run, 5: every symbol.
 _FRESH = (
-    "SELECT sequence, run, prediction, canonical, sha256, trace FROM decisions WHERE symbol = ?1 "
+    f"{_ROW} WHERE symbol = ?1 "  # noqa: S608
     "AND sequence > (SELECT coalesce(max(sequence), 0) FROM marks "
     "WHERE (?4 IS NULL OR run = ?4) AND symbol IN (?1, ?5)) "
     "AND as_of <= ?2 AND as_of > ?3 AND (?4 IS NULL OR +run = ?4) ORDER BY sequence DESC LIMIT 1"
@@ -159,10 +161,8 @@ def raised(tx: Transaction, run: str) -> set[str]:
 
 def find(tx: Transaction, identifier: str, run: str | None) -> Row | None:
     """Return a decision by its id; without a run, the newest of that id."""
-    query = _rows().where(decisions.c.id == identifier).order_by(decisions.c.sequence.desc()).limit(1)
-    if run is not None:
-        query = query.where(decisions.c.run == run)
-    row = tx.execute(query).first()
+    wanted = matching(decisions, id=identifier, run=run)
+    row = tx.execute(_rows().where(*wanted).order_by(decisions.c.sequence.desc()).limit(1)).first()
     return None if row is None else _row(row)
 
 
@@ -191,11 +191,7 @@ def newest(
     tx: Transaction, run: str | None, symbol: str | None, limit: int, before: datetime | None
 ) -> tuple[list[Row], int]:
     """Return decisions, newest first, and how many fit the question."""
-    conditions = []
-    if run is not None:
-        conditions.append(decisions.c.run == run)
-    if symbol is not None:
-        conditions.append(decisions.c.symbol == symbol)
+    conditions = matching(decisions, run=run, symbol=symbol)
     if before is not None:
         conditions.append(decisions.c.as_of < stamp(before))
     rows = tx.execute(_rows().where(*conditions).order_by(decisions.c.sequence.desc()).limit(limit)).all()
@@ -217,10 +213,8 @@ def actions_after(tx: Transaction, sequence: int) -> Iterable[tuple[int, Action]
 
 def newest_per_symbol(run: str | None) -> Any:
     """Return the condition that a decision is the newest of its symbol."""
-    query = select(func.max(decisions.c.sequence)).group_by(decisions.c.symbol)
-    if run is not None:
-        query = query.where(decisions.c.run == run)
-    return decisions.c.sequence.in_(query)
+    newest_of_each = select(func.max(decisions.c.sequence)).where(*matching(decisions, run=run))
+    return decisions.c.sequence.in_(newest_of_each.group_by(decisions.c.symbol))
 
 
 def newest_actions(tx: Transaction) -> list[Action]:
@@ -330,14 +324,7 @@ def oldest(tx: Transaction, run: str) -> datetime | None:
 
 
 def _rows() -> Select[Any]:
-    return select(
-        decisions.c.sequence,
-        decisions.c.run,
-        decisions.c.prediction,
-        decisions.c.canonical,
-        decisions.c.sha256,
-        decisions.c.trace,
-    )
+    return select(*(decisions.c[name] for name in _COLUMNS))
 
 
 def _row(row: Any) -> Row:

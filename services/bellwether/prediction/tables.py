@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Connection, Float, Index, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
 
 from bellwether.storage.store import Upgrade
-from bellwether.storage.tables import texts
+from bellwether.storage.tables import creating, texts
 
 VERSION = 4
 metadata = MetaData()
@@ -70,16 +70,4 @@ alarms = Table(
 """The alarms that are raised, and since which instant (UTC)."""
 
 
-def _add_alarms(connection: Connection) -> None:
-    alarms.create(connection)
-
-
-def _index_outcomes(connection: Connection) -> None:
-    _OUTCOMES_BY_SESSION.create(connection, checkfirst=True)
-
-
-def _add_shadows(connection: Connection) -> None:
-    shadows.create(connection, checkfirst=True)
-
-
-UPGRADES: Mapping[int, Upgrade] = {1: _add_alarms, 2: _index_outcomes, 3: _add_shadows}
+UPGRADES: Mapping[int, Upgrade] = {1: creating(alarms), 2: creating(_OUTCOMES_BY_SESSION), 3: creating(shadows)}

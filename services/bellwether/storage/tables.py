@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, text
+from sqlalchemy import Column, ColumnElement, Float, Index, Integer, LargeBinary, MetaData, String, Table, text
+from sqlalchemy.engine import Connection
 
 
 def texts(*names: str, key: bool = False, null: bool = False) -> Iterator[Column[str]]:
     """Yield columns of text that are never null, that make the primary key, or that may be null."""
     for name in names:
         yield Column(name, String, primary_key=key, nullable=null)
+
+
+def matching(table: Table, **values: str | None) -> list[ColumnElement[bool]]:
+    """Return the conditions that columns have these values; one that is None is no condition."""
+    return [table.c[name] == value for name, value in values.items() if value is not None]
+
+
+def creating(*parts: Table | Index) -> Callable[[Connection], None]:
+    """Return the upgrade that makes tables or indexes which are not there yet."""
+
+    def create(connection: Connection) -> None:
+        for part in parts:
+            part.create(connection, checkfirst=True)
+
+    return create
 
 
 def add_bus_tables(metadata: MetaData) -> None:

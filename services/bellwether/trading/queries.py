@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from bellwether.messages.trading import EquityPoint
 from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Transaction
+from bellwether.storage.tables import matching
 from bellwether.trading import tables
 from bellwether.trading.check import AT_BROKER
 
@@ -45,9 +46,7 @@ def find_orders(
 ) -> tuple[list[dict[str, Any]], int]:
     """Return rows of orders, newest first, and how many fit in all."""
     table = tables.orders
-    wanted = [table.c.run == run]
-    if symbol is not None:
-        wanted.append(table.c.symbol == symbol)
+    wanted = matching(table, run=run, symbol=symbol)
     if status is not None:
         wanted.append(_status_is(status))
     found = _orders().where(*wanted)
@@ -71,11 +70,7 @@ def find_refusals(
 ) -> tuple[list[dict[str, Any]], int]:
     """Return rows of refusals, newest first, and how many fit in all."""
     table = tables.refusals
-    wanted = [table.c.run == run]
-    if symbol is not None:
-        wanted.append(table.c.symbol == symbol)
-    if prediction_id is not None:
-        wanted.append(table.c.prediction_id == prediction_id)
+    wanted = matching(table, run=run, symbol=symbol, prediction_id=prediction_id)
     total = tx.execute(select(func.count()).select_from(table).where(*wanted)).scalar_one()
     rows = tx.execute(select(table).where(*wanted).order_by(table.c.id.desc()).limit(limit)).mappings()
     return [dict(row) for row in rows], int(total)

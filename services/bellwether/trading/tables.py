@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, Stri
 
 from bellwether.broker.simulated_books import add_simulated_tables
 from bellwether.storage.store import Upgrade
-from bellwether.storage.tables import texts
+from bellwether.storage.tables import creating, texts
 
 VERSION = 5
 
@@ -154,14 +154,9 @@ def _add_execution(connection: Connection) -> None:
 _SINCE_3 = ("executions", "unreconciled", "sim_accounts", "sim_positions", "sim_orders", "sim_events", "sim_actions")
 
 
-def _index_times(connection: Connection) -> None:
-    for index in (_REFUSALS_BY_TIME, _DECISIONS_BY_TIME):
-        index.create(connection, checkfirst=True)
-
-
-def _index_orders(connection: Connection) -> None:
-    for index in (_ORDERS_OF_SESSION, _ORDERS_BY_TIME, _WORKING_ORDERS):
-        index.create(connection, checkfirst=True)
-
-
-UPGRADES: Mapping[int, Upgrade] = {1: _keep_reductions, 2: _add_execution, 3: _index_times, 4: _index_orders}
+UPGRADES: Mapping[int, Upgrade] = {
+    1: _keep_reductions,
+    2: _add_execution,
+    3: creating(_REFUSALS_BY_TIME, _DECISIONS_BY_TIME),
+    4: creating(_ORDERS_OF_SESSION, _ORDERS_BY_TIME, _WORKING_ORDERS),
+}
