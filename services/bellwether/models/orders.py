@@ -171,31 +171,36 @@ class Orders:
         return self._root / f"{snapshot}.bars"
 
 
-class OrderDesk:
-    """Answers about orders, one change at a time."""
+def add_orders(service: Service, registry: Registry) -> None:
+    """Let a service answer about orders, one change at a time."""
+    orders, lock = Orders(registry.root), asyncio.Lock()
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._orders, self._lock = Orders(registry.root), asyncio.Lock()
+    async def ordered(work: Callable[[], T]) -> T:
+        async with lock:
+            return await asyncio.to_thread(work)
 
-    async def put_snapshot(self, request: PutSnapshot, call: Call) -> FileState:
+    @service.rpc("put_snapshot")
+    async def put_snapshot(request: PutSnapshot, call: Call) -> FileState:
         """Take a part of a snapshot of bars; raises MODEL_REFUSED when it is not what its hash says."""
-        part = (request.id, request.offset, request.total, request.content)
-        return await self._ordered(lambda: self._orders.take(*part))
+        return await ordered(lambda: orders.take(request.id, request.offset, request.total, request.content))
 
-    async def get_snapshot(self, request: GetSnapshot, call: Call) -> FilePart:
+    @service.rpc("get_snapshot")
+    async def get_snapshot(request: GetSnapshot, call: Call) -> FilePart:
         """Return a part of a snapshot of bars; raises MODEL_REFUSED when it is not there."""
-        return await self._ordered(lambda: self._orders.part(request.id, request.offset))
+        return await ordered(lambda: orders.part(request.id, request.offset))
 
-    async def place_order(self, request: PlaceOrder, call: Call) -> OrderState:
+    @service.rpc("place_order")
+    async def place_order(request: PlaceOrder, call: Call) -> OrderState:
         """Keep an order of models; raises MODEL_REFUSED when it has no target, or its snapshot is not there."""
-        return await self._ordered(lambda: self._orders.place(request.order))
+        return await ordered(lambda: orders.place(request.order))
 
-    async def list_orders(self, request: ListOrders, call: Call) -> TrainingOrders:
+    @service.rpc("list_orders")
+    async def list_orders(request: ListOrders, call: Call) -> TrainingOrders:
         """Return the orders of models that are kept."""
-        return TrainingOrders(await self._ordered(self._orders.all))
+        return TrainingOrders(await ordered(orders.all))
 
-    async def finish_target(self, request: FinishTarget, call: Call) -> OrderState:
+    @service.rpc("finish_target")
+    async def finish_target(request: FinishTarget, call: Call) -> OrderState:
         """Keep what became of a target of an order.
 
         Raises:
@@ -203,26 +208,12 @@ class OrderDesk:
         """
         if request.version is not None:
             try:
-                self._registry.version(request.version)
+                registry.version(request.version)
             except ArtifactError as error:
                 raise RpcError("MODEL_REFUSED", f"upload the model first: {error}") from error
-        return await self._ordered(lambda: self._orders.finish(request))
+        return await ordered(lambda: orders.finish(request))
 
-    async def close_order(self, request: CloseOrder, call: Call) -> OrderState:
+    @service.rpc("close_order")
+    async def close_order(request: CloseOrder, call: Call) -> OrderState:
         """Close an order; raises MODEL_REFUSED when there is none."""
-        return await self._ordered(lambda: self._orders.close(request.id))
-
-    async def _ordered(self, work: Callable[[], T]) -> T:
-        async with self._lock:
-            return await asyncio.to_thread(work)
-
-
-def add_orders(service: Service, registry: Registry) -> None:
-    """Let a service answer about orders."""
-    desk = OrderDesk(registry)
-    service.rpc("put_snapshot")(desk.put_snapshot)
-    service.rpc("get_snapshot")(desk.get_snapshot)
-    service.rpc("place_order")(desk.place_order)
-    service.rpc("list_orders")(desk.list_orders)
-    service.rpc("finish_target")(desk.finish_target)
-    service.rpc("close_order")(desk.close_order)
+        return await ordered(lambda: orders.close(request.id))
