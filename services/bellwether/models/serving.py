@@ -17,7 +17,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.training.artifact import ONNX, ArtifactError, Manifest, read_artifact, read_file
 from bellwether.training.calibration import log_odds
 from bellwether.training.feature_table import TABLE, feature_version
-from bellwether.training.reference import REFERENCE, Reference, from_bytes, linear_parts, novelty
+from bellwether.training.reference import REFERENCE, Reference, linear_parts, novelty
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _strongest_first(found: list[ProbabilityPart]) -> list[ProbabilityPart]:
 def _reference(folder: Path, manifest: Manifest) -> Reference | None:
     """Return what stands beside a model about its training rows; None where an earlier release made it."""
     try:
-        found = from_bytes((folder / REFERENCE).read_bytes())
+        found = msgspec.json.decode((folder / REFERENCE).read_bytes(), type=Reference)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:

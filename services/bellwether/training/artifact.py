@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from bellwether.messages.canonical import canonical_bytes
+from bellwether.messages.canonical import canonical_bytes, content_hash
 from bellwether.training.calibration import Calibrator
-from bellwether.training.evidence import Evidence, from_bytes
+from bellwether.training.evidence import Evidence
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -75,7 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def version_of(manifest: Manifest) -> str:
     """Return the version of a model: the SHA-256 of its manifest's canonical bytes."""
-    return hashlib.sha256(canonical_bytes(manifest)).hexdigest()
+    return content_hash(manifest)
 
 
 def file_hash(content: bytes) -> str:
@@ -137,7 +137,7 @@ def read_model(root: Path, version: str) -> tuple[Manifest, Evidence | None]:
     """
     manifest = read_artifact(root / version)
     try:
-        return manifest, from_bytes((root / version / EVIDENCE).read_bytes())
+        return manifest, msgspec.json.decode((root / version / EVIDENCE).read_bytes(), type=Evidence)
     except FileNotFoundError:
         return manifest, None
     except (OSError, msgspec.MsgspecError) as error:

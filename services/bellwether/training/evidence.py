@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import msgspec
 
-from bellwether.messages.canonical import canonical_bytes
-
 
 class Day(msgspec.Struct, frozen=True, array_like=True):
     """Sums over the rows of one session of the test blocks. Losses are log losses (natural logarithm)."""
@@ -110,13 +108,3 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     def trial(self) -> str:
         """What makes it a trial of its own: judged again on the same data, it is not a new one."""
         return f"{self.recipe_hash}/{self.feature_version}/{self.data_revision}/{self.symbol or '*'}"
-
-
-def to_bytes(evidence: Evidence) -> bytes:
-    """Return the evidence as canonical bytes."""
-    return canonical_bytes(evidence)
-
-
-def from_bytes(content: bytes) -> Evidence:
-    """Return evidence from its bytes; raises msgspec.MsgspecError where they are none."""
-    return msgspec.json.decode(content, type=Evidence)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.models import ProbabilityPart
 
 REFERENCE = "reference.json"
@@ -51,16 +50,6 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     """The Mahalanobis distance within which `USUAL` of the rows lie."""
     intercept: float | None = None
     """Of a linear estimator: the score (log odds) of a row at the means."""
-
-
-def to_bytes(reference: Reference) -> bytes:
-    """Return the reference as canonical bytes."""
-    return canonical_bytes(reference)
-
-
-def from_bytes(content: bytes) -> Reference:
-    """Return a reference from its bytes; raises msgspec.MsgspecError where they are none."""
-    return msgspec.json.decode(content, type=Reference)
 
 
 def linear_parts(reference: Reference, row: Mapping[str, float], slope: float) -> list[ProbabilityPart] | None:

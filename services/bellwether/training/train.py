@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bellwether.messages.canonical import content_hash
+from bellwether.messages.canonical import canonical_bytes, content_hash
 from bellwether.messages.market_data import Bar
 from bellwether.storage.folders import write_durably
 from bellwether.training.artifact import (
@@ -33,14 +33,13 @@ from bellwether.training.artifact import (
 )
 from bellwether.training.card import card
 from bellwether.training.dataset import Matrix, Row, Rows, data_revision, join_rows, last_session, symbol_rows
-from bellwether.training.evidence import Evidence, to_bytes
+from bellwether.training.evidence import Evidence
 from bellwether.training.export import from_skops_bytes, prove_parity, to_onnx_bytes, to_skops_bytes
 from bellwether.training.features import WINDOW, basket_of, feature_version, needs_basket
 from bellwether.training.fit import Fitted, TooFewRows, fit
 from bellwether.training.recipe import Recipe
 from bellwether.training.reference import BINS, REFERENCE, USUAL, FeatureReference, Reference
 from bellwether.training.reference import FORMAT as REFERENCE_FORMAT
-from bellwether.training.reference import to_bytes as reference_bytes
 from bellwether.training.walk import days_of, estimators, evidence_of, plain_metrics, serving_losses, title, walk
 
 LIBRARIES = ("scikit-learn", "skl2onnx", "numpy")
@@ -216,20 +215,11 @@ def train_one(work: Work, root: Path, say: Progress) -> str:
         if work.serving is not None:
             days = days_of(found, title(recipe.estimator), None)
             compared = work.serving, serving_losses(root, work.serving, rows, days)
-        evidence = evidence_of(
-            found,
-            recipe,
-            feature_version=feature_version(tuple(recipe.features)),
-            data_revision=manifest.data_revision,
-            symbol=symbol,
-            parity=parity,
-            rival=rival_walk,
-            compared=compared,
-        )
+        evidence = evidence_of(found, recipe, manifest, rival=rival_walk, compared=compared)
     files = {ONNX: onnx, SKOPS: study, CARD: card(recipe, manifest, version, evidence).encode()}
-    files[REFERENCE] = reference_bytes(reference_of(rows, recipe.features, fitted))
+    files[REFERENCE] = canonical_bytes(reference_of(rows, recipe.features, fitted))
     if evidence is not None:
-        files[EVIDENCE] = to_bytes(evidence)
+        files[EVIDENCE] = canonical_bytes(evidence)
     write_artifact(root, manifest, files)
     write_durably(root / f".made-{work.key}", version.encode())
     if metrics.get("folds"):

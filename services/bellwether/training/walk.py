@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from bellwether.training.artifact import ONNX, Manifest, Parity, read_file, read_model
+from bellwether.training.artifact import ONNX, Manifest, read_file, read_model
 from bellwether.training.bootstrap import DRAWS, FEWEST_BLOCKS, block_length, starts
 from bellwether.training.calibration import log_odds
 from bellwether.training.dataset import Flags, Matrix, Numbers, Rows, part_by_day, test_blocks
 from bellwether.training.evidence import Bin, Costs, Day, Evidence, Interval, Scores
 from bellwether.training.export import onnx_scores
+from bellwether.training.features import feature_version
 from bellwether.training.fit import TooFewRows, fit
 from bellwether.training.recipe import Estimator, Recipe
 
@@ -130,11 +131,8 @@ def losses(y: Numbers, p: Matrix) -> Matrix:
 def evidence_of(
     found: Walk,
     recipe: Recipe,
+    manifest: Manifest,
     *,
-    feature_version: str,
-    data_revision: str,
-    symbol: str | None,
-    parity: Parity,
     rival: tuple[str, Walk] | None = None,
     compared: tuple[str, list[float | None]] | None = None,
 ) -> Evidence:
@@ -145,17 +143,17 @@ def evidence_of(
     return Evidence(
         recipe=recipe.name,
         recipe_hash=recipe.hash,
-        feature_version=feature_version,
-        data_revision=data_revision,
-        symbol=symbol,
+        feature_version=feature_version(tuple(recipe.features)),
+        data_revision=manifest.data_revision,
+        symbol=manifest.symbol,
         horizon_sessions=recipe.horizon_sessions,
         folds=found.folds,
         days=days_of(found, serving, None if rival is None else rival[1]),
         table=[_scores(name, found, draws, serves=name == serving) for name in names],
         bins=_bins(found, serving, draws),
         costs=_costs(found, serving, draws, recipe.horizon_sessions),
-        largest_difference=parity.largest_difference,
-        other_side=parity.other_side,
+        largest_difference=manifest.parity.largest_difference,
+        other_side=manifest.parity.other_side,
         rival=None if rival is None else rival[0],
         serving=None if compared is None else compared[0],
         serving_losses=[] if compared is None else compared[1],

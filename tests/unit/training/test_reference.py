@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from functools import cache
 
+import msgspec
 import numpy as np
 import pytest
 
+from bellwether.messages.canonical import canonical_bytes
 from bellwether.training.dataset import Rows, make_rows
 from bellwether.training.fit import Fitted, fit
 from bellwether.training.recipe import load_recipe
-from bellwether.training.reference import Reference, from_bytes, linear_parts, novelty, stability_index, to_bytes
+from bellwether.training.reference import Reference, linear_parts, novelty, stability_index
 from bellwether.training.train import reference_of
 from unit.training.test_fit import walk
 
@@ -97,5 +99,5 @@ def test_the_index_is_what_its_formula_says() -> None:
 
 def test_a_reference_is_the_same_bytes_again() -> None:
     rows, fitted, reference = made()
-    assert from_bytes(to_bytes(reference)) == reference
-    assert to_bytes(reference_of(rows, RECIPE.features, fitted)) == to_bytes(reference)
+    assert msgspec.json.decode(canonical_bytes(reference), type=Reference) == reference
+    assert canonical_bytes(reference_of(rows, RECIPE.features, fitted)) == canonical_bytes(reference)
