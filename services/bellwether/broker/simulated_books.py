@@ -146,7 +146,10 @@ class Books:
     def moves(self) -> list[Adjustment]:
         """Return what moved money besides orders."""
         query = "SELECT key, at, kind, amount, symbol FROM sim_actions WHERE account = ? ORDER BY id"
-        return [_adjustment(*row) for row in self._tx.driver.execute(query, (self._account,)).fetchall()]
+        return [
+            Adjustment(key, datetime.fromisoformat(at), _KINDS.get(kind, "other"), Decimal(amount), symbol)
+            for key, at, kind, amount, symbol in self._tx.driver.execute(query, (self._account,)).fetchall()
+        ]
 
     def _objection(self, order: NewOrder, market: Market | None) -> tuple[str, str] | None:
         settings = self._settings
@@ -268,11 +271,6 @@ def _event(reference: str, number: int, told: _Told) -> BrokerEvent:
             return Rejected(reference, told.at, told.code, told.words)
         case "ended":
             return Ended(reference, told.at, "expired" if told.code == "expired" else "cancelled", told.words)
-
-
-def _adjustment(key: str, at: str, kind: str, amount: str, symbol: str) -> Adjustment:
-    known = _KINDS.get(kind, "other")
-    return Adjustment(key, datetime.fromisoformat(at), known, Decimal(amount), symbol)
 
 
 def add_simulated_tables(metadata: MetaData) -> Index:

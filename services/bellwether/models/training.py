@@ -152,7 +152,8 @@ class TrainingService:
         recipe, started = read_recipe(path), self._context.clock.now()
         self._state = TrainingState("training", name, "asking for bars", started)
         histories = await self._histories()
-        rival = self._spec.predictions.model
+        declared = self._spec.predictions.model
+        rival = None if declared == name else declared
         root = self._context.files / "work"
 
         def say(line: str) -> None:
@@ -162,15 +163,12 @@ class TrainingService:
         job = self._spec.training.job
         if job is not None:
             patience = parse_duration(job.deadline)
-            other = None if rival == name else rival
             state = await self._orders.place(
-                recipe, histories, rival=other, serving=serving, at=started, patience=patience, reason=wanted.reason
+                recipe, histories, rival=rival, serving=serving, at=started, patience=patience, reason=wanted.reason
             )
             self._follow(state)
             return
-        versions = await train_in_child(
-            path, histories, root, rival=None if rival == name else rival, serving=serving, say=say
-        )
+        versions = await train_in_child(path, histories, root, rival=rival, serving=serving, say=say)
         for version in versions:
             say(f"uploading {version[:12]}")
             await upload(root, version, self._service.call(budget=UPLOAD_SECONDS))

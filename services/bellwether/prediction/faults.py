@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.monitoring import AlarmReading
@@ -69,9 +71,10 @@ def all_or_none(request: GeneratePredictions, made: dict[str, New | str], call: 
 
 
 class _Side(NamedTuple):
-    """One of the two sides, the event that reports it, and the share in percent that is allowed."""
+    """One of the two sides, the event and the alarm that report it, and the share in percent that is allowed."""
 
     name: str
+    alarm: str
     event: type[BuyRateAlert] | type[SellRateAlert]
     actions: Sequence[Action]
     limit: int
@@ -80,8 +83,8 @@ class _Side(NamedTuple):
 
 def _sides(limits: Predictions) -> list[_Side]:
     return [
-        _Side("buy_rate_alert", BuyRateAlert, BUY_ACTIONS, limits.buy_rate_alert, "BUY"),
-        _Side("sell_rate_alert", SellRateAlert, SELL_ACTIONS, limits.sell_rate_alert, "SELL"),
+        _Side("buy_rate_alert", "buy_rate_high", BuyRateAlert, BUY_ACTIONS, limits.buy_rate_alert, "BUY"),
+        _Side("sell_rate_alert", "sell_rate_high", SellRateAlert, SELL_ACTIONS, limits.sell_rate_alert, "SELL"),
     ]
 
 
@@ -91,12 +94,10 @@ def turn_alerts(tx: Transaction, actions: Sequence[Action], limits: Predictions,
     for side in _sides(limits):
         rate, signals = rate_of(side.actions, actions)
         raised = rows.turn(tx, call.run, side.name, call.as_of, high=rate > side.limit)
-        if raised is True:
-            event = side.event(rate, len(actions), signals)
-            tx.outbox(call.event(side.name, event, event_id=f"{side.name}-{instant}"))
-        elif raised is False:
-            event = side.event(rate, len(actions), signals, resolved=True)
-            tx.outbox(call.event(side.name, event, event_id=f"{side.name}-cleared-{instant}"))
+        if raised is not None:
+            event = side.event(rate, len(actions), signals, resolved=UNSET if raised else True)
+            event_id = f"{side.name}-{instant}" if raised else f"{side.name}-cleared-{instant}"
+            tx.outbox(call.event(side.name, event, event_id=event_id))
 
 
 def warning_of(actions: Sequence[Action], limits: Predictions) -> str | None:
@@ -110,9 +111,8 @@ def warning_of(actions: Sequence[Action], limits: Predictions) -> str | None:
 
 def alarms_of(raised: Collection[str], limits: Predictions) -> list[AlarmReading]:
     """Return the alarms of the alerts that are raised."""
-    found = []
-    if "buy_rate_alert" in raised:
-        found.append(alarm("buy_rate_high", f"more than {limits.buy_rate_alert} % of the last batch is BUY"))
-    if "sell_rate_alert" in raised:
-        found.append(alarm("sell_rate_high", f"more than {limits.sell_rate_alert} % of the last batch is SELL"))
-    return found
+    return [
+        alarm(side.alarm, f"more than {side.limit} % of the last batch is {side.signal}")
+        for side in _sides(limits)
+        if side.name in raised
+    ]

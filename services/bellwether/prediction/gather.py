@@ -297,14 +297,11 @@ async def _news_of(question: Question, symbol: str, call: Call) -> tuple[News | 
     """
     if not question.news_declared:
         return None, "NOT_SERVED"
+    asked = AnalyzeSentiment(symbol)
+    budget = NEWS_SECONDS if call.run == LIVE else None
     try:
         told = await call.request(
-            "sentiment",
-            "analyze_sentiment",
-            AnalyzeSentiment(symbol),
-            SymbolSentiment,
-            idempotent=True,
-            budget=NEWS_SECONDS if call.run == LIVE else None,
+            "sentiment", "analyze_sentiment", asked, SymbolSentiment, idempotent=True, budget=budget
         )
     except RpcError as error:
         if call.run != LIVE and question.slot is not None and error.code in UNREACHABLE:

@@ -201,19 +201,14 @@ class SentimentService:
         found: dict[str, Any] = {"provider": provider}
         if provider == "none":
             return found
+        broken: list[str] = []
         if provider == "feeds":
             found["feeds"] = dict(self._feeds)
-            broken = {url: state for url, state in sorted(self._feeds.items()) if not state.startswith(READ)}
-            if broken:
-                why = "; ".join(f"{url}: {state}" for url, state in broken.items())
-                found |= {"status": "degraded", "warning": why}
+            broken = [f"{url}: {state}" for url, state in sorted(self._feeds.items()) if not state.startswith(READ)]
         if provider == "yahoo":
-            broken = {symbol: problem for symbol, problem in sorted(self._yahoo.items()) if problem}
-            if broken:
-                found |= {
-                    "status": "degraded",
-                    "warning": "; ".join(f"{name}: {said}" for name, said in broken.items()),
-                }
+            broken = [f"{symbol}: {problem}" for symbol, problem in sorted(self._yahoo.items()) if problem]
+        if broken:
+            found |= {"status": "degraded", "warning": "; ".join(broken)}
         found |= {
             "headlines_read": self._news.read,
             "about_other_firms": self._news.others,

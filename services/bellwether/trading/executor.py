@@ -144,9 +144,7 @@ class Executor:
 
     async def collect(self, turn: Turn) -> None:
         """Write down what the broker has told since the last time."""
-        events = await self._brokers.of(turn.run).drain()
-        if events:
-            await self._desk.store.transact(lambda tx: self._take_in(tx, turn, events))
+        await self.record(turn, await self._brokers.of(turn.run).drain())
 
     async def record(self, turn: Turn, events: Sequence[BrokerEvent]) -> None:
         """Write down what else is known of orders."""

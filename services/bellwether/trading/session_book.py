@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Table, select, union
 
-from bellwether.messages.fields import from_row
+from bellwether.messages.fields import from_fields, from_row
 from bellwether.messages.reporting import GetSessionBook, Idle, MetDecision, SessionBook
 from bellwether.messages.trading import Account, EquityPoint, Refusal
 from bellwether.storage.prepared import Prepared, given
@@ -83,18 +83,15 @@ def session_book(tx: Transaction, run: str, asked: GetSessionBook, book: Book, a
     met = [from_row(MetDecision, row) for row in _DECISIONS.rows(tx, _values(run, asked))]
     idle = _idle(tx, run, asked)
     codes = {one.code for one in refusals} | {one.code for one in met if one.code} | idle.reasons.keys()
-    return SessionBook(
-        currency=account.currency,
-        initial_cash=account.initial_cash,
+    return from_fields(
+        SessionBook,
+        account,
         orders=[order_from(row) for row in _ORDERS.rows(tx, _values(run, asked))],
         refusals=refusals,
         met=met,
         close=close,
         before=before,
-        realised=account.realised,
-        commission=account.commission,
         positions=positions_of(book),
-        halts=account.halts,
         idle=idle,
         meanings={code.name: code.value for code in Code if code.name in codes},
     )
