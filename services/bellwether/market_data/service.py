@@ -22,28 +22,8 @@ from bellwether.market_data.series import Series
 from bellwether.market_data.sources import Source, Unavailable, open_source
 from bellwether.market_data.yahoo.bars import YahooBars, plan_of
 from bellwether.market_data.yahoo.door import YahooDoor
+from bellwether.messages import market_data as messages
 from bellwether.messages.envelope import ErrorBody
-from bellwether.messages.market_data import (
-    MOST_BARS,
-    Bars,
-    CorporateActions,
-    Coverage,
-    Evidences,
-    Freshness,
-    GetBars,
-    GetCorporateActions,
-    GetCoverage,
-    GetEvidence,
-    GetMarketData,
-    GetOpeningPrices,
-    GetWindows,
-    MarketData,
-    OpeningPrices,
-    PublishBars,
-    PublishedBars,
-    Window,
-    Windows,
-)
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.sentiment import GetNews, News
 from bellwether.runtime.call import Call
@@ -191,13 +171,13 @@ class MarketDataService:
 
     # Answering
 
-    async def get_market_data(self, request: GetMarketData, call: Call) -> MarketData:
+    async def get_market_data(self, request: messages.GetMarketData, call: Call) -> messages.MarketData:
         """Return the state of a symbol."""
         found = self.book.market_data(request.symbol, call.as_of)
         call.annotate(**{"bellwether.symbol": request.symbol, "bellwether.bar_session": found.last_session.isoformat()})
         return found
 
-    async def get_bars(self, request: GetBars, call: Call) -> Bars:
+    async def get_bars(self, request: messages.GetBars, call: Call) -> messages.Bars:
         """Return the newest complete bars."""
         _check_count(request.count)
         await self._follow([request.symbol])
@@ -207,7 +187,7 @@ class MarketDataService:
             return older or found
         return found
 
-    def _with_revision(self, tx: Transaction, request: GetBars, as_of: datetime) -> Bars | None:
+    def _with_revision(self, tx: Transaction, request: messages.GetBars, as_of: datetime) -> messages.Bars | None:
         """Return bars of an older version that have the asked revision, None where none has it."""
         loads = bars_store.all_loads(tx, request.symbol)[1:]
         if self.context.clock.live:
@@ -220,25 +200,27 @@ class MarketDataService:
                 return found
         return None
 
-    async def get_opening_prices(self, request: GetOpeningPrices, call: Call) -> OpeningPrices:
+    async def get_opening_prices(self, request: messages.GetOpeningPrices, call: Call) -> messages.OpeningPrices:
         """Return opening prices of a session that has opened."""
         await self._follow(request.symbols)
         prices = self.book.opening_prices(request.session, request.symbols, call.as_of)
-        return OpeningPrices(request.session, prices)
+        return messages.OpeningPrices(request.session, prices)
 
-    async def get_corporate_actions(self, request: GetCorporateActions, call: Call) -> CorporateActions:
+    async def get_corporate_actions(
+        self, request: messages.GetCorporateActions, call: Call
+    ) -> messages.CorporateActions:
         """Return splits and dividends effective before the open of a session."""
         await self._follow(request.symbols)
-        return CorporateActions(
+        return messages.CorporateActions(
             self.book.corporate_actions(request.session, request.symbols, call.as_of, request.since)
         )
 
-    async def get_coverage(self, request: GetCoverage, call: Call) -> Coverage:
+    async def get_coverage(self, request: messages.GetCoverage, call: Call) -> messages.Coverage:
         """Return how far the recorded bars reach."""
         book = self.book
         found = book.coverage(request.symbols)
         asked = request.symbols or list(book.declared)
-        return Coverage(
+        return messages.Coverage(
             first={symbol: days[0] for symbol, days in found.items()},
             last={symbol: days[1] for symbol, days in found.items()},
             errors={
@@ -249,18 +231,18 @@ class MarketDataService:
             loading={symbol: book.loading[symbol] for symbol in asked if symbol in book.loading},
         )
 
-    async def get_freshness(self, call: Call) -> Freshness:
+    async def get_freshness(self, call: Call) -> messages.Freshness:
         """Return whether the newest bars are those that can be expected."""
         try:
             return self.book.freshness(call.as_of)
         except OutsideCalendar as error:
             raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
 
-    async def get_windows(self, request: GetWindows, call: Call) -> Windows:
+    async def get_windows(self, request: messages.GetWindows, call: Call) -> messages.Windows:
         """Return state and newest bars of several symbols."""
         _check_count(request.count)
         await self._follow(request.symbols)
-        found: dict[str, Window] = {}
+        found: dict[str, messages.Window] = {}
         for symbol in request.symbols:
             trace = request.traces.get(symbol)
             facts = {"bellwether.symbol": symbol}
@@ -268,9 +250,9 @@ class MarketDataService:
                 one = found[symbol] = window_of(self.book, symbol, request, call.as_of)
                 if one.market is not None:
                     inner.annotate(**{"bellwether.bar_session": one.market.last_session.isoformat()})
-        return Windows(found)
+        return messages.Windows(found)
 
-    async def get_evidence(self, request: GetEvidence, call: Call) -> Evidences:
+    async def get_evidence(self, request: messages.GetEvidence, call: Call) -> messages.Evidences:
         """Return what the quality of bars is judged by, by symbol."""
         _check_count(request.count)
         found, errors = {}, {}
@@ -282,9 +264,9 @@ class MarketDataService:
                 errors[symbol] = ErrorBody(error.code, error.message)
             except OutsideCalendar as error:
                 raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
-        return Evidences(found, errors)
+        return messages.Evidences(found, errors)
 
-    async def publish_bars(self, request: PublishBars, call: Call) -> PublishedBars:
+    async def publish_bars(self, request: messages.PublishBars, call: Call) -> messages.PublishedBars:
         """Publish the bars of a session that is over: one event per declared symbol that has one, by symbol.
 
         The event's id is a function of session, symbol and the revision of all bars up to it, so a repeated step
@@ -298,7 +280,7 @@ class MarketDataService:
         if self.context.clock.live:
             await self.refresh()
         with call.start_root("bars", attributes={"bellwether.session": request.session.isoformat()}) as inner:
-            return PublishedBars(await self._announcer.publish(request.session, inner))
+            return messages.PublishedBars(await self._announcer.publish(request.session, inner))
 
     def health(self) -> dict[str, Any]:
         """Return what health says besides."""
@@ -312,8 +294,8 @@ class MarketDataService:
 
 
 def _check_count(count: int) -> None:
-    if not 1 <= count <= MOST_BARS:
-        raise RpcError("INVALID_PARAMS", f"count is {count}: it must be from 1 to {MOST_BARS}")
+    if not 1 <= count <= messages.MOST_BARS:
+        raise RpcError("INVALID_PARAMS", f"count is {count}: it must be from 1 to {messages.MOST_BARS}")
 
 
 def final_delay(data: Data) -> timedelta:

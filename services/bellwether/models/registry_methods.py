@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from bellwether.messages.registry import (
-    ListRegistry,
-    PromoteModel,
-    RegisteredModel,
-    RegisteredModels,
-    RollbackModel,
-    ShadowCandidate,
-    ShowModel,
-    ShownModel,
-)
+from bellwether.messages import registry as messages
 from bellwether.models import book, live
 from bellwether.models.clients import RegistryClient
 from bellwether.models.outcomes import Outcomes
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.spec.models import TradingSystemSpec
-from bellwether.training.ledger import Ledger, LedgerError, end_shadow, promote, put_in_shadow, roll_back
+from bellwether.spec.training import Training
+from bellwether.training.ledger import Ledger, LedgerError, Mode, end_shadow, promote, put_in_shadow, roll_back
 
 
 class RegistryMethods:
@@ -30,7 +21,7 @@ class RegistryMethods:
         self._registry = registry
         self._outcomes = outcomes
 
-    async def list_registry(self, request: ListRegistry, call: Call) -> RegisteredModels:
+    async def list_registry(self, request: messages.ListRegistry, call: Call) -> messages.RegisteredModels:
         """Return models of the registry, the newest last.
 
         Raises:
@@ -40,9 +31,9 @@ class RegistryMethods:
             raise RpcError("INVALID_PARAMS", f"limit is {request.limit}: it must be from 1 to {book.MOST_LISTED}")
         _, ledger = await self._registry.book(call)
         found, total = book.listed(ledger, request.model_name, request.limit)
-        return RegisteredModels([book.shown(one) for one in found], len(ledger.trials), total)
+        return messages.RegisteredModels([book.shown(one) for one in found], len(ledger.trials), total)
 
-    async def show_model(self, request: ShowModel, call: Call) -> ShownModel:
+    async def show_model(self, request: messages.ShowModel, call: Call) -> messages.ShownModel:
         """Return a model of the registry with its live records.
 
         Raises:
@@ -53,9 +44,9 @@ class RegistryMethods:
             entry = ledger.entry(request.version)
         except LedgerError as error:
             raise RpcError("NOT_ALLOWED", str(error)) from error
-        rule = self._spec.training.demotion
+        rule = self._training.demotion
         found = await self._outcomes.records([entry.version], call)
-        return ShownModel(
+        return messages.ShownModel(
             book.shown(entry),
             [
                 live.summary(one, rule, entry.since.date() if (one.role, entry.stage) == ("serving",) * 2 else None)
@@ -63,7 +54,7 @@ class RegistryMethods:
             ],
         )
 
-    async def shadow_model(self, request: ShadowCandidate, call: Call) -> RegisteredModel:
+    async def shadow_model(self, request: messages.ShadowCandidate, call: Call) -> messages.RegisteredModel:
         """Put a candidate into shadow, or take it out again.
 
         Raises:
@@ -74,13 +65,11 @@ class RegistryMethods:
             version = ledger.entry(request.version).version
             if request.end:
                 return end_shadow(ledger, version, call.as_of, request.reason), version
-            return put_in_shadow(
-                ledger, version, call.as_of, request.reason, mode=self._spec.training.gate.mode
-            ), version
+            return put_in_shadow(ledger, version, call.as_of, request.reason, mode=self._mode), version
 
         return await self._registry.changed(change, call)
 
-    async def promote_model(self, request: PromoteModel, call: Call) -> RegisteredModel:
+    async def promote_model(self, request: messages.PromoteModel, call: Call) -> messages.RegisteredModel:
         """Let a model serve.
 
         Raises:
@@ -89,13 +78,11 @@ class RegistryMethods:
 
         def change(ledger: Ledger) -> tuple[Ledger, str]:
             version = ledger.entry(request.version).version
-            return promote(
-                ledger, version, call.as_of, request.reason, mode=self._spec.training.gate.mode, by_hand=True
-            ), version
+            return promote(ledger, version, call.as_of, request.reason, mode=self._mode, by_hand=True), version
 
         return await self._registry.changed(change, call)
 
-    async def rollback_model(self, request: RollbackModel, call: Call) -> RegisteredModel:
+    async def rollback_model(self, request: messages.RollbackModel, call: Call) -> messages.RegisteredModel:
         """Let the model serve again that served before.
 
         Raises:
@@ -104,12 +91,16 @@ class RegistryMethods:
 
         def change(ledger: Ledger) -> tuple[Ledger, str]:
             name, symbol = request.model_name, request.symbol
-            changed = roll_back(ledger, name, symbol, call.as_of, request.reason, mode=self._spec.training.gate.mode)
+            changed = roll_back(ledger, name, symbol, call.as_of, request.reason, mode=self._mode)
             serving = changed.serving(name, symbol)
             return changed, "" if serving is None else serving.version
 
         return await self._registry.changed(change, call)
 
     @property
-    def _spec(self) -> TradingSystemSpec:
-        return self._service.context.declaration.current.spec
+    def _training(self) -> Training:
+        return self._service.context.declaration.current.spec.training
+
+    @property
+    def _mode(self) -> Mode:
+        return self._training.gate.mode

@@ -10,23 +10,8 @@ from typing import Any
 
 import msgspec
 
+from bellwether.messages import models as messages
 from bellwether.messages.alarms import alarm
-from bellwether.messages.models import (
-    Drift,
-    ExplainProbability,
-    GetDrift,
-    LoadModel,
-    ModelInfo,
-    Models,
-    Predict,
-    Predicted,
-    Predictions,
-    PredictMany,
-    Probability,
-    ProbabilityParts,
-    ShadowModel,
-    expiry_words,
-)
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.registry import (
@@ -70,7 +55,7 @@ class ModelService:
 
     # Answering
 
-    async def load_model(self, request: LoadModel, call: Call) -> ModelInfo:
+    async def load_model(self, request: messages.LoadModel, call: Call) -> messages.ModelInfo:
         """Return the model that answers for a symbol.
 
         Raises:
@@ -84,22 +69,22 @@ class ModelService:
                 raise
             raise self.keeper.trouble from error
 
-    async def predict(self, request: Predict, call: Call) -> Probability:
+    async def predict(self, request: messages.Predict, call: Call) -> messages.Probability:
         """Return the calibrated probability for one row of features."""
         return self._predicted(request, call)
 
-    async def predict_many(self, request: PredictMany, call: Call) -> Predictions:
+    async def predict_many(self, request: messages.PredictMany, call: Call) -> messages.Predictions:
         """Return what `predict` says of each row; each is scored by itself, a batch would give other bits."""
-        found: list[Predicted] = []
+        found: list[messages.Predicted] = []
         for row, trace in zip(request.rows, request.traces or [""] * len(request.rows), strict=True):
             try:
                 with call.start_span("ml-model.predict", parent=trace) as inner:
-                    found.append(Predicted(self._predicted(row, inner)))
+                    found.append(messages.Predicted(self._predicted(row, inner)))
             except RpcError as error:
-                found.append(Predicted(None, error.code, error.message, error.detail))
-        return Predictions(found)
+                found.append(messages.Predicted(None, error.code, error.message, error.detail))
+        return messages.Predictions(found)
 
-    def _predicted(self, request: Predict, call: Call) -> Probability:
+    def _predicted(self, request: messages.Predict, call: Call) -> messages.Probability:
         named = request.version
         model = self._find(request.model_name, request.symbol) if named is None else self._version(named)
         self._refuse_lookahead(model, call.as_of)
@@ -114,7 +99,7 @@ class ModelService:
         call.annotate(**{"bellwether.model": found.model_name, "bellwether.model_version": found.version})
         return found
 
-    async def explain_probability(self, request: ExplainProbability, call: Call) -> ProbabilityParts:
+    async def explain_probability(self, request: messages.ExplainProbability, call: Call) -> messages.ProbabilityParts:
         """Return what each feature did to the probability of one row.
 
         Raises:
@@ -122,7 +107,7 @@ class ModelService:
         """
         return self._version(request.version).parts(request.features, request.symbol)
 
-    async def get_drift(self, request: GetDrift, call: Call) -> Drift:
+    async def get_drift(self, request: messages.GetDrift, call: Call) -> messages.Drift:
         """Return how far features lie from a version's training rows.
 
         Raises:
@@ -130,13 +115,13 @@ class ModelService:
         """
         reference = self._version(request.version).reference
         if reference is None:
-            return Drift({}, "an earlier release made the model and kept no record of its training rows")
+            return messages.Drift({}, "an earlier release made the model and kept no record of its training rows")
         values = request.values
-        return Drift({one.name: stability_index(one, values.get(one.name, [])) for one in reference.features})
+        return messages.Drift({one.name: stability_index(one, values.get(one.name, [])) for one in reference.features})
 
-    async def list_models(self, call: Call) -> Models:
+    async def list_models(self, call: Call) -> messages.Models:
         """Return all models in service."""
-        return Models([self._info(model) for model in self.registry.serving()])
+        return messages.Models([self._info(model) for model in self.registry.serving()])
 
     # The registry
 
@@ -265,12 +250,12 @@ class ModelService:
             told = msgspec.structs.replace(model.info(), expired=True)
             raise RpcError(
                 "MODEL_EXPIRED",
-                f"{expiry_words(told)}: train it again",
+                f"{messages.expiry_words(told)}: train it again",
                 version=model.version,
                 expires_on=ends.isoformat(),
             )
 
-    def _shadow(self, symbol: str | None, as_of: datetime) -> ShadowModel | None:
+    def _shadow(self, symbol: str | None, as_of: datetime) -> messages.ShadowModel | None:
         """Return what is to be asked beside; not what has seen the day, and not what has expired."""
         model = self.registry.shadow(symbol)
         if model is None:
@@ -278,7 +263,7 @@ class ModelService:
         day, manifest = self.context.declaration.calendar.local_day(as_of), model.manifest
         if manifest.trained_through >= day or has_expired(manifest.expires_on, day):
             return None
-        return ShadowModel(model.version, manifest.name, list(manifest.features))
+        return messages.ShadowModel(model.version, manifest.name, list(manifest.features))
 
     def _asks_novelty(self) -> bool:
         declaration = self.context.declaration
@@ -293,7 +278,7 @@ class ModelService:
         verdict = self.registry.verdict(model.version)
         return verdict is not None and verdict.passed
 
-    def _info(self, model: ServedModel) -> ModelInfo:
+    def _info(self, model: ServedModel) -> messages.ModelInfo:
         info, ends = model.info(), model.manifest.expires_on
         return msgspec.structs.replace(
             info,
@@ -312,13 +297,13 @@ def has_expired(expires_on: date | None, day: date) -> bool:
     return expires_on is not None and day >= expires_on
 
 
-def expiry_alarms(models: Sequence[ModelInfo], day: date) -> list[AlarmReading]:
+def expiry_alarms(models: Sequence[messages.ModelInfo], day: date) -> list[AlarmReading]:
     """Return the alarm of models that have expired by a day, critical, or else of those that soon will."""
     over = [one for one in models if one.expired]
     if over:
-        return [alarm("model_expired", "; ".join(map(expiry_words, over))[:_LONGEST], severity="critical")]
+        return [alarm("model_expired", "; ".join(map(messages.expiry_words, over))[:_LONGEST], severity="critical")]
     soon = [one for one in models if one.expires_on is not None and (one.expires_on - day).days <= WARNING_DAYS]
-    return [alarm("model_expired", "; ".join(map(expiry_words, soon))[:_LONGEST])] if soon else []
+    return [alarm("model_expired", "; ".join(map(messages.expiry_words, soon))[:_LONGEST])] if soon else []
 
 
 def create(context: ServiceContext) -> Service:

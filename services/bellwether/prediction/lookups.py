@@ -7,23 +7,9 @@ from typing import Any
 
 import msgspec
 
+from bellwether.messages import prediction as messages
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.models import GetServingRecord, ServingRecord
-from bellwether.messages.prediction import (
-    BUY_ACTIONS,
-    BuyRate,
-    ClearedCache,
-    DecisionOutcome,
-    DecisionRecord,
-    Decisions,
-    GetBuyRate,
-    GetDecision,
-    GetPrediction,
-    ListDecisions,
-    Prediction,
-    ReplayDecision,
-    ReplayedDecision,
-)
 from bellwether.messages.registry import GetLiveRecords, LiveRecords
 from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.prediction import live, replay, tables
@@ -48,7 +34,7 @@ class Lookups:
         self._context = context
         self.judged = Judged()
 
-    async def get_prediction(self, request: GetPrediction, call: Call) -> Prediction:
+    async def get_prediction(self, request: messages.GetPrediction, call: Call) -> messages.Prediction:
         """Return the newest prediction that still answers for a symbol."""
         ttl = parse_duration(declared(self._context).current.spec.predictions.cache_ttl)
         found = await self._store.transact(lambda tx: rows.fresh(tx, request.symbol, call.as_of, ttl, only(call)))
@@ -56,15 +42,15 @@ class Lookups:
             raise RpcError("NO_PREDICTION", f"there is no fresh prediction of {request.symbol}: ask for a new one")
         return as_cached(found.prediction, call.as_of)
 
-    async def get_buy_rate(self, request: GetBuyRate, call: Call) -> BuyRate:
+    async def get_buy_rate(self, request: messages.GetBuyRate, call: Call) -> messages.BuyRate:
         """Return the share of BUY and STRONG_BUY in a timeframe."""
         conditions = self._timeframe(request, call)
         counts = await self._store.transact(lambda tx: rows.count_actions(tx, *conditions))
-        total, buys = sum(counts.values()), sum(counts.get(action, 0) for action in BUY_ACTIONS)
+        total, buys = sum(counts.values()), sum(counts.get(action, 0) for action in messages.BUY_ACTIONS)
         rate = round(100.0 * buys / total, 4) if total else None
-        return BuyRate(rate, total, buys, request.timeframe, counts)
+        return messages.BuyRate(rate, total, buys, request.timeframe, counts)
 
-    def _timeframe(self, request: GetBuyRate, call: Call) -> list[Any]:
+    def _timeframe(self, request: messages.GetBuyRate, call: Call) -> list[Any]:
         table, run = tables.decisions.c, only(call)
         found: list[Any] = [] if run is None else [table.run == run]
         match request.timeframe:
@@ -82,7 +68,7 @@ class Lookups:
                 pass
         return found
 
-    async def clear_cache(self, call: Call) -> ClearedCache:
+    async def clear_cache(self, call: Call) -> messages.ClearedCache:
         """See to it that nothing made so far answers any more."""
         ttl = parse_duration(declared(self._context).current.spec.predictions.cache_ttl)
         symbols = declared(self._context).current.spec.symbols
@@ -92,25 +78,25 @@ class Lookups:
             rows.mark(tx, call.run, rows.EVERY_SYMBOL, None)
             return count
 
-        return ClearedCache(await self._store.transact(work))
+        return messages.ClearedCache(await self._store.transact(work))
 
-    async def list_decisions(self, request: ListDecisions, call: Call) -> Decisions:
+    async def list_decisions(self, request: messages.ListDecisions, call: Call) -> messages.Decisions:
         """Return decisions, newest first."""
         if not 1 <= request.limit <= MOST_LISTED:
             raise RpcError("INVALID_PARAMS", f"limit is {request.limit}: it must be from 1 to {MOST_LISTED}")
         found, total = await self._store.transact(
             lambda tx: rows.newest(tx, only(call), request.symbol, request.limit, request.before)
         )
-        return Decisions([row.prediction for row in found], total)
+        return messages.Decisions([row.prediction for row in found], total)
 
-    async def get_decision(self, request: GetDecision, call: Call) -> DecisionRecord:
+    async def get_decision(self, request: messages.GetDecision, call: Call) -> messages.DecisionRecord:
         """Return a decision with its canonical record."""
         row = await self._row(request.prediction_id, call)
         known = await self._store.transact(lambda tx: rows.outcome_of(tx, row.run, row.prediction.prediction_id))
-        outcome = None if known is None else DecisionOutcome(*known)
-        return DecisionRecord(row.prediction, msgspec.json.decode(row.canonical), row.sha256, outcome)
+        outcome = None if known is None else messages.DecisionOutcome(*known)
+        return messages.DecisionRecord(row.prediction, msgspec.json.decode(row.canonical), row.sha256, outcome)
 
-    async def replay_decision(self, request: ReplayDecision, call: Call) -> ReplayedDecision:
+    async def replay_decision(self, request: messages.ReplayDecision, call: Call) -> messages.ReplayedDecision:
         """Compute a decision again from its stored inputs and compare the bytes."""
         row = await self._row(request.prediction_id, call)
         return await replay.again(row.prediction.prediction_id, row.canonical, call)
@@ -153,7 +139,7 @@ def only(call: Call) -> str | None:
     return None if call.run == LIVE else call.run
 
 
-def as_cached(prediction: Prediction, as_of: datetime) -> Prediction:
+def as_cached(prediction: messages.Prediction, as_of: datetime) -> messages.Prediction:
     """Return a prediction made earlier, marked as that and with its age in seconds."""
     age = (as_of - prediction.timestamp).total_seconds()
     return msgspec.structs.replace(prediction, cached=True, cache_age=age)

@@ -6,27 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from bellwether.messages import trading as messages
 from bellwether.messages.envelope import LIVE, Event
 from bellwether.messages.fields import from_row
 from bellwether.messages.prediction import PredictionGenerated
 from bellwether.messages.reporting import GetSessionBook, SessionBook
-from bellwether.messages.trading import (
-    EquityCurve,
-    Explain,
-    Explanation,
-    GetEquity,
-    Halt,
-    HaltState,
-    LedgerCheck,
-    ListOrders,
-    ListRefusals,
-    MarketsInitialized,
-    Orders,
-    Positions,
-    Refusal,
-    Refusals,
-    Safety,
-)
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -105,16 +89,16 @@ def _register_effects(service: Service, trader: Trader) -> None:
         await trader.incoming.take(event.data.prediction, event.id, call)
 
     @service.rpc("halt", urgent=True)
-    async def halt(request: Halt, call: Call) -> HaltState:
+    async def halt(request: messages.Halt, call: Call) -> messages.HaltState:
         answer = await trader.halting.halt(request, call)
         trader.following.halt()
         return answer
 
     @service.rpc("initialize_ig_markets")
-    async def initialize_ig_markets(call: Call) -> MarketsInitialized:
+    async def initialize_ig_markets(call: Call) -> messages.MarketsInitialized:
         mode = trader.desk.rules.mode
         if trader.brokers.at_ig(call.run):
-            return MarketsInitialized("ig_markets_initialized", list(await trader.brokers.ig.connect()))
+            return messages.MarketsInitialized("ig_markets_initialized", list(await trader.brokers.ig.connect()))
         raise RpcError(
             "NO_IG_ACCOUNT",
             f"trading.mode is {mode}: orders go to the simulated broker, and no IG account is connected",
@@ -128,48 +112,48 @@ def _register_answers(service: Service, trader: Trader) -> None:
     service.rpc("export")(trader.money.export)
 
     @service.rpc("get_equity")
-    async def get_equity(request: GetEquity, call: Call) -> EquityCurve:
+    async def get_equity(request: messages.GetEquity, call: Call) -> messages.EquityCurve:
         if not 2 <= request.limit <= MOST_POINTS:
             raise RpcError("INVALID_PARAMS", f"limit: {request.limit} must be from 2 to {MOST_POINTS}")
-        return EquityCurve(thinned(await desk.look(call, find_equity), request.limit))
+        return messages.EquityCurve(thinned(await desk.look(call, find_equity), request.limit))
 
     @service.rpc("get_safety")
-    async def get_safety(call: Call) -> Safety:
+    async def get_safety(call: Call) -> messages.Safety:
         newest = await trader.market.newest(call)
 
-        def look(tx: Transaction, run: str) -> Safety:
+        def look(tx: Transaction, run: str) -> messages.Safety:
             return safety_of(desk.ledger.book(tx, run), desk.conditions(tx, run, desk.now_of(call)), newest)
 
         return await desk.look(call, look)
 
     @service.rpc("get_positions")
-    async def get_positions(call: Call) -> Positions:
-        return Positions(positions_of(await desk.look(call, desk.ledger.book)))
+    async def get_positions(call: Call) -> messages.Positions:
+        return messages.Positions(positions_of(await desk.look(call, desk.ledger.book)))
 
     @service.rpc("list_orders")
-    async def list_orders(request: ListOrders, call: Call) -> Orders:
+    async def list_orders(request: messages.ListOrders, call: Call) -> messages.Orders:
         limit = _limit(request.limit)
 
-        def look(tx: Transaction, run: str) -> Orders:
+        def look(tx: Transaction, run: str) -> messages.Orders:
             rows, total = find_orders(tx, run, symbol=request.symbol, status=request.status, limit=limit)
-            return Orders([order_from(row) for row in rows], total)
+            return messages.Orders([order_from(row) for row in rows], total)
 
         return await desk.look(call, look)
 
     @service.rpc("list_refusals")
-    async def list_refusals(request: ListRefusals, call: Call) -> Refusals:
+    async def list_refusals(request: messages.ListRefusals, call: Call) -> messages.Refusals:
         limit = _limit(request.limit)
 
-        def look(tx: Transaction, run: str) -> Refusals:
+        def look(tx: Transaction, run: str) -> messages.Refusals:
             rows, total = find_refusals(tx, run, symbol=request.symbol, limit=limit)
-            return Refusals([from_row(Refusal, row) for row in rows], total)
+            return messages.Refusals([from_row(messages.Refusal, row) for row in rows], total)
 
         return await desk.look(call, look)
 
 
 def _register_explanations(service: Service, desk: Desk) -> None:
     @service.rpc("explain")
-    async def explain(request: Explain, call: Call) -> Explanation:
+    async def explain(request: messages.Explain, call: Call) -> messages.Explanation:
         return await desk.look(call, lambda tx, run: _explain(tx, run, desk, request))
 
     @service.rpc("get_session_book")
@@ -181,8 +165,8 @@ def _register_explanations(service: Service, desk: Desk) -> None:
         return await desk.look(call, look)
 
     @service.rpc("check_ledger")
-    async def check(call: Call) -> LedgerCheck:
-        def look(tx: Transaction, run: str) -> LedgerCheck:
+    async def check(call: Call) -> messages.LedgerCheck:
+        def look(tx: Transaction, run: str) -> messages.LedgerCheck:
             rows, _ = find_orders(tx, run, limit=ALL_ROWS)
             return check_ledger(desk.ledger.events(tx, run), desk.ledger.book(tx, run), rows)
 
@@ -255,17 +239,17 @@ def _register_health(service: Service, trader: Trader) -> None:
         return await desk.look(service.call(), look)
 
 
-def _explain(tx: Transaction, run: str, desk: Desk, request: Explain) -> Explanation:
+def _explain(tx: Transaction, run: str, desk: Desk, request: messages.Explain) -> messages.Explanation:
     seen = desk.ledger.seen(tx, run, request.symbol, request.prediction_id)
     if seen is None:
-        return Explanation(request.symbol, request.prediction_id, "unseen", None, [], [])
+        return messages.Explanation(request.symbol, request.prediction_id, "unseen", None, [], [])
     row = None if seen.order_id is None else find_order(tx, run, seen.order_id)
     rows, _ = find_refusals(tx, run, prediction_id=seen.prediction_id)
-    refusals = [from_row(Refusal, one) for one in rows]
+    refusals = [from_row(messages.Refusal, one) for one in rows]
     own = refusal_seen(seen)
     if own is not None and not refusals:
         refusals = [own]
-    return Explanation(
+    return messages.Explanation(
         symbol=seen.symbol,
         prediction_id=seen.prediction_id,
         outcome=seen.outcome,
