@@ -12,7 +12,7 @@ from bellwether.naming import bucket_stream
 from bellwether.runtime.bus import BucketPlan, BusError, ConsumerPlan, StreamPlan
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.nats_bus import NatsBus
-from bellwether.runtime.nats_pull import NANOSECONDS
+from bellwether.runtime.nats_subscription import NANOSECONDS
 from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.service_row import ServiceRow
 from bellwether.topology import NATS_STORE_BYTES, SERVICES

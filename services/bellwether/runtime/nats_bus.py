@@ -27,9 +27,8 @@ from bellwether.runtime.bus import (
 )
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.nats_client import Client, ClientError, MaxPayloadError, Msg, SlowConsumerError
-from bellwether.runtime.nats_pull import NatsPull
 from bellwether.runtime.nats_streams import NatsStreams
-from bellwether.runtime.nats_subscription import NatsMessage, NatsSubscription, Watch
+from bellwether.runtime.nats_subscription import NatsMessage, NatsPull, NatsSubscription, Watch
 from bellwether.runtime.tasks import LOOK_SECONDS, end_tasks
 
 CONNECT_SECONDS = 5.0

@@ -23,7 +23,7 @@ from bellwether.local.commands import run_command
 from bellwether.runtime.memory_bus import MemoryBus
 from bellwether.runtime.memory_stream import MemoryDelivery
 from bellwether.runtime.nats_bus import NatsBus
-from bellwether.runtime.nats_pull import NatsDelivery
+from bellwether.runtime.nats_subscription import NatsDelivery
 from bellwether.runtime.rpc import RpcServer
 from bellwether.storage.store import OutboxRow, Store, Transaction
 
