@@ -13,7 +13,7 @@ from bellwether.market.sessions import load_calendar
 from bellwether.monitoring.book import AlertBook, Due, Notice, due, reached, tried, with_notice
 from bellwether.monitoring.channels import DeliveryFailed, Ways, send
 from bellwether.naming import MONITORING_BUCKET, MONITORING_KEY
-from bellwether.runtime.bus import BusError, NoResponder
+from bellwether.runtime.bus import BusError, stored_value
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.tasks import Wake
 from bellwether.spec.models import TradingSystem
@@ -54,19 +54,12 @@ class Notifier:
 
     async def load(self) -> None:
         """Read the book; waits as long as the bus cannot be asked."""
-        while True:
-            try:
-                found = await self._context.bus.kv_get(MONITORING_BUCKET, MONITORING_KEY)
-                break
-            except NoResponder:
-                found = None
-                break
-            except BusError as error:
-                _log.warning("monitoring waits for its book: %s", error)
-                await asyncio.sleep(0.5)
+        found = await stored_value(
+            self._context.bus, MONITORING_BUCKET, MONITORING_KEY, "monitoring waits for its book"
+        )
         if found is not None:
             try:
-                self.book = self._stored = msgspec.json.decode(found[0], type=AlertBook)
+                self.book = self._stored = msgspec.json.decode(found, type=AlertBook)
             except msgspec.DecodeError as error:
                 _log.error("the stored alarms and notices cannot be read, monitoring starts without them: %s", error)
 

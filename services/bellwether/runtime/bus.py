@@ -11,12 +11,16 @@ the same promises; one conformance suite runs against both.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 Headers = Mapping[str, str]
+
+_log = logging.getLogger(__name__)
 
 
 class BusError(Exception):
@@ -125,6 +129,23 @@ class Message(Protocol):
 
     async def respond(self, body: bytes) -> None:
         """Send the reply; without a reply subject this does nothing."""
+
+
+class LocalMessage:
+    """A plain message or request within one process, with the future that takes the reply."""
+
+    __slots__ = ("_reply", "body", "headers", "subject")
+
+    def __init__(self, subject: str, body: bytes, headers: Headers | None, reply: asyncio.Future[bytes] | None) -> None:
+        self.subject = subject
+        self.body = body
+        self.headers = headers
+        self._reply = reply
+
+    async def respond(self, body: bytes) -> None:
+        """Give the requester its reply; a requester that has gone is not an error."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(body)
 
 
 class Delivery(Protocol):
@@ -265,3 +286,18 @@ class BusAdmin(Protocol):
 
     async def ensure_consumer(self, plan: ConsumerPlan) -> None:
         """Make a consumer, or bring it to this plan; its place in the stream is kept."""
+
+
+async def stored_value(bus: Bus, bucket: str, key: str, waiting: str) -> bytes | None:
+    """Return the value of a key, None where there is none; while the bus cannot be asked it logs what is `waiting`."""
+    while True:
+        try:
+            found = await bus.kv_get(bucket, key)
+        except NoResponder:
+            # The bucket is not made yet, so nobody has written to it.
+            return None
+        except BusError as error:
+            _log.warning("%s: %s", waiting, error)
+            await asyncio.sleep(0.5)
+        else:
+            return None if found is None else found[0]

@@ -140,17 +140,15 @@ class DeclarationHolder:
             _log.error("a declaration on the bus is not one: %s", error)
             return None
         generation = generation_of(system)
-        if generation < self.generation or self._is_of_another(system):
+        known = self._system
+        if known is not None and (generation < generation_of(known) or system.metadata.uid != known.metadata.uid):
             return None
-        if system != self._system:
+        if system != known:
             self._system, self._failures = system, None
         failures = self._failures
         if failures is None or failures:
             failures = self._failures = await self._give(system)
         return Ack(self._service, generation, not failures, "; ".join(failures) or None, system.metadata.uid)
-
-    def _is_of_another(self, system: TradingSystem) -> bool:
-        return self._system is not None and system.metadata.uid != self._system.metadata.uid
 
     async def _give(self, system: TradingSystem) -> list[str]:
         failures: list[str] = []

@@ -339,7 +339,8 @@ class EventConsumer:
             typed = envelope.Event(
                 event.id, event.type, event.timestamp, event.source_service, event.priority, event.run, data
             )
-            await self._in_time(subscriber.handler(typed, call), call.deadline)
+            late = TimeoutError(f"the handler did not end within {BUDGET:g} s")
+            await self._deadlines.within(call.deadline, subscriber.handler(typed, call), late)
         except Exception as error:
             _log.exception("%s failed on event %s (attempt %d)", context.row.name, event.type, delivery.attempts)
             if span is not None:
@@ -349,17 +350,6 @@ class EventConsumer:
             if span is not None:
                 span.end()
         return None
-
-    async def _in_time(self, work: Awaitable[None], deadline: float) -> None:
-        task = self._deadlines.begin(deadline)
-        try:
-            await work
-        except asyncio.CancelledError:
-            if self._deadlines.cancelled(task):
-                raise TimeoutError(f"the handler did not end within {BUDGET:g} s") from None
-            raise
-        finally:
-            self._deadlines.end(task)
 
     def _begin_span(self, delivery: Delivery, event_type: str) -> Span | None:
         if not delivery.headers:

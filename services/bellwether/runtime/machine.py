@@ -152,6 +152,14 @@ def _quota(quota: str, period: str) -> float | None:
     return share / whole if share and whole else None
 
 
+def volume_percent(folder: Path) -> float | None:
+    """Return how full the volume of a folder is, in percent; None where that cannot be read."""
+    try:
+        return psutil.disk_usage(str(folder)).percent
+    except OSError:
+        return None
+
+
 class Machine:
     """Reads the figures. CPU use is that since the look before, so it is unknown just after the start."""
 
@@ -167,15 +175,15 @@ class Machine:
         """Return the present figures."""
         memory = psutil.virtual_memory()
         group = read_group(self._read, machine_bytes=memory.total)
-        cores = float(os.cpu_count() or 1)
+        cores, disk = float(os.cpu_count() or 1), volume_percent(self._folder)
         if group.limited:
             self._measure(group.cpu_seconds, group.cpu_cores or cores)
             used = group.memory_percent
-            return MachineFigures("container", self._cpu, memory.percent if used is None else used, self._disk())
+            return MachineFigures("container", self._cpu, memory.percent if used is None else used, disk)
         times = psutil.cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0)
         self._measure(sum(times[:8]) - idle, cores)
-        return MachineFigures("host", self._cpu, memory.percent, self._disk())
+        return MachineFigures("host", self._cpu, memory.percent, disk)
 
     def _measure(self, seconds: float | None, cores: float) -> None:
         now = self._now()
@@ -186,9 +194,3 @@ class Machine:
         elif now - self._before[0] >= _SHORTEST:
             self._cpu = round(100.0 * max(0.0, seconds - self._before[1]) / (now - self._before[0]) / cores, 1)
             self._before = (now, seconds)
-
-    def _disk(self) -> float | None:
-        try:
-            return psutil.disk_usage(str(self._folder)).percent
-        except OSError:
-            return None

@@ -20,6 +20,7 @@ from bellwether.runtime.bus import (
     BusUnreachable,
     ConsumerPlan,
     Headers,
+    LocalMessage,
     NoResponder,
     RequestTimeout,
     StoredMessage,
@@ -35,30 +36,13 @@ WINDOW_IDS = 50_000
 _log = logging.getLogger(__name__)
 
 
-class MemoryMessage:
-    """A plain message or request."""
-
-    __slots__ = ("_reply", "body", "headers", "subject")
-
-    def __init__(self, subject: str, body: bytes, headers: Headers | None, reply: asyncio.Future[bytes] | None) -> None:
-        self.subject = subject
-        self.body = body
-        self.headers = headers
-        self._reply = reply
-
-    async def respond(self, body: bytes) -> None:
-        """Give the requester its reply; a requester that has gone is not an error."""
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_result(body)
-
-
 class MemorySubscription:
     """One interest in a subject pattern."""
 
     __slots__ = ("_broker", "callback", "pattern", "queue")
 
     def __init__(
-        self, broker: MemoryBroker, pattern: str, callback: Callable[[MemoryMessage], None], queue: str
+        self, broker: MemoryBroker, pattern: str, callback: Callable[[LocalMessage], None], queue: str
     ) -> None:
         self._broker = broker
         self.pattern = pattern
@@ -144,7 +128,7 @@ class MemoryBroker:
                     single.append(subscription)
         return single, groups
 
-    def deliver(self, message: MemoryMessage) -> int:
+    def deliver(self, message: LocalMessage) -> int:
         """Hand a message to its receivers and return how many there were."""
         receivers = self.receivers(message.subject)
         for subscription in receivers:
@@ -268,7 +252,7 @@ class MemoryBus:
         self._check(body, headers)
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[bytes] = loop.create_future()
-        if not self._broker.deliver(MemoryMessage(subject, body, headers, reply)):
+        if not self._broker.deliver(LocalMessage(subject, body, headers, reply)):
             raise NoResponder(f"nobody serves {subject}")
         timer = loop.call_later(timeout, _expire, reply, subject, timeout)
         try:
@@ -279,14 +263,14 @@ class MemoryBus:
     async def publish(self, subject: str, body: bytes, headers: Headers | None = None) -> None:
         """Send a plain message."""
         self._check(body, headers)
-        self._broker.deliver(MemoryMessage(subject, body, headers, None))
+        self._broker.deliver(LocalMessage(subject, body, headers, None))
 
     def has_interest(self, subject: str) -> bool:
         """Whether anyone listens."""
         return bool(self._broker.receivers(subject))
 
     async def subscribe(
-        self, subject: str, callback: Callable[[MemoryMessage], None], *, queue: str = ""
+        self, subject: str, callback: Callable[[LocalMessage], None], *, queue: str = ""
     ) -> MemorySubscription:
         """Deliver what fits a subject to the callback."""
         subscription = MemorySubscription(self._broker, subject, callback, queue)
@@ -301,7 +285,7 @@ class MemoryBus:
         self._check(body, {**(headers or {}), MESSAGE_ID_HEADER: message_id})
         fresh = self._broker.store(subject, body, message_id, headers)
         if self._broker.receivers(subject):
-            self._broker.deliver(MemoryMessage(subject, body, headers, None))
+            self._broker.deliver(LocalMessage(subject, body, headers, None))
         return fresh
 
     async def pull(self, stream: str, consumer: str, on_arrival: Callable[[], None], *, batch: int = 64) -> MemoryPull:
@@ -335,7 +319,7 @@ class MemoryBus:
         keys = self._broker.bucket(bucket)
         revision = max((known for _, known in keys.values()), default=0) + 1
         keys[key] = (value, revision)
-        self._broker.deliver(MemoryMessage(f"$KV.{bucket}.{key}", value, None, None))
+        self._broker.deliver(LocalMessage(f"$KV.{bucket}.{key}", value, None, None))
         return revision
 
     async def kv_watch(
@@ -344,7 +328,7 @@ class MemoryBus:
         """Call back with what the keys hold now and at each change."""
         prefix = f"$KV.{bucket}."
 
-        def changed(message: MemoryMessage) -> None:
+        def changed(message: LocalMessage) -> None:
             key = message.subject[len(prefix) :]
             if key in keys:
                 callback(key, message.body)

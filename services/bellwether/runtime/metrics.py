@@ -78,14 +78,11 @@ class ServiceMetrics(Collector):
         for (event_type, outcome), count in sorted(self._events.items()):
             events.add_metric([self.service, event_type, outcome], count)
         yield events
-        for name, (text, read) in self._gauges.items():
-            gauge = GaugeMetricFamily(name, text, labels=["service"])
-            gauge.add_metric([self.service], read())
-            yield gauge
-        for name, (text, read) in self._totals.items():
-            total = CounterMetricFamily(name, text, labels=["service"])
-            total.add_metric([self.service], read())
-            yield total
+        for kind, figures in ((GaugeMetricFamily, self._gauges), (CounterMetricFamily, self._totals)):
+            for name, (text, read) in figures.items():
+                figure = kind(name, text, labels=["service"])
+                figure.add_metric([self.service], read())
+                yield figure
         yield from _labelled(self.registry.collect(), self.service)
 
     def _histogram(self) -> HistogramMetricFamily:

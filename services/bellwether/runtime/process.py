@@ -188,12 +188,13 @@ class Process:
         # Nothing in a replay has to be answered while something else runs, so services of one process hand calls over.
         replays = config.group_commit or not self.clock.live
         peers: dict[str, Peer] | None = {} if replays else None
+        attributes = {"service.version": config.version, "bellwether.system": config.system}
         for name in (one for one in start_order(rows) if one in factories):
             context = ServiceContext(
                 row=rows[name],
                 bus=connect(name),
                 clock=self.clock,
-                telemetry=self._telemetry(name),
+                telemetry=Telemetry(name, sampling=config.sampling, attributes=attributes),
                 declaration=DeclarationHolder(name, declaration),
                 config=config,
                 rows=rows,
@@ -205,23 +206,10 @@ class Process:
         self._keeping: asyncio.Task[None] | None = None
         self.health: HealthServer | None = None
         if health:
-            self.health = HealthServer(
-                config.health_host,
-                config.health_port,
-                {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics},
-            )
-
-    def _telemetry(self, name: str) -> Telemetry:
-        config = self._config
-        return Telemetry(
-            name,
-            sampling=config.sampling,
-            attributes={"service.version": config.version, "bellwether.system": config.system},
-        )
-
-    def _livez(self) -> Answer:
-        # That the bus is unreachable is no reason to be started again: only the loop has to turn, and it just did.
-        return Answer(200, "alive\n")
+            # That the bus is unreachable is no reason to be started again: to be alive only the loop has to turn.
+            alive = Answer(200, "alive\n")
+            paths = {"/livez": lambda: alive, "/readyz": self._readyz, "/metrics": self._metrics}
+            self.health = HealthServer(config.health_host, config.health_port, paths)
 
     def _readyz(self) -> Answer:
         waiting = [name for name, service in self.services.items() if not service.ready]

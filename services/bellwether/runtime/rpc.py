@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from bellwether.messages import envelope
 from bellwether.naming import rpc_subjects
 from bellwether.runtime import errors
-from bellwether.runtime.bus import Headers, Message, Subscription
+from bellwether.runtime.bus import LocalMessage, Message, Subscription
 from bellwether.runtime.call import Call, decode_as, mark_failed, new_request_id
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
@@ -66,21 +66,6 @@ def describe_handler(handler: Handler) -> tuple[Any, Any]:
         raise TypeError(f"{name}: a handler takes (request, call) or (call), all annotated, and annotates its result")
     first = hints[arguments[0]] if len(arguments) == 2 else None
     return first, hints["return"]
-
-
-class _LocalMessage:
-    """A call from this process, with the future that takes its reply."""
-
-    headers: Headers | None = None
-
-    def __init__(self, subject: str, body: bytes, reply: asyncio.Future[bytes]) -> None:
-        self.subject = subject
-        self.body = body
-        self._reply = reply
-
-    async def respond(self, body: bytes) -> None:
-        if not self._reply.done():
-            self._reply.set_result(body)
 
 
 class RpcServer:
@@ -148,7 +133,7 @@ class RpcServer:
         """Answer a call that did not come over the bus, in its turn among those that did; return the encoded reply."""
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         request = envelope.Request(new_request_id(), "local", budget, params=msgspec.Raw(msgspec.json.encode(params)))
-        self._arrived(_LocalMessage(f"local.{method}", envelope.encode(request), reply))
+        self._arrived(LocalMessage(f"local.{method}", envelope.encode(request), None, reply))
         return await reply
 
     def _arrived(self, message: Message) -> None:
@@ -257,7 +242,7 @@ class RpcServer:
                 mark_failed(span, error)
         except Exception as error:
             code = errors.INTERNAL
-            body = self._crashed(request_id, arrived, method, error, span)
+            body = self._failure(request_id, arrived, self._internal(request_id, method, error, span))
         finally:
             if span is not None:
                 span.end()
@@ -297,16 +282,8 @@ class RpcServer:
         return await self._in_time(known, params, call)
 
     async def _in_time(self, known: Method, params: Any, call: Call) -> Any:
-        watch = self._deadlines.begin(call.deadline)
-        try:
-            return await self._handled(known, params, call)
-        except asyncio.CancelledError:
-            if self._deadlines.cancelled(watch):
-                name = self._context.row.name
-                raise RpcError(errors.DEADLINE_EXCEEDED, f"{name}.{known.name} did not end in time") from None
-            raise
-        finally:
-            self._deadlines.end(watch)
+        late = RpcError(errors.DEADLINE_EXCEEDED, f"{self._context.row.name}.{known.name} did not end in time")
+        return await self._deadlines.within(call.deadline, self._handled(known, params, call), late)
 
     async def _handled(self, known: Method, params: Any, call: Call) -> Any:
         if self._writes_files and not (known.built_in or known.urgent):
@@ -321,9 +298,6 @@ class RpcServer:
             short = envelope.ErrorBody(error.code, error.message[:1000])
             encoded = envelope.encode(envelope.Reply("error", request_id, monotonic() - arrived, error=short))
         return encoded
-
-    def _crashed(self, request_id: str, arrived: float, method: str, error: Exception, span: Span | None) -> bytes:
-        return self._failure(request_id, arrived, self._internal(request_id, method, error, span))
 
     def _internal(self, request_id: str, method: str, error: Exception, span: Span | None) -> RpcError:
         name = self._context.row.name

@@ -23,7 +23,7 @@ from bellwether.messages.envelope import LIVE, encode
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.builtins import BuiltIns
-from bellwether.runtime.bus import BusError, NoResponder, Subscription
+from bellwether.runtime.bus import BusError, Subscription, stored_value
 from bellwether.runtime.call import BUDGET, Call, new_request_id
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
@@ -31,6 +31,7 @@ from bellwether.runtime.declaration import Listener
 from bellwether.runtime.errors import StartRefused
 from bellwether.runtime.events import EventConsumer, RetryPolicy
 from bellwether.runtime.logs import log_lines_of
+from bellwether.runtime.machine import volume_percent
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.relay import Relay
 from bellwether.runtime.rpc import CONCURRENCY, RpcServer
@@ -41,7 +42,6 @@ from bellwether.runtime.upkeep import (
     lag_alarm,
     prune_bus_tables,
     volume_alarm,
-    volume_percent,
 )
 from bellwether.topology import BUILT_IN_METHODS
 
@@ -157,16 +157,10 @@ class Service:
         row = self.context.row
         found: list[str] = []
         served = {name for name, method in self.server.methods.items() if not method.built_in}
-        found += [f"the row serves {name}, which has no handler" for name in sorted(set(row.serves) - served)]
-        found += [
-            f"there is a handler for {name}, which the row does not serve" for name in sorted(served - set(row.serves))
-        ]
         handled = {one.pattern for one in self.consumer.subscribers}
-        found += [f"the row consumes {name}, which has no handler" for name in sorted(set(row.consumes) - handled)]
-        found += [
-            f"there is a handler for {name}, which the row does not consume"
-            for name in sorted(handled - set(row.consumes))
-        ]
+        for verb, named, there in (("serve", set(row.serves), served), ("consume", set(row.consumes), handled)):
+            found += [f"the row {verb}s {name}, which has no handler" for name in sorted(named - there)]
+            found += [f"there is a handler for {name}, which the row does not {verb}" for name in sorted(there - named)]
         store = self.context.store
         if row.store is not None and store is None:
             found.append(f"the row has the store {row.store}, which was not opened")
@@ -284,19 +278,10 @@ class Service:
 
     async def _take_declaration(self) -> None:
         """Begin with the newest declaration: the file may be older, and a halt holds from the start."""
-        while True:
-            try:
-                found = await self.context.bus.kv_get(DECLARATION_BUCKET, DECLARATION_KEY)
-                break
-            except NoResponder:
-                # The bucket is not made yet, so nobody has written one.
-                found = None
-                break
-            except BusError as error:
-                _log.warning("%s waits for its declaration: %s", self.name, error)
-                await asyncio.sleep(0.5)
+        waiting = f"{self.name} waits for its declaration"
+        found = await stored_value(self.context.bus, DECLARATION_BUCKET, DECLARATION_KEY, waiting)
         if found is not None:
-            await self.context.declaration.offer(found[0])
+            await self.context.declaration.offer(found)
         await self.context.declaration.begin()
 
     def _declaration_arrived(self, key: str, value: bytes) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Iterable
+from typing import Any, TypeVar
 
 from bellwether.runtime.clock import monotonic
 
 AGAIN_SECONDS = 0.2
 LOOK_SECONDS = 0.05
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -76,23 +78,14 @@ class Deadlines:
     """Cancels tasks whose time is over; it looks twenty times a second while there are any.
 
     One task may do several pieces of work, one within the other.
-
-    watch = deadlines.begin(deadline)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if deadlines.cancelled(watch): ...   # it was the deadline, nobody else
-        raise
-    finally:
-        deadlines.end(watch)
     """
 
     def __init__(self) -> None:
         self._running: dict[Watch, None] = {}
         self._looking = False
 
-    def begin(self, deadline: float) -> Watch:
-        """Watch the current task until an instant of the monotonic clock."""
+    async def within(self, deadline: float, work: Awaitable[T], late: Exception) -> T:
+        """Return what the work returns; at an instant of the monotonic clock it is cancelled, and `late` raised."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a deadline is for work within a task")
@@ -101,19 +94,16 @@ class Deadlines:
         if not self._looking:
             self._looking = True
             asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
-        return watch
-
-    def end(self, watch: Watch) -> None:
-        """Watch the work no more."""
-        self._running.pop(watch, None)
-
-    def cancelled(self, watch: Watch) -> bool:
-        """Whether it was the deadline that cancelled the task; then the cancellation counts as handled."""
-        if not watch.over:
-            return False
-        watch.over = False
-        watch.task.uncancel()
-        return True
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not watch.over:
+                raise
+            # It was the deadline and nobody else, so the cancellation counts as handled.
+            task.uncancel()
+            raise late from None
+        finally:
+            self._running.pop(watch, None)
 
     def _look(self) -> None:
         now = monotonic()

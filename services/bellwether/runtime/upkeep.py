@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
-
-import psutil
 
 from bellwether.messages.alarms import FILLING_PERCENT, FULL_PERCENT, alarm
 from bellwether.messages.monitoring import AlarmReading
@@ -20,14 +17,6 @@ PRUNE_SECONDS = 6 * 3600.0
 """How often what is no longer kept is deleted."""
 FIRST_PRUNE_SECONDS = 300.0
 LAG_SECONDS = 60.0
-
-
-def volume_percent(folder: Path) -> float | None:
-    """Return how full the volume of a folder is, in percent; None where that cannot be read."""
-    try:
-        return psutil.disk_usage(str(folder)).percent
-    except OSError:
-        return None
 
 
 def volume_alarm(percent: float | None) -> list[AlarmReading]:

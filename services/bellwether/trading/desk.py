@@ -16,7 +16,7 @@ from bellwether.messages.envelope import LIVE
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
-from bellwether.runtime.upkeep import volume_percent
+from bellwether.runtime.machine import volume_percent
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 from bellwether.trading import tables

@@ -9,15 +9,10 @@ from bellwether.runtime.tasks import Deadlines
 
 
 async def watched(deadlines: Deadlines, work: asyncio.Future[None], seconds: float) -> str:
-    task = deadlines.begin(monotonic() + seconds)
     try:
-        await work
-    except asyncio.CancelledError:
-        if deadlines.cancelled(task):
-            return "too late"
-        raise
-    finally:
-        deadlines.end(task)
+        await deadlines.within(monotonic() + seconds, work, TimeoutError())
+    except TimeoutError:
+        return "too late"
     return "in time"
 
 

@@ -17,8 +17,8 @@ from bellwether.messages import envelope
 from bellwether.messages.scheduling import ExecuteSlot, Job
 from bellwether.render.keys import derive_seed
 from bellwether.runtime import job_calls
-from bellwether.runtime.bus import Bus
-from bellwether.runtime.memory_bus import MemoryBroker, MemoryMessage
+from bellwether.runtime.bus import Bus, LocalMessage
+from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.scheduling import client
 from bellwether.scheduling.client import DONE, GAVE_UP, WRONG, execute, run, wanted
 from harness.nats import free_port
@@ -41,7 +41,7 @@ class Scheduler:
     answers: list[Any]
     asked: list[dict[str, Any]] = field(default_factory=list)
 
-    def arrived(self, message: MemoryMessage) -> None:
+    def arrived(self, message: LocalMessage) -> None:
         request = envelope.decode_request(message.body)
         assert request.source == "job"
         self.asked.append(msgspec.json.decode(request.params))
