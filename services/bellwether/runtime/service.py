@@ -36,13 +36,7 @@ from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.relay import Relay
 from bellwether.runtime.rpc import CONCURRENCY, RpcServer
 from bellwether.runtime.tasks import Wake, end_tasks
-from bellwether.runtime.upkeep import (
-    FIRST_PRUNE_SECONDS,
-    PRUNE_SECONDS,
-    lag_alarm,
-    prune_bus_tables,
-    volume_alarm,
-)
+from bellwether.runtime.upkeep import FIRST_PRUNE_SECONDS, PRUNE_SECONDS, lag_alarm, prune_bus_tables, volume_alarm
 from bellwether.topology import BUILT_IN_METHODS
 
 H = TypeVar("H", bound=Callable[..., Awaitable[Any]])

@@ -46,10 +46,7 @@ class BackupLocation(Block):
             "self.kind == 'folder' ? has(self.path) && !has(self.url) : !has(self.path) && !has(self.volumeClaim)",
             "kind folder needs path and takes no url; the other kinds take neither path nor volumeClaim",
         ),
-        cel(
-            "self.kind == 's3' ? has(self.url) : !has(self.url)",
-            "kind s3 needs url, the other kinds take none",
-        ),
+        cel("self.kind == 's3' ? has(self.url) : !has(self.url)", "kind s3 needs url, the other kinds take none"),
         cel(
             "self.kind == 'volumeSnapshots' ? !has(self.secretRef) : has(self.secretRef)",
             "kinds folder and s3 need secretRef, with the repository's password; kind volumeSnapshots takes none",
@@ -63,7 +60,7 @@ class BackupLocation(Block):
     name: str = Field(max_length=30, pattern=LOCATION_NAME_PATTERN, description="What it is called.")
     kind: Literal["folder", "s3", "volumeSnapshots"] = Field(
         description="folder: an encrypted repository in a folder; s3: one in a bucket; volumeSnapshots: snapshots of "
-        "the volumes, in a cluster only.",
+        "the volumes, in a cluster only."
     )
     path: str | None = Field(
         None,
@@ -127,8 +124,7 @@ class BackupDrill(Block):
     """When the newest backup is restored into a scratch folder and compared, to prove that it can be."""
 
     weekdays: Annotated[
-        list[Weekday],
-        Field(min_length=1, max_length=7, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        list[Weekday], Field(min_length=1, max_length=7, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = Field(default_factory=_fridays, description="The sessions of which weekdays end with a drill.")
 
 

@@ -46,8 +46,7 @@ class CsvData(Block):
         "restated after later splits; adjusted, restated after later splits and dividends.",
     )
     dates: Literal["dayFirst", "monthFirst"] | None = Field(
-        None,
-        description="How 2/01/2020 is read, where neither the files' form nor their other days tell.",
+        None, description="How 2/01/2020 is read, where neither the files' form nor their other days tell."
     )
     max_odd_rows: Ratio = Field(
         "0.05",
@@ -83,11 +82,10 @@ class Data(Block):
     """Where bars come from."""
 
     model_config = rules(
-        cel("self.provider != 'csv' || has(self.csv)", "provider csv needs data.csv.directory", ".csv"),
+        cel("self.provider != 'csv' || has(self.csv)", "provider csv needs data.csv.directory", ".csv")
     )
     provider: Literal["replay", "csv", "yahoo"] = Field(
-        "yahoo",
-        description="replay: recorded bars that come with the product; csv: your files; yahoo: Yahoo Finance.",
+        "yahoo", description="replay: recorded bars that come with the product; csv: your files; yahoo: Yahoo Finance."
     )
     interval: Literal["1d"] = Field("1d", description="The length of a bar: one session.")
     replay: ReplayData = Field(default_factory=ReplayData, description="Settings of provider replay.")

@@ -71,9 +71,7 @@ def _day_exists(pattern: str) -> dict[str, str]:
 
 
 _DAY_COVERED = _where(
-    DAY_PATTERN,
-    f"self >= '{FIRST_DAY}' && self <= '{LAST_DAY}'",
-    f"the calendars cover {FIRST_DAY} to {LAST_DAY}",
+    DAY_PATTERN, f"self >= '{FIRST_DAY}' && self <= '{LAST_DAY}'", f"the calendars cover {FIRST_DAY} to {LAST_DAY}"
 )
 _SHORT = _where(
     DURATION_PATTERN,
@@ -96,8 +94,7 @@ Duration = Annotated[
     ),
 ]
 Offset = Annotated[
-    str,
-    Field(pattern=OFFSET_PATTERN, max_length=33, examples=["-15m", "1h"], json_schema_extra=_with_rules(_NEAR)),
+    str, Field(pattern=OFFSET_PATTERN, max_length=33, examples=["-15m", "1h"], json_schema_extra=_with_rules(_NEAR))
 ]
 Money = Annotated[str, Field(pattern=MONEY_PATTERN, max_length=22, examples=["100000", "9.95"])]
 Ratio = Annotated[str, Field(pattern=RATIO_PATTERN, max_length=8, examples=["0.02", "1"])]

@@ -52,15 +52,10 @@ class Predictions(Block):
     """How predictions are made and kept."""
 
     model: str = Field(
-        "direction-lr",
-        max_length=40,
-        pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
-        description="The model's recipe name.",
+        "direction-lr", max_length=40, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", description="The model's recipe name."
     )
     cache_ttl: Duration = Field(
-        "30m",
-        alias="cacheTTL",
-        description="How long a prediction answers for its symbol before it is made again.",
+        "30m", alias="cacheTTL", description="How long a prediction answers for its symbol before it is made again."
     )
     margin: Ratio = Field(
         "0.01",

@@ -104,16 +104,10 @@ class ServiceOverride(Block):
 
     enabled: bool = Field(True, description="False stops the service (profile standard).")
     cpu: str | None = Field(
-        None,
-        pattern=r"^[1-9][0-9]{0,4}m$",
-        max_length=6,
-        description="CPU request in thousandths, such as 100m.",
+        None, pattern=r"^[1-9][0-9]{0,4}m$", max_length=6, description="CPU request in thousandths, such as 100m."
     )
     memory: str | None = Field(
-        None,
-        pattern=r"^[1-9][0-9]{0,5}Mi$",
-        max_length=8,
-        description="Memory request and limit, such as 256Mi.",
+        None, pattern=r"^[1-9][0-9]{0,5}Mi$", max_length=8, description="Memory request and limit, such as 256Mi."
     )
 
 

@@ -17,9 +17,7 @@ class Condition(Block):
     reason: str = Field(max_length=64, description="A machine's word for why.")
     message: str = Field("", max_length=2000, description="Why, in words for a person.")
     last_transition_time: str = Field(
-        max_length=40,
-        description="When the status last changed, UTC.",
-        json_schema_extra={"format": "date-time"},
+        max_length=40, description="When the status last changed, UTC.", json_schema_extra={"format": "date-time"}
     )
     observed_generation: int = Field(0, ge=0, le=2**53, description="The generation of the resource it speaks of.")
 

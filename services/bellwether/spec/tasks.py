@@ -6,15 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bellwether.spec.fields import (
-    Block,
-    Duration,
-    Offset,
-    TaskName,
-    TimeOfDay,
-    cel,
-    rules,
-)
+from bellwether.spec.fields import Block, Duration, Offset, TaskName, TimeOfDay, cel, rules
 
 SCHEDULER_NAMES = ("session_open", "session_close", "first_start")
 """What the scheduler calls its own work. A task or a job of such a name would be taken for it."""
@@ -41,8 +33,7 @@ class Task(Block):
     offset: Offset | None = Field(None, description="Before (-15m) or after (1h) the session's open or close.")
     time: TimeOfDay | None = Field(None, description="A time of day in the exchange's time zone, on session days.")
     useful_until: Duration = Field(
-        "15m",
-        description="How long after it was due a missed run is still caught up; later it is reported missed.",
+        "15m", description="How long after it was due a missed run is still caught up; later it is reported missed."
     )
 
 

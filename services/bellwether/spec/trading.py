@@ -36,8 +36,7 @@ class Sizing(Block):
         ),
     )
     method: Literal["fixedValue", "equityFraction"] = Field(
-        "equityFraction",
-        description="fixedValue: `value` is money per order; equityFraction: a share of equity, 0-1.",
+        "equityFraction", description="fixedValue: `value` is money per order; equityFraction: a share of equity, 0-1."
     )
     value: Money = Field("0.1", description="Money or fraction, by `method`.")
 
@@ -182,8 +181,7 @@ class Trading(Block):
         ),
     )
     mode: Literal["off", "simulated", "ig-demo"] = Field(
-        "off",
-        description="off: predictions only; simulated: a paper account; ig-demo: a demo account at IG Markets.",
+        "off", description="off: predictions only; simulated: a paper account; ig-demo: a demo account at IG Markets."
     )
     broker_secret_ref: SecretRef | None = Field(
         None,

@@ -103,8 +103,7 @@ class TradingReplayStatus(Block):
 
     observed_generation: int = Field(0, ge=0, le=2**53, description="The generation that this status speaks of.")
     conditions: Annotated[list[Condition], Field(max_length=10, json_schema_extra={MAP_KEYS: ["type"]})] = Field(
-        default_factory=list,
-        description="Accepted, Progressing, Complete, Failed. One of the last two ends it.",
+        default_factory=list, description="Accepted, Progressing, Complete, Failed. One of the last two ends it."
     )
     variants: Annotated[
         list[VariantStatus], Field(max_length=MOST_VARIANTS, json_schema_extra={MAP_KEYS: ["index"]})
