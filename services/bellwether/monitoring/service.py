@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,6 @@ from bellwether.messages.monitoring import (
 from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
 from bellwether.monitoring.book import (
     OWED,
-    AlertBook,
     Entry,
     Notice,
     State,
@@ -73,32 +72,32 @@ REPORT_FRESH = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
 
-class AlarmFigures(Collector):
-    """Reads the state of monitoring when somebody asks; before its first look there is nothing to show."""
+class Monitoring(Collector):
+    """The looks at a system, and their figures. Only `watch` changes the alarms; whoever asks changes nothing."""
 
-    def __init__(
-        self,
-        states: Callable[[], Mapping[Key, AlarmState]],
-        book: Callable[[], AlertBook],
-        looked: Callable[[], datetime | None],
-    ) -> None:
-        self._states, self._book, self._looked = states, book, looked
+    def __init__(self, service: Service, machine: Machine, every: float, notifier: Notifier) -> None:
+        self._service = service
+        self._machine = machine
+        self._every = every
+        self._notifier = notifier
+        self._states: dict[Key, AlarmState] = {}
+        self._looked: datetime | None = None
+        service.figures.registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
-        """Return the families."""
-        book = self._book()
+        """Return the figures of alarms and notices; before the first look there is nothing to show."""
+        book = self._notifier.book
         severities = {(one.type, one.service): one.severity for one in book.alarms}
         alarms = GaugeMetricFamily(
             "bellwether_alarms", "1 for each alarm that is raised.", labels=["type", "subject", "severity"]
         )
-        for (kind, subject), state in sorted(self._states().items()):
+        for (kind, subject), state in sorted(self._states.items()):
             if state.raised:
                 alarms.add_metric([kind, subject, severities.get((kind, subject), "warning")], 1.0)
         yield alarms
-        looked = self._looked()
         last = GaugeMetricFamily("bellwether_monitoring_last_look_timestamp_seconds", "When monitoring last looked.")
-        if looked is not None:
-            last.add_metric([], looked.timestamp())
+        if self._looked is not None:
+            last.add_metric([], self._looked.timestamp())
         yield last
         owed: dict[str, int] = {}
         for notice in book.notices:
@@ -110,21 +109,6 @@ class AlarmFigures(Collector):
         for name, count in sorted(owed.items()):
             family.add_metric([name], count)
         yield family
-
-
-class Monitoring:
-    """The looks at a system. Only `watch` changes the alarms; whoever asks changes nothing."""
-
-    def __init__(self, service: Service, machine: Machine, every: float, notifier: Notifier) -> None:
-        self._service = service
-        self._machine = machine
-        self._every = every
-        self._notifier = notifier
-        self._states: dict[Key, AlarmState] = {}
-        self._looked: datetime | None = None
-        service.figures.registry.register(
-            AlarmFigures(lambda: self._states, lambda: self._notifier.book, lambda: self._looked)
-        )
 
     async def begin(self) -> None:
         """Take up the alarms that were raised when monitoring last ran."""
