@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -40,15 +40,10 @@ class Delivered(msgspec.Struct, frozen=True):
 class Acks:
     """What the services acknowledged last."""
 
-    newest: dict[str, Ack]
-    changed: asyncio.Event
+    newest: dict[str, Ack] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
     uid: str = ""
     """Of the system; what an earlier one of the same name left on a retained volume does not count."""
-
-    @classmethod
-    def none(cls, uid: str = "") -> Acks:
-        """Return the state before anybody acknowledged."""
-        return cls({}, asyncio.Event(), uid)
 
     def take(self, key: str, value: bytes) -> None:
         """Take a service's acknowledgement off the bus; what is not one is left aside."""

@@ -47,7 +47,7 @@ class Gateway:
         self.peers = peers
         self.settings = settings
         self.feed = Feed(settings.streams)
-        self.acks = Acks.none()
+        self.acks = Acks()
         self.tables = TraceTables(limit_bytes=settings.trace_bytes, keep_ratio=settings.trace_keep_ratio)
         self.held_since = 0.0
         """When the newest hold began (monotonic)."""

@@ -11,7 +11,6 @@ from starlette.responses import PlainTextResponse, Response
 
 from bellwether.gateway.funnel import funnel
 from bellwether.gateway.lineage import lineage
-from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import READ, answer, gateway_of, relay
 from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
@@ -217,9 +216,11 @@ async def why(request: Request, symbol: str) -> Response:
     gateway = gateway_of(request)
     declared = gateway.system.spec.symbols
     peers = gateway.peers
-    if symbol not in declared and symbol not in await _held(peers):
-        words = f"{symbol} is neither declared nor held; declared are {', '.join(declared)}"
-        raise Problem(404, "UNKNOWN_SYMBOL", words)
+    if symbol not in declared:
+        held = (await peers.ask("paper-trading", "get_positions", None, Positions)).positions
+        if symbol not in {one.symbol for one in held}:
+            words = f"{symbol} is neither declared nor held; declared are {', '.join(declared)}"
+            raise Problem(404, "UNKNOWN_SYMBOL", words)
     bars = await peers.try_ask("market-data", "get_market_data", GetMarketData(symbol), MarketData)
     found = await peers.try_ask("prediction", "list_decisions", ListDecisions(symbol=symbol, limit=1), Decisions)
     newest = found if isinstance(found, Problem) else next(iter(found.decisions), None)
@@ -311,9 +312,3 @@ async def dead_letter(request: Request, number: int) -> Response:
 async def notifications(request: Request, limit: Limit = 50) -> Response:
     """Return the declared notifications, and the newest notices with how far each is."""
     return await relay(request, "monitoring", "list_notifications", ListNotifications(limit))
-
-
-async def _held(peers: Peers) -> set[str]:
-    """Return the symbols of open positions."""
-    found = await peers.ask("paper-trading", "get_positions", None, Positions)
-    return {each.symbol for each in found.positions}

@@ -16,6 +16,7 @@ import msgspec
 from bellwether.gateway.delivery import Acks
 from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
+from bellwether.messages.fields import from_fields
 from bellwether.messages.market_data import Freshness
 from bellwether.messages.models import ModelInfo, Models, TrainingState, expiry_words
 from bellwether.messages.scheduling import FailingSession, ReplayState, SlotJobs
@@ -282,8 +283,6 @@ def model_states(spec: TradingSystemSpec, models: Sequence[ModelInfo]) -> list[M
     declared = {model.symbol: model for model in models if model.model_name == spec.predictions.model}
     serving = {symbol: declared.get(symbol) or declared.get(None) for symbol in spec.symbols}
     return [
-        ModelState(
-            **msgspec.structs.asdict(model), serves=[symbol for symbol, chosen in serving.items() if chosen is model]
-        )
+        from_fields(ModelState, model, serves=[symbol for symbol, chosen in serving.items() if chosen is model])
         for model in models
     ]

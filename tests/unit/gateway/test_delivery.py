@@ -109,7 +109,7 @@ def test_the_same_generation_with_another_spec_is_refused() -> None:
 
 
 async def test_who_does_not_acknowledge_is_missing_and_who_failed_is_told() -> None:
-    acks = Acks.none()
+    acks = Acks()
     written: list[bytes] = []
 
     async def put(body: bytes) -> None:
@@ -127,7 +127,7 @@ async def test_who_does_not_acknowledge_is_missing_and_who_failed_is_told() -> N
 
 
 def test_acknowledgements_of_an_earlier_system_do_not_count() -> None:
-    acks = Acks.none("new")
+    acks = Acks(uid="new")
     acks.take("prediction", msgspec.json.encode(Ack("prediction", 9, True, uid="old")))
     assert acks.generation("prediction") == -1
     acks.take("prediction", msgspec.json.encode(Ack("prediction", 1, True, uid="new")))
@@ -135,7 +135,7 @@ def test_acknowledgements_of_an_earlier_system_do_not_count() -> None:
 
 
 def test_an_older_acknowledgement_that_comes_after_a_newer_one_does_not_count() -> None:
-    acks = Acks.none()
+    acks = Acks()
     for generation in (4, 3):
         acks.take("prediction", msgspec.json.encode(Ack("prediction", generation, True)))
     assert acks.generation("prediction") == 4
@@ -171,7 +171,7 @@ async def test_a_restarted_gateway_knows_what_was_acknowledged_before(tmp_path: 
 
 
 def test_a_service_that_could_not_apply_a_generation_is_not_ready_and_says_why() -> None:
-    acks = Acks.none()
+    acks = Acks()
     acks.take("prediction", msgspec.json.encode(Ack("prediction", 2, False, "CalendarError: no such day")))
     acks.take("ml-model", msgspec.json.encode(Ack("ml-model", 2, True)))
     healthy = {"status": "healthy"}
@@ -182,5 +182,5 @@ def test_a_service_that_could_not_apply_a_generation_is_not_ready_and_says_why()
 
 
 def test_a_degraded_service_says_what_degrades_it() -> None:
-    found = service_state("market-data", {"status": "degraded", "warning": "no bars of AAA"}, Acks.none())
+    found = service_state("market-data", {"status": "degraded", "warning": "no bars of AAA"}, Acks())
     assert (found.ready, found.last_error) == (True, "no bars of AAA")
