@@ -76,7 +76,9 @@ class Closer:
                 result = await close_live_session(session.day, self._service.call())
             except RpcError as error:
                 if error.code == _PASSED:
-                    await self._miss(due, error)
+                    now = self._service.context.clock.now()
+                    await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
+                    _log.warning("%s was due at %s and is missed: %s", name, session.close.isoformat(), error.message)
                     return None
                 until = closes_by(self._reader.words.calendar, session)
                 if error.code != BARS_AWAITED or now >= until:
@@ -88,11 +90,6 @@ class Closer:
             now = self._service.context.clock.now()
             await self._store.transact(lambda tx: claims.complete(tx, LIVE, name, now, result))
         return None
-
-    async def _miss(self, due: claims.Due, error: RpcError) -> None:
-        now = self._service.context.clock.now()
-        await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
-        _log.warning("%s was due at %s and is missed: %s", due.name, due.due.isoformat(), error.message)
 
     async def close_through(self, day: date) -> None:
         """Close a session whose bars are waited for no longer, before work that looks back at it.

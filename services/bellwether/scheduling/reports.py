@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date, datetime
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -15,6 +14,7 @@ from bellwether.market.sessions import Session
 from bellwether.market.slots import slot_of
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.envelope import LIVE
+from bellwether.messages.fields import from_row
 from bellwether.messages.quality import DataQualityReport
 from bellwether.messages.reporting import (
     GetSessionBook,
@@ -177,17 +177,9 @@ class SessionReports:
         query = query.where(table.c.run == run).order_by(table.c.session.desc()).limit(limit)
 
         def look(tx: Transaction) -> Reports:
-            rows: Any = tx.execute(query).all()
+            rows = tx.execute(query).mappings().all()
             total = tx.execute(select(func.count()).select_from(table).where(table.c.run == run)).scalar_one()
-            return Reports(
-                [
-                    ReportLine(
-                        date.fromisoformat(row[0]), row[1], datetime.fromisoformat(row[2]), _summary(row), row[4]
-                    )
-                    for row in rows
-                ],
-                int(total),
-            )
+            return Reports([from_row(ReportLine, row, summary=_summary(row)) for row in rows], int(total))
 
         return await self._store.transact(look)
 
@@ -199,5 +191,5 @@ def _composed(rows: SessionRows) -> tuple[str, str, str]:
     return report.summary, body.decode(), hashlib.sha256(body).hexdigest()
 
 
-def _summary(row: Any) -> str:
-    return str(row.summary or compose(_rows.decode(row.rows)).summary)
+def _summary(row: RowMapping) -> str:
+    return str(row["summary"] or compose(_rows.decode(row["rows"])).summary)

@@ -87,10 +87,6 @@ def _keep_use(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN useful_seconds FLOAT")
 
 
-def _keep_reports(connection: Connection) -> None:
-    reports.create(connection)
-
-
 def _index_slots(connection: Connection) -> None:
     if connection.exec_driver_sql("PRAGMA table_info(replay)").all():
         connection.exec_driver_sql("ALTER TABLE replay ADD COLUMN durable VARCHAR")
@@ -109,4 +105,4 @@ def _keep_declarations(connection: Connection) -> None:
     connection.exec_driver_sql("DELETE FROM slots WHERE run = 'rules' OR name = 'first_start'")
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _keep_use, 2: _keep_reports, 3: _index_slots, 4: _keep_declarations}
+UPGRADES: Mapping[int, Upgrade] = {1: _keep_use, 2: reports.create, 3: _index_slots, 4: _keep_declarations}
