@@ -43,19 +43,20 @@ class _Counts(NamedTuple):
 
 def judge(days: Sequence[OutcomeDay], bins: Sequence[CalibrationBin], horizon: int) -> Judgement:
     """Return how the decisions of these sessions fared; `horizon` in sessions says how far outcomes overlap."""
-    rows: list[Sums] = [_row(day) for day in days]
+    rows: list[Sums] = [(day.decisions, day.rose, day.buys, day.buys_rose, day.sells, day.sells_rose) for day in days]
     total = _Counts(*(sum(column) for column in zip(*rows, strict=True))) if rows else _Counts(0, 0, 0, 0, 0, 0)
     count = total.decisions
     drawn = draw_sums(rows, horizon) if rows else None
+    nothing = NO_SIGNALS if count else NO_OUTCOMES
     return Judgement(
         sessions=len(days),
         decisions=count,
         signals=total.signals,
         hits=total.hits,
-        hit_rate=_hit_rate(drawn, total),
+        hit_rate=_share(total.hits, total.signals, drawn, _drawn_hits, nothing),
         base_hit_rate=_rounded(base_hit_rate(total)),
-        difference=_difference(drawn, total),
-        rise_rate=_rise_rate(drawn, total),
+        difference=_difference(drawn, total, nothing),
+        rise_rate=_share(total.rose, count, drawn, _drawn_rises, NO_OUTCOMES),
         brier=rounded(sum(day.brier for day in days) / count) if count else None,
         base_brier=rounded(sum(day.base_brier for day in days) / count) if count else None,
         bins=list(bins),
@@ -102,24 +103,19 @@ def _drawn_rises(sums: Columns) -> Columns:
     return rises
 
 
-def _hit_rate(drawn: Drawn | None, total: _Counts) -> IntervalValue:
-    if not total.signals:
-        return IntervalValue(None, undefined=NO_SIGNALS if total.decisions else NO_OUTCOMES)
-    found = _interval(drawn, _drawn_hits) or _alone(wilson(total.hits, total.signals))
-    return _with(total.hits / total.signals, found)
+def _share(
+    part: int, whole: int, drawn: Drawn | None, statistic: Callable[[Columns], Columns], undefined: str
+) -> IntervalValue:
+    if not whole:
+        return IntervalValue(None, undefined=undefined)
+    found = _interval(drawn, statistic) or _alone(wilson(part, whole))
+    return _with(part / whole, found)
 
 
-def _rise_rate(drawn: Drawn | None, total: _Counts) -> IntervalValue:
-    if not total.decisions:
-        return IntervalValue(None, undefined=NO_OUTCOMES)
-    found = _interval(drawn, _drawn_rises) or _alone(wilson(total.rose, total.decisions))
-    return _with(total.rose / total.decisions, found)
-
-
-def _difference(drawn: Drawn | None, total: _Counts) -> IntervalValue:
+def _difference(drawn: Drawn | None, total: _Counts, undefined: str) -> IntervalValue:
     value = _gain(total)
     if value is None:
-        return IntervalValue(None, undefined=NO_SIGNALS if total.decisions else NO_OUTCOMES)
+        return IntervalValue(None, undefined=undefined)
     found = _interval(drawn, _drawn_gains)
     if found is None:
         words = f"its interval is not defined: it takes {FEWEST_SESSIONS} sessions and twice the horizon, with signals"
@@ -144,7 +140,3 @@ def _with(value: float, found: Interval | None) -> IntervalValue:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else rounded(value)
-
-
-def _row(day: OutcomeDay) -> Sums:
-    return (day.decisions, day.rose, day.buys, day.buys_rose, day.sells, day.sells_rose)

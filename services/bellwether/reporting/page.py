@@ -46,6 +46,7 @@ Cell = tuple[str, str]
 def replay_page(report: ReplayReport) -> str:
     """Return the whole page."""
     title = f"Replay of {report.system}, {report.first_session} to {report.last_session}"
+    assumptions = [list(map(_text, pair)) for pair in report.assumptions]
     sections = [
         ("figures", "Figures", _figures(report.curves) + _trading(report)),
         ("equity", "Equity", _equity(report)),
@@ -56,7 +57,7 @@ def replay_page(report: ReplayReport) -> str:
         ("refusals", "Refused, by guard", _refusals(report)),
         ("trades", "Trades", _trades(report)),
         ("decisions", "Decisions behind the trades", _decisions(report)),
-        ("assumptions", "Assumptions", _table(("what", "how"), [_texts(*pair) for pair in report.assumptions])),
+        ("assumptions", "Assumptions", _table(("what", "how"), assumptions)),
     ]
     links = " ".join(f'<a href="#{name}">{escape(text)}</a>' for name, text, _ in sections)
     body = "".join(f'<section><h2 id="{name}">{escape(text)}</h2>{inner}</section>' for name, text, inner in sections)
@@ -254,10 +255,6 @@ def _signed(value: float) -> Cell:
 
 def _text(text: str, kind: str = "") -> Cell:
     return escape(text), kind
-
-
-def _texts(*texts: str) -> list[Cell]:
-    return [_text(text) for text in texts]
 
 
 def _paragraphs(*texts: str) -> str:

@@ -175,7 +175,6 @@ FEWEST_SESSIONS = 20
 _EULER = 0.5772156649015329
 _NORMAL = statistics.NormalDist()
 _LEVEL = 0.975
-_FLAT = 1e-12
 
 
 class Sharpe(NamedTuple):

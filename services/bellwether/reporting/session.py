@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from bellwether.messages.fields import from_fields
-from bellwether.messages.quality import SymbolQuality
 from bellwether.messages.reporting import (
     MetDecision,
     ReportedAccount,
@@ -158,12 +157,9 @@ def _quality(rows: SessionRows) -> list[ReportedQuality]:
         if one is None or one.quality_score is None:
             found.append(ReportedQuality(symbol, None, rows.quality.unmeasured.get(symbol, "nothing was measured")))
         else:
-            found.append(ReportedQuality(symbol, one.quality_score, _worst(one)))
+            worst = one.findings[0].message if one.findings else "nothing is wrong"
+            found.append(ReportedQuality(symbol, one.quality_score, worst))
     return found
-
-
-def _worst(one: SymbolQuality) -> str:
-    return one.findings[0].message if one.findings else "nothing is wrong"
 
 
 def _reasons(rows: SessionRows) -> list[ReportedReason]:
