@@ -292,7 +292,7 @@ class Calendar:
             return
         if override.open is None and override.close is None:
             raise CalendarError(f"override {day}: say closed, or give an open or a close time")
-        trades = _contains(table.session_ordinals, day.toordinal())
+        trades = day.toordinal() in table.session_ordinals
         if not trades and (override.open is None or override.close is None):
             raise CalendarError(
                 f"override {day}: {table.name} has no session on that day; an extra session needs open and close"
@@ -382,8 +382,3 @@ def _days(by_year: Mapping[str, str]) -> list[date]:
         for year, entries in by_year.items()
         for entry in entries.split()
     ]
-
-
-def _contains(ordinals: array[int], ordinal: int) -> bool:
-    index = bisect_left(ordinals, ordinal)
-    return index < len(ordinals) and ordinals[index] == ordinal

@@ -84,7 +84,7 @@ class Slot:
     @property
     def name(self) -> str:
         """`<task>-<YYYYMMDD>` with the session's day, such as `morning_analysis-20090102`."""
-        return slot_name(self.task, self.session)
+        return f"{self.task}-{self.session:%Y%m%d}"
 
     @property
     def epoch_minutes(self) -> int:
@@ -128,11 +128,6 @@ def due_at(task: TaskRule, session: Session, timezone: ZoneInfo) -> datetime:
         return session.close + task.offset
     assert task.at is not None  # noqa: S101 - held by TaskRule
     return wall_clock(session.day, task.at, timezone)
-
-
-def slot_name(task: str, day: date) -> str:
-    """Return `<task>-<YYYYMMDD>`."""
-    return f"{task}-{day:%Y%m%d}"
 
 
 def parse_slot_name(name: str) -> tuple[str, date]:

@@ -18,10 +18,11 @@ from bellwether.migrate.salvage import shape_of
 
 _SAMPLE = 200
 _FORM = 1
-_COLUMNS = ("kind", "source", "file", "old_table", "old_row", "salvaged", *FIELDS, "extra", "imported_at")
+COLUMNS = ("kind", "source", "file", "old_table", "old_row", "salvaged", *FIELDS, "extra", "imported_at")
+"""The columns of an exported entry."""
 _MAKE = f"""
 CREATE TABLE IF NOT EXISTS entries (
-    {", ".join(_COLUMNS)}, content TEXT NOT NULL, PRIMARY KEY (source, file, old_table, old_row)
+    {", ".join(COLUMNS)}, content TEXT NOT NULL, PRIMARY KEY (source, file, old_table, old_row)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entries_by_time ON entries (kind, at);
 CREATE TABLE IF NOT EXISTS left_out (
@@ -140,7 +141,7 @@ class History:
         """Yield entries, oldest first unless `newest`; fields that are not known are None."""
         order = "DESC" if newest else "ASC"
         found = self._database.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM entries WHERE (?1 IS NULL OR kind = ?1) "  # noqa: S608 (own names)
+            f"SELECT {', '.join(COLUMNS)} FROM entries WHERE (?1 IS NULL OR kind = ?1) "  # noqa: S608 (own names)
             f"AND (?2 IS NULL OR symbol = ?2) ORDER BY at {order}, source, file, old_table, old_row LIMIT ?3",
             (kind, symbol, -1 if limit is None else limit),
         )
@@ -176,10 +177,6 @@ class History:
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         return [dict(one) for one in self._database.execute(query, values)]
-
-
-COLUMNS = _COLUMNS
-"""The columns of an exported entry."""
 
 
 @dataclass
@@ -239,11 +236,8 @@ def read_folder(root: Path, whole: MappingFile) -> FolderRead:
         found.tables += [_read(file, table, maps.get(table.name), leave, whole) for table in database.tables]
         there = {table.name for table in database.tables}
         for name in sorted({*maps, *leave} - there):
-            lost = TableRead(file, name, None)
-            lost.left.append(
-                (WHOLE, "the mapping names it, and it is not in the file, or can no longer be found there")
-            )
-            found.tables.append(lost)
+            why = "the mapping names it, and it is not in the file, or can no longer be found there"
+            found.tables.append(TableRead(file, name, None, left=[(WHOLE, why)]))
     return found
 
 

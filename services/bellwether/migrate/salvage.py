@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bellwether.migrate.sqlite_pages import INTERIOR_TABLE, LEAF_TABLE, Buffer, Cell, Damaged, Pages, Value, layout
@@ -198,7 +198,7 @@ def _strays(pages: Pages, found: Found, seen: set[int]) -> None:
             cells, _ = pages.readable_rows(number)
         except Damaged:
             continue
-        fits = [table for table in found.tables if cells and all(_like(table.shape)(cell) for cell in cells)]
+        fits = [table for table in found.tables if cells and all(_like(table.shape, cell) for cell in cells)]
         if len(fits) != 1:
             lost += len(cells)
             continue
@@ -209,12 +209,8 @@ def _strays(pages: Pages, found: Found, seen: set[int]) -> None:
         found.problems.append(f"{lost} rows are on pages that nothing leads to, and fit no table or several")
 
 
-def _like(shape: Shape) -> Callable[[Cell], bool]:
-    """Return what says whether a row looks like one of a table: as many values, NULL where its rowid is."""
-
-    def like(cell: Cell) -> bool:
-        if len(cell.values) != len(shape.columns):
-            return False
-        return shape.rowid_column is None or cell.values[shape.rowid_column] is None
-
-    return like
+def _like(shape: Shape, cell: Cell) -> bool:
+    """Return whether a row looks like one of a table: as many values, NULL where its rowid is."""
+    if len(cell.values) != len(shape.columns):
+        return False
+    return shape.rowid_column is None or cell.values[shape.rowid_column] is None

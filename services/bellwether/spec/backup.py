@@ -139,8 +139,9 @@ class RestoredVolume(Block):
     snapshot: str = Field(max_length=253, pattern=OBJECT_NAME_PATTERN, description="The VolumeSnapshot.")
 
 
-def _by_component() -> dict[str, Any]:
-    return {"x-kubernetes-list-map-keys": ["component"]}
+def _by(key: str) -> dict[str, Any]:
+    """Return what tells the entries of a list apart."""
+    return {"x-kubernetes-list-map-keys": [key]}
 
 
 class RestoreFrom(Block):
@@ -170,7 +171,7 @@ class RestoreFrom(Block):
         description="A complete TradingBackup of the same namespace, be it of this system's name or another's.",
     )
     snapshots: (
-        Annotated[list[RestoredVolume], Field(min_length=1, max_length=20, json_schema_extra=_by_component())] | None
+        Annotated[list[RestoredVolume], Field(min_length=1, max_length=20, json_schema_extra=_by("component"))] | None
     ) = Field(
         None,
         description="VolumeSnapshots of the same namespace, for when the TradingBackup is gone: they can be made from "
@@ -202,18 +203,14 @@ class RestoreFrom(Block):
         return f"snapshots {', '.join(each.snapshot for each in self.snapshots or ())}"
 
 
-def _by_name() -> dict[str, Any]:
-    return {"x-kubernetes-list-map-keys": ["name"]}
-
-
 class Backup(Block):
     """Backups of what the system keeps: databases, streams, models and the declaration."""
 
     schedule: BackupSchedule | None = Field(
         None, description="When one is made by itself; without it, only when somebody asks."
     )
-    locations: Annotated[list[BackupLocation], Field(min_length=1, max_length=4, json_schema_extra=_by_name())] = Field(
-        description="Where to; each backup goes to all of them."
+    locations: Annotated[list[BackupLocation], Field(min_length=1, max_length=4, json_schema_extra=_by("name"))] = (
+        Field(description="Where to; each backup goes to all of them.")
     )
     retention: BackupRetention = Field(default_factory=BackupRetention, description="How long they are kept.")
     drill: BackupDrill | None = Field(None, description="When one is restored for a test; without it, when asked.")

@@ -301,15 +301,11 @@ def _shorten_default(schema: Schema) -> None:
         return
     default = _without_empty(schema["default"])
     if schema["type"] == "object" and "properties" in schema and default == defaulted({}, schema):
-        schema["default"] = default if _has_rules(schema) else {}
+        schema["default"] = default if any(RULES in part for _, part in walk(schema)) else {}
     elif default in (None, [], {}):
         del schema["default"]
     else:
         schema["default"] = default
-
-
-def _has_rules(schema: Mapping[str, Any]) -> bool:
-    return any(RULES in part for _, part in walk(schema))
 
 
 def defaulted(value: Any, schema: Mapping[str, Any]) -> Any:
