@@ -84,30 +84,6 @@ class StoreState:
     traces_removed: int
 
 
-@dataclass(frozen=True)
-class Marks:
-    """What makes a trace worth keeping."""
-
-    has_order: bool = False
-    has_refusal: bool = False
-    has_error: bool = False
-
-    @property
-    def always_kept(self) -> bool:
-        """Whether the trace is kept whatever the ratio says."""
-        return self.has_order or self.has_refusal or self.has_error
-
-
-def marks_of(spans: Iterable[Span]) -> Marks:
-    """Return what the spans of one trace say: an order, a refusal, an error."""
-    order = refusal = error = False
-    for span in spans:
-        order = order or _has(span, _ORDER_KEYS)
-        refusal = refusal or _has(span, _REFUSAL_KEYS)
-        error = error or span.status == "error"
-    return Marks(order, refusal, error)
-
-
 def _has(span: Span, fragments: tuple[str, ...]) -> bool:
     return any(fragment in key for key, value in span.attributes.items() if value for fragment in fragments)
 
@@ -143,7 +119,9 @@ class TraceTables:
         fresh = [span for span in spans if _insert(db, span)]
         if not fresh:
             return 0
-        marks = marks_of(fresh)
+        order = any(_has(span, _ORDER_KEYS) for span in fresh)
+        refusal = any(_has(span, _REFUSAL_KEYS) for span in fresh)
+        error = any(span.status == "error" for span in fresh)
         known = db.execute("SELECT services FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
         services = set(json.loads(known[0])) if known else set()
         services |= {span.service for span in fresh}
@@ -156,10 +134,11 @@ class TraceTables:
             "last": max(span.end_ns for span in fresh),
             "spans": len(fresh),
             "services": json.dumps(sorted(services)),
-            "order": marks.has_order,
-            "refusal": marks.has_refusal,
-            "error": marks.has_error,
-            "kept": marks.always_kept or sampled(trace_id, self._ratio),
+            "order": order,
+            "refusal": refusal,
+            "error": error,
+            # Whatever the ratio is, these are worth keeping.
+            "kept": order or refusal or error or sampled(trace_id, self._ratio),
             "now": now,
         }
         db.execute(

@@ -52,20 +52,11 @@ class Reply(msgspec.Struct, frozen=True):
     error: ErrorBody | msgspec.UnsetType = msgspec.UNSET
 
 
-class EventEnvelope(msgspec.Struct, frozen=True):
-    """An event on the wire; `timestamp` is the domain time at which it happened."""
-
-    id: str
-    type: str
-    timestamp: datetime
-    source_service: str
-    priority: str
-    run: str
-    data: msgspec.Raw
-
-
 class Event(msgspec.Struct, Generic[T], frozen=True):
-    """An event as a handler gets it, its data decoded into the type the handler declares."""
+    """An event as a handler gets it, its data decoded into the type the handler declares.
+
+    `timestamp` is the domain time at which it happened.
+    """
 
     id: str
     type: str
@@ -74,6 +65,10 @@ class Event(msgspec.Struct, Generic[T], frozen=True):
     priority: str
     run: str
     data: T
+
+
+class EventEnvelope(Event[msgspec.Raw], frozen=True):
+    """An event on the wire."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
