@@ -85,7 +85,7 @@ class Deadlines:
         self._looking = False
 
     async def within(self, deadline: float, work: Awaitable[T], late: Exception) -> T:
-        """Return what the work returns; at an instant of the monotonic clock it is cancelled, and `late` raised."""
+        """Return what the work returns; past the deadline (monotonic clock) it is cancelled, and `late` is raised."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a deadline is for work within a task")

@@ -179,7 +179,7 @@ class SessionReports:
         def look(tx: Transaction) -> Reports:
             rows = tx.execute(query).mappings().all()
             total = tx.execute(select(func.count()).select_from(table).where(table.c.run == run)).scalar_one()
-            return Reports([from_row(ReportLine, row, summary=_summary(row)) for row in rows], int(total))
+            return Reports([from_row(ReportLine, dict(row), summary=_summary(row)) for row in rows], int(total))
 
         return await self._store.transact(look)
 
