@@ -234,8 +234,7 @@ class Clockwork:
             elif action.kind == "run":
                 await self._runner.execute(action.name, self._service.call())
             elif action.kind == "open":
-                call = self._service.call()
-                await call.request("paper-trading", "session_open", SessionOpen(action.session), SessionOpened)
+                await self._open(action.session)
             else:
                 await self._close(action)
         except RpcError as error:
@@ -256,6 +255,11 @@ class Clockwork:
         """Note why a action is not done; return whether that was not known yet."""
         before, self._complaints[action.name] = self._complaints.get(action.name), complaint
         return before != complaint
+
+    async def _open(self, session: date) -> None:
+        """Have the trader open a session: its orders are filled, or refused."""
+        call = self._service.call()
+        await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)
 
     async def _close(self, action: Action) -> None:
         session = self._reader.words.calendar.session_on(action.session)
