@@ -140,12 +140,12 @@ def add_replay_reports(service: Service) -> None:
     """Let a service answer about reports of replays."""
     shelf, lock = Shelf(service.context.config.data_dir / FOLDER), asyncio.Lock()
 
-    async def ordered(work: Callable[[], T], refusal: str = "REPORT_REFUSED") -> T:
+    async def ordered(work: Callable[[], T]) -> T:
         try:
             async with lock:
                 return await asyncio.to_thread(work)
         except ShelfError as error:
-            raise RpcError(refusal, str(error)) from error
+            raise RpcError("REPORT_REFUSED", str(error)) from error
 
     @service.rpc("put_replay_report")
     async def put_replay_report(request: PutReplayReport, call: Call) -> FileState:
@@ -153,7 +153,11 @@ def add_replay_reports(service: Service) -> None:
 
     @service.rpc("get_replay_report")
     async def get_replay_report(request: GetReplayReport, call: Call) -> FilePart:
-        return await ordered(lambda: shelf.part(request), "REPORT_NOT_FOUND")
+        try:
+            async with lock:
+                return await asyncio.to_thread(lambda: shelf.part(request))
+        except ShelfError as error:
+            raise RpcError("REPORT_NOT_FOUND", str(error)) from error
 
     @service.rpc("list_replay_reports")
     async def list_replay_reports(call: Call) -> ReplayReports:
