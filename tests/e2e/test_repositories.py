@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from bellwether.render.kubernetes.looks import LABEL_LOOKED_AT
 from e2e import waits
 from e2e.held import MODELS, STORES, Held, hashes, held, rows
-from e2e.lab import Lab, Object, System, eventually, replay_system
+from e2e.lab import Lab, Object, System, eventually, names, replay_system
 from e2e.replayed import all_orders
 from e2e.test_backups import bound, filled, printed
 from environments.clusters import Embedded
@@ -36,6 +37,10 @@ class Story:
     """What was seen on the way."""
 
     full: Object
+    tested: Object
+    """The full one, once it was restored for a test and nothing of that is left."""
+    left: list[str]
+    """What is left of the test all the same."""
     incremental: Object
     before: set[str]
     """The orders before the second backup."""
@@ -70,13 +75,16 @@ def story(lab: Lab, bucket: Server, tmp_path_factory: pytest.TempPathFactory) ->
         former = System(lab, FORMER, "first")
         former.wait_ready(waits.SYSTEM_READY)
         eventually("orders are filled", waits.FIRST_FILLS, lambda: filled(former))
-        full = backed_up(lab, "one", "full")
+        full = backed_up(lab, "one", "full", drill=True)
         eventually("orders are filled", waits.FIRST_FILLS, lambda: len(filled(former)) > 3)
         before = ids(former)
         incremental = backed_up(lab, "two", "incremental")
         after = ids(former)
         later = eventually("it trades on", waits.FIRST_FILLS, lambda: filled(former) - after)
         way_back = printed(lab, "restore", "two", "--as", "second", "-n", FORMER)
+        # It went on all the while.
+        tested = eventually("the first one is tested", waits.BACKED_UP, lambda: cleared(lab, "one"))
+        left = names(lab.items(FORMER, "jobs,networkpolicies,persistentvolumeclaims", LABEL_LOOKED_AT))
     kept = in_bucket(url, incremental["status"]["repository"]["id"], tmp_path_factory.mktemp("kept"))
     with lab.namespace(NAMESPACE):
         lab.apply(secret(NAMESPACE))
@@ -90,7 +98,7 @@ def story(lab: Lab, bucket: Server, tmp_path_factory: pytest.TempPathFactory) ->
             restored = held(volume, tmp_path_factory.mktemp("restored"))
         system = System(lab, NAMESPACE, "second")
         system.wait_ready(waits.SYSTEM_READY)
-        yield Story(full, incremental, before, after, later, kept, restored, system)
+        yield Story(full, tested, left, incremental, before, after, later, kept, restored, system)
 
 
 def secret(where: str) -> Object:
@@ -107,9 +115,15 @@ def ids(system: System) -> set[str]:
     return {order["order_id"] for order in all_orders(system)}
 
 
-def backed_up(lab: Lab, name: str, kind: str) -> Object:
+def cleared(lab: Lab, name: str) -> Object | None:
+    """Return a backup once its test is over."""
+    found: Object = lab.get(FORMER, "tradingbackup", name)
+    return found if found["status"].get("drillEndedAt") else None
+
+
+def backed_up(lab: Lab, name: str, kind: str, *, drill: bool = False) -> Object:
     """Make a backup; return it when it is complete."""
-    spec = {"system": "first", "kind": kind, "location": "far"}
+    spec = {"system": "first", "kind": kind, "location": "far", "drill": drill}
     metadata = {"name": name, "namespace": FORMER}
     lab.apply({"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingBackup", "metadata": metadata, "spec": spec})
 
@@ -176,6 +190,17 @@ def test_a_full_one_reads_everything_and_an_incremental_one_adds_what_is_new(sto
     # Of the second, a smaller share is stored: what the first brought is there already.
     assert 0 < two["addedBytes"] / two["bytes"] < one["addedBytes"] / one["bytes"], (one, two)
     assert json.loads(story.incremental["status"]["declaration"])["metadata"]["name"] == "first"
+
+
+def test_one_was_restored_for_a_test_decided_to_equal_bytes_and_left_nothing(story: Story) -> None:
+    (told,) = [one for one in story.tested["status"]["conditions"] if one["type"] == "RestoreVerified"]
+    assert (told["status"], told["reason"]) == ("True", "Restored"), told
+    figures, _, decided = told["message"].partition("; decisions of the last session computed again: ")
+    pieces, rows = (int(part.split()[0]) for part in figures.split(", ")[:2])
+    assert (pieces > len(STORES), rows > 0) == (True, True), told
+    assert decided.endswith(" equal"), told
+    assert int(decided.split()[0]) > 0
+    assert story.left == []
 
 
 def test_the_restored_volume_holds_what_the_bucket_does_and_that_is_of_the_time_of_the_backup(story: Story) -> None:

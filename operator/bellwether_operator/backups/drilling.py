@@ -1,4 +1,4 @@
-"""Reading a backup from scratch volumes, as its steps say: to verify it, and for a drill."""
+"""Reading a backup from scratch volumes, or restoring it on one, as its steps say: to verify it, and for a drill."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
+from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.context import Manifest
 from bellwether.render.kubernetes.looks import LABEL_LOOKED_AT, Copy, Looked, look_objects
+from bellwether.spec.backup import RestoreFrom
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.backups.drills import DrillStep, Scene, drill_step, is_verifying, verify_step
+from bellwether_operator.backups.repository import Place, declared_place
 from bellwether_operator.backups.snapshots import owner_of
 from bellwether_operator.backups.status import progress_of
 from bellwether_operator.following import create
@@ -48,8 +49,11 @@ async def examine(
         return drill_step(before, Scene(), now)
     try:
         objects = _objects(settings, raw, declared, decide=not verifies)
-    except (ValueError, KeyError, ValidationError):
-        return next_step(before, Scene(refused="the TradingSystem of then cannot be read by this release"), now)
+    except (ValueError, KeyError):
+        stored, words = before.stored, "the TradingSystem of then cannot be read by this release"
+        if stored is not None:
+            words = f"{words}, or neither it nor the present one has location {stored.location} at {stored.where}"
+        return next_step(before, Scene(refused=words), now)
     scene, uids = await _look(client, raw, objects, now)
     step = next_step(before, scene, now)
     for each in objects:
@@ -106,7 +110,13 @@ def _objects(
 ) -> list[Manifest]:
     metadata, progress = raw["metadata"], progress_of(raw)
     status = raw.get("status") or {}
-    former = json.loads(status.get("declaration") or "null") or {name: (declared or {})[name] for name in _DECLARED}
+    then, stored = json.loads(status.get("declaration") or "null"), progress.stored
+    found = then or declared or {}
+    if stored is not None:
+        # The present one first: it says which Secret opens the repository now.
+        place = Place(stored.location, stored.where)
+        found = next((one for one in (declared, then) if one and declared_place(one, stored.location) == place), {})
+    former = {name: found[name] for name in _DECLARED if name in found}
     former["metadata"] = {
         "name": former["metadata"]["name"],
         "namespace": metadata["namespace"],
@@ -114,7 +124,13 @@ def _objects(
     }
     system = TradingSystem.model_validate(former)
     size = system.spec.storage.size
-    copies = [Copy(one.claim, one.snapshot, one.size or size) for one in progress.volumes]
+    copies, source = [Copy(one.claim, one.snapshot, one.size or size) for one in progress.volumes], None
+    if stored is not None:
+        # What is fetched and what is made of it are there at once.
+        copies = [Copy("scratch", None, quantities.memory(max(quantities.mebibytes(size), stored.size >> 19)))]
+        (location,) = (one for one in former["spec"]["backup"]["locations"] if one["name"] == stored.location)
+        wanted = {"repository": location, "system": system.metadata.name, "id": stored.id}
+        source = RestoreFrom.model_validate(wanted)
     looked = Looked(
         metadata["name"],
         metadata["uid"],
@@ -122,6 +138,7 @@ def _objects(
         owner_of(metadata),
         json.dumps(former, sort_keys=True) if decide else "",
         str(status.get("release", "")),
+        source,
     )
     return look_objects(
         system,

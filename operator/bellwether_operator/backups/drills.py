@@ -1,14 +1,15 @@
-"""A backup that is read from scratch copies: how far that is, and what is next. Pure.
+"""A backup that is read from scratch volumes: how far that is, and what is next. Pure.
 
     1  begin    the status says that it has begun
-    2  make     a scratch volume of each snapshot, and the Job that reads them; what is there is not made again
+    2  make     a scratch volume of each snapshot, and the Job that reads them; of a backup in a repository one volume,
+                and the Job that restores it there. What is there is not made again
     3  wait     until the Job has ended, or the time is over
     4  tell     the outcome is written
     5  clear    all of it is deleted, whatever came of it; the status says when it is gone
 
-It is done once before a backup is complete, to verify it, and once more for a drill, which also computes the last
-decisions again. An operator that was killed goes on by looking again. All of it belongs to the backup and goes with it
-besides.
+It is done once before a backup of snapshots is complete, to verify it, and once more for a drill, which also computes
+the last decisions again. An operator that was killed goes on by looking again. All of it belongs to the backup and goes
+with it besides.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ PATIENCE = timedelta(minutes=45)
 """How long the volumes and the Job together may take."""
 _WORDS = 1500
 _DECIDED = "; decisions of the last session computed again: "
+_COUNTED = ("pieces", "rows", "messages", "orders", "fills")
+_OF = "decisions "
+"""What the figures of a restored repository count, as `bellwether backup drill` has them."""
 Stage = Literal["idle", "begin", "make", "wait", "clear"]
 
 
@@ -88,6 +92,8 @@ def drill_step(before: Progress, scene: Scene, now: datetime) -> DrillStep:
     """Return the next step of a test that has not ended."""
     if before.drill_started_at is None:
         words = "volumes are made from its snapshots and read"
+        if before.stored is not None:
+            words = f"it is fetched from {before.stored.location} and restored on a scratch volume"
         return DrillStep(replace(before, drill_started_at=now, drill_reason="Restoring", drill_message=words))
     if before.verified is not None:
         return DrillStep(before, clear=True) if scene.left else DrillStep(replace(before, drill_ended_at=now))
@@ -128,6 +134,10 @@ def figures(said: str) -> str | None:
     """Return the figures of what was read in words; None where there are none."""
     try:
         found = json.loads(said)
+        if "pieces" in found:
+            counted = ", ".join(f"{int(found[name])} {name}" for name in _COUNTED)
+            outcomes = {name[len(_OF) :]: count for name, count in found.items() if name.startswith(_OF)}
+            return f"{counted}, restored in {found['seconds']} s{_decided(outcomes)}"
         databases = found["databases"]
         rows = ", ".join(f"{name} {one['rows']} rows ({one['sha256']})" for name, one in sorted(databases.items()))
         read = f"{int(found['files'])} files, {int(found['bytes'])} bytes, read in {found['seconds']} s"

@@ -51,7 +51,7 @@ async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any
                 stored = any(one.name == location for one in system.spec.backup.repositories_in_cluster)
                 kind = full_or_incremental(system.spec.backup, location if stored else "", backups.known(key, uid))
                 name = f"{key.name}-{plan.make.session:%Y%m%d}{f'-{location}' if stored else ''}"
-                tested = is_tested(system, plan.make) and not stored
+                tested = is_tested(system, plan.make)
                 await backups.make(manifest(system, name, location, labels, tested=tested, kind=kind))
             row = made(row, plan.make)
         if plan.remove is not None:

@@ -40,6 +40,20 @@ def newest(backups: Sequence[Mapping[str, Any]], declared: Callable[[str], bool]
     return BackupNews(name, progress.state == "complete", progress.message, good)
 
 
+def drilled(backups: Sequence[Mapping[str, Any]], declared: Callable[[str], bool]) -> BackupNews | None:
+    """Return the backup that was restored for a test last, of several places first one that failed; None: none was.
+
+    `declared` says whether a repository of a name is; those of others count no more.
+    """
+    told = [(progress_of(raw), str(raw["metadata"]["name"])) for raw in backups]
+    by_place: dict[str, BackupNews] = {}
+    for one, name in sorted(told, key=lambda each: (str(each[0].drill_started_at), each[1]), reverse=True):
+        place = _place(one)
+        if one.verified is not None and (not place or declared(place)):
+            by_place.setdefault(place, BackupNews(name, one.verified, one.drill_message))
+    return min(by_place.values(), key=lambda each: each.complete, default=None)
+
+
 def known(raw: Mapping[str, Any], system_uid: str, place: Place | None) -> Known:
     """Return a backup as retention sees it; `place` is the repository that it is for, None of volume snapshots."""
     metadata, progress = raw["metadata"], progress_of(raw)

@@ -26,7 +26,6 @@ PATIENCE = timedelta(hours=1)
 """How long after its start a failed try is followed by another one."""
 LONGEST = timedelta(hours=12)
 """How long it may take, and how long nobody may say how far it is."""
-NOT_TESTED = "a repository is restored for a test on a machine: bellwether backup drill"
 _REASONS = {"reach": "Reaching", "copy": "Copying", "count": "Counting", "store": "Storing", "check": "Checking"}
 _WORDS = 1000
 

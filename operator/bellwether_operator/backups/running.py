@@ -19,7 +19,7 @@ from bellwether.spec.trading_backup import DECLARATION_LENGTH, KIND, PLURAL
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.backups.drilling import examine
 from bellwether_operator.backups.drills import is_due, is_verifying
-from bellwether_operator.backups.news import known, newest
+from bellwether_operator.backups.news import drilled, known, newest
 from bellwether_operator.backups.plan import Known
 from bellwether_operator.backups.repositories import Keeper, Repositories
 from bellwether_operator.backups.repository import declared_place
@@ -117,8 +117,7 @@ class Backups:
 
     def newest(self, system: SystemKey) -> BackupNews | None:
         """Return the newest backup of a system that has ended; of several places first one where it failed."""
-        declared = self._cache.systems.get(system)
-        return newest(self._follower.of(system), lambda place: declared_place(declared, place) is not None)
+        return newest(self._follower.of(system), self._declared(system))
 
     def known(self, system: SystemKey, uid: str) -> list[Known]:
         """Return the backups of a system; its own are those that were made for this very one by the operator."""
@@ -126,13 +125,13 @@ class Backups:
         return [known(raw, uid, self._repositories.place(raw)) for raw in found]
 
     def tested(self, system: SystemKey) -> BackupNews | None:
-        """Return the backup of a system whose test has ended last, and what came of it; None where there is none."""
-        told = [(progress_of(raw), raw["metadata"]["name"]) for raw in self._follower.of(system)]
-        found = [(str(one.drill_started_at), name, one) for one, name in told if one.verified is not None]
-        if not found:
-            return None
-        _, name, progress = max(found, key=lambda each: each[:2])
-        return BackupNews(name, progress.verified is True, progress.drill_message)
+        """Return the backup of a system that was restored for a test last; of several places first one that failed."""
+        return drilled(self._follower.of(system), self._declared(system))
+
+    def _declared(self, system: SystemKey) -> Callable[[str], bool]:
+        """Return what says whether a repository of a name is declared."""
+        declared = self._cache.systems.get(system)
+        return lambda place: declared_place(declared, place) is not None
 
     def named(self, namespace: str, name: str | None) -> dict[str, Any] | None:
         """Return the backup of a name; None where there is none."""
@@ -181,8 +180,7 @@ class Backups:
             return self._one_step
         if progress.state == "pruning":
             return self._prune
-        wanted = bool(raw["spec"].get("drill") and not progress.stored)
-        return self._examine if is_due(progress, wanted=wanted) else None
+        return self._examine if is_due(progress, wanted=bool(raw["spec"].get("drill"))) else None
 
     async def _examine(self, key: ActionKey, raw: dict[str, Any]) -> None:
         declared = self._cache.systems.get(system_key(raw))

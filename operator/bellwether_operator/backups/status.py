@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from kubernetes import utils
 
-from bellwether_operator.backups.repository import NOT_TESTED
 from bellwether_operator.backups.steps import PRUNING, Progress, State, Stored
 from bellwether_operator.report.finding import Finding, conditions, instant, truth
 
@@ -61,8 +60,6 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
     if progress.drill_started_at is not None:
         verified = "Unknown" if progress.verified is None else truth(progress.verified)
         wanted.append(Finding(VERIFIED, verified, progress.drill_reason, progress.drill_message))
-    elif spec.get("drill") and progress.stored is not None:
-        wanted.append(Finding(VERIFIED, "Unknown", "NotTested", NOT_TESTED))
     found: dict[str, Any] = {name: told for name, told in _as_written(progress).items() if name not in _ELSEWHERE}
     found |= {
         "observedGeneration": generation,

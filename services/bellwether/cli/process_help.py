@@ -19,7 +19,7 @@ _PARTS = {
     "nats": "Become the nats-server that comes with this package.",
     "adopt": "Make a volume that was restored from a snapshot this system's, halted.",
     "fill": "Fill a new system's volumes from the repository that it is restored from.",
-    "look": "Look whether volumes made from snapshots are whole, and say what is on them.",
+    "look": "Look whether a backup is whole, and say what is in it.",
 }
 
 

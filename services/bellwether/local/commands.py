@@ -146,9 +146,9 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     fill.set_defaults(command=_fill)
     look = commands.add_parser(
         "look",
-        help="look whether volumes are whole",
+        help="look whether a backup is whole",
         description="Read all that is on the volumes mounted in a folder, check every database, and write figures as "
-        "JSON. Ends with 3 and names each file that is missing or not whole.",
+        "JSON. Ends with 3, naming each file that is missing or not whole, where trying again cannot help.",
     )
     look.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by claim")
     look.add_argument("--write", type=Path, metavar="FILE", help="write the figures here too")
@@ -162,6 +162,9 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "volumes",
     )
     look.add_argument("--release", default="", metavar="NAME", help="of those decisions; another one may differ")
+    look.add_argument(
+        "--restore", metavar="JSON", help="a spec.restoreFrom: its backup is restored on the one volume, and proven"
+    )
     look.set_defaults(command=_look)
 
 
@@ -298,12 +301,18 @@ def _look(given: argparse.Namespace) -> int:
     from bellwether.local.volumes import look
 
     try:
-        found = look(given.volumes, given.expect)
+        if given.restore is None:
+            found = look(given.volumes, given.expect)
+        else:
+            # What it loads has no room in the pod that only reads.
+            from bellwether.local.drill import drill_on
+
+            found = drill_on(given.volumes, given.restore)
         if given.decide is not None:
             found["decisions"] = _decide(given.volumes, given.decide, given.release)
     except BackupError as error:
         sys.stderr.write(f"error: {visible(str(error))}\n")
-        return FUTILE
+        return FUTILE if error.final else _FAILED
     text = json.dumps(found, sort_keys=True)
     if given.write is not None:
         given.write.write_text(text)

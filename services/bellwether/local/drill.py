@@ -5,6 +5,7 @@ The last session's decisions are computed again by the restored bars and models,
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 import sqlite3
@@ -14,15 +15,16 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bellwether.backups.errors import BackupError
+from bellwether.backups.locations import opened
 from bellwether.backups.records import Record
 from bellwether.backups.restic import Repository
 from bellwether.backups.source import Say
-from bellwether.local.backup_places import Place
+from bellwether.local.backup_places import Place, of_run
 from bellwether.local.registry import registry
 from bellwether.local.state import RunDirectory
 from bellwether.local.unpacking import fetched, rebuilt, scratch
@@ -33,6 +35,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.runtime.process import Process
+from bellwether.spec.backup import RestoreFrom
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.sentiment import Sentiment
 
@@ -46,6 +49,8 @@ _SHOWN = 5
 
 class DecidedOtherwise(BackupError):
     """Decisions that do not come out as they were stored; the message names the first ones."""
+
+    final = True
 
     def __init__(self, problems: list[str]) -> None:
         more = " …" if len(problems) > _SHOWN else ""
@@ -130,6 +135,23 @@ def newest_decisions(path: Path) -> list[Decided]:
     )
     with closing(sqlite3.connect(path)) as connection:
         return [Decided(row[0], row[1], datetime.fromisoformat(row[2])) for row in connection.execute(query)]
+
+
+def drill_on(volumes: Path, source: str) -> dict[str, Any]:
+    """Restore a backup for a test on the only volume that is mounted in a folder; return the figures.
+
+    `source` is a spec.restoreFrom as JSON, with a repository and an id.
+
+    Raises:
+        BackupError, OSError, ValueError: why the backup does not restore.
+    """
+    wanted, (volume,) = RestoreFrom.model_validate_json(source), volumes.iterdir()
+    if wanted.repository is None or wanted.system is None or wanted.id is None:
+        raise ValueError("name repository, system and id")
+    place, release = of_run(volume), ProcessConfig.from_environment().version
+    repository = opened(wanted.repository, place.machine(), make=False)
+    proving = drill(place, repository, wanted.id, lambda _: None, system=wanted.system, release=release)
+    return dict(asyncio.run(proving).figures)
 
 
 async def drill(place: Place, repository: Repository, backup_id: str, say: Say, *, system: str, release: str) -> Record:

@@ -21,7 +21,7 @@ from bellwether.backups.making import chosen
 from bellwether.backups.manifest import Manifest
 from bellwether.backups.source import Say
 from bellwether.local.state import RunDirectory
-from bellwether.local.unpacking import NotRight, fetched, rebuilt, scratch
+from bellwether.local.unpacking import fetched, rebuilt, scratch
 from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
 from bellwether.render.kubernetes.volumes import kept_on
 from bellwether.spec.begun import begun_with, differences
@@ -64,11 +64,7 @@ def fill(system: TradingSystem, volumes: Path, machine: Machine, say: Say) -> st
         manifest = fetched(repository, wanted.system, key, pieces, say)
         _fits(manifest, system)
         state = RunDirectory(ready)
-        try:
-            asyncio.run(rebuilt(manifest, pieces, state, say))
-        except NotRight as error:
-            error.final = True
-            raise
+        asyncio.run(rebuilt(manifest, pieces, state, say))
         for component, folder in folders.items():
             _put(state, component, folder)
             write_durably(folder / MARK, json.dumps({"uid": system.metadata.uid, "id": key}).encode())

@@ -34,6 +34,8 @@ _ALL = 10_000_000
 class NotRight(BackupError):
     """A backup is not what was written, or its contents contradict each other; the message names each difference."""
 
+    final = True
+
     def __init__(self, what: str, problems: list[str]) -> None:
         super().__init__(f"{what} cannot be trusted: {'; '.join(problems[:5])}" + (" …" if len(problems) > 5 else ""))
         self.problems = problems

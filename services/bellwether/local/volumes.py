@@ -37,6 +37,8 @@ _NOT_OURS = frozenset({"lost+found", MARK})
 class Damaged(BackupError):
     """What is on a restored volume cannot be used; the message names each file and says why."""
 
+    final = True
+
 
 class Adoption(NamedTuple):
     """For whom volumes are made ready, and what of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from bellwether.runtime.declaration import encode_declaration
-from integration.backups.conftest import RELEASE, system_of
+from bellwether_operator.backups.drills import figures
+from integration.backups.conftest import EVENTS, RELEASE, Lab, system_of
+from integration.backups.test_backup import flip
 
 pytestmark = pytest.mark.integration
 
@@ -88,3 +91,38 @@ def test_a_model_with_one_bit_flipped_computes_nothing(volumes: Path) -> None:
     done = look(volumes, RELEASE)
     assert done.returncode == 3
     assert "cannot be computed" in done.stderr
+
+
+def restored(lab: Lab, folder: Path, backup: str) -> subprocess.CompletedProcess[str]:
+    """Restore a backup for a test as in the pod, on a volume in a folder."""
+    (folder / "scratch" / "lost+found").mkdir(parents=True, exist_ok=True)
+    (location,) = lab.order().locations
+    source = {"repository": location.model_dump(by_alias=True, exclude_none=True), "system": "kept", "id": backup}
+    words = ["look", "--volumes", str(folder), "--write", str(folder.parent / "said"), "--restore", json.dumps(source)]
+    environment = {**os.environ, "BELLWETHER_VERSION": RELEASE}
+    command = [sys.executable, "-m", "bellwether", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+
+async def test_a_repository_is_restored_on_an_empty_volume_proven_and_taken_away(lab: Lab, tmp_path: Path) -> None:
+    made, folder = await lab.make(), tmp_path / "volumes"
+    done = await asyncio.to_thread(restored, lab, folder, made.id)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "said").read_text())
+    assert (told["messages"], told["decisions equal"] in (2, 4)) == (EVENTS, True)
+    assert figures((tmp_path / "said").read_text())
+    assert not list(folder.rglob("*.db"))
+
+
+async def test_what_is_damaged_ends_with_3_and_what_may_pass_with_1(lab: Lab, tmp_path: Path) -> None:
+    made, folder = await lab.make(), tmp_path / "volumes"
+    gone = await asyncio.to_thread(restored, lab, folder, "20200101T000000Z")
+    assert (gone.returncode, gone.stderr) == (1, "error: location disk has no backup 20200101T000000Z of kept\n")
+    packs = [path for path in (tmp_path / "repo" / "data").rglob("*") if path.is_file()]
+    flip(max(packs, key=lambda one: one.stat().st_size))
+    shutil.rmtree(folder)
+    done = await asyncio.to_thread(restored, lab, folder, made.id)
+    assert done.returncode == 3, done.stderr
+    assert "location disk: the repository is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(folder.rglob("*.db"))

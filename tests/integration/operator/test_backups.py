@@ -106,6 +106,11 @@ FIGURES = json.dumps(
 )
 
 
+RESTORED = json.dumps(
+    {"pieces": 9, "rows": 12, "messages": 40, "orders": 3, "fills": 2, "seconds": 1.5, "decisions equal": 2}
+)
+
+
 async def play_look(
     kube: Kube, backup: str, said: str = FIGURES, kind: str = "Complete", why: str = "CompletionsReached"
 ) -> None:
@@ -456,6 +461,48 @@ async def test_each_session_is_kept_in_a_bucket_too_over_a_restart_and_forgotten
         await kube("wait", "--for=condition=Failed", "tbackup/nowhere", "--timeout=30s")
         assert await reason(kube, "nowhere") == "LocationNotFound"
     assert not [line for line in kube.operator_writes() if "volumesnapshots" in line]
+
+
+async def test_a_backup_in_a_bucket_is_restored_for_a_test_on_the_declared_day_and_all_of_it_goes(
+    kube: Kube, granted: Settings, gateway: FakeGateway
+) -> None:
+    await define(kube, DEFINITION.read_text())
+    # The session of CLOSE is a Thursday's.
+    backup = {"locations": [FAR], "schedule": {"offset": "30m"}, "drill": {"weekdays": ["Thu"]}}
+    clock, name = Clock(kube, CLOSE), "demo-20270610-far"
+    done = {"state": "complete", "cut": "2027-06-10T20:30:05+00:00", "size": 3 << 30, "added": 2 << 20}
+    key = "20270610T203005Z"
+    gateway.backup = {**done, "backup_id": key, "type": "full", "session": "2027-06-10", "kept": [key]}
+    async with running_by(granted, clock):
+        await kube.apply(live(kube, backup=backup))
+        await eventually("the workload", lambda: kube.get("statefulset", "demo"))
+        await clock.set(CLOSE + timedelta(minutes=30))
+        await until_made(kube, name)
+        assert (await one(kube, "tbackup", name))["spec"]["drill"] is True
+        job = await eventually("the Job", lambda: kube.get("job", f"{name}-look"))
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        assert json.loads(container["command"][-1]) == {"repository": FAR, "system": "demo", "id": key}
+        scratch, policy = await kube.get("pvc", f"{name}-look-0"), await kube.get("networkpolicy", f"{name}-look")
+        assert scratch is not None
+        assert policy is not None
+        assert scratch["spec"]["resources"]["requests"]["storage"] == "6Gi"
+        assert {each["port"] for way in policy["spec"]["egress"] for each in way["ports"]} == {53, 443}
+    # The operator was down in the middle of it.
+    await play_look(kube, name, RESTORED)
+    async with running_by(granted, clock):
+        verified = await kube.until_condition("demo", "RestoreVerified", "True", "Restored")
+        assert verified["message"].startswith(f"{name}: 9 pieces, 12 rows, 40 messages, 3 orders, 2 fills, restored in")
+        await until_cleared(kube, name, "drillEndedAt")
+        assert await kube.get("networkpolicy", f"{name}-look") is None
+
+        await clock.set(CLOSE + timedelta(minutes=32))
+        await make(kube, "by-hand", location="far", drill=True)
+        await play_look(
+            kube, "by-hand", f"error: backup {key} cannot be trusted: ledger.db", "Failed", "PodFailurePolicy"
+        )
+        failed = await kube.until_condition("demo", "RestoreVerified", "False", "RestoreFailed")
+        assert failed["message"] == f"by-hand: backup {key} cannot be trusted: ledger.db"
+        await until_cleared(kube, "by-hand", "drillEndedAt")
 
 
 async def is_pruning(kube: Kube, name: str) -> bool:

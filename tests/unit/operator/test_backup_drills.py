@@ -10,10 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from bellwether.render.kubernetes.looks import Copy, Looked, look_objects, to_be_there
-from bellwether_operator.backups.drilling import last_words
+from bellwether.spec.backup import RestoreFrom
+from bellwether_operator.backups.drilling import _objects, last_words
 from bellwether_operator.backups.drills import PATIENCE, Scene, drill_step, figures, is_due, verify_step
 from bellwether_operator.backups.status import progress_of, status_of
-from bellwether_operator.backups.steps import Progress, Volume
+from bellwether_operator.backups.steps import Progress, Stored, Volume
+from bellwether_operator.settings import Settings
 from harness.statuses import declared
 
 NOW = datetime(2026, 11, 27, 22, tzinfo=UTC)
@@ -22,6 +24,8 @@ BEGUN = replace(COMPLETE, drill_started_at=NOW, drill_reason="Restoring", drill_
 FIGURES = json.dumps(
     {"databases": {"ledger.db": {"rows": 12, "sha256": "ab12"}}, "rows": 12, "files": 3, "bytes": 99, "seconds": 0.2}
 )
+RESTORED = {"pieces": 9, "rows": 12, "messages": 40, "orders": 3, "fills": 2, "seconds": 1.5}
+NONE = "; decisions of the last session computed again: there are none"
 RAW: dict[str, Any] = {"metadata": {"name": "friday", "uid": "u-1", "generation": 1}, "spec": {"drill": True}}
 
 
@@ -161,6 +165,7 @@ def test_the_pod_reads_scratch_volumes_has_no_rights_and_talks_to_nobody() -> No
     assert policy["spec"] == {
         "podSelector": {"matchLabels": pod["metadata"]["labels"]},
         "policyTypes": ["Ingress", "Egress"],
+        "egress": [],
     }
     assert claim["spec"]["dataSource"]["name"] == "friday-data-demo-0"
     assert pod["spec"]["automountServiceAccountToken"] is False
@@ -171,6 +176,64 @@ def test_the_pod_reads_scratch_volumes_has_no_rights_and_talks_to_nobody() -> No
     ]
     assert all(each["metadata"]["ownerReferences"] == [owner] for each in (policy, claim, made))
     assert "app.kubernetes.io/managed-by" not in pod["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("location", "port"),
+    [
+        ({"name": "far", "kind": "s3", "url": "http://s3.example:8333/trading/demo"}, {8333, 53}),
+        ({"name": "nas", "kind": "folder", "volumeClaim": "backups", "path": "demo"}, set()),
+    ],
+)
+def test_a_repository_is_restored_on_an_empty_volume_by_a_pod_that_has_its_secret_and_reaches_it_alone(
+    location: dict[str, Any], port: set[int]
+) -> None:
+    repository = {**location, "secretRef": {"name": "kept"}}
+    source = RestoreFrom.model_validate({"repository": repository, "system": "demo", "id": "20261127T213005Z"})
+    looked = Looked("friday", "u-1", "trading", {"name": "friday"}, source=source)
+    system = declared(version="0.1", network={"caBundleRef": {"name": "trusted", "key": "ca.crt"}})
+    copies = [Copy("scratch", None, "6Gi")]
+    policy, claim, made = look_objects(system, looked, copies, image="s:1", pull_policy="Always", log_level="info")
+    assert {one["port"] for way in policy["spec"]["egress"] for one in way["ports"]} == port
+    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "6Gi"}}}
+    pod = made["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == "s:0.1"
+    assert RestoreFrom.model_validate_json(container["command"][-1]) == source
+    assert container["command"][-2] == "--restore"
+    names = {"volume-0", "tmp", "ca", "repositories", *({"kept-nas"} if location["kind"] == "folder" else ())}
+    assert {one["name"] for one in pod["volumes"]} == {one["name"] for one in container["volumeMounts"]} == names
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    assert environment["BELLWETHER_SECRETS"] == "/etc/bellwether/repositories"
+    assert container["resources"]["limits"] == {"memory": "896Mi"}
+
+
+def of_then(secret: str, url: str) -> dict[str, Any]:
+    """Return a declaration with a bucket whose password is in a Secret."""
+    far = {"name": "far", "kind": "s3", "url": url, "secretRef": {"name": secret}}
+    spec = {"symbols": ["CBA.AX"], "storage": {"size": "2Gi"}, "backup": {"locations": [far]}}
+    return {"metadata": {"name": "demo"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("present", "stored", "secret", "size"),
+    [
+        (of_then("renamed", "https://s3.example/trade"), 1 << 20, "renamed", "2Gi"),
+        (of_then("renamed", "https://s3.example/elsewhere"), 3 << 30, "then", "6Gi"),
+        (None, 1 << 20, "then", "2Gi"),
+    ],
+)
+def test_the_present_declaration_says_how_a_repository_is_reached_else_that_of_then(
+    present: dict[str, Any] | None, stored: int, secret: str, size: str
+) -> None:
+    where = "https://s3.example/trade"
+    kept_there = replace(BEGUN, stored=Stored("far", where, 1, None, "20261127T213005Z", "2026-11-27", stored, 9))
+    then = json.dumps(of_then("then", where))
+    metadata = {**RAW["metadata"], "namespace": "trading"}
+    raw = {"metadata": metadata, "spec": {}, "status": status_of(kept_there, RAW, NOW, declaration=then)}
+    _, claim, made = _objects(Settings("s:1", b"a seed for tests"), raw, present, decide=True)
+    assert f'"secretRef":{{"name":"{secret}"}}' in made["spec"]["template"]["spec"]["containers"][0]["command"][-1]
+    assert claim["spec"]["resources"]["requests"]["storage"] == size
 
 
 @pytest.mark.parametrize(("declaration", "computed"), [('{"spec": {}}', True), ("x" * 120_000, False), ("", False)])
@@ -189,6 +252,8 @@ def test_decisions_are_computed_again_where_the_declaration_is_known_and_fits(de
         ({"decisions": {"equal": 2, "of another release": 1}}, "computed again: 2 equal, 1 of another release"),
         ({"decisions": {}}, "computed again: there are none"),
         ({}, "read in 0.2 s"),
+        (RESTORED, "9 pieces, 12 rows, 40 messages, 3 orders, 2 fills, restored in 1.5 s" + NONE),
+        ({**RESTORED, "decisions equal": 2}, "computed again: 2 equal"),
     ],
 )
 def test_how_decisions_came_out_is_among_the_figures(decisions: dict[str, Any], words: str) -> None:

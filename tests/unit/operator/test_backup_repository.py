@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bellwether_operator.backups.news import newest
+from bellwether_operator.backups.drills import Scene, drill_step
+from bellwether_operator.backups.news import drilled, newest
 from bellwether_operator.backups.repository import (
     LONGEST,
     PATIENCE,
@@ -61,8 +62,8 @@ def test_it_says_how_far_it_is_and_is_complete_only_when_the_service_has_found_i
     assert (stored.id, stored.size, stored.added) == ("20261127T213005Z", 3 << 20, 1 << 19)
     status = status_of(found, RAW, NOW)
     assert (status["seconds"], status["size"], status["repository"]["added"]) == (95, "3.0Mi", "0.5Mi")
-    tested = next(one for one in status["conditions"] if one["type"] == "RestoreVerified")
-    assert (tested["status"], tested["reason"]) == ("Unknown", "NotTested")
+    begun_with = drill_step(found, Scene(), NOW).progress
+    assert begun_with.drill_message == "it is fetched from far and restored on a scratch volume"
 
 
 def test_what_may_pass_is_tried_again_and_given_up_after_an_hour() -> None:
@@ -123,3 +124,27 @@ def test_a_place_that_failed_is_told_though_another_one_is_newer() -> None:
     gone = newest([bad, fine], lambda _: False)
     assert gone is not None
     assert gone.name == "second"
+
+
+def test_of_several_places_first_one_is_told_whose_test_failed_and_of_each_place_the_last_test() -> None:
+    def backup(name: str, *, verified: bool, after: int, stored: Stored | None = None) -> dict[str, Any]:
+        progress = replace(Progress(), state="complete", verified=verified, drill_reason="r", drill_message=name)
+        at = NOW + timedelta(days=after)
+        progress = replace(progress, drill_started_at=at, ended_at=at, stored=stored)
+        metadata = {**RAW["metadata"], "name": name}
+        return {"metadata": metadata, "spec": RAW["spec"], "status": status_of(progress, RAW, NOW)}
+
+    _, far = begun()
+    snapshots = [backup("old", verified=False, after=1), backup("new", verified=True, after=9)]
+    bad = backup("bad", verified=False, after=5, stored=far)
+    fine = backup("fine", verified=True, after=6, stored=far)
+
+    def told(backups: list[dict[str, Any]], declared: bool = True) -> str:
+        found = drilled(backups, lambda _: declared)
+        return "" if found is None else f"{found.name} {found.complete}"
+
+    assert told(snapshots) == "new True"
+    assert told([*snapshots, bad]) == "bad False"
+    assert told([*snapshots, bad], declared=False) == "new True"
+    assert told([*snapshots, fine, bad]) == "new True"
+    assert told([]) == ""

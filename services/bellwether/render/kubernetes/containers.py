@@ -310,6 +310,22 @@ def kept_by(system: TradingSystem, services: Sequence[str]) -> list[BackupLocati
     return system.spec.backup.repositories_in_cluster
 
 
+def repository_access(
+    system: TradingSystem, location: BackupLocation | None
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return the variables and the mounts by which a pod's program opens one repository; none where there is none."""
+    if location is None:
+        return {}, []
+    environment = {"BELLWETHER_BACKUP_CLAIMS": CLAIMS_DIRECTORY, "BELLWETHER_SECRETS": REPOSITORIES_DIRECTORY}
+    mounts = [mount("repositories", REPOSITORIES_DIRECTORY, read_only=True)]
+    if location.volume_claim is not None:
+        mounts.append(mount(f"kept-{location.name}", f"{CLAIMS_DIRECTORY}/{location.name}"))
+    if system.spec.network.ca_bundle_ref is not None:
+        environment["BELLWETHER_CA_BUNDLE"] = f"{CA_DIRECTORY}/{CA_FILE}"
+        mounts.append(mount("ca", CA_DIRECTORY, read_only=True))
+    return environment, mounts
+
+
 def notification_secrets(system: TradingSystem, services: Sequence[str]) -> list[str]:
     """Return the Secrets of notifications that one of the services reads, sorted; all others never see them."""
     if "monitoring" not in services:

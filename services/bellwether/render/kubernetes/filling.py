@@ -38,26 +38,17 @@ def fill_container(system: TradingSystem, context: RenderContext, claims: Mappin
     """
     environment = containers.process_environment(system, context, beside_nats=False)
     del environment["BELLWETHER_GATEWAY_TOKEN_FILE"], environment["BELLWETHER_KEYS_DIR"]
-    environment |= {
-        "BELLWETHER_SECRETS": containers.REPOSITORIES_DIRECTORY,
-        "BELLWETHER_BACKUP_CLAIMS": containers.CLAIMS_DIRECTORY,
-    }
     restored = system.spec.restore_from
-    location = None if restored is None else restored.repository
+    variables, access = containers.repository_access(system, None if restored is None else restored.repository)
     mounts = [
         containers.mount("declaration", containers.DECLARATION_DIRECTORY, read_only=True),
-        containers.mount("repositories", containers.REPOSITORIES_DIRECTORY, read_only=True),
         containers.mount("tmp", "/tmp"),  # noqa: S108
         *(containers.mount(f"volume-{component}", f"{containers.LOOK_DIRECTORY}/{component}") for component in claims),
+        *access,
     ]
-    if location is not None and location.volume_claim is not None:
-        mounts.append(containers.mount(f"kept-{location.name}", f"{containers.CLAIMS_DIRECTORY}/{location.name}"))
-    if system.spec.network.ca_bundle_ref is not None:
-        environment["BELLWETHER_CA_BUNDLE"] = f"{containers.CA_DIRECTORY}/{containers.CA_FILE}"
-        mounts.append(containers.mount("ca", containers.CA_DIRECTORY, read_only=True))
     return {
         **containers.plain_container(system, context, FILL, "fill", "--volumes", containers.LOOK_DIRECTORY),
-        "env": containers.environment_of(environment),
+        "env": containers.environment_of(environment | variables),
         "resources": containers.requirements(_RESOURCES),
         "volumeMounts": mounts,
     }

@@ -1,6 +1,7 @@
-"""What looks at a backup's snapshots: a scratch volume of each, and a Job that reads them and talks to nobody.
+"""What looks at a backup: scratch volumes, and a Job that reads them, or restores a repository's backup on one.
 
-All of it belongs to the TradingBackup, and none of it bears the labels of a system: it is no part of one.
+It talks to nobody but the repository's bucket. All of it belongs to the TradingBackup, and none of it bears the labels
+of a system: it is no part of one.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from bellwether.render.kubernetes.containers import (
     TERMINATION_FILE,
     environment_of,
     mount,
+    repository_access,
     requirements,
     shared_resources,
 )
 from bellwether.render.kubernetes.context import LABEL_COMPONENT, LOOK, NATS, SYSTEM, Manifest, image_of, release_of
 from bellwether.render.kubernetes.filling import TRIES
-from bellwether.render.kubernetes.pods import scratch_pod_spec
+from bellwether.render.kubernetes.networkpolicies import way_to
+from bellwether.render.kubernetes.pods import repository_volumes, scratch_pod_spec
 from bellwether.render.kubernetes.training_jobs import failure_policy
 from bellwether.render.kubernetes.volumes import kept_on, made_from
 from bellwether.render.kubernetes.workloads import claims_of
+from bellwether.spec.backup import BackupLocation, RestoreFrom
 from bellwether.spec.models import GROUP, TradingSystem
 from bellwether.topology import SERVICES
 
@@ -52,13 +56,15 @@ class Looked(NamedTuple):
     """The TradingSystem of then, as JSON, where its last decisions are to be computed again."""
     release: str = ""
     """The one that wrote the volumes."""
+    source: RestoreFrom | None = None
+    """Where it is fetched from, where it is in a repository."""
 
 
 class Copy(NamedTuple):
-    """A volume of which a scratch copy is made."""
+    """A volume of which a scratch copy is made; without a snapshot an empty one."""
 
     claim: str
-    snapshot: str
+    snapshot: str | None
     size: str
 
 
@@ -77,27 +83,36 @@ def look_objects(
 ) -> list[Manifest]:
     """Return the policy, the scratch claims and the Job, in the order in which they are to be made."""
     labels = {LABEL_COMPONENT: LOOK, LABEL_LOOKED_AT: looked.uid}
+    location = None if looked.source is None else looked.source.repository
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": _metadata(looked, look_name(looked.name)),
-        "spec": {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress", "Egress"]},
+        "spec": {
+            "podSelector": {"matchLabels": labels},
+            "policyTypes": ["Ingress", "Egress"],
+            "egress": way_to(location),
+        },
     }
     claims = [_claim(system, looked, copy, at) for at, copy in enumerate(copies)]
     short = 0 < len(looked.declaration.encode()) <= LONGEST_ARGUMENT
-    if looked.declaration:
+    if looked.declaration or looked.source is not None:
         image = image_of(image, system.spec.version)
+    if looked.source is not None:
+        wanted = ["--restore", looked.source.model_dump_json(by_alias=True, exclude_none=True)]
+    elif looked.declaration:
         wanted = ["--decide", looked.declaration, "--release", looked.release] if short else []
     else:
         # The operator's own release, since one that the system stays at may not know what is to be there.
         wanted = [word for path in to_be_there(system) for word in ("--expect", path)]
-    container = look_container(system, image, [one.claim for one in copies], wanted, decide=short, log_level=log_level)
+    decide, names = short or looked.source is not None, [one.claim for one in copies]
+    container = look_container(system, image, names, wanted, decide=decide, log_level=log_level, location=location)
     container["imagePullPolicy"] = pull_policy
     volumes: list[dict[str, Any]] = [
         {"name": f"volume-{at}", "persistentVolumeClaim": {"claimName": scratch_name(looked.name, at)}}
         for at in range(len(copies))
     ]
-    volumes.append({"name": "tmp", "emptyDir": {}})
+    volumes += [{"name": "tmp", "emptyDir": {}}, *repository_volumes(system, location)]
     spec = {
         "activeDeadlineSeconds": SECONDS,
         "backoffLimit": TRIES,
@@ -109,9 +124,16 @@ def look_objects(
 
 
 def look_container(
-    system: TradingSystem, image: str, claims: Sequence[str], wanted: Sequence[str], *, decide: bool, log_level: str
+    system: TradingSystem,
+    image: str,
+    claims: Sequence[str],
+    wanted: Sequence[str],
+    *,
+    decide: bool,
+    log_level: str,
+    location: BackupLocation | None = None,
 ) -> dict[str, Any]:
-    """Return the container that looks at volumes made from snapshots, and says what is on them as it ends.
+    """Return the container that looks at scratch volumes, and says what is on them as it ends.
 
     Args:
         system: of then.
@@ -120,14 +142,16 @@ def look_container(
         wanted: arguments by which it looks.
         decide: whether the last session's decisions are computed again.
         log_level: of the process.
+        location: the repository that it restores from, where it does.
     """
+    variables, access = repository_access(system, location)
     command = ["python", "-m", "bellwether", "look"]
     environment = {"BELLWETHER_LOG_LEVEL": log_level.lower(), "BELLWETHER_VERSION": release_of(image), **OF_NUMBERS}
     return {
         "name": LOOK,
         "image": image,
         "command": [*command, "--volumes", LOOK_DIRECTORY, "--write", TERMINATION_FILE, *wanted],
-        "env": environment_of(environment),
+        "env": environment_of(environment | variables),
         "resources": requirements(shared_resources(system, DECIDING) if decide else READER_RESOURCES),
         "securityContext": SECURITY,
         "terminationMessagePath": TERMINATION_FILE,
@@ -135,6 +159,7 @@ def look_container(
         "volumeMounts": [
             *(mount(f"volume-{at}", f"{LOOK_DIRECTORY}/{claim}") for at, claim in enumerate(claims)),
             mount("tmp", "/tmp"),  # noqa: S108
+            *access,
         ],
     }
 

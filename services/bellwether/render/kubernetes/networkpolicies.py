@@ -21,6 +21,7 @@ from bellwether.render.kubernetes.context import (
 from bellwether.render.kubernetes.services import component_of
 from bellwether.render.nats import JOB, TRAINING_JOB
 from bellwether.service_row import ServiceRow
+from bellwether.spec.backup import BackupLocation
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.notifications import Notification
 from bellwether.topology import HEALTH_PORT, NATS_PORT, SERVICES
@@ -132,8 +133,13 @@ def network_policies(system: TradingSystem) -> list[Manifest]:
 def fill_policy(system: TradingSystem) -> Manifest:
     """Return the policy of the pod that fills volumes: it reaches the bucket's port and the name service alone."""
     restored = system.spec.restore_from
-    url = None if restored is None or restored.repository is None else restored.repository.url
-    return _policy(system, FILL, [], [] if url is None else [_DNS, {"ports": _tcp(_feed_port(url))}])
+    return _policy(system, FILL, [], way_to(None if restored is None else restored.repository))
+
+
+def way_to(location: BackupLocation | None) -> list[dict[str, Any]]:
+    """Return the ways out of a pod that opens one repository: the bucket's port and the name service, else none."""
+    url = None if location is None else location.url
+    return [] if url is None else [_DNS, {"ports": _tcp(_feed_port(url))}]
 
 
 def nats_port(labels: Mapping[str, str]) -> dict[str, Any]:

@@ -149,6 +149,11 @@ def _repositories(locations: Sequence[BackupLocation]) -> list[dict[str, Any]]:
     return found
 
 
+def repository_volumes(system: TradingSystem, location: BackupLocation | None) -> list[dict[str, Any]]:
+    """Return the volumes by which a pod opens one repository; none where there is none."""
+    return [] if location is None else [*_ca(system), *_repositories([location])]
+
+
 def _pod_spec(system: TradingSystem, containers: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:
     extra = system.spec.pod_template
     spec: dict[str, Any] = {
@@ -254,13 +259,11 @@ def job_pod(
 def fill_pod_spec(system: TradingSystem, container: dict[str, Any], claims: Mapping[str, str]) -> dict[str, Any]:
     """Return the spec of the pod that fills volumes, by component, from the repository that is declared."""
     restored = system.spec.restore_from
-    location = None if restored is None else restored.repository
     volumes: list[dict[str, Any]] = [
         {"name": "declaration", "configMap": {"name": declaration_name(system)}},
         {"name": "tmp", "emptyDir": {}},
         *({"name": f"volume-{each}", "persistentVolumeClaim": {"claimName": name}} for each, name in claims.items()),
-        *_ca(system),
-        *([] if location is None else _repositories([location])),
+        *repository_volumes(system, None if restored is None else restored.repository),
     ]
     return scratch_pod_spec(system, container, volumes)
 
