@@ -74,6 +74,7 @@ def test_every_alarm_that_is_raised_anywhere_is_in_the_table_and_every_one_of_th
     source = "\n".join(path.read_text() for path in SERVICES.rglob("*.py") if path.name != "alarms.py")
     named = set(re.findall(r'\balarm\(\s*"([a-z_]+)"', source))
     named |= set(re.findall(r'Observation\(\s*"([a-z_]+)"', source)) | {"notification_failing"}
+    named |= set(re.findall(r'_Side\("[a-z_]+", "([a-z_]+)"', source))
     assert named == set(ALARMS)
 
 
