@@ -95,7 +95,7 @@ _ROWS = (
             "market-data": ("get_windows", "get_bars"),
             "data-quality": ("get_quality",),
             "sentiment": ("analyze_sentiment",),
-            "ml-model": ("load_model", "predict", "predict_many"),
+            "ml-model": ("predict", "predict_many"),
         },
         serves=_names("""
             generate_predictions generate_single_prediction get_prediction get_buy_rate clear_cache list_decisions
@@ -194,15 +194,15 @@ _ROWS = (
         requires=("market-data", "data-quality", "sentiment", "ml-model", "prediction", "paper-trading", "scheduler"),
         calls={
             "market-data": ("health", "get_market_data", "get_bars", "get_coverage", "get_freshness"),
-            "data-quality": ("health", "get_quality", "validate_prediction_data"),
+            "data-quality": ("health", "get_quality"),
             "sentiment": ("health", "analyze_sentiment"),
             "ml-model": ("health", "list_models", "explain_probability", "get_drift", "get_artifact"),
             "ml-training": _names("""
                 health train_model get_training list_registry show_model promote_model rollback_model shadow_model
             """),
             "prediction": _names("""
-                health generate_single_prediction get_prediction get_buy_rate list_decisions get_decision
-                get_serving_record replay_decision
+                health generate_single_prediction get_buy_rate list_decisions get_decision get_serving_record
+                replay_decision
             """),
             "paper-trading": _names("""
                 health get_account get_equity get_safety get_positions list_orders list_refusals explain check_ledger
@@ -210,8 +210,8 @@ _ROWS = (
             """),
             "backup": ("health", "create_backup", "keep_backup", "list_backups"),
             "scheduler": _names("""
-                health execute_job list_jobs list_slots get_replay get_report list_reports get_replay_report
-                list_replay_reports retain_replay_reports
+                health list_jobs list_slots get_replay get_report list_reports get_replay_report list_replay_reports
+                retain_replay_reports
             """),
             "monitoring": _names("""
                 health collect_system_metrics check_alerts list_notifications test_notification list_dead_letters
