@@ -14,26 +14,24 @@ class TopologyError(ValueError):
 
 
 def start_order(rows: Mapping[str, ServiceRow] = SERVICES) -> list[str]:
-    """Return the services so that each comes after all that it requires; among equals, by name.
+    """Return the services so that each comes after all that it requires, otherwise as the table has them.
+
+    The table is in this order itself, which is that of the pipeline: lists for people have it, too.
 
     Raises:
         TopologyError: if a service requires one that is not in the table, or if there is a cycle.
     """
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for name in sorted(rows):
-        for needed in rows[name].requires:
+    for name, row in rows.items():
+        for needed in row.requires:
             if needed not in rows:
                 raise TopologyError(f"{name} requires {needed}, which is not in the table")
-        sorter.add(name, *sorted(rows[name].requires))
     try:
-        sorter.prepare()
+        TopologicalSorter({name: row.requires for name, row in rows.items()}).prepare()
     except CycleError as error:
         raise TopologyError("services require each other in a circle: " + " -> ".join(error.args[1])) from error
     order: list[str] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready())
-        order.extend(ready)
-        sorter.done(*ready)
+    while len(order) < len(rows):
+        order.append(next(one for one in rows if one not in order and set(rows[one].requires) <= set(order)))
     return order
 
 

@@ -19,6 +19,16 @@ def test_each_service_starts_after_what_it_requires() -> None:
             assert order.index(needed) < order.index(row.name)
 
 
+def test_the_table_is_in_start_order() -> None:
+    """Lists of services have one order, whether they are made from the table or from the start order."""
+    assert start_order() == list(SERVICES)
+
+
+def test_what_stands_above_what_it_requires_starts_after_it() -> None:
+    rows = {"a": ServiceRow("a", "", requires=("c",)), "b": ServiceRow("b", ""), "c": ServiceRow("c", "")}
+    assert start_order(rows) == ["b", "c", "a"]
+
+
 def test_a_circle_is_an_error_that_names_its_members() -> None:
     rows = {"a": ServiceRow("a", "", requires=("b",)), "b": ServiceRow("b", "", requires=("a",))}
     with pytest.raises(TopologyError, match=r"a -> b -> a|b -> a -> b"):

@@ -137,7 +137,7 @@ def test_services_are_named_in_their_start_order() -> None:
     assert named_services("all") == start_order()
     assert named_services("gateway, market-data") == ["market-data", "gateway"]
     for text in ("market-data,nonsense", ""):
-        with pytest.raises(UnknownService, match="is not a service: name backup, market-data"):
+        with pytest.raises(UnknownService, match="is not a service: name market-data, data-quality"):
             named_services(text)
     assert set(registry(start_order())) == set(start_order())
 
