@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT_SECONDS = 35.0
+CONNECT_SECONDS = 5.0
 
 
 class CommandError(Exception):
@@ -128,11 +129,11 @@ def answer_or_error(status: int, body: bytes) -> Any:
 class HttpClient:
     """Talks to a gateway at an address."""
 
-    def __init__(self, url: str, token: str | None, local: Path | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None, local: Path | None = None, seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         """`local` is where local runs are kept, for who named no gateway: a run that is down is named."""
-        self._url = url.rstrip("/")
-        self._token = token
-        self._local = local
+        self._url, self._token, self._local, self._seconds = url.rstrip("/"), token, local, seconds
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[tuple[str, str | None]]:
@@ -153,12 +154,14 @@ class HttpClient:
             headers["Content-Type"] = "application/json"
         try:
             # No proxy: a gateway is beside us or inside a cluster.
-            with httpx.Client(trust_env=False, verify=trusted(self._url), timeout=TIMEOUT_SECONDS) as client:
+            timeout = httpx.Timeout(self._seconds, connect=CONNECT_SECONDS)
+            with httpx.Client(trust_env=False, verify=trusted(self._url), timeout=timeout) as client:
                 reply = client.request(method, self._url + full_path(path, query), headers=headers, content=content)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise CommandError(f"--url {self._url}: {error}; write http://HOST:PORT") from error
-        except httpx.TimeoutException as error:
-            raise CommandError(f"no answer from {self._url} within {TIMEOUT_SECONDS:g} s") from error
+        except httpx.ReadTimeout as error:
+            later = "a busy gateway answers later: ask again, or name another with --url"
+            raise CommandError(f"no answer from {self._url} within {self._seconds:g} s; {later}") from error
         except httpx.TransportError as error:
             raise CommandError(f"no gateway answers at {self._url} ({error}). {what_next(self._local)}") from error
         return answer_or_error(reply.status_code, reply.content)
@@ -252,9 +255,14 @@ class KubectlClient:
 
 
 def make_client(
-    target: Target, state_root: Path | None = None, environ: Mapping[str, str] = os.environ
+    target: Target,
+    state_root: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    seconds: float = TIMEOUT_SECONDS,
 ) -> ReachableClient:
     """Return a way to the gateway that is meant: --system, else --url, else BELLWETHER_URL, else the local run.
+
+    A gateway at an address has so many seconds to answer.
 
     Raises:
         CommandError: if --system is given and there is no kubectl, or BELLWETHER_STATE names a folder without a run.
@@ -266,12 +274,12 @@ def make_client(
     root = state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether"))
     state = find_run(root)
     if url is None and state is not None:
-        return HttpClient(state.url, token or state.token, root)
+        return HttpClient(state.url, token or state.token, root, seconds)
     if url is None and (named := environ.get("BELLWETHER_STATE")):
         raise CommandError(f"no run goes on in {named} (BELLWETHER_STATE). {what_next(root)}")
     if state is not None and url is not None and url.rstrip("/") == state.url:
         token = token or state.token
-    return HttpClient(url or DEFAULT_URL, token, root if url is None else None)
+    return HttpClient(url or DEFAULT_URL, token, root if url is None else None, seconds)
 
 
 def find_run(root: Path) -> RunState | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CONNECT_SECONDS, CommandError, make_client
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
 from bellwether.cli.options import LOOK, Session, part, say, shown, talks
@@ -81,6 +81,7 @@ def dashboard(session: Session, on: Gateway = None) -> None:
     session = _at(session, on)
     if not sys.stdout.isatty():
         raise CommandError("dashboard needs a terminal; `bellwether status -o json` is for programs")
+    make_client(session.target, seconds=CONNECT_SECONDS).get("/v1/status")  # no screen where nothing answers
     from bellwether.cli.manage.dashboard import show_dashboard
 
     show_dashboard(session.client)

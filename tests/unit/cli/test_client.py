@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -170,6 +171,13 @@ def test_a_local_run_that_is_down_or_on_its_way_is_named_where_no_gateway_answer
         make_client(Target(), tmp_path, {}).get("/v1/status")
     with pytest.raises(CommandError, match=r"Start one with `bellwether run FILE`"):
         make_client(Target(url="http://127.0.0.1:1"), tmp_path, {}).get("/v1/status")
+
+
+def test_a_gateway_that_says_nothing_is_named_with_the_time_that_it_had() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(CommandError, match=rf"no answer from {url} within 0\.01 s; .* ask again, or name another"):
+            make_client(Target(url=url), environ={}, seconds=0.01).get("/v1/status")
 
 
 def test_a_folder_that_was_named_and_holds_no_run_is_said_and_no_other_gateway_is_asked(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console
+from textual.containers import VerticalScroll
 from textual.widgets import DataTable, Static
 
 from bellwether.cli.client import CommandError, HttpClient
 from bellwether.cli.manage import dashboard as looks
 from bellwether.cli.manage.dashboard import Dashboard, HaltScreen, TraceScreen
 from bellwether.market.sessions import load_calendar
+from bellwether.topology import SERVICES
 from unit.gateway.conftest import TOKEN, Opened
 from unit.gateway.test_traces import span
 
@@ -161,6 +163,38 @@ def test_a_small_terminal_shows_the_whole_question_before_a_halt() -> None:
             assert all(box.region.contains_region(one.region) for one in box.children)
 
     asyncio.run(asked())
+
+
+def test_a_small_terminal_shows_the_newest_decisions_and_tab_reaches_the_rest() -> None:
+    refusals = [{"code": "DATA_STALE", "message": f"bars {number} are old", "symbol": None} for number in range(20)]
+    status = ANSWERS["/v1/status"] | {"safety": {"safe": False, "refusals": refusals}}
+    one = ANSWERS["/v1/system"]["services"]["prediction"]
+    system = ANSWERS["/v1/system"] | {"services": dict.fromkeys(SERVICES, one)}
+    decisions = [DECISION | {"prediction_id": f"p-{number}"} for number in range(looks.DECISIONS)]
+    answers = {"/v1/status": status, "/v1/system": system, "/v1/decisions": {"decisions": decisions}}
+
+    async def seen() -> None:
+        app = Dashboard(Gateway(ANSWERS | answers), seconds=3600)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            table = app.query_one("#decisions", DataTable)
+            assert table.row_count == looks.DECISIONS
+            assert app.screen.region.contains_region(table.region)
+            assert table.region.height >= 6
+            scrolled = []
+            for _ in range(2):
+                await pilot.press("tab")
+                part = app.focused
+                assert isinstance(part, VerticalScroll)
+                assert app.screen.region.contains_region(part.region)
+                await pilot.press("end")
+                await pilot.pause()
+                assert part.scroll_y == part.max_scroll_y > 0
+                scrolled.append(part.id)
+            assert scrolled == ["rest", "state"]
+
+    asyncio.run(seen())
 
 
 def test_keys_show_a_trace_halt_with_a_reason_and_quit() -> None:

@@ -90,3 +90,13 @@ def test_what_cannot_be_done_ends_with_1(words: str, told: str, capsys: pytest.C
     code, line = said(words, capsys)
     assert code == 1
     assert told in line
+
+
+def test_a_dashboard_opens_no_screen_where_no_gateway_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, line = said("dashboard", capsys)
+    assert code == 1
+    assert "no gateway answers at http://127.0.0.1:8080" in line
+    assert "Start one with `bellwether run FILE`" in line

@@ -171,19 +171,21 @@ class HaltScreen(ModalScreen[str | None]):
 
 
 class Dashboard(App[None]):
-    """The screen: state, services, decisions, alarms; looks again every 10 s."""
+    """The screen: state, newest decisions, alarms, services; looks again every 10 s. Each part scrolls by itself."""
 
     CSS = """
+    #state, #decisions { height: auto; max-height: 40%; }
+    #rest { height: 1fr; }
     #head, #services, #alarms { height: auto; padding: 0 1; margin-bottom: 1; }
-    #decisions { height: 1fr; min-height: 6; }
     #halt, #trace { background: $surface; border: round $primary; padding: 1 2; }
     #halt { height: auto; margin: 6 8; }
     #trace { margin: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("h", "halt", "Halt"),
-        Binding("t,enter", "trace", "Trace of the decision", priority=False),
+        Binding("t,enter", "trace", "Trace", priority=False),
         Binding("r", "look", "Look now"),
+        Binding("tab", "app.focus_next", "Scroll the next part", priority=True),
         Binding("q,ctrl+c", "quit", "Quit"),
     ]
     ENABLE_COMMAND_PALETTE = False
@@ -196,10 +198,9 @@ class Dashboard(App[None]):
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
-        yield Static("asking the gateway ...", id="head")
-        yield Static(id="services")
-        yield Static(id="alarms")
+        yield VerticalScroll(Static("asking the gateway ...", id="head"), id="state")
         yield DataTable(id="decisions", cursor_type="row", zebra_stripes=True)
+        yield VerticalScroll(Static(id="alarms"), Static(id="services"), id="rest")
         yield Footer()
 
     def on_mount(self) -> None:
