@@ -167,12 +167,12 @@ def _later(known: datetime | None, found: datetime) -> datetime:
 
 
 def _next_due(past: Sequence[Slot], coming: Sequence[Slot], claims: Claims | None, now: datetime) -> datetime | None:
-    moments = [slot.due for slot in coming[:1]]
+    times = [slot.due for slot in coming[:1]]
     for slot in past:
         if claims is not None and claims.states.get(slot.name) in {"completed", "missed"}:
             continue
-        moments += [slot.due + GRACE, slot.useful_until + 2 * _AFTER_THE_END]
-    return min((moment for moment in moments if moment > now), default=None)
+        times += [slot.due + GRACE, slot.useful_until + 2 * _AFTER_THE_END]
+    return min((time for time in times if time > now), default=None)
 
 
 def reported(rows: Iterable[Mapping[str, Any]]) -> dict[str, TaskRow]:

@@ -66,7 +66,7 @@ class Finishing:
             kept = await keep(self._backups, this.system, this.raw.get("status") or {}, this.now)
         seen = self._seen(this, results, workloads, due, kept)
         delivery = self._delivery_in(memory, generation)
-        at = [this.moment.until, *(each for each in (this.paused_until, due.next_due, kept.due) if each is not None)]
+        at = [this.period.until, *(each for each in (this.paused_until, due.next_due, kept.due) if each is not None)]
         within = [] if delivery is None else [delivery]
         for each in results.due:
             at, within = [*at, *each.at], [*within, *each.within]
@@ -96,7 +96,7 @@ class Finishing:
             contested=sorted(found.contested),
             pending=sorted(found.pending),
             held=sorted(released.held),
-            held_until=this.moment.until if released.held else None,
+            held_until=this.period.until if released.held else None,
             held_for_backup=gate.waits,
             upgrade=None if gate.row is None else row_status(gate.row),
             paused_until=this.paused_until,
@@ -105,7 +105,7 @@ class Finishing:
             gone_back=sorted(watched.gone_back.values()),
             causes=[results.causes[key] for key in sorted(results.causes)],
             unrestorable=results.laid.layout.restore.refused,
-            moment=this.moment,
+            period=this.period,
             tasks=due.tasks,
             workloads=workloads,
             view=this.memory.view,
@@ -167,7 +167,7 @@ class Finishing:
         return delivery_in(memory.accepted_at, time.monotonic()) if undelivered(memory.view, generation) else None
 
     def pending(self, memory: Memory) -> bool:
-        """Whether this operator has only just begun to ask the gateway: what was said before still counts."""
+        """Whether this operator has only just started to ask the gateway: what was said before still counts."""
         since = memory.gateway_up_since
         life = VIEW_LIFE_PERIODS * self._settings.gateway_period
         return memory.view is None and (since is None or time.monotonic() - since < life)

@@ -27,7 +27,7 @@ class Layout:
     restore: Restore = field(default_factory=Restore)
     """What claims are made from."""
     otherwise: str | None = None
-    """In words, that the volumes which are there are those of the other profile: then nothing is begun."""
+    """In words, that the volumes which are there are those of the other profile: then nothing is started."""
 
     @property
     def blocked(self) -> bool:

@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bellwether.change.world import Key
-from bellwether.render.kubernetes.context import Manifest, Moment, declaration_name
+from bellwether.render.kubernetes.context import Manifest, Period, declaration_name
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.applier import Findings, Written
@@ -112,7 +112,7 @@ class Pass:
     raw: dict[str, Any]
     key: SystemKey
     system: TradingSystem
-    moment: Moment
+    period: Period
     now: datetime
     memory: Memory
 

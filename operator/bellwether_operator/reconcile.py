@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of
-from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM, Keyring, moment_of
+from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM, Keyring, period_of
 from bellwether.render.kubernetes.filling import fill_job
 from bellwether.render.kubernetes.volumes import ANNOTATION_FILLED
 from bellwether.render.kubernetes.workloads import claims_of
@@ -101,14 +101,14 @@ class Reconciler:
         except ValidationError as error:
             return await self._unusable(raw, key, memory, None, Observation(invalid=invalid_words(error)))
         try:
-            moment = None if misfits(system.spec) else moment_of(system.spec, now)
+            period = None if misfits(system.spec) else period_of(system.spec, now)
         except CalendarError:
-            moment = None  # the table ends before today: the condition says so
-        if moment is None:
+            period = None  # the table ends before today: the condition says so
+        if period is None:
             release = str((raw.get("status") or {}).get("release", ""))
             seen = Observation(view=memory.view, view_pending=self._finishing.pending(memory), release=release)
             return await self._unusable(raw, key, memory, system, seen)
-        return await self._reconcile(Pass(raw, key, system, moment, now, memory))
+        return await self._reconcile(Pass(raw, key, system, period, now, memory))
 
     async def _unusable(
         self, raw: dict[str, Any], key: SystemKey, memory: Memory, system: TradingSystem | None, seen: Observation
@@ -232,7 +232,7 @@ class Reconciler:
             keyring=self.keyring(this.uid),
             image_pull_policy=self._settings.image_pull_policy,
             log_level=self._settings.services_log_level,
-            moment=this.moment,
+            period=this.period,
         )
 
     async def _lay_out(self, this: Pass, children: Sequence[Observed]) -> Laid:
@@ -247,7 +247,7 @@ class Reconciler:
         )
         within = () if not found.restore.blocked else (0.0 if found.restore.filled else RESTORE_LOOK_SECONDS,)
         due = Due(() if quiesced is None else (quiesced,), within)
-        return Laid(found, Basis(this.system.metadata.generation, this.moment, found), due)
+        return Laid(found, Basis(this.system.metadata.generation, this.period, found), due)
 
     def _restored_from(self, this: Pass) -> dict[str, Any] | None:
         source = this.system.spec.restore_from

@@ -36,7 +36,7 @@ class Releasing:
         case = Circumstances(
             this.system,
             context,
-            holding=holding_now(this.system.spec, this.moment),
+            holding=holding_now(this.system.spec, this.period),
             stopped=this.memory.forcing,
             paused=this.paused_until is not None,
         )
@@ -46,12 +46,12 @@ class Releasing:
             return asked.released(release(case, asked.wanted, there), gate)
         # The release waits only if something of the former one runs when it comes; from then on also while that has
         # no pods, since the backup itself ends them.
-        begun = row_of(this.raw.get("status") or {}) == before.row
-        found = release(replace(case, holding=True, stopped=case.stopped or begun), asked.wanted, there)
+        started = row_of(this.raw.get("status") or {}) == before.row
+        found = release(replace(case, holding=True, stopped=case.stopped or started), asked.wanted, there)
         if not found.held or self._backups is None:
             return asked.released(release(case, asked.wanted, there), Gate())
         gate = await make_before(self._backups, this.system, before)
-        due = Due(() if gate.until is None else (gate.until,), () if begun else (0.0,))  # the status says so first
+        due = Due(() if gate.until is None else (gate.until,), () if started else (0.0,))  # the status says so first
         return replace(asked.released(found, gate), due=due)
 
     def _before(self, this: Pass, context: RenderContext) -> Gate | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bellwether.change.hold import referenced_config_maps
 from bellwether.change.release import back
-from bellwether.change.rollouts import begun_annotations, failed_annotations, failure_in, overdue
+from bellwether.change.rollouts import failed_annotations, failure_in, overdue, started_annotations
 from bellwether.change.rollouts import template_hash as hash_of
 from bellwether.change.world import Key
 from bellwether.render.kubernetes.context import ANNOTATION_FAILED, BEGAN, FAILED
@@ -102,12 +102,12 @@ class Rollouts:
         if desired.key in released.gone_back:
             return _Look(desired)
         observed = released.there.get(Key(desired.key.kind, desired.key.name))
-        begun = None if observed is None else begun_annotations(observed, desired.manifest, this.now)
+        started = None if observed is None else started_annotations(observed, desired.manifest, this.now)
         known = {} if observed is None else observed["metadata"].get("annotations") or {}
-        changed = {name: text for name, text in (begun or {}).items() if known.get(name) != text}
+        changed = {name: text for name, text in (started or {}).items() if known.get(name) != text}
         if changed:
             await self._annotate(this, desired.key, changed)
-        return _Look(desired, rolling=begun is not None, annotated=int(bool(changed)))
+        return _Look(desired, rolling=started is not None, annotated=int(bool(changed)))
 
     def _known(self, this: Pass, desired: Desired) -> Observed | None:
         """Return what is there of one of the system's workloads."""

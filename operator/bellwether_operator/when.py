@@ -6,7 +6,7 @@ but what our own writes made of an object (`is_echo`).
 
 Nor does a pass render and compare everything each time. Most come after one that left nothing to do: for a gateway's
 word, for the time, for our own write of a status. Over the same basis and children (`Rest`) there is nothing to write.
-And a status waits a moment for the delivery of an edit (`delivery_in`).
+And a status waits briefly for the delivery of an edit (`delivery_in`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from bellwether.render.kubernetes.context import Moment
+from bellwether.render.kubernetes.context import Period
 from bellwether_operator.apply.applier import Findings
 from bellwether_operator.apply.decide import Desired
 from bellwether_operator.layout import Layout
@@ -34,7 +34,7 @@ class Basis(NamedTuple):
     """What the objects of a system are rendered from; the operator's settings besides."""
 
     generation: int
-    moment: Moment
+    period: Period
     layout: Layout
 
 

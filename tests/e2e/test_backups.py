@@ -207,7 +207,7 @@ def test_with_the_operator_killed_each_is_complete_with_every_piece_or_failed_wi
             continue
         assert (each.missing, each.changed) == (set(), []), each
         assert each.noted is (each.backup["status"]["notHeld"] == ""), each
-        # Of one moment: what was ordered was decided before, and all of before the first backup is there.
+        # Of one instant: what was ordered was decided before, and all of before the first backup is there.
         assert {order[0] for order in story.written.orders} <= {order[0] for order in each.held.orders}
         assert story.written.decisions.items() <= each.held.decisions.items()
         assert each.held.streams["EVENTS"][1] >= story.written.streams["EVENTS"][1]

@@ -335,7 +335,7 @@ def violations(world: World) -> list[str]:
         return [*found, "complete with a volume missing"]
     held = [world.held(volume.snapshot) for volume in progress.volumes]
     if any(len(each) != len(FILES) for each in held) or len({said for each in held for said in each}) != 1:
-        found.append(f"complete with files of several moments: {held}")
+        found.append(f"complete with files of several instants: {held}")
     return found
 
 

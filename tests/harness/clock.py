@@ -11,11 +11,11 @@ class Present:
     live = True
 
     def __init__(self, now: datetime) -> None:
-        self.moment = now
+        self.instant = now
 
     def now(self) -> datetime:
-        """Return the moment, in UTC."""
-        return self.moment
+        """Return the instant, in UTC."""
+        return self.instant
 
     def observe(self, as_of: datetime) -> None:
         """Ignore it: the present does not follow messages."""

@@ -13,7 +13,7 @@ from bellwether.render.kubernetes.context import (
     LABEL_MANAGED_BY,
     LABEL_SYSTEM_UID,
     MANAGER,
-    moment_of,
+    period_of,
 )
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.decide import desired_from
@@ -46,7 +46,7 @@ class Installation:
             keyring=derive_keyring(self.seed, system.metadata.uid),
             image_pull_policy=self.pull_policy,
             log_level=self.log_level,
-            moment=moment_of(system.spec, datetime.now(UTC)),
+            period=period_of(system.spec, datetime.now(UTC)),
         )
         seen = [observed_from(child, child["kind"]) for child in children if BY_NAME[child["kind"]].observed]
         key = SystemKey(system.metadata.namespace, system.metadata.name)

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from bellwether.market.sessions import Session
-from bellwether.render.kubernetes.context import Moment
+from bellwether.render.kubernetes.context import Period
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether_operator.gateway_view import Bars, GatewayView, Refusal, Safety, ServedModel, Slots
@@ -66,7 +66,7 @@ WELL = Observation(
     view=view(),
     release="v1",
     gateway="http://gw",
-    moment=Moment(UNDER_WAY, (), NEXT, CLOSE),
+    period=Period(UNDER_WAY, (), NEXT, CLOSE),
     tasks=(TaskRow("morning_analysis", OPEN),),
 )
 
@@ -177,7 +177,7 @@ SCENES: dict[str, Scene] = {
             **dict.fromkeys(("Available", "MessagingReady"), ("Unknown", "DoesNotFit")),
             "SafeToTrade": ("True", "Safe"),
         },
-        seen(workloads=(), gateway="", moment=None, tasks=()),
+        seen(workloads=(), gateway="", period=None, tasks=()),
         "Failed",
         "Degraded",
         spec=_UNFIT,
@@ -191,7 +191,7 @@ SCENES: dict[str, Scene] = {
     ),
     "a kept volume is another's": Scene(
         _of("BegunOtherwise", Stalled=("True", "BegunOtherwise"), Accepted=("False", "BegunOtherwise")),
-        seen(otherwise=("PersistentVolumeClaim data-demo-0 was begun otherwise",)),
+        seen(otherwise=("PersistentVolumeClaim data-demo-0 was created with other values",)),
         "Failed",
         "Degraded",
     ),
@@ -491,12 +491,12 @@ SCENES: dict[str, Scene] = {
     ),
     "replayed": Scene(
         {"CalendarCurrent": ("True", "ReplayClock"), "DataFresh": ("True", "ReplayClock")},
-        seen(view=view(replay="running"), moment=Moment(), tasks=()),
+        seen(view=view(replay="running"), period=Period(), tasks=()),
         spec=REPLAYED,
     ),
     "replay complete": Scene(
         {"CalendarCurrent": ("True", "ReplayComplete"), "DataFresh": ("True", "ReplayComplete")},
-        seen(view=view(replay="complete"), moment=Moment(), tasks=()),
+        seen(view=view(replay="complete"), period=Period(), tasks=()),
         spec=REPLAYED,
     ),
 }

@@ -63,7 +63,7 @@ class System:
         run: str = LIVE,
         budget: float = BUDGET,
     ) -> Any:
-        """Call a method as of a moment and return its result."""
+        """Call a method as of an instant and return its result."""
         return await self.work(as_of=as_of, run=run, budget=budget).request(peer, method, params, result)
 
     async def settle(self, peer: str, *event_ids: str, run: str = LIVE, budget: float = BUDGET) -> None:

@@ -108,7 +108,7 @@ class Client:
         """Apply an object server-side as our field manager, and return what it has become; of a Secret, metadata only.
 
         With a `uid` only this very object is written to. Without one the object may be made, but then it may also be
-        one that somebody else made a moment ago.
+        one that somebody else made just before.
 
         Raises:
             ApiError: if the server refuses, or was not reached; a conflict where the object is another or is gone.

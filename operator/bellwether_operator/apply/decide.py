@@ -10,7 +10,7 @@ from bellwether.change import world
 from bellwether.change.compare import lacking
 from bellwether.change.world import Owner, owner_of
 from bellwether.render.kubernetes.context import ANNOTATION_APPLIED, LABEL_INSTANCE, Manifest, content_hash
-from bellwether.spec.begun import BEGUN_WITH
+from bellwether.spec.created_with import CREATED_WITH
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed
 
 _MOUNTED = frozenset({CLAIM, "ConfigMap", "Secret"})
@@ -29,7 +29,7 @@ class Verdict(Enum):
     TAKEN = "taken"
     """Somebody else's object has the name; it is never applied over."""
     OTHERWISE = "otherwise"
-    """It is a volume whose stores were begun with something else than is declared; nothing reads them."""
+    """It is a volume whose stores were created with something else than is declared; nothing reads them."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Deci
         return strange
     if observed.deleting:
         return Decision(Verdict.WAIT, "it is being deleted")
-    otherwise = world.not_its_volume(desired.manifest, observed.annotations.get(BEGUN_WITH))
+    otherwise = world.not_its_volume(desired.manifest, observed.annotations.get(CREATED_WITH))
     if otherwise is not None:
         return Decision(Verdict.OTHERWISE, otherwise)
     write = Verdict.REMAKE if BY_NAME[desired.key.kind].remade else Verdict.APPLY

@@ -1,6 +1,6 @@
 """A backup that is read from scratch volumes: how far that is, and what is next. Pure.
 
-    1  begin    the status says that it has begun
+    1  begin    the status says that it has started
     2  make     a scratch volume of each snapshot, and the Job that reads them; of a backup in a repository one volume,
                 and the Job that restores it there. What is there is not made again
     3  wait     until the Job has ended, or the time is over

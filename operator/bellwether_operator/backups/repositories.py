@@ -60,8 +60,10 @@ class Repositories:
         progress = progress_of(raw)
         if progress.stored is not None:
             return Place(progress.stored.location, progress.stored.where)
-        begun = progress.volumes or progress.state != "running"
-        return None if begun else declared_place(self._cache.systems.get(system_key(raw)), raw["spec"].get("location"))
+        started = progress.volumes or progress.state != "running"
+        return (
+            None if started else declared_place(self._cache.systems.get(system_key(raw)), raw["spec"].get("location"))
+        )
 
     async def step(self, raw: Mapping[str, Any], before: Progress) -> Progress | None:
         """Do the next step of a backup, and return its progress; None: it is of volume snapshots.

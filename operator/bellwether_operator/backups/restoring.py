@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from bellwether.render.kubernetes.context import SYSTEM, claim_name
 from bellwether.render.kubernetes.volumes import FILLED, RESTORED_FROM
-from bellwether.spec.begun import begun_with, differences
+from bellwether.spec.created_with import created_with, differences
 from bellwether.spec.models import TradingSystem
 from bellwether.spec.trading_backup import KIND
 from bellwether_operator.backups.status import progress_of
@@ -149,15 +149,15 @@ def _claim(system: str, component: str) -> str:
 
 
 def _unlike(system: TradingSystem, backup: Mapping[str, Any]) -> str | None:
-    """Return in words what the stores were begun with otherwise; None where that is not known."""
+    """Return in words what the stores were created with otherwise; None where that is not known."""
     text = str((backup.get("status") or {}).get("declaration", ""))
     try:
         former = json.loads(text)
         former["metadata"] |= {"namespace": system.metadata.namespace, "uid": "former"}
-        was = begun_with(TradingSystem.model_validate(former))
+        was = created_with(TradingSystem.model_validate(former))
     except (ValueError, KeyError, TypeError, ValidationError):
         return None  # the stores themselves say so
-    return differences(was, begun_with(system))
+    return differences(was, created_with(system))
 
 
 def _too_small(system: TradingSystem, progress: Progress) -> str | None:

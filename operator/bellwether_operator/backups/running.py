@@ -53,7 +53,7 @@ LOOK_SECONDS = 1.0
 
 
 class Holder(Protocol):
-    """Has systems write nothing for a moment."""
+    """Has systems write nothing for a short time."""
 
     async def hold(self, system: SystemKey, uid: str, hold: str, seconds: float) -> None:
         """Have a system write nothing, for so many seconds at most.

@@ -27,7 +27,7 @@ class Seen:
     """Whether it was made for this very backup."""
     content: str = ""
     cut_at: str = ""
-    """Of which moment it is; empty before the driver has cut it."""
+    """Of which instant it is; empty before the driver has cut it."""
     size: str = ""
     ready: bool = False
     error: str = ""
@@ -42,7 +42,7 @@ def snapshot_name(backup: str, claim: str) -> str:
 
 
 def second_name(snapshot: str) -> str:
-    """Return the name of a snapshot that is made after the one of this name turned out to be of several moments."""
+    """Return the name of a snapshot that is made after the one of this name turned out to be of several instants."""
     return snapshot_name(snapshot, "again")
 
 

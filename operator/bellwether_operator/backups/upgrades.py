@@ -76,7 +76,7 @@ def gate(system: TradingSystem, row: Row | None, to: str, progress: Progress | N
     name, until = backup_name(system.metadata.name, row), row.since + patience
     if progress is not None and progress.state == "complete":
         return Gate(row)
-    said = "it is not made yet" if progress is None else progress.message or "it has begun"
+    said = "it is not made yet" if progress is None else progress.message or "it has started"
     if now >= until:
         return Gate(row, without=f"release {to} did not wait longer than {until - row.since} for backup {name}: {said}")
     words = f"release {to} waits for backup {name}, until {until:%Y-%m-%d %H:%M:%S} UTC at the latest: {said}"

@@ -40,7 +40,7 @@ class Reason(StrEnum):
     BACKUP_FAILED = "BackupFailed"
     BACKUP_OVERDUE = "BackupOverdue"
     BACKUP_PENDING = "BackupPending"
-    BEGUN_OTHERWISE = "BegunOtherwise"
+    CREATED_DIFFERENTLY = "BegunOtherwise"
     BROKER_UNRECONCILED = "BrokerUnreconciled"
     CONTAINER_NOT_STARTED = "ContainerNotStarted"
     CONTESTED = "Contested"
@@ -157,9 +157,9 @@ def previous_finding(previous: Mapping[str, Any], kind: str) -> Finding | None:
     )
 
 
-def instant(moment: datetime) -> str:
+def instant(at: datetime) -> str:
     """Return an aware datetime as a status writes it, UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def instant_of(text: str | None) -> datetime | None:

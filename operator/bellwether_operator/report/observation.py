@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bellwether.render.kubernetes.context import Moment
+from bellwether.render.kubernetes.context import Period
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.report.finding import Finding, Reason, previous_finding
@@ -75,7 +75,7 @@ class Observation:
     view: GatewayView | None = None
     """What the gateway last said; None when it was never reached, or too long ago."""
     view_pending: bool = False
-    """Whether this operator has only just begun to ask the gateway: what was said before still counts."""
+    """Whether this operator has only just started to ask the gateway: what was said before still counts."""
     backup: BackupNews | None = None
     tested: BackupNews | None = None
     """The backup that was restored for a test last; complete: it was found whole."""
@@ -84,7 +84,7 @@ class Observation:
     volume_size: str | None = None
     """The largest size that a volume claim asks for."""
     gateway: str = ""
-    moment: Moment | None = None
+    period: Period | None = None
     """The session under way or the next one; None where it is not known."""
     tasks: Sequence[TaskRow] = ()
     held: Sequence[str] = ()

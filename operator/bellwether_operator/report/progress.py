@@ -46,7 +46,7 @@ def accepted(seen: Observation, misfits: Sequence[str]) -> Finding:
     if seen.taken:
         return Finding("Accepted", "False", Reason.NAME_TAKEN, "; ".join(seen.taken))
     if seen.otherwise:
-        return Finding("Accepted", "False", Reason.BEGUN_OTHERWISE, "; ".join(seen.otherwise))
+        return Finding("Accepted", "False", Reason.CREATED_DIFFERENTLY, "; ".join(seen.otherwise))
     if seen.unrestorable is not None:
         return Finding("Accepted", "False", Reason.RESTORE_REFUSED, seen.unrestorable)
     words = "; ".join(seen.notes) or "nothing speaks against the declaration"

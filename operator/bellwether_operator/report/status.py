@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bellwether.change.hold import WITH_SCHEDULER
-from bellwether.render.kubernetes.context import Moment
+from bellwether.render.kubernetes.context import Period
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether_operator.halting import UNANSWERED
@@ -92,7 +92,7 @@ def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
 def _rest(case: Case) -> dict[str, Any]:
     """Return services, halts, session and tasks, leaving out what there is none of."""
     found: dict[str, Any] = {"services": services(case)}
-    told = {"halts": halts(case), "session": session(case.seen.moment), "tasks": tasks(case)}
+    told = {"halts": halts(case), "session": session(case.seen.period), "tasks": tasks(case)}
     found |= {name: value for name, value in told.items() if value}
     if case.seen.volume_size is not None:
         found["volumeSize"] = case.seen.volume_size
@@ -158,13 +158,13 @@ def _declared(line: str) -> bool:
     return line.removeprefix("declaration: ") == _DECLARED
 
 
-def session(moment: Moment | None) -> dict[str, Any] | None:
+def session(period: Period | None) -> dict[str, Any] | None:
     """Return the session under way or, when closed, the next one; None in a replay."""
-    found = None if moment is None else moment.session or moment.upcoming
-    if moment is None or found is None:
+    found = None if period is None else period.session or period.upcoming
+    if period is None or found is None:
         return None
     return {
-        "state": "Open" if moment.session is not None else "Closed",
+        "state": "Open" if period.session is not None else "Closed",
         "date": found.day.isoformat(),
         "opens": instant(found.open),
         "closes": instant(found.close),

@@ -27,7 +27,7 @@ class Figures(NamedTuple):
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a database as it is at one moment, whoever writes to it meanwhile; nobody waits for it.
+    """Copy a database as it is at one instant, whoever writes to it meanwhile; nobody waits for it.
 
     Raises:
         CopyError: if the source is no database, or the target cannot be written.

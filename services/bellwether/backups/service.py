@@ -87,7 +87,7 @@ class BackupService:
             if request.location is not None:
                 words += ["--location", request.location]
             self._begin(words, None)
-        assert self._making is not None  # noqa: S101 (it was begun)
+        assert self._making is not None  # noqa: S101 (it was started)
         # A caller that gives up must not stop what others wait for.
         made = await asyncio.shield(self._making)
         if root is not None:

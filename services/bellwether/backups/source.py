@@ -1,4 +1,4 @@
-"""Where a backup's pieces come from: the stores of a system, each copied as its owner's database is at one moment."""
+"""Where a backup's pieces come from: the stores of a system, each copied as its owner's database is at one instant."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ One instance is one account. Every adapter keeps these promises, and one conform
   event. `NotSent` says that the broker certainly did not get it, `Unclear` that this is not known: then the caller
   looks the order up by its reference, and never simply submits it again.
 - A reference that the broker knows is never a second order, whatever the caller does.
-- The caller may say no at the last moment: `submit` asks it when nothing is left to wait for; a refusal is `NotSent`.
+- The caller may say no just before: `submit` asks it when nothing is left to wait for; a refusal is `NotSent`.
 - Acknowledgements, fills and rejects come as events from `drain`, in the order of each order's life. Events may be
   lost with the process and may come twice: `query` is what can be relied on, events only make it unnecessary.
 - Nothing an adapter does changes the ledger. What it reports is recorded by the caller.

@@ -172,7 +172,7 @@ class Adjustment:
 
 @dataclass(frozen=True, slots=True)
 class MarketState:
-    """Whether a market order for a symbol would be taken at this moment, and the price to judge it by.
+    """Whether a market order for a symbol would be taken now, and the price to judge it by.
 
     `price` is the opening price where a simulator fills at that, else the middle of bid and offer; zero when unknown.
     `final` says that what is not tradeable now will not be in this session any more.

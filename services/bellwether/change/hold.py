@@ -15,7 +15,7 @@ from typing import Any
 from bellwether.change.compare import FieldChange, changes
 from bellwether.change.world import CRON_JOB, DISRUPTION_BUDGET, Key, component_of, key_of
 from bellwether.render.kubernetes import Manifest, RenderContext
-from bellwether.render.kubernetes.context import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE, SYSTEM, Moment
+from bellwether.render.kubernetes.context import ANNOTATION_START_VALUE, ANNOTATION_TEMPLATE, SYSTEM, Period
 from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.render.kubernetes.workloads import of_kind, unpacked
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
@@ -42,9 +42,9 @@ class Held:
         return list(_lines(self.waiting, _names_of_containers(self.manifest["spec"]["template"])))
 
 
-def holding_now(spec: TradingSystemSpec, moment: Moment) -> bool:
+def holding_now(spec: TradingSystemSpec, period: Period) -> bool:
     """Whether new pod templates wait now: a session is under way, and the declaration wants them to wait for it."""
-    return spec.rollout.policy == "WhenClosed" and spec.clock.mode == "live" and moment.session is not None
+    return spec.rollout.policy == "WhenClosed" and spec.clock.mode == "live" and period.session is not None
 
 
 def hold(desired: Manifest, observed: Mapping[str, Any] | None, *, holding: bool) -> Held:

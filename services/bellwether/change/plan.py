@@ -21,8 +21,8 @@ from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of, release_of, render
 from bellwether.render.kubernetes.configmaps import spec_document
-from bellwether.render.kubernetes.context import AHEAD, CLOSED, Moment, declaration_name, moment_of
-from bellwether.spec.begun import ANNOTATION_BEGUN_WITH
+from bellwether.render.kubernetes.context import AHEAD, CLOSED, Period, declaration_name, period_of
+from bellwether.spec.created_with import ANNOTATION_CREATED_WITH
 from bellwether.spec.fields import parse_duration, parse_instant
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
 from bellwether.spec.validate import Problem, validate
@@ -66,10 +66,10 @@ def plan(
 def object_keys(system: TradingSystem, now: datetime, installation: world.Installation) -> list[world.Key]:
     """Return which objects a system has at this instant (aware), without Secrets; none where it has no calendar."""
     try:
-        moment = moment_of(system.spec, now)
+        period = period_of(system.spec, now)
     except CalendarError:
         return []
-    context = RenderContext(installation.image, installation.keyring, moment=moment)
+    context = RenderContext(installation.image, installation.keyring, period=period)
     return [key for each in render(system, context) if (key := world.key_of(each)).kind != world.SECRET]
 
 
@@ -92,7 +92,7 @@ class _Planner:
         self._sources = sources_of(after, observed or [])
         self._begins = _begins(after, now)
         """When the operator begins: at once, or when a pause is over."""
-        self._moment = moment_of(after.spec, self._begins)
+        self._period = period_of(after.spec, self._begins)
         self._effects = Effects()
         if before is not None:
             instants = list(dict.fromkeys((now, self._begins)))
@@ -103,20 +103,20 @@ class _Planner:
         taken = _taken(self._observed or [], after, self._laid_out(after))
         if taken:
             return replace(empty, refusals=tuple(taken))
-        holding = holding_now(after.spec, self._moment)
+        holding = holding_now(after.spec, self._period)
         pause = Wait(self._begins, "paused") if self._begins > self._now else None
         phase = Phase(after, None, self._effects.causes)
         drift = self._begin(phase)
         steps = [] if pause is None else self._go_on(phase)
         phase.wait = pause
         steps += self._go(phase, holding=holding)
-        if holding and self._moment.session is not None:
-            phase.wait = Wait(self._moment.session.close, "session")
+        if holding and self._period.session is not None:
+            phase.wait = Wait(self._period.session.close, "session")
             steps += self._go(phase, holding=False)
         return replace(
             empty,
             time_zone=calendar_of(after.spec.market).timezone.key,
-            session=moment_of(after.spec, self._now).session,
+            session=period_of(after.spec, self._now).session,
             declared=self._effects.declared,
             steps=tuple(sorted(steps, key=_beginning)),
             restarts=tuple(_restarts(steps)),
@@ -161,7 +161,7 @@ class _Planner:
             phase.suppose([] if before is None else self._laid_out(before, self._now))
             return [] if self._observed is None else phase.observe(self._observed, [])
         there = self._workloads(self._observed)
-        held = holding_now(before.spec, self._moment_of(before, self._now))
+        held = holding_now(before.spec, self._period_of(before, self._now))
         paused = _begins(before, self._now) > self._now
         return phase.observe(
             self._observed, self._release(before, self._now, there, holding=held, paused=paused).objects
@@ -227,12 +227,12 @@ class _Planner:
             keyring=self._installation.keyring,
             image_pull_policy=self._installation.image_pull_policy,
             log_level=self._installation.log_level,
-            moment=self._moment_of(system, at or self._begins),
+            period=self._period_of(system, at or self._begins),
         )
 
-    def _moment_of(self, system: TradingSystem, at: datetime) -> Moment:
+    def _period_of(self, system: TradingSystem, at: datetime) -> Period:
         try:
-            return moment_of(system.spec, at)
+            return period_of(system.spec, at)
         except CalendarError:
             return CLOSED  # what is stored does not fit its calendar: nothing was made of it
 
@@ -304,7 +304,7 @@ def _taken(observed: Iterable[Manifest], system: TradingSystem, wanted: Iterable
         if owner is world.Owner.STRANGER:
             found.append(Problem(place, f"exists and {words}: rename it, or this system"))
         elif owner is not world.Owner.REMNANT:
-            said = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_BEGUN_WITH)
+            said = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_CREATED_WITH)
             otherwise = world.not_its_volume(manifest, said)
             found += [] if otherwise is None else [Problem(place, otherwise)]
     return found

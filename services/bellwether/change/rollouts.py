@@ -53,7 +53,7 @@ def failed_annotations(manifest: Mapping[str, Any], why: str) -> dict[str, str |
     return {ANNOTATION_FAILED: json.dumps({"template": template_hash(manifest), "why": why}), ANNOTATION_BEGAN: None}
 
 
-def begun_annotations(
+def started_annotations(
     observed: Mapping[str, Any], wanted: Mapping[str, Any], now: datetime
 ) -> dict[str, str | None] | None:
     """Return what to write on a workload before another template is applied; None where the template stays.

@@ -20,7 +20,7 @@ from bellwether.render.kubernetes.context import (
     MANAGER,
     content_hash,
 )
-from bellwether.spec.begun import ANNOTATION_BEGUN_WITH, begun_otherwise, decode
+from bellwether.spec.created_with import ANNOTATION_CREATED_WITH, created_differently, decode
 from bellwether.spec.models import GROUP, KIND, TradingSystem
 
 CLAIM = "PersistentVolumeClaim"
@@ -244,12 +244,12 @@ def handed_over(claim: Manifest, there: Marked, has: str | None, uid: str) -> Ma
 def not_its_volume(claim: Manifest, said: str | None) -> str | None:
     """Return in words why what is on a volume is not this declaration's; None when it is, or when nobody said.
 
-    `said` is what the claim that is there says it was begun with.
+    `said` is what the claim that is there says it was created with.
     """
-    wanted = (claim["metadata"].get("annotations") or {}).get(ANNOTATION_BEGUN_WITH)
+    wanted = (claim["metadata"].get("annotations") or {}).get(ANNOTATION_CREATED_WITH)
     if claim["kind"] != CLAIM or said is None or wanted is None:
         return None
-    return begun_otherwise(f"{CLAIM} {claim['metadata']['name']}", decode(said), decode(wanted))
+    return created_differently(f"{CLAIM} {claim['metadata']['name']}", decode(said), decode(wanted))
 
 
 def requested(claim: Mapping[str, Any]) -> str | None:

@@ -194,8 +194,8 @@ def plan(
     """
     from bellwether.cli.planning import Asked, as_json, instant, make_plan, tell_refusals
 
-    moment = None if at is None else instant(at)
-    asked = Asked(file, offline, from_file, context, namespace, moment, image)
+    when = None if at is None else instant(at)
+    asked = Asked(file, offline, from_file, context, namespace, when, image)
     if replay is not None:
         from bellwether.cli.replanning import tell_orders
 

@@ -174,7 +174,7 @@ def what_next(root: Path | None) -> str:
 
     folders = [] if root is None else state_folders(root)
     if folders and holder(folders[0]) is not None:
-        return f"The local run in {folders[0]} is starting: ask again in a moment, or look at `bellwether logs`"
+        return f"The local run in {folders[0]} is starting: ask again shortly, or look at `bellwether logs`"
     if folders:
         return f"The local run in {folders[0]} is stopped: `bellwether start` starts it again"
     return "Start one with `bellwether run FILE`, or name one with --url, BELLWETHER_URL or --system"

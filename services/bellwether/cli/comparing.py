@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 60.0
 TRIES = 3
 RETRY_SECONDS = 20.0
 LATEST = timedelta(minutes=10)
-"""How long after its moment a session may still be asked about."""
+"""How long after its instant a session may still be asked about."""
 _REPLY_BYTES = 16 << 20
 
 
@@ -261,7 +261,7 @@ def meant_session(calendar: Calendar, now: datetime) -> Session:
     return calendar.session_at(now) or calendar.next_session(now)
 
 
-def next_moment(
+def next_session_time(
     calendar: Calendar, lead: timedelta, now: datetime, done: Callable[[date], bool]
 ) -> tuple[date, datetime]:
     """Return the next session to ask about, and when: `lead` before its open, now if that is not long ago."""

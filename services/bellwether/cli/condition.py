@@ -89,7 +89,7 @@ def dashboard(session: Session, on: Gateway = None) -> None:
 
 @talks
 def alerts(session: Session) -> None:
-    """List what is wrong at this moment; ends with 1 when something is critical."""
+    """List what is wrong now; ends with 1 when something is critical."""
     found = session.client.get("/v1/alerts")
     session.show(found, part("alerts", "alerts"))
     if any(one["severity"] == "critical" for one in found["alerts"]):

@@ -67,7 +67,7 @@ def _exchanges(given: list[str]) -> dict[str, str]:
 
 
 def _judged(file: Path, first: str | None, last: str | None, every: int, exchanges: dict[str, str]) -> Judgement:
-    from bellwether.lineage.lookahead import judge, moments_of
+    from bellwether.lineage.lookahead import instants_of, judge
     from bellwether.lineage.past import read_past
     from bellwether.local.files import load_system
     from bellwether.local.replay import ReplayOptions, replayed
@@ -84,10 +84,10 @@ def _judged(file: Path, first: str | None, last: str | None, every: int, exchang
     clock = system.spec.clock
     began = date.fromisoformat(clock.from_ or "")
     ended = min(date.fromisoformat(clock.to), max(ends)) if clock.to else max(ends)
-    moments = moments_of(past, began, ended, every)
-    if not moments:
+    instants = instants_of(past, began, ended, every)
+    if not instants:
         raise CommandError(f"no decision that may trade is due from {began} to {ended}")
-    return asyncio.run(judge(past, load_recipe(system.spec.predictions.model), began, moments, say_to_person))
+    return asyncio.run(judge(past, load_recipe(system.spec.predictions.model), began, instants, say_to_person))
 
 
 def as_lines(found: Judgement) -> list[str]:
@@ -104,7 +104,7 @@ def as_lines(found: Judgement) -> list[str]:
             f"bars, {seen.cut!r} without"
         )
     looked = (
-        f"looked at {found.decisions:,} decisions at {found.moments:,} moments and {found.learnt} fits of the model"
+        f"looked at {found.decisions:,} decisions at {found.instants:,} instants and {found.learnt} fits of the model"
     )
     return [*lines, f"{looked}: {'they see the future' if lines else 'nothing sees what came later'}"]
 
@@ -112,7 +112,7 @@ def as_lines(found: Judgement) -> list[str]:
 def as_json(found: Judgement) -> dict[str, Any]:
     """Return the judgement for programs."""
     return {
-        "moments": found.moments,
+        "moments": found.instants,
         "decisions": found.decisions,
         "fits": found.learnt,
         "changes": [asdict(one) | {"at": one.at.isoformat()} for one in found.changes],

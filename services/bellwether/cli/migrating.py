@@ -44,7 +44,7 @@ def cron(
     ] = False,
     output: Format = Output.text,
 ) -> None:
-    """Say on which days each line of a crontab ran, or will run, at a wrong moment, and which task replaces it.
+    """Say on which days each line of a crontab ran, or will run, at a wrong time, and which task replaces it.
 
     crontab -l > old.cron
     bellwether migrate cron old.cron --timezone UTC
@@ -102,7 +102,7 @@ def _as_text(judged: list[Judgement], first: date, last: date) -> list[str]:
             more = f" and {len(days) - _SHOWN} more days" if len(days) > _SHOWN else ""
             told.append(f"  {count:,} {_IN_WORDS[wrong]}: {', '.join(days[:_SHOWN])}{more}")
         if not one.faults:
-            told.append("  no run at a wrong moment")
+            told.append("  no run at a wrong time")
     return told
 
 

@@ -67,7 +67,7 @@ def _head(found: Plan) -> Text:
     return Text.assemble(
         (f"{found.namespace}/{found.system}", "bold"),
         (new, "green"),
-        (f"  {_moment(found, found.at)}, {session}", "dim"),
+        (f"  {_local_time(found, found.at)}, {session}", "dim"),
     )
 
 
@@ -271,10 +271,10 @@ def _when(found: Plan, wait: Wait | None) -> str:
     if wait is None:
         return "at once"
     what = "at the close" if wait.for_ == "session" else "when the pause is over"
-    return f"{what}, {_moment(found, wait.until)}"
+    return f"{what}, {_local_time(found, wait.until)}"
 
 
-def _moment(found: Plan, at: datetime) -> str:
+def _local_time(found: Plan, at: datetime) -> str:
     """Return an instant as clocks at the exchange show it, and in UTC."""
     local, utc = at.astimezone(ZoneInfo(found.time_zone)), at.astimezone(UTC)
     if found.time_zone == "UTC":

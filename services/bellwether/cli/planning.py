@@ -321,8 +321,8 @@ def _when(wait: Wait | None) -> dict[str, Any]:
     return {"when": None} if wait is None else {"when": _utc(wait.until), "waitsFor": wait.for_}
 
 
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def tell_refusals(file: Path, found: Plan) -> None:

@@ -143,7 +143,7 @@ def _complete(backup: Mapping[str, Any]) -> Mapping[str, Any]:
     told: list[Mapping[str, Any]] = list(status.get("conditions") or ())
     complete: Mapping[str, Any] = next((each for each in told if each["type"] == "Complete"), {})
     if complete.get("status") != "True":
-        name, words = backup["metadata"]["name"], complete.get("message") or "it has not begun"
+        name, words = backup["metadata"]["name"], complete.get("message") or "it has not started"
         raise CommandError(f"TradingBackup {name} is not complete: {words}")
     found: Mapping[str, Any] = status
     return found

@@ -34,7 +34,7 @@ _SENTENCES = frozenset({"what", "why", "last error", "result", "sent to", "headl
 """Columns that wrap where the terminal is narrow, so that the others keep their width."""
 
 
-def moment(text: str | None) -> str:
+def short_time(text: str | None) -> str:
     """Return a time as a person reads it, UTC."""
     return text[:16].replace("T", " ") if text else "-"
 
@@ -145,7 +145,7 @@ def parts(title: str, rows: list[tuple[Part, str]]) -> RenderableType:
         style = "green" if one.good else "red" if one.state in ("failed", "stopped") else "yellow"
         memory = "-" if one.memory_mib is None else f"{one.memory_mib:,.0f}"
         pid = "-" if one.pid is None else str(one.pid)
-        table.add_row(one.name, Text(one.state, style=style), pid, memory, moment(one.since), runs, one.detail)
+        table.add_row(one.name, Text(one.state, style=style), pid, memory, short_time(one.since), runs, one.detail)
     return Group(Text(title), Text(), table)
 
 
@@ -187,7 +187,9 @@ def alerts(found: list[dict[str, Any]]) -> RenderableType:
     table = table_of("severity", "since (UTC)", "service", "what")
     for one in found:
         style = "bold red" if one["severity"] == "critical" else "yellow"
-        table.add_row(Text(one["severity"], style=style), moment(one["since"]), one["service"], Text(one["message"]))
+        table.add_row(
+            Text(one["severity"], style=style), short_time(one["since"]), one["service"], Text(one["message"])
+        )
     return table
 
 
@@ -201,12 +203,12 @@ def notifications(found: dict[str, Any]) -> RenderableType:
     for one in found["channels"]:
         state = Text("delivers", style="green") if one["failing"] is None else Text(one["failing"], style="bold red")
         owed, held = str(one["owed"]), str(one["held"])
-        last = moment(one["last_delivered"])
+        last = short_time(one["last_delivered"])
         channels.add_row(one["name"], one["kind"], one["min_severity"], owed, held, last, state)
     notices = table_of("when (UTC)", "severity", "state", "what", "sent to")
     for one in found["notices"]:
         sent = ", ".join(f"{name}: {status}" for name, status in one["deliveries"].items()) or "nobody"
-        notices.add_row(moment(one["timestamp"]), one["severity"], one["state"], Text(one["message"]), Text(sent))
+        notices.add_row(short_time(one["timestamp"]), one["severity"], one["state"], Text(one["message"]), Text(sent))
     return Group(channels, Text(), notices) if found["notices"] else channels
 
 
@@ -217,7 +219,7 @@ def dead_letters(found: dict[str, Any]) -> RenderableType:
     table = table_of("number", "when (UTC)", "given up by", "type", "attempts", "why", right=("number", "attempts"))
     for one in found["letters"]:
         why = Text(one["error"], overflow="ellipsis")
-        row = (str(one["number"]), moment(one["timestamp"]), one["service"], one["type"], str(one["attempts"]))
+        row = (str(one["number"]), short_time(one["timestamp"]), one["service"], one["type"], str(one["attempts"]))
         table.add_row(*row, why)
     return Group(table, Text(f"{found['total']} in all", style="dim"))
 
@@ -240,7 +242,7 @@ def decisions(found: list[dict[str, Any]]) -> RenderableType:
     table = table_of("when (UTC)", "symbol", "action", "p", "base", "price", "for", "trades", "id", right=right)
     for one in found:
         table.add_row(
-            moment(one["timestamp"]),
+            short_time(one["timestamp"]),
             one["symbol"],
             _action(one["action"]),
             f"{one['probability']:.3f}",
@@ -268,7 +270,7 @@ def prediction(one: dict[str, Any]) -> RenderableType:
         ("news", _news(one)),
         ("missing", missing),
         ("may trade", "yes" if one["may_trade"] else "no"),
-        ("made", moment(one["timestamp"]) + (" (cached)" if one["cached"] else "")),
+        ("made", short_time(one["timestamp"]) + (" (cached)" if one["cached"] else "")),
         ("id", one["prediction_id"]),
         ("trace", one["trace_id"]),
     ]

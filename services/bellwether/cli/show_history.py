@@ -39,8 +39,8 @@ def _counts(found: dict[str, Any]) -> RenderableType:
             one["symbol"],
             f"{one['entries']:,}",
             f"{one['salvaged']:,}",
-            show.moment(one["first"]),
-            show.moment(one["last"]),
+            show.short_time(one["first"]),
+            show.short_time(one["last"]),
         )
     total = sum(one["entries"] for one in found["counts"])
     return Group(table, Text(f"{total:,} in all; {found['left']:,} rows left, {found['models']} models not opened"))
@@ -51,7 +51,7 @@ def _entries(kind: str, columns: tuple[str, ...]) -> Any:
         table = show.table_of("when (UTC)", *columns, "from")
         for one in found[kind]:
             cells = ["-" if one[name] is None else str(one[name]) for name in columns]
-            table.add_row(show.moment(one["at"]), *cells, f"{one['file']} {one['old_table']} {one['old_row']}")
+            table.add_row(show.short_time(one["at"]), *cells, f"{one['file']} {one['old_table']} {one['old_row']}")
         return table
 
     return draw

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bellwether.cli.show import moment, prediction, table_of
+from bellwether.cli.show import prediction, short_time, table_of
 
 NEGATIVE = -0.05
 """The score from which a headline is called bad; mirrored, good."""
@@ -65,8 +65,8 @@ def headlines(found: list[dict[str, Any]]) -> RenderableType:
     for one in found:
         style = "red" if one["score"] <= NEGATIVE else "green" if one["score"] >= -NEGATIVE else ""
         score = Text(f"{one['score']:+.2f}", style=style)
-        known = moment(one["available_at"])
-        table.add_row(moment(one["published"]), known, score, Text(one["source"] or "-"), Text(one["title"]))
+        known = short_time(one["available_at"])
+        table.add_row(short_time(one["published"]), known, score, Text(one["source"] or "-"), Text(one["title"]))
     return table
 
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
-from bellwether.cli.show import moment, short, table_of
+from bellwether.cli.show import short, short_time, table_of
 
 PREFIX = "bellwether."
 _BORING = ("messaging.", "rpc.")
@@ -100,5 +100,5 @@ def traces(found: list[dict[str, Any]]) -> RenderableType:
         told = "order" if one["has_order"] else "refused" if one["has_refusal"] else "error" if one["has_error"] else ""
         took = duration(one["duration_ms"])
         who = escape(", ".join(one["services"]))
-        table.add_row(moment(one["start"]), one["name"], str(one["spans"]), took, told, who, short(one["trace_id"]))
+        table.add_row(short_time(one["start"]), one["name"], str(one["spans"]), took, told, who, short(one["trace_id"]))
     return table

@@ -1,4 +1,4 @@
-"""`bellwether compare`: the old system and the new one, asked for the same moment."""
+"""`bellwether compare`: the old system and the new one, asked for the same instant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bellwether.cli.comparing import (
     ask_both,
     meant_session,
     new_side,
-    next_moment,
+    next_session_time,
     old_side,
 )
 from bellwether.cli.options import Format, Output, say, target_of, write_answer
@@ -65,7 +65,7 @@ def compare(
     token: Annotated[str | None, typer.Option("--token", help="The gateway's token.")] = None,
     output: Format = Output.text,
 ) -> None:
-    """Ask the old system and the new one for the same moment, session by session, and say when to switch.
+    """Ask the old system and the new one for the same instant, session by session, and say when to switch.
 
         bellwether compare --old /tmp/old --new asx-banks --sessions 20
         bellwether compare --old "python run_predictions.py --json" --once
@@ -151,7 +151,7 @@ def _gather(kept: State, sides: tuple[Side, Side], what: Comparison, lead: timed
     """Ask both before each open until as many sessions as are wanted are kept."""
     calendar = load_calendar(what.calendar)
     while len(kept.samples()) < sessions:
-        day, at = next_moment(calendar, lead, datetime.now(UTC), kept.has)
+        day, at = next_session_time(calendar, lead, datetime.now(UTC), kept.has)
         say(f"next: session {day}, asked at {at:%Y-%m-%d %H:%M} UTC")
         _wait(at)
         say(_in_words(ask_both(kept, day, sides, what.symbols, time.sleep)))

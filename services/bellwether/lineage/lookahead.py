@@ -52,13 +52,13 @@ class Change:
 class Judgement:
     """What was looked at, and every change."""
 
-    moments: int
+    instants: int
     decisions: int
     learnt: int
     changes: Sequence[Change]
 
 
-def moments_of(past: Past, first: date, last: date, every: int = 1) -> list[datetime]:
+def instants_of(past: Past, first: date, last: date, every: int = 1) -> list[datetime]:
     """Return the instants at which decisions that may trade are due from a day to another, each `every`-th session."""
     zone = past.calendar.timezone
     start = datetime.combine(first, time(0), zone).astimezone(UTC)
@@ -68,9 +68,9 @@ def moments_of(past: Past, first: date, last: date, every: int = 1) -> list[date
 
 
 async def judge(
-    past: Past, recipe: Recipe, first: date, moments: Sequence[datetime], say: Callable[[str], None]
+    past: Past, recipe: Recipe, first: date, instants: Sequence[datetime], say: Callable[[str], None]
 ) -> Judgement:
-    """Return what changes when history is cut: of what is learnt before `first`, and of decisions at the moments.
+    """Return what changes when history is cut: of what is learnt before `first`, and of decisions at the instants.
 
     Raises:
         TooFewRows: where there is too little history before `first` to learn from.
@@ -86,16 +86,16 @@ async def judge(
     changes = [*_learnt_changes(past, recipe, first, None), *_learnt_changes(past, recipe, first, edge)]
     model = FittedModel(recipe, learnt(histories, recipe))
     decisions = 0
-    for number, instant in enumerate(moments, 1):
+    for number, instant in enumerate(instants, 1):
         then = past.until(instant)
         both = [Answers(past, whole, instant, model), Answers(then, then.book(), instant, model)]
         for symbol in symbols:
             values = [await _values(answers, symbol) for answers in both]
             changes += _changes(instant, symbol, *values)
             decisions += 1
-        if number % 25 == 0 or number == len(moments):
-            say(f"{number} of {len(moments)} moments, {len(changes)} changes")
-    return Judgement(len(moments), decisions, 2, changes)
+        if number % 25 == 0 or number == len(instants):
+            say(f"{number} of {len(instants)} instants, {len(changes)} changes")
+    return Judgement(len(instants), decisions, 2, changes)
 
 
 def _learnt_changes(past: Past, recipe: Recipe, first: date, edge: date | None) -> list[Change]:

@@ -125,7 +125,7 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     adopt.add_argument("--source", required=True, metavar="WORDS", help="what it was made from")
     adopt.add_argument(
-        "--apart", action="store_true", help="the system's volumes are not of one moment: publish events again"
+        "--apart", action="store_true", help="the system's volumes are not of one instant: publish events again"
     )
     adopt.add_argument(
         "--keep",

@@ -24,7 +24,7 @@ from bellwether.local.state import RunDirectory
 from bellwether.local.unpacking import fetched, rebuilt, scratch
 from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
 from bellwether.render.kubernetes.volumes import kept_on
-from bellwether.spec.begun import begun_with, differences
+from bellwether.spec.created_with import created_with, differences
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.folders import remove, write_durably
 
@@ -106,6 +106,6 @@ def _fits(manifest: Manifest, system: TradingSystem) -> None:
         was = TradingSystem.model_validate({**former, "metadata": {**former["metadata"], "uid": "former"}})
     except ValidationError:
         return  # the stores themselves say so
-    differ = differences(begun_with(was), begun_with(system))
+    differ = differences(created_with(was), created_with(system))
     if differ is not None:
         raise Unfit(f"backup {manifest.id}: {differ}")

@@ -1,7 +1,7 @@
 """What a pod does to volumes made from snapshots: look whether they are whole, and make them this system's, halted.
 
 `look` only reads. `adopt` is done before anything else opens the databases; each database notes by whom it was adopted
-in the transaction that does it, so doing it again, after a kill at any moment, changes nothing.
+in the transaction that does it, so doing it again, after a kill at any time, changes nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from bellwether.local.filling import MARK
 from bellwether.local.unpacking import SOURCE_OF_HALT
 from bellwether.storage.folders import digest_of, listing, remove
 from bellwether.storage.notes import PREFIX, differences, note_path, noted_services
-from bellwether.storage.store import make_begun_table
+from bellwether.storage.store import make_created_with_table
 from bellwether.topology import SERVICES
 
 ADOPTED_BY = "restored-for"
-"""In a database's table of what it was begun with: the uid of the system that was made from it."""
+"""In a database's table of what it was created with: the uid of the system that was made from it."""
 SKEW = 3600.0
 """Snapshots that somebody took one by one may be this many seconds apart: events are published again for so long."""
 _BUSY_MILLISECONDS = 10_000
@@ -48,7 +48,7 @@ class Adoption(NamedTuple):
     source: str
     """The backup or snapshots, as people know them."""
     together: bool = True
-    """Whether all volumes are of one moment, at which nobody wrote."""
+    """Whether all volumes are of one instant, at which nobody wrote."""
 
 
 def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) -> list[str]:
@@ -76,8 +76,8 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
     for path in left:
         with _opened(path) as database, database:
             database.execute("BEGIN IMMEDIATE")
-            make_begun_table(database)
-            # By the resource it goes on under another name; all else that it was begun with has to be the same.
+            make_created_with_table(database)
+            # By the resource it goes on under another name; all else that it was created with has to be the same.
             database.execute("UPDATE begun SET value = ? WHERE name = 'metadata.name'", (whose.name,))
             if not whose.together and _has_table(database, "outbox"):
                 last = database.execute("SELECT max(published_at) FROM outbox").fetchone()[0]

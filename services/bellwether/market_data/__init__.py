@@ -1,1 +1,1 @@
-"""market-data: owns the bars, answers as of a moment."""
+"""market-data: owns the bars, answers as of an instant."""

@@ -81,7 +81,7 @@ class CsvFiles:
 
 
 def latest_day() -> date:
-    """Return the last day that has begun anywhere on Earth."""
+    """Return the last day that has started anywhere on Earth."""
     return (datetime.now(UTC) + _AHEAD_OF_UTC).date()
 
 

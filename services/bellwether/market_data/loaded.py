@@ -201,7 +201,7 @@ class LoadedBars:
         """Return the actions effective before the opens from `since` to a session, by symbol and session, splits first.
 
         Raises:
-            NoData: NOT_KNOWN_YET for a day that has not begun at the exchange.
+            NoData: NOT_KNOWN_YET for a day that has not started at the exchange.
         """
         if session > self.calendar.local_day(as_of):
             raise NoData("NOT_KNOWN_YET", f"corporate actions of {session} are told on that day, it is {as_of.date()}")

@@ -1,4 +1,4 @@
-"""market-data: owns the bars, answers as of a moment, tells when new ones arrive."""
+"""market-data: owns the bars, answers as of an instant, tells when new ones arrive."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class HistoryTooShort(TrainingFailed):
 async def bars_of(
     service: Service, symbols: list[str], as_of: datetime, count: int
 ) -> tuple[dict[str, list[Bar]], list[str]]:
-    """Return the bars of the symbols that have any at a moment, and why others have none."""
+    """Return the bars of the symbols that have any at an instant, and why others have none."""
     found: dict[str, list[Bar]] = {}
     errors: list[str] = []
     for symbol in symbols:

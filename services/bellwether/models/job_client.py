@@ -1,7 +1,7 @@
 """Makes one model of an order and uploads it as a candidate: the program of a training Job's pod.
 
 Which target is said by the index that Kubernetes gives the pod. A target that has a result is skipped, so that the
-program can be ended at any moment and started again. It judges nothing and lets nothing serve.
+program can be ended at any time and started again. It judges nothing and lets nothing serve.
 """
 
 from __future__ import annotations

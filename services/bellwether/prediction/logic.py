@@ -36,7 +36,7 @@ NEGATIVE = -0.05
 
 
 class Market(msgspec.Struct, frozen=True):
-    """What market-data said, without the moment it was asked at."""
+    """What market-data said, without the instant it was asked at."""
 
     current_price: float
     rsi: float
@@ -285,12 +285,12 @@ def canonical_record(inputs: Inputs, outcome: Decision, code_version: str) -> by
 
 def decision_id(slot: str | None, as_of: datetime, symbol: str) -> str:
     """Return the id of a decision: a function of the slot, or else the instant, and the symbol; never of the run."""
-    moment = slot if slot is not None else f"at-{as_of:%Y%m%dT%H%M%S}{as_of.microsecond:06d}"
+    when = slot if slot is not None else f"at-{as_of:%Y%m%dT%H%M%S}{as_of.microsecond:06d}"
     token = symbol_token(symbol)
     if "-" in symbol or token != symbol.lower().replace(".", "-"):
         # Two symbols can have the same token; then the id tells them apart.
         token += "-" + hashlib.sha256(symbol.encode()).hexdigest()[:6]
-    return f"{moment}-{token}"
+    return f"{when}-{token}"
 
 
 def prediction_of(

@@ -169,7 +169,7 @@ def find(tx: Transaction, identifier: str, run: str | None) -> Row | None:
 def fresh(tx: Transaction, symbol: str, as_of: datetime, ttl: timedelta, run: str | None) -> Row | None:
     """Return the decision that answers for a symbol: newer than its last bar, the last clear, and the time to live.
 
-    Decisions of a later instant (a replay that was begun again) never answer for an earlier one.
+    Decisions of a later instant (a replay that was started again) never answer for an earlier one.
     """
     values = (symbol, stamp(as_of), stamp(as_of - ttl), run, EVERY_SYMBOL)
     row = tx.driver.execute(_FRESH, values).fetchone()

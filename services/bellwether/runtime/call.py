@@ -295,7 +295,7 @@ def _as_rpc_error(error: BusError, name: str, deadline: float) -> RpcError:
     if isinstance(error, RequestTimeout) or monotonic() >= deadline:
         return RpcError(errors.DEADLINE_EXCEEDED, f"{name} gave no reply in time")
     if isinstance(error, NoResponder):
-        return RpcError(errors.UNAVAILABLE, f"nobody serves {name} at this moment")
+        return RpcError(errors.UNAVAILABLE, f"nobody serves {name} now")
     return RpcError(errors.UNAVAILABLE, f"{name} cannot be reached: {error}")
 
 

@@ -17,7 +17,7 @@ from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.declaration import DeclarationHolder
 from bellwether.runtime.telemetry import Telemetry
 from bellwether.service_row import ServiceRow
-from bellwether.spec.begun import begun_with
+from bellwether.spec.created_with import created_with
 from bellwether.storage.holding import Holding
 from bellwether.storage.notes import note_path, write_note
 from bellwether.storage.store import Store, Upgrade
@@ -84,7 +84,7 @@ class ServiceContext:
             synchronous="FULL" if durable and not self.inline else "NORMAL",
             inline=self.inline,
             group_commit=self.config.group_commit,
-            begun=begun_with(self.declaration.current) if self.declaration.known else None,
+            created_with=created_with(self.declaration.current) if self.declaration.known else None,
         )
         self.store.holding = self.holding
         return self.store

@@ -70,7 +70,7 @@ def next_version(before: Version | None, timing: Timing, effective_from: datetim
     return Version(
         effective_from,
         timing,
-        _since(_moments(before.timing), before.since_by_task, _moments(timing), effective_from),
+        _since(_times_of_tasks(before.timing), before.since_by_task, _times_of_tasks(timing), effective_from),
         # A day whose override was taken back is remembered.
         _since(was, before.since_by_session, dict.fromkeys(before.since_by_session) | now, effective_from),
     )
@@ -80,7 +80,7 @@ def _since(was: Mapping[K, V], since: Mapping[K, datetime], now: Mapping[K, V], 
     return {key: since.get(key, start) if was.get(key) == value else start for key, value in now.items()}
 
 
-def _moments(timing: Timing) -> dict[str, object]:
+def _times_of_tasks(timing: Timing) -> dict[str, object]:
     """Return what decides when each task is due; how long its work is of use does not."""
     return {rule.name: (timing.exchange, rule.anchor, rule.offset, rule.at) for rule in timing.tasks}
 

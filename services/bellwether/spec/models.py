@@ -234,7 +234,7 @@ class TradingSystemSpec(Block):
     quality: Quality = Field(default_factory=Quality, description="How good the data has to be.")
     sentiment: Sentiment = Field(default_factory=Sentiment, description="News, and whether it can refuse an order.")
     tasks: Annotated[list[Task], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})] = (
-        Field(default_factory=default_tasks, description="Work that is due at a moment of each session.")
+        Field(default_factory=default_tasks, description="Work that is due at an instant of each session.")
     )
     backup: Backup | None = Field(None, description="Backups of what the system keeps; without it, none are made.")
     restore_from: RestoreFrom | None = Field(

@@ -13,7 +13,7 @@ SCHEDULER_NAMES = ("session_open", "session_close", "first_start")
 
 
 class Task(Block):
-    """Work that is due at a moment of each session."""
+    """Work that is due at an instant of each session."""
 
     model_config = rules(
         cel(

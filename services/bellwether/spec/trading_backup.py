@@ -52,7 +52,7 @@ class VolumeStatus(Block):
     claim: str = Field(max_length=253, description="The PersistentVolumeClaim.")
     snapshot: str = Field(max_length=253, description="The VolumeSnapshot.")
     content: str = Field("", max_length=253, description="The VolumeSnapshotContent, once it is bound.")
-    cut_at: str = Field("", max_length=40, description="Of which moment it is, UTC; empty before.")
+    cut_at: str = Field("", max_length=40, description="Of which instant it is, UTC; empty before.")
     size: str = Field("", max_length=32, description="How much a restore needs.")
     ready: bool = Field(False, description="Whether a volume can be made of it.")
 

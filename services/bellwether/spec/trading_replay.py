@@ -108,7 +108,7 @@ class TradingReplayStatus(Block):
     variants: Annotated[
         list[VariantStatus], Field(max_length=MOST_VARIANTS, json_schema_extra={MAP_KEYS: ["index"]})
     ] = Field(default_factory=list, description="What each came to; the first is the declaration as it was.")
-    frozen_at: str = Field("", max_length=40, description="Of which moment declaration and bars are, UTC.")
+    frozen_at: str = Field("", max_length=40, description="Of which instant declaration and bars are, UTC.")
     declaration_hash: str = Field("", max_length=64, description="The sha256 of the declaration that is replayed.")
     job: str = Field("", max_length=63, description="The Job; empty before it is made.")
     ended_at: str = Field("", max_length=40, description="When it was complete or failed, UTC.")

@@ -185,7 +185,7 @@ def _tidy(path: str) -> str:
 
 def _split(text: str) -> list[str]:
     """Return the parts between commas that are in no bracket, brace or quote."""
-    parts, depth, quote, begun = [], 0, "", 0
+    parts, depth, quote, start = [], 0, "", 0
     for at, sign in enumerate(text):
         if quote:
             quote = "" if sign == quote else quote
@@ -196,9 +196,9 @@ def _split(text: str) -> list[str]:
         elif sign in "]}":
             depth -= 1
         elif sign == "," and depth == 0:
-            parts.append(text[begun:at].strip())
-            begun = at + 1
-    return [*parts, text[begun:].strip()]
+            parts.append(text[start:at].strip())
+            start = at + 1
+    return [*parts, text[start:].strip()]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Copies of what is in use: a database as it is at one moment, and a folder whose finished files never change."""
+"""Copies of what is in use: a database as it is at one instant, and a folder whose finished files never change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOKS = 20
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a database as it is at one moment, whoever writes to it meanwhile; nobody waits for it.
+    """Copy a database as it is at one instant, whoever writes to it meanwhile; nobody waits for it.
 
     SQLite's own backup, in one go: it reads within one transaction, so the copy is whole, without a journal beside it.
 

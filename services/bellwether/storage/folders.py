@@ -1,4 +1,4 @@
-"""Files and folders handled so that a kill or a loss of power at any moment leaves nothing half done unnoticed."""
+"""Files and folders handled so that a kill or a loss of power at any time leaves nothing half done unnoticed."""
 
 from __future__ import annotations
 

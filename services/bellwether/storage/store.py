@@ -1,10 +1,10 @@
 """A database with one owner: one file, one connection, one thread, one transaction at a time.
 
 `transact` runs a function in one transaction. Effects, the inbox row of the event that caused them and the outbox
-rows of the events that follow are in it together, so that after a kill at any moment either all of it happened or
+rows of the events that follow are in it together, so that after a kill at any time either all of it happened or
 none. The relay of the runtime publishes what was committed.
 
-A store remembers what it was begun with, and is not opened for a declaration that says otherwise.
+A store remembers what it was created with, and is not opened for a declaration that says otherwise.
 
 With `inline` (a replay) work runs on the caller's thread, since the way to another one and back takes longer than most
 transactions. With `group_commit` (a replay without NATS) it does, too, and becomes durable at `flush`; each transaction
@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from sqlalchemy import Connection, CursorResult, Engine, Executable, MetaData, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from bellwether.spec.begun import begun_otherwise
+from bellwether.spec.created_with import created_differently
 from bellwether.storage.holding import Holding
 from bellwether.storage.tables import add_bus_tables
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 Upgrade = Callable[[Connection], None]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-_BEGUN_TABLE = "CREATE TABLE IF NOT EXISTS begun (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+_CREATED_WITH_TABLE = "CREATE TABLE IF NOT EXISTS begun (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 _OUTBOX_INSERT = (
     "INSERT INTO outbox (message_id, subject, trace, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (message_id) DO UPDATE SET published_at = NULL RETURNING sequence"
@@ -140,16 +140,16 @@ class Store:
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL",
         inline: bool = False,
         group_commit: bool = False,
-        begun: Mapping[str, str] | None = None,
+        created_with: Mapping[str, str] | None = None,
     ) -> Store:
         """Open a database, making its tables when it is new and bringing an older one to `version`.
 
         `upgrades[n]` changes the tables of version n into those of n + 1. FULL survives a loss of power at any
-        moment, NORMAL may lose the last transactions then, but is never left inconsistent. `begun` is what it is begun
-        with where it is new (see spec.begun); one of a release that did not note that takes it over.
+        instant, NORMAL may lose the last transactions then, but is never left inconsistent. `created_with` is
+        for a new one (see spec.created_with); one of a release that did not note that takes it over.
 
         Raises:
-            StoreError: if the file is of a newer version, no upgrade leads to this one, or it was begun otherwise.
+            StoreError: if the file is of a newer version, no upgrade leads to this one, or it was created with others.
         """
         add_bus_tables(metadata)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ class Store:
         event.listen(engine, "begin", _begin_immediate)
         try:
             _prepare(engine, path, metadata, version, upgrades or {})
-            _begin(engine, path, begun or {})
+            _begin(engine, path, created_with or {})
         except BaseException:
             engine.dispose()
             raise
@@ -354,16 +354,16 @@ def _begin_immediate(connection: Connection) -> None:
         driver.execute("BEGIN IMMEDIATE")
 
 
-def make_begun_table(database: sqlite3.Connection) -> None:
-    """Make the table of what a database was begun with, where a former release did not."""
-    database.execute(_BEGUN_TABLE)
+def make_created_with_table(database: sqlite3.Connection) -> None:
+    """Make the table of what a database was created with, where a former release did not."""
+    database.execute(_CREATED_WITH_TABLE)
 
 
 def _begin(engine: Engine, path: Path, declared: Mapping[str, str]) -> None:
     with engine.begin() as connection:
-        connection.exec_driver_sql(_BEGUN_TABLE)
+        connection.exec_driver_sql(_CREATED_WITH_TABLE)
         was = {str(name): str(value) for name, value in connection.exec_driver_sql("SELECT name, value FROM begun")}
-        words = begun_otherwise(path.name, was, declared)
+        words = created_differently(path.name, was, declared)
         if words is not None:
             raise StoreError(words)
         for name in declared.keys() - was.keys():

@@ -50,7 +50,7 @@ def add_bus_tables(metadata: MetaData) -> None:
         metadata,
         Column("run", String, primary_key=True),
         Column("event_id", String, primary_key=True),
-        # Wall time in seconds; null only for a moment, in rows of a release that did not note it.
+        # Wall time in seconds; null only in rows of a release that did not note it.
         Column("at", Float),
         sqlite_with_rowid=False,
     )

@@ -77,15 +77,15 @@ def thinned(points: Sequence[EquityPoint], most: int) -> list[EquityPoint]:
 
 def account_of(book: Book, rules: Rules, halts: Sequence[str], newest_halt: int) -> Account:
     """Return the account; before its first event it holds the declared cash. `realised` includes dividends."""
-    begun = book.seq > 0
-    cash = book.cash if begun else rules.initial_cash
+    opened = book.seq > 0
+    cash = book.cash if opened else rules.initial_cash
     value = book.positions_value
     return Account(
         currency=rules.currency,
         cash=cash,
         positions_value=value,
         equity=cash + value,
-        initial_cash=book.initial if begun else rules.initial_cash,
+        initial_cash=book.initial if opened else rules.initial_cash,
         realised=book.realised + book.dividends,
         commission=book.commission,
         orders_filled=book.fills,

@@ -1,6 +1,6 @@
 """The account as the fold of its events: cash, positions, queued orders. Pure; the tables are its copy.
 
-Held at every moment, whatever the events: initial cash + transfers + adjustments + realised + dividends - commission =
+Always holds, whatever the events: initial cash + transfers + adjustments + realised + dividends - commission =
 cash + cost of positions.
 """
 
@@ -125,7 +125,7 @@ class Book(msgspec.Struct):
         return self.cash + self.positions_value
 
     def loss_at(self, equity: Decimal) -> Decimal:
-        """Return the loss that `maxDailyLoss` is held against, at an equity of this moment; negative for a gain.
+        """Return the loss that `maxDailyLoss` is held against, at an equity of this instant; negative for a gain.
 
         It is that since the newest close or that of the session which then closed, whichever is more: a session that
         lost too much stops the next one.

@@ -17,7 +17,7 @@ class Code(Enum):
     QUALITY_UNKNOWN = "nothing was measured of the quality of the symbol's data, so no position is opened on it"
     QUALITY_TOO_LOW = "the quality score of the symbol's data is below quality.minScore, so no position is opened on it"
     NEWS_VETO = "the news about the symbol is negative, confident and fresh (sentiment.veto), so no position is opened"
-    PREDICTION_EXPIRED = "the moment lies after the prediction's valid_until"
+    PREDICTION_EXPIRED = "the instant lies after the prediction's valid_until"
     MODEL_EXPIRED = "the model behind the prediction has expired by the session of the order, so no position is opened"
     INPUTS_UNLIKE_TRAINING = (
         "the prediction's inputs are further from the model's training rows than trading.risk.maxNovelty allows, or it "

@@ -114,7 +114,7 @@ class Desk:
         return self.ledger.newest_run(tx) or LIVE
 
     def now_of(self, call: Call) -> datetime:
-        """Return the moment to judge by: the present when live (a message may be old), else the message's."""
+        """Return the instant to judge by: the present when live (a message may be old), else the message's."""
         return self.context.clock.now() if self.context.clock.live else call.as_of
 
     def halts(self, tx: Transaction, run: str) -> tuple[str, ...]:
@@ -129,20 +129,20 @@ class Desk:
     def conditions(
         self, tx: Transaction, run: str, now: datetime, latches: Iterable[Latch] | None = None
     ) -> Conditions:
-        """Return what holds at this moment."""
+        """Return what holds now."""
         declaration = self.declaration
         halts = self.lines(self.ledger.latches(tx, run) if latches is None else latches)
         # The decisions of a batch meet the same conditions.
         kept = self._days
         if kept is None or kept[0] is not declaration or kept[1] != now:
             expected = expected_bar(declaration.calendar, now)
-            kept = self._days = (declaration, now, self.begun(now), expected)
+            kept = self._days = (declaration, now, self.started_session(now), expected)
         # Of this machine, so never part of a replay.
         percent = volume_percent(self.context.config.data_dir) if self.context.clock.live else None
         return Conditions(declaration.rules, halts, now, kept[2], kept[3], self.unreconciled.of(tx, run), percent)
 
-    def begun(self, now: datetime) -> date:
-        """Return the newest session whose open is not after a moment."""
+    def started_session(self, now: datetime) -> date:
+        """Return the newest session whose open is not after an instant."""
         calendar = self.declaration.calendar
         return (calendar.session_at(now) or calendar.previous_session(now)).day
 

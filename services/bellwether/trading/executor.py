@@ -130,7 +130,7 @@ class Executor:
             raise NotSent(Code.HALTED.name, "; ".join(halts))
 
     def _not_sent(self, tx: Transaction, turn: Turn, order_id: str, reason: str, halts: str) -> None:
-        """Have an order wait again; one that a halt held back at the last moment ends as all that waited have."""
+        """Have an order wait again; one that a halt held back just before it is sent ends as all that waited have."""
         self._put_back(tx, turn.run, order_id, reason)
         order = self._desk.ledger.book(tx, turn.run).queued.get(order_id)
         if halts and order is not None:

@@ -2,7 +2,7 @@
 
 A guard sees the situation and, in the second round, the order that would follow. It returns nothing when it has no
 objection, else its value beside its limit. The same list runs when an order is made and again, with prices and cash
-of that moment, when the session opens.
+of that instant, when the session opens.
 
 Some guards judge no order but the state of the whole system, some that of one symbol: asked alone, those tell whether
 an order would be allowed if the session were open.

@@ -140,7 +140,9 @@ class MarketQuestions:
         Live, zero also when its bars are lost and its source does not tell them; a replay stops at that.
         """
         # A close that is done late finds newer bars, too.
-        newer = self._desk.declaration.calendar.sessions_between(day, self._desk.begun(self._desk.now_of(call)))
+        newer = self._desk.declaration.calendar.sessions_between(
+            day, self._desk.started_session(self._desk.now_of(call))
+        )
         try:
             bars = await _bars(symbol, 1 + newer, call)
         except RpcError as error:

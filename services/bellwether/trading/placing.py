@@ -152,11 +152,11 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Place
     """Return the queued order that a wish leads to, or the refusal."""
     now, rules = conditions.now, conditions.rules
     situation = situation_of(wish, book, conditions)
-    begun = max((day for day in (book.opened_session, conditions.begun) if day is not None), default=None)
-    if begun is not None and wish.session <= begun:
+    started = max((day for day in (book.opened_session, conditions.started_session) if day is not None), default=None)
+    if started is not None and wish.session <= started:
         # A message that came after its session's open, when the opening price may be known: filling it then would be
         # trading on the past.
-        limit = f"a session after {begun}"
+        limit = f"a session after {started}"
         late = Verdict(Code.ORDER_EXPIRED, Objection(str(wish.session), limit), ())
         return _refused(wish, now, stage, late)
     first = judge(situation, None)

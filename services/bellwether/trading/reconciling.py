@@ -132,7 +132,7 @@ class Reconciling:
         told = await self._brokers.of(turn.run).stopped(since)
 
         def record(tx: Transaction) -> None:
-            ledger, day = self._desk.ledger, self._desk.begun(turn.now)
+            ledger, day = self._desk.ledger, self._desk.started_session(turn.now)
             for one in told:
                 book = ledger.book(tx, turn.run)
                 order_id = order_id_of("stop", one.stop_id)

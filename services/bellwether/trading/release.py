@@ -147,9 +147,9 @@ def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: 
     # Orders of this session that are still to come do not count yet: each is judged in its turn.
     earlier = book.order_counts.get(order.session, 0) - sum(1 for one in others if one.session == order.session) - 1
     # A bar that came late tells the price of an open at which the prediction held.
-    moment = conditions.now if opening.at is None else min(conditions.now, opening.at)
+    now = conditions.now if opening.at is None else min(conditions.now, opening.at)
     return Situation(
-        conditions=replace(conditions, now=moment),
+        conditions=replace(conditions, now=now),
         reason=order.reason,
         symbol=order.symbol,
         side=order.side,

@@ -1,4 +1,4 @@
-"""What guards judge by: an order that would follow, what holds at the moment, and the situation. Pure."""
+"""What guards judge by: an order that would follow, what holds at the instant, and the situation. Pure."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What holds at a moment: the declaration's words, what halts (one line per source), the domain time."""
+    """What holds at an instant: the declaration's words, what halts (one line per source), the domain time."""
 
     rules: Rules
     halts: tuple[str, ...]
     now: datetime
-    begun: date | None = None
+    started_session: date | None = None
     """The newest session whose open is not after `now`; None where no calendar was asked."""
     expected: date | None = None
     """The newest session whose bar can be expected at `now`; None where no calendar was asked."""
@@ -67,7 +67,7 @@ class Situation:
     """What guards judge by.
 
     Attributes:
-        conditions: what holds at this moment.
+        conditions: what holds now.
         reason: what asks for an order.
         symbol: of the order.
         side: of the order.

@@ -83,8 +83,8 @@ def desk_alarms(desk: Desk, tx: Transaction, now: datetime) -> list[AlarmReading
         found.append(alarm("ledger_out_of_balance", f"the ledger is out of balance by {text(book.imbalance())}"))
     elif not halts and desk.rules.mode != "off":
         since = desk.ledger.newest_order_session(tx, LIVE)
-        begun = desk.declaration.calendar.sessions(since, now.date()) if since is not None else []
-        silent = len(begun) - 1
+        opens = desk.declaration.calendar.sessions(since, now.date()) if since is not None else []
+        silent = len(opens) - 1
         if since is not None and silent >= SILENT_SESSIONS:
             found.append(alarm("no_orders", f"there was no order for {silent} sessions, the last for {since}"))
     return found

@@ -81,8 +81,8 @@ class Ledger(msgspec.Struct, frozen=True):
 
     def _not_one(self, version: str, found: list[Entry]) -> str:
         if found:
-            begun = ", ".join(one.version[: len(version) + 4] for one in found[:_TOLD])
-            return f"version {version!r}: {len(found)} models begin like that: {begun}"
+            matching = ", ".join(one.version[: len(version) + 4] for one in found[:_TOLD])
+            return f"version {version!r}: {len(found)} models begin like that: {matching}"
         if not self.entries:
             return f"version {version!r}: there are no models yet"
         newest = ", ".join(one.version[:12] for one in self.entries[-_TOLD:])

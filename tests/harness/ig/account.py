@@ -158,7 +158,7 @@ class Account:
 
     @property
     def profit_loss(self) -> Decimal:
-        """Profit of the open positions at this moment."""
+        """Profit of the open positions now."""
         return sum((self._gain(one, self._closing_level(one)) * one.size for one in self.positions.values()), ZERO)
 
     @property

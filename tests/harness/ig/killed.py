@@ -26,7 +26,7 @@ class Killed(Exception):
 
 @dataclass
 class Trader:
-    """The process, started again whenever it was killed; `moment` is where its clock begins then.
+    """The process, started again whenever it was killed; `instant` is where its clock begins then.
 
     Without a stand-in its broker is the simulator. `aims` are where it is to end: see `steps`.
     """
@@ -36,7 +36,7 @@ class Trader:
     credentials: Path | None = None
     aims: list[str] = field(default_factory=list)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    moment: datetime = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
+    instant: datetime = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
     strikes: list[str] = field(default_factory=list)
     log: Path | None = None
     patience: float = 90.0
@@ -52,7 +52,7 @@ class Trader:
         raise AssertionError("the trader does not start")
 
     async def _start(self) -> None:
-        environment = {**os.environ, "HARNESS_MOMENT": self.moment.isoformat()}
+        environment = {**os.environ, "HARNESS_INSTANT": self.instant.isoformat()}
         if self.ig is None:
             environment["HARNESS_BROKER"] = "simulated"
         else:
@@ -103,7 +103,7 @@ class Trader:
             try:
                 return await self.ask(asked)
             except Killed:
-                self.moment += timedelta(seconds=2)
+                self.instant += timedelta(seconds=2)
                 await self.start()
         raise AssertionError(f"no answer to {asked}")
 
@@ -119,10 +119,10 @@ class Trader:
         self.aims = list(aims)
         await self.do({"aim": self._next_aim()})
 
-    async def at(self, moment: datetime) -> None:
+    async def at(self, instant: datetime) -> None:
         """Set the clock."""
-        self.moment = moment
-        await self.do({"at": moment.isoformat()})
+        self.instant = instant
+        await self.do({"at": instant.isoformat()})
 
     async def orders(self) -> dict[str, dict[str, Any]]:
         """Return the orders by id."""

@@ -295,8 +295,8 @@ class Desk:
         if not 10 <= size <= _ALL_ACTIVITY:
             raise Invalid("error.history.activity.invalid-page-size")
         switches = self._world.switches
-        since = _moment(q.query.get("from"), q.now - _DAY)
-        until = _moment(q.query.get("to"), q.now + timedelta(hours=OFFSET))
+        since = _instant(q.query.get("from"), q.now - _DAY)
+        until = _instant(q.query.get("to"), q.now + timedelta(hours=OFFSET))
 
         def shown(deal: Deal) -> bool:
             local = deal.at + timedelta(hours=OFFSET)
@@ -327,8 +327,8 @@ class Desk:
         if kind not in wanted:
             raise Invalid("error.history.transactions.invalid-type")
         kinds = wanted[kind]
-        since = _moment(q.query.get("from"), q.now - _DAY)
-        until = _moment(q.query.get("to"), q.now + timedelta(hours=OFFSET))
+        since = _instant(q.query.get("from"), q.now - _DAY)
+        until = _instant(q.query.get("to"), q.now + timedelta(hours=OFFSET))
         found = [
             one
             for one in reversed(q.account.movements)
@@ -386,8 +386,8 @@ def _reference(body: dict[str, Any]) -> str:
     return value
 
 
-def _moment(text: str | None, default: datetime) -> datetime:
-    """Return a moment of a query: it is in the account's time zone, and so is what it is compared with."""
+def _instant(text: str | None, default: datetime) -> datetime:
+    """Return an instant of a query: it is in the account's time zone, and so is what it is compared with."""
     if not text:
         return default
     return datetime.fromisoformat(text[:19]).replace(tzinfo=default.tzinfo)

@@ -79,7 +79,7 @@ class StandIn(Proxy):
 
     @property
     def switches(self) -> Switches:
-        """What is odd at the moment."""
+        """What is odd now."""
         return self._switches
 
     @switches.setter

@@ -16,7 +16,7 @@ Broken = Literal["", "connect", "headers", "body"]
 
 @dataclass(frozen=True)
 class Switches:
-    """What is odd at the moment; everything is off by default. A kind of request is a name of `routes.KINDS`."""
+    """What is odd now; everything is off by default. A kind of request is a name of `routes.KINDS`."""
 
     allowance: Allowance = ""
     """403 error.public-api.exceeded-...-allowance: on every request, or for account-trading on orders."""

@@ -48,16 +48,16 @@ class Moving:
 
     live = True
 
-    def __init__(self, moment: datetime) -> None:
-        self.set(moment)
+    def __init__(self, instant: datetime) -> None:
+        self.set(instant)
 
-    def set(self, moment: datetime) -> None:
-        """Go on from a moment."""
-        self._moment, self._since = moment, time.monotonic()
+    def set(self, instant: datetime) -> None:
+        """Go on from an instant."""
+        self._instant, self._since = instant, time.monotonic()
 
     def now(self) -> datetime:
-        """Return the moment, in UTC."""
-        return self._moment + timedelta(seconds=time.monotonic() - self._since)
+        """Return the instant, in UTC."""
+        return self._instant + timedelta(seconds=time.monotonic() - self._since)
 
     def observe(self, as_of: datetime) -> None:
         """Ignore it: the present does not follow messages."""
@@ -114,7 +114,7 @@ async def _main(folder: Path, aim: str) -> None:
     Pace.wait = lambda self, now: 0.0  # type: ignore[method-assign]
     # The stand-in answers when this machine lets it; what breaks off does so by a switch, never by the clock.
     client.CONNECT_SECONDS = client.ANSWER_SECONDS = PATIENCE
-    clock = Moving(datetime.fromisoformat(os.environ["HARNESS_MOMENT"]))
+    clock = Moving(datetime.fromisoformat(os.environ["HARNESS_INSTANT"]))
     count_writes(aimed)
     count_requests(aimed)
 

@@ -13,7 +13,7 @@ OfNews = Literal["", "limited", "consent", "null", "empty", "renamed", "odd"]
 
 @dataclass(frozen=True)
 class Switches:
-    """What is odd at the moment; everything is off by default. Instants are relative to the clock of the stand-in."""
+    """What is odd now; everything is off by default. Instants are relative to the clock of the stand-in."""
 
     symbols: tuple[str, ...] = ()
     """The symbols that the switches on charts hold for; none: all."""

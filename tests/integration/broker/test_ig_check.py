@@ -73,7 +73,7 @@ async def test_a_market_that_cannot_be_traded_and_a_foreign_position_are_told(ig
     assert "CBA.AX: AA.D.CBA.CASH.IP, Commonwealth Bank of Australia, AUD" in out
     assert "contract for difference on margin (20 %), no share" in out
     assert "the smallest order is 1 (points)" in out
-    assert "at this moment it is closed" in out
+    assert "now it is closed" in out
     assert "BHP.AX: cannot be traded" in out
     assert "it is traded in USD, trading.currency is AUD" in out
     assert "holds 3 BHP.AX" in out

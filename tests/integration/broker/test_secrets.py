@@ -145,7 +145,7 @@ async def lived(stage: Stage) -> str:
     with call.start_root("decision", call.decision_trace(made.prediction_id)) as work:
         await work.publish_event("prediction_generated", PredictionGenerated(made), event_id=event_id)
     await stage.system.settle("paper-trading", event_id)
-    stage.clock.moment = AFTER_OPEN
+    stage.clock.instant = AFTER_OPEN
     async with asyncio.timeout(DEADLINE):
         while [one.status for one in await stage.trader.orders()] != ["filled"]:
             await answered(stage, "paper-trading", "session_open", {"session": str(DAY)})

@@ -148,7 +148,7 @@ async def test_a_halt_is_acknowledged_only_when_it_is_in_force_and_then_no_order
     assert delivered["acknowledged"]["paper-trading"] == 2
     assert (delivered["missing"], delivered["errors"]) == ([], {})
     # What was queued before the halt is cancelled by it.
-    lab.clock.moment = OPEN
+    lab.clock.instant = OPEN
     opened: SessionOpened = await lab.trader.ask("session_open", {"session": DAY}, SessionOpened)
     assert opened.filled == []
     orders: Orders = await lab.trader.ask("list_orders", {"symbol": "AAA"}, Orders)

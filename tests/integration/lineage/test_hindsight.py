@@ -62,7 +62,7 @@ def declared() -> TradingSystem:
 
 
 async def decide(system: System, clock: Present, at: datetime) -> PredictionBatch:
-    clock.moment = at
+    clock.instant = at
     day = CALENDAR.next_session(at).day
     request = GeneratePredictions(force_refresh=True, may_trade=True, slot=f"prediction_generation-{day:%Y%m%d}")
     found: PredictionBatch = await system.call(
@@ -104,7 +104,7 @@ async def lived(folder: Path) -> tuple[list[ReplayedDecision], list[str]]:
         build, made = market_data_of(yahoo)
 
         async def asked(at: datetime) -> None:
-            clock.moment = at
+            clock.instant = at
             await made[0].ask_due()
             await made[0].refresh()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bellwether.lineage.lookahead import Judgement, judge, moments_of, summed
+from bellwether.lineage.lookahead import Judgement, instants_of, judge, summed
 from bellwether.lineage.past import Past, read_past
 from bellwether.market.sessions import load_calendar
 from bellwether.market_data.loaded import Recorded
@@ -36,7 +36,7 @@ def past_of(system: TradingSystem, folder: Path = Path()) -> Past:
 
 
 async def judged(past: Past, first: date, last: date, every: int = 1, recipe: Recipe = RECIPE) -> Judgement:
-    return await judge(past, recipe, first, moments_of(past, first, last, every), lambda _: None)
+    return await judge(past, recipe, first, instants_of(past, first, last, every), lambda _: None)
 
 
 def names(found: Judgement) -> set[str]:
@@ -51,10 +51,10 @@ async def test_nothing_of_ours_sees_the_future(tmp_path: Path) -> None:
     news = {"provider": "csv", "csv": {"file": "news.csv"}}
     past = past_of(declared(sentiment=news), tmp_path)
     found = await judged(past, date(2009, 1, 2), date(2009, 1, 30))
-    assert (found.moments, found.decisions, found.learnt) == (20, 80, 2)
+    assert (found.instants, found.decisions, found.learnt) == (20, 80, 2)
     assert found.changes == []
     over_years = await judged(past, date(2004, 6, 1), date(2012, 12, 31), every=200)
-    assert over_years.moments > 10
+    assert over_years.instants > 10
     assert over_years.changes == []
 
 
@@ -139,7 +139,7 @@ def test_the_command_says_what_it_looked_at_and_refuses_what_is_wrong() -> None:
     runner = CliRunner()
     done = runner.invoke(app, ["lookahead", str(file), "--to", "2009-01-09", "--every", "3"])
     assert done.exit_code == 0, done.output
-    assert "8 decisions at 2 moments and 2 fits of the model: nothing sees what came later" in done.output
+    assert "8 decisions at 2 instants and 2 fits of the model: nothing sees what came later" in done.output
     wrong = runner.invoke(app, ["lookahead", str(file), "--exchange", "IBM=NYSE"])
     assert wrong.exit_code == 1
     assert "--exchange 'IBM=NYSE': write SYMBOL=CALENDAR" in str(wrong.exception)

@@ -50,21 +50,21 @@ class Asx:
         assert isinstance(found, YahooBars)
         return found
 
-    async def at(self, moment: datetime) -> None:
+    async def at(self, instant: datetime) -> None:
         """Move the clock, and have Yahoo asked for what is due then."""
-        self.clock.moment = moment
+        self.clock.instant = instant
         await self.market.ask_due()
         await self.market.refresh()
 
     async def freshness(self, symbol: str = SYMBOL) -> SymbolFreshness:
         found: Freshness = await self.system.call(
-            "market-data", "get_freshness", {}, Freshness, as_of=self.clock.moment
+            "market-data", "get_freshness", {}, Freshness, as_of=self.clock.instant
         )
         return next(each for each in found.symbols if each.symbol == symbol)
 
     async def newest(self, symbol: str = SYMBOL) -> date:
         found: Bars = await self.system.call(
-            "market-data", "get_bars", GetBars(symbol, 1), Bars, as_of=self.clock.moment
+            "market-data", "get_bars", GetBars(symbol, 1), Bars, as_of=self.clock.instant
         )
         return found.bars[-1].session
 
@@ -74,7 +74,7 @@ class Asx:
 
     async def signal(self, number: int) -> str:
         """Have a prediction to buy reach the trader; return what became of it."""
-        at = self.clock.moment
+        at = self.clock.instant
         known = await self.freshness()
         target = CALENDAR.next_session(at)
         made = msgspec.structs.replace(
@@ -99,10 +99,15 @@ class Asx:
 
 @contextlib.asynccontextmanager
 async def asx(
-    folder: Path, moment: datetime, *, prepared: Path | None = None, shares: dict[str, Share] | None = None, **data: Any
+    folder: Path,
+    now: datetime,
+    *,
+    prepared: Path | None = None,
+    shares: dict[str, Share] | None = None,
+    **data: Any,
 ) -> AsyncIterator[Asx]:
     """Run both services; `prepared` is a data folder to begin with a copy of."""
-    clock = Present(moment)
+    clock = Present(now)
     if prepared is not None:
         shutil.copytree(prepared, folder / "data")
     declared = declaration(

@@ -55,7 +55,7 @@ STOPPED = AlarmReading("trading_halted", "critical", "orders are halted: made up
 
 @dataclass
 class Stage:
-    """A system whose market-data has the alarms of the moment, and those who are told."""
+    """A system whose market-data has the current alarms, and its receivers."""
 
     folder: Path
     server: NatsServer
@@ -248,7 +248,7 @@ async def test_both_come_at_once_when_the_receivers_take_a_message_after_ten_min
 
             await answered(tried, 30.0)
             stage.alarms = []
-            present.moment += timedelta(seconds=pause)
+            present.instant += timedelta(seconds=pause)
 
         async def is_over() -> bool:
             return len(await attempts("volume_filling")) == 4

@@ -121,7 +121,7 @@ async def test_a_service_that_is_stopped_and_one_that_hangs_are_critical_and_tol
         ward.hangs = True
         found = await figures(system)
         assert {name for name, one in found.services.items() if one.healthy} == {"monitoring", "gateway"}
-        assert found.services["data-quality"].last_error == "nobody serves data-quality.health at this moment"
+        assert found.services["data-quality"].last_error == "nobody serves data-quality.health now"
         # Whichever end sees first that the time is over says so.
         late = {"market-data.health gave no reply in time", "market-data.health did not end in time"}
         assert found.services["market-data"].last_error in late

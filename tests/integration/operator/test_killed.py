@@ -103,11 +103,11 @@ async def test_whenever_the_operator_is_killed_the_next_one_makes_exactly_what_i
             for _ in range(rng.randint(1, 3)):
                 await take(kube, churn.step())
 
-            async def begun(before: int = before) -> bool:
+            async def started(before: int = before) -> bool:
                 return bool(kube.operator_writes(before))
 
-            await eventually(f"a write of round {number}", begun)
-            await asyncio.sleep(rng.uniform(0, LATEST_SECONDS))  # the moment of the kill is what is tried
+            await eventually(f"a write of round {number}", started)
+            await asyncio.sleep(rng.uniform(0, LATEST_SECONDS))  # the instant of the kill is what is tried
         in_the_middle += bool(await wrong(kube, installation))
     print(f"{in_the_middle} of {number} kills left something to do")
     assert in_the_middle

@@ -223,11 +223,11 @@ async def test_an_operator_killed_while_applying_is_followed_by_one_that_finishe
         sys.executable, "-m", "bellwether_operator", env=environment, stderr=asyncio.subprocess.DEVNULL
     )
 
-    async def begun() -> bool:
+    async def started() -> bool:
         return len(await kube.names("serviceaccount")) >= 1
 
     try:
-        await eventually("the first child", begun)
+        await eventually("the first child", started)
     finally:
         process.send_signal(signal.SIGKILL)
         await process.wait()

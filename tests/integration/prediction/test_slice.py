@@ -311,16 +311,16 @@ async def test_one_sided_signals_are_told_once_and_their_end_and_a_look_up_tells
 @pytest.mark.parametrize("timeframe", ["current", "session", "day", "week", "all"])
 async def test_the_buy_rate_honours_its_timeframe(tmp_path: Path, trained: Path, timeframe: Any) -> None:
     async with replayed(tmp_path, trained) as system:
-        moments = [datetime(2009, 1, 2, 14, 15, tzinfo=UTC), datetime(2009, 1, 8, 14, 15, tzinfo=UTC)]
-        moments.append(datetime(2009, 1, 9, 14, 15, tzinfo=UTC))
-        for moment in moments:
-            await batch(system, as_of=moment, slot=None)
+        instants = [datetime(2009, 1, 2, 14, 15, tzinfo=UTC), datetime(2009, 1, 8, 14, 15, tzinfo=UTC)]
+        instants.append(datetime(2009, 1, 9, 14, 15, tzinfo=UTC))
+        for instant in instants:
+            await batch(system, as_of=instant, slot=None)
         found = await system.call(
             "prediction",
             "get_buy_rate",
             GetBuyRate(timeframe),
             BuyRate,
-            as_of=moments[-1] + timedelta(minutes=1),
+            as_of=instants[-1] + timedelta(minutes=1),
             run=RUN,
         )
         assert found.total_predictions == {"current": 4, "session": 4, "day": 4, "week": 8, "all": 12}[timeframe]

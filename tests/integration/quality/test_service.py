@@ -55,8 +55,8 @@ class Lab:
     alerts: list[DataQualityAlert]
 
     async def ask(self, method: str, request: Any, answer: Any, as_of: datetime | None = None) -> Any:
-        moment = morning_after(LAST) if as_of is None else as_of
-        return await self.system.call("data-quality", method, request, answer, as_of=moment)
+        instant = morning_after(LAST) if as_of is None else as_of
+        return await self.system.call("data-quality", method, request, answer, as_of=instant)
 
     async def monitor(self, as_of: datetime | None = None) -> DataQualityReport:
         found: DataQualityReport = await self.ask("monitor_data_quality", None, DataQualityReport, as_of)

@@ -17,7 +17,7 @@ from bellwether.market.declared import calendar_of, task_rules
 from bellwether.market.sessions import Calendar, wall_clock
 from bellwether.market.slots import slots
 from bellwether.render.kubernetes import RenderContext, derive_keyring
-from bellwether.render.kubernetes.context import Moment, Month
+from bellwether.render.kubernetes.context import Month, Period
 from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.spec.models import TradingSystem
 from devcluster import build
@@ -90,7 +90,7 @@ class Line:
 
 def lines_of(system: TradingSystem, calendar: Calendar, month: Month) -> Iterator[Line]:
     begin, end = bounds(calendar, month)
-    context = RenderContext(CONTEXT.image, CONTEXT.keyring, moment=Moment(months=(month,)))
+    context = RenderContext(CONTEXT.image, CONTEXT.keyring, period=Period(months=(month,)))
     for job in cron_jobs(system, context):
         spec, window = job["spec"], (begin - BEFORE, end + BEHIND)
         asked = "\t".join([spec["schedule"], spec["timeZone"], *(f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in window)])
@@ -128,11 +128,11 @@ def check(cronfire: Path, exchange: str, tasks: Sequence[dict[str, Any]], *, ove
             found = slots(rules, calendar, bounds(calendar, month)[0], end)
             due[month] = Counter((slot.task, slot.due.replace(second=0, microsecond=0)) for slot in found)
     fired: dict[Month, Counter[tuple[str, datetime]]] = {month: Counter() for month in due}
-    for line, moments in zip(lines, fires(cronfire, lines), strict=True):
-        assert moments, f"{line.name} never fires: {line.asked}"
-        fired[line.month].update((line.task, moment) for moment in moments)
+    for line, times in zip(lines, fires(cronfire, lines), strict=True):
+        assert times, f"{line.name} never fires: {line.asked}"
+        fired[line.month].update((line.task, at) for at in times)
     for month, expected in due.items():
-        last = max((moment for _, moment in expected), default=None)
+        last = max((at for _, at in expected), default=None)
         got = fired[month]
         if month == (2040, 12) and last is not None:
             got = Counter({key: count for key, count in got.items() if key[1] <= last})

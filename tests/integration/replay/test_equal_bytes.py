@@ -109,7 +109,7 @@ async def test_a_kill_between_the_databases_of_a_group_of_sessions_gives_the_sam
     async def flushing(self: Store) -> None:
         await flush(self)
         if at_work:
-            # What is on disk at this moment is what a kill would leave.
+            # What is on disk now is what a kill would leave.
             copies.append(tmp_path / f"killed-{len(copies)}")
             shutil.copytree(self.path.parent, copies[-1] / "data")
 

@@ -36,12 +36,12 @@ def test_it_ends_with_130_and_goes_on_to_the_whole_sum(trained: Path, tmp_path: 
     shutil.copytree(trained, data / "ml-model")
     command = [*COMMAND, "--data", str(data)]
 
-    async def has_begun() -> bool:
+    async def has_started() -> bool:
         return closed(data) > 0
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            asyncio.run(until(has_begun))
+            asyncio.run(until(has_started))
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=60)
         finally:

@@ -42,9 +42,9 @@ class Floor:
     maker: Maker
     bars: Path
 
-    async def at(self, moment: datetime) -> float:
+    async def at(self, instant: datetime) -> float:
         """Move the clock, do what is due, and return after how many seconds there is something again."""
-        self.clock.moment = moment
+        self.clock.instant = instant
         return await self.maker.clockwork().tick()
 
     def arrive(self, symbol: str, opening: float, closing: float, day: date = DAY) -> None:
@@ -52,7 +52,7 @@ class Floor:
 
     async def signal(self, *symbols: str) -> None:
         """Have predictions to buy reach the trader a quarter of an hour before the open."""
-        self.clock.moment = SIGNALLED
+        self.clock.instant = SIGNALLED
         ids = []
         for symbol in symbols:
             made = predicted(symbol, SIGNALLED, GeneratePredictions(may_trade=True, slot="slot"))

@@ -35,8 +35,8 @@ class Live:
     peers: Peers
     clockwork: Clockwork
 
-    async def at(self, moment: datetime) -> None:
-        self.clock.moment = moment
+    async def at(self, instant: datetime) -> None:
+        self.clock.instant = instant
         await self.clockwork.tick()
 
     async def job(self, name: str, request_id: str = "") -> Job:

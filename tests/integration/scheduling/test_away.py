@@ -54,7 +54,7 @@ async def test_a_close_is_caught_up_before_the_open_and_gives_up_the_bar_that_ne
 ) -> None:
     clock = present()
     await waiting(tmp_path, clock)
-    clock.moment = back
+    clock.instant = back
     csv_bars.arrive(tmp_path / "bars", "AAA", DAY, 51, 52)
     async with floor(tmp_path, clock) as one:
         found = await one.orders()
@@ -85,7 +85,7 @@ async def test_two_sessions_are_caught_up_in_order_with_the_split_of_one_and_the
     csv_bars.write(tmp_path / "bars", "AAA", CALENDAR, DAY, factor=0.5)
     csv_bars.arrive(tmp_path / "bars", "AAA", AFTER_IT, 25, 26)
     csv_bars.arrive(tmp_path / "bars", "AAA", date(2026, 1, 7), 27, 28)
-    clock.moment = OPEN + 3 * ONE_DAY - 2 * HOUR
+    clock.instant = OPEN + 3 * ONE_DAY - 2 * HOUR
     async with floor(tmp_path, clock, trading={"exit": {"horizonSessions": 3}}) as one:
         position = await one.position()
         assert (position.quantity, position.market_price, position.sessions_held) == (2 * quantity, Decimal(28), 3)
@@ -102,7 +102,7 @@ async def test_over_a_weekend_a_half_day_counts_and_an_exit_comes_at_no_open_tha
     days = [AFTER_IT + number * ONE_DAY for number in range(4)]
     for day in days:
         csv_bars.arrive(tmp_path / "bars", "AAA", day, 50, 51)
-    clock.moment = OPEN + 7 * ONE_DAY
+    clock.instant = OPEN + 7 * ONE_DAY
     market = {"calendar": "XNYS", "overrides": [{"date": "2026-01-09", "close": "13:00"}]}
     async with floor(tmp_path, clock, market=market, trading={"exit": {"horizonSessions": 5}}) as one:
         assert (await one.position()).sessions_held == 5
@@ -122,7 +122,7 @@ async def test_killed_midway_each_session_is_settled_once(tmp_path: Path) -> Non
     await waiting(tmp_path, clock)
     csv_bars.arrive(tmp_path / "bars", "AAA", DAY, 51, 52)
     csv_bars.arrive(tmp_path / "bars", "AAA", AFTER_IT, 53, 54)
-    clock.moment = back = OPEN + 2 * ONE_DAY
+    clock.instant = back = OPEN + 2 * ONE_DAY
     # The book is closed, and nobody records that.
     with (
         mock.patch.object(claims, "complete", side_effect=Killed),
@@ -130,7 +130,7 @@ async def test_killed_midway_each_session_is_settled_once(tmp_path: Path) -> Non
     ):
         async with floor(tmp_path, clock):
             pass
-    clock.moment = back + HOUR
+    clock.instant = back + HOUR
     async with floor(tmp_path, clock) as one:
         filled = (await one.orders())["AAA"]
         assert (filled.fill_price, filled.session, filled.filled_at) == (Decimal(51), DAY, back)
@@ -147,7 +147,7 @@ async def test_a_close_that_the_ledger_has_gone_beyond_is_missed_and_sessions_go
     async with floor(tmp_path, present()) as one:
         await one.signal("AAA")
         await one.at(OPEN)
-        one.clock.moment = later = OPEN + ONE_DAY
+        one.clock.instant = later = OPEN + ONE_DAY
         await one.system.call("paper-trading", "session_open", SessionOpen(AFTER_IT), SessionOpened, as_of=later)
         await one.at(OPEN + ONE_DAY)
         assert {day: job.status for day, job in (await closes(one)).items()} == {"20260105": "missed"}
@@ -164,7 +164,7 @@ async def test_an_evening_finds_the_sessions_before_its_own_settled_too(tmp_path
         await one.at(OPEN)
         one.arrive("AAA", 51, 52)
         one.arrive("AAA", 53, 54, AFTER_IT)
-        one.clock.moment = CLOSE + ONE_DAY + HOUR
+        one.clock.instant = CLOSE + ONE_DAY + HOUR
         await one.system.call("scheduler", "execute_job", {"job_id": "evening_analysis-20260106"}, Job)
         position = await one.position()
         assert (position.sessions_held, position.market_price) == (2, Decimal(54))
@@ -208,7 +208,7 @@ async def test_a_share_whose_bars_are_lost_is_valued_at_its_last_price_and_holds
     for path in (tmp_path / "data").glob("bars.db*"):
         path.unlink()
     (tmp_path / "bars" / "AAA.csv").unlink()
-    clock.moment = OPEN + ONE_DAY - HOUR
+    clock.instant = OPEN + ONE_DAY - HOUR
     async with floor(tmp_path, clock, trading=keep) as one:
         one.arrive("BBB", 51, 52, AFTER_IT)
         # Its bars may still come as long as the session waits for them; at first it is asked again within seconds.

@@ -209,7 +209,7 @@ async def test_a_job_that_lasts_beyond_the_next_slot_holds_nothing_up_and_each_r
     first = await bench.start(timed(DUE))
     async with asyncio.timeout(DEADLINE):
         await began.wait()
-    bench.clock.moment = DUE + timedelta(hours=7, minutes=45)
+    bench.clock.instant = DUE + timedelta(hours=7, minutes=45)
     evening = "evening_analysis-20260105"
     second = [await bench.start(named(evening)) for _ in range(2)]
     assert [await client.code() for client in second] == [DONE, DONE]
@@ -223,7 +223,7 @@ async def test_a_job_that_lasts_beyond_the_next_slot_holds_nothing_up_and_each_r
 
 
 async def test_on_a_closed_day_there_is_nothing_to_do(bench: Bench) -> None:
-    bench.clock.moment = HOLIDAY
+    bench.clock.instant = HOLIDAY
     clients = [await bench.start(told) for told in (timed(HOLIDAY), named("prediction_generation-20260101"))]
     assert [await client.code() for client in clients] == [DONE, DONE]
     assert "is not a slot" in clients[0].words
@@ -233,17 +233,17 @@ async def test_on_a_closed_day_there_is_nothing_to_do(bench: Bench) -> None:
 
 
 async def test_a_client_that_comes_too_early_waits_for_its_slot(bench: Bench) -> None:
-    bench.clock.moment = DUE - timedelta(seconds=0.2)
+    bench.clock.instant = DUE - timedelta(seconds=0.2)
     client = await bench.start(timed(DUE))
     await until(lambda: "waits: NOT_DUE_YET" in client.words)
     assert bench.batches == 0
-    bench.clock.moment = DUE
+    bench.clock.instant = DUE
     assert await client.code() == DONE
     assert bench.batches == 1
 
 
 async def test_a_slot_whose_use_is_over_is_told_to_be_missed(bench: Bench) -> None:
-    bench.clock.moment = DUE + timedelta(minutes=16)
+    bench.clock.instant = DUE + timedelta(minutes=16)
     client = await bench.start(named(SLOT))
     assert await client.code() == DONE
     assert f"is missed ({SLOT})" in client.words

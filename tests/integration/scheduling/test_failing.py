@@ -83,9 +83,9 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         connected(runs) as http,
     ):
         await maker.clockwork().tick()
-        clock.moment = OPEN
+        clock.instant = OPEN
         await maker.clockwork().tick()
-        clock.moment = CLOSE
+        clock.instant = CLOSE
         tasks: set[asyncio.Task[None]] = set()
         yield Lab(runs, http, clock, lambda: tasks.add(asyncio.create_task(maker.clockwork().turn())))
         await end_tasks(tasks, DEADLINE)
@@ -109,7 +109,7 @@ async def test_a_close_that_goes_on_failing_is_in_the_status_until_it_is_done(
     failing = found["slots"]["failing"]
     assert (failing["step"], failing["session"], failing["code"]) == ("close", "2026-01-05", "INTERNAL")
     assert (failing["since"], failing["lasting"]) == ("2026-01-05T21:00:00Z", False)
-    lab.clock.moment = CLOSE + LASTING
+    lab.clock.instant = CLOSE + LASTING
     found = await lab.until(lambda status: not status["safety"]["safe"])
     (refusal,) = found["safety"]["refusals"]
     assert (refusal["code"], refusal["value"]) == ("SESSION_STUCK", "INTERNAL")

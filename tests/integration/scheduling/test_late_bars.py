@@ -55,7 +55,7 @@ async def test_an_hour_after_the_close_an_order_without_a_bar_is_cancelled_and_o
     async with floor(tmp_path, present()) as one:
         await one.signal("AAA", "BBB")
         await one.at(OPEN)
-        # The next look is at the last moment, though another five minutes would go beyond it.
+        # The next look is at the last instant, though another five minutes would go beyond it.
         assert await one.at(CLOSE + 58 * MINUTE) == 120
         assert {order.status for order in (await one.orders()).values()} == {"queued"}
         one.arrive("AAA", 51, 52)
@@ -78,7 +78,7 @@ async def test_what_waits_for_its_bar_outlives_a_restart(tmp_path: Path, back: d
         await one.at(OPEN)
         await one.at(CLOSE + MINUTE)
         one.arrive("AAA", 51, 52)
-    clock.moment = back
+    clock.instant = back
     async with floor(tmp_path, clock) as one:
         filled = (await one.orders())["AAA"]
         assert (filled.status, filled.fill_price, filled.filled_at) == ("filled", Decimal(51), back)
@@ -135,7 +135,7 @@ async def land_after(one: Floor, asked: str, close: datetime, then: datetime | N
             one.arrive("AAA", 25, 26, AFTER_IT)
             # As market-data's own look at its source does.
             await one.system.call("market-data", "publish_bars", PublishBars(AFTER_IT), PublishedBars, as_of=close)
-            one.clock.moment = then or close
+            one.clock.instant = then or close
         return told
 
     with mock.patch.object(Call, "request", lands):
@@ -187,7 +187,7 @@ async def test_a_close_that_meets_an_open_which_is_not_done_has_that_done_first(
         await one.at(CLOSE)
         quantity = (await one.position()).quantity
         await one.at(OPEN + timedelta(days=1))
-        # The open waits for its bars, the close a moment later for none.
+        # The open waits for its bars, the close shortly after for none.
         await land_after(one, "session_open", close + HOUR - timedelta(milliseconds=1), close + HOUR)
         await one.at(close + HOUR)
         position = await one.position()
@@ -244,8 +244,8 @@ async def test_an_evening_that_a_cluster_fires_finds_its_session_settled(tmp_pat
         await one.at(OPEN)
         await one.at(CLOSE)
         one.arrive("AAA", 51, 52)
-        # The Job comes before the scheduler's own look at this moment.
-        one.clock.moment = CLOSE + HOUR
+        # The Job comes before the scheduler's own look at this time.
+        one.clock.instant = CLOSE + HOUR
         evening: Job = await one.system.call("scheduler", "execute_job", {"job_id": "evening_analysis-20260105"}, Job)
         assert evening.status == "completed"
         assert (await one.orders())["AAA"].status == "filled"

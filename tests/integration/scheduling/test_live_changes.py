@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("own_schedule", [True, False], ids=["fired here", "fired by a cluster"])
-async def test_a_task_is_not_missed_of_before_it_was_there_or_at_its_present_moment(
+async def test_a_task_is_not_missed_of_before_it_was_there_or_at_its_present_instant(
     tmp_path: Path, own_schedule: bool
 ) -> None:
     began, later = OPEN - timedelta(hours=2), CLOSE + timedelta(days=3, hours=-1)
@@ -59,15 +59,15 @@ async def test_a_task_counts_from_the_acknowledgement_of_its_declaration_wheneve
         one = Live(system, clock, peers, maker.clockwork())
         morning, predictions, evening = default_tasks()
         # An hour later, and then gone: each is known before the next look.
-        clock.moment = told = OPEN - 14 * MINUTE
+        clock.instant = told = OPEN - 14 * MINUTE
         await one.declare(morning, predictions.model_copy(update={"offset": "-10m"}), evening)
         assert (await one.slots()).since_by_task["prediction_generation"] == told
         await one.at(OPEN + 10 * MINUTE)
         found = {slot.name: slot.status for slot in (await one.slots()).jobs}
         assert found["prediction_generation-20260105"] == "missed"
-        clock.moment = CLOSE
+        clock.instant = CLOSE
         await one.declare(morning, predictions, evening)
-        clock.moment += MINUTE
+        clock.instant += MINUTE
         await one.declare(morning, predictions.model_copy(update={"offset": "-10m"}), evening)
         await one.clockwork.tick()
         assert (await one.slots()).since_by_task["prediction_generation"] == CLOSE + MINUTE
@@ -75,14 +75,14 @@ async def test_a_task_counts_from_the_acknowledgement_of_its_declaration_wheneve
 
 async def test_a_declaration_that_comes_while_work_is_under_way_is_seen_at_once(scheduler: Live) -> None:
     began, gate = scheduler.peers.hold("generate_predictions")
-    scheduler.clock.moment = OPEN - 30 * MINUTE
+    scheduler.clock.instant = OPEN - 30 * MINUTE
     working = asyncio.create_task(scheduler.clockwork.tick())
     async with asyncio.timeout(10):
         await began.wait()
     brunch = Task(name="brunch", anchor="open", offset="-20m", useful_until="30s")
-    scheduler.clock.moment = told = OPEN - 25 * MINUTE
+    scheduler.clock.instant = told = OPEN - 25 * MINUTE
     await scheduler.declare(*default_tasks(), brunch)
-    scheduler.clock.moment = OPEN - 16 * MINUTE
+    scheduler.clock.instant = OPEN - 16 * MINUTE
     gate.set()
     await working
     await scheduler.clockwork.tick()
@@ -98,9 +98,9 @@ async def test_a_task_that_was_declared_while_the_scheduler_was_away_counts_from
         brunch = [{"name": "brunch", "anchor": "open", "offset": f"{number}h"}]
         async with live(tmp_path, peers, clock, maker, tasks=brunch) as system:
             one = Live(system, clock, peers, maker.clockwork())
-            assert (await one.slots()).since_by_task == {"brunch": clock.moment}
+            assert (await one.slots()).since_by_task == {"brunch": clock.instant}
             assert (await one.slots()).since == OPEN - timedelta(hours=2)
-        clock.moment = CLOSE
+        clock.instant = CLOSE
 
 
 @pytest.mark.parametrize("own_schedule", [True, False], ids=["fired here", "fired by a cluster"])
@@ -131,7 +131,7 @@ async def test_a_slot_that_was_missed_and_is_moved_to_later_is_due_again(tmp_pat
         assert one.count("generate_predictions") == 1
 
 
-async def test_a_slot_that_is_missed_again_at_its_later_moment_is_told_with_that(scheduler: Live) -> None:
+async def test_a_slot_that_is_missed_again_at_its_later_instant_is_told_with_that(scheduler: Live) -> None:
     name = "prediction_generation-20260105"
     await scheduler.at(OPEN + MINUTE)
     morning, predictions, evening = default_tasks()
@@ -149,7 +149,7 @@ async def test_a_slot_that_is_missed_again_at_its_later_moment_is_told_with_that
 
 @pytest.mark.parametrize("asked", ["prediction_generation-20251231", "morning_analysis-20260105"])
 async def test_a_slot_of_before_its_task_was_known_is_not_missed_whoever_asks(scheduler: Live, asked: str) -> None:
-    scheduler.clock.moment = OPEN - 25 * MINUTE
+    scheduler.clock.instant = OPEN - 25 * MINUTE
     morning, predictions, evening = default_tasks()
     await scheduler.declare(
         morning.model_copy(update={"offset": "-35m", "useful_until": "5m"}),
@@ -172,7 +172,7 @@ async def test_of_a_session_that_an_override_opens_late_only_what_can_still_be_d
         one = Live(system, clock, peers, maker.clockwork())
         await one.clockwork.tick()
         # 14:50 UTC: of the opening at 15:00 the morning's slot was of use until 14:45, the batch's is until then.
-        clock.moment = told = holiday + timedelta(hours=2, minutes=50)
+        clock.instant = told = holiday + timedelta(hours=2, minutes=50)
         await one.override({"date": "2026-01-01", "open": "10:00", "close": "13:00"})
         await one.clockwork.tick()
         if not own_schedule:
@@ -183,7 +183,7 @@ async def test_of_a_session_that_an_override_opens_late_only_what_can_still_be_d
         assert {slot.name: slot.status for slot in slots.jobs} == {"prediction_generation-20260101": "completed"}
         assert slots.since_by_session == {date(2026, 1, 1): told}
         # Taken back and given again after the evening's slot: that was to be done at no time.
-        clock.moment = told + MINUTE
+        clock.instant = told + MINUTE
         await one.override()
         await one.at(told + timedelta(hours=9))
         await one.override({"date": "2026-01-01", "open": "10:00", "close": "13:00"})
@@ -196,7 +196,7 @@ async def test_what_was_missed_is_said_although_its_task_moves_before_anybody_lo
     async with live(tmp_path, peers, clock, maker) as system:
         one = Live(system, clock, peers, maker.clockwork())
         _, predictions, evening = default_tasks()
-        clock.moment = OPEN + MINUTE
+        clock.instant = OPEN + MINUTE
         await one.declare(predictions.model_copy(update={"offset": "-45m"}), evening)
         found = {slot.name: slot.status for slot in (await one.slots()).jobs}
         assert found == {"prediction_generation-20260105": "missed"}

@@ -32,9 +32,9 @@ async def test_a_scheduled_job_runs_at_its_time_until_all_are_stopped(scheduler:
 
 async def test_a_scheduled_job_that_is_asked_for_again_within_its_due_slot_has_one_effect(scheduler: Live) -> None:
     await scheduler.schedule("mine", anchor="open", offset="5m")
-    scheduler.clock.moment = OPEN + 5 * MINUTE
+    scheduler.clock.instant = OPEN + 5 * MINUTE
     answers = await asyncio.gather(*(scheduler.job("mine") for _ in range(3)))
-    scheduler.clock.moment = OPEN + 19 * MINUTE
+    scheduler.clock.instant = OPEN + 19 * MINUTE
     answers += [await scheduler.job("mine"), await scheduler.job("mine-20260105")]
     await scheduler.clockwork.tick()
     assert {(one.id, one.status) for one in answers} == {("mine-20260105", "completed")}
@@ -43,13 +43,13 @@ async def test_a_scheduled_job_that_is_asked_for_again_within_its_due_slot_has_o
 
 async def test_a_scheduled_job_runs_now_at_most_once_a_minute_where_no_slot_of_it_is_due(scheduler: Live) -> None:
     await scheduler.schedule("mine", anchor="open", offset="5m")
-    scheduler.clock.moment = OPEN - 20 * MINUTE
+    scheduler.clock.instant = OPEN - 20 * MINUTE
     first = await scheduler.job("mine")
-    scheduler.clock.moment += timedelta(seconds=59)
+    scheduler.clock.instant += timedelta(seconds=59)
     assert await scheduler.job("mine") == first
     assert (first.id, first.status, first.type) == ("mine@20260105T1410Z", "completed", "custom")
     assert scheduler.count("generate_predictions") == 1
-    scheduler.clock.moment += timedelta(seconds=1)
+    scheduler.clock.instant += timedelta(seconds=1)
     assert (await scheduler.job("mine")).id == "mine@20260105T1411Z"
     # Not its slot: that is still to come.
     await scheduler.at(OPEN + 5 * MINUTE)
@@ -61,11 +61,11 @@ async def test_a_scheduled_job_runs_now_at_most_once_a_minute_where_no_slot_of_i
 async def test_whoever_asks_while_a_run_now_is_under_way_gets_its_end(scheduler: Live) -> None:
     await scheduler.schedule("mine", anchor="close")
     began, gate = scheduler.peers.hold("generate_predictions")
-    scheduler.clock.moment = OPEN + timedelta(seconds=59)
+    scheduler.clock.instant = OPEN + timedelta(seconds=59)
     first = asyncio.create_task(scheduler.job("mine"))
     async with asyncio.timeout(10):
         await began.wait()
-    scheduler.clock.moment = OPEN + timedelta(minutes=2)
+    scheduler.clock.instant = OPEN + timedelta(minutes=2)
     second = asyncio.create_task(scheduler.job("mine"))
     scheduler_service = scheduler.system.services["scheduler"]
     await until(lambda: scheduler_service.server.in_flight == 2)
@@ -80,7 +80,7 @@ async def test_a_request_id_runs_a_scheduled_job_once_even_on_another_day_and_be
     scheduler.peers.away["record_outcomes"] = 1
     with pytest.raises(RpcError, match="UNAVAILABLE"):
         await scheduler.job("mine", "once-more")
-    scheduler.clock.moment += timedelta(days=1)
+    scheduler.clock.instant += timedelta(days=1)
     first = await scheduler.job("mine", "once-more")
     assert await scheduler.job("mine", "once-more") == first
     assert (first.id, first.status, first.params) == (
@@ -105,7 +105,7 @@ async def test_a_request_id_that_is_none_is_refused_with_words(
     scheduler: Live, job: str, request_id: str, words: str
 ) -> None:
     await scheduler.schedule("mine", anchor="open")
-    scheduler.clock.moment = OPEN - 15 * MINUTE
+    scheduler.clock.instant = OPEN - 15 * MINUTE
     with pytest.raises(RpcError) as refused:
         await scheduler.job(job, request_id)
     assert refused.value.code == "INVALID_PARAMS"

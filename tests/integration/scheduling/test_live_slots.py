@@ -61,7 +61,7 @@ async def test_a_slot_missed_while_nothing_ran_is_reported_and_a_useful_one_is_c
 
 
 async def test_a_slot_asked_for_by_several_at_once_has_one_effect(scheduler: Live) -> None:
-    scheduler.clock.moment = OPEN - 15 * MINUTE
+    scheduler.clock.instant = OPEN - 15 * MINUTE
     answers = await asyncio.gather(*(scheduler.job("prediction_generation-20260105") for _ in range(5)))
     assert {answer.status for answer in answers} == {"completed"}
     assert await scheduler.job("prediction_generation-20260105") == answers[0]
@@ -69,7 +69,7 @@ async def test_a_slot_asked_for_by_several_at_once_has_one_effect(scheduler: Liv
 
 
 async def test_a_slot_is_one_whether_asked_for_by_its_name_or_by_task_and_minute(scheduler: Live) -> None:
-    scheduler.clock.moment = OPEN - 15 * MINUTE
+    scheduler.clock.instant = OPEN - 15 * MINUTE
     named, timed = await asyncio.gather(
         scheduler.job("prediction_generation-20260105"),
         scheduler.due("prediction_generation", OPEN - 15 * MINUTE + timedelta(seconds=59)),
@@ -80,12 +80,12 @@ async def test_a_slot_is_one_whether_asked_for_by_its_name_or_by_task_and_minute
 
 
 async def test_whoever_asks_late_for_a_slot_that_still_runs_gets_its_end(scheduler: Live) -> None:
-    scheduler.clock.moment = OPEN
+    scheduler.clock.instant = OPEN
     began, gate = scheduler.peers.hold("generate_predictions")
     first = asyncio.create_task(scheduler.job("prediction_generation-20260105"))
     async with asyncio.timeout(10):
         await began.wait()
-    scheduler.clock.moment = OPEN + MINUTE
+    scheduler.clock.instant = OPEN + MINUTE
     second = asyncio.create_task(scheduler.job("prediction_generation-20260105"))
     other: Job = await scheduler.job("morning_analysis-20260105")
     assert other.status == "missed"
@@ -95,7 +95,7 @@ async def test_whoever_asks_late_for_a_slot_that_still_runs_gets_its_end(schedul
 
 
 async def test_a_slot_whose_run_was_killed_runs_again(scheduler: Live) -> None:
-    scheduler.clock.moment = OPEN - 15 * MINUTE
+    scheduler.clock.instant = OPEN - 15 * MINUTE
     name = "prediction_generation-20260105"
     store = scheduler.system.services["scheduler"].context.store
     assert store is not None
@@ -109,7 +109,7 @@ async def test_a_slot_whose_run_was_killed_runs_again(scheduler: Live) -> None:
 
 
 async def test_a_slot_whose_peer_is_away_fails_with_words_and_may_be_tried_again(scheduler: Live) -> None:
-    scheduler.clock.moment = OPEN - 15 * MINUTE
+    scheduler.clock.instant = OPEN - 15 * MINUTE
     scheduler.peers.away["generate_predictions"] = 1
     with pytest.raises(RpcError, match="UNAVAILABLE"):
         await scheduler.job("prediction_generation-20260105")
@@ -214,7 +214,7 @@ async def test_what_began_in_time_is_not_missed_while_it_runs(tmp_path: Path) ->
     async with live(tmp_path, peers, clock, maker, prediction=slow) as system:
         one = Live(system, clock, peers, maker.clockwork())
         await one.clockwork.tick()
-        clock.moment = OPEN - 15 * MINUTE
+        clock.instant = OPEN - 15 * MINUTE
         asked = asyncio.ensure_future(one.job("prediction_generation-20260105"))
         await began.wait()
         await one.at(OPEN + timedelta(seconds=1))
@@ -241,7 +241,7 @@ async def test_the_slots_of_the_last_days_are_told_with_the_first_start(schedule
         ("prediction_generation-20260105", "prediction_generation", OPEN.date(), OPEN - 15 * MINUTE, "missed"),
         ("morning_analysis-20260105", "morning_analysis", OPEN.date(), OPEN - 30 * MINUTE, "completed"),
     ]
-    scheduler.clock.moment = OPEN + timedelta(days=9)
+    scheduler.clock.instant = OPEN + timedelta(days=9)
     told = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
     assert told == SlotJobs(began, [], since)
 
@@ -271,12 +271,12 @@ async def test_a_live_scheduler_has_no_replay_and_its_clockwork_turns(tmp_path: 
 
 async def test_a_session_closes_although_the_work_of_a_slot_is_still_under_way(scheduler: Live) -> None:
     began, gate = scheduler.peers.hold("generate_predictions")
-    scheduler.clock.moment = OPEN - 30 * MINUTE
+    scheduler.clock.instant = OPEN - 30 * MINUTE
     turning = asyncio.create_task(scheduler.clockwork.turn())
     try:
         async with asyncio.timeout(10):
             await began.wait()
-        scheduler.clock.moment = CLOSE
+        scheduler.clock.instant = CLOSE
         scheduler.clockwork.wake()
         await until(lambda: scheduler.count("publish_bars") == 1)
         assert (await scheduler.jobs())["morning_analysis-20260105"] == "running"
@@ -294,7 +294,7 @@ async def test_what_a_killed_scheduler_was_at_is_not_said_to_run_and_is_caught_u
     async with live(tmp_path, peers, clock, maker) as system:
         one = Live(system, clock, peers, maker.clockwork())
         await one.schedule("mine", anchor="close")
-        clock.moment = OPEN - 15 * MINUTE
+        clock.instant = OPEN - 15 * MINUTE
         asked = [asyncio.create_task(one.job(name)) for name in ("prediction_generation-20260105", "mine")]
         async with asyncio.timeout(10):
             await began.wait()

@@ -112,7 +112,7 @@ _SLOTS_STATE = (
 )
 
 
-async def test_a_replay_killed_at_any_moment_and_resumed_has_the_same_ledger(
+async def test_a_replay_killed_at_any_instant_and_resumed_has_the_same_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = declaration(

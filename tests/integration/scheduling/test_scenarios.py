@@ -108,13 +108,13 @@ class World:
         data = self.folder / "data"
         async with running(builds, data_dir=data, declaration=self.system, rows=ROWS, clock=self.clock) as found:
             self.running = found
-            self.told.append((self.clock.moment, self.system))
+            self.told.append((self.clock.instant, self.system))
             yield
         self.running = None
 
     @property
     def now(self) -> datetime:
-        return self.clock.moment
+        return self.clock.instant
 
     async def look(self) -> None:
         assert self.maker is not None
@@ -145,7 +145,7 @@ class World:
     # What may happen
 
     async def edit(self) -> None:
-        """Move a task, often by a moment at which it is about to be due."""
+        """Move a task, often by an instant at which it is about to be due."""
         tasks = list(self.system.spec.tasks)
         position = self.chance.choice([at for at, task in enumerate(tasks) if task.anchor != "time"])
         tasks[position] = tasks[position].model_copy(update={"offset": self.chance.choice(OFFSETS)})
@@ -216,14 +216,14 @@ async def test_whatever_happens_each_slot_is_done_once_in_its_time_or_said_to_be
     while world.now < begin + LENGTH:
         async with world.started():
             for _ in range(chance.randint(5, 40)):
-                world.clock.moment += chance.choice((MINUTE, 7 * MINUTE, 15 * MINUTE, 45 * MINUTE, timedelta(hours=3)))
+                world.clock.instant += chance.choice((MINUTE, 7 * MINUTE, 15 * MINUTE, 45 * MINUTE, timedelta(hours=3)))
                 await happen(world)
                 for name, status in (await world.slots()).items():
                     if status == "missed":
                         missed_at.setdefault(name, world.now)
             if chance.random() < 0.5:
                 await world.killed()
-        world.clock.moment += chance.choice((MINUTE, 20 * MINUTE, timedelta(hours=5)))
+        world.clock.instant += chance.choice((MINUTE, 20 * MINUTE, timedelta(hours=5)))
     async with world.started():
         await world.look()
         final = await world.slots()

@@ -41,9 +41,9 @@ class Both:
     clock: Present
     market: market_data.MarketDataService
 
-    async def at(self, moment: datetime) -> None:
+    async def at(self, instant: datetime) -> None:
         """Move the clock, and have Yahoo asked for what is due then."""
-        self.clock.moment = moment
+        self.clock.instant = instant
         await self.market.ask_due()
         await self.market.ask_news_due()
 
@@ -53,7 +53,7 @@ class Both:
             "analyze_sentiment",
             AnalyzeSentiment(symbol),
             SymbolSentiment,
-            as_of=as_of or self.clock.moment,
+            as_of=as_of or self.clock.instant,
         )
         return found
 
@@ -165,7 +165,7 @@ async def test_bars_and_news_share_one_pace(tmp_path: Path, monkeypatch: pytest.
         await both.market.ask_news_due()
         assert both.yahoo.requests("news") == 4
         assert both.yahoo.requests() == 6
-        both.clock.moment = NOW + HOUR
+        both.clock.instant = NOW + HOUR
         await both.market.ask_news_due()
         # The room that is left in this minute: the crumb and three symbols; the cookie was kept.
         assert both.yahoo.requests("news") == 7

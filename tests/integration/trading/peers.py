@@ -148,7 +148,7 @@ class Peers:
     """Methods that say when they began and wait until they may end."""
 
     def hold(self, method: str) -> tuple[asyncio.Event, asyncio.Event]:
-        """Return what a method sets when it has begun, and what it then waits for."""
+        """Return what a method sets when it has started, and what it then waits for."""
         self.held[method] = asyncio.Event(), asyncio.Event()
         return self.held[method]
 

@@ -477,16 +477,16 @@ async def test_live_an_order_waits_for_its_opening_price_and_expires_with_the_se
     async with started(tmp_path, peers, clock=clock) as system:
         trader = Trader(system, peers, run="live")
         await trader.signalled(signal(), signal("BBB"))
-        clock.moment = OPEN
+        clock.instant = OPEN
         await trader.ask("session_open", {"session": DAY}, SessionOpened)
         assert [one.symbol for one in await trader.orders(status="filled")] == ["BBB"]
         assert [one.symbol for one in await trader.orders(status="queued")] == ["AAA"]
         peers.silent = frozenset()
-        clock.moment = OPEN + timedelta(minutes=5)
+        clock.instant = OPEN + timedelta(minutes=5)
         await trader.ask("session_open", {"session": DAY}, SessionOpened)
         assert len(await trader.orders(status="filled")) == 2
         # A message that waited for longer than the prediction holds is judged by the present.
-        clock.moment = CLOSE + timedelta(minutes=1)
+        clock.instant = CLOSE + timedelta(minutes=1)
         await trader.signalled(signal("CCC"))
         explained: Explanation = await trader.ask("explain", {"symbol": "CCC"}, Explanation)
         assert explained.refusals[0].code in ("ORDER_EXPIRED", "PREDICTION_EXPIRED")
@@ -498,13 +498,13 @@ async def test_a_live_session_is_not_closed_while_an_order_waits_for_its_price(t
     async with started(tmp_path, peers, clock=clock) as system:
         trader = Trader(system, peers, run="live")
         await trader.signalled(signal())
-        clock.moment = CLOSE + timedelta(minutes=59)
+        clock.instant = CLOSE + timedelta(minutes=59)
         await trader.ask("session_open", {"session": DAY}, SessionOpened)
         words = "session 2009-01-05 waits until 2009-01-05T22:00:00+00:00 for bars of AAA"
         with pytest.raises(RpcError, match=re.escape(f"BARS_AWAITED: {words}")):
             await trader.ask("session_close", {"session": DAY}, SessionClosed)
         assert [one.symbol for one in await trader.orders(status="queued")] == ["AAA"]
-        clock.moment = CLOSE + timedelta(hours=1)
+        clock.instant = CLOSE + timedelta(hours=1)
         await trader.ask("session_open", {"session": DAY}, SessionOpened)
         await trader.ask("session_close", {"session": DAY}, SessionClosed)
         (order,) = await trader.orders(status="cancelled")
@@ -516,11 +516,11 @@ async def test_splits_of_sessions_that_the_system_was_away_for_reach_its_positio
     async with started(tmp_path, Peers(), clock=clock) as system:
         trader = Trader(system, Peers(), run="live")
         await trader.signalled(signal())
-        clock.moment = OPEN
+        clock.instant = OPEN
         await trader.ask("session_open", {"session": DAY}, SessionOpened)
         before: Positions = await trader.ask("get_positions", None, Positions)
         after_the_split = SPLIT.session + timedelta(days=1)
-        clock.moment = OPEN + (after_the_split - DAY)
+        clock.instant = OPEN + (after_the_split - DAY)
         opened = await trader.ask("session_open", {"session": after_the_split}, SessionOpened)
         assert opened.corporate_actions == 1
         held: Positions = await trader.ask("get_positions", None, Positions)
@@ -551,8 +551,8 @@ async def test_a_session_closes_although_a_held_symbol_was_taken_out_of_the_decl
 
 
 async def test_safety_names_what_stands_against_an_order_whether_or_not_the_session_is_open(trader: Trader) -> None:
-    for moment in (BEFORE, OPEN, CLOSE):
-        found: Safety = await trader.ask("get_safety", None, Safety, moment)
+    for instant in (BEFORE, OPEN, CLOSE):
+        found: Safety = await trader.ask("get_safety", None, Safety, instant)
         assert (found.safe, found.refusals) == (True, [])
     trader.peers.newest = date(2008, 12, 31)
     trader.peers.silent = frozenset({"CCC"})
@@ -592,10 +592,10 @@ async def test_no_position_is_opened_by_hand_on_old_bars_and_closing_one_stays_p
     async with started(tmp_path, peers, clock=clock) as system:
         trader = Trader(system, peers, run="live")
         await trader.signalled(signal())
-        clock.moment = OPEN
+        clock.instant = OPEN
         await trader.ask("session_open", {"session": DAY}, SessionOpened)
         # The bars stay where they are, and sessions go by.
-        clock.moment = OPEN + timedelta(days=3)
+        clock.instant = OPEN + timedelta(days=3)
         wish = {"symbol": "BBB", "action": "BUY", "quantity": "1", "client_id": "buy"}
         bought: Order = (await system.call("paper-trading", "execute_trade", wish, Trade, as_of=OPEN)).order
         assert bought.refusal == "DATA_STALE: value=bar of 2009-01-02 limit=bar of 2009-01-07"

@@ -164,7 +164,7 @@ class Account:
         """Ask; once more after a restart where the process died over it. A refusal is an answer."""
         for _ in range(2):
             try:
-                found: dict[str, Any] = await self.trader.ask(method, params, dict, at=self.clock.moment)
+                found: dict[str, Any] = await self.trader.ask(method, params, dict, at=self.clock.instant)
             except RpcError as error:
                 if not self.life.over:
                     return {"error": error.code}
@@ -197,25 +197,25 @@ async def account(broker: str, life: Life) -> AsyncIterator[Account]:
 
 async def lived(found: Account, sessions: tuple[date, ...], history: list[Day]) -> None:
     """Let an account live through sessions, and look at its books after each."""
-    found.clock.moment = at(sessions[0], -15)
+    found.clock.instant = at(sessions[0], -15)
     await found.start()
     for session, day in zip(sessions, history, strict=False):
-        found.clock.moment = at(session, -15)
+        found.clock.instant = at(session, -15)
         await prepared(found, session, day)
         if found.ig is not None:
             found.ig.set(**day.odd)
         steps = STEPS[found.broker]
-        found.clock.moment = at(session, 1)
+        found.clock.instant = at(session, 1)
         found.life.aim(f"{day.aim[1]} {steps[day.aim[0] % len(steps)]}")
         await through_the_open(found, session)
         if found.ig is not None:
             found.ig.reset()
-        found.clock.moment = at(session, 300)
+        found.clock.instant = at(session, 300)
         await settled(found)
         found.life.aim("")
         if day.halted:
             await found.ask("resume", {"reason": "enough", "source": "test"})
-        found.clock.moment = at(session, 405)
+        found.clock.instant = at(session, 405)
         await found.ask("session_open", {"session": session.isoformat()})
         await found.ask("session_close", {"session": session.isoformat()})
         await judged(found)
@@ -228,9 +228,9 @@ def at(session: date, minutes: int) -> datetime:
 
 async def prepared(found: Account, session: date, day: Day) -> None:
     """Have everything asked for that waits for the open."""
-    moment = found.clock.moment
-    made = [signal(symbol, action, moment) for symbol, action in day.actions.items()]
-    await found.trader.signalled(*made, at=moment)
+    instant = found.clock.instant
+    made = [signal(symbol, action, instant) for symbol, action in day.actions.items()]
+    await found.trader.signalled(*made, at=instant)
     if day.manual is not None:
         symbol, side, quantity = day.manual
         wish = {"symbol": symbol, "action": side, "quantity": str(quantity), "client_id": f"by-hand-{session}"}

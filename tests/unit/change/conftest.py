@@ -11,7 +11,7 @@ from bellwether.change.plan import plan
 from bellwether.change.predicted import Plan
 from bellwether.change.world import Installation, supposed
 from bellwether.render.kubernetes import Manifest, RenderContext
-from bellwether.render.kubernetes.context import moment_of
+from bellwether.render.kubernetes.context import period_of
 from bellwether.spec.models import TradingSystem
 
 UID = "0d9b5a52-8a0c-4f0e-9d53-6d3f1f6a2b11"
@@ -52,7 +52,7 @@ def context(system: TradingSystem, now: datetime = CLOSED, installation: Install
         keyring=installation.keyring,
         image_pull_policy=installation.image_pull_policy,
         log_level=installation.log_level,
-        moment=moment_of(system.spec, now),
+        period=period_of(system.spec, now),
     )
 
 

@@ -16,7 +16,7 @@ from bellwether.change.hold import (
     schedules,
 )
 from bellwether.render.kubernetes import Manifest, RenderContext, derive_keyring, render
-from bellwether.render.kubernetes.context import CLOSED, moment_of
+from bellwether.render.kubernetes.context import CLOSED, period_of
 from bellwether.render.kubernetes.workloads import of_kind
 from bellwether.spec.models import TradingSystem, TradingSystemSpec
 
@@ -207,15 +207,15 @@ def test_changes_wait_in_a_session_unless_declared_otherwise(
     spec: dict[str, Any], now: datetime, holding: bool
 ) -> None:
     declared = TradingSystemSpec.model_validate({"symbols": ["CBA.AX"], **spec})
-    assert holding_now(declared, moment_of(declared, now)) is holding
+    assert holding_now(declared, period_of(declared, now)) is holding
 
 
 def test_in_a_replay_nothing_waits() -> None:
     clock = {"clock": {"mode": "replay", "from": "2009-01-02"}, "data": {"provider": "replay"}}
     declared = TradingSystemSpec.model_validate({"symbols": ["AAPL"], **clock})
     live = TradingSystemSpec.model_validate({"symbols": ["CBA.AX"]})
-    assert moment_of(declared, IN_SESSION) == CLOSED
-    assert not holding_now(declared, moment_of(live, IN_SESSION))
+    assert period_of(declared, IN_SESSION) == CLOSED
+    assert not holding_now(declared, period_of(live, IN_SESSION))
 
 
 def test_the_release_of_schedules_is_the_one_of_the_schedulers_pods(context: RenderContext) -> None:
@@ -232,7 +232,7 @@ def test_the_release_of_schedules_is_the_one_of_the_schedulers_pods(context: Ren
 
 def test_schedules_of_a_release_are_those_of_the_declaration_but_for_its_image(context: RenderContext) -> None:
     declared = build(version="2")
-    at = replace(context, moment=moment_of(declared.spec, IN_SESSION))
+    at = replace(context, period=period_of(declared.spec, IN_SESSION))
     wanted = {each["metadata"]["name"]: each for each in render(declared, at) if each["kind"] == "CronJob"}
     found = {key.name: each for key, each in schedules(declared, at).items()}
     assert found.keys() == wanted.keys()

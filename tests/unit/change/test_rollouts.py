@@ -10,11 +10,11 @@ import pytest
 
 from bellwether.change.rollouts import (
     DEFECT_DEADLINE,
-    begun_annotations,
     failed_annotations,
     failure_in,
     gone_back,
     overdue,
+    started_annotations,
 )
 from bellwether.render.kubernetes.context import (
     ANNOTATION_BEGAN,
@@ -49,12 +49,12 @@ def good(image: str) -> dict[str, str]:
 
 
 def test_what_runs_is_what_is_gone_back_to() -> None:
-    found = begun_annotations(workload("v1", UP), workload("v2"), NOW)
+    found = started_annotations(workload("v1", UP), workload("v2"), NOW)
     assert found == {ANNOTATION_BEGAN: BEGAN, ANNOTATION_FAILED: None, **good("v1")}
 
 
 def test_the_same_template_is_no_rollout() -> None:
-    assert begun_annotations(workload("v1", UP), workload("v1"), NOW) is None
+    assert started_annotations(workload("v1", UP), workload("v1"), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_the_same_template_is_no_rollout() -> None:
     ids=["no pod is ready", "of the template before", "the pod of a Deployment that is kept meanwhile", "old counts"],
 )
 def test_a_template_that_never_came_up_is_not_gone_back_to(status: dict[str, Any]) -> None:
-    found = begun_annotations(workload("v2", status, **good("v1")), workload("v3"), NOW)
+    found = started_annotations(workload("v2", status, **good("v1")), workload("v3"), NOW)
     assert found == {ANNOTATION_BEGAN: BEGAN, ANNOTATION_FAILED: None}
 
 
 def test_without_anything_to_go_back_to_there_is_no_deadline() -> None:
-    found = begun_annotations(workload("v2", {**UP, "readyReplicas": 0}), workload("v3"), NOW)
+    found = started_annotations(workload("v2", {**UP, "readyReplicas": 0}), workload("v3"), NOW)
     assert found == {ANNOTATION_BEGAN: None, ANNOTATION_FAILED: None}
 
 

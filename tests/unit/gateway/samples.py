@@ -189,7 +189,7 @@ METRICS = SystemMetrics(
     AT,
     {
         "prediction": ServiceFigures("healthy", True, "pod:7", 61.0, 140.2, 73.0, 4.0),
-        "ml-model": ServiceFigures("unreachable", False, last_error="nobody serves ml-model.health at this moment"),
+        "ml-model": ServiceFigures("unreachable", False, last_error="nobody serves ml-model.health now"),
     },
     SystemFigures("container", 12.4, 73.0, 41.0),
     [ProcessFigures("pod:7", ["prediction"], 140.2, 73.0, 4.0)],

@@ -142,7 +142,7 @@ def test_an_older_acknowledgement_that_comes_after_a_newer_one_does_not_count() 
 
 
 class LateWatch(MemoryBus):
-    """Reads what a bucket holds some time after the watch has begun, as it goes over a network."""
+    """Reads what a bucket holds some time after the watch has started, as it goes over a network."""
 
     async def kv_watch(self, bucket: str, keys: Sequence[str], callback: Callable[[str, bytes], None]) -> Any:
         return await super().kv_watch(bucket, [], callback)

@@ -41,7 +41,7 @@ async def test_one_stream_too_many_is_refused_at_once_and_an_ended_one_makes_roo
             assert refused.json()["error"]["code"] == "TOO_MANY_STREAMS"
             assert refused.json()["error"]["message"].startswith("1 event streams are open")
             assert (await gateway.http.get("/v1/status")).status_code == 200
-        while (again := await started(gateway)) == 503:  # the end of a stream is seen a moment later
+        while (again := await started(gateway)) == 503:  # the end of a stream is seen shortly after
             pass
         assert again == 200
 
@@ -62,6 +62,6 @@ async def test_events_of_the_bus_reach_whoever_watches(gateway: Opened) -> None:
 
 
 async def started(gateway: Opened) -> int:
-    """Return the status of a stream that is begun."""
+    """Return the status of a stream that is started."""
     async with gateway.http.stream("GET", "/v1/events") as reply:
         return reply.status_code

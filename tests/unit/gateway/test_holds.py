@@ -1,4 +1,4 @@
-"""The system held for a moment: every service, or none."""
+"""The system held for a short time: every service, or none."""
 
 from __future__ import annotations
 

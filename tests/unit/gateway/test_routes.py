@@ -137,7 +137,7 @@ async def test_what_nobody_said_is_unknown(gateway: Opened) -> None:
         assert [line for line in status["problems"] if line.startswith(f"{name} does not answer")], name
 
 
-async def test_questions_of_the_status_are_put_at_the_replays_moment(gateway: Opened) -> None:
+async def test_questions_of_the_status_are_put_at_the_replays_instant(gateway: Opened) -> None:
     await gateway.http.get("/v1/status")
     dated = {"get_account", "get_safety", "get_freshness"}
     asked = {(method, call.as_of, call.run) for method, call in gateway.seen.calls if method in dated}
@@ -166,7 +166,7 @@ async def test_status_asks_everybody_at_once_and_waits_for_none_longer_than_its_
     assert {one["ready"] for one in status["services"]} == {True}
 
 
-async def test_without_the_replays_moment_nobody_is_asked_what_is_safe_or_fresh(tmp_path: Path) -> None:
+async def test_without_the_replays_instant_nobody_is_asked_what_is_safe_or_fresh(tmp_path: Path) -> None:
     never, seen = asyncio.Event(), Seen()
 
     async def silent(_: dict[str, Any]) -> None:
@@ -204,7 +204,7 @@ async def test_a_peer_away_is_503_and_named(gateway: Opened) -> None:
     assert reply.json()["error"]["message"].startswith("paper-trading does not answer")
 
 
-async def test_questions_are_put_at_the_conductors_moment_and_in_its_run(gateway: Opened) -> None:
+async def test_questions_are_put_at_the_conductors_instant_and_in_its_run(gateway: Opened) -> None:
     await gateway.http.get("/v1/account")
     asked = [call for method, call in gateway.seen.calls if method == "get_account"]
     assert {(call.as_of, call.run) for call in asked} == {(AT, "run-1")}

@@ -22,7 +22,7 @@ WHOSE = Adoption("u-2", "again", "backup friday")
 
 @pytest.fixture
 async def data(tmp_path: Path) -> Path:
-    """A volume with a ledger that was begun as another system's, and a file beside it."""
+    """A volume with a ledger that was created as another system's, and a file beside it."""
     folder = tmp_path / "data-again-0"
     folder.mkdir()
     store = Store.open(
@@ -30,7 +30,7 @@ async def data(tmp_path: Path) -> Path:
         tables.metadata,
         version=tables.VERSION,
         upgrades=tables.UPGRADES,
-        begun={"metadata.name": "demo", "spec.trading.currency": "USD"},
+        created_with={"metadata.name": "demo", "spec.trading.currency": "USD"},
     )
     await store.close()
     (folder / "ml-model").mkdir()
@@ -48,9 +48,9 @@ async def test_it_goes_on_under_the_new_name_halted_and_a_second_time_nothing_ha
     assert adopt(data, WHOSE, NOW) == []
     halts = rows(data / "ledger.db", "SELECT kind, source, reason FROM halts")
     assert halts == [("halt", "restore", "restored from backup friday: compare, then resume")]
-    begun = {"metadata.name": "again", "spec.trading.currency": "USD"}
+    made_with = {"metadata.name": "again", "spec.trading.currency": "USD"}
     store = Store.open(
-        data / "ledger.db", tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, begun=begun
+        data / "ledger.db", tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES, created_with=made_with
     )
     await store.close()
 
@@ -71,7 +71,7 @@ def test_of_a_volume_of_more_components_what_is_another_s_is_removed(data: Path)
 
 
 @pytest.mark.parametrize(("together", "left"), [(True, 0), (False, 1)])
-def test_events_of_the_last_hour_are_published_again_where_the_volumes_are_not_of_one_moment(
+def test_events_of_the_last_hour_are_published_again_where_the_volumes_are_not_of_one_instant(
     data: Path, together: bool, left: int
 ) -> None:
     last = NOW.timestamp()

@@ -57,12 +57,12 @@ def test_a_bar_exists_from_its_close_on(recorded: dict[str, Recorded], calendar:
 
 
 @pytest.mark.parametrize(
-    "moment", ["2005-02-25T14:15", "2005-02-28T14:15", "2005-03-01T14:15", "2009-01-05T14:15", "2012-11-07T21:30"]
+    "time", ["2005-02-25T14:15", "2005-02-28T14:15", "2005-03-01T14:15", "2009-01-05T14:15", "2012-11-07T21:30"]
 )
 def test_nothing_that_is_answered_changes_when_the_future_is_cut_off(
-    recorded: dict[str, Recorded], calendar: Calendar, moment: str
+    recorded: dict[str, Recorded], calendar: Calendar, time: str
 ) -> None:
-    instant = at(moment)
+    instant = at(time)
     whole, cut = book_of(recorded, calendar), book_of(recorded, calendar, calendar.local_day(instant))
     for symbol in SYMBOLS:
         assert canonical_bytes(whole.market_data(symbol, instant)) == canonical_bytes(cut.market_data(symbol, instant))
@@ -77,10 +77,10 @@ def test_before_the_open_of_a_split_bars_are_in_new_units_and_the_price_is_as_tr
 ) -> None:
     book = book_of(recorded, calendar)
     evening, morning, later = at("2005-02-25T22:00"), at("2005-02-28T14:15"), at("2005-02-28T22:00")
-    closes = [bar.close for moment in (evening, morning) for bar in book.view("AAPL", moment).bars(1)]
+    closes = [bar.close for instant in (evening, morning) for bar in book.view("AAPL", instant).bars(1)]
     assert closes == [88.99, 88.99 / 2.0]
     # A trader's shares are split at the open and not before, and so is an order that was sized by this price.
-    prices = [book.market_data("AAPL", moment).technical.current_price for moment in (evening, morning, later)]
+    prices = [book.market_data("AAPL", instant).technical.current_price for instant in (evening, morning, later)]
     assert prices == [88.99, 88.99, 44.86]
 
 
@@ -141,7 +141,7 @@ def test_corporate_actions_are_told_on_their_day(recorded: dict[str, Recorded], 
 
 
 @pytest.mark.parametrize(
-    ("symbol", "moment", "code"),
+    ("symbol", "time", "code"),
     [
         ("TSLA", "2009-01-05T14:15", "UNKNOWN_SYMBOL"),
         ("GOOG", "2004-08-01T14:15", "NO_BARS"),
@@ -149,10 +149,10 @@ def test_corporate_actions_are_told_on_their_day(recorded: dict[str, Recorded], 
     ],
 )
 def test_a_question_that_cannot_be_answered_has_its_code(
-    recorded: dict[str, Recorded], calendar: Calendar, symbol: str, moment: str, code: str
+    recorded: dict[str, Recorded], calendar: Calendar, symbol: str, time: str, code: str
 ) -> None:
     with pytest.raises(NoData) as caught:
-        book_of(recorded, calendar).market_data(symbol, at(moment))
+        book_of(recorded, calendar).market_data(symbol, at(time))
     assert caught.value.code == code
 
 
@@ -183,7 +183,7 @@ def test_how_far_a_symbol_is_behind_is_counted_in_sessions(recorded: dict[str, R
     assert late.problem == "the newest bar is of 2009-01-02, 3 sessions before that of 2009-01-07"
 
 
-def test_a_replay_counts_from_its_own_moment_whatever_is_recorded_behind_it(
+def test_a_replay_counts_from_its_own_instant_whatever_is_recorded_behind_it(
     recorded: dict[str, Recorded], calendar: Calendar
 ) -> None:
     found = book_of(recorded, calendar).freshness(at("2009-01-05T21:00"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bellwether.cli.comparing import next_moment
+from bellwether.cli.comparing import next_session_time
 from bellwether.market.sessions import load_calendar
 from bellwether.migrate.comparison import (
     Cause,
@@ -181,12 +181,12 @@ def test_each_session_is_asked_about_before_its_open_and_once() -> None:
     calendar, lead = load_calendar("XASX"), timedelta(minutes=15)
     friday_evening = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
     asked: set[date] = set()
-    day, at = next_moment(calendar, lead, friday_evening, asked.__contains__)
+    day, at = next_session_time(calendar, lead, friday_evening, asked.__contains__)
     assert (day, at) == (date(2026, 11, 30), datetime(2026, 11, 29, 22, 45, tzinfo=UTC))
     asked.add(day)
-    assert next_moment(calendar, lead, at, asked.__contains__)[0] == date(2026, 12, 1)
-    # Started a little late it asks at once; long after the moment it waits for the next session.
+    assert next_session_time(calendar, lead, at, asked.__contains__)[0] == date(2026, 12, 1)
+    # Started a little late it asks at once; long after the instant it waits for the next session.
     late = datetime(2026, 11, 30, 22, 50, tzinfo=UTC)
-    assert next_moment(calendar, lead, late, asked.__contains__) == (date(2026, 12, 1), late)
+    assert next_session_time(calendar, lead, late, asked.__contains__) == (date(2026, 12, 1), late)
     later = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
-    assert next_moment(calendar, lead, later, asked.__contains__)[0] == date(2026, 12, 2)
+    assert next_session_time(calendar, lead, later, asked.__contains__)[0] == date(2026, 12, 2)

@@ -33,7 +33,7 @@ def test_a_service_that_is_away_or_unhealthy_is_critical_and_says_why() -> None:
     found = wrong(
         metrics(
             {
-                "ml-model": service_figures("nobody serves ml-model.health at this moment"),
+                "ml-model": service_figures("nobody serves ml-model.health now"),
                 "prediction": health(status="starting"),
                 "scheduler": health(status="degraded", warning="a session is late"),
             }
@@ -44,7 +44,7 @@ def test_a_service_that_is_away_or_unhealthy_is_critical_and_says_why() -> None:
             "service_unhealthy",
             "critical",
             "ml-model",
-            "ml-model is unreachable: nobody serves ml-model.health at this moment",
+            "ml-model is unreachable: nobody serves ml-model.health now",
         ),
         ("service_unhealthy", "critical", "prediction", "prediction is starting"),
     ]

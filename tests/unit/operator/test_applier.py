@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellwether.change.hold import going_on
-from bellwether.spec.begun import ANNOTATION_BEGUN_WITH, encode
+from bellwether.spec.created_with import ANNOTATION_CREATED_WITH, encode
 from bellwether_operator.apply.applier import Applier, Findings, Written
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.apply.decide import Desired, desired_from
@@ -264,22 +264,22 @@ async def test_the_deletion_policy_takes_effect_in_a_pause_and_the_size_does_not
 async def test_a_kept_volume_that_another_declaration_began_is_not_taken_and_no_pod_starts_on_it() -> None:
     server, cache = Server(), Cache()
 
-    def begun(currency: str, uid: str) -> Desired:
+    def volume(currency: str, uid: str) -> Desired:
         manifest = copy.deepcopy(a_claim("1Gi", owned=False).manifest)
         manifest["metadata"]["labels"]["bellwether.dev/system-uid"] = uid
         facts = {"spec.trading.currency": currency}
-        manifest["metadata"]["annotations"] = {ANNOTATION_BEGUN_WITH: encode(facts)}
+        manifest["metadata"]["annotations"] = {ANNOTATION_CREATED_WITH: encode(facts)}
         return desired_from(manifest)
 
-    cache.take_child(server.stored(begun("USD", "of an earlier one").manifest), "PersistentVolumeClaim")
+    cache.take_child(server.stored(volume("USD", "of an earlier one").manifest), "PersistentVolumeClaim")
     client: Any = server
     applier = Applier(client, cache, UID, Written(), NOW, settled=True)
-    await applier.apply([begun("JPY", UID), an_object("StatefulSet", "demo")])
+    await applier.apply([volume("JPY", UID), an_object("StatefulSet", "demo")])
     (words,) = applier.found.otherwise
-    assert "data-demo-0 was begun otherwise: spec.trading.currency is JPY and was USD" in words
+    assert "data-demo-0 was created with other values: spec.trading.currency is JPY and was USD" in words
     assert server.writes == []
     again = Applier(client, cache, UID, Written(), NOW, settled=True)
-    await again.apply([begun("USD", UID), an_object("StatefulSet", "demo")])
+    await again.apply([volume("USD", UID), an_object("StatefulSet", "demo")])
     assert server.writes == ["apply PersistentVolumeClaim data-demo-0", "apply StatefulSet demo"]
 
 

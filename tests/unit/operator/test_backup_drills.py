@@ -1,4 +1,4 @@
-"""The test of a backup: begun once, told whatever comes of it, and cleared away in any case."""
+"""The test of a backup: started once, told whatever comes of it, and cleared away in any case."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.statuses import declared
 
 NOW = datetime(2026, 11, 27, 22, tzinfo=UTC)
 COMPLETE = Progress(state="complete", reason="AllVolumesKept", cut_at=NOW, ended_at=NOW)
-BEGUN = replace(COMPLETE, drill_started_at=NOW, drill_reason="Restoring", drill_message="volumes are made")
+STARTED = replace(COMPLETE, drill_started_at=NOW, drill_reason="Restoring", drill_message="volumes are made")
 FIGURES = json.dumps(
     {"databases": {"ledger.db": {"rows": 12, "sha256": "ab12"}}, "rows": 12, "files": 3, "bytes": 99, "seconds": 0.2}
 )
@@ -48,18 +48,18 @@ def test_it_is_due_from_completion_until_everything_is_gone() -> None:
     assert is_due(COMPLETE, wanted=True)
     assert not is_due(COMPLETE, wanted=False)
     assert not is_due(replace(COMPLETE, state="failed"), wanted=True)
-    assert is_due(replace(BEGUN, verified=True), wanted=True)
-    assert not is_due(replace(BEGUN, drill_ended_at=NOW), wanted=True)
+    assert is_due(replace(STARTED, verified=True), wanted=True)
+    assert not is_due(replace(STARTED, drill_ended_at=NOW), wanted=True)
 
 
-def test_it_is_begun_in_the_status_before_anything_is_made() -> None:
+def test_it_is_started_in_the_status_before_anything_is_made() -> None:
     step = drill_step(COMPLETE, Scene(missing=["Job/friday-look"]), NOW)
     assert (step.make, step.clear) == ((), False)
-    assert kept(step.progress) == replace(BEGUN, drill_message=step.progress.drill_message)
+    assert kept(step.progress) == replace(STARTED, drill_message=step.progress.drill_message)
 
 
 def test_what_is_missing_is_made_and_what_is_there_is_not() -> None:
-    step = drill_step(BEGUN, Scene(left=["NetworkPolicy/friday-look"], missing=["Job/friday-look"]), NOW)
+    step = drill_step(STARTED, Scene(left=["NetworkPolicy/friday-look"], missing=["Job/friday-look"]), NOW)
     assert step.make == ["Job/friday-look"]
 
 
@@ -75,7 +75,7 @@ def test_what_is_missing_is_made_and_what_is_there_is_not() -> None:
 def test_the_outcome_is_told_first_then_all_is_cleared_then_it_is_over(
     scene: Scene, verified: bool, words: str
 ) -> None:
-    told = kept(drill_step(BEGUN, scene, NOW).progress)
+    told = kept(drill_step(STARTED, scene, NOW).progress)
     assert told.verified is verified
     assert words in told.drill_message
     assert told.drill_ended_at is None
@@ -90,10 +90,10 @@ def test_the_outcome_is_told_first_then_all_is_cleared_then_it_is_over(
 
 def test_one_that_never_comes_to_an_end_has_failed_and_is_cleared() -> None:
     scene = Scene(["PersistentVolumeClaim/x"], ["Job/x"])
-    assert drill_step(BEGUN, scene, NOW + PATIENCE - timedelta(seconds=1)).progress.verified is None
-    told = drill_step(BEGUN, scene, NOW + PATIENCE).progress
+    assert drill_step(STARTED, scene, NOW + PATIENCE - timedelta(seconds=1)).progress.verified is None
+    told = drill_step(STARTED, scene, NOW + PATIENCE).progress
     assert (told.verified, told.drill_reason) == (False, "RestoreTimeout")
-    whole = drill_step(BEGUN, Scene(["Job/x"], [], job("Complete"), FIGURES), NOW).progress
+    whole = drill_step(STARTED, Scene(["Job/x"], [], job("Complete"), FIGURES), NOW).progress
     assert whole.drill_message.endswith("its declaration is too long for decisions to be computed again")
     assert drill_step(told, scene, NOW + PATIENCE).clear
 
@@ -227,7 +227,7 @@ def test_the_present_declaration_says_how_a_repository_is_reached_else_that_of_t
     present: dict[str, Any] | None, stored: int, secret: str, size: str
 ) -> None:
     where = "https://s3.example/trade"
-    kept_there = replace(BEGUN, stored=Stored("far", where, 1, None, "20261127T213005Z", "2026-11-27", stored, 9))
+    kept_there = replace(STARTED, stored=Stored("far", where, 1, None, "20261127T213005Z", "2026-11-27", stored, 9))
     then = json.dumps(of_then("then", where))
     metadata = {**RAW["metadata"], "namespace": "trading"}
     raw = {"metadata": metadata, "spec": {}, "status": status_of(kept_there, RAW, NOW, declaration=then)}

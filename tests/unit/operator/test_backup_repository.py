@@ -44,12 +44,12 @@ def kept(progress: Progress) -> tuple[Progress, Stored]:
     return found, found.stored
 
 
-def begun() -> tuple[Progress, Stored]:
+def started() -> tuple[Progress, Stored]:
     return kept(begin(Progress(), PLACE, NOW))
 
 
 def test_it_says_how_far_it_is_and_is_complete_only_when_the_service_has_found_it_whole() -> None:
-    before, stored = begun()
+    before, stored = started()
     assert (stored.location, stored.where, before.started_at) == ("far", PLACE.where, NOW)
     copying, stored = kept(heard(before, stored, Answer("running", "store", "storing in far: 40 %"), NOW))
     assert (copying.state, copying.reason, copying.message) == ("running", "Storing", "storing in far: 40 %")
@@ -62,12 +62,12 @@ def test_it_says_how_far_it_is_and_is_complete_only_when_the_service_has_found_i
     assert (stored.id, stored.size, stored.added) == ("20261127T213005Z", 3 << 20, 1 << 19)
     status = status_of(found, RAW, NOW)
     assert (status["seconds"], status["size"], status["repository"]["added"]) == (95, "3.0Mi", "0.5Mi")
-    begun_with = drill_step(found, Scene(), NOW).progress
-    assert begun_with.drill_message == "it is fetched from far and restored on a scratch volume"
+    created_with = drill_step(found, Scene(), NOW).progress
+    assert created_with.drill_message == "it is fetched from far and restored on a scratch volume"
 
 
 def test_what_may_pass_is_tried_again_and_given_up_after_an_hour() -> None:
-    before, stored = begun()
+    before, stored = started()
     away = Answer("failed", "copy", "prediction did not hand over its copy")
     waiting, stored = kept(heard(before, stored, away, NOW))
     assert (waiting.state, waiting.reason) == ("running", "Retrying")
@@ -81,14 +81,14 @@ def test_what_may_pass_is_tried_again_and_given_up_after_an_hour() -> None:
 
 
 def test_what_stays_until_somebody_does_something_fails_at_once() -> None:
-    before, stored = begun()
+    before, stored = started()
     words = "location far: the server refuses the credential"
     found, _ = kept(heard(before, stored, Answer("failed", "reach", words, final=True), NOW))
     assert (found.state, found.reason, found.message) == ("failed", "RepositoryFailed", words)
 
 
 def test_a_system_that_says_nothing_is_waited_for() -> None:
-    before, _ = begun()
+    before, _ = started()
     found, stored = kept(unheard(before, "the gateway does not answer", NOW + PATIENCE))
     assert (found.state, found.reason) == ("running", "Waiting")
     assert kept(unheard(found, "the gateway does not answer", NOW + LONGEST))[0].state == "failed"
@@ -115,7 +115,7 @@ def test_a_place_that_failed_is_told_though_another_one_is_newer() -> None:
         status = status_of(progress, RAW, NOW)
         return {"metadata": {**RAW["metadata"], "name": name}, "spec": RAW["spec"], "status": status}
 
-    before, stored = begun()
+    before, stored = started()
     bad = backup("first", heard(before, stored, Answer("failed", said="no bucket", final=True), NOW))
     fine = backup("second", replace(Progress(), state="complete", cut_at=NOW, ended_at=NOW + timedelta(hours=1)))
     found = newest([bad, fine], lambda _: True)
@@ -134,7 +134,7 @@ def test_of_several_places_first_one_is_told_whose_test_failed_and_of_each_place
         metadata = {**RAW["metadata"], "name": name}
         return {"metadata": metadata, "spec": RAW["spec"], "status": status_of(progress, RAW, NOW)}
 
-    _, far = begun()
+    _, far = started()
     snapshots = [backup("old", verified=False, after=1), backup("new", verified=True, after=9)]
     bad = backup("bad", verified=False, after=5, stored=far)
     fine = backup("fine", verified=True, after=6, stored=far)

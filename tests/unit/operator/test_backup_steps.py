@@ -161,10 +161,10 @@ def test_the_system_runs_again_once_all_is_cut_and_it_is_read_once_all_is_ready(
     assert after.cut_at == NOW
     assert quiesced(after, NOW) is None
     assert after.state == "running"
-    begun = walk(after, snapshots=cut(ready=True))
-    assert (begun.state, begun.reason, begun.verify_started_at) == ("running", "Verifying", NOW)
-    assert next_step(begun, picture(snapshots=cut(ready=True))).verify
-    assert walk(begun, snapshots={}).reason == "SnapshotLost"
+    started = walk(after, snapshots=cut(ready=True))
+    assert (started.state, started.reason, started.verify_started_at) == ("running", "Verifying", NOW)
+    assert next_step(started, picture(snapshots=cut(ready=True))).verify
+    assert walk(started, snapshots={}).reason == "SnapshotLost"
 
 
 def test_one_backup_of_a_namespace_is_read_at_a_time() -> None:

@@ -187,10 +187,10 @@ def test_an_end_without_all_figures_is_a_failure(ended: dict[str, Any], reason: 
 
 def test_what_somebody_took_away_ends_it_and_nothing_is_made_twice() -> None:
     before, plan = accepted()
-    begun = replace(before, job="sizes-replay", state="running")
-    gone = next_step(raw(), begun, Scene(NOW, SYSTEM, plan))
+    started = replace(before, job="sizes-replay", state="running")
+    gone = next_step(raw(), started, Scene(NOW, SYSTEM, plan))
     assert (gone.progress.reason, gone.job) == ("JobGone", None)
-    gone = next_step(raw(), begun, Scene(NOW, SYSTEM))
+    gone = next_step(raw(), started, Scene(NOW, SYSTEM))
     assert (gone.progress.reason, gone.plan) == ("PlanGone", None)
     theirs = {**plan, "metadata": {"name": "sizes-replay", "labels": {LABEL_REPLAY: "u-8"}}}
     assert next_step(raw(), Progress(), Scene(NOW, SYSTEM, theirs)).progress.reason == "NameTaken"

@@ -333,9 +333,9 @@ def test_the_session_under_way_is_told_else_the_next_one() -> None:
         "closes": "2026-11-23T05:00:00Z",
         "irregular": False,
     }
-    moment = READY.seen.moment
-    assert moment is not None
-    closed = Scene({}, seen(moment=replace(moment, session=None))).status()["session"]
+    period = READY.seen.period
+    assert period is not None
+    closed = Scene({}, seen(period=replace(period, session=None))).status()["session"]
     assert (closed["state"], closed["date"], closed["opens"]) == (
         "Closed",
         NEXT.day.isoformat(),

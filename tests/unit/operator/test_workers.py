@@ -46,11 +46,11 @@ class OwnEchoes:
     def __init__(self, others: set[Version | None]) -> None:
         self.workers: Workers | None = None
         self.passes = 0
-        self.begun = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
+        self.started = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
         self._others = others
 
     async def run(self, key: SystemKey, memory: Memory) -> Outcome:
-        self.begun[self.passes].set()
+        self.started[self.passes].set()
         self.passes += 1
         memory.written.versions = {Version("child", self.passes)}
         seen = {Version("child", self.passes), *(self._others if self.passes == 1 else ())}
@@ -73,7 +73,7 @@ async def test_only_what_others_did_during_a_pass_is_a_reason_for_another(
     workers.mark(KEY)
     try:
         async with asyncio.timeout(DEADLINE):
-            await found.begun[passes - 1].wait()
+            await found.started[passes - 1].wait()
             for _ in range(20):  # rounds of the loop, in which another pass would have come
                 await asyncio.sleep(0)
     finally:

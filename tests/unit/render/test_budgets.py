@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes import RenderContext, render
-from bellwether.render.kubernetes.context import moment_of
+from bellwether.render.kubernetes.context import period_of
 from bellwether.spec.models import TradingSystem
 
 from .conftest import build
@@ -17,7 +17,7 @@ LIVE: dict[str, Any] = {"data": {"provider": "yahoo"}, "clock": {"mode": "live"}
 
 
 def at(system: TradingSystem, context: RenderContext, now: datetime) -> RenderContext:
-    return replace(context, moment=moment_of(system.spec, now))
+    return replace(context, period=period_of(system.spec, now))
 
 
 def budgets(system: TradingSystem, context: RenderContext) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_protection_can_be_switched_off(context: RenderContext) -> None:
 
 def test_a_replay_has_no_session_to_protect(context: RenderContext) -> None:
     live = at(build(**LIVE), context, MONDAY_NOON)
-    assert live.moment.session is not None
+    assert live.period.session is not None
     replayed = budgets(build(), live)
     assert {each["spec"]["maxUnavailable"] for each in replayed.values()} == {1}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes import Manifest, RenderContext, render
-from bellwether.render.kubernetes.context import Moment, Month, moment_of
+from bellwether.render.kubernetes.context import Month, Period, period_of
 from bellwether.render.kubernetes.cronjobs import cron_jobs
 
 from .conftest import build
@@ -21,10 +21,10 @@ NIGHT = {"name": "night", "anchor": "time", "time": "02:30"}
 
 def found(context: RenderContext, *months: tuple[int, int], name: str = "demo", **spec: Any) -> dict[str, Manifest]:
     """Return the spec of each CronJob of these months, by name."""
-    moment = Moment(months=tuple(Month(*month) for month in months))
+    period = Period(months=tuple(Month(*month) for month in months))
     system = build(**LIVE, **spec)
     system = system.model_copy(update={"metadata": system.metadata.model_copy(update={"name": name})})
-    jobs = cron_jobs(system, RenderContext(context.image, context.keyring, moment=moment))
+    jobs = cron_jobs(system, RenderContext(context.image, context.keyring, period=period))
     names = [job["metadata"]["name"] for job in jobs]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 52 for name in names)
@@ -113,8 +113,8 @@ def test_a_months_schedule_stays_as_it_is_while_time_goes_on(context: RenderCont
     system = build(**LIVE)
     seen: dict[str, Manifest] = {}
     for day in range(1, 29):
-        moment = moment_of(system.spec, datetime(2026, 11, day, tzinfo=UTC))
-        for job in cron_jobs(system, RenderContext(context.image, context.keyring, moment=moment)):
+        period = period_of(system.spec, datetime(2026, 11, day, tzinfo=UTC))
+        for job in cron_jobs(system, RenderContext(context.image, context.keyring, period=period)):
             assert seen.setdefault(job["metadata"]["name"], job) == job
     months = {name.split("-")[-2] for name in seen}
     assert months == {"202611", "202612", "202701"}
@@ -141,16 +141,16 @@ def test_a_month_that_the_calendar_does_not_reach_has_none_and_its_last_is_whole
 
 
 def test_a_replay_and_a_system_without_tasks_have_none(context: RenderContext) -> None:
-    moment = moment_of(build().spec, datetime(2026, 11, 22, tzinfo=UTC))
-    assert cron_jobs(build(), RenderContext(context.image, context.keyring, moment=moment)) == []
+    period = period_of(build().spec, datetime(2026, 11, 22, tzinfo=UTC))
+    assert cron_jobs(build(), RenderContext(context.image, context.keyring, period=period)) == []
     assert found(context, (2026, 11), tasks=[]) == {}
 
 
 @pytest.mark.parametrize("profile", ["compact", "standard"])
 def test_they_are_rendered_behind_everything_that_their_jobs_need(context: RenderContext, profile: str) -> None:
     system = build(profile=profile, **LIVE)
-    moment = moment_of(system.spec, datetime(2026, 11, 22, tzinfo=UTC))
-    kinds = [each["kind"] for each in render(system, RenderContext(context.image, context.keyring, moment=moment))]
+    period = period_of(system.spec, datetime(2026, 11, 22, tzinfo=UTC))
+    kinds = [each["kind"] for each in render(system, RenderContext(context.image, context.keyring, period=period))]
     first = kinds.index("CronJob")
     assert set(kinds[first:]) == {"CronJob"}
-    assert moment.months[0] == (date(2026, 11, 22).year, 11)
+    assert period.months[0] == (date(2026, 11, 22).year, 11)

@@ -10,7 +10,7 @@ import pytest
 from bellwether.market.declared import slots_of
 from bellwether.market.slots import Slot
 from bellwether.render.kubernetes import Manifest, RenderContext
-from bellwether.render.kubernetes.context import IDENTITIES, moment_of
+from bellwether.render.kubernetes.context import IDENTITIES, period_of
 from bellwether.render.kubernetes.cronjobs import cron_jobs
 from bellwether.render.kubernetes.jobs import slot_job
 from bellwether.render.nats import role_permissions
@@ -30,7 +30,7 @@ def slot_of(system: TradingSystem) -> Slot:
 def both(context: RenderContext, **spec: Any) -> list[Manifest]:
     """Return a slot's Job, and the template of the Jobs that a CronJob makes."""
     system = build(**LIVE, **spec)
-    timed = RenderContext(context.image, context.keyring, moment=moment_of(system.spec, MONDAY))
+    timed = RenderContext(context.image, context.keyring, period=period_of(system.spec, MONDAY))
     template = cron_jobs(system, timed)[-1]["spec"]["jobTemplate"]
     return [slot_job(system, timed, slot_of(system)), template]
 

@@ -125,7 +125,7 @@ async def test_a_request_whose_time_is_over_is_not_executed(tmp_path: Path) -> N
 
 async def test_nobody_there_is_unavailable_at_once_unless_it_is_safe_to_repeat(system: System) -> None:
     error = await refusal(system, "nobody", "price", Order("a"))
-    assert (error.code, error.message) == ("UNAVAILABLE", "nobody serves nobody.price at this moment")
+    assert (error.code, error.message) == ("UNAVAILABLE", "nobody serves nobody.price now")
 
 
 async def test_an_idempotent_call_is_tried_again(

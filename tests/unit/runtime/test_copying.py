@@ -12,7 +12,7 @@ from bellwether.runtime import copying
 from bellwether.runtime.copying import Copied, Copying, ReadCopy
 from bellwether.runtime.errors import RpcError
 from harness.until import until
-from unit.runtime.test_begun import context
+from unit.runtime.test_created_with import context
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ async def test_a_declaration_on_the_bus_reaches_a_running_service(tmp_path: Path
         assert system.services["ledger"].context.declaration.generation == 2
 
 
-async def test_a_service_serves_with_the_declaration_of_the_bus_from_its_first_moment(tmp_path: Path) -> None:
+async def test_a_service_serves_with_the_declaration_of_the_bus_from_its_first_instant(tmp_path: Path) -> None:
     served: list[int] = []
 
     def build(context: ServiceContext) -> Service:

@@ -198,7 +198,7 @@ SEED = derive_seed(b"of tests only, never of a system", "test", "job")
 @pytest.mark.parametrize(
     "content",
     ["", "SU", "garbage!", SEED[:-9], SEED[:20] + ("A" if SEED[20] != "A" else "B") + SEED[21:], SEED + SEED, "\xff"],
-    ids=["empty", "begun", "no key", "cut off", "one letter", "twice", "no text"],
+    ids=["empty", "started", "no key", "cut off", "one letter", "twice", "no text"],
 )
 def test_a_damaged_key_is_named_without_its_content(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str

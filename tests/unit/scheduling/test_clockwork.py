@@ -75,8 +75,8 @@ def test_a_close_that_waits_for_bars_is_asked_for_again_within_seconds_and_ever_
         assert asked_again(CLOSE, now) == now + timedelta(seconds=wait)
 
 
-def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_moment() -> None:
-    # Due and not yet over: the end of what is useful counts, not the moment at which it was due.
+def test_what_a_cluster_fires_is_looked_at_right_after_its_last_useful_instant() -> None:
+    # Due and not yet over: the end of what is useful counts, not the instant at which it was due.
     behind = OPEN + timedelta(milliseconds=1)
     assert next_due((), CALENDAR, OPEN - MINUTE, TASKS) == OPEN
     assert next_due((), CALENDAR, OPEN, TASKS) == behind

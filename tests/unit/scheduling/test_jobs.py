@@ -37,12 +37,12 @@ def test_an_unknown_type_without_a_time_runs_at_nine() -> None:
     assert (rule.anchor, rule.at, rule.name) == ("time", time(9, 0), "mine")
 
 
-def test_a_declared_type_has_its_declared_moment() -> None:
+def test_a_declared_type_has_its_declared_instant() -> None:
     rule = scheduled(job_type="evening_analysis").rule
     assert (rule.anchor, rule.offset, rule.useful_for) == ("close", timedelta(hours=1), timedelta(hours=4))
 
 
-def test_params_may_give_the_moment() -> None:
+def test_params_may_give_the_instant() -> None:
     assert scheduled(anchor="open", offset="-45m").rule.offset == timedelta(minutes=-45)
     assert scheduled(job_type="evening_analysis", time="10:30").rule.at == time(10, 30)
 

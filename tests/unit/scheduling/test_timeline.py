@@ -73,7 +73,7 @@ def test_behind_a_cursor_comes_the_next_step(done: int) -> None:
         assert parse_cursor(cursor_text(cursor)) == cursor
 
 
-def test_a_cursor_whose_step_is_gone_goes_on_behind_its_moment() -> None:
+def test_a_cursor_whose_step_is_gone_goes_on_behind_its_instant() -> None:
     cursor = next(step.key for step in steps(drawn()) if step.name == "prediction_generation-20090105")
     other = drawn(TASKS[2])
     assert other[other.after(cursor)].name == "session_open-20090105"

@@ -66,7 +66,7 @@ def test_nothing_is_due_on_a_closed_day() -> None:
     assert due(ALL_ALONG, holiday + timedelta(days=1), since=holiday) == []
 
 
-def test_a_slot_is_missed_right_after_its_last_useful_moment() -> None:
+def test_a_slot_is_missed_right_after_its_last_useful_instant() -> None:
     done = {"morning_analysis-20260105"}
     assert due(ALL_ALONG, OPEN, done) == [("run", "prediction_generation-20260105")]
     assert due(ALL_ALONG, OPEN + timedelta(milliseconds=1), done) == [("missed", "prediction_generation-20260105")]
@@ -92,7 +92,7 @@ def test_a_session_that_an_override_gave_is_to_be_done_as_far_as_its_slots_are_s
     assert len(due(known, OPEN)) == 2
 
 
-def test_a_task_is_at_another_moment_by_anchor_offset_time_and_calendar_and_not_by_its_use() -> None:
+def test_a_task_is_at_another_instant_by_anchor_offset_time_and_calendar_and_not_by_its_use() -> None:
     rule, noon = TaskRule("mine", "open"), TaskRule("mine", "time", at=time(12))
     others = [replace(rule, anchor="close"), replace(rule, offset=MINUTE), noon]
     for before, after in [(rule, other) for other in others] + [(noon, replace(noon, at=time(12, 1)))]:
@@ -113,7 +113,7 @@ def test_what_was_missed_before_an_edit_stays_missed_whenever_that_is_looked_at(
     assert due(known, CLOSE + 9 * HOUR) == [("missed", "morning_analysis-20260105")]
 
 
-def test_a_slot_that_was_still_of_use_when_its_task_was_moved_is_due_at_the_new_moment_only() -> None:
+def test_a_slot_that_was_still_of_use_when_its_task_was_moved_is_due_at_the_new_instant_only() -> None:
     known = versions((LONG_AGO, tasks(MORNING)), (OPEN - 20 * MINUTE, tasks(replace(MORNING, offset=HOUR))))
     assert due(known, OPEN) == []
     assert due(known, OPEN + HOUR) == [("run", "morning_analysis-20260105")]

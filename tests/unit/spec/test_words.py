@@ -8,11 +8,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 RETIRED = {
     "anew": "again",
+    "begun": "started",
     "deed": "action",
     "is away": "is unreachable",
     "are away": "are unreachable",
+    "moment": "instant",
     "was away": "was unreachable",
 }
+STORED = re.compile(r"(FROM|INTO|UPDATE|EXISTS) begun|begun-with|moment in time|[\"'](begun|moment)[\"']")
+"""Where a retired word stays: a name in stored data, or another meaning."""
 FOLDERS = ("services", "operator", "tools", "tests", "docs", "charts", "manifests", "models")
 TEXTS = {".py", ".md", ".yaml", ".tpl", ".txt", ".html", ".js", ".go"}
 KEPT = {ROOT / "docs" / "concepts.md", Path(__file__)}
@@ -34,7 +38,7 @@ def test_no_retired_word_is_used() -> None:
         f"{file.relative_to(ROOT)}:{number}: write {RETIRED[found[0].lower()]!r} for {found[0]!r}"
         for file in _files()
         for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
-        for found in [words.search(line)]
+        for found in [words.search(STORED.sub("", line))]
         if found is not None
     ]
     assert used == []

@@ -16,7 +16,7 @@ from sqlalchemy import Column, MetaData, String, Table, insert
 from bellwether.storage.holding import Holding
 from bellwether.storage.store import Store, Transaction
 from harness.until import until
-from unit.runtime.test_begun import context
+from unit.runtime.test_created_with import context
 
 LONG = 30.0
 

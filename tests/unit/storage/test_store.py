@@ -188,29 +188,34 @@ async def test_a_closed_store_says_so(tmp_path: Path) -> None:
         await store.transact(lambda tx: None)
 
 
-BEGUN = {"metadata.name": "demo", "spec.trading.currency": "USD", "spec.trading.initialCash": "100000"}
+CREATED_WITH = {"metadata.name": "demo", "spec.trading.currency": "USD", "spec.trading.initialCash": "100000"}
 
 
-async def test_a_store_is_not_read_on_as_one_that_was_begun_otherwise(tmp_path: Path) -> None:
+async def test_a_store_is_not_read_on_as_one_that_was_created_with_other_values(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    await Store.open(path, MetaData(), begun=BEGUN).close()
-    await Store.open(path, MetaData(), begun=BEGUN).close()
+    await Store.open(path, MetaData(), created_with=CREATED_WITH).close()
+    await Store.open(path, MetaData(), created_with=CREATED_WITH).close()
     with pytest.raises(StoreError) as refused:
-        Store.open(path, MetaData(), begun=BEGUN | {"spec.trading.currency": "JPY", "spec.trading.initialCash": "7"})
+        Store.open(
+            path,
+            MetaData(),
+            created_with=CREATED_WITH | {"spec.trading.currency": "JPY", "spec.trading.initialCash": "7"},
+        )
     assert str(refused.value) == (
-        "ledger.db was begun otherwise: spec.trading.currency is JPY and was USD, spec.trading.initialCash is 7 and "
-        "was 100000. Declare spec.trading.currency: USD and spec.trading.initialCash: 100000 to go on with it; for a "
+        "ledger.db was created with other values: spec.trading.currency is JPY and was USD, "
+        "spec.trading.initialCash is 7 and was 100000. "
+        "Declare spec.trading.currency: USD and spec.trading.initialCash: 100000 to go on with it; for a "
         "new beginning, name the system otherwise or delete the volume with all that is on it"
     )
-    await Store.open(path, MetaData(), begun=BEGUN).close()
+    await Store.open(path, MetaData(), created_with=CREATED_WITH).close()
 
 
 async def test_a_store_of_a_release_that_noted_no_beginning_takes_the_first_one_that_it_meets(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     await Store.open(path, MetaData()).close()
-    await Store.open(path, MetaData(), begun=BEGUN).close()
-    with pytest.raises(StoreError, match="was begun otherwise"):
-        Store.open(path, MetaData(), begun=BEGUN | {"metadata.name": "other"})
+    await Store.open(path, MetaData(), created_with=CREATED_WITH).close()
+    with pytest.raises(StoreError, match="was created with other values"):
+        Store.open(path, MetaData(), created_with=CREATED_WITH | {"metadata.name": "other"})
 
 
 async def test_pruning_takes_what_was_published_and_had_its_effect_long_ago_and_nothing_else(tmp_path: Path) -> None:

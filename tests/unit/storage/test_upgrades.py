@@ -70,7 +70,7 @@ async def test_tables_of_an_earlier_release_are_adopted_and_become_those_of_this
     adopted = adopt(old.parent, Adoption("u-2", "again", "backup friday"), datetime(2026, 11, 30, 9, tzinfo=UTC))
     assert adopted == [old.name]
     upgraded, fresh = await opened(old, module), await opened(new, module)
-    # What a store was begun with is noted by whoever opens it first: here the restored one's adoption.
+    # What a store was created with is noted by whoever opens it first: here the restored one's adoption.
     assert {key: value for key, value in upgraded.items() if key != "begun"} == {
         key: value for key, value in fresh.items() if key != "begun"
     }

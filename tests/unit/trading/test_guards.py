@@ -252,7 +252,7 @@ def test_an_order_within_all_limits_passes_every_guard() -> None:
         "just below the loss",
         "last order",
         "exact cash",
-        "last moment",
+        "last instant",
         "by hand",
         "removed symbol",
         "sell at loss",

@@ -140,7 +140,7 @@ def test_a_prediction_that_comes_after_its_session_opened_is_never_filled_late()
 
 
 def test_a_prediction_that_comes_while_its_open_still_waits_for_a_price_is_never_filled_late() -> None:
-    after_the_open = replace(conditions(FREE), now=OPEN, begun=SESSION)
+    after_the_open = replace(conditions(FREE), now=OPEN, started_session=SESSION)
     (refused,) = place(prediction(valid_until=OPEN.replace(hour=23)), "", account(), after_the_open).events
     assert isinstance(refused, Refused)
     assert (refused.code, refused.limit) == ("ORDER_EXPIRED", "a session after 2009-01-05")

@@ -87,7 +87,7 @@ async def _measured() -> tuple[list[float], list[float], float]:
     Raises:
         TimeoutError: when no order is accepted before a halt: it would have nothing to stop.
     """
-    chance = random.Random(1)  # noqa: S311 - the moments of halts are no secret
+    chance = random.Random(1)  # noqa: S311 - the times of halts are no secret
     last, answers, rates = list[float](), list[float](), list[float]()
     with tempfile.TemporaryDirectory() as name:
         async with _trader(Path(name)) as system:

@@ -98,7 +98,7 @@ class Api:
             await asyncio.gather(task, return_exceptions=True)
 
     async def served(self, path: str, seconds: float) -> None:
-        """Return when a collection is served: a definition is established a moment before its objects are."""
+        """Return when a collection is served: a definition is established just before its objects are."""
         async with asyncio.timeout(seconds):
             while True:
                 try:

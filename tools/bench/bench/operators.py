@@ -112,7 +112,7 @@ class _Bench:
         names = [f"s{number:04}" for number in range(systems)]
         await self._create(names, found)
         found.children = await self._children_each(systems)
-        _say(f"{systems} systems of {found.children} objects are ready, {found.created:.1f} s after they were begun")
+        _say(f"{systems} systems of {found.children} objects are ready, {found.created:.1f} s after they were started")
         async with AsyncExitStack() as stack:
             seen = {
                 side.name: await stack.enter_async_context(self._api.watch(side.children, side.carried))

@@ -92,7 +92,7 @@ def _progress(slots: Path, sessions: int) -> Iterator[None]:
         while not ended.wait(LOOK_SECONDS):
             done = sessions_stored(slots)
             left = time_left(time.monotonic() - began, done - before, sessions - done)
-            _say(f"{done:,} of {sessions:,} sessions, {left or 'it has begun'}")
+            _say(f"{done:,} of {sessions:,} sessions, {left or 'it has started'}")
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

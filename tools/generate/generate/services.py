@@ -38,7 +38,7 @@ RUNTIME_ERRORS: Mapping[str, str] = {
     "UNKNOWN_METHOD": "the service has no such method; the message lists those it has",
     "INVALID_REQUEST": "the body is no request",
     "INVALID_PARAMS": "`params` do not fit: the message names the field, the value and what would be right",
-    "DEADLINE_EXCEEDED": "the budget was over before the work was done; what was not begun is not begun any more",
+    "DEADLINE_EXCEEDED": "the budget was over before the work was done; what was not started is not started any more",
     "OVERLOADED": "too many calls wait already: ask again later",
     "STOPPING": "the service is ending: ask again, another one takes its place",
     "UNAVAILABLE": "a service that is needed for the answer does not answer",
@@ -60,7 +60,7 @@ METHOD_WORDS: Mapping[str, str] = {
     "initialize_ig_markets": "Make the broker ready; the simulated one always is.",
     "sync_positions": "Compare the ledger's positions with the broker's.",
     "collect_system_metrics": "Ask every service for its health, and the machine for its figures.",
-    "check_alerts": "Return what is wrong at this moment, critical first.",
+    "check_alerts": "Return what is wrong now, critical first.",
 }
 """What a method does, where neither its handler nor its parameters say it."""
 

@@ -35,7 +35,7 @@ KILLS_PER_REPLAY: Mapping[Kind, int] = {"process": 8, "nats": 10, "both": 8, "co
 
 @dataclass(frozen=True)
 class Soak:
-    """What all trials share; `end` is when no more are begun, on the monotonic clock.
+    """What all trials share; `end` is when no more are started, on the monotonic clock.
 
     Those of earlier runs that found nothing are in `finished`, and count.
     """
@@ -96,7 +96,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Chooses the points; the same seed chooses the same.")] = 1,
     first: Annotated[str, typer.Option("--from", help="The first day that is replayed.")] = "2009-01-02",
     last: Annotated[str, typer.Option("--to", help="The last day.")] = "2009-02-27",
-    minutes: Annotated[float, typer.Option(min=0.1, help="After so many no replay is begun.")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="After so many no replay is started.")] = 60.0,
     write: Annotated[bool, typer.Option(help="Write docs/reliability.md.")] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the replays of earlier runs.")] = False,
 ) -> None:

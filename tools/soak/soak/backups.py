@@ -22,7 +22,7 @@ _PARTIAL = 5
 """Each so many seeds the driver calls snapshots ready that lack a file."""
 _HOW = f"""the operator is killed at random calls to the API server, before or after a
 call took effect, beside a driver that cuts as it likes; some API servers fail for minutes. API server and driver are in
-memory. Judged from the driver's folder: a backup is complete with every file of one moment, or failed with its reason,
+memory. Judged from the driver's folder: a backup is complete with every file of one instant, or failed with its reason,
 and the system runs again, without pods for {QUIESCE.total_seconds():g} s and a restart at most."""
 
 

@@ -109,7 +109,7 @@ def replay_state(data: Path) -> str:
     try:
         return str(next(_rows(path, "SELECT state FROM replay"), ("none",))[0])
     except sqlite3.OperationalError:
-        # Its tables are being made, or it is being recovered at this very moment.
+        # Its tables are being made, or it is being recovered just now.
         return "none"
 
 

@@ -45,7 +45,7 @@ def main(
     kills: Annotated[int, typer.Option(min=1, help="Kills of the trader at IG.")] = 200,
     simulated: Annotated[int, typer.Option(min=0, help="Kills of the trader at the simulator.")] = 60,
     seed: Annotated[int, typer.Option(help="The first trial's; the next ones count on.")] = 1,
-    minutes: Annotated[float, typer.Option(min=0.1, help="After so many no trial is begun.")] = 90.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="After so many no trial is started.")] = 90.0,
     write: Annotated[bool, typer.Option(help="Write docs/reliability-ig.md.")] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the trials of earlier runs.")] = False,
 ) -> None:
@@ -132,7 +132,7 @@ def page(trials: Sequence[Trial], wanted: Mapping[str, int], command: str) -> st
         row("orders", *total("orders")),
         row("executed by the broker", *total("executed")),
         row("executed twice, lost, or of another size", *wrong),
-        row("in doubt at some moment of their session's open", *total("unknown_meanwhile")),
+        row("in doubt at some time of their session's open", *total("unknown_meanwhile")),
         row("left `unknown` once the broker answers and the lookup window is over", *total("unknown")),
     ]
     lines += ["", "## Violations", "", *([f"- {line}" for line in violations] or ["None."]), ""]

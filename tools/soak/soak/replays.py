@@ -214,7 +214,7 @@ class StruckReplay:
 
     def _written(self) -> float:
         """Return when a step was stored last; 0 before the first."""
-        # It goes when the process ends or starts, at any moment.
+        # It goes when the process ends or starts, at any time.
         with contextlib.suppress(FileNotFoundError):
             return (self._data / "slots.db-wal").stat().st_mtime
         return 0.0

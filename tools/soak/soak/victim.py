@@ -3,7 +3,7 @@
     python -m soak.victim end|stand GAPS serve --services A,B
     python -m soak.victim end|stand GAPS replay FILE --data DIR
 
-A point is a moment around which a kill could lose or repeat something: before a commit, between a commit and the
+A point is an instant around which a kill could lose or repeat something: before a commit, between a commit and the
 events that follow from it, before and after an event is published, a call is made, an event is acknowledged. At the
 points that the GAPS (numbers with commas, or nothing) count to, the process says which one it is on standard output;
 then it kills itself (end), or stands still until it is told to go on (stand: whoever reads kills something else

@@ -124,7 +124,7 @@ def remarks(facts: MarketFacts, lot_size: int) -> list[str]:
             "every night, and a loss can exceed the margin"
         )
     if facts.status != "TRADEABLE":
-        found.append(f"at this moment it is {status_words(facts.status)}; orders wait until it is tradeable")
+        found.append(f"now it is {status_words(facts.status)}; orders wait until it is tradeable")
     return found
 
 

@@ -128,7 +128,7 @@ def services(view: View) -> RenderableType:
 
 
 def alarms(view: View) -> RenderableType:
-    """Return what is wrong at this moment."""
+    """Return what is wrong now."""
     if view.alerts is None:
         return Text("not known", style="yellow")
     return show.alerts(view.alerts)
@@ -227,7 +227,7 @@ class Dashboard(App[None]):
         self._shown = view.decisions
         for one in view.decisions:
             table.add_row(
-                show.moment(one["timestamp"]),
+                show.short_time(one["timestamp"]),
                 one["symbol"],
                 one["action"],
                 f"{one['probability']:.3f}",

@@ -35,8 +35,8 @@ def shown(line: str) -> str:
     found = _fields(line)
     if "msg" not in found:
         return visible(line)
-    moment = str(found.get("time", ""))[:23].replace("T", " ")
-    head = f"{moment}  {found.get('level', '')!s:<7} {found.get('service', '')!s:<14} {found['msg']}"
+    at = str(found.get("time", ""))[:23].replace("T", " ")
+    head = f"{at}  {found.get('level', '')!s:<7} {found.get('service', '')!s:<14} {found['msg']}"
     text = visible(head)
     if "exception" in found:
         text += "\n" + visible(str(found["exception"]), keep="\n")

@@ -1,7 +1,7 @@
 // The page: asks the gateway for state, again whenever the event stream says that something happened.
 
 import { watch } from "./news.js";
-import { curve, element, gauge, moment, money, table, waterfall, whole } from "./drawing.js";
+import { curve, element, gauge, shortTime, money, table, waterfall, whole } from "./drawing.js";
 
 const by = (id) => document.getElementById(id);
 const LEAST_PAUSE = 1000, POLL = 5000, REST = 30000;
@@ -73,7 +73,7 @@ function status(found) {
   by("system").textContent = found.system;
   pill("ready", found.ready ? "ready" : "not ready", found.ready ? "good" : "bad");
   pill("mode", `${found.mode}, trading ${found.trading}`, "");
-  by("now").textContent = `${moment(found.now)} UTC`;
+  by("now").textContent = `${shortTime(found.now)} UTC`;
   halted = found.halted === true;
   newestHalt = found.account?.newest_halt ?? 0;
   by("halts").hidden = !found.halts.length;
@@ -195,14 +195,14 @@ function approval(order) {
 function refusals(found) {
   by("refusals").replaceChildren(table(
     [["when"], ["symbol"], ["guard"], ["value"], ["limit", "wrap"]],
-    found.refusals.map((one) => [moment(one.at), one.symbol, one.code, one.value, one.limit]),
+    found.refusals.map((one) => [shortTime(one.at), one.symbol, one.code, one.value, one.limit]),
     "No guard refused anything."));
 }
 
 function decisions(found) {
   by("decisions").replaceChildren(table(
     [["when (UTC)"], ["symbol"], ["action"], ["probability", "num"], ["base rate", "num"], ["price", "num"], ["for session"], ["trades"], [""]],
-    found.decisions.map((one) => [moment(one.timestamp), one.symbol, action(one), one.probability.toFixed(3), one.base_rate.toFixed(3),
+    found.decisions.map((one) => [shortTime(one.timestamp), one.symbol, action(one), one.probability.toFixed(3), one.base_rate.toFixed(3),
       one.current_price.toFixed(2), one.target_session, one.may_trade ? "may" : "no", traced(one.trace_id, "trace")]),
     "Nothing was decided yet."));
 }

@@ -27,7 +27,7 @@ const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const money = (text) => (text === null || text === undefined ? "–" : MONEY.format(Number(text)));
 export const whole = (number) => WHOLE.format(number);
-export const moment = (text) => (text ? text.slice(0, 16).replace("T", " ") : "–");
+export const shortTime = (text) => (text ? text.slice(0, 16).replace("T", " ") : "–");
 
 export function table(columns, rows, nothing) {
   if (!rows.length) return element("p", { class: "empty" }, nothing);

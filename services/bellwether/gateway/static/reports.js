@@ -1,6 +1,6 @@
 // The page of session reports: the list, and one of them (#2009-01-05, or the newest).
 
-import { element, moment, money, table, whole } from "./drawing.js";
+import { element, shortTime, money, table, whole } from "./drawing.js";
 
 const by = (id) => document.getElementById(id);
 const share = (value) => (value === null || value === undefined ? "not defined" : `${(value * 100).toFixed(1)} %`);
@@ -59,11 +59,11 @@ function draw(found) {
   by("verify").hidden = false;
   by("report").replaceChildren(
     element("p", {}, one.summary),
-    element("p", { class: "dim" }, `${one.calendar}, run ${found.run}, as of ${moment(one.as_of)} UTC`),
+    element("p", { class: "dim" }, `${one.calendar}, run ${found.run}, as of ${shortTime(one.as_of)} UTC`),
     ...(one.idle_sessions ? [part(`No orders for ${whole(one.idle_sessions)} session${one.idle_sessions === 1 ? "" : "s"}, and why`,
       ...lines(one.idle_reasons.map((each) => `${each.count === 1 ? "once" : `${whole(each.count)} times`} ${each.code}: ${each.meaning}`)))] : []),
     part("Due", scrolled(table([["slot"], ["due (UTC)"], ["ended"], ["error", "wrap"]],
-      one.slots.map((each) => [each.name, moment(each.due), element("span", { class: each.status === "completed" ? "good" : "warn" }, each.status), each.error ?? ""]), "Nothing was due."))),
+      one.slots.map((each) => [each.name, shortTime(each.due), element("span", { class: each.status === "completed" ? "good" : "warn" }, each.status), each.error ?? ""]), "Nothing was due."))),
     part("Predicted", scrolled(table([["symbol"], ["action"], ["probability", "num"], ["base rate", "num"], ["price", "num"], ["what became of it", "wrap"], ["missing", "wrap"]],
       one.predictions.map((each) => [each.symbol, each.action ?? "–", fixed(each.probability, 3), fixed(each.base_rate, 3), fixed(each.price, 2), each.became, each.missing.join(", ")]), "Nothing was predicted."))),
     part("Orders", scrolled(table([["for"], ["symbol"], ["side"], ["quantity", "num"], ["status"], ["price", "num"], ["commission", "num"], ["why", "wrap"]],

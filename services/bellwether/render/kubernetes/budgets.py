@@ -12,7 +12,7 @@ def disruption_budget(system: TradingSystem, context: RenderContext, component: 
     A pod that is not ready serves nobody and may be evicted at any time, or a broken one would keep its node for ever.
     """
     protected = (
-        system.spec.clock.mode == "live" and context.moment.session is not None and system.spec.rollout.protect_session
+        system.spec.clock.mode == "live" and context.period.session is not None and system.spec.rollout.protect_session
     )
     return {
         "apiVersion": "policy/v1",

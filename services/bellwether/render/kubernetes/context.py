@@ -29,10 +29,10 @@ class Month(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Moment:
+class Period:
     """An instant as far as rendering can tell it from another.
 
-    Two instants with equal moments give the same objects, so a system is rendered again only at `until`.
+    Two instants with equal periods give the same objects, so a system is rendered again only at `until`.
     """
 
     session: Session | None = None
@@ -43,14 +43,14 @@ class Moment:
     upcoming: Session | None = field(default=None, compare=False)
     """The next session; not of a replay."""
     until: datetime = field(default=datetime.max.replace(tzinfo=UTC), compare=False)
-    """When the moment is over (UTC): at the next open or close, when a month is over or another comes into reach."""
+    """When the period is over (UTC): at the next open or close, when a month is over or another comes into reach."""
 
 
-CLOSED = Moment()
+CLOSED = Period()
 """Of a replay: nothing depends on the time."""
 
 
-def moment_of(spec: TradingSystemSpec, now: datetime) -> Moment:
+def period_of(spec: TradingSystemSpec, now: datetime) -> Period:
     """Return what of this instant (aware) the objects depend on.
 
     Raises:
@@ -68,7 +68,7 @@ def moment_of(spec: TradingSystemSpec, now: datetime) -> Moment:
         ends.append(under_way.close)
     elif upcoming is not None:
         ends.append(upcoming.open)
-    return Moment(under_way, _months(first, last), upcoming, min(ends))
+    return Period(under_way, _months(first, last), upcoming, min(ends))
 
 
 def _next_session(calendar: Calendar, now: datetime) -> Session | None:
@@ -228,7 +228,7 @@ class RenderContext:
     keyring: Keyring
     image_pull_policy: str = "IfNotPresent"
     log_level: str = "INFO"
-    moment: Moment = CLOSED
+    period: Period = CLOSED
 
 
 def image_of(default: str, version: str | None) -> str:

@@ -51,17 +51,17 @@ class _Schedule(NamedTuple):
 
 
 def cron_jobs(system: TradingSystem, context: RenderContext) -> list[Manifest]:
-    """Return the CronJobs that fire at the minute of every slot that is due in the moment's months; none in a replay.
+    """Return the CronJobs that fire at the minute of every slot that is due in the period's months; none in a replay.
 
     A slot that is due at some second of a minute is fired at its beginning; the scheduler has it wait.
 
     Raises:
         ValueError: when the declaration does not fit the calendar.
     """
-    if not context.moment.months:
+    if not context.period.months:
         return []
     rules = tuple(task_rules(system.spec.tasks))
-    found = _schedules(context.moment.months, rules, calendar_of(system.spec.market))
+    found = _schedules(context.period.months, rules, calendar_of(system.spec.market))
     return [_cron_job(system, context, schedule, fires) for schedule, fires in found]
 
 

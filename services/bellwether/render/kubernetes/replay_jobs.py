@@ -60,7 +60,7 @@ def replay_name(replay: str) -> str:
 def replay_plan(
     owner: Owner, spec: TradingReplaySpec, declaration: Mapping[str, Any], variants: Sequence[Variant], at: datetime
 ) -> Manifest:
-    """Return the ConfigMap with what is replayed; `at` (UTC) is the moment as of which bars are asked for.
+    """Return the ConfigMap with what is replayed; `at` (UTC) is the instant as of which bars are asked for.
 
     Raises:
         ValueError: when there is no room for the declaration.

@@ -1,6 +1,6 @@
 """Volume claims: made before the pods that use them, and kept without an owner where the policy is Retain.
 
-Each says what the stores on it were begun with, so that one that was kept is not taken for another's.
+Each says what the stores on it were created with, so that one that was kept is not taken for another's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from bellwether.render.kubernetes import quantities
 from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
 from bellwether.render.kubernetes.context import NATS, SYSTEM, Manifest, child_name, claim_name, metadata
-from bellwether.spec.begun import ANNOTATION_BEGUN_WITH, begun_with, encode
+from bellwether.spec.created_with import ANNOTATION_CREATED_WITH, created_with, encode
 from bellwether.spec.models import GROUP, TradingSystem
 from bellwether.topology import SERVICES
 
@@ -72,5 +72,5 @@ def volume_claim(system: TradingSystem, component: str) -> Manifest:
         spec["storageClassName"] = storage.class_name
     owned = system.spec.deletion_policy == "Delete"
     found = metadata(system, component, claim_name(child_name(system, component)), owned=owned)
-    found["annotations"] = {ANNOTATION_BEGUN_WITH: encode(begun_with(system))}
+    found["annotations"] = {ANNOTATION_CREATED_WITH: encode(created_with(system))}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": found, "spec": spec}

@@ -130,7 +130,7 @@ async def test_the_same_reference_is_one_order_whatever_the_caller_does(lab: Lab
     assert await held(lab) == {SYMBOLS[0]: Decimal(10)}
 
 
-async def test_an_order_that_is_refused_at_the_last_moment_never_leaves_and_may_be_sent_later(lab: Lab) -> None:
+async def test_an_order_that_is_refused_at_the_last_instant_never_leaves_and_may_be_sent_later(lab: Lab) -> None:
     async def halted() -> None:
         raise NotSent("HALTED", "enough")
 

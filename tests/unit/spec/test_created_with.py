@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bellwether.spec.begun import begun_otherwise, begun_with, decode, encode
+from bellwether.spec.created_with import created_differently, created_with, decode, encode
 from bellwether.spec.models import TradingSystem
 
 
@@ -28,16 +28,16 @@ def system(name: str = "demo", calendar: str = "XNYS", currency: str = "USD", **
     ],
 )
 def test_another_system_calendar_currency_or_cash_is_another_beginning(other: dict[str, Any], field: str) -> None:
-    words = begun_otherwise("bars.db", begun_with(system()), begun_with(system(**other)))
+    words = created_differently("bars.db", created_with(system()), created_with(system(**other)))
     assert words is not None
-    assert words.startswith(f"bars.db was begun otherwise: {field} is ")
+    assert words.startswith(f"bars.db was created with other values: {field} is ")
 
 
 def test_whatever_else_changes_is_the_same_beginning() -> None:
-    after = begun_with(system(halted=True, initialCash="100000"))
-    assert begun_otherwise("bars.db", decode(encode(begun_with(system(initialCash="100000")))), after) is None
+    after = created_with(system(halted=True, initialCash="100000"))
+    assert created_differently("bars.db", decode(encode(created_with(system(initialCash="100000")))), after) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{"])
 def test_a_text_that_somebody_put_in_its_place_says_nothing(text: str) -> None:
-    assert begun_otherwise("bars.db", decode(text), begun_with(system())) is None
+    assert created_differently("bars.db", decode(text), created_with(system())) is None

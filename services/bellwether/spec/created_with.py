@@ -1,4 +1,4 @@
-"""What the stores of a system were begun with, which they keep for good. Pure.
+"""What the stores of a system were created with, which they keep for good. Pure.
 
 A ledger in dollars that is read on as one in yen is wrong in every figure, and nothing in it would say so.
 """
@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 from bellwether.spec.models import GROUP, TradingSystem, money
 
-BEGUN_WITH = "begun-with"
-ANNOTATION_BEGUN_WITH = f"{GROUP}/{BEGUN_WITH}"
-"""On a volume claim: what the stores on it were begun with."""
+CREATED_WITH = "begun-with"
+ANNOTATION_CREATED_WITH = f"{GROUP}/{CREATED_WITH}"
+"""On a volume claim: what the stores on it were created with."""
 
 
-def begun_with(system: TradingSystem) -> dict[str, str]:
-    """Return what a store of this system is begun with, by the field of the declaration."""
+def created_with(system: TradingSystem) -> dict[str, str]:
+    """Return what a store of this system is created with, by the field of the declaration."""
     spec = system.spec
     return {
         "metadata.name": system.metadata.name,
@@ -35,7 +35,7 @@ def differences(was: Mapping[str, str], wanted: Mapping[str, str]) -> str | None
 
 
 def encode(facts: Mapping[str, str]) -> str:
-    """Return the text that stands for what a store was begun with."""
+    """Return the text that stands for what a store was created with."""
     return json.dumps(facts, sort_keys=True, separators=(",", ":"))
 
 
@@ -48,13 +48,13 @@ def decode(text: str) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
-def begun_otherwise(what: str, was: Mapping[str, str], declared: Mapping[str, str]) -> str | None:
+def created_differently(what: str, was: Mapping[str, str], declared: Mapping[str, str]) -> str | None:
     """Return in words why a store or its volume is not this declaration's, or None when it is.
 
     Args:
         what: the store or the volume.
-        was: what it was begun with; what it does not say is no difference.
-        declared: what it would be begun with now.
+        was: what it was created with; what it does not say is no difference.
+        declared: what it would be created with now.
     """
     others = [name for name, value in declared.items() if was.get(name, value) != value]
     if not others:
@@ -62,6 +62,6 @@ def begun_otherwise(what: str, was: Mapping[str, str], declared: Mapping[str, st
     differ = ", ".join(f"{name} is {declared[name]} and was {was[name]}" for name in others)
     right = " and ".join(f"{name}: {was[name]}" for name in others)
     return (
-        f"{what} was begun otherwise: {differ}. Declare {right} to go on with it; "
+        f"{what} was created with other values: {differ}. Declare {right} to go on with it; "
         "for a new beginning, name the system otherwise or delete the volume with all that is on it"
     )

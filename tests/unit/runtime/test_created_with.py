@@ -31,6 +31,6 @@ def context(owner: str, folder: Path, currency: str) -> ServiceContext:
 @pytest.mark.parametrize("owner", OWNERS)
 async def test_the_owner_of_a_store_does_not_read_on_what_another_declaration_began(tmp_path: Path, owner: str) -> None:
     await context(owner, tmp_path, "USD").open_store(MetaData()).close()
-    with pytest.raises(StoreError, match=r"was begun otherwise: spec\.trading\.currency is JPY and was USD\. Declare"):
+    with pytest.raises(StoreError, match=r"with other values: spec\.trading\.currency is JPY and was USD\. Declare"):
         context(owner, tmp_path, "JPY").open_store(MetaData())
     await context(owner, tmp_path, "USD").open_store(MetaData()).close()
