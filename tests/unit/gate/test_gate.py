@@ -1,4 +1,3 @@
-import runpy
 import sys
 from pathlib import Path
 
@@ -72,13 +71,3 @@ def test_steps_beside_each_other_say_whose_each_line_is_and_how_each_ended(capfd
     lines = report([one, two], ["something: a reason"], 61.0)
     assert [line.split()[:2] for line in lines[:3]] == [["one", "ok"], ["two", "ended"], ["altogether", "61"]]
     assert lines[3:] == ["left out: something: a reason", "failed: two", "5 passed, 1 failed, 1 skipped"]
-
-
-@pytest.mark.parametrize("module", ["gate", "gate.always"])
-def test_help_starts_nothing(module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", [module, "--help"])
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("it starts something"))
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module(module, run_name="__main__")
-    assert ended.value.code == 0
-    assert f"usage: python -m {module} [-h]" in capsys.readouterr().out

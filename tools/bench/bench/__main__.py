@@ -35,6 +35,7 @@ from bench import (
 )
 from bench.report import Machine, Section, merged, page
 from devcluster.errors import ClusterError
+from devcluster.typed import run_function
 from environments.machine import ROOT, processor
 
 SECTIONS: dict[str, Callable[[], Section]] = {
@@ -109,6 +110,4 @@ def _machine() -> Machine:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    sys.exit(run_function(main))

@@ -30,6 +30,7 @@ from bench.long_run import REPLAY_FROM, declared
 from bench.replay import Replayed, published
 from bench.report import Figure, Section
 from bench.volume import table_bytes
+from devcluster.typed import run_function
 from environments.machine import ROOT
 
 TITLE = "A replay of 50 symbols over ten years"
@@ -143,6 +144,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    sys.exit(run_function(main))

@@ -17,6 +17,7 @@ from devcluster.config import Level
 from devcluster.errors import ClusterError
 from devcluster.listing import lines, listing
 from devcluster.settings import find
+from devcluster.typed import run_app
 
 app = typer.Typer(
     help="A real Kubernetes on this Linux machine, without Docker.",
@@ -38,7 +39,7 @@ StateDir = Annotated[
 def main() -> None:
     """Run the command line; an expected error ends with 1 and one message."""
     try:
-        app()
+        sys.exit(run_app(app))
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

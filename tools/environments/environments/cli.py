@@ -15,6 +15,7 @@ import typer
 
 from devcluster.command import run
 from devcluster.errors import ClusterError
+from devcluster.typed import run_app
 from environments import install, publish
 from environments.choose import WrongChoiceError, choose
 from environments.clusters import Environment, environment
@@ -35,7 +36,7 @@ STATE = ROOT / ".bellwether"
 def main() -> None:
     """Run the command line; an expected error ends with 1 and one message."""
     try:
-        app()
+        sys.exit(run_app(app))
     except (ClusterError, WrongChoiceError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from devcluster.errors import ClusterError
+from devcluster.typed import Parser
 from environments.choose import Choice, WrongChoiceError, choose
 from environments.clusters import Current
 from environments.machine import ROOT, facts
@@ -31,7 +31,7 @@ NEEDED = {
 
 def main() -> int:
     """Run all steps; 0 when every one of them ended with 0."""
-    argparse.ArgumentParser(prog="python -m gate", description=__doc__).parse_args()
+    Parser(prog="python -m gate", description=__doc__).parse_args()
     began = time.monotonic()
     found = facts()
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
+from devcluster.typed import Parser
 from environments.choose import choose
 from environments.machine import facts
 from gate.plan import E2E, INTEGRATION
@@ -18,7 +18,7 @@ MORE_KILLS = {"BELLWETHER_KILL_ROUNDS": "20"}
 
 def main() -> int:
     """Run them; 0 when all passed."""
-    argparse.ArgumentParser(prog="python -m gate.always", description=__doc__).parse_args()
+    Parser(prog="python -m gate.always", description=__doc__).parse_args()
     tests = [test for part in PARTS for test in part.tests]
     integration = [each for each in tests if each.startswith(INTEGRATION)]
     steps = [Step("integration", pytest("-n", "2", "--dist", "loadfile", KILLED, *integration), MORE_KILLS)]

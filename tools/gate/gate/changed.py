@@ -5,13 +5,13 @@ An edit is what differs from where this branch left `main` (BASE=... names anoth
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from devcluster.typed import Parser
 from environments.machine import ROOT
 from gate.imports import Imports
 
@@ -65,7 +65,7 @@ def changed_files(top: Path, base: str) -> set[Path]:
 
 def main() -> int:
     """Run the unit and integration tests that are reached; only name those of a whole node."""
-    argparse.ArgumentParser(prog="python -m gate.changed", description=__doc__).parse_args()
+    Parser(prog="python -m gate.changed", description=__doc__).parse_args()
     base = os.environ.get("BASE") or "main"
     try:
         changed = changed_files(ROOT, base)

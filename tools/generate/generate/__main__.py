@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bellwether.spec.exchanges import CALENDARS
 from bellwether.spec.schema import resource_schema
+from devcluster.typed import Parser
 from generate import architecture, calendars, compat, definition, headlines, quality, reference, rules, services
 from generate.walks import WalkError
 
@@ -66,8 +66,8 @@ def breaking(root: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Write or check; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="generate",
+    parser = Parser(
+        prog="python -m generate",
         description="Writes the custom resource definition, the reference page and the session tables.",
     )
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")

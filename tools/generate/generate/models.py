@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -16,6 +15,7 @@ from bellwether.training.card import interval, score_table
 from bellwether.training.evidence import Bin, Evidence, Interval
 from bellwether.training.ledger import Entry
 from bellwether.training.recipe import Recipe, load_recipe, recipe_folders
+from devcluster.typed import Parser
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = Path("docs/models.md")
@@ -47,7 +47,7 @@ all. `bellwether models show VERSION` gives card and verdict.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not there yet, and write the page and its plots."""
-    parser = argparse.ArgumentParser(prog="generate.models", description=__doc__)
+    parser = Parser(prog="python -m generate.models", description=__doc__)
     parser.add_argument("--registry", type=Path, default=ROOT / ".models", help="where the models are kept")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)

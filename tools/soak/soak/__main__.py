@@ -20,6 +20,7 @@ import psutil
 import typer
 
 from bellwether.spec.models import TradingSystem
+from devcluster.typed import run_function
 from environments.machine import processor
 from harness.replayed import train_once
 from soak import evidence, replays
@@ -162,6 +163,4 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    sys.exit(app())
+    sys.exit(run_function(main))

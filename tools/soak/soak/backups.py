@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Annotated
+
+import typer
 
 from bellwether_operator.backups.steps import QUIESCE
+from devcluster.typed import run_function
 from harness.backed_up import FAULTS, World, backed_up, violations
 from soak.replays import ROOT
 from soak.report import BACKUPS, with_section
 
 PAGE = ROOT / "docs" / "reliability.md"
-SEEDS = 50
 _PARTIAL = 5
 """Each so many seeds the driver calls snapshots ready that lack a file."""
 _HOW = f"""the operator is killed at random calls to the API server, before or after a
@@ -39,10 +42,12 @@ class Trial:
     violations: Sequence[str]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run as many seeds as the argument says (50), write what was found; 1 if anything does not hold."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    trials = asyncio.run(_all(int(given[0]) if given else SEEDS))
+def main(seeds: Annotated[int, typer.Argument(min=1, help="How many backups.")] = 50) -> int:
+    """Make backups whose operator is killed at random calls, and write a section of docs/reliability.md.
+
+    Ends with 1 if anything does not hold.
+    """
+    trials = asyncio.run(_all(seeds))
     for trial in trials:
         for words in trial.violations:
             print(f"seed {trial.seed}: {words}", flush=True)
@@ -84,4 +89,4 @@ def section(trials: Sequence[Trial]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_function(main))

@@ -12,14 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from statistics import NormalDist
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from bellwether.training.bootstrap import block_length
 from bellwether.training.dataset import Rows
 from bellwether.training.evidence import Day, Evidence
 from bellwether.training.gate import judge
 from bellwether.training.recipe import Gate
+from devcluster.typed import run_function
 from harness.signals import RECIPE, auc_of, planted, rows_of, shifted, too_sure, walked
 from soak.replays import ROOT
 from soak.report import GATE, with_section
@@ -39,14 +42,15 @@ against its features by a drawn share of the history, the same for all symbols, 
 still move together."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the seeds and the shifts given as arguments (20 500), print and write what was found.
+def main(
+    seeds: Annotated[int, typer.Argument(min=1, help="Planted signals, each in three variants.")] = 20,
+    shifts: Annotated[int, typer.Argument(min=0, help="Outcomes shifted against their features: no signal.")] = 500,
+) -> int:
+    """Judge planted signals and shifted outcomes by the gate; print and write what was found (docs/gate.md).
 
     What was found is kept in build/soak-gate.jsonl as it comes: a run that was ended goes on from there. A file of
-    another state of the gate has to be removed first.
+    another state of the gate has to be removed first. Ends with 1 if too few signals were accepted, or a wrong one.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    seeds, shifts = int(given[0]) if given else 20, int(given[1]) if len(given) > 1 else 500
     kept = Kept(STATE)
     for seed in range(seeds):
         found = kept.once(f"seed {seed}", partial(planted_results, seed))
@@ -237,4 +241,4 @@ def page(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_function(main))

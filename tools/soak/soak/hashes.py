@@ -26,6 +26,7 @@ import yaml
 from bellwether.local.files import load_system
 from bellwether.local.replay import ReplayOptions, replayed
 from bellwether.spec.models import TradingSystem
+from devcluster.typed import run_function
 from harness.replayed import train_once
 from soak.evidence import Evidence
 from soak.replays import ROOT, SAMPLE, undisturbed
@@ -111,6 +112,4 @@ def main(write: Annotated[bool, typer.Option("--write", help="Record what it giv
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    sys.exit(app())
+    sys.exit(run_function(main))

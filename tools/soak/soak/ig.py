@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from devcluster.typed import run_function
 from harness.ig.lab import write_credentials
 from harness.ig.standin import standing_in
 from harness.ig.steps import STEPS
@@ -150,6 +151,4 @@ def _count(found: Sequence[Trial], wanted: int) -> str:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    sys.exit(app())
+    sys.exit(run_function(main))
