@@ -30,8 +30,15 @@ ADDITIONS = (
             Place(f"{SERVICES}/spec/data.py", "class Data", "its provider and settings"),
             Place(f"{SERVICES}/market_data/sources.py", "class Source", "a class with these methods, in a file beside"),
             Place(f"{SERVICES}/market_data/sources.py", "def open_source", "which provider makes it"),
+            Place(
+                f"{SERVICES}/market_data/service.py",
+                "def ask_due",
+                "when a live feed is asked, which now is Yahoo alone: a file is looked at every 30 s by itself",
+            ),
             Place(f"{SERVICES}/market_data/service.py", "def final_delay", "how long its rows are not final yet"),
+            Place(f"{SERVICES}/market_data/condition.py", "isinstance(source", "what a live feed says of itself"),
             Place(f"{SERVICES}/spec/models.py", "provider yahoo is live", "a rule, if it serves one clock alone"),
+            Place(f"{SERVICES}/spec/models.py", "def asks_yahoo", "the same for it, if it is asked over the network"),
             Place(f"{SERVICES}/service_row.py", "External", "the host that it asks, if any"),
             Place(f"{SERVICES}/topology.py", '"yahoo"', "that host, in the row of market-data"),
             Place(f"{KUBERNETES}/networkpolicies.py", "wanted", "the way to that host, in a cluster"),
@@ -50,6 +57,13 @@ ADDITIONS = (
             ),
             Place(f"{SERVICES}/spec/trading.py", "class Risk", "its limit, if any"),
             Place(f"{SERVICES}/trading/rules.py", "class Rules", "the limit as guards read it"),
+            Place(
+                f"{SERVICES}/trading/situation.py",
+                "class Situation",
+                "a fact that it judges by and no guard had; one of the broker's is in `broker/values.py` first",
+            ),
+            Place(f"{SERVICES}/trading/placing.py", "def situation_of", "where that fact comes from, for a new order"),
+            Place(f"{SERVICES}/trading/release.py", "def _situation", "and for one that is sent at the open"),
             Place(f"{OPERATOR}/report/safety.py", "_Known", "its remedy, where it is of `system` or `symbol`"),
             Place(f"{OPERATOR}/report/finding.py", "class Reason", "the reason that goes with it"),
         ),
@@ -63,7 +77,9 @@ ADDITIONS = (
             Place(
                 f"{SERVICES}/spec/tasks.py",
                 "What is done",
-                "its name; a system declares it in `tasks`: published defaults stay",
+                "its name and what it does. A system declares it in `tasks`, together with the three defaults: a list "
+                "that is declared replaces them. `default_tasks` stays as it is published. A run of predictions at "
+                "another time needs no code: any other name does that",
             ),
         ),
         "tests/integration/scheduling/test_execute_slot.py",
@@ -73,7 +89,12 @@ ADDITIONS = (
         (
             Place(f"{KUBERNETES}/budgets.py", "def disruption_budget", "a builder like this one, in a file of its own"),
             Place(f"{KUBERNETES}/__init__.py", "def render", "its place in the order"),
-            Place(f"{OPERATOR}/observe/kinds.py", "CHILD_KINDS", "its kind, where it is a new one"),
+            Place(
+                f"{OPERATOR}/observe/kinds.py",
+                "CHILD_KINDS",
+                "its kind, where it is a new one that each Kubernetes has: all of them are listed before the first "
+                "pass. One whose definition may be missing is made as `backups/` makes snapshots",
+            ),
             Place(f"{SERVICES}/cli/planning.py", "poddisruptionbudgets", "that kind as `plan` reads it from a cluster"),
             Place("charts/bellwether/templates/_helpers.tpl", 'define "bellwether.rules"', "the rights to that kind"),
         ),
@@ -128,6 +149,55 @@ ADDITIONS = (
             Place("tools/generate/generate/corrections.py", "", "days on which its published calendar was wrong"),
         ),
         "tests/unit/market/test_oracle.py",
+    ),
+    Addition(
+        "broker",
+        (
+            Place(f"{SERVICES}/broker/port.py", "class Broker", "a class with these methods, in a folder beside `ig`"),
+            Place(f"{SERVICES}/trading/brokers.py", "def of", "which run's orders go to it"),
+            Place(
+                f"{SERVICES}/trading/brokers.py",
+                "def at_ig",
+                "who asks this asks whether the broker is a real one: the same for it",
+            ),
+            Place(f"{SERVICES}/spec/trading.py", "class Ig", "its settings, and the mode that declares it"),
+            Place(f"{SERVICES}/spec/models.py", "ig-demo", "rules between the mode and other fields"),
+            Place(f"{SERVICES}/service_row.py", "External", "the host that it asks; and in the row of paper-trading"),
+            Place(f"{KUBERNETES}/networkpolicies.py", "wanted", "the way to that host, in a cluster"),
+            Place(f"{KUBERNETES}/containers.py", "ig-demo", "its Secret, in a cluster"),
+        ),
+        "tests/integration/broker/conformance/test_conformance.py",
+    ),
+    Addition(
+        "alarm, which people are notified of, or alert, which Prometheus raises",
+        (
+            Place(f"{SERVICES}/messages/alarms.py", "ALARMS", "an alarm: its type, what it means and what to do"),
+            Place(f"{SERVICES}/quality/service.py", "def alarms", "a service that raises it: like this one"),
+            Place(f"{SERVICES}/monitoring/judging.py", "def observations", "or monitoring, from what it measures"),
+            Place("tools/generate/generate/rules.py", "RULES", "an alert: its expression, for the chart and the page"),
+        ),
+        "tests/unit/monitoring/test_alarms.py",
+    ),
+    Addition(
+        "command",
+        (
+            Place(f"{SERVICES}/cli/app.py", "def positions", "a command that asks a system: a function like this one"),
+            Place(f"{SERVICES}/cli/main.py", "PROCESS_COMMANDS", "its name, if it runs for long or in a Job"),
+            Place(f"{SERVICES}/local/commands.py", "def _parser", "in that case: its options, and what it runs"),
+            Place(f"{SERVICES}/cli/process_help.py", "_PARTS", "in that case: its line in `bellwether --help`"),
+        ),
+        "tests/unit/cli/test_commands.py",
+    ),
+    Addition(
+        "field of a TradingSystem",
+        (
+            Place(f"{SERVICES}/spec/models.py", "class TradingSystemSpec", "a block; fields stand in files beside"),
+            Place(f"{SERVICES}/spec/models.py", "LIVE_FIELDS", "a block that services read without a new pod"),
+            Place(
+                "crds/published.json", "", "`python -m generate --publish` records it, for good: a schema only grows"
+            ),
+        ),
+        "tests/unit/spec/test_schema.py",
     ),
 )
 

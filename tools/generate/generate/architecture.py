@@ -11,12 +11,13 @@ in [concepts](concepts.md#glossary); why things are as they are, in [decisions](
 
 One declaration is the only input. Pure code turns it into values (`spec`, `market`, `topology`), objects (`render`) and
 statuses (`report`); thin shells around it talk to Kubernetes (`apply`, `observe`), to the bus (`runtime`) and to
-databases (`storage`).
+databases (`storage`). The operator looks at one system in stages:
+[`passes.py`](../operator/bellwether_operator/passes.py) lists them with their modules.
 
 ## I want to add a …
 
-All rows but `service` were tried, those of task, event and condition in part. Begin with a test in the file named last;
-end with `make generate`, which writes the definitions, the chart and the reference pages.
+All rows but `service` and the last four were tried, those of task, event and condition in part. Begin with a test in
+the file named last; end with `make generate`, which writes the definitions, the chart and the reference pages.
 
 """
 
