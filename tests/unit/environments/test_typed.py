@@ -16,6 +16,8 @@ from environments.machine import ROOT
 PAGES = [ROOT / name for name in ("Makefile", "README.md", "CONTRIBUTING.md")]
 STARTED = re.compile(r"(?:python|\$\(PY\)) -m ([a-z.]+[a-z])")
 NAMED = {name for page in [*PAGES, *(ROOT / "docs").glob("*.md")] for name in STARTED.findall(page.read_text("utf-8"))}
+# Another test may have imported what is run here as a program.
+pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules after import:RuntimeWarning")
 TOOLS = sorted(name for name in NAMED if (ROOT / "tools" / name.partition(".")[0]).is_dir())
 
 
@@ -60,7 +62,7 @@ def test_help_says_what_it_does_and_starts_nothing(
         ("soak.gate 20 -1", "-1"),
         ("bench --only nothing", "no section 'nothing'"),
         ("environments sideways", "no such command 'sideways'"),
-        ("devcluster up --level house", "'house' is not one of"),
+        ("devcluster up --level house", "'--level': 'house' is not one of"),
     ],
 )
 def test_what_is_wrongly_typed_is_one_line_and_ends_with_2(

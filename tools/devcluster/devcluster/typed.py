@@ -32,7 +32,7 @@ def run_app(app: typer.Typer) -> int:
     except typer.Abort:
         return 130
     except typer.TyperException as error:
-        words = " ".join(error.format_message().split()).rstrip(".")
+        words = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
         if words:  # there are none where the help was shown instead
             context = getattr(error, "ctx", None)
             sys.stderr.write(_line(words, context.command_path if context else sys.argv[0]))
