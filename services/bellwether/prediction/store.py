@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Index, Select, delete, func, select
+from sqlalchemy import Select, delete, func, select
 
 from bellwether.messages.prediction import Action, Prediction
 from bellwether.prediction.tables import alarms, decisions, outcomes, shadows
@@ -18,10 +18,6 @@ from bellwether.storage.store import OutboxEvent, Transaction
 from bellwether.storage.tables import matching
 
 EVERY_SYMBOL = "*"
-
-Index("decisions_of_symbol", decisions.c.symbol, decisions.c.sequence)
-Index("decisions_due", decisions.c.outcome_session)
-
 
 _decoder = msgspec.json.Decoder(Prediction)
 

@@ -27,6 +27,8 @@ decisions = Table(
 
 `outcome_session` null: no outcome is due, or it is known.
 """
+Index("decisions_of_symbol", decisions.c.symbol, decisions.c.sequence)
+Index("decisions_due", decisions.c.outcome_session)
 marks = Table(
     "marks",
     metadata,
