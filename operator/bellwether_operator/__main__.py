@@ -13,7 +13,7 @@ from bellwether_operator.telemetry import configure_logs
 
 
 def main() -> int:
-    """Run until told to stop; return the exit code."""
+    """Run until asked to stop; return the exit code."""
     try:
         settings = Settings.from_environment()
     except SettingsError as error:

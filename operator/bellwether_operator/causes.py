@@ -42,10 +42,10 @@ async def causes(
     found = {}
     for key, workload in late.items():
         pods = [pod for pod in cache.pods.of(system) if made_by(pod, workload)]
-        told = (cause_of_pod(pod.name, pod.status, now) for pod in pods if not pod.deleting)
-        cause = next((one for one in told if one is not None), None)
+        reported = (cause_of_pod(pod.name, pod.status, now) for pod in pods if not pod.deleting)
+        cause = next((one for one in reported if one is not None), None)
         if asked and (not pods or (cause is not None and waits_for_volume(cause))):
-            cause = await _told(client, workload, claims) or cause
+            cause = await _cause_in_events(client, workload, claims) or cause
         if cause is not None:
             found[key] = cause
     return found
@@ -59,7 +59,7 @@ def made_by(pod: Pod, workload: Observed) -> bool:
     return kind == "ReplicaSet" and name.rpartition("-")[0] == workload.key.name
 
 
-async def _told(client: Client, workload: Observed, claims: Iterable[Observed]) -> Cause | None:
+async def _cause_in_events(client: Client, workload: Observed, claims: Iterable[Observed]) -> Cause | None:
     """Return what Events say of a workload without pods, or of volume claims without volumes."""
     namespace = workload.key.namespace
     events: list[Mapping[str, Any]] = []
@@ -67,8 +67,8 @@ async def _told(client: Client, workload: Observed, claims: Iterable[Observed]) 
         if workload.key.kind == "StatefulSet":
             events += await client.events_about(namespace, "involvedObject.uid", workload.uid)
         else:
-            told = await client.events_about(namespace, "involvedObject.kind", "ReplicaSet")
-            events += [one for one in told if one["involvedObject"]["name"].rpartition("-")[0] == workload.key.name]
+            reported = await client.events_about(namespace, "involvedObject.kind", "ReplicaSet")
+            events += [one for one in reported if one["involvedObject"]["name"].rpartition("-")[0] == workload.key.name]
         for claim in claims:
             if claim.status.get("phase") == "Pending":
                 events += await client.events_about(namespace, "involvedObject.uid", claim.uid)

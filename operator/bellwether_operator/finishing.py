@@ -192,15 +192,15 @@ class Finishing:
             written.versions.add(version_of(reply))
         writes = 1
         for record in event_records(previous, wanted):
-            writes += await self._tell(raw, record)
+            writes += await self._publish(raw, record)
         return writes
 
-    async def _tell(self, raw: dict[str, Any], record: EventRecord) -> int:
+    async def _publish(self, raw: dict[str, Any], record: EventRecord) -> int:
         try:
             path = f"/apis/events.k8s.io/v1/namespaces/{raw['metadata']['namespace']}/events"
             await self._client.create(path, event(raw, record, self._now()))
         except ApiError as error:
             if error.reason != "AlreadyExists":
-                log.info("an event could not be told: %s", error.message)
+                log.info("an event could not be reported: %s", error.message)
             return 0
         return 1

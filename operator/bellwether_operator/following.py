@@ -89,7 +89,7 @@ class Follower:
 
     async def run(self, scope: str | None) -> None:
         """Follow the resources of a namespace, or of all, until cancelled."""
-        told = ""
+        logged = ""
         try:
             while True:
                 pause = RETRY_SECONDS
@@ -102,11 +102,11 @@ class Follower:
                         async for event in self._client.watch(self._kind, scope, "", since):
                             self._take(event)
                         pause = 0.0
-                    told = ""
+                    logged = ""
                 except ApiError as error:
-                    if error.message != told:
+                    if error.message != logged:
                         log.warning("%s cannot be followed: %s", self._kind.plural, error.message)
-                    told = error.message
+                    logged = error.message
                 except Exception:
                     # A fault of ours must not leave a system without its pods for longer than a backup's deadline.
                     log.exception("following %s failed by a fault of the operator", self._kind.plural)

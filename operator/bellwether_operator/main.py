@@ -1,4 +1,4 @@
-"""The operator as a whole: connect, list once, then let watches drive the workers until told to stop."""
+"""The operator as a whole: connect, list once, then let watches drive the workers until asked to stop."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Operator:
         )
         reconciler = Reconciler(settings, client, self.cache, now, backups=self.backups)
         self.workers = Workers(settings, reconciler, self.cache, self.gateway)
-        self.replays = Replays(client, self.cache, self._tell_replays, now, settings=settings)
+        self.replays = Replays(client, self.cache, self._send_replays, now, settings=settings)
         self.watching = Watching(client, self.cache, self.workers.mark, settings.watch_namespaces)
         self._seen = asyncio.Event()
         """Set once there is a namespace of which all was seen."""
@@ -160,7 +160,7 @@ class Operator:
         self.workers.touch()
         return True
 
-    async def _tell_replays(self, system: SystemKey, uids: Sequence[str]) -> None:
+    async def _send_replays(self, system: SystemKey, uids: Sequence[str]) -> None:
         raw = self.cache.systems.get(system)
         if raw is not None:
             await self.gateway.retain_replays(system, raw["metadata"]["uid"], uids)

@@ -148,24 +148,24 @@ class Reconciler:
             return await self._rested(this, laid, known)
         memory.rest = None
         released = await self._release(this, laid)
-        told = await self._causes(this, expected(released.desired))
-        watched = await self._rollouts.watch_over(this, released, told)
+        pod_causes = await self._causes(this, expected(released.desired))
+        watched = await self._rollouts.watch_over(this, released, pod_causes)
         there = {each.key: each for each in self._cache.children_of(this.key)}
         halted = force_halt(this, released, watched.desired, there, time.monotonic())
         workloads = expected(halted.desired)
         settled = all(each.ready for each in workloads_of(children, workloads, this.uid))
         applier = self._applier(this, released, settled=settled)
         await self._apply(this, laid, halted, watched, applier)
-        results = Results(laid, released, watched, halted, applier.found, told, workloads)
+        results = Results(laid, released, watched, halted, applier.found, pod_causes, workloads)
         memory.rest = self._rest(this, results, settled=settled)
         return await self._finishing.finish(this, results, applier, self._context(this, released.image))
 
     async def _rested(self, this: Pass, laid: Laid, known: Rest) -> Outcome:
         """Bring a pass to its end that has nothing to write, as the one before left nothing to do."""
-        told = await self._causes(this, known.workloads)
+        pod_causes = await self._causes(this, known.workloads)
         released = Released(image_of(self._settings.services_image, this.system.spec.version))
         applier = self._applier(this, released, settled=True)
-        results = Results(laid, released, Watched(), Halted(), applier.found, told, known.workloads)
+        results = Results(laid, released, Watched(), Halted(), applier.found, pod_causes, known.workloads)
         return await self._finishing.finish(this, results, applier, self._context(this, released.image))
 
     async def _causes(self, this: Pass, workloads: Sequence[Expected]) -> dict[ChildKey, Cause]:

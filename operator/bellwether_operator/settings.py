@@ -1,4 +1,4 @@
-"""What the operator is told at its start: read once, from the environment."""
+"""What the operator is given at its start: read once, from the environment."""
 
 from __future__ import annotations
 

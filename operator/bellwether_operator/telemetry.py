@@ -36,10 +36,10 @@ GATEWAY_POLLS = Counter("bellwether_operator_gateway_polls", "Looks at systems' 
 
 def note_backups(namespace: str, system: str, conditions: Iterable[Mapping[str, str]] = ()) -> None:
     """Have a system's figures of backups say what its conditions do; what is Unknown, or not there, has none."""
-    told = {each["type"]: each["status"] for each in conditions}
+    statuses = {each["type"]: each["status"] for each in conditions}
     for kind in ("BackupHealthy", "RestoreVerified"):
-        if told.get(kind) in ("True", "False"):
-            BACKUPS.labels(namespace, system, kind).set(told[kind] == "True")
+        if statuses.get(kind) in ("True", "False"):
+            BACKUPS.labels(namespace, system, kind).set(statuses[kind] == "True")
         else:
             BACKUPS.remove(namespace, system, kind)
 

@@ -67,7 +67,7 @@ class Worker:
         self._dirty.set()
         self._causes: set[Version | None] = set()
         """What was seen since the pass under way began; None: something else."""
-        self._told = ""
+        self._logged = ""
         self._ups = 0
         """How often the gateway's pod came up."""
         self._unanswered: tuple[int, int | None] | None = None
@@ -120,7 +120,7 @@ class Worker:
             outcome = await self._pool.reconciler.run(self.key, self.memory)
         except ApiError as error:
             telemetry.PASSES.labels("error").inc()
-            self._tell_once(f"pass failed: {error.message}", logging.WARNING)
+            self._log_once(f"pass failed: {error.message}", logging.WARNING)
             return None
         except Exception:
             # A fault of ours in one system must not end its worker, nor slow the others.
@@ -137,11 +137,11 @@ class Worker:
             self.memory.look_now.set()
         return outcome
 
-    def _tell_once(self, words: str, level: int) -> None:
+    def _log_once(self, words: str, level: int) -> None:
         """Log a problem, and not again while it stays the same."""
-        if words != self._told:
+        if words != self._logged:
             log.log(level, "%s", words, extra={"system": self.key})
-        self._told = words
+        self._logged = words
 
     async def _watch_gateway(self) -> None:
         """Look at the gateway every period, at once after an edit, and sooner while something is undelivered."""
@@ -199,11 +199,11 @@ class Worker:
                 view = await client.look(self.key, uid)
         except GatewayError as error:
             telemetry.GATEWAY_POLLS.labels("error").inc()
-            self._tell_once(str(error), logging.INFO)
+            self._log_once(str(error), logging.INFO)
             self.mark()
             return Look.FAILED
         telemetry.GATEWAY_POLLS.labels("ok").inc()
-        self._told = ""
+        self._logged = ""
         if self.memory.uid != uid:
             return Look.UNSETTLED  # the word of a system that is gone, about a name that is another's by now
         changed = self.memory.view != view

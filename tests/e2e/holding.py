@@ -40,9 +40,9 @@ def held(system: System, slot: str, due: datetime) -> Iterator[None]:
     Between its claim and its decisions the scheduler has it as running. That it still is so at the end of the block is
     checked where the system is still there.
     """
-    told = [slot, str(due.timestamp()), str(PATIENCE)]
+    reported = [slot, str(due.timestamp()), str(PATIENCE)]
     exec_ = ["-n", system.namespace, "exec", "-i", f"{system.name}-0", "-c", "services", "--", "python", "-c", _HOLD]
-    command = [*system.lab.env.kubectl(), *exec_, *told]
+    command = [*system.lab.env.kubectl(), *exec_, *reported]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         try:

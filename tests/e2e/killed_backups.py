@@ -106,8 +106,8 @@ def until_ended(system: System, name: str) -> Object:
 
     def ended() -> Any:
         found = system.lab.get(system.namespace, "tradingbackup", name)
-        told = {each["type"]: each["status"] for each in found["status"]["conditions"]}
-        return found if "True" in (told["Complete"], told["Failed"]) else None
+        reported = {each["type"]: each["status"] for each in found["status"]["conditions"]}
+        return found if "True" in (reported["Complete"], reported["Failed"]) else None
 
     backup: Object = eventually(f"{name} has ended", waits.BACKED_UP, ended)
     print(f"{name}: {backup['status']['conditions'][0]}, not held: {backup['status']['notHeld']!r}")

@@ -30,7 +30,7 @@ if when == "now" or sys.stdin.readline():
         os.kill(each, signal.Signals[name])
     print("sent", flush=True)
 """
-"""Finds processes, says how many they are, and sends them a signal: now, or when it is told to by a line."""
+"""Finds processes, says how many they are, and sends them a signal: now, or when a line asks for it."""
 
 
 @dataclass(frozen=True)

@@ -128,13 +128,13 @@ class Lab:
         """Return what the operator was installed with."""
         (deployment,) = self.items(self.release.namespace, "deployments", OPERATOR)
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
-        told = {each["name"]: each.get("value", "") for each in container["env"]}
+        reported = {each["name"]: each.get("value", "") for each in container["env"]}
         secret = self.get(self.release.namespace, "secret", f"{deployment['metadata']['name']}-seed")
         return Installation(
-            image=told["SERVICES_IMAGE"],
+            image=reported["SERVICES_IMAGE"],
             seed=base64.b64decode(secret["data"]["seed"]),
-            pull_policy=told["IMAGE_PULL_POLICY"],
-            log_level=told["SERVICES_LOG_LEVEL"],
+            pull_policy=reported["IMAGE_PULL_POLICY"],
+            log_level=reported["SERVICES_LOG_LEVEL"],
         )
 
     def wrong(self, namespace: str) -> list[str]:

@@ -91,7 +91,7 @@ def market_of(day: Day, **override: Any) -> Object:
 
 
 def the_sample(namespace: str, day: Day, proxy: str) -> Object:
-    """Return the sample as it is told where Yahoo is, on a day without a session so far."""
+    """Return the sample as it is reported where Yahoo is, on a day without a session so far."""
     document: Object = yaml.safe_load(SAMPLE.read_text("utf-8"))
     document["metadata"]["namespace"] = namespace
     spec = document["spec"]

@@ -179,13 +179,13 @@ def printed(lab: Lab, *arguments: str) -> str:
     return done.stdout
 
 
-def told(backup: Object, kind: str) -> Object:
+def reported(backup: Object, kind: str) -> Object:
     found: Object = next(each for each in backup["status"]["conditions"] if each["type"] == kind)
     return found
 
 
 def test_its_test_read_everything_and_computed_the_last_decisions_to_equal_bytes(story: Story) -> None:
-    verified = told(story.backup, "RestoreVerified")
+    verified = reported(story.backup, "RestoreVerified")
     assert verified["status"] == "True", verified
     read, _, decided = verified["message"].partition("; decisions of the last session computed again: ")
     assert "ledger.db" in read
@@ -216,8 +216,8 @@ def test_with_the_operator_killed_each_is_complete_with_every_piece_or_failed_wi
 def test_what_a_driver_calls_ready_though_files_are_missing_is_never_complete(story: Story) -> None:
     partial = story.torn
     assert partial.missing, "the driver lost nothing"
-    assert (told(partial.backup, "Complete")["status"], partial.left) == ("False", [])
-    failed = told(partial.backup, "Failed")
+    assert (reported(partial.backup, "Complete")["status"], partial.left) == ("False", [])
+    failed = reported(partial.backup, "Failed")
     assert (failed["status"], failed["reason"]) == ("True", "NotWhole")
     assert all(name in failed["message"] for name in partial.missing), failed
 

@@ -116,8 +116,8 @@ def test_a_backtest_by_apply_ends_with_figures_in_its_status(lab: Lab, compact: 
         return status if any(one["status"] == "True" for one in over) else None
 
     status = eventually("the backtest has ended", waits.BACKTEST_DONE, ended)
-    told = {one["type"]: (one["status"], one["message"]) for one in status["conditions"]}
-    assert told["Complete"][0] == "True", told
+    reported = {one["type"]: (one["status"], one["message"]) for one in status["conditions"]}
+    assert reported["Complete"][0] == "True", reported
     rows = status["variants"]
     assert [row["name"] for row in rows] == ["as declared", "trading.sizing.value=0.2"]
     for row in rows:
@@ -233,11 +233,11 @@ def test_a_volume_deleted_under_a_running_pod_is_reported_and_replaced_when_the_
     uid = lab.get(compact.namespace, "pvc", claim)["metadata"]["uid"]
     lab.kubectl("-n", compact.namespace, "delete", "pvc", claim, "--wait=false")
 
-    def told() -> bool:
+    def reported() -> bool:
         found = compact.condition("Reconciling")
         return bool(found["status"] == "True" and claim in found["message"])
 
-    eventually("the condition names the volume", waits.CHILD_PUT_RIGHT, told)
+    eventually("the condition names the volume", waits.CHILD_PUT_RIGHT, reported)
     orders = len(filled_orders(compact))
     eventually("trading goes on", waits.FIRST_FILLS, lambda: len(filled_orders(compact)) > orders)
     metadata = lab.get(compact.namespace, "pvc", claim)["metadata"]

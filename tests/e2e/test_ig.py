@@ -52,8 +52,8 @@ WRITE_BARS = """
 import base64, json, sys, zlib
 from pathlib import Path
 Path("/csv/bars").mkdir(exist_ok=True)
-for told in sys.argv[1:]:
-    symbol, text = json.loads(zlib.decompress(base64.b64decode(told)))
+for each in sys.argv[1:]:
+    symbol, text = json.loads(zlib.decompress(base64.b64decode(each)))
     Path(f"/csv/bars/{symbol}.csv").write_text(text)
 """
 Token = Literal["read", "halt", "token"]

@@ -101,7 +101,7 @@ class Session:
             rows = client.get("/v1/decisions", params={"limit": 100}).raise_for_status().json()["decisions"]
         return [row for row in rows if row["prediction_id"].startswith(f"{self.day.slot(task)}-")]
 
-    def told(self, task: str) -> dict[str, Any]:
+    def reported(self, task: str) -> dict[str, Any]:
         """Return what the status tells of a task."""
         rows = self.system.resource()["status"].get("tasks", [])
         return next((row for row in rows if row["name"] == task), {})
@@ -269,26 +269,26 @@ def test_a_slot_whose_schedule_was_lost_is_caught_up_by_a_job_of_its_name_while_
 
 def test_a_slot_past_its_use_is_reported_missed_and_started_by_nobody(session: Session) -> None:
     def missed() -> bool:
-        return bool(session.told(TOO_LATE).get("missed"))
+        return bool(session.reported(TOO_LATE).get("missed"))
 
     eventually("the status tells that it was missed", waits.SLOT_DONE, missed)
-    assert parse_instant(session.told(TOO_LATE)["missed"]) == session.due
+    assert parse_instant(session.reported(TOO_LATE)["missed"]) == session.due
     assert session.row(TOO_LATE)["status"] == "missed"
     assert session.jobs(TOO_LATE) == []
 
 
 def test_the_status_tells_of_the_session_and_of_what_was_done_and_comes_next(session: Session) -> None:
     def done() -> bool:
-        return all(session.told(task).get("last") for task in TASKS - {TOO_LATE})
+        return all(session.reported(task).get("last") for task in TASKS - {TOO_LATE})
 
     eventually("the status tells what was done", waits.SLOT_DONE, done)
     status = session.system.resource()["status"]
     assert (status["session"]["state"], status["session"]["irregular"]) == ("Open", True)
     assert status["session"]["date"] == str(session.day.date)
-    assert parse_instant(session.told(ONCE)["last"]) == session.due
-    assert session.told(ONCE).get("missed") is None
+    assert parse_instant(session.reported(ONCE)["last"]) == session.due
+    assert session.reported(ONCE).get("missed") is None
     for task in TASKS:
-        assert parse_instant(session.told(task)["next"]) > datetime.now(UTC) + timedelta(minutes=5)
+        assert parse_instant(session.reported(task)["next"]) > datetime.now(UTC) + timedelta(minutes=5)
     (budget,) = session.system.lab.items(session.system.namespace, "poddisruptionbudgets")
     assert budget["spec"]["maxUnavailable"] == 0
 
@@ -347,7 +347,7 @@ def test_an_override_that_closes_the_day_takes_its_schedules_away_and_nothing_mo
     eventually("the slot's minute has come", waits.SLOT_DONE, lambda: ended(lab.get(namespace, "job", job)))
     assert "is not a slot, so there is nothing to do" in lab.kubectl("-n", namespace, "logs", f"job/{job}")
     assert datetime.now(UTC) > due
-    assert parse_instant(session.told(CALLED_OFF)["next"]).astimezone(day.zone).date() > day.date
+    assert parse_instant(session.reported(CALLED_OFF)["next"]).astimezone(day.zone).date() > day.date
     assert session.row(CALLED_OFF) == {}
     assert session.decisions(CALLED_OFF) == []
     assert set(names(lab.items(namespace, "jobs"))) - {f"Job/{job}"} <= set(ran), "something was started"

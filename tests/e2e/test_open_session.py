@@ -50,8 +50,8 @@ class Desk:
         generation = self.system.patch({"market": {"overrides": [{"date": str(self.day.date), **override}]}})
 
         def so() -> bool:
-            told = self.system.resource()["status"]
-            return bool(told["observedGeneration"] >= generation and told["session"]["state"] == state)
+            reported = self.system.resource()["status"]
+            return bool(reported["observedGeneration"] >= generation and reported["session"]["state"] == state)
 
         eventually(f"the session is {state}", waits.CHILD_PUT_RIGHT, so)
 
@@ -197,11 +197,11 @@ def test_a_release_waits_for_the_close_and_says_so(desk: Desk) -> None:
         return found if (found["observedGeneration"], found["status"]) == (generation, status) else None
 
     generation = system.patch({"podTemplate": {"annotations": {ANNOTATION: "b"}}})
-    told = eventually("the change waits", waits.CHILD_PUT_RIGHT, lambda: pending(generation, "True"))
+    reported = eventually("the change waits", waits.CHILD_PUT_RIGHT, lambda: pending(generation, "True"))
     closes = system.resource()["status"]["session"]["closes"]
     assert parse_instant(closes) == desk.day.at(CLOSE)
-    assert told["message"].startswith(f"waits for the session's close at {closes}: StatefulSet {system.name}: ")
-    assert ANNOTATION in told["message"]
+    assert reported["message"].startswith(f"waits for the session's close at {closes}: StatefulSet {system.name}: ")
+    assert ANNOTATION in reported["message"]
     workload = system.lab.get(system.namespace, "statefulset", system.name)
     assert workload["status"]["updateRevision"] == workload["status"]["currentRevision"]
     pod = system.lab.get(system.namespace, "pod", desk.pod)["metadata"]
@@ -269,7 +269,7 @@ class Frozen:
         words = f"paper-trading did not acknowledge the halt of generation {generation} in 5 s"
         return cls(trader, pods, filled, words)
 
-    def told(self) -> Object | None:
+    def reported(self) -> Object | None:
         """Return the status once its condition says that the halt is being forced."""
         found: Object = self.trader.system.resource()["status"]
         ready = next(each for each in found["conditions"] if each["type"] == "Ready")
@@ -290,10 +290,10 @@ def test_a_trader_that_does_not_acknowledge_a_halt_is_stopped_and_fills_nothing_
     halted = [Frozen.halted(trader, by) for trader in traders]
     for each in halted:
         each.trader.await_stopped()
-        told = eventually("the condition says what is done by force", waits.HALT_FORCED, each.told)
-        assert len(told["halts"]) == 2
-        assert any(line.startswith(each.unanswered) for line in told["halts"])
-        assert any(line.endswith("spec.trading.halted is true") for line in told["halts"])
+        reported = eventually("the condition says what is done by force", waits.HALT_FORCED, each.reported)
+        assert len(reported["halts"]) == 2
+        assert any(line.startswith(each.unanswered) for line in reported["halts"])
+        assert any(line.endswith("spec.trading.halted is true") for line in reported["halts"])
     for each in halted:
         trader, system = each.trader, each.trader.system
         eventually("the pod is a new one", waits.POD_BACK, each.is_replaced)

@@ -129,10 +129,10 @@ def backed_up(lab: Lab, name: str, kind: str, *, drill: bool = False) -> Object:
 
     def over() -> Any:
         found = lab.get(FORMER, "tradingbackup", name)
-        told = {one["type"]: one for one in found["status"]["conditions"]}
-        assert told["Failed"]["status"] == "False", told
-        if told["Complete"]["status"] != "True":
-            raise LookupError(told["Complete"]["reason"], told["Complete"]["message"], found["status"])
+        reported = {one["type"]: one for one in found["status"]["conditions"]}
+        assert reported["Failed"]["status"] == "False", reported
+        if reported["Complete"]["status"] != "True":
+            raise LookupError(reported["Complete"]["reason"], reported["Complete"]["message"], found["status"])
         return found
 
     found: Object = eventually(f"backup {name} is complete", waits.STORED, over)
@@ -140,10 +140,10 @@ def backed_up(lab: Lab, name: str, kind: str, *, drill: bool = False) -> Object:
 
 
 def ended(lab: Lab) -> bool:
-    told = lab.get(NAMESPACE, "job", "second-fill")["status"].get("conditions") or ()
-    failed = [one for one in told if one["type"] == "Failed" and one["status"] == "True"]
+    reported = lab.get(NAMESPACE, "job", "second-fill")["status"].get("conditions") or ()
+    failed = [one for one in reported if one["type"] == "Failed" and one["status"] == "True"]
     assert not failed, failed
-    return any(one["type"] == "Complete" and one["status"] == "True" for one in told)
+    return any(one["type"] == "Complete" and one["status"] == "True" for one in reported)
 
 
 def in_bucket(url: str, backup: str, target: Path) -> Held:
@@ -193,12 +193,12 @@ def test_a_full_one_reads_everything_and_an_incremental_one_adds_what_is_new(sto
 
 
 def test_one_was_restored_for_a_test_decided_to_equal_bytes_and_left_nothing(story: Story) -> None:
-    (told,) = [one for one in story.tested["status"]["conditions"] if one["type"] == "RestoreVerified"]
-    assert (told["status"], told["reason"]) == ("True", "Restored"), told
-    figures, _, decided = told["message"].partition("; decisions of the last session computed again: ")
+    (reported,) = [one for one in story.tested["status"]["conditions"] if one["type"] == "RestoreVerified"]
+    assert (reported["status"], reported["reason"]) == ("True", "Restored"), reported
+    figures, _, decided = reported["message"].partition("; decisions of the last session computed again: ")
     pieces, rows = (int(part.split()[0]) for part in figures.split(", ")[:2])
-    assert (pieces > len(STORES), rows > 0) == (True, True), told
-    assert decided.endswith(" equal"), told
+    assert (pieces > len(STORES), rows > 0) == (True, True), reported
+    assert decided.endswith(" equal"), reported
     assert int(decided.split()[0]) > 0
     assert story.left == []
 

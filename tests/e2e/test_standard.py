@@ -123,7 +123,7 @@ def test_a_person_sees_the_system_in_a_terminal(standard: System, terminal: Term
         (("stop", "--system", "nobody"), 'tradingsystems.bellwether.dev "nobody" not found'),
     ],
 )
-def test_a_person_who_errs_is_told_so_in_one_line(
+def test_a_person_who_errs_is_answered_in_one_line(
     standard: System, terminal: Terminal, arguments: tuple[str, ...], words: str
 ) -> None:
     named = () if {"--on", "--system"} & set(arguments) else of(standard)

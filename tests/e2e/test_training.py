@@ -86,14 +86,14 @@ class Load:
                 # A time-out or a broken connection is a failed prediction, too.
                 try:
                     answer = client.post(f"/v1/predict/{symbol}", params={"force_refresh": True}, timeout=60)
-                    told = answer.json()
+                    reported = answer.json()
                 except httpx.HTTPError as error:
                     self.failed.append(f"{symbol}: {error!r}")
                     continue
-                if answer.status_code != httpx.codes.OK or not told["model_available"]:
+                if answer.status_code != httpx.codes.OK or not reported["model_available"]:
                     self.failed.append(f"{symbol}: {answer.status_code} {answer.text}")
                 else:
-                    self.versions[told["model_version"]] += 1
+                    self.versions[reported["model_version"]] += 1
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ def command(system: System, *words: str) -> str:
 def predicts(system: System, symbol: str) -> bool:
     """Whether a model answers for a share."""
     with system.gateway() as client:
-        told = client.post(f"/v1/predict/{symbol}", params={"force_refresh": True}, timeout=60).raise_for_status()
-    return bool(told.json()["model_available"])
+        reported = client.post(f"/v1/predict/{symbol}", params={"force_refresh": True}, timeout=60).raise_for_status()
+    return bool(reported.json()["model_available"])
 
 
 def serving(system: System) -> dict[str | None, str]:

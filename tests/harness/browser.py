@@ -38,10 +38,10 @@ def asked_hosts(log: Path) -> set[str]:
     """
     found: set[str] = set()
     for event in json.loads(log.read_text("utf-8"))["events"]:
-        told = event.get("params") or {}
-        if "url" not in told or told.get("initiator", _NO_PAGE) == _NO_PAGE:
+        reported = event.get("params") or {}
+        if "url" not in reported or reported.get("initiator", _NO_PAGE) == _NO_PAGE:
             continue
-        host = urlsplit(told["url"]).hostname
+        host = urlsplit(reported["url"]).hostname
         if host is not None:
             found.add(host)
     return found

@@ -65,10 +65,10 @@ class Api:
         Raises:
             ClusterError: if it signs in by anything but a certificate or a token.
         """
-        told: Mapping[str, Any] = yaml.safe_load(config.read_text("utf-8")) if isinstance(config, Path) else config
-        context = _named(told, "contexts", told["current-context"])["context"]
-        cluster = _named(told, "clusters", context["cluster"])["cluster"]
-        user = _named(told, "users", context["user"])["user"]
+        reported: Mapping[str, Any] = yaml.safe_load(config.read_text("utf-8")) if isinstance(config, Path) else config
+        context = _named(reported, "contexts", reported["current-context"])["context"]
+        cluster = _named(reported, "clusters", context["cluster"])["cluster"]
+        user = _named(reported, "users", context["user"])["user"]
         headers = {"authorization": f"Bearer {user['token']}"} if "token" in user else {}
         if not headers and "client-certificate-data" not in user:
             raise ClusterError(f"user {context['user']} has neither a token nor a certificate in the kubeconfig")
@@ -96,8 +96,8 @@ class Api:
         """Return every kind that is served, the preferred version of each, with its other names."""
         found: dict[tuple[str, str], tuple[Kind, list[str]]] = {}
         for root in ("/api", "/apis"):
-            told = self._answer("GET", root, headers={"accept": DISCOVERY})
-            for group in told["items"]:
+            reported = self._answer("GET", root, headers={"accept": DISCOVERY})
+            for group in reported["items"]:
                 name = group["metadata"].get("name", "")
                 for version in group["versions"]:
                     for each in version.get("resources", ()):
@@ -138,9 +138,9 @@ class Api:
         query = {name: value for name, value in (("labelSelector", selector), ("fieldSelector", fields)) if value}
         for word in kinds.split(","):
             kind = self.kind(word)
-            told = self._answer("GET", kind.path(namespace), params=query)
+            reported = self._answer("GET", kind.path(namespace), params=query)
             named = {"apiVersion": kind.api_version, "kind": kind.name}
-            found += [_shown({**named, **each}, managed=managed) for each in told["items"]]
+            found += [_shown({**named, **each}, managed=managed) for each in reported["items"]]
         return found
 
     # ---- writing -----------------------------------------------------------------------------------------
@@ -219,8 +219,8 @@ class Api:
             answer = self.client.request("DELETE", path, json={"propagationPolicy": propagation})
             if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
                 continue
-            told = _accepted(answer)
-            uids[name] = told.get("details", {}).get("uid") or told["metadata"]["uid"]
+            reported = _accepted(answer)
+            uids[name] = reported.get("details", {}).get("uid") or reported["metadata"]["uid"]
         deadline = time.monotonic() + seconds
         while wait and (uids := {name: uid for name, uid in uids.items() if self._has(namespace, kind, name, uid)}):
             if time.monotonic() > deadline:
@@ -255,8 +255,8 @@ def _accepted(answer: httpx.Response) -> Object:
         found: Object = answer.json()
         return found
     try:
-        told = answer.json()
-        words = f"Error from server ({told.get('reason', answer.status_code)}): {told['message']}"
+        reported = answer.json()
+        words = f"Error from server ({reported.get('reason', answer.status_code)}): {reported['message']}"
     except (ValueError, KeyError):
         words = f"Error from server ({answer.status_code}): {answer.text}"
     raise RefusedError(words)

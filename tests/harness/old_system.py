@@ -41,14 +41,14 @@ class OldService:
         writer.close()
 
     def _reply(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        told = json.loads(self._answers.read_text())
+        reported = json.loads(self._answers.read_text())
         found: Any
         if method == "generate_predictions":
-            known = told["predictions"]
+            known = reported["predictions"]
             found = {"predictions": {one: known[one] for one in params["symbols"] if one in known}}
         else:
             part = {"get_market_data": "market_data", "analyze_sentiment": "sentiment"}[method]
-            found = told.get(part, {}).get(params["symbol"])
+            found = reported.get(part, {}).get(params["symbol"])
             if found is None:
                 return {"status": "error", "error": f"no data for {params['symbol']}", "execution_time": 0.0}
         return {"status": "success", "result": found, "execution_time": 0.01}

@@ -47,8 +47,8 @@ def restarts(machine: Machine, services: Sequence[str]) -> dict[str, int]:
     found = {}
     for name in services:
         unit = f"trading-{name}.service"
-        told = machine.run("systemctl", "show", unit, "--property=NRestarts,ActiveState,Result").stdout
-        values = dict(line.split("=", 1) for line in told.split())
+        reported = machine.run("systemctl", "show", unit, "--property=NRestarts,ActiveState,Result").stdout
+        values = dict(line.split("=", 1) for line in reported.split())
         assert values["ActiveState"] != "failed", f"{unit} has failed: {values['Result']}"
         found[name] = int(values["NRestarts"])
     return found

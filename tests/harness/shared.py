@@ -63,8 +63,8 @@ def define(cluster: Cluster) -> None:
 
         def served() -> bool | None:
             found = api.get("", "crd", definition["metadata"]["name"]).get("status", {})
-            told = {each["type"]: each["status"] for each in found.get("conditions") or ()}
-            if told.get("Established") != "True":
+            reported = {each["type"]: each["status"] for each in found.get("conditions") or ()}
+            if reported.get("Established") != "True":
                 return None
             try:
                 api.items("", "tsys")

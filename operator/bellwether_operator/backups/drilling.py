@@ -66,8 +66,8 @@ async def examine(
                     raise
                 words = f"{name} is refused: {error.message}"
                 # A quota may have room again; what breaks a rule of its kind never will.
-                told = replace(scene, refused=words) if error.invalid else replace(scene, waits=words)
-                return next_step(before, told, now)
+                noted = replace(scene, refused=words) if error.invalid else replace(scene, waits=words)
+                return next_step(before, noted, now)
         elif step.clear and name in uids:
             await client.delete(kind, each["metadata"]["namespace"], each["metadata"]["name"], uids[name])
     return step

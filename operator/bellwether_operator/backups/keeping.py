@@ -38,7 +38,7 @@ class Kept(NamedTuple):
 
 
 async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any], now: datetime) -> Kept:
-    """Make and remove what is due; what the API server refuses is told and tried again."""
+    """Make and remove what is due; what the API server refuses is reported and tried again."""
     if system.spec.backup is None:
         return Kept(BackupsSeen())
     key, uid = SystemKey(system.metadata.namespace, system.metadata.name), system.metadata.uid

@@ -20,9 +20,9 @@ def newest(backups: Sequence[Mapping[str, Any]], declared: Callable[[str], bool]
 
     `declared` says whether a repository of a name is; those of others count no more.
     """
-    told = [(progress_of(raw), str(raw["metadata"]["name"])) for raw in backups]
+    states = [(progress_of(raw), str(raw["metadata"]["name"])) for raw in backups]
     by_place: dict[str, tuple[datetime, str, Progress]] = {}
-    for one, name in told:
+    for one, name in states:
         place = _place(one)
         if one.ended_at is None or one.state not in {"complete", "failed"} or (place and not declared(place)):
             continue
@@ -33,7 +33,7 @@ def newest(backups: Sequence[Mapping[str, Any]], declared: Callable[[str], bool]
     _, name, progress = max(by_place.values(), key=lambda each: (each[2].state == "failed", *each[:2]))
     complete = [
         (one.cut_at, each)
-        for one, each in told
+        for one, each in states
         if one.state == "complete" and one.cut_at is not None and _place(one) == _place(progress)
     ]
     good = "{1} of {0:%Y-%m-%d %H:%M} UTC".format(*max(complete)) if complete else ""
@@ -45,9 +45,9 @@ def drilled(backups: Sequence[Mapping[str, Any]], declared: Callable[[str], bool
 
     `declared` says whether a repository of a name is; those of others count no more.
     """
-    told = [(progress_of(raw), str(raw["metadata"]["name"])) for raw in backups]
+    states = [(progress_of(raw), str(raw["metadata"]["name"])) for raw in backups]
     by_place: dict[str, BackupNews] = {}
-    for one, name in sorted(told, key=lambda each: (str(each[0].drill_started_at), each[1]), reverse=True):
+    for one, name in sorted(states, key=lambda each: (str(each[0].drill_started_at), each[1]), reverse=True):
         place = _place(one)
         if one.verified is not None and (not place or declared(place)):
             by_place.setdefault(place, BackupNews(name, one.verified, one.drill_message))

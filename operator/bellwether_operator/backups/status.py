@@ -60,7 +60,7 @@ def status_of(progress: Progress, raw: Mapping[str, Any], now: datetime, **facts
     if progress.drill_started_at is not None:
         verified = "Unknown" if progress.verified is None else truth(progress.verified)
         wanted.append(Finding(VERIFIED, verified, progress.drill_reason, progress.drill_message))
-    found: dict[str, Any] = {name: told for name, told in _as_written(progress).items() if name not in _ELSEWHERE}
+    found: dict[str, Any] = {name: record for name, record in _as_written(progress).items() if name not in _ELSEWHERE}
     found |= {
         "observedGeneration": generation,
         "conditions": conditions(wanted, generation, before.get("conditions") or (), now),
@@ -80,9 +80,9 @@ def _without_empty(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value != ""}
 
 
-def _as_written(told: Progress | Stored) -> dict[str, Any]:
+def _as_written(record: Progress | Stored) -> dict[str, Any]:
     """Return the fields as a status has them: instants to the second, empty where there is none."""
-    found = msgspec.to_builtins(told, builtin_types=(datetime,))
+    found = msgspec.to_builtins(record, builtin_types=(datetime,))
     return {
         name: _text(value) if value is None or isinstance(value, datetime) else value for name, value in found.items()
     }

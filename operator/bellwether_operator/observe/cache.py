@@ -287,7 +287,7 @@ class ChildList:
         """Take one of the children."""
         if is_kept(raw, self._kind):
             self._present.add(_child_key(raw, self._kind))
-        self._tell(self._cache.see_child(raw, self._kind, whole=self._whole, packed=True))
+        self._notify(self._cache.see_child(raw, self._kind, whole=self._whole, packed=True))
 
     def end(self, list_version: int) -> None:
         """Forget what was not in the list, of this resource version."""
@@ -295,8 +295,8 @@ class ChildList:
             within = key.kind == self._kind and self._namespace in {None, key.namespace}
             if within and key not in self._present and known.resource_version <= list_version:
                 self._cache.gone.note(known.uid, list_version)
-                self._tell(self._cache.forget_child(key))
+                self._notify(self._cache.forget_child(key))
 
-    def _tell(self, system: SystemKey | None) -> None:
+    def _notify(self, system: SystemKey | None) -> None:
         if system is not None:
             self.news.add(system)

@@ -30,11 +30,11 @@ REPLAYS = Kind(API_VERSION, KIND, PLURAL, stateful=True)
 PAGE = 100
 LOOK_SECONDS = 2.0
 """How often a replay that has not ended is looked at."""
-TELL_SECONDS, TELL_TRIES = 15.0, 40
+SEND_SECONDS, SEND_TRIES = 15.0, 40
 """How a gateway hears which replays are left, while it does not answer."""
 _NO_KEYS = Keyring({}, {}, "")
 """Nothing that is made here holds a key: pods mount the one of the system's Secret."""
-Tell = Callable[[SystemKey, Sequence[str]], Awaitable[None]]
+Send = Callable[[SystemKey, Sequence[str]], Awaitable[None]]
 """Tells a system's gateway the uids of the replays that exist; raises GatewayError."""
 
 
@@ -45,7 +45,7 @@ class Replays:
         self,
         client: Client,
         cache: Cache,
-        tell: Tell,
+        send: Send,
         now: Callable[[], datetime],
         *,
         settings: Settings,
@@ -54,23 +54,23 @@ class Replays:
         """Do nothing yet."""
         self._client = client
         self._cache = cache
-        self._tell = tell
+        self._send = send
         self._now = now
         self._context = RenderContext(
             settings.services_image, _NO_KEYS, settings.image_pull_policy, settings.services_log_level
         )
         self._follower = Follower(client, REPLAYS, self._next, self._forget, look_seconds)
-        self._telling: dict[SystemKey, asyncio.Task[None]] = {}
+        self._sending: dict[SystemKey, asyncio.Task[None]] = {}
 
     async def run(self, scope: str | None) -> None:
         """Follow the replays of a namespace, or of all, until cancelled."""
         try:
             await self._follower.run(scope)
         finally:
-            telling = list(self._telling.values())
-            for task in telling:
+            sending = list(self._sending.values())
+            for task in sending:
                 task.cancel()
-            await asyncio.gather(*telling, return_exceptions=True)
+            await asyncio.gather(*sending, return_exceptions=True)
 
     def _next(self, raw: Mapping[str, Any]) -> Handler | None:
         ended = progress_of(raw).state in {"complete", "failed"}
@@ -115,19 +115,19 @@ class Replays:
     def _forget(self, raw: Mapping[str, Any]) -> None:
         """Have the gateway of a replay's system forget its report."""
         system = system_key(raw)
-        running = self._telling.get(system)
+        running = self._sending.get(system)
         if running is not None:
             running.cancel()  # it may be about to tell of this one as of one that is there
-        self._telling[system] = asyncio.create_task(self._tell_left(system), name=f"replays of {system.name}")
+        self._sending[system] = asyncio.create_task(self._send_left(system), name=f"replays of {system.name}")
 
-    async def _tell_left(self, system: SystemKey) -> None:
-        for _ in range(TELL_TRIES):
+    async def _send_left(self, system: SystemKey) -> None:
+        for _ in range(SEND_TRIES):
             if system not in self._cache.systems:
                 return
             left = [raw["metadata"]["uid"] for raw in self._follower.of(system)]
             try:
-                await self._tell(system, left)
+                await self._send(system, left)
                 return
             except GatewayError as error:
                 log.info("%s still has the reports of replays that are gone: %s", system.name, error)
-            await asyncio.sleep(TELL_SECONDS)
+            await asyncio.sleep(SEND_SECONDS)

@@ -239,17 +239,17 @@ def _follow(raw: Mapping[str, Any], known: Progress, scene: Scene, job: Mapping[
 
 
 def _troubles(rows: Sequence[Mapping[str, Any]]) -> str:
-    told = [f"{row['index']} ({row['name']}): {row['message']}" for row in rows if row.get("failed")]
-    return f"; {'; '.join(told)}"[: 3 * _MESSAGE] if told else ""
+    stated = [f"{row['index']} ({row['name']}): {row['message']}" for row in rows if row.get("failed")]
+    return f"; {'; '.join(stated)}"[: 3 * _MESSAGE] if stated else ""
 
 
 def _by_index(pods: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
     found: dict[int, list[Mapping[str, Any]]] = {}
     for pod in sorted(pods, key=lambda one: str(one["metadata"].get("creationTimestamp", ""))):
         metadata = pod["metadata"]
-        told = (metadata.get("annotations") or {}).get(_INDEX) or (metadata.get("labels") or {}).get(_INDEX) or ""
-        if str(told).isdigit():
-            found.setdefault(int(told), []).append(pod)
+        stated = (metadata.get("annotations") or {}).get(_INDEX) or (metadata.get("labels") or {}).get(_INDEX) or ""
+        if str(stated).isdigit():
+            found.setdefault(int(stated), []).append(pod)
     return found
 
 
@@ -287,14 +287,14 @@ def row_of(before: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], replay:
     found = {"index": kept["index"], "name": kept["name"]}
     for pod in reversed(pods):
         code, said = _ended(pod)
-        told = _object(said)
-        if code == 0 and told is not None:
+        stated = _object(said)
+        if code == 0 and stated is not None:
             try:
-                return _with_figures(found, told, replay)
+                return _with_figures(found, stated, replay)
             except ValidationError:
                 return found | {"message": "its figures cannot be read by this release", "failed": True}
         if code is not None:
-            words = str((told or {}).get("error") or said or f"it ended with {code}").strip()
+            words = str((stated or {}).get("error") or said or f"it ended with {code}").strip()
             return found | {"message": words[-_MESSAGE:], "failed": True}
         return found | {"message": _under_way(pod)[:_MESSAGE]}
     return found | {"message": "waits"}
@@ -304,15 +304,15 @@ def words_of(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return in one line what the declaration as it was came to."""
     first = rows[0]
     hold = first.get("buyAndHoldReturn", "not defined")
-    told = f"return {first.get('totalReturn', 'not defined')} beside {hold} of buy-and-hold, {first['trades']} trades"
-    return told if len(rows) == 1 else f"{told}; {len(rows) - 1} variants beside it"
+    stated = f"return {first.get('totalReturn', 'not defined')} beside {hold} of buy-and-hold, {first['trades']} trades"
+    return stated if len(rows) == 1 else f"{stated}; {len(rows) - 1} variants beside it"
 
 
-def _with_figures(found: dict[str, Any], told: Mapping[str, Any], replay: str) -> dict[str, Any]:
-    row = found | {name: value for name, value in told.items() if name in _FIGURES} | {"complete": True}
-    words = [str(told["amiss"])] if told.get("amiss") else []
-    if told.get("noReport"):
-        words.append(f"the report was not taken: {told['noReport']}")
+def _with_figures(found: dict[str, Any], stated: Mapping[str, Any], replay: str) -> dict[str, Any]:
+    row = found | {name: value for name, value in stated.items() if name in _FIGURES} | {"complete": True}
+    words = [str(stated["amiss"])] if stated.get("amiss") else []
+    if stated.get("noReport"):
+        words.append(f"the report was not taken: {stated['noReport']}")
     else:
         index = found["index"]
         row["report"] = f"/reports/replays/{replay}" + (f"/{index}" if index else "")

@@ -12,7 +12,7 @@ from bellwether_operator.report.finding import Reason
 
 NOTE_LIMIT = 1000
 MISSED = "SlotMissed"
-_TOLD: Mapping[str, Mapping[str, str]] = {
+_RECORDED: Mapping[str, Mapping[str, str]] = {
     "Ready": {"True": "Normal", "False": "Warning", "Unknown": "Warning"},
     "Stalled": {"True": "Warning", "False": "Normal"},
     "CalendarCurrent": {"False": "Warning"},
@@ -22,9 +22,9 @@ _TOLD: Mapping[str, Mapping[str, str]] = {
     "RolloutPending": {"True": "Normal"},
     "Contested": {"True": "Warning"},
 }
-"""Which status of which condition is told when it comes to be, and as what type of Event."""
+"""Which status of which condition is reported when it comes to be, and as what type of Event."""
 _AT_FIRST = {"Ready": "False", "Stalled": "False"}
-"""What a system that was never looked at is taken for, so that its beginning is not told."""
+"""What a system that was never looked at is taken for, so that its beginning is not reported."""
 
 
 class EventRecord(NamedTuple):
@@ -44,12 +44,12 @@ def event_records(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[E
 
 
 def transitions(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[EventRecord]:
-    """Return the conditions whose status became one that is told."""
+    """Return the conditions whose status became one that is reported."""
     known = {**_AT_FIRST, **{each["type"]: each["status"] for each in before}}
     return [
-        _of_condition(each, _TOLD[each["type"]][each["status"]])
+        _of_condition(each, _RECORDED[each["type"]][each["status"]])
         for each in after
-        if known.get(each["type"]) != each["status"] and each["status"] in _TOLD.get(each["type"], {})
+        if known.get(each["type"]) != each["status"] and each["status"] in _RECORDED.get(each["type"], {})
     ]
 
 
@@ -79,7 +79,7 @@ def _of_condition(condition: Mapping[str, Any], kind: str) -> EventRecord:
 
 
 def event(system: Mapping[str, Any], record: EventRecord, now: datetime) -> dict[str, Any]:
-    """Return the Event for a record; the same record gives the same name, so it is told once."""
+    """Return the Event for a record; the same record gives the same name, so it is reported once."""
     metadata = system["metadata"]
     identity = [metadata["uid"], *record.identity]
     return {

@@ -15,7 +15,7 @@ from bellwether_operator.report.observation import Case, spoken_of, unheard
 
 _TRAIN = "train it again (`bellwether models system train`)"
 NEAR_DAYS = 30
-"""So many days before the calendar's known end a person is told."""
+"""So many days before the calendar's known end a person is notified."""
 
 
 def misfits(spec: TradingSystemSpec) -> tuple[Problem, ...]:

@@ -12,7 +12,7 @@ from bellwether_operator.report.observation import Case, spoken_of, unheard
 
 _KIND = "SafeToTrade"
 _SAID_AT_MOST = 3
-"""Refusals with the same code, one for each symbol, are told up to so many: for the others' names there is room."""
+"""Refusals with the same code, one for each symbol, are reported up to so many: for the others' names there is room."""
 
 
 class _Known(NamedTuple):
@@ -73,7 +73,7 @@ _KNOWN: Mapping[str, _Known] = {
 def safe_to_trade(case: Case) -> Finding:
     """Return whether it is safe to trade. What the declaration itself forbids needs no word of the gateway.
 
-    What concerns single symbols, while another could be traded, is told and makes it no less safe.
+    What concerns single symbols, while another could be traded, is reported and makes it no less safe.
     """
     declared = _declared(case.system)
     view = case.seen.view

@@ -30,19 +30,19 @@ def status(
     case = None if system is None else Case(system, generation, seen, previous, now)
     findings = _unreadable(seen.invalid or "") if case is None else _findings(case)
     by_type = {finding.type: finding for finding in findings}
-    told = conditions((by_type[kind] for kind in CONDITIONS), generation, previous.get("conditions", ()), now)
-    found: dict[str, Any] = {"observedGeneration": generation, "conditions": told}
+    parts = conditions((by_type[kind] for kind in CONDITIONS), generation, previous.get("conditions", ()), now)
+    found: dict[str, Any] = {"observedGeneration": generation, "conditions": parts}
     return {**found, **(_rest(case) if case is not None else _kept(previous))}
 
 
 def _unreadable(why: str) -> list[Finding]:
-    told = {
+    parts = {
         "Ready": Finding("Ready", "False", Reason.INVALID, why),
         "Accepted": Finding("Accepted", "False", Reason.INVALID, why),
         "Reconciling": Finding("Reconciling", "False", Reason.INVALID, "nothing is applied"),
         "Stalled": Finding("Stalled", "True", Reason.INVALID, why),
     }
-    return [told.get(kind, Finding(kind, "Unknown", Reason.INVALID, _UNSEEN)) for kind in CONDITIONS]
+    return [parts.get(kind, Finding(kind, "Unknown", Reason.INVALID, _UNSEEN)) for kind in CONDITIONS]
 
 
 def _findings(case: Case) -> list[Finding]:
@@ -92,8 +92,8 @@ def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
 def _rest(case: Case) -> dict[str, Any]:
     """Return services, halts, session and tasks, leaving out what there is none of."""
     found: dict[str, Any] = {"services": services(case)}
-    told = {"halts": halts(case), "session": session(case.seen.period), "tasks": tasks(case)}
-    found |= {name: value for name, value in told.items() if value}
+    parts = {"halts": halts(case), "session": session(case.seen.period), "tasks": tasks(case)}
+    found |= {name: value for name, value in parts.items() if value}
     if case.seen.volume_size is not None:
         found["volumeSize"] = case.seen.volume_size
     if case.seen.backups.row is not None:

@@ -46,9 +46,9 @@ def figures_of(path: Path) -> Figures:
     """
     try:
         with opened(path, "ro") as found:
-            told = [str(row[0]) for row in found.execute("PRAGMA integrity_check(3)")]
-            if told != ["ok"]:
-                raise CopyError(f"SQLite finds it damaged: {'; '.join(told)}")
+            problems = [str(row[0]) for row in found.execute("PRAGMA integrity_check(3)")]
+            if problems != ["ok"]:
+                raise CopyError(f"SQLite finds it damaged: {'; '.join(problems)}")
             rows: dict[str, int] = {}
             last: dict[str, int] = {}
             tables = [str(row[0]) for row in found.execute(_TABLES)]

@@ -75,5 +75,5 @@ def is_futile(line: str) -> bool:
 def last_words(words: str) -> str:
     """Return the line of restic's output that says most, for a person; without its addresses and doubled spaces."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
-    telling = [line for line in lines if line.lower().startswith(("fatal:", "error:", "error "))] or lines
-    return re.sub(r"\s+", " ", telling[-1]).removeprefix("Fatal: ")[:300] if telling else "it said nothing"
+    final = [line for line in lines if line.lower().startswith(("fatal:", "error:", "error "))] or lines
+    return re.sub(r"\s+", " ", final[-1]).removeprefix("Fatal: ")[:300] if final else "it said nothing"

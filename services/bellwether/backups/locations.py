@@ -82,7 +82,7 @@ def opened(location: BackupLocation, machine: Machine, *, make: bool) -> Reposit
     """Return a location's repository, known to be there and to be the one that it was before.
 
     `make`: a location that has never been used gets a new repository. One that was used and is gone does not: that is
-    told, instead of beginning again as if nothing had been kept.
+    reported, instead of beginning again as if nothing had been kept.
 
     Raises:
         SecretError, ResticMissing: if it cannot be opened.

@@ -166,7 +166,7 @@ class Making:
         ordered = [] if self._order.ordered_by is None else [f"{FOR}={self._order.ordered_by}"]
         tags = [OURS, f"id={manifest.id}", f"kind={manifest.kind}", f"manifest={written}", *session, *before, *ordered]
         summary = repository.save(
-            self._staging, host=manifest.system, tags=tags, everything=full, told=_progress(self._say, name)
+            self._staging, host=manifest.system, tags=tags, everything=full, report=_progress(self._say, name)
         )
         added = int(summary.get("data_added", 0))
         self._note(added={**self._record.added, name: added})
@@ -232,7 +232,7 @@ def snapshot_of(repository: Repository, system: str, backup_id: str) -> Snapshot
 def _progress(say: Say, name: str) -> Callable[[dict[str, object]], None]:
     shown = -1
 
-    def told(message: dict[str, object]) -> None:
+    def report(message: dict[str, object]) -> None:
         nonlocal shown
         done = message.get("percent_done")
         tenth = int(done * 10) if isinstance(done, int | float) else 0
@@ -240,7 +240,7 @@ def _progress(say: Say, name: str) -> Callable[[dict[str, object]], None]:
             shown = tenth
             say(f"storing in {name}: {tenth * 10} %")
 
-    return told
+    return report
 
 
 def verified(repository: Repository, system: str) -> list[str]:

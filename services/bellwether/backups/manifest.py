@@ -1,7 +1,7 @@
 """What a backup consists of, and whether what was found is that. Pure.
 
 The manifest is a file in the backup, `manifest.json`, beside the pieces that it names. Its own SHA-256 is a tag of the
-snapshot, so that a manifest that was changed is told from the one that was written.
+snapshot, so that a manifest that was changed is distinguished from the one that was written.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from bellwether.backups.failures import FINAL, Failure, failure_of, is_futile, l
 PROGRAM = "restic"
 SECONDS = 3600.0
 """How long one command may take."""
-Told = Callable[[dict[str, Any]], None]
+Report = Callable[[dict[str, Any]], None]
 
 
 class ResticMissing(BackupError):
@@ -85,7 +85,7 @@ class Repository:
         return sorted(snapshots, key=lambda one: one.time)
 
     def save(
-        self, folder: Path, *, host: str, tags: Sequence[str], everything: bool, told: Told | None = None
+        self, folder: Path, *, host: str, tags: Sequence[str], everything: bool, report: Report | None = None
     ) -> dict[str, Any]:
         """Keep all that is in a folder; return restic's summary. `everything`: read every file, whatever it looks like.
 
@@ -98,10 +98,10 @@ class Repository:
             message = _json(line)
             if message.get("message_type") == "summary":
                 summary.update(message)
-            elif told is not None and message.get("message_type") == "status":
-                told(message)
+            elif report is not None and message.get("message_type") == "status":
+                report(message)
 
-        self.run("backup", "--json", "--host", host, *options, ".", folder=folder, told=hear)
+        self.run("backup", "--json", "--host", host, *options, ".", folder=folder, report=hear)
         return summary
 
     def fetch(self, snapshot: str, target: Path) -> None:
@@ -132,7 +132,7 @@ class Repository:
         self,
         *arguments: str,
         folder: Path | None = None,
-        told: Callable[[str], None] | None = None,
+        report: Callable[[str], None] | None = None,
         seconds: float = SECONDS,
     ) -> str:
         """Run one command of restic and return what it wrote.
@@ -166,9 +166,9 @@ class Repository:
             errors="surrogateescape",
             start_new_session=True,
         ) as process:
-            return self._heard(process, told, seconds)
+            return self._heard(process, report, seconds)
 
-    def _heard(self, process: subprocess.Popen[str], told: Callable[[str], None] | None, seconds: float) -> str:
+    def _heard(self, process: subprocess.Popen[str], report: Callable[[str], None] | None, seconds: float) -> str:
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - they were asked for
         complaints: list[str] = []
         late = threading.Event()
@@ -192,8 +192,8 @@ class Repository:
         try:
             for line in process.stdout:
                 written.append(line)
-                if told is not None:
-                    told(line)
+                if report is not None:
+                    report(line)
             code = process.wait()
         except BaseException:
             _end(process)
@@ -204,7 +204,7 @@ class Repository:
         if late.is_set():
             raise RepositoryError(self.where, Failure.TOO_LONG, f"{seconds:g} s")
         if code != 0:
-            words = "".join(complaints) + ("" if told else "".join(written))
+            words = "".join(complaints) + ("" if report else "".join(written))
             raise RepositoryError(self.where, failure_of(words), last_words(words))
         return "".join(written)
 

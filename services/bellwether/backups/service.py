@@ -138,8 +138,10 @@ class BackupService:
             return BackupProgress("failed", self._step, "the service was ended")
         error = making.exception()
         if error is not None:
-            told = error if isinstance(error, RpcError) else RpcError("BACKUP_FAILED", str(error))
-            return BackupProgress("failed", self._step, told.message[:_WORDS], final=bool(told.detail.get("final")))
+            failure = error if isinstance(error, RpcError) else RpcError("BACKUP_FAILED", str(error))
+            return BackupProgress(
+                "failed", self._step, failure.message[:_WORDS], final=bool(failure.detail.get("final"))
+            )
         made = making.result()
         return BackupProgress(
             "complete",
@@ -203,7 +205,7 @@ class BackupService:
         return found if unproven is None else [*found, alarm("drill_due", unproven[:500])]
 
     async def stop(self) -> None:
-        """End what is on its way: a backup that is ended is told as failed."""
+        """End what is on its way: a backup that is ended is reported as failed."""
         await end_tasks([task for task in (self._making, self._drill) if task is not None])
 
     def _running(self) -> list[BackupRow]:

@@ -94,9 +94,9 @@ async def restore_stream(bus: NatsBus, name: str, source: Path) -> StreamState:
         while chunk := file.read(CHUNK_BYTES):
             await _send(bus, subject, chunk, name)
     done = await _send(bus, subject, b"", name)
-    told = json.loads(done) if done else {}
-    if "error" in told:
-        raise StreamError(f"stream {name} cannot be restored: {told['error'].get('description')}")
+    answered = json.loads(done) if done else {}
+    if "error" in answered:
+        raise StreamError(f"stream {name} cannot be restored: {answered['error'].get('description')}")
     return await stream_state(bus, name)
 
 
@@ -143,5 +143,5 @@ async def _ask(bus: NatsBus, subject: str, body: dict[str, Any]) -> dict[str, An
     return answer
 
 
-def _state(told: dict[str, Any]) -> StreamState:
-    return StreamState(int(told.get("messages", 0)), int(told.get("last_seq", 0)))
+def _state(answered: dict[str, Any]) -> StreamState:
+    return StreamState(int(answered.get("messages", 0)), int(answered.get("last_seq", 0)))

@@ -49,7 +49,7 @@ MOVES: dict[State, frozenset[State]] = {
     "working": frozenset({"partially_filled", "filled", "rejected", "cancelled", "expired", "unknown"}),
     "partially_filled": frozenset({"partially_filled", "filled", "cancelled", "expired", "unknown"}),
     "unknown": frozenset({"queued", "working", "partially_filled", "filled", "rejected", "cancelled", "expired"}),
-    # A fill that was faster than the cancellation is told after it.
+    # A fill that was faster than the cancellation is reported after it.
     "cancelled": frozenset({"filled"}),
     "expired": frozenset({"filled"}),
     "filled": frozenset(),
@@ -59,7 +59,7 @@ MOVES: dict[State, frozenset[State]] = {
 
 
 class WrongMove(Exception):
-    """What was told of an order cannot follow what is known of it."""
+    """What was reported of an order cannot follow what is known of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def sending(progress: Progress, at: datetime) -> Progress:
 
 
 def advance(progress: Progress, event: BrokerEvent) -> Progress:
-    """Return the order after what the broker told; what was told before changes nothing.
+    """Return the order after what the broker reported; what was reported before changes nothing.
 
     Raises:
         WrongMove: when it cannot be true together with what is known.

@@ -1,6 +1,6 @@
 """A broker that lives in the trader's process: market orders are filled at the opening price, with declared costs.
 
-It is told of the market (`opened`) and of what moves shares and money besides orders (`adjust`), as a real broker
+It is given the market (`opened`) and what moves shares and money besides orders (`adjust`), as a real broker
 learns of both by itself. Its books are its own, see `simulated_books`.
 """
 
@@ -42,7 +42,7 @@ class SimulatedBroker:
         self._events: list[BrokerEvent] = []
         self._wake: Callable[[], None] = lambda: None
 
-    # What only a simulated broker has to be told
+    # What only a simulated broker has to be given
 
     async def open_account(self, cash: Decimal, positions: Mapping[str, Decimal], done: Sequence[Move] = ()) -> bool:
         """Open the account with what is in it; return False, and change nothing, where there is one already.
@@ -99,11 +99,11 @@ class SimulatedBroker:
         await self._change(lambda books: books.cancel(reference, market))
 
     async def query(self, reference: str, since: datetime) -> Lookup:
-        """Return all that was told of an order; finding nothing proves that it never arrived."""
-        return Lookup(await self._change(lambda books: books.told_of(reference)))
+        """Return all that was reported of an order; finding nothing proves that it never arrived."""
+        return Lookup(await self._change(lambda books: books.reports_of(reference)))
 
     async def drain(self) -> Sequence[BrokerEvent]:
-        """Return what was told since the last time."""
+        """Return what was reported since the last time."""
         events, self._events = self._events, []
         return events
 
@@ -140,11 +140,11 @@ class SimulatedBroker:
     async def _change(self, work: Callable[[Books], T]) -> T:
         def within(tx: Transaction) -> tuple[T, list[BrokerEvent]]:
             books = Books(tx, self._account, self._settings())
-            return work(books), books.told
+            return work(books), books.reported
 
-        result, told = await self._store.transact(within)
-        if told:
-            # Only what is in the books is told.
-            self._events += told
+        result, reported = await self._store.transact(within)
+        if reported:
+            # Only what is in the books is reported.
+            self._events += reported
             self._wake()
         return result

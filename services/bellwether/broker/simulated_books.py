@@ -53,7 +53,7 @@ class Market:
     """An open session: `at` now, opening prices and the last closed session's volumes by symbol.
 
     `final` says that a symbol without a price will not get one any more. With `held` nothing is filled yet: orders
-    work until the next time that the market is told.
+    work until the next time that the market is given.
     """
 
     session: date
@@ -75,7 +75,7 @@ class Move(NamedTuple):
     ratio: Decimal = Decimal(1)
 
 
-class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event as it is stored."""
 
     kind: Literal["accepted", "fill", "rejected", "ended"]
@@ -89,18 +89,18 @@ class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _KINDS: dict[str, AdjustmentKind] = {"dividend": "dividend", "transfer": "transfer"}
 _order = msgspec.json.Decoder(NewOrder)
-_told = msgspec.json.Decoder(_Told)
+_reported = msgspec.json.Decoder(_Report)
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
 class Books:
-    """The books of one account within a transaction; `told` is what the broker has to tell once it is in."""
+    """The books of one account within a transaction; `reported` is what the broker has to report once it is in."""
 
     def __init__(self, tx: Transaction, account: str, settings: Settings) -> None:
         self._tx = tx
         self._account = account
         self._settings = settings
-        self.told: list[BrokerEvent] = []
+        self.reported: list[BrokerEvent] = []
 
     def open(self, cash: Decimal, positions: Mapping[str, Decimal], done: Sequence[Move] = ()) -> bool:
         """Open the account; return False where there is one already."""
@@ -124,9 +124,9 @@ class Books:
         if why is not None or market is None:
             code, words = why or ("MARKET_CLOSED", "the session is not open")
             at = order.deadline if market is None else market.at
-            self._tell(order.reference, _Told("rejected", at, code=code, words=words), works=False)
+            self._report(order.reference, _Report("rejected", at, code=code, words=words), works=False)
             return
-        self._tell(order.reference, _Told("accepted", market.at), works=True)
+        self._report(order.reference, _Report("accepted", market.at), works=True)
         if not market.held:
             self._fill(order, market)
 
@@ -135,13 +135,13 @@ class Books:
         order = self._working().get(reference)
         if order is not None:
             at = order.deadline if market is None else market.at
-            self._tell(reference, _Told("ended", at, code="cancelled", words="cancelled"), works=False)
+            self._report(reference, _Report("ended", at, code="cancelled", words="cancelled"), works=False)
 
-    def told_of(self, reference: str) -> tuple[BrokerEvent, ...]:
-        """Return everything that was told of an order."""
+    def reports_of(self, reference: str) -> tuple[BrokerEvent, ...]:
+        """Return everything that was reported of an order."""
         query = "SELECT id, data FROM sim_events WHERE account = ? AND reference = ? ORDER BY id"
         rows = self._tx.driver.execute(query, (self._account, reference)).fetchall()
-        return tuple(_event(reference, int(row[0]), _told.decode(row[1])) for row in rows)
+        return tuple(_event(reference, int(row[0]), _reported.decode(row[1])) for row in rows)
 
     def moves(self) -> list[Adjustment]:
         """Return what moved money besides orders."""
@@ -176,14 +176,18 @@ class Books:
         """Fill what works, and end what the market or its deadline no longer lets work."""
         for reference, order in self._working().items():
             if market.at >= order.deadline:
-                late = _Told("ended", market.at, code="expired", words=f"the deadline was {order.deadline.isoformat()}")
-                self._tell(reference, late, works=False)
+                late = _Report(
+                    "ended", market.at, code="expired", words=f"the deadline was {order.deadline.isoformat()}"
+                )
+                self._report(reference, late, works=False)
                 continue
             why = self._objection(order, market)
             if why is None:
                 self._fill(order, market)
             elif why[0] != "NO_PRICE" or market.final:
-                self._tell(reference, _Told("ended", market.at, code="cancelled", words=": ".join(why)), works=False)
+                self._report(
+                    reference, _Report("ended", market.at, code="cancelled", words=": ".join(why)), works=False
+                )
 
     def _fill(self, order: NewOrder, market: Market) -> None:
         quantity = min(order.quantity, self._room(order, market))
@@ -197,11 +201,11 @@ class Books:
             commission = min(cost.commission, cash)
             self._pay(cash - commission)
             self._hold(order.symbol, self.held().get(order.symbol, ZERO) - sign * quantity)
-            fill = _Told("fill", market.at, quantity=quantity, price=cost.price, commission=commission)
-            self._tell(order.reference, fill, works=False)
+            fill = _Report("fill", market.at, quantity=quantity, price=cost.price, commission=commission)
+            self._report(order.reference, fill, works=False)
         if quantity < order.quantity:
             share = f"{quantity} of {order.quantity} shares are volumeShare of the last session's volume"
-            self._tell(order.reference, _Told("ended", market.at, code="cancelled", words=share), works=False)
+            self._report(order.reference, _Report("ended", market.at, code="cancelled", words=share), works=False)
 
     def _room(self, order: NewOrder, market: Market) -> Decimal:
         share = self._settings.volume_share
@@ -253,24 +257,24 @@ class Books:
         query = "UPDATE sim_accounts SET cash = ? WHERE account = ?"
         self._tx.driver.execute(query, (str(cash), self._account))
 
-    def _tell(self, reference: str, told: _Told, *, works: bool) -> None:
+    def _report(self, reference: str, reported: _Report, *, works: bool) -> None:
         query = "INSERT INTO sim_events (account, reference, data) VALUES (?, ?, ?)"
-        number = self._tx.driver.execute(query, (self._account, reference, _encode(told).decode())).lastrowid
+        number = self._tx.driver.execute(query, (self._account, reference, _encode(reported).decode())).lastrowid
         update = "UPDATE sim_orders SET works = ? WHERE account = ? AND reference = ?"
         self._tx.driver.execute(update, (int(works), self._account, reference))
-        self.told.append(_event(reference, int(number or 0), told))
+        self.reported.append(_event(reference, int(number or 0), reported))
 
 
-def _event(reference: str, number: int, told: _Told) -> BrokerEvent:
-    match told.kind:
+def _event(reference: str, number: int, said: _Report) -> BrokerEvent:
+    match said.kind:
         case "accepted":
-            return Accepted(reference, told.at, f"SIM{reference}")
+            return Accepted(reference, said.at, f"SIM{reference}")
         case "fill":
-            return Fill(reference, told.at, f"sim-{number}", told.quantity, told.price, told.commission)
+            return Fill(reference, said.at, f"sim-{number}", said.quantity, said.price, said.commission)
         case "rejected":
-            return Rejected(reference, told.at, told.code, told.words)
+            return Rejected(reference, said.at, said.code, said.words)
         case "ended":
-            return Ended(reference, told.at, "expired" if told.code == "expired" else "cancelled", told.words)
+            return Ended(reference, said.at, "expired" if said.code == "expired" else "cancelled", said.words)
 
 
 def add_simulated_tables(metadata: MetaData) -> Index:
@@ -287,14 +291,14 @@ def add_simulated_tables(metadata: MetaData) -> Index:
         Column("works", Integer, nullable=False),
     )
     working = Index("sim_orders_working", orders.c.account, sqlite_where=orders.c.works == 1)
-    told = Table(
+    reported = Table(
         "sim_events",
         metadata,
         Column("id", Integer, primary_key=True, autoincrement=True),
         *texts("account", "reference"),
         Column("data", Text, nullable=False),
     )
-    Index("sim_events_by_order", told.c.account, told.c.reference, told.c.id)
+    Index("sim_events_by_order", reported.c.account, reported.c.reference, reported.c.id)
     # What moved shares or money besides orders (a split, a dividend, a deposit), each once by its key.
     Table(
         "sim_actions",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _MERGE_KEYS = ("uid", "mountPath", "containerPort", "name", "port", "key", "type", "ip", "date")
-"""By which field the entries of a list are told apart, the most telling first."""
+"""By which field the entries of a list are distinguished, the most telling first."""
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -33,8 +33,8 @@ def changes(old: Any, new: Any, path: str = "") -> list[FieldChange]:
     """Return every field in which two objects differ, in the order of the new one; what is only in the old one last.
 
     A block that is only in one of them is one change, and so is a list of plain values. The entries of other lists are
-    told apart by the field that names them, where they have one, and by their place where the lists are equally long;
-    otherwise the list is one change.
+    distinguished by the field that names them, where they have one, and by their place where the lists are as
+    long; otherwise the list is one change.
     """
     return list(_differences(old, new, path, both=True))
 

@@ -35,7 +35,7 @@ class Failure(NamedTuple):
 
 
 def template_hash(manifest: Mapping[str, Any]) -> str:
-    """Return what a workload's pod template is told by."""
+    """Return what a workload's pod template is recognised by."""
     return content_hash(manifest["spec"]["template"], 16)
 
 

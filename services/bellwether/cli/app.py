@@ -89,13 +89,13 @@ A system in a cluster answers the same commands with --system NAME.
 )
 
 
-def _tell_version(asked: bool) -> None:
+def _show_version(asked: bool) -> None:
     if asked:
         try:
-            told = installed("bellwether")
+            release = installed("bellwether")
         except PackageNotFoundError:
-            told = "(from its sources, not installed)"
-        sys.stdout.write(f"bellwether {told}\n")
+            release = "(from its sources, not installed)"
+        sys.stdout.write(f"bellwether {release}\n")
         raise typer.Exit
 
 
@@ -103,7 +103,7 @@ def _tell_version(asked: bool) -> None:
 def beginning(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which release this is.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which release this is.")
     ] = False,
 ) -> None:
     """Read the options that stand before a command."""
@@ -192,14 +192,14 @@ def plan(
     with 2 when it is wrongly typed;
     with --exit-code, 3 when something would change.
     """
-    from bellwether.cli.planning import Asked, as_json, instant, make_plan, tell_refusals
+    from bellwether.cli.planning import Asked, as_json, instant, make_plan, show_refusals
 
     when = None if at is None else instant(at)
     asked = Asked(file, offline, from_file, context, namespace, when, image)
     if replay is not None:
-        from bellwether.cli.replanning import tell_orders
+        from bellwether.cli.replanning import show_orders
 
-        tell_orders(asked, replay, data, output)
+        show_orders(asked, replay, data, output)
         return
     if data is not None:
         raise CommandError("--data is for --replay")
@@ -207,7 +207,7 @@ def plan(
     if output is Output.json:
         write_json(as_json(found))
     elif found.refusals:
-        tell_refusals(file, found)
+        show_refusals(file, found)
     else:
         from bellwether.cli.plan_text import draw
 
@@ -258,7 +258,7 @@ def notify(
     test: Annotated[bool, typer.Option("--test", help="Send a test message now; ends with 1 if one fails.")] = False,
     lines: Count = 20,
 ) -> None:
-    """Show who is told of alarms and what was sent, or send a test message."""
+    """Show who is notified of alarms and what was sent, or send a test message."""
     if not test:
         if name is not None:
             raise typer.BadParameter("a NAME is for --test")

@@ -75,10 +75,10 @@ def create(
             make_repository=not known,
         )
 
-        async def make(tell: Say) -> Any:
+        async def make(report: Say) -> Any:
             with place.records.held():
                 async with handed_over(place) if from_services else source_of(place) as source:
-                    return await Making(order, source, place.machine(), place.records, tell).make()
+                    return await Making(order, source, place.machine(), place.records, report).make()
 
         name, machine, answer = system.metadata.name, place.machine(), {}
         if ordered_by is None:

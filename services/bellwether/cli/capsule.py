@@ -54,8 +54,8 @@ def capsule(
     target = write or Path(f"{what}.capsule.json")
     with of_file(target):
         target.write_bytes(content)
-    told: dict[str, Any] = {"file": str(target), "bytes": len(content)}
-    session.show(told, lambda one: f"wrote {one['file']} ({one['bytes']:,} bytes)")
+    summary: dict[str, Any] = {"file": str(target), "bytes": len(content)}
+    session.show(summary, lambda one: f"wrote {one['file']} ({one['bytes']:,} bytes)")
 
 
 def _open(session: Session, file: Path) -> int:
@@ -75,7 +75,7 @@ def _open(session: Session, file: Path) -> int:
     except RpcError as error:
         raise CommandError(f"{file}: {error.message}") from error
     outcome = json.loads(found.record)["outcome"]
-    told = {
+    summary = {
         "decision_id": found.decision_id,
         "release": found.release,
         "action": outcome["action"],
@@ -84,7 +84,7 @@ def _open(session: Session, file: Path) -> int:
         "differences": again.differences,
         "sha256": found.record_sha256,
     }
-    session.show(told, lambda one: "\n".join(_lines(one)))
+    session.show(summary, lambda one: "\n".join(_lines(one)))
     return {"equal": 0, "different": 1}.get(again.outcome, 3)
 
 

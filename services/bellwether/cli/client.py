@@ -291,8 +291,8 @@ def find_run(root: Path) -> RunState | None:
         return None
     for path in found:
         try:
-            told = json.loads(path.read_text())
-            return RunState(url=told["url"], token=told["token"], name=told["name"])
+            stored = json.loads(path.read_text())
+            return RunState(url=stored["url"], token=stored["token"], name=stored["name"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None

@@ -129,13 +129,13 @@ class GatewaySide:
         """Ask for a fresh prediction of each share, and for market data."""
         with ThreadPoolExecutor(len(symbols) + 1) as pool:
             looking = pool.submit(self._client.get, "/v1/market-data")
-            told = list(pool.map(self._predict, symbols))
+            answers = list(pool.map(self._predict, symbols))
             try:
                 market = looking.result()["market_data"]
             except CommandError:
                 market = {}
         found: dict[str, Any] = {"predictions": {}, "errors": {}, "market_data": market}
-        for symbol, one in zip(symbols, told, strict=True):
+        for symbol, one in zip(symbols, answers, strict=True):
             found["errors" if isinstance(one, str) else "predictions"][symbol] = one
         return found
 

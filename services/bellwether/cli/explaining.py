@@ -46,13 +46,13 @@ def report(
     evening_analysis writes one for each session. With --verify it ends with 1
     when composing it again gives other bytes.
     """
-    from bellwether.cli.reports import listed, told
+    from bellwether.cli.reports import as_text, listed
 
     if all_:
         session.show(session.client.get("/v1/reports", limit=lines), listed)
         return
     found = session.client.get(f"/v1/reports/{day or 'latest'}", verify=verify or None)
-    session.show(found, told)
+    session.show(found, as_text)
     if found["equal"] is False:
         raise SystemExit(1)
 

@@ -23,7 +23,7 @@ def hindsight(
     data: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, such as .bellwether/NAME.")],
     *,
     sessions: Annotated[int, typer.Option("--sessions", min=1, max=5000, help="How many sessions, the newest.")] = 60,
-    output: Format = Output.text,
+    text: Format = Output.text,
 ) -> None:
     """Compare what a live run decided and filled with history as it is known today.
 
@@ -44,27 +44,27 @@ def hindsight(
 
     with in_words(RunError, BackupError, StoreError):
         found = asyncio.run(look_back(data, sessions, say_to_person))
-    write_answer(output, msgspec.to_builtins(asdict(found)), lines(found))
+    write_answer(text, msgspec.to_builtins(asdict(found)), lines(found))
     raise SystemExit(1 if found.unequal_then else 0)
 
 
 def lines(found: Hindsight) -> list[str]:
     """Return the comparison for people."""
-    told = [
+    text = [
         f"{found.decisions} decisions: {found.equal_then} come out with equal bytes by the bars known then, "
         f"{len(found.decisions_differ)} would be made otherwise by today's"
     ]
     for wrong in found.unequal_then:
-        told.append(
+        text.append(
             f"! {wrong.prediction_id} does not come out by what was known then: {', '.join(wrong.differs_then)}"
         )
     if found.with_news:
-        told.append(f"{found.with_news} of them saw news: it is taken from their records, no source has it still")
+        text.append(f"{found.with_news} of them saw news: it is taken from their records, no source has it still")
     for one in found.decisions_differ[-_MOST_SHOWN:]:
-        told.append(f"~ {one.prediction_id} {one.live}, today {one.today}: {one.why}")
-    told.append(f"{found.fills} fills, {len(found.fills_differ)} orders would be filled otherwise")
+        text.append(f"~ {one.prediction_id} {one.live}, today {one.today}: {one.why}")
+    text.append(f"{found.fills} fills, {len(found.fills_differ)} orders would be filled otherwise")
     for fill in found.fills_differ[-_MOST_SHOWN:]:
-        told.append(f"~ {fill.session} {fill.symbol} {fill.live}, today {fill.today} ({fill.cash:+f} cash): {fill.why}")
+        text.append(f"~ {fill.session} {fill.symbol} {fill.live}, today {fill.today} ({fill.cash:+f} cash): {fill.why}")
     if max(len(found.decisions_differ), len(found.fills_differ)) > _MOST_SHOWN:
-        told.append("older differences: -o json has all")
-    return [*told, f"at today's prices the same orders would leave {found.cash:+f} of cash"]
+        text.append("older differences: -o json has all")
+    return [*text, f"at today's prices the same orders would leave {found.cash:+f} of cash"]

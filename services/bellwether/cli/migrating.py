@@ -86,24 +86,24 @@ def _zone(name: str) -> ZoneInfo:
 
 def _task(one: Judgement) -> str:
     minutes = int(one.replacement.offset.total_seconds()) // 60
-    told = f"{minutes:+d} min" if minutes else "at once"
-    return f"{one.replacement.name} ({told} from the {one.replacement.anchor})"
+    output = f"{minutes:+d} min" if minutes else "at once"
+    return f"{one.replacement.name} ({output} from the {one.replacement.anchor})"
 
 
 def _as_text(judged: list[Judgement], first: date, last: date) -> list[str]:
-    told = [f"{first} to {last}, {len(judged)} jobs"]
+    output = [f"{first} to {last}, {len(judged)} jobs"]
     for one in judged:
         usual = "several times a day" if one.usual is None else f"usually {one.usual:%H:%M} at the exchange"
-        told += ["", f"line {one.line.number}: {one.line.schedule}  {one.line.command}"]
-        told.append(f"  {one.runs:,} runs, {usual}; replaced by {_task(one)}")
+        output += ["", f"line {one.line.number}: {one.line.schedule}  {one.line.command}"]
+        output.append(f"  {one.runs:,} runs, {usual}; replaced by {_task(one)}")
         counts = Counter(fault.wrong for fault in one.faults)
         for wrong, count in counts.items():
             days = sorted({str(fault.day) for fault in one.faults if fault.wrong is wrong})
             more = f" and {len(days) - _SHOWN} more days" if len(days) > _SHOWN else ""
-            told.append(f"  {count:,} {_IN_WORDS[wrong]}: {', '.join(days[:_SHOWN])}{more}")
+            output.append(f"  {count:,} {_IN_WORDS[wrong]}: {', '.join(days[:_SHOWN])}{more}")
         if not one.faults:
-            told.append("  no run at a wrong time")
-    return told
+            output.append("  no run at a wrong time")
+    return output
 
 
 def _as_json(one: Judgement) -> dict[str, Any]:

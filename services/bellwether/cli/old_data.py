@@ -106,7 +106,7 @@ def import_(
     if output is Output.json:
         write_json(importing.summary(found, shown=shown if dry_run else 0) | {"written": not dry_run})
     else:
-        _told(found, None if dry_run else history_path(history), shown)
+        _show(found, None if dry_run else history_path(history), shown)
 
 
 def _mapping(path: Path) -> MappingFile:
@@ -119,7 +119,7 @@ def _mapping(path: Path) -> MappingFile:
     return read_mapping(given)
 
 
-def _told(read: importing.FolderRead, path: Path | None, shown: int) -> None:
+def _show(read: importing.FolderRead, path: Path | None, shown: int) -> None:
     found = all_visible(importing.summary(read, shown=shown if path is None else 0))
     lines: list[str] = []
     for one in found["databases"]:
@@ -148,8 +148,8 @@ def _became(table: dict[str, Any], dry: bool) -> str:
     salvaged = f", {table['salvaged']:,} of them from a damaged file" if table["salvaged"] else ""
     if dry:
         return f"{salvaged}, {table['left']:,} rows left"
-    told = ", ".join(f"{table[name]:,} {name}" for name in ("new", "changed", "same"))
-    return f" ({told}){salvaged}, {table['left']:,} rows left"
+    totals = ", ".join(f"{table[name]:,} {name}" for name in ("new", "changed", "same"))
+    return f" ({totals}){salvaged}, {table['left']:,} rows left"
 
 
 def _left_line(one: dict[str, Any]) -> str:

@@ -122,9 +122,9 @@ def _schedule(old: str, new: str) -> Text:
     if len(was) != 5 or len(is_to_be) != 5 or was[:2] + was[3:] != is_to_be[:2] + is_to_be[3:]:
         return Text.assemble((_short(old), "dim"), " → ", _short(new))
     days, wanted = was[2].split(","), is_to_be[2].split(",")
-    told = [Text(f"+{day}", "green") for day in wanted if day not in days]
-    told += [Text(f"-{day}", "red") for day in days if day not in wanted]
-    return Text(" ").join([Text("days"), *told])
+    written = [Text(f"+{day}", "green") for day in wanted if day not in days]
+    written += [Text(f"-{day}", "red") for day in days if day not in wanted]
+    return Text(" ").join([Text("days"), *written])
 
 
 def _lines(old: str, new: str) -> Text:
@@ -168,8 +168,8 @@ def _steps(steps: Sequence[Step]) -> Padding:
 
 def _names(names: Sequence[str]) -> Text:
     more = len(names) - _NAMES_SHOWN
-    told = ", ".join(names[:_NAMES_SHOWN])
-    return Text(f"{told} and {more} more" if more > 0 else told)
+    written = ", ".join(names[:_NAMES_SHOWN])
+    return Text(f"{written} and {more} more" if more > 0 else written)
 
 
 def _with(names: Text, what: Text) -> Text:

@@ -120,8 +120,8 @@ def _between_files(asked: Asked, declared: TradingSystem) -> Plan:
         try:
             before = load(_text_of(asked.from_file))
         except InvalidDeclaration as error:
-            told = "\n".join(f"{asked.from_file}: {problem}" for problem in error.problems)
-            raise CommandError(f"the old file would not be accepted itself:\n{told}") from error
+            listed = "\n".join(f"{asked.from_file}: {problem}" for problem in error.problems)
+            raise CommandError(f"the old file would not be accepted itself:\n{listed}") from error
     installation = Installation(asked.image or _DEFAULT_IMAGE)
     try:
         return plan(before, declared, asked.at or datetime.now(UTC), installation)
@@ -325,6 +325,6 @@ def _utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def tell_refusals(file: Path, found: Plan) -> None:
+def show_refusals(file: Path, found: Plan) -> None:
     """Write why a file would be refused, one line per problem, on stderr."""
     sys.stderr.write("".join(f"{file}: {visible(str(problem))}\n" for problem in found.refusals))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STATE = Path(".bellwether")
 
 
-def tell_orders(asked: Asked, sessions: int, data: Path | None, output: Output) -> None:
+def show_orders(asked: Asked, sessions: int, data: Path | None, output: Output) -> None:
     """Replay the newest sessions under the declaration in force and under the file, and write what differs.
 
     The declaration in force is that of --from, else of the run whose folder is given or is found by its name.
@@ -66,13 +66,13 @@ def lines(found: Edited) -> list[str]:
         f"equity {found.equity_before} and {found.equity_after} at the end"
     )
     marks = {"new": "+", "gone": "-", "changed": "~"}
-    told = [head]
+    output = [head]
     for one in found.changes:
         values = " -> ".join(part for part in (one.before, one.after) if part)
-        told.append(f"{marks[one.kind]} {one.session} {one.side:<4} {one.symbol:<8} {values}: {one.why}")
+        output.append(f"{marks[one.kind]} {one.session} {one.side:<4} {one.symbol:<8} {values}: {one.why}")
     if not found.changes:
-        told.append("no order would have been another one")
-    return [*told, *(f"note: {note}" for note in found.notes)]
+        output.append("no order would have been another one")
+    return [*output, *(f"note: {note}" for note in found.notes)]
 
 
 def _plain(found: Edited) -> dict[str, object]:

@@ -12,7 +12,7 @@ from bellwether.reporting.session_text import session_lines
 _EQUAL = {True: "composed again: equal", False: "composed again: different"}
 
 
-def told(found: dict[str, Any]) -> Any:
+def as_text(found: dict[str, Any]) -> Any:
     """Return a report as text."""
     from rich.text import Text
 

@@ -140,8 +140,8 @@ def _of_repository(backup: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _complete(backup: Mapping[str, Any]) -> Mapping[str, Any]:
     status = backup.get("status") or {}
-    told: list[Mapping[str, Any]] = list(status.get("conditions") or ())
-    complete: Mapping[str, Any] = next((each for each in told if each["type"] == "Complete"), {})
+    conditions: list[Mapping[str, Any]] = list(status.get("conditions") or ())
+    complete: Mapping[str, Any] = next((each for each in conditions if each["type"] == "Complete"), {})
     if complete.get("status") != "True":
         name, words = backup["metadata"]["name"], complete.get("message") or "it has not started"
         raise CommandError(f"TradingBackup {name} is not complete: {words}")

@@ -96,8 +96,8 @@ def status(found: dict[str, Any]) -> RenderableType:
     if newest:
         halts.append(Text(f"newest halt: number {newest} (bellwether resume --seen {newest} --reason ...)"))
     problems = [Text(f"unknown: {line}", style="yellow") for line in found["problems"]]
-    told = (*lines, *halts, *safety(found.get("safety")), *problems)
-    return Group(*told, Text(), services(found["services"]))
+    above = (*lines, *halts, *safety(found.get("safety")), *problems)
+    return Group(*above, Text(), services(found["services"]))
 
 
 def safety(found: dict[str, Any] | None) -> list[Text]:
@@ -194,9 +194,9 @@ def alerts(found: list[dict[str, Any]]) -> RenderableType:
 
 
 def notifications(found: dict[str, Any]) -> RenderableType:
-    """Return who is told, and what of, newest first."""
+    """Return who is notified, and what of, newest first."""
     if not found["channels"]:
-        return Text("nobody is told: spec.notifications is empty", style="yellow")
+        return Text("nobody is notified: spec.notifications is empty", style="yellow")
     channels = table_of(
         "notification", "kind", "from", "owed", "held", "last delivered (UTC)", "state", right=("owed",)
     )

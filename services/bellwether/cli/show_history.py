@@ -16,8 +16,8 @@ def drawn(what: str, found: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_PARTS[what](found)]
     new = found.get("new", {})
     if what == "counts" and new:
-        told = [f"{_count(one)} {name}" for name, one in new.items()]
-        parts += [Text(), Text(f"the new system has {', '.join(told)}")]
+        counts = [f"{_count(one)} {name}" for name, one in new.items()]
+        parts += [Text(), Text(f"the new system has {', '.join(counts)}")]
     elif new:
         parts += [Text(), Text("of the new system:", style="dim")]
         parts += [show.decisions(rows) if name == "predictions" else show.orders(rows) for name, rows in new.items()]

@@ -16,13 +16,13 @@ NEGATIVE = -0.05
 
 def decision(found: dict[str, Any]) -> RenderableType:
     """Return one decision in words, with its features and the hash of its record."""
-    made, told = found["prediction"], found.get("lineage") or {}
-    features = _features(made, told.get("parts"))
+    made, lineage = found["prediction"], found.get("lineage") or {}
+    features = _features(made, lineage.get("parts"))
     inputs = found.get("canonical", {}).get("inputs", {})
     parts: list[RenderableType] = [prediction(made), Text(f"record sha256 {found['sha256']}", style="dim"), Text()]
     parts += [_versions(inputs), Text(), features]
-    if told:
-        parts = [_steps(told["steps"]), Text(), *parts]
+    if lineage:
+        parts = [_steps(lineage["steps"]), Text(), *parts]
     if seen := (inputs.get("news") or {}).get("headlines"):
         parts += [Text(), headlines(seen)]
     return Group(*parts)

@@ -97,8 +97,12 @@ def traces(found: list[dict[str, Any]]) -> RenderableType:
         return Text("no trace has arrived yet", style="dim")
     table = table_of("when (UTC)", "name", "spans", "took", "order", "services", "trace", right=("spans", "took"))
     for one in found:
-        told = "order" if one["has_order"] else "refused" if one["has_refusal"] else "error" if one["has_error"] else ""
+        order = (
+            "order" if one["has_order"] else "refused" if one["has_refusal"] else "error" if one["has_error"] else ""
+        )
         took = duration(one["duration_ms"])
         who = escape(", ".join(one["services"]))
-        table.add_row(short_time(one["start"]), one["name"], str(one["spans"]), took, told, who, short(one["trace_id"]))
+        table.add_row(
+            short_time(one["start"]), one["name"], str(one["spans"]), took, order, who, short(one["trace_id"])
+        )
     return table

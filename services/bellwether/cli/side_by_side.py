@@ -163,8 +163,8 @@ def _wait(until: datetime) -> None:
 
 
 def _in_words(sample: Sample) -> str:
-    told = [f"the {side} system: {one['error']}" for side, one in _both(sample) if "error" in one]
-    return f"{sample.session}: {'; '.join(told) or 'both answered'}"
+    lines = [f"the {side} system: {one['error']}" for side, one in _both(sample) if "error" in one]
+    return f"{sample.session}: {'; '.join(lines) or 'both answered'}"
 
 
 def _both(sample: Sample) -> tuple[tuple[str, Any], tuple[str, Any]]:
@@ -180,10 +180,10 @@ def _write(path: Path, text: str) -> None:
 
 def _lines(compared: list[Compared], verdict: Verdict) -> list[str]:
     found = [one for pair in compared for one in pair.differences]
-    told = [f"{one.session}  {one.symbol:<10} {one.kind:<12} {one.words}" for one in found[-_MOST_SHOWN:]]
+    lines = [f"{one.session}  {one.symbol:<10} {one.kind:<12} {one.words}" for one in found[-_MOST_SHOWN:]]
     if len(found) > _MOST_SHOWN:
-        told.insert(0, f"{len(found) - _MOST_SHOWN} older differences: -o json and --page have all")
+        lines.insert(0, f"{len(found) - _MOST_SHOWN} older differences: -o json and --page have all")
     equal = sum(one.equal_decisions is True for one in compared)
-    told.append(f"{len(compared)} answers of {verdict.sessions} sessions, {equal} with equal decisions")
-    told.append(f"to switch is {verdict.state} ({verdict.sessions} of {verdict.wanted} sessions)")
-    return [*told, *(f"  {one}" for one in verdict.reasons)]
+    lines.append(f"{len(compared)} answers of {verdict.sessions} sessions, {equal} with equal decisions")
+    lines.append(f"to switch is {verdict.state} ({verdict.sessions} of {verdict.wanted} sessions)")
+    return [*lines, *(f"  {one}" for one in verdict.reasons)]

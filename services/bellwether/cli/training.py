@@ -53,17 +53,17 @@ def train(
     """
     with in_words(RecipeError, LedgerError, ArtifactError, ValueError):
         path = Path(recipe) if recipe.endswith((".yaml", ".yml")) else find_recipe(recipe)
-        told = read_recipe(path)
+        parsed = read_recipe(path)
         histories = _bars(data, None if before is None else date.fromisoformat(before))
         versions = run_training(path, histories, registry, workers or os.cpu_count() or 1, say)
-        ledger = enter(registry, versions, told)
+        ledger = enter(registry, versions, parsed)
     rows = [_row(ledger, registry, version) for version in versions]
     if output is Output.json:
         write_json([msgspec.to_builtins(ledger.entry(version)) for version in versions])
         return
     from bellwether.cli.options import print_drawn
 
-    print_drawn(_drawn(told, rows, [name for name in histories if name not in {row[0] for row in rows}]))
+    print_drawn(_drawn(parsed, rows, [name for name in histories if name not in {row[0] for row in rows}]))
     sys.stdout.write(f"cards and evidence: {registry}/VERSION/{CARD}\n")
 
 

@@ -27,8 +27,8 @@ def check_file(file: Path, *, as_json: bool, quiet: bool = False) -> int:
     with of_file(file), in_words(RulesUnavailable):
         problems = _problems(file)
     if as_json:
-        told = {"valid": not problems, "problems": [{"path": one.path, "message": one.message} for one in problems]}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        answer = {"valid": not problems, "problems": [{"path": one.path, "message": one.message} for one in problems]}
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     elif problems:
         sys.stderr.write("".join(f"{file}: {visible(str(problem))}\n" for problem in problems))
     elif not quiet:

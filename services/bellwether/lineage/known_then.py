@@ -155,10 +155,10 @@ def later_statements(tx: Transaction, symbol: str, after: datetime, through: dat
 
 def in_words(later: Sequence[Later]) -> str:
     """Return what came later, in words; empty where nothing did."""
-    told = []
+    lines = []
     for one in later:
         first, more = one.sessions[0], len(one.sessions) - 1
         which = f"{first}" + (f" and {more} more" if more else "")
         verb = "the late bar of" if one.late else "restated history: the bar of"
-        told.append(f"{verb} {one.symbol} {which} was known at {one.known_at:%Y-%m-%d %H:%M} UTC")
-    return "; ".join(told)
+        lines.append(f"{verb} {one.symbol} {which} was known at {one.known_at:%Y-%m-%d %H:%M} UTC")
+    return "; ".join(lines)

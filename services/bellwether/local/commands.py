@@ -17,7 +17,7 @@ _FAILED = 1
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one of the commands that argparse reads; return its exit code. Errors are told in words."""
+    """Run one of the commands that argparse reads; return its exit code. Errors are reported in words."""
     if arguments[0] == "nats":
         return _nats(arguments[1:])
     given = _parser().parse_args(list(arguments))
@@ -32,7 +32,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _expected(error: Exception) -> bool:
-    """Whether an error is one that its message explains: those are told without a traceback."""
+    """Whether an error is one that its message explains: those are reported without a traceback."""
     from bellwether.backups.errors import BackupError
     from bellwether.gateway.auth import TokenError
     from bellwether.local.files import RunError

@@ -50,8 +50,8 @@ class Running:
 
 def remember(root: Path, start: Start) -> None:
     """Write down what a run was started with, once it is up."""
-    told = {"file": str(start.file.resolve()), "port": start.port}
-    write_private(RunDirectory(root).start_file, json.dumps(told))
+    stored = {"file": str(start.file.resolve()), "port": start.port}
+    write_private(RunDirectory(root).start_file, json.dumps(stored))
 
 
 def remembered(root: Path) -> Start:
@@ -61,8 +61,8 @@ def remembered(root: Path) -> Start:
         RunError: if no run was ever up in it.
     """
     try:
-        told = json.loads(RunDirectory(root).start_file.read_text())
-        return Start(Path(told["file"]), int(told["port"]))
+        stored = json.loads(RunDirectory(root).start_file.read_text())
+        return Start(Path(stored["file"]), int(stored["port"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{root} remembers no run: start one with `bellwether run FILE --detach`") from error
 
@@ -77,14 +77,14 @@ def running(root: Path) -> Running | None:
     """Return the folder's run; None while it is not up."""
     directory = RunDirectory(root)
     try:
-        told = json.loads(directory.run_file.read_text())
-        url, pid = str(told["url"]), int(told["pid"])
+        stored = json.loads(directory.run_file.read_text())
+        url, pid = str(stored["url"]), int(stored["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Running(url, pid) if lock_holder(directory.lock) == pid else None
 
 
-def start_detached(start: Start, root: Path, options: list[str], tell: Callable[[str], None]) -> Running:
+def start_detached(start: Start, root: Path, options: list[str], report: Callable[[str], None]) -> Running:
     """Start a run in the background and wait until it is up.
 
     Raises:
@@ -104,13 +104,13 @@ def start_detached(start: Start, root: Path, options: list[str], tell: Callable[
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    told = 0
+    stored = 0
     deadline = time.monotonic() + READY_SECONDS
     while True:
         lines = written.read_text(errors="replace").splitlines()
-        for line in lines[told:]:
-            tell(line)
-        told = len(lines)
+        for line in lines[stored:]:
+            report(line)
+        stored = len(lines)
         found = running(root)
         if found is not None:
             return found

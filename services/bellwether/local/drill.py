@@ -115,7 +115,7 @@ async def decided_again(declaration: TradingSystem, data: Path, *, was: str, rel
     return outcomes
 
 
-def told(outcomes: Counter[str]) -> str:
+def counted(outcomes: Counter[str]) -> str:
     """Return the outcomes in words."""
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "there are none"
 
@@ -175,7 +175,7 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
         records.write(record := msgspec.structs.replace(record, step="decide"))
         declaration = TradingSystem.model_validate(manifest.declaration)
         outcomes = await decided_again(declaration, directory.data, was=manifest.release, release=release)
-        say(f"decisions of the last session computed again: {told(outcomes)}")
+        say(f"decisions of the last session computed again: {counted(outcomes)}")
         figures: dict[str, int | float | str] = {
             "pieces": len(manifest.pieces),
             "rows": sum(sum(piece.rows.values()) for piece in manifest.pieces),

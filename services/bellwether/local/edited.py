@@ -152,15 +152,15 @@ def changed_orders(old: Left, new: Left, declared: set[str]) -> list[ChangedOrde
     found = []
     for key in sorted(mine.keys() | theirs.keys()):
         before, after = mine.get(key), theirs.get(key)
-        if before is not None and after is not None and _told(before) == _told(after):
+        if before is not None and after is not None and _as_text(before) == _as_text(after):
             continue
         kind: Kind = "new" if before is None else "gone" if after is None else "changed"
         found.append(
             ChangedOrder(
                 *key,
                 kind,
-                "" if before is None else _told(before),
-                "" if after is None else _told(after),
+                "" if before is None else _as_text(before),
+                "" if after is None else _as_text(after),
                 _why(before, after, old, new, declared),
             )
         )
@@ -171,7 +171,7 @@ def _by_key(left: Left) -> Mapping[_Key, Order]:
     return {(one.session, one.symbol, one.side): one for one in left.orders}
 
 
-def _told(order: Order) -> str:
+def _as_text(order: Order) -> str:
     at = "" if order.fill_price is None else f" at {order.fill_price}"
     refusal = f" ({order.refusal})" if order.refusal else ""
     return f"{order.filled_quantity or order.quantity} {order.status}{at}{refusal}"

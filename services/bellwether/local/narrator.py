@@ -23,7 +23,7 @@ from bellwether.runtime.bus import Message
 from bellwether.runtime.service import Service
 
 FULL_LINES = 8
-"""So many sessions are told each; then one line every few seconds."""
+"""So many sessions are reported each; then one line every few seconds."""
 LINE_SECONDS = 5.0
 WORRY_SECONDS = 15.0
 _LOOK_SECONDS = 0.2
@@ -61,8 +61,8 @@ def session_line(symbols: list[str], made: dict[str, Prediction], account: Accou
         counts = {
             action: sum(one.action == action for one in made.values()) for action in ("STRONG_BUY", "BUY", "SELL")
         }
-        told = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "all HOLD"
-        cells = f"{len(made)} predictions: {told}"
+        summed = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "all HOLD"
+        cells = f"{len(made)} predictions: {summed}"
     else:
         cells = " ".join(_cell(symbol, made.get(symbol)) for symbol in symbols)
     money = (
@@ -86,8 +86,8 @@ class Narrator:
         self._sessions: dict[date, dict[str, Prediction]] = {}
         self._arrived = asyncio.Event()
         self._newest = date.min
-        self._told = 0
-        self._told_at = 0.0
+        self._reported = 0
+        self._reported_at = 0.0
         self._waits = ""
         self.failed = False
         """Whether the replay failed, or slots of it had no effect."""
@@ -103,7 +103,7 @@ class Narrator:
         self._sessions.setdefault(made.target_session, {})[made.symbol] = made
         self._arrived.set()
 
-    async def tell(self) -> None:
+    async def narrate(self) -> None:
         """Tell of bars and model as they come to be there, then of predictions, until the replay is complete."""
         if await self._bars():
             await self._models()
@@ -161,15 +161,15 @@ class Narrator:
         whole = [day for day, made in self._sessions.items() if len(made) >= len(symbols)]
         if not whole:
             return
-        due = self._told < FULL_LINES or time.monotonic() - self._told_at >= LINE_SECONDS
+        due = self._reported < FULL_LINES or time.monotonic() - self._reported_at >= LINE_SECONDS
         newest = self._newest = max(whole)
         made = self._sessions[newest]
         self._sessions = {day: kept for day, kept in self._sessions.items() if day > newest}
         if due:
             account = await self._peers.try_ask("paper-trading", "get_account", None, Account)
             self._say("  " + session_line(symbols, made, None if isinstance(account, Problem) else account))
-            self._told += 1
-            self._told_at = time.monotonic()
+            self._reported += 1
+            self._reported_at = time.monotonic()
 
     async def _complete(self) -> bool:
         try:

@@ -132,9 +132,9 @@ class NatsChild:
             old.unlink()
         return ports
 
-    async def _listening(self, process: asyncio.subprocess.Process, told: Path) -> str:
+    async def _listening(self, process: asyncio.subprocess.Process, ports_file: Path) -> str:
         # The server writes its ports to a file once it listens; there is nothing to wait on but the file.
-        while (url := _url_in(told)) is None:
+        while (url := _url_in(ports_file)) is None:
             if process.returncode is not None:
                 raise RunError(f"nats-server ended with {process.returncode}: {self._last_words()}")
             await asyncio.sleep(_LOOK_SECONDS)
@@ -168,9 +168,9 @@ class NatsChild:
         return 0 if self._process is None else await self._process.wait()
 
 
-def _url_in(told: Path) -> str | None:
+def _url_in(ports_file: Path) -> str | None:
     with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
-        return str(json.loads(told.read_text())["nats"][0])
+        return str(json.loads(ports_file.read_text())["nats"][0])
     return None
 
 

@@ -107,8 +107,8 @@ def _identity(directory: Path, name: str) -> Identity:
         made = {"system": name, "uid": str(uuid.uuid4()), "seed": secrets.token_hex(32)}
         write_private(path, json.dumps(made))
     try:
-        told: dict[str, Any] = json.loads(path.read_text())
-        owner, who = told["system"], Identity(str(told["uid"]), bytes.fromhex(told["seed"]))
+        stored: dict[str, Any] = json.loads(path.read_text())
+        owner, who = stored["system"], Identity(str(stored["uid"]), bytes.fromhex(stored["seed"]))
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is not the identity of a rendered system: choose another folder") from error
     if owner != name:

@@ -138,7 +138,7 @@ class Plan(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def run(plan: Path, write: Path | None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the program; return its exit code: 0 done, 1 try again, 2 wrongly told, 3 futile."""
+    """Run the program; return its exit code: 0 done, 1 try again, 2 wrongly called, 3 futile."""
     try:
         index = environ.get("JOB_COMPLETION_INDEX", "")
         if not index.isdigit():

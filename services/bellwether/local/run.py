@@ -183,19 +183,19 @@ class LocalRun:
             narrator = Narrator(process.services["gateway"], say)
             await narrator.listen()
             url = f"http://{HOST}:{self._port}"
-            told = {"name": system.metadata.name, "url": url, "token": who.token, "pid": os.getpid()}
-            write_private(self._directory.run_file, json.dumps(told))
+            stored = {"name": system.metadata.name, "url": url, "token": who.token, "pid": os.getpid()}
+            write_private(self._directory.run_file, json.dumps(stored))
             remember(self._directory.root, self._start)
             # The address lets a browser in: to look and to halt, and no more.
             say(f"  dashboard   {url}/?key={scoped_token(who.token, 'halt')}")
             for line in hints(self._directory.root, system.spec.symbols[0]):
                 say(line)
             say(f"  end         {'Ctrl-C' if sys.stdin.isatty() else 'bellwether stop'}")
-            return await self._until_told(narrator, nats)
+            return await self._until_stopped(narrator, nats)
 
-    async def _until_told(self, narrator: Narrator, nats: NatsChild) -> int:
+    async def _until_stopped(self, narrator: Narrator, nats: NatsChild) -> int:
         """Return 0 when asked to stop, 1 when NATS ended by itself, or the replay or a slot of it had failed."""
-        narration = asyncio.ensure_future(narrator.tell())
+        narration = asyncio.ensure_future(narrator.narrate())
         stopping = asyncio.ensure_future(self._stopping.wait())
         nats_ended = asyncio.ensure_future(nats.ended())
         try:

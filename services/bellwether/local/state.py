@@ -195,8 +195,8 @@ def lock_holder(path: Path) -> int | None:
 
 
 def _number_in(lock: int) -> int | None:
-    told = os.pread(lock, 32, 0).decode(errors="replace").strip()
-    return int(told) if told.isdigit() else None
+    stored = os.pread(lock, 32, 0).decode(errors="replace").strip()
+    return int(stored) if stored.isdigit() else None
 
 
 @contextlib.contextmanager
@@ -249,8 +249,8 @@ def identity(directory: RunDirectory) -> Identity:
         made = {"uid": str(uuid.uuid4()), "seed": secrets.token_hex(32)}
         write_private(path, json.dumps(made))
     try:
-        told = json.loads(path.read_text())
-        return Identity(str(told["uid"]), bytes.fromhex(told["seed"]))
+        stored = json.loads(path.read_text())
+        return Identity(str(stored["uid"]), bytes.fromhex(stored["seed"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}): begin again with --fresh, or choose another --data") from error
 

@@ -1,4 +1,4 @@
-"""What a replay came to, and how it is told at its end. Pure."""
+"""What a replay came to, and how it is reported at its end. Pure."""
 
 from __future__ import annotations
 

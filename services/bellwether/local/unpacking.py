@@ -92,8 +92,8 @@ async def unpacked(manifest: Manifest, pieces: Path, directory: RunDirectory, sa
             for piece in manifest.of_kind("stream"):
                 held = await restore_stream(bus, piece.name, pieces / STREAMS / f"{piece.name}.snapshot")
                 if (held.messages, held.last) != (piece.messages, piece.last.get(piece.name)):
-                    told = f"{held.messages} messages, last {held.last}; kept were {piece.messages}, last {piece.last}"
-                    raise NotRight(f"stream {piece.name}", [told])
+                    words = f"{held.messages} messages, last {held.last}; kept were {piece.messages}, last {piece.last}"
+                    raise NotRight(f"stream {piece.name}", [words])
                 say(f"restored stream {piece.name}: {held.messages} messages, last {held.last}")
         except StreamError as error:
             raise NotRight("a stream", [str(error)]) from error

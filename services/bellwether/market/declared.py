@@ -129,7 +129,9 @@ def _symbols_that_are_one(symbols: Sequence[str]) -> list[Problem]:
     for index, symbol in enumerate(symbols):
         other = seen.setdefault(symbol_token(symbol), symbol)
         if other != symbol:
-            problems.append(Problem(f"spec.symbols[{index}]", f"{symbol} and {other} cannot be told apart on the bus"))
+            problems.append(
+                Problem(f"spec.symbols[{index}]", f"{symbol} and {other} cannot be distinguished on the bus")
+            )
     return problems
 
 

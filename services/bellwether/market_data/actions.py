@@ -66,7 +66,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What cannot be told about prices from a session on: a stable code, and words."""
+    """What cannot be known about prices from a session on: a stable code, and words."""
 
     session: date
     code: str
@@ -152,7 +152,7 @@ def _steps(rows: Sequence[SourceRow]) -> list[Step]:
 
 
 def read_step(step: Step) -> list[Action] | Doubt:
-    """Return the actions that a step of the factor means (split first), or why that cannot be told."""
+    """Return the actions that a step of the factor means (split first), or why that cannot be known."""
     day, close = step.first.session, step.last.close
     bonus = next((one for one in BONUS_ISSUES if _is(step, one)), None)
     if bonus is None and 1.0 < step.middle <= LARGEST_DIVIDEND_STEP:

@@ -15,7 +15,7 @@ from bellwether.messages.monitoring import AlarmReading
 MOST_LISTED = 20
 """So many odd rows of a symbol are listed."""
 LATE = timedelta(hours=3)
-"""How long after a close a bar may take until people are told that it is missing."""
+"""How long after a close a bar may take until people are notified that it is missing."""
 
 
 def health_of(book: LoadedBars | None, source: Source | None) -> dict[str, Any]:

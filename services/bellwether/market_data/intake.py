@@ -66,12 +66,12 @@ def read_statement(
     else:
         read = infer_actions(sifted)
         traded, actions, doubts = [sifting.Traded(row, 1.0) for row in sifted], list(read.actions), list(read.doubts)
-    told = loaded.states_actions or loaded.split_adjusted
-    doubts += sifting.jumps([one.row for one in traded], actions, splits_told=told)
+    has_actions = loaded.states_actions or loaded.split_adjusted
+    doubts += sifting.jumps([one.row for one in traded], actions, splits_stated=has_actions)
     earlier = [kept.bar for day, kept in stored.items() if day < days[0]] if days else []
     if earlier and traded and not any(row.session in stored for row in sifted):
         # Without a session in common, nothing else compares the two.
-        doubts += sifting.jumps([_as_row(earlier[-1]), traded[0].row], actions, splits_told=told)
+        doubts += sifting.jumps([_as_row(earlier[-1]), traded[0].row], actions, splits_stated=has_actions)
     begin, hold = _judged(days, doubts, loaded.source, len(earlier))
     return Reading(
         rows=tuple(

@@ -52,7 +52,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What is to be written, and what is told.
+    """What is to be written, and what is reported.
 
     Attributes:
         bars: new versions as traded.

@@ -54,7 +54,7 @@ class Recorded:
 
 
 def recorded_of(stored: Stored, rules: Rules) -> Recorded:
-    """Return what is stored with final bars and quotes told apart; a row from before the open is not even a quote."""
+    """Return what is stored, final bars and quotes apart; a row from before the open is not even a quote."""
     bars: list[Bar] = []
     quotes: dict[date, Bar] = {}
     for day, kept in stored.bars.items():
@@ -204,7 +204,9 @@ class LoadedBars:
             NoData: NOT_KNOWN_YET for a day that has not started at the exchange.
         """
         if session > self.calendar.local_day(as_of):
-            raise NoData("NOT_KNOWN_YET", f"corporate actions of {session} are told on that day, it is {as_of.date()}")
+            raise NoData(
+                "NOT_KNOWN_YET", f"corporate actions of {session} are reported on that day, it is {as_of.date()}"
+            )
         return [
             CorporateAction(symbol, action.session, action.kind, action.ratio, action.amount)
             for symbol in sorted(set(symbols))

@@ -22,8 +22,8 @@ from bellwether.storage.store import Store, Transaction
 
 MOST_ANNOUNCED = 20
 """So many sessions of one statement are announced, the newest."""
-MOST_TOLD = 20
-"""So many odd rows of a symbol are told one by one."""
+MOST_REPORTED = 20
+"""So many odd rows of a symbol are reported one by one."""
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Loader:
         await self._store.transact(write)
         book.odd[symbol] = [f"{one.where}: {one.message}" for one in intake.odd] + list(intake.notes)
         _log.info("%s: %d rows read, %d bars are new or corrected", symbol, len(loaded.rows), len(intake.bars))
-        for words in book.odd[symbol][:MOST_TOLD]:
+        for words in book.odd[symbol][:MOST_REPORTED]:
             _log.warning("%s: %s", symbol, words)
         if intake.hold is not None and intake.hold != stored.hold:
             _log.warning("%s", held_back(symbol, intake.hold))
@@ -129,7 +129,7 @@ class Announcer:
         return found
 
     async def publish_late(self, call: Call) -> None:
-        """Tell about bars of older sessions that came or were corrected; what is told once is forgotten."""
+        """Tell about bars of older sessions that came or were corrected; what is reported once is forgotten."""
         for symbol, session in await self._store.transact(bars_store.unannounced):
             found = [
                 one for one in self._events(session, call) if one[1].symbol == symbol and one[0] not in self._announced

@@ -15,12 +15,12 @@ from bellwether.market_data.restated import Restatement
 from bellwether.market_data.rows import SourceRow
 
 NEAR_DAYS = 8
-"""An action is the same under another date at most so many days away: the date that was told first stays."""
+"""An action is the same under another date at most so many days away: the date that was reported first stays."""
 SAME_RATIO = 0.005
 SAME_AMOUNT = 0.2
 SMALLEST_SPLIT = 1.045
 """Earlier rows that are restated by less than this ratio were adjusted for a dividend."""
-TELLING = 1.3
+CONCLUSIVE = 1.3
 """From this ratio on the next session's price tells whether a restatement was a split."""
 
 
@@ -60,7 +60,7 @@ def merge(known: Sequence[Known], read: Sequence[Known], statement: Statement) -
     gone = [
         one.action
         for one in known
-        if one not in matched and one not in explaining and _would_be_told(one, read, statement)
+        if one not in matched and one not in explaining and _would_be_stated(one, read, statement)
     ]
     # The same action with another value: the old one goes.
     for new in added:
@@ -72,11 +72,11 @@ def merge(known: Sequence[Known], read: Sequence[Known], statement: Statement) -
     return Merged(tuple(added), tuple(gone))
 
 
-def _would_be_told(one: Known, read: Sequence[Known], statement: Statement) -> bool:
+def _would_be_stated(one: Known, read: Sequence[Known], statement: Statement) -> bool:
     """Whether a statement that does not show a known action says by that, that there was none."""
     day, rows = one.action.session, statement.rows
     if one.origin == "restated":
-        # Still to come when it was told, and the source has taken it back: its rows are as before.
+        # Still to come when it was reported, and the source has taken it back: its rows are as before.
         last = statement.change.last
         return last is not None and last < day and statement.change.pieces[-1].ratio == 1.0
     if not rows[0].session < day <= rows[-1].session:
@@ -98,7 +98,7 @@ def _restated(statement: Statement) -> list[Action] | Doubt:
         return found
     stated = next(row.close for row in rows if row.session == last)
     following = next((row for row in rows if row.session > last), None)
-    if following is not None and abs(math.log(ratio)) >= math.log(TELLING):
+    if following is not None and abs(math.log(ratio)) >= math.log(CONCLUSIVE):
         after, before = math.log(following.close / stated), math.log(following.close / stored[last].bar.close)
         if abs(after) > abs(before):
             return Doubt(

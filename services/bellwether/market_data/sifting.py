@@ -27,7 +27,7 @@ RETURNS_WITHIN = 5
 RETURNED = 3.0
 SPLIT_LIKE = 1.9
 """Where nothing in a source can tell a split, a step this large may be one."""
-TELLING = 1.45
+CONCLUSIVE = 1.45
 """From this ratio on the price step itself tells whether a split is in the prices already."""
 
 
@@ -103,13 +103,13 @@ def _end_of_excursion(rows: Sequence[SourceRow], index: int, before: float) -> i
     return index
 
 
-def jumps(rows: Sequence[SourceRow], actions: Sequence[Action], *, splits_told: bool) -> list[Doubt]:
+def jumps(rows: Sequence[SourceRow], actions: Sequence[Action], *, splits_stated: bool) -> list[Doubt]:
     """Return the steps between rows as traded that no action explains.
 
     Args:
         rows: as traded, in the order of their sessions.
         actions: all that are known of these rows.
-        splits_told: whether the source could have told a split; else a step that may be one is a doubt, too.
+        splits_stated: whether the source could have reported a split; else a step that may be one is a doubt, too.
     """
     splits = [action for action in actions if action.kind == "split"]
     found = []
@@ -121,7 +121,7 @@ def jumps(rows: Sequence[SourceRow], actions: Sequence[Action], *, splits_told: 
         move = first.close / expected
         if _far(move, LARGEST_MOVE):
             found.append(_jump(last, first, move))
-        elif not splits_told and first.adjusted_close is None and _leaps(first, expected):
+        elif not splits_stated and first.adjusted_close is None and _leaps(first, expected):
             words = "a split or a true move, and nothing in this file tells which"
             found.append(Doubt(first.session, "SPLIT_OR_FALL", f"{_from_to(last, first)}: {words}"))
     return found
@@ -197,7 +197,7 @@ def as_traded(rows: Sequence[SourceRow], *, adjusted: bool) -> tuple[list[Traded
 def _in_prices(last: SourceRow, first: SourceRow, *, adjusted: bool) -> bool:
     """Whether the rows before a split are stated in the units after it."""
     size = abs(math.log(first.split or 1.0))
-    if size < math.log(TELLING):
+    if size < math.log(CONCLUSIVE):
         return adjusted
     move = math.log(first.close / last.close)
     return abs(move) < abs(move + math.log(first.split or 1.0))

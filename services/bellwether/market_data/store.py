@@ -49,7 +49,7 @@ actions = Table(
     Column("dropped", Integer),
     sqlite_with_rowid=False,
 )
-"""Actions, each with the load that told it and the load after which it was not stated any more."""
+"""Actions, each with the load that reported it and the load after which it was not stated any more."""
 
 loads = Table(
     "loads",

@@ -39,7 +39,7 @@ class Cause(StrEnum):
     """The two sides looked at the same and concluded differently."""
     service = "service differs"
     """One side did not answer, or not in time."""
-    unknown = "input not told"
+    unknown = "input not reported"
     """One side does not say what it looked at."""
 
 
@@ -104,7 +104,7 @@ class Compared:
     new: Answer
     equal_decisions: bool | None
     equal_inputs: bool | None
-    not_told: tuple[str, ...]
+    not_reported: tuple[str, ...]
     differences: tuple[Difference, ...]
 
 
@@ -162,7 +162,7 @@ class _Pair:
         if self._old.error is not None or self._new.error is not None:
             self._no_answer()
             return self._result(None, None, ())
-        not_told = self._inputs()
+        not_reported = self._inputs()
         inputs_differ = bool(self._found)
         self._times()
         stale = any(one.kind is Kind.stale for one in self._found)
@@ -178,11 +178,11 @@ class _Pair:
                 else one
                 for one in self._found
             ]
-        return self._result(equal, equal_inputs, not_told)
+        return self._result(equal, equal_inputs, not_reported)
 
-    def _result(self, equal: bool | None, inputs: bool | None, not_told: tuple[str, ...]) -> Compared:
+    def _result(self, equal: bool | None, inputs: bool | None, not_reported: tuple[str, ...]) -> Compared:
         session, symbol = self._sample.session, self._old.symbol
-        return Compared(session, symbol, self._old, self._new, equal, inputs, not_told, tuple(self._found))
+        return Compared(session, symbol, self._old, self._new, equal, inputs, not_reported, tuple(self._found))
 
     def _add(self, kind: Kind, cause: Cause, values: tuple[str, Any, Any], words: str) -> None:
         """Add a difference; `values` are the field's name and what the old and the new side have."""
@@ -201,14 +201,14 @@ class _Pair:
             had = {"old": "missing" if side == "old" else "there", "new": "missing" if side == "new" else "there"}
             self._add(Kind.missing, Cause.input, (words, had["old"], had["new"]), f"the {side} system had no {words}")
         self._price()
-        not_told = []
+        not_reported = []
         for name in sorted({*self._old.inputs, *self._new.inputs}):
             old, new = self._old.inputs.get(name), self._new.inputs.get(name)
             if old is None or new is None:
-                not_told.append(name)
+                not_reported.append(name)
             elif not self._same_input(name, old, new):
                 self._add(Kind.input, Cause.input, (name, old, new), f"{name}: {old} and {new}{self._limit(name)}")
-        return tuple(not_told)
+        return tuple(not_reported)
 
     def _price(self) -> None:
         old, new = self._old.price, self._new.price
@@ -288,9 +288,9 @@ def judge(compared: Sequence[Compared], wanted: int, allowed: Tolerances) -> Ver
         if counts[kind] > most * len(recent):
             share = f", {most:.1%} allowed" if most else ""
             reasons.append(f"{counts[kind]} of {len(recent)} answers differ in {kind}{share}")
-    untold = sum(one.equal_inputs is None and one.equal_decisions is not None for one in recent)
-    if untold:
-        reasons.append(f"of {untold} of {len(recent)} answers a side does not tell its price: {Cause.unknown}")
+    not_known = sum(one.equal_inputs is None and one.equal_decisions is not None for one in recent)
+    if not_known:
+        reasons.append(f"of {not_known} of {len(recent)} answers a side does not tell its price: {Cause.unknown}")
     lacking = wanted - len(sessions)
     state: Literal["safe", "not safe", "not yet"] = "not safe" if reasons else "safe"
     if lacking > 0:

@@ -57,9 +57,9 @@ def change_of(before: Ledger, after: Ledger) -> Ledger:
 
 def changed(before: Ledger, change: Ledger) -> Ledger:
     """Return a book with a change; nothing is ever taken out of it."""
-    told = {one.version: one for one in change.entries}
-    kept = [told.pop(one.version, one) for one in before.entries]
-    return Ledger([*kept, *told.values()], [*before.trials, *change.trials])
+    updated = {one.version: one for one in change.entries}
+    kept = [updated.pop(one.version, one) for one in before.entries]
+    return Ledger([*kept, *updated.values()], [*before.trials, *change.trials])
 
 
 def listed(ledger: Ledger, name: str | None, limit: int) -> tuple[list[Entry], int]:

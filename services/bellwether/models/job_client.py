@@ -61,20 +61,20 @@ def wanted(environ: Mapping[str, str]) -> Wanted:
     return Wanted(order, int(index))
 
 
-async def make(peers: Peers, told: Wanted, folder: Path) -> str:
+async def make(peers: Peers, asked: Wanted, folder: Path) -> str:
     """Make the model of a target, unless that is done, and return in words what became of it.
 
     Raises:
         Futile: when there is no such order, or this image has another recipe.
         RpcError: as ml-model says.
     """
-    state = await _order(peers, told)
-    if told.index >= len(state.order.targets):
-        return f"index {told.index} is none of the {len(state.order.targets)} targets"
-    done = state.results.get(str(told.index))
+    state = await _order(peers, asked)
+    if asked.index >= len(state.order.targets):
+        return f"index {asked.index} is none of the {len(state.order.targets)} targets"
+    done = state.results.get(str(asked.index))
     if done is not None:
-        return f"index {told.index} is done: {done.words}"
-    order, target = state.order, state.order.targets[told.index]
+        return f"index {asked.index} is done: {done.words}"
+    order, target = state.order, state.order.targets[asked.index]
     histories = await _bars(peers, order.snapshot)
     for served in order.serving:
         try:
@@ -84,16 +84,16 @@ async def make(peers: Peers, told: Wanted, folder: Path) -> str:
     version, words = await asyncio.to_thread(_train, state, target, histories, folder)
     if version is not None:
         await upload(folder, version, peers)
-    finished = FinishTarget(told.order, told.index, version, words)
+    finished = FinishTarget(asked.order, asked.index, version, words)
     await peers.request("ml-model", "finish_target", finished, OrderState)
     return f"{target or 'all symbols'}: {words}"
 
 
-async def _order(peers: Peers, told: Wanted) -> OrderState:
+async def _order(peers: Peers, asked: Wanted) -> OrderState:
     orders = (await peers.request("ml-model", "list_orders", ListOrders(), TrainingOrders)).orders
-    state = next((one for one in orders if one.id == told.order), None)
+    state = next((one for one in orders if one.id == asked.order), None)
     if state is None or state.closed:
-        raise Futile(f"order {told.order[:12]!r} is {'closed' if state else 'not there'}: nobody waits for its models")
+        raise Futile(f"order {asked.order[:12]!r} is {'closed' if state else 'not there'}: nobody waits for its models")
     return state
 
 
@@ -142,9 +142,9 @@ def _train(
 
 
 def run(environ: Mapping[str, str] = os.environ) -> int:
-    """Run the program; return its exit code: 0 done, 1 try again, 2 wrongly told, 3 futile, 143 ended by SIGTERM."""
+    """Run the program; return its exit code: 0 done, 1 try again, 2 wrongly called, 3 futile, 143 ended by SIGTERM."""
     try:
-        told = wanted(environ)
+        asked = wanted(environ)
         config = ProcessConfig.from_environment(environ)
         configure_logs(IDENTITY, config.log_level)
     except (ValueError, OSError) as error:
@@ -155,16 +155,16 @@ def run(environ: Mapping[str, str] = os.environ) -> int:
         os.environ.setdefault(name, "1")
     seed = None if config.keys_dir is None else config.keys_dir / f"{IDENTITY}.nk"
     with tempfile.TemporaryDirectory(prefix="bellwether-training-") as folder:
-        return asyncio.run(_run(config.nats_url, seed, told, Path(folder)))
+        return asyncio.run(_run(config.nats_url, seed, asked, Path(folder)))
 
 
-async def _run(url: str, seed: Path | None, told: Wanted, folder: Path) -> int:
+async def _run(url: str, seed: Path | None, asked: Wanted, folder: Path) -> int:
     # The first process of a container is not ended by the signal itself; the work is in a thread that cannot be ended.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, ENDED)
     bus = NatsBus(url, IDENTITY, seed)
     await bus.start()
     try:
-        _log.info("%s", await make(Peers(bus, IDENTITY), told, folder))
+        _log.info("%s", await make(Peers(bus, IDENTITY), asked, folder))
     except Futile as error:
         _log.error("%s", error)
         return FUTILE

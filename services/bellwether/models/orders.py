@@ -127,20 +127,20 @@ class Orders:
             raise OrderError(f"there is no order {identifier[:12]!r}")
         return found
 
-    def finish(self, told: FinishTarget) -> OrderState:
+    def finish(self, ended: FinishTarget) -> OrderState:
         """Keep what became of a target; what was said before stays.
 
         Raises:
             OrderError: for an unknown order or index, or once it is closed.
         """
-        state = self.find(told.id)
-        if not 0 <= told.index < len(state.order.targets):
-            raise OrderError(f"index {told.index}: the order has {len(state.order.targets)} targets, counted from 0")
-        if str(told.index) in state.results:
+        state = self.find(ended.id)
+        if not 0 <= ended.index < len(state.order.targets):
+            raise OrderError(f"index {ended.index}: the order has {len(state.order.targets)} targets, counted from 0")
+        if str(ended.index) in state.results:
             return state
         if state.closed:
-            raise OrderError(f"order {told.id[:12]} is closed: the gate has judged what there was")
-        results = {**state.results, str(told.index): TargetResult(told.version, told.words[:500])}
+            raise OrderError(f"order {ended.id[:12]} is closed: the gate has judged what there was")
+        results = {**state.results, str(ended.index): TargetResult(ended.version, ended.words[:500])}
         changed = msgspec.structs.replace(state, results=results)
         self._write(changed)
         return changed

@@ -71,8 +71,8 @@ class Outcomes:
         found: list[LiveRecord] = []
         for start in range(0, len(versions), RECORDS_AT_ONCE):
             question = GetLiveRecords(versions[start : start + RECORDS_AT_ONCE])
-            told = await call.request("prediction", "get_live_records", question, LiveRecords, idempotent=True)
-            found += told.records
+            reply = await call.request("prediction", "get_live_records", question, LiveRecords, idempotent=True)
+            found += reply.records
         return found
 
     @property

@@ -37,7 +37,7 @@ from bellwether.training.ledger import Ledger, LedgerError
 from bellwether.training.reference import stability_index
 
 WARNING_DAYS = 14
-"""So many days before a model expires people are told."""
+"""So many days before a model expires people are notified."""
 _LONGEST = 500
 
 _log = logging.getLogger(__name__)
@@ -247,10 +247,10 @@ class ModelService:
             )
         ends = manifest.expires_on
         if ends is not None and has_expired(ends, self.context.declaration.calendar.local_day(as_of)):
-            told = msgspec.structs.replace(model.info(), expired=True)
+            overdue = msgspec.structs.replace(model.info(), expired=True)
             raise RpcError(
                 "MODEL_EXPIRED",
-                f"{messages.expiry_words(told)}: train it again",
+                f"{messages.expiry_words(overdue)}: train it again",
                 version=model.version,
                 expires_on=ends.isoformat(),
             )

@@ -177,9 +177,9 @@ class TrainingService:
 
     def _follow(self, state: OrderState) -> None:
         order, done = state.order, len(state.results)
-        told = OpenOrder(state.id, order.targets, done)
+        placed = OpenOrder(state.id, order.targets, done)
         words = f"waiting for the Job of order {state.id[:12]}: {done} of {len(order.targets)} targets are done"
-        self._state = TrainingState("training", order.recipe, words, order.created, order=told)
+        self._state = TrainingState("training", order.recipe, words, order.created, order=placed)
 
     async def _follow_order(self) -> bool:
         """Judge what a Job has made once every target has a result; return whether an order is still open."""
@@ -234,9 +234,9 @@ class TrainingService:
             manifest, evidence = await asyncio.to_thread(read_model, root, version)
             call = self._service.call()
 
-            def enter(ledger: Ledger, version: str = version, told: Any = (manifest, evidence)) -> tuple[Ledger, str]:
+            def enter(ledger: Ledger, version: str = version, made: Any = (manifest, evidence)) -> tuple[Ledger, str]:
                 at = self._context.clock.now()
-                changed = record(ledger, version, told[0], told[1], recipe.judged_by, at=at)
+                changed = record(ledger, version, made[0], made[1], recipe.judged_by, at=at)
                 entry = changed.entry(version)
                 passed = entry.verdict is not None and entry.verdict.passed
                 serves = entry.name == self._spec.predictions.model and not entry.demoted

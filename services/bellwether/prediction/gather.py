@@ -121,7 +121,7 @@ class _MarketInputs:
 
 
 class Gathered(NamedTuple):
-    """The inputs of a decision, and what is told beside it: no part of its record."""
+    """The inputs of a decision, and what is reported beside it: no part of its record."""
 
     inputs: Inputs
     expiry: Expiry
@@ -238,8 +238,8 @@ async def _windows(batch: _Batch, symbols: Iterable[str]) -> dict[str, Window]:
         known = {symbol: kept[symbol] for symbol in asked if symbol in kept}
         revisions = {symbol: bars.revision for symbol, bars in known.items()}
         request = GetWindows(asked, WINDOW, revisions, batch.traces(asked))
-        told = await batch.call.request("market-data", "get_windows", request, Windows, idempotent=True)
-        for symbol, window in told.symbols.items():
+        reply = await batch.call.request("market-data", "get_windows", request, Windows, idempotent=True)
+        for symbol, window in reply.symbols.items():
             bars = window.bars
             if bars is not None and not bars.bars and bars.revision == revisions.get(symbol):
                 bars = known[symbol]
@@ -300,14 +300,14 @@ async def _news_of(question: Question, symbol: str, call: Call) -> tuple[News | 
     asked = AnalyzeSentiment(symbol)
     budget = NEWS_SECONDS if call.run == LIVE else None
     try:
-        told = await call.request(
+        reply = await call.request(
             "sentiment", "analyze_sentiment", asked, SymbolSentiment, idempotent=True, budget=budget
         )
     except RpcError as error:
         if call.run != LIVE and question.slot is not None and error.code in UNREACHABLE:
             raise
         return None, error.code
-    return news_of(told), told.reason or "NO_NEWS"
+    return news_of(reply), reply.reason or "NO_NEWS"
 
 
 async def _quality_of(batch: _Batch, symbols: list[str]) -> dict[str, tuple[Quality | None, str]]:
@@ -319,14 +319,14 @@ async def _quality_of(batch: _Batch, symbols: list[str]) -> dict[str, tuple[Qual
         return {}
     asked = GetQuality(symbols, batch.traces(symbols))
     try:
-        told = await batch.call.request("data-quality", "get_quality", asked, Qualities, idempotent=True)
+        reply = await batch.call.request("data-quality", "get_quality", asked, Qualities, idempotent=True)
     except RpcError as error:
         if batch.question.slot is not None and error.code in UNREACHABLE:
             batch.failed.update(dict.fromkeys(symbols, error))
         return dict.fromkeys(symbols, (None, error.code))
     found: dict[str, tuple[Quality | None, str]] = {}
     for symbol in symbols:
-        one = told.symbols[symbol]
+        one = reply.symbols[symbol]
         found[symbol] = Quality(one.quality_score, [finding.rule for finding in one.findings], one.revision), ""
     return found
 
@@ -355,10 +355,10 @@ async def _models_of(batch: _Batch, found: Mapping[str, _MarketInputs]) -> dict[
         [traces.get(symbol, "") for symbol in asked] if traces else [],
     )
     try:
-        told = (await batch.call.request("ml-model", "predict_many", request, Predictions, idempotent=True)).rows
+        reply = (await batch.call.request("ml-model", "predict_many", request, Predictions, idempotent=True)).rows
     except RpcError as error:
-        told = [Predicted(None, error.code, error.message, error.detail)] * len(asked)
-    for symbol, one in zip(asked, told, strict=True):
+        reply = [Predicted(None, error.code, error.message, error.detail)] * len(asked)
+    for symbol, one in zip(asked, reply, strict=True):
         said = one.probability
         if said is not None:
             expiry = Expiry(said.version, said.expires_on, said.novelty)
@@ -379,12 +379,12 @@ async def _shadow_score(batch: _Batch, shadow: ShadowModel, found: _MarketInputs
             if moved is None and needs_basket(tuple(shadow.features)):
                 _, moved = _basket(batch.question, found.bars, await _windows(batch, batch.question.basket))
             row = features(found.bars.bars, shadow.features, moved or {})
-        told = await ask(Predict(shadow.model_name, row, found.symbol, shadow.version), work)
+        reply = await ask(Predict(shadow.model_name, row, found.symbol, shadow.version), work)
     except (RpcError, NotEnoughBars, LookupError) as error:
         _log.info("the model in shadow, %s, says nothing of %s: %s", shadow.version[:12], found.symbol, error)
         return None
-    base_rate = FALLBACK_BASE_RATE if told.base_rate is None else told.base_rate
-    return ShadowScore(told.version, told.model_name, told.horizon_sessions, told.probability, base_rate)
+    base_rate = FALLBACK_BASE_RATE if reply.base_rate is None else reply.base_rate
+    return ShadowScore(reply.version, reply.model_name, reply.horizon_sessions, reply.probability, base_rate)
 
 
 def stale_sessions(market: Market, calendar: Calendar, as_of: datetime) -> int:

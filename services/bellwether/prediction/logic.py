@@ -153,17 +153,17 @@ def market_of(data: MarketData) -> Market:
     )
 
 
-def news_of(told: SymbolSentiment) -> News | None:
+def news_of(answer: SymbolSentiment) -> News | None:
     """Return what a decision keeps of sentiment's answer; None where it has no news."""
-    if told.sentiment_score is None:
+    if answer.sentiment_score is None:
         return None
     return News(
-        score=told.sentiment_score,
-        confidence=told.news_confidence,
-        quality=told.news_quality_score,
-        count=len(told.headlines),
-        headlines=told.headlines[:MOST_HEADLINES],
-        version=told.version,
+        score=answer.sentiment_score,
+        confidence=answer.news_confidence,
+        quality=answer.news_quality_score,
+        count=len(answer.headlines),
+        headlines=answer.headlines[:MOST_HEADLINES],
+        version=answer.version,
     )
 
 

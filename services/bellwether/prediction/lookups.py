@@ -122,7 +122,7 @@ class Lookups:
     async def get_live_records(self, request: GetLiveRecords, call: Call) -> LiveRecords:
         """Return what came of the decisions that versions of models made, or were asked beside, in the caller's run."""
         if len(request.versions) > live.MOST_VERSIONS:
-            words = f"{len(request.versions)} versions: at most {live.MOST_VERSIONS} are told of at once"
+            words = f"{len(request.versions)} versions: at most {live.MOST_VERSIONS} are reported at once"
             raise RpcError("INVALID_PARAMS", words)
         return await self._store.transact(lambda tx: live.records(tx, call.run, request.versions))
 

@@ -63,7 +63,7 @@ async def _inputs_again(inputs: Inputs, call: Call) -> Inputs:
     except NotEnoughBars:
         changes["features"] = {}
     except RpcError as error:
-        # Bars that are gone are a difference to be told, not a failure to compare.
+        # Bars that are gone are a difference to be reported, not a failure to compare.
         if error.code not in ("NO_BARS", "UNKNOWN_SYMBOL", "SOURCE_UNAVAILABLE"):
             raise
         changes["bars_revision"] = None

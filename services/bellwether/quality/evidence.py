@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import Bar
-from bellwether.messages.market_data import Evidence as Told
+from bellwether.messages.market_data import Evidence as Reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +39,22 @@ class Evidence:
     calm: bool = False
 
 
-def evidence_of(told: Told, calendar: Calendar, as_of: datetime, *, calm: bool = False) -> Evidence:
+def evidence_of(reported: Reported, calendar: Calendar, as_of: datetime, *, calm: bool = False) -> Evidence:
     """Return what market-data said of a symbol's bars, with the sessions that they are held against.
 
     Raises:
         OutsideCalendar: when the calendar's table does not reach so far.
     """
-    first = told.bars[0].session if told.bars else told.expected
+    first = reported.bars[0].session if reported.bars else reported.expected
     return Evidence(
-        symbol=told.symbol,
+        symbol=reported.symbol,
         as_of=as_of,
-        bars=told.bars,
-        sessions=calendar.days(first, told.expected),
-        expected=told.expected,
+        bars=reported.bars,
+        sessions=calendar.days(first, reported.expected),
+        expected=reported.expected,
         closed=calendar.previous_session(as_of).day,
-        off_calendar=told.off_calendar,
-        held_back=told.held_back,
+        off_calendar=reported.off_calendar,
+        held_back=reported.held_back,
         calm=calm,
     )
 

@@ -2,7 +2,7 @@
 
 A rule looks at the evidence and says how far it is broken, from 0 (not at all) to 1 (as badly as it can be). What is
 taken off the score is that share of the rule's weight. Bars are stated in the units after the known splits, so a split
-that the source tells leaves no step; a step that is left is either a split that nobody told, or a real move.
+that the source tells leaves no step; a step that is left is either a split that nobody reported, or a real move.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PRICE_SLACK = 0.011
 LARGE_STEP = math.log(1.35)
 """A smaller step from a close to the next open is a market's own affair."""
 SPLIT_TOLERANCE = 0.04
-"""How close a step has to be to a ratio of small whole numbers to be taken for a split that nobody told."""
+"""How close a step has to be to a ratio of small whole numbers to be taken for a split that nobody reported."""
 SPLIT_RATIOS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0)
 NEWS_VOLUME = 4.0
 """A real crash or jump trades at least this many times the usual volume; a split alone does not."""
@@ -72,7 +72,7 @@ def _rule(weight: float, meaning: str, remedy: str) -> Callable[[Check], Check]:
 
 @_rule(
     100,
-    "market-data holds the symbol back: what it is told of it contradicts itself.",
+    "market-data holds the symbol back: what is reported of it contradicts itself.",
     "Read the reason; correct the file or wait for the source, then it is taken up again.",
 )
 def _held_back(evidence: Evidence) -> Breach | None:

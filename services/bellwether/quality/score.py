@@ -55,7 +55,7 @@ def scored(
 
 
 def finding_of(rule: str, weight: float, breach: Breach) -> QualityFinding:
-    """Return a breach as it is told: the points it takes off, what was found, what would be right."""
+    """Return a breach as it is reported: the points it takes off, what was found, what would be right."""
     points = round(weight * min(1.0, max(0.0, breach.share)), 1)
     return QualityFinding(rule, points, breach.value, breach.limit, breach.message)
 

@@ -9,7 +9,7 @@ from typing import Any
 from bellwether.market.sessions import OutsideCalendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.market_data import Bar, Evidences, GetEvidence
-from bellwether.messages.market_data import Evidence as Told
+from bellwether.messages.market_data import Evidence as Reported
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.quality import (
     DataQualityAlert,
@@ -142,11 +142,11 @@ class QualityService:
             kept = {one: self._kept[one] for one in asked if one in self._kept}
             known = {symbol: one.token for symbol, one in kept.items() if one.least == self._least}
             question = GetEvidence(list(asked), WINDOW, known)
-            told = await call.request("market-data", "get_evidence", question, Evidences, idempotent=True)
+            reported = await call.request("market-data", "get_evidence", question, Evidences, idempotent=True)
             for symbol in asked:
-                error = told.errors.get(symbol)
+                error = reported.errors.get(symbol)
                 if error is None:
-                    found[symbol] = self._judged(told.symbols[symbol], kept.get(symbol), call.as_of)
+                    found[symbol] = self._judged(reported.symbols[symbol], kept.get(symbol), call.as_of)
                 elif error.code in NOTHING_TO_MEASURE:
                     nothing = _Kept("", self._least, None, _unknown(symbol))
                     found[symbol] = (nothing, f"{error.code}: {error.message}")
@@ -154,17 +154,17 @@ class QualityService:
                     raise RpcError(error.code, error.message, symbol=symbol)
         return found
 
-    def _judged(self, told: Told, kept: _Kept | None, as_of: datetime) -> tuple[_Kept, str]:
-        symbol, least = told.symbol, self._least
-        if kept is None or not told.unchanged:
-            quiet = calm(told.bars, () if kept is None else kept.calm)
+    def _judged(self, reported: Reported, kept: _Kept | None, as_of: datetime) -> tuple[_Kept, str]:
+        symbol, least = reported.symbol, self._least
+        if kept is None or not reported.unchanged:
+            quiet = calm(reported.bars, () if kept is None else kept.calm)
             try:
-                evidence = evidence_of(told, self.context.declaration.calendar, as_of, calm=quiet)
+                evidence = evidence_of(reported, self.context.declaration.calendar, as_of, calm=quiet)
             except OutsideCalendar as error:
                 raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
-            close = told.bars[-1].close if told.bars else None
-            quality = assess(evidence, least, told.revision)
-            kept = _Kept(told.token, least, close, quality, told.bars if quiet else ())
+            close = reported.bars[-1].close if reported.bars else None
+            quality = assess(evidence, least, reported.revision)
+            kept = _Kept(reported.token, least, close, quality, reported.bars if quiet else ())
             self._kept[symbol] = kept
         reason = "" if kept.quality.quality_score is not None else f"NO_BARS: {symbol} has no complete bar yet"
         return kept, reason

@@ -1,4 +1,4 @@
-"""The processes of a system outside of a cluster: which services each runs, what it is told, and what it may use."""
+"""The processes of a system outside of a cluster: which services each runs, what it is given, and what it may use."""
 
 from __future__ import annotations
 

@@ -228,5 +228,5 @@ def deflated(one: Sharpe, ratios: Sequence[float]) -> Figure:
     Source: Bailey and López de Prado, The Deflated Sharpe Ratio (Journal of Portfolio Management 40 (5), 2014).
     """
     if one.error < _FLAT:
-        return Figure(None, "its error cannot be told")
+        return Figure(None, "its error cannot be known")
     return Figure(rounded(_NORMAL.cdf((one.ratio - luckiest(ratios)) / one.error)))

@@ -13,7 +13,7 @@ from bellwether.sentiment.scoring import clean
 
 LARGEST = 20 * 1024 * 1024
 NEEDED = ("published", "title")
-MOST_TOLD = 5
+MOST_REPORTED = 5
 
 
 class NewsError(Exception):

@@ -14,7 +14,7 @@ from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
-from bellwether.sentiment.csv_news import MOST_TOLD, NewsError, read_file
+from bellwether.sentiment.csv_news import MOST_REPORTED, NewsError, read_file
 from bellwether.sentiment.parsing import Parser
 from bellwether.sentiment.raw import Collection, Raw, Relevance, analyze
 from bellwether.sentiment.scoring import LONGEST_SOURCE, clean
@@ -104,7 +104,7 @@ class SentimentService:
             self._news.add(rows.found, written if self.context.clock.live else None)
             self._file, self._problem, self._odd = (about.st_mtime, about.st_size), "", rows.odd
             _log.info("news: %d rows of %s read, %d left out", len(rows.found), path.name, len(rows.odd))
-            for words in rows.odd[:MOST_TOLD]:
+            for words in rows.odd[:MOST_REPORTED]:
                 _log.warning("news: %s", words)
 
     def _feeds_problem(self, spec: Sentiment) -> str:
@@ -136,12 +136,12 @@ class SentimentService:
         """Take over the news of Yahoo. What market-data has not fetched, or does not answer, leaves a problem."""
         news = self._news
         try:
-            told = await call.request("market-data", "get_news", GetNews(list(symbols)), News, idempotent=True)
+            reply = await call.request("market-data", "get_news", GetNews(list(symbols)), News, idempotent=True)
         except RpcError as error:
             problems = dict.fromkeys(symbols, f"market-data gives no news: {error.code}")
         else:
-            problems = {symbol: found.problem for symbol, found in told.symbols.items()}
-            for found in told.symbols.values():
+            problems = {symbol: found.problem for symbol, found in reply.symbols.items()}
+            for found in reply.symbols.values():
                 for item in found.items:
                     # Whose news Yahoo takes it for does not count: it lists articles about others, too.
                     raw = Raw(item.published, clean(item.source)[:LONGEST_SOURCE], clean(item.title))
@@ -212,7 +212,7 @@ class SentimentService:
         found |= {
             "headlines_read": self._news.read,
             "about_other_firms": self._news.others,
-            "rows_left_out": self._odd[:MOST_TOLD],
+            "rows_left_out": self._odd[:MOST_REPORTED],
         }
         if self._problem:
             found |= {"status": "degraded", "warning": self._problem}

@@ -251,7 +251,7 @@ class TradingSystemSpec(Block):
     gateway: Gateway = Field(default_factory=Gateway, description="Who may look at dashboard and API.")
     notifications: Annotated[
         list[Notification], Field(max_length=10, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
-    ] = Field(default_factory=list, description="Who is told when something is wrong, and when it is over.")
+    ] = Field(default_factory=list, description="Who is notified when something is wrong, and when it is over.")
     retention: Retention = Field(default_factory=Retention, description="What is kept, and how long.")
     paused: Pause | None = Field(
         None, description="The operator leaves pods and what they use as they are for a while."

@@ -1,4 +1,4 @@
-"""Who is told when something is wrong: webhooks, mail and ntfy, from which severity, and when not."""
+"""Who is notified when something is wrong: webhooks, mail and ntfy, from which severity, and when not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Email(Block):
 
 
 class Notification(Block):
-    """Somebody who is told once of each alarm that is raised, and once when it is over."""
+    """Somebody who is notified once of each alarm that is raised, and once when it is over."""
 
     model_config = rules(
         cel(

@@ -353,7 +353,7 @@ def _check_bounds(schema: Mapping[str, Any], path: str) -> None:
     if schema.get(LIST_TYPE) == "map":
         missing = set(schema[MAP_KEYS]) - set(schema["items"].get("properties", {}))
         if missing:
-            raise SchemaError(f"{path}: its entries have no field {', '.join(sorted(missing))} to be told apart by")
+            raise SchemaError(f"{path}: its entries have no field {', '.join(sorted(missing))} to be distinguished by")
 
 
 def _one_line(text: str) -> str:

@@ -60,7 +60,7 @@ def rule_problems(value: Any, schema: Mapping[str, Any], path: str = "", old: An
 
 
 def _counterpart(entry: Any, old: Any, schema: Mapping[str, Any]) -> Any:
-    """Return the entry of the old list with the same keys; entries of other lists cannot be told apart."""
+    """Return the entry of the old list with the same keys; entries of other lists cannot be distinguished."""
     if schema.get(LIST_TYPE) != "map" or not isinstance(old, list):
         return _ABSENT
     keys = schema[MAP_KEYS]

@@ -66,10 +66,10 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def copy_file(source: Path, target: Path, told: Callable[[int], None]) -> str:
+def copy_file(source: Path, target: Path, report: Callable[[int], None]) -> str:
     """Copy a file to where none is, have it on the disk, and return the SHA-256 of what was read.
 
-    `told` hears of each part how many bytes it has.
+    `report` hears of each part how many bytes it has.
     """
     seen = hashlib.sha256()
     with source.open("rb") as given, target.open("xb") as made:
@@ -77,7 +77,7 @@ def copy_file(source: Path, target: Path, told: Callable[[int], None]) -> str:
         while chunk := given.read(_CHUNK):
             seen.update(chunk)
             made.write(chunk)
-            told(len(chunk))
+            report(len(chunk))
         made.flush()
         os.fsync(made.fileno())
         # So that whoever reads it back reads the disk, not what is still in memory.

@@ -191,7 +191,7 @@ class Store:
         else:
             # Shielded: a caller that gave up must not part the commit from the news of its events.
             return await asyncio.shield(asyncio.ensure_future(self._in_thread(self._pool, work, urgent)))
-        self._tell(outgoing)
+        self._notify(outgoing)
         return result
 
     async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[Transaction], T], urgent: bool) -> T:
@@ -200,7 +200,7 @@ class Store:
         # As many as there are turns: each takes whichever is next by then.
         pool.submit(self._next)
         result, outgoing = await asyncio.wrap_future(turn.done)
-        self._tell(outgoing)
+        self._notify(outgoing)
         return result  # type: ignore[no-any-return]
 
     def _next(self) -> None:
@@ -212,7 +212,7 @@ class Store:
         except BaseException as error:
             turn.done.set_exception(error)
 
-    def _tell(self, outgoing: list[OutboxRow]) -> None:
+    def _notify(self, outgoing: list[OutboxRow]) -> None:
         if outgoing and self._listener is not None:
             self._listener(outgoing)
 

@@ -76,7 +76,7 @@ class Book(msgspec.Struct):
     order_counts: dict[date, int] = {}
     """Orders, queued or filled, by the session they are for; sessions that are over are dropped."""
     actions_done: frozenset[str] = frozenset()
-    """Keys of the corporate actions of late, and since the newest open that missed no bar: they may be told again."""
+    """Keys of the corporate actions of late, and since the newest open that missed no bar: they may come again."""
     missed: dict[str, date] = {}
     """Held symbols that the newest open had no bar of, with the first session of which they have had none."""
     closing_equity: Decimal = ZERO

@@ -1,4 +1,4 @@
-"""Which broker orders go to, by run; and what the simulated one has to be told, which others learn by themselves."""
+"""Which broker orders go to, by run; and what the simulated one has to be given, which others learn by themselves."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Brokers:
     async def ready(self, run: str) -> None:
         """Open a simulated account where there is none yet, and tell it what it may have missed.
 
-        It begins with what the ledger holds, which for a new run is its cash. What moved shares or money is told again
-        after a restart: it counts once.
+        It begins with what the ledger holds, which for a new run is its cash. What moved shares or money is reported
+        again after a restart: it counts once.
         """
         if self.at_ig(run) or run in self._simulated:
             return

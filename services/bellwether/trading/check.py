@@ -72,10 +72,10 @@ def _overfilled(events: Sequence[LedgerEvent]) -> list[str]:
                 asked[event.order_id] = event.quantity
             case OrderFilled() if event.order_id in asked:
                 asked[event.order_id] -= event.quantity
-                told = ZERO if event.leaves is None else event.leaves
-                if asked[event.order_id] != told:
+                stated = ZERO if event.leaves is None else event.leaves
+                if asked[event.order_id] != stated:
                     left = text(asked[event.order_id])
-                    found.append(f"order {event.order_id} has {left} shares left after a fill that says {text(told)}")
+                    found.append(f"order {event.order_id} has {left} shares left after a fill that says {text(stated)}")
     return found
 
 

@@ -143,7 +143,7 @@ class Executor:
             executions.save(tx, run, one._replace(progress=move(one.progress, "queued", reason)))
 
     async def collect(self, turn: Turn) -> None:
-        """Write down what the broker has told since the last time."""
+        """Write down what the broker has reported since the last time."""
         await self.record(turn, await self._brokers.of(turn.run).drain())
 
     async def record(self, turn: Turn, events: Sequence[BrokerEvent]) -> None:

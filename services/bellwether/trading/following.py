@@ -58,7 +58,7 @@ class Following:
         """Why the broker cannot be used now, in words; empty: it answers."""
 
     def wake(self) -> None:
-        """Look now: the broker has told something, or another declaration is in force."""
+        """Look now: the broker has reported something, or another declaration is in force."""
         self._news.set()
 
     def halt(self) -> None:
@@ -150,14 +150,14 @@ class Following:
         fills = await self._desk.store.transact(waiting)
         for day in sorted({fill.session for fill in fills}):
             names = sorted({fill.symbol for fill in fills if fill.session == day})
-            told = await call.request(
+            reply = await call.request(
                 "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
             )
             now = self._desk.context.clock.now()
             found = {
-                fill.order_id: compared(fill, exact_price(told.prices[fill.symbol]), now)
+                fill.order_id: compared(fill, exact_price(reply.prices[fill.symbol]), now)
                 for fill in fills
-                if fill.session == day and told.prices.get(fill.symbol, 0) > 0
+                if fill.session == day and reply.prices.get(fill.symbol, 0) > 0
             }
             if found:
                 new = list(found.values())

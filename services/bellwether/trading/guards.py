@@ -89,7 +89,7 @@ def data_stale(situation: Situation, order: Candidate | None) -> Objection | Non
 def quality_unknown(situation: Situation, order: Candidate | None) -> Objection | None:
     """What was not measured is unknown, and nothing is opened on it; closing stays possible.
 
-    Without a price there is nothing to measure, and that is told by its own code.
+    Without a price there is nothing to measure, and that is reported by its own code.
     """
     quality = situation.quality
     if situation.side == "SELL" or situation.price <= 0 or quality is None or quality.score is not None:

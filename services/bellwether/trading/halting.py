@@ -52,7 +52,7 @@ class Halting:
             known = [(one.source, one.reason) for one in self._desk.ledger.latches(tx, run)]
             if (source, reason) not in known:
                 number = self._desk.ledger.latch(tx, "halt", Latch(source, reason, self._desk.now_of(call)))
-                self._tell_halt(tx, run, f"halt-{number}", reason, call)
+                self._publish_halt(tx, run, f"halt-{number}", reason, call)
             return self._halt_state(tx, run)
 
         state = await self._desk.store.transact(work, urgent=True)
@@ -80,7 +80,7 @@ class Halting:
                 number = self._desk.ledger.latch(tx, "resume", Latch(source, reason, now))
                 if any(latch.source == RISK for latch in latches):
                     self._desk.ledger.append(tx, run, [RiskReset(now, number)])
-                self._tell_halt(tx, run, f"halt-{number}", reason, call)
+                self._publish_halt(tx, run, f"halt-{number}", reason, call)
             return self._halt_state(tx, run)
 
         return await self._desk.look(call, work)
@@ -91,7 +91,7 @@ class Halting:
         reason = DECLARED_HALT if halted else "declaration: spec.trading.halted is false"
 
         def work(tx: Transaction) -> None:
-            self._tell_halt(tx, self._desk.run_of(tx, call), f"halt-generation-{generation}", reason, call)
+            self._publish_halt(tx, self._desk.run_of(tx, call), f"halt-generation-{generation}", reason, call)
 
         await self._desk.store.transact(work, urgent=True)
         if halted:
@@ -106,7 +106,7 @@ class Halting:
             if code not in known:
                 reason = refusal_text(code, value, limit)
                 number = self._desk.ledger.latch(tx, "halt", Latch(RISK, reason, self._desk.now_of(call), run=only))
-                self._tell_halt(tx, run, f"halt-{number}", reason, call)
+                self._publish_halt(tx, run, f"halt-{number}", reason, call)
 
     async def _end_orders(self, call: Call) -> None:
         """Cancel what waits here at once, and what works at the broker as soon as it takes that."""
@@ -133,7 +133,7 @@ class Halting:
         newest = newest_number(self._desk.ledger.latches(tx, run))
         return HaltState(halted=bool(halts), halts=list(halts), newest_halt=newest)
 
-    def _tell_halt(self, tx: Transaction, run: str, event_id: str, reason: str, call: Call) -> None:
+    def _publish_halt(self, tx: Transaction, run: str, event_id: str, reason: str, call: Call) -> None:
         changed = HaltChanged(self._halt_state(tx, run), reason)
         tx.outbox(call.event("halt_changed", changed, event_id=event_id))
 

@@ -121,8 +121,8 @@ class Ledger:
         newest = tx.execute(select(func.max(tables.orders.c.session)).where(tables.orders.c.run == run)).scalar()
         events = tables.ledger_events.c
         opened = tx.execute(select(events.at).where(events.run == run, events.key == "account")).scalar()
-        told = [str(one)[:10] for one in (newest, opened) if one]
-        return max(map(date.fromisoformat, told), default=None)
+        days = [str(one)[:10] for one in (newest, opened) if one]
+        return max(map(date.fromisoformat, days), default=None)
 
     def append(self, tx: Transaction, run: str, new: Sequence[LedgerEvent]) -> Book:
         """Add events and project them; return the book after them.

@@ -27,7 +27,7 @@ from bellwether.trading.desk import Desk
 from bellwether.trading.placing import quality_of
 from bellwether.trading.pricing import ZERO, exact_price
 from bellwether.trading.safety import Newest
-from bellwether.trading.sessions import untold_actions
+from bellwether.trading.sessions import actions_to_ask_for
 from bellwether.trading.situation import Quality
 
 NEWEST_SHARE = 0.6
@@ -37,7 +37,7 @@ BARS_LOST = frozenset({"SOURCE_UNAVAILABLE", "NO_BARS"})
 NO_PRICE = BARS_LOST | {"UNKNOWN_SYMBOL"}
 """Codes that answer whether a symbol has a price; every other error leaves that open."""
 LATE_SESSIONS = 10
-"""So many sessions back a live open hears of corporate actions that were told late."""
+"""So many sessions back a live open hears of corporate actions that were reported late."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,14 +75,14 @@ class MarketQuestions:
             "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
         )
         found: list[CorporateAction] = []
-        # Live, a split may be told after its session was opened, by a source that restates its history late.
+        # Live, a split may be reported after its session was opened, by a source that restates its history late.
         again = LATE_SESSIONS if self._desk.context.clock.live else 0
-        for first, last, untold in untold_actions(self._desk.declaration.calendar, day, *wanted, again=again):
-            question = GetCorporateActions(last, sorted(untold), since=first)
-            told = await call.request(
+        for first, last, missing in actions_to_ask_for(self._desk.declaration.calendar, day, *wanted, again=again):
+            question = GetCorporateActions(last, sorted(missing), since=first)
+            reply = await call.request(
                 "market-data", "get_corporate_actions", question, CorporateActions, idempotent=True
             )
-            found += told.actions
+            found += reply.actions
         exact = {symbol: exact_price(price) for symbol, price in prices.prices.items()}
         volumes = await self._volumes(names, call) if self._desk.rules.volume_share is not None else {}
         return Market(wanted.symbols, {symbol: price for symbol, price in exact.items() if price > 0}, found, volumes)
@@ -103,14 +103,14 @@ class MarketQuestions:
 
     async def newest(self, call: Call) -> dict[str, Newest] | None:
         """Return the newest prices by symbol, None when market-data does not tell them in time."""
-        # What is left afterwards is for the answer: that nobody told the prices is one, too.
+        # What is left afterwards is for the answer: that nobody reported the prices is one, too.
         budget = call.remaining * NEWEST_SHARE
         try:
-            told = await call.request("market-data", "get_freshness", None, Freshness, budget=budget)
+            reply = await call.request("market-data", "get_freshness", None, Freshness, budget=budget)
         except RpcError as error:
             _log.debug("no newest prices: %s", error)
             return None
-        qualities = await self._qualities([one.symbol for one in told.symbols], call)
+        qualities = await self._qualities([one.symbol for one in reply.symbols], call)
         return {
             one.symbol: Newest(
                 exact_price(one.close),
@@ -118,20 +118,20 @@ class MarketQuestions:
                 Quality() if qualities is None else qualities.get(one.symbol, Quality()),
                 judged=qualities is not None,
             )
-            for one in told.symbols
+            for one in reply.symbols
         }
 
     async def _qualities(self, symbols: list[str], call: Call) -> dict[str, Quality] | None:
         """Return the quality of symbols' bars, None when data-quality does not answer in time."""
         budget = call.remaining * NEWEST_SHARE
         try:
-            told = await call.request("data-quality", "get_quality", GetQuality(symbols), Qualities, budget=budget)
+            reply = await call.request("data-quality", "get_quality", GetQuality(symbols), Qualities, budget=budget)
         except RpcError as error:
             _log.debug("no quality of the newest prices: %s", error)
             return None
         return {
             symbol: quality_of(one.quality_score, [finding.rule for finding in one.findings])
-            for symbol, one in told.symbols.items()
+            for symbol, one in reply.symbols.items()
         }
 
     async def close_price(self, symbol: str, day: date, call: Call) -> Decimal:

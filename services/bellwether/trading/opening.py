@@ -84,8 +84,8 @@ class Opens:
                 return Wanted(wanted, book.opened_session, book.missed)
             final = final_bars(self._desk, session, now)
             # The broker of an account at IG adjusts its cash for dividends itself, and tells of it.
-            told = [one for one in market.actions if one.kind == "split" or not self._brokers.at_ig(call.run)]
-            opening = Opening(session.day, market.prices, told, final, session.open)
+            applied = [one for one in market.actions if one.kind == "split" or not self._brokers.at_ig(call.run)]
+            opening = Opening(session.day, market.prices, applied, final, session.open)
             events = corporate_events(book, opening, now)
             book = self._desk.record(tx, call.run, events, call)
             return Ready(opening, [order.order_id for order in due(book, opening)], market.volumes)

@@ -228,7 +228,7 @@ def names(codes: Sequence[Code]) -> tuple[str, ...]:
 def exit_reason(holding: Holding, price: Decimal, rules: Rules) -> Reason | None:
     """Return which exit rule closes a position at this closing price, None when none does.
 
-    A loss comes before a gain, and both before the horizon: the reason that is told is the most urgent one.
+    A loss comes before a gain, and both before the horizon: the reason that is reported is the most urgent one.
     """
     average = holding.cost / holding.quantity
     if price > 0:

@@ -97,8 +97,8 @@ class Reconciling:
                 before = dict(self._desk.unreconciled.of(tx, run))
                 self._desk.unreconciled.put(tx, run, blocked, now)
                 _log_changes(before, blocked)
-                told = [*lines.values(), *([cash] if cash else [])]
-                return SyncedPositions(synced_positions=len(ours), differences=told)
+                reported = [*lines.values(), *([cash] if cash else [])]
+                return SyncedPositions(synced_positions=len(ours), differences=reported)
 
             return await self._desk.store.transact(work)
 
@@ -106,11 +106,11 @@ class Reconciling:
         """Record what moved money at the broker since the ledger began, each movement once."""
 
         since = await self._desk.store.transact(lambda tx: self._began(tx, run, now))
-        told = adjusted(await self._brokers.of(run).adjustments(since))
+        reported = adjusted(await self._brokers.of(run).adjustments(since))
 
         def record(tx: Transaction) -> None:
             ledger = self._desk.ledger
-            new = [event for event in told if ledger.event(tx, run, event.key) is None]
+            new = [event for event in reported if ledger.event(tx, run, event.key) is None]
             ledger.append(tx, run, new)
 
         await self._desk.store.transact(record)
@@ -129,11 +129,11 @@ class Reconciling:
         if self._desk.rules.stop_loss is None:
             return
         since = await self._desk.store.transact(lambda tx: self._began(tx, turn.run, turn.now))
-        told = await self._brokers.of(turn.run).stopped(since)
+        reported = await self._brokers.of(turn.run).stopped(since)
 
         def record(tx: Transaction) -> None:
             ledger, day = self._desk.ledger, self._desk.started_session(turn.now)
-            for one in told:
+            for one in reported:
                 book = ledger.book(tx, turn.run)
                 order_id = order_id_of("stop", one.stop_id)
                 if one.quantity > book.held(one.symbol) or ledger.event(tx, turn.run, f"queued:{order_id}") is not None:

@@ -85,14 +85,14 @@ def ended(order: OrderQueued, after: Progress, event: Ended, now: datetime) -> O
     )
 
 
-def adjusted(told: Iterable[Adjustment]) -> list[LedgerEvent]:
+def adjusted(adjustments: Iterable[Adjustment]) -> list[LedgerEvent]:
     """Return the ledger's events for what moved money at the broker.
 
     Realised profit is left out: the ledger computes it from the fills, and the comparison of cash holds it against the
     broker's.
     """
     events: list[LedgerEvent] = []
-    for one in told:
+    for one in adjustments:
         if one.kind == "transfer":
             events.append(Transferred(one.at, one.adjustment_id, one.amount, one.text))
         elif one.kind != "realised":

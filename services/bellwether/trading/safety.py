@@ -33,8 +33,8 @@ def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] |
     """Return what stands against every order, then what stands against opening a position in single symbols.
 
     It is safe while nothing stands against every order and a position could be opened in some declared symbol. Without
-    the newest prices (None: nobody told them) or their quality that is unknown, unless something else already stands
-    against it.
+    the newest prices (None: nobody reported them) or their quality that is unknown, unless something else
+    already stands against it.
     """
     anything = _opening("", Newest(), book, conditions)
     found = [_refusal(code, objection) for code, objection in objections("system", anything)]

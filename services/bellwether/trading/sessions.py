@@ -35,7 +35,7 @@ MISSED_SESSIONS = 10
 LONG_AGO = timedelta(days=60)
 
 
-class Untold(NamedTuple):
+class ActionsToAskFor(NamedTuple):
     """Sessions, from the first to the last, of which an open has to hear of corporate actions of these symbols."""
 
     first: date
@@ -43,7 +43,7 @@ class Untold(NamedTuple):
     symbols: frozenset[str]
 
 
-def untold_actions(
+def actions_to_ask_for(
     calendar: Calendar,
     day: date,
     symbols: frozenset[str],
@@ -51,7 +51,7 @@ def untold_actions(
     missed: Mapping[str, date],
     *,
     again: int = 0,
-) -> list[Untold]:
+) -> list[ActionsToAskFor]:
     """Return of which sessions, and for which symbols, the open of a day has to hear of corporate actions.
 
     Args:
@@ -66,7 +66,7 @@ def untold_actions(
     first = day if opened is None else opened + timedelta(days=1)
     if again and opened is not None:
         first = min([first, *(one.day for one in calendar.sessions(first - LONG_AGO, opened)[-again:])])
-    found = [Untold(first, day, symbols)]
+    found = [ActionsToAskFor(first, day, symbols)]
     if not missed:
         return found
     # A bar that came after its session's open was done tells what nobody has asked for yet.
@@ -74,7 +74,7 @@ def untold_actions(
     if late:
         begins = {symbol: max(since, late[0]) for symbol, since in missed.items() if since <= late[-1]}
         found += [
-            Untold(begin, late[-1], frozenset(symbol for symbol in begins if begins[symbol] == begin))
+            ActionsToAskFor(begin, late[-1], frozenset(symbol for symbol in begins if begins[symbol] == begin))
             for begin in sorted(set(begins.values()))
         ]
     return found
@@ -91,7 +91,7 @@ def open_done(
     """Return the event that ends an open, None while it has to wait for prices or for the broker.
 
     `events` are the ledger's since the last close or open. What is held waits, too: a split or dividend of the day is
-    told by the bar that has the opening price. An order whose outcome is unknown is not waited for.
+    reported by the bar that has the opening price. An order whose outcome is unknown is not waited for.
     """
     waiting = any(symbol not in opening.prices for symbol in book.holdings)
     if any(order.order_id not in unknown for order in due(book, opening)) or (waiting and not opening.final):
@@ -122,15 +122,15 @@ def corporate_events(book: Book, opening: Opening, now: datetime) -> list[Ledger
 def _had_effect(book: Book, key: str, action: CorporateAction, opening: Opening) -> bool:
     """Return whether an action has had the effect with this key, be it under the date that it had before.
 
-    An action is dated on the first session with a bar after it: once that gap is filled, it is told of an earlier one
-    and no longer of the later.
+    An action is dated on the first session with a bar after it: once that gap is filled, it is reported of an earlier
+    one and no longer of the later.
     """
     if key in book.actions_done:
         return True
     what, _, day = key.rpartition(":")
-    told = {str(one.session) for one in opening.actions if (one.symbol, one.kind) == (action.symbol, action.kind)}
+    stated = {str(one.session) for one in opening.actions if (one.symbol, one.kind) == (action.symbol, action.kind)}
     done = (known.rpartition(":") for known in book.actions_done)
-    return any(before == what and later > day and later not in told for before, _, later in done)
+    return any(before == what and later > day and later not in stated for before, _, later in done)
 
 
 def _held_before(book: Book, action: CorporateAction) -> bool:
@@ -153,8 +153,8 @@ def _split(book: Book, action: CorporateAction, opening: Opening, now: datetime)
         raise ValueError(f"split of {action.symbol} on {action.session}: ratio is {action.ratio}, it must be above 0")
     events: list[LedgerEvent] = []
     holding = book.holdings.get(action.symbol)
-    told = _had_effect(book, f"split:{action.symbol}:{action.session}", action, opening)
-    reached = not told and _held_before(book, action)
+    applied = _had_effect(book, f"split:{action.symbol}:{action.session}", action, opening)
+    reached = not applied and _held_before(book, action)
     if holding is not None and reached:
         known = book.prices.get(action.symbol, ZERO)
         price = opening.prices.get(action.symbol) or (known / ratio).quantize(PRICE_STEP)

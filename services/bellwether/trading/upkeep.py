@@ -60,7 +60,8 @@ def register_upkeep(service: Service, desk: Desk, following: Following) -> None:
 def broker_alarm(trouble: str, since: datetime | None, now: datetime, calendar: Calendar) -> AlarmReading | None:
     """Return the alarm of a broker that does not answer; None while it answers, or has been silent for a short time.
 
-    Brokers go away at weekends: while no session is open or near, nobody is told, and what was told stays as it is.
+    Brokers are unreachable at weekends: while no session is open or near, nobody is notified, and a report stays as
+    it is.
     """
     if since is None or now - since < SILENT_BROKER:
         return None

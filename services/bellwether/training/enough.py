@@ -1,4 +1,4 @@
-"""From which day on a history suffices to make a model, told by its bars alone. Pure."""
+"""From which day on a history suffices to make a model, known by its bars alone. Pure."""
 
 from __future__ import annotations
 

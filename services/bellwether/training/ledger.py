@@ -24,7 +24,7 @@ from bellwether.training.recipe import Gate
 Stage = Literal["candidate", "shadow", "serving", "retired"]
 Mode = Literal["enforce", "report"]
 FILE = "ledger.json"
-_TOLD = 5
+_SHOWN = 5
 """How many models a message names."""
 
 
@@ -81,11 +81,11 @@ class Ledger(msgspec.Struct, frozen=True):
 
     def _not_one(self, version: str, found: list[Entry]) -> str:
         if found:
-            matching = ", ".join(one.version[: len(version) + 4] for one in found[:_TOLD])
+            matching = ", ".join(one.version[: len(version) + 4] for one in found[:_SHOWN])
             return f"version {version!r}: {len(found)} models begin like that: {matching}"
         if not self.entries:
             return f"version {version!r}: there are no models yet"
-        newest = ", ".join(one.version[:12] for one in self.entries[-_TOLD:])
+        newest = ", ".join(one.version[:12] for one in self.entries[-_SHOWN:])
         return f"version {version!r}: no model begins like that; the newest are {newest}"
 
     def serving(self, name: str, symbol: str | None) -> Entry | None:

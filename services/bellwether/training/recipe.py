@@ -151,14 +151,14 @@ class Recipe(_Part):
     @property
     def hash(self) -> str:
         """The SHA-256 of what the recipe says and of the method it is followed by, whatever its file looks like."""
-        told = self.model_dump(mode="json", exclude_none=True, exclude={"news"})
+        fields = self.model_dump(mode="json", exclude_none=True, exclude={"news"})
         # What was added later is left out at its default, so that older recipes keep their hash, and their models.
         for name, default in (("data", Data()), ("target", "higher-close"), ("beside", [])):
             if getattr(self, name) == default:
-                del told[name]
+                del fields[name]
         if not self.evaluation.embargo_sessions:
-            del told["evaluation"]["embargo_sessions"]
-        return content_hash(told | {"method": METHOD})
+            del fields["evaluation"]["embargo_sessions"]
+        return content_hash(fields | {"method": METHOD})
 
 
 @lru_cache(maxsize=1)

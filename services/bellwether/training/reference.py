@@ -1,4 +1,4 @@
-"""What a model's training rows looked like: by it contributions, drift and unusual inputs are told. Pure.
+"""What a model's training rows looked like: by it contributions, drift and unusual inputs are found. Pure.
 
 It stands beside the manifest, as the evidence does: two models with the same bytes learned from the same rows.
 """

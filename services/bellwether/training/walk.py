@@ -313,11 +313,11 @@ def _said(folder: Path, manifest: Manifest, rows: Rows) -> dict[int, tuple[int, 
     if not len(new):
         return {}
     scores = onnx_scores(read_file(folder, ONNX, manifest.files[ONNX]), new.x)
-    told = [
+    predicted = [
         manifest.calibrator.probability(float(score), new.symbols[number])
         for score, number in zip(scores, new.symbol, strict=True)
     ]
-    each = losses(new.y, np.array(told))
+    each = losses(new.y, np.array(predicted))
     days, place = np.unique(new.day, return_inverse=True)
     counts = np.bincount(place, minlength=len(days))
     sums = np.bincount(place, weights=each, minlength=len(days))

@@ -199,8 +199,8 @@ def books_of_simulator(folder: Path) -> Books:
     with sqlite3.connect(file) as db:
         rows = db.execute("SELECT reference, data FROM sim_events ORDER BY id").fetchall()
         held = {row[0]: Decimal(row[1]) for row in db.execute("SELECT symbol, quantity FROM sim_positions")}
-    told = [(reference, json.loads(data)) for reference, data in rows]
-    fills = [(reference, Decimal(one["quantity"])) for reference, one in told if one["kind"] == "fill"]
+    reported = [(reference, json.loads(data)) for reference, data in rows]
+    fills = [(reference, Decimal(one["quantity"])) for reference, one in reported if one["kind"] == "fill"]
     return Books(fills, {symbol: size for symbol, size in held.items() if size})
 
 

@@ -64,7 +64,7 @@ def chart(share: Share | None, symbol: str, query: Mapping[str, str], switches: 
         return refusal(404, "Not Found", "No data found, symbol may be delisted")
     if odd.empty:
         return as_json(200, {"chart": {"result": [], "error": None}})
-    history = stated(share, now, untold=odd.split_untold, restated=odd.restated)
+    history = stated(share, now, missing=odd.split_untold, restated=odd.restated)
     first, last = _period(query, now)
     chosen = [
         (row, adjusted)
@@ -212,7 +212,7 @@ def _meta(share: Share, rows: Sequence[Row], odd: Switches, now: datetime) -> di
     }
 
 
-def news(symbols: Sequence[str], count: int, told: Sequence[Article], switches: Switches, now: datetime) -> Reply:
+def news(symbols: Sequence[str], count: int, reported: Sequence[Article], switches: Switches, now: datetime) -> Reply:
     """Return the newest articles, with an advertisement among them as Yahoo has it.
 
     Without articles of the test's own, made-up neutral ones of the last days.
@@ -223,7 +223,7 @@ def news(symbols: Sequence[str], count: int, told: Sequence[Article], switches: 
     for symbol in symbols:
         if switches.news == "empty":
             break
-        articles = told or [
+        articles = reported or [
             Article(f"Made-up headline {number} about {symbol}", now - timedelta(hours=6 * number))
             for number in (1, 2, 3)
         ]

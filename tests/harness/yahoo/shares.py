@@ -102,7 +102,7 @@ class Stated:
     dividends: Mapping[date, float]
 
 
-def stated(share: Share, now: datetime, *, untold: bool = False, restated: float = 1.0) -> Stated:
+def stated(share: Share, now: datetime, *, missing: bool = False, restated: float = 1.0) -> Stated:
     """Return a share's history as Yahoo states it at an instant.
 
     Prices, volumes and dividends are in the units after all splits up to that instant; the adjusted close is further
@@ -110,7 +110,7 @@ def stated(share: Share, now: datetime, *, untold: bool = False, restated: float
     """
     rows = share.rows(now)
     splits = {row.session.day: share.splits[row.session.day] for row in rows if row.session.day in share.splits}
-    told = {} if untold else splits
+    reported = {} if missing else splits
     scaled: list[Row] = []
     dividends: dict[date, float] = {}
     units = 1.0
@@ -122,8 +122,8 @@ def stated(share: Share, now: datetime, *, untold: bool = False, restated: float
         )
         if day in share.dividends:
             dividends[day] = share.dividends[day] * by
-        if day in told:
-            new, old = told[day]
+        if day in reported:
+            new, old = reported[day]
             units *= new / old
     scaled.reverse()
     adjusted: list[float] = []
@@ -133,7 +133,7 @@ def stated(share: Share, now: datetime, *, untold: bool = False, restated: float
         paid = dividends.get(scaled[index].session.day)
         if paid is not None and index > 0:
             factor *= 1.0 - paid / scaled[index - 1].close
-    return Stated(scaled, adjusted[::-1], told, dividends)
+    return Stated(scaled, adjusted[::-1], reported, dividends)
 
 
 def default_shares(symbols: Iterable[str], calendar: Calendar, signal: float = 0.0, walk: int = 0) -> dict[str, Share]:

@@ -1,4 +1,4 @@
-"""Backups by restic: what is kept, proven by restoring it; what is damaged, lost or out of reach is told.
+"""Backups by restic: what is kept, proven by restoring it; what is damaged, lost or out of reach is reported.
 
 What is compared are figures taken by sqlite3 and sha256 at the cut, not those of our own manifest.
 """
@@ -165,7 +165,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("piece", "told"),
+    ("piece", "reported"),
     [
         ("databases/ledger.db", "databases/ledger.db: "),
         ("streams/EVENTS.snapshot", "streams/EVENTS.snapshot: its content was changed"),
@@ -175,7 +175,7 @@ def flip(path: Path) -> None:
     ],
 )
 async def test_one_bit_in_a_piece_is_found_by_verify_drill_and_restore(
-    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str], piece: str, told: str
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str], piece: str, reported: str
 ) -> None:
     made = await lab.make()
     repository = lab.repository()
@@ -188,11 +188,11 @@ async def test_one_bit_in_a_piece_is_found_by_verify_drill_and_restore(
     assert main(["backup", "verify", made.id]) == 1
     said = capsys.readouterr().err
     assert f"backup {made.id} cannot be trusted: " in said
-    assert told in said
+    assert reported in said
     with lab.place.records.held():
-        with pytest.raises(NotRight, match=told):
+        with pytest.raises(NotRight, match=reported):
             await drills.drill(lab.place, repository, made.id, lab.said.append, system="kept", release="dev")
-        with pytest.raises(NotRight, match=told):
+        with pytest.raises(NotRight, match=reported):
             await restore(lab.place, repository, "kept", made.id, lab.said.append)
     assert counts(lab.place.root / "data") == before
     assert {one.state for one in lab.place.records.all() if one.work != "backup"} == {"failed"}
@@ -221,7 +221,7 @@ async def test_one_bit_in_the_repository_is_found_by_verify_drill_and_restore(
     assert counts(lab.place.root / "data") == before
 
 
-async def test_a_wrong_key_a_missing_one_and_a_vanished_repository_are_told(
+async def test_a_wrong_key_a_missing_one_and_a_vanished_repository_are_reported(
     lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = await lab.make()
@@ -246,7 +246,7 @@ async def test_a_wrong_key_a_missing_one_and_a_vanished_repository_are_told(
     assert counts(lab.place.root / "data") == before
 
 
-async def test_a_full_disk_is_told_and_the_next_backup_is_whole(
+async def test_a_full_disk_is_reported_and_the_next_backup_is_whole(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = tmp_path / "small-restic"
@@ -317,7 +317,7 @@ def test_the_commands_answer_from_a_backup_to_its_restore(lab: Lab, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("words", "told", "code"),
+    ("words", "reported", "code"),
     [
         (("backup", "show", "20000101T000000Z"), "has no backup 20000101T000000Z of kept; `bellwether backup list`", 1),
         (("backup", "show", "--session", "yesterday"), "'yesterday': a day is written 2026-11-27", 2),
@@ -330,12 +330,12 @@ def test_the_commands_answer_from_a_backup_to_its_restore(lab: Lab, monkeypatch:
     ],
 )
 async def test_what_is_typed_wrongly_is_refused_in_words(
-    lab: Lab, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str, code: int
+    lab: Lab, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], reported: str, code: int
 ) -> None:
     if words[-1] == "restore" or (words[0] == "backup" and words[1] in {"show", "drill"}):
         await lab.make()
     assert main(words) == code
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err
 
 
 @pytest.fixture

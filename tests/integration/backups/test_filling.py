@@ -101,21 +101,21 @@ async def test_what_cannot_be_restored_is_said_for_good_and_nothing_is_left(
 ) -> None:
     await lab.make("full")
     folder = volumes(tmp_path / "volumes", STANDARD)
-    with pytest.raises(BackupError, match=words) as told:
+    with pytest.raises(BackupError, match=words) as reported:
         await asyncio.to_thread(filled, lab, again(lab, **source), folder)
-    assert told.value.final
+    assert reported.value.final
     assert left(folder) == []
 
 
-async def test_a_wrong_key_is_told_for_good_and_a_missing_one_may_still_come(lab: Lab, tmp_path: Path) -> None:
+async def test_a_wrong_key_is_reported_for_good_and_a_missing_one_may_still_come(lab: Lab, tmp_path: Path) -> None:
     made = await lab.make("full")
     folder, secret = volumes(tmp_path / "volumes", COMPACT), Path(os.environ["BELLWETHER_SECRETS"]) / "repo"
     secret.write_text("password=another-password\n")
-    with pytest.raises(BackupError, match="the password is not the one") as told:
+    with pytest.raises(BackupError, match="the password is not the one") as reported:
         await asyncio.to_thread(filled, lab, again(lab, id=made.id), folder)
-    assert told.value.final
+    assert reported.value.final
     secret.unlink()
-    with pytest.raises(BackupError, match="there is no secret") as told:
+    with pytest.raises(BackupError, match="there is no secret") as reported:
         await asyncio.to_thread(filled, lab, again(lab, id=made.id), folder)
-    assert not told.value.final
+    assert not reported.value.final
     assert left(folder) == []

@@ -58,7 +58,7 @@ def test_the_last_sessions_decisions_come_out_with_equal_bytes(volumes: Path) ->
     assert json.loads(done.stdout)["decisions"] in ({"equal": 2}, {"equal": 4})
 
 
-def test_what_comes_out_otherwise_is_told_and_of_another_release_is_no_failure(volumes: Path) -> None:
+def test_what_comes_out_otherwise_is_reported_and_of_another_release_is_no_failure(volumes: Path) -> None:
     alter_the_newest(volumes)
     done = look(volumes, RELEASE)
     assert done.returncode == 3
@@ -69,7 +69,7 @@ def test_what_comes_out_otherwise_is_told_and_of_another_release_is_no_failure(v
     assert json.loads(done.stdout)["decisions"]["of another release"] == 1
 
 
-def test_a_ledger_whose_invariants_do_not_hold_is_told(volumes: Path) -> None:
+def test_a_ledger_whose_invariants_do_not_hold_is_reported(volumes: Path) -> None:
     with closing(sqlite3.connect(volumes / "data-kept-paper-trading-0" / "ledger.db")) as ledger, ledger:
         names = [row[1] for row in ledger.execute("PRAGMA table_info(orders)") if row[3] and row[1] != "id"]
         values = {**dict.fromkeys(names, ""), "run": "lost", "order_id": "o-1", "quantity": "5", "status": "filled"}
@@ -108,8 +108,8 @@ async def test_a_repository_is_restored_on_an_empty_volume_proven_and_taken_away
     made, folder = await lab.make(), tmp_path / "volumes"
     done = await asyncio.to_thread(restored, lab, folder, made.id)
     assert done.returncode == 0, done.stderr
-    told = json.loads((tmp_path / "said").read_text())
-    assert (told["messages"], told["decisions equal"] in (2, 4)) == (EVENTS, True)
+    reported = json.loads((tmp_path / "said").read_text())
+    assert (reported["messages"], reported["decisions equal"] in (2, 4)) == (EVENTS, True)
     assert figures((tmp_path / "said").read_text())
     assert not list(folder.rglob("*.db"))
 

@@ -46,7 +46,7 @@ def order(reference: str, side: Side = "BUY", quantity: int = 10, *, partial: bo
     )
 
 
-async def test_a_purchase_s_stop_rests_at_ig_and_what_it_closes_is_told_once(lab: IgLab) -> None:
+async def test_a_purchase_s_stop_rests_at_ig_and_what_it_closes_is_reported_once(lab: IgLab) -> None:
     await lab.broker.submit(replace(order("bw-1"), stop_distance=Decimal("1.50")))
     await outcome(lab.broker)
     (position,) = lab.ig.account.positions.values()
@@ -56,11 +56,11 @@ async def test_a_purchase_s_stop_rests_at_ig_and_what_it_closes_is_told_once(lab
     assert await lab.broker.stopped(SINCE) == []
     lab.ig.quote(EPIC, Decimal("8.00"))
     assert lab.ig.account.net() == {}
-    (told,) = await lab.broker.stopped(SINCE)
+    (reported,) = await lab.broker.stopped(SINCE)
     closed = lab.ig.account.deals[-1]
-    assert (told.stop_id, told.symbol, told.quantity) == (f"ig:{closed.deal_id}", SYMBOL, Decimal(10))
+    assert (reported.stop_id, reported.symbol, reported.quantity) == (f"ig:{closed.deal_id}", SYMBOL, Decimal(10))
     # At the market, which may have jumped over the stop.
-    assert told.price == closed.level == lab.ig.markets[EPIC].bid
+    assert reported.price == closed.level == lab.ig.markets[EPIC].bid
     # What we close ourselves is no stop's.
     await lab.broker.submit(order("bw-2"))
     await outcome(lab.broker, "bw-2")
@@ -173,18 +173,18 @@ async def test_no_more_is_sold_than_is_held(lab: IgLab) -> None:
     await lab.broker.submit(order("bw-0", quantity=4))
     await outcome(lab.broker, "bw-0")
     await lab.broker.submit(order("bw-1", "SELL", 10))
-    (told,) = await outcome(lab.broker)
-    assert isinstance(told, Rejected)
-    assert (told.code, told.message) == ("EXCEEDS_HOLDING", "more would be sold than is held")
+    (reported,) = await outcome(lab.broker)
+    assert isinstance(reported, Rejected)
+    assert (reported.code, reported.message) == ("EXCEEDS_HOLDING", "more would be sold than is held")
     assert lab.ig.account.net() == {EPIC: 4}
 
 
 async def test_part_of_an_order_is_filled_only_where_that_is_declared(lab: IgLab) -> None:
     lab.ig.set(available=3)
     await lab.broker.submit(order("bw-1"))
-    (_, told) = await outcome(lab.broker)
-    assert isinstance(told, Rejected)
-    assert told.code == "ORDER_SIZE_CANNOT_BE_FILLED"
+    (_, reported) = await outcome(lab.broker)
+    assert isinstance(reported, Rejected)
+    assert reported.code == "ORDER_SIZE_CANNOT_BE_FILLED"
     lab.settings = replace(lab.settings, time_in_force="EXECUTE_AND_ELIMINATE")
     await lab.broker.submit(order("bw-2"))
     events = [replace(event, reference="bw-1") for event in await outcome(lab.broker, "bw-2")]
@@ -200,16 +200,16 @@ async def test_a_market_that_is_shut_is_said_in_words_and_rejects(lab: IgLab) ->
     assert (shut.tradeable, shut.reason) == (False, "the market is in an auction at IG")
     lab.ig.set(status="CLOSED")
     await lab.broker.submit(order("bw-1"))
-    told = (await outcome(lab.broker))[-1]
-    assert isinstance(told, Rejected)
-    assert (told.code, told.message) == ("MARKET_CLOSED", "the market is closed")
+    reported = (await outcome(lab.broker))[-1]
+    assert isinstance(reported, Rejected)
+    assert (reported.code, reported.message) == ("MARKET_CLOSED", "the market is closed")
 
 
 async def test_an_order_whose_time_is_over_is_not_sent(lab: IgLab) -> None:
     await lab.broker.submit(replace(order("bw-1"), deadline=SINCE))
-    (told,) = await outcome(lab.broker)
-    assert isinstance(told, Ended)
-    assert told.how == "expired"
+    (reported,) = await outcome(lab.broker)
+    assert isinstance(reported, Ended)
+    assert reported.how == "expired"
     assert lab.ig.requests("open") == 0
 
 
@@ -298,7 +298,7 @@ async def test_the_declared_number_of_requests_is_kept(lab: IgLab) -> None:
     assert lab.ig.requests() == 5
 
 
-async def test_money_that_moved_is_told_with_its_kind(lab: IgLab) -> None:
+async def test_money_that_moved_is_reported_with_its_kind(lab: IgLab) -> None:
     await lab.broker.connect()
     await lab.broker.submit(order("bw-0"))
     await outcome(lab.broker, "bw-0")
@@ -323,7 +323,7 @@ async def test_money_that_moved_is_told_with_its_kind(lab: IgLab) -> None:
     assert await lab.broker.adjustments(SINCE) == found
 
 
-async def test_what_is_held_in_an_epic_that_is_not_declared_is_told_under_its_name(lab: IgLab) -> None:
+async def test_what_is_held_in_an_epic_that_is_not_declared_is_reported_under_its_name(lab: IgLab) -> None:
     lab.ig.markets["AA.D.ZZZ.CASH.IP"] = Market("AA.D.ZZZ.CASH.IP", "ZZZ Ltd")
     ticket = Ticket("somebody", "AA.D.ZZZ.CASH.IP", "SELL", Decimal(2), "AUD")
     lab.ig.account.execute(ticket, lab.ig.now(), status="TRADEABLE")

@@ -1,4 +1,4 @@
-"""`bellwether ig check` against the stand-in: what a person is told before the first order."""
+"""`bellwether ig check` against the stand-in: what a person is shown before the first order."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def check(ig: StandIn, folder: Path, *options: str, credentials: Path | No
     return child.returncode or 0, out.decode(), err.decode()
 
 
-async def test_a_market_that_cannot_be_traded_and_a_foreign_position_are_told(ig: StandIn, tmp_path: Path) -> None:
+async def test_a_market_that_cannot_be_traded_and_a_foreign_position_are_reported(ig: StandIn, tmp_path: Path) -> None:
     ticket = Ticket("somebody", "AA.D.BHP.CASH.IP", "BUY", Decimal(3), "USD")
     ig.account.execute(ticket, ig.now(), status="TRADEABLE")
     code, out, err = await check(ig, tmp_path)
@@ -97,7 +97,7 @@ async def test_once_all_is_well_it_ends_with_0_and_programs_can_read_it(ig: Stan
     ],
     ids=str,
 )
-async def test_a_refusal_is_told_in_words_without_a_secret(
+async def test_a_refusal_is_reported_in_words_without_a_secret(
     ig: StandIn, tmp_path: Path, odd: dict[str, object], words: str
 ) -> None:
     ig.set(**odd)
@@ -107,7 +107,7 @@ async def test_a_refusal_is_told_in_words_without_a_secret(
     assert not any(secret in out + err for secret in (API_KEY, USERNAME, PASSWORD))
 
 
-async def test_an_account_that_the_login_does_not_have_is_told(ig: StandIn, tmp_path: Path) -> None:
+async def test_an_account_that_the_login_does_not_have_is_reported(ig: StandIn, tmp_path: Path) -> None:
     code, _, err = await check(ig, tmp_path, credentials=write_credentials(tmp_path, accountId="NOPE1"))
     assert code == 1
     assert "the login has no account of this accountId" in err

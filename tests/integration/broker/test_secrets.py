@@ -139,7 +139,7 @@ async def stage(tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatc
 
 
 async def lived(stage: Stage) -> str:
-    """Have an order filled, and every way of failing at IG told; return the order's id."""
+    """Have an order filled, and every way of failing at IG reported; return the order's id."""
     made, call = signal("AAA"), stage.system.services["prediction"].call(as_of=BEFORE)
     event_id = f"prediction_generated:{made.prediction_id}"
     with call.start_root("decision", call.decision_trace(made.prediction_id)) as work:
@@ -156,8 +156,8 @@ async def lived(stage: Stage) -> str:
         for method in ("sync_positions", "initialize_ig_markets"):
             await answered(stage, "paper-trading", method)
         stage.ig.reset()
-    told = await answered(stage, "monitoring", "test_notification")
-    assert stage.hook.taken, told
+    reported = await answered(stage, "monitoring", "test_notification")
+    assert stage.hook.taken, reported
     return order.order_id
 
 
@@ -200,12 +200,12 @@ async def test_no_secret_stands_in_logs_events_traces_databases_answers_or_statu
     said += await traces_at(stage)
     rpc = [await answered(stage, name, method) for name in stage.system.services for method in ("health", "metrics")]
     view = read_status(document, 0.0)
-    told = status(live("ig-demo"), 1, seen(view=view), {}, NOW)
+    reported = status(live("ig-demo"), 1, seen(view=view), {}, NOW)
     places = {
         "the log": stage.log.getvalue(),
         "the gateway": said,
         "calls": "\n".join(rpc),
-        "the status of the resource": json.dumps(told),
+        "the status of the resource": json.dumps(reported),
         "files": files_of(stage.folder / "data", stage.folder / "nats"),
     }
     # What is looked through has what it should have: else nothing would be found because nothing is there.

@@ -135,8 +135,8 @@ async def test_a_parameter_that_a_method_does_not_take_is_named_and_those_that_i
         if method in BUILT_IN_METHODS or any(one.required for one in fields):
             return None
         reply = await ask(system, service, method, {"symbls": ["CBA.AX"]})
-        told: list[str] = [] if isinstance(reply.error, msgspec.UnsetType) else reply.error.detail["fields"]
-        return reply if told == sorted(one.encode_name for one in fields) else None
+        reported: list[str] = [] if isinstance(reply.error, msgspec.UnsetType) else reply.error.detail["fields"]
+        return reply if reported == sorted(one.encode_name for one in fields) else None
 
     assert await through_all(misspelt, "INVALID_PARAMS", "unknown parameter 'symbls'; it takes ") == {}
     some = await ask(system, "prediction", "generate_predictions", {"symbls": ["CBA.AX"]})

@@ -164,7 +164,7 @@ async def earliest_prune(lab: Lab) -> Any:
         return error.code
 
 
-async def told(lab: Lab) -> Any:
+async def reported(lab: Lab) -> Any:
     found = await lab.system.call("monitoring", "list_notifications", None, Notifications)
     return [one.name for one in found.channels]
 
@@ -204,7 +204,7 @@ EDITS = {
     "tasks": Edit({"tasks": [{"name": "look", "anchor": "time", "time": "07:32"}]}, idle_minutes, 5, 2),
     "retention": Edit({"retention": {"decisions": "30d"}}, earliest_prune, "RETENTION", 0),
     "notifications": Edit(
-        {"notifications": [{"name": "ops", "kind": "webhook", "url": "https://hook.example"}]}, told, [], ["ops"]
+        {"notifications": [{"name": "ops", "kind": "webhook", "url": "https://hook.example"}]}, reported, [], ["ops"]
     ),
 }
 
@@ -227,8 +227,8 @@ async def test_a_live_field_is_acknowledged_by_every_service_and_is_in_force(lab
     body = {"generation": 2, "spec": changed(lab.spec, edit.change)}
     reply = await lab.http.put("/v1/declaration?wait=30", json=body, headers=AUTHORIZED, timeout=60)
     assert reply.status_code == 200, reply.text
-    told = reply.json()
-    assert (told["missing"], told["errors"]) == ([], {})
+    reported = reply.json()
+    assert (reported["missing"], reported["errors"]) == ([], {})
     services = {row["name"]: row["generation"] for row in (await lab.status())["services"]}
     assert services == dict.fromkeys(ROWS_HERE, 2)
     assert await edit.shows(lab) == edit.after

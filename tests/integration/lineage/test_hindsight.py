@@ -170,6 +170,6 @@ def test_a_fill_is_priced_again_by_the_opening_price_of_today(found: Hindsight) 
     assert (fill.symbol, fill.session, fill.live) == (SYMBOL, THURSDAY, "10")
     assert fill.why.startswith("restated history: the bar of CBA.AX 2026-11-26")
     assert fill.cash == found.cash != 0
-    told = "\n".join(lines(found))
-    assert "4 decisions: 4 come out with equal bytes by the bars known then" in told
-    assert "1 fills, 1 orders would be filled otherwise" in told
+    reported = "\n".join(lines(found))
+    assert "4 decisions: 4 come out with equal bytes by the bars known then" in reported
+    assert "1 fills, 1 orders would be filled otherwise" in reported

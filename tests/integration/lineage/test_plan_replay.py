@@ -29,9 +29,9 @@ def written(folder: Path, name: str, **changes: Any) -> str:
 
 def planned(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
     code = main(["plan", *words, "-o", "json"])
-    told = capsys.readouterr()
-    assert code == 0, told.err
-    found: dict[str, Any] = json.loads(told.out)
+    reported = capsys.readouterr()
+    assert code == 0, reported.err
+    found: dict[str, Any] = json.loads(reported.out)
     return found
 
 

@@ -132,7 +132,7 @@ def test_a_fresh_start_in_the_background_leaves_its_supervisors_files(tmp_path: 
     assert holder(tmp_path) is None
 
 
-def test_what_cannot_come_up_is_told_once_and_not_tried_again(typed: Typed, tmp_path: Path) -> None:
+def test_what_cannot_come_up_is_reported_once_and_not_tried_again(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(SAMPLE.read_text().replace("symbols: [AAPL", "symbols: [AAPL AAPL"))
     refused = typed("deploy", "bad.yaml")
     assert refused.returncode == 1

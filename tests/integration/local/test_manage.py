@@ -44,7 +44,7 @@ esac
 
 
 class Programs:
-    """Programs on PATH that answer as they are told, and the calls that they got."""
+    """Programs on PATH that answer as they are set up to, and the calls that they got."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder / "bin"
@@ -88,16 +88,16 @@ def units(programs: Programs, tmp_path: Path) -> SystemdPlace:
     return SystemdPlace(tmp_path / "root")
 
 
-def test_units_are_told_with_their_state_and_started_in_the_order_of_the_topology(
+def test_units_are_reported_with_their_state_and_started_in_the_order_of_the_topology(
     programs: Programs, tmp_path: Path
 ) -> None:
     place = units(programs, tmp_path)
     parts = place.parts()
     assert [one.name for one in parts] == ["nats", "bootstrap", *start_order()]
-    told = {one.name: one for one in parts}
-    assert told["gateway"] == Part("gateway", ("gateway",), "running", 42, 50.0)
-    assert told["prediction"].state == "failed"
-    assert told["prediction"].detail == "oom-kill, restarted 5 times"
+    reported = {one.name: one for one in parts}
+    assert reported["gateway"] == Part("gateway", ("gateway",), "running", 42, 50.0)
+    assert reported["prediction"].state == "failed"
+    assert reported["prediction"].detail == "oom-kill, restarted 5 times"
     assert [one.name for one in chosen(place, ["paper-trading", "market-data"])] == ["market-data", "paper-trading"]
     with pytest.raises(CommandError, match="no such service; there are nats, "):
         chosen(place, ["predictions"])
@@ -145,8 +145,8 @@ def test_deploy_copies_what_changed_and_restarts_for_it_alone(
     assert "0 files changed" in systemd_place.deploy(file, str(home), print, root)[0]
     assert "systemctl start trading.target" in programs.calls[before:]
     file.write_text(FILE.replace("standard", "compact"))
-    told = systemd_place.deploy(file, str(home), print, root)
-    assert "removed trading-prediction.service" in told
+    reported = systemd_place.deploy(file, str(home), print, root)
+    assert "removed trading-prediction.service" in reported
     assert not (root / "etc/systemd/system/trading-prediction.service").exists()
     assert "keys in /etc/bellwether/keys" in SystemdPlace(root).undeploy()
     assert not systemd_place.deployed(root)
@@ -165,7 +165,7 @@ def test_deploy_to_systemd_says_what_a_machine_lacks(
     assert programs.calls == []
 
 
-def test_containers_are_told_by_health_and_the_engine_is_called_with_the_file(
+def test_containers_are_reported_by_health_and_the_engine_is_called_with_the_file(
     programs: Programs, tmp_path: Path
 ) -> None:
     states = [
@@ -179,9 +179,9 @@ def test_containers_are_told_by_health_and_the_engine_is_called_with_the_file(
     file.parent.mkdir()
     file.write_text(render_compose(tmp_path / "system.yaml", tmp_path / "keys", "image:1", None))
     place = ComposePlace(file)
-    told = {one.name: one for one in place.parts()}
-    assert list(told) == ["nats", "bootstrap", *start_order()]
-    assert {name: told[name].state for name in ("gateway", "prediction", "bootstrap", "ml-model", "nats")} == {
+    reported = {one.name: one for one in place.parts()}
+    assert list(reported) == ["nats", "bootstrap", *start_order()]
+    assert {name: reported[name].state for name in ("gateway", "prediction", "bootstrap", "ml-model", "nats")} == {
         "gateway": "running",
         "prediction": "starting",
         "bootstrap": "stopped",
@@ -217,9 +217,9 @@ def cluster(programs: Programs, profile: str) -> Callable[[], ClusterPlace]:
 
 def test_stopping_a_service_in_a_cluster_edits_the_declaration(programs: Programs) -> None:
     place = cluster(programs, "standard")()
-    told = {one.name: one for one in place.parts()}
-    assert (told["prediction"].state, told["prediction"].detail) == ("failed", "CrashLoopBackOff")
-    assert told["sentiment"].state == "stopped"
+    reported = {one.name: one for one in place.parts()}
+    assert (reported["prediction"].state, reported["prediction"].detail) == ("failed", "CrashLoopBackOff")
+    assert reported["sentiment"].state == "stopped"
     place.stop("sentiment")
     (patch,) = (call for call in programs.calls if " patch " in call)
     assert patch.startswith("kubectl --namespace=trading patch tradingsystems demo --type=merge")
@@ -245,7 +245,7 @@ def test_a_system_that_is_no_name_is_refused_before_kubectl_is_called(
     assert programs.calls == []
 
 
-def test_several_systems_of_one_machine_have_to_be_told_apart() -> None:
+def test_several_systems_of_one_machine_have_to_be_named() -> None:
     class Found:
         def __init__(self, on: On) -> None:
             self.on = on
@@ -278,5 +278,5 @@ def test_deploy_says_that_no_operator_runs(
     monkeypatch.setattr(cluster_place, "UNSEEN_SECONDS", -1.0)
     (tmp_path / "system.yaml").write_text(FILE)
     assert main(["deploy", str(tmp_path / "system.yaml"), "--on", "cluster"]) == 1
-    told = capsys.readouterr().err
-    assert "shares/demo is stored, and no operator runs in this cluster: install its chart" in told
+    reported = capsys.readouterr().err
+    assert "shares/demo is stored, and no operator runs in this cluster: install its chart" in reported

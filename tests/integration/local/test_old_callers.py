@@ -79,8 +79,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             assert process.poll() is None, said.read_text()
             assert time.monotonic() < end, said.read_text()
             time.sleep(0.1)
-        told = json.loads((folder / "s" / "run.json").read_text())
-        yield Live(sockets, told["url"], told["token"])
+        answer = json.loads((folder / "s" / "run.json").read_text())
+        yield Live(sockets, answer["url"], answer["token"])
         process.terminate()
         assert process.wait(60) == 0
         assert not list(sockets.glob("*.sock"))
@@ -344,9 +344,13 @@ def test_the_old_redis_channels_get_the_events_also_after_redis_was_away(live: L
     try:
         bridge.until("bridging ")
         client.send("POST", "/v1/halt", {"reason": "to see it", "source": "cli"})
-        told = heard(subscribed, "trading:urgent:halt_changed")
-        assert (told["type"], told["priority"], told["source_service"]) == ("halt_changed", "urgent", "paper-trading")
-        assert told["data"]["state"]["halted"] is True
+        answer = heard(subscribed, "trading:urgent:halt_changed")
+        assert (answer["type"], answer["priority"], answer["source_service"]) == (
+            "halt_changed",
+            "urgent",
+            "paper-trading",
+        )
+        assert answer["data"]["state"]["halted"] is True
         redis_server.stop()
         client.send("POST", "/v1/resume", {"reason": "seen", "source": "cli"})
         bridge.until("trying again")

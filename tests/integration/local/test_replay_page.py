@@ -17,9 +17,9 @@ from unit.reporting.test_replay_page import replay_rows
 pytestmark = pytest.mark.integration
 
 # The page may run no script, so the one that measures stands around it.
-FRAMES = """<!doctype html><body><pre id="told"></pre>
+FRAMES = """<!doctype html><body><pre id="seen"></pre>
 <iframe src="index.html" width="1100" height="900"></iframe><iframe src="index.html" width="390" height="800"></iframe>
-<script>addEventListener("load", () => { told.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(
+<script>addEventListener("load", () => { seen.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(
   ({ contentDocument: page, contentWindow: shown }) => ({
     width: page.documentElement.scrollWidth, shown: shown.innerWidth, heading: page.querySelector("h1").textContent,
     charts: [...page.querySelectorAll("svg")].map((one) => Math.round(one.getBoundingClientRect().width)),
@@ -31,9 +31,9 @@ def test_the_page_fits_wide_and_narrow_windows_and_asks_nothing_of_another_host(
     (tmp_path / "frames.html").write_text(FRAMES)
     options = ("--allow-file-access-from-files", "--host-resolver-rules=MAP * ~NOTFOUND")
     done = dumped((tmp_path / "frames.html").as_uri(), tmp_path / "profile", *options, milliseconds=5000)
-    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert told is not None, done.stderr
-    wide, narrow = json.loads(unescape(told.group(1)))
+    reported = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert reported is not None, done.stderr
+    wide, narrow = json.loads(unescape(reported.group(1)))
     for seen in (wide, narrow):
         assert seen["heading"].startswith("Replay of <banks>, 2009-01-05")
         assert seen["asked"] == []

@@ -77,8 +77,8 @@ class Run:
         return self.process.wait(60)
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
-        told = json.loads((self.folder / "run.json").read_text())
-        environ = os.environ | {"BELLWETHER_URL": told["url"], "BELLWETHER_TOKEN": told["token"]}
+        reported = json.loads((self.folder / "run.json").read_text())
+        environ = os.environ | {"BELLWETHER_URL": reported["url"], "BELLWETHER_TOKEN": reported["token"]}
         command = [sys.executable, "-m", "bellwether", *words]
         return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60, check=False)
 
@@ -86,11 +86,11 @@ class Run:
         """Return when the system is ready, and every service has a generation of the declaration."""
         end = time.monotonic() + DEADLINE
         while True:
-            told = self.ask("status", "-o", "json")
-            status = json.loads(told.stdout or "{}")
+            reported = self.ask("status", "-o", "json")
+            status = json.loads(reported.stdout or "{}")
             if status.get("ready") and {one["generation"] for one in status["services"]} == {generation}:
                 return
-            assert time.monotonic() < end, told.stdout + told.stderr
+            assert time.monotonic() < end, reported.stdout + reported.stderr
 
     def until_shown(self, parts: Sequence[str], *words: str) -> None:
         """Return when a command shows all of these, as it does of a trace when every service has sent its spans."""
@@ -161,13 +161,13 @@ def test_the_next_run_goes_on_where_the_last_one_was(run: Run) -> None:
     first = run.until(SESSION_LINE).group(1)
     assert first > "2009-01-02"
     run.until_in_force(1)
-    told = json.loads((run.folder / "run.json").read_text())
+    reported = json.loads((run.folder / "run.json").read_text())
     spec = json.loads((run.folder / "system.json").read_text())["spec"]
     spec["symbols"] = ["AAPL", "IBM"]
     edited = httpx.put(
-        f"{told['url']}/v1/declaration?wait=30",
+        f"{reported['url']}/v1/declaration?wait=30",
         json={"generation": 2, "spec": spec},
-        headers={"Authorization": f"Bearer {told['token']}"},
+        headers={"Authorization": f"Bearer {reported['token']}"},
         trust_env=False,
         timeout=60,
     )

@@ -24,9 +24,9 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 with opened(root, fresh=False):
     with (root / "starts").open("a") as starts:
         starts.write("x")
-    told = {"url": "http://127.0.0.1:9", "token": "t", "pid": os.getpid()}
+    reported = {"url": "http://127.0.0.1:9", "token": "t", "pid": os.getpid()}
     RunDirectory(root).start_file.write_text("{}")
-    RunDirectory(root).run_file.write_text(json.dumps(told))
+    RunDirectory(root).run_file.write_text(json.dumps(reported))
     print("up", flush=True)
     while True:
         signal.pause()

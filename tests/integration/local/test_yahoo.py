@@ -87,7 +87,7 @@ def test_history_arrives_a_model_learns_from_it_and_the_process_that_stays_impor
         process.kill()
     imported = set(IMPORTED.findall(imports.read_text()))
     assert "bellwether.market_data.yahoo.bars" in imported, "the list of imports is not whole"
-    # Asked for and told that there is none: the question is listed, nothing below it is.
+    # Asked for and answered that there is none: the question is listed, nothing below it is.
     imported -= {"aiohttp", "pydantic.v1"}
     large = {name for name in imported for root in FORBIDDEN if name == root or name.startswith(root + ".")}
     assert not large, f"imported in a process that runs all services: {sorted(large)}"

@@ -138,7 +138,7 @@ async def test_a_symbol_with_too_few_bars_has_a_window_without_a_state(tmp_path:
         assert [bar.close for bar in window.bars.bars] == [80.5, 81.2, 81.9]
 
 
-async def test_a_file_of_bars_is_served_and_one_that_is_missing_is_told(tmp_path: Path) -> None:
+async def test_a_file_of_bars_is_served_and_one_that_is_missing_is_reported(tmp_path: Path) -> None:
     declaration = from_csv(FIXTURES, "CBA.AX", "BHP.AX")
     async with running(BUILDS, data_dir=tmp_path, declaration=declaration) as system:
         at = datetime(2020, 1, 8, 0, 0, tzinfo=UTC)
@@ -183,10 +183,10 @@ async def test_a_live_system_tells_of_new_bars_by_itself(tmp_path: Path, monkeyp
         session = load_calendar("XASX").previous_session(clock.now()).day
         file.write_text(f"{old}{session},82,83,81,82.5,82.5,1000\n")
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return bool(heard)
 
-        await until(told, 30.0)
+        await until(reported, 30.0)
         assert heard[0]["data"]["session"] == session.isoformat()
         file.write_text(f"{old}{session},82,83,81,82.6,82.6,1000\n")
 
@@ -218,10 +218,10 @@ async def test_a_late_bar_of_an_older_session_is_announced(tmp_path: Path, monke
         )
         write(*rows)
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return days[-3].isoformat() in heard
 
-        await until(told, 30.0)
+        await until(reported, 30.0)
     assert heard.count(days[-3].isoformat()) == 1
 
 

@@ -45,7 +45,7 @@ async def friday(tmp_path: Path, prepared: Path) -> AsyncIterator[Asx]:
 
 @dataclass(frozen=True)
 class Odd:
-    """What is odd, what the user is told, and the most requests that are made for it."""
+    """What is odd, what the user is shown, and the most requests that are made for it."""
 
     switches: dict[str, Any]
     says: str
@@ -129,10 +129,10 @@ async def test_bars_are_stored_as_traded_whatever_yahoo_restates_them_to(tmp_pat
         actions = []
         for day in (first, paid, second):
             wanted = GetCorporateActions(day, [SYMBOL])
-            told = await one.system.call(
+            reported = await one.system.call(
                 "market-data", "get_corporate_actions", wanted, CorporateActions, as_of=EVENING
             )
-            actions += [(each.session, each.kind, each.ratio, round(each.amount, 9)) for each in told.actions]
+            actions += [(each.session, each.kind, each.ratio, round(each.amount, 9)) for each in reported.actions]
         assert actions == [
             (first, "split", 2.0, 0.0),
             (paid, "dividend", 1.0, 0.6),
@@ -148,7 +148,7 @@ async def test_history_restated_for_a_split_is_the_same_shares_and_not_fetched_a
     assert [request.kind for request in friday.yahoo.log].count("chart") == 1
 
 
-async def test_a_split_that_yahoo_does_not_tell_holds_the_symbol_back_until_it_is_told(friday: Asx) -> None:
+async def test_a_split_that_yahoo_does_not_tell_holds_the_symbol_back_until_it_is_reported(friday: Asx) -> None:
     friday.yahoo.shares[SYMBOL] = replace(SHARE, splits={**SHARE.splits, FRIDAY: (12, 1)})
     friday.yahoo.set(split_untold=True)
     await friday.at(NEXT_EVENING)
@@ -157,8 +157,8 @@ async def test_a_split_that_yahoo_does_not_tell_holds_the_symbol_back_until_it_i
     assert "HELD_BACK" in held.problem
     friday.yahoo.reset()
     await friday.at(NEXT_EVENING + timedelta(days=8))
-    told = await friday.freshness()
-    assert "HELD_BACK" not in told.problem
+    reported = await friday.freshness()
+    assert "HELD_BACK" not in reported.problem
 
 
 async def test_history_restated_for_no_split_is_fetched_as_a_whole_before_any_of_it_is_believed(
@@ -200,12 +200,12 @@ async def test_after_a_429_no_symbol_is_asked_for_until_the_hold_is_over_and_a_r
         assert {request.symbol for request in one.yahoo.log if request.symbol} == {"ANZ.AX"}
         for symbol in shares:
             assert "429" in (await one.freshness(symbol)).problem
-        told = (await one.health())["yahoo"]
-        assert "429" in told["held_because"]
+        reported = (await one.health())["yahoo"]
+        assert "429" in reported["held_because"]
     async with asx(tmp_path, EVENING + timedelta(minutes=1), shares=shares) as one:
         await one.at(EVENING + timedelta(minutes=1))
         assert one.yahoo.requests() == 0
-        assert (await one.health())["yahoo"]["held_until"] == told["held_until"]
+        assert (await one.health())["yahoo"]["held_until"] == reported["held_until"]
         await one.at(EVENING + timedelta(minutes=7))
         assert all([(await one.freshness(symbol)).fresh for symbol in shares])
 

@@ -70,8 +70,8 @@ async def test_a_shadow_is_asked_beside_and_its_record_stands_beside_the_base_ra
         early = first.open - timedelta(minutes=15)
         plain = (await batch(system, as_of=early, slot="before-the-shadow")).predictions["IBM"]
         shadow = ShadowCandidate(twin[:12], "to see it")
-        told = await system.call("ml-training", "shadow_model", shadow, RegisteredModel)
-        assert (told.stage, told.reason) == ("shadow", "to see it")
+        reported = await system.call("ml-training", "shadow_model", shadow, RegisteredModel)
+        assert (reported.stage, reported.reason) == ("shadow", "to see it")
 
         session, made = first, []
         for _ in range(7):
@@ -140,8 +140,8 @@ async def test_live_outcomes_that_are_worse_demote_a_model_and_its_predictions_a
     async with running(parts, data_dir=tmp_path, declaration=declaration, rows=rows) as system:
 
         async def demoted() -> RegisteredModel | None:
-            told = await system.call("ml-training", "list_registry", ListRegistry(MODEL), RegisteredModels)
-            return next((one for one in told.models if one.version == version and one.demoted), None)
+            reported = await system.call("ml-training", "list_registry", ListRegistry(MODEL), RegisteredModels)
+            return next((one for one in reported.models if one.version == version and one.demoted), None)
 
         found: RegisteredModel = await until(demoted)
         assert (found.stage, found.demoted[:13]) == ("serving", "live log loss")

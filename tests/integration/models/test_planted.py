@@ -35,8 +35,8 @@ def test_a_signal_in_the_prices_is_found_and_accepted(steady: Rows) -> None:
 
 
 def test_the_same_signal_too_sure_of_itself_is_refused(steady: Rows) -> None:
-    told = verdict(walked(steady, RECIPE, too_sure))
-    assert "not too sure" in {check.name for check in told.checks if not check.passed}
+    reported = verdict(walked(steady, RECIPE, too_sure))
+    assert "not too sure" in {check.name for check in reported.checks if not check.passed}
 
 
 def test_outcomes_that_belong_to_other_sessions_are_refused(steady: Rows) -> None:

@@ -93,14 +93,14 @@ async def test_an_order_is_made_by_processes_one_killed_midway_and_judged_by_ml_
             await system.call("ml-training", "train_model", TrainModel(MODEL), TrainingState)
 
             async def placed() -> TrainingState | None:
-                told = await system.call("ml-training", "get_training", None, TrainingState)
-                assert told.error == ""
-                return told if told.order is not None else None
+                reported = await system.call("ml-training", "get_training", None, TrainingState)
+                assert reported.error == ""
+                return reported if reported.order is not None else None
 
-            told: TrainingState = await until(placed)
-            assert told.order is not None
+            reported: TrainingState = await until(placed)
+            assert reported.order is not None
             # The recipe has no model per symbol; the test orders one besides, of the same bars.
-            general = await order_of(system, told.order.id)
+            general = await order_of(system, reported.order.id)
             more = msgspec.structs.replace(general.order, targets=[None, "IBM", "TSLA"])
             state = await system.call("ml-model", "place_order", PlaceOrder(more), OrderState)
 

@@ -43,7 +43,7 @@ PARTS = {**BUILDS, "ml-training": ml_training}
 PACE = 0.05
 PATIENCE = 600.0
 _INSTANTS = itertools.count()
-"""Seconds after `NOW`, each for one prediction: of what was decided as of an instant, the same would be told again."""
+"""Seconds after `NOW`, each for one prediction: what was decided as of an instant would be answered again."""
 
 
 def write_bars(folder: Path, symbol: str) -> None:
@@ -76,9 +76,9 @@ async def serving(system: System) -> dict[str | None, str]:
 
 
 async def training(system: System) -> TrainingState:
-    told: TrainingState = await system.call("ml-training", "get_training", None, TrainingState)
-    assert told.error == ""
-    return told
+    reported: TrainingState = await system.call("ml-training", "get_training", None, TrainingState)
+    assert reported.error == ""
+    return reported
 
 
 class Load:
@@ -138,19 +138,19 @@ async def test_models_are_made_and_change_under_load_with_no_failed_prediction(t
                 await system.call("ml-training", "train_model", TrainModel(), TrainingState)
 
                 async def placed() -> TrainingState | None:
-                    told = await training(system)
-                    return told if told.order is not None else None
+                    reported = await training(system)
+                    return reported if reported.order is not None else None
 
-                told: TrainingState = await until(placed, PATIENCE)
-                assert told.order is not None
-                assert told.order.targets == [None, FIRST, SECOND]
+                reported: TrainingState = await until(placed, PATIENCE)
+                assert reported.order is not None
+                assert reported.order.targets == [None, FIRST, SECOND]
 
-                await killed_midway(await program(server, keys, told.order.id, "1"))
+                await killed_midway(await program(server, keys, reported.order.id, "1"))
                 for index in ("1", "0", "1", "2"):
-                    code, said = await ended(await program(server, keys, told.order.id, index))
+                    code, said = await ended(await program(server, keys, reported.order.id, index))
                     assert code == DONE, said
                     if index == "0":
-                        assert len((await order_of(system, told.order.id)).results) == 2
+                        assert len((await order_of(system, reported.order.id)).results) == 2
 
                 async def judged() -> bool:
                     return (await training(system)).status == "idle"

@@ -115,8 +115,8 @@ class Stage:
 
         await answered(nothing_owed, 30.0)
 
-    def told(self) -> list[tuple[str, str]]:
-        """Return what the webhook was told: type and state."""
+    def reported(self) -> list[tuple[str, str]]:
+        """Return what the webhook got: type and state."""
         return [(one["type"], one["state"]) for one in self.hook.documents]
 
     def mailed(self) -> list[str]:
@@ -147,7 +147,7 @@ async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 def counted(read: Callable[[], list[Any]], number: int) -> Callable[[], bool]:
-    """Return whether as many were told."""
+    """Return whether as many were notified."""
     return lambda: len(read()) >= number
 
 
@@ -157,14 +157,14 @@ async def test_raised_and_resolved_come_once_each_signed_and_by_mail(
     caplog.set_level(logging.DEBUG)
     async with stage.system() as system:
         stage.alarms = [FULL]
-        await until(counted(stage.told, 1))
+        await until(counted(stage.reported, 1))
         await until(counted(stage.mailed, 1))
         stage.alarms = []
-        await until(counted(stage.told, 2))
+        await until(counted(stage.reported, 2))
         await until(counted(stage.mailed, 2))
         await stage.delivered(system)
         found: Notifications = await system.call("monitoring", "list_notifications", None, Notifications)
-    assert stage.told() == [("volume_filling", "raised"), ("volume_filling", "resolved")]
+    assert stage.reported() == [("volume_filling", "raised"), ("volume_filling", "resolved")]
     assert stage.mailed() == [
         "[made-up] warning raised: the volume is 90 % full",
         "[made-up] warning resolved: market-data: volume filling is over",
@@ -202,20 +202,20 @@ async def test_both_come_after_the_receivers_were_away_and_after_a_restart(stage
         # That both fail is an alarm, too.
         alerts = await system.call("monitoring", "check_alerts", None)
         assert {"notification_failing"} == {one["type"] for one in alerts["alerts"]}
-    assert (stage.told(), stage.mailed()) == ([], [])
+    assert (stage.reported(), stage.mailed()) == ([], [])
     async with stage.system() as system:
         await stage.hook.start()
         await stage.mail.start()
-        await until(counted(lambda: [one for one in stage.told() if one[0] == "volume_filling"], 2))
+        await until(counted(lambda: [one for one in stage.reported() if one[0] == "volume_filling"], 2))
         await until(counted(lambda: [one for one in stage.mailed() if "volume" in one], 2))
         await stage.delivered(system)
     stage.alarms = [STOPPED]
     async with stage.system():
         # What is sent again would be sent before what is new.
-        await until(lambda: ("trading_halted", "raised") in stage.told())
+        await until(lambda: ("trading_halted", "raised") in stage.reported())
         await until(counted(lambda: [one for one in stage.mailed() if "made up" in one], 1))
-    told = [state for kind, state in stage.told() if kind == "volume_filling"]
-    assert told == ["raised", "resolved"]
+    reported = [state for kind, state in stage.reported() if kind == "volume_filling"]
+    assert reported == ["raised", "resolved"]
     assert [one.split(":")[0] for one in stage.mailed() if "volume" in one] == [
         "[made-up] warning raised",
         "[made-up] warning resolved",
@@ -257,11 +257,11 @@ async def test_both_come_at_once_when_the_receivers_take_a_message_after_ten_min
         await stage.hook.start()
         await stage.mail.start()
         # The next try is due in minutes.
-        assert (stage.told(), stage.mailed()) == ([], [])
+        assert (stage.reported(), stage.mailed()) == ([], [])
         sent: SentTestMessages = await system.call("monitoring", "test_notification", None, SentTestMessages)
         assert [one.delivered for one in sent.results] == [True, True]
         await stage.delivered(system)
-    filling = [state for kind, state in stage.told() if kind == "volume_filling"]
+    filling = [state for kind, state in stage.reported() if kind == "volume_filling"]
     assert filling == ["raised", "resolved"]
     assert [one.split(":")[0] for one in stage.mailed() if "volume" in one] == [
         "[made-up] warning raised",
@@ -280,9 +280,9 @@ async def test_in_quiet_hours_only_what_is_critical_comes(stage: Stage) -> None:
         await until(counted(stage.mailed, 1))
         stage.alarms = [FULL, STOPPED]
         await until(counted(stage.mailed, 2))
-        await until(counted(stage.told, 1))
+        await until(counted(stage.reported, 1))
         found: Notifications = await system.call("monitoring", "list_notifications", None, Notifications)
-    assert stage.told() == [("trading_halted", "raised")]
+    assert stage.reported() == [("trading_halted", "raised")]
     assert [one.held for one in found.channels] == [1, 0]
 
 
@@ -294,10 +294,10 @@ async def test_a_session_report_is_sent_once_to_who_wants_information(stage: Sta
     stage.alarms = [FULL]
     async with stage.system():
         await until(counted(stage.mailed, 2))
-        await until(counted(stage.told, 1))
+        await until(counted(stage.reported, 1))
     assert [one.split(":")[0] for one in stage.mailed()] == ["[made-up] info report", "[made-up] warning raised"]
     assert "Account at the close" in stage.mail.mails[0].get_payload()
-    assert stage.told() == [("volume_filling", "raised")]
+    assert stage.reported() == [("volume_filling", "raised")]
 
 
 async def test_a_test_message_says_what_is_wrong_with_each_channel(stage: Stage) -> None:

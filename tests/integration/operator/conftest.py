@@ -94,9 +94,9 @@ class Kube:
 
     async def patch(self, kind: str, name: str, change: Any, *flags: str) -> None:
         """Change an object; the flags are kubectl's `--subresource=` and `--field-manager=`."""
-        told = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
-        subresource, manager = told.pop("subresource", ""), told.pop("field-manager", "")
-        assert not told, f"not known here: {told}"
+        reported = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
+        subresource, manager = reported.pop("subresource", ""), reported.pop("field-manager", "")
+        assert not reported, f"not known here: {reported}"
         await asyncio.to_thread(
             self.api.patch, self.namespace, kind, name, change, subresource=subresource, manager=manager
         )
@@ -197,7 +197,7 @@ class FakeGateway:
     more: dict[str, Any] = field(default_factory=dict)
     """What else the status says: safety, data, models and so on."""
     replays: list[list[str]] = field(default_factory=list)
-    """The uids of the replays that are left, each time they were told."""
+    """The uids of the replays that are left, each time they were sent."""
     holds: bool = False
     backup: dict[str, Any] = field(default_factory=dict)
     """What is said of a backup in a repository."""

@@ -80,10 +80,10 @@ async def replicas(kube: Kube) -> int:
 async def play_stopped(kube: Kube) -> None:
     """Say what the controller says of a StatefulSet that has no pod left."""
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return await replicas(kube) == 0
 
-    await eventually("the workload to have no replicas", told)
+    await eventually("the workload to have no replicas", reported)
     found = await kube.get("statefulset", "demo")
     assert found is not None
     counts = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "currentReplicas"), 0)
@@ -127,8 +127,8 @@ async def play_look(
     ended = {"terminated": {"exitCode": 0, "startedAt": at, "finishedAt": at, "message": said}}
     status: dict[str, Any] = {"phase": "Succeeded", "containerStatuses": [{**container, "state": ended}]}
     await kube.patch("pod", name, {"status": status}, "--subresource=status")
-    told = {"status": "True", "reason": why, "lastTransitionTime": at, "lastProbeTime": at}
-    done: dict[str, Any] = {"startTime": at, "conditions": [{**told, "type": each} for each in kinds]}
+    reported = {"status": "True", "reason": why, "lastTransitionTime": at, "lastProbeTime": at}
+    done: dict[str, Any] = {"startTime": at, "conditions": [{**reported, "type": each} for each in kinds]}
     done |= {"completionTime": at, "succeeded": 1} if kind == "Complete" else {"failed": 1}
     await kube.patch("job", job["metadata"]["name"], {"status": done}, "--subresource=status")
 
@@ -294,7 +294,7 @@ async def test_while_no_backup_is_declared_nothing_of_snapshots_is_asked_or_writ
     assert not [call for call in calls if " volumesnapshots/" in call]
 
 
-async def test_a_cluster_without_snapshots_is_told_by_conditions_and_the_system_goes_on(
+async def test_a_cluster_without_snapshots_is_reported_by_conditions_and_the_system_goes_on(
     kube: Kube, settings: Settings, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Other tests of this server define the real one.
@@ -395,10 +395,10 @@ async def test_each_session_is_kept_and_what_has_outlived_its_use_goes_with_its_
         assert (await reason(kube, second)) == "Verified"
         assert await one(kube, "volumesnapshot", f"{second}-{CLAIM}")
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return bool((await kube.get("tsys", "demo") or {})["status"]["backups"]["made"] == "2027-06-11")
 
-        await eventually("the second session in the status", told)
+        await eventually("the second session in the status", reported)
     used = {call.partition("/")[0] for call in kube.operator_calls() if " volumesnapshots/" in call}
     assert used == {f"{verb} volumesnapshots" for verb in ("create", "delete", "get")}
 

@@ -19,7 +19,7 @@ def test_a_small_size_is_measured_from_creation_to_the_last_edit() -> None:
         assert rows[f"3 systems: {what}"].value > 0
 
 
-async def test_a_stub_of_the_gateways_that_cannot_start_is_told_in_its_own_words(
+async def test_a_stub_of_the_gateways_that_cannot_start_is_reported_in_its_own_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)

@@ -107,9 +107,9 @@ async def test_describe_tells_a_person_why_it_is_not_safe_to_trade(
     async with running(settings):
         await made(kube)
         await waited(kube, "demo", "Ready=True", "SafeToTrade=False")
-        told = await eventually("the event", lambda: kube.items("events", fields="reason=Halted"))
+        reported = await eventually("the event", lambda: kube.items("events", fields="reason=Halted"))
         text = await kube("describe", "tsys", "demo")
-    assert len(told) == 1
+    assert len(reported) == 1
     described = " ".join(text.split())
     sentence = (
         f"Message: Orders are stopped by a halt: {LATCH}. To trade again, take back spec.trading.halted if it is true"

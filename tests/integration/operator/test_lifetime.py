@@ -140,11 +140,11 @@ async def test_a_volume_grows_and_never_shrinks(kube: Kube, settings: Settings) 
             found = await kube.get("pvc", "data-demo-0") or {}
             return bool(found["spec"]["resources"]["requests"]["storage"] == "2Gi")
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return bool(((await kube.get("tsys", "demo")) or {})["status"].get("volumeSize") == "2Gi")
 
         await eventually("the grown volume", size)
-        await eventually("its size in the status, by which the API server judges", told)
+        await eventually("its size in the status, by which the API server judges", reported)
         with pytest.raises(ClusterError, match=r"storage\.size can only grow: a volume cannot shrink"):
             await kube.patch("tsys", "demo", {"spec": {"storage": {"size": "1Gi"}}})
         assert await size()
@@ -192,11 +192,11 @@ async def test_a_retained_volume_that_is_larger_than_declared_stays_as_large(kub
     await kube.apply(system(kube, storage={"size": "1Gi"}))
     async with running(settings):
 
-        async def told() -> bool:
+        async def reported() -> bool:
             found = await kube.condition("demo", "Accepted")
             return found is not None and "1Gi is smaller than the 2Gi of data-demo-0" in found["message"]
 
-        await eventually("words about the smaller size", told)
+        await eventually("words about the smaller size", reported)
     claim = await kube.get("pvc", "data-demo-0")
     assert claim is not None
     assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"

@@ -42,10 +42,10 @@ async def test_a_namespace_that_is_lost_takes_no_other_one_down_and_is_looked_af
     ) as operator:
         await eventually("the children where there are rights", lambda: all_there(kube))
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return f"namespace {other.namespace}: cannot list: " in operator.watching.troubles.words()
 
-        await eventually("a word on the namespace without rights", told)
+        await eventually("a word on the namespace without rights", reported)
         await allow(other)
         await eventually("the children where rights came later", lambda: all_there(other))
         await other("delete", "rolebinding", "operator")

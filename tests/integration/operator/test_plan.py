@@ -112,8 +112,8 @@ class Desk:
         file = self._folder / "system.yaml"
         file.write_text(json.dumps(manifest))
         code = await asyncio.to_thread(main, ["plan", str(file), "-n", self.kube.namespace, *words])
-        told = self._capture.readouterr()
-        return code, told.out, told.err
+        said = self._capture.readouterr()
+        return code, said.out, said.err
 
     async def children(self) -> dict[str, dict[str, Any]]:
         found = await self.kube.items(KINDS, "app.kubernetes.io/instance=demo")
@@ -265,7 +265,7 @@ async def test_edits_of_a_replay_do_what_the_plan_said(desk: Desk, settings: Set
     manifest = system(desk.kube)
     await desk.kube.apply(manifest)
     async with running(settings):
-        told = {what: await check(desk, manifest, edit) for what, edit in REPLAY_EDITS.items()}
+        said = {what: await check(desk, manifest, edit) for what, edit in REPLAY_EDITS.items()}
         paused = json.loads(json.dumps(manifest))
         paused["spec"].update(paused={"until": "2039-01-01T00:00:00Z"}, version="v11", symbols=["GOOG"])
         waiting = await desk.plan(paused)
@@ -274,7 +274,7 @@ async def test_edits_of_a_replay_do_what_the_plan_said(desk: Desk, settings: Set
         await desk.becomes(before, predicted(waiting))
     assert predicted(waiting).changed.keys() == {"ConfigMap/demo-declaration"}
     assert {one["waitsFor"] for one in waiting["pods"]} == {"paused"}
-    restarts = {what for what, found in told.items() if found["pods"]}
+    restarts = {what for what, found in said.items() if found["pods"]}
     assert restarts == {"image version", "memory", "labels of pods", "several at once"}
 
 
@@ -282,7 +282,7 @@ async def test_edits_of_a_live_system_do_what_the_plan_said(desk: Desk, settings
     manifest = live(desk.kube)
     await desk.kube.apply(manifest)
     async with running(settings):
-        told = {what: await check(desk, manifest, edit) for what, edit in LIVE_EDITS.items()}
+        said = {what: await check(desk, manifest, edit) for what, edit in LIVE_EDITS.items()}
         until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         edited = {
             "paused": {"until": until},
@@ -297,8 +297,8 @@ async def test_edits_of_a_live_system_do_what_the_plan_said(desk: Desk, settings
     # Schedules come at once, of the release that runs; its pods, and schedules of the new one, when the pause is over.
     assert {name.partition("/")[0] for name in predicted(waiting).created} == {"CronJob"}
     assert {one["waitsFor"] for one in waiting["pods"]} <= {"paused", "session"}
-    assert {what for what, found in told.items() if found["pods"]} == set()
-    acts = {what: {one["action"] for one in found["steps"] if one["kind"] == "CronJob"} for what, found in told.items()}
+    assert {what for what, found in said.items() if found["pods"]} == set()
+    acts = {what: {one["action"] for one in found["steps"] if one["kind"] == "CronJob"} for what, found in said.items()}
     assert acts["symbols"] == set()
     assert acts["the next session closed"] == {"remake"}
     assert acts["a task removed"] == {"delete"}

@@ -89,11 +89,11 @@ async def test_a_release_that_does_not_exist_is_named_and_taken_back(
     async with running(settings, clock):  # another operator does not try it again, whatever else is edited
         await kube.patch("tsys", "demo", {"spec": {"symbols": ["AAPL"]}})
 
-        async def told() -> Any:
+        async def reported() -> Any:
             found = (await kube.condition("demo", "Stalled")) or {}
             return found["observedGeneration"] == 3 and found
 
-        assert (await eventually("a word on the edit", told))["reason"] == "RolloutFailed"
+        assert (await eventually("a word on the edit", reported))["reason"] == "RolloutFailed"
         assert await is_back()
         await kube.patch("tsys", "demo", {"spec": {"version": None}})
         await kube.until_condition("demo", "Stalled", "False")

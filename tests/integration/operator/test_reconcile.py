@@ -63,11 +63,11 @@ async def test_a_ready_system_says_so(kube: Kube, settings: Settings, gateway: F
         await settled(kube)
         status = (await kube.get("tsys", "demo") or {})["status"]
 
-        async def told() -> dict[str, str]:
+        async def reported() -> dict[str, str]:
             notes = {each["reason"]: each["note"] for each in await kube.items("events.events.k8s.io")}
             return notes if {"Ready", "Halted"} <= set(notes) else {}
 
-        notes = await eventually("the events", told)
+        notes = await eventually("the events", reported)
     assert status["observedGeneration"] == 1
     assert status["release"] == "dev-1"
     assert status["halts"] == ["latch: somebody pressed the button"]
@@ -218,12 +218,12 @@ async def more_passes(operator: Operator, worker: Worker) -> None:
 async def test_a_pass_with_nothing_to_do_writes_nothing(kube: Kube, settings: Settings) -> None:
     await kube.apply(system(kube))
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return bool(await kube.names("events.events.k8s.io"))
 
     async with running(settings) as operator:
         await settled(kube)
-        await eventually("the event of becoming ready", told)
+        await eventually("the event of becoming ready", reported)
         before = kube.operator_writes()
         assert "patch statefulsets/demo" in before
         worker = await worker_of(operator, kube)
@@ -236,12 +236,12 @@ async def test_a_pass_with_nothing_to_do_writes_nothing(kube: Kube, settings: Se
 async def test_a_restarted_operator_writes_secrets_and_nothing_else(kube: Kube, settings: Settings) -> None:
     await kube.apply(system(kube))
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return bool(await kube.names("events.events.k8s.io"))
 
     async with running(settings):
         await settled(kube)
-        await eventually("the event of becoming ready", told)
+        await eventually("the event of becoming ready", reported)
     before = kube.operator_writes()
     async with running(settings) as operator:
         await more_passes(operator, await worker_of(operator, kube))
@@ -380,12 +380,12 @@ async def test_a_live_field_reaches_the_gateway_and_leaves_the_pods_alone(
         gateway.acknowledge = False
         await kube.patch("tsys", "demo", {"spec": {"symbols": ["AAPL", "IBM", "MSFT"]}})
 
-        async def told() -> bool:
+        async def reported() -> bool:
             waiting = await kube.condition("demo", "Ready") or {}
             said = (waiting["status"], waiting["reason"], waiting["message"])
             return said == ("False", "Delivering", "generation 2 is not yet in force at: prediction, paper-trading")
 
-        await eventually("who does not have generation 2", told)
+        await eventually("who does not have generation 2", reported)
         gateway.acknowledge = True
         ready = await kube.until_condition("demo", "Ready", "True")
         token = operator.workers.reconciler.keyring(

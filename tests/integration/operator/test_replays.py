@@ -91,16 +91,16 @@ async def play_end(kube: Kube, name: str, kind: str) -> None:
     """Play what the Job's controller says of a Job that has ended."""
     at = "2026-11-27T21:30:05Z"
     began = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
-    told = [
+    reported = [
         {"type": each, "status": "True", "reason": "Ended", "lastTransitionTime": at, "lastProbeTime": at}
         for each in (began, kind)
     ]
-    status: dict[str, Any] = {"conditions": told, "startTime": at}
+    status: dict[str, Any] = {"conditions": reported, "startTime": at}
     status |= {"completionTime": at, "succeeded": 2, "completedIndexes": "0,1"} if kind == "Complete" else {}
     await kube.patch("job", name, {"status": status}, "--subresource=status")
 
 
-async def test_a_replay_is_frozen_run_told_in_figures_also_over_a_restart_and_goes_whole(
+async def test_a_replay_is_frozen_run_reported_in_figures_also_over_a_restart_and_goes_whole(
     kube: Kube, settings: Settings, gateway: FakeGateway
 ) -> None:
     await define(kube, DEFINITION.read_text())
@@ -145,8 +145,8 @@ async def test_a_replay_is_frozen_run_told_in_figures_also_over_a_restart_and_go
             "28",
         ]
         rows = (await one(kube, "treplay", "sizes"))["status"]["variants"]
-        told = [(row["name"], row["totalReturn"], row["report"]) for row in rows]
-        assert told == [
+        reported = [(row["name"], row["totalReturn"], row["report"]) for row in rows]
+        assert reported == [
             ("as declared", "0.021166", "/reports/replays/sizes"),
             ("trading.sizing.value=0.2", "0.044043", "/reports/replays/sizes/1"),
         ]
@@ -155,15 +155,15 @@ async def test_a_replay_is_frozen_run_told_in_figures_also_over_a_restart_and_go
         await eventually("the other one's Job", lambda: kube.get("job", "other-replay"))
         await kube("delete", "treplay", "sizes", "--timeout=30s")
 
-        async def told_left() -> bool:
+        async def reported_left() -> bool:
             return gateway.replays[-1:] == [[other]]
 
-        await eventually("the gateway to hear which replays are left", told_left)
+        await eventually("the gateway to hear which replays are left", reported_left)
     writes = {line.partition("/")[0] for line in kube.operator_writes() if "replay" in line}
     assert writes == {"create configmaps", "create jobs", "create networkpolicies", "patch tradingreplays"}
 
 
-async def test_a_variant_that_fails_is_told_in_its_own_words_beside_the_figures_of_the_others(
+async def test_a_variant_that_fails_is_reported_in_its_own_words_beside_the_figures_of_the_others(
     kube: Kube, settings: Settings, gateway: FakeGateway
 ) -> None:
     await define(kube, DEFINITION.read_text())

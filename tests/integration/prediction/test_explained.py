@@ -66,7 +66,7 @@ async def test_a_model_without_a_record_of_its_training_rows_still_serves(tmp_pa
             await parts_of(system, "ab" * 32, one.features, one.symbol)
 
 
-async def test_how_unlike_inputs_are_is_told_where_a_limit_is_declared_and_changes_no_byte(
+async def test_how_unlike_inputs_are_is_reported_where_a_limit_is_declared_and_changes_no_byte(
     tmp_path: Path, trained: Path
 ) -> None:
     found = {}
@@ -78,9 +78,9 @@ async def test_how_unlike_inputs_are_is_told_where_a_limit_is_declared_and_chang
                 [one.novelty for one in made.values()],
                 [one.sha256 for one in (await records(system)).values()],
             )
-    (without, bytes_without), (told, bytes_with) = found[None], found[150]
+    (without, bytes_without), (reported, bytes_with) = found[None], found[150]
     assert without == [None] * 4
-    assert all(one is not None and one > 0.0 for one in told)
+    assert all(one is not None and one > 0.0 for one in reported)
     assert bytes_with == bytes_without
 
 

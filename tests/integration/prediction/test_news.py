@@ -84,7 +84,7 @@ async def test_bad_news_stops_one_order_and_decisions_are_equal_after_more_news_
         assert {name: record.sha256 for name, record in (await records(system)).items()} == before
 
 
-async def test_a_file_is_read_again_when_it_changes_and_one_that_cannot_be_read_is_told(
+async def test_a_file_is_read_again_when_it_changes_and_one_that_cannot_be_read_is_reported(
     tmp_path: Path, trained: Path
 ) -> None:
     file = tmp_path / "news.csv"

@@ -63,7 +63,7 @@ async def live_through(system: System, first: date, count: int) -> Any:
     return made
 
 
-async def test_news_that_told_outcomes_moves_probabilities_and_changes_an_order(
+async def test_news_that_reported_outcomes_moves_probabilities_and_changes_an_order(
     tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def recipe(name: str) -> Recipe:

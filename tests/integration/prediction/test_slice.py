@@ -247,7 +247,7 @@ async def test_outcomes_are_written_when_the_horizon_is_over(tmp_path: Path, tra
         assert again == found
 
 
-async def test_a_high_buy_rate_is_told_at_once(tmp_path: Path, trained: Path) -> None:
+async def test_a_high_buy_rate_is_reported_at_once(tmp_path: Path, trained: Path) -> None:
     heard: list[dict[str, Any]] = []
     declaration = declared(predictions={"buyRateAlert": 10, "margin": "0"})
     async with replayed(tmp_path, trained, declaration=declaration) as system:
@@ -258,10 +258,10 @@ async def test_a_high_buy_rate_is_told_at_once(tmp_path: Path, trained: Path) ->
         await system.settle("prediction", run=RUN)
         assert found.summary.buy_rate > 10.0
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return bool(heard)
 
-        await until(told)
+        await until(reported)
         assert heard[0]["data"] == {
             "buy_rate": found.summary.buy_rate,
             "total_predictions": 4,
@@ -270,7 +270,7 @@ async def test_a_high_buy_rate_is_told_at_once(tmp_path: Path, trained: Path) ->
         }
 
 
-async def test_one_sided_signals_are_told_once_and_their_end_and_a_look_up_tells_nothing(
+async def test_one_sided_signals_are_reported_once_and_their_end_and_a_look_up_tells_nothing(
     tmp_path: Path, trained: Path
 ) -> None:
     heard: list[dict[str, Any]] = []
@@ -293,10 +293,10 @@ async def test_one_sided_signals_are_told_once_and_their_end_and_a_look_up_tells
             await batch(system, slot=f"custom-2009010{number}", symbols=sides[side])
         await system.settle("prediction", run=RUN)
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return len(heard) >= 5
 
-        await until(told)
+        await until(reported)
         assert [(one["alert_type"], one.get("resolved", False)) for one in heard] == [
             ("high_buy_rate", False),
             ("high_buy_rate", True),
@@ -366,11 +366,11 @@ async def test_features_that_do_not_fit_are_named(tmp_path: Path, trained: Path)
             await system.call("ml-model", "predict", Predict("nothing", good), Probability)
         rows = [Predict("direction-lr", row, symbol) for row in (good, wrong, good) for symbol in ("IBM", "AAPL")]
         many = await system.call("ml-model", "predict_many", PredictMany(rows), Predictions)
-        for row, told in zip(rows, many.rows, strict=True):
+        for row, reported in zip(rows, many.rows, strict=True):
             if row.features is wrong:
-                assert (told.probability, told.code) == (None, "FEATURES_MISMATCH")
+                assert (reported.probability, reported.code) == (None, "FEATURES_MISMATCH")
             else:
-                assert told.probability == await system.call("ml-model", "predict", row, Probability)
+                assert reported.probability == await system.call("ml-model", "predict", row, Probability)
         assert many.rows[0] == many.rows[4]
         listed = await system.call("ml-model", "list_models", None, Models)
         assert [one.version for one in listed.models] == [model.version]

@@ -24,7 +24,7 @@ ON = Installation("bellwether/services:1", "/srv/demo", "1.2.3", "65532:65532")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return the schema of the compose specification."""
     go = Path(sys.executable).with_name("go")
-    told = subprocess.run(
+    said = subprocess.run(
         [go, "mod", "download", "-json", MODULE],
         cwd=tmp_path_factory.mktemp("go"),
         capture_output=True,
@@ -32,7 +32,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         timeout=240,
         check=True,
     )
-    found: dict[str, Any] = json.loads((Path(json.loads(told.stdout)["Dir"]) / "schema/compose-spec.json").read_text())
+    found: dict[str, Any] = json.loads((Path(json.loads(said.stdout)["Dir"]) / "schema/compose-spec.json").read_text())
     return found
 
 

@@ -29,8 +29,8 @@ def test_a_replay_whose_files_are_all_refused_ends_and_names_file_and_line(
     rows = "\n".join(f'2009-01-{day:02},"1,2,1,1,1,5' for day in (2, 5, 6))
     (tmp_path / "bars" / "CBA.AX.csv").write_text(f"Date,Open,High,Low,Close,Adj Close,Volume\n{rows}\n")
     assert main(["replay", str(tmp_path / "system.yaml"), "--data", str(tmp_path / "data")]) == 1
-    told = capsys.readouterr().err
-    assert "error: the replay failed: no symbol has bars: BHP.AX: " in told
-    assert told.count("no symbol has bars") == 1, "why it failed is said once, at the end"
-    assert f"{tmp_path}/bars/BHP.AX.csv does not exist: each symbol needs its SYMBOL.csv" in told
-    assert "CBA.AX.csv: it has no row with prices: line 2: its quotes do not match" in told
+    reported = capsys.readouterr().err
+    assert "error: the replay failed: no symbol has bars: BHP.AX: " in reported
+    assert reported.count("no symbol has bars") == 1, "why it failed is said once, at the end"
+    assert f"{tmp_path}/bars/BHP.AX.csv does not exist: each symbol needs its SYMBOL.csv" in reported
+    assert "CBA.AX.csv: it has no row with prices: line 2: its quotes do not match" in reported

@@ -112,8 +112,8 @@ async def test_bars_of_the_system_give_the_replay_that_recorded_bars_give(tmp_pa
         ) as system:
 
             async def loaded() -> bool:
-                told = await system.call("market-data", "get_coverage", GetCoverage(SYMBOLS), Coverage)
-                return set(told.last) == set(SYMBOLS)
+                reported = await system.call("market-data", "get_coverage", GetCoverage(SYMBOLS), Coverage)
+                return set(reported.last) == set(SYMBOLS)
 
             await until(loaded)
             code, recorded = await program(server.url, keys, plan(tmp_path, "replay"), 0)
@@ -138,9 +138,9 @@ async def test_bars_of_the_system_give_the_replay_that_recorded_bars_give(tmp_pa
             }
             assert (recorded["sessions"], "noReport" in recorded) == (20, False)
 
-            code, told = await program(server.url, keys, plan(tmp_path, "replay"), 1)
+            code, reported = await program(server.url, keys, plan(tmp_path, "replay"), 1)
             assert code == FUTILE
-            assert told["error"].startswith("spec.vary trading.sizing.value=much: spec.trading.sizing.value")
+            assert reported["error"].startswith("spec.vary trading.sizing.value=much: spec.trading.sizing.value")
 
             # Its key opens nothing but what it needs.
             async with server.connected(REPLAY_JOB) as bus:

@@ -389,5 +389,5 @@ async def test_stopping_a_subscription_delivers_what_was_on_its_way_first(lab: L
     await asyncio.sleep(0)
     await subscription.stop()
     done = await asyncio.gather(*replies, return_exceptions=True)
-    # Nobody waits in vain: each was answered, or was told at once that there is nobody.
+    # Nobody waits in vain: each was answered, or was answered at once that there is nobody.
     assert all(one == b"x" or isinstance(one, NoResponder) for one in done)

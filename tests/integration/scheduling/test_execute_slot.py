@@ -92,14 +92,14 @@ class Bench:
     clients: list[Client] = field(default_factory=list)
     system: System | None = None
 
-    async def start(self, told: dict[str, str], *python: str, timeout: float = 60.0) -> Client:
+    async def start(self, reported: dict[str, str], *python: str, timeout: float = 60.0) -> Client:
         log = self.folder / f"client-{len(self.clients)}.log"
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(SERVICES),
             "BELLWETHER_NATS_URL": self.server.url,
             "BELLWETHER_KEYS_DIR": str(self.folder / "keys"),
-            **told,
+            **reported,
         }
         command = [sys.executable, *python, "-m", "bellwether", "execute-slot", "--timeout", str(timeout)]
         with log.open("wb") as errors:
@@ -179,7 +179,7 @@ async def bench(silent: Bench) -> AsyncIterator[Bench]:
 
 async def test_a_slot_runs_once_although_a_cron_job_and_a_slots_job_ask_for_it_at_once(bench: Bench) -> None:
     _, gate = bench.peers.hold("generate_predictions")
-    clients = [await bench.start(told) for told in (timed(DUE), named(SLOT))]
+    clients = [await bench.start(reported) for reported in (timed(DUE), named(SLOT))]
     await until(lambda: bench.asking == 2)
     gate.set()
     assert [await client.code() for client in clients] == [DONE, DONE]
@@ -224,7 +224,7 @@ async def test_a_job_that_lasts_beyond_the_next_slot_holds_nothing_up_and_each_r
 
 async def test_on_a_closed_day_there_is_nothing_to_do(bench: Bench) -> None:
     bench.clock.instant = HOLIDAY
-    clients = [await bench.start(told) for told in (timed(HOLIDAY), named("prediction_generation-20260101"))]
+    clients = [await bench.start(reported) for reported in (timed(HOLIDAY), named("prediction_generation-20260101"))]
     assert [await client.code() for client in clients] == [DONE, DONE]
     assert "is not a slot" in clients[0].words
     assert "nothing is due at XNYS within 2026-01-01T14:15" in clients[0].words
@@ -242,7 +242,7 @@ async def test_a_client_that_comes_too_early_waits_for_its_slot(bench: Bench) ->
     assert bench.batches == 1
 
 
-async def test_a_slot_whose_use_is_over_is_told_to_be_missed(bench: Bench) -> None:
+async def test_a_slot_whose_use_is_over_is_reported_as_missed(bench: Bench) -> None:
     bench.clock.instant = DUE + timedelta(minutes=16)
     client = await bench.start(named(SLOT))
     assert await client.code() == DONE
@@ -264,7 +264,7 @@ async def test_a_client_outlasts_server_scheduler_and_peer_that_are_away(silent:
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["connected", "without a server"])
-async def test_a_client_that_is_told_to_end_does_so_and_the_slot_goes_on(bench: Bench, away: bool) -> None:
+async def test_a_client_that_is_asked_to_end_does_so_and_the_slot_goes_on(bench: Bench, away: bool) -> None:
     began, gate = bench.peers.hold("generate_predictions")
     client = await bench.start(timed(DUE))
     async with asyncio.timeout(DEADLINE):
@@ -315,7 +315,7 @@ async def test_a_job_is_refused_whatever_is_no_slot_of_a_declared_task(bench: Be
     assert bench.batches == 1
 
 
-async def test_a_client_that_is_told_nothing_says_what_it_needs(bench: Bench) -> None:
+async def test_a_client_that_is_given_nothing_says_what_it_needs(bench: Bench) -> None:
     client = await bench.start({})
     assert await client.code() == WRONG
     assert "give either the name of a slot" in client.log.read_text()
@@ -326,7 +326,7 @@ async def test_a_client_takes_in_nothing_of_the_services(bench: Bench) -> None:
     assert await client.code() == DONE
     imported = set(IMPORTED.findall(client.log.read_text()))
     assert {"nats", "msgspec", "bellwether.scheduling.client"} <= imported, "the list of imports is not whole"
-    # nats-py asks for aiohttp and is told that there is none: the question is listed, nothing below it is.
+    # nats-py asks for aiohttp and is answered that there is none: the question is listed, nothing below it is.
     imported.discard("aiohttp")
     large = {name for name in imported for root in NOT_TAKEN_IN if name == root or name.startswith(root + ".")}
     assert not large

@@ -128,7 +128,7 @@ async def land_after(one: Floor, asked: str, close: datetime, then: datetime | N
 
     async def lands(call: Call, peer: str, method: str, *args: Any, **options: Any) -> Any:
         nonlocal landed
-        told = await request(call, peer, method, *args, **options)
+        reported = await request(call, peer, method, *args, **options)
         if method == asked and not landed:
             landed = True
             csv_bars.write(one.bars, "AAA", CALENDAR, DAY, factor=0.5)
@@ -136,7 +136,7 @@ async def land_after(one: Floor, asked: str, close: datetime, then: datetime | N
             # As market-data's own look at its source does.
             await one.system.call("market-data", "publish_bars", PublishBars(AFTER_IT), PublishedBars, as_of=close)
             one.clock.instant = then or close
-        return told
+        return reported
 
     with mock.patch.object(Call, "request", lands):
         await one.at(close)
@@ -249,8 +249,8 @@ async def test_an_evening_that_a_cluster_fires_finds_its_session_settled(tmp_pat
         evening: Job = await one.system.call("scheduler", "execute_job", {"job_id": "evening_analysis-20260105"}, Job)
         assert evening.status == "completed"
         assert (await one.orders())["AAA"].status == "filled"
-        told = [method for method, _ in one.peers.calls]
-        assert told.index("market_data_updated") < told.index("record_outcomes")
+        reported = [method for method, _ in one.peers.calls]
+        assert reported.index("market_data_updated") < reported.index("record_outcomes")
         assert (await one.jobs())["session_close-20260105"] == "completed"
 
 

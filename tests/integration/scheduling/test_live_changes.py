@@ -59,9 +59,9 @@ async def test_a_task_counts_from_the_acknowledgement_of_its_declaration_wheneve
         one = Live(system, clock, peers, maker.clockwork())
         morning, predictions, evening = default_tasks()
         # An hour later, and then gone: each is known before the next look.
-        clock.instant = told = OPEN - 14 * MINUTE
+        clock.instant = reported = OPEN - 14 * MINUTE
         await one.declare(morning, predictions.model_copy(update={"offset": "-10m"}), evening)
-        assert (await one.slots()).since_by_task["prediction_generation"] == told
+        assert (await one.slots()).since_by_task["prediction_generation"] == reported
         await one.at(OPEN + 10 * MINUTE)
         found = {slot.name: slot.status for slot in (await one.slots()).jobs}
         assert found["prediction_generation-20260105"] == "missed"
@@ -80,14 +80,14 @@ async def test_a_declaration_that_comes_while_work_is_under_way_is_seen_at_once(
     async with asyncio.timeout(10):
         await began.wait()
     brunch = Task(name="brunch", anchor="open", offset="-20m", useful_until="30s")
-    scheduler.clock.instant = told = OPEN - 25 * MINUTE
+    scheduler.clock.instant = reported = OPEN - 25 * MINUTE
     await scheduler.declare(*default_tasks(), brunch)
     scheduler.clock.instant = OPEN - 16 * MINUTE
     gate.set()
     await working
     await scheduler.clockwork.tick()
     slots = await scheduler.slots()
-    assert slots.since_by_task["brunch"] == told
+    assert slots.since_by_task["brunch"] == reported
     assert {slot.name: slot.status for slot in slots.jobs}["brunch-20260105"] == "missed"
 
 
@@ -115,7 +115,7 @@ async def test_a_slot_that_was_missed_and_is_moved_to_later_is_due_again(tmp_pat
         morning, predictions, evening = default_tasks()
         await one.declare(morning, predictions.model_copy(update={"offset": "1h"}), evening)
         await one.clockwork.tick()
-        # It can still be done, so that it was missed is not told any more.
+        # It can still be done, so that it was missed is not reported any more.
         assert name not in {slot.name for slot in (await one.slots()).jobs}
         with pytest.raises(RpcError, match="NOT_DUE_YET"):
             await one.job(name)
@@ -131,7 +131,7 @@ async def test_a_slot_that_was_missed_and_is_moved_to_later_is_due_again(tmp_pat
         assert one.count("generate_predictions") == 1
 
 
-async def test_a_slot_that_is_missed_again_at_its_later_instant_is_told_with_that(scheduler: Live) -> None:
+async def test_a_slot_that_is_missed_again_at_its_later_instant_is_reported_with_that(scheduler: Live) -> None:
     name = "prediction_generation-20260105"
     await scheduler.at(OPEN + MINUTE)
     morning, predictions, evening = default_tasks()
@@ -172,7 +172,7 @@ async def test_of_a_session_that_an_override_opens_late_only_what_can_still_be_d
         one = Live(system, clock, peers, maker.clockwork())
         await one.clockwork.tick()
         # 14:50 UTC: of the opening at 15:00 the morning's slot was of use until 14:45, the batch's is until then.
-        clock.instant = told = holiday + timedelta(hours=2, minutes=50)
+        clock.instant = reported = holiday + timedelta(hours=2, minutes=50)
         await one.override({"date": "2026-01-01", "open": "10:00", "close": "13:00"})
         await one.clockwork.tick()
         if not own_schedule:
@@ -181,11 +181,11 @@ async def test_of_a_session_that_an_override_opens_late_only_what_can_still_be_d
             await one.job("morning_analysis-20260101")
         slots = await one.slots()
         assert {slot.name: slot.status for slot in slots.jobs} == {"prediction_generation-20260101": "completed"}
-        assert slots.since_by_session == {date(2026, 1, 1): told}
+        assert slots.since_by_session == {date(2026, 1, 1): reported}
         # Taken back and given again after the evening's slot: that was to be done at no time.
-        clock.instant = told + MINUTE
+        clock.instant = reported + MINUTE
         await one.override()
-        await one.at(told + timedelta(hours=9))
+        await one.at(reported + timedelta(hours=9))
         await one.override({"date": "2026-01-01", "open": "10:00", "close": "13:00"})
         await one.clockwork.tick()
         assert {slot.task for slot in (await one.slots()).jobs} == {"prediction_generation"}

@@ -121,7 +121,7 @@ async def test_a_task_that_is_declared_later_takes_the_name_of_a_job_over(schedu
     assert (await scheduler.jobs())["noon-20260105"] == "completed"
 
 
-async def test_a_job_that_was_done_today_is_told_to_run_next_on_another_day(scheduler: Live) -> None:
+async def test_a_job_that_was_done_today_is_said_to_run_next_on_another_day(scheduler: Live) -> None:
     await scheduler.schedule("mine", anchor="open", offset="-1h")
     await scheduler.at(OPEN - timedelta(hours=1))
     again = await scheduler.schedule("mine", anchor="open", offset="1h")

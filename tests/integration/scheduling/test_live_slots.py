@@ -1,4 +1,4 @@
-"""Slots of a live scheduler: each is done once in its time, caught up, or told as missed."""
+"""Slots of a live scheduler: each is done once in its time, caught up, or reported as missed."""
 
 from __future__ import annotations
 
@@ -225,25 +225,25 @@ async def test_what_began_in_time_is_not_missed_while_it_runs(tmp_path: Path) ->
         assert (await one.jobs())["prediction_generation-20260105"] == "completed"
 
 
-async def test_the_slots_of_the_last_days_are_told_with_the_first_start(scheduler: Live) -> None:
+async def test_the_slots_of_the_last_days_are_reported_with_the_first_start(scheduler: Live) -> None:
     began = OPEN - timedelta(hours=2)
-    told: SlotJobs = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
+    reported: SlotJobs = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
     since = {task.name: began for task in default_tasks()}
-    assert told == SlotJobs(began, [], since)
+    assert reported == SlotJobs(began, [], since)
     await scheduler.at(OPEN - 30 * MINUTE)
     await scheduler.at(CLOSE)
     wish = {"job_id": "mine", "job_type": "custom", "params": {"anchor": "open"}}
     await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
     await scheduler.job("mine")
-    told = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
-    assert told.since == began
-    assert [(one.name, one.task, one.session, one.due, one.status) for one in told.jobs] == [
+    reported = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
+    assert reported.since == began
+    assert [(one.name, one.task, one.session, one.due, one.status) for one in reported.jobs] == [
         ("prediction_generation-20260105", "prediction_generation", OPEN.date(), OPEN - 15 * MINUTE, "missed"),
         ("morning_analysis-20260105", "morning_analysis", OPEN.date(), OPEN - 30 * MINUTE, "completed"),
     ]
     scheduler.clock.instant = OPEN + timedelta(days=9)
-    told = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
-    assert told == SlotJobs(began, [], since)
+    reported = await scheduler.system.call("scheduler", "list_slots", {}, SlotJobs)
+    assert reported == SlotJobs(began, [], since)
 
 
 async def test_nothing_is_missed_of_before_the_first_start(tmp_path: Path) -> None:
@@ -343,12 +343,12 @@ async def test_slots_of_a_system_that_an_older_release_began_go_on_to_be_missed(
         assert slots.since == OPEN - timedelta(hours=2)
 
 
-async def test_all_slots_of_the_declared_tasks_are_told_whatever_jobs_there_are(scheduler: Live) -> None:
+async def test_all_slots_of_the_declared_tasks_are_reported_whatever_jobs_there_are(scheduler: Live) -> None:
     for number in range(40):
         wish = {"job_id": f"job_{number}", "job_type": "custom", "params": {"anchor": "open", "offset": f"{number}m"}}
         await scheduler.system.call("scheduler", "schedule_market_aware_job", wish, Job)
     await scheduler.at(CLOSE + timedelta(days=7))
-    told = (await scheduler.slots()).jobs
+    reported = (await scheduler.slots()).jobs
     # Of six sessions, and of the last one the evening is still ahead.
-    assert len(told) == 3 * 6 - 1
-    assert {slot.task for slot in told} == {task.name for task in default_tasks()}
+    assert len(reported) == 3 * 6 - 1
+    assert {slot.task for slot in reported} == {task.name for task in default_tasks()}

@@ -73,10 +73,10 @@ async def test_a_price_of_a_hundredth_is_not_traded_on_and_the_other_share_goes_
         position = await one.position()
         assert (position.quantity, position.market_price) == (quantity, Decimal(50))
         fresh = await one.system.call("market-data", "get_freshness", None, Freshness, as_of=CLOSE + ONE_DAY + 2 * HOUR)
-        told = {row.symbol: row for row in fresh.symbols}
-        assert told["BBB"].fresh
-        assert not told["AAA"].fresh
-        assert "AAA.csv, line" in told["AAA"].problem
+        reported = {row.symbol: row for row in fresh.symbols}
+        assert reported["BBB"].fresh
+        assert not reported["AAA"].fresh
+        assert "AAA.csv, line" in reported["AAA"].problem
 
 
 async def test_dates_of_another_exchange_hold_one_share_back_with_words(tmp_path: Path) -> None:

@@ -156,10 +156,10 @@ async def test_a_peer_that_is_away_holds_the_replay_but_does_not_fail_it(tmp_pat
         state = await replayed(running_one)
         assert state.state == "complete"
         assert state.error is None
-        told: SlotJobs = await running_one.call("scheduler", "list_slots", {}, SlotJobs)
-        assert told.since is None
-        assert told.jobs[0].name == "evening_analysis-20090108"
-        assert {one.status for one in told.jobs} == {"completed"}
+        reported: SlotJobs = await running_one.call("scheduler", "list_slots", {}, SlotJobs)
+        assert reported.since is None
+        assert reported.jobs[0].name == "evening_analysis-20090108"
+        assert {one.status for one in reported.jobs} == {"completed"}
         found: StoredReport = await running_one.call("scheduler", "get_report", {"verify": True}, StoredReport)
         assert (found.report.session, found.equal) == (date(2009, 1, 8), None)
         assert {one.status for one in found.report.slots} == {"completed"}
@@ -269,5 +269,5 @@ async def test_an_order_stores_the_trace_that_its_fill_joins(tmp_path: Path) -> 
         assert parent.trace_id == fill.trace_id
         assert {"bellwether.order_id", "bellwether.outcome"} <= {one.key for one in parent.attributes}
         assert "bellwether.order_id" in {one.key for one in fill.attributes}
-        told = [span.name for span in spans if span.parent_span_id == fill.span_id]
-        assert told == ["order_filled publish"]
+        reported = [span.name for span in spans if span.parent_span_id == fill.span_id]
+        assert reported == ["order_filled publish"]

@@ -58,7 +58,7 @@ LENGTH = timedelta(days=8)
 
 
 class Recording(Peers):
-    """Stand-ins that record which slot had an effect, and may be told to hang."""
+    """Stand-ins that record which slot had an effect, and may be made to hang."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class World:
     system: TradingSystem
     clock: Present
     peers: Recording = field(default_factory=Recording)
-    told: list[tuple[datetime, TradingSystem]] = field(default_factory=list)
+    reported: list[tuple[datetime, TradingSystem]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     """Slots whose work was killed in the middle: it is done again."""
     running: System | None = None
@@ -108,7 +108,7 @@ class World:
         data = self.folder / "data"
         async with running(builds, data_dir=data, declaration=self.system, rows=ROWS, clock=self.clock) as found:
             self.running = found
-            self.told.append((self.clock.instant, self.system))
+            self.reported.append((self.clock.instant, self.system))
             yield
         self.running = None
 
@@ -135,7 +135,7 @@ class World:
         ack = await self.running.services["scheduler"].context.declaration.offer(encode_declaration(self.system))
         assert ack is not None
         assert ack.applied, ack.error
-        self.told.append((self.now, self.system))
+        self.reported.append((self.now, self.system))
 
     async def slots(self) -> dict[str, str]:
         assert self.running is not None
@@ -185,7 +185,7 @@ class World:
     # What must hold
 
     def in_force(self, at: datetime) -> TradingSystem:
-        return [system for since, system in self.told if since <= at][-1]
+        return [system for since, system in self.reported if since <= at][-1]
 
     def slot_at(self, name: str, at: datetime) -> Slot | None:
         return slot_of(self.in_force(at), name)
@@ -265,7 +265,7 @@ def check_missed(world: World, missed_at: dict[str, datetime]) -> None:
 
 def was_to_be_done(world: World, name: str, until: datetime) -> bool:
     """Whether some declaration was there while the slot was still of use by it, and that use is over."""
-    declared = [(since, slot_of(system, name)) for since, system in world.told]
+    declared = [(since, slot_of(system, name)) for since, system in world.reported]
     return any(slot is not None and since <= slot.useful_until < until for since, slot in declared)
 
 
@@ -275,7 +275,7 @@ def check_nothing_is_silent(world: World, final: dict[str, str], begin: datetime
     with contextlib.suppress(OutsideCalendar):
         for slot in slots(rules, calendar, max(begin, world.now - LOOK_BACK), world.now):
             at_due = world.in_force(slot.due)
-            held = [slot_of(one, slot.name) for since, one in world.told if since >= slot.due or one is at_due]
+            held = [slot_of(one, slot.name) for since, one in world.reported if since >= slot.due or one is at_due]
             stayed = all(one == slot for one in held)
             if stayed and slot.useful_until < world.now:
                 assert final.get(slot.name) in {"completed", "missed"}, f"{slot.name}: {final.get(slot.name)}"

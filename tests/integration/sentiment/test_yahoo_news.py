@@ -119,16 +119,16 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_odd_answers_are_told_and_what_was_read_before_still_counts(both: Both, odd: str) -> None:
+async def test_odd_answers_are_reported_and_what_was_read_before_still_counts(both: Both, odd: str) -> None:
     both.yahoo.articles = [BAD]
     await both.at(NOW)
     both.yahoo.set(news=odd)
     await both.at(NOW + HOUR)
     assert [one.title for one in (await both.about("CBA.AX")).headlines] == [BAD.title]
-    with pytest.raises(RpcError) as told:
+    with pytest.raises(RpcError) as reported:
         await both.about("ANZ.AX")
-    assert told.value.code == "NEWS_UNAVAILABLE"
-    assert ODD[odd] in str(told.value)
+    assert reported.value.code == "NEWS_UNAVAILABLE"
+    assert ODD[odd] in str(reported.value)
     health = await both.health()
     assert health["status"] == "degraded"
     both.yahoo.log.clear()

@@ -47,10 +47,10 @@ with socket.socket(socket.AF_UNIX) as old:
     old.settimeout(60)
     old.connect("/run/trading-old/trading_prediction.sock")
     old.sendall(json.dumps({"method": "health", "params": {}, "timestamp": 0, "request_id": 7}).encode())
-    told = b""
+    reported = b""
     while part := old.recv(65536):
-        told += part
-print(told.decode())
+        reported += part
+print(reported.decode())
 """
 RESTART = 5.0
 """R13's RestartSec."""
@@ -114,8 +114,8 @@ def test_all_units_come_up_in_the_order_of_the_topology(machine: Machine) -> Non
 
 def test_limits_and_user_are_what_systemd_knows_of_the_unit(machine: Machine) -> None:
     unit = "trading-prediction.service"
-    told = {name: machine.show(unit, name) for name in ("User", "TasksMax", "MemoryMax", "NoNewPrivileges")}
-    assert told == {"User": "trading", "TasksMax": "50", "MemoryMax": str(512 * 2**20), "NoNewPrivileges": "yes"}
+    reported = {name: machine.show(unit, name) for name in ("User", "TasksMax", "MemoryMax", "NoNewPrivileges")}
+    assert reported == {"User": "trading", "TasksMax": "50", "MemoryMax": str(512 * 2**20), "NoNewPrivileges": "yes"}
     pid = machine.show(unit, "MainPID")
     owner = machine.run("stat", "-c", "%U", f"/proc/{pid}").stdout.strip()
     keys = machine.run("runuser", "-u", "trading", "--", "ls", "/etc/bellwether/keys")
@@ -126,8 +126,8 @@ def test_a_person_sees_the_units_in_a_terminal(machine: Machine) -> None:
     terminal, on = machine.terminal, ("--on", "systemd")
     terminal.run("status", *on).ended(0, "the systemd units of demo", *SERVICES)
     terminal.run("health", *on).ended(0, "healthy", *SERVICES)
-    told = json.loads(terminal.run("health", *on, "-o", "json").ended(0).text)
-    assert {name for name, one in told["services"].items() if one["healthy"]} == {*SERVICES}
+    reported = json.loads(terminal.run("health", *on, "-o", "json").ended(0).text)
+    assert {name for name, one in reported["services"].items() if one["healthy"]} == {*SERVICES}
     seen = terminal.run("logs", *on, "-s", "prediction", "-n", "2").ended(0)
     assert len(seen.lines) == 2, seen.text
     # nsenter, which leads into the machine, is ended by the same Ctrl-C.
@@ -140,8 +140,8 @@ def test_a_person_sees_the_units_in_a_terminal(machine: Machine) -> None:
 
 def test_a_caller_of_the_old_system_is_answered_at_its_socket(machine: Machine) -> None:
     done = machine.run(f"{HOME}/venv/bin/python", "-c", OLD_CLIENT)
-    told = json.loads(done.stdout)
-    assert told["status"] == "success", told
+    reported = json.loads(done.stdout)
+    assert reported["status"] == "success", reported
 
 
 def test_a_killed_service_comes_back_and_its_lines_are_in_the_log(machine: Machine) -> None:

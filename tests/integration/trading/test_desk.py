@@ -250,8 +250,8 @@ async def test_a_halt_waits_for_none_of_the_orders_that_were_asked_for_before_it
 
 async def test_a_halt_and_limits_in_the_declaration_take_effect_without_a_restart(trader: Trader) -> None:
     bus = trader.system.context.bus
-    told, acks = Heard(), Heard()
-    await bus.subscribe("bw.event.urgent.halt_changed", lambda message: told.add(message.body))
+    reported, acks = Heard(), Heard()
+    await bus.subscribe("bw.event.urgent.halt_changed", lambda message: reported.add(message.body))
     await trader.signalled(signal())
     halted = declaration(trading={"halted": True})
     halted = halted.model_copy(update={"metadata": halted.metadata.model_copy(update={"generation": 2})})
@@ -262,7 +262,7 @@ async def test_a_halt_and_limits_in_the_declaration_take_effect_without_a_restar
     assert opened.filled == []
     state = await trader.ask("resume", {"reason": "try", "source": "cli"}, HaltState)
     assert state.halts == ["declaration: spec.trading.halted is true"]
-    assert b"spec.trading.halted is true" in await told.first()
+    assert b"spec.trading.halted is true" in await reported.first()
 
 
 class Heard:
@@ -331,15 +331,15 @@ async def test_a_resume_opens_no_halt_that_nobody_has_seen(trader: Trader) -> No
 
 
 async def test_a_signal_that_leaves_nothing_to_do_is_explained_and_stands_in_no_ledger(trader: Trader) -> None:
-    bus, told = trader.system.context.bus, Heard()
-    await bus.subscribe("bw.event.normal.order_refused", lambda message: told.add(message.body))
+    bus, reported = trader.system.context.bus, Heard()
+    await bus.subscribe("bw.event.normal.order_refused", lambda message: reported.add(message.body))
     await trader.signalled(signal(action="SELL"))
     explained: Explanation = await trader.ask("explain", {"symbol": "AAA"}, Explanation)
     assert (explained.outcome, [one.code for one in explained.refusals]) == ("refused", ["NOTHING_TO_SELL"])
     assert (explained.refusals[0].value, explained.refusals[0].stage) == ("0", "signal")
     assert (await trader.ask("list_refusals", {}, Refusals)).total == 0
     await trader.signalled(signal("CCC", current_price=0.0, market_data_available=False))
-    assert b"NO_REAL_PRICE" in await told.first()
+    assert b"NO_REAL_PRICE" in await reported.first()
 
 
 async def test_an_order_made_smaller_at_the_open_says_from_what_and_why(trader: Trader) -> None:
@@ -578,7 +578,7 @@ async def test_one_share_without_a_price_is_refused_and_the_others_trade(trader:
     assert [(one.symbol, one.code) for one in refusals.refusals] == [("CCC", "NO_REAL_PRICE")]
 
 
-async def test_safety_is_unknown_while_market_data_is_away_and_a_halt_is_told_all_the_same(trader: Trader) -> None:
+async def test_safety_is_unknown_while_market_data_is_away_and_a_halt_is_reported_all_the_same(trader: Trader) -> None:
     trader.peers.refused["get_freshness"] = "UNAVAILABLE"
     found: Safety = await trader.ask("get_safety", None, Safety)
     assert (found.safe, found.refusals) == (None, [])

@@ -254,7 +254,7 @@ async def through_the_open(found: Account, session: date) -> None:
 
 
 async def settled(found: Account) -> None:
-    """Compare the account until nothing is in doubt; at IG an outcome may be told late."""
+    """Compare the account until nothing is in doubt; at IG an outcome may be reported late."""
     async with asyncio.timeout(DEADLINE):
         while True:
             synced = await found.ask("sync_positions")

@@ -30,11 +30,11 @@ def test_a_model_that_arrives_while_the_book_is_copied_is_in_the_copy_with_it(
     put(root, "registry/aa/model.onnx")
     put(root, BOOK, "aa")
 
-    def arriving(given: Path, made: Path, told: Callable[[int], None]) -> str:
+    def arriving(given: Path, made: Path, reported: Callable[[int], None]) -> str:
         if given == root / BOOK:
             put(root, "registry/bb/model.onnx")
             put(root, BOOK, "aa bb")
-        return copy_file(given, made, told)
+        return copy_file(given, made, reported)
 
     monkeypatch.setattr(copying, "copy_file", arriving)
     assert copy_folder(root, target) == 3
@@ -49,10 +49,10 @@ def test_an_upload_that_is_put_in_its_place_meanwhile_stops_no_backup(
     for name in ("cc", "dd"):
         put(root, f"registry/.upload-{name}/model.onnx")
 
-    def settling(given: Path, made: Path, told: Callable[[int], None]) -> str:
+    def settling(given: Path, made: Path, reported: Callable[[int], None]) -> str:
         if ".upload-" in str(given) and given.parent.exists():
             given.parent.rename(given.parent.with_name(given.parent.name.removeprefix(".upload-")))
-        return copy_file(given, made, told)
+        return copy_file(given, made, reported)
 
     monkeypatch.setattr(copying, "copy_file", settling)
     assert copy_folder(root, target) == 1

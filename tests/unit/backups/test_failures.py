@@ -29,7 +29,7 @@ SAID = {
 
 
 @pytest.mark.parametrize(("words", "failure"), SAID.items())
-def test_words_are_told_apart(words: str, failure: Failure) -> None:
+def test_words_are_distinguished(words: str, failure: Failure) -> None:
     assert failure_of(words) is failure
 
 
@@ -38,6 +38,6 @@ def test_what_cannot_get_better_is_not_waited_for() -> None:
     assert not is_futile("Save(<data/1>) returned error, retrying after 1s: internal error")
 
 
-def test_the_line_that_says_most_is_told() -> None:
+def test_the_line_that_says_most_is_reported() -> None:
     assert last_words("loading\nFatal: wrong   password\nmore\n") == "wrong password"
     assert last_words("") == "it said nothing"

@@ -46,7 +46,7 @@ def test_a_failed_one_does_not_count() -> None:
     assert full_or_incremental("auto", records, declared(fullEvery=2)) == "incremental"
 
 
-def test_what_is_overdue_or_failed_is_told() -> None:
+def test_what_is_overdue_or_failed_is_reported() -> None:
     assert overdue([record(1)], declared(), NOW) is None
     assert overdue([record(6)], declared(), NOW) == "the newest complete backup d6 is 6 days old"
     failed = record(0.1, state="failed", reason="location disk: no space is left")

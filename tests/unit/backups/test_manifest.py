@@ -47,7 +47,7 @@ def test_nothing_differs_where_all_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "reported"),
     [
         ({EVENTS.path: EVENTS}, "databases/ledger.db: missing"),
         ({LEDGER.path: "SQLite finds it damaged", EVENTS.path: EVENTS}, "databases/ledger.db: SQLite finds it damaged"),
@@ -69,5 +69,5 @@ def test_nothing_differs_where_all_is_there() -> None:
         ),
     ],
 )
-def test_each_difference_is_told(found: dict[str, Piece | str], told: str) -> None:
-    assert differences(MADE.pieces, found) == [told]
+def test_each_difference_is_reported(found: dict[str, Piece | str], reported: str) -> None:
+    assert differences(MADE.pieces, found) == [reported]

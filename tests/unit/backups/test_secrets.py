@@ -28,20 +28,20 @@ def test_a_mounted_secret_is_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mode", "told"),
+    ("text", "mode", "reported"),
     [
         (f"password={PASSWORD}\n", 0o640, r"has mode 0640: others can read it; chmod 600 "),
         (f"password={PASSWORD}\n", 0o600, r"has no entry accessKey: it needs a line password=…"),
         ("password=short\naccessKey=a\nsecretKey=b\n", 0o600, r"password has fewer than 12 characters"),
     ],
 )
-def test_what_cannot_be_used_is_told(tmp_path: Path, text: str, mode: int, told: str) -> None:
-    with pytest.raises(SecretError, match=told) as caught:
+def test_what_cannot_be_used_is_reported(tmp_path: Path, text: str, mode: int, reported: str) -> None:
+    with pytest.raises(SecretError, match=reported) as caught:
         read_secret(write(tmp_path / "repo", text, mode), "s3")
     assert PASSWORD not in str(caught.value)
 
 
-def test_a_missing_secret_is_told_with_what_to_write(tmp_path: Path) -> None:
+def test_a_missing_secret_is_reported_with_what_to_write(tmp_path: Path) -> None:
     with pytest.raises(SecretError, match=r"write it with a line password=… \(mode 0600\), and keep a copy"):
         read_secret(tmp_path / "none", "folder")
 

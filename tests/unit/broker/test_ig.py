@@ -146,22 +146,22 @@ def test_credentials_are_read_from_a_file_or_a_mounted_secret(tmp_path: Path) ->
     assert repr(read_credentials(file)) == "Credentials(account ...12)"
 
 
-def test_credentials_that_cannot_be_used_are_told_without_their_values(tmp_path: Path) -> None:
+def test_credentials_that_cannot_be_used_are_reported_without_their_values(tmp_path: Path) -> None:
     file = tmp_path / "ig.json"
     file.touch(mode=0o600)
-    told = []
+    reported = []
     for text in ('{"apiKey": "k-secret", ', json.dumps(WORDS | {"password": ""}), "[1]"):
         file.write_text(text)
         with pytest.raises(CredentialsError) as raised:
             read_credentials(file)
-        told.append(str(raised.value))
+        reported.append(str(raised.value))
     file.chmod(0o644)
     with pytest.raises(CredentialsError, match="chmod 600"):
         read_credentials(file)
     with pytest.raises(CredentialsError, match="BELLWETHER_IG_CREDENTIALS names no file"):
         read_credentials(None)
-    assert "the entry password is missing" in told[1]
-    assert "secret" not in " ".join(told)
+    assert "the entry password is missing" in reported[1]
+    assert "secret" not in " ".join(reported)
 
 
 def test_the_allowance_has_room_again_after_a_minute_and_a_pause_holds() -> None:
@@ -182,5 +182,5 @@ def test_an_account_that_is_flat_has_its_movements_as_its_balance() -> None:
     books.execute(ticket("b", "SELL", 10), NOW + timedelta(days=1), status="TRADEABLE")
     assert books.net() == {}
     rows = [answers.transaction(one, "AUD", 10) for one in books.movements]
-    told = adjustments_of(rows, {"CBA Ltd": "CBA.AX"}, NOW)
-    assert sum(one.amount for one in told) == books.balance - Decimal(100000)
+    reported = adjustments_of(rows, {"CBA Ltd": "CBA.AX"}, NOW)
+    assert sum(one.amount for one in reported) == books.balance - Decimal(100000)

@@ -125,9 +125,9 @@ events = st.one_of(
 
 
 @given(st.lists(events, max_size=8))
-def test_whatever_is_told_the_shares_add_up_and_nothing_ends_twice(told: list[BrokerEvent]) -> None:
+def test_whatever_is_reported_the_shares_add_up_and_nothing_ends_twice(reported: list[BrokerEvent]) -> None:
     progress = sent()
-    for event in told:
+    for event in reported:
         try:
             after = advance(progress, event)
         except WrongMove:

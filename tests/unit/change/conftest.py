@@ -83,6 +83,6 @@ def planned(
     return plan(before, after, now, installation, observed)
 
 
-def told(found: Plan) -> set[str]:
+def reported(found: Plan) -> set[str]:
     """Return the steps of a plan in words, those that wait marked with a trailing `later`."""
     return {f"{each.action} {each.kind} {each.name}{' later' if each.wait else ''}" for each in found.steps}

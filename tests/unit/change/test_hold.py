@@ -101,7 +101,7 @@ def garbled(stored: dict[str, Any]) -> dict[str, Any]:
     return stored
 
 
-def test_there_has_to_be_something_to_protect_that_can_be_told(context: RenderContext) -> None:
+def test_there_has_to_be_something_to_protect_that_can_be_named(context: RenderContext) -> None:
     before, after = workload(context), workload(context, version="2")
     observed = {
         "not there": None,

@@ -20,7 +20,7 @@ from bellwether.spec.status import TradingSystemStatus
 from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.kinds import observed_from
 
-from .conftest import CLOSE, CLOSED, INSTALLED, OPEN, context, live, planned, rendered, replayed, stored, told
+from .conftest import CLOSE, CLOSED, INSTALLED, OPEN, context, live, planned, rendered, replayed, reported, stored
 
 DECLARATION = "change ConfigMap demo-declaration"
 CLOSED_TOMORROW = {"calendar": "XASX", "overrides": [{"date": "2026-11-24", "closed": True}]}
@@ -41,14 +41,14 @@ def test_a_live_field_is_delivered_at_once_and_restarts_nothing() -> None:
     after = live(symbols=["CBA.AX", "BHP.AX"], trading={"halted": True})
     found = planned(live(), after, OPEN)
     assert effects(found) == {"spec.symbols": Effect.LIVE, "spec.trading.halted": Effect.LIVE}
-    assert told(found) == {DECLARATION}
+    assert reported(found) == {DECLARATION}
     assert found.restarts == ()
 
 
 def test_a_new_version_waits_for_the_close_and_names_the_pods() -> None:
     found = planned(live(), live(version="2"), OPEN)
     assert effects(found) == {"spec.version": Effect.PODS}
-    assert {DECLARATION, "change StatefulSet demo later"} <= told(found)
+    assert {DECLARATION, "change StatefulSet demo later"} <= reported(found)
     schedules = [step for step in found.steps if step.kind == "CronJob"]
     assert schedules
     assert {step.wait for step in schedules} == {Wait(CLOSE, "session")}, "their Jobs talk to the services that run"
@@ -81,7 +81,7 @@ def test_a_new_version_waits_for_the_close_and_names_the_pods() -> None:
 def test_a_new_version_comes_at_once_where_no_session_holds_it(
     before: TradingSystem, after: TradingSystem, now: datetime
 ) -> None:
-    assert "change StatefulSet demo" in told(planned(before, after, now))
+    assert "change StatefulSet demo" in reported(planned(before, after, now))
 
 
 def test_a_new_version_that_a_backup_precedes_says_so() -> None:
@@ -140,11 +140,11 @@ def test_in_a_pause_budgets_go_on_as_the_time_wants_it() -> None:
 
 
 @pytest.mark.parametrize("until", ["2026-11-24T01:00:00Z", "2027-03-01T00:00:00Z"], ids=["a session", "months later"])
-def test_what_only_time_changes_in_a_pause_is_told_neither_now_nor_for_its_end(until: str) -> None:
+def test_what_only_time_changes_in_a_pause_is_reported_neither_now_nor_for_its_end(until: str) -> None:
     after = live(paused={"until": until})
     for there in (None, stored(rendered(live(), OPEN))):
         found = planned(live(), after, OPEN, there)
-        assert (told(found), found.drift, found.notes) == ({DECLARATION}, (), ())
+        assert (reported(found), found.drift, found.notes) == ({DECLARATION}, (), ())
 
 
 def test_in_a_pause_a_volume_is_retained_at_once_and_grows_later() -> None:
@@ -220,7 +220,7 @@ def test_an_override_that_closes_tomorrow_remakes_schedules_and_names_the_runs()
 def test_an_early_close_moves_the_evening_run() -> None:
     early = {"calendar": "XASX", "overrides": [{"date": "2026-11-24", "close": "12:00"}]}
     found = planned(live(), live(market=early), OPEN)
-    assert "create CronJob demo-evening-analysis-202611-1300" in told(found)
+    assert "create CronJob demo-evening-analysis-202611-1300" in reported(found)
     (slot,) = found.slots
     assert (slot.task, slot.old, slot.new) == (
         "evening_analysis",
@@ -282,11 +282,11 @@ def former_gateway(system: TradingSystem, at: datetime) -> list[dict[str, Any]]:
 
 def test_a_stateful_set_that_is_to_be_a_deployment_is_replaced_at_the_close() -> None:
     system = live(profile="standard")
-    assert {"create Deployment demo-gateway later", "delete StatefulSet demo-gateway later"} <= told(
+    assert {"create Deployment demo-gateway later", "delete StatefulSet demo-gateway later"} <= reported(
         planned(system, system, OPEN, former_gateway(system, OPEN))
     )
     found = planned(system, system, CLOSED, former_gateway(system, CLOSED))
-    assert {"create Deployment demo-gateway", "delete StatefulSet demo-gateway"} <= told(found)
+    assert {"create Deployment demo-gateway", "delete StatefulSet demo-gateway"} <= reported(found)
     assert not found.drift
 
 
@@ -396,15 +396,15 @@ class TestAgainstWhatIsThere:
         assert claim in made
         found = planned(before, live(restoreFrom=source, storage={"size": "3Gi"}), observed=there)
         assert (found.drift, found.notes) == ((), ())
-        assert told(found) == {DECLARATION, f"change {CLAIM} data-demo-0"}
+        assert reported(found) == {DECLARATION, f"change {CLAIM} data-demo-0"}
 
-    def test_drift_beside_an_edit_is_told_apart_from_it(self) -> None:
+    def test_drift_beside_an_edit_is_distinguished_from_it(self) -> None:
         there = stored(rendered(live()))
         claim = next(each for each in there if each["kind"] == "Service")
         claim["metadata"] = {**claim["metadata"], "labels": {}}
         found = planned(live(), live(symbols=["CBA.AX"]), observed=there)
         assert [each.problem for each in found.drift] == ["changed"]
-        assert told(found) == {DECLARATION}
+        assert reported(found) == {DECLARATION}
 
     def test_a_template_that_waits_already_is_no_drift(self) -> None:
         before = live(version="2")
@@ -417,12 +417,12 @@ class TestAgainstWhatIsThere:
         assert {step.kind for step in found.steps} == {"StatefulSet", "CronJob"}
         assert {step.wait for step in found.steps} == {Wait(CLOSE, "session")}
         back = planned(before, live(), OPEN, list(there.values()))
-        assert "change StatefulSet demo later" not in told(back)
+        assert "change StatefulSet demo later" not in reported(back)
 
     def test_a_pod_that_is_down_is_not_protected(self) -> None:
         there = stored(rendered(live(), OPEN))
         next(each for each in there if each["kind"] == "StatefulSet")["status"] = {"replicas": 1}
-        assert "change StatefulSet demo" in told(planned(live(), live(version="2"), OPEN, there))
+        assert "change StatefulSet demo" in reported(planned(live(), live(version="2"), OPEN, there))
 
     @pytest.mark.parametrize(("down", "waits"), [("demo-gateway", True), ("demo-scheduler", False)])
     def test_schedules_are_of_the_release_that_the_scheduler_runs(self, down: str, waits: bool) -> None:
@@ -436,7 +436,7 @@ class TestAgainstWhatIsThere:
         there = stored(rendered(live()))
         found = planned(live(symbols=["CBA.AX"]), live(symbols=["CBA.AX"]), observed=there)
         assert [note for note in found.notes if "has not come to it yet" in note]
-        assert told(found) == {DECLARATION}
+        assert reported(found) == {DECLARATION}
 
     def test_objects_of_somebody_else_stop_it(self) -> None:
         there = [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "demo-nats", "namespace": "trading"}}]
@@ -472,7 +472,7 @@ class TestAgainstWhatIsThere:
         there = stored(rendered(live()))
         extra = copy.deepcopy(next(each for each in there if each["kind"] == "Service"))
         extra["metadata"]["name"] = "demo-old"
-        assert told(planned(live(), live(), observed=[*there, extra])) == {"delete Service demo-old"}
+        assert reported(planned(live(), live(), observed=[*there, extra])) == {"delete Service demo-old"}
 
     def test_an_object_of_another_digest_is_compared_with_what_is_there(self) -> None:
         there = stored(rendered(live()))

@@ -41,8 +41,8 @@ class Typed:
     async def __call__(self, *words: str, token: str | None = TOKEN) -> tuple[int, str, str]:
         given = [*words, "--url", self._url, *(["--token", token] if token else [])]
         code = await asyncio.to_thread(main, given)
-        told = self._capture.readouterr()
-        return code, told.out, told.err
+        reported = self._capture.readouterr()
+        return code, reported.out, reported.err
 
 
 @pytest.fixture
@@ -112,8 +112,8 @@ async def test_a_test_message_that_does_not_arrive_ends_with_1(typed: Typed, gat
 
 def _by_hand(status: str, **changed: Any) -> Trade:
     asked = order(order_id="bw-1", reason="manual", quantity=Decimal(5), status=status, **changed)
-    told: Any = {"awaiting_approval": "queued", "refused": "failed"}.get(status, status)
-    return Trade("AAPL", "BUY", Decimal(5), asked.created_at, "bw-1", None, told, asked.refusal, asked)
+    reported: Any = {"awaiting_approval": "queued", "refused": "failed"}.get(status, status)
+    return Trade("AAPL", "BUY", Decimal(5), asked.created_at, "bw-1", None, reported, asked.refusal, asked)
 
 
 async def test_a_trade_says_what_it_waits_for_or_in_words_why_it_failed(typed: Typed, gateway: Opened) -> None:
@@ -174,7 +174,7 @@ async def test_a_trace_is_drawn_as_a_tree(typed: Typed, gateway: Opened) -> None
 
 
 @pytest.mark.parametrize(
-    ("told", "words", "unsaid"),
+    ("reported", "words", "unsaid"),
     [
         (Safety(None, []), "it is not known whether it is safe to trade", "not safe"),
         (
@@ -203,9 +203,9 @@ async def test_a_trace_is_drawn_as_a_tree(typed: Typed, gateway: Opened) -> None
     ids=["unknown", "stale", "one stale", "alike", "halted"],
 )
 async def test_status_says_why_it_is_not_safe_to_trade(
-    typed: Typed, gateway: Opened, told: Safety, words: str, unsaid: str
+    typed: Typed, gateway: Opened, reported: Safety, words: str, unsaid: str
 ) -> None:
-    gateway.answers["paper-trading"]["get_safety"] = told
+    gateway.answers["paper-trading"]["get_safety"] = reported
     code, out, err = await typed("status")
     assert (code, err) == (0, "")
     assert words in out
@@ -247,7 +247,7 @@ async def _store(gateway: Opened) -> None:
         (["trace", "0" * 32], "no trace"),
     ],
 )
-async def test_a_refusal_is_told_in_the_gateways_words(typed: Typed, command: list[str], words: str) -> None:
+async def test_a_refusal_is_reported_in_the_gateways_words(typed: Typed, command: list[str], words: str) -> None:
     code, out, err = await typed(*command, token=None if command[0] == "halt" else TOKEN)
     assert (code, out) == (1, "")
     assert err.startswith("error: ")
@@ -262,7 +262,7 @@ async def test_a_refusal_is_told_in_the_gateways_words(typed: Typed, command: li
         (["status", "--system", "Not A Name"], "--system 'Not A Name': a name has a-z, 0-9 and -"),
     ],
 )
-def test_a_gateway_that_cannot_be_reached_is_told(
+def test_a_gateway_that_cannot_be_reached_is_reported(
     command: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -272,9 +272,9 @@ def test_a_gateway_that_cannot_be_reached_is_told(
 
 def test_help_lists_every_command_and_where_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     for word in ("bellwether run manifests/samples/replay.yaml", "serve", "bootstrap", "validate", "why", "trace"):
-        assert word in told
+        assert word in reported
 
 
 def test_validate_tells_path_and_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,9 +284,9 @@ def test_validate_tells_path_and_fault(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["validate", str(good)]) == 0
     assert "is valid" in capsys.readouterr().out
     assert main(["validate", str(bad)]) == 1
-    told = capsys.readouterr().err
-    assert "spec.clock" in told
-    assert "colour" in told
+    reported = capsys.readouterr().err
+    assert "spec.clock" in reported
+    assert "colour" in reported
     assert main(["validate", str(bad), "-o", "json"]) == 1
     assert json.loads(capsys.readouterr().out)["valid"] is False
     assert main(["validate", str(tmp_path / "none.yaml")]) == 1
@@ -358,13 +358,13 @@ def test_bars_says_why_a_file_would_be_refused_and_reads_the_others(
     Path("CBA.AX.csv").write_text(HISTORY)
     Path("X.csv").write_text("hello")
     assert main(["bars", "X.csv", "Y.csv", "CBA.AX.csv", "-o", "json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert [one["refused"] for one in told] == [
+    reported = json.loads(capsys.readouterr().out)
+    assert [one["refused"] for one in reported] == [
         "X.csv, line 1: no titles are found; it has hello; needed are Date,Open,High,Low,Close,Volume",
         "Y.csv does not exist: each symbol needs its SYMBOL.csv",
         None,
     ]
-    assert told[2]["actions"] == [
+    assert reported[2]["actions"] == [
         {"session": "2023-05-30", "kind": "dividend", "amount": 3.4},
         {"session": "2023-06-01", "kind": "split", "ratio": 2.0},
     ]
@@ -401,7 +401,7 @@ spec:
             "spec.sentiment.csv.file: {here}/news.csv is not a file (relative to system.yaml)",
         ),
         ("  predictions: {{model: foo}}", "spec.predictions.model: 'foo': there is no foo.yaml in "),
-        ("  symbols: [BRK.B, BRK-B]", "spec.symbols[1]: BRK-B and BRK.B cannot be told apart on the bus"),
+        ("  symbols: [BRK.B, BRK-B]", "spec.symbols[1]: BRK-B and BRK.B cannot be distinguished on the bus"),
         (
             '  clock: {{mode: replay, from: "2009-01-03", to: "2009-01-04"}}',
             "spec.clock.to: XASX has no session from 2009-01-03 to 2009-01-04",
@@ -447,10 +447,10 @@ def test_plan_says_that_a_cluster_needs_a_volume_of_the_files(
 async def test_a_halts_reason_steers_no_terminal(typed: Typed) -> None:
     reason = "\x1b[2Jall is well\u202e"
     code, out, err = await typed("halt", "--reason", reason)
-    told = out + err
+    reported = out + err
     assert code == 0
-    assert "\x1b" not in told
-    assert "\u202e" not in told
+    assert "\x1b" not in reported
+    assert "\u202e" not in reported
     _, out, _ = await typed("status", "-o", "json")
     assert all(one.isprintable() or one == "\n" for one in out)
 
@@ -466,9 +466,9 @@ async def test_a_namespace_or_context_without_a_system_is_no_silent_local_answer
 
 def test_a_flag_takes_no_value_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["logs", "--help"]) == 0
-    told = capsys.readouterr().out
-    assert "--follow" in told
-    assert "<bool>" not in told
+    reported = capsys.readouterr().out
+    assert "--follow" in reported
+    assert "<bool>" not in reported
 
 
 @pytest.mark.parametrize("command", ["deposit", "withdraw"])

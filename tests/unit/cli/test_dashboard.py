@@ -79,7 +79,7 @@ ANSWERS: dict[str, Any] = {
 
 
 class Gateway:
-    """Answers from a table, and writes down what it was told to change."""
+    """Answers from a table, and writes down what it was asked to change."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
@@ -110,8 +110,8 @@ def test_everything_that_is_asked_for_is_on_the_screen() -> None:
     assert "closed, session 2026-11-27 opens in 45 min" in head
     assert "not safe to trade: bars are old" in head
     assert "HALTED: cli: lunch" in head
-    told = words(looks.services(view))
-    assert all(one in told for one in ("prediction", "degraded", "150", "21 % errors", "box/42"))
+    reported = words(looks.services(view))
+    assert all(one in reported for one in ("prediction", "degraded", "150", "21 % errors", "box/42"))
     assert "unreachable" in words(looks.alarms(view))
 
 
@@ -125,9 +125,9 @@ async def test_a_gateway_answers_all_that_is_asked_for(gateway: Opened) -> None:
 
 def test_on_a_narrow_terminal_only_sentences_wrap() -> None:
     view = looks.gather(Gateway(ANSWERS | {"/v1/alerts": {"alerts": [LONG_ALERT]}}))
-    told = words(looks.alarms(view), width=80).splitlines()
-    assert told[1].split()[:4] == ["critical", "2026-11-26", "22:00", "paper-trading"]
-    assert len(told) > 2
+    reported = words(looks.alarms(view), width=80).splitlines()
+    assert reported[1].split()[:4] == ["critical", "2026-11-26", "22:00", "paper-trading"]
+    assert len(reported) > 2
 
 
 def test_what_does_not_answer_is_named() -> None:
@@ -141,15 +141,15 @@ def test_what_does_not_answer_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "told"),
+    ("now", "reported"),
     [
         (datetime(2026, 11, 27, 1, 0, tzinfo=UTC), "session 2026-11-27 is open, closes in 4 h 0 min"),
         (datetime(2026, 11, 27, 6, 0, tzinfo=UTC), "closed, session 2026-11-30 opens in 2 d 17 h 0 min"),
         (datetime(1900, 1, 1, tzinfo=UTC), "XASX"),
     ],
 )
-def test_the_countdown_knows_the_session(now: datetime, told: str) -> None:
-    assert told in looks.countdown(load_calendar("XASX"), now)
+def test_the_countdown_knows_the_session(now: datetime, reported: str) -> None:
+    assert reported in looks.countdown(load_calendar("XASX"), now)
     assert looks.span(timedelta(hours=26, minutes=3, seconds=59)) == "1 d 2 h 3 min"
 
 

@@ -34,13 +34,13 @@ def registry(tmp_path: Path) -> Path:
     entries = []
     for one, verdict in zip(made, (msgspec.structs.replace(FAILED, passed=True, checks=[]), FAILED), strict=True):
         write_artifact(tmp_path, one, {ONNX: b"graph", CARD: b"# direction-lr\n"})
-        told = Entry(version_of(one), one.name, one.symbol, "r" * 64, "candidate", AT, verdict.words(), verdict)
-        entries.append(told)
+        reported = Entry(version_of(one), one.name, one.symbol, "r" * 64, "candidate", AT, verdict.words(), verdict)
+        entries.append(reported)
     write_ledger(tmp_path, Ledger(entries))
     return tmp_path
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+def reported(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     code = main(["models", *words])
     found = capsys.readouterr()
     return code, found.out + found.err
@@ -54,11 +54,11 @@ def test_the_list_names_what_failed_and_leaves_figures_to_show(
     registry: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--registry", str(registry)]
-    code, said = told(capsys, "list", *where)
+    code, said = reported(capsys, "list", *where)
     assert code == 0
     assert "failed: still there\n" in "".join(line.rstrip() + "\n" for line in said.splitlines())
     assert "-0.1" not in said
-    _, said = told(capsys, "show", versions(registry)[1][:8], *where)
+    _, said = reported(capsys, "show", versions(registry)[1][:8], *where)
     assert "- FAILED: still there: -0.1 (wanted: above 0)" in said
     assert said.count("above 0") == 1
 
@@ -66,22 +66,22 @@ def test_the_list_names_what_failed_and_leaves_figures_to_show(
 def test_a_difference_is_a_row_with_both_versions_above(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = versions(registry)
     where = ["--registry", str(registry)]
-    code, said = told(capsys, "diff", one[:10], other[:10], *where)
+    code, said = reported(capsys, "diff", one[:10], other[:10], *where)
     assert (code, said.split()) == (0, ["what", one[:12], other[:12], "rows", str(manifest().rows), "2000"])
-    _, said = told(capsys, "diff", one, other, "-o", "json", *where)
+    _, said = reported(capsys, "diff", one, other, "-o", "json", *where)
     assert json.loads(said) == [{"name": "rows", "one": manifest().rows, "other": 2000}]
-    assert "are the same" in told(capsys, "diff", one, one, *where)[1]
+    assert "are the same" in reported(capsys, "diff", one, one, *where)[1]
 
 
 def test_serving_and_going_back_says_where_it_goes(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = versions(registry)
     where = ["--reason", "a look", "--registry", str(registry)]
     for version in (one, other):
-        assert told(capsys, "promote", version[:10], *where)[0] == 0
-    assert f"Before it served {one[:12]}" in told(capsys, "show", other, "--registry", str(registry))[1]
-    code, said = told(capsys, "rollback", manifest().name, *where)
+        assert reported(capsys, "promote", version[:10], *where)[0] == 0
+    assert f"Before it served {one[:12]}" in reported(capsys, "show", other, "--registry", str(registry))[1]
+    code, said = reported(capsys, "rollback", manifest().name, *where)
     assert (code, said) == (0, f"{manifest().name}, all symbols: {one[:12]} serves again; gate: passed\n")
-    code, said = told(capsys, "rollback", manifest().name, *where)
+    code, said = reported(capsys, "rollback", manifest().name, *where)
     assert (code, "is the first that served" in said) == (1, True)
 
 
@@ -89,9 +89,9 @@ def test_a_folder_without_models_says_what_makes_some_and_stays_away(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = tmp_path / "nowhere"
-    code, said = told(capsys, "list", "--registry", str(where))
+    code, said = reported(capsys, "list", "--registry", str(where))
     assert (code, f"no models in {where}: `bellwether train RECIPE" in said) == (0, True)
-    code, said = told(capsys, "rollback", "direction-lr", "--reason", "x", "--registry", str(where))
+    code, said = reported(capsys, "rollback", "direction-lr", "--reason", "x", "--registry", str(where))
     assert code == 1
     assert said == f"error: no models in {where}; of a running system: `bellwether models system`\n"
     assert not where.exists()
@@ -141,8 +141,8 @@ async def test_what_a_command_to_a_system_names_gets_there(tmp_path: Path, capsy
             ["train", "boost"],
         ):
             code = await asyncio.to_thread(main, ["models", "system", *words, *where])
-            told = capsys.readouterr()
-            assert (code, told.err) == (0, "")
+            reported = capsys.readouterr()
+            assert (code, reported.err) == (0, "")
     assert asked == {
         "rollback_model": {"model_name": "lr", "reason": "worse", "symbol": "IBM"},
         "shadow_model": {"version": "aa", "reason": "enough", "end": True},

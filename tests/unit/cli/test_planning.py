@@ -37,8 +37,8 @@ class Typed:
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
         code = main(["plan", *words])
-        told = self._capture.readouterr()
-        return code, told.out, told.err
+        said = self._capture.readouterr()
+        return code, said.out, said.err
 
     def between(self, new: str, *words: str, at: str = OPEN) -> tuple[int, str, str]:
         file = self.write("new.yaml", new)
@@ -100,11 +100,15 @@ def test_nothing_to_do_says_so(typed: Typed) -> None:
 def test_programs_get_the_whole_plan(typed: Typed) -> None:
     code, out, _ = typed.between(OLD + "  version: '2'\n", "-o", "json", "--exit-code")
     assert code == 3
-    told: dict[str, Any] = json.loads(out)
-    assert told["changes"] is True
-    assert told["session"] == {"date": "2026-11-23", "opens": "2026-11-22T23:00:00Z", "closes": "2026-11-23T05:00:00Z"}
-    assert told["declared"] == [{"path": "spec.version", "new": "2", "effect": "pods"}]
-    pods = {one["name"]: one for one in told["pods"]}
+    said: dict[str, Any] = json.loads(out)
+    assert said["changes"] is True
+    assert said["session"] == {
+        "date": "2026-11-23",
+        "opens": "2026-11-22T23:00:00Z",
+        "closes": "2026-11-23T05:00:00Z",
+    }
+    assert said["declared"] == [{"path": "spec.version", "new": "2", "effect": "pods"}]
+    pods = {one["name"]: one for one in said["pods"]}
     assert pods["demo-gateway"] == {
         "action": "restart",
         "kind": "Deployment",
@@ -114,7 +118,7 @@ def test_programs_get_the_whole_plan(typed: Typed) -> None:
         "when": "2026-11-23T05:00:00Z",
         "waitsFor": "session",
     }
-    assert {step["when"] for step in told["steps"] if step["kind"] == "StatefulSet"} == {"2026-11-23T05:00:00Z"}
+    assert {step["when"] for step in said["steps"] if step["kind"] == "StatefulSet"} == {"2026-11-23T05:00:00Z"}
 
 
 def test_without_a_cluster_everything_is_new(typed: Typed) -> None:
@@ -123,8 +127,8 @@ def test_without_a_cluster_everything_is_new(typed: Typed) -> None:
     assert "trading/demo  new" in out
     assert "12 pods start." in out
     code, out, _ = typed(typed.write("new.yaml", OLD), "--offline", "-o", "json")
-    told = json.loads(out)
-    assert {step["action"] for step in told["steps"]} == {"create"}
+    said = json.loads(out)
+    assert {step["action"] for step in said["steps"]} == {"create"}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +150,7 @@ def test_a_refusal_says_why_and_ends_with_one(typed: Typed, new: str, words: str
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "said"),
     [
         (["--at", "noon"], "--at 'noon': write an instant such as 2026-11-23T01:30:00Z"),
         (["--at", "9999-12-31T23:59:59Z"], "--at '9999-12-31T23:59:59Z': write an instant of the years 0002 to 9998"),
@@ -157,12 +161,12 @@ def test_a_refusal_says_why_and_ends_with_one(typed: Typed, new: str, words: str
         (["--from", "bad.yaml"], "the old file would not be accepted itself:\nbad.yaml: spec.symbols"),
     ],
 )
-def test_what_cannot_be_planned_is_said_in_words(typed: Typed, words: list[str], told: str) -> None:
+def test_what_cannot_be_planned_is_said_in_words(typed: Typed, words: list[str], said: str) -> None:
     typed.write("other.yaml", OLD.replace("name: demo", "name: other"))
     typed.write("bad.yaml", OLD.replace("[CBA.AX, ANZ.AX]", "[]"))
     code, out, err = typed(typed.write("new.yaml", OLD), *words)
     assert (code, out) == (1, "")
-    assert told in err, err
+    assert said in err, err
 
 
 def test_without_kubectl_it_says_what_helps(typed: Typed) -> None:
@@ -173,7 +177,7 @@ def test_without_kubectl_it_says_what_helps(typed: Typed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "words", "told"),
+    ("script", "words", "said"),
     [
         (
             "echo 'The connection to the server 127.0.0.1:1 was refused - did you specify the right host?' >&2; exit 1",
@@ -195,12 +199,12 @@ def test_without_kubectl_it_says_what_helps(typed: Typed) -> None:
     ],
     ids=["away", "no context", "no definition", "two namespaces"],
 )
-def test_a_cluster_that_cannot_be_asked_is_explained(typed: Typed, script: str, words: list[str], told: str) -> None:
+def test_a_cluster_that_cannot_be_asked_is_explained(typed: Typed, script: str, words: list[str], said: str) -> None:
     typed.kubectl(script)
     text = OLD if words[:1] == ["-n"] else OLD.replace(", namespace: trading", "")
     code, _, err = typed(typed.write("new.yaml", text), *words)
     assert code == 1
-    assert told in err, err
+    assert said in err, err
 
 
 def test_the_namespace_is_all_that_has_to_be_said_in_a_pod_with_a_service_account(typed: Typed) -> None:

@@ -36,8 +36,8 @@ class Typed:
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
         code = main(["render", *words])
-        told = self._capture.readouterr()
-        return code, told.out, told.err
+        reported = self._capture.readouterr()
+        return code, reported.out, reported.err
 
     def files(self, directory: str) -> dict[str, str]:
         root = self.folder / directory
@@ -77,8 +77,8 @@ def test_rendered_again_it_is_the_same_and_an_edit_is_the_next_generation(typed:
     typed.write(FILE.replace("standard", "compact"))
     typed("systemd", file, "-d", "out")
     second = typed.files("out")
-    told = json.loads(second["etc/bellwether/system.json"])
-    assert told["metadata"]["generation"] == 2
+    reported = json.loads(second["etc/bellwether/system.json"])
+    assert reported["metadata"]["generation"] == 2
     assert "etc/systemd/system/trading-prediction.service" not in second
     assert second["etc/bellwether/keys/gateway.token"] == first["etc/bellwether/keys/gateway.token"]
 
@@ -105,7 +105,7 @@ def test_a_compose_file_is_written_where_it_is_asked_for(typed: Typed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (("systemd", "none.yaml", "-d", "out"), "none.yaml: No such file or directory"),
         (("systemd", "system.yaml", "-d", "taken"), "taken is not empty and no rendered system"),
@@ -115,13 +115,13 @@ def test_a_compose_file_is_written_where_it_is_asked_for(typed: Typed) -> None:
         (("compose", "system.yaml", "-o", "none/compose.yaml"), "none/compose.yaml: No such file or directory"),
     ],
 )
-def test_what_cannot_be_rendered_is_said_in_one_line(typed: Typed, words: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_rendered_is_said_in_one_line(typed: Typed, words: tuple[str, ...], reported: str) -> None:
     typed.write(FILE)
     (typed.folder / "taken").mkdir()
     (typed.folder / "taken/letter.txt").write_text("mine")
     code, out, err = typed(*words)
     assert (code, out) == (1, "")
-    assert err.startswith(f"error: {told}")
+    assert err.startswith(f"error: {reported}")
     assert err.count("\n") == 1
 
 

@@ -110,7 +110,7 @@ def test_by_handles_it_depends_on_nothing_of_the_former_namespace() -> None:
         (backup(declaration=""), {"c-1": content()}, "take your own file, with spec.restoreFrom"),
     ],
 )
-def test_what_cannot_be_restored_is_told(found: dict[str, Any], contents: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_restored_is_reported(found: dict[str, Any], contents: dict[str, Any], words: str) -> None:
     with pytest.raises(CommandError, match=words):
         documents_by_handles(found, contents, "again")
 
@@ -119,5 +119,5 @@ def test_what_cannot_be_restored_is_told(found: dict[str, Any], contents: dict[s
     ("claim", "component"),
     [("data-demo-0", "system"), ("data-demo-nats-0", "nats"), ("data-demo-paper-trading-0", "paper-trading")],
 )
-def test_a_claims_component_is_told_by_its_name(claim: str, component: str) -> None:
+def test_a_claims_component_is_reported_by_its_name(claim: str, component: str) -> None:
     assert component_of_claim(claim, "demo") == component

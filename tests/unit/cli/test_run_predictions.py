@@ -12,9 +12,11 @@ import pytest
 SCRIPT = Path(__file__).parents[3] / "compatibility" / "run_predictions.py"
 
 
-@pytest.mark.parametrize(("words", "code", "told"), [(["--help"], 0, "usage:"), (["--all"], 2, "usage:"), ([], 1, "")])
+@pytest.mark.parametrize(
+    ("words", "code", "reported"), [(["--help"], 0, "usage:"), (["--all"], 2, "usage:"), ([], 1, "")]
+)
 def test_an_option_is_no_share_and_a_system_that_is_away_is_said(
-    words: list[str], code: int, told: str, tmp_path: Path
+    words: list[str], code: int, reported: str, tmp_path: Path
 ) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *words],
@@ -25,5 +27,5 @@ def test_an_option_is_no_share_and_a_system_that_is_away_is_said(
         env=os.environ | {"TRADING_SOCKET_DIR": str(tmp_path)},
     )
     assert done.returncode == code, done.stderr
-    assert told in done.stdout
+    assert reported in done.stdout
     assert "Traceback" not in done.stderr

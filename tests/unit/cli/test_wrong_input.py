@@ -31,14 +31,14 @@ def said(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
         code = main(words.split())
     except SystemExit as ended:
         code = int(ended.code or 0)
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    reported = capsys.readouterr()
+    assert reported.out == ""
+    (line,) = reported.err.splitlines()
     return code, line
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         ("nonsense", "no such command 'nonsense' (see bellwether --help)"),
         ("statu", "no such command 'statu'. Did you mean 'status'"),
@@ -59,15 +59,15 @@ def said(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
         ("replay f -o xml", "invalid choice: 'xml' (choose from 'text', 'json')"),
     ],
 )
-def test_what_is_wrongly_typed_ends_with_2(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrongly_typed_ends_with_2(words: str, reported: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, line = said(words, capsys)
     assert code == 2
     assert line.startswith("error: ")
-    assert told in line
+    assert reported in line
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         *((f"{name} --on {on}", NONE) for name in MANAGED[:-2] for on in ("local", "systemd", "compose")),
         *((f"{name} --on cluster", "--on cluster needs the system's name") for name in MANAGED),
@@ -86,10 +86,10 @@ def test_what_is_wrongly_typed_ends_with_2(words: str, told: str, capsys: pytest
         ("restore x --as again", "no context to take the namespace from"),
     ],
 )
-def test_what_cannot_be_done_ends_with_1(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_done_ends_with_1(words: str, reported: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, line = said(words, capsys)
     assert code == 1
-    assert told in line
+    assert reported in line
 
 
 def test_a_dashboard_opens_no_screen_where_no_gateway_answers(

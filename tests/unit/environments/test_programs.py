@@ -1,4 +1,4 @@
-"""The environments over stand-ins of docker, kind and kubectl that write down what they are told."""
+"""The environments over stand-ins of docker, kind and kubectl that write down what they are asked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ esac
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the programs were told, a line each."""
+    """What the programs were asked, a line each."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("docker", "kind", "kubectl"):
@@ -73,7 +73,7 @@ def test_what_kubectl_points_at_is_used_only_when_somebody_says_so(
     assert asked.read_text().splitlines()[-1] == "kubectl --context=production version"
 
 
-def test_both_images_are_pushed_under_the_registrys_name_and_the_chart_is_told(asked: Path) -> None:
+def test_both_images_are_pushed_under_the_registrys_name_which_the_chart_is_given(asked: Path) -> None:
     made = publish.images("registry.example:5000/trading/", "1.2.3", quiet)
     services, operator = (f"registry.example:5000/trading/{name}:1.2.3" for name in ("services", "operator"))
     assert (made.services, made.operator) == (services, operator)

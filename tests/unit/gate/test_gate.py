@@ -59,15 +59,15 @@ def test_without_a_cluster_its_tests_are_named_as_left_out() -> None:
 
 
 def test_steps_beside_each_other_say_whose_each_line_is_and_how_each_ended(capfd: pytest.CaptureFixture[str]) -> None:
-    def telling(words: str, code: int) -> list[str]:
+    def reporting(words: str, code: int) -> list[str]:
         return [sys.executable, "-c", f"print({words!r}); raise SystemExit({code})"]
 
-    one = Step("one", telling("3 passed, 1 skipped in 2s", 0))
-    two = Step("two", telling("1 failed, 2 passed in 2s", 1))
+    one = Step("one", reporting("3 passed, 1 skipped in 2s", 0))
+    two = Step("two", reporting("1 failed, 2 passed in 2s", 1))
     run_beside([[one], [two]], {})
-    told = capfd.readouterr().out
-    assert "one          | 3 passed" in told
-    assert "two          | 1 failed" in told
+    reported = capfd.readouterr().out
+    assert "one          | 3 passed" in reported
+    assert "two          | 1 failed" in reported
     lines = report([one, two], ["something: a reason"], 61.0)
     assert [line.split()[:2] for line in lines[:3]] == [["one", "ok"], ["two", "ended"], ["altogether", "61"]]
     assert lines[3:] == ["left out: something: a reason", "failed: two", "5 passed, 1 failed, 1 skipped"]

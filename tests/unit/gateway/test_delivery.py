@@ -108,7 +108,7 @@ def test_the_same_generation_with_another_spec_is_refused() -> None:
     assert caught.value.status == 409
 
 
-async def test_who_does_not_acknowledge_is_missing_and_who_failed_is_told() -> None:
+async def test_who_does_not_acknowledge_is_missing_and_who_failed_is_reported() -> None:
     acks = Acks()
     written: list[bytes] = []
 

@@ -10,7 +10,7 @@ from unit.gateway.conftest import Opened, opened
 from unit.gateway.samples import ANSWERS, Seen
 
 
-async def test_a_slow_watcher_loses_the_oldest_and_is_told_how_many() -> None:
+async def test_a_slow_watcher_loses_the_oldest_and_learns_how_many() -> None:
     feed = Feed()
     with feed.watching() as stream:
         assert (await anext(stream)).startswith(b"retry:")
@@ -56,9 +56,9 @@ async def test_events_of_the_bus_reach_whoever_watches(gateway: Opened) -> None:
         async for line in lines:
             if line == "event: halt_changed":
                 break
-        told = json.loads((await anext(lines)).removeprefix("data: "))
-        assert told["state"] == {"halted": True, "halts": ["cli: odd"]}
-        assert told["reason"] == "odd"
+        reported = json.loads((await anext(lines)).removeprefix("data: "))
+        assert reported["state"] == {"halted": True, "halts": ["cli: odd"]}
+        assert reported["reason"] == "odd"
 
 
 async def started(gateway: Opened) -> int:

@@ -20,7 +20,7 @@ ORDER = Explanation("AAPL", "p-AAPL", "order", order(), [], ["HALTED"])
 SAME = Bars("AAPL", [], "34" * 32)
 
 
-def told(name: str, **changed: Any) -> str:
+def reported(name: str, **changed: Any) -> str:
     canonical = {**CANONICAL, "inputs": {**CANONICAL["inputs"], **changed.pop("inputs", {})}}
     made = prediction(**changed.pop("made", {}))
     record = DecisionRecord(made, canonical, "12" * 32, changed.pop("outcome", None))
@@ -30,11 +30,11 @@ def told(name: str, **changed: Any) -> str:
 
 
 def test_bars_are_named_by_version_and_a_restatement_since_is_said() -> None:
-    assert "version 343434343434 (still the newest version)" in told("bars")
-    assert "restated since: today's version is 565656565656" in told("bars", bars=Bars("AAPL", [], "56" * 32))
-    assert "from IBM 787878787878" in told("bars", inputs={"basket": {"IBM": "78" * 32}})
+    assert "version 343434343434 (still the newest version)" in reported("bars")
+    assert "restated since: today's version is 565656565656" in reported("bars", bars=Bars("AAPL", [], "56" * 32))
+    assert "from IBM 787878787878" in reported("bars", inputs={"basket": {"IBM": "78" * 32}})
     gone = {"bars_revision": None, "market": None, "missing": {"market_data": "NO_BARS"}}
-    assert told("bars", inputs=gone, bars=None) == "none: NO_BARS"
+    assert reported("bars", inputs=gone, bars=None) == "none: NO_BARS"
 
 
 @pytest.mark.parametrize(
@@ -49,25 +49,25 @@ def test_bars_are_named_by_version_and_a_restatement_since_is_said() -> None:
     ],
 )
 def test_what_moved_the_probability_says_how_that_was_found(parts: Any, words: str) -> None:
-    assert words in told("features", parts=parts)
+    assert words in reported("features", parts=parts)
 
 
 def test_inputs_unlike_the_training_rows_are_said_to_be() -> None:
-    assert "inputs are like its training rows (0.40" in told("model")
-    assert "inputs are UNLIKE" in told("model", parts=msgspec.structs.replace(PARTS, novelty=1.3))
+    assert "inputs are like its training rows (0.40" in reported("model")
+    assert "inputs are UNLIKE" in reported("model", parts=msgspec.structs.replace(PARTS, novelty=1.3))
 
 
-def test_news_guards_order_and_outcome_are_told() -> None:
-    assert "it moved the log odds by -0.3780 (weight 0.75, of 1200 outcomes)" in told("news")
-    assert told("news", inputs={"news": None, "missing": {"sentiment": "NOT_SERVED"}}) == "none: NOT_SERVED"
-    assert told("guards") == "passed HALTED"
+def test_news_guards_order_and_outcome_are_reported() -> None:
+    assert "it moved the log odds by -0.3780 (weight 0.75, of 1200 outcomes)" in reported("news")
+    assert reported("news", inputs={"news": None, "missing": {"sentiment": "NOT_SERVED"}}) == "none: NOT_SERVED"
+    assert reported("guards") == "passed HALTED"
     refused = Explanation("AAPL", "p-AAPL", "refused", None, [REFUSAL], [])
-    assert told("guards", explanation=refused) == "POSITION_VALUE_EXCEEDED: value 26000, limit 25000"
-    assert told("order") == "BUY 110 for 2009-01-05: filled at 93.22"
-    assert told("outcome") == "not known yet"
+    assert reported("guards", explanation=refused) == "POSITION_VALUE_EXCEEDED: value 26000, limit 25000"
+    assert reported("order") == "BUY 110 for 2009-01-05: filled at 93.22"
+    assert reported("outcome") == "not known yet"
     settled = DecisionOutcome(date(2009, 1, 9), rose=False)
-    assert told("outcome", outcome=settled).endswith(": BUY was wrong")
-    assert "SELL was right" in told("outcome", outcome=settled, made={"action": "SELL"})
-    assert told("outcome", outcome=settled, made={"action": "HOLD"}).startswith(
+    assert reported("outcome", outcome=settled).endswith(": BUY was wrong")
+    assert "SELL was right" in reported("outcome", outcome=settled, made={"action": "SELL"})
+    assert reported("outcome", outcome=settled, made={"action": "HOLD"}).startswith(
         "the close of 2009-01-09 was not higher"
     )

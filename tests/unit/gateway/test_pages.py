@@ -28,7 +28,7 @@ globalThis.clearTimeout = () => {};
 globalThis.setInterval = () => {};
 const open = () => streams.filter((each) => each.readyState !== EventSource.CLOSED).length;
 const page = () => {
-  const port = { told: [], postMessage(word) { this.told.push(word); } };
+  const port = { heard: [], postMessage(word) { this.heard.push(word); } };
   self.onconnect({ ports: [port] });
   port.say = (data) => port.onmessage({ data });
   port.say("seen");
@@ -59,10 +59,10 @@ def test_seven_open_pages_share_one_stream_so_that_the_halt_button_has_a_connect
         const pages = [...Array(7)].map(page);
         streams[0].accept();
         streams[0].heard.order_filled();
-        console.log(JSON.stringify({ open: open(), told: pages.map((each) => each.told), late: page().told }));
+        console.log(JSON.stringify({ open: open(), heard: pages.map((each) => each.heard), late: page().heard }));
         """,
     )
-    assert found == {"open": 1, "told": [["open", "news"]] * 7, "late": ["open"]}
+    assert found == {"open": 1, "heard": [["open", "news"]] * 7, "late": ["open"]}
 
 
 def test_hidden_pages_have_no_stream_and_one_that_is_seen_again_has(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_refused_stream_is_asked_for_again_later_and_not_at_once(tmp_path: Pat
         port.say("seen");
         const before = streams.length;
         timers[0]();
-        console.log(JSON.stringify({ before, after: streams.length, told: port.told }));
+        console.log(JSON.stringify({ before, after: streams.length, heard: port.heard }));
         """,
     )
-    assert found == {"before": 1, "after": 2, "told": ["closed"]}
+    assert found == {"before": 1, "after": 2, "heard": ["closed"]}

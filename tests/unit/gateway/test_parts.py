@@ -27,7 +27,7 @@ TOKEN = "0123456789abcdef"
 @pytest.mark.parametrize(
     ("content", "words"), [("", "0 characters"), ("short", "5 characters"), ("dötted-" * 4, "plain ASCII")]
 )
-def test_a_token_file_that_holds_no_token_is_told(tmp_path: Path, content: str, words: str) -> None:
+def test_a_token_file_that_holds_no_token_is_reported(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "gateway.token"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(TokenError, match=words):
@@ -131,7 +131,7 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     assert (found.token, found.port) == (TOKEN, 9090)
 
 
-async def test_a_taken_port_is_told_in_words(gateway: Opened) -> None:
+async def test_a_taken_port_is_reported_in_words(gateway: Opened) -> None:
     port = gateway.http.base_url.port
     assert port is not None
     with pytest.raises(StartRefused, match=f"cannot listen on 127.0.0.1:{port}: another program listens there"):

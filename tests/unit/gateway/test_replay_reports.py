@@ -1,4 +1,4 @@
-"""Reports of replays over HTTP: put together, unpacked, closed to everything outside, and told when they are gone."""
+"""Reports of replays over HTTP: put together, unpacked, closed to everything outside, and named when they are gone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_figures_and_names_are_for_programs(standing: Opened) -> None:
         ("/reports/replays/sizes/one", 422, "index"),
     ],
 )
-async def test_what_is_not_there_or_not_whole_is_told(standing: Opened, path: str, status: int, words: str) -> None:
+async def test_what_is_not_there_or_not_whole_is_reported(standing: Opened, path: str, status: int, words: str) -> None:
     reply = await standing.http.get(path)
     assert reply.status_code == status
     assert words in reply.text

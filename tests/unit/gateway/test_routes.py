@@ -106,13 +106,13 @@ async def test_who_may_look_sees_the_figures_and_the_alerts(standing: Opened) ->
     }
 
 
-async def test_a_refusal_of_the_trader_is_told_with_code_value_limit_and_words(gateway: Opened) -> None:
+async def test_a_refusal_of_the_trader_is_reported_with_code_value_limit_and_words(gateway: Opened) -> None:
     refusal = SafetyRefusal("HALTED", "cli: lunch", "no halt", "orders are stopped")
     gateway.answers["paper-trading"]["get_safety"] = Safety(False, [refusal])
     status = (await gateway.http.get("/v1/status")).json()
     assert status["safety"]["safe"] is False
-    (told,) = status["safety"]["refusals"]
-    assert told == {
+    (reported,) = status["safety"]["refusals"]
+    assert reported == {
         "code": "HALTED",
         "value": "cli: lunch",
         "limit": "no halt",
@@ -185,7 +185,7 @@ async def test_without_the_replays_instant_nobody_is_asked_what_is_safe_or_fresh
     assert "scheduler does not answer: scheduler.get_replay gave no reply in time" in status["problems"]
 
 
-async def test_a_service_that_is_away_is_named_and_the_rest_still_told(gateway: Opened) -> None:
+async def test_a_service_that_is_away_is_named_and_the_rest_still_reported(gateway: Opened) -> None:
     await gateway.system.stop("paper-trading")
     status = (await gateway.http.get("/v1/status")).json()
     states = {one["name"]: one for one in status["services"]}
@@ -239,12 +239,12 @@ async def test_looking_needs_a_token_that_may_look(standing: Opened, path: str) 
 async def test_every_route_that_tells_of_the_system_refuses_a_stranger(standing: Opened) -> None:
     """A route that is added without saying what it needs is found here."""
     schema = (await standing.stranger.get("/openapi.json")).json()
-    told = {
+    reported = {
         (method, path): (await standing.stranger.request(method.upper(), path.format(**SAMPLE))).status_code
         for path, methods in schema["paths"].items()
         for method in methods
     }
-    open_to_all = {route for route, status in told.items() if status != 401}
+    open_to_all = {route for route, status in reported.items() if status != 401}
     assert open_to_all == {("get", "/healthz")}
 
 
@@ -456,7 +456,7 @@ async def test_why_does_not_say_that_a_share_is_not_held_while_nobody_knows(gate
 
 
 @IN_MODULES_LOOP
-async def test_news_is_told_of_one_share_or_of_all_with_the_state_of_its_source(standing: Opened) -> None:
+async def test_news_is_reported_of_one_share_or_of_all_with_the_state_of_its_source(standing: Opened) -> None:
     one = (await standing.http.get("/v1/sentiment", params={"symbol": "AAPL"})).json()
     (apple,) = one["news"]
     assert (apple["sentiment_score"], apple["headlines"][0]["title"]) == (-0.8, "Apple plunges on fraud probe")
@@ -468,7 +468,7 @@ async def test_news_is_told_of_one_share_or_of_all_with_the_state_of_its_source(
     assert "MSFT is not declared; declared are AAPL, IBM" in reply.json()["error"]["message"]
 
 
-async def test_market_data_is_told_of_every_declared_share_or_why_there_is_none(gateway: Opened) -> None:
+async def test_market_data_is_reported_of_every_declared_share_or_why_there_is_none(gateway: Opened) -> None:
     found = (await gateway.http.get("/v1/market-data")).json()
     assert set(found["market_data"]) == {"AAPL", "IBM"}
     assert {"technical", "volume", "market_context", "last_session"} <= set(found["market_data"]["AAPL"])

@@ -20,17 +20,17 @@ STALE = SafetyRefusal("DATA_STALE", "old", "new", "AAPL: too old", "AAPL")
 HALTED = SafetyRefusal("HALTED", "cli: lunch", "no halt", "orders are stopped")
 
 
-def told(failing: FailingSession | None = FAILING) -> SlotJobs:
+def reported(failing: FailingSession | None = FAILING) -> SlotJobs:
     return SlotJobs(None, [], failing=failing)
 
 
 def words(failing: FailingSession) -> str:
-    (only,) = safety_state(None, told(failing)).refusals
+    (only,) = safety_state(None, reported(failing)).refusals
     return only.message
 
 
 def test_a_session_that_goes_on_failing_is_said_in_words() -> None:
-    found = safety_state(Safety(True, []), told())
+    found = safety_state(Safety(True, []), reported())
     assert found.safe is False
     (only,) = found.refusals
     assert (only.code, only.value, only.symbol) == (SESSION_STUCK, "INTERNAL", "")
@@ -52,16 +52,16 @@ def test_what_is_said_rests_between_two_doublings_of_the_tries() -> None:
 
 @pytest.mark.parametrize("safe", [True, None])
 def test_it_is_not_safe_whatever_else_is_known(safe: bool | None) -> None:
-    assert safety_state(Safety(safe, []), told()).safe is False
-    assert safety_state(None, told()).safe is False
+    assert safety_state(Safety(safe, []), reported()).safe is False
+    assert safety_state(None, reported()).safe is False
 
 
-def test_it_is_told_after_what_else_is_about_every_order_and_before_what_is_about_one_symbol() -> None:
-    found = safety_state(Safety(False, [HALTED, STALE]), told())
+def test_it_is_reported_after_what_else_is_about_every_order_and_before_what_is_about_one_symbol() -> None:
+    found = safety_state(Safety(False, [HALTED, STALE]), reported())
     assert [one.code for one in found.refusals] == ["HALTED", SESSION_STUCK, "DATA_STALE"]
 
 
-@pytest.mark.parametrize("slots", [None, told(None), told(msgspec.structs.replace(FAILING, lasting=False))])
+@pytest.mark.parametrize("slots", [None, reported(None), reported(msgspec.structs.replace(FAILING, lasting=False))])
 def test_without_one_that_lasts_it_is_as_the_trader_says(slots: SlotJobs | None) -> None:
     assert safety_state(Safety(True, [STALE]), slots) == Safety(True, [STALE])
     assert safety_state(None, slots) == Safety(None, [])

@@ -215,6 +215,6 @@ async def test_what_is_no_export_is_refused(
 
 
 @IN_MODULES_LOOP
-async def test_an_unknown_or_odd_trace_id_is_told(standing: Opened) -> None:
+async def test_an_unknown_or_odd_trace_id_is_reported(standing: Opened) -> None:
     assert (await standing.http.get("/v1/traces/" + "0" * 32)).status_code == 404
     assert (await standing.http.get("/v1/traces/XYZ")).status_code == 422

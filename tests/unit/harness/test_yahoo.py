@@ -21,16 +21,16 @@ NOW = datetime(2024, 12, 2, 12, tzinfo=UTC)
 def test_prices_and_dividends_are_in_the_units_after_later_splits() -> None:
     traded = {row.session.day: row for row in SHARE.rows(NOW)}
     found = stated(SHARE, NOW)
-    told = {row.session.day: row for row in found.rows}
+    reported = {row.session.day: row for row in found.rows}
     before, between, after = date(2024, 3, 1), date(2024, 6, 4), date(2024, 9, 3)
-    assert told[before].close == pytest.approx(traded[before].close / 6)
-    assert told[between].close == pytest.approx(traded[between].close / 3)
-    assert told[after].close == traded[after].close
-    assert told[between].volume == pytest.approx(traded[between].volume * 3, abs=3)
+    assert reported[before].close == pytest.approx(traded[before].close / 6)
+    assert reported[between].close == pytest.approx(traded[between].close / 3)
+    assert reported[after].close == traded[after].close
+    assert reported[between].volume == pytest.approx(traded[between].volume * 3, abs=3)
     assert found.dividends == {PAID: pytest.approx(0.2)}
     adjusted = {row.session.day: value for row, value in zip(found.rows, found.adjusted, strict=True)}
-    cum = max(day for day in told if day < PAID)
-    assert adjusted[cum] == pytest.approx(told[cum].close * (1 - 0.2 / told[cum].close))
+    cum = max(day for day in reported if day < PAID)
+    assert adjusted[cum] == pytest.approx(reported[cum].close * (1 - 0.2 / reported[cum].close))
 
 
 def test_a_session_under_way_has_a_row_of_its_own_instant() -> None:

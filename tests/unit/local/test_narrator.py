@@ -6,7 +6,7 @@ from bellwether.local.narrator import coverage_lines
 from bellwether.messages.market_data import Coverage
 
 
-def test_symbols_without_bars_are_told_together_with_their_reason() -> None:
+def test_symbols_without_bars_are_reported_together_with_their_reason() -> None:
     first, last = date(2000, 3, 1), date(2013, 3, 1)
     errors = {one: f"{one}: SOURCE_UNAVAILABLE: nobody answers" for one in ("BBB", "CCC")} | {"DDD": "no file DDD.csv"}
     lines = coverage_lines(Coverage({"AAA": first}, {"AAA": last}, errors))

@@ -71,7 +71,7 @@ def test_fresh_deletes_nothing_that_no_run_made(tmp_path: Path) -> None:
     assert (tmp_path / "letters.txt").exists()
 
 
-def test_a_damaged_identity_is_told(tmp_path: Path) -> None:
+def test_a_damaged_identity_is_reported(tmp_path: Path) -> None:
     with opened(tmp_path, fresh=False) as directory:
         (tmp_path / "identity.json").write_text("{}")
         with pytest.raises(RunError, match="is damaged"):
@@ -235,7 +235,7 @@ async def test_a_replay_with_one_share_without_bars_is_summed_up_and_says_why() 
     assert "without     BHP.AX: BHP.AX.csv, line 2: its quotes do not match" in sum_lines(whole)
 
 
-def test_a_file_of_news_is_made_absolute_or_its_absence_told(tmp_path: Path) -> None:
+def test_a_file_of_news_is_made_absolute_or_its_absence_reported(tmp_path: Path) -> None:
     path = tmp_path / "demo.yaml"
     path.write_text(GOOD.rstrip() + "\n  sentiment: {provider: csv, csv: {file: news.csv}}\n")
     with pytest.raises(RunError, match=r"spec.sentiment.csv.file: .*/news.csv is not a file"):

@@ -47,7 +47,7 @@ def test_positions_that_stay_open_since_their_bars_end_early_are_named() -> None
     assert ended.whole
 
 
-def test_what_was_left_out_or_failed_is_told_and_the_replay_is_not_whole() -> None:
+def test_what_was_left_out_or_failed_is_reported_and_the_replay_is_not_whole() -> None:
     missing = replace(SUM, without={"XOM": "XOM.csv does not exist"})
     assert "without     XOM: XOM.csv does not exist" in sum_lines(missing)
     failed = replace(SUM, slots_failed=2, first_failed="morning_analysis-20170103: PREDICTIONS_FAILED: none")

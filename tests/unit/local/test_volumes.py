@@ -133,7 +133,7 @@ def lose_half(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lose", "told"),
+    ("lose", "reported"),
     [
         (lose_text, r"ledger\.db: its content was changed"),
         (lambda data: flip(data / "ml-model" / "model.onnx", 2), r"ml-model/model\.onnx: its content was changed"),
@@ -142,13 +142,13 @@ def lose_half(data: Path) -> None:
     ],
 )
 def test_a_copy_that_is_not_what_was_noted_while_it_was_held_is_found_by_drill_and_restore(
-    data: Path, lose: Callable[[Path], None], told: str
+    data: Path, lose: Callable[[Path], None], reported: str
 ) -> None:
     held(data)
     lose(data)
-    with pytest.raises(Damaged, match=f"data-again-0/{told}"):
+    with pytest.raises(Damaged, match=f"data-again-0/{reported}"):
         look(data.parent)
-    with pytest.raises(Damaged, match=f"made from backup friday cannot be used: .*{told}"):
+    with pytest.raises(Damaged, match=f"made from backup friday cannot be used: .*{reported}"):
         adopt(data, WHOSE, NOW)
 
 

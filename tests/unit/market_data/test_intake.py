@@ -77,7 +77,7 @@ def test_rows_that_differ_in_their_last_place_hide_no_ratio() -> None:
     assert [known.action for known in found.added] == [Action(DAYS[40], "split", ratio=2.0)]
 
 
-def test_a_second_split_is_told_from_the_first() -> None:
+def test_a_second_split_is_distinguished_from_the_first() -> None:
     stored, _ = after(Stored(), loaded(rows([60.0] * 10)))
     stored, _ = after(stored, loaded(rows([30.0] * 20)))
     stored, _ = after(stored, loaded(rows([10.0] * 30)))
@@ -212,7 +212,7 @@ def test_a_stated_split_of_prices_as_traded_is_left_as_it_is() -> None:
     assert closes(stored) == [80.0] * 12 + [40.0] * 8
 
 
-def test_a_split_and_a_dividend_that_are_stated_on_one_day_are_both_told() -> None:
+def test_a_split_and_a_dividend_that_are_stated_on_one_day_are_both_reported() -> None:
     statement = loaded(stated([40.0] * 20, split=2.0, dividend=0.5, at=12), adjusted=True, stated=True)
     stored, _ = after(Stored(), statement)
     assert sorted((one.kind, one.ratio, one.amount) for one in actions(stored)) == [
@@ -246,7 +246,7 @@ def test_a_reading_that_was_wrong_before_is_replaced_by_the_right_one() -> None:
 # What is never traded on
 
 
-def test_a_row_of_a_hundred_times_the_price_is_left_out_and_told() -> None:
+def test_a_row_of_a_hundred_times_the_price_is_left_out_and_reported() -> None:
     found = rows([76.0] * 20)
     found[10] = SourceRow(DAYS[10], 7600, 7674, 7592, 7610, 1000.0, 7610, where="X.csv, line 12")
     stored, intake = after(Stored(), loaded(found))

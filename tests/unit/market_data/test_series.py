@@ -122,7 +122,7 @@ def test_bars_on_days_without_a_session_are_passed_over(calendar: Calendar) -> N
     assert series.first == date(2009, 1, 5)
 
 
-def test_opening_prices_are_told_from_the_open_on(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+def test_opening_prices_are_reported_from_the_open_on(recorded: dict[str, Recorded], calendar: Calendar) -> None:
     book = book_of(recorded, calendar)
     session = date(2009, 1, 5)
     with pytest.raises(NoData, match="opens at 2009-01-05T14:30"):
@@ -132,9 +132,9 @@ def test_opening_prices_are_told_from_the_open_on(recorded: dict[str, Recorded],
         book.opening_prices(date(2009, 1, 4), SYMBOLS, at("2009-01-05T14:30"))
 
 
-def test_corporate_actions_are_told_on_their_day(recorded: dict[str, Recorded], calendar: Calendar) -> None:
+def test_corporate_actions_are_reported_on_their_day(recorded: dict[str, Recorded], calendar: Calendar) -> None:
     book = book_of(recorded, calendar)
-    with pytest.raises(NoData, match="corporate actions of 2005-02-28 are told on that day"):
+    with pytest.raises(NoData, match="corporate actions of 2005-02-28 are reported on that day"):
         book.corporate_actions(date(2005, 2, 28), SYMBOLS, at("2005-02-25T22:00"))
     found = book.corporate_actions(date(2005, 2, 28), SYMBOLS, at("2005-02-28T14:30"))
     assert found == [CorporateAction("AAPL", date(2005, 2, 28), "split", ratio=2.0)]
@@ -190,7 +190,7 @@ def test_a_replay_counts_from_its_own_instant_whatever_is_recorded_behind_it(
     assert {(one.fresh, one.last_session) for one in found.symbols} == {(True, date(2009, 1, 5))}
 
 
-def test_a_source_that_is_away_is_told_beside_bars_that_are_new_enough_and_instead_of_none(
+def test_a_source_that_is_away_is_reported_beside_bars_that_are_new_enough_and_instead_of_none(
     recorded: dict[str, Recorded], calendar: Calendar
 ) -> None:
     book = book_of({"IBM": recorded["IBM"]}, calendar, through=date(2009, 1, 2))
@@ -243,9 +243,9 @@ def test_a_row_from_before_the_close_tells_the_open_and_is_no_bar(calendar: Cale
     quoted, final = book(at("2009-01-05T15:20")), book(at("2009-01-05T21:20"))
     assert quoted.opening_prices(DAY, ["AAA"], evening) == {"AAA": 51.0}
     assert quoted.market_data("AAA", evening).last_session == date(2009, 1, 2)
-    (told,) = quoted.freshness(evening).symbols
-    assert (told.fresh, told.last_session) == (False, date(2009, 1, 2))
-    assert "the row of 2009-01-05 was recorded before its session was over" in told.problem
+    (reported,) = quoted.freshness(evening).symbols
+    assert (reported.fresh, reported.last_session) == (False, date(2009, 1, 2))
+    assert "the row of 2009-01-05 was recorded before its session was over" in reported.problem
     assert final.market_data("AAA", evening).last_session == DAY
     before_the_open = book(at("2009-01-05T14:00"))
     assert before_the_open.opening_prices(DAY, ["AAA"], evening) == {}
@@ -261,9 +261,9 @@ def test_a_symbol_that_is_held_back_has_no_state_no_opening_price_and_no_action(
     assert caught.value.code == "HELD_BACK"
     assert book.opening_prices(DAY, ["AAA"], AT_OPEN) == {}
     assert book.corporate_actions(DAY, ["AAA"], AT_OPEN) == []
-    (told,) = book.freshness(NEXT_OPEN).symbols
-    assert (told.fresh, told.close) == (False, 0.0)
-    assert "HELD_BACK: AAA is held back" in told.problem
+    (reported,) = book.freshness(NEXT_OPEN).symbols
+    assert (reported.fresh, reported.close) == (False, 0.0)
+    assert "HELD_BACK: AAA is held back" in reported.problem
 
 
 def test_a_symbol_that_is_held_back_before_it_has_a_bar_says_why(calendar: Calendar) -> None:
@@ -272,7 +272,7 @@ def test_a_symbol_that_is_held_back_before_it_has_a_bar_says_why(calendar: Calen
         book.market_data("AAA", AT_OPEN)
 
 
-def test_actions_since_a_session_are_told_together(calendar: Calendar) -> None:
+def test_actions_since_a_session_are_reported_together(calendar: Calendar) -> None:
     actions = [Action(date(2008, 12, 30), "dividend", amount=0.1), Action(DAY, "split", ratio=2.0)]
     book = one_symbol(calendar, Recorded(history(calendar), actions))
     assert [one.kind for one in book.corporate_actions(DAY, ["AAA"], AT_OPEN)] == ["split"]

@@ -41,7 +41,7 @@ def words(given: Answer, calendar: Any = XASX) -> str:
     return f"{refused.value.kind}: {refused.value}"
 
 
-def test_a_fault_of_yahoo_as_a_whole_is_told_of_no_symbol_and_one_of_a_symbol_names_it() -> None:
+def test_a_fault_of_yahoo_as_a_whole_is_reported_of_no_symbol_and_one_of_a_symbol_names_it() -> None:
     def refusal(kind: str) -> str:
         return words(Answer("CBA.AX", 2, error=kind, message="it is so"))
 

@@ -131,7 +131,7 @@ def test_the_fallback_price_of_the_old_system_is_a_missing_input() -> None:
     assert kinds(compared(old)["CBA.AX"]) == {(Kind.missing, Cause.input), (Kind.action, Cause.input)}
 
 
-def test_made_at_other_times_is_told_apart_from_stale() -> None:
+def test_made_at_other_times_is_distinguished_from_stale() -> None:
     old = raw()
     old["predictions"]["CBA.AX"]["timestamp"] = (ASKED - timedelta(minutes=10)).isoformat()
     assert kinds(compared(old)["CBA.AX"]) == {(Kind.timing, Cause.service)}

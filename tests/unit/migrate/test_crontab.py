@@ -88,10 +88,10 @@ def test_the_command_tells_it_in_words_and_as_json(tmp_path: Path, capsys: pytes
     file.write_text("45 23 * * 0-4 predict\nnonsense\n")
     span = ("--from", str(FIRST), "--to", str(LAST))
     assert main(["migrate", "cron", str(file), *span]) == 1
-    told = capsys.readouterr().out
-    assert "usually 09:45 at the exchange; replaced by prediction_generation (-15 min from the open)" in told
-    assert "15 although the exchange was closed: 2025-01-01" in told
-    assert "line 2:" in told
+    reported = capsys.readouterr().out
+    assert "usually 09:45 at the exchange; replaced by prediction_generation (-15 min from the open)" in reported
+    assert "15 although the exchange was closed: 2025-01-01" in reported
+    assert "line 2:" in reported
     file.write_text("45 9 * * 1-5 predict\n")
     assert main(["migrate", "cron", str(file), *span, "--timezone", "Australia/Sydney", "-o", "json"]) == 0
     (line,) = json.loads(capsys.readouterr().out)["lines"]
@@ -99,7 +99,7 @@ def test_the_command_tells_it_in_words_and_as_json(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (["--timezone", "Sydney"], "there is no such zone"),
         (["--calendar", "ASX"], "there are XASX"),
@@ -107,10 +107,10 @@ def test_the_command_tells_it_in_words_and_as_json(tmp_path: Path, capsys: pytes
         (["--from", "1950-01-01"], "XASX"),
     ],
 )
-def test_wrong_options_are_told_by_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+def test_wrong_options_are_reported_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], reported: str
 ) -> None:
     file = tmp_path / "old.cron"
     file.write_text("45 9 * * 1-5 predict\n")
     assert main(["migrate", "cron", str(file), *words]) == 1
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err

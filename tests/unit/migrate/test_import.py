@@ -124,7 +124,7 @@ def test_a_folder_is_taken_over_as_far_as_it_can_be_and_twice_with_the_same_resu
     assert set(first_row["extra"]["features"]) == {"bytes", "sha256"}
 
     first = run(root, path, kept, capsys)
-    told = {(one["file"], one["table"]): one for one in first["tables"]}
+    reported = {(one["file"], one["table"]): one for one in first["tables"]}
     assert {one["file"]: one["sound"] for one in first["databases"]} == {
         "enhanced_outcomes.db": True,
         "ig_markets_paper_trades.db": True,
@@ -132,12 +132,12 @@ def test_a_folder_is_taken_over_as_far_as_it_can_be_and_twice_with_the_same_resu
         "predictions.db": False,
         "trading_predictions.db": True,
     }
-    assert told["trading_predictions.db", "predictions"]["new"] == 2
-    assert told["enhanced_outcomes.db", "outcomes"]["new"] == 2
-    assert told["ig_markets_paper_trades.db", "trades"]["new"] == 1
+    assert reported["trading_predictions.db", "predictions"]["new"] == 2
+    assert reported["enhanced_outcomes.db", "outcomes"]["new"] == 2
+    assert reported["ig_markets_paper_trades.db", "trades"]["new"] == 1
     # Three pages of some 100 rows each are lost; the root is only a list of pages.
-    assert ROWS * 0.8 < told["predictions.db", "signals"]["salvaged"] < ROWS - 100
-    assert ROWS * 0.4 < told["paper_trading.db", "trades"]["salvaged"] < ROWS * 0.6
+    assert ROWS * 0.8 < reported["predictions.db", "signals"]["salvaged"] < ROWS - 100
+    assert ROWS * 0.4 < reported["paper_trading.db", "trades"]["salvaged"] < ROWS * 0.6
     why = {(one["table"], one["why"].split(":")[0]) for one in first["left"]}
     assert {("predictions", "symbol is empty"), ("predictions", "timestamp is no instant")} <= why
     assert ("predictions", "predicted_action") in why

@@ -26,15 +26,15 @@ def large() -> Ledger:
 
 
 def test_a_book_of_a_thousand_models_goes_in_parts_that_a_message_holds() -> None:
-    told, content, parts = book.written(large()), b"", list[RegistryBook]()
-    while len(content) < told.part(0).total:
-        parts.append(told.part(len(content)))
+    reported, content, parts = book.written(large()), b"", list[RegistryBook]()
+    while len(content) < reported.part(0).total:
+        parts.append(reported.part(len(content)))
         content += parts[-1].content
-    assert len(told.content) > MESSAGE
+    assert len(reported.content) > MESSAGE
     # As base64 a part takes a third more.
     assert max(len(each.content) for each in parts) * 4 / 3 < MESSAGE
     assert book.read(content) == large()
-    assert told.part(len(content)).content == b""
+    assert reported.part(len(content)).content == b""
 
 
 def test_a_change_of_one_model_says_nothing_of_the_others() -> None:

@@ -1,4 +1,4 @@
-"""When models expire, and how people are told."""
+"""When models expire, and how people are notified."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_model_expires_on_the_day_itself_and_one_without_a_day_never() -> None
     ]
 
 
-def test_people_are_told_two_weeks_before_and_critically_from_the_day_on() -> None:
+def test_people_are_notified_two_weeks_before_and_critically_from_the_day_on() -> None:
     assert expiry_alarms([ending(None), ending(DAY + timedelta(WARNING_DAYS + 1))], DAY) == []
     (soon,) = expiry_alarms([ending(DAY + timedelta(WARNING_DAYS))], DAY)
     assert (soon.type, soon.severity) == ("model_expired", "warning")

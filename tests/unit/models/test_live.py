@@ -34,7 +34,7 @@ def test_only_what_serves_is_judged_and_only_by_sessions_since_it_does() -> None
     assert worse(book, "made-up", [bad("a", first=date(2026, 1, 1))], RULE) == []
 
 
-def test_a_record_is_told_in_figures_beside_the_base_rate() -> None:
+def test_a_record_is_reported_in_figures_beside_the_base_rate() -> None:
     found = summary(bad("a"), RULE, None)
     assert (found.decisions, found.sessions, found.first, found.last) == (240, 120, date(2026, 6, 1), date(2026, 9, 28))
     assert (found.log_loss, found.brier, found.base_brier) == (0.8, 0.3, 0.25)

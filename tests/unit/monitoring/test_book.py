@@ -40,21 +40,21 @@ def notice(state: str = "raised", severity: str = "warning", *, at: datetime = N
 
 def sent_to(book: AlertBook, channels: list[Notification], at: datetime) -> tuple[AlertBook, list[tuple[str, str]]]:
     """Deliver everything that is due; return the book and what went where."""
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     while True:
         book, ready, _ = due(book, channels, ZONE, at)
         if not ready:
-            return book, told
+            return book, reported
         for one in ready:
-            told.append((one.channel.name, one.notice.id))
+            reported.append((one.channel.name, one.notice.id))
             book = tried(book, one.notice.id, one.channel.name, None, at)
 
 
 def test_each_change_goes_once_to_each_channel_that_wants_it() -> None:
     channels = [channel("all", minSeverity="info"), channel("some"), channel("few", minSeverity="critical")]
     book = with_notice(AlertBook(), notice(), channels)
-    book, told = sent_to(book, channels, NOON)
-    assert told == [("all", "disk-raised"), ("some", "disk-raised")]
+    book, reported = sent_to(book, channels, NOON)
+    assert reported == [("all", "disk-raised"), ("some", "disk-raised")]
     book = with_notice(book, notice(), channels)
     book = with_notice(book, notice("resolved", at=NOON + timedelta(minutes=1)), channels)
     assert sent_to(book, channels, NOON + timedelta(minutes=1))[1] == [
@@ -81,8 +81,8 @@ def test_a_receiver_that_is_away_is_tried_again_with_growing_pauses_and_raised_c
     book = with_notice(book, notice("resolved", at=at), channels)
     _, ready, _ = due(book, channels, ZONE, at)
     assert [one.notice.id for one in ready] == ["disk-raised"]
-    book, told = sent_to(book, channels, at)
-    assert [name for _, name in told] == ["disk-raised", "disk-resolved"]
+    book, reported = sent_to(book, channels, at)
+    assert [name for _, name in reported] == ["disk-raised", "disk-resolved"]
     assert failing(book) == {}
 
 
@@ -94,13 +94,13 @@ def test_what_waits_for_its_next_try_follows_at_once_when_its_channel_took_somet
         book = with_notice(book, notice(at=night, service=service), channels)
         for name in ("back", "away"):
             book = tried(book, f"{service}-raised", name, "away", night)
-    book, told = sent_to(book, channels, night)
-    assert told == []
-    book, told = sent_to(reached(reached(book, "quiet", night), "back", night), channels, night)
-    assert told == [("back", "disk-raised"), ("back", "ledger-raised")]
+    book, reported = sent_to(book, channels, night)
+    assert reported == []
+    book, reported = sent_to(reached(reached(book, "quiet", night), "back", night), channels, night)
+    assert reported == [("back", "disk-raised"), ("back", "ledger-raised")]
     # A message that was owed says the same as a test message.
-    book, told = sent_to(tried(book, "disk-raised", "away", None, night), channels, night)
-    assert told == [("away", "ledger-raised")]
+    book, reported = sent_to(tried(book, "disk-raised", "away", None, night), channels, night)
+    assert reported == [("away", "ledger-raised")]
 
 
 def test_quiet_hours_hold_what_is_not_critical_until_they_end() -> None:
@@ -109,8 +109,8 @@ def test_quiet_hours_hold_what_is_not_critical_until_they_end() -> None:
     morning = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)  # 07:00 there
     book = with_notice(AlertBook(), notice(at=night), channels)
     book = with_notice(book, notice(severity="critical", at=night, service="ledger"), channels)
-    book, told = sent_to(book, channels, night)
-    assert told == [("ops", "ledger-raised")]
+    book, reported = sent_to(book, channels, night)
+    assert reported == [("ops", "ledger-raised")]
     assert due(book, channels, ZONE, night)[2] == morning
     assert sent_to(book, channels, morning - timedelta(seconds=1))[1] == []
     assert sent_to(book, channels, morning)[1] == [("ops", "disk-raised")]
@@ -118,19 +118,19 @@ def test_quiet_hours_hold_what_is_not_critical_until_they_end() -> None:
     assert sent_to(book, [channel()], night)[1] == [("ops", "disk-raised")]
 
 
-def test_what_is_raised_and_over_within_quiet_hours_is_not_told_at_all() -> None:
+def test_what_is_raised_and_over_within_quiet_hours_is_not_reported_at_all() -> None:
     channels = [channel(quietHours=NIGHT), channel("awake")]
     night = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-    book, told = sent_to(with_notice(AlertBook(), notice(at=night), channels), channels, night)
+    book, reported = sent_to(with_notice(AlertBook(), notice(at=night), channels), channels, night)
     later = night + timedelta(hours=1)
     book = with_notice(book, notice("resolved", at=later), channels)
     book, more = sent_to(book, channels, later)
-    assert told + more == [("awake", "disk-raised"), ("awake", "disk-resolved")]
+    assert reported + more == [("awake", "disk-raised"), ("awake", "disk-resolved")]
     assert sent_to(book, channels, night + timedelta(hours=12))[1] == []
     assert {one.deliveries["ops"].status for one in book.notices} == {"cancelled"}
 
 
-def test_that_a_channel_fails_is_told_to_the_others_only() -> None:
+def test_that_a_channel_fails_is_reported_to_the_others_only() -> None:
     channels = [channel("mail"), channel("push")]
     one = msgspec.structs.replace(notice(), type=books.FAILING, service="mail")
     assert sent_to(with_notice(AlertBook(), one, channels), channels, NOON)[1] == [("push", "disk-raised")]

@@ -1,4 +1,4 @@
-"""The test of a backup: started once, told whatever comes of it, and cleared away in any case."""
+"""The test of a backup: started once, reported whatever comes of it, and cleared away in any case."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ def test_what_is_missing_is_made_and_what_is_there_is_not() -> None:
         (Scene(["Job/x"], [], job("Failed", "BackoffLimitExceeded"), ""), False, "BackoffLimitExceeded"),
     ],
 )
-def test_the_outcome_is_told_first_then_all_is_cleared_then_it_is_over(
+def test_the_outcome_is_reported_first_then_all_is_cleared_then_it_is_over(
     scene: Scene, verified: bool, words: str
 ) -> None:
-    told = kept(drill_step(STARTED, scene, NOW).progress)
-    assert told.verified is verified
-    assert words in told.drill_message
-    assert told.drill_ended_at is None
-    clearing = drill_step(told, scene, NOW)
+    reported = kept(drill_step(STARTED, scene, NOW).progress)
+    assert reported.verified is verified
+    assert words in reported.drill_message
+    assert reported.drill_ended_at is None
+    clearing = drill_step(reported, scene, NOW)
     assert (clearing.clear, clearing.make) == (True, ())
-    over = drill_step(told, Scene(missing=["Job/x"]), NOW + timedelta(seconds=9))
+    over = drill_step(reported, Scene(missing=["Job/x"]), NOW + timedelta(seconds=9))
     assert not over.clear
     assert over.make == ()
     assert kept(over.progress).drill_ended_at == NOW + timedelta(seconds=9)
@@ -91,11 +91,11 @@ def test_the_outcome_is_told_first_then_all_is_cleared_then_it_is_over(
 def test_one_that_never_comes_to_an_end_has_failed_and_is_cleared() -> None:
     scene = Scene(["PersistentVolumeClaim/x"], ["Job/x"])
     assert drill_step(STARTED, scene, NOW + PATIENCE - timedelta(seconds=1)).progress.verified is None
-    told = drill_step(STARTED, scene, NOW + PATIENCE).progress
-    assert (told.verified, told.drill_reason) == (False, "RestoreTimeout")
+    reported = drill_step(STARTED, scene, NOW + PATIENCE).progress
+    assert (reported.verified, reported.drill_reason) == (False, "RestoreTimeout")
     whole = drill_step(STARTED, Scene(["Job/x"], [], job("Complete"), FIGURES), NOW).progress
     assert whole.drill_message.endswith("its declaration is too long for decisions to be computed again")
-    assert drill_step(told, scene, NOW + PATIENCE).clear
+    assert drill_step(reported, scene, NOW + PATIENCE).clear
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_one_that_never_comes_to_an_end_has_failed_and_is_cleared() -> None:
 def test_a_backup_is_complete_or_failed_by_what_was_read_and_then_all_is_cleared(
     scene: Scene, state: str, reason: str, words: str
 ) -> None:
-    told = kept(verify_step(VERIFIED, scene, NOW).progress)
-    assert (told.state, told.reason, told.ended_at) == (state, reason, NOW)
-    assert words in told.message
-    assert is_due(told, wanted=False)
-    assert verify_step(told, Scene(["Job/x"]), NOW).clear
-    over = kept(verify_step(told, Scene(missing=["Job/x"]), NOW).progress)
+    reported = kept(verify_step(VERIFIED, scene, NOW).progress)
+    assert (reported.state, reported.reason, reported.ended_at) == (state, reason, NOW)
+    assert words in reported.message
+    assert is_due(reported, wanted=False)
+    assert verify_step(reported, Scene(["Job/x"]), NOW).clear
+    over = kept(verify_step(reported, Scene(missing=["Job/x"]), NOW).progress)
     assert (over.verify_ended_at, is_due(over, wanted=False)) == (NOW, False)
 
 
@@ -144,7 +144,7 @@ def test_what_has_to_be_there_is_the_database_of_each_service_that_runs_and_each
     assert (len(some), "slots.db" in str(some), "slots.db" in str(whole)) == (len(whole) - 1, False, True)
 
 
-def test_the_pod_that_verifies_is_told_what_has_to_be_there_and_is_small() -> None:
+def test_the_pod_that_verifies_is_given_what_has_to_be_there_and_is_small() -> None:
     looked = Looked("friday", "u-1", "trading", {"name": "friday"})
     system = declared(version="0.1")
     job_ = look_objects(system, looked, [], image="services:1", pull_policy="Always", log_level="info")[-1]

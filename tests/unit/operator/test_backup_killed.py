@@ -67,18 +67,18 @@ async def test_whatever_call_was_the_last_one_a_repository_is_restored_for_its_t
 ) -> None:
     kills = 0
     for calls in range(1, 25):
-        said, verified, told = OUTCOMES[calls % 2]
+        said, verified, reported = OUTCOMES[calls % 2]
         world = World(tmp_path / str(calls), Random("drills"), "none")
         world.calls_left, world.works_again, world.says = calls, world.outage, said
         keep_in_a_bucket(world)
         await backed_up(world, most_kills=1)
         assert (world.scratch, world.progress.verified) == ({}, verified), calls
-        assert world.progress.drill_message.startswith(told)
+        assert world.progress.drill_message.startswith(reported)
         kills += world.kills
     assert kills > 15
 
 
-async def test_a_repository_that_no_declaration_has_any_more_is_not_tested_and_that_is_told(tmp_path: Path) -> None:
+async def test_a_repository_that_no_declaration_has_any_more_is_not_tested_and_that_is_reported(tmp_path: Path) -> None:
     world = World(tmp_path, Random("drills"), "none")
     world.calls_left, world.works_again = 10**9, world.outage
     keep_in_a_bucket(world, url="https://elsewhere.example/trade")

@@ -110,7 +110,7 @@ def test_a_repository_is_what_pods_can_reach(name: str | None, where: str | None
     assert found == (None if where is None else Place(str(name), where))
 
 
-def test_a_place_that_failed_is_told_though_another_one_is_newer() -> None:
+def test_a_place_that_failed_is_reported_though_another_one_is_newer() -> None:
     def backup(name: str, progress: Progress) -> dict[str, Any]:
         status = status_of(progress, RAW, NOW)
         return {"metadata": {**RAW["metadata"], "name": name}, "spec": RAW["spec"], "status": status}
@@ -126,7 +126,7 @@ def test_a_place_that_failed_is_told_though_another_one_is_newer() -> None:
     assert gone.name == "second"
 
 
-def test_of_several_places_first_one_is_told_whose_test_failed_and_of_each_place_the_last_test() -> None:
+def test_of_several_places_first_one_is_reported_whose_test_failed_and_of_each_place_the_last_test() -> None:
     def backup(name: str, *, verified: bool, after: int, stored: Stored | None = None) -> dict[str, Any]:
         progress = replace(Progress(), state="complete", verified=verified, drill_reason="r", drill_message=name)
         at = NOW + timedelta(days=after)
@@ -139,12 +139,12 @@ def test_of_several_places_first_one_is_told_whose_test_failed_and_of_each_place
     bad = backup("bad", verified=False, after=5, stored=far)
     fine = backup("fine", verified=True, after=6, stored=far)
 
-    def told(backups: list[dict[str, Any]], declared: bool = True) -> str:
+    def reported(backups: list[dict[str, Any]], declared: bool = True) -> str:
         found = drilled(backups, lambda _: declared)
         return "" if found is None else f"{found.name} {found.complete}"
 
-    assert told(snapshots) == "new True"
-    assert told([*snapshots, bad]) == "bad False"
-    assert told([*snapshots, bad], declared=False) == "new True"
-    assert told([*snapshots, fine, bad]) == "new True"
-    assert told([]) == ""
+    assert reported(snapshots) == "new True"
+    assert reported([*snapshots, bad]) == "bad False"
+    assert reported([*snapshots, bad], declared=False) == "new True"
+    assert reported([*snapshots, fine, bad]) == "new True"
+    assert reported([]) == ""

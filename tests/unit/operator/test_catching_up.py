@@ -87,7 +87,7 @@ def test_the_job_of_a_cron_job_stands_for_its_slot_unless_it_failed() -> None:
 
 
 def test_a_job_that_ended_without_a_claim_stands_for_nothing() -> None:
-    """It asked a scheduler that did not have the declaration yet, and was told that there is no such slot."""
+    """It asked a scheduler that did not have the declaration yet, and was answered that there is no such slot."""
     now = DUE + timedelta(minutes=3)
     job = StartedJob("prediction_generation", None, DUE, ended=DUE + timedelta(seconds=20))
     assert started(look(now, {}, (job,))) == [SLOT]

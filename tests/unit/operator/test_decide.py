@@ -129,7 +129,7 @@ def test_a_retained_volume_of_the_same_name_is_adopted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted", "asked", "told"),
+    ("there", "wanted", "asked", "reported"),
     [
         ("1Gi", "2Gi", "2Gi", False),
         ("2Gi", "1Gi", "2Gi", True),
@@ -137,10 +137,10 @@ def test_a_retained_volume_of_the_same_name_is_adopted() -> None:
         ("1G", "1Gi", "1Gi", False),
     ],
 )
-def test_a_volume_grows_and_never_shrinks(there: str, wanted: str, asked: str, told: bool) -> None:
+def test_a_volume_grows_and_never_shrinks(there: str, wanted: str, asked: str, reported: bool) -> None:
     found, note = not_smaller(claim(wanted), observed(claim(there), "PersistentVolumeClaim"))
     assert found.manifest["spec"]["resources"]["requests"]["storage"] == asked
-    assert (note is not None) is told
+    assert (note is not None) is reported
 
 
 @pytest.mark.parametrize(

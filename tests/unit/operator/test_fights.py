@@ -62,7 +62,7 @@ def test_each_field_and_each_child_is_counted_for_itself() -> None:
     assert fights.backed_off(WEB, NOON) is None
 
 
-def test_of_two_fights_over_a_child_the_one_that_ends_last_is_told() -> None:
+def test_of_two_fights_over_a_child_the_one_that_ends_last_is_reported() -> None:
     fights = Fights()
     fought(fights, 3, "spec.selector", NOON)
     last = fought(fights, 3, PORT, NOON + MINUTE)
@@ -71,7 +71,7 @@ def test_of_two_fights_over_a_child_the_one_that_ends_last_is_told() -> None:
     assert found.path == PORT
 
 
-def test_a_fight_is_told_in_words_that_stay_the_same_while_it_lasts() -> None:
+def test_a_fight_is_reported_in_words_that_stay_the_same_while_it_lasts() -> None:
     fights = Fights()
     last = fought(fights, 3)
     found = [fights.backed_off(WEB, last + i * MINUTE) for i in range(9)]

@@ -134,7 +134,7 @@ async def test_nothing_is_made_for_a_system_in_a_namespace_that_was_not_seen_yet
 
 @dataclass
 class FakeKopf:
-    """Runs until told to stop; then says which tasks that began after it are still there, as kopf waits for those."""
+    """Runs until asked to stop; then says which tasks that began after it are still there, as kopf waits for those."""
 
     found: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -197,7 +197,7 @@ class Lost(Client):
         return await super().page(kind, namespace, selector, limit, following, whole=whole)
 
 
-async def test_a_lost_namespace_is_told_and_retried_and_the_others_go_on(
+async def test_a_lost_namespace_is_reported_and_retried_and_the_others_go_on(
     fake_kopf: FakeKopf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bellwether_operator.main.RETRY_SECONDS", 0.001)

@@ -250,7 +250,7 @@ async def test_an_edit_that_the_services_take_at_once_is_one_write_of_the_status
     assert world.rendered == 1
 
 
-async def test_an_edit_that_is_not_delivered_in_time_is_told(world: World) -> None:
+async def test_an_edit_that_is_not_delivered_in_time_is_reported(world: World) -> None:
     await world.come_up()
     world.server.declare(2, symbols=["CBA.AX", "BHP.AX"])
     await world.run()
@@ -262,7 +262,9 @@ async def test_an_edit_that_is_not_delivered_in_time_is_told(world: World) -> No
     assert world.condition("Reconciling") == ("True", 2)
 
 
-async def test_an_edit_that_cannot_be_applied_is_told_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_edit_that_cannot_be_applied_is_reported_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await world.come_up()
 
     async def refuse(kind: Kind, manifest: Mapping[str, Any], uid: str | None = None) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def test_it_is_complete_when_every_variant_has_its_figures() -> None:
     assert status["endedAt"] == "2026-11-27T22:00:01Z"
 
 
-def test_a_later_try_counts_and_a_failure_is_told_in_the_pods_own_words() -> None:
+def test_a_later_try_counts_and_a_failure_is_reported_in_the_pods_own_words() -> None:
     failed = pod(1, code=3, said={"error": "spec.vary trading.sizing.value=9: too much"})
     tried = following(pod(0, code=1, said="x", made="1"), pod(0, code=0, said=FIGURES, made="2"), failed)
     assert tried.rows[0]["complete"]
@@ -173,7 +173,7 @@ def test_a_later_try_counts_and_a_failure_is_told_in_the_pods_own_words() -> Non
         (pod(0, code=137), "it ended with 137"),
     ],
 )
-def test_a_pod_that_does_not_get_on_is_told(one: dict[str, Any], words: str) -> None:
+def test_a_pod_that_does_not_get_on_is_reported(one: dict[str, Any], words: str) -> None:
     assert following(one).rows[0]["message"] == words
 
 

@@ -18,7 +18,7 @@ def wanted(source: dict[str, Any] | None, **spec: Any) -> TradingSystem:
 
 
 def backup(state: str = "complete", **status: Any) -> dict[str, Any]:
-    told = {"complete": ("True", "False"), "failed": ("False", "True"), "running": ("False", "False")}[state]
+    reported = {"complete": ("True", "False"), "failed": ("False", "True"), "running": ("False", "False")}[state]
     former = {"metadata": {"name": "old"}, "spec": {"symbols": ["CBA.AX"], "trading": {"mode": "simulated"}}}
     document = {"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingSystem", **former}
     return {
@@ -26,8 +26,8 @@ def backup(state: str = "complete", **status: Any) -> dict[str, Any]:
         "spec": {"system": "old"},
         "status": {
             "conditions": [
-                {"type": "Complete", "status": told[0], "reason": "Some", "message": "words"},
-                {"type": "Failed", "status": told[1], "reason": "Some", "message": "words"},
+                {"type": "Complete", "status": reported[0], "reason": "Some", "message": "words"},
+                {"type": "Failed", "status": reported[1], "reason": "Some", "message": "words"},
             ],
             "volumes": [{"claim": "data-old-0", "snapshot": "friday-data-old-0", "size": "1Gi"}],
             "declaration": json.dumps(document),
@@ -136,7 +136,7 @@ def test_volumes_are_made_empty_and_filled_by_a_job_before_there_is_a_pod() -> N
     assert restore_of(system, {"system": claim(restored_from=SOURCE, filled_from=SOURCE)}, None) == Restore()
 
 
-def test_a_job_that_failed_is_told_with_its_last_words_and_how_to_try_again() -> None:
+def test_a_job_that_failed_is_reported_with_its_last_words_and_how_to_try_again() -> None:
     found = restore_of(wanted(REPOSITORY), {"system": claim(restored_from=SOURCE)}, None, fill_job("Failed"), "no key")
     assert found.refused is not None
     assert "cannot be restored from backup 20261127T213005Z of old" in found.refused

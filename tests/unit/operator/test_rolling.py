@@ -179,7 +179,7 @@ async def test_the_first_release_of_a_system_has_nothing_to_go_back_to(monkeypat
     assert first.release == ""
 
 
-async def test_a_storage_class_that_does_not_exist_is_told_from_the_claims_events(
+async def test_a_storage_class_that_does_not_exist_is_reported_from_the_claims_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = Release(monkeypatch, storage={"className": "fast"})
@@ -210,7 +210,7 @@ async def test_a_storage_class_that_does_not_exist_is_told_from_the_claims_event
     )
 
 
-async def test_a_quota_that_lets_no_pod_be_made_is_told_from_events(
+async def test_a_quota_that_lets_no_pod_be_made_is_reported_from_events(
     release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = {"replicas": 0, "readyReplicas": 0, "updatedReplicas": 0, "observedGeneration": 9}

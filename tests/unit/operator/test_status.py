@@ -48,7 +48,7 @@ def ready(found: dict[str, Any]) -> tuple[str, str, int]:
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
-def test_every_state_is_told_by_all_conditions_in_their_order(scene: Scene) -> None:
+def test_every_state_is_reported_by_all_conditions_in_their_order(scene: Scene) -> None:
     found = scene.status()
     assert [each["type"] for each in found["conditions"]] == list(CONDITIONS)
     assert scene.expected.items() <= scene.conditions().items()
@@ -277,8 +277,8 @@ def test_a_held_rollout_says_what_waits_and_until_when() -> None:
 
 
 def halts(previous: dict[str, Any], found: Observation, **spec: Any) -> list[str]:
-    told: list[str] = status(declared(**spec), 2, found, previous, NOW).get("halts", [])
-    return told
+    reported: list[str] = status(declared(**spec), 2, found, previous, NOW).get("halts", [])
+    return reported
 
 
 def test_halts_come_from_the_ledger_the_declaration_and_the_operator() -> None:
@@ -324,7 +324,7 @@ def test_a_halt_that_is_forced_is_listed_as_it_stands_now_while_nobody_answers()
     assert halts(before, seen(view=None)) == ["latch: by hand"], "the halt was taken back"
 
 
-def test_the_session_under_way_is_told_else_the_next_one() -> None:
+def test_the_session_under_way_is_reported_else_the_next_one() -> None:
     session = READY.status()["session"]
     assert session == {
         "state": "Open",
@@ -344,11 +344,11 @@ def test_the_session_under_way_is_told_else_the_next_one() -> None:
     assert "session" not in SCENES["replayed"].status()
 
 
-def test_tasks_are_told_and_the_past_stays_known_while_nobody_answers() -> None:
+def test_tasks_are_reported_and_the_past_stays_known_while_nobody_answers() -> None:
     due = datetime(2026, 11, 23, 22, 30, tzinfo=UTC)
     rows = (TaskRow("morning_analysis", due, OPEN, OPEN - timedelta(days=3)), TaskRow("evening_analysis"))
-    told = Scene({}, seen(tasks=rows)).status()
-    assert told["tasks"] == [
+    reported = Scene({}, seen(tasks=rows)).status()
+    assert reported["tasks"] == [
         {
             "name": "morning_analysis",
             "next": "2026-11-23T22:30:00Z",
@@ -358,8 +358,8 @@ def test_tasks_are_told_and_the_past_stays_known_while_nobody_answers() -> None:
         {"name": "evening_analysis"},
     ]
     unknown = (TaskRow("morning_analysis", due), TaskRow("evening_analysis"))
-    assert status(declared(), 2, seen(tasks=unknown, view=None), told, LATER)["tasks"] == told["tasks"]
-    assert status(declared(), 2, seen(tasks=unknown), told, LATER)["tasks"][0] == {
+    assert status(declared(), 2, seen(tasks=unknown, view=None), reported, LATER)["tasks"] == reported["tasks"]
+    assert status(declared(), 2, seen(tasks=unknown), reported, LATER)["tasks"][0] == {
         "name": "morning_analysis",
         "next": "2026-11-23T22:30:00Z",
     }

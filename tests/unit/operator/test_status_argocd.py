@@ -57,8 +57,8 @@ def test_a_pause_does_not_hide_that_a_system_is_ill(found: Observation, expected
     resource = Scene({}, found, before=READY).resource()
     conditions = {each["type"]: each for each in resource["status"]["conditions"]}
     assert conditions["Reconciling"]["reason"] == "Paused"
-    told = conditions["Ready" if expected == "Degraded" else "Reconciling"]["message"]
-    assert health(resource) == (expected, told)
+    reported = conditions["Ready" if expected == "Degraded" else "Reconciling"]["message"]
+    assert health(resource) == (expected, reported)
 
 
 def test_a_rollout_that_waits_for_the_close_does_not_hide_that_a_system_is_ill() -> None:

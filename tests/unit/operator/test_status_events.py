@@ -16,7 +16,7 @@ SYSTEM = {"metadata": {"name": "demo", "namespace": "trading", "uid": "uid-1"}}
 
 
 def after_ready(scene: str) -> list[tuple[str, str, str]]:
-    """Return what is told when a system that was well comes into a state."""
+    """Return what is reported when a system that was well comes into a state."""
     found = SCENES[scene]
     now = max(LATER, found.now)
     fresh = status(declared(found.generation, **found.spec), found.generation, found.seen, READY.status(), now)
@@ -24,7 +24,7 @@ def after_ready(scene: str) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("scene", "told"),
+    ("scene", "reported"),
     [
         ("ready", []),
         ("pods start", [("Warning", "ReadyChanged", "WaitingForNats")]),
@@ -38,40 +38,40 @@ def after_ready(scene: str) -> list[tuple[str, str, str]]:
         ("the gateway went silent", [("Warning", "ReadyChanged", "GatewayUnreachable")]),
     ],
 )
-def test_what_becomes_of_a_system_that_was_well_is_told(scene: str, told: list[tuple[str, str, str]]) -> None:
-    assert after_ready(scene) == told
+def test_what_becomes_of_a_system_that_was_well_is_reported(scene: str, reported: list[tuple[str, str, str]]) -> None:
+    assert after_ready(scene) == reported
 
 
 @pytest.mark.parametrize("scene", ["halted", "held until the close", "contested", "the calendar ends soon"])
-def test_the_way_back_is_told_of_ready_and_stalled_only(scene: str) -> None:
-    told = event_records(SCENES[scene].status(), READY.status())
-    assert {each.action for each in told} <= {"ReadyChanged", "StalledChanged"}
+def test_the_way_back_is_reported_of_ready_and_stalled_only(scene: str) -> None:
+    reported = event_records(SCENES[scene].status(), READY.status())
+    assert {each.action for each in reported} <= {"ReadyChanged", "StalledChanged"}
 
 
-def test_the_beginning_of_a_system_is_not_told() -> None:
+def test_the_beginning_of_a_system_is_not_reported() -> None:
     assert event_records({}, SCENES["nothing there yet"].status()) == []
     assert [each.reason for each in event_records({}, READY.status())] == ["Ready"]
 
 
-def test_other_words_for_the_same_status_are_not_told_again() -> None:
+def test_other_words_for_the_same_status_are_not_reported_again() -> None:
     before = SCENES["halted"].status()
     other = refused(Refusal("DAILY_LOSS_EXCEEDED", "5200", "5000"))
     assert transitions(before["conditions"], Scene({}, other).status()["conditions"]) == []
 
 
-def test_a_missed_slot_is_told_once() -> None:
+def test_a_missed_slot_is_reported_once() -> None:
     def tasks(*rows: TaskRow) -> dict[str, Any]:
         return Scene({}, seen(tasks=rows)).status()
 
     missed = TaskRow("evening_analysis", CLOSE, None, OPEN)
     other = TaskRow("morning_analysis", CLOSE, None, OPEN)
-    told = event_records(tasks(TaskRow("evening_analysis", CLOSE)), tasks(missed, other))
-    assert [each.note for each in told] == [
+    reported = event_records(tasks(TaskRow("evening_analysis", CLOSE)), tasks(missed, other))
+    assert [each.note for each in reported] == [
         f"Task {name} was due at 2026-11-22T23:00:00Z and was not done while it was useful"
         for name in ("evening_analysis", "morning_analysis")
     ]
-    assert {(each.type, each.reason, each.action) for each in told} == {("Warning", "SlotMissed", "TaskMissed")}
-    assert len({event(SYSTEM, each, NOW)["metadata"]["name"] for each in told}) == 2
+    assert {(each.type, each.reason, each.action) for each in reported} == {("Warning", "SlotMissed", "TaskMissed")}
+    assert len({event(SYSTEM, each, NOW)["metadata"]["name"] for each in reported}) == 2
     assert event_records(tasks(missed), tasks(missed)) == []
     newer = TaskRow("evening_analysis", CLOSE, None, CLOSE)
     assert [each.identity[-1] for each in event_records(tasks(missed), tasks(newer))] == ["2026-11-23T05:00:00Z"]

@@ -133,8 +133,8 @@ def test_fifty_refused_symbols_have_room_for_all_their_names() -> None:
         name: Newest(Decimal(50), date(2026, 11, 19)) if number % 2 else Newest() for number, name in enumerate(names)
     }
     rules = replace(RULES, symbols=frozenset(names))
-    told = safety_of(Book(), replace(conditions(rules), expected=date(2026, 11, 20)), newest)
-    rows = tuple(Refusal(one.code, one.value, one.limit, one.message, one.symbol) for one in told.refusals)
+    reported = safety_of(Book(), replace(conditions(rules), expected=date(2026, 11, 20)), newest)
+    rows = tuple(Refusal(one.code, one.value, one.limit, one.message, one.symbol) for one in reported.refusals)
     words = message(Scene({}, refused(*rows)), "SafeToTrade")
     assert [name for name in names if name not in words] == []
 
@@ -148,10 +148,10 @@ def test_every_guard_that_needs_no_order_has_a_reason_and_a_remedy(code: Code) -
     assert remedy.endswith(".")
 
 
-def test_a_session_that_cannot_be_closed_is_told_with_its_error_and_what_to_do() -> None:
+def test_a_session_that_cannot_be_closed_is_reported_with_its_error_and_what_to_do() -> None:
     failing = FailingSession("close", date(2026, 11, 20), "INTERNAL", "no space left", NOW, tries=70, lasting=True)
-    told = safety_state(SaidSafety(True, []), SlotJobs(None, [], failing=failing))
-    heard = read_status(msgspec.to_builtins({"safety": told, "services": []}), 0.0).safety
+    reported = safety_state(SaidSafety(True, []), SlotJobs(None, [], failing=failing))
+    heard = read_status(msgspec.to_builtins({"safety": reported, "services": []}), 0.0).safety
     found = said(Scene({}, seen(view=view(safety=heard))), "SafeToTrade")
     assert (found["status"], found["reason"]) == ("False", "SessionStuck")
     assert found["message"] == (

@@ -168,7 +168,7 @@ async def test_a_watch_that_breaks_goes_on_after_the_last_event_or_bookmark() ->
         event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}),
         event("ADDED", {"metadata": {}}),
     ],
-    ids=["refused", "told", "fault"],
+    ids=["refused", "reported", "fault"],
 )
 async def test_what_a_watch_cannot_tell_any_more_a_new_list_does(failure: Any) -> None:
     cache, marked = Cache(), list[SystemKey]()
@@ -212,7 +212,7 @@ async def test_a_page_that_is_older_than_a_deletion_brings_nothing_back(monkeypa
     assert names(cache) == ["a"]
 
 
-async def test_what_a_list_took_before_it_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_list_took_before_it_failed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "PAGE", 1)
     server = Server([service("a", 1), service("b", 2)], version=50, before_page=away_at("Service", 1))
     watch, news = Watching(server, Cache(), lambda *_: None), set[SystemKey]()

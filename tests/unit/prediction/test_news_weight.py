@@ -35,7 +35,7 @@ def test_news_moves_the_log_odds_and_never_beyond_0_and_1() -> None:
     assert 0.0 <= moved(0.5, 5000.0, -1.0) < moved(0.5, 5000.0, 1.0) <= 1.0
 
 
-def test_a_weight_is_learnt_where_news_told_the_outcomes() -> None:
+def test_a_weight_is_learnt_where_news_reported_the_outcomes() -> None:
     found = learn(samples(4000, 1.5), RULE)
     assert found.weight is not None
     assert found.weight.weight == pytest.approx(1.5, abs=0.25)

@@ -80,11 +80,11 @@ def test_one_wrong_figure_in_the_newest_bar_is_not_calm() -> None:
 
 
 def test_every_rule_is_reached_by_some_damage_or_by_what_market_data_says() -> None:
-    told = {"held_back", "off_calendar", "short_history"}
-    assert {rule for rule, _ in DAMAGE.values()} | told == {rule.id for rule in BAR_RULES}
+    reported = {"held_back", "off_calendar", "short_history"}
+    assert {rule for rule, _ in DAMAGE.values()} | reported == {rule.id for rule in BAR_RULES}
 
 
-def test_what_market_data_passed_over_is_told_with_its_number() -> None:
+def test_what_market_data_passed_over_is_reported_with_its_number() -> None:
     bars = made_up()
     assert broken(bars, off_calendar=1) == {"off_calendar": 15.0}
     assert broken(bars, off_calendar=40) == {"off_calendar": 60.0}
@@ -107,15 +107,15 @@ def test_a_real_crash_on_heavy_volume_costs_little_and_is_no_split() -> None:
 @pytest.mark.parametrize(
     ("symbol", "day"), [("AAPL", date(2000, 6, 21)), ("AAPL", date(2005, 2, 28)), ("MSFT", date(2003, 2, 18))]
 )
-def test_a_split_that_is_told_leaves_no_step_and_one_that_is_not_is_named(symbol: str, day: date) -> None:
+def test_a_split_that_is_reported_leaves_no_step_and_one_that_is_not_is_named(symbol: str, day: date) -> None:
     last = day + timedelta(days=20)
     while CALENDAR.session_on(last) is None:
         last += timedelta(days=1)
     bars = recorded(symbol, last)
     if len(bars) >= 60:
         assert broken(bars) == {}
-    untold = [scaled(bar, 2.0, 0.5) if bar.session < day else bar for bar in bars]
-    assert "untold_split" in broken(untold)
+    missing = [scaled(bar, 2.0, 0.5) if bar.session < day else bar for bar in bars]
+    assert "untold_split" in broken(missing)
 
 
 def test_one_old_odd_row_does_not_stop_trading_and_several_recent_ones_do() -> None:

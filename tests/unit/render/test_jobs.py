@@ -57,7 +57,7 @@ def test_the_longest_names_fit(context: RenderContext) -> None:
     assert len(slot_job(system, context, slot_of(system))["metadata"]["name"]) <= 63
 
 
-def test_the_client_is_told_its_slot_by_name_or_its_task_with_the_jobs_name(context: RenderContext) -> None:
+def test_the_client_is_given_its_slot_by_name_or_its_task_with_the_jobs_name(context: RenderContext) -> None:
     named, timed = ({entry["name"]: entry for entry in container(job)["env"]} for job in both(context))
     assert named["BELLWETHER_SLOT"]["value"] == "morning_analysis-20261123"
     assert not {"BELLWETHER_TASK", "BELLWETHER_JOB"} & set(named)

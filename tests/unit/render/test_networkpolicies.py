@@ -115,12 +115,12 @@ def test_news_of_yahoo_is_asked_for_by_market_data_alone() -> None:
 
 def test_only_monitoring_reaches_the_ports_of_notifications() -> None:
     email = {"host": "mail.example", "from": "a@example.com", "to": ["b@example.com"]}
-    told = [
+    reported = [
         {"name": "mail", "kind": "email", "email": email},
         {"name": "hook", "kind": "webhook", "url": "http://hook.example:9000/in"},
         {"name": "hidden", "kind": "webhook", "secretRef": {"name": "hidden"}},
     ]
-    found = by_component(profile="standard", **LIVE, notifications=told)
+    found = by_component(profile="standard", **LIVE, notifications=reported)
     assert ports(found["monitoring"]["egress"]) == {53, 443, 587, 4222, 9000}
     assert ports(found["gateway"]["egress"]) == {53, 4222}
     assert ports(by_component(profile="standard", **LIVE)["monitoring"]["egress"]) == {53, 4222}

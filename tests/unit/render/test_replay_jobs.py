@@ -45,8 +45,8 @@ def test_each_variant_has_an_index_that_stops_no_other(context: RenderContext) -
     spec = job["spec"]
     assert job["metadata"]["name"] == "sizes-replay"
     assert job["metadata"]["ownerReferences"] == [OWNER.reference]
-    told = "0 as declared, 1 trading.sizing.value=0.05, 2 trading.sizing.value=0.2"
-    assert job["metadata"]["annotations"] == {"bellwether.dev/variants": told}
+    reported = "0 as declared, 1 trading.sizing.value=0.05, 2 trading.sizing.value=0.2"
+    assert job["metadata"]["annotations"] == {"bellwether.dev/variants": reported}
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 3, 3)
     assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (1, 3)
     assert (spec["activeDeadlineSeconds"], spec["ttlSecondsAfterFinished"]) == (5400, 3600)

@@ -254,25 +254,25 @@ def analyze(folder: Path, *arguments: str, pattern: str = "trading*") -> tuple[i
 
 @needs_analyze
 def test_systemd_accepts_every_unit(folder: Path) -> None:
-    code, told = analyze(folder, "verify", "--recursive-errors=yes")
-    assert code == 0, told
+    code, reported = analyze(folder, "verify", "--recursive-errors=yes")
+    assert code == 0, reported
 
 
 @needs_analyze
 def test_systemd_refuses_a_unit_with_a_key_that_it_does_not_know(folder: Path) -> None:
     path = folder / "trading-nats.service"
     path.write_text(path.read_text() + "MemoryMaximum=1G\n")
-    code, told = analyze(folder, "verify", "--recursive-errors=yes")
+    code, reported = analyze(folder, "verify", "--recursive-errors=yes")
     assert code != 0
-    assert "MemoryMaximum" in told
+    assert "MemoryMaximum" in reported
 
 
 @needs_analyze
 def test_every_unit_is_exposed_by_less_than_two(folder: Path) -> None:
-    code, told = analyze(
+    code, reported = analyze(
         folder, "security", "--offline=true", f"--threshold={THRESHOLD}", "--no-pager", pattern="*.service"
     )
-    assert code == 0, told
+    assert code == 0, reported
     path = folder / "trading-nats.service"
     path.write_text("\n".join(line for line in path.read_text().splitlines() if "CapabilityBounding" not in line))
     assert analyze(folder, "security", "--offline=true", f"--threshold={THRESHOLD}", pattern=path.name)[0] != 0

@@ -306,8 +306,8 @@ def test_proxy_and_certificates_reach_the_pod_that_asks_yahoo_and_no_other(
     found = pods(system, context)
     for name, template in found.items():
         (container,) = template["spec"]["containers"]
-        told = environment(container).keys() & {"BELLWETHER_PROXY", "BELLWETHER_CA_BUNDLE"}
-        assert bool(told) == (name == asking), name
+        reported = environment(container).keys() & {"BELLWETHER_PROXY", "BELLWETHER_CA_BUNDLE"}
+        assert bool(reported) == (name == asking), name
     (container,) = found[asking]["spec"]["containers"]
     assert environment(container)["BELLWETHER_PROXY"] == "http://proxy.example:3128"
     assert environment(container)["BELLWETHER_CA_BUNDLE"] == "/etc/bellwether/ca/ca.crt"

@@ -8,7 +8,7 @@ START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 MEMORY = Alarm(raise_at=80.0, clear_at=75.0, severity="warning")
 
 
-def told(alarm: Alarm, *values: float | None) -> list[Turn | None]:
+def reported(alarm: Alarm, *values: float | None) -> list[Turn | None]:
     """Return what each look turns, a minute apart."""
     state, turns = CLEAR, []
     for minute, value in enumerate(values):
@@ -18,30 +18,30 @@ def told(alarm: Alarm, *values: float | None) -> list[Turn | None]:
 
 
 def test_it_is_raised_once_and_resolved_once() -> None:
-    assert told(MEMORY, 50, 81, 90, 70, 60, 95) == [None, "raised", None, "resolved", None, "raised"]
+    assert reported(MEMORY, 50, 81, 90, 70, 60, 95) == [None, "raised", None, "resolved", None, "raised"]
 
 
 def test_at_the_limit_is_not_above_it() -> None:
-    assert told(MEMORY, 80.0) == [None]
+    assert reported(MEMORY, 80.0) == [None]
 
 
 def test_a_value_that_moves_around_the_limit_does_not_raise_it_again() -> None:
-    assert told(MEMORY, 81, 79, 82, 76, 75) == ["raised", None, None, None, "resolved"]
+    assert reported(MEMORY, 81, 79, 82, 76, 75) == ["raised", None, None, None, "resolved"]
 
 
 def test_no_measurement_changes_nothing() -> None:
-    assert told(MEMORY, None, 81, None, 74) == [None, "raised", None, "resolved"]
-    assert told(Alarm(80, 80, "warning", looks=2), 81, None, 81) == [None, None, "raised"]
+    assert reported(MEMORY, None, 81, None, 74) == [None, "raised", None, "resolved"]
+    assert reported(Alarm(80, 80, "warning", looks=2), 81, None, 81) == [None, None, "raised"]
 
 
 def test_low_values_can_be_the_bad_ones() -> None:
     score = Alarm(raise_at=70.0, clear_at=70.0, severity="warning", low=True)
-    assert told(score, 70, 69.9, 40, 70) == [None, "raised", None, "resolved"]
+    assert reported(score, 70, 69.9, 40, 70) == [None, "raised", None, "resolved"]
 
 
 def test_one_bad_look_is_not_enough_where_two_are_asked_for() -> None:
     twice = Alarm(raise_at=0.0, clear_at=0.0, severity="critical", looks=2)
-    assert told(twice, 1, 0, 1, 1, 1, 0) == [None, None, None, "raised", None, "resolved"]
+    assert reported(twice, 1, 0, 1, 1, 1, 0) == [None, None, None, "raised", None, "resolved"]
 
 
 def test_since_is_the_first_look_that_found_it() -> None:

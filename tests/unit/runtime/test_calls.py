@@ -97,7 +97,7 @@ async def test_nested_calls_share_the_callers_time(system: System, switches: Swi
     assert 0 < switches.remaining[0] <= 3.0
 
 
-async def test_a_call_that_takes_too_long_is_told_so(system: System, switches: Switches) -> None:
+async def test_a_call_that_takes_too_long_is_reported(system: System, switches: Switches) -> None:
     error = await refusal(system, "ledger", "slow", budget=0.05)
     assert error.code == "DEADLINE_EXCEEDED"
 

@@ -15,14 +15,14 @@ from bellwether.runtime.process import Process, notify, serve
 
 
 class Manager:
-    """A service manager's socket, and what it was told."""
+    """A service manager's socket, and what it was sent."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
         self._socket.setblocking(False)
 
-    async def told(self) -> str:
+    async def reported(self) -> str:
         return (await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, 100), 10)).decode()
 
     def silent(self) -> bool:
@@ -43,11 +43,11 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     found.close()
 
 
-async def test_an_abstract_socket_is_told(tmp_path: Path) -> None:
+async def test_an_abstract_socket_is_reported(tmp_path: Path) -> None:
     name = f"bellwether-{os.getpid()}-{tmp_path.name}"
     manager = Manager("\0" + name)
     assert notify("READY=1", f"@{name}")
-    assert await manager.told() == "READY=1"
+    assert await manager.reported() == "READY=1"
     manager.close()
 
 
@@ -63,9 +63,9 @@ def test_the_socket_is_taken_from_the_environment() -> None:
 async def test_a_process_says_when_it_is_ready_and_when_it_stops(manager: Manager, tmp_path: Path) -> None:
     config = ProcessConfig(health_host="127.0.0.1", health_port=0, notify_socket=str(tmp_path / "notify"))
     serving = asyncio.create_task(serve(config, {}, connect=MemoryBus))  # type: ignore[arg-type]
-    assert await manager.told() == "READY=1"
+    assert await manager.reported() == "READY=1"
     os.kill(os.getpid(), signal.SIGTERM)
-    assert await manager.told() == "STOPPING=1"
+    assert await manager.reported() == "STOPPING=1"
     await serving
     assert manager.silent()
 
@@ -85,5 +85,5 @@ async def test_a_process_that_is_not_up_yet_is_not_said_to_be_ready(
     await waiting.wait()
     assert manager.silent()
     os.kill(os.getpid(), signal.SIGTERM)
-    assert await manager.told() == "STOPPING=1"
+    assert await manager.reported() == "STOPPING=1"
     await serving

@@ -159,8 +159,8 @@ async def test_the_old_client_works_unchanged_whether_or_not_it_awaits(folder: P
         env={"PYTHONPATH": str(COMPATIBILITY), "TRADING_SOCKET_DIR": str(folder)},
         stdout=subprocess.PIPE,
     )
-    told, _ = await process.communicate()
-    lines = told.decode().splitlines()
+    reported, _ = await process.communicate()
+    lines = reported.decode().splitlines()
     assert lines[0] == lines[1]
     assert "ledger.prise: ledger has no method 'prise'" in lines[2]
 
@@ -173,6 +173,6 @@ def test_a_request_is_complete_when_its_json_is() -> None:
     assert parse(whole + b"\n{")[1] == b"\n{"
 
 
-def test_no_time_is_told_for_a_method_that_is_unknown() -> None:
+def test_no_time_is_reported_for_a_method_that_is_unknown() -> None:
     error = {"code": "UNKNOWN_METHOD", "message": "no"}
     assert "execution_time" not in as_old({"status": "error", "error": error, "execution_time": 0.1}, 3)

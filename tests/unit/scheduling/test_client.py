@@ -169,7 +169,7 @@ def test_a_slot_is_asked_for_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("said", "words"),
     [
         ({}, "give either the name of a slot, or a task and the name of the Job"),
         ({"TASK": "morning_analysis"}, "give either"),
@@ -181,8 +181,10 @@ def test_a_slot_is_asked_for_by_its_name() -> None:
         ({"TASK": "morning_analysis", "JOB": "demo-9999999999"}, "BELLWETHER_JOB='demo-9999999999'"),
     ],
 )
-def test_what_it_is_told_wrongly_is_named(told: dict[str, str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    environ = {f"BELLWETHER_{name}": value for name, value in told.items()}
+def test_what_it_is_given_wrongly_is_named(
+    said: dict[str, str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {f"BELLWETHER_{name}": value for name, value in said.items()}
     assert run(environ, timeout=1.0) == WRONG
     assert words in capsys.readouterr().err
 
@@ -213,8 +215,8 @@ def test_a_damaged_key_is_named_without_its_content(
 
 def test_a_whole_key_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "job.nk").write_text(f"{SEED}\n")
-    told = {"SLOT": SLOT, "KEYS_DIR": str(tmp_path), "NATS_URL": f"nats://127.0.0.1:{free_port()}"}
-    assert run({f"BELLWETHER_{name}": value for name, value in told.items()}, timeout=0.05) == GAVE_UP
+    said = {"SLOT": SLOT, "KEYS_DIR": str(tmp_path), "NATS_URL": f"nats://127.0.0.1:{free_port()}"}
+    assert run({f"BELLWETHER_{name}": value for name, value in said.items()}, timeout=0.05) == GAVE_UP
 
 
 @pytest.mark.parametrize("timeout", [float("nan"), -1.0, float("inf")])

@@ -15,7 +15,7 @@ SECOND = timedelta(seconds=1)
 
 
 def after(*tries: tuple[datetime, str, str]) -> FailingSession:
-    """Return what is told of Monday's close after tries that failed: when, and with which code and words."""
+    """Return what is reported of Monday's close after tries that failed: when, and with which code and words."""
     found = None
     for at, code, words in tries:
         found = failing_after(found, "close", MONDAY, RpcError(code, words), at)
@@ -23,7 +23,7 @@ def after(*tries: tuple[datetime, str, str]) -> FailingSession:
     return found
 
 
-def test_a_first_failure_is_told_and_does_not_last() -> None:
+def test_a_first_failure_is_reported_and_does_not_last() -> None:
     found = after((CLOSE, "INTERNAL", "no space left"))
     assert found == FailingSession("close", MONDAY, "INTERNAL", "no space left", CLOSE, 1, lasting=False)
 
@@ -44,15 +44,15 @@ def test_it_lasts_once_it_failed_often_enough_and_for_long_enough(tries: int, la
     assert (found.tries, found.since, found.lasting) == (tries, CLOSE, lasting)
 
 
-def test_another_error_of_the_same_close_is_told_and_counts_on() -> None:
+def test_another_error_of_the_same_close_is_reported_and_counts_on() -> None:
     found = after((CLOSE, "UNAVAILABLE", "away"), (CLOSE, "UNAVAILABLE", "away"), (CLOSE + SECOND, "INTERNAL", "full"))
     assert (found.code, found.message, found.since, found.tries) == ("INTERNAL", "full", CLOSE, 3)
 
 
 def test_words_that_differ_at_every_try_are_renewed_with_each_doubling_of_the_tries() -> None:
     every = [(CLOSE + number * SECOND, "INTERNAL", f"request {number}") for number in range(1, 12)]
-    told = [after(*every[:count]).message.removeprefix("request ") for count in range(1, 12)]
-    assert told == ["1", "2", "2", "4", "4", "4", "4", "8", "8", "8", "8"]
+    reported = [after(*every[:count]).message.removeprefix("request ") for count in range(1, 12)]
+    assert reported == ["1", "2", "2", "4", "4", "4", "4", "8", "8", "8", "8"]
 
 
 @pytest.mark.parametrize(("step", "session"), [("open", MONDAY), ("close", TUESDAY)])

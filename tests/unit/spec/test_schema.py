@@ -77,7 +77,7 @@ def test_what_is_empty_by_default_has_no_default() -> None:
     assert "default" not in schema_of(Short | None, None)
 
 
-def test_lists_say_how_their_entries_are_told_apart() -> None:
+def test_lists_say_how_their_entries_are_distinguished() -> None:
     assert schema_of(list[Short], Field(max_length=3))[LIST_TYPE] == "atomic"
     as_set = Field(max_length=3, json_schema_extra={LIST_TYPE: "set"})
     assert schema_of(list[Short], as_set)[LIST_TYPE] == "set"

@@ -13,12 +13,13 @@ RETIRED = {
     "is away": "is unreachable",
     "are away": "are unreachable",
     "moment": "instant",
+    "told": "reported, notified or known",
     "was away": "was unreachable",
 }
 STORED = re.compile(r"(FROM|INTO|UPDATE|EXISTS) begun|begun-with|moment in time|[\"'](begun|moment)[\"']")
 """Where a retired word stays: a name in stored data, or another meaning."""
 FOLDERS = ("services", "operator", "tools", "tests", "docs", "charts", "manifests", "models")
-TEXTS = {".py", ".md", ".yaml", ".tpl", ".txt", ".html", ".js", ".go"}
+TEXTS = {".py", ".md", ".yaml", ".tpl", ".txt", ".html", ".js"}
 KEPT = {ROOT / "docs" / "concepts.md", Path(__file__)}
 """They name the retired words."""
 SINGLE = {"Book", "Desk", "Outcome", "Settled"}

@@ -42,8 +42,8 @@ def how(request: pytest.FixtureRequest) -> dict[str, Any]:
 async def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path, how: dict[str, Any]) -> None:
     metadata, notes = tables()
     store = Store.open(tmp_path / "notes.db", metadata, **how)
-    told: list[OutboxRow] = []
-    store.on_outgoing(told.extend)
+    reported: list[OutboxRow] = []
+    store.on_outgoing(reported.extend)
 
     def work(tx: Transaction) -> None:
         tx.execute(insert(notes), {"id": "a"})
@@ -57,7 +57,7 @@ async def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path, h
     assert await store.transact(lambda tx: tx.execute(select(notes.c.id)).scalars().all()) == ["before"]
     assert await store.waiting(0, 10) == []
     assert await store.claimed("live", ["cause"]) == set()
-    assert told == []
+    assert reported == []
     await store.close()
 
 
@@ -108,15 +108,15 @@ async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_pa
 
 async def test_listeners_hear_of_transactions_in_order_though_callers_gave_up(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "notes.db", MetaData())
-    told: list[OutboxRow] = []
-    store.on_outgoing(told.extend)
+    reported: list[OutboxRow] = []
+    store.on_outgoing(reported.extend)
     work = [asyncio.ensure_future(store.transact(sending(str(n)))) for n in range(20)]
     await asyncio.sleep(0)
     for task in work[::2]:
         task.cancel()
     await asyncio.gather(*work, return_exceptions=True)
     await store.transact(lambda tx: None)
-    assert [row.event.body for row in told] == [str(n).encode() for n in range(20)]
+    assert [row.event.body for row in reported] == [str(n).encode() for n in range(20)]
     await store.close()
 
 

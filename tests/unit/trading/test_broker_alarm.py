@@ -1,4 +1,4 @@
-"""When people are told of a broker that does not answer."""
+"""When people are notified of a broker that does not answer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ CALENDAR = load_calendar("XASX")
 OPEN = datetime(2026, 11, 29, 23, 0, tzinfo=UTC)  # Monday in Sydney
 
 
-def test_only_a_silence_of_some_minutes_around_a_session_is_told() -> None:
+def test_only_a_silence_of_some_minutes_around_a_session_is_reported() -> None:
     now = OPEN + timedelta(hours=1)
     assert broker_alarm("", None, now, CALENDAR) is None
     assert broker_alarm("timed out", now - timedelta(minutes=4), now, CALENDAR) is None
-    told = broker_alarm("timed out", now - timedelta(minutes=6), now, CALENDAR)
-    assert told is not None
-    assert (told.type, told.severity, told.unknown) == ("broker_unreachable", "critical", False)
-    assert told.message == "the broker has not answered for 6 minutes: timed out"
+    reported = broker_alarm("timed out", now - timedelta(minutes=6), now, CALENDAR)
+    assert reported is not None
+    assert (reported.type, reported.severity, reported.unknown) == ("broker_unreachable", "critical", False)
+    assert reported.message == "the broker has not answered for 6 minutes: timed out"
 
 
 def test_a_weekend_raises_nothing_and_the_hour_before_the_open_does() -> None:

@@ -116,7 +116,7 @@ def test_a_stop_follows_a_split_and_is_not_set_off_by_one() -> None:
     assert closed(book, rules, "22.5", day=1)[1][0].reason == "stop_loss"
 
 
-def test_a_loss_is_told_before_a_gain_and_both_before_the_horizon() -> None:
+def test_a_loss_is_reported_before_a_gain_and_both_before_the_horizon() -> None:
     everything = replace(
         under(stop_loss=Decimal("0.1"), take_profit=Decimal("0.2"), trailing_stop=Decimal("0.3")), horizon_sessions=1
     )

@@ -80,7 +80,7 @@ def test_a_guard_s_objection_is_a_recorded_refusal_and_no_order(changes: dict[st
     assert code not in outcome.guards
 
 
-def test_a_signal_that_leaves_nothing_to_do_is_told_with_the_decision_and_is_no_event_of_the_ledger() -> None:
+def test_a_signal_that_leaves_nothing_to_do_is_reported_with_the_decision_and_is_no_event_of_the_ledger() -> None:
     queued = fold(place(prediction(), "", account(), conditions(FREE)).events, account())
     kept = replace(FREE, exit_on_sell=False)
     for code, made, book, rules in (

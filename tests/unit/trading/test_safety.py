@@ -70,7 +70,7 @@ def test_it_is_safe_when_nothing_stands_against_an_order() -> None:
     ],
     ids=["off", "halted", "loss"],
 )
-def test_what_stands_against_every_order_is_told_once_with_value_limit_and_a_sentence(
+def test_what_stands_against_every_order_is_reported_once_with_value_limit_and_a_sentence(
     book: Book, held: Conditions, code: str, words: str
 ) -> None:
     found = safety_of(book, held, NEWEST)
@@ -78,7 +78,7 @@ def test_what_stands_against_every_order_is_told_once_with_value_limit_and_a_sen
     (refusal,) = found.refusals
     assert (refusal.code, refusal.symbol) == (code, "")
     assert words in refusal.message
-    # What nobody told of the prices makes it no safer.
+    # What nobody reported of the prices makes it no safer.
     assert safety_of(book, held, None) == found
 
 
@@ -89,7 +89,7 @@ def test_it_is_not_safe_after_a_session_that_lost_too_much() -> None:
     assert [(one.code, one.value) for one in found.refusals] == [("DAILY_LOSS_EXCEEDED", "6000")]
 
 
-def test_everything_is_told_and_what_concerns_every_order_first() -> None:
+def test_everything_is_reported_and_what_concerns_every_order_first() -> None:
     old = {**NEWEST, "BBB": Newest(Decimal(50), date(2008, 12, 31), GOOD), "CCC": Newest(quality=GOOD)}
     found = safety_of(lost(6000), under(("cli: lunch",), mode="off"), old)
     assert [(one.code, one.symbol) for one in found.refusals] == [

@@ -35,8 +35,8 @@ from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import (
     MISSED_SESSIONS,
     Closing,
+    actions_to_ask_for,
     close_session,
-    untold_actions,
 )
 from unit.trading.making import (
     BEFORE_OPEN,
@@ -239,8 +239,8 @@ def test_the_open_is_not_done_while_the_bar_of_a_held_share_may_still_tell_a_div
     book = account("2000", bought("AAA", 10))
     assert open_session(book, conditions(FREE, OPEN), opening(final=False)).events == ()
     dividend = CorporateAction("AAA", SESSION, "dividend", amount=0.5)
-    told = open_session(book, conditions(FREE, CLOSE), opening([dividend], final=False, AAA="50"))
-    assert [type(event) for event in told.events] == [DividendPaid, SessionOpenDone]
+    reported = open_session(book, conditions(FREE, CLOSE), opening([dividend], final=False, AAA="50"))
+    assert [type(event) for event in reported.events] == [DividendPaid, SessionOpenDone]
     never = open_session(book, conditions(FREE, CLOSE), opening())
     assert [type(event) for event in never.events] == [SessionOpenDone]
 
@@ -316,7 +316,7 @@ def test_an_open_hears_of_what_earlier_ones_missed_and_of_no_more_than_that() ->
     day, both = date(2009, 1, 8), frozenset({"AAA", "BBB"})
 
     def asked(opened: date | None, again: int = 0, **missed: date) -> list[tuple[int, int, str]]:
-        found = untold_actions(CALENDAR, day, both, opened, missed, again=again)
+        found = actions_to_ask_for(CALENDAR, day, both, opened, missed, again=again)
         return [(first.day, last.day, "".join(sorted(symbols))) for first, last, symbols in found]
 
     assert asked(None) == [(8, 8, "AAABBB")]
@@ -329,7 +329,7 @@ def test_an_open_hears_of_what_earlier_ones_missed_and_of_no_more_than_that() ->
         (31, 7, "AAA"),
         (7, 7, "BBB"),
     ]
-    (_, (first, _, _)) = untold_actions(CALENDAR, day, both, date(2009, 1, 7), {"AAA": date(2008, 1, 2)})
+    (_, (first, _, _)) = actions_to_ask_for(CALENDAR, day, both, date(2009, 1, 7), {"AAA": date(2008, 1, 2)})
     assert CALENDAR.sessions_between(first, day) == MISSED_SESSIONS
     # What was opened is asked for once more.
     assert asked(date(2009, 1, 7), 3) == [(5, 8, "AAABBB")]
@@ -348,7 +348,7 @@ def test_a_share_whose_bar_the_open_missed_keeps_its_last_price_at_the_close() -
     assert closed.equity == Decimal(500) + 20 * 50 + 10 * 60
 
 
-def test_a_split_that_was_told_though_its_bar_was_missed_is_not_applied_again_at_the_next_opens() -> None:
+def test_a_split_that_was_reported_though_its_bar_was_missed_is_not_applied_again_at_the_next_opens() -> None:
     book = account("1000", bought("AAA", 20))
     split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
     book = fold(open_session(book, conditions(FREE, CLOSE), opening([split])).events, book)
@@ -462,7 +462,7 @@ def test_an_action_that_a_filled_gap_dates_earlier_is_not_applied_again() -> Non
     assert missed.missed == {"AAA": SESSION}
     now = CLOSE + timedelta(days=1)
 
-    def told(day: date, *more: CorporateAction, **prices: str) -> Opening:
+    def reported(day: date, *more: CorporateAction, **prices: str) -> Opening:
         split, paid = (
             CorporateAction("AAA", day, "split", ratio=2.0),
             CorporateAction("AAA", day, "dividend", amount=0.5),
@@ -470,14 +470,14 @@ def test_an_action_that_a_filled_gap_dates_earlier_is_not_applied_again() -> Non
         known = {symbol: Decimal(price) for symbol, price in prices.items()}
         return Opening(FOLLOWING, known, [split, paid, *more], final=False)
 
-    waits = open_session(missed, conditions(FREE, now), told(FOLLOWING, AAA="25"))
+    waits = open_session(missed, conditions(FREE, now), reported(FOLLOWING, AAA="25"))
     assert [type(event) for event in waits.events] == [PositionSplit, DividendPaid]
     book = fold([replace_fact(sale(now, 40), session=date(2009, 1, 7))], fold(waits.events, missed))
-    filled = open_session(book, conditions(FREE, now), told(SESSION, AAA="25", BBB="50"))
+    filled = open_session(book, conditions(FREE, now), reported(SESSION, AAA="25", BBB="50"))
     assert [type(event) for event in filled.events] == [SessionOpenDone]
-    # One that is told beside it is another.
+    # One that is reported beside it is another.
     second = CorporateAction("AAA", FOLLOWING, "split", ratio=2.0)
-    both = open_session(book, conditions(FREE, now), told(SESSION, second, AAA="25"))
+    both = open_session(book, conditions(FREE, now), reported(SESSION, second, AAA="25"))
     assert [type(event) for event in both.events] == [PositionSplit, OrderSplit]
 
 

@@ -32,8 +32,8 @@ NOW = datetime(2026, 11, 30, 23, 5, tzinfo=UTC)
 def test_positions_prove_an_order_filled_or_not_or_nothing(
     side: Side, leaves: int, ledger: int, broker: int, found: tuple[str, int]
 ) -> None:
-    told = proof(side, Decimal(leaves), Decimal(ledger), Decimal(broker), partial=True)
-    assert (told[0], int(told[1])) == found
+    reported = proof(side, Decimal(leaves), Decimal(ledger), Decimal(broker), partial=True)
+    assert (reported[0], int(reported[1])) == found
 
 
 def test_a_part_proves_nothing_of_an_order_for_all_or_nothing() -> None:
@@ -41,12 +41,12 @@ def test_a_part_proves_nothing_of_an_order_for_all_or_nothing() -> None:
 
 
 def test_money_that_moved_becomes_events_and_realised_profit_does_not() -> None:
-    told = [
+    reported = [
         Adjustment("1", NOW, "funding", Decimal("-1.20"), "CBA.AX", "CBA Ltd Interest"),
         Adjustment("2", NOW, "realised", Decimal(50), "CBA.AX"),
         Adjustment("3", NOW, "transfer", Decimal(1000)),
     ]
-    events = adjusted(told)
+    events = adjusted(reported)
     assert [type(one) for one in events] == [Adjusted, Transferred]
     assert [one.key for one in events] == ["adjustment:1", "transfer:3"]
 
@@ -58,8 +58,8 @@ def test_money_is_compared_from_where_both_began_whatever_a_position_cost() -> N
     assert unexplained(book, first) == 0
     funding = Adjusted(NOW, "1", "funding", Decimal(-2), "CBA.AX", "Interest")
     later = NOW + timedelta(minutes=15)
-    told = stated(BrokerAccount("AUD", Decimal(49998), Decimal(49000), Decimal(200)), [], later)
-    assert unexplained(fold([funding], book), told) == 0
+    reported = stated(BrokerAccount("AUD", Decimal(49998), Decimal(49000), Decimal(200)), [], later)
+    assert unexplained(fold([funding], book), reported) == 0
     missing = stated(BrokerAccount("AUD", Decimal(49990), Decimal(49000)), [BrokerPosition("X", Decimal(0))], later)
     assert unexplained(fold([funding], book), missing) == -8
     assert "differs from the ledger's by -8" in cash_words(Decimal(-8))

@@ -23,8 +23,8 @@ def days(count: int, gain: float, *, spread: float = 0.05, seed: int = 1) -> lis
     return found
 
 
-def look(told: list[LiveDay], level: float = 0.01, margin: float = 0.0) -> Look | None:
-    return newest_look(told, HORIZON, minimum=60, level=level, margin=margin)
+def look(reported: list[LiveDay], level: float = 0.01, margin: float = 0.0) -> Look | None:
+    return newest_look(reported, HORIZON, minimum=60, level=level, margin=margin)
 
 
 def test_nothing_is_said_before_there_are_ten_blocks() -> None:
@@ -45,8 +45,8 @@ def test_a_model_that_is_worse_than_the_base_rate_is_found_and_one_that_is_not_i
 
 
 def test_between_two_looks_nothing_changes_and_each_look_spends_less() -> None:
-    told = days(129, -0.01)
-    looks = [look(told[:count]) for count in (100, 109, 110, 119, 120)]
+    reported = days(129, -0.01)
+    looks = [look(reported[:count]) for count in (100, 109, 110, 119, 120)]
     assert [one.number for one in looks if one] == [1, 1, 2, 2, 3]
     assert looks[0] == looks[1]
     levels = [one.level for one in looks if one]
@@ -56,7 +56,7 @@ def test_between_two_looks_nothing_changes_and_each_look_spends_less() -> None:
 
 def test_a_model_as_good_as_the_base_rate_is_hardly_ever_demoted_however_often_it_is_looked_at() -> None:
     demoted = sum(
-        any((found := look(told[:count])) is not None and found.worse for count in range(100, 300, BLOCK))
-        for told in (days(300, 0.0, seed=seed) for seed in range(8))
+        any((found := look(reported[:count])) is not None and found.worse for count in range(100, 300, BLOCK))
+        for reported in (days(300, 0.0, seed=seed) for seed in range(8))
     )
     assert demoted == 0

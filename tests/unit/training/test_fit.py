@@ -91,7 +91,7 @@ def test_a_share_that_stands_still_gives_no_row_and_its_rates_are_finite() -> No
     assert fitted.calibrator.base_rate("DEAD") == pytest.approx(fitted.base_rate)
 
 
-def test_no_row_at_all_is_told_in_words() -> None:
+def test_no_row_at_all_is_reported_in_words() -> None:
     rows = make_rows({"A": walk(7, [(60, 0.0)])}, FEATURES, 5)
     with pytest.raises(TooFewRows, match=r"no row to learn from: direction-lr needs 500 \(minimumRows\)"):
         fit(rows, RECIPE)

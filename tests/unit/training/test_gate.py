@@ -139,13 +139,13 @@ def test_students_quantile() -> None:
 
 
 def test_a_refit_is_refused_that_is_worse_than_the_version_that_serves() -> None:
-    told = days(0.02)
-    alike = evidence(told, serving="v", serving_losses=[day.model for day in told])
+    reported = days(0.02)
+    alike = evidence(reported, serving="v", serving_losses=[day.model for day in reported])
     assert judged(alike, refit=True).passed
-    better = evidence(told, serving="v", serving_losses=[None, *(day.model - 4 * 0.01 for day in told[1:])])
+    better = evidence(reported, serving="v", serving_losses=[None, *(day.model - 4 * 0.01 for day in reported[1:])])
     found = judged(better, refit=True)
     assert failed(found) == {"not worse than what serves"}
     assert "-0.01000 better in 1499 sessions" in found.words()
-    few = evidence(told, serving="v", serving_losses=[day.model for day in told[:50]])
+    few = evidence(reported, serving="v", serving_losses=[day.model for day in reported[:50]])
     assert failed(judged(few, refit=True)) >= {"history"}
     assert judged(better).passed, "a new recipe has its own rival"

@@ -73,10 +73,10 @@ def evidence(number: int, gain: float, *, recipe: str = "recipe", symbol: str | 
 
 
 def add(ledger: Ledger, number: int, gain: float, **more: Any) -> tuple[Ledger, str]:
-    told = manifest(number, more.get("symbol"))
-    told = msgspec.structs.replace(told, recipe_hash=more.get("recipe", "recipe"))
-    found = record(ledger, version_of(told), told, evidence(number, gain, **more), Gate(), at=NOW)
-    return found, version_of(told)
+    reported = manifest(number, more.get("symbol"))
+    reported = msgspec.structs.replace(reported, recipe_hash=more.get("recipe", "recipe"))
+    found = record(ledger, version_of(reported), reported, evidence(number, gain, **more), Gate(), at=NOW)
+    return found, version_of(reported)
 
 
 def verdict(ledger: Ledger, version: str) -> Any:
@@ -113,9 +113,9 @@ def test_a_refit_that_shares_no_session_with_what_serves_has_to_win_again() -> N
     for number, gain, passed in ((2, 0.0, False), (3, 0.02, True)):
         apart = msgspec.structs.replace(evidence(number, gain), serving=one, serving_losses=[None] * SHORT)
         changed = record(ledger, version_of(manifest(number)), manifest(number), apart, Gate(), at=NOW)
-        told = changed.entries[-1].verdict
-        assert told is not None
-        assert (told.kind, told.trials, told.passed) == ("new", 2, passed)
+        reported = changed.entries[-1].verdict
+        assert reported is not None
+        assert (reported.kind, reported.trials, reported.passed) == ("new", 2, passed)
         assert len(changed.trials) == 2
 
 
@@ -144,8 +144,8 @@ def test_under_enforce_nothing_serves_that_failed_not_even_by_hand() -> None:
     ledger, bad = add(Ledger(), 1, -0.02)
     with pytest.raises(LedgerError, match=r"did not pass the gate \(failed: better than the base rate"):
         promote(ledger, bad, NOW, "please", mode="enforce", by_hand=True)
-    told = promote(ledger, bad, NOW, "please", mode="report", by_hand=True)
-    assert told.entry(bad).reason == "by hand: please"
+    reported = promote(ledger, bad, NOW, "please", mode="report", by_hand=True)
+    assert reported.entry(bad).reason == "by hand: please"
 
 
 def test_an_unknown_or_ambiguous_version_is_named() -> None:

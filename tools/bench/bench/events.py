@@ -83,13 +83,13 @@ async def _round(kind: Kind, server: NatsServer, keys: Path) -> Round:
     command = [sys.executable, "-m", "bench.events_peer", kind, server.url, str(seed), str(seconds)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
-        told, _ = await asyncio.wait_for(process.communicate(), LONGEST)
+        reported, _ = await asyncio.wait_for(process.communicate(), LONGEST)
     finally:
         if process.returncode is None:
             process.kill()
-    if not told:
+    if not reported:
         raise RuntimeError(f"{kind} ended with {process.returncode} and said nothing")
-    found = json.loads(told)
+    found = json.loads(reported)
     if not found["calls"] or not found["seconds"]:
         raise RuntimeError(f"{kind}: no event within {seconds:g} s; this machine is too busy to measure")
     return Round(found["calls"] / found["seconds"], found["cpu"] / found["all_calls"] * 1e6, found.get("p50", 0) * 1e6)

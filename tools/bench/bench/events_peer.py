@@ -93,7 +93,7 @@ class Count:
         elif now >= self.end:
             self.over.set()
 
-    def told(self) -> dict[str, float]:
+    def reported(self) -> dict[str, float]:
         """Return what was counted, as the parent reads it."""
         cpu = time.process_time() - self._cpu
         return {"calls": self.number, "seconds": self.last - self.begin, "all_calls": self.all, "cpu": cpu}
@@ -155,7 +155,7 @@ async def _consume_raw(url: str, seed: Path, seconds: float) -> None:
         for message in await lane.fetch(FETCH):
             count.one()
             await message.ack()
-    say(count.told())
+    say(count.reported())
     await client.close()
 
 
@@ -170,7 +170,7 @@ async def _consume_ours(url: str, seed: Path, seconds: float) -> None:
 
         await service.start()
         await count.over.wait()
-        say(count.told())
+        say(count.reported())
         await service.stop()
 
 

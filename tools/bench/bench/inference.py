@@ -47,8 +47,8 @@ def measure() -> Section:
         check=True,
         timeout=600,
     )
-    told = json.loads(done.stdout)
-    medians: dict[str, list[float]] = told["medians"]
+    said = json.loads(done.stdout)
+    medians: dict[str, list[float]] = said["medians"]
     ratios = [theirs / ours for theirs, ours in zip(medians["sklearn"], medians["onnx"], strict=True)]
     figures = [
         Figure(
@@ -70,8 +70,8 @@ def measure() -> Section:
             )
         )
     parity = "of calibrated probabilities, over the rows that are measured"
-    figures.append(Figure("largest difference of both", told["largest_difference"], "", 1.0e-5, note=parity))
-    figures.append(Figure("rows with another action", told["other_action"], "rows", 0, note="by the default margin"))
+    figures.append(Figure("largest difference of both", said["largest_difference"], "", 1.0e-5, note=parity))
+    figures.append(Figure("rows with another action", said["other_action"], "rows", 0, note="by the default margin"))
     return Section("Prediction of a single row", _HOW, figures)
 
 
@@ -114,9 +114,9 @@ def main(folder: Path) -> None:
         ours = float(session.run([SCORES], {put: single[row]})[0][0, 1])
         if abs(theirs - ours) > LARGEST_DIFFERENCE:
             raise SystemExit(f"error: row {row} scores {theirs} in scikit-learn and {ours} in ONNX Runtime")
-        told = [manifest.calibrator.probability(score, None) for score in (theirs, ours)]
-        largest = max(largest, abs(told[0] - told[1]))
-        other += action_of(told[0], base, MARGIN) != action_of(told[1], base, MARGIN)
+        said = [manifest.calibrator.probability(score, None) for score in (theirs, ours)]
+        largest = max(largest, abs(said[0] - said[1]))
+        other += action_of(said[0], base, MARGIN) != action_of(said[1], base, MARGIN)
     kinds: dict[str, Callable[[int], object]] = {
         "onnx": lambda row: session.run([SCORES], {put: single[row]}),
         "sklearn": lambda row: pipeline.decision_function(double[row]),

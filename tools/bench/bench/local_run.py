@@ -26,22 +26,22 @@ class LocalRun:
     def __init__(self, process: subprocess.Popen[bytes], log: Path, data: Path) -> None:
         self.process = process
         self._log = log
-        self._told = data / "run.json"
+        self._reported = data / "run.json"
 
-    def told(self) -> Any:
+    def reported(self) -> Any:
         """Return what the run says of itself: where its API answers, and the token.
 
         Raises:
             FileNotFoundError: before it has said so.
         """
-        return json.loads(self._told.read_bytes())
+        return json.loads(self._reported.read_bytes())
 
     def ask(self, path: str, **parameters: str) -> Any:
         """Return an answer of the API; none while it does not answer."""
         try:
-            told = self.told()
-            headers = {"Authorization": f"Bearer {told['token']}"}
-            answer = httpx.get(told["url"] + path, params=parameters, headers=headers, timeout=5, trust_env=False)
+            reported = self.reported()
+            headers = {"Authorization": f"Bearer {reported['token']}"}
+            answer = httpx.get(reported["url"] + path, params=parameters, headers=headers, timeout=5, trust_env=False)
         except (httpx.HTTPError, FileNotFoundError):
             return None
         return answer.json() if answer.status_code == httpx.codes.OK else None

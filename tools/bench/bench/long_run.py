@@ -116,12 +116,12 @@ def declared(folder: Path, symbols: Sequence[str] = SYMBOLS) -> Path:
 @contextmanager
 def _page_open(run: LocalRun) -> Iterator[None]:
     """Read the event stream as the page does, until the end."""
-    told = run.told()
+    reported = run.reported()
     ended = threading.Event()
 
     def read() -> None:
-        headers = {"Authorization": f"Bearer {told['token']}"}
-        url = f"{told['url']}/v1/events"
+        headers = {"Authorization": f"Bearer {reported['token']}"}
+        url = f"{reported['url']}/v1/events"
         with httpx.stream("GET", url, headers=headers, timeout=LONGEST, trust_env=False) as stream:
             for _ in stream.iter_raw():
                 if ended.is_set():

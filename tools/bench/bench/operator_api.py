@@ -87,7 +87,7 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def watch(self, path: str, fold: Callable[[Raw], Value | None]) -> AsyncIterator[Watched[Value]]:
-        """Watch a collection from now on while the block lasts; what is there already is told first."""
+        """Watch a collection from now on while the block lasts; what is there already is reported first."""
         watched = Watched(fold)
         task = asyncio.create_task(self._follow(path, watched))
         task.add_done_callback(watched.end)

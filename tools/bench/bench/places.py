@@ -28,7 +28,7 @@ AWAY_SECONDS = 120.0
 OLD_OVERHEAD = 180
 """What the design before wanted the services to cost beyond their logic, each in a process of its own, in MB."""
 OLD_MONOLITH = 1100
-"""What the program before it took, in MB; so it was told, nobody measured it here."""
+"""What the program before it took, in MB; so it was said, nobody measured it here."""
 
 _HOW = (
     "Seven symbols, live clock, bars from files, on a machine that systemd has booted in namespaces. "

@@ -116,7 +116,7 @@ async def _serve_raw(kind: Kind, url: str, seed: Path) -> None:
 
     await client.subscribe(rpc_subjects(CALLEE), CALLEE, cb=typed if kind == "raw-json" else echo)
     await client.flush()
-    await _until_told()
+    await _until_stopped()
     await client.close()
 
 
@@ -158,7 +158,7 @@ async def _serve_ours(url: str, seed: Path) -> None:
             return Score(request.symbol, REPLY.probability, REPLY.version)
 
         await service.start()
-        await _until_told()
+        await _until_stopped()
         await service.stop()
 
 
@@ -210,7 +210,7 @@ async def load(once: Callable[[], Awaitable[None]], seconds: float) -> dict[str,
     }
 
 
-async def _until_told() -> None:
+async def _until_stopped() -> None:
     """Say that it serves, wait until standard input ends, and say how much CPU time went by."""
     cpu = time.process_time()
     say({"serves": True})

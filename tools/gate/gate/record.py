@@ -100,8 +100,8 @@ def record_file(variables: Mapping[str, str] = os.environ) -> Path:
 def passes(file: Path) -> dict[str, str]:
     """Return when tests of which fingerprint passed; an unreadable record counts as empty."""
     try:
-        told = json.loads(file.read_text())
-        return {str(name): str(at) for name, at in told.items()}
+        reported = json.loads(file.read_text())
+        return {str(name): str(at) for name, at in reported.items()}
     except (OSError, ValueError, AttributeError):
         return {}
 

@@ -1,4 +1,4 @@
-"""One command of the gate: run, told of line by line, counted."""
+"""One command of the gate: run, reported line by line, counted."""
 
 from __future__ import annotations
 

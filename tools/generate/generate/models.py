@@ -115,16 +115,16 @@ def section(recipe: Recipe, name: str, found: Sequence[tuple[Entry, Evidence | N
             f"and selling; buying always brought {percent(costs.always)}.",
         ]
     lines += ["", f"![calibration](models/{recipe.name}-{name}.svg)", ""]
-    own = [(one, told) for one, told in found[1:] if told is not None]
+    own = [(one, said) for one, said in found[1:] if said is not None]
     if own:
         lines += ["Models of single symbols:", "", "| symbol | rows | log loss | base rates | AUC | gate |"]
         lines.append("|---|---|---|---|---|---|")
-        for one, told in own:
-            base = min(told.table[-2:], key=lambda score: score.log_loss.value)
+        for one, said in own:
+            base = min(said.table[-2:], key=lambda score: score.log_loss.value)
             passed = one.verdict is not None and one.verdict.passed
             lines.append(
-                f"| {one.symbol} | {told.rows} | {interval(told.table[0].log_loss)} | {base.log_loss.value:.4f} | "
-                f"{interval(told.table[0].auc)} | {'passed' if passed else 'failed'} |"
+                f"| {one.symbol} | {said.rows} | {interval(said.table[0].log_loss)} | {base.log_loss.value:.4f} | "
+                f"{interval(said.table[0].auc)} | {'passed' if passed else 'failed'} |"
             )
         lines.append("")
     return "\n".join(lines)

@@ -153,8 +153,9 @@ def alarms() -> str:
     lines = [
         "# Alarms",
         "",
-        "Made from the code by `make generate`. What is wrong now: `bellwether alerts`, `GET /v1/alerts`. Who is told:",
-        "[notifications](../notifications.md). An alarm is raised and resolved once, whatever happens in between.",
+        "Made from the code by `make generate`. What is wrong now: `bellwether alerts`, `GET /v1/alerts`.",
+        "Who is notified: [notifications](../notifications.md). An alarm is raised and resolved once, whatever happens "
+        "in between.",
         "",
         "| alarm | severity | meaning | what to do |",
         "|---|---|---|---|",

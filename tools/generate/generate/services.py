@@ -161,8 +161,8 @@ def _envelope() -> list[str]:
         "",
         *_prose(
             "A parameter that a method does not take is refused (`INVALID_PARAMS`), so that a misspelt one is not left "
-            "out without a word; a program of a newer release that asks an older service for what that cannot do is "
-            "told so. Not refused are parameters of the methods that every service has, and calls between services: "
+            "out without a word; a program of a newer release that asks an older service for what that cannot do hears "
+            "that. Not refused are parameters of the methods that every service has, and calls between services: "
             "while a release is rolled out, a newer one calls an older one, which ignores what it does not know."
         ),
         "",

@@ -20,7 +20,7 @@ from bellwether.wiring import consumed_types
 Rows = Mapping[str, str]
 
 SHOWN = 3
-"""So many differences of each kind are told in full; the rest is counted."""
+"""So many differences of each kind are reported in full; the rest is counted."""
 OF_THE_TRACE = ("trace_id", "traceparent")
 """A trace id is a function of the run, so it differs between two runs."""
 
@@ -85,8 +85,8 @@ def violations(data: Path) -> list[str]:
     """Return in words what does not hold in the databases of a replay that has ended."""
     found = [
         f"decision {name} is not what its hash says"
-        for name, canonical, told in _rows(data / "decisions.db", "SELECT id, canonical, sha256 FROM decisions")
-        if hashlib.sha256(canonical).hexdigest() != told
+        for name, canonical, reported in _rows(data / "decisions.db", "SELECT id, canonical, sha256 FROM decisions")
+        if hashlib.sha256(canonical).hexdigest() != reported
     ]
     found += _of_the_ledger(data / "ledger.db")
     found += [f"{store}: {count} events were never published" for store, count in unpublished(data).items()]

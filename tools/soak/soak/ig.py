@@ -83,8 +83,8 @@ async def _all(wanted: Mapping[str, int], seed: int, end: float, finished: Finis
         one = await _one(broker, seed + len(found), aims)
         found.append(one)
         finished.add({"trial": asdict(one), "aims": aims})
-        told = f"{len(one.kills)} kills, {one.executed} of {one.orders} orders executed, {one.unknown} unknown"
-        print(f"{broker}, seed {one.seed}: {told}", *one.violations, sep="\n  ", flush=True)
+        reported = f"{len(one.kills)} kills, {one.executed} of {one.orders} orders executed, {one.unknown} unknown"
+        print(f"{broker}, seed {one.seed}: {reported}", *one.violations, sep="\n  ", flush=True)
     return found
 
 

@@ -191,10 +191,10 @@ class StruckReplay:
 
     async def _hear(self, process: asyncio.subprocess.Process, server: NatsServer) -> None:
         """Write down each strike; kill the server at those that are its own."""
-        told, answer = process.stdout, process.stdin
-        if told is None or answer is None:
+        reported, answer = process.stdout, process.stdin
+        if reported is None or answer is None:
             raise RuntimeError("the process has no pipes")
-        async for line in told:
+        async for line in reported:
             words = line.decode().strip()
             if not words.startswith(STRIKE):
                 continue

@@ -6,7 +6,7 @@
 A point is an instant around which a kill could lose or repeat something: before a commit, between a commit and the
 events that follow from it, before and after an event is published, a call is made, an event is acknowledged. At the
 points that the GAPS (numbers with commas, or nothing) count to, the process says which one it is on standard output;
-then it kills itself (end), or stands still until it is told to go on (stand: whoever reads kills something else
+then it kills itself (end), or stands still until it is asked to go on (stand: whoever reads kills something else
 meanwhile).
 """
 
@@ -86,7 +86,7 @@ def count_stores(strikes: Strikes) -> None:
             strikes.reach("after a commit")
         return result
 
-    def told(self: Store, listener: Callable[[list[OutboxRow]], None]) -> None:
+    def reported(self: Store, listener: Callable[[list[OutboxRow]], None]) -> None:
         def later(rows: list[OutboxRow]) -> None:
             strikes.reach("between a commit and its events")
             listener(rows)
@@ -100,7 +100,7 @@ def count_stores(strikes: Strikes) -> None:
 
     Store.flush = flushing  # type: ignore[method-assign]
     Store.transact = counted  # type: ignore[method-assign]
-    Store.on_outgoing = told  # type: ignore[method-assign]
+    Store.on_outgoing = reported  # type: ignore[method-assign]
 
 
 def count_bus(strikes: Strikes, bus: Any, delivery: Any) -> None:

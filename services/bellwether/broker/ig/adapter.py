@@ -145,17 +145,17 @@ class IgBroker:
             raise NotSent("NO_INSTRUMENT", f"IG says nothing of epic {epic}")
         refusal = refusal_of(order, lot, held)
         if refusal:
-            self._tell(Rejected(order.reference, self._now(), refusal, reason_words(refusal)))
+            self._report(Rejected(order.reference, self._now(), refusal, reason_words(refusal)))
             return
         if self._now() >= order.deadline:
-            self._tell(Ended(order.reference, self._now(), "expired", "its time was over before it was sent"))
+            self._report(Ended(order.reference, self._now(), "expired", "its time was over before it was sent"))
             return
         known = self._known = self._known if self._known is not None else set()
         known.add(order.reference)
         try:
             await self._client.order("POST", "/positions/otc", 2, ticket_of(order, facts, lot, settings), last_look)
         except IgError as error:
-            self._tell(Rejected(order.reference, self._now(), error.code, error.words))
+            self._report(Rejected(order.reference, self._now(), error.code, error.words))
             return
         except NotSent:
             known.discard(order.reference)
@@ -163,7 +163,7 @@ class IgBroker:
         except Unclear:
             self._follow(order)
             raise
-        self._tell(Accepted(order.reference, self._now()))
+        self._report(Accepted(order.reference, self._now()))
         self._follow(order)
 
     async def _is_known(self, reference: str) -> bool:
@@ -202,16 +202,16 @@ class IgBroker:
                 _log.warning("order %s cannot be looked up at IG now: %s", order.reference, error)
                 continue
             if found:
-                self._tell(*found)
+                self._report(*found)
                 return
-        _log.error("order %s: IG told nothing of it in the lookup window", order.reference)
+        _log.error("order %s: IG reported nothing of it in the lookup window", order.reference)
 
     async def cancel(self, reference: str) -> None:
         """Take back a resting order. A market order has nothing left to take back."""
         for deal_id in await self._records.resting():
             if deal_id and await self._records.opened_by(deal_id, self._now()) == reference:
                 await self._take_back(deal_id, f"the order {reference}")
-                self._tell(Ended(reference, self._now(), "cancelled", "taken back at IG"))
+                self._report(Ended(reference, self._now(), "cancelled", "taken back at IG"))
 
     async def cancel_resting(self) -> int:
         """Take back every order that rests on the account, whoever made it; return how many."""
@@ -345,7 +345,7 @@ class IgBroker:
 
     # Events
 
-    def _tell(self, *events: BrokerEvent) -> None:
+    def _report(self, *events: BrokerEvent) -> None:
         self._events += events
         self._wake()
 

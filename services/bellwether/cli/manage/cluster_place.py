@@ -166,7 +166,7 @@ def _part(component: str, pod: dict[str, Any]) -> Part:
     return Part(component, _services(component), state, since=status.get("startTime"), detail=detail)
 
 
-def deploy(file: Path, namespace: str | None, context: str | None, tell: Callable[[str], None]) -> list[str]:
+def deploy(file: Path, namespace: str | None, context: str | None, say: Callable[[str], None]) -> list[str]:
     """Apply a file and wait until its system is Ready, telling each change of the reason; return what was done.
 
     Raises:
@@ -182,7 +182,7 @@ def deploy(file: Path, namespace: str | None, context: str | None, tell: Callabl
         raise CommandError(f"{file}: holds {len(systems)} systems, one is needed")
     name, where = systems[0]["metadata"]["name"], systems[0]["metadata"]["namespace"]
     generation = systems[0]["metadata"]["generation"]
-    told = ""
+    last = ""
     began = time.monotonic()
     while True:
         found = json.loads(run([*kubectl(where, context), "get", PLURAL, name, "-o", "json"]))
@@ -192,9 +192,9 @@ def deploy(file: Path, namespace: str | None, context: str | None, tell: Callabl
         if ready is not None and current and ready["status"] == "True":
             return [f"{where}/{name} is Ready"]
         line = "the operator has not seen it yet" if ready is None or not current else str(ready["message"])
-        if line != told:
-            tell(line)
-            told = line
+        if line != last:
+            say(line)
+            last = line
         waited = time.monotonic() - began
         if not current and waited > UNSEEN_SECONDS and not _operates(context):
             raise CommandError(

@@ -55,9 +55,9 @@ class ComposePlace:
 
     def parts(self) -> list[Part]:
         """Return every container."""
-        told = {one.get("Service"): one for one in _objects(run([*self._command, "ps", "-a", "--format", "json"]))}
+        states = {one.get("Service"): one for one in _objects(run([*self._command, "ps", "-a", "--format", "json"]))}
         # They are written in start order.
-        return [_part(name, told.get(name)) for name in self._names]
+        return [_part(name, states.get(name)) for name in self._names]
 
     def start(self, part: str) -> None:
         """Start a container and wait until it is healthy."""
@@ -94,13 +94,13 @@ def _objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stripped.splitlines() if line.startswith("{")]
 
 
-def _part(name: str, told: dict[str, Any] | None) -> Part:
+def _part(name: str, states: dict[str, Any] | None) -> Part:
     services = tuple(start_order()) if name == SYSTEM else (name,) if name in SERVICES else ()
-    if told is None:
+    if states is None:
         return Part(name, services, "stopped")
-    state, health = str(told.get("State", "unknown")), str(told.get("Health", ""))
+    state, health = str(states.get("State", "unknown")), str(states.get("Health", ""))
     if state == "exited":
-        code = told.get("ExitCode", 0)
+        code = states.get("ExitCode", 0)
         return Part(name, services, "failed" if code else "stopped", detail=f"ended with {code}")
     waiting = state == "running" and health in ("starting", "unhealthy")
     return Part(name, services, "starting" if waiting else state, detail=health)

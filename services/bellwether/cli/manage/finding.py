@@ -17,7 +17,7 @@ def state_root() -> Path:
     return Path(os.environ.get("BELLWETHER_STATE", STATE))
 
 
-def find(on: On | None, target: Target, tell: Callable[[str], None]) -> Place:
+def find(on: On | None, target: Target, say: Callable[[str], None]) -> Place:
     """Return the place that is meant; progress goes to `tell`.
 
     Raises:
@@ -27,17 +27,17 @@ def find(on: On | None, target: Target, tell: Callable[[str], None]) -> Place:
         return _cluster(target)
     if target.system is not None:
         raise CommandError(f"--system is for a cluster; with --on {on} leave it out")
-    return only(found_here(on, tell))
+    return only(found_here(on, say))
 
 
-def found_here(on: On | None, tell: Callable[[str], None]) -> list[Place]:
+def found_here(on: On | None, say: Callable[[str], None]) -> list[Place]:
     """Return the systems of this machine, of one kind or of all; of several local runs the one that goes on."""
     found: list[Place] = []
     if on in (None, On.local):
         from bellwether.cli.manage.local_place import LocalPlace, state_folders
 
         folders = state_folders(state_root())
-        found += [LocalPlace(one, tell) for one in folders[:1]]
+        found += [LocalPlace(one, say) for one in folders[:1]]
     if on in (None, On.systemd):
         from bellwether.cli.manage import systemd_place
         from bellwether.render.systemd import MACHINE

@@ -39,9 +39,9 @@ class LocalPlace:
 
     on = On.local
 
-    def __init__(self, root: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, say: Callable[[str], None]) -> None:
         self._root = root
-        self._tell = tell
+        self._say = say
         self.title = f"the local run in {root}"
 
     def parts(self) -> list[Part]:
@@ -60,7 +60,7 @@ class LocalPlace:
         if holder(self._root) is not None:
             return
         with in_words(RunError):
-            start_detached(remembered(self._root), self._root, [], self._tell)
+            start_detached(remembered(self._root), self._root, [], self._say)
 
     def stop(self, part: str) -> None:
         """End the run."""

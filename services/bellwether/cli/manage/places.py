@@ -143,6 +143,6 @@ def only(found: Sequence[Place]) -> Place:
             "with --system NAME"
         )
     if len(found) > 1:
-        told = "; ".join(f"{one.title} (--on {one.on.value})" for one in found)
-        raise CommandError(f"several systems were found: {told}. Say which with --on")
+        titles = "; ".join(f"{one.title} (--on {one.on.value})" for one in found)
+        raise CommandError(f"several systems were found: {titles}. Say which with --on")
     return found[0]

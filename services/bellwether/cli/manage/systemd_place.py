@@ -26,7 +26,7 @@ _STATES = {"active": "running", "activating": "starting", "deactivating": "stopp
 _NOT_SET = 2**64 - 1
 """What systemd says where it does not know a figure."""
 _GIVEN_UP = 2
-"""A unit that systemd has started again so often while it was to come up is told of as failed."""
+"""A unit that systemd has started again so often while it was to come up is reported as failed."""
 _LOOK_SECONDS = 0.5
 _FAULT = re.compile(r"error|fatal", re.IGNORECASE)
 
@@ -51,9 +51,9 @@ class SystemdPlace:
     def look(self) -> tuple[list[Part], Part | None]:
         """Return every unit's process, and the first that systemd gave up on or started again and again."""
         parts, failed = [], None
-        for name, services, told in self._shown():
-            parts.append(_part(name, services, told))
-            given_up = told.get("ActiveState") == "failed" or int(told.get("NRestarts") or 0) >= _GIVEN_UP
+        for name, services, reported in self._shown():
+            parts.append(_part(name, services, reported))
+            given_up = reported.get("ActiveState") == "failed" or int(reported.get("NRestarts") or 0) >= _GIVEN_UP
             failed = failed or (parts[-1] if given_up else None)
         return parts, failed
 
@@ -64,10 +64,10 @@ class SystemdPlace:
         names = [units.unit_name(name) for name, _ in found]
         # Of several units systemctl shows one after the other, with an empty line between.
         blocks = run([*self._systemctl, "show", *names, f"--property={','.join(_SHOWN)}"]).strip().split("\n\n")
-        told = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
-        return [(*part, properties) for part, properties in zip(found, told, strict=True)]
+        reported = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+        return [(*part, properties) for part, properties in zip(found, reported, strict=True)]
 
-    def told_failure(self, part: Part) -> str:
+    def failure_of(self, part: Part) -> str:
         """Return in words that a unit does not come up, with what it said last."""
         said = [shown(line) for line in self.logs([part.name], 50, follow=False)]
         last = next((line for line in reversed(said) if _FAULT.search(line)), said[-1] if said else "it said nothing")
@@ -119,18 +119,18 @@ class SystemdPlace:
         return f"data is kept in {layout.data}, keys in {layout.keys}, the identity in {layout.rendered}"
 
 
-def _part(name: str, services: tuple[str, ...], told: dict[str, str]) -> Part:
+def _part(name: str, services: tuple[str, ...], reported: dict[str, str]) -> Part:
     """Return a unit's process from the unit's properties."""
-    state = _STATES.get(told.get("ActiveState", ""), told.get("ActiveState", "unknown"))
-    pid, memory = int(told.get("MainPID") or 0), told.get("MemoryCurrent", "")
+    state = _STATES.get(reported.get("ActiveState", ""), reported.get("ActiveState", "unknown"))
+    pid, memory = int(reported.get("MainPID") or 0), reported.get("MemoryCurrent", "")
     mebibytes = int(memory) / 2**20 if memory.isdigit() and int(memory) != _NOT_SET else None
-    restarts = int(told.get("NRestarts") or 0)
-    why = told.get("Result", "")
+    restarts = int(reported.get("NRestarts") or 0)
+    why = reported.get("Result", "")
     detail = [] if why in ("", "success") else [why]
     if restarts:
         detail.append(f"restarted {restarts} times")
     return Part(
-        name, services, state, pid or None, mebibytes, told.get("StateChangeTimestamp") or None, ", ".join(detail)
+        name, services, state, pid or None, mebibytes, reported.get("StateChangeTimestamp") or None, ", ".join(detail)
     )
 
 
@@ -167,7 +167,7 @@ def deploy(
 ) -> list[str]:
     """Put units, configuration and keys in place and start what is new or changed; return in words what was done.
 
-    Returns when every unit is ready; `say` is told what is waited for.
+    Returns when every unit is ready; `say` gets what is waited for.
 
     Raises:
         CommandError: if this machine cannot run them, or the file is wrong.
@@ -202,9 +202,9 @@ def deploy(
     run([*systemctl, "reset-failed", *names])
     verb = "restart" if changed else "start"
     _bring_up(SystemdPlace(root, layout), [*systemctl, verb, units.TARGET], say)
-    told = [f"{len(names)} units, {len(changed)} files changed"]
-    told += [f"removed {one.name}" for one in gone]
-    return [*told, f"{verb}ed {units.TARGET}: all units are ready"]
+    reported = [f"{len(names)} units, {len(changed)} files changed"]
+    reported += [f"removed {one.name}" for one in gone]
+    return [*reported, f"{verb}ed {units.TARGET}: all units are ready"]
 
 
 def _make_folders(root: Path, layout: Layout, names: list[str]) -> None:
@@ -232,7 +232,7 @@ def _bring_up(place: SystemdPlace, command: list[str], say: Callable[[str], None
             while (code := job.poll()) is None and time.monotonic() < end:
                 parts, failed = place.look()
                 if failed is not None:
-                    raise CommandError(place.told_failure(failed))
+                    raise CommandError(place.failure_of(failed))
                 waits = [part.name for part in parts if not part.good]
                 if waits and waits != before:
                     say(f"waits for {', '.join(waits)}")

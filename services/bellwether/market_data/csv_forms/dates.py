@@ -73,7 +73,7 @@ def order_of(cells: Iterable[tuple[str, str]], name: str) -> Order | None:
 
 
 def needs_order(text: str) -> bool:
-    """Whether a cell's day cannot be told without knowing which number is the day."""
+    """Whether a cell's day cannot be known without knowing which number is the day."""
     return _SLASHED.match(text) is not None
 
 

@@ -26,7 +26,7 @@ SHOWN = {
     "dividend": "Dividends",
     "split": "Stock Splits",
 }
-"""The names under which people are told of columns."""
+"""The names under which columns are reported."""
 HEADER_WITHIN = 15
 """How many lines may stand before the titles."""
 

@@ -106,7 +106,7 @@ def _reading(layout: Layout, values: Sequence[Line], delimiter: str, name: str, 
         unclear = next(((where, text) for where, text in days if dates.needs_order(text)), None)
         if unclear is not None:
             raise FormError(
-                f"{name}, {unclear[0]}: whether {unclear[1]} has the day or the month first cannot be told: set "
+                f"{name}, {unclear[0]}: whether {unclear[1]} has the day or the month first cannot be known: set "
                 "data.csv.dates to dayFirst or monthFirst"
             )
     cells = [
@@ -118,7 +118,7 @@ def _reading(layout: Layout, values: Sequence[Line], delimiter: str, name: str, 
     style = numbers.style_of(cells, delimiter=delimiter)
     if style == "unclear":
         raise FormError(
-            f"{name}: whether the comma of {cells[0]} is one of thousands cannot be told: write a point for it"
+            f"{name}: whether the comma of {cells[0]} is one of thousands cannot be known: write a point for it"
         )
     width = max(len(layout.titles), max(layout.columns.values()) + 1)
     return Reading(name, layout.columns, order, style, options.zone, width)

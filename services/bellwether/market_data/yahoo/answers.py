@@ -166,8 +166,8 @@ def _row(row: Sequence[Any], by: float, running: date | None) -> SourceRow | Odd
     prices, adjusted, volume, dividend, split = row[1:5], row[5], row[6], row[7], row[8]
     if any(price is None or price <= 0.0 for price in prices):
         if dividend or (split and split != 1.0):
-            told = f"split {split:g}" if split else f"dividend {dividend:g}"
-            return OddRow(SOURCE, day, "ACTION_WITHOUT_PRICES", f"{day} has a {told} and no prices")
+            action = f"split {split:g}" if split else f"dividend {dividend:g}"
+            return OddRow(SOURCE, day, "ACTION_WITHOUT_PRICES", f"{day} has a {action} and no prices")
         return OddRow(SOURCE, day, "NO_PRICES", f"{day} has no prices at Yahoo: {_said(prices)}")
     first, high, low, close = (float(price) * by for price in prices)
     return SourceRow(

@@ -43,7 +43,7 @@ OF_NUMBERS = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""What a process that computes is told; with one thread it computes the same bits everywhere."""
+"""What a process that computes is given; with one thread it computes the same bits everywhere."""
 _BOOTSTRAP_COMMAND = ["python", "-m", "bellwether", "bootstrap"]
 SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
 

@@ -57,12 +57,12 @@ def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, An
         ports = sorted({_feed_port(url) for url in urls})
         edges += [edge for edge in ({"ports": _tcp(port)} for port in ports) if edge not in edges]
     if "notify" in wanted:
-        told = {port for one in system.spec.notifications for port in _told_on(one, system.spec.network.proxy)}
-        edges += [edge for edge in ({"ports": _tcp(port)} for port in sorted(told)) if edge not in edges]
+        receivers = {port for one in system.spec.notifications for port in _notified_on(one, system.spec.network.proxy)}
+        edges += [edge for edge in ({"ports": _tcp(port)} for port in sorted(receivers)) if edge not in edges]
     return edges
 
 
-def _told_on(channel: Notification, proxy: str | None) -> set[int]:
+def _notified_on(channel: Notification, proxy: str | None) -> set[int]:
     """Return the ports that a notification goes to; an address that only its Secret has is taken to be https."""
     if channel.email is not None:
         return {channel.email.port}

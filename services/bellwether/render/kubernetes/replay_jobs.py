@@ -124,8 +124,8 @@ def replay_job(
     """Return the Job: index 0 replays the declaration as it is, each further one a variant."""
     declared = spec.job
     metadata = _metadata(owner)
-    told = ", ".join(f"{index} {variant_name(variant)}" for index, variant in enumerate(variants))
-    metadata["annotations"] = {ANNOTATION_VARIANTS: told[:_SHOWN]}
+    names = ", ".join(f"{index} {variant_name(variant)}" for index, variant in enumerate(variants))
+    metadata["annotations"] = {ANNOTATION_VARIANTS: names[:_SHOWN]}
     container = replay_container(system, context, declared)
     # The system's own label lets NATS take its connection; its component keeps it out of what watches the system.
     labels = {LABEL_COMPONENT: REPLAY_JOB, LABEL_INSTANCE: system.metadata.name, LABEL_REPLAY: owner.uid}

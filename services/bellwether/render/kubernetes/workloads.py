@@ -53,7 +53,7 @@ def unpacked(text: str) -> dict[str, Any]:
         raise ValueError(f"{ANNOTATION_TEMPLATE} is not a packed pod template: {error}") from error
     spec = found.get("spec") if isinstance(found, dict) else None
     if not isinstance(spec, dict) or not all(_named(spec.get(name, [])) for name in _NAMED_LISTS):
-        raise ValueError(f"{ANNOTATION_TEMPLATE} is not a packed pod template: it has no containers that can be told")
+        raise ValueError(f"{ANNOTATION_TEMPLATE} is not a packed pod template: it has no containers that can be named")
     return dict(found)
 
 

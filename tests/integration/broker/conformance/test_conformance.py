@@ -215,9 +215,9 @@ async def test_a_lookup_and_the_events_give_a_fill_the_same_id(lab: Lab) -> None
     await lab.open_market()
     watch = Watch(lab)
     await lab.broker.submit(lab.order("bw-1"))
-    told = await watch.until(Accepted, Fill)
+    reported = await watch.until(Accepted, Fill)
     found = await lab.broker.query("bw-1", SINCE)
-    once = end_of(told)
+    once = end_of(reported)
     assert reduce(advance, found.events, once) == once
 
 

@@ -217,13 +217,13 @@ def test_days_of_excel_are_read_by_the_files_other_days_or_the_declaration() -> 
     head = "Date;Open;High;Low;Close;Volume\n"
     two = head + "2/01/2020;80.2;80.9;79.9;80.5;1000\n3/01/2020;80.6;81.5;80.4;81.2;1100\n"
     assert refused(two, prices="raw") == (
-        "CBA.AX.csv, line 2: whether 2/01/2020 has the day or the month first cannot be told: set data.csv.dates to "
+        "CBA.AX.csv, line 2: whether 2/01/2020 has the day or the month first cannot be known: set data.csv.dates to "
         "dayFirst or monthFirst"
     )
     assert days(found(two, prices="raw", order="dayFirst")) == ["2020-01-02", "2020-01-03"]
-    told = two + "31/01/2020;80.6;81.5;80.4;81.2;1100\n"
-    assert days(found(told, prices="raw")) == ["2020-01-02", "2020-01-03", "2020-01-31"]
-    both = told + "01/31/2020;80.6;81.5;80.4;81.2;1100\n"
+    reported = two + "31/01/2020;80.6;81.5;80.4;81.2;1100\n"
+    assert days(found(reported, prices="raw")) == ["2020-01-02", "2020-01-03", "2020-01-31"]
+    both = reported + "01/31/2020;80.6;81.5;80.4;81.2;1100\n"
     assert (
         "the days are written in two orders: 31/01/2020 (line 4) has the day first, 01/31/2020 (line 5) the month"
         in (refused(both, prices="raw"))
@@ -292,7 +292,7 @@ def test_text_of_excel_in_utf_16() -> None:
 def test_decimals_that_can_be_read_both_ways_are_refused() -> None:
     text = "Date;Open;High;Low;Close;Volume\n2020-01-02;80,200;80,900;79,900;80,500;1000\n"
     assert refused(text, prices="raw") == (
-        "CBA.AX.csv: whether the comma of 80,200 is one of thousands cannot be told: write a point for it"
+        "CBA.AX.csv: whether the comma of 80,200 is one of thousands cannot be known: write a point for it"
     )
 
 

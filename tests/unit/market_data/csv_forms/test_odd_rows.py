@@ -30,7 +30,7 @@ def found(*lines: str, most_odd: float = 0.05) -> Found:
     return read("\n".join((HEADER, *lines)).encode(), "CBA.AX", "CBA.AX.csv", Options(today=TODAY, most_odd=most_odd))
 
 
-def told(one: Found) -> list[tuple[str, str, str]]:
+def said(one: Found) -> list[tuple[str, str, str]]:
     return [(row.where, row.code, row.message) for row in one.odd]
 
 
@@ -56,18 +56,18 @@ def told(one: Found) -> list[tuple[str, str, str]]:
 )
 def test_one_bad_row_is_one_bad_row_named_with_file_and_line(line: str, code: str, message: str) -> None:
     one = found(*(good(number) for number in range(10)), line, good(11))
-    assert told(one) == [("CBA.AX.csv, line 12", code, message)]
+    assert said(one) == [("CBA.AX.csv, line 12", code, message)]
     assert [row.session for row in one.rows] == [*(day(number) for number in range(10)), day(11)]
 
 
 def test_a_huge_line_is_left_out() -> None:
     one = found(*(good(number) for number in range(10)), "9" * 1_000_000, good(11))
-    assert told(one) == [("CBA.AX.csv, line 12", "LINE", "it has 1000000 characters: a row of prices has at most 8192")]
+    assert said(one) == [("CBA.AX.csv, line 12", "LINE", "it has 1000000 characters: a row of prices has at most 8192")]
 
 
 def test_a_close_a_little_above_the_high_is_kept_with_a_flag() -> None:
     one = found(good(0), "2024-11-15,149.5606,150.4783,148.1329,150.6580,150.6580,1000")
-    assert told(one) == []
+    assert said(one) == []
     assert [row.flags for row in one.rows] == [(), ("OHLC_ORDER",)]
 
 
@@ -93,7 +93,7 @@ def test_days_without_any_price_are_left_out_and_not_counted() -> None:
 def test_of_the_newest_day_written_twice_the_later_row_counts() -> None:
     one = found(good(0), good(1), good(1, 76.2))
     assert [row.close for row in one.rows] == [76.0, 76.2]
-    assert told(one) == [("CBA.AX.csv, line 3", "REPEATED", f"{day(1)} is given again in line 4")]
+    assert said(one) == [("CBA.AX.csv, line 3", "REPEATED", f"{day(1)} is given again in line 4")]
     assert one.rows[1].flags == ("REPEATED",)
 
 

@@ -31,12 +31,12 @@ def test_phases_only_rise_so_that_a_plan_read_downwards_is_the_order_of_start() 
     assert set(phases) == set(Phase)
 
 
-def test_every_file_that_a_process_is_told_of_is_written() -> None:
+def test_every_file_that_a_process_is_given_is_written() -> None:
     for level in Level:
         one = config(level, controllers=True, audit_log=Path("/tmp/audit.log"))
         written = {str(one.state_dir / name) for name in config_files(one)}
-        told = {word.partition("=")[2] if word.startswith("--") else word for p in processes(one) for word in p.argv}
-        assert {path for path in told if path.startswith("/state/some/conf/")} <= written
+        said = {word.partition("=")[2] if word.startswith("--") else word for p in processes(one) for word in p.argv}
+        assert {path for path in said if path.startswith("/state/some/conf/")} <= written
 
 
 def test_an_audit_log_is_a_flag_of_the_api_server_and_a_policy() -> None:
