@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import date, datetime
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import func, select
 
 from bellwether.market.sessions import Session
 from bellwether.market.slots import slot_of
@@ -50,6 +52,7 @@ _SLOTS = Prepared(
     select(tables.slots).where(tables.slots.c.run == given("of_run"), tables.slots.c.session == given("of_session"))
 )
 _rows = msgspec.json.Decoder(SessionRows)
+_NOT_ASKED = SessionDecisions([], [], [], [])
 
 
 class SessionReports:
@@ -91,9 +94,7 @@ class SessionReports:
     async def _gather(self, session: Session, own_slot: str, quality: DataQualityReport, call: Call) -> SessionRows:
         words, day = self._reader.words, session.day
         before = words.calendar.previous_session(session.open)
-        slots = [f"{task}-{day:%Y%m%d}" for task in (TRADING_TASK, _LOOKING_TASK)]
-        question = GetSessionDecisions(day, slots) if call.run == LIVE else GetSessionDecisions(day, slots, 0)
-        decided = await call.request("prediction", "get_session_decisions", question, SessionDecisions, idempotent=True)
+        decided = await _decided(day, call) if call.run == LIVE else _NOT_ASKED
         asked = GetSessionBook(day, before.close, session.close)
         book = await call.request("paper-trading", "get_session_book", asked, SessionBook, idempotent=True)
         ends, failures = await self._store.transact(lambda tx: self._ends(tx, call.run, session, own_slot))
@@ -149,22 +150,12 @@ class SessionReports:
             raise RpcError("NO_REPORT", f"there is no report of {session or 'any session'}: evening_analysis makes it")
         report, sha256, equal = row["report"], row["sha256"], None
         if verify or not report:
-            _, again, hashed = _composed(await self._whole(row, call))
+            _, again, hashed = _composed(await _whole(row, call))
             equal = again == report if verify and report else None
             report, sha256 = report or again, sha256 or hashed
         return StoredReport(msgspec.json.decode(report, type=SessionReport), row["run"], sha256, equal)
 
-    async def _whole(self, row: RowMapping, call: Call) -> SessionRows:
-        """Return the rows of a report; those of a replay without how decisions fared, which is asked for."""
-        rows = _rows.decode(row["rows"])
-        if row["report"]:
-            return rows
-        judged = await call.at(rows.as_of, run=row["run"]).request(
-            "prediction", "get_session_decisions", GetSessionDecisions(rows.session, []), SessionDecisions
-        )
-        return replace(rows, decided=replace(rows.decided, days=judged.days, bins=judged.bins))
-
-    async def listed(self, run: str, limit: int) -> Reports:
+    async def listed(self, run: str, limit: int, call: Call) -> Reports:
         """Return the newest reports in one line each, and how many there are.
 
         Raises:
@@ -173,15 +164,31 @@ class SessionReports:
         if not 1 <= limit <= MOST_LISTED:
             raise RpcError("INVALID_PARAMS", f"limit: {limit} must be from 1 to {MOST_LISTED}")
         table = tables.reports
-        query = select(table.c.session, table.c.run, table.c.as_of, table.c.summary, table.c.sha256, table.c.rows)
-        query = query.where(table.c.run == run).order_by(table.c.session.desc()).limit(limit)
+        query = select(table).where(table.c.run == run).order_by(table.c.session.desc()).limit(limit)
 
-        def look(tx: Transaction) -> Reports:
-            rows = tx.execute(query).mappings().all()
+        def look(tx: Transaction) -> tuple[list[dict[str, Any]], int]:
             total = tx.execute(select(func.count()).select_from(table).where(table.c.run == run)).scalar_one()
-            return Reports([from_row(ReportLine, dict(row), summary=_summary(row)) for row in rows], int(total))
+            return [dict(row) for row in tx.execute(query).mappings()], int(total)
 
-        return await self._store.transact(look)
+        rows, total = await self._store.transact(look)
+        for row in rows:
+            row["summary"] = row["summary"] or compose(await _whole(row, call, 0)).summary
+        return Reports([from_row(ReportLine, row) for row in rows], total)
+
+
+async def _decided(day: date, call: Call, sessions: int = 250) -> SessionDecisions:
+    """Return what was decided for a session, judged over so many of the newest sessions with outcomes."""
+    slots = [f"{task}-{day:%Y%m%d}" for task in (TRADING_TASK, _LOOKING_TASK)]
+    asked = GetSessionDecisions(day, slots, sessions)
+    return await call.request("prediction", "get_session_decisions", asked, SessionDecisions, idempotent=True)
+
+
+async def _whole(row: Mapping[Any, Any], call: Call, sessions: int = 250) -> SessionRows:
+    """Return the rows of a report; those of a replay are without decisions, which are asked for."""
+    rows = _rows.decode(row["rows"])
+    if row["report"]:
+        return rows
+    return replace(rows, decided=await _decided(rows.session, call.at(rows.as_of, run=row["run"]), sessions))
 
 
 def _composed(rows: SessionRows) -> tuple[str, str, str]:
@@ -189,7 +196,3 @@ def _composed(rows: SessionRows) -> tuple[str, str, str]:
     report = compose(rows)
     body = canonical_bytes(report)
     return report.summary, body.decode(), hashlib.sha256(body).hexdigest()
-
-
-def _summary(row: RowMapping) -> str:
-    return str(row["summary"] or compose(_rows.decode(row["rows"])).summary)

@@ -225,7 +225,7 @@ def _register_reports(service: Service, reader: Reader, conductor: Conductor, re
 
     @service.rpc("list_reports")
     async def list_reports(request: ListReports, call: Call) -> Reports:
-        return await reports.listed(run(), request.limit)
+        return await reports.listed(run(), request.limit, call)
 
 
 async def _coming(reader: Reader, runner: Runner, service: Service) -> list[Job]:

@@ -147,7 +147,6 @@ async def test_a_peer_that_is_away_holds_the_replay_but_does_not_fail_it(tmp_pat
             "get_bars": 2,
             "generate_predictions": 2,
             "record_outcomes": 1,
-            "get_session_decisions": 1,
         }
     )
     system = declaration(clock={"mode": "replay", "from": "2009-01-02", "to": "2009-01-08", "pace": "0s"})
