@@ -339,8 +339,7 @@ class EventConsumer:
             typed = envelope.Event(
                 event.id, event.type, event.timestamp, event.source_service, event.priority, event.run, data
             )
-            late = TimeoutError(f"the handler did not end within {BUDGET:g} s")
-            await self._deadlines.within(call.deadline, subscriber.handler(typed, call), late)
+            await self._deadlines.within(call.deadline, subscriber.handler(typed, call), _late)
         except Exception as error:
             _log.exception("%s failed on event %s (attempt %d)", context.row.name, event.type, delivery.attempts)
             if span is not None:
@@ -376,3 +375,7 @@ class EventConsumer:
         _log.error("event %s is a dead letter after %d attempts: %s", delivery.message_id, attempts, error)
         if event is not None:
             self.handled.done(event.run, event.id, dead=True)
+
+
+def _late() -> TimeoutError:
+    return TimeoutError(f"the handler did not end within {BUDGET:g} s")

@@ -282,7 +282,9 @@ class RpcServer:
         return await self._in_time(known, params, call)
 
     async def _in_time(self, known: Method, params: Any, call: Call) -> Any:
-        late = RpcError(errors.DEADLINE_EXCEEDED, f"{self._context.row.name}.{known.name} did not end in time")
+        def late() -> RpcError:
+            return RpcError(errors.DEADLINE_EXCEEDED, f"{self._context.row.name}.{known.name} did not end in time")
+
         return await self._deadlines.within(call.deadline, self._handled(known, params, call), late)
 
     async def _handled(self, known: Method, params: Any, call: Call) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from bellwether.runtime.clock import monotonic
@@ -84,8 +84,8 @@ class Deadlines:
         self._running: dict[Watch, None] = {}
         self._looking = False
 
-    async def within(self, deadline: float, work: Awaitable[T], late: Exception) -> T:
-        """Return what the work returns; past the deadline (monotonic clock) it is cancelled, and `late` is raised."""
+    async def within(self, deadline: float, work: Awaitable[T], late: Callable[[], Exception]) -> T:
+        """Return what the work returns; past the deadline (monotonic clock) it is cancelled and `late()` raised."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a deadline is for work within a task")
@@ -101,7 +101,7 @@ class Deadlines:
                 raise
             # It was the deadline and nobody else, so the cancellation counts as handled.
             task.uncancel()
-            raise late from None
+            raise late() from None
         finally:
             self._running.pop(watch, None)
 

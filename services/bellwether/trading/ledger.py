@@ -80,10 +80,14 @@ class Ledger:
 
     def __init__(self) -> None:
         self._books: dict[str, Book] = {}
+        self._seen: tuple[Transaction, str] | None = None
+        """The transaction and run whose book was last compared with its table: it holds until another one begins."""
         self._latches: tuple[int, tuple[Latch, ...]] = (0, ())
 
     def book(self, tx: Transaction, run: str) -> Book:
         """Return the state of a run's account; an empty book when there is none. It must not be changed."""
+        if self._seen == (tx, run):
+            return self._books[run]
         return self._book_at(tx, run, int(tx.driver.execute(_LAST_SEQ, (run,)).fetchone()[0]))
 
     def glance(self, tx: Transaction, run: str, prediction_id: str) -> tuple[Book, tuple[Latch, ...], bool]:
@@ -93,6 +97,7 @@ class Ledger:
         return self._book_at(tx, run, last), _of_run(self._latches_at(tx, halt), run), bool(met)
 
     def _book_at(self, tx: Transaction, run: str, last: int) -> Book:
+        self._seen = (tx, run)
         known = self._books.get(run)
         if known is not None and known.seq == last:
             return known

@@ -93,7 +93,7 @@ def session_book(tx: Transaction, run: str, asked: GetSessionBook, book: Book, a
         before=before,
         positions=positions_of(book),
         idle=idle,
-        meanings={code.name: code.value for code in Code if code.name in codes},
+        meanings={code: Code[code].value for code in sorted(codes & Code.__members__.keys())},
     )
 
 

@@ -10,7 +10,7 @@ from bellwether.runtime.tasks import Deadlines
 
 async def watched(deadlines: Deadlines, work: asyncio.Future[None], seconds: float) -> str:
     try:
-        await deadlines.within(monotonic() + seconds, work, TimeoutError())
+        await deadlines.within(monotonic() + seconds, work, TimeoutError)
     except TimeoutError:
         return "too late"
     return "in time"
