@@ -49,7 +49,7 @@ def tech_score(bars: Sequence[Bar], strength: float | None = None) -> float:
     order = (last > mean20) + (mean20 > mean50) + (mean50 > mean_all)
     readings = (
         relative_strength(closes) if strength is None else strength,
-        100.0 * _share(last, min(bar.low for bar in recent), max(bar.high for bar in recent)),
+        100.0 * _share(last, min([bar.low for bar in recent]), max([bar.high for bar in recent])),
         100.0 * _share(last, mean20 - spread, mean20 + spread),
         100.0 * order / 3.0,
     )
@@ -67,7 +67,7 @@ def volume_quality_score(bars: Sequence[Bar], calendar: Calendar, newest_session
     recent = bars[-QUALITY_SESSIONS:]
     while recent and calendar.sessions_between(recent[0].session, newest_session) >= QUALITY_SESSIONS:
         recent = recent[1:]
-    return sum(bar.volume > 0.0 for bar in recent) / QUALITY_SESSIONS
+    return sum([bar.volume > 0.0 for bar in recent]) / QUALITY_SESSIONS
 
 
 def market_context(histories: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Context:

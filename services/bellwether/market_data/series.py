@@ -104,7 +104,8 @@ class Spelled:
 
     def __init__(self, bars: Sequence[Bar]) -> None:
         self._bars = bars
-        self._kept: dict[int, bytes] = {}
+        self._first, self._ends, self._text = 0, [0], bytearray()
+        """The first of the bars whose bytes are kept, where each one's end in the text, and the text."""
         revisions, digest = bytearray(), b""
         for bar in bars:
             digest = hashlib.sha256(digest + canonical_bytes(bar)).digest()
@@ -116,12 +117,14 @@ class Spelled:
 
         They are kept for the next question, which is about nearly the same bars; those of all bars take 100 bytes each.
         """
-        if len(self._kept) > _MOST_KEPT:
-            self._kept = {at: part for at, part in self._kept.items() if begin <= at < end}
-        for at in range(begin, end):
-            if at not in self._kept:
-                self._kept[at] = canonical_bytes(self._bars[at])
-        return b",".join(map(self._kept.__getitem__, range(begin, end)))
+        known = self._first + len(self._ends) - 1
+        if not self._first <= begin <= known or len(self._ends) > _MOST_KEPT:
+            self._first, self._ends, self._text = begin, [0], bytearray()
+            known = begin
+        for at in range(known, end):
+            self._text += b"," + canonical_bytes(self._bars[at])
+            self._ends.append(len(self._text))
+        return bytes(self._text[self._ends[begin - self._first] + 1 : self._ends[end - self._first]])
 
     def revision(self, count: int) -> str:
         """Return the hash of the first `count` bars, as 64 hexadecimal digits."""

@@ -9,6 +9,8 @@ import msgspec
 
 T = TypeVar("T")
 
+_ABSENT = object()
+
 
 def from_fields(wanted: type[T], *sources: object, **given: Any) -> T:
     """Return a struct or dataclass with the fields that are `given`, and those of the same names of the sources.
@@ -18,9 +20,10 @@ def from_fields(wanted: type[T], *sources: object, **given: Any) -> T:
     names = getattr(wanted, "__struct_fields__", None) or wanted.__match_args__  # type: ignore[attr-defined]
     for name in names:
         if name not in given:
-            source = next((one for one in sources if hasattr(one, name)), None)
-            if source is not None:
-                given[name] = getattr(source, name)
+            for source in sources:
+                if (value := getattr(source, name, _ABSENT)) is not _ABSENT:
+                    given[name] = value
+                    break
     return wanted(**given)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bellwether.market.sessions import Calendar
+from bellwether.market.sessions import Calendar, Session
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import Bars, GetWindows, Window, Windows
 from bellwether.messages.models import Predict, Predicted, Predictions, PredictMany, Probability, ShadowModel
@@ -141,10 +141,11 @@ async def gather_inputs(
     models = await _models_of(batch, market)
     quality = await _quality_of(batch, [symbol for symbol in market if symbol not in batch.failed])
     left = [symbol for symbol in market if symbol not in batch.failed]
+    target = calendar.next_session(question.as_of)
 
     async def finish(symbol: str) -> Gathered | Exception:
         try:
-            return await _finish(batch, market[symbol], models[symbol], quality[symbol])
+            return await _finish(batch, target, market[symbol], models[symbol], quality[symbol])
         except Exception as error:
             return error
 
@@ -172,7 +173,7 @@ class _Batch:
 
 
 async def _finish(
-    batch: _Batch, found: _MarketInputs, answer: _ModelAnswer, judged: tuple[Quality | None, str]
+    batch: _Batch, target: Session, found: _MarketInputs, answer: _ModelAnswer, judged: tuple[Quality | None, str]
 ) -> Gathered:
     question, symbol, work = batch.question, found.symbol, batch.works[found.symbol]
     missing = dict(found.missing)
@@ -187,7 +188,6 @@ async def _finish(
     news, why = await _news_of(question, symbol, work)
     if news is None:
         missing[SENTIMENT] = why
-    target = batch.calendar.next_session(question.as_of)
     inputs = Inputs(
         symbol=symbol,
         as_of=question.as_of,
