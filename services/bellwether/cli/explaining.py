@@ -10,6 +10,9 @@ import typer
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import LOOK, Count, Session, Symbol, part, shown, talks
 
+MaybeDay = Annotated[
+    str | None, typer.Option("--session", metavar="DAY", help="The session, as 2026-11-27; else the newest.")
+]
 _TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 
 
@@ -26,17 +29,18 @@ def predict(session: Session, symbol: Symbol) -> None:
 
 
 @talks
-def why(session: Session, symbol: Symbol) -> None:
-    """Show why there is an order for a share, or where its way there stopped."""
-    session.show(session.client.get(f"/v1/why/{symbol}"), shown("funnel"))
+def why(session: Session, symbol: Symbol, day: MaybeDay = None) -> None:
+    """Show why there is an order for a share, or where its way there stopped.
+
+    Without --session it is about the newest decision.
+    """
+    session.show(session.client.get(f"/v1/why/{symbol}", session=day), shown("funnel"))
 
 
 @talks
 def report(
     session: Session,
-    day: Annotated[
-        str | None, typer.Option("--session", metavar="DAY", help="The session, as 2026-11-27; else the newest.")
-    ] = None,
+    day: MaybeDay = None,
     all_: Annotated[bool, typer.Option("--list", help="List the reports instead.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Compose it again from its rows and compare.")] = False,
     lines: Count = 20,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -36,20 +37,23 @@ class Funnel(msgspec.Struct, frozen=True):
 
 def funnel(
     symbol: str,
-    bars: MarketData | Problem,
+    bars: MarketData | Problem | None,
     prediction: Prediction | Problem | None,
     explanation: Explanation | Problem | None,
     *,
     quality: SymbolQuality | Problem | None = None,
     min_score: float = 0.0,
+    session: date | None = None,
 ) -> Funnel:
     """Return the way of a symbol's newest decision; a problem stands for a service that gave no answer.
 
-    The quality that counts is the one that the decision was made with; before the first decision, that of now.
+    The quality that counts is the one that the decision was made with; before the first decision, that of now. With
+    a past session it is the decision for that session, and `bars` is None: those that it was made with count.
     """
-    stages = [_bars(bars), _quality(prediction, quality, min_score), _prediction(prediction)]
+    bars_then = _bars_of(prediction) if bars is None else _bars(bars)
+    stages = [bars_then, _quality(prediction, quality, min_score), _prediction(prediction, session)]
     stages += after_prediction(prediction, explanation)
-    stopped = next((stage for stage in stages if stage.passed is not True), None)
+    stopped = next((each for how in (False, None) for each in stages if each.passed is how), None)
     made = prediction if isinstance(prediction, Prediction) else None
     return Funnel(
         symbol=symbol,
@@ -72,6 +76,14 @@ def _bars(bars: MarketData | Problem) -> Stage:
     )
 
 
+def _bars_of(prediction: Prediction | Problem | None) -> Stage:
+    if not isinstance(prediction, Prediction):
+        return Stage("bars", None, "not reached")
+    if prediction.bar_session is None:
+        return Stage("bars", False, "there were none")
+    return Stage("bars", True, f"bars through {prediction.bar_session}, close {prediction.current_price:.2f}")
+
+
 def _quality(
     prediction: Prediction | Problem | None, quality: SymbolQuality | Problem | None, min_score: float
 ) -> Stage:
@@ -90,9 +102,9 @@ def _quality(
     return Stage("quality", score >= min_score, says)
 
 
-def _prediction(prediction: Prediction | Problem | None) -> Stage:
+def _prediction(prediction: Prediction | Problem | None, session: date | None) -> Stage:
     if prediction is None:
-        return Stage("prediction", False, "nothing was predicted yet")
+        return Stage("prediction", False, f"nothing was predicted {f'for {session}' if session else 'yet'}")
     if isinstance(prediction, Problem):
         return Stage("prediction", False, prediction.message)
     says = (

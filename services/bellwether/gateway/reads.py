@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -211,8 +212,9 @@ async def ledger_check(request: Request) -> Response:
 
 
 @router.get("/v1/why/{symbol}")
-async def why(request: Request, symbol: str) -> Response:
-    """Return the way of a symbol's newest decision from bars to order, and where it stopped."""
+async def why(request: Request, symbol: str, session: str = "latest") -> Response:
+    """Return the way of a symbol's decision from bars to order, and where it stopped: the newest, or a session's."""
+    day = _day(session)
     gateway = gateway_of(request)
     declared = gateway.system.spec.symbols
     peers = gateway.peers
@@ -221,17 +223,31 @@ async def why(request: Request, symbol: str) -> Response:
         if symbol not in {one.symbol for one in held}:
             words = f"{symbol} is neither declared nor held; declared are {', '.join(declared)}"
             raise Problem(404, "UNKNOWN_SYMBOL", words)
-    bars = await peers.try_ask("market-data", "get_market_data", GetMarketData(symbol), MarketData)
-    found = await peers.try_ask("prediction", "list_decisions", ListDecisions(symbol=symbol, limit=1), Decisions)
-    newest = found if isinstance(found, Problem) else next(iter(found.decisions), None)
+    question = ListDecisions(symbol, 1) if day is None else ListDecisions(symbol, 100, _after(day))
+    found = await peers.try_ask("prediction", "list_decisions", question, Decisions)
+    made = found if isinstance(found, Problem) else _decision_for(day, found.decisions)
     explanation: Explanation | Problem | None = None
-    if isinstance(newest, Prediction):
-        question = Explain(symbol, newest.prediction_id)
-        explanation = await peers.try_ask("paper-trading", "explain", question, Explanation)
+    if isinstance(made, Prediction):
+        asked = Explain(symbol, made.prediction_id)
+        explanation = await peers.try_ask("paper-trading", "explain", asked, Explanation)
+    least = float(gateway.system.spec.quality.min_score)
+    if day is not None:
+        return answer(funnel(symbol, None, made, explanation, min_score=least, session=day))
+    bars = await peers.try_ask("market-data", "get_market_data", GetMarketData(symbol), MarketData)
     judged = await peers.try_ask("data-quality", "get_quality", GetQuality([symbol]), Quality)
     quality = judged if isinstance(judged, Problem) else judged.symbols.get(symbol)
-    least = float(gateway.system.spec.quality.min_score)
-    return answer(funnel(symbol, bars, newest, explanation, quality=quality, min_score=least))
+    return answer(funnel(symbol, bars, made, explanation, quality=quality, min_score=least))
+
+
+def _after(session: date) -> datetime:
+    """Return an instant at which the day of a session is over, in whatever time zone that is."""
+    return datetime.combine(session, time(12), UTC) + timedelta(days=1)
+
+
+def _decision_for(session: date | None, newest_first: Sequence[Prediction]) -> Prediction | None:
+    """Return the newest decision; with a session the newest for it that might trade, else the newest for it."""
+    found = [one for one in newest_first if session in (None, one.target_session)]
+    return next((one for one in found if session and one.may_trade), next(iter(found), None))
 
 
 @router.get("/v1/quality")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from bellwether.gateway.funnel import funnel
 from bellwether.gateway.problems import Problem
+from bellwether.messages.prediction import Prediction
 from bellwether.messages.trading import Explanation
 from unit.gateway.samples import MARKET_DATA, REFUSAL, order, prediction
 
@@ -32,7 +34,7 @@ VETO = msgspec.structs.replace(
     [
         ((MARKET_DATA, prediction(), explained()), None, "BUY 110 for 2009-01-05: filled at 93.22"),
         ((UNREACHABLE, prediction(), explained()), "bars", "market-data does not answer: nobody serves it"),
-        ((MARKET_DATA, None, None), "quality", "not measured"),
+        ((MARKET_DATA, None, None), "prediction", "nothing was predicted yet"),
         (
             (MARKET_DATA, prediction(quality_score=55.0, quality_issues=["untold_split"]), explained("ignored")),
             "quality",
@@ -88,6 +90,23 @@ def test_the_funnel_names_where_it_stopped_and_why(
     assert found.stopped_at == stopped
     assert because in found.because
     assert [stage.name for stage in found.stages] == ["bars", "quality", "prediction", "guards", "order"]
+
+
+@pytest.mark.parametrize(
+    ("made", "stopped", "says"),
+    [
+        (prediction(), None, "bars through 2009-01-02, close 90.75"),
+        (prediction(bar_session=None, fallbacks=["market_data"]), "bars", "there were none"),
+        (None, "prediction", "not reached"),
+    ],
+)
+def test_of_a_past_session_the_bars_are_those_that_it_was_decided_with(
+    made: Prediction | None, stopped: str | None, says: str
+) -> None:
+    found = funnel("AAPL", None, made, explained() if made else None, min_score=70.0, session=date(2009, 1, 5))
+    assert (found.stopped_at, found.stages[0].says) == (stopped, says)
+    if made is None:
+        assert found.stages[2].says == "nothing was predicted for 2009-01-05"
 
 
 def test_a_queued_order_is_not_a_stop() -> None:

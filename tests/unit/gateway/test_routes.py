@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import msgspec
 import pytest
 
 from bellwether.gateway.status import STATUS_BUDGET
+from bellwether.messages.prediction import Decisions
 from bellwether.messages.trading import HaltState, Positions, Safety, SafetyRefusal
 from bellwether.render.keys import scoped_token
 from bellwether.runtime.errors import RpcError
 from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, TOKEN, Opened, opened
-from unit.gateway.samples import ANSWERS, AT, POSITION, SYSTEM, Seen
+from unit.gateway.samples import ANSWERS, AT, POSITION, SYSTEM, Seen, prediction
 
 READING = {"Authorization": f"Bearer {scoped_token(TOKEN, 'read')}"}
 SAMPLE = {
@@ -432,6 +434,24 @@ async def test_why_shows_the_way_to_the_order(standing: Opened) -> None:
     assert [stage["name"] for stage in found["stages"]] == ["bars", "quality", "prediction", "guards", "order"]
     assert found["stopped_at"] is None
     assert found["because"] == "BUY 110 for 2009-01-05: filled at 93.22"
+
+
+async def test_why_of_a_session_is_about_the_decision_that_might_trade_in_it(gateway: Opened) -> None:
+    day = date(2009, 1, 5)
+    made = [
+        prediction(prediction_id="next", target_session=date(2009, 1, 6)),
+        prediction(prediction_id="looked-at", target_session=day, may_trade=False),
+        prediction(prediction_id="traded", target_session=day),
+        prediction(prediction_id="before", target_session=date(2009, 1, 2)),
+    ]
+    gateway.answers["prediction"]["list_decisions"] = Decisions(made, len(made))
+    assert (await gateway.http.get("/v1/why/AAPL")).json()["prediction_id"] == "next"
+    assert (await gateway.http.get("/v1/why/AAPL?session=2009-01-05")).json()["prediction_id"] == "traded"
+    none = (await gateway.http.get("/v1/why/AAPL?session=2009-01-07")).json()
+    assert (none["prediction_id"], none["stages"][2]["says"]) == (None, "nothing was predicted for 2009-01-07")
+    wrong = await gateway.http.get("/v1/why/AAPL?session=yesterday")
+    assert wrong.status_code == 422
+    assert wrong.json()["error"]["message"] == "session 'yesterday': a day is written 2009-01-05, or latest"
 
 
 @IN_MODULES_LOOP
