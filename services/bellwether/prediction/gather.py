@@ -136,7 +136,8 @@ async def gather_inputs(
     Each service is asked once for all symbols. `works` holds each symbol's own work, whose trace its answers join.
     The error is an RpcError when a service is unreachable, or does not know the symbol.
     """
-    batch = _Batch(question, calendar, call, works)
+    contexts = {symbol: trace for symbol, work in works.items() if (trace := work.trace_context) is not None}
+    batch = _Batch(question, calendar, call, works, contexts)
     market = await _market_inputs(batch)
     models = await _models_of(batch, market)
     quality = await _quality_of(batch, [symbol for symbol in market if symbol not in batch.failed])
@@ -164,12 +165,12 @@ class _Batch:
     calendar: Calendar
     call: Call
     works: Mapping[str, Call]
+    contexts: Mapping[str, str]
     failed: dict[str, Exception] = field(default_factory=dict)
 
     def traces(self, symbols: Iterable[str]) -> dict[str, str]:
         """Return the trace contexts of those symbols whose decisions are traced."""
-        found = {symbol: self.works[symbol].trace_context for symbol in symbols if symbol in self.works}
-        return {symbol: trace for symbol, trace in found.items() if trace is not None}
+        return {symbol: self.contexts[symbol] for symbol in symbols if symbol in self.contexts}
 
 
 async def _finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -70,6 +70,7 @@ class Timeline:
         self._whats += [("slot", position, task) for position, task in enumerate(tasks)]
         self._at = array("d", [at.timestamp() for at, *_ in keys])
         self._codes = array("I", [len(self._whats) * session + rank + position for _, rank, position, session in keys])
+        self._closes = array("I", [index for index, (_, rank, *_) in enumerate(keys) if rank == _RANK["close"]])
 
     def __len__(self) -> int:
         return len(self._at)
@@ -85,7 +86,7 @@ class Timeline:
 
     def sessions_closed(self, index: int) -> int:
         """Return how many sessions have closed when the first `index` steps are done."""
-        return sum(code % len(self._whats) == 0 for code in self._codes[:index])
+        return bisect_left(self._closes, index)
 
 
 def timeline(tasks: Sequence[TaskRule], calendar: Calendar, first: date, last: date) -> Timeline:

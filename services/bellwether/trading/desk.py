@@ -94,10 +94,11 @@ class Desk:
         Raises:
             RpcError: NO_DECLARATION before one has arrived.
         """
-        holder = self.context.declaration
-        if not holder.known:
-            raise RpcError("NO_DECLARATION", "paper-trading has no declaration yet; it comes from a file or the bus")
-        system = holder.current
+        try:
+            system = self.context.declaration.current
+        except LookupError as error:
+            words = "paper-trading has no declaration yet; it comes from a file or the bus"
+            raise RpcError("NO_DECLARATION", words) from error
         if self._declaration is None or self._declaration.system is not system:
             self._declaration = Declaration(system, rules_of(system.spec), calendar_of(system.spec.market))
         return self._declaration

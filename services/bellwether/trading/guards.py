@@ -30,11 +30,12 @@ NO_OBJECTION = Objection("", "")
 
 
 class Verdict(NamedTuple):
-    """What the list said: code and objection of the first guard that refused (no code: none did), and those passed."""
+    """What the list said: code and objection of the first guard that refused (no code: none did), and who passed it."""
 
     code: Code | None
     objection: Objection
-    passed: tuple[Code, ...]
+    passed: tuple[str, ...]
+    """The codes of the guards before it, as they are written."""
 
     @property
     def refusal(self) -> tuple[str, str, str]:
@@ -314,17 +315,16 @@ GUARDS: Sequence[Listed] = (
     Listed(Code.INSUFFICIENT_CASH, insufficient_cash),
 )
 """Every guard, in the order in which they are asked."""
+_NAMES = tuple(listed.code.name for listed in GUARDS)
 
 
 def judge(situation: Situation, order: Candidate | None) -> Verdict:
     """Ask the guards in their order up to the first that refuses."""
-    passed: list[Code] = []
-    for code, guard, _ in GUARDS:
+    for place, (code, guard, _) in enumerate(GUARDS):
         objection = guard(situation, order)
         if objection is not None:
-            return Verdict(code, objection, tuple(passed))
-        passed.append(code)
-    return Verdict(None, NO_OBJECTION, tuple(passed))
+            return Verdict(code, objection, _NAMES[:place])
+    return Verdict(None, NO_OBJECTION, _NAMES)
 
 
 def objections(about: About, situation: Situation) -> list[tuple[Code, Objection]]:

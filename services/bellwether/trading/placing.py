@@ -161,7 +161,7 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Place
         return _refused(wish, now, stage, late)
     first = judge(situation, None)
     if first.code is Code.NOT_FOR_TRADING:
-        return Placement("ignored", (), names(first.passed), None)
+        return Placement("ignored", (), first.passed, None)
     if first.code is not None:
         return _refused(wish, now, stage, first)
     quantity = _quantity(wish, book, rules)
@@ -173,7 +173,7 @@ def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Place
         return _refused(wish, now, stage, verdict)
     # A rule was approved by whoever declared it: a stop-loss that waits for a person is none.
     approval = rules.approval and wish.reason not in BY_RULE
-    return Placement("order", (order_of(wish, quantity, now, approval=approval),), names(verdict.passed), wish.order_id)
+    return Placement("order", (order_of(wish, quantity, now, approval=approval),), verdict.passed, wish.order_id)
 
 
 def _judged(quantity: Decimal, wish: Wish, situation: Situation) -> Verdict:
@@ -218,11 +218,6 @@ def waiting_value(book: Book, *, side: Side | None = None, session: date | None 
 def order_of(wish: Wish, quantity: Decimal, now: datetime, *, approval: bool = False) -> OrderQueued:
     """Return the event that queues the order."""
     return from_fields(OrderQueued, wish, wish.origin, at=now, quantity=quantity, approval=approval)
-
-
-def names(codes: Sequence[Code]) -> tuple[str, ...]:
-    """Return the codes as they are written."""
-    return tuple(code.name for code in codes)
 
 
 def exit_reason(holding: Holding, price: Decimal, rules: Rules) -> Reason | None:
@@ -274,7 +269,7 @@ def _quantity(wish: Wish, book: Book, rules: Rules) -> Decimal:
 
 def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Placement:
     if verdict.code in NOTHING_TO_DO and wish.reason in ("signal", "sell_signal"):
-        return Placement("refused", (), names(verdict.passed), None, verdict)
+        return Placement("refused", (), verdict.passed, None, verdict)
     events: list[LedgerEvent] = []
     order_id = None
     if stage == "manual":
@@ -285,4 +280,4 @@ def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Place
     refused = from_fields(
         Refused, wish, wish.origin, at=now, order_id=order_id, code=code, value=value, limit=limit, stage=stage
     )
-    return Placement("refused", (*events, refused), names(verdict.passed), order_id, verdict)
+    return Placement("refused", (*events, refused), verdict.passed, order_id, verdict)
