@@ -13,8 +13,9 @@ from bellwether.render.kubernetes.context import Period
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether_operator.gateway_view import Bars, GatewayView, Refusal, Safety, ServedModel, Slots
+from bellwether_operator.report.finding import Reason
 from bellwether_operator.report.observation import BackupNews, BackupsSeen, Observation, TaskRow, Workload
-from bellwether_operator.report.pods import CAUSES, Cause
+from bellwether_operator.report.pods import Cause
 from bellwether_operator.report.status import status
 
 NOW = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
@@ -32,6 +33,19 @@ WAITS = "release v2 waits for backup demo-20261127213000"
 UPGRADE = {"to": "v2", "since": "2026-11-27T21:30:00Z"}
 SYMBOLS = ("CBA.AX", "BHP.AX")
 REPLAYED: Mapping[str, Any] = {"clock": {"mode": "replay", "from": "2009-01-02"}, "data": {"provider": "replay"}}
+
+CAUSES = (
+    Reason.CONTAINER_NOT_STARTED,
+    Reason.CRASH_LOOP,
+    Reason.IMAGE_NOT_PULLED,
+    Reason.OOM_KILLED,
+    Reason.POD_REFUSED,
+    Reason.QUOTA_EXCEEDED,
+    Reason.STORAGE_CLASS_MISSING,
+    Reason.UNSCHEDULABLE,
+    Reason.VOLUME_NOT_MADE,
+)
+"""The reasons why pods do not run."""
 
 Kstatus = Literal["Current", "InProgress", "Failed"]
 Health = Literal["Healthy", "Progressing", "Degraded", "Suspended"]

@@ -33,20 +33,6 @@ _PREEMPTION = re.compile(r" (?:no new claims to deallocate, )?preemption: ")
 _SAID = ("msg", "message", "error")
 
 
-CAUSES = (
-    Reason.CONTAINER_NOT_STARTED,
-    Reason.CRASH_LOOP,
-    Reason.IMAGE_NOT_PULLED,
-    Reason.OOM_KILLED,
-    Reason.POD_REFUSED,
-    Reason.QUOTA_EXCEEDED,
-    Reason.STORAGE_CLASS_MISSING,
-    Reason.UNSCHEDULABLE,
-    Reason.VOLUME_NOT_MADE,
-)
-"""The reasons why pods do not run."""
-
-
 class Cause(NamedTuple):
     """Why the pods of a workload do not run."""
 

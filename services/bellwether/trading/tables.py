@@ -125,9 +125,6 @@ _WORKING_ORDERS = add_simulated_tables(metadata)
 EXITS = ("horizon", "stop_loss", "take_profit", "trailing_stop")
 """Reasons of orders that an exit rule queued at a close."""
 
-PROJECTIONS = (orders, refusals, equity)
-"""Tables that can be made again from the events."""
-
 
 _ADDED = (
     "orders ADD COLUMN strength FLOAT",
