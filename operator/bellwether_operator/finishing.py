@@ -26,7 +26,7 @@ from bellwether_operator.gateway_view import GatewayView, undelivered
 from bellwether_operator.observe.cache import Cache, same_but_for_status
 from bellwether_operator.observe.kinds import ChildKey, version_of
 from bellwether_operator.observe.layouts import volume_size, workloads_of
-from bellwether_operator.passes import Memory, Outcome, Pass, Results
+from bellwether_operator.passes import Memory, Pass, PassEnd, Results
 from bellwether_operator.report.events import EventRecord, event, event_records
 from bellwether_operator.report.observation import BackupsSeen, Observation, Workload
 from bellwether_operator.report.status import status
@@ -52,7 +52,7 @@ class Finishing:
         self._now = now
         self._backups = backups
 
-    async def finish(self, this: Pass, results: Results, applier: Applier, context: RenderContext) -> Outcome:
+    async def finish(self, this: Pass, results: Results, applier: Applier, context: RenderContext) -> PassEnd:
         """Start slots and training, keep backups, write the status; return what the pass did.
 
         `context` is that of the release which runs.
@@ -75,11 +75,11 @@ class Finishing:
         writes = 0
         if delivery is None:
             writes = await self.report(this.raw, this.system, generation, seen, memory.written)
-        settled = all(each.ready for each in workloads)
+        all_ready = all(each.ready for each in workloads)
         if memory.rest is not None or not results.found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None
         writes += results.found.writes + results.released.annotated + results.watched.annotated
-        return Outcome(writes, results.found.troubled or kept.retry, settled, following)
+        return PassEnd(writes, results.found.troubled or kept.retry, all_ready, following)
 
     def _seen(self, this: Pass, results: Results, workloads: list[Workload], due: DueWork, kept: Kept) -> Observation:
         found, released, watched = results.found, results.released, results.watched
@@ -88,7 +88,7 @@ class Finishing:
         paused = this.system.spec.paused
         return Observation(
             taken=sorted(found.taken),
-            otherwise=sorted(found.otherwise),
+            other_declaration=sorted(found.other_declaration),
             waiting=sorted(found.waiting),
             refused=sorted(found.refused),
             failed=sorted(found.failed),

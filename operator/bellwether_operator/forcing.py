@@ -11,9 +11,9 @@ from typing import Any
 from bellwether.change.release import on_released_template, standing
 from bellwether.change.world import Key
 from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM
-from bellwether_operator.apply.decide import Desired, desired_from, unmarked
+from bellwether_operator.apply.actions import Desired, desired_from, unmarked
 from bellwether_operator.gateway_view import GatewayView
-from bellwether_operator.halting import HALTED, TRADER, Verdict, stopped_for_halt, trader_component
+from bellwether_operator.halting import HALTED, TRADER, HaltStep, stopped_for_halt, trader_component
 from bellwether_operator.observe.kinds import BY_NAME, ChildKey, Observed
 from bellwether_operator.passes import Due, Halted, Memory, Pass, Released
 
@@ -70,7 +70,7 @@ def trader_of(this: Pass, desired: Sequence[Desired]) -> Desired:
 
 def halt_of_unusable(
     raw: Mapping[str, Any], memory: Memory, children: Sequence[Observed], now: float
-) -> tuple[Verdict, list[Observed]]:
+) -> tuple[HaltStep, list[Observed]]:
     """Return what is to be done about the halt of a declaration that cannot be used, and the workloads to stop for it.
 
     Such a declaration is not delivered, so the trader is stopped until it can be used, unless the halt is in force with

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from bellwether_operator.backups.repository import Answer, Order
+from bellwether_operator.backups.repository import Answer, BackupRequest
 from bellwether_operator.gateway_view import (
     GatewayError,
     GatewayView,
@@ -65,7 +65,7 @@ class GatewayClient:
         """Have the services write again, and say whether one wrote meanwhile."""
         return read_held(await self._call("DELETE", system, uid, f"/v1/hold/{hold}"))
 
-    async def keep_backup(self, system: SystemKey, uid: str, order: Order) -> Answer:
+    async def keep_backup(self, system: SystemKey, uid: str, order: BackupRequest) -> Answer:
         """Have the system make a backup in a repository, once, and return how far that is."""
         body = {"type": order.kind, "location": order.location, "attempt": order.attempt, "known": order.known}
         return read_answer(await self._call("PUT", system, uid, f"/v1/backups/{order.id}", body))

@@ -22,7 +22,7 @@ HALTED = "halted"
 """The annotation, without its domain, on a workload that has no pods because of a halt."""
 
 
-class Verdict(NamedTuple):
+class HaltStep(NamedTuple):
     """What is to be done about a halt now."""
 
     stop: bool
@@ -51,7 +51,7 @@ class Halting:
     def __init__(self) -> None:
         self._halt: _Halt | None = None
 
-    def step(self, halted: bool, generation: int, acknowledged: int | None, pods_gone: bool, now: float) -> Verdict:
+    def step(self, halted: bool, generation: int, acknowledged: int | None, pods_gone: bool, now: float) -> HaltStep:
         """Return what is to be done, once per pass and before it applies anything.
 
         A halt is forced at most once, and never after it was acknowledged; editing other fields makes no new halt of
@@ -69,7 +69,7 @@ class Halting:
         """
         if not halted:
             self._halt = None
-            return Verdict(stop=False)
+            return HaltStep(stop=False)
         halt = self._halt
         if halt is None or generation < halt.generation:
             halt = self._halt = _Halt(generation, now, over=generation == 1)
@@ -77,21 +77,21 @@ class Halting:
             halt.over = True
         if acknowledged is not None and acknowledged >= halt.generation:
             halt.acknowledged = True
-        return _verdict(halt, now)
+        return _next_step(halt, now)
 
 
-def _verdict(halt: _Halt, now: float) -> Verdict:
+def _next_step(halt: _Halt, now: float) -> HaltStep:
     if halt.acknowledged:
-        return Verdict(stop=False)
+        return HaltStep(stop=False)
     due_at = halt.since + PATIENCE_SECONDS
     if not halt.over and now < due_at:
-        return Verdict(stop=False, due_at=due_at)
+        return HaltStep(stop=False, due_at=due_at)
     unanswered = f"{UNANSWERED} {halt.generation} in {PATIENCE_SECONDS:g} s"
     if not halt.over:
         halt.forced = True
-        return Verdict(stop=True, words=f"{unanswered}: its pod is being stopped")
+        return HaltStep(stop=True, words=f"{unanswered}: its pod is being stopped")
     words = f"{unanswered}: its pod was stopped and starts again halted" if halt.forced else None
-    return Verdict(stop=False, words=words)
+    return HaltStep(stop=False, words=words)
 
 
 def trader_component(profile: str) -> str:

@@ -26,13 +26,13 @@ class Layout:
     """Components whose workloads are there and are to have no pods."""
     restore: Restore = field(default_factory=Restore)
     """What claims are made from."""
-    otherwise: str | None = None
+    other_declaration: str | None = None
     """In words, that the volumes which are there are those of the other profile: then nothing is started."""
 
     @property
     def blocked(self) -> bool:
         """Whether no volume and no pod is to be made now."""
-        return self.otherwise is not None or self.restore.blocked
+        return self.other_declaration is not None or self.restore.blocked
 
 
 def layout(

@@ -23,8 +23,8 @@ from bellwether.change.world import Key
 from bellwether.render.kubernetes.context import Manifest, Period, declaration_name
 from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
+from bellwether_operator.apply.actions import Desired
 from bellwether_operator.apply.applier import Findings, Written
-from bellwether_operator.apply.decide import Desired
 from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.halting import Halting
@@ -93,13 +93,13 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a pass did, and when another one is due though nothing happens."""
+class PassEnd:
+    """How a pass ended, and when another one is due though nothing happens."""
 
     writes: int
     retry: bool
     """Something did not work: again after a back-off."""
-    settled: bool = True
+    all_ready: bool = True
     """False: pods are still being made; they may be waiting for a Secret that somebody deleted."""
     next_in: float | None = None
     """Seconds until the time itself changes something: an open or close, a slot, the end of a pause."""
@@ -164,7 +164,7 @@ class Released:
     held: tuple[str, ...] = ()
     gone_back: Mapping[ChildKey, str] = field(default_factory=dict)
     """Workloads that keep the pod template that ran before, as the declared one did not come up, and why."""
-    spared: frozenset[ChildKey] = frozenset()
+    still_mounted: frozenset[ChildKey] = frozenset()
     """ConfigMaps that stay, since templates which are no longer declared mount them."""
     only: frozenset[str] | None = None
     """In a pause, the kinds that are kept as declared all the same."""
@@ -184,7 +184,7 @@ class Watched:
     desired: tuple[Desired, ...] = ()
     gone_back: Mapping[ChildKey, str] = field(default_factory=dict)
     """Those of the release stage, and those that have failed now."""
-    spared: frozenset[ChildKey] = frozenset()
+    still_mounted: frozenset[ChildKey] = frozenset()
     rolling: bool = False
     """Whether new pods are watched over until they are up."""
     annotated: int = 0

@@ -18,9 +18,9 @@ from bellwether.render.kubernetes.filling import fill_job
 from bellwether.render.kubernetes.volumes import ANNOTATION_FILLED
 from bellwether.render.kubernetes.workloads import claims_of
 from bellwether.spec.models import TradingSystem
+from bellwether_operator.apply.actions import Desired, desired_from
 from bellwether_operator.apply.applier import Applier
 from bellwether_operator.apply.client import Client
-from bellwether_operator.apply.decide import Desired, desired_from
 from bellwether_operator.backups.filling import fill_job_of, fill_key, fill_said
 from bellwether_operator.backups.restoring import Restore
 from bellwether_operator.backups.running import Backups
@@ -31,7 +31,7 @@ from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed, SystemKey
 from bellwether_operator.observe.layouts import Expected, expected, workloads_of
-from bellwether_operator.passes import Due, Halted, Laid, Memory, Outcome, Pass, Released, Rendered, Results, Watched
+from bellwether_operator.passes import Due, Halted, Laid, Memory, Pass, PassEnd, Released, Rendered, Results, Watched
 from bellwether_operator.releasing import Releasing
 from bellwether_operator.report.market import misfits
 from bellwether_operator.report.observation import Observation
@@ -78,7 +78,7 @@ class Reconciler:
         """Return the keys of a system."""
         return derive_keyring(self._settings.installation_seed, uid)
 
-    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+    async def run(self, key: SystemKey, memory: Memory) -> PassEnd:
         """Make one pass.
 
         Raises:
@@ -86,7 +86,7 @@ class Reconciler:
         """
         raw = self._cache.systems.get(key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
-            return Outcome(0, retry=False)
+            return PassEnd(0, retry=False)
         memory.about(raw["metadata"]["uid"])
         memory.next_at = None
         memory.written.versions.clear()
@@ -112,7 +112,7 @@ class Reconciler:
 
     async def _unusable(
         self, raw: dict[str, Any], key: SystemKey, memory: Memory, system: TradingSystem | None, seen: Observation
-    ) -> Outcome:
+    ) -> PassEnd:
         """Leave a system as it is whose declaration cannot be used; one that wants to be halted does not trade on."""
         if memory.accepted_generation is not None:
             memory.accepted_generation = None
@@ -125,7 +125,7 @@ class Reconciler:
         generation = int(raw["metadata"].get("generation", 0))
         seen = replace(seen, forced=verdict.words)
         writes = len(traders) + await self._finishing.report(raw, system, generation, seen, memory.written)
-        return Outcome(writes, retry=False, next_in=next_in)
+        return PassEnd(writes, retry=False, next_in=next_in)
 
     def _reachable(self, key: SystemKey, uid: str) -> bool:
         return any(
@@ -136,7 +136,7 @@ class Reconciler:
             and child.labels.get(LABEL_COMPONENT) in {SYSTEM, GATEWAY}
         )
 
-    async def _reconcile(self, this: Pass) -> Outcome:
+    async def _reconcile(self, this: Pass) -> PassEnd:
         """Bring the children to what is declared, as far as it may be now."""
         memory = this.memory
         # First of all: a halt must not wait for whatever else there is to write.
@@ -153,28 +153,28 @@ class Reconciler:
         there = {each.key: each for each in self._cache.children_of(this.key)}
         halted = force_halt(this, released, watched.desired, there, time.monotonic())
         workloads = expected(halted.desired)
-        settled = all(each.ready for each in workloads_of(children, workloads, this.uid))
-        applier = self._applier(this, released, settled=settled)
+        all_ready = all(each.ready for each in workloads_of(children, workloads, this.uid))
+        applier = self._applier(this, released, all_ready=all_ready)
         await self._apply(this, laid, halted, watched, applier)
         results = Results(laid, released, watched, halted, applier.found, pod_causes, workloads)
-        memory.rest = self._rest(this, results, settled=settled)
+        memory.rest = self._rest(this, results, all_ready=all_ready)
         return await self._finishing.finish(this, results, applier, self._context(this, released.image))
 
-    async def _rested(self, this: Pass, laid: Laid, known: Rest) -> Outcome:
+    async def _rested(self, this: Pass, laid: Laid, known: Rest) -> PassEnd:
         """Bring a pass to its end that has nothing to write, as the one before left nothing to do."""
         pod_causes = await self._causes(this, known.workloads)
         released = Released(image_of(self._settings.services_image, this.system.spec.version))
-        applier = self._applier(this, released, settled=True)
+        applier = self._applier(this, released, all_ready=True)
         results = Results(laid, released, Watched(), Halted(), applier.found, pod_causes, known.workloads)
         return await self._finishing.finish(this, results, applier, self._context(this, released.image))
 
     async def _causes(self, this: Pass, workloads: Sequence[Expected]) -> dict[ChildKey, Cause]:
         return await causes(self._client, self._cache, this.key, this.memory, workloads, now=this.now)
 
-    def _applier(self, this: Pass, released: Released, *, settled: bool) -> Applier:
+    def _applier(self, this: Pass, released: Released, *, all_ready: bool) -> Applier:
         written = this.memory.written
         only = released.only
-        return Applier(self._client, self._cache, this.uid, written, this.now, settled=settled, only=only)
+        return Applier(self._client, self._cache, this.uid, written, this.now, all_ready=all_ready, only=only)
 
     async def _apply(self, this: Pass, laid: Laid, halted: Halted, watched: Watched, applier: Applier) -> None:
         wanted, restore = halted.desired, laid.layout.restore
@@ -188,12 +188,12 @@ class Reconciler:
             applier.found.missing |= claims
             wanted = tuple(each for each in wanted if each.key not in claims)
             applier.found.failed += [words for words in [laid.layout.restore.waiting] if words is not None]
-            applier.found.otherwise += [words for words in [laid.layout.otherwise] if words is not None]
+            applier.found.other_declaration += [words for words in [laid.layout.other_declaration] if words is not None]
         await applier.apply(wanted, halted.urgent)
         if restore.filling:
             await self._fill(this, restore, applier)
         keys = {each.key for each in halted.desired}
-        await applier.prune(self._cache.children_of(this.key), keys, watched.spared)
+        await applier.prune(self._cache.children_of(this.key), keys, watched.still_mounted)
 
     async def _fill(self, this: Pass, restore: Restore, applier: Applier) -> None:
         """Have a Job fill the volumes once all are there, and mark them when it has; marked ones get pods."""
@@ -207,7 +207,7 @@ class Reconciler:
         elif fill_key(this.system) not in self._cache.children and all(key in self._cache.children for key in keys):
             await applier.make([fill_job(this.system, self._context(this))])
 
-    def _rest(self, this: Pass, results: Results, *, settled: bool) -> Rest | None:
+    def _rest(self, this: Pass, results: Results, *, all_ready: bool) -> Rest | None:
         """Return the resting state, or None while something is held, rolling or halted."""
         if (
             results.released.held
@@ -219,10 +219,10 @@ class Reconciler:
         ):
             return None
         children = self._cache.children_of(this.key)
-        if settled != all(each.ready for each in workloads_of(children, results.workloads, this.uid)):
+        if all_ready != all(each.ready for each in workloads_of(children, results.workloads, this.uid)):
             return None  # meanwhile pods went or came: other rules for Secrets and ConfigMaps hold
         desired = results.halted.desired
-        secrets = this.memory.written.secrets_due(desired, settled=settled)
+        secrets = this.memory.written.secrets_due(desired, all_ready=all_ready)
         until = min(secrets, time.monotonic() + self._settings.resync)
         return rest(results.laid.basis, desired, children, results.found, until)
 

@@ -12,8 +12,8 @@ from bellwether.change.rollouts import failure_in, template_hash
 from bellwether.change.world import WORKLOADS, Key
 from bellwether.render.kubernetes import Manifest, RenderContext, image_of
 from bellwether.render.kubernetes.context import ANNOTATION_FAILED, FAILED
+from bellwether_operator.apply.actions import Desired, desired_from, unmarked
 from bellwether_operator.apply.client import Client
-from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.backups.keeping import make_before, upgrade_gate
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.upgrades import Gate, row_of
@@ -112,7 +112,7 @@ class _Asked(NamedTuple):
             tuple(known if now is plain else desired_from(now) for now, plain, known in same),
             found.held,
             {ChildKey(key.kind, namespace, key.name): why for key, why in found.gone_back.items()},
-            frozenset(ChildKey("ConfigMap", namespace, name) for name in found.spared),
+            frozenset(ChildKey("ConfigMap", namespace, name) for name in found.still_mounted),
             found.only,
             gate,
             self.there,

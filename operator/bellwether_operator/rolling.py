@@ -13,8 +13,8 @@ from bellwether.change.rollouts import failed_annotations, failure_in, overdue, 
 from bellwether.change.rollouts import template_hash as hash_of
 from bellwether.change.world import Key
 from bellwether.render.kubernetes.context import ANNOTATION_FAILED, BEGAN, FAILED
+from bellwether_operator.apply.actions import Desired, desired_from, unmarked
 from bellwether_operator.apply.client import Client
-from bellwether_operator.apply.decide import Desired, desired_from, unmarked
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import BY_NAME, ChildKey, Observed, version_of
 from bellwether_operator.passes import Due, Pass, Released, Watched
@@ -59,7 +59,7 @@ class Rollouts:
     async def watch_over(self, this: Pass, released: Released, causes: Mapping[ChildKey, Cause]) -> Watched:
         """Take back what has failed, note when the others have to be up, and what to go back to from what is new."""
         if this.paused_until is not None:
-            return Watched(released.desired, released.gone_back, released.spared)
+            return Watched(released.desired, released.gone_back, released.still_mounted)
         looks = [await self._look(this, released, each, causes.get(each.key)) for each in released.desired]
         failed = [each for each in looks if each.why is not None]
         mounted = {
@@ -70,7 +70,7 @@ class Rollouts:
         return Watched(
             tuple(each.desired for each in looks),
             {**released.gone_back, **{each.desired.key: each.why for each in failed if each.why is not None}},
-            released.spared | mounted,
+            released.still_mounted | mounted,
             any(each.rolling for each in looks),
             sum(each.annotated for each in looks),
             Due(within=tuple(each.left for each in looks if each.left is not None)),

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from bellwether.render.kubernetes.context import Period
+from bellwether_operator.apply.actions import Desired
 from bellwether_operator.apply.applier import Findings
-from bellwether_operator.apply.decide import Desired
 from bellwether_operator.layout import Layout
 from bellwether_operator.observe.kinds import BY_NAME, Observed, Version
 from bellwether_operator.observe.layouts import Expected, expected

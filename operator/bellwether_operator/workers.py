@@ -18,7 +18,7 @@ from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.gateway_view import GatewayError, undelivered
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import SystemKey, Version
-from bellwether_operator.passes import Memory, Outcome
+from bellwether_operator.passes import Memory, PassEnd
 from bellwether_operator.reconcile import Reconciler, declared
 from bellwether_operator.settings import Settings
 from bellwether_operator.when import is_echo
@@ -36,7 +36,7 @@ FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 300.0
 LAST_OUTAGE_RETRY_SECONDS = 30.0
 """When not even the status could be written: most likely the API server was unreachable for everybody."""
-UNSETTLED_SECONDS = 25.0
+NOT_READY_SECONDS = 25.0
 """While pods are not ready a system is looked at this often, though no watch says anything."""
 
 
@@ -48,9 +48,9 @@ def jittered(seconds: float, share: float = 0.2) -> float:
 class Look(Enum):
     """What came of a look at a gateway."""
 
-    SETTLED = auto()
+    READY = auto()
     """Everything is delivered and ready, or there is nothing to look at."""
-    UNSETTLED = auto()
+    NOT_READY = auto()
     """It answered; something is not delivered or not ready yet."""
     FAILED = auto()
     """It gave no answer, or none that is one."""
@@ -68,7 +68,7 @@ class Worker:
         self._causes: set[Version | None] = set()
         """What was seen since the pass under way began; None: something else."""
         self._logged = ""
-        self._ups = 0
+        self._gateway_starts = 0
         """How often the gateway's pod came up."""
         self._unanswered: tuple[int, int | None] | None = None
         """Which pod of the gateway gave no answer to which generation, the last time it was looked at."""
@@ -98,26 +98,26 @@ class Worker:
             async with lane:
                 self._dirty.clear()
                 self._causes.clear()
-                outcome = await self._one_pass()
+                result = await self._one_pass()
             if is_echo(self._causes, self.memory.written.versions):
                 self._dirty.clear()
-            if outcome is None or outcome.retry:
+            if result is None or result.retry:
                 lane = self._pool.troubled_pass_slots
-                last = LAST_RETRY_SECONDS if outcome is not None else LAST_OUTAGE_RETRY_SECONDS
+                last = LAST_RETRY_SECONDS if result is not None else LAST_OUTAGE_RETRY_SECONDS
                 pause, delay = jittered(delay), min(delay * 2, last)
             else:
                 lane = self._pool.pass_slots
-                until = self._pool.settings.resync if outcome.settled else UNSETTLED_SECONDS
+                until = self._pool.settings.resync if result.all_ready else NOT_READY_SECONDS
                 pause, delay = jittered(until), FIRST_RETRY_SECONDS
             if self.memory.next_at is not None:
                 pause = min(pause, max(0.0, self.memory.next_at - time.monotonic()))
 
-    async def _one_pass(self) -> Outcome | None:
+    async def _one_pass(self) -> PassEnd | None:
         """Make one pass; return None when it failed."""
         began = time.monotonic()
         was_up = self.memory.gateway_up
         try:
-            outcome = await self._pool.reconciler.run(self.key, self.memory)
+            result = await self._pool.reconciler.run(self.key, self.memory)
         except ApiError as error:
             telemetry.PASSES.labels("error").inc()
             self._log_once(f"pass failed: {error.message}", logging.WARNING)
@@ -131,11 +131,11 @@ class Worker:
             telemetry.PASS_SECONDS.observe(time.monotonic() - began)
             self._pool.passes += 1
             self._pool.touch()
-        telemetry.PASSES.labels("changed" if outcome.writes else "nothing").inc()
+        telemetry.PASSES.labels("changed" if result.writes else "nothing").inc()
         if self.memory.gateway_up and not was_up:
-            self._ups += 1
+            self._gateway_starts += 1
             self.memory.look_now.set()
-        return outcome
+        return result
 
     def _log_once(self, words: str, level: int) -> None:
         """Log a problem, and not again while it stays the same."""
@@ -158,13 +158,13 @@ class Worker:
                 asked = self._asked()
                 found = await self._look_safely()
             self._unanswered = asked if found is Look.FAILED else None
-            if found is Look.SETTLED:
+            if found is Look.READY:
                 pause, retry = self._pool.settings.gateway_period, FIRST_RETRY_SECONDS
             else:
                 pause, retry = min(retry, self._pool.settings.gateway_period), retry * 2
 
     def _asked(self) -> tuple[int, int | None]:
-        return self._ups, self.memory.accepted_generation
+        return self._gateway_starts, self.memory.accepted_generation
 
     def _look_lane(self) -> asyncio.Semaphore:
         """Return the lane of the next look: another pod, or another generation, is no trouble yet."""
@@ -188,7 +188,7 @@ class Worker:
         raw = self._pool.cache.systems.get(self.key)
         uid, generation = self.memory.uid, self.memory.accepted_generation
         if raw is None:
-            return Look.SETTLED
+            return Look.READY
         client = self._pool.gateway
         try:
             view = self.memory.view  # as far as it is known already that something is to be delivered
@@ -205,13 +205,13 @@ class Worker:
         telemetry.GATEWAY_POLLS.labels("ok").inc()
         self._logged = ""
         if self.memory.uid != uid:
-            return Look.UNSETTLED  # the word of a system that is gone, about a name that is another's by now
+            return Look.NOT_READY  # the word of a system that is gone, about a name that is another's by now
         changed = self.memory.view != view
         self.memory.view = view
         if changed:
             self.mark()
-        settled = generation is None or (not undelivered(view, generation) and all(view.ready.values()))
-        return Look.SETTLED if settled else Look.UNSETTLED
+        all_ready = generation is None or (not undelivered(view, generation) and all(view.ready.values()))
+        return Look.READY if all_ready else Look.NOT_READY
 
     async def _deliver(self, raw: dict[str, Any], uid: str) -> None:
         system = declared(raw)

@@ -16,7 +16,7 @@ from bellwether.render.kubernetes.context import (
     period_of,
 )
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.apply.decide import desired_from
+from bellwether_operator.apply.actions import desired_from
 from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.kinds import BY_NAME, CHILD_KINDS, CLAIM, SystemKey, observed_from
 

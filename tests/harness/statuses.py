@@ -205,7 +205,7 @@ SCENES: dict[str, Scene] = {
     ),
     "a kept volume is another's": Scene(
         _of("BegunOtherwise", Stalled=("True", "BegunOtherwise"), Accepted=("False", "BegunOtherwise")),
-        seen(otherwise=("PersistentVolumeClaim data-demo-0 was created with other values",)),
+        seen(other_declaration=("PersistentVolumeClaim data-demo-0 was created with other values",)),
         "Failed",
         "Degraded",
     ),

@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 from bellwether.change.world import Owner, is_going, marks_of, owner_of
 from bellwether.render.kubernetes.context import LABEL_INSTANCE, LABEL_SYSTEM_UID, MANAGER, Manifest
 from bellwether_operator import telemetry
-from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.apply.decide import (
-    Decision,
+from bellwether_operator.apply.actions import (
+    ActionKind,
+    ChildAction,
     Desired,
-    Verdict,
-    decide,
+    action_for,
     handed_over,
     needs,
     not_smaller,
     to_prune,
 )
+from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.fights import Fights
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed, Version, observed_from, version_of
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 8
 """Requests of one pass that are under way together."""
 SECRET_LIFE_SECONDS = 3600.0
-SECRET_LIFE_UNSETTLED_SECONDS = 20.0
+SECRET_LIFE_NOT_READY_SECONDS = 20.0
 """After this long a Secret, which is never read, is written again; sooner while pods are not ready for want of it."""
 
 
@@ -44,7 +44,7 @@ class Findings:
     """What a pass found out while applying."""
 
     taken: list[str] = field(default_factory=list)
-    otherwise: list[str] = field(default_factory=list)
+    other_declaration: list[str] = field(default_factory=list)
     """Volumes that hold what another declaration began."""
     waiting: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Findings:
     @property
     def troubled(self) -> bool:
         """Whether something did not work."""
-        return bool(self.taken or self.otherwise or self.refused or self.failed or self.waiting)
+        return bool(self.taken or self.other_declaration or self.refused or self.failed or self.waiting)
 
     def error(self, key: ChildKey, problem: ApiError) -> None:
         """Sort a failure by whether trying again helps."""
@@ -83,21 +83,21 @@ class Written:
     """What is remembered of writes between passes; all of it can be lost without harm."""
 
     secrets: dict[ChildKey, WrittenSecret] = field(default_factory=dict)
-    futile: dict[ChildKey, tuple[str, int]] = field(default_factory=dict)
+    without_effect: dict[ChildKey, tuple[str, int]] = field(default_factory=dict)
     """Applied, but the reply did not contain it: digest and resource version, until something changes."""
     fights: Fights = field(default_factory=Fights)
     versions: set[Version] = field(default_factory=set)
     """What the objects became that the pass under way wrote: a watch that shows that shows nothing new."""
 
-    def secrets_due(self, desired: Iterable[Desired], *, settled: bool) -> float:
+    def secrets_due(self, desired: Iterable[Desired], *, all_ready: bool) -> float:
         """Return when (monotonic seconds) the first of the desired Secrets is to be written again."""
         keys = [each.key for each in desired if not BY_NAME[each.key.kind].observed]
         times = [self.secrets[key].at if key in self.secrets else 0.0 for key in keys]
-        return min(times, default=math.inf) + _secret_life(settled)
+        return min(times, default=math.inf) + _secret_life(all_ready)
 
 
-def _secret_life(settled: bool) -> float:
-    return SECRET_LIFE_SECONDS if settled else SECRET_LIFE_UNSETTLED_SECONDS
+def _secret_life(all_ready: bool) -> float:
+    return SECRET_LIFE_SECONDS if all_ready else SECRET_LIFE_NOT_READY_SECONDS
 
 
 class Applier:
@@ -111,7 +111,7 @@ class Applier:
         written: Written,
         now: datetime,
         *,
-        settled: bool,
+        all_ready: bool,
         only: Collection[str] | None = None,
     ) -> None:
         self._client = client
@@ -119,7 +119,7 @@ class Applier:
         self._uid = uid
         self._written = written
         self._now = now
-        self._settled = settled
+        self._all_ready = all_ready
         self._only = only
         """In a pause, the kinds that are kept as declared all the same; None without one."""
         self._urgent: Collection[ChildKey] = ()
@@ -140,7 +140,7 @@ class Applier:
         await self._each(
             (each.key, partial(self._one, each)) for each in desired if not BY_NAME[each.key.kind].workload
         )
-        if self.found.otherwise:
+        if self.found.other_declaration:
             return  # the services would refuse to start, one after the other
         missing = frozenset(self.found.missing)
         await self._each(
@@ -150,12 +150,12 @@ class Applier:
         )
 
     async def prune(
-        self, observed: Iterable[Observed], desired: Collection[ChildKey], spared: Collection[ChildKey] = ()
+        self, observed: Iterable[Observed], desired: Collection[ChildKey], still_mounted: Collection[ChildKey] = ()
     ) -> None:
         """Delete what is no longer desired, unless something that is desired is not there."""
         if self.found.missing:
             return
-        gone = to_prune(observed, desired, self._uid, settled=self._settled, spared=spared)
+        gone = to_prune(observed, desired, self._uid, all_ready=self._all_ready, still_mounted=still_mounted)
         waits = [each for each in gone if self._left(each.key.kind)]
         self.found.pending += [f"delete {each.key.kind} {each.key.name}" for each in waits]
         now = [each for each in gone if not self._left(each.key.kind)]
@@ -214,41 +214,41 @@ class Applier:
         desired, note = not_smaller(desired, observed)
         if note is not None:
             self.found.notes.append(note)
-        decision = decide(desired, observed, self._uid)
-        if decision.unread:
+        action = action_for(desired, observed, self._uid)
+        if action.unread:
             observed = await self._read(desired.key)
-            decision = decide(desired, observed, self._uid)
-        acts: dict[Verdict, Callable[[Desired, Observed | None, Decision], Awaitable[None]]] = {
-            Verdict.APPLY: self._write,
-            Verdict.REMAKE: self._remake,
+            action = action_for(desired, observed, self._uid)
+        acts: dict[ActionKind, Callable[[Desired, Observed | None, ChildAction], Awaitable[None]]] = {
+            ActionKind.APPLY: self._write,
+            ActionKind.REMAKE: self._remake,
         }
-        if decision.verdict is Verdict.SKIP and observed is not None:
+        if action.kind is ActionKind.SKIP and observed is not None:
             observed.verified, observed.body = observed.applied, None
-        elif decision.verdict is Verdict.WAIT:
+        elif action.kind is ActionKind.WAIT:
             self.found.missing.add(desired.key)
-            self.found.waiting.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
-        elif decision.verdict is Verdict.TAKEN:
+            self.found.waiting.append(f"{desired.key.kind} {desired.key.name}: {action.why}")
+        elif action.kind is ActionKind.TAKEN:
             self.found.missing.add(desired.key)
-            self.found.taken.append(f"{desired.key.kind} {desired.key.name} exists and {decision.why}")
-        elif decision.verdict is Verdict.OTHERWISE:
+            self.found.taken.append(f"{desired.key.kind} {desired.key.name} exists and {action.why}")
+        elif action.kind is ActionKind.OTHER_DECLARATION:
             self.found.missing.add(desired.key)
-            self.found.otherwise.append(decision.why)
+            self.found.other_declaration.append(action.why)
         elif desired.key in self._urgent:
-            await acts[decision.verdict](desired, observed, decision)
+            await acts[action.kind](desired, observed, action)
         elif self._left(desired.key.kind):
-            await self._hand_over(desired, observed, decision)
-        elif decision.drift is not None and await self._contested(desired.key, decision.drift):
+            await self._hand_over(desired, observed, action)
+        elif action.drift is not None and await self._contested(desired.key, action.drift):
             return
         else:
-            await acts[decision.verdict](desired, observed, decision)
+            await acts[action.kind](desired, observed, action)
 
-    async def _hand_over(self, desired: Desired, observed: Observed | None, decision: Decision) -> None:
+    async def _hand_over(self, desired: Desired, observed: Observed | None, action: ChildAction) -> None:
         """In a pause, give a volume the owner that it is to have; note what else waits."""
         handed = handed_over(desired, observed, self._uid)
         if handed is not None:
-            await self._write(handed, observed, Decision(Verdict.APPLY, "its owner is to change"))
+            await self._write(handed, observed, ChildAction(ActionKind.APPLY, "its owner is to change"))
         if handed is None or handed.digest != desired.digest:
-            self.found.pending.append(f"{desired.key.kind} {desired.key.name}: {decision.why}")
+            self.found.pending.append(f"{desired.key.kind} {desired.key.name}: {action.why}")
 
     async def _observed(self, key: ChildKey) -> Observed | None:
         observed = self._cache.children.get(key)
@@ -284,9 +284,9 @@ class Applier:
         newest = max(others, key=lambda each: str(each.get("time", "")), default=None)
         return "someone unknown" if newest is None else str(newest["manager"])
 
-    async def _write(self, desired: Desired, observed: Observed | None, decision: Decision) -> None:
-        futile = self._written.futile
-        if observed is not None and futile.get(desired.key) == (desired.digest, observed.resource_version):
+    async def _write(self, desired: Desired, observed: Observed | None, action: ChildAction) -> None:
+        without_effect = self._written.without_effect
+        if observed is not None and without_effect.get(desired.key) == (desired.digest, observed.resource_version):
             return
         kind, uid = BY_NAME[desired.key.kind], None if observed is None else observed.uid
         self.found.writes += 1
@@ -298,40 +298,40 @@ class Applier:
             await self._client.overwrite(kind, desired.manifest, uid)
             reply = await self._client.apply(kind, desired.manifest, uid)
             self.found.writes += 1
-        self._take(desired, reply, decision, drift=observed is not None and observed.applied == desired.digest)
+        self._take(desired, reply, action, drift=observed is not None and observed.applied == desired.digest)
 
-    async def _remake(self, desired: Desired, observed: Observed | None, decision: Decision) -> None:
+    async def _remake(self, desired: Desired, observed: Observed | None, action: ChildAction) -> None:
         if observed is not None:
-            await self._delete(observed, decision.why)
+            await self._delete(observed, action.why)
         kind = BY_NAME[desired.key.kind]
         self.found.writes += 1
         reply = await self._client.apply(kind, desired.manifest)
-        self._take(desired, reply, decision, drift=decision.drift is not None)
+        self._take(desired, reply, action, drift=action.drift is not None)
 
-    def _take(self, desired: Desired, reply: dict[str, Any], decision: Decision, *, drift: bool) -> None:
+    def _take(self, desired: Desired, reply: dict[str, Any], action: ChildAction, *, drift: bool) -> None:
         """Remember what an object has become, and whether it is what was applied."""
         self._cache.take_child(reply, desired.key.kind)
         self._written.versions.add(version_of(reply))
         if drift:
             telemetry.DRIFT.labels(desired.key.kind).inc()
-        log.info("applied %s %s: %s", desired.key.kind, desired.key.name, decision.why)
-        self._written.futile.pop(desired.key, None)
+        log.info("applied %s %s: %s", desired.key.kind, desired.key.name, action.why)
+        self._written.without_effect.pop(desired.key, None)
         now_there = self._cache.children.get(desired.key)
         if now_there is None or now_there.verified == desired.digest:
             return
         if now_there.resource_version != int(reply["metadata"]["resourceVersion"]):
             return  # somebody wrote since, and a watch was faster than our reply: the next pass judges that
-        again = decide(desired, now_there, now_there.owner_uid or self._uid)
-        if again.verdict is Verdict.SKIP:
+        again = action_for(desired, now_there, now_there.owner_uid or self._uid)
+        if again.kind is ActionKind.SKIP:
             now_there.verified, now_there.body = now_there.applied, None
-        elif again.verdict in {Verdict.APPLY, Verdict.REMAKE}:
-            self._written.futile[desired.key] = (desired.digest, now_there.resource_version)
+        elif again.kind in {ActionKind.APPLY, ActionKind.REMAKE}:
+            self._written.without_effect[desired.key] = (desired.digest, now_there.resource_version)
             log.warning("%s %s did not become what was applied: %s", desired.key.kind, desired.key.name, again.why)
 
     async def _secret(self, desired: Desired) -> None:
         """Write a Secret without ever reading one: what was written is remembered, and written again now and then."""
         known = self._written.secrets.get(desired.key)
-        fresh = known is not None and time.monotonic() - known.at < _secret_life(self._settled)
+        fresh = known is not None and time.monotonic() - known.at < _secret_life(self._all_ready)
         if self._left(desired.key.kind) or (known is not None and fresh and known.digest == desired.digest):
             return
         kind = BY_NAME[desired.key.kind]

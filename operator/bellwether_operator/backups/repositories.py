@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from bellwether_operator.backups.repository import (
     Answer,
-    Order,
+    BackupRequest,
     Place,
     begin,
     declared_place,
@@ -29,7 +29,7 @@ from bellwether_operator.observe.kinds import SystemKey
 class Keeper(Protocol):
     """Has systems make backups in repositories."""
 
-    async def keep_backup(self, system: SystemKey, uid: str, order: Order) -> Answer:
+    async def keep_backup(self, system: SystemKey, uid: str, order: BackupRequest) -> Answer:
         """Have a system make one, once, and return how far that is.
 
         Raises:
@@ -93,7 +93,7 @@ class Repositories:
             if other.state == "complete" and other.stored is not None and other.stored.where == stored.where:
                 there[action_key(one)] = other.stored.id
         kind = str(raw["spec"].get("kind", "full"))
-        order = Order(raw["metadata"]["uid"], stored.location, kind, stored.attempts, bool(there))
+        order = BackupRequest(raw["metadata"]["uid"], stored.location, kind, stored.attempts, bool(there))
         try:
             if self._keeper is None:
                 raise GatewayError("the services cannot be reached")

@@ -57,7 +57,7 @@ class Answer(NamedTuple):
     """The ids of all backups of the system that count in the location."""
 
 
-class Order(NamedTuple):
+class BackupRequest(NamedTuple):
     """What the service is asked for."""
 
     id: str

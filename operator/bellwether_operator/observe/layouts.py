@@ -13,7 +13,7 @@ from bellwether.render.kubernetes.quantities import mebibytes
 from bellwether.render.kubernetes.workloads import claims_of, components
 from bellwether.spec.fields import SIZE_PATTERN
 from bellwether.spec.models import TradingSystem
-from bellwether_operator.apply.decide import Desired
+from bellwether_operator.apply.actions import Desired
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed
 from bellwether_operator.report.observation import Workload
 

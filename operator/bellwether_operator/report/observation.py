@@ -61,7 +61,7 @@ class Observation:
     """Why the declaration cannot be read, though the schema let it through."""
     taken: Sequence[str] = ()
     """Children whose name somebody else's object has."""
-    otherwise: Sequence[str] = ()
+    other_declaration: Sequence[str] = ()
     """Volumes that hold what another declaration began."""
     waiting: Sequence[str] = ()
     """Children that wait for a deleted predecessor's to go."""

@@ -45,8 +45,8 @@ def accepted(seen: Observation, misfits: Sequence[str]) -> Finding:
         return Finding("Accepted", "False", Reason.DOES_NOT_FIT, "; ".join(misfits))
     if seen.taken:
         return Finding("Accepted", "False", Reason.NAME_TAKEN, "; ".join(seen.taken))
-    if seen.otherwise:
-        return Finding("Accepted", "False", Reason.CREATED_DIFFERENTLY, "; ".join(seen.otherwise))
+    if seen.other_declaration:
+        return Finding("Accepted", "False", Reason.CREATED_DIFFERENTLY, "; ".join(seen.other_declaration))
     if seen.unrestorable is not None:
         return Finding("Accepted", "False", Reason.RESTORE_REFUSED, seen.unrestorable)
     words = "; ".join(seen.notes) or "nothing speaks against the declaration"

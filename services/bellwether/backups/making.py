@@ -49,7 +49,7 @@ class BackupFailed(BackupError):
         self.final = final
 
 
-class Order(NamedTuple):
+class BackupRequest(NamedTuple):
     """What is to be done."""
 
     system: str
@@ -69,7 +69,7 @@ class Order(NamedTuple):
 class Making:
     """One backup on its way."""
 
-    def __init__(self, order: Order, source: Source, machine: Machine, records: Records, say: Say) -> None:
+    def __init__(self, order: BackupRequest, source: Source, machine: Machine, records: Records, say: Say) -> None:
         self._order = order
         self._source = source
         self._machine = machine

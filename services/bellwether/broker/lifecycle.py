@@ -33,7 +33,7 @@ State = Literal[
     "unknown",
 ]
 
-HERE = frozenset[State]({"queued", "awaiting_approval"})
+UNSENT = frozenset[State]({"queued", "awaiting_approval"})
 """It waits with us: the broker has never heard of it."""
 AT_BROKER = frozenset[State]({"sending", "working", "partially_filled", "unknown"})
 """The broker has it, or may have it."""
@@ -126,7 +126,7 @@ def advance(progress: Progress, event: BrokerEvent) -> Progress:
     """
     if event.reference != progress.reference:
         raise WrongMove(f"an event of {event.reference} is none of order {progress.reference}")
-    if progress.state in HERE:
+    if progress.state in UNSENT:
         raise WrongMove(f"order {progress.reference} is {progress.state}: the broker cannot know it")
     match event:
         case Accepted():

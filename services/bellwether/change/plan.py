@@ -138,7 +138,7 @@ class _Planner:
     def _go(self, phase: Phase, *, holding: bool) -> list[Step]:
         """Return what a pass of the operator does when it begins with the declaration, and take it as done."""
         found = self._release(self._after, self._begins, phase.workloads, holding=holding)
-        return step_through(phase, found.objects, found.spared)
+        return step_through(phase, found.objects, found.still_mounted)
 
     def _release(
         self,

@@ -94,7 +94,7 @@ class Plan:
         return not (self.refusals or self.declared or self.drift or self.steps)
 
 
-LaidOut = Callable[[TradingSystem], Sequence[Sequence[Manifest]]]
+Laid = Callable[[TradingSystem], Sequence[Sequence[Manifest]]]
 """Gives the objects of a system at each instant that matters."""
 
 
@@ -107,7 +107,7 @@ class Effects:
     """By object, the changed fields of the declaration, without `spec.`, that it changes for."""
 
 
-def effects_of(before: TradingSystem, after: TradingSystem, laid_out: LaidOut) -> Effects:
+def effects_of(before: TradingSystem, after: TradingSystem, laid_out: Laid) -> Effects:
     """Return what an edit comes to: each part of the spec is judged by what it changes alone."""
     changed = changes(spec_document(before), spec_document(after), "spec")
     by_unit: dict[str, list[FieldChange]] = {}
@@ -123,7 +123,7 @@ def effects_of(before: TradingSystem, after: TradingSystem, laid_out: LaidOut) -
     return Effects(tuple(Declared(change, _effect(unit, touched[unit])) for change, unit in declared), causes)
 
 
-def _touched(before: TradingSystem, after: TradingSystem, unit: str, laid_out: LaidOut) -> dict[Key, bool]:
+def _touched(before: TradingSystem, after: TradingSystem, unit: str, laid_out: Laid) -> dict[Key, bool]:
     """Return the objects that a part of the spec changes by itself, and of each whether pods change with it."""
     alone = before.model_copy(update={"spec": _with_unit(before.spec, after.spec, unit)})
     start_value = Key(CONFIG_MAP, declaration_name(before))  # it is rewritten with every edit

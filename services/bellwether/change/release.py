@@ -42,7 +42,7 @@ class Release:
     """What waits, a line per workload."""
     gone_back: Mapping[Key, str] = field(default_factory=dict)
     """Workloads that keep the pod template that ran before, as the declared one did not come up, and why."""
-    spared: frozenset[str] = frozenset()
+    still_mounted: frozenset[str] = frozenset()
     """The names of ConfigMaps that templates which are no longer declared mount."""
     only: frozenset[str] | None = None
     """In a pause, the kinds that are kept as declared all the same."""

@@ -84,7 +84,7 @@ class Phase:
     system: TradingSystem
     wait: Wait | None
     causes: Mapping[world.Key, Sequence[str]]
-    there: dict[world.Key, world.Thing] = field(default_factory=dict)
+    there: dict[world.Key, world.ExistingObject] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def suppose(self, was: Iterable[Manifest]) -> None:
@@ -115,7 +115,7 @@ class Phase:
             former = _of_former_kind(key, seen) if raw is None else None
             if former is not None:
                 other_hand = True
-                self.there[former] = world.Thing(seen.pop(former))
+                self.there[former] = world.ExistingObject(seen.pop(former))
             elif key.kind == world.SECRET:
                 self.there[key] = world.supposed(manifest)
             elif raw is None:
@@ -125,12 +125,12 @@ class Phase:
                 wanted, _ = fitted(manifest, raw)
                 if world.applied_digest(raw) != world.digest_of(wanted):
                     other_hand = True
-                    self.there[key] = world.Thing(raw)
+                    self.there[key] = world.ExistingObject(raw)
                     continue
                 fields = tuple(lacking(wanted, raw))
                 drift += [Drift("changed", key.kind, key.name, fields)] if fields else []
                 self.there[key] = world.supposed(wanted, raw.get("status") or {})
-        self.there |= {key: world.Thing(raw) for key, raw in seen.items()}
+        self.there |= {key: world.ExistingObject(raw) for key, raw in seen.items()}
         if other_hand:
             self.notes.append(
                 "some objects are not as this version makes them of the stored declaration: the operator does not run, "
@@ -158,14 +158,14 @@ def fitted(manifest: Manifest, there: Manifest) -> tuple[Manifest, str | None]:
     return world.not_smaller(manifest, world.requested(there)) if manifest["kind"] == world.CLAIM else (manifest, None)
 
 
-def step_through(phase: Phase, wanted: Sequence[Manifest], spared: Collection[str] = ()) -> list[Step]:
+def step_through(phase: Phase, wanted: Sequence[Manifest], still_mounted: Collection[str] = ()) -> list[Step]:
     """Return what is done so that everything wanted is there and nothing else, and take it as done.
 
     `spared` are the names of ConfigMaps that stay although nothing that is declared mounts them.
     """
     keys = {world.key_of(each) for each in wanted}
     steps = [step for each in wanted if (step := _toward(phase, each, keys)) is not None]
-    return steps + _prune(phase, keys, spared)
+    return steps + _prune(phase, keys, still_mounted)
 
 
 def _of_former_kind(key: world.Key, there: Collection[world.Key]) -> world.Key | None:
@@ -223,13 +223,13 @@ def _predecessor(phase: Phase, manifest: Manifest, keys: Collection[world.Key]) 
     return None
 
 
-def _prune(phase: Phase, keys: Collection[world.Key], spared: Collection[str]) -> list[Step]:
+def _prune(phase: Phase, keys: Collection[world.Key], still_mounted: Collection[str]) -> list[Step]:
     """Return what becomes of objects that are no longer wanted; what is spared stays for now."""
     steps = []
     for key, thing in list(phase.there.items()):
         if key in keys or world.owner_in(thing.raw, phase.system)[0] is not world.Owner.OURS:
             continue
-        if key.kind != world.CLAIM and (key.kind != world.CONFIG_MAP or key.name not in spared):
+        if key.kind != world.CLAIM and (key.kind != world.CONFIG_MAP or key.name not in still_mounted):
             steps.append(_step(phase, "delete", thing.raw, replicas=(_replicas(thing.raw), 0)))
             del phase.there[key]
     return steps

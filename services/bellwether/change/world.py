@@ -55,7 +55,7 @@ class Owner(Enum):
 
 
 @dataclass(frozen=True)
-class Thing:
+class ExistingObject:
     """An object that is there."""
 
     raw: Manifest
@@ -107,7 +107,7 @@ def applied_digest(raw: Manifest) -> str | None:
     return None if found is None else str(found)
 
 
-def supposed(manifest: Manifest, status: Mapping[str, Any] | None = None) -> Thing:
+def supposed(manifest: Manifest, status: Mapping[str, Any] | None = None) -> ExistingObject:
     """Return an object as it will be once it was applied, its pods ready, or with the status that it had."""
     metadata = manifest["metadata"]
     raw = {
@@ -119,7 +119,7 @@ def supposed(manifest: Manifest, status: Mapping[str, Any] | None = None) -> Thi
     }
     if manifest["kind"] in WORKLOADS:
         raw["status"] = {"readyReplicas": manifest["spec"]["replicas"]} if status is None else status
-    return Thing(raw, manifest)
+    return ExistingObject(raw, manifest)
 
 
 class Marked(Protocol):

@@ -37,9 +37,9 @@ from bellwether.cli.options import (
     LOOK,
     Count,
     Format,
+    GatewayAccess,
     MaybeSymbol,
     Output,
-    Session,
     part,
     print_drawn,
     shown,
@@ -253,7 +253,7 @@ add_condition(app)
 @app.command(rich_help_panel=LOOK)
 @talks
 def notify(
-    session: Session,
+    access: GatewayAccess,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="With --test: only this notification.")] = None,
     test: Annotated[bool, typer.Option("--test", help="Send a test message now; ends with 1 if one fails.")] = False,
     lines: Count = 20,
@@ -262,26 +262,26 @@ def notify(
     if not test:
         if name is not None:
             raise typer.BadParameter("a NAME is for --test")
-        session.show(session.client.get("/v1/notifications", limit=lines), shown("notifications"))
+        access.show(access.client.get("/v1/notifications", limit=lines), shown("notifications"))
         return
-    found = session.client.send("POST", "/v1/notifications/test", name=name)
-    session.show(found, part("test_messages", "results"))
+    found = access.client.send("POST", "/v1/notifications/test", name=name)
+    access.show(found, part("test_messages", "results"))
     if not all(one["delivered"] for one in found["results"]):
         raise SystemExit(1)
 
 
 @app.command(rich_help_panel=LOOK)
 @talks
-def decisions(session: Session, symbol: MaybeSymbol = None, lines: Count = 20) -> None:
+def decisions(access: GatewayAccess, symbol: MaybeSymbol = None, lines: Count = 20) -> None:
     """List decisions, newest first."""
-    answer = session.client.get("/v1/decisions", symbol=symbol, limit=lines)
-    session.show(answer, part("decisions", "decisions"))
+    answer = access.client.get("/v1/decisions", symbol=symbol, limit=lines)
+    access.show(answer, part("decisions", "decisions"))
 
 
 @app.command(rich_help_panel=LOOK)
 @talks
 def decision(
-    session: Session,
+    access: GatewayAccess,
     decision_id: Annotated[str, typer.Argument(metavar="ID", help="The decision, from `bellwether decisions`.")],
     replay: Annotated[bool, typer.Option("--replay", help="Compute it again and compare the bytes.")] = False,
 ) -> None:
@@ -291,32 +291,32 @@ def decision(
     differs; with 3 when numbers differ by 1e-6 at most (another CPU or release).
     """
     if not replay:
-        session.show(session.client.get(f"/v1/decisions/{decision_id}", explained=True), shown("decision", "show_news"))
+        access.show(access.client.get(f"/v1/decisions/{decision_id}", explained=True), shown("decision", "show_news"))
         return
-    found = session.client.send("POST", f"/v1/decisions/{decision_id}/replay")
-    session.show(found, lambda answer: "\n".join([answer["outcome"], *answer["differences"]]))
+    found = access.client.send("POST", f"/v1/decisions/{decision_id}/replay")
+    access.show(found, lambda answer: "\n".join([answer["outcome"], *answer["differences"]]))
     if found["outcome"] != "equal":
         raise SystemExit(1 if found["outcome"] == "different" else 3)
 
 
 @app.command(rich_help_panel=LOOK)
 @talks
-def news(session: Session, symbol: MaybeSymbol = None) -> None:
+def news(access: GatewayAccess, symbol: MaybeSymbol = None) -> None:
     """Show what the news says of each share; with SYMBOL also the headlines."""
-    session.show(session.client.get("/v1/sentiment", symbol=symbol), shown("news", "show_news"))
+    access.show(access.client.get("/v1/sentiment", symbol=symbol), shown("news", "show_news"))
 
 
 @app.command(rich_help_panel=LOOK)
 @talks
-def positions(session: Session) -> None:
+def positions(access: GatewayAccess) -> None:
     """Show what is held."""
-    session.show(session.client.get("/v1/positions"), part("positions", "positions"))
+    access.show(access.client.get("/v1/positions"), part("positions", "positions"))
 
 
 @app.command(rich_help_panel=LOOK)
 @talks
 def orders(
-    session: Session,
+    access: GatewayAccess,
     symbol: MaybeSymbol = None,
     state: Annotated[
         str | None, typer.Option("--status", help="Only these: awaiting_approval, queued, filled, refused, ...")
@@ -324,8 +324,8 @@ def orders(
     lines: Count = 20,
 ) -> None:
     """List orders, newest first; below them the ids of those that `approve` or `cancel` can take."""
-    answer = session.client.get("/v1/orders", symbol=symbol, status=state, limit=lines)
-    session.show(answer, part("orders", "orders"))
+    answer = access.client.get("/v1/orders", symbol=symbol, status=state, limit=lines)
+    access.show(answer, part("orders", "orders"))
 
 
 add_explaining(app)
@@ -333,24 +333,24 @@ add_explaining(app)
 
 @app.command(rich_help_panel=_CHANGE)
 @talks
-def halt(session: Session, reason: Why) -> None:
+def halt(access: GatewayAccess, reason: Why) -> None:
     """Stop every order until somebody resumes."""
     body = {"reason": reason, "source": "cli"}
-    session.show(session.client.send("POST", "/v1/halt", body), shown("halt_state"))
+    access.show(access.client.send("POST", "/v1/halt", body), shown("halt_state"))
 
 
 @app.command(rich_help_panel=_CHANGE)
 @talks
-def resume(session: Session, reason: Why, seen: Seen = None) -> None:
+def resume(access: GatewayAccess, reason: Why, seen: Seen = None) -> None:
     """Allow orders again; a halt that the resource declares stays.
 
     It opens the halts that it finds when it begins, or those up to --seen;
     with a newer one nothing is resumed.
     """
     if seen is None:
-        seen = int(session.client.get("/v1/account").get("newest_halt", 0))
+        seen = int(access.client.get("/v1/account").get("newest_halt", 0))
     body = {"reason": reason, "source": "cli", "seen": seen}
-    session.show(session.client.send("POST", "/v1/resume", body), shown("halt_state"))
+    access.show(access.client.send("POST", "/v1/resume", body), shown("halt_state"))
 
 
 manage.add(app)

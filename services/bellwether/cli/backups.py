@@ -58,14 +58,14 @@ def create(
 
     with words(1 if ordered_by is None else FUTILE):
         from bellwether.backups.locations import opened, repositories
-        from bellwether.backups.making import Making, Order, made_for, verified
+        from bellwether.backups.making import BackupRequest, Making, made_for, verified
         from bellwether.backups.source import Say
         from bellwether.local.backup_places import handed_over, source_of
 
         place, system = chosen_system(data, systemd, from_services=from_services)
         locations = repositories(system.spec.backup, location)
         assert system.spec.backup is not None  # noqa: S101 (repositories refuses it)
-        order = Order(
+        order = BackupRequest(
             system.metadata.name,
             _release(),
             "full" if full else "incremental",

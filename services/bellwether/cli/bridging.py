@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from bellwether.cli.client import CommandError, ReachableClient, in_words, trusted
-from bellwether.cli.options import Session, say, talks
+from bellwether.cli.options import GatewayAccess, say, talks
 from bellwether.migrate.channels import OldMessage, old_message, stream_messages
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _a_group() -> None:
 @app.command()
 @talks
 def redis(
-    session: Session,
+    access: GatewayAccess,
     redis: Annotated[
         str | None,
         typer.Option("--redis", metavar="URL", help="redis://HOST:6379/0 or rediss://...; else BELLWETHER_REDIS_URL."),
@@ -49,7 +49,7 @@ def redis(
     if address is None:
         raise CommandError("--redis is missing: write redis://HOST:6379/0, or set BELLWETHER_REDIS_URL")
     with in_words(RefusedError):
-        _Bridge(session.client, _connect(address), _shown(address)).run()
+        _Bridge(access.client, _connect(address), _shown(address)).run()
 
 
 def _shown(address: str) -> str:

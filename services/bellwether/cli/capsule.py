@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from bellwether.cli.client import CommandError, of_file
-from bellwether.cli.options import Session, talks
+from bellwether.cli.options import GatewayAccess, talks
 
 LARGEST = 64 * 1024 * 1024
 
 
 @talks
 def capsule(
-    session: Session,
+    access: GatewayAccess,
     what: Annotated[str, typer.Argument(metavar="ID|open", help="The decision, or `open` to read a FILE.")],
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Of `open`: the capsule.")] = None,
     write: Annotated[
@@ -39,14 +39,14 @@ def capsule(
     if what == "open":
         if file is None or write is not None:
             raise CommandError("capsule open: name the file, as in bellwether capsule open FILE")
-        raise SystemExit(_open(session, file))
+        raise SystemExit(_open(access, file))
     if file is not None:
         raise CommandError(f"capsule {what} {file}: write it to a file with --write {file}")
     # What came is JSON of one form: spelled as it was sealed, its hash can be checked here.
     from bellwether.messages.canonical import canonical_bytes
     from bellwether.messages.capsule import CapsuleError, unseal
 
-    content = canonical_bytes(session.client.get(f"/v1/decisions/{what}/capsule")) + b"\n"
+    content = canonical_bytes(access.client.get(f"/v1/decisions/{what}/capsule")) + b"\n"
     try:
         unseal(content)
     except CapsuleError as error:
@@ -55,10 +55,10 @@ def capsule(
     with of_file(target):
         target.write_bytes(content)
     summary: dict[str, Any] = {"file": str(target), "bytes": len(content)}
-    session.show(summary, lambda one: f"wrote {one['file']} ({one['bytes']:,} bytes)")
+    access.show(summary, lambda one: f"wrote {one['file']} ({one['bytes']:,} bytes)")
 
 
-def _open(session: Session, file: Path) -> int:
+def _open(access: GatewayAccess, file: Path) -> int:
     from bellwether.lineage.capsules import opened
     from bellwether.messages.capsule import CapsuleError, unseal
     from bellwether.runtime.errors import RpcError
@@ -84,7 +84,7 @@ def _open(session: Session, file: Path) -> int:
         "differences": again.differences,
         "sha256": found.record_sha256,
     }
-    session.show(summary, lambda one: "\n".join(_lines(one)))
+    access.show(summary, lambda one: "\n".join(_lines(one)))
     return {"equal": 0, "different": 1}.get(again.outcome, 3)
 
 

@@ -11,7 +11,7 @@ import typer
 from bellwether.cli.client import CONNECT_SECONDS, CommandError, make_client
 from bellwether.cli.manage import commands as manage
 from bellwether.cli.manage.places import On
-from bellwether.cli.options import LOOK, Session, part, say, shown, talks
+from bellwether.cli.options import LOOK, GatewayAccess, part, say, shown, talks
 
 Services = manage.Services
 Place = Annotated[On | None, typer.Option("--on", help="The processes of this place, whether or not they answer.")]
@@ -25,7 +25,7 @@ def add_condition(app: typer.Typer) -> None:
 
 
 @talks
-def status(session: Session, service: Services = None, on: Place = None) -> None:
+def status(access: GatewayAccess, service: Services = None, on: Place = None) -> None:
     """Show services, replay, account and what halts.
 
     With --on: the processes, as systemd, compose, the cluster or the local run has them, also when nothing answers;
@@ -34,33 +34,33 @@ def status(session: Session, service: Services = None, on: Place = None) -> None
     if on is not None:
         from bellwether.cli.manage.finding import find
 
-        manage.show_parts(find(on, session.target, say), service or [], session.output)
+        manage.show_parts(find(on, access.target, say), service or [], access.output)
         return
-    found = session.client.get("/v1/status")
+    found = access.client.get("/v1/status")
     if service:
         found["services"] = _only([(one["name"], one) for one in found["services"]], service)
-    session.show(found, part("services", "services") if service else shown("status"))
+    access.show(found, part("services", "services") if service else shown("status"))
 
 
 @talks
-def health(session: Session, service: Services = None, on: Gateway = None) -> None:
+def health(access: GatewayAccess, service: Services = None, on: Gateway = None) -> None:
     """Show the health of every service, and CPU, memory and disk."""
-    found = _at(session, on).client.get("/v1/system")
+    found = _at(access, on).client.get("/v1/system")
     if service:
         rows = [(name, (name, one)) for name, one in found["services"].items()]
         found["services"] = dict(_only(rows, service))
-    session.show(found, shown("system"))
+    access.show(found, shown("system"))
 
 
-def _at(session: Session, on: On | None) -> Session:
+def _at(access: GatewayAccess, on: On | None) -> GatewayAccess:
     """Return the session with the gateway of a place."""
     from bellwether.cli.manage.finding import find
 
-    gateway = None if on is None else find(on, session.target, say).gateway()
+    gateway = None if on is None else find(on, access.target, say).gateway()
     if gateway is None:
-        return session
-    url, token = session.target.url or gateway[0], session.target.token or gateway[1]
-    return replace(session, target=replace(session.target, url=url, token=token))
+        return access
+    url, token = access.target.url or gateway[0], access.target.token or gateway[1]
+    return replace(access, target=replace(access.target, url=url, token=token))
 
 
 def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
@@ -73,24 +73,24 @@ def _only(rows: list[tuple[str, Any]], names: list[str]) -> list[Any]:
 
 
 @talks
-def dashboard(session: Session, on: Gateway = None) -> None:
+def dashboard(access: GatewayAccess, on: Gateway = None) -> None:
     """Show a live screen: services, session, safe to trade, decisions, alarms; looks again every 10 s.
 
     Keys: h halts (it asks why), t shows the trace of a decision, r looks now, q quits.
     """
-    session = _at(session, on)
+    access = _at(access, on)
     if not sys.stdout.isatty():
         raise CommandError("dashboard needs a terminal; `bellwether status -o json` is for programs")
-    make_client(session.target, seconds=CONNECT_SECONDS).get("/v1/status")  # no screen where nothing answers
+    make_client(access.target, seconds=CONNECT_SECONDS).get("/v1/status")  # no screen where nothing answers
     from bellwether.cli.manage.dashboard import show_dashboard
 
-    show_dashboard(session.client)
+    show_dashboard(access.client)
 
 
 @talks
-def alerts(session: Session) -> None:
+def alerts(access: GatewayAccess) -> None:
     """List what is wrong now; ends with 1 when something is critical."""
-    found = session.client.get("/v1/alerts")
-    session.show(found, part("alerts", "alerts"))
+    found = access.client.get("/v1/alerts")
+    access.show(found, part("alerts", "alerts"))
     if any(one["severity"] == "critical" for one in found["alerts"]):
         raise SystemExit(1)

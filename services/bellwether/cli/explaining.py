@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bellwether.cli.client import CommandError
-from bellwether.cli.options import LOOK, Count, Session, Symbol, part, shown, talks
+from bellwether.cli.options import LOOK, Count, GatewayAccess, Symbol, part, shown, talks
 
 MaybeDay = Annotated[
     str | None, typer.Option("--session", metavar="DAY", help="The session, as 2026-11-27; else the newest.")
@@ -23,23 +23,23 @@ def add_explaining(app: typer.Typer) -> None:
 
 
 @talks
-def predict(session: Session, symbol: Symbol) -> None:
+def predict(access: GatewayAccess, symbol: Symbol) -> None:
     """Predict one share now, for looking at: it never leads to an order."""
-    session.show(session.client.send("POST", f"/v1/predict/{symbol}", force_refresh=True), shown("prediction"))
+    access.show(access.client.send("POST", f"/v1/predict/{symbol}", force_refresh=True), shown("prediction"))
 
 
 @talks
-def why(session: Session, symbol: Symbol, day: MaybeDay = None) -> None:
+def why(access: GatewayAccess, symbol: Symbol, day: MaybeDay = None) -> None:
     """Show why there is an order for a share, or where its way there stopped.
 
     Without --session it is about the newest decision.
     """
-    session.show(session.client.get(f"/v1/why/{symbol}", session=day), shown("funnel"))
+    access.show(access.client.get(f"/v1/why/{symbol}", session=day), shown("funnel"))
 
 
 @talks
 def report(
-    session: Session,
+    access: GatewayAccess,
     day: MaybeDay = None,
     all_: Annotated[bool, typer.Option("--list", help="List the reports instead.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Compose it again from its rows and compare.")] = False,
@@ -53,17 +53,17 @@ def report(
     from bellwether.cli.reports import as_text, listed
 
     if all_:
-        session.show(session.client.get("/v1/reports", limit=lines), listed)
+        access.show(access.client.get("/v1/reports", limit=lines), listed)
         return
-    found = session.client.get(f"/v1/reports/{day or 'latest'}", verify=verify or None)
-    session.show(found, as_text)
+    found = access.client.get(f"/v1/reports/{day or 'latest'}", verify=verify or None)
+    access.show(found, as_text)
     if found["equal"] is False:
         raise SystemExit(1)
 
 
 @talks
 def trace(
-    session: Session,
+    access: GatewayAccess,
     trace_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="A trace (8 or more digits of it), or a decision's id.")
     ] = None,
@@ -73,23 +73,23 @@ def trace(
 ) -> None:
     """Show the trace of a decision as a tree, from bars to fill."""
     if all_:
-        session.show(session.client.get("/v1/traces", limit=lines), part("traces", "traces", "show_traces"))
+        access.show(access.client.get("/v1/traces", limit=lines), part("traces", "traces", "show_traces"))
         return
     if trace_id is not None and last:
         raise typer.BadParameter("give an ID or --last, not both")
-    wanted = _last_trace(session) if trace_id is None else _trace_of(session, trace_id)
-    session.show(session.client.get(f"/v1/traces/{wanted}"), shown("trace", "show_traces"))
+    wanted = _last_trace(access) if trace_id is None else _trace_of(access, trace_id)
+    access.show(access.client.get(f"/v1/traces/{wanted}"), shown("trace", "show_traces"))
 
 
-def _last_trace(session: Session) -> str:
+def _last_trace(access: GatewayAccess) -> str:
     for has_order in (True, None):
-        found = session.client.get("/v1/traces", limit=1, has_order=has_order)["traces"]
+        found = access.client.get("/v1/traces", limit=1, has_order=has_order)["traces"]
         if found:
             return str(found[0]["trace_id"])
     raise CommandError("no trace has arrived yet")
 
 
-def _trace_of(session: Session, given: str) -> str:
+def _trace_of(access: GatewayAccess, given: str) -> str:
     if _TRACE_ID.match(given):
         return given
-    return str(session.client.get(f"/v1/decisions/{given}")["prediction"]["trace_id"])
+    return str(access.client.get(f"/v1/decisions/{given}")["prediction"]["trace_id"])

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli.options import Session, shown, talks
+from bellwether.cli.options import GatewayAccess, shown, talks
 
 app = typer.Typer(no_args_is_help=True, help="List, show, replay or drop events that were given up.")
 Number = Annotated[int, typer.Argument(metavar="NUMBER", min=1, help="From `bellwether dead-letters list`.")]
@@ -21,32 +21,32 @@ def _whole(found: dict[str, Any]) -> str:
 @app.command("list")
 @talks
 def list_(
-    session: Session,
+    access: GatewayAccess,
     after: Annotated[int, typer.Option("--after", min=0, help="Only those with a larger number.")] = 0,
     lines: Annotated[int, typer.Option("-l", "--lines", min=1, max=200, help="How many at most.")] = 50,
 ) -> None:
     """List them, oldest first."""
-    session.show(session.client.get("/v1/dead-letters", after=after, limit=lines), shown("dead_letters"))
+    access.show(access.client.get("/v1/dead-letters", after=after, limit=lines), shown("dead_letters"))
 
 
 @app.command("show")
 @talks
-def show_(session: Session, number: Number) -> None:
+def show_(access: GatewayAccess, number: Number) -> None:
     """Show one with its event, and why it was given up."""
-    session.show(session.client.get(f"/v1/dead-letters/{number}"), _whole)
+    access.show(access.client.get(f"/v1/dead-letters/{number}"), _whole)
 
 
 @app.command()
 @talks
-def replay(session: Session, number: Number) -> None:
+def replay(access: GatewayAccess, number: Number) -> None:
     """Publish its event again; whoever had it before drops it."""
-    found = session.client.send("POST", f"/v1/dead-letters/{number}/replay")
-    session.show(found, lambda one: f"{one['number']} is published again as {one['message_id']}")
+    found = access.client.send("POST", f"/v1/dead-letters/{number}/replay")
+    access.show(found, lambda one: f"{one['number']} is published again as {one['message_id']}")
 
 
 @app.command()
 @talks
-def drop(session: Session, number: Number) -> None:
+def drop(access: GatewayAccess, number: Number) -> None:
     """Take it away for good."""
-    found = session.client.send("DELETE", f"/v1/dead-letters/{number}")
-    session.show(found, lambda one: f"{one['number']} is dropped")
+    found = access.client.send("DELETE", f"/v1/dead-letters/{number}")
+    access.show(found, lambda one: f"{one['number']} is dropped")

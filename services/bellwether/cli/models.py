@@ -16,7 +16,7 @@ from bellwether.cli.options import Format, Output, print_drawn, write_json
 from bellwether.cli.training import REGISTRY, RegistryFolder
 from bellwether.models.transfer import is_hash
 from bellwether.training.artifact import CARD, ArtifactError, read_model
-from bellwether.training.ledger import Entry, Ledger, LedgerError, promote, read_ledger, roll_back, write_ledger
+from bellwether.training.ledger import Entry, LedgerError, ModelLedger, promote, read_ledger, roll_back, write_ledger
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,7 +120,7 @@ def promote_model(
     """
     mode: Any = "enforce" if enforce else "report"
 
-    def change(ledger: Ledger, now: datetime) -> tuple[Ledger, Entry]:
+    def change(ledger: ModelLedger, now: datetime) -> tuple[ModelLedger, Entry]:
         entry = ledger.entry(version)
         read_model(registry, entry.version)
         return promote(ledger, entry.version, now, reason, mode=mode, by_hand=True), entry
@@ -146,7 +146,7 @@ def rollback(
     """
     mode: Any = "enforce" if enforce else "report"
 
-    def change(ledger: Ledger, now: datetime) -> tuple[Ledger, Entry]:
+    def change(ledger: ModelLedger, now: datetime) -> tuple[ModelLedger, Entry]:
         changed = roll_back(ledger, recipe, symbol, now, reason, mode=mode)
         entry = changed.serving(recipe, symbol)
         assert entry is not None  # noqa: S101 (it was just put there)
@@ -155,7 +155,7 @@ def rollback(
     _change(registry, change, "serves again")
 
 
-def _change(registry: Any, change: Callable[[Ledger, datetime], tuple[Ledger, Entry]], what: str) -> None:
+def _change(registry: Any, change: Callable[[ModelLedger, datetime], tuple[ModelLedger, Entry]], what: str) -> None:
     with in_words(LedgerError, ArtifactError):
         before = read_ledger(registry)
         if not before.entries:

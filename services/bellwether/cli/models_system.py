@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli.options import Session, talks
+from bellwether.cli.options import GatewayAccess, talks
 
 app = typer.Typer(no_args_is_help=True, help="The models of a running system, through its gateway.")
 Version = Annotated[str, typer.Argument(help="A version, or its beginning.")]
@@ -15,22 +15,22 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it
 
 @app.command("list")
 @talks
-def list_models(session: Session) -> None:
+def list_models(access: GatewayAccess) -> None:
     """List the models of the system's registry with their stage and whether they passed the gate."""
-    session.show(session.client.get("/v1/models"), _table)
+    access.show(access.client.get("/v1/models"), _table)
 
 
 @app.command()
 @talks
-def show(session: Session, version: Version) -> None:
+def show(access: GatewayAccess, version: Version) -> None:
     """Show a model's stage, what the gate said, and its live record beside the base rate."""
-    session.show(session.client.get(f"/v1/models/{version}"), _shown)
+    access.show(access.client.get(f"/v1/models/{version}"), _shown)
 
 
 @app.command()
 @talks
 def shadow(
-    session: Session,
+    access: GatewayAccess,
     version: Version,
     reason: Reason,
     *,
@@ -38,39 +38,39 @@ def shadow(
 ) -> None:
     """Ask a candidate beside what serves: its live record grows, and nothing is traded by it."""
     body = {"reason": reason, "source": "cli"}
-    found = session.client.send("POST", f"/v1/models/{version}/shadow", body, end="true" if end else None)
-    session.show(found, _one)
+    found = access.client.send("POST", f"/v1/models/{version}/shadow", body, end="true" if end else None)
+    access.show(found, _one)
 
 
 @app.command()
 @talks
 def train(
-    session: Session,
+    access: GatewayAccess,
     recipe: Annotated[str | None, typer.Argument(help="The recipe; else the one that the system declares.")] = None,
 ) -> None:
     """Have the models of a recipe made again; `status` tells how far it is."""
-    session.show(session.client.send("POST", "/v1/training", {}, model_name=recipe), _state)
+    access.show(access.client.send("POST", "/v1/training", {}, model_name=recipe), _state)
 
 
 @app.command()
 @talks
-def status(session: Session) -> None:
+def status(access: GatewayAccess) -> None:
     """Tell how training is."""
-    session.show(session.client.get("/v1/training"), _state)
+    access.show(access.client.get("/v1/training"), _state)
 
 
 @app.command()
 @talks
-def promote(session: Session, version: Version, reason: Reason) -> None:
+def promote(access: GatewayAccess, version: Version, reason: Reason) -> None:
     """Let a model serve in place of what serves for its recipe and symbol."""
     body = {"reason": reason, "source": "cli"}
-    session.show(session.client.send("POST", f"/v1/models/{version}/promote", body), _one)
+    access.show(access.client.send("POST", f"/v1/models/{version}/promote", body), _one)
 
 
 @app.command()
 @talks
 def rollback(
-    session: Session,
+    access: GatewayAccess,
     recipe: Annotated[str, typer.Argument(help="The recipe's name.")],
     reason: Reason,
     symbol: Annotated[str | None, typer.Option("--symbol", help="Its own model; else the general one.")] = None,
@@ -80,7 +80,7 @@ def rollback(
     bellwether models system rollback direction-full --symbol IBM --reason "worse since Monday"
     """
     body = {"reason": reason, "source": "cli"}
-    session.show(session.client.send("POST", f"/v1/models/{recipe}/rollback", body, symbol=symbol), _one)
+    access.show(access.client.send("POST", f"/v1/models/{recipe}/rollback", body, symbol=symbol), _one)
 
 
 def _table(found: Any) -> Any:

@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from bellwether.cli.client import CommandError, in_words
-from bellwether.cli.options import Format, Output, Session, print_drawn, talks, write_json
+from bellwether.cli.options import Format, GatewayAccess, Output, print_drawn, talks, write_json
 from bellwether.migrate import importing
 from bellwether.migrate.mapping import Kind, MappingFile, read_mapping
 from bellwether.migrate.proposal import as_yaml
@@ -159,7 +159,7 @@ def _left_line(one: dict[str, Any]) -> str:
 
 
 def history(
-    session: Session,
+    access: GatewayAccess,
     what: Annotated[What, typer.Argument(help="What to list.")] = What.counts,
     *,
     symbol: Annotated[str | None, typer.Option("--symbol", help="Only this share.")] = None,
@@ -176,8 +176,8 @@ def history(
     with in_words(importing.HistoryError), importing.History(history_path(history)) as kept:
         found = _listed(kept, what, symbol, lines)
     if beside:
-        found["new"] = _new(session, what, symbol, lines)
-    if session.output is Output.json:
+        found["new"] = _new(access, what, symbol, lines)
+    if access.output is Output.json:
         write_json(found)
     else:
         from bellwether.cli import show_history
@@ -196,14 +196,14 @@ def _listed(kept: importing.History, what: What, symbol: str | None, lines: int)
     return {what.value: list(kept.entries(_kind(what), symbol, lines, newest=True))}
 
 
-def _new(session: Session, what: What, symbol: str | None, lines: int) -> dict[str, Any]:
+def _new(access: GatewayAccess, what: What, symbol: str | None, lines: int) -> dict[str, Any]:
     """Return the new system's own: its decisions and orders."""
     asked = min(lines, 500)
     found: dict[str, Any] = {}
     if what in (What.counts, What.predictions):
-        found["predictions"] = session.client.get("/v1/decisions", symbol=symbol, limit=500)["decisions"]
+        found["predictions"] = access.client.get("/v1/decisions", symbol=symbol, limit=500)["decisions"]
     if what in (What.counts, What.trades):
-        found["trades"] = session.client.get("/v1/orders", symbol=symbol, limit=500)["orders"]
+        found["trades"] = access.client.get("/v1/orders", symbol=symbol, limit=500)["orders"]
     if what is What.counts:
         return {name: {"entries": len(rows), "more": len(rows) == 500} for name, rows in found.items()}
     return {name: rows[:asked] for name, rows in found.items()}

@@ -57,7 +57,7 @@ _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 
 
 @dataclass(frozen=True)
-class Session:
+class GatewayAccess:
     """One command's way to its gateway and its output."""
 
     target: Target
@@ -182,12 +182,12 @@ _GATEWAY = {
 
 
 def talks(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a gateway; it gets a `Session` as its first argument."""
+    """Give a command the options of a gateway; it gets a `GatewayAccess` as its first argument."""
 
-    def session(output: Output, **which: Any) -> Session:
-        return Session(target_of(**which), output)
+    def access(output: Output, **which: Any) -> GatewayAccess:
+        return GatewayAccess(target_of(**which), output)
 
-    return with_options(command, _GATEWAY, session)
+    return with_options(command, _GATEWAY, access)
 
 
 LOOK = "Look"

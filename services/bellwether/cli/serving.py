@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bellwether.cli.options import Session, talks
+from bellwether.cli.options import GatewayAccess, talks
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -14,13 +14,13 @@ CHANGED, STRONGLY = 0.1, 0.25
 
 
 @talks
-def serving(session: Session) -> None:
+def serving(access: GatewayAccess) -> None:
     """Show how predictions fare live, by symbol beside the base rate, and how far features drifted.
 
     The index of drift (PSI) compares the newest decisions' features with the
     training rows: below 0.1 is no change, above 0.25 a large one.
     """
-    session.show(session.client.get("/v1/serving"), drawn)
+    access.show(access.client.get("/v1/serving"), drawn)
 
 
 def drawn(found: dict[str, Any]) -> RenderableType:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellwether.cli.options import Session, talks
+from bellwether.cli.options import GatewayAccess, talks
 
 _CHANGE = "Change"
 _LOOK = "Look"
@@ -54,7 +54,7 @@ def _add_orders(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_CHANGE)
     @talks
     def trade(
-        session: Session,
+        access: GatewayAccess,
         symbol: Annotated[str, typer.Argument(help="The share, as declared: AAPL, CBA.AX.")],
         action: Annotated[Action, typer.Argument(case_sensitive=False, help="BUY or SELL.")],
         quantity: Annotated[int, typer.Argument(min=1, help="Whole shares.")],
@@ -69,24 +69,24 @@ def _add_orders(app: typer.Typer) -> None:
         failed.
         """
         body = {"symbol": symbol, "action": action.value, "quantity": quantity, "client_id": client_id or _new_id()}
-        found = session.client.send("POST", "/v1/trades", body)
-        session.show(found, _trade)
+        found = access.client.send("POST", "/v1/trades", body)
+        access.show(found, _trade)
         if found["status"] == "failed":
             raise SystemExit(1)
 
     @app.command(rich_help_panel=_CHANGE)
     @talks
-    def approve(session: Session, order: OrderId) -> None:
+    def approve(access: GatewayAccess, order: OrderId) -> None:
         """Allow an order that waits for approval (trading.approval: required)."""
-        found = session.client.send("POST", f"/v1/orders/{order}/approve", {"by": "cli"})
-        session.show(found, _order)
+        found = access.client.send("POST", f"/v1/orders/{order}/approve", {"by": "cli"})
+        access.show(found, _order)
 
     @app.command(rich_help_panel=_CHANGE)
     @talks
-    def cancel(session: Session, order: OrderId) -> None:
+    def cancel(access: GatewayAccess, order: OrderId) -> None:
         """End an order that is not filled yet; ends with 1 where it was over already."""
-        found = session.client.send("POST", f"/v1/orders/{order}/cancel", {"by": "cli"})
-        session.show(found, _order)
+        found = access.client.send("POST", f"/v1/orders/{order}/cancel", {"by": "cli"})
+        access.show(found, _order)
         if found["status"] in _OVER:
             raise SystemExit(1)
 
@@ -94,31 +94,31 @@ def _add_orders(app: typer.Typer) -> None:
 def _add_money(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_CHANGE, context_settings=_NEGATIVE)
     @talks
-    def deposit(session: Session, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
+    def deposit(access: GatewayAccess, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
         """Put cash into the simulated account."""
-        _transfer(session, _money(amount), transfer_id, note)
+        _transfer(access, _money(amount), transfer_id, note)
 
     @app.command(rich_help_panel=_CHANGE, context_settings=_NEGATIVE)
     @talks
-    def withdraw(session: Session, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
+    def withdraw(access: GatewayAccess, amount: Amount, transfer_id: TransferId = None, note: Note = "") -> None:
         """Take cash out of the simulated account."""
-        _transfer(session, f"-{_money(amount)}", transfer_id, note)
+        _transfer(access, f"-{_money(amount)}", transfer_id, note)
 
 
 def _add_books(app: typer.Typer) -> None:
     @app.command(rich_help_panel=_CHANGE)
     @talks
-    def reconcile(session: Session) -> None:
+    def reconcile(access: GatewayAccess) -> None:
         """Compare positions with the broker now; ends with 1 when they differ."""
-        found = session.client.send("POST", "/v1/reconcile")
-        session.show(found, _synced)
+        found = access.client.send("POST", "/v1/reconcile")
+        access.show(found, _synced)
         if found["differences"]:
             raise SystemExit(1)
 
     @app.command(rich_help_panel=_LOOK)
     @talks
     def export(
-        session: Session,
+        access: GatewayAccess,
         what: Annotated[Table, typer.Argument(help="trades: every fill; lots: tax lots, first in, first out.")],
         file: Annotated[Path | None, typer.Option("--file", help="Where to write it; else to the output.")] = None,
     ) -> None:
@@ -127,7 +127,7 @@ def _add_books(app: typer.Typer) -> None:
         `held_12_months` of a lot is Australia's mark for the discount on capital
         gains: more than 12 months between the days of purchase and sale.
         """
-        columns, rows = _table(session, what.value)
+        columns, rows = _table(access, what.value)
         if file is None:
             _write(sys.stdout, columns, rows)
         else:

@@ -17,7 +17,7 @@ from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.options import Format, Output, say, write_json
 from bellwether.messages.market_data import Bar
 from bellwether.training.artifact import CARD, ArtifactError, read_model
-from bellwether.training.ledger import Ledger, LedgerError, read_ledger, record, write_ledger
+from bellwether.training.ledger import LedgerError, ModelLedger, read_ledger, record, write_ledger
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
 
 REGISTRY = Path("registry")
@@ -83,7 +83,7 @@ def run_training(
         raise CommandError(str(error).removeprefix("training failed: ")) from error
 
 
-def enter(registry: Path, versions: Sequence[str], recipe: Recipe) -> Ledger:
+def enter(registry: Path, versions: Sequence[str], recipe: Recipe) -> ModelLedger:
     """Write models into the registry's book as candidates, judged, and return the book."""
     ledger, now = read_ledger(registry), datetime.now(UTC).replace(microsecond=0)
     for version in versions:
@@ -107,7 +107,7 @@ def _bars(data: str, before: date | None) -> dict[str, list[Bar]]:
     return declared(system, path.parent, before, say)
 
 
-def _row(ledger: Ledger, registry: Path, version: str) -> tuple[str, ...]:
+def _row(ledger: ModelLedger, registry: Path, version: str) -> tuple[str, ...]:
     entry = ledger.entry(version)
     manifest, evidence = read_model(registry, version)
     whose = entry.symbol or "all symbols"

@@ -24,7 +24,7 @@ import msgspec
 
 from bellwether.backups.errors import BackupError
 from bellwether.backups.locations import repositories
-from bellwether.backups.making import Making, Order
+from bellwether.backups.making import BackupRequest, Making
 from bellwether.backups.manifest import Manifest
 from bellwether.backups.records import Record
 from bellwether.backups.restic import Repository
@@ -113,7 +113,7 @@ async def _kept(place: Place, manifest: Manifest, say: Say) -> None:
         system = place.system()
         locations = repositories(system.spec.backup, None)
         release = ProcessConfig.from_environment().version
-        order = Order(system.metadata.name, release, "incremental", locations, None, before=manifest.id)
+        order = BackupRequest(system.metadata.name, release, "incremental", locations, None, before=manifest.id)
         async with source_of(place) as source:
             made = await Making(order, source, place.machine(), place.records, say).make()
         say(f"what is there is kept as backup {made.id}")

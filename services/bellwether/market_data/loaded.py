@@ -161,8 +161,8 @@ class LoadedBars:
         context = self.context(as_of)
         margin = indicators.scaled_margin(self.margin, context)
         base_rate, _ = view.base_rate(self.horizon)
-        mood = MarketContext(context=context, buy_threshold=base_rate + margin, base_rate=base_rate, margin=margin)
-        return msgspec.structs.replace(found, as_of=as_of, market_context=mood)
+        market = MarketContext(context=context, buy_threshold=base_rate + margin, base_rate=base_rate, margin=margin)
+        return msgspec.structs.replace(found, as_of=as_of, market_context=market)
 
     def context(self, as_of: datetime) -> Context:
         """Return the market's mood, from the complete bars of all declared symbols."""

@@ -99,7 +99,7 @@ class Columns(Sequence[Bar]):
         return map(Bar, map(date.fromordinal, self.days[begin:end]), number, number, number, number, number)
 
 
-class Spelled:
+class CanonicalBars:
     """The canonical bytes of bars, and their hashes: 32 bytes for each bar, of all bars up to it."""
 
     def __init__(self, bars: Sequence[Bar]) -> None:
@@ -136,7 +136,7 @@ class _Epoch:
     """All bars in the units after the first k splits, with what is quick to look up by position."""
 
     bars: Columns
-    spelled: Spelled | None = None
+    canonical: CanonicalBars | None = None
     closes: array[float] | None = None
     returns: array[float] | None = None
     """The log return of each bar but the first."""
@@ -183,7 +183,7 @@ class View(msgspec.Struct, frozen=True):
         """A hash of all bars in the view: each bar's bytes hashed onto the revision before it."""
         if not self.count:
             return hashlib.sha256(b"").hexdigest()
-        return self.series.spelled(self.epoch).revision(self.count)
+        return self.series.canonical(self.epoch).revision(self.count)
 
     def revision_of(self, newest: int) -> str:
         """Return the SHA-256 of the canonical bytes of the newest bars."""
@@ -191,8 +191,8 @@ class View(msgspec.Struct, frozen=True):
         found = kept.get(newest)
         if found is None or found[0] != self.count:
             begin = max(self.count - newest, 0)
-            spelled = self.series.spelled(self.epoch).between(begin, self.count)
-            found = kept[newest] = (self.count, hashlib.sha256(b"[" + spelled + b"]").hexdigest())
+            canonical = self.series.canonical(self.epoch).between(begin, self.count)
+            found = kept[newest] = (self.count, hashlib.sha256(b"[" + canonical + b"]").hexdigest())
         return found[1]
 
     def before(self, day: date) -> View:
@@ -298,12 +298,12 @@ class Series:
             found = self._epochs[splits] = _Epoch(bars)
         return found
 
-    def spelled(self, splits: int) -> Spelled:
+    def canonical(self, splits: int) -> CanonicalBars:
         """Return the canonical bytes and revisions of the bars of an epoch."""
         epoch = self.epoch(splits)
-        if epoch.spelled is None:
-            epoch.spelled = Spelled(epoch.bars)
-        return epoch.spelled
+        if epoch.canonical is None:
+            epoch.canonical = CanonicalBars(epoch.bars)
+        return epoch.canonical
 
     def moves(self, splits: int) -> tuple[array[float], array[float]]:
         """Return the closes of all bars of an epoch, and the log returns between them."""

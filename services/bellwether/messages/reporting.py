@@ -55,7 +55,7 @@ class SessionDecision(msgspec.Struct, frozen=True):
     """The newest five; empty without news."""
 
 
-class SettledDecision(msgspec.Struct, frozen=True):
+class RealisedDecision(msgspec.Struct, frozen=True):
     """A decision whose horizon ended with the session, and whether the close had risen."""
 
     prediction_id: str
@@ -94,7 +94,7 @@ class SessionDecisions(msgspec.Struct, frozen=True):
     """What was decided for a session and what came of earlier decisions."""
 
     decisions: list[SessionDecision]
-    settled: list[SettledDecision]
+    settled: list[RealisedDecision]
     days: list[OutcomeDay]
     """Oldest first."""
     bins: list[CalibrationBin]
@@ -317,7 +317,7 @@ class SessionReport(msgspec.Struct, frozen=True):
     account: ReportedAccount
     positions: list[Position]
     halts: list[str]
-    settled: list[SettledDecision]
+    settled: list[RealisedDecision]
     judgement: Judgement
     quality_score: float | None
     quality: list[ReportedQuality]

@@ -10,7 +10,7 @@ import msgspec
 from bellwether.messages.canonical import canonical_bytes
 from bellwether.messages.fields import from_fields
 from bellwether.messages.registry import RegisteredModel, RegistryBook
-from bellwether.training.ledger import Entry, Ledger, LedgerError
+from bellwether.training.ledger import Entry, LedgerError, ModelLedger
 
 PART = 512 * 1024
 """Bytes of one part of the book: a message has room for that, written as base64."""
@@ -21,7 +21,7 @@ MOST_LISTED = 500
 class Written:
     """A book as canonical JSON. A model takes about 1.5 kB: some hundreds are more than a message holds."""
 
-    ledger: Ledger
+    ledger: ModelLedger
     content: bytes
     hash: str
 
@@ -31,38 +31,40 @@ class Written:
         return RegistryBook(self.content[start : start + PART], len(self.content), self.hash)
 
 
-def written(ledger: Ledger) -> Written:
+def written(ledger: ModelLedger) -> Written:
     """Return the book as it goes over the wire, part by part."""
     content = canonical_bytes(ledger)
     return Written(ledger, content, hashlib.sha256(content).hexdigest())
 
 
-def read(book: str | bytes) -> Ledger:
+def read(book: str | bytes) -> ModelLedger:
     """Return a book, or a change of one, from the wire.
 
     Raises:
         LedgerError: when it is none.
     """
     try:
-        return msgspec.json.decode(book, type=Ledger)
+        return msgspec.json.decode(book, type=ModelLedger)
     except msgspec.MsgspecError as error:
         raise LedgerError(f"the book cannot be read: {error}") from error
 
 
-def change_of(before: Ledger, after: Ledger) -> Ledger:
+def change_of(before: ModelLedger, after: ModelLedger) -> ModelLedger:
     """Return what makes one book of another: the entries that are new or differ, and the trials that are new."""
     known = {one.version: one for one in before.entries}
-    return Ledger([one for one in after.entries if known.get(one.version) != one], after.trials[len(before.trials) :])
+    return ModelLedger(
+        [one for one in after.entries if known.get(one.version) != one], after.trials[len(before.trials) :]
+    )
 
 
-def changed(before: Ledger, change: Ledger) -> Ledger:
+def changed(before: ModelLedger, change: ModelLedger) -> ModelLedger:
     """Return a book with a change; nothing is ever taken out of it."""
     updated = {one.version: one for one in change.entries}
     kept = [updated.pop(one.version, one) for one in before.entries]
-    return Ledger([*kept, *updated.values()], [*before.trials, *change.trials])
+    return ModelLedger([*kept, *updated.values()], [*before.trials, *change.trials])
 
 
-def listed(ledger: Ledger, name: str | None, limit: int) -> tuple[list[Entry], int]:
+def listed(ledger: ModelLedger, name: str | None, limit: int) -> tuple[list[Entry], int]:
     """Return the models of a recipe (None: of all) that serve or are in shadow and the newest others, and the count
     of all.
     """
@@ -72,7 +74,7 @@ def listed(ledger: Ledger, name: str | None, limit: int) -> tuple[list[Entry], i
     return [one for one in of_name if one.version not in old], len(of_name)
 
 
-def check_change(before: Ledger, after: Ledger, enforce: bool) -> None:
+def check_change(before: ModelLedger, after: ModelLedger, enforce: bool) -> None:
     """Refuse a change that lets two models serve or be in shadow at once, or goes past the gate.
 
     Raises:

@@ -34,13 +34,13 @@ from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.parts import send_parts
 from bellwether.runtime.service import Service
-from bellwether.training.ledger import Entry, Ledger, LedgerError
+from bellwether.training.ledger import Entry, LedgerError, ModelLedger
 from bellwether.training.recipe import Recipe
 
 TRIES = 5
 SNAPSHOT_SECONDS = 300.0
 
-Change = Callable[[Ledger], tuple[Ledger, str]]
+Change = Callable[[ModelLedger], tuple[ModelLedger, str]]
 """From a book to the changed one, and the version that the change is about."""
 
 
@@ -50,7 +50,7 @@ class RegistryClient:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def book(self, call: Call) -> tuple[str, Ledger]:
+    async def book(self, call: Call) -> tuple[str, ModelLedger]:
         """Return the hash of the book, and the book.
 
         Raises:
@@ -105,7 +105,7 @@ async def _publish(entry: Entry, call: Call, *, trained: bool) -> None:
         await call.publish_event("model_promoted", ModelPromoted(shown, entry.before), event_id=event_id)
 
 
-class OrderClient:
+class TrainingOrderClient:
     """Places and follows orders at ml-model."""
 
     def __init__(self, service: Service) -> None:

@@ -17,7 +17,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether.training.artifact import ArtifactError
 from bellwether.training.dataset import data_revision
 from bellwether.training.enough import first_enough
-from bellwether.training.ledger import Ledger
+from bellwether.training.ledger import ModelLedger
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, read_recipe
 
 WHOLE_HISTORY = 50_000
@@ -41,7 +41,7 @@ class ModelKeeper:
         self._wanted = asyncio.Event()
         self._too_short: tuple[tuple[str, date | None, str], str] | None = None
 
-    def serve_by_book(self, ledger: Ledger) -> None:
+    def serve_by_book(self, ledger: ModelLedger) -> None:
         """Bring into service what the book says of the declared recipe."""
         recipe, path, cut = self._goal()
         serving = [one for one in ledger.entries if (one.name, one.stage) == (recipe.name, "serving")]

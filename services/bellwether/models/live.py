@@ -12,7 +12,7 @@ from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.registry import LiveDay, LiveRecord, LiveSummary
 from bellwether.spec.training import Demotion
 from bellwether.training.gate import Look, newest_look, sessions_needed
-from bellwether.training.ledger import Entry, Ledger
+from bellwether.training.ledger import Entry, ModelLedger
 
 _LONGEST = 500
 
@@ -55,7 +55,7 @@ def verdict(record: LiveRecord, rule: Demotion, since: date | None) -> str:
     return f"{'worse than the base rate' if look.worse else 'not worse than luck explains'}: {look.words}"
 
 
-def worse(ledger: Ledger, name: str, records: Sequence[LiveRecord], rule: Demotion) -> list[Worse]:
+def worse(ledger: ModelLedger, name: str, records: Sequence[LiveRecord], rule: Demotion) -> list[Worse]:
     """Return which models of a recipe, in service and not demoted yet, the rule finds worse than the base rate."""
     found = []
     for record in records:
@@ -67,7 +67,7 @@ def worse(ledger: Ledger, name: str, records: Sequence[LiveRecord], rule: Demoti
     return found
 
 
-def live_alarms(ledger: Ledger, name: str, found: Sequence[Worse]) -> list[AlarmReading]:
+def live_alarms(ledger: ModelLedger, name: str, found: Sequence[Worse]) -> list[AlarmReading]:
     """Return the alarm of models of a recipe that were demoted, or are to be looked at; critical where one holds."""
     demoted = ledger.demotions(name)
     silent = [one for one in demoted if one.stage == "serving"]

@@ -44,7 +44,7 @@ class OrderError(RpcError):
         super().__init__("MODEL_REFUSED", message)
 
 
-class Orders:
+class TrainingOrderStore:
     """The orders of a registry's folder."""
 
     def __init__(self, root: Path) -> None:
@@ -54,7 +54,7 @@ class Orders:
         """Keep a part of a snapshot; return how much of it is there.
 
         Raises:
-            OrderError: for an id that is no hash, one that is too large, or bars that are not as their hash says.
+            OrderError: for an id that is no hash, one that is too large, or bars with another hash.
         """
         target = self._snapshot(snapshot)
         if not 0 < total <= LARGEST_SNAPSHOT:
@@ -173,7 +173,7 @@ class Orders:
 
 def add_orders(service: Service, registry: Registry) -> None:
     """Let a service answer about orders, one change at a time."""
-    orders, lock = Orders(registry.root), asyncio.Lock()
+    orders, lock = TrainingOrderStore(registry.root), asyncio.Lock()
 
     async def ordered(work: Callable[[], T]) -> T:
         async with lock:

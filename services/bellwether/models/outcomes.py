@@ -13,7 +13,7 @@ from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystemSpec
-from bellwether.training.ledger import Ledger, demote
+from bellwether.training.ledger import ModelLedger, demote
 
 RECORDS_AT_ONCE = 4
 """Of so many models live records are asked for in one message, which has room for the days of all of them."""
@@ -55,7 +55,7 @@ class Outcomes:
     async def _demote(self, worse: live.Worse, call: Call) -> None:
         version, at = worse.entry.version, self._service.context.clock.now()
 
-        def change(ledger: Ledger) -> tuple[Ledger, str]:
+        def change(ledger: ModelLedger) -> tuple[ModelLedger, str]:
             return demote(ledger, version, at, worse.look.words, mode=self._spec.training.gate.mode), version
 
         _log.warning("model %s is demoted: %s", version[:12], worse.look.words)

@@ -16,7 +16,7 @@ from bellwether.models.serving import ServedModel
 from bellwether.storage.folders import write_durably
 from bellwether.training.artifact import ArtifactError, read_model
 from bellwether.training.gate import Verdict
-from bellwether.training.ledger import Ledger, LedgerError, promote, read_ledger, record, write_ledger
+from bellwether.training.ledger import LedgerError, ModelLedger, promote, read_ledger, record, write_ledger
 from bellwether.training.recipe import Recipe
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Registry:
         self.root = root
         self._serving: dict[tuple[str, str | None], ServedModel] = {}
         self._open: dict[str, ServedModel] = {}
-        self._book: Ledger | None = None
+        self._book: ModelLedger | None = None
         self._shadows: dict[str | None, ServedModel] | None = None
 
     def choice(self, recipe: str) -> Choice | None:
@@ -96,7 +96,7 @@ class Registry:
         verdict = self.verdict(version)
         return "nobody judged it" if verdict is None else verdict.words()
 
-    def set_book(self, ledger: Ledger) -> None:
+    def set_book(self, ledger: ModelLedger) -> None:
         """Keep another book; every model that it puts into service is verified first.
 
         Raises:
@@ -125,14 +125,14 @@ class Registry:
         """Return why a version answers nothing any more, empty where it does."""
         return next((one.demoted for one in self.book().entries if one.version == version), "")
 
-    def book(self) -> Ledger:
+    def book(self) -> ModelLedger:
         """Return the registry's book; one that cannot be read counts as empty, and nothing in it as judged."""
         if self._book is None:
             try:
                 self._book = read_ledger(self.root)
             except LedgerError as error:
                 _log.warning("%s: no model counts as judged", error)
-                self._book = Ledger()
+                self._book = ModelLedger()
         return self._book
 
     def find(self, name: str, symbol: str | None) -> ServedModel | None:

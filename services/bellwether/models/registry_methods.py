@@ -10,7 +10,7 @@ from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.training import Training
-from bellwether.training.ledger import Ledger, LedgerError, Mode, end_shadow, promote, put_in_shadow, roll_back
+from bellwether.training.ledger import LedgerError, Mode, ModelLedger, end_shadow, promote, put_in_shadow, roll_back
 
 
 class RegistryMethods:
@@ -61,7 +61,7 @@ class RegistryMethods:
             RpcError: NOT_ALLOWED, in the registry's words.
         """
 
-        def change(ledger: Ledger) -> tuple[Ledger, str]:
+        def change(ledger: ModelLedger) -> tuple[ModelLedger, str]:
             version = ledger.entry(request.version).version
             if request.end:
                 return end_shadow(ledger, version, call.as_of, request.reason), version
@@ -76,7 +76,7 @@ class RegistryMethods:
             RpcError: NOT_ALLOWED, in the registry's words.
         """
 
-        def change(ledger: Ledger) -> tuple[Ledger, str]:
+        def change(ledger: ModelLedger) -> tuple[ModelLedger, str]:
             version = ledger.entry(request.version).version
             return promote(ledger, version, call.as_of, request.reason, mode=self._mode, by_hand=True), version
 
@@ -89,7 +89,7 @@ class RegistryMethods:
             RpcError: NOT_ALLOWED, in the registry's words.
         """
 
-        def change(ledger: Ledger) -> tuple[Ledger, str]:
+        def change(ledger: ModelLedger) -> tuple[ModelLedger, str]:
             name, symbol = request.model_name, request.symbol
             changed = roll_back(ledger, name, symbol, call.as_of, request.reason, mode=self._mode)
             serving = changed.serving(name, symbol)

@@ -33,7 +33,7 @@ from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.training.artifact import ArtifactError
-from bellwether.training.ledger import Ledger, LedgerError
+from bellwether.training.ledger import LedgerError, ModelLedger
 from bellwether.training.reference import stability_index
 
 WARNING_DAYS = 14
@@ -129,7 +129,7 @@ class ModelService:
         """Return a part of the registry's book."""
         return (await asyncio.to_thread(self._written, self.registry.book())).part(request.offset)
 
-    def _written(self, ledger: Ledger) -> book.Written:
+    def _written(self, ledger: ModelLedger) -> book.Written:
         if self._book is None or self._book.ledger is not ledger:
             self._book = book.written(ledger)
         return self._book

@@ -16,7 +16,7 @@ from bellwether.messages.models import OpenOrder, TrainingState, TrainModel
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.registry import OrderState, TargetResult
 from bellwether.models.child import TrainingFailed, histories_before, train_in_child
-from bellwether.models.clients import OrderClient, RegistryClient
+from bellwether.models.clients import RegistryClient, TrainingOrderClient
 from bellwether.models.outcomes import Outcomes
 from bellwether.models.registry_methods import RegistryMethods
 from bellwether.models.transfer import download, upload
@@ -27,7 +27,7 @@ from bellwether.runtime.service import Service
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystem
 from bellwether.training.artifact import ArtifactError, read_model
-from bellwether.training.ledger import Ledger, LedgerError, promote, record
+from bellwether.training.ledger import LedgerError, ModelLedger, promote, record
 from bellwether.training.recipe import Recipe, RecipeError, find_recipe, load_recipe, read_recipe
 
 ORDER_LOOK_SECONDS = 2.0
@@ -49,7 +49,7 @@ class TrainingService:
         self._registry = RegistryClient(service)
         self._outcomes = Outcomes(service, self._registry)
         self.registry_methods = RegistryMethods(service, self._registry, self._outcomes)
-        self._orders = OrderClient(service)
+        self._orders = TrainingOrderClient(service)
         self._wanted: TrainModel | None = None
         self._woken = asyncio.Event()
 
@@ -234,7 +234,9 @@ class TrainingService:
             manifest, evidence = await asyncio.to_thread(read_model, root, version)
             call = self._service.call()
 
-            def enter(ledger: Ledger, version: str = version, made: Any = (manifest, evidence)) -> tuple[Ledger, str]:
+            def enter(
+                ledger: ModelLedger, version: str = version, made: Any = (manifest, evidence)
+            ) -> tuple[ModelLedger, str]:
                 at = self._context.clock.now()
                 changed = record(ledger, version, made[0], made[1], recipe.judged_by, at=at)
                 entry = changed.entry(version)

@@ -20,7 +20,7 @@ from bellwether.messages.prediction import (
     SellRateAlert,
 )
 from bellwether.prediction import store as rows
-from bellwether.prediction.gather import UNREACHABLE
+from bellwether.prediction.gather import ASKED_AGAIN
 from bellwether.prediction.logic import rate_of
 from bellwether.prediction.store import New
 from bellwether.runtime.call import Call
@@ -66,7 +66,7 @@ def all_or_none(request: GeneratePredictions, made: dict[str, New | str], call: 
     the order. Live there is no time for that: what can be decided is.
     """
     errors = {symbol: error for symbol, error in made.items() if isinstance(error, str)}
-    unreachable = any(error.partition(":")[0] in UNREACHABLE for error in errors.values())
+    unreachable = any(error.partition(":")[0] in ASKED_AGAIN for error in errors.values())
     return dict(errors) if unreachable and request.slot is not None and call.run != LIVE else made
 
 

@@ -50,10 +50,10 @@ NO_MODEL = frozenset(
 """Answers that say no model will speak to this: the decision goes on without."""
 NO_MOVEMENT = "NO_MOVEMENT"
 """Why no model is asked about a share whose price stands still: it is HOLD."""
-MODEL_AWAY = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
+MODEL_UNREACHABLE = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """The model may come: what is made for looking at goes on without it, what belongs to a slot waits."""
 
-UNREACHABLE = MODEL_AWAY | {"OVERLOADED", "STOPPING", "NOT_READY"}
+ASKED_AGAIN = MODEL_UNREACHABLE | {"OVERLOADED", "STOPPING", "NOT_READY"}
 """Answers that say a service is unreachable: asked again, it may answer."""
 MOST_ASKED = 20
 """Symbols whose bars are asked for at once: a reply has room for those of some more."""
@@ -305,7 +305,7 @@ async def _news_of(question: Question, symbol: str, call: Call) -> tuple[News | 
             "sentiment", "analyze_sentiment", asked, SymbolSentiment, idempotent=True, budget=budget
         )
     except RpcError as error:
-        if call.run != LIVE and question.slot is not None and error.code in UNREACHABLE:
+        if call.run != LIVE and question.slot is not None and error.code in ASKED_AGAIN:
             raise
         return None, error.code
     return news_of(reply), reply.reason or "NO_NEWS"
@@ -322,7 +322,7 @@ async def _quality_of(batch: _Batch, symbols: list[str]) -> dict[str, tuple[Qual
     try:
         reply = await batch.call.request("data-quality", "get_quality", asked, Qualities, idempotent=True)
     except RpcError as error:
-        if batch.question.slot is not None and error.code in UNREACHABLE:
+        if batch.question.slot is not None and error.code in ASKED_AGAIN:
             batch.failed.update(dict.fromkeys(symbols, error))
         return dict.fromkeys(symbols, (None, error.code))
     found: dict[str, tuple[Quality | None, str]] = {}
@@ -364,7 +364,7 @@ async def _models_of(batch: _Batch, found: Mapping[str, _MarketInputs]) -> dict[
         if said is not None:
             expiry = Expiry(said.version, said.expires_on, said.novelty)
             answers[symbol] = _ModelAnswer(recorded(said), "", expiry, said.shadow)
-        elif one.code in NO_MODEL or (one.code in MODEL_AWAY and not question.wait_for_model):
+        elif one.code in NO_MODEL or (one.code in MODEL_UNREACHABLE and not question.wait_for_model):
             answers[symbol] = _ModelAnswer(None, one.code, expiry_in(one.detail))
         else:
             batch.failed[symbol] = RpcError(one.code, one.message, **one.detail)

@@ -15,9 +15,9 @@ from bellwether.messages.prediction import Prediction
 from bellwether.messages.reporting import (
     GetSessionDecisions,
     OutcomeDay,
+    RealisedDecision,
     SessionDecision,
     SessionDecisions,
-    SettledDecision,
     UsedHeadline,
 )
 from bellwether.prediction.judged import DAYS, OUTCOMES, TRADING_BATCH, Judged
@@ -69,7 +69,7 @@ def session_decisions(
     return SessionDecisions(
         decisions=sorted((_decision(*row) for row in found), key=lambda one: one.symbol),
         settled=[
-            SettledDecision(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
+            RealisedDecision(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
             for row in execute(_SETTLED, (run, session, TRADING_BATCH, TRADING_BATCH)).fetchall()
         ],
         days=days,

@@ -25,7 +25,7 @@ class Evidence:
         closed: the newest session that is over at `as_of`. Its bar may be there before it is expected.
         off_calendar: rows on days without a session, which were passed over.
         held_back: why market-data holds the symbol back; empty when it does not.
-        calm: whether it is known that all figures are plausible and all steps small (`calm`).
+        plausible: whether it is known that all figures are plausible and all steps small (`all_plausible`).
     """
 
     symbol: str
@@ -36,10 +36,10 @@ class Evidence:
     closed: date
     off_calendar: int = 0
     held_back: str = ""
-    calm: bool = False
+    plausible: bool = False
 
 
-def evidence_of(reported: Reported, calendar: Calendar, as_of: datetime, *, calm: bool = False) -> Evidence:
+def evidence_of(reported: Reported, calendar: Calendar, as_of: datetime, *, plausible: bool = False) -> Evidence:
     """Return what market-data said of a symbol's bars, with the sessions that they are held against.
 
     Raises:
@@ -55,7 +55,7 @@ def evidence_of(reported: Reported, calendar: Calendar, as_of: datetime, *, calm
         closed=calendar.previous_session(as_of).day,
         off_calendar=reported.off_calendar,
         held_back=reported.held_back,
-        calm=calm,
+        plausible=plausible,
     )
 
 
@@ -65,7 +65,7 @@ HUNDRED = (80.0, 125.0)
 """A step by a factor between these is taken for a change between a currency and its hundredth."""
 
 
-def calm(bars: Sequence[Bar], before: Sequence[Bar] = ()) -> bool:
+def all_plausible(bars: Sequence[Bar], before: Sequence[Bar] = ()) -> bool:
     """Return whether all figures of bars are surely right and all steps surely small: most bars are.
 
     `before` are bars of which it is known: where they lead up to the last of the bars, only that one is looked at.

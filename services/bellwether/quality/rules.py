@@ -85,7 +85,7 @@ def _held_back(evidence: Evidence) -> Breach | None:
     100, "A price is not a number above 0, or a volume is no number.", "Correct the row at the source, or leave it out."
 )
 def _not_finite(evidence: Evidence) -> Breach | None:
-    if evidence.calm:
+    if evidence.plausible:
         return None
     for bar in evidence.bars:
         prices = (bar.open, bar.high, bar.low, bar.close)
@@ -103,7 +103,7 @@ def _not_finite(evidence: Evidence) -> Breach | None:
     "Have all rows in one unit (pence or pounds), then load them again.",
 )
 def _hundredfold_step(evidence: Evidence) -> Breach | None:
-    if evidence.calm:
+    if evidence.plausible:
         return None
     for before, after in _pairs(evidence, WINDOW):
         factor = max(before.close, after.close) / min(before.close, after.close)
@@ -346,7 +346,7 @@ def _pairs(evidence: Evidence, newest: int) -> list[tuple[Bar, Bar]]:
 
 def _steps(evidence: Evidence) -> list[tuple[Bar, Bar, float, bool]]:
     """Return the large steps, short of a hundredfold: both bars, the factor, and whether the volume shows news."""
-    if evidence.calm:
+    if evidence.plausible:
         return []
     found = []
     bars = evidence.bars[-WINDOW:]

@@ -21,7 +21,7 @@ from bellwether.messages.quality import (
     ValidatedPredictionData,
     ValidatePredictionData,
 )
-from bellwether.quality.evidence import calm, evidence_of
+from bellwether.quality.evidence import all_plausible, evidence_of
 from bellwether.quality.rules import WINDOW
 from bellwether.quality.score import assess, check_values, overall, scored
 from bellwether.runtime.alarm import CLEAR, Alarm, turned
@@ -38,14 +38,14 @@ MOST_ASKED = 20
 
 
 class _Kept:
-    """The last judgement of a symbol: what it was made of, its bars if they are known to be calm, the newest close."""
+    """The last judgement of a symbol: what it was made of, its bars if they are plausible, the newest close."""
 
-    __slots__ = ("calm", "close", "least", "quality", "token")
+    __slots__ = ("close", "least", "plausible", "quality", "token")
 
     def __init__(
-        self, token: str, least: float, close: float | None, quality: SymbolQuality, calm: Sequence[Bar] = ()
+        self, token: str, least: float, close: float | None, quality: SymbolQuality, plausible: Sequence[Bar] = ()
     ) -> None:
-        self.token, self.least, self.close, self.quality, self.calm = token, least, close, quality, calm
+        self.token, self.least, self.close, self.quality, self.plausible = token, least, close, quality, plausible
 
 
 class QualityService:
@@ -166,9 +166,9 @@ class QualityService:
     def _judged(self, reported: Reported, kept: _Kept | None, least: float, as_of: datetime) -> tuple[_Kept, str]:
         symbol = reported.symbol
         if kept is None or not reported.unchanged:
-            quiet = calm(reported.bars, () if kept is None else kept.calm)
+            quiet = all_plausible(reported.bars, () if kept is None else kept.plausible)
             try:
-                evidence = evidence_of(reported, self.context.declaration.calendar, as_of, calm=quiet)
+                evidence = evidence_of(reported, self.context.declaration.calendar, as_of, plausible=quiet)
             except OutsideCalendar as error:
                 raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
             close = reported.bars[-1].close if reported.bars else None

@@ -22,7 +22,7 @@ REPLY_SECONDS = 1.0
 PATIENCE = 300.0
 """How long it is asked again while a service or NATS is unreachable."""
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
-_AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_READY"})
+_ASKED_AGAIN = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_READY"})
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Peers:
                 failure = RpcError("UNAVAILABLE", str(error))
             except RpcError as error:
                 failure = error
-            if failure.code not in _AWAY or not idempotent or monotonic() > end:
+            if failure.code not in _ASKED_AGAIN or not idempotent or monotonic() > end:
                 raise failure
             _log.info("%s.%s waits: %s", peer, method, failure)
             await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])

@@ -25,7 +25,7 @@ from bellwether.scheduling import claims, declarations
 from bellwether.scheduling.closing import LOOK_BACK, Closer, close_name, unclosed
 from bellwether.scheduling.declarations import Action, History, due_slots
 from bellwether.scheduling.runner import Known, Runner
-from bellwether.scheduling.words import Reader, Words
+from bellwether.scheduling.time_settings import Reader, TimeSettings
 from bellwether.storage.store import Store
 
 ASK_AGAIN = timedelta(minutes=5)
@@ -150,7 +150,7 @@ class Clockwork:
 
     async def _sessions(self) -> float:
         """Close and open the sessions that ask for it; return the seconds until there may be something to do again."""
-        calendar, began = self._reader.words.calendar, (await self._see()).began
+        calendar, began = self._reader.settings.calendar, (await self._see()).began
         now = self._service.context.clock.now()
         over = await self._store.transact(lambda tx: claims.over(tx, LIVE, now - LOOK_BACK - LONGEST_OFFSET))
         self._looks = ()
@@ -171,10 +171,10 @@ class Clockwork:
 
     async def _slots(self) -> float:
         """Run and judge the slots that are due; return the seconds until there may be something to do again."""
-        words = self._reader.words
+        settings = self._reader.settings
         waits = [await self._do(action) is not None for action in await self.judge()]
-        fired, watched = self._rules(words, await self._runner.known(words))
-        return self._until_next(any(waits), fired, words.calendar, watched)
+        fired, watched = self._rules(settings, await self._runner.known(settings))
+        return self._until_next(any(waits), fired, settings.calendar, watched)
 
     def _until_next(
         self,
@@ -190,35 +190,35 @@ class Clockwork:
         next_one = min([next_due(fired, calendar, now, watched), *looks])
         return min(LONGEST_WAIT, max(_SOON, (next_one - now).total_seconds()))
 
-    def _rules(self, words: Words, known: Known) -> tuple[tuple[TaskRule, ...], tuple[TaskRule, ...]]:
+    def _rules(self, settings: TimeSettings, known: Known) -> tuple[tuple[TaskRule, ...], tuple[TaskRule, ...]]:
         """Return the rules that are fired from here, and those that a cluster fires and that are watched.
 
         Scheduled jobs are fired from here always, declared tasks where no cluster does.
         """
         if self._service.context.config.own_schedule:
             return known.rules, ()
-        return tuple(job.rule for job in known.scheduled.values()), words.tasks
+        return tuple(job.rule for job in known.scheduled.values()), settings.tasks
 
     async def _see(self) -> History:
         """Take note of the declaration in force: from now on its tasks count."""
-        words, now = self._reader.words, self._service.context.clock.now()
-        generation = generation_of(words.system)
-        return await self._store.transact(lambda tx: declarations.see(tx, generation, words.timing, now))
+        settings, now = self._reader.settings, self._service.context.clock.now()
+        generation = generation_of(settings.system)
+        return await self._store.transact(lambda tx: declarations.see(tx, generation, settings.timing, now))
 
     async def judge(self) -> list[Action]:
         """Record the slots that were missed until now; return those to run, and missed ones that could not be recorded.
 
         Takes note of the declaration in force, whose acknowledgement waits for it.
         """
-        words = self._reader.words
+        settings = self._reader.settings
         began, versions = await self._see()
-        known = await self._runner.known(words)
+        known = await self._runner.known(settings)
         now = self._service.context.clock.now()
         # A system does not catch up on what was due before its first start.
         since = max(began, now - LOOK_BACK)
         over = await self._store.transact(lambda tx: claims.over(tx, LIVE, since - LONGEST_OFFSET))
         due = due_slots([one.with_jobs(known.scheduled.values()) for one in versions], over, since, now)
-        fired = {rule.name for rule in self._rules(words, known)[0]}
+        fired = {rule.name for rule in self._rules(settings, known)[0]}
         return [
             action
             for action in due
@@ -262,7 +262,7 @@ class Clockwork:
         await call.request("paper-trading", "session_open", SessionOpen(session), SessionOpened)
 
     async def _close(self, action: Action) -> None:
-        session = self._reader.words.calendar.session_on(action.session)
+        session = self._reader.settings.calendar.session_on(action.session)
         if session is not None:
             until = await self._closer.close(session)
             now = self._service.context.clock.now()

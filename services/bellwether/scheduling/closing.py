@@ -15,7 +15,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, declarations
 from bellwether.scheduling.effects import close_live_session
-from bellwether.scheduling.words import Reader
+from bellwether.scheduling.time_settings import Reader
 from bellwether.storage.store import Store
 
 LOOK_BACK = timedelta(days=9)
@@ -80,7 +80,7 @@ class Closer:
                     await self._store.transact(lambda tx: claims.miss(tx, LIVE, due, now))
                     _log.warning("%s was due at %s and is missed: %s", name, session.close.isoformat(), error.message)
                     return None
-                until = closes_by(self._reader.words.calendar, session)
+                until = closes_by(self._reader.settings.calendar, session)
                 if error.code != BARS_AWAITED or now >= until:
                     raise
                 if error.message != self._said:
@@ -97,7 +97,7 @@ class Closer:
         Those before it come first, since the ledger goes back to none.
         That work does not depend on it: what cannot be closed now is closed later.
         """
-        calendar, now = self._reader.words.calendar, self._service.context.clock.now()
+        calendar, now = self._reader.settings.calendar, self._service.context.clock.now()
         session, known = calendar.session_on(day), await self._store.transact(declarations.history)
         if session is None or known is None or session.close < known.began or now < closes_by(calendar, session):
             return

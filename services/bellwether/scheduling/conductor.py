@@ -26,10 +26,10 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, tables
-from bellwether.scheduling.effects import ALL_FAILED, UNREACHABLE, make_durable, perform
+from bellwether.scheduling.effects import ALL_FAILED, TRIED_AGAIN, make_durable, perform
 from bellwether.scheduling.reports import SessionReports
+from bellwether.scheduling.time_settings import Reader, TimeSettings
 from bellwether.scheduling.timeline import Key, Step, Timeline, cursor_text, parse_cursor, timeline
-from bellwether.scheduling.words import Reader, Words
 from bellwether.storage.store import Store, Transaction
 
 STEP_BUDGET = 60.0
@@ -85,7 +85,7 @@ class Conductor:
         self._reader = reader
         self._reports = reports
         self._line = Timeline((), (), ())
-        self._line_words: Words | None = None
+        self._line_settings: TimeSettings | None = None
         self._last: date | None = None
         self._complaint = ""
         self._without: set[str] = set()
@@ -143,7 +143,7 @@ class Conductor:
         while not self._reader.known:
             await self.declared.wait()
             self.declared.clear()
-        if not self._reader.words.replays:
+        if not self._reader.settings.replays:
             self.progress.state = "off"
             return
         await self.load()
@@ -175,7 +175,7 @@ class Conductor:
                 self._not_durable += 1
                 if self._not_durable >= COMMIT_SESSIONS:
                     await self.make_durable()
-                left = self._reader.words.pace.total_seconds() - (monotonic() - began)
+                left = self._reader.settings.pace.total_seconds() - (monotonic() - began)
                 await asyncio.sleep(max(0.0, left))
                 began = monotonic()
 
@@ -234,7 +234,7 @@ class Conductor:
             try:
                 result = await perform(step, call, self._reports)
             except RpcError as error:
-                refusals += error.code not in UNREACHABLE
+                refusals += error.code not in TRIED_AGAIN
                 self._complain(step.name, error)
                 if error.code == ALL_FAILED and refusals >= SLOT_TRIES:
                     self._relieved(step.name)
@@ -305,13 +305,13 @@ class Conductor:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _look(self) -> None:
-        words = self._reader.words
-        if words.first is None:
+        settings = self._reader.settings
+        if settings.first is None:
             raise ReplayFailed("clock.mode replay needs clock.from, the first day")
         try:
-            opening = words.calendar.after(words.first - _ONE_DAY, 1).open
+            opening = settings.calendar.after(settings.first - _ONE_DAY, 1).open
         except OutsideCalendar as error:
-            raise ReplayFailed(f"clock.from {words.first}: {error}") from error
+            raise ReplayFailed(f"clock.from {settings.first}: {error}") from error
         at = self.progress.at or opening
         call = self._service.call(as_of=at, run=self.run)
         coverage = await call.request("market-data", "get_coverage", GetCoverage(), Coverage)
@@ -323,20 +323,20 @@ class Conductor:
                 self._without.add(symbol)
                 _log.warning("the replay begins without %s: %s", symbol, why)
         last = max(coverage.last.values())
-        self._last = last if words.last is None else min(last, words.last)
-        if self._last < words.first:
-            raise ReplayFailed(f"clock.from is {words.first}, and the newest bars are of {last}")
-        await call.request("ml-model", "load_model", LoadModel(words.model), ModelInfo)
+        self._last = last if settings.last is None else min(last, settings.last)
+        if self._last < settings.first:
+            raise ReplayFailed(f"clock.from is {settings.first}, and the newest bars are of {last}")
+        await call.request("ml-model", "load_model", LoadModel(settings.model), ModelInfo)
         self._draw()
         self._relieved("the replay")
 
     def _draw(self) -> None:
         """Draw the timeline again where the declaration is another one."""
-        words = self._reader.words
-        if words is self._line_words or words.first is None or self._last is None:
+        settings = self._reader.settings
+        if settings is self._line_settings or settings.first is None or self._last is None:
             return
-        self._line = timeline(words.tasks, words.calendar, words.first, self._last)
-        self._line_words = words
+        self._line = timeline(settings.tasks, settings.calendar, settings.first, self._last)
+        self._line_settings = settings
 
     # What people see
 

@@ -27,7 +27,7 @@ OUTCOMES_TASK = "evening_analysis"
 ALL_FAILED = "PREDICTIONS_FAILED"
 """Code with which a slot fails that predicted nothing; where one symbol fails of several, the others go on."""
 
-UNREACHABLE = frozenset(
+TRIED_AGAIN = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "STOPPING", "NOT_SETTLED", "NOT_READY", "MODEL_NOT_READY"}
 )
 """Codes that say a peer is unreachable or not ready yet: the step is tried again for as long as it takes."""
@@ -105,7 +105,7 @@ async def run_task(task: str, slot: str, session: date, call: Call, reports: Ses
     request = GeneratePredictions(force_refresh=trades, may_trade=trades, slot=slot)
     batch = await call.request("prediction", "generate_predictions", request, PredictionBatch)
     await settle("paper-trading", batch.event_ids, call)
-    _try_again_if_away(batch.errors)
+    _try_again_if_unreachable(batch.errors)
     if batch.errors and not batch.summary.successful:
         reasons = "; ".join(f"{symbol}: {error}" for symbol, error in sorted(batch.errors.items()))
         raise RpcError(ALL_FAILED, f"every prediction failed: {reasons}")
@@ -140,11 +140,11 @@ async def _monitor_quality(call: Call) -> DataQualityReport:
     return await call.request("data-quality", "monitor_data_quality", None, DataQualityReport)
 
 
-def _try_again_if_away(errors: dict[str, str]) -> None:
+def _try_again_if_unreachable(errors: dict[str, str]) -> None:
     """Refuse a batch that failed for a symbol only because a service was unreachable: the slot is not done yet."""
     for symbol, error in sorted(errors.items()):
         code = error.partition(":")[0]
-        if code in UNREACHABLE:
+        if code in TRIED_AGAIN:
             raise RpcError(code, f"{symbol}: {error}")
 
 

@@ -34,7 +34,7 @@ from bellwether.reporting.session import compose
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.scheduling import tables
-from bellwether.scheduling.words import Reader
+from bellwether.scheduling.time_settings import Reader
 from bellwether.storage.prepared import Prepared, given
 from bellwether.storage.store import Store, Transaction
 
@@ -66,7 +66,7 @@ class SessionReports:
 
     def session_before(self, day: date) -> date | None:
         """Return the session before another one; None for a day on which the exchange does not trade."""
-        calendar = self._reader.words.calendar
+        calendar = self._reader.settings.calendar
         session = calendar.session_on(day)
         return None if session is None else calendar.previous_session(session.open).day
 
@@ -79,7 +79,7 @@ class SessionReports:
         Raises:
             RpcError: of the service that could not do its part.
         """
-        session = self._reader.words.calendar.session_on(day)
+        session = self._reader.settings.calendar.session_on(day)
         if session is None:
             return None
         if self.repeating:
@@ -92,20 +92,20 @@ class SessionReports:
         return sha256 or None
 
     async def _gather(self, session: Session, own_slot: str, quality: DataQualityReport, call: Call) -> SessionRows:
-        words, day = self._reader.words, session.day
-        before = words.calendar.previous_session(session.open)
+        settings, day = self._reader.settings, session.day
+        before = settings.calendar.previous_session(session.open)
         decided = await _decided(day, call) if call.run == LIVE else _NOT_ASKED
         asked = GetSessionBook(day, before.close, session.close)
         book = await call.request("paper-trading", "get_session_book", asked, SessionBook, idempotent=True)
         ends, failures = await self._store.transact(lambda tx: self._ends(tx, call.run, session, own_slot))
         return SessionRows(
-            system=words.system.metadata.name,
-            calendar=words.calendar.name,
+            system=settings.system.metadata.name,
+            calendar=settings.calendar.name,
             session=day,
             open=session.open,
             close=session.close,
             as_of=call.as_of,
-            symbols=list(words.system.spec.symbols),
+            symbols=list(settings.system.spec.symbols),
             slots=ends,
             failures=failures,
             decided=decided,
@@ -115,10 +115,10 @@ class SessionReports:
 
     def _ends(self, tx: Transaction, run: str, session: Session, own_slot: str) -> tuple[list[SlotEnd], dict[str, str]]:
         """Return how the slots of a session ended, by time, and which symbols the batch could not predict."""
-        words, day = self._reader.words, session.day
+        settings, day = self._reader.settings, session.day
         rows = _SLOTS.rows(tx, {"of_run": run, "of_session": day.isoformat()})
         known = {row["name"]: row for row in rows}
-        due = [slot_of(rule, session, words.calendar.timezone) for rule in words.tasks]
+        due = [slot_of(rule, session, settings.calendar.timezone) for rule in settings.tasks]
         found = [
             SlotEnd(name, row["task"], datetime.fromisoformat(row["due"]), row["status"], row["error"])
             for name, row in known.items()

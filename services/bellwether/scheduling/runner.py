@@ -19,7 +19,7 @@ from bellwether.scheduling import claims, declarations, jobs
 from bellwether.scheduling.closing import Closer
 from bellwether.scheduling.effects import OUTCOMES_TASK, run_task
 from bellwether.scheduling.reports import SessionReports
-from bellwether.scheduling.words import Reader, Words
+from bellwether.scheduling.time_settings import Reader, TimeSettings
 from bellwether.spec.tasks import SCHEDULER_NAMES
 from bellwether.storage.store import Store, Transaction
 
@@ -49,12 +49,12 @@ class Runner:
         self._reports = reports
         self._running: dict[str, asyncio.Task[Job]] = {}
 
-    async def known(self, words: Words | None = None) -> Known:
-        """Return the declared tasks (of these words, or those in force) and the scheduled jobs.
+    async def known(self, settings: TimeSettings | None = None) -> Known:
+        """Return the declared tasks (of these settings, or those in force) and the scheduled jobs.
 
         A task that was declared later takes a job's name over.
         """
-        declared = (words or self._reader.words).tasks
+        declared = (settings or self._reader.settings).tasks
         taken = {rule.name for rule in declared} | set(SCHEDULER_NAMES)
         pending: Sequence[jobs.ScheduledJob] = await self._store.transact(jobs.pending)
         scheduled = [job for job in pending if job.rule.name not in taken]
@@ -109,7 +109,7 @@ class Runner:
         Raises:
             RpcError: as `execute`; NOT_A_SLOT for scheduled jobs, too.
         """
-        slot = self._slot(name, self._reader.words.tasks)
+        slot = self._slot(name, self._reader.settings.tasks)
         return await self._execute_slot(slot, slot.task, self._now(call))
 
     async def execute_due(self, task: str, minute: datetime, call: Call) -> Job:
@@ -125,7 +125,7 @@ class Runner:
         name = f"{job.rule.name}@{mark}"
         before = await self.stored(LIVE, name)
         if before is None:
-            session = self._reader.words.calendar.local_day(now)
+            session = self._reader.settings.calendar.local_day(now)
             return await self._once(claims.Due(name, job.type, session, now))
         # Tried again, it is the same work for the same day.
         session, due = date.fromisoformat(before.params["session"]), datetime.fromisoformat(before.schedule_time)
@@ -135,7 +135,7 @@ class Runner:
         """Return the newest slot of a scheduled job that is due and still of use."""
         start, end = now - job.rule.useful_for, now + timedelta(microseconds=1)
         try:
-            found = slots([job.rule], self._reader.words.calendar, start, end)
+            found = slots([job.rule], self._reader.settings.calendar, start, end)
         except OutsideCalendar:
             return None
         return next((slot for slot in reversed(found) if slot.due >= job.created_at), None)
@@ -167,7 +167,7 @@ class Runner:
         return found
 
     def _slot(self, name: str, rules: Sequence[TaskRule]) -> Slot:
-        calendar = self._reader.words.calendar
+        calendar = self._reader.settings.calendar
         try:
             task, day = parse_slot_name(name)
             slot = slot_named(name, rules, calendar)
@@ -181,7 +181,7 @@ class Runner:
         raise RpcError("NOT_A_SLOT", f"{name}: there is no task {task!r}; declared are {names}")
 
     def _slot_due(self, task: str, minute: datetime) -> Slot:
-        rules, calendar = self._reader.words.tasks, self._reader.words.calendar
+        rules, calendar = self._reader.settings.tasks, self._reader.settings.calendar
         try:
             slot = slot_due_at(task, minute, rules, calendar)
         except OutsideCalendar as error:

@@ -35,7 +35,7 @@ from bellwether.scheduling.declarations import is_due_again, is_open
 from bellwether.scheduling.replay_reports import add_replay_reports
 from bellwether.scheduling.reports import SessionReports
 from bellwether.scheduling.runner import Runner
-from bellwether.scheduling.words import Reader
+from bellwether.scheduling.time_settings import Reader
 from bellwether.spec.models import TradingSystem
 from bellwether.storage.store import Store, Transaction
 
@@ -71,7 +71,7 @@ def create(context: ServiceContext) -> Service:
     @service.on_declaration
     async def declared(system: TradingSystem) -> None:
         # Reading the words here makes a declaration that cannot be applied fail its acknowledgement.
-        if not reader.words.replays:
+        if not reader.settings.replays:
             await clockwork.judge()
         conductor.declared.set()
         clockwork.wake()
@@ -111,7 +111,7 @@ def create(context: ServiceContext) -> Service:
 def _register_alarms(service: Service, store: Store, reader: Reader) -> None:
     @service.on_alarms
     async def alarms() -> list[AlarmReading]:
-        if not service.context.declaration.known or reader.words.replays:
+        if not service.context.declaration.known or reader.settings.replays:
             return []
         since = service.context.clock.now() - MISSED_LOOK_BACK
         missed = await store.transact(lambda tx: claims.last_missed(tx, LIVE, since))
@@ -121,14 +121,14 @@ def _register_alarms(service: Service, store: Store, reader: Reader) -> None:
 def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Conductor, runner: Runner) -> None:
     @service.rpc("execute_job")
     async def execute_job(request: ExecuteJob, call: Call) -> Job:
-        if reader.words.replays:
+        if reader.settings.replays:
             return await conducted(request.job_id)
         return await runner.execute(request.job_id, call, request_id=request.request_id)
 
     @service.rpc("execute_slot")
     async def execute_slot(request: ExecuteSlot, call: Call) -> Job:
         due = _due(request)
-        if reader.words.replays:
+        if reader.settings.replays:
             return await conducted(request.slot or str(request.task))
         return await (runner.execute_slot(request.slot, call) if due is None else runner.execute_due(*due, call))
 
@@ -145,7 +145,7 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
     async def list_jobs(request: ListJobs, call: Call) -> Jobs:
         if not 1 <= request.limit <= MOST_ROWS:
             raise RpcError("INVALID_PARAMS", f"limit: {request.limit} must be from 1 to {MOST_ROWS}")
-        if reader.words.replays:
+        if reader.settings.replays:
             return Jobs(await store.transact(lambda tx: claims.newest(tx, conductor.run, request.limit)))
         past = await store.transact(lambda tx: claims.newest(tx, LIVE, request.limit))
         coming = await _coming(reader, runner, service)
@@ -156,8 +156,8 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
 def _register_slots(service: Service, store: Store, reader: Reader, conductor: Conductor, clockwork: Clockwork) -> None:
     @service.rpc("list_slots")
     async def list_slots(call: Call) -> SlotJobs:
-        tasks = [task.name for task in reader.words.tasks]
-        if not reader.words.replays:
+        tasks = [task.name for task in reader.settings.tasks]
+        if not reader.settings.replays:
             since = service.context.clock.now() - LOOK_BACK
 
             def look(tx: Transaction) -> SlotJobs:
@@ -191,10 +191,10 @@ def _due(request: ExecuteSlot) -> tuple[str, datetime] | None:
 def _register_schedule(service: Service, store: Store, reader: Reader, clockwork: Clockwork) -> None:
     @service.rpc("schedule_market_aware_job")
     async def schedule_market_aware_job(request: ScheduleJob, call: Call) -> Job:
-        if reader.words.replays:
+        if reader.settings.replays:
             raise RpcError("REPLAY_CONDUCTS", "with clock.mode replay only declared tasks run: add it to spec.tasks")
         now = service.context.clock.now()
-        job = jobs.job_of(request, reader.words.tasks, now)
+        job = jobs.job_of(request, reader.settings.tasks, now)
 
         def add(tx: Transaction) -> dict[str, datetime]:
             jobs.add(tx, job)
@@ -202,7 +202,7 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
 
         over = await store.transact(add)
         clockwork.wake()
-        coming = slots([job.rule], reader.words.calendar, now, now + LOOK_AHEAD)
+        coming = slots([job.rule], reader.settings.calendar, now, now + LOOK_AHEAD)
         # Put to another time, a job that was done today is not done again.
         due = next((slot.due for slot in coming if is_open(slot, over)), None)
         return Job(job.rule.name, job.type, due.isoformat() if due else "", job.params, "pending", due)
@@ -217,7 +217,7 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
 
 def _register_reports(service: Service, reader: Reader, conductor: Conductor, reports: SessionReports) -> None:
     def run() -> str:
-        return conductor.run if reader.words.replays else LIVE
+        return conductor.run if reader.settings.replays else LIVE
 
     @service.rpc("get_report")
     async def get_report(request: GetReport, call: Call) -> StoredReport:
@@ -232,7 +232,7 @@ async def _coming(reader: Reader, runner: Runner, service: Service) -> list[Job]
     """Return the next slot of each task and scheduled job, the furthest first."""
     known, now = await runner.known(), service.context.clock.now()
     found: dict[str, Job] = {}
-    for slot in slots(known.rules, reader.words.calendar, now, now + LOOK_AHEAD):
+    for slot in slots(known.rules, reader.settings.calendar, now, now + LOOK_AHEAD):
         if slot.task not in found:
             params = {"session": slot.session.isoformat()}
             kind = known.types[slot.task]

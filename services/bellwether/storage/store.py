@@ -104,7 +104,7 @@ class Transaction:
         return self.driver.execute(_INBOX_INSERT, (run, event_id, time.time())).rowcount == 1
 
 
-class Turn(NamedTuple):
+class QueuedWork(NamedTuple):
     """Work that waits for the store's thread, and what takes its result."""
 
     work: Callable[[Transaction], Any]
@@ -120,8 +120,8 @@ class Store:
         """Whether work becomes durable at `flush` instead of at each transaction."""
         self._engine = engine
         self._pool = pool
-        self._urgent: deque[Turn] = deque()
-        self._ordinary: deque[Turn] = deque()
+        self._urgent: deque[QueuedWork] = deque()
+        self._ordinary: deque[QueuedWork] = deque()
         self._connection: Connection | None = None
         self._driver: sqlite3.Connection | None = None
         self._listener: Callable[[list[OutboxRow]], None] | None = None
@@ -195,7 +195,7 @@ class Store:
         return result
 
     async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[Transaction], T], urgent: bool) -> T:
-        turn = Turn(work, Future())
+        turn = QueuedWork(work, Future())
         (self._urgent if urgent else self._ordinary).append(turn)
         # As many as there are turns: each takes whichever is next by then.
         pool.submit(self._next)

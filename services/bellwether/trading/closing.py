@@ -114,7 +114,7 @@ class Closes:
 
         orders = await self._desk.store.transact(work)
         if orders:
-            async with self._executor.turn(call.run):
+            async with self._executor.lock(call.run):
                 await self._executor.cancel(Turn(call.run, now, call), orders)
                 await self._executor.recover(Turn(call.run, now, call))
 

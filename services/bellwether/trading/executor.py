@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from bellwether.broker.lifecycle import HERE, Progress, WrongMove, advance, move, sending
+from bellwether.broker.lifecycle import UNSENT, Progress, WrongMove, advance, move, sending
 from bellwether.broker.port import NoBroker, NotSent, Unclear
 from bellwether.broker.values import BrokerEvent, MarketState, NewOrder
 from bellwether.runtime.call import Call
@@ -43,11 +43,11 @@ class Executor:
     def __init__(self, desk: Desk, brokers: Brokers) -> None:
         self._desk = desk
         self._brokers = brokers
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
 
-    def turn(self, run: str) -> asyncio.Lock:
+    def lock(self, run: str) -> asyncio.Lock:
         """Return what whoever sends orders of a run holds meanwhile: each order is judged after the fills before it."""
-        return self._turns.setdefault(run, asyncio.Lock())
+        return self._locks.setdefault(run, asyncio.Lock())
 
     async def send(self, turn: Turn, order_id: str, opening: Opening) -> None:
         """Have a waiting order meet the guards once more, and hand it over if they allow it; else it waits or ends.
@@ -204,7 +204,7 @@ class Executor:
                 # After a restart a replay's clock still shows its first instant: the broker's time is the later one.
                 turn = Turn(turn.run, event.at, turn.call.at(event.at, run=turn.run))
             progress = one.progress
-            if progress.state in HERE:
+            if progress.state in UNSENT:
                 # It was taken for never sent, and the broker had it after all.
                 progress = replace(progress, state="unknown")
             book = self._desk.ledger.book(tx, turn.run)

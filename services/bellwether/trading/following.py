@@ -112,7 +112,7 @@ class Following:
             if not self._connected:
                 await broker.connect()
                 self._connected = True
-            async with self._executor.turn(LIVE):
+            async with self._executor.lock(LIVE):
                 await self._executor.collect(Turn(LIVE, now, call))
             if self._due is None or now >= self._due or await self._doubtful():
                 await self._reconciling.sync(call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bellwether.broker.lifecycle import AT_BROKER, HERE
+from bellwether.broker.lifecycle import AT_BROKER, UNSENT
 from bellwether.messages.prediction import Prediction
 from bellwether.messages.trading import ApproveOrder, CancelOrder, ExecuteTrade, Order, Trade
 from bellwether.runtime.call import Call
@@ -130,7 +130,7 @@ class Incoming:
 
         def work(tx: Transaction, run: str) -> tuple[str, bool]:
             order = self._known(tx, run, request.order_id)
-            if order.status in HERE:
+            if order.status in UNSENT:
                 waiting = self._desk.ledger.book(tx, run).queued[order.order_id]
                 event = cancelled(waiting, now, Code.CANCELLED_BY_HAND, request.by or "unknown", "nobody cancels it")
                 self._desk.record(tx, run, [event], call)

@@ -56,7 +56,7 @@ class Opens:
             raise RpcError(
                 "NOT_OPEN_YET", f"session {day} opens at {session.open.isoformat()}, it is {now.isoformat()}"
             )
-        async with self._executor.turn(call.run):
+        async with self._executor.lock(call.run):
             await self._brokers.ready(call.run)
             await self._executor.recover(Turn(call.run, now, call))
             market = Market(frozenset(), {}, [], {})

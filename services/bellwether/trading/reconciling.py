@@ -66,7 +66,7 @@ class Reconciling:
         """
         run = await self._desk.look(call, lambda tx, run: run)
         now = self._desk.now_of(call)
-        async with self._executor.turn(run):
+        async with self._executor.lock(run):
             await self._brokers.ready(run)
             await self._executor.recover(Turn(run, now, call))
             await self._executor.collect(Turn(run, now, call))

@@ -62,7 +62,7 @@ class Trial(msgspec.Struct, frozen=True):
     passed: bool
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class ModelLedger(msgspec.Struct, frozen=True):
     """The book."""
 
     entries: list[Entry] = []
@@ -104,7 +104,7 @@ class Ledger(msgspec.Struct, frozen=True):
         return found
 
 
-def judged(ledger: Ledger, evidence: Evidence, gate: Gate, at: datetime) -> tuple[Ledger, Verdict]:
+def judged(ledger: ModelLedger, evidence: Evidence, gate: Gate, at: datetime) -> tuple[ModelLedger, Verdict]:
     """Return the book with the trial counted, and what the gate says.
 
     A recipe that passed for this symbol before is a refit. One that cannot be compared with its version that serves, as
@@ -126,13 +126,13 @@ def judged(ledger: Ledger, evidence: Evidence, gate: Gate, at: datetime) -> tupl
     verdict = judge(evidence, gate, trials=max(trials, 1), refit=refit)
     if known is None and not refit:
         trial = Trial(evidence.trial, evidence.recipe, evidence.symbol, at, verdict.passed)
-        ledger = Ledger(ledger.entries, [*ledger.trials, trial])
+        ledger = ModelLedger(ledger.entries, [*ledger.trials, trial])
     return ledger, verdict
 
 
 def record(
-    ledger: Ledger, version: str, manifest: Manifest, evidence: Evidence | None, gate: Gate, *, at: datetime
-) -> Ledger:
+    ledger: ModelLedger, version: str, manifest: Manifest, evidence: Evidence | None, gate: Gate, *, at: datetime
+) -> ModelLedger:
     """Return the book with a new model as a candidate, judged; one that is known already changes nothing."""
     if any(one.version == version for one in ledger.entries):
         return ledger
@@ -150,10 +150,12 @@ def record(
         verdict=verdict,
         evidence_hash="" if evidence is None else content_hash(evidence),
     )
-    return Ledger([*ledger.entries, entry], ledger.trials)
+    return ModelLedger([*ledger.entries, entry], ledger.trials)
 
 
-def promote(ledger: Ledger, version: str, at: datetime, reason: str, *, mode: Mode, by_hand: bool = False) -> Ledger:
+def promote(
+    ledger: ModelLedger, version: str, at: datetime, reason: str, *, mode: Mode, by_hand: bool = False
+) -> ModelLedger:
     """Return the book with a model in service; what served for its recipe and symbol is retired.
 
     Raises:
@@ -185,10 +187,12 @@ def promote(ledger: Ledger, version: str, at: datetime, reason: str, *, mode: Mo
         changed[old.version] = msgspec.structs.replace(
             old, stage="retired", since=at, reason=f"replaced by {entry.version[:12]}"
         )
-    return Ledger([changed.get(one.version, one) for one in ledger.entries], ledger.trials)
+    return ModelLedger([changed.get(one.version, one) for one in ledger.entries], ledger.trials)
 
 
-def roll_back(ledger: Ledger, name: str, symbol: str | None, at: datetime, reason: str, *, mode: Mode) -> Ledger:
+def roll_back(
+    ledger: ModelLedger, name: str, symbol: str | None, at: datetime, reason: str, *, mode: Mode
+) -> ModelLedger:
     """Return the book with the version in service that served before.
 
     Raises:
@@ -204,10 +208,10 @@ def roll_back(ledger: Ledger, name: str, symbol: str | None, at: datetime, reaso
     changed = promote(ledger, target, at, f"rolled back from {serving.version[:12]}: {reason}", mode=mode)
     # Rolling back again goes further back, not to and fro.
     entries = [msgspec.structs.replace(one, before=older) if one.version == target else one for one in changed.entries]
-    return Ledger(entries, changed.trials)
+    return ModelLedger(entries, changed.trials)
 
 
-def put_in_shadow(ledger: Ledger, version: str, at: datetime, reason: str, *, mode: Mode) -> Ledger:
+def put_in_shadow(ledger: ModelLedger, version: str, at: datetime, reason: str, *, mode: Mode) -> ModelLedger:
     """Return the book with a candidate in shadow: it is asked beside what serves, and never traded by.
 
     Raises:
@@ -230,10 +234,10 @@ def put_in_shadow(ledger: Ledger, version: str, at: datetime, reason: str, *, mo
             return msgspec.structs.replace(one, stage="candidate", since=at, reason=words)
         return one
 
-    return Ledger([changed(one) for one in ledger.entries], ledger.trials)
+    return ModelLedger([changed(one) for one in ledger.entries], ledger.trials)
 
 
-def end_shadow(ledger: Ledger, version: str, at: datetime, reason: str) -> Ledger:
+def end_shadow(ledger: ModelLedger, version: str, at: datetime, reason: str) -> ModelLedger:
     """Return the book with a model out of the shadow, a candidate again.
 
     Raises:
@@ -243,10 +247,10 @@ def end_shadow(ledger: Ledger, version: str, at: datetime, reason: str) -> Ledge
     if entry.stage != "shadow":
         raise LedgerError(f"model {entry.version[:12]} is {entry.stage}, not in shadow")
     changed = msgspec.structs.replace(entry, stage="candidate", since=at, reason=reason)
-    return Ledger([changed if one == entry else one for one in ledger.entries], ledger.trials)
+    return ModelLedger([changed if one == entry else one for one in ledger.entries], ledger.trials)
 
 
-def demote(ledger: Ledger, version: str, at: datetime, why: str, *, mode: Mode) -> Ledger:
+def demote(ledger: ModelLedger, version: str, at: datetime, why: str, *, mode: Mode) -> ModelLedger:
     """Return the book with the version in service that served before; where none may, the model answers nothing.
 
     A version that was demoted itself, or did not pass the gate under `enforce`, does not come back.
@@ -266,25 +270,25 @@ def demote(ledger: Ledger, version: str, at: datetime, why: str, *, mode: Mode) 
     return _with(changed, msgspec.structs.replace(changed.entry(version), demoted=why, since=at))
 
 
-def _with(ledger: Ledger, entry: Entry) -> Ledger:
-    return Ledger([entry if one.version == entry.version else one for one in ledger.entries], ledger.trials)
+def _with(ledger: ModelLedger, entry: Entry) -> ModelLedger:
+    return ModelLedger([entry if one.version == entry.version else one for one in ledger.entries], ledger.trials)
 
 
-def read_ledger(root: Path) -> Ledger:
+def read_ledger(root: Path) -> ModelLedger:
     """Return the book of a registry's folder, an empty one where there is none.
 
     Raises:
         LedgerError: naming the file, when it cannot be read.
     """
     try:
-        return msgspec.json.decode((root / FILE).read_bytes(), type=Ledger)
+        return msgspec.json.decode((root / FILE).read_bytes(), type=ModelLedger)
     except FileNotFoundError:
-        return Ledger()
+        return ModelLedger()
     except (OSError, msgspec.MsgspecError) as error:
         raise LedgerError(f"{root / FILE}: {error}") from error
 
 
-def write_ledger(root: Path, ledger: Ledger) -> None:
+def write_ledger(root: Path, ledger: ModelLedger) -> None:
     """Write the book; it changes whole or not at all."""
     root.mkdir(parents=True, exist_ok=True)
     write_durably(root / FILE, msgspec.json.format(msgspec.json.encode(ledger), indent=1))

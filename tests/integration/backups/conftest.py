@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bellwether.backups.locations import repositories
-from bellwether.backups.making import Making, Order
+from bellwether.backups.making import BackupRequest, Making
 from bellwether.backups.manifest import Kind
 from bellwether.backups.records import Record
 from bellwether.backups.restic import Repository
@@ -53,9 +53,9 @@ class Lab:
     system: TradingSystem
     said: list[str]
 
-    def order(self, kind: Kind = "incremental") -> Order:
+    def order(self, kind: Kind = "incremental") -> BackupRequest:
         assert self.system.spec.backup is not None
-        return Order(
+        return BackupRequest(
             "kept", RELEASE, kind, repositories(self.system.spec.backup, None), self.system.spec.backup.retention
         )
 

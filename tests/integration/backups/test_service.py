@@ -13,7 +13,7 @@ from bellwether.market.declared import BACKUP_TASK
 from bellwether.market.slots import slots
 from bellwether.messages.backup import BackupMade, BackupRestored, Backups, CreateBackup, ListBackups, RestoreBackup
 from bellwether.runtime.errors import RpcError
-from bellwether.scheduling.words import read
+from bellwether.scheduling.time_settings import read
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from harness.system import running

@@ -34,7 +34,7 @@ from bellwether.runtime.service import Service
 from bellwether.service_row import ServiceRow
 from bellwether.topology import SERVICES
 from bellwether.training.artifact import CARD, EVIDENCE, ONNX, SKOPS, read_artifact, write_artifact
-from bellwether.training.ledger import Ledger, read_ledger, write_ledger
+from bellwether.training.ledger import ModelLedger, read_ledger, write_ledger
 from harness.replayed import BUILDS, MODEL, declared, model_serves, until
 from harness.system import running
 from integration.prediction.test_slice import RUN, batch, publish_close
@@ -53,7 +53,7 @@ def with_twin(data: Path) -> tuple[str, str]:
     files = {name: (root / serving.version / name).read_bytes() for name in (ONNX, SKOPS, CARD, EVIDENCE)}
     twin = write_artifact(root, manifest, files).name
     candidate = msgspec.structs.replace(serving, version=twin, name="twin", stage="candidate", before=None)
-    write_ledger(root, Ledger([*book.entries, candidate], book.trials))
+    write_ledger(root, ModelLedger([*book.entries, candidate], book.trials))
     return serving.version, twin
 
 
@@ -121,7 +121,7 @@ async def test_live_outcomes_that_are_worse_demote_a_model_and_its_predictions_a
     path.write_bytes(msgspec.json.encode(choice))
     book = read_ledger(root)
     since = datetime(2008, 1, 2, tzinfo=UTC)
-    write_ledger(root, Ledger([msgspec.structs.replace(one, since=since) for one in book.entries], book.trials))
+    write_ledger(root, ModelLedger([msgspec.structs.replace(one, since=since) for one in book.entries], book.trials))
     version = choice.versions[0]
     days = [LiveDay(since.date() + timedelta(n), 4, 3.2, 2.8 + 0.01 * (n % 3), 1.2, 1.0) for n in range(120)]
 

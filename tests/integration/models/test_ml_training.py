@@ -23,7 +23,7 @@ from bellwether.messages.registry import (
 from bellwether.models.training import create as ml_training
 from bellwether.runtime.errors import RpcError
 from bellwether.training.artifact import ONNX
-from bellwether.training.ledger import Entry, Ledger, write_ledger
+from bellwether.training.ledger import Entry, ModelLedger, write_ledger
 from harness.replayed import BUILDS, MODEL, declared, model_serves, until
 from harness.system import System, running
 
@@ -105,7 +105,7 @@ async def test_under_enforce_what_did_not_pass_answers_nothing(tmp_path: Path) -
 async def test_a_registry_of_more_models_than_a_message_holds_is_listed_and_changed(tmp_path: Path) -> None:
     at = datetime(2003, 6, 2, tzinfo=UTC)
     old = [Entry(f"{n:064x}", MODEL, f"S{n}", "r" * 64, "candidate", at, "x" * 500, None) for n in range(2000)]
-    write_ledger(tmp_path / "ml-model" / "registry", Ledger(old))
+    write_ledger(tmp_path / "ml-model" / "registry", ModelLedger(old))
     async with running(PARTS, data_dir=tmp_path, declaration=declared(**SPEC)) as system:
         first = await model_serves(system)
         asked = ShadowCandidate(old[0].version, "the oldest")

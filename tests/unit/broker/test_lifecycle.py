@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from bellwether.broker.lifecycle import (
     AT_BROKER,
-    HERE,
     MOVES,
     OVER,
+    UNSENT,
     Progress,
     State,
     WrongMove,
@@ -111,7 +111,7 @@ def test_what_cannot_be_true_is_refused(progress: Progress, event: BrokerEvent, 
 
 
 def test_every_state_is_of_one_kind_and_has_its_moves() -> None:
-    kinds = [*HERE, *AT_BROKER, *OVER]
+    kinds = [*UNSENT, *AT_BROKER, *OVER]
     assert sorted(kinds) == sorted(MOVES)
     assert all(after in MOVES for moves in MOVES.values() for after in moves)
 

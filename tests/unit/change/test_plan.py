@@ -497,7 +497,7 @@ def test_volumes_of_the_other_profile_keep_a_system_from_beginning_with_nothing(
     assert f"hold what this system did with profile {began}; declare that" in found.refusals[0].message
     by_operator = layout(live(profile=declared), [observed_from(each, CLAIM) for each in claims])
     assert by_operator.blocked
-    assert by_operator.otherwise == found.refusals[0].message
+    assert by_operator.other_declaration == found.refusals[0].message
 
 
 NO_GATEWAY = {"gateway": {"enabled": False}}

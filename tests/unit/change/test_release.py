@@ -46,7 +46,7 @@ def test_without_reasons_all_is_as_declared() -> None:
     found = released(live(version="2"), there(live()))
     assert images(found, "StatefulSet") >= {"2"}
     assert images(found, CRON_JOB) == {"2"}
-    assert (found.held, dict(found.gone_back), found.spared, found.only) == ((), {}, frozenset(), None)
+    assert (found.held, dict(found.gone_back), found.still_mounted, found.only) == ((), {}, frozenset(), None)
     assert found.image.endswith(":2")
 
 
@@ -56,7 +56,7 @@ def test_a_held_template_keeps_its_release_its_config_maps_and_its_schedules() -
     assert found.image.endswith(":1.2.3")
     (words,) = found.held
     assert words.startswith("StatefulSet demo: ")
-    assert "demo-declaration" in found.spared
+    assert "demo-declaration" in found.still_mounted
 
 
 def test_nothing_is_held_for_a_workload_without_pods_but_for_one_that_was_stopped_by_our_own_hand() -> None:

@@ -15,7 +15,7 @@ from bellwether.change.world import (
     supposed,
 )
 from bellwether.render.kubernetes import derive_keyring
-from bellwether_operator.apply.decide import desired_from
+from bellwether_operator.apply.actions import desired_from
 
 from .conftest import INSTALLED, UID, live, rendered, stored
 

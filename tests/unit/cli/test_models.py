@@ -17,7 +17,7 @@ from bellwether.messages.models import TrainingState
 from bellwether.messages.registry import RegisteredModel
 from bellwether.training.artifact import CARD, ONNX, version_of, write_artifact
 from bellwether.training.gate import Check, Verdict
-from bellwether.training.ledger import Entry, Ledger, read_ledger, write_ledger
+from bellwether.training.ledger import Entry, ModelLedger, read_ledger, write_ledger
 from unit.gateway.conftest import TOKEN, opened
 from unit.gateway.samples import ANSWERS, Seen
 from unit.training.test_artifact import manifest
@@ -36,7 +36,7 @@ def registry(tmp_path: Path) -> Path:
         write_artifact(tmp_path, one, {ONNX: b"graph", CARD: b"# direction-lr\n"})
         reported = Entry(version_of(one), one.name, one.symbol, "r" * 64, "candidate", AT, verdict.words(), verdict)
         entries.append(reported)
-    write_ledger(tmp_path, Ledger(entries))
+    write_ledger(tmp_path, ModelLedger(entries))
     return tmp_path
 
 

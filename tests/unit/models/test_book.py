@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from bellwether.messages.registry import RegistryBook
 from bellwether.models import book
 from bellwether.training.gate import Check, Verdict
-from bellwether.training.ledger import Entry, Ledger, Stage, Trial, promote
+from bellwether.training.ledger import Entry, ModelLedger, Stage, Trial, promote
 
 AT = datetime(2026, 11, 30, 9, tzinfo=UTC)
 MODELS = 1000
@@ -20,9 +20,9 @@ def entry(number: int, stage: Stage = "candidate", name: str = "direction") -> E
     return Entry(f"{number:064x}", name, f"S{number}", "r" * 64, stage, AT, "passed", verdict, "e" * 64)
 
 
-def large() -> Ledger:
+def large() -> ModelLedger:
     trials = [Trial(f"{at:064x}", "direction", f"S{at}", AT, True) for at in range(MODELS)]
-    return Ledger([entry(at) for at in range(MODELS)], trials)
+    return ModelLedger([entry(at) for at in range(MODELS)], trials)
 
 
 def test_a_book_of_a_thousand_models_goes_in_parts_that_a_message_holds() -> None:
@@ -40,7 +40,7 @@ def test_a_book_of_a_thousand_models_goes_in_parts_that_a_message_holds() -> Non
 def test_a_change_of_one_model_says_nothing_of_the_others() -> None:
     before = large()
     after = promote(before, before.entries[7].version, AT, "passed", mode="enforce")
-    after = Ledger([*after.entries, entry(MODELS)], [*after.trials, Trial("k", "direction", None, AT, False)])
+    after = ModelLedger([*after.entries, entry(MODELS)], [*after.trials, Trial("k", "direction", None, AT, False)])
     change = book.change_of(before, after)
     assert [one.version for one in change.entries] == [before.entries[7].version, entry(MODELS).version]
     assert [one.key for one in change.trials] == ["k"]
@@ -48,15 +48,17 @@ def test_a_change_of_one_model_says_nothing_of_the_others() -> None:
 
 
 def test_no_change_takes_a_model_out_of_the_book() -> None:
-    before = Ledger([entry(1), entry(2)])
-    assert book.changed(before, Ledger()) == before
-    assert [one.version for one in book.changed(before, Ledger([entry(2), entry(3)])).entries] == [
+    before = ModelLedger([entry(1), entry(2)])
+    assert book.changed(before, ModelLedger()) == before
+    assert [one.version for one in book.changed(before, ModelLedger([entry(2), entry(3)])).entries] == [
         entry(number).version for number in (1, 2, 3)
     ]
 
 
 def test_what_serves_is_listed_however_old_and_of_others_the_newest() -> None:
-    ledger = Ledger([entry(1), entry(2, "serving"), entry(3, "shadow"), entry(4), entry(5), entry(6, name="other")])
+    ledger = ModelLedger(
+        [entry(1), entry(2, "serving"), entry(3, "shadow"), entry(4), entry(5), entry(6, name="other")]
+    )
     found, total = book.listed(ledger, "direction", 1)
     assert [one.version for one in found] == [entry(number).version for number in (2, 3, 5)]
     assert total == 5

@@ -10,7 +10,7 @@ import pytest
 
 from bellwether.messages.parts import FilePart, FileState
 from bellwether.messages.registry import FinishTarget, TrainingOrder
-from bellwether.models.orders import KEPT, OrderError, Orders
+from bellwether.models.orders import KEPT, OrderError, TrainingOrderStore
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 BARS = b'{"IBM":[]}'
@@ -23,14 +23,14 @@ def order(number: int = 0, targets: tuple[str | None, ...] = (None, "IBM")) -> T
 
 
 @pytest.fixture
-def orders(tmp_path: Path) -> Orders:
-    found = Orders(tmp_path)
+def orders(tmp_path: Path) -> TrainingOrderStore:
+    found = TrainingOrderStore(tmp_path)
     assert found.take(SNAPSHOT, 0, len(BARS), BARS) == FileState(len(BARS), True)
     return found
 
 
 def test_bars_are_taken_in_parts_and_only_as_their_hash_says(tmp_path: Path) -> None:
-    orders = Orders(tmp_path)
+    orders = TrainingOrderStore(tmp_path)
     assert orders.take(SNAPSHOT, 0, len(BARS), BARS[:4]) == FileState(4, False)
     assert orders.take(SNAPSHOT, 0, len(BARS), BARS[:4]) == FileState(4, False), "who begins again goes on from there"
     assert orders.take(SNAPSHOT, 2, len(BARS), BARS[2:]) == FileState(4, False), "a part from elsewhere changes nothing"
@@ -45,13 +45,13 @@ def test_bars_are_taken_in_parts_and_only_as_their_hash_says(tmp_path: Path) -> 
 
 
 def test_an_order_and_its_results_outlive_the_process_and_the_first_result_counts(
-    tmp_path: Path, orders: Orders
+    tmp_path: Path, orders: TrainingOrderStore
 ) -> None:
     state = orders.place(order())
     assert orders.place(order()) == state
     orders.finish(FinishTarget(state.id, 1, "v1", "made"))
     orders.finish(FinishTarget(state.id, 1, "v2", "made again"))
-    (again,) = Orders(tmp_path).all()
+    (again,) = TrainingOrderStore(tmp_path).all()
     assert {index: one.version for index, one in again.results.items()} == {"1": "v1"}
     assert not again.complete
     with pytest.raises(OrderError, match="index 2: the order has 2 targets"):
@@ -59,7 +59,7 @@ def test_an_order_and_its_results_outlive_the_process_and_the_first_result_count
     assert orders.finish(FinishTarget(state.id, 0, None, "too little history")).complete
 
 
-def test_one_order_is_open_at_a_time_and_bars_go_with_the_last_that_needs_them(orders: Orders) -> None:
+def test_one_order_is_open_at_a_time_and_bars_go_with_the_last_that_needs_them(orders: TrainingOrderStore) -> None:
     first = orders.place(order(1))
     second = orders.place(order(2))
     assert [one.closed for one in orders.all()] == [True, False]
@@ -70,7 +70,7 @@ def test_one_order_is_open_at_a_time_and_bars_go_with_the_last_that_needs_them(o
         orders.part(SNAPSHOT, 0)
 
 
-def test_few_closed_orders_are_kept(orders: Orders) -> None:
+def test_few_closed_orders_are_kept(orders: TrainingOrderStore) -> None:
     for number in range(KEPT + 4):
         orders.place(order(number))
     assert len(orders.all()) == KEPT + 1

@@ -9,9 +9,9 @@ import pytest
 
 from bellwether.change.hold import going_on
 from bellwether.spec.created_with import ANNOTATION_CREATED_WITH, encode
+from bellwether_operator.apply.actions import Desired, desired_from
 from bellwether_operator.apply.applier import Applier, Findings, Written
 from bellwether_operator.apply.client import ApiError
-from bellwether_operator.apply.decide import Desired, desired_from
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import BY_NAME, Kind
 
@@ -90,7 +90,7 @@ async def in_a_pause(running: str | None) -> tuple[list[str], list[str]]:
         cache.take_child(server.stored(an_object(kind, "left-over").manifest), kind)
     wanted = [*(an_object(kind, "kept", 2) for kind in kinds), an_object("Secret", "keys")]
     client: Any = server
-    applier = Applier(client, cache, UID, Written(), NOW, settled=True, only=going_on(running))
+    applier = Applier(client, cache, UID, Written(), NOW, all_ready=True, only=going_on(running))
     await applier.apply(wanted)
     await applier.prune(list(cache.children.values()), {each.key for each in wanted})
     return server.writes, sorted(applier.found.pending)
@@ -147,7 +147,7 @@ async def applied(server: Refusing, *wanted: Desired, there: tuple[Desired, ...]
     for each in there:
         cache.take_child(server.stored(each.manifest), each.key.kind)
     client: Any = server
-    applier = Applier(client, cache, UID, Written(), NOW, settled=True)
+    applier = Applier(client, cache, UID, Written(), NOW, all_ready=True)
     await applier.apply(wanted)
     await applier.prune(list(cache.children.values()), {each.key for each in wanted})
     return sorted(server.writes), applier
@@ -194,7 +194,7 @@ async def written_to(
     server: Server, written: Written, *desired: Desired, only: frozenset[str] | None = None
 ) -> Findings:
     client: Any = server
-    applier = Applier(client, Cache(), UID, written, NOW, settled=False, only=only)
+    applier = Applier(client, Cache(), UID, written, NOW, all_ready=False, only=only)
     await applier.apply(desired)
     return applier.found
 
@@ -221,7 +221,7 @@ async def test_a_secret_that_somebody_put_in_place_of_ours_is_left_alone(monkeyp
     await written_to(server, written, keys())
     theirs = {"metadata": {"name": "demo-keys", "uid": "theirs", "resourceVersion": "5"}, "data": {"password": "eA=="}}
     server.secrets["demo-keys"] = copy.deepcopy(theirs)
-    monkeypatch.setattr("bellwether_operator.apply.applier.SECRET_LIFE_UNSETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("bellwether_operator.apply.applier.SECRET_LIFE_NOT_READY_SECONDS", 0.0)
     found = await written_to(server, written, keys())
     assert found.taken == ["Secret demo-keys exists and it was not made by the operator"]
     assert server.secrets["demo-keys"] == theirs
@@ -250,7 +250,7 @@ async def test_the_deletion_policy_takes_effect_in_a_pause_and_the_size_does_not
     cache.take_child(server.stored(a_claim("1Gi", owned=owned).manifest), "PersistentVolumeClaim")
     client: Any = server
     for size in ("2Gi", "2Gi", "1Gi"):
-        applier = Applier(client, cache, UID, Written(), NOW, settled=True, only=going_on(None))
+        applier = Applier(client, cache, UID, Written(), NOW, all_ready=True, only=going_on(None))
         await applier.apply([a_claim(size, owned=not owned)])
         waits = ["PersistentVolumeClaim data-demo-0: its content is to change"] if size == "2Gi" else []
         assert applier.found.pending == waits
@@ -273,12 +273,12 @@ async def test_a_kept_volume_that_another_declaration_began_is_not_taken_and_no_
 
     cache.take_child(server.stored(volume("USD", "of an earlier one").manifest), "PersistentVolumeClaim")
     client: Any = server
-    applier = Applier(client, cache, UID, Written(), NOW, settled=True)
+    applier = Applier(client, cache, UID, Written(), NOW, all_ready=True)
     await applier.apply([volume("JPY", UID), an_object("StatefulSet", "demo")])
-    (words,) = applier.found.otherwise
+    (words,) = applier.found.other_declaration
     assert "data-demo-0 was created with other values: spec.trading.currency is JPY and was USD" in words
     assert server.writes == []
-    again = Applier(client, cache, UID, Written(), NOW, settled=True)
+    again = Applier(client, cache, UID, Written(), NOW, all_ready=True)
     await again.apply([volume("USD", UID), an_object("StatefulSet", "demo")])
     assert server.writes == ["apply PersistentVolumeClaim data-demo-0", "apply StatefulSet demo"]
 
@@ -291,7 +291,7 @@ async def test_a_child_of_which_only_metadata_was_seen_is_read_before_anything_i
     cache.see_child(raw, "Service", whole=False)
     server.there = {**raw, "spec": {"value": 7}} if changed else raw
     client: Any = server
-    applier = Applier(client, cache, UID, Written(), NOW, settled=True)
+    applier = Applier(client, cache, UID, Written(), NOW, all_ready=True)
     await applier.apply([wanted])
     assert server.writes == (["apply Service demo"] if changed else [])
     assert cache.children[wanted.key].verified == wanted.digest

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellwether_operator.halting import PATIENCE_SECONDS, Halting, Verdict, trader_component, with_replicas
+from bellwether_operator.halting import PATIENCE_SECONDS, Halting, HaltStep, trader_component, with_replicas
 
-IDLE = Verdict(stop=False)
+IDLE = HaltStep(stop=False)
 
 
-def declared(halting: Halting, generation: int = 7, at: float = 100.0) -> Verdict:
+def declared(halting: Halting, generation: int = 7, at: float = 100.0) -> HaltStep:
     """Return what is to be done when a halt is first seen, while the trader runs and has the generation before."""
     return halting.step(True, generation, generation - 1, False, at)
 
 
 def test_a_halt_is_given_five_seconds_and_the_time_to_look_again_is_said() -> None:
     halting = Halting()
-    assert declared(halting) == Verdict(stop=False, due_at=105.0)
-    assert halting.step(True, 7, 6, False, 104.9) == Verdict(stop=False, due_at=105.0)
+    assert declared(halting) == HaltStep(stop=False, due_at=105.0)
+    assert halting.step(True, 7, 6, False, 104.9) == HaltStep(stop=False, due_at=105.0)
 
 
 def test_an_acknowledged_halt_stops_nothing_ever() -> None:
@@ -35,10 +35,10 @@ def test_an_unanswered_halt_stops_the_trader_until_its_pods_are_gone() -> None:
     declared(halting)
     stopping = halting.step(True, 7, 6, False, 105.0)
     words = "paper-trading did not acknowledge the halt of generation 7 in 5 s: its pod is being stopped"
-    assert stopping == Verdict(stop=True, words=words)
+    assert stopping == HaltStep(stop=True, words=words)
     assert halting.step(True, 7, None, False, 130.0) == stopping
     gone = halting.step(True, 7, None, True, 140.0)
-    assert gone == Verdict(stop=False, words=words.replace("is being stopped", "was stopped and starts again halted"))
+    assert gone == HaltStep(stop=False, words=words.replace("is being stopped", "was stopped and starts again halted"))
     assert halting.step(True, 7, None, False, 141.0) == gone
     assert halting.step(True, 7, 7, False, 150.0) == IDLE
 
@@ -79,7 +79,7 @@ def test_withdrawing_the_halt_ends_the_stop_and_the_next_halt_is_a_new_one() -> 
     declared(halting)
     assert halting.step(True, 7, 6, False, 105.0).stop
     assert halting.step(False, 8, 6, False, 106.0) == IDLE
-    assert declared(halting, 9, 107.0) == Verdict(stop=False, due_at=112.0)
+    assert declared(halting, 9, 107.0) == HaltStep(stop=False, due_at=112.0)
     assert halting.step(True, 9, 8, False, 112.0).stop
 
 

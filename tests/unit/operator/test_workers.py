@@ -9,7 +9,7 @@ import pytest
 
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.observe.kinds import SystemKey, Version
-from bellwether_operator.passes import Memory, Outcome
+from bellwether_operator.passes import Memory, PassEnd
 from bellwether_operator.workers import Workers
 
 KEY = SystemKey("default", "demo")
@@ -34,10 +34,10 @@ class FaultyGateway:
 class Passes:
     """Passes that find a system whose gateway is up."""
 
-    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+    async def run(self, key: SystemKey, memory: Memory) -> PassEnd:
         memory.gateway_up = True
         memory.accepted_generation = 1
-        return Outcome(0, retry=False)
+        return PassEnd(0, retry=False)
 
 
 class OwnEchoes:
@@ -49,7 +49,7 @@ class OwnEchoes:
         self.started = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
         self._others = others
 
-    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+    async def run(self, key: SystemKey, memory: Memory) -> PassEnd:
         self.started[self.passes].set()
         self.passes += 1
         memory.written.versions = {Version("child", self.passes)}
@@ -57,7 +57,7 @@ class OwnEchoes:
         assert self.workers is not None
         for each in seen:
             self.workers.mark(key, each)
-        return Outcome(1, retry=False)
+        return PassEnd(1, retry=False)
 
 
 @pytest.mark.parametrize(("others", "passes"), [(set(), 1), ({None}, 2), ({Version("child", 7)}, 2)])
@@ -87,12 +87,12 @@ class Takes:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.generation = 1
-        self.settled = asyncio.Event()
+        self.all_ready = asyncio.Event()
 
     async def look(self, system: SystemKey, uid: str) -> GatewayView:
         self.asked.append("look")
         if self.generation == 2:
-            self.settled.set()
+            self.all_ready.set()
         return GatewayView(at=0.0, generation=self.generation)
 
     async def deliver(self, system: SystemKey, uid: str, body: dict[str, Any]) -> None:
@@ -103,10 +103,10 @@ class Takes:
 class SecondGeneration:
     """Passes that find a newer generation than the gateway is known to have."""
 
-    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+    async def run(self, key: SystemKey, memory: Memory) -> PassEnd:
         memory.gateway_up, memory.accepted_generation = True, 2
         memory.view = memory.view or GatewayView(at=0.0, generation=1)
-        return Outcome(0, retry=False)
+        return PassEnd(0, retry=False)
 
 
 async def test_what_is_known_to_be_undelivered_is_delivered_without_a_look_before() -> None:
@@ -120,7 +120,7 @@ async def test_what_is_known_to_be_undelivered_is_delivered_without_a_look_befor
     workers = Workers(settings, reconciler, cache, gateway)
     workers.mark(KEY)
     try:
-        await asyncio.wait_for(found.settled.wait(), DEADLINE)
+        await asyncio.wait_for(found.all_ready.wait(), DEADLINE)
     finally:
         await workers.stop()
     assert found.asked == ["deliver", "look"]

@@ -20,7 +20,7 @@ from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.observe.cache import GONE_SECONDS, Cache
 from bellwether_operator.observe.kinds import SystemKey
-from bellwether_operator.passes import Memory, Outcome
+from bellwether_operator.passes import Memory, PassEnd
 from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings
 from bellwether_operator.workers import LOOKS_AT_ONCE, TROUBLED_LOOKS_AT_ONCE, Worker, Workers
@@ -86,14 +86,14 @@ class Forgetting:
         self.forgot: set[SystemKey] = set()
         self.heard: set[SystemKey] = set()
 
-    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+    async def run(self, key: SystemKey, memory: Memory) -> PassEnd:
         memory.gateway_up, memory.accepted_generation = True, 1
         if memory.view is not None:
             self.heard.add(key)
         if self._real._finishing.expired(memory.view):
             memory.view = None
             self.forgot.add(key)
-        return Outcome(0, retry=False)
+        return PassEnd(0, retry=False)
 
 
 async def test_a_gateway_that_hangs_holds_up_no_other_and_is_not_believed_after_three_periods() -> None:
@@ -128,12 +128,12 @@ class Accepting:
     def __init__(self, systems: dict[SystemKey, dict[str, Any]]) -> None:
         self._systems = systems
 
-    async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+    async def run(self, key: SystemKey, memory: Memory) -> PassEnd:
         memory.gateway_up = True
         accepted, memory.accepted_generation = memory.accepted_generation, self._systems[key]["metadata"]["generation"]
         if accepted not in (None, memory.accepted_generation):
             memory.look_now.set()
-        return Outcome(0, retry=False)
+        return PassEnd(0, retry=False)
 
 
 def declaration(key: SystemKey, generation: int) -> dict[str, Any]:
@@ -245,11 +245,11 @@ async def test_of_a_deleted_system_nothing_is_kept() -> None:
     passed = asyncio.Event()
 
     class Passes:
-        async def run(self, key: SystemKey, memory: Memory) -> Outcome:
+        async def run(self, key: SystemKey, memory: Memory) -> PassEnd:
             memory.about("s1")
             memory.view = GatewayView(at=time.monotonic())
             passed.set()
-            return Outcome(0, retry=False)
+            return PassEnd(0, retry=False)
 
     reconciler: Any = Passes()
     nobody: Any = None

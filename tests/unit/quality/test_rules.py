@@ -11,7 +11,7 @@ import pytest
 from bellwether.market_data.actions import adjusted, infer_actions, splits_through
 from bellwether.market_data.sources import RecordedBars
 from bellwether.messages.market_data import Bar
-from bellwether.quality.evidence import calm
+from bellwether.quality.evidence import all_plausible
 from bellwether.quality.rules import BAR_RULES, WINDOW
 from bellwether.quality.score import assess, check_values, finding_of, overall, scored
 from generate.damage import CALENDAR, DAMAGE, evidence, replaced, scaled
@@ -58,25 +58,25 @@ def test_damage_is_named_by_its_rule_and_stops_a_purchase(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_bars_that_are_known_to_be_calm_are_judged_as_if_nothing_was_known(kind: str) -> None:
+def test_bars_that_are_known_to_be_all_plausible_are_judged_as_if_nothing_was_known(kind: str) -> None:
     harm = DAMAGE[kind][1]
     bars = harm(made_up(), random.Random(3))
-    assert calm(made_up())
+    assert all_plausible(made_up())
     for count in range(len(bars) - 3, len(bars) + 1):
-        before = bars[: count - 1] if calm(bars[: count - 1]) else ()
-        found = calm(bars[:count], before)
-        assert found == calm(bars[:count])
+        before = bars[: count - 1] if all_plausible(bars[: count - 1]) else ()
+        found = all_plausible(bars[:count], before)
+        assert found == all_plausible(bars[:count])
         known = evidence(bars[:count], last=bars[-1].session)
-        assert assess(replace(known, calm=found), LEAST) == assess(known, LEAST)
+        assert assess(replace(known, plausible=found), LEAST) == assess(known, LEAST)
 
 
-def test_one_wrong_figure_in_the_newest_bar_is_not_calm() -> None:
+def test_one_wrong_figure_in_the_newest_bar_is_not_all_plausible() -> None:
     bars = made_up()
     for name, value in (("open", 0.0), ("high", math.nan), ("low", -1.0), ("close", math.inf), ("volume", -1.0)):
         wrong = [*bars[:-1], msgspec.structs.replace(bars[-1], **{name: value})]
-        assert not calm(wrong, bars[:-1]), name
-    assert not calm([*bars[:-1], msgspec.structs.replace(bars[-1], open=bars[-2].close * 1.345)], bars[:-1])
-    assert not calm([bars[0], *bars[2:-1], bars[5]], bars), "other bars than those that are known"
+        assert not all_plausible(wrong, bars[:-1]), name
+    assert not all_plausible([*bars[:-1], msgspec.structs.replace(bars[-1], open=bars[-2].close * 1.345)], bars[:-1])
+    assert not all_plausible([bars[0], *bars[2:-1], bars[5]], bars), "other bars than those that are known"
 
 
 def test_every_rule_is_reached_by_some_damage_or_by_what_market_data_says() -> None:

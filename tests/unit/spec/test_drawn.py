@@ -14,7 +14,7 @@ from bellwether.market.declared import calendar_of, fit, slots_of
 from bellwether.market_data.loaded import LoadedBars
 from bellwether.market_data.service import horizon_of
 from bellwether.runtime.declaration import encode_declaration, parse_declaration
-from bellwether.scheduling import words
+from bellwether.scheduling import time_settings
 from bellwether.scheduling.timeline import timeline
 from bellwether.spec.models import API_VERSION, KIND, TradingSystem
 from bellwether.spec.schema import resource_schema
@@ -34,7 +34,7 @@ def do_everything(system: TradingSystem) -> None:
     """Do what services and operator do with a declaration when they start."""
     spec = system.spec
     assert parse_declaration(encode_declaration(system)).spec == spec
-    said = words.read(system)
+    said = time_settings.read(system)
     rules = rules_of(spec)
     assert rules.initial_cash > 0
     LoadedBars(calendar_of(spec.market), spec.symbols, spec.predictions.margin, horizon_of(spec.predictions.model))

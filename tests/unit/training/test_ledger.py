@@ -13,8 +13,8 @@ from bellwether.training.artifact import Manifest, Parity, version_of
 from bellwether.training.calibration import Calibrator
 from bellwether.training.evidence import Day, Evidence
 from bellwether.training.ledger import (
-    Ledger,
     LedgerError,
+    ModelLedger,
     demote,
     end_shadow,
     promote,
@@ -72,21 +72,21 @@ def evidence(number: int, gain: float, *, recipe: str = "recipe", symbol: str | 
     )
 
 
-def add(ledger: Ledger, number: int, gain: float, **more: Any) -> tuple[Ledger, str]:
+def add(ledger: ModelLedger, number: int, gain: float, **more: Any) -> tuple[ModelLedger, str]:
     reported = manifest(number, more.get("symbol"))
     reported = msgspec.structs.replace(reported, recipe_hash=more.get("recipe", "recipe"))
     found = record(ledger, version_of(reported), reported, evidence(number, gain, **more), Gate(), at=NOW)
     return found, version_of(reported)
 
 
-def verdict(ledger: Ledger, version: str) -> Any:
+def verdict(ledger: ModelLedger, version: str) -> Any:
     found = ledger.entry(version).verdict
     assert found is not None
     return found
 
 
 def test_a_new_model_is_a_candidate_and_its_trial_is_counted() -> None:
-    ledger, good = add(Ledger(), 1, 0.02)
+    ledger, good = add(ModelLedger(), 1, 0.02)
     ledger, bad = add(ledger, 2, -0.02, recipe="other")
     assert [(one.stage, one.verdict and one.verdict.passed) for one in ledger.entries] == [
         ("candidate", True),
@@ -98,7 +98,7 @@ def test_a_new_model_is_a_candidate_and_its_trial_is_counted() -> None:
 
 
 def test_a_refit_of_what_passed_is_no_trial_and_a_symbol_has_its_own_count() -> None:
-    ledger, _ = add(Ledger(), 1, 0.02)
+    ledger, _ = add(ModelLedger(), 1, 0.02)
     ledger, refit = add(ledger, 2, 0.0)
     ledger, own = add(ledger, 3, 0.02, symbol="IBM")
     assert verdict(ledger, refit).kind == "refit"
@@ -109,7 +109,7 @@ def test_a_refit_of_what_passed_is_no_trial_and_a_symbol_has_its_own_count() -> 
 
 def test_a_refit_that_shares_no_session_with_what_serves_has_to_win_again() -> None:
     """After a symbol was added, each session has more rows than the version that serves was judged by."""
-    ledger, one = add(Ledger(), 1, 0.02)
+    ledger, one = add(ModelLedger(), 1, 0.02)
     for number, gain, passed in ((2, 0.0, False), (3, 0.02, True)):
         apart = msgspec.structs.replace(evidence(number, gain), serving=one, serving_losses=[None] * SHORT)
         changed = record(ledger, version_of(manifest(number)), manifest(number), apart, Gate(), at=NOW)
@@ -120,12 +120,12 @@ def test_a_refit_that_shares_no_session_with_what_serves_has_to_win_again() -> N
 
 
 def test_recording_the_same_model_again_changes_nothing() -> None:
-    ledger, _ = add(Ledger(), 1, 0.02)
+    ledger, _ = add(ModelLedger(), 1, 0.02)
     assert add(ledger, 1, 0.02)[0] == ledger
 
 
 def test_one_model_serves_and_a_rollback_goes_back_step_by_step() -> None:
-    ledger, one = add(Ledger(), 1, 0.02)
+    ledger, one = add(ModelLedger(), 1, 0.02)
     ledger, two = add(ledger, 2, 0.02)
     ledger, three = add(ledger, 3, 0.02)
     for version in (one, two, three):
@@ -141,7 +141,7 @@ def test_one_model_serves_and_a_rollback_goes_back_step_by_step() -> None:
 
 
 def test_under_enforce_nothing_serves_that_failed_not_even_by_hand() -> None:
-    ledger, bad = add(Ledger(), 1, -0.02)
+    ledger, bad = add(ModelLedger(), 1, -0.02)
     with pytest.raises(LedgerError, match=r"did not pass the gate \(failed: better than the base rate"):
         promote(ledger, bad, NOW, "please", mode="enforce", by_hand=True)
     reported = promote(ledger, bad, NOW, "please", mode="report", by_hand=True)
@@ -149,7 +149,7 @@ def test_under_enforce_nothing_serves_that_failed_not_even_by_hand() -> None:
 
 
 def test_an_unknown_or_ambiguous_version_is_named() -> None:
-    ledger, one = add(Ledger(), 1, 0.02)
+    ledger, one = add(ModelLedger(), 1, 0.02)
     assert ledger.entry(one[:8]).version == one
     with pytest.raises(LedgerError, match="version 'zz': no model begins like that; the newest are"):
         ledger.entry("zz")
@@ -161,17 +161,17 @@ def test_an_unknown_or_ambiguous_version_is_named() -> None:
 
 
 def test_the_book_is_kept_in_a_file(tmp_path: Path) -> None:
-    ledger, _ = add(Ledger(), 1, 0.02)
+    ledger, _ = add(ModelLedger(), 1, 0.02)
     write_ledger(tmp_path, ledger)
     assert read_ledger(tmp_path) == ledger
-    assert read_ledger(tmp_path / "none") == Ledger()
+    assert read_ledger(tmp_path / "none") == ModelLedger()
     (tmp_path / "ledger.json").write_text("{")
     with pytest.raises(LedgerError, match=r"ledger\.json"):
         read_ledger(tmp_path)
 
 
 def test_at_most_one_candidate_per_symbol_is_in_shadow_and_a_promotion_takes_it_out() -> None:
-    ledger, one = add(Ledger(), 1, 0.02)
+    ledger, one = add(ModelLedger(), 1, 0.02)
     ledger, two = add(ledger, 2, 0.02)
     ledger, own = add(ledger, 3, 0.02, symbol="IBM")
     for version in (one, own, two):
@@ -187,14 +187,14 @@ def test_at_most_one_candidate_per_symbol_is_in_shadow_and_a_promotion_takes_it_
 
 
 def test_under_enforce_only_what_passed_can_be_put_into_shadow() -> None:
-    ledger, bad = add(Ledger(), 1, -0.02)
+    ledger, bad = add(ModelLedger(), 1, -0.02)
     with pytest.raises(LedgerError, match=r"did not pass the gate, and training\.gate\.mode is enforce"):
         put_in_shadow(ledger, bad, NOW, "please", mode="enforce")
     assert put_in_shadow(ledger, bad, NOW, "please", mode="report").entry(bad).stage == "shadow"
 
 
 def test_a_demotion_goes_back_past_what_was_demoted_before_and_ends_with_none_that_answers() -> None:
-    ledger, one = add(Ledger(), 1, 0.02)
+    ledger, one = add(ModelLedger(), 1, 0.02)
     ledger, two = add(ledger, 2, 0.02)
     ledger, three = add(ledger, 3, 0.02)
     for version in (one, two, three):

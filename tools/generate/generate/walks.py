@@ -70,7 +70,7 @@ DECLARATION = Walk(
         Stop(f"{KUBERNETES}/pods.py", "service_pod"),
         Stop(f"{KUBERNETES}/containers.py", "services_container"),
         Stop(f"{OPERATOR}/apply/applier.py", "Applier.apply", after="Reconciler.run"),
-        Stop(f"{OPERATOR}/apply/decide.py", "decide"),
+        Stop(f"{OPERATOR}/apply/actions.py", "action_for"),
         Stop(f"{OPERATOR}/apply/client.py", "Client.apply", after="Applier.apply"),
         Stop(f"{OPERATOR}/report/status.py", "status", after="Reconciler.run"),
         Stop(f"{SERVICES}/runtime/process.py", "serve", after="services_container", by="serve"),

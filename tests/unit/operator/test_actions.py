@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bellwether.change.compare import lacking
-from bellwether_operator.apply.decide import Desired, Verdict, decide, desired_from, not_smaller, to_prune
+from bellwether_operator.apply.actions import ActionKind, Desired, action_for, desired_from, not_smaller, to_prune
 from bellwether_operator.observe.kinds import Observed, observed_from
 
 UID = "uid-1"
@@ -51,25 +51,25 @@ def observed(desired: Desired, kind: str = "Service", **metadata: Any) -> Observ
 
 
 def test_what_is_not_there_is_applied() -> None:
-    assert decide(desired_from(manifest()), None, UID).verdict is Verdict.APPLY
+    assert action_for(desired_from(manifest()), None, UID).kind is ActionKind.APPLY
 
 
 def test_what_is_there_as_applied_is_skipped_whatever_others_added() -> None:
     desired = desired_from(manifest())
-    assert decide(desired, observed(desired), UID).verdict is Verdict.SKIP
+    assert action_for(desired, observed(desired), UID).kind is ActionKind.SKIP
 
 
 def test_what_is_to_change_is_applied() -> None:
     before, after = desired_from(manifest()), desired_from(manifest(ports=[{"name": "nats", "port": 4223}]))
-    assert decide(after, observed(before), UID).verdict is Verdict.APPLY
+    assert action_for(after, observed(before), UID).kind is ActionKind.APPLY
 
 
 def test_drift_is_named_and_put_right() -> None:
     desired = desired_from(manifest())
     raw = stored(desired)
     raw["spec"]["ports"][0]["port"] = 1
-    found = decide(desired, observed_from(raw, "Service"), UID)
-    assert found.verdict is Verdict.APPLY
+    found = action_for(desired, observed_from(raw, "Service"), UID)
+    assert found.kind is ActionKind.APPLY
     assert found.why == "spec.ports[nats].port was changed by someone else"
 
 
@@ -77,7 +77,7 @@ def test_a_verified_child_is_skipped_without_its_body() -> None:
     desired = desired_from(manifest())
     known = observed(desired)
     known.body, known.verified = None, desired.digest
-    assert decide(desired, known, UID).verdict is Verdict.SKIP
+    assert action_for(desired, known, UID).kind is ActionKind.SKIP
 
 
 @pytest.mark.parametrize("kind", ["ConfigMap", "CronJob"])
@@ -85,8 +85,8 @@ def test_a_child_whose_body_was_not_kept_is_applied_where_it_is_and_counts_as_no
     desired = desired_from(manifest(kind))
     known = observed(desired, kind)
     known.body = None
-    found = decide(desired, known, UID)
-    assert (found.verdict, found.drift) == (Verdict.APPLY, None)
+    found = action_for(desired, known, UID)
+    assert (found.kind, found.drift) == (ActionKind.APPLY, None)
     assert found.why == "what it contains is not known"
 
 
@@ -96,21 +96,25 @@ def owner(kind: str, name: str, uid: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "verdict", "why"),
+    ("metadata", "kind", "why"),
     [
-        ({"ownerReferences": owner("TradingSystem", "demo", "old")}, Verdict.WAIT, "deleted system of the same name"),
-        ({"ownerReferences": owner("TradingSystem", "other", "x")}, Verdict.TAKEN, "the trading system other"),
-        ({"ownerReferences": owner("Deployment", "web", "x")}, Verdict.TAKEN, "belongs to Deployment/web"),
-        ({"ownerReferences": [], "labels": {}}, Verdict.TAKEN, "not made by the operator"),
-        ({"ownerReferences": []}, Verdict.APPLY, "metadata.ownerReferences"),
-        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, Verdict.WAIT, "being deleted"),
+        (
+            {"ownerReferences": owner("TradingSystem", "demo", "old")},
+            ActionKind.WAIT,
+            "deleted system of the same name",
+        ),
+        ({"ownerReferences": owner("TradingSystem", "other", "x")}, ActionKind.TAKEN, "the trading system other"),
+        ({"ownerReferences": owner("Deployment", "web", "x")}, ActionKind.TAKEN, "belongs to Deployment/web"),
+        ({"ownerReferences": [], "labels": {}}, ActionKind.TAKEN, "not made by the operator"),
+        ({"ownerReferences": []}, ActionKind.APPLY, "metadata.ownerReferences"),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, ActionKind.WAIT, "being deleted"),
     ],
     ids=["predecessor", "another system", "another controller", "a stranger", "ours, orphaned", "going"],
 )
-def test_only_our_own_is_applied_over(metadata: dict[str, Any], verdict: Verdict, why: str) -> None:
+def test_only_our_own_is_applied_over(metadata: dict[str, Any], kind: ActionKind, why: str) -> None:
     desired = desired_from(manifest())
-    found = decide(desired, observed(desired, **metadata), UID)
-    assert found.verdict is verdict
+    found = action_for(desired, observed(desired, **metadata), UID)
+    assert found.kind is kind
     assert why in found.why
 
 
@@ -123,9 +127,9 @@ def test_a_retained_volume_of_the_same_name_is_adopted() -> None:
     desired = claim("1Gi")
     labels = {**desired.manifest["metadata"]["labels"], "bellwether.dev/system-uid": "old"}
     kept = observed(desired, "PersistentVolumeClaim", ownerReferences=[], labels=labels)
-    assert decide(desired, kept, UID).verdict is Verdict.APPLY
+    assert action_for(desired, kept, UID).kind is ActionKind.APPLY
     strange = observed(desired, "PersistentVolumeClaim", ownerReferences=[], labels={})
-    assert decide(desired, strange, UID).verdict is Verdict.TAKEN
+    assert action_for(desired, strange, UID).kind is ActionKind.TAKEN
 
 
 @pytest.mark.parametrize(
@@ -176,10 +180,10 @@ def test_pruned_is_what_is_ours_and_no_longer_desired() -> None:
         observed(desired_from(manifest(name="theirs")), ownerReferences=owner("TradingSystem", "demo", "old")),
         observed(claim("1Gi"), "PersistentVolumeClaim"),
     ]
-    assert [each.key.name for each in to_prune(children, {keep.key}, UID, settled=True)] == ["demo-old"]
+    assert [each.key.name for each in to_prune(children, {keep.key}, UID, all_ready=True)] == ["demo-old"]
 
 
 def test_a_config_map_stays_while_pods_that_may_need_it_are_replaced() -> None:
     old = observed(desired_from(manifest("ConfigMap", "demo-nats-1")), "ConfigMap")
-    assert to_prune([old], set(), UID, settled=False) == []
-    assert to_prune([old], set(), UID, settled=True) == [old]
+    assert to_prune([old], set(), UID, all_ready=False) == []
+    assert to_prune([old], set(), UID, all_ready=True) == [old]

@@ -17,7 +17,7 @@ _MOUNTED = frozenset({CLAIM, "ConfigMap", "Secret"})
 _BESIDE_PODS = frozenset({"CronJob", "PodDisruptionBudget"})
 
 
-class Verdict(Enum):
+class ActionKind(Enum):
     """What to do about one child."""
 
     SKIP = "skip"
@@ -28,15 +28,15 @@ class Verdict(Enum):
     """It is a remnant of a system of the same name that was deleted; Kubernetes will remove it."""
     TAKEN = "taken"
     """Somebody else's object has the name; it is never applied over."""
-    OTHERWISE = "otherwise"
+    OTHER_DECLARATION = "otherwise"
     """It is a volume whose stores were created with something else than is declared; nothing reads them."""
 
 
 @dataclass(frozen=True)
-class Decision:
-    """The verdict on one child, and why."""
+class ChildAction:
+    """What to do about one child, and why."""
 
-    verdict: Verdict
+    kind: ActionKind
     why: str = ""
     drift: str | None = None
     """The path of a field that somebody else changed."""
@@ -64,42 +64,44 @@ def desired_from(manifest: Manifest) -> Desired:
     return Desired(ChildKey(manifest["kind"], metadata["namespace"], metadata["name"]), digest, marked)
 
 
-def decide(desired: Desired, observed: Observed | None, system_uid: str) -> Decision:
+def action_for(desired: Desired, observed: Observed | None, system_uid: str) -> ChildAction:
     """Return what to do about one child.
 
     Skipped is what was applied with this very content and still contains it; so others may add fields of their own,
     and what they change of ours is put back.
     """
     if observed is None:
-        return Decision(Verdict.APPLY, "it is not there")
+        return ChildAction(ActionKind.APPLY, "it is not there")
     strange = _stranger(desired, observed, system_uid)
     if strange is not None:
         return strange
     if observed.deleting:
-        return Decision(Verdict.WAIT, "it is being deleted")
-    otherwise = world.not_its_volume(desired.manifest, observed.annotations.get(CREATED_WITH))
-    if otherwise is not None:
-        return Decision(Verdict.OTHERWISE, otherwise)
-    write = Verdict.REMAKE if BY_NAME[desired.key.kind].remade else Verdict.APPLY
+        return ChildAction(ActionKind.WAIT, "it is being deleted")
+    other_declaration = world.not_its_volume(desired.manifest, observed.annotations.get(CREATED_WITH))
+    if other_declaration is not None:
+        return ChildAction(ActionKind.OTHER_DECLARATION, other_declaration)
+    write = ActionKind.REMAKE if BY_NAME[desired.key.kind].remade else ActionKind.APPLY
     if observed.applied != desired.digest:
-        return Decision(write, "its content is to change")
+        return ChildAction(write, "its content is to change")
     if observed.verified == desired.digest:
-        return Decision(Verdict.SKIP)
+        return ChildAction(ActionKind.SKIP)
     body = observed.body
     if body is None:
         # Not kept: only its metadata was watched, it is very large, or it was seen before its system. It is read before
         # anything is written; where it is gone by then it is applied.
-        return Decision(Verdict.APPLY, "what it contains is not known", unread=True)
+        return ChildAction(ActionKind.APPLY, "what it contains is not known", unread=True)
     where = next((each.path for each in lacking(desired.manifest, body)), None)
-    return Decision(Verdict.SKIP) if where is None else Decision(write, f"{where} was changed by someone else", where)
+    if where is None:
+        return ChildAction(ActionKind.SKIP)
+    return ChildAction(write, f"{where} was changed by someone else", where)
 
 
-def _stranger(desired: Desired, observed: Observed, system_uid: str) -> Decision | None:
+def _stranger(desired: Desired, observed: Observed, system_uid: str) -> ChildAction | None:
     name = desired.manifest["metadata"]["labels"][LABEL_INSTANCE]
     owner, why = owner_of(observed, observed.key.kind, system_uid, name)
     if owner is Owner.REMNANT:
-        return Decision(Verdict.WAIT, why)
-    return Decision(Verdict.TAKEN, why) if owner is Owner.STRANGER else None
+        return ChildAction(ActionKind.WAIT, why)
+    return ChildAction(ActionKind.TAKEN, why) if owner is Owner.STRANGER else None
 
 
 def not_smaller(desired: Desired, observed: Observed | None) -> tuple[Desired, str | None]:
@@ -153,8 +155,8 @@ def to_prune(
     desired: Collection[ChildKey],
     system_uid: str,
     *,
-    settled: bool,
-    spared: Collection[ChildKey] = (),
+    all_ready: bool,
+    still_mounted: Collection[ChildKey] = (),
 ) -> list[Observed]:
     """Return the children that are no longer desired.
 
@@ -166,11 +168,11 @@ def to_prune(
         each
         for each in observed
         if each.key not in desired
-        and each.key not in spared
+        and each.key not in still_mounted
         and each.belongs_to(system_uid)
         and each.key.kind in BY_NAME
         and each.key.kind != CLAIM
         and not BY_NAME[each.key.kind].once
         and not each.deleting
-        and (settled or each.key.kind != "ConfigMap")
+        and (all_ready or each.key.kind != "ConfigMap")
     ]

@@ -1,4 +1,4 @@
-"""The declaration's words about time, ready to use."""
+"""What the declaration says about time, ready to use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bellwether.spec.models import TradingSystem
 
 
 @dataclass(frozen=True)
-class Words:
+class TimeSettings:
     """What the declaration says about sessions, tasks and the clock."""
 
     system: TradingSystem
@@ -41,7 +41,7 @@ class Reader:
         """Take where the declaration is, and whether this scheduler also has backups made when they are due."""
         self._holder = holder
         self._backs_up = backs_up
-        self._words: Words | None = None
+        self._settings: TimeSettings | None = None
 
     @property
     def known(self) -> bool:
@@ -49,8 +49,8 @@ class Reader:
         return self._holder.known
 
     @property
-    def words(self) -> Words:
-        """The words in force.
+    def settings(self) -> TimeSettings:
+        """The settings in force.
 
         Raises:
             RpcError: NO_DECLARATION before one has arrived.
@@ -58,12 +58,12 @@ class Reader:
         if not self._holder.known:
             raise RpcError("NO_DECLARATION", "the scheduler has no declaration yet; it comes from a file or the bus")
         system = self._holder.current
-        if self._words is None or self._words.system is not system:
-            self._words = read(system, backs_up=self._backs_up)
-        return self._words
+        if self._settings is None or self._settings.system is not system:
+            self._settings = read(system, backs_up=self._backs_up)
+        return self._settings
 
 
-def read(system: TradingSystem, *, backs_up: bool = False) -> Words:
+def read(system: TradingSystem, *, backs_up: bool = False) -> TimeSettings:
     """Return what a declaration says about time.
 
     Raises:
@@ -76,7 +76,7 @@ def read(system: TradingSystem, *, backs_up: bool = False) -> Words:
         # A task of this name is the person's own: it says when.
         rules += [rule for rule in backup_rule(system.spec.backup) if rule.name not in declared]
     timing = Timing(system.spec.market.calendar, overrides_of(system.spec.market), tuple(rules))
-    return Words(
+    return TimeSettings(
         system=system,
         timing=timing,
         calendar=timing.calendar,
