@@ -31,7 +31,7 @@ def proxied(client: httpx.Client) -> Iterator[str]:
             """Say nothing: the browser's own log is looked at."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

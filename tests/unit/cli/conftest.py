@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from unit.gateway.conftest import gateway
+from unit.gateway.conftest import gateway, standing
 
-__all__ = ["gateway"]
+__all__ = ["gateway", "standing"]

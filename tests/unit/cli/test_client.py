@@ -75,7 +75,7 @@ def forwarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str |
 
     with HTTPServer(("127.0.0.1", 0), Answers) as server:
         monkeypatch.setenv("PORT", str(server.server_address[1]))
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield asked
         server.shutdown()

@@ -15,7 +15,7 @@ from bellwether.cli.main import main
 from bellwether.cli.options import print_drawn
 from bellwether.messages.monitoring import MessageOutcome, SentTestMessages
 from bellwether.messages.trading import Orders, Safety, SafetyRefusal, Trade
-from unit.gateway.conftest import TOKEN, Opened
+from unit.gateway.conftest import IN_MODULES_LOOP, TOKEN, Opened
 from unit.gateway.samples import TRACE, order
 from unit.gateway.test_traces import span
 
@@ -51,6 +51,14 @@ def typed(
 ) -> Typed:
     monkeypatch.chdir(tmp_path)
     return Typed(gateway, capsys)
+
+
+@pytest.fixture
+def typed_at_standing(
+    standing: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Typed:
+    monkeypatch.chdir(tmp_path)
+    return Typed(standing, capsys)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +103,9 @@ def typed(
         (["resume", "--reason", "prices are right"], ["orders are allowed"]),
     ],
 )
-async def test_an_answer_is_drawn_for_people(typed: Typed, command: list[str], words: list[str]) -> None:
-    code, out, err = await typed(*command)
+@IN_MODULES_LOOP
+async def test_an_answer_is_drawn_for_people(typed_at_standing: Typed, command: list[str], words: list[str]) -> None:
+    code, out, err = await typed_at_standing(*command)
     assert (code, err) == (0, "")
     for word in words:
         assert word in out, out
@@ -152,8 +161,9 @@ async def test_orders_of_one_state_can_be_asked_for(typed: Typed, gateway: Opene
     assert "status 'nonsense': Input should be 'queued', 'awaiting_approval'" in err
 
 
-async def test_an_answer_for_programs_is_the_gateways_json(typed: Typed) -> None:
-    code, out, _ = await typed("orders", "-o", "json")
+@IN_MODULES_LOOP
+async def test_an_answer_for_programs_is_the_gateways_json(typed_at_standing: Typed) -> None:
+    code, out, _ = await typed_at_standing("orders", "-o", "json")
     assert code == 0
     assert json.loads(out)["orders"][0]["fill_price"] == "93.22"
 
@@ -212,10 +222,11 @@ async def test_status_says_why_it_is_not_safe_to_trade(
     assert unsaid not in out
 
 
+@IN_MODULES_LOOP
 async def test_the_status_of_an_older_gateway_is_drawn_without_what_it_does_not_say(
-    gateway: Opened, capsys: pytest.CaptureFixture[str]
+    standing: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = (await gateway.http.get("/v1/status")).json()
+    found = (await standing.http.get("/v1/status")).json()
     for key in ("safety", "data", "slots"):
         del found[key]
     print_drawn(show.status(found))
@@ -247,8 +258,11 @@ async def _store(gateway: Opened) -> None:
         (["trace", "0" * 32], "no trace"),
     ],
 )
-async def test_a_refusal_is_reported_in_the_gateways_words(typed: Typed, command: list[str], words: str) -> None:
-    code, out, err = await typed(*command, token=None if command[0] == "halt" else TOKEN)
+@IN_MODULES_LOOP
+async def test_a_refusal_is_reported_in_the_gateways_words(
+    typed_at_standing: Typed, command: list[str], words: str
+) -> None:
+    code, out, err = await typed_at_standing(*command, token=None if command[0] == "halt" else TOKEN)
     assert (code, out) == (1, "")
     assert err.startswith("error: ")
     assert words in err

@@ -46,15 +46,15 @@ def test_help_says_what_it_does_and_starts_nothing(
     tool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert started(f"{tool} --help", monkeypatch) == 0
-    reported = capsys.readouterr()
-    usage, *rest = [line for line in reported.out.splitlines() if line.strip()]
+    written = capsys.readouterr()
+    usage, *rest = [line for line in written.out.splitlines() if line.strip()]
     assert usage.lower().startswith(f"usage: python -m {tool} ")
     assert any(len(line.split()) >= 4 for line in rest), "it says in no sentence what it does"
-    assert reported.err == ""
+    assert written.err == ""
 
 
 @pytest.mark.parametrize(
-    ("words", "reported"),
+    ("words", "expected"),
     [
         *((f"{tool} --bogus", "--bogus") for tool in TOOLS),
         ("soak --process-kills many", "--process-kills"),
@@ -66,11 +66,11 @@ def test_help_says_what_it_does_and_starts_nothing(
     ],
 )
 def test_what_is_wrongly_typed_is_one_line_and_ends_with_2(
-    words: str, reported: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert started(words, monkeypatch) == 2
     written = capsys.readouterr()
     assert written.out == ""
     (line,) = written.err.splitlines()
     assert line.startswith("error: ")
-    assert reported in line
+    assert expected in line

@@ -14,6 +14,12 @@ from generate.__main__ import PUBLISHED, ROOT, breaking, differing, generated, m
 pytestmark = pytest.mark.filterwarnings("ignore:DatetimeIndex", "ignore:Series.values")
 
 
+@pytest.fixture(scope="module")
+def texts() -> dict[Path, str]:
+    """All generated files, made once: it takes seconds."""
+    return generated()
+
+
 def edited(change: Any) -> list[str]:
     """Return what the check says of today's schema with a change made to the properties of its spec."""
     schema = resource_schema()
@@ -23,8 +29,8 @@ def edited(change: Any) -> list[str]:
     return compat.problems(before, compat.summary(schema))
 
 
-def test_the_committed_files_are_what_would_be_written() -> None:
-    assert differing(generated(), ROOT) == []
+def test_the_committed_files_are_what_would_be_written(texts: dict[Path, str]) -> None:
+    assert differing(texts, ROOT) == []
 
 
 def test_the_schema_keeps_what_was_published() -> None:
@@ -37,7 +43,10 @@ def test_a_missing_and_a_stale_file_are_named(tmp_path: Path) -> None:
     assert lines == ["a: is missing", "b: differs from what would be written"]
 
 
-def test_writing_checking_and_publishing_from_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_writing_checking_and_publishing_from_nothing(
+    texts: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("generate.__main__.generated", lambda: texts)
     assert main(["--check"], tmp_path) == 1
     assert "crds/tradingsystems.bellwether.dev.yaml: is missing" in capsys.readouterr().err
     assert main(["--publish"], tmp_path) == 0

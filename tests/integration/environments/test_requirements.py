@@ -10,6 +10,8 @@ import pytest
 
 from environments.machine import ROOT
 
+pytestmark = pytest.mark.integration
+
 # Imports every module of a package while the packages that are not to be there cannot be found.
 PROGRAM = """
 import importlib, pkgutil, sys
