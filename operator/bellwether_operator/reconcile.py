@@ -121,11 +121,10 @@ class Reconciler:
         for child in traders:
             await self._client.scale(BY_NAME[child.key.kind], child.key.namespace, child.key.name, 0)
         memory.next_at = verdict.due_at
-        next_in = None if verdict.due_at is None else max(0.0, verdict.due_at - time.monotonic())
         generation = int(raw["metadata"].get("generation", 0))
         seen = replace(seen, forced=verdict.words)
         writes = len(traders) + await self._finishing.report(raw, system, generation, seen, memory.written)
-        return PassEnd(writes, retry=False, next_in=next_in)
+        return PassEnd(writes, retry=False)
 
     def _reachable(self, key: SystemKey, uid: str) -> bool:
         return any(
