@@ -36,7 +36,7 @@ from bellwether.wiring import consumed_types, matches
 CONCURRENCY = 16
 HEARTBEAT_SECONDS = 10.0
 LOWEST_TURN = 10
-REMEMBERED = 5_000
+REMEMBERED = 1_000
 """Newest events whose end is known without asking the store. Only the events of the last step are asked for: two for
 each symbol. Each takes 330 bytes, in every service that handles events."""
 

@@ -31,7 +31,7 @@ from bellwether.runtime.bus import (
 from bellwether.runtime.memory_stream import MemoryConsumer, MemoryPull, Stored
 
 MAX_PAYLOAD = 1024 * 1024
-WINDOW_IDS = 50_000
+WINDOW_IDS = 5_000
 
 _log = logging.getLogger(__name__)
 

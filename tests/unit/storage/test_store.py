@@ -151,6 +151,24 @@ async def test_group_commits_are_durable_at_the_flush_only(tmp_path: Path) -> No
     await store.close()
 
 
+async def test_what_a_group_changes_stays_in_memory_until_its_commit(tmp_path: Path) -> None:
+    metadata, notes = tables()
+    store = Store.open(tmp_path / "notes.db", metadata, group_commit=True)
+    log = tmp_path / "notes.db-wal"
+    await store.flush()
+    before = log.stat().st_size
+
+    def work(tx: Transaction) -> None:
+        # In the table and in its index.
+        tx.execute(insert(notes), [{"id": f"{number:03}" * 3000} for number in range(60)])
+
+    await store.transact(work)
+    assert log.stat().st_size == before
+    await store.flush()
+    assert log.stat().st_size > before + 1_000_000
+    await store.close()
+
+
 def test_a_ledger_is_flushed_to_disk_at_each_commit(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "ledger.db", MetaData(), synchronous="FULL")
     with store._engine.connect() as connection:

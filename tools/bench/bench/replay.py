@@ -40,7 +40,9 @@ _HOW = (
     "features, model, decision, guards, orders, fills, ledger and outcomes, the model trained before; "
     f"{ROUNDS} rounds, the kinds in turn. Decisions a second are counted between the first and the last decision's "
     "times of publishing as the database holds them, so starting up is in none; those noted at the first instant count "
-    "as made before it. In process: `bellwether replay`, with spans for "
+    "as made before it. The first and the last year are 252 sessions each of the same replay; in both a decision has "
+    "the same windows of bars before it, and a session makes 13,500 and 13,900 calls of functions, 216 and 221 "
+    "statements (counted apart). In process: `bellwether replay`, with spans for "
     "every decision (they are made; nobody listens, so they are not encoded) and without. Over NATS: "
     "`bellwether run` with pace 0s, that is the services of one process with a connection each: events are stored by "
     "JetStream and taken from there, traces encoded, sent and kept, the API asked for its state twice a second; calls "
@@ -60,7 +62,7 @@ class Replayed:
 
 
 def measure() -> Section:
-    """Replay the same sessions in three ways, in turn, and all sessions once."""
+    """Replay the same sessions in three ways, in turn, and all sessions as often."""
     found: dict[str, list[Replayed]] = {"traced": [], "untraced": [], "nats": []}
     for _ in range(ROUNDS):
         found["traced"].append(_in_process(1.0, LAST))
@@ -69,7 +71,8 @@ def measure() -> Section:
     counts = {one.decisions for kind in found.values() for one in kind}
     if len(counts) != 1:
         raise RuntimeError(f"the replays made different numbers of decisions: {sorted(counts)}")
-    whole = _in_process(1.0, None)
+    whole = [_in_process(1.0, None) for _ in range(ROUNDS)]
+    even = [one.last_year / one.first_year for one in whole]
     traced = [one.rate for one in found["traced"]]
     ratios = [mine.rate / theirs for mine, theirs in zip(found["nats"], traced, strict=True)]
     figures = [
@@ -78,22 +81,27 @@ def measure() -> Section:
         _figure("services over NATS, traced", [one.rate for one in found["nats"]], target=OVER_NATS),
         Figure("over NATS / in process, both traced, median of the rounds", statistics.median(ratios), ""),
         Figure("decisions in each of them", counts.pop(), ""),
-        Figure("all sessions of the sample, in process, traced", whole.rate, "/s", note=f"{whole.decisions} decisions"),
-        Figure("its last year / its first year", whole.last_year / whole.first_year, "", EVEN, "higher"),
+        Figure(
+            "all sessions of the sample, in process, traced",
+            statistics.median(one.rate for one in whole),
+            "/s",
+            note=f"{whole[0].decisions} decisions",
+        ),
+        Figure(
+            "its last year / its first year", statistics.median(even), "", EVEN, "higher", note=_spread(even, ".2f")
+        ),
     ]
     return Section("Replay", _HOW, figures)
 
 
 def _figure(what: str, rates: list[float], target: float | None = None) -> Figure:
-    spread = f"rounds {min(rates):,.0f} to {max(rates):,.0f}"
     return Figure(
-        f"decisions a second, {what}",
-        statistics.median(rates),
-        "/s",
-        target,
-        "higher",
-        note=spread,
+        f"decisions a second, {what}", statistics.median(rates), "/s", target, "higher", note=_spread(rates, ",.0f")
     )
+
+
+def _spread(values: list[float], form: str) -> str:
+    return f"rounds {min(values):{form}} to {max(values):{form}}"
 
 
 def _in_process(sampling: float, last: str | None) -> Replayed:
