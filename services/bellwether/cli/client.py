@@ -149,14 +149,11 @@ class HttpClient:
         import httpx
 
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        content = None if body is None else json.dumps(body).encode()
-        if content is not None:
-            headers["Content-Type"] = "application/json"
         try:
             # No proxy: a gateway is beside us or inside a cluster.
             timeout = httpx.Timeout(self._seconds, connect=CONNECT_SECONDS)
             with httpx.Client(trust_env=False, verify=trusted(self._url), timeout=timeout) as client:
-                reply = client.request(method, self._url + full_path(path, query), headers=headers, content=content)
+                reply = client.request(method, self._url + full_path(path, query), headers=headers, json=body)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise CommandError(f"--url {self._url}: {error}; write http://HOST:PORT") from error
         except httpx.ReadTimeout as error:
@@ -262,8 +259,6 @@ def make_client(
 ) -> ReachableClient:
     """Return a way to the gateway that is meant: --system, else --url, else BELLWETHER_URL, else the local run.
 
-    A gateway at an address has so many seconds to answer.
-
     Raises:
         CommandError: if --system is given and there is no kubectl, or BELLWETHER_STATE names a folder without a run.
     """
@@ -273,13 +268,12 @@ def make_client(
     url = target.url or environ.get("BELLWETHER_URL")
     root = state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether"))
     state = find_run(root)
-    if url is None and state is not None:
-        return HttpClient(state.url, token or state.token, root, seconds)
-    if url is None and (named := environ.get("BELLWETHER_STATE")):
+    local = root if url is None else None
+    if state is not None and (url is None or url.rstrip("/") == state.url):
+        url, token = state.url, token or state.token
+    elif url is None and (named := environ.get("BELLWETHER_STATE")):
         raise CommandError(f"no run goes on in {named} (BELLWETHER_STATE). {what_next(root)}")
-    if state is not None and url is not None and url.rstrip("/") == state.url:
-        token = token or state.token
-    return HttpClient(url or DEFAULT_URL, token, root if url is None else None, seconds)
+    return HttpClient(url or DEFAULT_URL, token, local, seconds)
 
 
 def find_run(root: Path) -> RunState | None:

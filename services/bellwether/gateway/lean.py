@@ -10,7 +10,6 @@ from pydantic import BaseModel
 sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 # Its models of OpenAPI are built when somebody asks for /openapi.json.
 BaseModel.model_config["defer_build"] = True
-try:
-    import fastapi  # noqa: F401
-finally:
-    del BaseModel.model_config["defer_build"]
+import fastapi  # noqa: E402, F401
+
+del BaseModel.model_config["defer_build"]
