@@ -79,7 +79,7 @@ class Finishing:
         if memory.rest is not None or not results.found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None
         writes += results.found.writes + results.released.annotated + results.watched.annotated
-        return PassEnd(writes, results.found.troubled or kept.retry, all_ready, following)
+        return PassEnd(writes, results.found.troubled or kept.retry, all_ready)
 
     def _seen(self, this: Pass, results: Results, workloads: list[Workload], due: DueWork, kept: Kept) -> Observation:
         found, released, watched = results.found, results.released, results.watched

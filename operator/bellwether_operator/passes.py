@@ -71,7 +71,7 @@ class Memory:
     forcing: bool = False
     """Whether the last pass had the trader stopped: its pods are down by our hand."""
     next_at: float | None = None
-    """When the time itself asks for another pass (monotonic seconds), also when this one could not be reported."""
+    """When the time itself asks for another pass (monotonic seconds): an open or close, a slot, the end of a pause."""
 
     def about(self, uid: str) -> None:
         """Forget everything that was of another system of the same name."""
@@ -94,15 +94,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class PassEnd:
-    """How a pass ended, and when another one is due though nothing happens."""
+    """How a pass ended."""
 
     writes: int
     retry: bool
     """Something did not work: again after a back-off."""
     all_ready: bool = True
     """False: pods are still being made; they may be waiting for a Secret that somebody deleted."""
-    next_in: float | None = None
-    """Seconds until the time itself changes something: an open or close, a slot, the end of a pause."""
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,6 @@ class ServiceRow:
     http_port: int | None = None
     """The port that people and other systems reach it on."""
     resources: Resources = Resources(50, 128)
-    trading_path: bool = False
-    """Whether orders stop when it is unreachable."""
 
     @property
     def needs_volume(self) -> bool:

@@ -36,7 +36,6 @@ _ROWS = (
         store="bars.db",
         external=("dns", "yahoo"),
         resources=Resources(75, 320),
-        trading_path=True,
     ),
     ServiceRow(
         name="data-quality",
@@ -47,7 +46,6 @@ _ROWS = (
         publishes={"data_quality_alert": "high"},
         external=("dns",),
         resources=Resources(50, 128),
-        trading_path=True,
     ),
     ServiceRow(
         name="sentiment",
@@ -69,7 +67,6 @@ _ROWS = (
         volume=True,
         external=("dns",),
         resources=Resources(75, 768),
-        trading_path=True,
     ),
     ServiceRow(
         name="ml-training",
@@ -107,7 +104,6 @@ _ROWS = (
         store="decisions.db",
         external=("dns",),
         resources=Resources(75, 192),
-        trading_path=True,
     ),
     ServiceRow(
         name="paper-trading",
@@ -134,7 +130,6 @@ _ROWS = (
         store="ledger.db",
         external=("dns", "ig"),
         resources=Resources(100, 160),
-        trading_path=True,
     ),
     ServiceRow(
         name="scheduler",
@@ -156,7 +151,6 @@ _ROWS = (
         store="slots.db",
         external=("dns",),
         resources=Resources(50, 128),
-        trading_path=True,
     ),
     ServiceRow(
         name="backup",
