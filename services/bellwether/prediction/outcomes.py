@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import Bar
-from bellwether.prediction.store import Row
+from bellwether.prediction.store import Due
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.history import newest_bars
@@ -20,13 +20,13 @@ NO_BARS = frozenset({"BARS_LOADING", "NO_BARS", "UNKNOWN_SYMBOL", "SOURCE_UNAVAI
 class Realised(NamedTuple):
     """A decision with its outcome."""
 
-    row: Row
+    row: Due
     session: date
     """Session at whose close the horizon ended."""
     rose: bool
 
 
-async def realised(waiting: Sequence[Row], calendar: Calendar, call: Call) -> list[Realised]:
+async def realised(waiting: Sequence[Due], calendar: Calendar, call: Call) -> list[Realised]:
     """Return the outcomes of decisions about one symbol, of those whose horizon its bars reach.
 
     Raises:
@@ -44,7 +44,7 @@ async def realised(waiting: Sequence[Row], calendar: Calendar, call: Call) -> li
     return outcomes_in(bars, waiting)
 
 
-def outcomes_in(bars: Sequence[Bar], waiting: Sequence[Row]) -> list[Realised]:
+def outcomes_in(bars: Sequence[Bar], waiting: Sequence[Due]) -> list[Realised]:
     """Return the outcomes that bars show (pure). The horizon is counted in the symbol's own bars."""
     place = {bar.session: index for index, bar in enumerate(bars)}
     found = []

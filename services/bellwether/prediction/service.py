@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -47,13 +48,14 @@ from bellwether.storage.store import Transaction
 from bellwether.training.recipe import recipe_features
 
 _log = logging.getLogger(__name__)
+_Stored = dict[str, rows.Row]
 
 
 @dataclass(slots=True)
 class _Kept:
     """What one look at the store found before a batch."""
 
-    stored: dict[str, rows.Row]
+    stored: _Stored
     cached: dict[str, rows.Row]
     bar_traces: dict[str, str]
 
@@ -116,9 +118,7 @@ class PredictionService:
         fresh_ids = [_event_id(predictions[symbol]) for symbol in turn if not predictions[symbol].cached]
         rate, _ = logic.buy_rate([one.action for one in predictions.values()])
 
-        def write(tx: Transaction) -> None:
-            # A try that its caller gave up on may have stored them since we looked.
-            stored = rows.stored(tx, call.run, ids.values())
+        def write(tx: Transaction, stored: _Stored) -> None:
             news: list[rows.New] = []
             for symbol in turn:
                 new = made.get(symbol)
@@ -138,7 +138,7 @@ class PredictionService:
                 turn_alerts(tx, [one.action for one in predictions.values()], spec.predictions, request.slot, call)
 
         if fresh_ids:
-            await self.store.transact(write)
+            await self._write(write, kept.stored, ids, call)
         return PredictionBatch(
             predictions=predictions,
             errors=errors,
@@ -152,6 +152,15 @@ class PredictionService:
             ),
             event_ids=fresh_ids,
         )
+
+    async def _write(
+        self, write: Callable[[Transaction, _Stored], None], stored: _Stored, ids: Mapping[str, str], call: Call
+    ) -> None:
+        try:
+            await self.store.transact(lambda tx: write(tx, stored))
+        except sqlite3.IntegrityError:
+            # A try that its caller gave up on has stored them since we looked.
+            await self.store.transact(lambda tx: write(tx, rows.stored(tx, call.run, ids.values())))
 
     async def _question(
         self,

@@ -19,7 +19,20 @@ from bellwether.storage.tables import matching
 
 EVERY_SYMBOL = "*"
 
+
+class Judged(msgspec.Struct, frozen=True):
+    """What an outcome needs to know of a prediction."""
+
+    prediction_id: str
+    symbol: str
+    probability: float
+    base_rate: float
+    bar_session: date | None
+    horizon_sessions: int
+
+
 _decoder = msgspec.json.Decoder(Prediction)
+_judged = msgspec.json.Decoder(Judged)
 
 # What runs for each decision goes to the driver: building a statement costs ten times as much as running it.
 _ADD = (
@@ -53,7 +66,10 @@ _ACTIONS_AFTER = "SELECT sequence, action FROM decisions WHERE sequence > ? ORDE
 _NEXT_SYMBOL = "SELECT min(symbol) FROM decisions WHERE symbol > ?"
 _NEWEST_ACTION = "SELECT action FROM decisions WHERE symbol = ? ORDER BY sequence DESC LIMIT 1"
 # The plus signs keep it to the index of what is due: by run or sequence it would look at every decision.
-_DUE = f"{_ROW} WHERE outcome_session <= ? AND (? IS NULL OR +run = ?) ORDER BY +sequence"
+_DUE = (
+    "SELECT sequence, run, prediction FROM decisions "
+    "WHERE outcome_session <= ? AND (? IS NULL OR +run = ?) ORDER BY +sequence"
+)
 _ADD_OUTCOME = (
     "INSERT INTO outcomes (run, id, session, rose, probability, base_rate) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT DO NOTHING"
@@ -80,6 +96,14 @@ class Row:
     canonical: bytes
     sha256: str
     trace: str | None
+
+
+class Due(NamedTuple):
+    """A decision that waits for its outcome."""
+
+    sequence: int
+    run: str
+    prediction: Judged
 
 
 class ShadowScore(NamedTuple):
@@ -223,18 +247,18 @@ def newest_actions(tx: Transaction) -> list[Action]:
     return found
 
 
-def due(tx: Transaction, run: str | None, session: date) -> list[Row]:
+def due(tx: Transaction, run: str | None, session: date) -> list[Due]:
     """Return the decisions whose horizon ends by a session and whose outcome is not written yet."""
     rows = tx.driver.execute(_DUE, (session.isoformat(), run, run)).fetchall()
-    return [_row(row) for row in rows]
+    return [Due(sequence, run, _judged.decode(made)) for sequence, run, made in rows]
 
 
-def write_outcomes(tx: Transaction, rows: Sequence[tuple[Row, date, bool]]) -> list[Row]:
+def write_outcomes(tx: Transaction, rows: Sequence[tuple[Due, date, bool]]) -> list[Due]:
     """Store what came of decisions: the session that each one came out in, and whether the close had risen.
 
     Returns those that had none before.
     """
-    new: list[Row] = []
+    new: list[Due] = []
     for row, session, rose in rows:
         made = row.prediction
         values = (row.run, made.prediction_id, session.isoformat(), int(rose), made.probability, made.base_rate)
