@@ -14,7 +14,6 @@ from bellwether.messages.registry import GetLiveRecords, LiveRecords
 from bellwether.messages.reporting import GetSessionDecisions, SessionDecisions
 from bellwether.prediction import live, replay, tables
 from bellwether.prediction import store as rows
-from bellwether.prediction.judged import Judged
 from bellwether.prediction.session import MOST_SESSIONS, serving_record, session_decisions
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
@@ -32,7 +31,6 @@ class Lookups:
     def __init__(self, store: Store, context: ServiceContext) -> None:
         self._store = store
         self._context = context
-        self.judged = Judged()
 
     async def get_prediction(self, request: messages.GetPrediction, call: Call) -> messages.Prediction:
         """Return the newest prediction that still answers for a symbol."""
@@ -111,9 +109,7 @@ class Lookups:
         """Return what was decided for a session and what came of earlier decisions, of the caller's run."""
         if not 0 <= request.sessions <= MOST_SESSIONS:
             raise RpcError("INVALID_PARAMS", f"sessions is {request.sessions}: it must be from 0 to {MOST_SESSIONS}")
-        # What is kept goes forward with the evenings; of a replay any session is asked about, and seldom.
-        kept = self.judged if call.run == LIVE else None
-        return await self._store.transact(lambda tx: session_decisions(tx, call.run, request, kept))
+        return await self._store.transact(lambda tx: session_decisions(tx, call.run, request))
 
     async def get_serving_record(self, request: GetServingRecord, call: Call) -> ServingRecord:
         """Return how decisions of the caller's run fared by symbol, and with which features models were asked."""

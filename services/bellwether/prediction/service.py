@@ -271,8 +271,6 @@ class PredictionService:
             sums, turn = self._brier.take(tx, run)
             for row in rows.write_outcomes(tx, found):
                 sums.add(row.prediction.probability, row.prediction.base_rate, risen[row.sequence])
-            for one in found:
-                self.lookups.judged.changed(one.session)
             new = {(row.run, row.prediction.prediction_id) for row, _, _ in found}
             return RecordedOutcomes(len(earlier | new), *sums.means), sums, turn
 
@@ -306,7 +304,6 @@ class PredictionService:
 
         def work(tx: Transaction) -> int:
             after = request.after or rows.oldest(tx, LIVE)
-            self.lookups.judged.forget()
             self._brier.forget()
             self._counts.forget()
             return 0 if after is None else rows.prune(tx, LIVE, after, request.before, request.keep)

@@ -20,7 +20,7 @@ from bellwether.messages.reporting import (
     SessionDecisions,
     UsedHeadline,
 )
-from bellwether.prediction.judged import DAYS, OUTCOMES, TRADING_BATCH, Judged
+from bellwether.prediction.judged import DAYS, OUTCOMES, TRADING_BATCH, judged
 from bellwether.prediction.logic import News
 from bellwether.prediction.tables import decisions
 from bellwether.storage.store import Transaction
@@ -54,9 +54,7 @@ _predictions = msgspec.json.Decoder(Prediction)
 _records = msgspec.json.Decoder(_Record)
 
 
-def session_decisions(
-    tx: Transaction, run: str, asked: GetSessionDecisions, judged: Judged | None = None
-) -> SessionDecisions:
+def session_decisions(tx: Transaction, run: str, asked: GetSessionDecisions) -> SessionDecisions:
     """Return the decisions of the first slot that has any, and the outcomes up to the session."""
     execute, session = tx.driver.execute, asked.session.isoformat()
     found: list[Any] = []
@@ -64,8 +62,7 @@ def session_decisions(
         found = execute(_DECISIONS, (run, slot, slot)).fetchall()
         if found:
             break
-    judged = judged or Judged()
-    days, bins = judged.read(tx, run, asked.session, asked.sessions) if asked.sessions else ([], [])
+    days, bins = judged(tx, run, asked.session, asked.sessions) if asked.sessions else ([], [])
     return SessionDecisions(
         decisions=sorted((_decision(*row) for row in found), key=lambda one: one.symbol),
         settled=[
