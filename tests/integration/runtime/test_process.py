@@ -85,7 +85,7 @@ async def test_a_process_waits_for_nats_gets_ready_loses_it_and_ends_in_good_ord
         await server.kill()
         async with host(tmp_path, server) as found:
             assert await found.until("/livez", 200) == "alive\n"
-            assert "not ready: ledger, shop" in await found.until("/readyz", 503)
+            assert "not ready: shop, ledger" in await found.until("/readyz", 503)
             await server.start()
             await server.bootstrap()
             await found.until("/readyz", 200, "ready")
@@ -104,8 +104,8 @@ async def test_a_process_waits_for_nats_gets_ready_loses_it_and_ends_in_good_ord
             lines = found.lines()
             assert all({"time", "level", "service", "msg"} <= set(line) for line in lines)
             assert [line["msg"] for line in lines if "has stopped" in line["msg"]] == [
-                "shop has stopped",
                 "ledger has stopped",
+                "shop has stopped",
             ]
 
 
