@@ -215,14 +215,14 @@ class Call(msgspec.Struct, frozen=True):
                 trace = traceparent(span)
                 span.end()
         body = envelope.encode(
-            envelope.EventEnvelope(
+            envelope.Event(
                 id=event_id,
                 type=event_type,
                 timestamp=self.as_of,
                 source_service=context.row.name,
                 priority=chosen,
                 run=self.run,
-                data=msgspec.Raw(envelope.encode(data)),
+                data=data,
             )
         )
         unique = message_id(context.config.uid, self.run, event_id)

@@ -117,7 +117,7 @@ class Book(msgspec.Struct):
     @property
     def positions_value(self) -> Decimal:
         """Value of all positions at the newest known prices."""
-        return sum((self.value_of(symbol) for symbol in self.holdings), ZERO)
+        return sum(map(self.value_of, self.holdings), ZERO)
 
     @property
     def equity(self) -> Decimal:
@@ -147,11 +147,6 @@ class Book(msgspec.Struct):
         cost = sum((holding.cost for holding in self.holdings.values()), ZERO)
         came_in = self.initial + self.transferred + self.adjusted + self.realised + self.dividends
         return self.cash + cost - (came_in - self.commission)
-
-    @property
-    def drawdown(self) -> Decimal:
-        """By how much the equity is below its peak, as a share of that; 0 at a new peak."""
-        return self.drawdown_at(self.equity)
 
     def drawdown_at(self, equity: Decimal) -> Decimal:
         """Return by how much an equity is below the peak, as a share of that; 0 at a new peak."""

@@ -182,7 +182,7 @@ def _judged(quantity: Decimal, wish: Wish, situation: Situation) -> Verdict:
 
 def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
     """Return what the guards judge a wish by, before its session."""
-    held = book.held(wish.symbol)
+    held, value = book.held(wish.symbol), book.positions_value
     return Situation(
         conditions=conditions,
         reason=wish.reason,
@@ -196,15 +196,15 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
         queued_sides=frozenset(order.side for order in book.queued.values() if order.symbol == wish.symbol),
         cash=book.cash,
         session_orders=book.order_counts.get(wish.session, 0),
-        loss=book.loss_at(book.equity),
+        loss=book.loss_at(book.cash + value),
         bar_session=wish.bar_session,
         quality=wish.quality,
         novelty=wish.novelty,
         news=wish.news,
         session=wish.session,
         model_expires_on=wish.origin.model_expires_on,
-        drawdown=book.drawdown,
-        exposure=book.positions_value + waiting_value(book, side="BUY"),
+        drawdown=book.drawdown_at(book.cash + value),
+        exposure=value + waiting_value(book, side="BUY"),
         turnover=book.turnover.get(wish.session, ZERO) + waiting_value(book, session=wish.session),
     )
 
@@ -212,7 +212,7 @@ def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
 def waiting_value(book: Book, *, side: Side | None = None, session: date | None = None) -> Decimal:
     """Return the value of orders that wait, by the prices that they were sized with."""
     waiting = [one for one in book.queued.values() if side in (None, one.side) and session in (None, one.session)]
-    return sum((one.quantity * one.price for one in waiting), ZERO)
+    return sum([one.quantity * one.price for one in waiting], ZERO)
 
 
 def order_of(wish: Wish, quantity: Decimal, now: datetime, *, approval: bool = False) -> OrderQueued:
