@@ -219,7 +219,7 @@ class Calendar:
         index = bisect_left(self._ordinals, day.toordinal())
         if index < len(self._ordinals) and self._session(index).open <= instant:
             index += 1
-        return self._at(index, f"after {instant.isoformat()}")
+        return self._at(index, "after", instant)
 
     def previous_session(self, instant: datetime) -> Session:
         """Return the last session that had closed by this instant (close <= instant)."""
@@ -231,7 +231,7 @@ class Calendar:
         index = bisect_right(self._ordinals, day.toordinal()) - 1
         if index >= 0 and self._session(index).close > instant:
             index -= 1
-        return _kept(self._previous, instant, self._at(index, f"before {instant.isoformat()}"))
+        return _kept(self._previous, instant, self._at(index, "before", instant))
 
     def sessions_between(self, earlier: date, later: date) -> int:
         """Return how many sessions lie after the first day, up to and including the second; negative backwards.
@@ -247,11 +247,11 @@ class Calendar:
         if count < 1:
             raise ValueError(f"count is {count}: the first session after a day is 1")
         self._check(day)
-        return self._at(bisect_right(self._ordinals, day.toordinal()) + count - 1, f"{count} after {day}")
+        return self._at(bisect_right(self._ordinals, day.toordinal()) + count - 1, f"{count} after", day)
 
-    def _at(self, index: int, wanted: str) -> Session:
+    def _at(self, index: int, place: str, when: date) -> Session:
         if not 0 <= index < len(self._ordinals):
-            raise OutsideCalendar(self._coverage(f"there is no session {wanted} in the table"))
+            raise OutsideCalendar(self._coverage(f"there is no session {place} {when.isoformat()} in the table"))
         return self._session(index)
 
     def _session(self, index: int) -> Session:

@@ -112,8 +112,8 @@ class CanonicalBars:
             revisions += digest
         self._revisions = bytes(revisions)
 
-    def between(self, begin: int, end: int) -> bytes:
-        """Return the canonical bytes of the bars from one position to before another, with commas between them.
+    def hash_between(self, begin: int, end: int) -> str:
+        """Return the SHA-256 of the canonical bytes of the bars from one position to before another.
 
         They are kept for the next question, which is about nearly the same bars; those of all bars take 100 bytes each.
         """
@@ -124,7 +124,10 @@ class CanonicalBars:
         for at in range(known, end):
             self._text += b"," + canonical_bytes(self._bars[at])
             self._ends.append(len(self._text))
-        return bytes(self._text[self._ends[begin - self._first] + 1 : self._ends[end - self._first]])
+        digest = hashlib.sha256(b"[")
+        digest.update(memoryview(self._text)[self._ends[begin - self._first] + 1 : self._ends[end - self._first]])
+        digest.update(b"]")
+        return digest.hexdigest()
 
     def revision(self, count: int) -> str:
         """Return the hash of the first `count` bars, as 64 hexadecimal digits."""
@@ -191,8 +194,7 @@ class View(msgspec.Struct, frozen=True):
         found = kept.get(newest)
         if found is None or found[0] != self.count:
             begin = max(self.count - newest, 0)
-            canonical = self.series.canonical(self.epoch).between(begin, self.count)
-            found = kept[newest] = (self.count, hashlib.sha256(b"[" + canonical + b"]").hexdigest())
+            found = kept[newest] = (self.count, self.series.canonical(self.epoch).hash_between(begin, self.count))
         return found[1]
 
     def before(self, day: date) -> View:
