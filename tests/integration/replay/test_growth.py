@@ -58,8 +58,8 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     found = Work()
     pragmas, moved = store._pragmas, Conductor._moved
 
-    def watched(synchronous: str) -> Callable[[Any, Any], None]:
-        connect = pragmas(synchronous)
+    def watched(synchronous: str, *, grouped: bool) -> Callable[[Any, Any], None]:
+        connect = pragmas(synchronous, grouped=grouped)
 
         def connected(connection: Any, record: Any) -> None:
             connect(connection, record)
