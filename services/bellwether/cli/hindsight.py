@@ -23,7 +23,7 @@ def hindsight(
     data: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, such as .bellwether/NAME.")],
     *,
     sessions: Annotated[int, typer.Option("--sessions", min=1, max=5000, help="How many sessions, the newest.")] = 60,
-    text: Format = Output.text,
+    output: Format = Output.text,
 ) -> None:
     """Compare what a live run decided and filled with history as it is known today.
 
@@ -44,7 +44,7 @@ def hindsight(
 
     with in_words(RunError, BackupError, StoreError):
         found = asyncio.run(look_back(data, sessions, say_to_person))
-    write_answer(text, msgspec.to_builtins(asdict(found)), lines(found))
+    write_answer(output, msgspec.to_builtins(asdict(found)), lines(found))
     raise SystemExit(1 if found.unequal_then else 0)
 
 

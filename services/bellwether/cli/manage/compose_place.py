@@ -94,13 +94,13 @@ def _objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stripped.splitlines() if line.startswith("{")]
 
 
-def _part(name: str, states: dict[str, Any] | None) -> Part:
+def _part(name: str, found: dict[str, Any] | None) -> Part:
     services = tuple(start_order()) if name == SYSTEM else (name,) if name in SERVICES else ()
-    if states is None:
+    if found is None:
         return Part(name, services, "stopped")
-    state, health = str(states.get("State", "unknown")), str(states.get("Health", ""))
+    state, health = str(found.get("State", "unknown")), str(found.get("Health", ""))
     if state == "exited":
-        code = states.get("ExitCode", 0)
+        code = found.get("ExitCode", 0)
         return Part(name, services, "failed" if code else "stopped", detail=f"ended with {code}")
     waiting = state == "running" and health in ("starting", "unhealthy")
     return Part(name, services, "starting" if waiting else state, detail=health)
