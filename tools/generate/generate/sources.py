@@ -45,7 +45,10 @@ def raised(folder: Path) -> dict[str, str]:
     """Return the codes of the errors that the modules of a folder raise, each with the first message found for it."""
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        if _RAISED not in text:
+            continue
+        tree = ast.parse(text)
         constants = _constants(tree)
         for call in _calls(tree):
             code = _code(call.args[0], constants)
