@@ -37,6 +37,8 @@ from bellwether.spec.fields import parse_days
 BATCHES_WAITING = 1024
 BYTES_WAITING = 16 * 1024 * 1024
 _BATCHES_AT_ONCE = 64
+_GATHER_SECONDS = 0.5
+"""Five services send spans of one decision, one after the other: written together, its trace is changed once."""
 _SWEEP_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 
@@ -190,6 +192,7 @@ class GatewayService:
         """Write spans as they come, many at once."""
         while True:
             await self.spans.wake.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
             self.spans.wake.clear()
             while batches := self.spans.take():
                 await self._write(batches)

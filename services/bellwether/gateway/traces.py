@@ -26,7 +26,7 @@ SETTLING_SECONDS = 120.0
 _ROOM_AFTER_SWEEP = 0.9
 _SWEEP_BATCH = 100
 _ORDER_KEYS = ("order_id", "order.id")
-_REFUSAL_KEYS = ("refusal",)
+_REFUSAL_KEY = "refusal"
 
 
 def add_trace_tables(metadata: MetaData) -> None:
@@ -84,10 +84,6 @@ class StoreState:
     traces_removed: int
 
 
-def _has(span: Span, fragments: tuple[str, ...]) -> bool:
-    return any(fragment in key for key, value in span.attributes.items() if value for fragment in fragments)
-
-
 def sampled(trace_id: str, ratio: float) -> bool:
     """Whether a trace of no special interest is among the share that is kept.
 
@@ -119,8 +115,8 @@ class TraceTables:
         fresh = [span for span in spans if _insert(db, span)]
         if not fresh:
             return 0
-        order = any(_has(span, _ORDER_KEYS) for span in fresh)
-        refusal = any(_has(span, _REFUSAL_KEYS) for span in fresh)
+        keys = " ".join({key for span in fresh for key, value in span.attributes.items() if value})
+        order, refusal = any(key in keys for key in _ORDER_KEYS), _REFUSAL_KEY in keys
         error = any(span.status == "error" for span in fresh)
         known = db.execute("SELECT services FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
         services = set(json.loads(known[0])) if known else set()

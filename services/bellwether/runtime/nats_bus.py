@@ -26,7 +26,7 @@ from bellwether.runtime.bus import (
     check_size,
 )
 from bellwether.runtime.clock import monotonic
-from bellwether.runtime.nats_client import Client, ClientError, MaxPayloadError, Msg, SlowConsumerError
+from bellwether.runtime.nats_client import Client, ClientError, MaxPayloadError, Msg
 from bellwether.runtime.nats_streams import NatsStreams
 from bellwether.runtime.nats_subscription import NatsMessage, NatsPull, NatsSubscription, Watch
 from bellwether.runtime.tasks import LOOK_SECONDS, end_tasks
@@ -74,7 +74,6 @@ class NatsBus(NatsStreams):
         self._replies: dict[str, _Awaited] = {}
         self._looking = False
         self.max_payload = 1024 * 1024
-        self.dropped = 0
         self.last_error: str | None = None
         replies = NatsSubscription(self, f"{self._inbox}*", "", self._reply_arrived)
         self._subscriptions.append(replies)
@@ -194,11 +193,6 @@ class NatsBus(NatsStreams):
                     await client.close()
 
     async def _client_error(self, error: Exception) -> None:
-        if isinstance(error, SlowConsumerError):
-            self.dropped += 1
-            if self.dropped.bit_count() == 1:
-                _log.error("%s is too slow for %s: %d messages dropped", self.identity, error.subject, self.dropped)
-            return
         text = str(error) or type(error).__name__
         self.last_error = text
         if "permissions violation" in text.lower():

@@ -23,10 +23,6 @@ from bellwether.runtime.nats_client import Client, ClientError, ClientSubscripti
 if TYPE_CHECKING:
     from bellwether.runtime.nats_bus import NatsBus
 
-# Of one subscription; what is over it is dropped by the client, which is said and counted.
-PENDING_MESSAGES = 65_536
-PENDING_BYTES = 32 * 1024 * 1024
-
 EXPIRES = 60.0
 HEARTBEAT = 10.0
 SILENCE = 2.5 * HEARTBEAT
@@ -70,13 +66,7 @@ class NatsSubscription:
 
     async def attach(self, client: Client) -> None:
         """Subscribe on a new connection."""
-        self._present = await client.subscribe(
-            self.subject,
-            self._queue,
-            cb=self._arrived,
-            pending_msgs_limit=PENDING_MESSAGES,
-            pending_bytes_limit=PENDING_BYTES,
-        )
+        self._present = await client.subscribe(self.subject, self._queue, cb=self._arrived)
 
     async def _arrived(self, message: Msg) -> None:
         try:

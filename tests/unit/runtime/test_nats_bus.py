@@ -9,8 +9,22 @@ import pytest
 
 from bellwether.runtime import nats_bus
 from bellwether.runtime.nats_bus import NatsBus
+from bellwether.runtime.nats_client import Client
 from harness.nats import free_port
 from harness.until import until
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b"Nats-Msg-Id: a.live.7\r\ntraceparent:00-1:2\r\n\r\n", {"Nats-Msg-Id": "a.live.7", "traceparent": "00-1:2"}),
+        (b"Description:\tfaltou\xff\r\nno header\r\n", {"Description": "faltou\ufffd"}),
+        (b"\r\n", {}),
+    ],
+)
+def test_headers_are_what_nats_py_reads_in_them(raw: bytes, found: dict[str, str]) -> None:
+    (theirs,) = Client.__bases__
+    assert Client._parse_header_lines(raw) == found == theirs._parse_header_lines(raw)  # type: ignore[attr-defined]
 
 
 class Unexpected(Exception):
