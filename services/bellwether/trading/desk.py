@@ -97,8 +97,9 @@ class Desk:
         try:
             system = self.context.declaration.current
         except LookupError as error:
-            words = "paper-trading has no declaration yet; it comes from a file or the bus"
-            raise RpcError("NO_DECLARATION", words) from error
+            raise RpcError(
+                "NO_DECLARATION", "paper-trading has no declaration yet; it comes from a file or the bus"
+            ) from error
         if self._declaration is None or self._declaration.system is not system:
             self._declaration = Declaration(system, rules_of(system.spec), calendar_of(system.spec.market))
         return self._declaration
