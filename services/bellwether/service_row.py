@@ -31,6 +31,8 @@ class ServiceRow:
     """Services that must be up first; they decide the start order."""
     calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Per peer, the methods that this service may call."""
+    watches: bool = False
+    """Whether it asks every other service for its health; `calls` names what else it asks."""
     serves: tuple[str, ...] = ()
     """Methods of its own, besides those that every service has."""
     publishes: Mapping[str, Priority | tuple[Priority, ...]] = field(default_factory=dict)

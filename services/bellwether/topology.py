@@ -7,6 +7,7 @@ are never written a second time. A service refuses to start when what it registe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from bellwether.service_row import Resources, ServiceRow
@@ -162,18 +163,8 @@ _ROWS = (
     ServiceRow(
         name="monitoring",
         purpose="Asks every service how it is, looks at the machine, and notifies people of what is wrong.",
-        calls={
-            "market-data": ("health",),
-            "data-quality": ("health",),
-            "sentiment": ("health",),
-            "ml-model": ("health",),
-            "ml-training": ("health",),
-            "prediction": ("health",),
-            "paper-trading": ("health",),
-            "scheduler": ("health", "list_reports", "get_report"),
-            "backup": ("health",),
-            "gateway": ("health",),
-        },
+        watches=True,
+        calls={"scheduler": ("list_reports", "get_report")},
         serves=_names("""
             collect_system_metrics check_alerts list_notifications test_notification list_dead_letters get_dead_letter
             replay_dead_letter drop_dead_letter
@@ -186,29 +177,30 @@ _ROWS = (
         name="gateway",
         purpose="The one door for people: REST, dashboard, live declaration, halt, and the trace store.",
         requires=("market-data", "data-quality", "sentiment", "ml-model", "prediction", "paper-trading", "scheduler"),
+        watches=True,
         calls={
-            "market-data": ("health", "get_market_data", "get_bars", "get_coverage", "get_freshness"),
-            "data-quality": ("health", "get_quality"),
-            "sentiment": ("health", "analyze_sentiment"),
-            "ml-model": ("health", "list_models", "explain_probability", "get_drift", "get_artifact"),
+            "market-data": ("get_market_data", "get_bars", "get_coverage", "get_freshness"),
+            "data-quality": ("get_quality",),
+            "sentiment": ("analyze_sentiment",),
+            "ml-model": ("list_models", "explain_probability", "get_drift", "get_artifact"),
             "ml-training": _names("""
-                health train_model get_training list_registry show_model promote_model rollback_model shadow_model
+                train_model get_training list_registry show_model promote_model rollback_model shadow_model
             """),
             "prediction": _names("""
-                health generate_single_prediction get_buy_rate list_decisions get_decision get_serving_record
+                generate_single_prediction get_buy_rate list_decisions get_decision get_serving_record
                 replay_decision
             """),
             "paper-trading": _names("""
-                health get_account get_equity get_safety get_positions list_orders list_refusals explain check_ledger
+                get_account get_equity get_safety get_positions list_orders list_refusals explain check_ledger
                 execute_trade approve_order cancel_order transfer export sync_positions halt resume
             """),
-            "backup": ("health", "create_backup", "keep_backup", "list_backups"),
+            "backup": ("create_backup", "keep_backup", "list_backups"),
             "scheduler": _names("""
-                health list_jobs list_slots get_replay get_report list_reports get_replay_report list_replay_reports
+                list_jobs list_slots get_replay get_report list_reports get_replay_report list_replay_reports
                 retain_replay_reports
             """),
             "monitoring": _names("""
-                health collect_system_metrics check_alerts list_notifications test_notification list_dead_letters
+                collect_system_metrics check_alerts list_notifications test_notification list_dead_letters
                 get_dead_letter replay_dead_letter drop_dead_letter
             """),
         },
@@ -220,7 +212,16 @@ _ROWS = (
     ),
 )
 
-SERVICES: Mapping[str, ServiceRow] = MappingProxyType({row.name: row for row in _ROWS})
+
+def _complete(row: ServiceRow) -> ServiceRow:
+    """Return a row with what follows from the others: who watches may ask each of them for its health."""
+    if not row.watches:
+        return row
+    calls = {one.name: ("health", *row.calls.get(one.name, ())) for one in _ROWS if one is not row}
+    return replace(row, calls=calls)
+
+
+SERVICES: Mapping[str, ServiceRow] = MappingProxyType({row.name: _complete(row) for row in _ROWS})
 
 NATS_PORT = 4222
 NATS_MONITOR_PORT = 8222

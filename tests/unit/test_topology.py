@@ -1,8 +1,10 @@
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from bellwether.service_row import Priority, ServiceRow
+from bellwether.spec.pods import ServiceName
 from bellwether.topology import NATS_RESOURCES, SERVICES
 from bellwether.wiring import TopologyError, check, consumed_types, matches, start_order
 
@@ -78,6 +80,10 @@ def test_a_pattern_matches_by_its_beginning() -> None:
 
 def test_consumed_types_are_found_by_priority() -> None:
     assert consumed_types(SERVICES["paper-trading"]) == {"high": ("prediction_generated",)}
+
+
+def test_every_service_and_the_bus_can_be_given_resources() -> None:
+    assert set(get_args(ServiceName)) == {*SERVICES, "nats"}
 
 
 def test_monitoring_asks_every_other_service_how_it_is_and_reads_reports_and_may_do_nothing_else() -> None:

@@ -70,7 +70,8 @@ def registry(names: Iterable[str], **settings: Any) -> dict[str, Factory]:
     found: dict[str, Factory] = {}
     for name in names:
         if name not in MODULES:
-            raise UnknownService(f"{name} is not a service: name {', '.join(MODULES)}")
+            words = "has no module in MODULES" if name in SERVICES else f"is not a service: name {', '.join(MODULES)}"
+            raise UnknownService(f"{name} {words}")
         create: Callable[..., Service] = importlib.import_module(MODULES[name]).create
         given = settings.get(name)
         found[name] = partial(create, settings=given) if given is not None else create

@@ -254,4 +254,4 @@ def test_serve_refuses_an_unknown_service_in_words() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: marketdata is not a service: name ")
-    assert ", market-data, " in done.stderr
+    assert " market-data, " in done.stderr

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bellwether.cli.main import main
+from bellwether.topology import SERVICES
 
 OLD = """
 apiVersion: bellwether.dev/v1alpha1
@@ -21,6 +22,8 @@ spec:
   profile: standard
 """
 OPEN = "2026-11-23T01:30:00Z"
+PODS = len(SERVICES) + 1
+"""One for each service, and one for NATS."""
 
 
 class Typed:
@@ -70,9 +73,9 @@ def test_a_person_reads_what_changes_when_and_which_pods_feel_it(typed: Typed) -
         "PersistentVolumeClaim ×6",
         "resources.requests.storage 1Gi → 2Gi",
         "Objects at the close, Mon 23 Nov 2026 16:00 AEDT (05:00 UTC)",
-        "restart pods ×12",
+        f"restart pods ×{PODS}",
         "for version",
-        "12 pods restart.",
+        f"{PODS} pods restart.",
     ):
         assert words in out, out
 
@@ -125,7 +128,7 @@ def test_without_a_cluster_everything_is_new(typed: Typed) -> None:
     code, out, _ = typed(typed.write("new.yaml", OLD), "--offline")
     assert code == 0
     assert "trading/demo  new" in out
-    assert "12 pods start." in out
+    assert f"{PODS} pods start." in out
     code, out, _ = typed(typed.write("new.yaml", OLD), "--offline", "-o", "json")
     said = json.loads(out)
     assert {step["action"] for step in said["steps"]} == {"create"}

@@ -77,6 +77,7 @@ from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.spec.models import TradingSystem
+from bellwether.topology import SERVICES
 from unit.reporting.rows import rows as report_rows
 
 AT = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
@@ -260,7 +261,7 @@ def replay_part(asked: dict[str, Any]) -> FilePart:
     return FilePart(content[offset : offset + 20], len(content))
 
 
-ANSWERS: dict[str, dict[str, Any]] = {
+ANSWERS: dict[str, dict[str, Any]] = {name: {} for name in SERVICES if name != "gateway"} | {
     "market-data": {
         "get_market_data": MARKET_DATA,
         "get_freshness": FRESHNESS,

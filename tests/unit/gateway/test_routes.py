@@ -13,6 +13,7 @@ from bellwether.messages.prediction import Decisions
 from bellwether.messages.trading import HaltState, Positions, Safety, SafetyRefusal
 from bellwether.render.keys import scoped_token
 from bellwether.runtime.errors import RpcError
+from bellwether.topology import SERVICES
 from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, TOKEN, Opened, opened
 from unit.gateway.samples import ANSWERS, AT, POSITION, SYSTEM, Seen, prediction
 
@@ -40,19 +41,7 @@ async def test_status_joins_services_replay_account_and_halts(standing: Opened) 
     assert status["ready"] is True
     assert status["mode"] == "replay"
     assert status["generation"] == 3
-    assert {one["name"] for one in status["services"]} == {
-        "market-data",
-        "data-quality",
-        "sentiment",
-        "ml-training",
-        "ml-model",
-        "prediction",
-        "paper-trading",
-        "scheduler",
-        "backup",
-        "monitoring",
-        "gateway",
-    }
+    assert {one["name"] for one in status["services"]} == set(SERVICES)
     assert status["replay"]["sessions_total"] == 1047
     assert status["account"]["equity"] == "100136.40"
     assert status["halted"] is False

@@ -126,9 +126,15 @@ ADDITIONS = (
     Addition(
         "service",
         (
-            Place(f"{SERVICES}/topology.py", "ServiceRow(", "its row: all else is computed from it"),
+            Place(
+                f"{SERVICES}/topology.py", "ServiceRow(", "its row, where it starts: who may ask it stands in theirs"
+            ),
             Place(f"{SERVICES}/quality/service.py", "def create", "a folder of its own, with this function"),
-            Place(f"{SERVICES}/messages/quality.py", "", "what it is asked and answers: a file like this one"),
+            Place(
+                f"{SERVICES}/messages/quality.py",
+                "",
+                "what it is asked and answers: a file like this one; for its events see the row above",
+            ),
             Place(f"{SERVICES}/local/registry.py", "MODULES", "its module"),
             Place(f"{SERVICES}/spec/pods.py", "ServiceName", "its name, so that it can be given resources"),
             Place("pyproject.toml", "layers", "its place among the layers of imports"),

@@ -16,8 +16,9 @@ databases (`storage`). The operator looks at one system in stages:
 
 ## I want to add a …
 
-All rows but `service` and the last four were tried, those of task, event and condition in part. Begin with a test in
-the file named last; end with `make generate`, which writes the definitions, the chart and the reference pages.
+All rows but the last four were tried, those of task, event and condition in part. `service` was tried with one that has
+a method and an event: rendered for Kubernetes, systemd and compose, run on one machine, and asked there. Begin with a
+test in the file named last; end with `make generate`, which writes the definitions, the chart and the reference pages.
 
 """
 
