@@ -56,7 +56,9 @@ class EventStream(Response):
 @router.get("/v1/events", dependencies=READ)
 async def events(request: Request) -> Response:
     """Stream what happens from now on, as server-sent events."""
-    return EventStream(gateway_of(request).feed)
+    gateway = gateway_of(request)
+    await gateway.listen()
+    return EventStream(gateway.feed)
 
 
 @router.get("/healthz")

@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+import msgspec
+
 from bellwether.gateway.delivery import WAIT_SECONDS, Acks, Delivered, deliver, next_declaration
 from bellwether.gateway.feed import Feed
 from bellwether.gateway.otlp import Span
@@ -16,9 +18,9 @@ from bellwether.gateway.problems import Problem
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.gateway.status import SystemStatus, system_status
 from bellwether.gateway.traces import TraceTables
-from bellwether.messages.envelope import LIVE
-from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY
-from bellwether.runtime.bus import BusError
+from bellwether.messages.envelope import LIVE, decode_event
+from bellwether.naming import ACKS_BUCKET, DECLARATION_BUCKET, DECLARATION_KEY, EVENT_SUBJECTS
+from bellwether.runtime.bus import BusError, Message, Subscription
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
 from bellwether.spec.models import TradingSystem
@@ -59,6 +61,25 @@ class Gateway:
         self._status: SystemStatus | None = None
         self._status_at = float("-inf")
         self._status_lock = asyncio.Lock()
+        self._events: asyncio.Future[Subscription] | None = None
+
+    async def listen(self) -> None:
+        """Take events off the bus, from the first watcher on: a fast replay sends hundreds a second."""
+        self._events = self._events or asyncio.ensure_future(self.context.bus.subscribe(EVENT_SUBJECTS, self._event))
+        # The next watcher waits for it, too.
+        await asyncio.shield(self._events)
+
+    def _event(self, message: Message) -> None:
+        if not self.feed.watchers:
+            return
+        try:
+            event = decode_event(message.body)
+        except msgspec.DecodeError:
+            return
+        # `event` is what a bridge to another bus needs besides.
+        about = {"id": event.id, "source_service": event.source_service, "priority": event.priority}
+        data = msgspec.json.decode(event.data)
+        self.feed.send(event.type, {"timestamp": event.timestamp.isoformat(), **data, "event": about})
 
     @property
     def system(self) -> TradingSystem:

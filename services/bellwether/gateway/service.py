@@ -25,9 +25,8 @@ from bellwether.gateway.peers import Peers
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.settings import GatewaySettings
 from bellwether.gateway.traces import add_trace_tables
-from bellwether.messages.envelope import decode_event
 from bellwether.messages.trading import Account
-from bellwether.naming import ACKS_BUCKET, EVENT_SUBJECTS, TRACE_SUBJECTS
+from bellwether.naming import ACKS_BUCKET, TRACE_SUBJECTS
 from bellwether.runtime.bus import Message, Subscription
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import StartRefused
@@ -154,12 +153,11 @@ class GatewayService:
         self._seen: dict[str, Any] = {}
 
     async def start(self) -> None:
-        """Listen to spans, events and acknowledgements, and begin to answer."""
+        """Listen to spans and acknowledgements, and begin to answer."""
         bus = self.service.context.bus
         self._subscriptions = [
             await bus.kv_watch(ACKS_BUCKET, list(self.gateway.services), self.gateway.acks.take),
             await bus.subscribe(TRACE_SUBJECTS, self.spans.offer),
-            await bus.subscribe(EVENT_SUBJECTS, self._event),
         ]
         # The watch reads later; until then a restarted gateway would deny what everybody acknowledged long ago.
         await self.gateway.load_acks()
@@ -174,19 +172,6 @@ class GatewayService:
             await subscription.stop()
         while batches := self.spans.take():
             await self._write(batches)
-
-    def _event(self, message: Message) -> None:
-        if not self.gateway.feed.watchers:
-            return
-        try:
-            event = decode_event(message.body)
-        except msgspec.DecodeError:
-            return
-        # `event` is what a bridge to another bus needs besides.
-        about = {"id": event.id, "source_service": event.source_service, "priority": event.priority}
-        self.gateway.feed.send(
-            event.type, {"timestamp": event.timestamp.isoformat(), **msgspec.json.decode(event.data), "event": about}
-        )
 
     async def write_spans(self) -> None:
         """Write spans as they come, many at once."""

@@ -61,6 +61,23 @@ async def test_events_of_the_bus_reach_whoever_watches(gateway: Opened) -> None:
         assert reported["reason"] == "odd"
 
 
+async def test_a_second_watcher_gets_each_event_once(gateway: Opened) -> None:
+    stream = gateway.http.stream
+    async with asyncio.timeout(20), stream("GET", "/v1/events"), stream("GET", "/v1/events") as reply:
+        lines = reply.aiter_lines()
+        assert (await anext(lines)).startswith("retry:")
+        for reason in ("odd", "even"):
+            changed = HaltChanged(HaltState(True, ["cli: odd"]), reason)
+            await gateway.system.work().publish_event("halt_changed", changed, event_id=f"halt-{reason}")
+        found: list[str] = []
+        async for line in lines:
+            if line.startswith("data: ") and "reason" in line:
+                found.append(json.loads(line.removeprefix("data: "))["reason"])
+            if len(found) == 2:
+                break
+        assert found == ["odd", "even"]
+
+
 async def started(gateway: Opened) -> int:
     """Return the status of a stream that is started."""
     async with gateway.http.stream("GET", "/v1/events") as reply:
