@@ -82,7 +82,7 @@ check: venv ## formatting, lint, types, import directions, generated files
 
 .PHONY: unit
 unit: venv ## pure tests: no network, no server
-	@.venv/bin/pytest -q -n 2 tests/unit tools/devcluster/tests/unit
+	@.venv/bin/pytest -q -n 2 --dist loadfile tests/unit tools/devcluster/tests/unit
 
 .PHONY: integration
 integration: venv ## tests with a real NATS server, real databases and a real API server

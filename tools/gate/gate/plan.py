@@ -28,7 +28,9 @@ Stage = list[list[Step]]
 
 def quick() -> Stage:
     """Return the steps that need no server: most of `check` runs on one core."""
-    return [[Step("check", ["make", "--no-print-directory", "check"])], [Step("unit", pytest("-n", "2", *UNIT))]]
+    check = Step("check", ["make", "--no-print-directory", "check"])
+    # What the tests of a file share is made in one worker.
+    return [[check], [Step("unit", pytest("-n", "2", "--dist", "loadfile", *UNIT))]]
 
 
 def slow(*, has_planes: bool, has_node: bool, cores: int, without: Sequence[str]) -> list[Stage]:
