@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +32,8 @@ class Judged(msgspec.Struct, frozen=True):
     horizon_sessions: int
 
 
+_day = lru_cache(maxsize=64)(date.isoformat)
+"""A day as text. All decisions of a session name the same few, and spelling one takes longer than looking it up."""
 _decoder = msgspec.json.Decoder(Prediction)
 _judged = msgspec.json.Decoder(Judged)
 
@@ -128,6 +131,7 @@ class New:
     shadow: ShadowScore | None = None
 
 
+@lru_cache(maxsize=64)
 def stamp(instant: datetime) -> str:
     """Return an instant (UTC) as text of one length."""
     return instant.isoformat(timespec="microseconds")
@@ -144,8 +148,8 @@ def add(tx: Transaction, run: str, news: Sequence[New]) -> None:
                 new.prediction.symbol,
                 stamp(new.prediction.timestamp),
                 new.prediction.action,
-                new.prediction.target_session.isoformat(),
-                None if new.outcome_session is None else new.outcome_session.isoformat(),
+                _day(new.prediction.target_session),
+                None if new.outcome_session is None else _day(new.outcome_session),
                 msgspec.json.encode(new.prediction),
                 new.canonical,
                 new.sha256,
@@ -261,7 +265,7 @@ def write_outcomes(tx: Transaction, rows: Sequence[tuple[Due, date, bool]]) -> l
     new: list[Due] = []
     for row, session, rose in rows:
         made = row.prediction
-        values = (row.run, made.prediction_id, session.isoformat(), int(rose), made.probability, made.base_rate)
+        values = (row.run, made.prediction_id, _day(session), int(rose), made.probability, made.base_rate)
         if tx.driver.execute(_ADD_OUTCOME, values).rowcount:
             new.append(row)
     tx.driver.executemany(_NOT_DUE, [(row.sequence,) for row, _, _ in rows])

@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Literal
 
 from bellwether.market.sessions import Calendar
@@ -41,17 +42,18 @@ class Step:
     @property
     def key(self) -> Key:
         """What orders steps; tasks of the same instant come in the declared order."""
-        return (self.at, _RANK[self.kind], self.position, self._day)
+        return (self.at, _RANK[self.kind], self.position, _digits(self.session))
 
     @property
     def name(self) -> str:
         """`<what>-<YYYYMMDD>`: a slot's own name, or session_open and session_close."""
         what = self.task if self.kind == "slot" else f"session_{self.kind}"
-        return f"{what}-{self._day}"
+        return f"{what}-{_digits(self.session)}"
 
-    @property
-    def _day(self) -> str:
-        return self.session.isoformat().replace("-", "")
+
+@lru_cache(maxsize=64)
+def _digits(day: date) -> str:
+    return day.isoformat().replace("-", "")
 
 
 class Timeline:
