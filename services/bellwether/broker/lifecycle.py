@@ -13,10 +13,12 @@ of an order that was rejected) raises, since somebody's books are wrong then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, Rejected
 
@@ -62,8 +64,7 @@ class WrongMove(Exception):
     """What was reported of an order cannot follow what is known of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """How far one order has come.
 
     Attributes:
@@ -81,7 +82,7 @@ class Progress:
     quantity: Decimal
     state: State = "queued"
     filled: Decimal = Decimal(0)
-    fills: frozenset[str] = field(default_factory=frozenset)
+    fills: frozenset[str] = frozenset()
     broker_id: str = ""
     sent_at: datetime | None = None
     reason: str = ""

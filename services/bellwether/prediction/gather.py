@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+
+import msgspec
 
 from bellwether.market.sessions import Calendar, Session
 from bellwether.messages.envelope import LIVE
@@ -83,8 +84,7 @@ class Recent:
         return kept[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """Decisions to be made at one instant, about several symbols."""
 
     symbols: tuple[str, ...]
@@ -99,22 +99,21 @@ class Question:
     """The declared symbols: the market's own state is what they do together."""
     news_weight: NewsWeight | None = None
     """How much the news moves the probability; None: not at all."""
-    recent: Recent = field(default_factory=Recent)
+    recent: Recent = msgspec.field(default_factory=Recent)
     """The bars and features that were asked for last."""
     feature_names: tuple[str, ...] | None = None
     """What the model's recipe names; None: its file is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class _MarketInputs:
+class _MarketInputs(msgspec.Struct, frozen=True):
     """What market-data said of a symbol, and the features made of it: empty where no model is to be asked."""
 
     symbol: str
     market: Market | None = None
     revision: str | None = None
     basket: dict[str, str] | None = None
-    features: dict[str, float] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
+    features: dict[str, float] = {}
+    missing: dict[str, str] = {}
     bars: Bars | None = None
     moves: Basket | None = None
     """The market's own moves; None: no feature asked for them."""
@@ -157,8 +156,7 @@ async def gather_inputs(
     return {**batch.failed, **dict(zip(left, finished, strict=True))}
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
+class _Batch(msgspec.Struct, frozen=True):
     """A question, whose work each of its decisions is, and which of them failed."""
 
     question: Question
@@ -166,7 +164,7 @@ class _Batch:
     call: Call
     works: Mapping[str, Call]
     contexts: Mapping[str, str]
-    failed: dict[str, Exception] = field(default_factory=dict)
+    failed: dict[str, Exception] = {}
 
     def traces(self, symbols: Iterable[str]) -> dict[str, str]:
         """Return the trace contexts of those symbols whose decisions are traced."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -89,8 +88,7 @@ _SETTLED_BY_ANY = (
 _SCORED = "SELECT probability, base_rate, rose FROM outcomes WHERE ? IS NULL OR run = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One decision as stored."""
 
     sequence: int
@@ -119,8 +117,7 @@ class ShadowScore(NamedTuple):
     base_rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class New:
+class New(msgspec.Struct, frozen=True):
     """A decision to be stored, and its event."""
 
     prediction: Prediction

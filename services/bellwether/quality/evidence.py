@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
+
+import msgspec
 
 from bellwether.market.sessions import Calendar
 from bellwether.messages.market_data import Bar
 from bellwether.messages.market_data import Evidence as Reported
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What is known of one symbol's bars at an instant.
 
     Attributes:

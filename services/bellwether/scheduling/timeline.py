@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Literal
+
+import msgspec
 
 from bellwether.market.sessions import Calendar
 from bellwether.market.slots import TaskRule, slot_of
@@ -21,8 +22,7 @@ _RANK: dict[Kind, int] = {"close": 0, "open": 1, "slot": 2}
 Key = tuple[datetime, int, int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One step of a replay.
 
     Attributes:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
+from msgspec.structs import replace
 
 from bellwether.trading.events import (
     AccountOpened,
@@ -40,8 +40,7 @@ ACTIONS_REMEMBERED = timedelta(days=40)
 """How long a corporate action that was applied is remembered. Longer than opens ask back for late ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(msgspec.Struct, frozen=True):
     """Shares held: `cost` of all of them without commission; `closes` counts the closes since the opening fill.
 
     `opened_by` is the order that opened the position: its exit belongs to the same decision. `peak` is the highest
@@ -215,7 +214,7 @@ def _apply_to_order(book: Book, event: LedgerEvent) -> None:
             _take_out(book, event.order_id)
         case OrderApproved():
             order = book.queued[event.order_id]
-            book.queued[event.order_id] = msgspec.structs.replace(order, approval=False)
+            book.queued[event.order_id] = replace(order, approval=False)
         case OrderFilled():
             _fill(book, event, _taken(book, event))
         case OrderSplit() | OrderReduced():
@@ -223,9 +222,9 @@ def _apply_to_order(book: Book, event: LedgerEvent) -> None:
 
 
 def _resize(book: Book, event: OrderSplit | OrderReduced) -> None:
-    order = msgspec.structs.replace(book.queued[event.order_id], quantity=event.quantity)
+    order = replace(book.queued[event.order_id], quantity=event.quantity)
     if isinstance(event, OrderSplit):
-        order = msgspec.structs.replace(order, price=event.price)
+        order = replace(order, price=event.price)
         book.actions_done |= {event.key}
     else:
         book.reductions[event.order_id] = book.reductions.get(event.order_id, 0) + 1
@@ -245,7 +244,7 @@ def _taken(book: Book, event: OrderFilled) -> OrderQueued | None:
     if order is None:
         return None
     if event.leaves is not None:
-        book.queued[event.order_id] = msgspec.structs.replace(order, quantity=event.leaves)
+        book.queued[event.order_id] = replace(order, quantity=event.leaves)
         book.partly |= {event.order_id}
     else:
         _forget(book, event.order_id)

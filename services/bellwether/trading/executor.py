@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from bellwether.broker.lifecycle import UNSENT, Progress, WrongMove, advance, move, sending
 from bellwether.broker.port import NoBroker, NotSent, Unclear

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from bellwether.messages.fields import from_fields
 from bellwether.messages.prediction import BUY_ACTIONS, SELL_ACTIONS, Prediction
@@ -39,8 +40,7 @@ class Placement(NamedTuple):
     refused: Verdict | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where an order comes from: the decision, its model and its trace; all empty for an order by hand."""
 
     prediction_id: str | None = None
@@ -52,8 +52,7 @@ class Origin:
     model_expires_on: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What asks for an order: `quantity` None leaves the size to the rules."""
 
     order_id: str

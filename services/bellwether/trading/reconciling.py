@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from bellwether.broker.ig.lookup import fill_id
 from bellwether.broker.port import NoBroker

@@ -8,6 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
 from bellwether.messages.sentiment import Headline
 from bellwether.messages.trading import Side
 from bellwether.trading.events import Reason
@@ -36,8 +38,7 @@ class News(NamedTuple):
     bad: tuple[Headline, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """The order that would follow."""
 
     side: Side
@@ -62,8 +63,7 @@ class Conditions:
     """How full the ledger's volume is; None in a replay, and where it was not measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True):
     """What guards judge by.
 
     Attributes:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
 from datetime import date, timedelta
 
 import msgspec
@@ -67,7 +66,7 @@ def test_bars_that_are_known_to_be_all_plausible_are_judged_as_if_nothing_was_kn
         found = all_plausible(bars[:count], before)
         assert found == all_plausible(bars[:count])
         known = evidence(bars[:count], last=bars[-1].session)
-        assert assess(replace(known, plausible=found), LEAST) == assess(known, LEAST)
+        assert assess(replaced(known, plausible=found), LEAST) == assess(known, LEAST)
 
 
 def test_one_wrong_figure_in_the_newest_bar_is_not_all_plausible() -> None:
@@ -93,7 +92,7 @@ def test_what_market_data_passed_over_is_reported_with_its_number() -> None:
 
 
 def test_nothing_measured_is_unknown_and_not_zero() -> None:
-    found = assess(replace(evidence(made_up()), bars=[]), LEAST)
+    found = assess(replaced(evidence(made_up()), bars=[]), LEAST)
     assert (found.quality_score, found.valid) == (None, False)
 
 
@@ -147,6 +146,9 @@ def test_scores_add_up_to_at_least_zero_and_the_overall_one_leaves_out_what_is_u
     twice = [finding_of("a", 60.0, breach), finding_of("b", 80.0, breach)]
     poor = scored("AAA", twice, LEAST, "", None)
     assert (poor.quality_score, [finding.rule for finding in poor.findings]) == (0.0, ["b", "a"])
-    good, unknown = assess(evidence(made_up()), LEAST), assess(replace(evidence(made_up()), bars=[]), LEAST)
+    good, unknown = (
+        assess(evidence(made_up()), LEAST),
+        assess(replaced(evidence(made_up()), bars=[]), LEAST),
+    )
     assert overall([good, poor, unknown]) == 50.0
     assert overall([unknown]) is None

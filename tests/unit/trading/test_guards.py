@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from bellwether.messages.sentiment import Headline
@@ -41,7 +42,7 @@ def situation(**changes: Any) -> Situation:
         session_orders=0,
         loss=Decimal(0),
     )
-    return replace(made, **changes)
+    return msgspec.structs.replace(made, **changes)
 
 
 def under(**changes: Any) -> Conditions:
@@ -275,7 +276,7 @@ def test_what_lies_just_inside_a_limit_passes(changes: dict[str, Any], quantity:
 def test_a_loss_limit_of_zero_stops_openings_at_any_loss_and_not_without_one() -> None:
     nothing_lost = situation(conditions=under(max_daily_loss=Decimal(0)))
     assert judge(nothing_lost, None).code is None
-    assert judge(replace(nothing_lost, loss=Decimal("0.01")), None).code is Code.DAILY_LOSS_EXCEEDED
+    assert judge(msgspec.structs.replace(nothing_lost, loss=Decimal("0.01")), None).code is Code.DAILY_LOSS_EXCEEDED
 
 
 def test_a_volume_that_is_nearly_full_stops_openings_and_no_sale() -> None:
