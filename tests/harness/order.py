@@ -24,6 +24,7 @@ LONG = (
     "integration/models/test_training.py",
     "integration/operator/test_killed.py",
     "integration/operator/test_sessions.py",
+    "integration/operator/test_halts.py",
     "integration/local/test_profile.py",
     "integration/market_data/test_yahoo.py",
     "integration/local/test_memory.py",

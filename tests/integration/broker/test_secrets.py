@@ -37,7 +37,7 @@ from harness.receivers import HttpReceiver
 from harness.statuses import NOW, seen
 from harness.system import System, running
 from integration.trading.peers import ROWS, Peers
-from integration.trading.test_desk import BEFORE, DAY, Trader, signal
+from integration.trading.trader import BEFORE, DAY, Trader, signal
 
 pytestmark = pytest.mark.integration
 

@@ -27,7 +27,7 @@ from harness.replayed import until as answered
 from harness.system import System, running
 from harness.until import until
 from integration.trading.peers import ROWS, Peers, declaration
-from integration.trading.test_desk import BEFORE, DAY, OPEN, Trader, signal
+from integration.trading.trader import BEFORE, DAY, OPEN, Trader, signal
 
 pytestmark = pytest.mark.integration
 

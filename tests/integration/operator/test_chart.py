@@ -15,8 +15,8 @@ from bellwether_operator.observe.kinds import BY_NAME
 from bellwether_operator.settings import Settings
 
 from .conftest import CHART, Kube, eventually, helm, running, system
+from .sessions import live
 from .test_reconcile import all_there, settled
-from .test_sessions import live
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 

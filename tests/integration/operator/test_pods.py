@@ -11,8 +11,8 @@ import pytest
 from bellwether_operator.settings import Settings
 
 from .conftest import IMAGE, FakeGateway, Kube, eventually, system
+from .sessions import EVENING, Clock, running
 from .test_reconcile import settled
-from .test_sessions import EVENING, Clock, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 

@@ -11,8 +11,8 @@ import pytest
 
 from bellwether_operator.settings import Settings
 
+from .backing_up import define, one
 from .conftest import FakeGateway, Kube, eventually, running, system
-from .test_backups import define, one
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 

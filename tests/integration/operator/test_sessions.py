@@ -1,89 +1,22 @@
-"""The operator and the exchange's time: schedules, held changes, budgets, pauses, halts; by a clock of the test's."""
+"""The operator and the exchange's time: schedules, held changes, budgets, pauses, slots; by a clock of the test's."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from bellwether_operator.main import Operator
-from bellwether_operator.observe.kinds import SystemKey
 from bellwether_operator.settings import Settings
+from integration.operator.sessions import CLOSE, EVENING, MORNING, NOON, OPEN, Clock, live, running, settled, version_of
 
 from .conftest import FakeGateway, Kube, eventually, system
-from .conftest import running as operator_running
-from .test_reconcile import more_passes
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
-# Thursday 2027-06-10 is an ordinary day in Sydney (UTC+10): open 10:00, close 16:00 at the exchange.
-MORNING = datetime(2027, 6, 9, 21, 0, tzinfo=UTC)
-OPEN = datetime(2027, 6, 10, 0, 0, tzinfo=UTC)
-NOON = datetime(2027, 6, 10, 2, 0, tzinfo=UTC)
-CLOSE = datetime(2027, 6, 10, 6, 0, tzinfo=UTC)
-EVENING = datetime(2027, 6, 10, 8, 0, tzinfo=UTC)
 JUNE = "demo-prediction-generation-202706-0945"
-
-
-@dataclass
-class Clock:
-    """The operator's time, which stands still until it is set; setting it has every system looked at."""
-
-    kube: Kube
-    now: datetime
-    operator: Operator | None = None
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    async def set(self, now: datetime) -> None:
-        """Set the time; return when each system had a pass that began after it."""
-        self.now = now
-        if self.operator is None:
-            return
-        for name in await self.kube.names("tsys"):
-            worker = self.operator.workers.worker(SystemKey(self.kube.namespace, name))
-            if worker is not None:
-                await more_passes(self.operator, worker)
-
-
-@contextlib.asynccontextmanager
-async def running(settings: Settings, now: Callable[[], datetime]) -> AsyncIterator[Operator]:
-    """Run an operator by this time."""
-    async with operator_running(settings, now) as operator:
-        if isinstance(now, Clock):
-            now.operator = operator
-        yield operator
-
-
-def live(kube: Kube, **spec: Any) -> dict[str, Any]:
-    """Return a system that lives in the present, with bars from files."""
-    return system(
-        kube,
-        **{
-            "market": {"calendar": "XASX"},
-            "data": {"provider": "csv", "csv": {"directory": "bars"}},
-            "clock": {"mode": "live"},
-            **spec,
-        },
-    )
-
-
-async def version_of(kube: Kube) -> str:
-    found = await kube.get("statefulset", "demo")
-    assert found is not None
-    return str(found["spec"]["template"]["spec"]["containers"][0]["image"]).rpartition(":")[2]
-
-
-async def settled(kube: Kube) -> None:
-    await eventually("the workload", lambda: kube.get("statefulset", "demo"))
-    await kube.make_ready("demo")
-    await kube.until_condition("demo", "Ready", "True")
 
 
 async def test_each_month_has_its_schedules_in_the_exchanges_time(kube: Kube, settings: Settings) -> None:
@@ -323,146 +256,6 @@ async def test_in_a_pause_schedules_and_budgets_go_on_with_the_release_that_runs
             return of_release and await version_of(kube) == "dev-2"
 
         await eventually("the new release after the pause", released)
-
-
-async def test_a_halt_reaches_a_paused_system(kube: Kube, settings: Settings, gateway: FakeGateway) -> None:
-    clock = Clock(kube, EVENING)
-    await kube.apply(live(kube))
-    async with running(settings, clock):
-        await settled(kube)
-        until = (EVENING + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        await kube.patch("tsys", "demo", {"spec": {"paused": {"until": until}, "trading": {"halted": True}}})
-
-        async def delivered() -> bool:
-            return any(each["spec"]["trading"].get("halted") for each in gateway.declarations)
-
-        await eventually("the halt at the gateway", delivered)
-
-
-async def test_a_halt_that_nobody_acknowledges_stops_the_trader(
-    kube: Kube, settings: Settings, gateway: FakeGateway
-) -> None:
-    await kube.apply(live(kube))
-    async with running(settings, Clock(kube, NOON)):
-        await settled(kube)
-        gateway.acknowledge = False
-        await kube.patch("tsys", "demo", {"spec": {"trading": {"halted": True}}})
-
-        async def replicas() -> int:
-            return int((await kube.get("statefulset", "demo") or {})["spec"]["replicas"])
-
-        async def stopped() -> bool:
-            return await replicas() == 0
-
-        async def started() -> bool:
-            return await replicas() == 1
-
-        await eventually("the trader scaled to zero", stopped)
-        found = await kube.get("statefulset", "demo")
-        assert found is not None
-        none = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "currentReplicas"), 0)
-        gone = {"observedGeneration": found["metadata"]["generation"], **none}
-        await kube.patch("statefulset", "demo", {"status": gone}, "--subresource=status")
-        await eventually("the trader started again, with the halt as its start value", started)
-        text = (await kube.get("configmap", "demo-declaration") or {})["data"]["system.json"]
-        assert '"halted": true' in text
-
-
-async def replicas(kube: Kube) -> int:
-    return int((await kube.get("statefulset", "demo") or {})["spec"]["replicas"])
-
-
-async def test_a_halt_is_forced_though_something_else_is_in_trouble(
-    kube: Kube, settings: Settings, gateway: FakeGateway
-) -> None:
-    await kube.apply(live(kube))
-    async with running(settings, Clock(kube, NOON)):
-        await settled(kube)
-        gateway.acknowledge = False
-        await kube.patch("pvc", "data-demo-0", {"metadata": {"finalizers": ["test/in-use"]}})
-        await kube.delete("pvc", "data-demo-0", wait=False)
-        await kube.until_condition("demo", "Reconciling", "True", "WaitingForPredecessor")
-        await kube.patch("tsys", "demo", {"spec": {"trading": {"halted": True}}})
-
-        async def stopped() -> bool:
-            return await replicas(kube) == 0
-
-        await eventually("the trader stopped", stopped)
-        await kube.patch("pvc", "data-demo-0", {"metadata": {"finalizers": None}})
-
-
-async def test_a_halt_in_a_declaration_that_does_not_fit_the_calendar_stops_the_trader(
-    kube: Kube, settings: Settings
-) -> None:
-    await kube.apply(live(kube))
-    async with running(settings, Clock(kube, NOON)):
-        await settled(kube)
-        # A Saturday has no session, so an override of its close alone fits nothing.
-        misfit = {"calendar": "XASX", "overrides": [{"date": "2027-06-12", "close": "12:00"}]}
-        await kube.patch("tsys", "demo", {"spec": {"market": misfit, "trading": {"halted": True}}})
-        await kube.until_condition("demo", "Accepted", "False", "DoesNotFit")
-
-        async def stopped() -> bool:
-            return await replicas(kube) == 0
-
-        await eventually("the trader stopped", stopped)
-
-
-async def test_live_fields_reach_a_paused_system_whose_new_release_waits(
-    kube: Kube, settings: Settings, gateway: FakeGateway
-) -> None:
-    await kube.apply(live(kube))
-    async with running(settings, Clock(kube, EVENING)):
-        await settled(kube)
-        until = (EVENING + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        await kube.patch("tsys", "demo", {"spec": {"paused": {"until": until}, "version": "dev-2"}})
-        await kube.until_condition("demo", "Reconciling", "False", "Paused")
-        await kube.patch("tsys", "demo", {"spec": {"symbols": ["BHP.AX"]}})
-
-        async def delivered() -> bool:
-            return any(each["spec"].get("symbols") == ["BHP.AX"] for each in gateway.declarations)
-
-        await eventually("the symbols at the gateway", delivered)
-
-
-async def test_a_halt_forced_in_a_pause_keeps_the_release_and_starts_again(
-    kube: Kube, settings: Settings, gateway: FakeGateway
-) -> None:
-    await kube.apply(live(kube))
-    async with running(settings, Clock(kube, EVENING)):
-        await settled(kube)
-        gateway.acknowledge = False
-        until = (EVENING + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        paused = {"paused": {"until": until}, "version": "dev-2", "trading": {"halted": True}}
-        await kube.patch("tsys", "demo", {"spec": paused})
-
-        async def stopped() -> bool:
-            return await replicas(kube) == 0
-
-        await eventually("the trader stopped", stopped)
-        # The halt is taken back while it has no pods: nothing but the mark on it says why it has none.
-        await kube.patch("tsys", "demo", {"spec": {"trading": {"halted": False}}})
-
-        async def started() -> bool:
-            return await replicas(kube) == 1
-
-        await eventually("the trader started again", started)
-        assert await version_of(kube) == "dev-1"
-
-
-async def test_an_acknowledged_halt_stops_no_pod(kube: Kube, settings: Settings) -> None:
-    await kube.apply(live(kube))
-    async with running(settings, Clock(kube, NOON)):
-        await settled(kube)
-        await kube.patch("tsys", "demo", {"spec": {"trading": {"halted": True}}})
-
-        async def acknowledged() -> bool:
-            rows = (await kube.get("tsys", "demo") or {})["status"]["services"]
-            return bool({row["name"]: row["generation"] for row in rows}["paper-trading"] == 2)
-
-        await eventually("the halt acknowledged", acknowledged)
-        writes = [each for each in kube.operator_writes() if "statefulsets" in each]
-    assert writes == ["patch statefulsets/demo"]
 
 
 DUE = datetime(2027, 6, 9, 23, 45, tzinfo=UTC)

@@ -41,7 +41,7 @@ from harness.ig.trials import (
 )
 from harness.system import System, running
 from integration.trading.peers import ROWS, SYMBOLS, Peers
-from integration.trading.test_desk import Trader, signal
+from integration.trading.trader import Trader, signal
 
 pytestmark = pytest.mark.integration
 

@@ -21,7 +21,7 @@ from harness.nats import nats_server
 from harness.system import System, running
 from harness.until import until
 from integration.trading.peers import ROWS, SYMBOLS, Peers, declaration
-from integration.trading.test_desk import BEFORE
+from integration.trading.trader import BEFORE
 
 HALTS = 100
 CALLERS = 16
